@@ -1,0 +1,110 @@
+//! Dead Simple Signing Envelopes (DSSE v1.0.2): the one form in which people, robots and targets sign.
+
+use crate::key::{KeyId, PublicKey, SignError, Signer};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+
+/// The media type of every payload Sortie signs: an in-toto statement.
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// A signed payload. The bytes that were signed are kept as they came; nothing is ever re-serialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Envelope {
+    /// The payload's media type, part of what is signed.
+    pub payload_type: String,
+    /// The payload's bytes.
+    #[serde(with = "base64_bytes")]
+    pub payload: Vec<u8>,
+    /// At least one signature.
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature over the envelope's pre-authentication encoding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// Which key signed: a hint that selects the key, never a proof.
+    pub keyid: KeyId,
+    /// The signature's bytes.
+    #[serde(with = "base64_bytes")]
+    pub sig: Vec<u8>,
+}
+
+impl Envelope {
+    /// Signs `payload` with one signer.
+    pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Self, SignError> {
+        let sig = signer.sign(&pre_authentication_encoding(PAYLOAD_TYPE, &payload))?;
+        let signatures = vec![Signature { keyid: signer.public().id(), sig }];
+        Ok(Self { payload_type: PAYLOAD_TYPE.into(), payload, signatures })
+    }
+
+    /// The key ids, in order of first appearance, whose key (looked up by `key_of`) signed this very payload.
+    /// A key that signed twice is listed once.
+    pub fn signers(&self, key_of: impl Fn(&KeyId) -> Option<PublicKey>) -> Vec<KeyId> {
+        let message = pre_authentication_encoding(&self.payload_type, &self.payload);
+        let mut signers = Vec::new();
+        for signature in &self.signatures {
+            let genuine = key_of(&signature.keyid)
+                .is_some_and(|key| key.id() == signature.keyid && key.verify(&message, &signature.sig));
+            if genuine && !signers.contains(&signature.keyid) {
+                signers.push(signature.keyid);
+            }
+        }
+        signers
+    }
+}
+
+/// `PAE(type, payload)` of the DSSE protocol: what a signature is made over.
+pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Serde form of byte strings: standard base64 with padding.
+pub mod base64_bytes {
+    use super::{BASE64_STANDARD, Engine};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes base64.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    /// Reads base64.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        BASE64_STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SecretKey;
+
+    #[test]
+    fn the_specification_s_example_encodes_as_written_there() {
+        assert_eq!(
+            pre_authentication_encoding("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
+    }
+
+    #[test]
+    fn a_signature_counts_for_its_own_key_over_its_own_payload_only() {
+        let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let mut envelope = Envelope::sign(b"{}".to_vec(), &one).unwrap();
+        envelope.signatures.push(envelope.signatures[0].clone());
+        let keys = [one.public(), two.public()];
+        let key_of = |id: &KeyId| keys.iter().find(|k| k.id() == *id).copied();
+        assert_eq!(envelope.signers(key_of), vec![one.public().id()]);
+        envelope.signatures[0].keyid = two.public().id();
+        envelope.signatures.truncate(1);
+        assert!(envelope.signers(key_of).is_empty());
+        let mut changed = Envelope::sign(b"{}".to_vec(), &one).unwrap();
+        changed.payload = b"[]".to_vec();
+        assert!(changed.signers(key_of).is_empty());
+    }
+}

@@ -1,0 +1,429 @@
+//! The manifest: the closed list of everything a build is, and the whole specification of how it runs.
+//!
+//! A build's identity is the digest of its manifest's bytes (canonical JSON). The agent takes files, arguments,
+//! users, ports, data folders and config keys from here and from nowhere else, so what runs is what was approved.
+
+use crate::{
+    digest::Digest,
+    json::{self, JsonError},
+    names::{AppName, printable},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The only manifest format there is so far.
+pub const FORMAT: u32 = 1;
+/// The longest manifest, in bytes, that is read: room for about 300,000 files.
+pub const MAX_MANIFEST_BYTES: usize = 64 << 20;
+
+/// Everything a build is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The application it is a build of.
+    pub app: AppName,
+    /// Files and links in ascending order of path; folders are implied.
+    pub files: Vec<Entry>,
+    /// How it runs.
+    pub run: Run,
+}
+
+/// One file or link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "type", rename_all = "snake_case")]
+pub enum Entry {
+    /// A regular file.
+    File {
+        /// Relative path with `/` between its parts.
+        path: String,
+        /// Whether it may be executed (0755) or not (0644): the only modes there are.
+        executable: bool,
+        /// Length in bytes.
+        size: u64,
+        /// SHA-256 of its content.
+        digest: Digest,
+    },
+    /// A symbolic link that stays inside the build.
+    Link {
+        /// Relative path with `/` between its parts.
+        path: String,
+        /// What the link says: a relative path that does not leave the build.
+        target: String,
+    },
+}
+
+impl Entry {
+    /// The entry's path.
+    pub fn path(&self) -> &str {
+        match self {
+            Entry::File { path, .. } | Entry::Link { path, .. } => path,
+        }
+    }
+}
+
+/// How a build is installed and run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The processes by name; none for a static site or a checkpoint.
+    pub processes: BTreeMap<String, Process>,
+    /// The labels a target must carry to get this application (`role=web`); empty means every target.
+    pub on: BTreeMap<String, String>,
+    /// The system user the processes run as; absent means the agent's own.
+    pub user: Option<String>,
+    /// Environment variables of every process, before config fills the keys declared in `config`.
+    pub environment: BTreeMap<String, String>,
+    /// Folders, relative to the working folder, that outlive releases.
+    pub data: Vec<String>,
+    /// The config keys that an environment may fill.
+    pub config: BTreeMap<String, ConfigKey>,
+    /// What the target must be and have.
+    pub needs: Needs,
+}
+
+/// One process of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// The program and its arguments, never passed through a shell. `$NAME` and `${NAME}` are replaced by the
+    /// process's own environment (`$PORT` included) when it starts.
+    pub run: Vec<String>,
+    /// How many copies run on each target.
+    pub copies: u32,
+    /// A port fixed by the author; absent, each copy that mentions `$PORT` gets a free one and keeps it.
+    pub port: Option<u16>,
+    /// How to tell that a copy is well; absent means: it stays alive for two seconds.
+    pub health: Option<Health>,
+    /// The signal that asks it to stop (`TERM` unless said otherwise).
+    pub stop_signal: StopSignal,
+    /// How long it may take to stop before it is killed.
+    pub stop_seconds: u32,
+}
+
+/// The signals by which a process may be asked to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    /// SIGTERM.
+    #[default]
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGQUIT, by which nginx stops gracefully.
+    Quit,
+    /// SIGHUP.
+    Hup,
+}
+
+/// A health check. It must answer well within `within_seconds` of the start, `consecutive` times in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// How long after the start it may take to become healthy.
+    pub within_seconds: u32,
+    /// How many good answers in a row make it healthy.
+    pub consecutive: u32,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthCheck {
+    /// GET this path on 127.0.0.1 and the copy's port: a status from 200 to 399 is healthy.
+    Http(String),
+    /// Connect to 127.0.0.1 and the copy's port.
+    Tcp,
+    /// Run this program in the working folder with the process's environment: exit 0 is healthy.
+    Command(Vec<String>),
+}
+
+/// One config key an environment may fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigKey {
+    /// Whether its value is a secret, encrypted to the targets and never shown.
+    pub secret: bool,
+    /// The value where the environment sets none; absent means the environment must set one.
+    pub default: Option<String>,
+}
+
+/// What a target must be and have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    /// Operating system (`linux`).
+    pub os: Option<String>,
+    /// Processor architecture (`x86_64`, `aarch64`).
+    pub arch: Option<String>,
+    /// Free memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Free disk space in bytes, besides the build itself.
+    pub disk_bytes: Option<u64>,
+}
+
+/// Which driver installs a build. Derived, never written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// Starts and keeps processes.
+    Process,
+    /// Only switches the files: the switch is the deployment.
+    Files,
+    /// Nothing to install: the release is a checkpoint.
+    Checkpoint,
+}
+
+/// Why a manifest is not acceptable.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not strict JSON of the manifest's shape.
+    #[error("the manifest cannot be read: {0}")]
+    Unreadable(#[from] JsonError),
+    /// Longer than [`MAX_MANIFEST_BYTES`].
+    #[error("the manifest has {0} bytes, more than the {MAX_MANIFEST_BYTES} allowed")]
+    TooLarge(usize),
+    /// A format this program does not know.
+    #[error("the manifest has format {0}; this program reads format {FORMAT}")]
+    Format(u32),
+    /// A path that is absolute, empty, too long, or has `.`, `..`, backslashes or control characters.
+    #[error("'{0}' is not a path inside the build")]
+    Path(String),
+    /// Paths out of order, twice, or one inside a file.
+    #[error("'{0}' is out of order, stands twice, or lies inside a file or link")]
+    Order(String),
+    /// A link that leaves the build.
+    #[error("the link '{0}' leads out of the build")]
+    Link(String),
+    /// A part of the run specification that cannot be.
+    #[error("{0}")]
+    Run(String),
+}
+
+impl Manifest {
+    /// The canonical bytes: what is digested, signed for, stored and sent.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
+        Ok(json::canonical(self)?)
+    }
+
+    /// Reads and validates a manifest's bytes, which must be canonical.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(ManifestError::TooLarge(bytes.len()));
+        }
+        let manifest: Manifest = json::from_strict(bytes)?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    /// Which driver installs it.
+    pub fn driver(&self) -> Driver {
+        match (self.run.processes.is_empty(), self.files.is_empty()) {
+            (false, _) => Driver::Process,
+            (true, false) => Driver::Files,
+            (true, true) => Driver::Checkpoint,
+        }
+    }
+
+    /// The sum of all files' lengths in bytes.
+    pub fn total_size_bytes(&self) -> u64 {
+        let sizes = self.files.iter().map(|entry| match entry {
+            Entry::File { size, .. } => *size,
+            Entry::Link { .. } => 0,
+        });
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Checks every rule that the types do not carry.
+    pub fn validate(&self) -> Result<(), ManifestError> {
+        if self.format != FORMAT {
+            return Err(ManifestError::Format(self.format));
+        }
+        self.validate_files()?;
+        self.run.validate()
+    }
+
+    fn validate_files(&self) -> Result<(), ManifestError> {
+        let mut previous: Option<&str> = None;
+        let mut leaves = std::collections::BTreeSet::new();
+        for entry in &self.files {
+            let path = entry.path();
+            check_path(path)?;
+            if previous.is_some_and(|p| p >= path) {
+                return Err(ManifestError::Order(printable(path)));
+            }
+            previous = Some(path);
+            leaves.insert(path);
+            if let Entry::Link { target, .. } = entry {
+                check_link(path, target)?;
+            }
+        }
+        for path in &leaves {
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            if parents.into_iter().any(|parent| leaves.contains(parent)) {
+                return Err(ManifestError::Order(printable(path)));
+            }
+        }
+        let in_data = |path: &str| self.run.data.iter().any(|data| is_within(path, data) || is_within(data, path));
+        match leaves.iter().find(|path| in_data(path)) {
+            Some(path) => Err(ManifestError::Run(format!(
+                "'{}' lies in a data folder: data outlives releases and cannot come from a build",
+                printable(path)
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Run {
+    fn validate(&self) -> Result<(), ManifestError> {
+        let wrong = |text: String| Err(ManifestError::Run(text));
+        for (name, process) in &self.processes {
+            if crate::names::AppName::new(name).is_err() {
+                return wrong(format!("'{}' cannot name a process: use lower-case letters, digits and hyphens", printable(name)));
+            }
+            if process.run.first().is_none_or(String::is_empty) {
+                return wrong(format!("process {name} has nothing to run"));
+            }
+            if !(1..=64).contains(&process.copies) {
+                return wrong(format!("process {name} asks for {} copies; 1 to 64 are possible", process.copies));
+            }
+            if process.port.is_some() && process.copies > 1 {
+                return wrong(format!("process {name} fixes its port, so it can have one copy only"));
+            }
+            let asks_port = matches!(&process.health, Some(Health { check: HealthCheck::Http(_) | HealthCheck::Tcp, .. }));
+            if asks_port && !process.wants_port(&self.environment) {
+                return wrong(format!("process {name} has a health check on a port but no port: use $PORT in run, or port = N"));
+            }
+        }
+        for data in &self.data {
+            check_path(data)?;
+        }
+        for name in self.environment.keys().chain(self.config.keys()) {
+            check_variable(name)?;
+        }
+        match self.environment.keys().find(|name| self.config.contains_key(*name)) {
+            Some(name) => wrong(format!("{name} stands both in environment and in config")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Process {
+    /// Whether a copy needs a port: one is fixed, or `$PORT` is mentioned in its arguments or environment.
+    pub fn wants_port(&self, environment: &BTreeMap<String, String>) -> bool {
+        let mentions = |text: &String| text.contains("$PORT") || text.contains("${PORT}");
+        self.port.is_some() || self.run.iter().any(mentions) || environment.values().any(mentions)
+    }
+}
+
+/// Variables that decide what code a process loads: a build may set them, config may not.
+fn is_loader_variable(name: &str) -> bool {
+    const EXACT: [&str; 12] = [
+        "PATH", "IFS", "ENV", "BASH_ENV", "SHELL", "HOME", "PORT", "PYTHONPATH", "PYTHONSTARTUP", "PERL5LIB", "RUBYLIB",
+        "CLASSPATH",
+    ];
+    const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "SORTIE_", "GCONV_"];
+    EXACT.contains(&name)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || name.ends_with("_OPTIONS")
+        || name.ends_with("_OPTS")
+        || name == "PERL5OPT"
+        || name == "RUBYOPT"
+        || name == "JAVA_TOOL_OPTIONS"
+}
+
+/// Checks the name of an environment variable that a build declares.
+fn check_variable(name: &str) -> Result<(), ManifestError> {
+    let plain = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if !plain || name.is_empty() || name.len() > 128 || name.as_bytes()[0].is_ascii_digit() {
+        return Err(ManifestError::Run(format!(
+            "'{}' cannot name a variable: use upper-case letters, digits and _",
+            printable(name)
+        )));
+    }
+    Ok(())
+}
+
+/// Whether config may fill a key of this name: loader variables may not be filled, whatever a manifest declares.
+pub fn config_may_fill(name: &str) -> bool {
+    !is_loader_variable(name)
+}
+
+fn is_within(path: &str, folder: &str) -> bool {
+    path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Checks that `path` is relative, plain and inside the build.
+pub fn check_path(path: &str) -> Result<(), ManifestError> {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
+    let bad_character = |c: char| c.is_control() || c == '\\';
+    if path.len() > 4096 || path.contains(bad_character) || !path.split('/').all(plain) {
+        return Err(ManifestError::Path(printable(&path.chars().take(200).collect::<String>())));
+    }
+    Ok(())
+}
+
+/// Checks that a link at `path` saying `target` stays inside the build.
+pub fn check_link(path: &str, target: &str) -> Result<(), ManifestError> {
+    let refused = || ManifestError::Link(printable(path));
+    if target.is_empty() || target.starts_with('/') || target.len() > 4096 || target.contains(|c: char| c.is_control() || c == '\\')
+    {
+        return Err(refused());
+    }
+    let mut depth = path.matches('/').count() as i64;
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        if depth < 0 {
+            return Err(refused());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Entry {
+        Entry::File { path: path.into(), executable: false, size: 1, digest: Digest::of(b"x") }
+    }
+
+    fn manifest(files: Vec<Entry>) -> Manifest {
+        Manifest { format: FORMAT, app: AppName::new("web").unwrap(), files, run: Run::default() }
+    }
+
+    #[test]
+    fn bytes_round_trip_and_name_the_build() {
+        let one = manifest(vec![file("a"), file("b/c")]);
+        let bytes = one.to_bytes().unwrap();
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), one);
+    }
+
+    #[test]
+    fn hostile_paths_are_refused() {
+        for bad in ["../x", "/etc/passwd", "a//b", "a/./b", "", "a\\b", "a\nb", "a/.."] {
+            assert!(manifest(vec![file(bad)]).validate().is_err(), "{bad:?} was taken");
+        }
+        assert!(manifest(vec![file("b"), file("a")]).validate().is_err());
+        assert!(manifest(vec![file("a"), file("a/b")]).validate().is_err());
+        let link = |target: &str| manifest(vec![Entry::Link { path: "a/l".into(), target: target.into() }]).validate();
+        assert!(link("../b").is_ok() && link("b/../../c").is_ok());
+        assert!(link("../../b").is_err() && link("/etc/passwd").is_err() && link("x/../../../x/y").is_err());
+    }
+
+    #[test]
+    fn loader_variables_cannot_be_filled_by_config() {
+        for name in ["PATH", "LD_PRELOAD", "NODE_OPTIONS", "JAVA_TOOL_OPTIONS", "SORTIE_KEY"] {
+            assert!(!config_may_fill(name), "{name} may be filled");
+        }
+        assert!(config_may_fill("DATABASE_URL"));
+    }
+}
