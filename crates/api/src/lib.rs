@@ -1,1 +1,15 @@
-//! (under construction)
+//! The HTTP contract: what travels between the server and everyone who talks to it, and the typed client.
+//!
+//! - [`routes`]: every path, once.
+//! - [`write`]: the one write door: a signed statement with what it refers to.
+//! - [`read`]: the answers of the reads, as the command line and the pages show them.
+//! - [`agent`]: what an agent polls and sends.
+//! - [`problem`]: how a no travels.
+//! - [`client`]: the typed client, with the server's TLS key pinned.
+
+pub mod agent;
+pub mod client;
+pub mod problem;
+pub mod read;
+pub mod routes;
+pub mod write;

@@ -64,9 +64,9 @@ impl TryFrom<TufKey> for PublicKey {
         if key.keytype != "ed25519" || key.scheme != "ed25519" {
             return Err(KeyError::Unsupported(crate::names::printable(&key.keytype)));
         }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(&key.keyval.public, &mut bytes).map_err(|_| KeyError::Invalid)?;
-        Self::from_bytes(bytes)
+        // One key has one spelling, so that it has one id.
+        let bytes = Digest::from_hex(&key.keyval.public).map_err(|_| KeyError::Invalid)?;
+        Self::from_bytes(*bytes.as_bytes())
     }
 }
 
@@ -88,7 +88,8 @@ impl PublicKey {
     /// Reads an OpenSSH public key line (`ssh-ed25519 AAAA… comment`).
     pub fn from_openssh(line: &str) -> Result<Self, KeyError> {
         let kind = line.split_whitespace().next().unwrap_or_default();
-        if kind != "ssh-ed25519" && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-")) {
+        if kind != "ssh-ed25519" && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-"))
+        {
             return Err(KeyError::Unsupported(crate::names::printable(kind)));
         }
         let key = ssh_key::PublicKey::from_openssh(line.trim()).map_err(|_| KeyError::NotOpenSsh)?;

@@ -1,0 +1,83 @@
+//! What an agent polls and sends.
+
+use domain::plan::Assignment;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use trust::{AppName, Digest, TargetName, authority::Dossier, statement::Phase};
+use utoipa::ToSchema;
+
+/// The answer to a poll.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Orders {
+    /// The newest generation of any assignment for this target; to be sent with the next poll.
+    pub generation: u64,
+    /// The charter's version; an agent with an older one fetches the estate.
+    pub charter_version: u64,
+    /// The assignments not reported on yet.
+    #[schema(value_type = Vec<Object>)]
+    pub assignments: Vec<Assignment>,
+    /// Things to find out: logs, a scan.
+    pub errands: Vec<Errand>,
+    /// The ledger's newest signed checkpoint.
+    pub checkpoint: String,
+    /// Which builds have settled here, by application.
+    #[schema(value_type = Vec<(String, String)>)]
+    pub settled: Vec<(AppName, Digest)>,
+}
+
+/// Something a person wants to know of a target now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Errand {
+    /// Its id.
+    pub id: String,
+    /// What to find out.
+    pub want: Want,
+}
+
+/// What to find out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Want {
+    /// The last lines of an application's logs, and those that follow.
+    Logs {
+        /// Which application.
+        #[schema(value_type = String)]
+        app: AppName,
+        /// Which process; all when absent.
+        process: Option<String>,
+        /// How many lines of each.
+        lines: u32,
+        /// Whether to go on with new ones.
+        follow: bool,
+    },
+    /// Re-digest everything active now, and report it as an inventory.
+    Scan,
+}
+
+/// How far a target is. Told to whoever watches, and forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProgressReport {
+    /// Which deployment.
+    pub deployment: u64,
+    /// Which target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// Which phase.
+    #[schema(value_type = String)]
+    pub phase: Phase,
+    /// Whether it is over.
+    pub done: bool,
+    /// What there is to say: bytes fetched, a health check's answer.
+    pub note: String,
+    /// When, by the target's clock.
+    #[schema(value_type = String)]
+    pub time: Timestamp,
+}
+
+/// The statements behind one assignment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AssignmentDossier {
+    /// The signed statements.
+    #[schema(value_type = Object)]
+    pub dossier: Dossier,
+}

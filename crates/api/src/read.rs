@@ -1,0 +1,511 @@
+//! The answers of the reads.
+
+use domain::{entry::Entry, event::Ending, waiting::WaitingOn};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    authority::Dossier,
+    charter::Class,
+    dsse::base64_bytes,
+    statement::{Commit, Facts, Finding, OrderAct, PhaseTiming},
+};
+use utoipa::ToSchema;
+
+/// Who the server is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Hello {
+    /// The estate, once it has one.
+    #[schema(value_type = Option<String>)]
+    pub estate: Option<Digest>,
+    /// The organisation's name, once it has one.
+    pub name: Option<String>,
+    /// The server's version.
+    pub version: String,
+    /// The pin of its TLS key: SHA-256 of the SubjectPublicKeyInfo.
+    #[schema(value_type = String)]
+    pub pin: Digest,
+    /// The key that signs checkpoints, as an OpenSSH line.
+    pub ledger_key: String,
+}
+
+/// The documents of trust, as files.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Estate {
+    /// All roots from the first.
+    #[schema(value_type = Vec<String>)]
+    pub roots: Vec<crate::write::Attachment>,
+    /// The targets metadata in force.
+    #[serde(with = "base64_bytes")]
+    #[schema(value_type = String)]
+    pub targets: Vec<u8>,
+    /// The charter in force.
+    pub charter: String,
+    /// The signed suspensions in force.
+    #[schema(value_type = Vec<Object>)]
+    pub suspensions: Vec<trust::dsse::Envelope>,
+}
+
+/// The signer as the server knows them.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Whoami {
+    /// The name.
+    pub name: String,
+    /// The roles.
+    pub roles: Vec<String>,
+    /// The organisation's name.
+    pub estate_name: String,
+    /// The estate.
+    #[schema(value_type = String)]
+    pub estate: Digest,
+}
+
+/// A build, named as people name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildName {
+    /// The manifest's digest.
+    #[schema(value_type = String)]
+    pub build: Digest,
+    /// The number, where it has one.
+    #[schema(value_type = Option<String>)]
+    pub version: Option<Version>,
+}
+
+impl BuildName {
+    /// `web@1.4.0`, or `web#3fa9c1` for a build without a number.
+    pub fn of(&self, app: &AppName) -> String {
+        match &self.version {
+            Some(version) => format!("{app}@{version}"),
+            None => format!("{app}#{}", self.build.short()),
+        }
+    }
+
+    /// `1.4.0`, or `#3fa9c1` for a build without a number.
+    pub fn short(&self) -> String {
+        match &self.version {
+            Some(version) => version.to_string(),
+            None => format!("#{}", self.build.short()),
+        }
+    }
+}
+
+/// What may be deployed, what runs, who sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The ledger's size at that moment.
+    pub entries: u64,
+    /// The moment the answer is true of.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// The environments in the charter's order of movement, and the channels.
+    pub audiences: Vec<AudienceStatus>,
+    /// The applications.
+    pub apps: Vec<AppStatus>,
+    /// The targets.
+    pub targets: Vec<TargetStatus>,
+    /// What everyone should know: one person guards prod; secrets that targets still lack.
+    pub notes: Vec<String>,
+}
+
+/// One audience.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AudienceStatus {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: AudienceName,
+    /// An environment's class; nothing for a channel.
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// Who must agree to a release.
+    pub approve: Option<String>,
+    /// How many targets it has.
+    pub targets: u32,
+}
+
+/// One application.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AppStatus {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// Its newest build.
+    pub newest: Option<BuildName>,
+    /// What holds in each audience, in the order of [`Status::audiences`].
+    pub cells: Vec<Cell>,
+}
+
+/// One application in one audience: a cell of the board.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Cell {
+    /// The audience.
+    #[schema(value_type = String)]
+    pub audience: AudienceName,
+    /// The versions it has a live permit for, newest first.
+    pub released: Vec<Released>,
+    /// What its targets run, most targets first.
+    pub runs: Vec<Runs>,
+    /// How many targets the application is for there.
+    pub targets: u32,
+    /// What waits, in words.
+    pub waits: Vec<String>,
+    /// What waits, as data.
+    #[schema(value_type = Vec<Object>)]
+    pub waiting: Vec<WaitingOn>,
+    /// The builds kept out.
+    pub held: Vec<BuildName>,
+    /// Which version end users see, and how many of them in percent.
+    #[schema(value_type = Option<(String, u8)>)]
+    pub exposed: Option<(Version, u8)>,
+    /// What everyone should know of it: `released, never deployed`; `unreleased build`.
+    pub notes: Vec<String>,
+}
+
+/// A live permit.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Released {
+    /// The version.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// The build.
+    #[schema(value_type = String)]
+    pub build: Digest,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// Until when it may be activated.
+    #[schema(value_type = String)]
+    pub not_after: Timestamp,
+    /// Who approved.
+    #[schema(value_type = Vec<String>)]
+    pub approvers: Vec<PersonName>,
+    /// Whether it was ever deployed there.
+    pub deployed: bool,
+}
+
+/// What some targets run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Runs {
+    /// The build.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// Since when, on the first of them.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// On which targets.
+    #[schema(value_type = Vec<String>)]
+    pub on: Vec<TargetName>,
+    /// Where it listens.
+    pub endpoints: Vec<String>,
+    /// Whether it is settled there.
+    pub settled: bool,
+    /// Whether it was stopped by an order.
+    pub stopped: bool,
+    /// Whether it may run there: nothing withdrawn, released or in a dev environment.
+    pub permitted: bool,
+}
+
+/// One target.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TargetStatus {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: TargetName,
+    /// Where it is.
+    #[schema(value_type = String)]
+    pub environment: AudienceName,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it is.
+    #[schema(value_type = Object)]
+    pub facts: Facts,
+    /// The age recipient for its secrets.
+    pub recipient: String,
+    /// Whether new deployments stay away.
+    pub cordoned: bool,
+    /// Whether it left for good.
+    pub retired: bool,
+    /// When it last polled, where it has since the server started.
+    #[schema(value_type = Option<String>)]
+    pub seen: Option<Timestamp>,
+    /// What it runs.
+    #[schema(value_type = BTreeMap<String, BuildName>)]
+    pub runs: BTreeMap<AppName, BuildName>,
+    /// How many things are wrong there.
+    pub findings: u32,
+}
+
+/// Every condition of deploying a version to an environment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Why {
+    /// `web@1.4.0`.
+    pub what: String,
+    /// Where.
+    #[schema(value_type = String)]
+    pub audience: AudienceName,
+    /// Whether it may be deployed now.
+    pub may: bool,
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+    /// What runs there, in words.
+    pub runs: String,
+    /// Who sees it, in words.
+    pub seen: String,
+}
+
+/// One condition.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Condition {
+    /// Whether it is met.
+    pub met: bool,
+    /// What it is, in words.
+    pub what: String,
+    /// Who can meet it, or what to type.
+    pub remedy: Option<String>,
+}
+
+/// An entry with its free texts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HistoryEntry {
+    /// The entry, without its envelope.
+    #[schema(value_type = Object)]
+    pub entry: Entry,
+    /// What happened, a line an event.
+    pub lines: Vec<String>,
+}
+
+/// Where a code change has got to (R16).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Trace {
+    /// The full commit id.
+    pub commit: String,
+    /// The builds made from it.
+    pub builds: Vec<TracedBuild>,
+}
+
+/// One build made from a commit.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TracedBuild {
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The build.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// When it was pushed.
+    #[schema(value_type = String)]
+    pub pushed: Timestamp,
+    /// By whom.
+    #[schema(value_type = String)]
+    pub pusher: PersonName,
+    /// The audiences that have a live permit.
+    #[schema(value_type = Vec<String>)]
+    pub released_to: Vec<AudienceName>,
+    /// Where it runs, and on how many targets.
+    #[schema(value_type = BTreeMap<String, u32>)]
+    pub runs_in: BTreeMap<AudienceName, u32>,
+    /// Where end users see it, and how many of them in percent.
+    #[schema(value_type = BTreeMap<String, u8>)]
+    pub exposed_in: BTreeMap<AudienceName, u8>,
+}
+
+/// One application.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct App {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// Its builds, newest first.
+    pub builds: Vec<Build>,
+}
+
+/// One build.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Build {
+    /// The build.
+    #[serde(flatten)]
+    pub name: BuildName,
+    /// When it was pushed.
+    #[schema(value_type = String)]
+    pub pushed: Timestamp,
+    /// By whom.
+    #[schema(value_type = String)]
+    pub pusher: PersonName,
+    /// What it was made from.
+    #[schema(value_type = Option<Object>)]
+    pub commit: Option<Commit>,
+    /// By which command.
+    pub recipe: Option<String>,
+    /// How many files it has.
+    pub files: u64,
+    /// Their length in bytes.
+    pub size_bytes: u64,
+    /// Its evidence: type, verdict, summary.
+    pub evidence: Vec<(String, bool, String)>,
+}
+
+/// Every signed statement behind a version in an audience.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DossierView {
+    /// The build.
+    #[serde(flatten)]
+    pub name: BuildName,
+    /// The statements.
+    #[schema(value_type = Object)]
+    pub dossier: Dossier,
+    /// The serial the next request for it gets.
+    pub next_serial: u64,
+    /// The version that runs or was last released there, to compare with.
+    pub since: Option<BuildName>,
+}
+
+/// One deployment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentView {
+    /// Its number.
+    pub deployment: u64,
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// Where.
+    #[schema(value_type = String)]
+    pub environment: AudienceName,
+    /// What was to be done.
+    #[schema(value_type = String)]
+    pub act: OrderAct,
+    /// The build.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// Who ordered it.
+    #[schema(value_type = String)]
+    pub deployer: PersonName,
+    /// When.
+    #[schema(value_type = String)]
+    pub requested: Timestamp,
+    /// How it ended, if it has.
+    #[schema(value_type = Option<String>)]
+    pub ending: Option<Ending>,
+    /// When it ended.
+    #[schema(value_type = Option<String>)]
+    pub ended: Option<Timestamp>,
+    /// Since when it is settled.
+    #[schema(value_type = Option<String>)]
+    pub settled: Option<Timestamp>,
+    /// Why it was undone.
+    pub reason: Option<String>,
+    /// What it waits on, in words.
+    pub waits: Option<String>,
+    /// What the deployer was warned of.
+    pub warnings: Vec<String>,
+    /// Its targets.
+    pub targets: Vec<PartView>,
+}
+
+/// One target's part in a deployment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PartView {
+    /// The target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`.
+    pub state: String,
+    /// What there is to say about it.
+    pub detail: Option<String>,
+    /// What ran there before.
+    pub before: Option<BuildName>,
+    /// Its phases.
+    #[schema(value_type = Vec<Object>)]
+    pub phases: Vec<PhaseTiming>,
+    /// Where its processes listen.
+    pub endpoints: Vec<String>,
+}
+
+/// The config in force; secrets as they are encrypted.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConfigView {
+    /// Counts the sets; 0 where there is none.
+    pub serial: u64,
+    /// The document, where there is one.
+    #[schema(value_type = Option<Object>)]
+    pub document: Option<trust::config::ConfigDocument>,
+    /// The keys the newest build declares: whether each is a secret, and its default.
+    #[schema(value_type = Object)]
+    pub declared: BTreeMap<String, trust::manifest::ConfigKey>,
+    /// The age recipients of the environment's targets.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub recipients: BTreeMap<TargetName, String>,
+    /// The targets that still lack the secrets.
+    #[schema(value_type = Vec<String>)]
+    pub lacking: Vec<TargetName>,
+}
+
+/// What runs without permission, and what is not as it should be (R37).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Escapes {
+    /// What was found.
+    pub escapes: Vec<Escape>,
+    /// How fresh each target's answer is.
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
+    pub scanned: BTreeMap<TargetName, Option<Timestamp>>,
+}
+
+/// One escape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Escape {
+    /// On which target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// In which environment.
+    #[schema(value_type = String)]
+    pub environment: AudienceName,
+    /// What is wrong, in words.
+    pub what: String,
+    /// The finding behind it, where it is one of files.
+    #[schema(value_type = Option<Object>)]
+    pub finding: Option<Finding>,
+}
+
+/// The versions a channel may have (R6), newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Feed {
+    /// The channel.
+    #[schema(value_type = String)]
+    pub channel: AudienceName,
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The versions.
+    pub versions: Vec<FeedVersion>,
+}
+
+/// One version of a feed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FeedVersion {
+    /// The number.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// The manifest's digest, to be had from the depot under the feed's path.
+    #[schema(value_type = String)]
+    pub manifest: Digest,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub released: Timestamp,
+}
+
+/// A proof that one log extends another.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Consistency {
+    /// The hashes, as RFC 9162 orders them.
+    #[schema(value_type = Vec<String>)]
+    pub proof: Vec<Digest>,
+}
+
+/// What travels over [`crate::routes::EVENTS`].
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Happening {
+    /// An entry was accepted.
+    Entry(Box<HistoryEntry>),
+    /// A target told its progress.
+    Progress(crate::agent::ProgressReport),
+}

@@ -1,0 +1,84 @@
+//! Every path of the API, once. `{name}` parts are filled by the caller with names and digests, which need no escaping.
+
+/// GET, no login: who the server is and whether it has an estate.
+pub const HELLO: &str = "/v1/hello";
+/// POST, no login: a signed session statement for a token.
+pub const SESSIONS: &str = "/v1/sessions";
+/// POST: the one write door.
+pub const COMMANDS: &str = "/v1/commands";
+/// GET: roots, targets metadata and charter in force.
+pub const ESTATE: &str = "/v1/estate";
+/// GET: the signer as the server knows them.
+pub const WHOAMI: &str = "/v1/whoami";
+/// GET `?app=&environment=&target=&at=`: what may be deployed, what runs, who sees it.
+pub const STATUS: &str = "/v1/status";
+/// GET `?app=&version=&audience=`: every condition, met or not.
+pub const WHY: &str = "/v1/why";
+/// GET `?since=&app=&limit=`: the newest entries, newest first.
+pub const HISTORY: &str = "/v1/history";
+/// GET: a code change followed to where it runs (R16).
+pub const TRACE: &str = "/v1/trace/{commit}";
+/// GET: an application with its builds and versions.
+pub const APP: &str = "/v1/apps/{app}";
+/// GET `?app=&version=|build=&audience=`: every signed statement that stands behind a version in an audience.
+pub const DOSSIER: &str = "/v1/dossier";
+/// GET: a deployment.
+pub const DEPLOYMENT: &str = "/v1/deployments/{deployment}";
+/// GET: the targets.
+pub const TARGETS: &str = "/v1/targets";
+/// GET: the config in force.
+pub const CONFIG: &str = "/v1/config/{app}/{environment}";
+/// GET, server-sent events: entries as they are accepted, and progress as it is told.
+pub const EVENTS: &str = "/v1/events";
+/// GET `?scan=true`: what runs without permission, and what is not as it should be (R37).
+pub const ESCAPES: &str = "/v1/escapes";
+/// GET `?app=&target=&process=&lines=&follow=`: log lines as plain text.
+pub const LOGS: &str = "/v1/logs";
+/// GET: the newest signed checkpoint (a C2SP note).
+pub const CHECKPOINT: &str = "/v1/ledger/checkpoint";
+/// GET `?from=&count=`: entries as stored, one a line.
+pub const ENTRIES: &str = "/v1/ledger/entries";
+/// GET `?from=&to=`: the proof that the log of `to` entries extends that of `from`.
+pub const CONSISTENCY: &str = "/v1/ledger/consistency";
+/// POST: which of these digests the depot lacks.
+pub const OBJECTS_MISSING: &str = "/v1/objects/missing";
+/// PUT, GET: one object.
+pub const OBJECT: &str = "/v1/objects/{digest}";
+/// POST: many small objects in one pack.
+pub const PACKS: &str = "/v1/packs";
+/// POST: many small objects, to be sent back in one pack.
+pub const PACKS_FETCH: &str = "/v1/packs/fetch";
+/// GET, no login where the channel is public: the versions a channel may have (R6).
+pub const FEED: &str = "/v1/feeds/{channel}/{app}";
+/// GET `?generation=&wait=`, by an agent: its assignments, as soon as there is one newer.
+pub const AGENT_POLL: &str = "/v1/agent/poll";
+/// GET, by an agent: the statements behind one assignment.
+pub const AGENT_DOSSIER: &str = "/v1/agent/dossier/{generation}/{app}";
+/// POST, by an agent: progress, which is not history.
+pub const AGENT_PROGRESS: &str = "/v1/agent/progress";
+/// POST, by an agent: a piece of the answer to an errand.
+pub const AGENT_ERRAND: &str = "/v1/agent/errands/{errand}";
+/// GET: the board, for people.
+pub const BOARD: &str = "/";
+/// GET: Prometheus metrics.
+pub const METRICS: &str = "/metrics";
+/// GET: whether the process lives.
+pub const HEALTHZ: &str = "/healthz";
+/// GET: whether it can serve.
+pub const READYZ: &str = "/readyz";
+/// GET: this contract in OpenAPI 3.1.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// Fills the `{…}` parts of a path in order.
+pub fn path(route: &str, parts: &[&str]) -> String {
+    let mut out = String::with_capacity(route.len() + 64);
+    let mut parts = parts.iter();
+    let mut rest = route;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        out.push_str(parts.next().copied().unwrap_or_default());
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,104 @@
+//! Everything anyone may ask. A person's command is a verified statement; a clock's command is derived from the state.
+
+use crate::{event::BuildFacts, state::Policy};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc};
+use trust::{
+    Digest, PersonName, RoleName, TargetName,
+    key::KeyId,
+    statement::{self, RequestId},
+};
+
+/// Who asks, when, and under which id.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The time at the server; never earlier than the last entry's.
+    pub now: Timestamp,
+    /// Who asks.
+    pub actor: Actor,
+    /// The request's id.
+    pub request_id: RequestId,
+    /// The digest of the signed payload: what an approval signs is a request's. Absent for the clock.
+    pub payload: Option<Digest>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A person or a robot of the charter, by a key of theirs.
+    Person {
+        /// Who.
+        name: PersonName,
+        /// By which key.
+        key: KeyId,
+        /// With which roles.
+        roles: BTreeSet<RoleName>,
+    },
+    /// A target, by its own key.
+    Target(TargetName),
+    /// A machine that is about to become a target; signed by an invitation's key.
+    Invited,
+    /// Whoever holds the one-time claim of a server without an estate.
+    Founder,
+    /// Time itself.
+    Clock,
+}
+
+impl Actor {
+    /// The actor's name as entries hold it.
+    pub fn name(&self) -> String {
+        match self {
+            Actor::Person { name, .. } => name.to_string(),
+            Actor::Target(name) => format!("target:{name}"),
+            Actor::Invited => "invited".into(),
+            Actor::Founder => "founder".into(),
+            Actor::Clock => "clock".into(),
+        }
+    }
+}
+
+/// A signed act together with its subject.
+#[derive(Clone, Debug)]
+pub struct Signed<T> {
+    /// The statement's subject.
+    pub subject: Digest,
+    /// What is said of it.
+    pub act: T,
+}
+
+/// Everything anyone may ask.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Put a charter in force. The policy was verified against the owners' signatures.
+    ApplyCharter(Arc<Policy>),
+    /// Take a person's powers at once.
+    SuspendPerson(PersonName),
+    /// Record a build. The facts were read from its manifest, whose files are all in the depot.
+    PushBuild(Signed<statement::Push>, Arc<BuildFacts>),
+    /// Give a build its number.
+    NumberBuild(Signed<statement::Number>),
+    /// Attach evidence to a build. Its document is in the depot.
+    AttachEvidence(Signed<statement::Evidence>),
+    /// Ask for a release.
+    RequestRelease(Signed<statement::Request>),
+    /// Approve a request.
+    ApproveRequest(Signed<statement::Approval>),
+    /// Take permission back, or deny what was not granted yet.
+    WithdrawPermission(Signed<statement::Withdrawal>),
+    /// Deploy, roll back, remove, stop, start.
+    RequestDeployment(Signed<statement::Order>),
+    /// Set config. The document is in the depot.
+    SetConfig(Signed<statement::Config>),
+    /// Say who sees what runs, and everything about targets and deployments that needs no statement of its own.
+    Administer(statement::AdministrationAct),
+    /// Join as a target.
+    EnrolTarget(statement::Enrolment),
+    /// Say how an assignment ended.
+    ReportOutcome(statement::Report),
+    /// Say what was found on a target.
+    ReportInventory(statement::Inventory),
+    /// By the clock: a deployment stayed healthy for its soak time.
+    SettleDeployment(u64),
+    /// By the clock: a target has not answered within its deadline.
+    GiveUpOnTarget(u64, TargetName),
+}

@@ -1,0 +1,403 @@
+//! Everything that happened. Events are stored for ever: a shape once written is read for ever.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    key::{KeyId, PublicKey},
+    manifest::{ConfigKey, Driver, Needs},
+    quorum::Rule,
+    statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+};
+
+/// What the domain must know of a build's manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildFacts {
+    /// What installs it.
+    pub driver: Driver,
+    /// How many files and links it has.
+    pub files: u64,
+    /// The sum of the files' lengths.
+    pub size_bytes: u64,
+    /// The names of its processes.
+    pub processes: Vec<String>,
+    /// The labels a target must carry.
+    pub on: BTreeMap<String, String>,
+    /// The config keys it declares.
+    pub config: BTreeMap<String, ConfigKey>,
+    /// What a target must be and have.
+    pub needs: Needs,
+}
+
+/// How a deployment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every target is verified.
+    Succeeded,
+    /// A target failed, and every target is back on what ran before.
+    Undone,
+    /// A target failed, and not every target could be brought back, or the charter says to stop there.
+    Failed,
+    /// Somebody ended it.
+    Aborted,
+}
+
+/// Whether a target got an application for the first time (R57).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It ran nothing of it before.
+    Deployed,
+    /// It ran another build of it before.
+    Upgraded,
+    /// It ran this very build before.
+    Repeated,
+    /// It went back to a build that ran before.
+    RolledBack,
+    /// It got new config only.
+    Configured,
+    /// It was removed.
+    Removed,
+    /// It was stopped, started or restarted.
+    Controlled,
+}
+
+/// Everything that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A charter is in force.
+    CharterApplied {
+        /// The estate: the digest of root 1.
+        estate: Digest,
+        /// The root's version.
+        root_version: u64,
+        /// The owners and their keys.
+        owners: Vec<(PersonName, PublicKey)>,
+        /// The charter's version.
+        version: u64,
+        /// The charter's text.
+        charter: String,
+        /// The new roots, in order, as digests of files in the depot.
+        roots: Vec<Digest>,
+        /// The targets metadata, in the depot.
+        targets: Digest,
+    },
+    /// A person has no powers until a new charter gives them back.
+    PersonSuspended {
+        /// Who.
+        person: PersonName,
+    },
+    /// A build is known.
+    BuildPushed {
+        /// The application; the first push creates it.
+        app: AppName,
+        /// The manifest's digest.
+        build: Digest,
+        /// Who pushed it.
+        pusher: PersonName,
+        /// What it was made from.
+        commit: Option<Commit>,
+        /// By which command.
+        recipe: Option<String>,
+        /// What its manifest says.
+        facts: BuildFacts,
+    },
+    /// A build has a number, for good.
+    BuildNumbered {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// The number.
+        version: Version,
+    },
+    /// A build has evidence.
+    EvidenceAttached {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// Its type.
+        kind: String,
+        /// Whether it is good.
+        passed: bool,
+        /// What it says.
+        summary: String,
+        /// The document in the depot.
+        document: Digest,
+        /// Who attached it.
+        issuer: PersonName,
+        /// By which key.
+        key: KeyId,
+    },
+    /// Somebody wishes that a version be released to an audience.
+    ReleaseRequested {
+        /// The digest of the signed request: its identity.
+        request: Digest,
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The build.
+        build: Digest,
+        /// To whom.
+        audience: AudienceName,
+        /// Counts the requests for this version to this audience.
+        serial: u64,
+        /// The rule it names.
+        requires: Rule,
+        /// From when the permit holds.
+        not_before: Timestamp,
+        /// Until when it may be activated.
+        not_after: Timestamp,
+        /// The lowest version the audience may then still activate.
+        floor: Option<Version>,
+        /// Who wishes it.
+        requester: PersonName,
+    },
+    /// One person said yes.
+    RequestApproved {
+        /// To which request.
+        request: Digest,
+        /// Who.
+        approver: PersonName,
+        /// By which key.
+        key: KeyId,
+    },
+    /// The last required approval came: the version is released.
+    PermitGranted {
+        /// By which request.
+        request: Digest,
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// To whom.
+        audience: AudienceName,
+    },
+    /// Requests up to a serial are dead for ever.
+    PermissionWithdrawn {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The build.
+        build: Digest,
+        /// From whom.
+        audience: AudienceName,
+        /// The last serial that died.
+        through_serial: u64,
+        /// Whether a permit died, or a request that was not granted yet.
+        was_granted: bool,
+        /// The salted digest of the reason.
+        reason: Option<Digest>,
+    },
+    /// Config holds for an application in an environment.
+    ConfigSet {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// Counts the sets.
+        serial: u64,
+        /// The document in the depot.
+        document: Digest,
+        /// Its keys, and whether each is a secret.
+        keys: BTreeMap<String, bool>,
+        /// Who can decrypt its secrets.
+        recipients: BTreeSet<TargetName>,
+    },
+    /// Machines may join.
+    TargetInvited {
+        /// The invitation's key.
+        invitation: PublicKey,
+        /// Where.
+        environment: AudienceName,
+        /// The labels they get.
+        labels: BTreeMap<String, String>,
+        /// The only name they may take.
+        name: Option<TargetName>,
+        /// How many may join.
+        uses: u32,
+        /// Until when.
+        expires: Timestamp,
+    },
+    /// A machine joined.
+    TargetEnrolled {
+        /// Its name.
+        target: TargetName,
+        /// Where.
+        environment: AudienceName,
+        /// By which invitation.
+        invitation: PublicKey,
+        /// Its key.
+        key: PublicKey,
+        /// The age recipient for its secrets.
+        recipient: String,
+        /// Its labels.
+        labels: BTreeMap<String, String>,
+        /// What it is.
+        facts: Facts,
+    },
+    /// A target's labels changed.
+    TargetLabelled {
+        /// Which.
+        target: TargetName,
+        /// All its labels now.
+        labels: BTreeMap<String, String>,
+    },
+    /// New deployments stay away from a target, or come again.
+    TargetCordoned {
+        /// Which.
+        target: TargetName,
+        /// Whether they stay away.
+        cordoned: bool,
+    },
+    /// A target left for good.
+    TargetRetired {
+        /// Which.
+        target: TargetName,
+    },
+    /// Somebody ordered a deployment.
+    DeploymentRequested {
+        /// Its number.
+        deployment: u64,
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// What is to be done.
+        act: OrderAct,
+        /// The build it brings or acts on.
+        build: Digest,
+        /// Its version, where it is released.
+        version: Option<Version>,
+        /// On which targets, in this order.
+        targets: Vec<TargetName>,
+        /// Whether it stands and waits for its permit.
+        awaits_permit: bool,
+        /// What the deployer was warned of.
+        warnings: Vec<String>,
+        /// Who ordered it.
+        deployer: PersonName,
+    },
+    /// A wave of targets is assigned the deployment.
+    WaveStarted {
+        /// Which deployment.
+        deployment: u64,
+        /// From 1.
+        wave: u32,
+        /// Its targets.
+        targets: Vec<TargetName>,
+    },
+    /// A target finished its part.
+    TargetFinished {
+        /// Which deployment.
+        deployment: u64,
+        /// Which target.
+        target: TargetName,
+        /// How.
+        outcome: Outcome,
+        /// What changed on it.
+        change: Option<Change>,
+        /// What runs there now.
+        running: Option<Digest>,
+        /// The serial of the config it runs with.
+        config_serial: u64,
+        /// Its phases.
+        phases: Vec<PhaseTiming>,
+        /// Where its processes listen.
+        endpoints: Vec<String>,
+    },
+    /// Targets that had switched are told to go back.
+    UndoStarted {
+        /// Which deployment.
+        deployment: u64,
+        /// Why.
+        reason: String,
+        /// Which targets.
+        targets: Vec<TargetName>,
+    },
+    /// A deployment is over.
+    DeploymentEnded {
+        /// Which.
+        deployment: u64,
+        /// How.
+        ending: Ending,
+    },
+    /// A deployment stayed healthy for its soak time.
+    DeploymentSettled {
+        /// Which.
+        deployment: u64,
+    },
+    /// A build is kept out of an environment.
+    HoldPlaced {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The build.
+        build: Digest,
+    },
+    /// Builds that were kept out may come again.
+    HoldLifted {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+    },
+    /// What was found on a target differs from what was found before (R37).
+    EscapesChanged {
+        /// Which target.
+        target: TargetName,
+        /// Everything that is wrong there now; empty when all is as it should be.
+        findings: Vec<Finding>,
+    },
+    /// End users reach a version, or no longer do.
+    ExposureChanged {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The version.
+        version: Version,
+        /// How many see it.
+        percent: u8,
+    },
+}
+
+impl Event {
+    /// The event's noun phrase as stored: `permit-granted`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::CharterApplied { .. } => "charter-applied",
+            Event::PersonSuspended { .. } => "person-suspended",
+            Event::BuildPushed { .. } => "build-pushed",
+            Event::BuildNumbered { .. } => "build-numbered",
+            Event::EvidenceAttached { .. } => "evidence-attached",
+            Event::ReleaseRequested { .. } => "release-requested",
+            Event::RequestApproved { .. } => "request-approved",
+            Event::PermitGranted { .. } => "permit-granted",
+            Event::PermissionWithdrawn { .. } => "permission-withdrawn",
+            Event::ConfigSet { .. } => "config-set",
+            Event::TargetInvited { .. } => "target-invited",
+            Event::TargetEnrolled { .. } => "target-enrolled",
+            Event::TargetLabelled { .. } => "target-labelled",
+            Event::TargetCordoned { .. } => "target-cordoned",
+            Event::TargetRetired { .. } => "target-retired",
+            Event::DeploymentRequested { .. } => "deployment-requested",
+            Event::WaveStarted { .. } => "wave-started",
+            Event::TargetFinished { .. } => "target-finished",
+            Event::UndoStarted { .. } => "undo-started",
+            Event::DeploymentEnded { .. } => "deployment-ended",
+            Event::DeploymentSettled { .. } => "deployment-settled",
+            Event::HoldPlaced { .. } => "hold-placed",
+            Event::HoldLifted { .. } => "hold-lifted",
+            Event::EscapesChanged { .. } => "escapes-changed",
+            Event::ExposureChanged { .. } => "exposure-changed",
+        }
+    }
+}

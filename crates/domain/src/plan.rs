@@ -1,0 +1,154 @@
+//! From state to work: the assignment each target should follow, what each open deployment waits on, and when to look
+//! again. Assignments are derived, never stored.
+
+use crate::{
+    command::Command,
+    policy,
+    state::{Assigned, Deployment, DeploymentPhase, Progress, State},
+    waiting::WaitingOn,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use trust::{
+    AppName, AudienceName, Digest, TargetName, Version,
+    statement::{OrderAct, RequestId},
+};
+
+/// What a target should do with one application: immutable, numbered by epoch and generation, holding only digests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The charter's epoch.
+    pub epoch: u64,
+    /// Grows with every assignment of the epoch.
+    pub generation: u64,
+    /// The deployment it belongs to.
+    pub deployment: u64,
+    /// The application.
+    pub app: AppName,
+    /// The environment, for the target to compare with its own.
+    pub environment: AudienceName,
+    /// What the order says.
+    pub act: OrderAct,
+    /// Whether the deployment is to be taken back on this target.
+    pub undo: bool,
+    /// The build it brings or acts on.
+    pub build: Digest,
+    /// Its version.
+    pub version: Option<Version>,
+    /// The config document to use, with its serial.
+    pub config: Option<(u64, Digest)>,
+}
+
+/// The assignments that `target` has not reported on yet.
+pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
+    let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
+    let unfinished = |(app, on_target): (&AppName, &crate::state::OnTarget)| {
+        let assigned = on_target.assigned.filter(|assigned| !assigned.finished)?;
+        assignment(state, app, &assigned)
+    };
+    record.apps.iter().filter_map(unfinished).collect()
+}
+
+fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assignment> {
+    let deployment = state.deployments.get(&assigned.deployment)?;
+    let config = state.in_audience(app, &deployment.environment).and_then(|record| record.config.as_ref());
+    Some(Assignment {
+        epoch: state.policy.as_ref().map_or(1, |policy| policy.charter.epoch),
+        generation: assigned.generation,
+        deployment: assigned.deployment,
+        app: app.clone(),
+        environment: deployment.environment.clone(),
+        act: deployment.act,
+        undo: assigned.undo,
+        build: deployment.build,
+        version: deployment.version.clone(),
+        config: config.map(|config| (config.serial, config.document)),
+    })
+}
+
+/// What an open deployment, or one that soaks, waits on.
+pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
+    let deployment = state.deployments.get(&number)?;
+    match &deployment.phase {
+        DeploymentPhase::AwaitingPermit => Some(WaitingOn::Permit {
+            deployment: number,
+            version: deployment.version.clone(),
+            audience: deployment.environment.clone(),
+        }),
+        DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
+            let at_it = busy(deployment);
+            let since = at_it.iter().map(|(_, since)| *since).min().unwrap_or(deployment.stamp.time);
+            Some(WaitingOn::Targets {
+                deployment: number,
+                targets: at_it.into_iter().map(|(target, _)| target.clone()).collect(),
+                until: later(since, policy::TARGET_DEADLINE_SECONDS),
+            })
+        }
+        DeploymentPhase::Ended { settled: None, .. } => {
+            Some(WaitingOn::Soak { deployment: number, until: soaked(state, deployment)? })
+        }
+        DeploymentPhase::Ended { .. } => None,
+    }
+}
+
+/// The clock's commands that are due at `now`, and when to look again. The request id is derived from the deed, so that
+/// asking twice does it once.
+pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
+    let mut commands = Vec::new();
+    let mut next: Option<Timestamp> = None;
+    let mut consider = |at: Timestamp, id: String, command: Command| {
+        if at <= now {
+            commands.extend(RequestId::new(id).ok().map(|id| (id, command)));
+        } else {
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+    };
+    for number in &state.open_deployments {
+        let Some(deployment) = state.deployments.get(number) else { continue };
+        for (target, since) in busy(deployment) {
+            let at = later(since, policy::TARGET_DEADLINE_SECONDS);
+            let generation =
+                state.targets.get(target).and_then(|t| t.apps.get(&deployment.app)).and_then(|a| a.assigned);
+            let generation = generation.map_or(0, |assigned| assigned.generation);
+            consider(
+                at,
+                format!("give-up:{number}:{target}:{generation}"),
+                Command::GiveUpOnTarget(*number, target.clone()),
+            );
+        }
+    }
+    for (number, deployment) in state.deployments.iter().filter(|(number, _)| !state.open_deployments.contains(*number))
+    {
+        if let Some(at) = soaked(state, deployment) {
+            consider(at, format!("settle:{number}"), Command::SettleDeployment(*number));
+        }
+    }
+    (commands, next)
+}
+
+/// The targets that are at it, and since when.
+fn busy(deployment: &Deployment) -> Vec<(&TargetName, Timestamp)> {
+    let since = |part: &crate::state::Part| match part.progress {
+        Progress::Assigned(since) | Progress::Undoing(since) => Some(since.time),
+        _ => None,
+    };
+    deployment.targets.iter().filter_map(|(target, part)| Some((target, since(part)?))).collect()
+}
+
+/// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle.
+fn soaked(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+    let DeploymentPhase::Ended { ending: crate::event::Ending::Succeeded, stamp, settled: None, .. } =
+        &deployment.phase
+    else {
+        return None;
+    };
+    if !matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback) {
+        return None;
+    }
+    let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;
+    Some(later(stamp.time, i64::from(environment.soak_minutes) * 60))
+}
+
+fn later(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}

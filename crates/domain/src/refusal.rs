@@ -1,0 +1,421 @@
+//! Every no: a stable code, what is missing, who can supply it, and the next command to type.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    charter::Class,
+    quorum::{Lack, Rule},
+    statement::OrderAct,
+};
+
+/// The exit codes, the same in every command (documented constants).
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// I/O failed, or the server is away.
+    pub const FAILED: u8 = 1;
+    /// Usage or vocabulary.
+    pub const MISUSED: u8 = 2;
+    /// Refused by the charter.
+    pub const REFUSED: u8 = 3;
+    /// A deployment failed or was undone.
+    pub const DEPLOYMENT_FAILED: u8 = 4;
+    /// Digest, signature or ledger.
+    pub const INTEGRITY: u8 = 5;
+    /// Number taken, stale plan, request id reused.
+    pub const CONFLICT: u8 = 6;
+    /// Escapes were found.
+    pub const ESCAPES: u8 = 7;
+    /// Timed out while waiting.
+    pub const TIMED_OUT: u8 = 8;
+}
+
+/// What a refused command was after, in a word the charter knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Push and number builds.
+    Push,
+    /// Attach evidence of a type.
+    Attest,
+    /// Ask for a release.
+    Request,
+    /// Agree to a release.
+    Approve,
+    /// Take permission back.
+    Withdraw,
+    /// Deploy, roll back, remove, stop, start, expose.
+    Deploy,
+    /// Set config.
+    Configure,
+    /// Invite, label, cordon and retire targets.
+    Invite,
+    /// Change the charter and suspend people.
+    Own,
+}
+
+/// Every no.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", content = "facts", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Refusal {
+    /// The server has no estate yet.
+    NoEstate,
+    /// The statement names another estate.
+    OtherEstate,
+    /// The statement came too late, or claims to live too long.
+    StatementExpired {
+        /// Until when it could be submitted.
+        submit_before: Timestamp,
+    },
+    /// The request id was used for something else.
+    RequestIdReused,
+    /// What is asked is so already; nothing was written.
+    AlreadyDone {
+        /// What is so, in a sentence.
+        what: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The signer lacks the role.
+    RoleMissing {
+        /// For what.
+        right: Right,
+        /// Where, or on what.
+        place: String,
+        /// Who may.
+        needs: Option<Rule>,
+        /// The roles the signer has.
+        roles: Vec<String>,
+    },
+    /// No such application.
+    UnknownApplication {
+        /// What was asked for.
+        name: AppName,
+        /// The nearest known name.
+        nearest: Option<AppName>,
+    },
+    /// No such build.
+    UnknownBuild {
+        /// The application.
+        app: AppName,
+        /// What was asked for.
+        build: Digest,
+    },
+    /// No such version.
+    UnknownVersion {
+        /// The application.
+        app: AppName,
+        /// What was asked for.
+        version: Version,
+        /// The newest known.
+        newest: Option<Version>,
+    },
+    /// No such audience in the charter.
+    UnknownAudience {
+        /// What was asked for.
+        name: AudienceName,
+        /// The nearest known name.
+        nearest: Option<AudienceName>,
+    },
+    /// No such target.
+    UnknownTarget {
+        /// What was asked for.
+        name: TargetName,
+        /// The nearest known name.
+        nearest: Option<TargetName>,
+    },
+    /// No such person or robot.
+    UnknownPerson {
+        /// What was asked for.
+        name: PersonName,
+    },
+    /// No such request, or the approval names another one's facts.
+    UnknownRequest,
+    /// No such deployment.
+    UnknownDeployment {
+        /// What was asked for.
+        deployment: u64,
+    },
+    /// The number belongs to other bytes (R34, R39).
+    NumberTaken {
+        /// The application.
+        app: AppName,
+        /// The number.
+        version: Version,
+        /// Whose it is.
+        build: Digest,
+    },
+    /// The build has another number already.
+    BuildNumbered {
+        /// The application.
+        app: AppName,
+        /// The number it has.
+        version: Version,
+    },
+    /// The number does not increase within its release line (R39).
+    NumberNotIncreasing {
+        /// The application.
+        app: AppName,
+        /// The number asked for.
+        version: Version,
+        /// The highest in its line.
+        highest: Version,
+    },
+    /// The number is not of the application's kind.
+    NumberKind {
+        /// The application.
+        app: AppName,
+        /// The number.
+        version: Version,
+        /// What its numbers look like.
+        expected: String,
+    },
+    /// A file or document is not in the depot yet.
+    ObjectsMissing {
+        /// How many.
+        count: u64,
+        /// One of them.
+        first: Digest,
+    },
+    /// The audience asks for evidence about this very digest, and there is none that counts (R33, R51).
+    EvidenceMissing {
+        /// The build.
+        build: Digest,
+        /// The type.
+        kind: String,
+        /// Who may issue it.
+        issuers: Rule,
+        /// Whether there is one that says it is bad.
+        failed: bool,
+    },
+    /// The same bytes were not verified in the environment that comes first.
+    NotVerifiedBefore {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The environment that comes first.
+        after: AudienceName,
+        /// The audience asked for.
+        audience: AudienceName,
+    },
+    /// The audience needs no release.
+    NoReleaseNeeded {
+        /// Which.
+        audience: AudienceName,
+    },
+    /// The request names another serial, charter, rule or time than is in force.
+    RequestStale {
+        /// What differs.
+        what: String,
+    },
+    /// A request for it is waiting already.
+    RequestWaiting {
+        /// The version.
+        version: Version,
+        /// To whom.
+        audience: AudienceName,
+        /// What it waits for.
+        lacks: Vec<Lack>,
+    },
+    /// The request is granted or withdrawn already.
+    RequestClosed {
+        /// How it stands.
+        standing: String,
+    },
+    /// Requester and pusher do not count here.
+    ApproverIsAuthor {
+        /// The audience.
+        audience: AudienceName,
+        /// What they did: `requested` or `pushed`.
+        did: String,
+    },
+    /// The permit lacks approvals.
+    ApprovalsMissing {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// To whom.
+        audience: AudienceName,
+        /// Who has approved.
+        have: Vec<PersonName>,
+        /// What is missing.
+        need: Vec<Lack>,
+    },
+    /// There is no permit (R31).
+    PermitMissing {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// To whom.
+        audience: AudienceName,
+        /// Who would have to agree.
+        needs: Option<Rule>,
+    },
+    /// The permit was withdrawn.
+    PermitWithdrawn {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// From whom.
+        audience: AudienceName,
+        /// When.
+        since: Timestamp,
+    },
+    /// The permit's time is over, or has not come.
+    PermitExpired {
+        /// The version.
+        version: Version,
+        /// To whom.
+        audience: AudienceName,
+        /// From when.
+        not_before: Timestamp,
+        /// Until when.
+        not_after: Timestamp,
+    },
+    /// The version is below the audience's floor.
+    BelowFloor {
+        /// The version.
+        version: Version,
+        /// The lowest that may be activated.
+        floor: Version,
+        /// The audience.
+        audience: AudienceName,
+    },
+    /// The build was never released, and this is no dev environment (R2).
+    Unreleased {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// Its number, where it has one.
+        version: Option<Version>,
+        /// Where.
+        environment: AudienceName,
+        /// Its class.
+        class: Class,
+    },
+    /// A channel has no machines.
+    NotAnEnvironment {
+        /// Which.
+        channel: AudienceName,
+    },
+    /// The release is a checkpoint (R25).
+    NothingToInstall {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+    },
+    /// Required config keys have no value (R10).
+    ConfigMissing {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// Which.
+        keys: Vec<String>,
+        /// The first of them that is a secret, if any.
+        secret: Option<String>,
+    },
+    /// A config key that may not be set like this.
+    ConfigRefused {
+        /// Why.
+        why: String,
+    },
+    /// The config set is older than the one in force.
+    ConfigStale {
+        /// The serial that comes next.
+        next: u64,
+    },
+    /// The environment has no fitting target.
+    NoTargets {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The labels asked for.
+        on: String,
+    },
+    /// A target is not what the build needs (R9).
+    NeedsUnmet {
+        /// Which target.
+        target: TargetName,
+        /// What is short, each in a line.
+        shortages: Vec<String>,
+    },
+    /// Another deployment of the application is under way there.
+    DeploymentUnderWay {
+        /// Its number.
+        deployment: u64,
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+    },
+    /// The build is kept out after it was undone or rolled back there.
+    Held {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The build.
+        build: Digest,
+    },
+    /// The application does not run there, so there is nothing to act on.
+    NothingRuns {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// What was to be done.
+        act: OrderAct,
+    },
+    /// Nothing settled there to go back to.
+    NothingToRollBackTo {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+    },
+    /// Only what is deployed and verified can be exposed (R26).
+    NotDeployed {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// Where.
+        environment: AudienceName,
+    },
+    /// The invitation is unknown, used up, expired, or for something else.
+    InvitationInvalid {
+        /// Why.
+        why: String,
+    },
+    /// The name belongs to a target, perhaps a retired one: names are for ever.
+    NameTaken {
+        /// Which.
+        target: TargetName,
+    },
+    /// The charter brought is not newer than the one in force.
+    CharterStale {
+        /// The version in force.
+        in_force: u64,
+    },
+    /// A report about something other than the newest assignment.
+    ReportStale,
+    /// The deployment is over.
+    DeploymentOver {
+        /// Which.
+        deployment: u64,
+    },
+    /// A value that cannot be.
+    Invalid {
+        /// What is wrong.
+        why: String,
+    },
+}

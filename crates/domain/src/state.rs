@@ -1,0 +1,486 @@
+//! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
+
+use crate::event::{BuildFacts, Ending, Event};
+use imbl::{OrdMap, OrdSet, Vector};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    charter::{Charter, CharterError},
+    key::{KeyId, PublicKey},
+    quorum::{Directory, Rule},
+    statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+};
+
+mod apply;
+pub use apply::apply;
+
+/// Where in the ledger something stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The entry's number, from 1.
+    pub entry: u64,
+    /// The entry's time.
+    pub time: Timestamp,
+}
+
+/// What is so now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The last entry folded in.
+    pub head: Stamp,
+    /// The charter in force, absent before an owner brings one.
+    pub policy: Option<Arc<Policy>>,
+    /// People without powers until a new charter.
+    pub suspended: OrdSet<PersonName>,
+    /// The entries of the suspensions in force, for targets to read.
+    pub suspension_entries: Vector<u64>,
+    /// The applications.
+    pub apps: OrdMap<AppName, App>,
+    /// The requests by the digest of their signed payload.
+    pub requests: OrdMap<Digest, Request>,
+    /// Invitations by their key.
+    pub invitations: OrdMap<KeyId, Invitation>,
+    /// The targets, retired ones too: names are for ever.
+    pub targets: OrdMap<TargetName, Target>,
+    /// Whose target key is whose.
+    pub target_keys: OrdMap<KeyId, TargetName>,
+    /// The deployments: open ones, and the last closed ones.
+    pub deployments: OrdMap<u64, Deployment>,
+    /// The numbers of the open ones.
+    pub open_deployments: OrdSet<u64>,
+    /// The number the next deployment gets, less one.
+    pub last_deployment: u64,
+}
+
+/// The charter in force and everything derived from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PolicyRecord", into = "PolicyRecord")]
+pub struct Policy {
+    /// What it is made from.
+    pub record: PolicyRecord,
+    /// The charter, parsed.
+    pub charter: Charter,
+    /// Whose key is whose, robots included, suspended people left out.
+    pub directory: Directory,
+    /// Whose signatures count as approvals.
+    pub approvers: Directory,
+}
+
+/// The parts of a policy that are stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// The estate: the digest of root 1.
+    pub estate: Digest,
+    /// The root's version.
+    pub root_version: u64,
+    /// The owners and their keys.
+    pub owners: Vec<(PersonName, PublicKey)>,
+    /// The charter's version.
+    pub version: u64,
+    /// The charter's text.
+    pub charter: String,
+    /// All roots from the first, as digests of files in the depot.
+    pub roots: Vec<Digest>,
+    /// The targets metadata in the depot.
+    pub targets: Digest,
+    /// Who is suspended under it.
+    pub suspended: std::collections::BTreeSet<PersonName>,
+}
+
+impl TryFrom<PolicyRecord> for Policy {
+    type Error = CharterError;
+    fn try_from(record: PolicyRecord) -> Result<Self, CharterError> {
+        let charter = Charter::from_bytes(record.charter.as_bytes())?;
+        let directory = charter.directory(&record.owners, &record.suspended)?;
+        let approvers = charter.approvers(&record.owners, &record.suspended)?;
+        Ok(Self { record, charter, directory, approvers })
+    }
+}
+
+impl From<Policy> for PolicyRecord {
+    fn from(policy: Policy) -> Self {
+        policy.record
+    }
+}
+
+/// One application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its builds.
+    pub builds: OrdMap<Digest, Build>,
+    /// Its versions.
+    pub versions: OrdMap<Version, Numbered>,
+    /// What holds for it in each audience.
+    pub audiences: OrdMap<AudienceName, InAudience>,
+}
+
+/// A version: a number given to a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// The build.
+    pub build: Digest,
+    /// The entry that numbered it.
+    pub stamp: Stamp,
+}
+
+/// One build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Who pushed it.
+    pub pusher: PersonName,
+    /// What it was made from.
+    pub commit: Option<Commit>,
+    /// By which command.
+    pub recipe: Option<String>,
+    /// What its manifest says.
+    pub facts: Arc<BuildFacts>,
+    /// The entry that pushed it.
+    pub stamp: Stamp,
+    /// Its number, where it has one.
+    pub version: Option<Version>,
+    /// What was found out about it.
+    pub evidence: Vector<EvidenceRecord>,
+    /// Where and since when it was verified by a whole deployment.
+    pub verified_in: OrdMap<AudienceName, Timestamp>,
+}
+
+/// One piece of evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    /// Its type.
+    pub kind: String,
+    /// Whether it is good.
+    pub passed: bool,
+    /// What it says.
+    pub summary: String,
+    /// The document in the depot.
+    pub document: Digest,
+    /// Who attached it.
+    pub issuer: PersonName,
+    /// By which key.
+    pub key: KeyId,
+    /// The entry that attached it.
+    pub stamp: Stamp,
+}
+
+/// What holds for one application in one audience.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InAudience {
+    /// The requests of each version, in the order of their serials.
+    pub requests: OrdMap<Version, Vector<Digest>>,
+    /// The entries of all withdrawals.
+    pub withdrawals: Vector<u64>,
+    /// For each version, the last serial that is dead.
+    pub dead_through: OrdMap<Version, u64>,
+    /// The lowest version that may still be activated.
+    pub floor: Option<Version>,
+    /// The config in force.
+    pub config: Option<ConfigInForce>,
+    /// The builds that are kept out.
+    pub held: OrdSet<Digest>,
+    /// The builds that settled here, oldest first, the newest last; each stands once.
+    pub settled: Vector<Digest>,
+    /// The open deployment.
+    pub open_deployment: Option<u64>,
+    /// Which version end users see, how many of them in percent, and since when.
+    pub exposure: Option<(Version, u8, Stamp)>,
+}
+
+/// The config in force for an application in an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigInForce {
+    /// Counts the sets.
+    pub serial: u64,
+    /// The document in the depot.
+    pub document: Digest,
+    /// Its keys, and whether each is a secret.
+    pub keys: BTreeMap<String, bool>,
+    /// Who can decrypt its secrets.
+    pub recipients: std::collections::BTreeSet<TargetName>,
+    /// The entry that set it.
+    pub stamp: Stamp,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The application.
+    pub app: AppName,
+    /// The version.
+    pub version: Version,
+    /// The build.
+    pub build: Digest,
+    /// To whom.
+    pub audience: AudienceName,
+    /// Counts the requests for this version to this audience.
+    pub serial: u64,
+    /// The rule it names.
+    pub requires: Rule,
+    /// From when the permit holds.
+    pub not_before: Timestamp,
+    /// Until when it may be activated.
+    pub not_after: Timestamp,
+    /// The floor it brings.
+    pub floor: Option<Version>,
+    /// Who wishes it.
+    pub requester: PersonName,
+    /// The entry that made it.
+    pub stamp: Stamp,
+    /// Who said yes.
+    pub approvals: Vector<Approved>,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// One person's yes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approved {
+    /// Who.
+    pub approver: PersonName,
+    /// By which key.
+    pub key: KeyId,
+    /// The entry that holds it.
+    pub stamp: Stamp,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It lacks approvals.
+    Waiting,
+    /// It is a permit.
+    Granted(Stamp),
+    /// It is dead for ever.
+    Withdrawn(Stamp),
+}
+
+/// An invitation for machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Where.
+    pub environment: AudienceName,
+    /// The labels they get.
+    pub labels: BTreeMap<String, String>,
+    /// The only name they may take.
+    pub name: Option<TargetName>,
+    /// How many may still join.
+    pub uses_left: u32,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Where it is.
+    pub environment: AudienceName,
+    /// Its key.
+    pub key: PublicKey,
+    /// The age recipient for its secrets.
+    pub recipient: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it is.
+    pub facts: Facts,
+    /// Whether new deployments stay away.
+    pub cordoned: bool,
+    /// Whether it left for good.
+    pub retired: bool,
+    /// The entry that enrolled it.
+    pub stamp: Stamp,
+    /// What it was assigned and what it runs, by application.
+    pub apps: OrdMap<AppName, OnTarget>,
+    /// What is wrong there.
+    pub findings: Vector<Finding>,
+}
+
+/// One application on one target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OnTarget {
+    /// What it should do, by its newest assignment.
+    pub assigned: Option<Assigned>,
+    /// What it said it runs.
+    pub running: Option<Running>,
+}
+
+/// An assignment as the state holds it: immutable, numbered by generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The number of the entry that made it: it only grows.
+    pub generation: u64,
+    /// The deployment it belongs to.
+    pub deployment: u64,
+    /// Whether it takes the deployment back.
+    pub undo: bool,
+    /// Whether the target has reported how it ended.
+    pub finished: bool,
+}
+
+/// What a target said it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// The build.
+    pub build: Digest,
+    /// Since when.
+    pub since: Timestamp,
+    /// By which deployment.
+    pub deployment: u64,
+    /// The serial of its config.
+    pub config_serial: u64,
+    /// Where its processes listen.
+    pub endpoints: Vec<String>,
+    /// Whether it was stopped by an order.
+    pub stopped: bool,
+}
+
+/// One deployment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The application.
+    pub app: AppName,
+    /// Where.
+    pub environment: AudienceName,
+    /// What is to be done.
+    pub act: OrderAct,
+    /// The build it brings or acts on.
+    pub build: Digest,
+    /// Its version.
+    pub version: Option<Version>,
+    /// Who ordered it.
+    pub deployer: PersonName,
+    /// The entry with the order.
+    pub stamp: Stamp,
+    /// What the deployer was warned of.
+    pub warnings: Vec<String>,
+    /// Its targets, in order.
+    pub targets: Vector<(TargetName, Part)>,
+    /// The waves that have started.
+    pub waves: u32,
+    /// Where it stands.
+    pub phase: DeploymentPhase,
+}
+
+/// Where a deployment stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentPhase {
+    /// It stands and waits for its permit.
+    AwaitingPermit,
+    /// Targets are at it.
+    Running,
+    /// Targets go back.
+    Undoing {
+        /// Why.
+        reason: String,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        ending: Ending,
+        /// When.
+        stamp: Stamp,
+        /// Since when it is settled.
+        settled: Option<Stamp>,
+        /// Why it was undone, where it was.
+        reason: Option<String>,
+    },
+}
+
+/// One target's part in a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// What ran there when its part began.
+    pub before: Option<Digest>,
+    /// Where it stands.
+    pub progress: Progress,
+    /// The phases it went through.
+    pub phases: Vec<PhaseTiming>,
+}
+
+/// Where one target's part stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Not its turn yet.
+    #[default]
+    Waiting,
+    /// It is at it since this entry.
+    Assigned(Stamp),
+    /// It finished like this.
+    Finished(Outcome),
+    /// It goes back since this entry.
+    Undoing(Stamp),
+    /// It is back on what ran before.
+    Undone,
+}
+
+impl State {
+    /// The environment or channel state of an application, empty where nothing happened yet.
+    pub fn in_audience(&self, app: &AppName, audience: &AudienceName) -> Option<&InAudience> {
+        self.apps.get(app)?.audiences.get(audience)
+    }
+
+    /// The live permit of a version for an audience: granted, within its time, with nothing withdrawn.
+    /// Whether its approvals still satisfy the charter is for [`crate::rules::approvals`] to say.
+    pub fn granted(&self, app: &AppName, version: &Version, audience: &AudienceName) -> Option<(Digest, &Request)> {
+        let requests = self.in_audience(app, audience)?.requests.get(version)?;
+        let is_granted = |digest: &&Digest| {
+            self.requests.get(*digest).is_some_and(|request| matches!(request.standing, Standing::Granted(_)))
+        };
+        let digest = requests.iter().rev().find(is_granted)?;
+        Some((*digest, self.requests.get(digest)?))
+    }
+
+    /// The newest request of a version for an audience that lacks approvals.
+    pub fn waiting_request(
+        &self,
+        app: &AppName,
+        version: &Version,
+        audience: &AudienceName,
+    ) -> Option<(Digest, &Request)> {
+        let requests = self.in_audience(app, audience)?.requests.get(version)?;
+        let digest = requests.last()?;
+        let request = self.requests.get(digest)?;
+        (request.standing == Standing::Waiting).then_some((*digest, request))
+    }
+
+    /// What `target` runs of `app`.
+    pub fn running(&self, app: &AppName, target: &TargetName) -> Option<&Running> {
+        self.targets.get(target)?.apps.get(app)?.running.as_ref()
+    }
+
+    /// The targets of an environment that have not left.
+    pub fn targets_in<'a>(
+        &'a self,
+        environment: &'a AudienceName,
+    ) -> impl Iterator<Item = (&'a TargetName, &'a Target)> + 'a {
+        self.targets.iter().filter(move |(_, target)| target.environment == *environment && !target.retired)
+    }
+}
+
+/// Events under way: a scratch copy of the state into which each recorded event is folded at once, so that what is
+/// decided next sees it.
+pub(crate) struct Draft {
+    /// The state with everything recorded so far.
+    pub state: State,
+    /// What was recorded.
+    pub events: Vec<Event>,
+}
+
+impl Draft {
+    /// A draft of the entry that will follow `state`.
+    pub fn new(state: &State, now: Timestamp) -> Self {
+        let mut state = state.clone();
+        state.head = Stamp { entry: state.head.entry + 1, time: now };
+        Self { state, events: Vec::new() }
+    }
+
+    /// Records an event.
+    pub fn record(&mut self, event: Event) {
+        apply(&mut self.state, &event);
+        self.events.push(event);
+    }
+}

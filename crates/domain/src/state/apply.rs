@@ -1,0 +1,376 @@
+//! Folding events into the state. Exhaustive and infallible: what an event says has happened.
+
+use super::*;
+use crate::{event::Change, policy};
+
+/// Folds one event of the entry `state.head` points at into the state. The caller moves the head first.
+pub fn apply(state: &mut State, event: &Event) {
+    let stamp = state.head;
+    match event {
+        Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets } => {
+            let mut all_roots = state.policy.as_ref().map(|policy| policy.record.roots.clone()).unwrap_or_default();
+            all_roots.extend(roots.iter().copied());
+            let record = PolicyRecord {
+                estate: *estate,
+                root_version: *root_version,
+                owners: owners.clone(),
+                version: *version,
+                charter: charter.clone(),
+                roots: all_roots,
+                targets: *targets,
+                suspended: Default::default(),
+            };
+            // A stored charter was parsed before it was stored; one that cannot be read leaves the old one in force.
+            if let Ok(policy) = Policy::try_from(record) {
+                state.policy = Some(Arc::new(policy));
+                state.suspended = OrdSet::new();
+                state.suspension_entries = Vector::new();
+            }
+        }
+        Event::PersonSuspended { person } => {
+            state.suspended.insert(person.clone());
+            state.suspension_entries.push_back(stamp.entry);
+            if let Some(policy) = &state.policy {
+                let mut record = policy.record.clone();
+                record.suspended.insert(person.clone());
+                if let Ok(policy) = Policy::try_from(record) {
+                    state.policy = Some(Arc::new(policy));
+                }
+            }
+        }
+        Event::BuildPushed { app, build, pusher, commit, recipe, facts } => {
+            let record = Build {
+                pusher: pusher.clone(),
+                commit: commit.clone(),
+                recipe: recipe.clone(),
+                facts: Arc::new(facts.clone()),
+                stamp,
+                version: None,
+                evidence: Vector::new(),
+                verified_in: OrdMap::new(),
+            };
+            state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
+        }
+        Event::BuildNumbered { app, build, version } => {
+            let record = state.apps.entry(app.clone()).or_default();
+            record.versions.insert(version.clone(), Numbered { build: *build, stamp });
+            if let Some(build) = record.builds.get_mut(build) {
+                build.version = Some(version.clone());
+            }
+        }
+        Event::EvidenceAttached { app, build, kind, passed, summary, document, issuer, key } => {
+            let record = EvidenceRecord {
+                kind: kind.clone(),
+                passed: *passed,
+                summary: summary.clone(),
+                document: *document,
+                issuer: issuer.clone(),
+                key: *key,
+                stamp,
+            };
+            if let Some(build) = state.apps.entry(app.clone()).or_default().builds.get_mut(build) {
+                build.evidence.push_back(record);
+            }
+        }
+        Event::ReleaseRequested {
+            request,
+            app,
+            version,
+            build,
+            audience,
+            serial,
+            requires,
+            not_before,
+            not_after,
+            floor,
+            requester,
+        } => {
+            let record = Request {
+                app: app.clone(),
+                version: version.clone(),
+                build: *build,
+                audience: audience.clone(),
+                serial: *serial,
+                requires: requires.clone(),
+                not_before: *not_before,
+                not_after: *not_after,
+                floor: floor.clone(),
+                requester: requester.clone(),
+                stamp,
+                approvals: Vector::new(),
+                standing: Standing::Waiting,
+            };
+            state.requests.insert(*request, record);
+            in_audience(state, app, audience).requests.entry(version.clone()).or_default().push_back(*request);
+        }
+        Event::RequestApproved { request, approver, key } => {
+            if let Some(request) = state.requests.get_mut(request) {
+                request.approvals.push_back(Approved { approver: approver.clone(), key: *key, stamp });
+            }
+        }
+        Event::PermitGranted { request, app, audience, .. } => {
+            let mut floor = None;
+            if let Some(request) = state.requests.get_mut(request) {
+                request.standing = Standing::Granted(stamp);
+                floor = request.floor.clone();
+            }
+            let record = in_audience(state, app, audience);
+            record.floor = record.floor.take().max(floor);
+        }
+        Event::PermissionWithdrawn { app, version, audience, through_serial, .. } => {
+            let record = in_audience(state, app, audience);
+            record.withdrawals.push_back(stamp.entry);
+            let dead = record.dead_through.entry(version.clone()).or_default();
+            *dead = (*dead).max(*through_serial);
+            let requests = record.requests.get(version).cloned().unwrap_or_default();
+            for digest in requests {
+                if let Some(request) = state.requests.get_mut(&digest)
+                    && request.serial <= *through_serial
+                    && !matches!(request.standing, Standing::Withdrawn(_))
+                {
+                    request.standing = Standing::Withdrawn(stamp);
+                }
+            }
+        }
+        Event::ConfigSet { app, environment, serial, document, keys, recipients } => {
+            in_audience(state, app, environment).config = Some(ConfigInForce {
+                serial: *serial,
+                document: *document,
+                keys: keys.clone(),
+                recipients: recipients.clone(),
+                stamp,
+            });
+        }
+        Event::TargetInvited { invitation, environment, labels, name, uses, expires } => {
+            let record = Invitation {
+                environment: environment.clone(),
+                labels: labels.clone(),
+                name: name.clone(),
+                uses_left: *uses,
+                expires: *expires,
+            };
+            state.invitations.insert(invitation.id(), record);
+        }
+        Event::TargetEnrolled { target, environment, invitation, key, recipient, labels, facts } => {
+            if let Some(invitation) = state.invitations.get_mut(&invitation.id()) {
+                invitation.uses_left = invitation.uses_left.saturating_sub(1);
+            }
+            state.target_keys.insert(key.id(), target.clone());
+            let record = Target {
+                environment: environment.clone(),
+                key: *key,
+                recipient: recipient.clone(),
+                labels: labels.clone(),
+                facts: facts.clone(),
+                cordoned: false,
+                retired: false,
+                stamp,
+                apps: OrdMap::new(),
+                findings: Vector::new(),
+            };
+            state.targets.insert(target.clone(), record);
+        }
+        Event::TargetLabelled { target, labels } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.labels = labels.clone();
+            }
+        }
+        Event::TargetCordoned { target, cordoned } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.cordoned = *cordoned;
+            }
+        }
+        Event::TargetRetired { target } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.retired = true;
+                state.target_keys.remove(&target.key.id());
+            }
+        }
+        Event::DeploymentRequested {
+            deployment,
+            app,
+            environment,
+            act,
+            build,
+            version,
+            targets,
+            awaits_permit,
+            warnings,
+            deployer,
+        } => {
+            state.last_deployment = *deployment;
+            state.open_deployments.insert(*deployment);
+            in_audience(state, app, environment).open_deployment = Some(*deployment);
+            let record = Deployment {
+                app: app.clone(),
+                environment: environment.clone(),
+                act: *act,
+                build: *build,
+                version: version.clone(),
+                deployer: deployer.clone(),
+                stamp,
+                warnings: warnings.clone(),
+                targets: targets.iter().map(|target| (target.clone(), Part::default())).collect(),
+                waves: 0,
+                phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
+            };
+            state.deployments.insert(*deployment, record);
+            forget_old_deployments(state);
+        }
+        Event::WaveStarted { deployment, wave, targets } => {
+            assign(state, *deployment, targets, false);
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                record.waves = *wave;
+                record.phase = DeploymentPhase::Running;
+            }
+        }
+        Event::TargetFinished { deployment, target, outcome, change, running, config_serial, phases, endpoints } => {
+            let finished =
+                Finished { outcome, change: *change, running: *running, config_serial: *config_serial, endpoints };
+            finish_target(state, *deployment, target, &finished, phases);
+        }
+        Event::UndoStarted { deployment, reason, targets } => {
+            assign(state, *deployment, targets, true);
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                record.phase = DeploymentPhase::Undoing { reason: reason.clone() };
+            }
+        }
+        Event::DeploymentEnded { deployment, ending } => end_deployment(state, *deployment, *ending),
+        Event::DeploymentSettled { deployment } => settle(state, *deployment),
+        Event::HoldPlaced { app, environment, build } => {
+            in_audience(state, app, environment).held.insert(*build);
+        }
+        Event::HoldLifted { app, environment } => {
+            in_audience(state, app, environment).held = OrdSet::new();
+        }
+        Event::EscapesChanged { target, findings } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.findings = findings.iter().cloned().collect();
+            }
+        }
+        Event::ExposureChanged { app, environment, version, percent } => {
+            in_audience(state, app, environment).exposure = Some((version.clone(), *percent, stamp));
+        }
+    }
+}
+
+/// What a target's report says, less its phases.
+struct Finished<'a> {
+    outcome: &'a Outcome,
+    change: Option<Change>,
+    running: Option<Digest>,
+    config_serial: u64,
+    endpoints: &'a [String],
+}
+
+fn in_audience<'a>(state: &'a mut State, app: &AppName, audience: &AudienceName) -> &'a mut InAudience {
+    state.apps.entry(app.clone()).or_default().audiences.entry(audience.clone()).or_default()
+}
+
+fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    for (name, part) in record.targets.iter_mut().filter(|(name, _)| targets.contains(name)) {
+        let Some(target) = state.targets.get_mut(name) else { continue };
+        let on_target = target.apps.entry(record.app.clone()).or_default();
+        on_target.assigned = Some(Assigned { generation: stamp.entry, deployment, undo, finished: false });
+        if undo {
+            part.progress = Progress::Undoing(stamp);
+        } else {
+            part.before = on_target.running.as_ref().map(|running| running.build);
+            part.progress = Progress::Assigned(stamp);
+        }
+    }
+}
+
+fn finish_target(
+    state: &mut State,
+    deployment: u64,
+    name: &TargetName,
+    finished: &Finished<'_>,
+    phases: &[PhaseTiming],
+) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    if let Some((_, part)) = record.targets.iter_mut().find(|(target, _)| target == name) {
+        part.progress = match (&part.progress, finished.outcome) {
+            (Progress::Undoing(_), Outcome::Verified) => Progress::Undone,
+            _ => Progress::Finished(finished.outcome.clone()),
+        };
+        part.phases.extend(phases.iter().cloned());
+    }
+    let Some(target) = state.targets.get_mut(name) else { return };
+    let on_target = target.apps.entry(record.app.clone()).or_default();
+    if let Some(assigned) = &mut on_target.assigned
+        && assigned.deployment == deployment
+    {
+        assigned.finished = true;
+    }
+    let stopped = match record.act {
+        OrderAct::Stop => *finished.outcome == Outcome::Verified,
+        OrderAct::Configure => on_target.running.as_ref().is_some_and(|running| running.stopped),
+        _ => false,
+    };
+    let before = on_target.running.take();
+    on_target.running = finished.running.map(|build| match before {
+        // A target that goes on running the same build has run it since then.
+        Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
+            Running { config_serial: finished.config_serial, endpoints: finished.endpoints.to_vec(), stopped, ..before }
+        }
+        _ => Running {
+            build,
+            since: stamp.time,
+            deployment,
+            config_serial: finished.config_serial,
+            endpoints: finished.endpoints.to_vec(),
+            stopped,
+        },
+    });
+}
+
+fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
+    let stamp = state.head;
+    state.open_deployments.remove(&deployment);
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let reason = match &record.phase {
+        DeploymentPhase::Undoing { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
+    let Deployment { app, environment, act, build, .. } = record.clone();
+    let app_record = state.apps.entry(app).or_default();
+    app_record.audiences.entry(environment.clone()).or_default().open_deployment = None;
+    let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    if ending == Ending::Succeeded
+        && installs
+        && let Some(build) = app_record.builds.get_mut(&build)
+    {
+        build.verified_in.entry(environment).or_insert(stamp.time);
+    }
+}
+
+fn settle(state: &mut State, deployment: u64) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    if let DeploymentPhase::Ended { settled, .. } = &mut record.phase {
+        *settled = Some(stamp);
+    }
+    let Deployment { app, environment, build, .. } = record.clone();
+    let record = in_audience(state, &app, &environment);
+    record.settled.retain(|settled| *settled != build);
+    record.settled.push_back(build);
+    while record.settled.len() > policy::SETTLED_KEPT {
+        record.settled.pop_front();
+    }
+}
+
+/// Closed deployments leave the state after a while; the ledger keeps them all.
+fn forget_old_deployments(state: &mut State) {
+    while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() {
+        let oldest_closed = state.deployments.keys().find(|number| !state.open_deployments.contains(*number)).copied();
+        match oldest_closed {
+            Some(number) => state.deployments.remove(&number),
+            None => return,
+        };
+    }
+}

@@ -1,0 +1,74 @@
+//! Every reason for standing still, as data.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use trust::{AudienceName, TargetName, Version, quorum::Lack};
+
+/// What something that stands still waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "snake_case")]
+pub enum WaitingOn {
+    /// A request waits for people.
+    Approvals {
+        /// The version.
+        version: Version,
+        /// The audience.
+        audience: AudienceName,
+        /// Who is missing.
+        lacks: Vec<Lack>,
+    },
+    /// A deployment waits for its permit.
+    Permit {
+        /// Its number.
+        deployment: u64,
+        /// The version.
+        version: Option<Version>,
+        /// The audience.
+        audience: AudienceName,
+    },
+    /// A deployment waits for targets that are at it.
+    Targets {
+        /// Its number.
+        deployment: u64,
+        /// Which targets.
+        targets: Vec<TargetName>,
+        /// When it gives up on the first of them.
+        until: Timestamp,
+    },
+    /// A deployment succeeded and soaks.
+    Soak {
+        /// Its number.
+        deployment: u64,
+        /// When it settles.
+        until: Timestamp,
+    },
+}
+
+/// Writes `qa and 2 ops` for a list of lacks.
+pub fn lacks_in_words(lacks: &[Lack]) -> String {
+    let word = |lack: &Lack| match lack.count {
+        1 => lack.role.to_string(),
+        n => format!("{n} {}", lack.role),
+    };
+    lacks.iter().map(word).collect::<Vec<_>>().join(" and ")
+}
+
+impl fmt::Display for WaitingOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitingOn::Approvals { version, audience, lacks } => {
+                write!(f, "{version} → {audience} waits for {}", lacks_in_words(lacks))
+            }
+            WaitingOn::Permit { deployment, audience, version } => {
+                let version = version.as_ref().map(Version::to_string).unwrap_or_default();
+                write!(f, "deployment {deployment} waits until {version} is released to {audience}")
+            }
+            WaitingOn::Targets { deployment, targets, .. } => {
+                let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();
+                write!(f, "deployment {deployment} waits for {}", names.join(", "))
+            }
+            WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
+        }
+    }
+}

@@ -1,0 +1,664 @@
+//! The proof that something may happen on a target: what the agent checks before it touches anything.
+//!
+//! [`authorise`] goes through the checks in the order of the design and answers with a [`VerifiedAuthority`], which
+//! can be had nowhere else, or with the first [`Denial`]. The checks of freshness (TUF timestamp and snapshot) belong
+//! between the root chain and the charter; they are not made yet, and nothing here pretends that they are.
+
+use crate::{
+    charter::{Charter, CharterError, Class},
+    config::{ConfigDocument, ConfigError, check_keys},
+    digest::Digest,
+    dsse::Envelope,
+    key::{KeyId, PublicKey},
+    manifest::{Manifest, ManifestError},
+    names::{AppName, AudienceName, PersonName, TargetName},
+    permit,
+    quorum::{Directory, Lack, Rule},
+    statement::{
+        Act, Administration, AdministrationAct, Config, Evidence, Number, Order, OrderAct, Push, Request, Statement,
+        Withdrawal,
+    },
+    version::Version,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The signed statements behind one assignment, as the server hands them over. Nothing in it is trusted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dossier {
+    /// Who pushed the build.
+    pub push: Option<Envelope>,
+    /// Who numbered it.
+    #[serde(default)]
+    pub number: Option<Envelope>,
+    /// The request.
+    #[serde(default)]
+    pub request: Option<Envelope>,
+    /// The approvals of that request.
+    #[serde(default)]
+    pub approvals: Vec<Envelope>,
+    /// The deployer's order.
+    #[serde(default)]
+    pub order: Option<Envelope>,
+    /// The config statement.
+    #[serde(default)]
+    pub config: Option<Envelope>,
+    /// The evidence.
+    #[serde(default)]
+    pub evidence: Vec<Envelope>,
+    /// Withdrawals for the application here.
+    #[serde(default)]
+    pub withdrawals: Vec<Envelope>,
+}
+
+/// What an agent knows of itself since its enrolment, and takes from nobody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// The estate.
+    pub estate: Digest,
+    /// Its environment.
+    pub environment: AudienceName,
+    /// That environment's class, whatever a later charter says.
+    pub class: Class,
+    /// Its own name.
+    pub target: TargetName,
+    /// The applications it accepts; empty means all.
+    pub apps: BTreeSet<AppName>,
+}
+
+/// A charter whose signatures were checked, and everything derived from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrustedPolicy {
+    /// The estate.
+    pub estate: Digest,
+    /// The charter's version.
+    pub version: u64,
+    /// The charter.
+    pub charter: Charter,
+    /// Whose key is whose, suspended people left out.
+    pub directory: Directory,
+    /// Whose signatures count as approvals.
+    pub approvers: Directory,
+    owners: Vec<(PersonName, PublicKey)>,
+}
+
+/// What is wanted on the target.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The application.
+    pub app: &'a AppName,
+    /// The build it brings or acts on.
+    pub build: Digest,
+    /// What is to be done.
+    pub act: OrderAct,
+    /// The builds that settled here, by the target's own journal.
+    pub settled: &'a [Digest],
+    /// What is active here.
+    pub active: Option<Digest>,
+}
+
+/// The proof. Its variants can be made in this module alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VerifiedAuthority {
+    /// A live permit, and an order where the class asks for one.
+    Permit(Proof),
+    /// A build that was never released, in a dev environment, by one who may push there and one who may deploy.
+    Unreleased(Proof),
+    /// Back to what ran when the deployment began.
+    Undo(Proof),
+    /// Back to what last settled, under a permit not since withdrawn.
+    Rollback(Proof),
+    /// Away with it.
+    Removal(Proof),
+    /// Stop, start, restart or configure what is active.
+    Control(Proof),
+}
+
+/// What was proved. Made by [`authorise`] and [`VerifiedAuthority::undo`] only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    app: AppName,
+    build: Option<Digest>,
+}
+
+impl VerifiedAuthority {
+    fn proof(&self) -> &Proof {
+        match self {
+            VerifiedAuthority::Permit(proof)
+            | VerifiedAuthority::Unreleased(proof)
+            | VerifiedAuthority::Undo(proof)
+            | VerifiedAuthority::Rollback(proof)
+            | VerifiedAuthority::Removal(proof)
+            | VerifiedAuthority::Control(proof) => proof,
+        }
+    }
+
+    /// The application it is for.
+    pub fn app(&self) -> &AppName {
+        &self.proof().app
+    }
+
+    /// The build it allows to be active; nothing where it allows removal, or an undo back to nothing.
+    pub fn build(&self) -> Option<Digest> {
+        self.proof().build
+    }
+
+    /// Undo is always allowed: within one unfinished deployment, back to what the agent's own journal says was active
+    /// when it began. `before` comes from that journal, never from a server.
+    pub fn undo(app: &AppName, before: Option<Digest>) -> Self {
+        VerifiedAuthority::Undo(Proof { app: app.clone(), build: before })
+    }
+
+    /// The word for the journal.
+    pub fn word(&self) -> &'static str {
+        match self {
+            VerifiedAuthority::Permit(_) => "permit",
+            VerifiedAuthority::Unreleased(_) => "unreleased",
+            VerifiedAuthority::Undo(_) => "undo",
+            VerifiedAuthority::Rollback(_) => "rollback",
+            VerifiedAuthority::Removal(_) => "removal",
+            VerifiedAuthority::Control(_) => "control",
+        }
+    }
+}
+
+/// Why a target refuses. The variants stand in the order of the checks.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Denial {
+    /// It is for another application than this target accepts.
+    #[error("this target does not accept {0}")]
+    AppNotAccepted(AppName),
+    /// The charter gives the environment another class than was pinned, or has no such environment.
+    #[error("this target was enrolled in {environment} as {pinned}; the charter says {charter}")]
+    ClassChanged {
+        /// The environment.
+        environment: AudienceName,
+        /// As pinned.
+        pinned: &'static str,
+        /// As the charter says.
+        charter: &'static str,
+    },
+    /// The charter asks for what this agent cannot do.
+    #[error("the charter requires '{0}', which this agent cannot do: upgrade it")]
+    FeatureMissing(String),
+    /// A statement that is absent.
+    #[error("no signed {0} was given")]
+    Missing(&'static str),
+    /// A statement that cannot be read, names another subject or estate, or whose signer may not sign it.
+    #[error("the {what} does not count: {why}")]
+    Invalid {
+        /// Which statement.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The build was never released and this is no dev environment.
+    #[error("{app}#{} was never released to {environment}, and {environment} is {class}", .build.short())]
+    Unreleased {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// The environment.
+        environment: AudienceName,
+        /// Its class.
+        class: &'static str,
+    },
+    /// The permit lacks approvals.
+    #[error("the permit lacks {}", lacks_in_words(.0))]
+    ApprovalsMissing(Vec<Lack>),
+    /// The permit was withdrawn.
+    #[error("the permit was withdrawn (through serial {0})")]
+    Withdrawn(u64),
+    /// The manifest is not what was signed for.
+    #[error("the manifest does not fit: {0}")]
+    Manifest(String),
+    /// The permit's time has not come, or is over.
+    #[error("the permit holds from {not_before} until {not_after}, and it is {now} here")]
+    Expired {
+        /// From.
+        not_before: Timestamp,
+        /// Until.
+        not_after: Timestamp,
+        /// The target's clock.
+        now: Timestamp,
+    },
+    /// The version is below the floor.
+    #[error("{version} is below the floor {floor}")]
+    BelowFloor {
+        /// The version.
+        version: Version,
+        /// The floor.
+        floor: Version,
+    },
+    /// Evidence the charter asks for is missing.
+    #[error("no evidence of type {0} counts for this build")]
+    EvidenceMissing(String),
+    /// The config does not fit.
+    #[error("the config does not fit: {0}")]
+    Config(String),
+    /// The target has nothing to go back to, or to act on.
+    #[error("{0}")]
+    NotHere(String),
+}
+
+impl Denial {
+    /// The stable code, as reports carry it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Denial::AppNotAccepted(_) => "APP_NOT_ACCEPTED",
+            Denial::ClassChanged { .. } => "CLASS_CHANGED",
+            Denial::FeatureMissing(_) => "FEATURE_MISSING",
+            Denial::Missing(_) => "STATEMENT_MISSING",
+            Denial::Invalid { .. } => "STATEMENT_INVALID",
+            Denial::Unreleased { .. } => "UNRELEASED",
+            Denial::ApprovalsMissing(_) => "APPROVALS_MISSING",
+            Denial::Withdrawn(_) => "PERMIT_WITHDRAWN",
+            Denial::Manifest(_) => "MANIFEST_UNFIT",
+            Denial::Expired { .. } => "PERMIT_EXPIRED",
+            Denial::BelowFloor { .. } => "BELOW_FLOOR",
+            Denial::EvidenceMissing(_) => "EVIDENCE_MISSING",
+            Denial::Config(_) => "CONFIG_UNFIT",
+            Denial::NotHere(_) => "NOT_HERE",
+        }
+    }
+}
+
+fn lacks_in_words(lacks: &[Lack]) -> String {
+    lacks.iter().map(|lack| format!("{} {}", lack.count, lack.role)).collect::<Vec<_>>().join(" and ")
+}
+
+/// A withdrawal that was found genuine. Agents keep them for ever, whatever the server says later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptWithdrawal {
+    /// The application.
+    pub app: AppName,
+    /// The build.
+    pub build: Digest,
+    /// The last dead serial.
+    pub through_serial: u64,
+}
+
+/// A statement with its genuine signers.
+struct Opened<T> {
+    subject: Digest,
+    payload: Digest,
+    act: T,
+    signers: Vec<KeyId>,
+}
+
+impl TrustedPolicy {
+    /// Derives a policy from a charter whose owners' signatures were checked, leaving out people whose suspension is
+    /// genuine: signed by an owner, or by the person.
+    pub fn new(
+        estate: Digest,
+        version: u64,
+        charter: Charter,
+        owners: &[(PersonName, PublicKey)],
+        suspensions: &[Envelope],
+    ) -> Result<Self, CharterError> {
+        let nobody = BTreeSet::new();
+        let mut policy = Self {
+            estate,
+            version,
+            directory: charter.directory(owners, &nobody)?,
+            approvers: charter.approvers(owners, &nobody)?,
+            charter,
+            owners: owners.to_vec(),
+        };
+        let suspended: BTreeSet<PersonName> =
+            suspensions.iter().filter_map(|envelope| policy.suspension(envelope)).collect();
+        policy.directory = policy.charter.directory(owners, &suspended)?;
+        policy.approvers = policy.charter.approvers(owners, &suspended)?;
+        Ok(policy)
+    }
+
+    /// The owners.
+    pub fn owners(&self) -> &[(PersonName, PublicKey)] {
+        &self.owners
+    }
+
+    fn suspension(&self, envelope: &Envelope) -> Option<PersonName> {
+        let opened = self
+            .open(envelope, "suspension", |act| match act {
+                Act::Administration(Administration { act: AdministrationAct::SuspendPerson { person } }) => {
+                    Some(person)
+                }
+                _ => None,
+            })
+            .ok()?;
+        let is_owner = |id: &KeyId| self.owners.iter().any(|(_, key)| key.id() == *id);
+        let is_self = |id: &KeyId| self.directory.person(id) == Some(&opened.act);
+        opened.signers.iter().any(|id| is_owner(id) || is_self(id)).then_some(opened.act)
+    }
+
+    /// Reads an envelope as one kind of statement of this estate, with the known keys that genuinely signed it.
+    fn open<T>(
+        &self,
+        envelope: &Envelope,
+        what: &'static str,
+        pick: impl Fn(Act) -> Option<T>,
+    ) -> Result<Opened<T>, Denial> {
+        let invalid = |why: String| Denial::Invalid { what, why };
+        let statement = Statement::read(envelope).map_err(|error| invalid(error.to_string()))?;
+        if statement.header.estate != self.estate {
+            return Err(invalid("it is of another estate".into()));
+        }
+        let kind = statement.act.kind();
+        let act = pick(statement.act).ok_or_else(|| invalid(format!("it is a statement of kind {kind}")))?;
+        let signers = envelope.signers(|id| self.directory.key(id));
+        if signers.is_empty() {
+            return Err(invalid("nobody of the charter signed it".into()));
+        }
+        Ok(Opened { subject: statement.subject, payload: Digest::of(&envelope.payload), act, signers })
+    }
+
+    fn open_present<T>(
+        &self,
+        envelope: Option<&Envelope>,
+        what: &'static str,
+        pick: impl Fn(Act) -> Option<T>,
+    ) -> Result<Opened<T>, Denial> {
+        self.open(envelope.ok_or(Denial::Missing(what))?, what, pick)
+    }
+
+    /// Fails unless one of the signers alone satisfies `rule`.
+    fn require(&self, what: &'static str, rule: &Rule, signers: &[KeyId]) -> Result<PersonName, Denial> {
+        let holder = signers.iter().filter_map(|id| self.directory.person(id)).find(|person| {
+            let roles = self.directory.roles(person);
+            rule.allows_alone(&roles)
+        });
+        holder.cloned().ok_or_else(|| Denial::Invalid { what, why: format!("its signer is not {rule}") })
+    }
+
+    /// The withdrawal in `envelope`, if it is genuine: signed by anyone who holds a role the audience requires, a
+    /// deployer, the requester's like, or an owner. It counts even when all else is stale.
+    pub fn withdrawal(&self, envelope: &Envelope, audience: &AudienceName) -> Result<KeptWithdrawal, Denial> {
+        let what = "withdrawal";
+        let opened = self.open(envelope, what, |act| match act {
+            Act::Withdrawal(withdrawal) => Some(withdrawal),
+            _ => None,
+        })?;
+        let Withdrawal { app, audience: from, through_serial, .. } = opened.act;
+        if from != *audience {
+            return Err(Denial::Invalid { what, why: format!("it is for {from}") });
+        }
+        if !opened.signers.iter().any(|id| self.may_withdraw(id, audience)) {
+            return Err(Denial::Invalid { what, why: "its signer holds no role that counts here".into() });
+        }
+        Ok(KeptWithdrawal { app, build: opened.subject, through_serial })
+    }
+
+    /// Whether the key's holder may withdraw from `audience` alone: granting is AND, withdrawing is OR.
+    fn may_withdraw(&self, id: &KeyId, audience: &AudienceName) -> bool {
+        let Some(person) = self.directory.person(id) else { return false };
+        may_withdraw(&self.charter, audience, &self.directory.roles(person))
+    }
+}
+
+/// Whether someone with these roles may withdraw from `audience` alone.
+pub fn may_withdraw(charter: &Charter, audience: &AudienceName, roles: &BTreeSet<crate::names::RoleName>) -> bool {
+    let approve = charter.audience(audience).and_then(|audience| audience.approve).map(Rule::roles).unwrap_or_default();
+    let deploy = charter.environments.get(audience).map(|environment| environment.deploy.roles()).unwrap_or_default();
+    let counts = |role: &crate::names::RoleName| {
+        role.as_str() == crate::charter::OWNER || approve.contains(role) || deploy.contains(role)
+    };
+    roles.iter().any(counts)
+}
+
+/// The features this agent has; a charter may require some.
+pub const FEATURES: &[&str] = &[];
+
+/// Goes through the checks in the design's order. `manifest` and `config_document` are the bytes fetched from the depot;
+/// `kept` are all withdrawals this target ever found genuine, those of the dossier included.
+pub fn authorise(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+    kept: &[KeptWithdrawal],
+    floor: Option<&Version>,
+    now: Timestamp,
+) -> Result<VerifiedAuthority, Denial> {
+    check_place(policy, pinned, wanted)?;
+    check_order(policy, pinned, dossier, wanted)?;
+    let app = wanted.app.clone();
+    let proof = |build: Option<Digest>| Proof { app: app.clone(), build };
+    match wanted.act {
+        OrderAct::Undeploy => return Ok(VerifiedAuthority::Removal(proof(None))),
+        OrderAct::Stop | OrderAct::Start | OrderAct::Restart | OrderAct::Configure => {
+            return match wanted.active {
+                Some(active) if active == wanted.build => Ok(VerifiedAuthority::Control(proof(Some(active)))),
+                _ => Err(Denial::NotHere(format!("{}#{} is not active here", wanted.app, wanted.build.short()))),
+            };
+        }
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
+    }
+    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
+        Act::Push(push) => Some(push),
+        _ => None,
+    })?;
+    let pusher = check_push(policy, wanted, &push)?;
+    if dossier.request.is_none() {
+        if pinned.class != Class::Dev {
+            return Err(Denial::Unreleased {
+                app: wanted.app.clone(),
+                build: wanted.build,
+                environment: pinned.environment.clone(),
+                class: pinned.class.word(),
+            });
+        }
+        return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
+    }
+    let version = check_permit(policy, pinned, dossier, wanted, &pusher, kept, now)?;
+    if let Some(floor) = floor
+        && version < *floor
+        && wanted.act != OrderAct::Rollback
+    {
+        return Err(Denial::BelowFloor { version, floor: floor.clone() });
+    }
+    check_evidence(policy, pinned, dossier, wanted)?;
+    if wanted.act == OrderAct::Rollback {
+        if !wanted.settled.contains(&wanted.build) {
+            return Err(Denial::NotHere(format!("{}#{} never settled here", wanted.app, wanted.build.short())));
+        }
+        return Ok(VerifiedAuthority::Rollback(proof(Some(wanted.build))));
+    }
+    Ok(VerifiedAuthority::Permit(proof(Some(wanted.build))))
+}
+
+fn check_place(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>) -> Result<(), Denial> {
+    if !pinned.apps.is_empty() && !pinned.apps.contains(wanted.app) {
+        return Err(Denial::AppNotAccepted(wanted.app.clone()));
+    }
+    let environment = policy.charter.environments.get(&pinned.environment);
+    if environment.is_none_or(|environment| environment.class != pinned.class) {
+        return Err(Denial::ClassChanged {
+            environment: pinned.environment.clone(),
+            pinned: pinned.class.word(),
+            charter: environment.map_or("nothing of it", |environment| environment.class.word()),
+        });
+    }
+    match policy.charter.requires.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
+        Some(feature) => Err(Denial::FeatureMissing(feature.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_order(policy: &TrustedPolicy, pinned: &Pinned, dossier: &Dossier, wanted: &Wanted<'_>) -> Result<(), Denial> {
+    let what = "order";
+    let invalid = |why: String| Denial::Invalid { what, why };
+    let opened = policy.open_present(dossier.order.as_ref(), what, |act| match act {
+        Act::Order(order) => Some(order),
+        _ => None,
+    })?;
+    let Order { app, environment, act, only, .. } = &opened.act;
+    if app != wanted.app || *environment != pinned.environment || *act != wanted.act || opened.subject != wanted.build {
+        return Err(invalid("it orders something else".into()));
+    }
+    if !only.is_empty() && !only.contains(&pinned.target) {
+        return Err(invalid("it is for other targets".into()));
+    }
+    let Some(environment) = policy.charter.environments.get(&pinned.environment) else {
+        return Err(invalid("the charter has no such environment".into()));
+    };
+    policy.require(what, &environment.deploy, &opened.signers).map(|_| ())
+}
+
+fn check_push(policy: &TrustedPolicy, wanted: &Wanted<'_>, push: &Opened<Push>) -> Result<PersonName, Denial> {
+    let what = "push";
+    if push.act.app != *wanted.app || push.subject != wanted.build {
+        return Err(Denial::Invalid { what, why: "it is of another build".into() });
+    }
+    policy.require(what, policy.charter.push_rule(wanted.app), &push.signers)
+}
+
+fn check_permit(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+    pusher: &PersonName,
+    kept: &[KeptWithdrawal],
+    now: Timestamp,
+) -> Result<Version, Denial> {
+    let number = policy.open_present(dossier.number.as_ref(), "number", |act| match act {
+        Act::Number(number) => Some(number),
+        _ => None,
+    })?;
+    let Number { app, version } = &number.act;
+    if app != wanted.app || number.subject != wanted.build {
+        return Err(Denial::Invalid { what: "number", why: "it is of another build".into() });
+    }
+    policy.require("number", policy.charter.push_rule(wanted.app), &number.signers)?;
+    let request = policy.open_present(dossier.request.as_ref(), "request", |act| match act {
+        Act::Request(request) => Some(request),
+        _ => None,
+    })?;
+    let asked: &Request = &request.act;
+    if asked.app != *wanted.app || request.subject != wanted.build || asked.version != *version {
+        return Err(Denial::Invalid { what: "request", why: "it is of another version".into() });
+    }
+    if asked.audience != pinned.environment {
+        return Err(Denial::Invalid { what: "request", why: format!("it is for {}", asked.audience) });
+    }
+    let audience = policy.charter.audience(&pinned.environment).ok_or(Denial::Missing("audience"))?;
+    let mut keys: Vec<KeyId> = Vec::new();
+    for envelope in &dossier.approvals {
+        let approval = policy.open(envelope, "approval", |act| match act {
+            Act::Approval(approval) => Some(approval),
+            _ => None,
+        });
+        // An approval that does not count is passed over: those that do must suffice.
+        if let Ok(approval) = approval
+            && approval.subject == request.payload
+        {
+            keys.extend(approval.signers);
+        }
+    }
+    let requester = request.signers.iter().find_map(|id| policy.directory.person(id));
+    let authors: Vec<&PersonName> = requester.into_iter().chain([pusher]).collect();
+    let lacks = permit::lacks(&asked.requires, &audience, &policy.approvers, &authors, &keys);
+    if !lacks.is_empty() {
+        return Err(Denial::ApprovalsMissing(lacks));
+    }
+    let withdrawn = kept.iter().filter(|kept| kept.app == *wanted.app && kept.build == wanted.build);
+    let dead_through = withdrawn.map(|kept| kept.through_serial).max().unwrap_or(0);
+    if asked.serial <= dead_through {
+        return Err(Denial::Withdrawn(dead_through));
+    }
+    // A rollback goes back under a permit that was live once: expiry stops new activations only.
+    if wanted.act != OrderAct::Rollback && (now < asked.not_before || now >= asked.not_after) {
+        return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
+    }
+    Ok(version.clone())
+}
+
+fn check_evidence(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+) -> Result<(), Denial> {
+    let Some(audience) = policy.charter.audience(&pinned.environment) else { return Ok(()) };
+    for (kind, issuers) in audience.evidence {
+        let counts = |envelope: &Envelope| {
+            let opened = policy.open(envelope, "evidence", |act| match act {
+                Act::Evidence(evidence) => Some(evidence),
+                _ => None,
+            });
+            let Ok(Opened { subject, act: Evidence { app, kind: k, passed, .. }, signers, .. }) = opened else {
+                return false;
+            };
+            app == *wanted.app
+                && subject == wanted.build
+                && k == *kind
+                && passed
+                && policy.require("evidence", issuers, &signers).is_ok()
+        };
+        if !dossier.evidence.iter().any(counts) {
+            return Err(Denial::EvidenceMissing(kind.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The manifest behind the digest that was authorised: the bytes must hash to it, and be of the application.
+pub fn check_manifest(authority: &VerifiedAuthority, bytes: &[u8]) -> Result<Manifest, Denial> {
+    let unfit = |why: String| Denial::Manifest(why);
+    if authority.build() != Some(Digest::of(bytes)) {
+        return Err(unfit("its digest is not the one that was authorised".into()));
+    }
+    let manifest = Manifest::from_bytes(bytes).map_err(|error: ManifestError| unfit(error.to_string()))?;
+    if manifest.app != *authority.app() {
+        return Err(unfit(format!("it is of {}", manifest.app)));
+    }
+    Ok(manifest)
+}
+
+/// The config document behind a signed config statement: by one who may configure here, for this application and
+/// environment, never older than `last_serial`, with the document's digest, filling only keys the manifest declares.
+pub fn check_config(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    manifest: &Manifest,
+    envelope: Option<&Envelope>,
+    document: Option<&[u8]>,
+    last_serial: u64,
+) -> Result<(u64, Option<ConfigDocument>), Denial> {
+    let unfit = |why: String| Denial::Config(why);
+    let (Some(envelope), Some(document)) = (envelope, document) else {
+        if last_serial > 0 {
+            return Err(unfit(format!("set {last_serial} was here already, and no newer one was given")));
+        }
+        check_keys(&manifest.run, &BTreeMap::new()).map_err(|error| unfit(error.to_string()))?;
+        return Ok((0, None));
+    };
+    let opened = policy.open(envelope, "config", |act| match act {
+        Act::Config(config) => Some(config),
+        _ => None,
+    })?;
+    let Config { app, environment, serial, .. } = &opened.act;
+    if *app != manifest.app || *environment != pinned.environment {
+        return Err(unfit("it is for another application or environment".into()));
+    }
+    if *serial < last_serial {
+        return Err(unfit(format!("set {serial} is older than set {last_serial}, which was here already")));
+    }
+    if opened.subject != Digest::of(document) {
+        return Err(unfit("the document is not the one that was signed".into()));
+    }
+    let charter_environment =
+        policy.charter.environments.get(&pinned.environment).ok_or(Denial::Missing("environment"))?;
+    let rule = charter_environment.configure.as_ref().unwrap_or(&charter_environment.deploy);
+    policy.require("config", rule, &opened.signers)?;
+    let document = ConfigDocument::from_bytes(document).map_err(|error| unfit(error.to_string()))?;
+    if document.app != manifest.app || document.environment != pinned.environment {
+        return Err(unfit("the document is for another application or environment".into()));
+    }
+    check_keys(&manifest.run, &document.keys()).map_err(|error: ConfigError| unfit(error.to_string()))?;
+    Ok((*serial, Some(document)))
+}

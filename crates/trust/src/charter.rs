@@ -1,0 +1,494 @@
+//! The charter: the signed policy of an estate. People and keys, roles, robots, audiences, rules.
+//!
+//! It is written in TOML (`charter.toml`), and those very bytes are what the owners sign: a target named
+//! `charter.toml` in the estate's TUF targets metadata, whose version is the charter's version.
+
+use crate::{
+    digest::Digest,
+    key::{KeyId, PublicKey},
+    names::{AppName, AudienceName, PersonName, RoleName, printable},
+    quorum::{Directory, Rule},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The name of the charter among the TUF targets.
+pub const CHARTER_TARGET: &str = "charter.toml";
+/// The only charter format there is so far.
+pub const FORMAT: u32 = 1;
+/// The longest charter, in bytes.
+pub const MAX_CHARTER_BYTES: usize = 1 << 20;
+/// The role that only owners in the root of trust hold.
+pub const OWNER: &str = "owner";
+
+/// The signed policy.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charter {
+    /// The organisation's name, for people.
+    pub charter: String,
+    /// [`FORMAT`].
+    #[serde(default = "default_format")]
+    pub format: u32,
+    /// Features an agent must have; an agent that lacks one refuses every activation.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Counts restores and evictions.
+    #[serde(default = "default_epoch")]
+    pub epoch: u64,
+    /// Who may push and number builds, where an application says nothing else.
+    #[serde(default = "default_push")]
+    pub push: Rule,
+    /// The server's public keys.
+    #[serde(default)]
+    pub server: Server,
+    /// The people by name.
+    #[serde(default)]
+    pub people: BTreeMap<PersonName, Person>,
+    /// The robots by name. A robot never counts as a person.
+    #[serde(default)]
+    pub robots: BTreeMap<PersonName, Person>,
+    /// The environments by name: machines.
+    #[serde(default)]
+    pub environments: BTreeMap<AudienceName, Environment>,
+    /// The channels by name: people who download and install for themselves.
+    #[serde(default)]
+    pub channels: BTreeMap<AudienceName, Channel>,
+    /// What applies to one application only.
+    #[serde(default)]
+    pub applications: BTreeMap<AppName, Application>,
+}
+
+/// The server's public keys.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// SHA-256 of the TLS keys' SubjectPublicKeyInfo: the current one, and the next where one is announced.
+    #[serde(default)]
+    pub keys: Vec<Digest>,
+    /// The keys that sign the ledger's checkpoints, as OpenSSH lines.
+    #[serde(default, with = "openssh_lines")]
+    pub ledger: Vec<PublicKey>,
+}
+
+/// A person or a robot.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The roles held.
+    #[serde(default)]
+    pub roles: BTreeSet<RoleName>,
+    /// The public keys, as OpenSSH lines.
+    #[serde(with = "openssh_lines")]
+    pub keys: Vec<PublicKey>,
+}
+
+/// How far a mistake in an environment reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Developers' machines: accepts builds that were never released.
+    Dev,
+    /// Released versions only.
+    Test,
+    /// Released versions only, with the deployer's signed order checked on the target.
+    Live,
+}
+
+impl Class {
+    /// The class in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Dev => "dev",
+            Class::Test => "test",
+            Class::Live => "live",
+        }
+    }
+}
+
+/// One environment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// How far a mistake reaches.
+    pub class: Class,
+    /// Who must agree to a release; may be left out in class dev only.
+    pub approve: Option<Rule>,
+    /// Who may deploy.
+    pub deploy: Rule,
+    /// Who may set config; the deployers where left out.
+    pub configure: Option<Rule>,
+    /// Who may invite targets; owners where left out.
+    pub invite: Option<Rule>,
+    /// The environment in which the same bytes must have been verified first.
+    pub after: Option<AudienceName>,
+    /// The evidence asked for by type, and who may issue it.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, Rule>,
+    /// Whether requester and pusher count as approvers; in class live they do not unless this says so.
+    #[serde(default)]
+    pub approve_own: bool,
+    /// How many days a permit may be activated; 90 unless said otherwise.
+    #[serde(default = "default_permit_days")]
+    pub permit_days: u32,
+    /// How many minutes a deployment must stay healthy to be settled.
+    #[serde(default)]
+    pub soak_minutes: u32,
+    /// How many targets change at once; 1 unless said otherwise, 0 for all.
+    #[serde(default = "default_at_once")]
+    pub at_once: u32,
+    /// What happens to the other targets when one fails.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What happens to a deployment when one target fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Every target that had switched goes back to what ran before.
+    #[default]
+    Undo,
+    /// Targets that are well keep the new version; no further target is touched.
+    Stop,
+}
+
+/// One channel.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Who must agree to a release.
+    pub approve: Rule,
+    /// Whether anyone may read its feed without logging in.
+    #[serde(default)]
+    pub public: bool,
+    /// The environment in which the same bytes must have been verified first.
+    pub after: Option<AudienceName>,
+    /// The evidence asked for by type, and who may issue it.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, Rule>,
+    /// Whether requester and pusher count as approvers.
+    #[serde(default)]
+    pub approve_own: bool,
+}
+
+/// What applies to one application only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// Who may push and number its builds.
+    pub push: Option<Rule>,
+    /// How it is numbered.
+    #[serde(default)]
+    pub numbers: Numbering,
+}
+
+/// How an application is numbered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbering {
+    /// `1.4.0`.
+    #[default]
+    Semver,
+    /// `2026.11.1`: year, month, count.
+    Calver,
+    /// `17`.
+    Counter,
+}
+
+/// Either kind of audience, seen as what may be released to.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'a> {
+    /// Who must agree; absent in class dev where the charter asks for nobody.
+    pub approve: Option<&'a Rule>,
+    /// The environment that comes first.
+    pub after: Option<&'a AudienceName>,
+    /// The evidence asked for.
+    pub evidence: &'a BTreeMap<String, Rule>,
+    /// The class of an environment; nothing for a channel.
+    pub class: Option<Class>,
+    /// Whether requester and pusher do not count as approvers.
+    pub excludes_author: bool,
+    /// How many days a permit may be activated.
+    pub permit_days: u32,
+}
+
+/// Why a text is not a charter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CharterError {
+    /// Not UTF-8, not TOML, unknown fields, wrong types: with line and column.
+    #[error("charter.toml:{line}:{column}: {message}")]
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Something that contradicts itself or can never be met.
+    #[error("charter.toml: {0}")]
+    Meaning(String),
+}
+
+impl Charter {
+    /// Reads and validates a charter's bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CharterError> {
+        let wrong = |text: String| CharterError::Meaning(text);
+        if bytes.len() > MAX_CHARTER_BYTES {
+            return Err(wrong(format!("{} bytes are more than the {MAX_CHARTER_BYTES} allowed", bytes.len())));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong("the file is not UTF-8 text".into()))?;
+        let charter: Charter = toml::from_str(text).map_err(|error| syntax_error(text, &error))?;
+        charter.validate()?;
+        Ok(charter)
+    }
+
+    /// Whose key is whose. `owners` are the people of the root of trust; they alone hold the role `owner`.
+    /// People in `suspended` are left out.
+    pub fn directory(
+        &self,
+        owners: &[(PersonName, PublicKey)],
+        suspended: &BTreeSet<PersonName>,
+    ) -> Result<Directory, CharterError> {
+        let mut directory = Directory::default();
+        let shared = |error: crate::quorum::SharedKeyError| CharterError::Meaning(error.to_string());
+        for (name, person) in self.people.iter().chain(&self.robots) {
+            for key in &person.keys {
+                directory.add(name, Some(*key), person.roles.iter().cloned()).map_err(shared)?;
+            }
+        }
+        let owner = RoleName::new(OWNER).map_err(|e| CharterError::Meaning(e.to_string()))?;
+        for (name, key) in owners {
+            directory.add(name, Some(*key), [owner.clone()]).map_err(shared)?;
+        }
+        for name in suspended {
+            directory.remove(name);
+        }
+        Ok(directory)
+    }
+
+    /// As [`Self::directory`], without robots: whose signatures count as approvals.
+    pub fn approvers(
+        &self,
+        owners: &[(PersonName, PublicKey)],
+        suspended: &BTreeSet<PersonName>,
+    ) -> Result<Directory, CharterError> {
+        let mut directory = self.directory(owners, suspended)?;
+        for robot in self.robots.keys() {
+            directory.remove(robot);
+        }
+        Ok(directory)
+    }
+
+    /// The audience of this name.
+    pub fn audience(&self, name: &AudienceName) -> Option<Audience<'_>> {
+        if let Some(environment) = self.environments.get(name) {
+            return Some(Audience {
+                approve: environment.approve.as_ref(),
+                after: environment.after.as_ref(),
+                evidence: &environment.evidence,
+                class: Some(environment.class),
+                excludes_author: environment.class == Class::Live && !environment.approve_own,
+                permit_days: environment.permit_days,
+            });
+        }
+        self.channels.get(name).map(|channel| Audience {
+            approve: Some(&channel.approve),
+            after: channel.after.as_ref(),
+            evidence: &channel.evidence,
+            class: None,
+            excludes_author: !channel.approve_own,
+            permit_days: default_permit_days(),
+        })
+    }
+
+    /// The names of all audiences.
+    pub fn audience_names(&self) -> impl Iterator<Item = &AudienceName> {
+        self.environments.keys().chain(self.channels.keys())
+    }
+
+    /// Who may push and number builds of `app`.
+    pub fn push_rule(&self, app: &AppName) -> &Rule {
+        self.applications.get(app).and_then(|application| application.push.as_ref()).unwrap_or(&self.push)
+    }
+
+    /// How `app` is numbered.
+    pub fn numbering(&self, app: &AppName) -> Numbering {
+        self.applications.get(app).map(|application| application.numbers).unwrap_or_default()
+    }
+
+    /// The name of the person or robot whose key this is.
+    pub fn holder(&self, key: &KeyId) -> Option<&PersonName> {
+        let mut everyone = self.people.iter().chain(&self.robots);
+        everyone.find(|(_, person)| person.keys.iter().any(|k| k.id() == *key)).map(|(name, _)| name)
+    }
+
+    fn validate(&self) -> Result<(), CharterError> {
+        let wrong = |text: String| Err(CharterError::Meaning(text));
+        if self.format != FORMAT {
+            return wrong(format!("format {} is unknown; this program reads format {FORMAT}", self.format));
+        }
+        for (name, person) in self.people.iter().chain(&self.robots) {
+            if person.keys.is_empty() {
+                return wrong(format!("{name} has no key"));
+            }
+            if person.roles.iter().any(|role| role.as_str() == OWNER) {
+                return wrong(format!(
+                    "{name} cannot be made an owner here: owners stand in the root of trust (sortie charter root)"
+                ));
+            }
+        }
+        if let Some(name) = self.people.keys().find(|name| self.robots.contains_key(*name)) {
+            return wrong(format!("{name} is both a person and a robot"));
+        }
+        self.directory(&[], &BTreeSet::new())?;
+        if let Some(name) = self.environments.keys().find(|name| self.channels.contains_key(*name)) {
+            return wrong(format!("{name} is both an environment and a channel"));
+        }
+        for (name, environment) in &self.environments {
+            if environment.approve.is_none() && environment.class != Class::Dev {
+                return wrong(format!(
+                    "environment {name} is of class {} and must say who approves",
+                    environment.class.word()
+                ));
+            }
+            if !(1..=3650).contains(&environment.permit_days) {
+                return wrong(format!("environment {name}: permit_days is from 1 to 3650"));
+            }
+        }
+        for name in self.audience_names() {
+            self.validate_audience(name)?;
+        }
+        Ok(())
+    }
+
+    fn validate_audience(&self, name: &AudienceName) -> Result<(), CharterError> {
+        let Some(audience) = self.audience(name) else { return Ok(()) };
+        if let Some(after) = audience.after {
+            let mut seen = BTreeSet::from([name]);
+            let mut next = Some(after);
+            while let Some(earlier) = next {
+                let Some(environment) = self.environments.get(earlier) else {
+                    return Err(CharterError::Meaning(format!(
+                        "{name} comes after {earlier}, which is no environment"
+                    )));
+                };
+                if !seen.insert(earlier) {
+                    return Err(CharterError::Meaning(format!("{name} comes after itself")));
+                }
+                next = environment.after.as_ref();
+            }
+        }
+        let environment = self.environments.get(name);
+        let optional = [environment.and_then(|e| e.configure.as_ref()), environment.and_then(|e| e.invite.as_ref())];
+        let rules =
+            audience.approve.into_iter().chain(environment.map(|e| &e.deploy)).chain(optional.into_iter().flatten());
+        for role in rules.chain(audience.evidence.values()).flat_map(Rule::roles) {
+            let mut everyone = self.people.values().chain(self.robots.values());
+            if role.as_str() != OWNER && !everyone.any(|person| person.roles.contains(&role)) {
+                return Err(CharterError::Meaning(format!("{name} asks for the role {role}, which nobody holds")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> CharterError {
+    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    CharterError::Syntax { line, column, message: printable(error.message()) }
+}
+
+fn default_format() -> u32 {
+    FORMAT
+}
+
+fn default_epoch() -> u64 {
+    1
+}
+
+fn default_permit_days() -> u32 {
+    90
+}
+
+fn default_at_once() -> u32 {
+    1
+}
+
+fn default_push() -> Rule {
+    "developer or ci or owner".parse().unwrap_or_else(|_| unreachable!("a constant rule parses"))
+}
+
+/// Serde form of key lists: OpenSSH lines.
+mod openssh_lines {
+    use crate::key::PublicKey;
+    use serde::{Deserialize, Deserializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKey>, D::Error> {
+        let lines = Vec::<String>::deserialize(deserializer)?;
+        lines.iter().map(|line| PublicKey::from_openssh(line).map_err(serde::de::Error::custom)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{SecretKey, Signer};
+
+    fn key(seed: u8) -> String {
+        SecretKey::from_seed(&[seed; 32]).public().to_openssh()
+    }
+
+    fn fifteen_lines() -> String {
+        format!(
+            r#"charter = "acme"
+[people]
+coder  = {{ roles = ["developer"],        keys = ["{}"] }}
+oncall = {{ roles = ["developer", "ops"], keys = ["{}"] }}
+tester = {{ roles = ["qa"],               keys = ["{}"] }}
+[robots]
+ci  = {{ roles = ["ci"],               keys = ["{}"] }}
+[environments]
+dev  = {{ class = "dev",  deploy = "developer or ci" }}
+test = {{ class = "test", approve = "developer", deploy = "developer or ci" }}
+prod = {{ class = "live", approve = "qa and ops", deploy = "ops", after = "test" }}
+"#,
+            key(1),
+            key(2),
+            key(3),
+            key(4)
+        )
+    }
+
+    #[test]
+    fn the_fifteen_lines_of_the_design_are_a_charter() {
+        let charter = Charter::from_bytes(fifteen_lines().as_bytes()).unwrap();
+        let prod = AudienceName::new("prod").unwrap();
+        assert_eq!(charter.audience(&prod).unwrap().approve.unwrap().to_string(), "qa and ops");
+        assert!(charter.audience(&prod).unwrap().excludes_author);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let good = fifteen_lines();
+        let cases = [
+            (r#"approve = "qa and ops""#.to_string(), r#"aprove = "qa""#.to_string(), "charter.toml:11"),
+            (r#"approve = "qa and ops""#.into(), r#"approve = "qa or""#.into(), "charter.toml:11"),
+            (r#"approve = "qa and ops""#.into(), r#"approve = "pope""#.into(), "nobody holds"),
+            (r#"after = "test""#.into(), r#"after = "prod""#.into(), "after itself"),
+            (r#"after = "test""#.into(), r#"after = "stage""#.into(), "no environment"),
+            (key(2), key(1), "one key is listed under both"),
+            (r#"["qa"]"#.into(), r#"["qa", "owner"]"#.into(), "root of trust"),
+            (r#""test", approve = "developer","#.into(), r#""test","#.into(), "must say who approves"),
+        ];
+        for (from, to, expected) in cases {
+            let bad = good.replacen(&from, &to, 1);
+            assert_ne!(bad, good, "{from} not found");
+            let message = Charter::from_bytes(bad.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

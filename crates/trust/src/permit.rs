@@ -1,0 +1,30 @@
+//! What a permit lacks: the one evaluation of approvals, used by the server when it decides and by the agent when it
+//! checks, so that the two can never disagree.
+
+use crate::{
+    charter::Audience,
+    key::KeyId,
+    names::PersonName,
+    quorum::{Directory, Lack, Rule},
+};
+
+/// What the approvals made with `keys` lack for a request to `audience`.
+///
+/// A permit must satisfy the rule the request names AND the one of the charter in force. `approvers` must hold neither
+/// robots nor suspended people; `authors` (the requester and the pusher) do not count where the audience excludes them.
+pub fn lacks(
+    requires: &Rule,
+    audience: &Audience<'_>,
+    approvers: &Directory,
+    authors: &[&PersonName],
+    keys: &[KeyId],
+) -> Vec<Lack> {
+    let is_author = |key: &KeyId| approvers.person(key).is_some_and(|person| authors.contains(&person));
+    let counted: Vec<KeyId> =
+        keys.iter().filter(|key| !(audience.excludes_author && is_author(key))).copied().collect();
+    let lacks = requires.judge(counted.iter().copied(), approvers).lacks;
+    match audience.approve {
+        Some(rule) if lacks.is_empty() => rule.judge(counted, approvers).lacks,
+        _ => lacks,
+    }
+}

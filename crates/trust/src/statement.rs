@@ -1,0 +1,760 @@
+//! The closed list of what people, robots and targets sign: in-toto statements (Statement v1), one predicate type each.
+//!
+//! A statement names the estate, exactly one subject by full digest, the id of the request it is submitted under and
+//! until when it may be submitted. It is built by the client that signs it; no bytes from a server are ever signed.
+//! Every write by anyone is one of these, in an [`Envelope`].
+
+use crate::{
+    digest::Digest,
+    dsse::{Envelope, PAYLOAD_TYPE},
+    json::{self, JsonError},
+    key::{PublicKey, SignError, Signer},
+    names::{AppName, AudienceName, PersonName, TargetName, printable},
+    quorum::Rule,
+    version::Version,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE_PREFIX: &str = "https://sortie.dev/";
+/// The longest statement that is read, in bytes.
+pub const MAX_STATEMENT_BYTES: usize = 256 << 10;
+
+/// One signed claim or act.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// What it is about, for people: `web#3fa9c1`. Never trusted; the digest is.
+    pub subject_name: String,
+    /// What it is about.
+    pub subject: Digest,
+    /// Where, when and for whom.
+    pub header: Header,
+    /// What is claimed or done.
+    pub act: Act,
+}
+
+/// What every statement says besides its act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The estate: the digest of its root 1. A statement counts in no other.
+    pub estate: Digest,
+    /// The id under which it is submitted; the same id with the same bytes is answered once.
+    pub request_id: RequestId,
+    /// Until when it may be submitted.
+    pub submit_before: Timestamp,
+    /// For whom the signer acts, where that is somebody else (R56).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+}
+
+/// A request's id: 1 to 64 printable characters without white space, a UUID version 7 unless the client says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// Validates `text`.
+    pub fn new(text: impl Into<String>) -> Result<Self, StatementError> {
+        let text = text.into();
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(StatementError::Field("a request id has 1 to 64 printable characters".into()));
+        }
+        Ok(Self(text))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for RequestId {
+    type Error = StatementError;
+    fn try_from(text: String) -> Result<Self, StatementError> {
+        Self::new(text)
+    }
+}
+
+impl From<RequestId> for String {
+    fn from(id: RequestId) -> String {
+        id.0
+    }
+}
+
+macro_rules! acts {
+    ($($(#[$doc:meta])* $variant:ident = $kind:literal),* $(,)?) => {
+        /// The closed list of acts. The subject of each is named in its documentation.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Act {
+            $($(#[$doc])* $variant($variant),)*
+        }
+
+        impl Act {
+            /// The last part of the predicate type: `push` of `https://sortie.dev/push/v1`.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Act::$variant(_) => $kind,)* }
+            }
+
+            /// All kinds there are.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            fn predicate(&self) -> Result<Value, serde_json::Error> {
+                match self { $(Act::$variant(act) => serde_json::to_value(act),)* }
+            }
+
+            fn read(kind: &str, predicate: Value) -> Result<Self, StatementError> {
+                match kind {
+                    $($kind => Ok(Act::$variant(serde_json::from_value(predicate).map_err(StatementError::shape)?)),)*
+                    _ => Err(StatementError::Kind(printable(kind))),
+                }
+            }
+        }
+    };
+}
+
+acts! {
+    /// Subject: the build.
+    Push = "push",
+    /// Subject: the build.
+    Number = "number",
+    /// Subject: the build.
+    Evidence = "evidence",
+    /// Subject: the build.
+    Request = "request",
+    /// Subject: the request's payload.
+    Approval = "approval",
+    /// Subject: the build.
+    Withdrawal = "withdrawal",
+    /// Subject: the build it brings, or acts on.
+    Order = "order",
+    /// Subject: the config document.
+    Config = "config",
+    /// Subject: the estate.
+    Session = "session",
+    /// Subject: the estate.
+    Enrolment = "enrolment",
+    /// Subject: the build acted on.
+    Report = "report",
+    /// Subject: the estate.
+    Inventory = "inventory",
+    /// Subject: the estate.
+    Administration = "administration",
+}
+
+/// These bytes are a build of this application, made from this commit by this recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// The application.
+    pub app: AppName,
+    /// The checkpoint in version control it was made from (R19).
+    pub commit: Option<Commit>,
+    /// The command that makes the files from the commit (R20).
+    pub recipe: Option<String>,
+}
+
+/// A checkpoint in version control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// The full commit id, 40 or 64 hexadecimal digits.
+    pub id: String,
+    /// The tag that pointed at it when it was pushed.
+    pub tag: Option<String>,
+    /// The first line of its message.
+    pub title: String,
+}
+
+/// This build has this number, for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The application.
+    pub app: AppName,
+    /// The number.
+    pub version: Version,
+}
+
+/// Something was found out about this build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The application.
+    pub app: AppName,
+    /// Its type: `test-result`, `scan`, `sbom`, `provenance` or an organisation's own word.
+    pub kind: String,
+    /// Whether what it says is good.
+    pub passed: bool,
+    /// What it says, in a line: `812/812`.
+    pub summary: String,
+    /// The document itself, in the depot.
+    pub document: Digest,
+}
+
+/// A wish that a version be released to an audience.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The application.
+    pub app: AppName,
+    /// The version.
+    pub version: Version,
+    /// To whom.
+    pub audience: AudienceName,
+    /// The way: `normal`.
+    pub way: String,
+    /// The charter the requester saw.
+    pub charter_version: u64,
+    /// The rule of that charter: what the requester asks approvals for.
+    pub requires: Rule,
+    /// Counts the requests for this version to this audience, from 1.
+    pub serial: u64,
+    /// From when the permit holds.
+    pub not_before: Timestamp,
+    /// Until when it may be activated; what runs then goes on running.
+    pub not_after: Timestamp,
+    /// The lowest version the audience may still activate once this is granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Version>,
+}
+
+/// One person's yes to one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// The application, repeated for people.
+    pub app: AppName,
+    /// The version, repeated for people.
+    pub version: Version,
+    /// The audience, repeated for people.
+    pub audience: AudienceName,
+}
+
+/// Permission is taken back: requests up to a serial are dead for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// The application.
+    pub app: AppName,
+    /// The version.
+    pub version: Version,
+    /// From whom.
+    pub audience: AudienceName,
+    /// The last serial that dies.
+    pub through_serial: u64,
+    /// The salted digest of the reason, which stands in the side table.
+    pub reason: Option<Digest>,
+}
+
+/// A deployer's order for an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The application.
+    pub app: AppName,
+    /// Where.
+    pub environment: AudienceName,
+    /// What is to be done.
+    pub act: OrderAct,
+    /// The version, where a released one is meant; absent for an unreleased build.
+    pub version: Option<Version>,
+    /// These targets only; empty means all that the application is for.
+    #[serde(default)]
+    pub only: BTreeSet<TargetName>,
+    /// Whether it may stand and wait for the permit.
+    #[serde(default)]
+    pub when_released: bool,
+}
+
+/// What an order wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderAct {
+    /// Install, configure, activate and verify the subject.
+    Deploy,
+    /// Deploy again what was superseded, or has failed.
+    Redeploy,
+    /// Go back to the subject, which last settled here.
+    Rollback,
+    /// Give what runs its newest config, and nothing else.
+    Configure,
+    /// Remove the application.
+    Undeploy,
+    /// Stop what runs.
+    Stop,
+    /// Start what was stopped.
+    Start,
+    /// Stop and start what runs.
+    Restart,
+}
+
+/// These config values hold for an application in an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The application.
+    pub app: AppName,
+    /// Where.
+    pub environment: AudienceName,
+    /// Counts the sets for this pair, from 1; an agent takes none older than it has.
+    pub serial: u64,
+    /// The keys that the document sets and whether each is a secret; the values stay out of the ledger.
+    pub keys: BTreeMap<String, bool>,
+    /// For whom the secrets were encrypted.
+    pub recipients: BTreeSet<TargetName>,
+}
+
+/// I am at this server now: the statement that logs a person or a target in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// The pin of the server's TLS key, so that no other server can use the statement.
+    pub server: Digest,
+}
+
+/// A machine joins an environment. Signed by the invitation's key and by the target's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// Where.
+    pub environment: AudienceName,
+    /// Under which name.
+    pub target: TargetName,
+    /// The invitation it was given.
+    pub invitation: PublicKey,
+    /// The target's own key.
+    pub key: PublicKey,
+    /// The age recipient that secrets are encrypted to.
+    pub recipient: String,
+    /// What the machine is.
+    pub facts: Facts,
+}
+
+/// What a target says of its machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Operating system (`linux`).
+    pub os: String,
+    /// Processor architecture (`x86_64`).
+    pub arch: String,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// The agent's version.
+    pub agent_version: String,
+}
+
+/// How an assignment ended on one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Who reports.
+    pub target: TargetName,
+    /// About which application.
+    pub app: AppName,
+    /// Which assignment.
+    pub generation: u64,
+    /// Which deployment.
+    pub deployment: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What runs now.
+    pub running: Option<Digest>,
+    /// The serial of the config it runs with.
+    pub config_serial: u64,
+    /// The phases that were gone through, with their times (R7).
+    pub phases: Vec<PhaseTiming>,
+    /// Where its processes listen: `http://127.0.0.1:20001`.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+}
+
+/// How an assignment ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done and verified.
+    Verified,
+    /// A phase failed; the target is back on what ran before.
+    Undone {
+        /// The phase that failed.
+        phase: Phase,
+        /// Why, in a line.
+        reason: String,
+    },
+    /// A phase failed and so did going back.
+    Failed {
+        /// The phase that failed.
+        phase: Phase,
+        /// Why, in a line.
+        reason: String,
+    },
+    /// The target refused: the authority for it was lacking.
+    Refused {
+        /// The stable code of the check that failed.
+        code: String,
+        /// Why, in a line.
+        reason: String,
+    },
+}
+
+/// The phases of a deployment on one target (R7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Checking authority and needs.
+    Check,
+    /// Fetching what is not there yet.
+    Fetch,
+    /// Laying the release out beside the one that runs.
+    Stage,
+    /// Writing its config.
+    Configure,
+    /// Switching to it.
+    Activate,
+    /// Finding out that it is well.
+    Verify,
+    /// Removing it.
+    Remove,
+}
+
+impl Phase {
+    /// The phase in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Check => "check",
+            Phase::Fetch => "fetch",
+            Phase::Stage => "stage",
+            Phase::Configure => "configure",
+            Phase::Activate => "activate",
+            Phase::Verify => "verify",
+            Phase::Remove => "remove",
+        }
+    }
+}
+
+/// One phase and when it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseTiming {
+    /// Which.
+    pub phase: Phase,
+    /// When it began, by the target's clock.
+    pub started: Timestamp,
+    /// How long it took, in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// What a target found when it re-digested what is active on it (R37).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Who reports.
+    pub target: TargetName,
+    /// When it looked, by its own clock.
+    pub scanned: Timestamp,
+    /// What is active, by application.
+    pub active: BTreeMap<AppName, Digest>,
+    /// What is there and should not be, or is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is not as its manifest says, or that no manifest accounts for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The application in whose place it was found.
+    pub app: String,
+    /// The path below the application's folder.
+    pub path: String,
+    /// What is wrong with it.
+    pub kind: FindingKind,
+}
+
+/// What can be wrong with a path on a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Its content differs from the manifest.
+    Changed,
+    /// The manifest has it, the target does not.
+    Missing,
+    /// The target has it, no manifest does.
+    Extra,
+    /// Its mode differs.
+    Mode,
+    /// It is a link that leads elsewhere.
+    Link,
+    /// A running process whose program no manifest accounts for.
+    Process,
+}
+
+/// An act on the estate itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Administration {
+    /// What is done.
+    pub act: AdministrationAct,
+}
+
+/// The acts on the estate itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AdministrationAct {
+    /// Puts a charter in force: the new roots since the one in force, the targets metadata, the charter, each an
+    /// attachment of the command. They carry the owners' signatures; this statement says who brought them.
+    ApplyCharter {
+        /// New root files in order, by digest.
+        roots: Vec<Digest>,
+        /// The targets metadata.
+        targets: Digest,
+        /// The charter.
+        charter: Digest,
+    },
+    /// Lets machines join.
+    InviteTarget {
+        /// The public half of the invitation's key.
+        invitation: PublicKey,
+        /// Where they may join.
+        environment: AudienceName,
+        /// The labels they get.
+        labels: BTreeMap<String, String>,
+        /// The only name they may take, where it is to be one machine.
+        name: Option<TargetName>,
+        /// How many may join.
+        uses: u32,
+        /// Until when.
+        expires: Timestamp,
+    },
+    /// Sets a target's labels; an empty value removes one.
+    LabelTarget {
+        /// Which.
+        target: TargetName,
+        /// The labels to change.
+        labels: BTreeMap<String, String>,
+    },
+    /// Keeps new deployments away from a target, or lets them come again.
+    CordonTarget {
+        /// Which.
+        target: TargetName,
+        /// Whether it is cordoned from now on.
+        cordoned: bool,
+    },
+    /// Takes a target out of the estate for good.
+    RetireTarget {
+        /// Which.
+        target: TargetName,
+    },
+    /// Takes a person's or robot's powers at once; owners give them back by a new charter.
+    SuspendPerson {
+        /// Who.
+        person: PersonName,
+    },
+    /// Lets a version into an environment again after it was undone or rolled back there.
+    LiftHold {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+    },
+    /// Ends an unfinished deployment; targets that had switched go back.
+    AbortDeployment {
+        /// Its number.
+        deployment: u64,
+    },
+    /// Says which version end users may reach, and how many of them in percent: the third act (R26, R49).
+    Expose {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The version.
+        version: Version,
+        /// How many see it, from 0 (concealed) to 100.
+        percent: u8,
+    },
+}
+
+/// Why bytes are not an acceptable statement.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementError {
+    /// Not strict JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Longer than [`MAX_STATEMENT_BYTES`].
+    #[error("the statement has {0} bytes, more than the {MAX_STATEMENT_BYTES} allowed")]
+    TooLarge(usize),
+    /// Another payload type than in-toto's.
+    #[error("the payload is of type '{0}', not {PAYLOAD_TYPE}")]
+    PayloadType(String),
+    /// A predicate type that is not on the list.
+    #[error("'{0}' is not a kind of statement Sortie knows")]
+    Kind(String),
+    /// A field with a value that cannot be.
+    #[error("{0}")]
+    Field(String),
+}
+
+impl StatementError {
+    fn shape(error: serde_json::Error) -> Self {
+        StatementError::Field(printable(&error.to_string()))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStatement {
+    #[serde(rename = "_type")]
+    statement_type: String,
+    subject: Vec<RawSubject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSubject {
+    name: String,
+    digest: BTreeMap<String, String>,
+}
+
+impl Statement {
+    /// The canonical payload bytes, to be signed.
+    pub fn to_payload(&self) -> Result<Vec<u8>, StatementError> {
+        let object = |value: Result<Value, serde_json::Error>| match value {
+            Ok(Value::Object(map)) => Ok(map),
+            Ok(_) => Err(StatementError::Field("a predicate is an object".into())),
+            Err(error) => Err(StatementError::shape(error)),
+        };
+        let mut predicate = object(serde_json::to_value(&self.header))?;
+        predicate.extend(object(self.act.predicate())?);
+        let raw = RawStatement {
+            statement_type: STATEMENT_TYPE.into(),
+            subject: vec![RawSubject {
+                name: self.subject_name.clone(),
+                digest: BTreeMap::from([("sha256".into(), self.subject.hex())]),
+            }],
+            predicate_type: format!("{PREDICATE_PREFIX}{}/v1", self.act.kind()),
+            predicate,
+        };
+        Ok(json::canonical(&raw)?)
+    }
+
+    /// Signs the statement with one or more signers, in order.
+    pub fn sign(&self, signers: &[&dyn Signer]) -> Result<Envelope, StatementSignError> {
+        let payload = self.to_payload()?;
+        let (first, others) = signers.split_first().ok_or(SignError("no signer".into()))?;
+        let mut envelope = Envelope::sign(payload, *first)?;
+        for signer in others {
+            let more = Envelope::sign(envelope.payload.clone(), *signer)?;
+            envelope.signatures.extend(more.signatures);
+        }
+        Ok(envelope)
+    }
+
+    /// Reads an envelope's payload. Says nothing yet about its signatures.
+    pub fn read(envelope: &Envelope) -> Result<Self, StatementError> {
+        if envelope.payload_type != PAYLOAD_TYPE {
+            return Err(StatementError::PayloadType(printable(&envelope.payload_type)));
+        }
+        Self::from_payload(&envelope.payload)
+    }
+
+    /// Reads payload bytes.
+    pub fn from_payload(payload: &[u8]) -> Result<Self, StatementError> {
+        if payload.len() > MAX_STATEMENT_BYTES {
+            return Err(StatementError::TooLarge(payload.len()));
+        }
+        let raw: RawStatement = json::from_strict(payload)?;
+        if raw.statement_type != STATEMENT_TYPE {
+            return Err(StatementError::Field(format!("_type is not {STATEMENT_TYPE}")));
+        }
+        let [subject] = raw.subject.as_slice() else {
+            return Err(StatementError::Field("a statement has exactly one subject".into()));
+        };
+        let digest = match (subject.digest.len(), subject.digest.get("sha256")) {
+            (1, Some(hex)) => Digest::from_hex(hex).map_err(|e| StatementError::Field(e.to_string()))?,
+            _ => return Err(StatementError::Field("the subject is named by its sha256, and by nothing else".into())),
+        };
+        let kind = raw
+            .predicate_type
+            .strip_prefix(PREDICATE_PREFIX)
+            .and_then(|rest| rest.strip_suffix("/v1"))
+            .ok_or_else(|| StatementError::Kind(printable(&raw.predicate_type)))?;
+        let mut predicate = raw.predicate;
+        let mut header = Map::new();
+        for field in ["estate", "request_id", "submit_before", "on_behalf_of"] {
+            if let Some(value) = predicate.remove(field) {
+                header.insert(field.into(), value);
+            }
+        }
+        Ok(Self {
+            subject_name: printable(&subject.name),
+            subject: digest,
+            header: serde_json::from_value(header.into()).map_err(StatementError::shape)?,
+            act: Act::read(kind, predicate.into())?,
+        })
+    }
+}
+
+/// A statement that could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementSignError {
+    /// It cannot be written down.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// The signer failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SecretKey;
+
+    fn statement() -> Statement {
+        Statement {
+            subject_name: "web#3fa9c1".into(),
+            subject: Digest::of(b"manifest"),
+            header: Header {
+                estate: Digest::of(b"root"),
+                request_id: RequestId::new("1").unwrap(),
+                submit_before: "2026-11-22T10:00:00Z".parse().unwrap(),
+                on_behalf_of: None,
+            },
+            act: Act::Number(Number { app: AppName::new("web").unwrap(), version: "1.0.0".parse().unwrap() }),
+        }
+    }
+
+    #[test]
+    fn what_is_signed_reads_back_the_same() {
+        let envelope = statement().sign(&[&SecretKey::from_seed(&[1; 32])]).unwrap();
+        assert_eq!(Statement::read(&envelope).unwrap(), statement());
+        let text = String::from_utf8(envelope.payload).unwrap();
+        assert!(text.contains(r#""predicateType":"https://sortie.dev/number/v1""#), "{text}");
+    }
+
+    #[test]
+    fn anything_but_the_exact_shape_is_refused() {
+        let good = String::from_utf8(statement().to_payload().unwrap()).unwrap();
+        let replaced = [
+            ("/number/v1", "/permit/v1"),
+            (r#""version":"1.0.0""#, r#""version":"1.0.0","extra":1"#),
+            (r#""version":"1.0.0""#, r#""version":"1.0.0","version":"1.0.1""#),
+            (r#""sha256""#, r#""sha512""#),
+            ("Statement/v1", "Statement/v0"),
+            (r#""app":"web""#, r#""app":"../web""#),
+        ];
+        assert!(Statement::from_payload(good.as_bytes()).is_ok());
+        for (from, to) in replaced {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert!(Statement::from_payload(bad.as_bytes()).is_err(), "{bad} was taken");
+        }
+    }
+}
