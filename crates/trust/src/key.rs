@@ -88,7 +88,8 @@ impl PublicKey {
     /// Reads an OpenSSH public key line (`ssh-ed25519 AAAA… comment`).
     pub fn from_openssh(line: &str) -> Result<Self, KeyError> {
         let kind = line.split_whitespace().next().unwrap_or_default();
-        if kind != "ssh-ed25519" && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-")) {
+        if kind != "ssh-ed25519" && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-"))
+        {
             return Err(KeyError::Unsupported(crate::names::printable(kind)));
         }
         let key = ssh_key::PublicKey::from_openssh(line.trim()).map_err(|_| KeyError::NotOpenSsh)?;

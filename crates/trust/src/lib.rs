@@ -4,14 +4,17 @@
 //! - [`digest`], [`names`], [`json`]: bytes, names and texts, read strictly.
 //! - [`key`], [`dsse`]: who can sign, and the envelope they sign.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
+//! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 //! - [`manifest`]: what a build is and how it runs.
 
 pub mod digest;
 pub mod dsse;
 pub mod json;
 pub mod key;
+pub mod log;
 pub mod manifest;
 pub mod names;
+pub mod note;
 pub mod quorum;
 
 pub use digest::Digest;

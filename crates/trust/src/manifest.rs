@@ -283,7 +283,10 @@ impl Run {
         let wrong = |text: String| Err(ManifestError::Run(text));
         for (name, process) in &self.processes {
             if crate::names::AppName::new(name).is_err() {
-                return wrong(format!("'{}' cannot name a process: use lower-case letters, digits and hyphens", printable(name)));
+                return wrong(format!(
+                    "'{}' cannot name a process: use lower-case letters, digits and hyphens",
+                    printable(name)
+                ));
             }
             if process.run.first().is_none_or(String::is_empty) {
                 return wrong(format!("process {name} has nothing to run"));
@@ -294,9 +297,12 @@ impl Run {
             if process.port.is_some() && process.copies > 1 {
                 return wrong(format!("process {name} fixes its port, so it can have one copy only"));
             }
-            let asks_port = matches!(&process.health, Some(Health { check: HealthCheck::Http(_) | HealthCheck::Tcp, .. }));
+            let asks_port =
+                matches!(&process.health, Some(Health { check: HealthCheck::Http(_) | HealthCheck::Tcp, .. }));
             if asks_port && !process.wants_port(&self.environment) {
-                return wrong(format!("process {name} has a health check on a port but no port: use $PORT in run, or port = N"));
+                return wrong(format!(
+                    "process {name} has a health check on a port but no port: use $PORT in run, or port = N"
+                ));
             }
         }
         for data in &self.data {
@@ -323,7 +329,17 @@ impl Process {
 /// Variables that decide what code a process loads: a build may set them, config may not.
 fn is_loader_variable(name: &str) -> bool {
     const EXACT: [&str; 12] = [
-        "PATH", "IFS", "ENV", "BASH_ENV", "SHELL", "HOME", "PORT", "PYTHONPATH", "PYTHONSTARTUP", "PERL5LIB", "RUBYLIB",
+        "PATH",
+        "IFS",
+        "ENV",
+        "BASH_ENV",
+        "SHELL",
+        "HOME",
+        "PORT",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PERL5LIB",
+        "RUBYLIB",
         "CLASSPATH",
     ];
     const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "SORTIE_", "GCONV_"];
@@ -370,7 +386,10 @@ pub fn check_path(path: &str) -> Result<(), ManifestError> {
 /// Checks that a link at `path` saying `target` stays inside the build.
 pub fn check_link(path: &str, target: &str) -> Result<(), ManifestError> {
     let refused = || ManifestError::Link(printable(path));
-    if target.is_empty() || target.starts_with('/') || target.len() > 4096 || target.contains(|c: char| c.is_control() || c == '\\')
+    if target.is_empty()
+        || target.starts_with('/')
+        || target.len() > 4096
+        || target.contains(|c: char| c.is_control() || c == '\\')
     {
         return Err(refused());
     }

@@ -155,8 +155,7 @@ impl Rule {
     /// THE count: maps each key to its person, and finds for each alternative the most places that distinct people
     /// can fill, one place a person. `keys` must be keys whose signatures were already found genuine.
     pub fn judge(&self, keys: impl IntoIterator<Item = KeyId>, directory: &Directory) -> Judgement {
-        let people: BTreeSet<PersonName> =
-            keys.into_iter().filter_map(|id| directory.person(&id).cloned()).collect();
+        let people: BTreeSet<PersonName> = keys.into_iter().filter_map(|id| directory.person(&id).cloned()).collect();
         let candidates: Vec<BTreeSet<RoleName>> = people.iter().map(|person| directory.roles(person)).collect();
         let lacks = self
             .alternatives
