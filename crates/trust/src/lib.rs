@@ -4,6 +4,7 @@
 //! - [`digest`], [`names`], [`json`]: bytes, names and texts, read strictly.
 //! - [`key`], [`dsse`]: who can sign, and the envelope they sign.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
+//! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 //! - [`manifest`]: what a build is and how it runs.
 
@@ -16,6 +17,7 @@ pub mod manifest;
 pub mod names;
 pub mod note;
 pub mod quorum;
+pub mod tuf;
 
 pub use digest::Digest;
 pub use names::{AppName, AudienceName, PersonName, RoleName, TargetName};
