@@ -88,6 +88,15 @@ fn the_first_root_is_version_1_and_signed_by_its_own_threshold() {
     refused!(Root::bootstrap(&signed_by(&signed, &[3, 9, 77])), TufError::NotEnoughSignatures { lacking: 1, .. });
 }
 
+/// Both files were written and signed by python-tuf 7.0.1, with the keys of Ann (1) and Ben (3).
+#[test]
+fn what_python_tuf_signs_is_taken() {
+    let root = root_one().next(include_bytes!("python-tuf.2.root.json")).unwrap();
+    assert_eq!((root.version(), root.expires()), (2, time("2031-01-01T00:00:00Z")));
+    let targets = Targets::verify(include_bytes!("python-tuf.7.targets.json"), &root, 7).unwrap();
+    assert_eq!(targets.target("ünï\"\\\n.toml"), Some((2, Digest::of(b"hi"))));
+}
+
 #[test]
 fn two_keys_of_one_person_count_once() {
     let error = Root::bootstrap(&signed_by(&builder(2).build().unwrap(), &[1, 2])).unwrap_err();
