@@ -223,6 +223,10 @@ mod tests {
         assert_eq!(verify_checkpoint(&both, "witness.example", &witness.public()).unwrap(), checkpoint());
         let refused = verify_checkpoint(&by_witness, NAME, &secret.public());
         assert!(matches!(refused, Err(NoteError::NotSigned(_))));
+        // A line with the key's hash under another name is by another key, however false it is.
+        let collision = BASE64_STANDARD.encode([&key_hash(NAME, &secret.public())[..], &[0; 64]].concat());
+        let with_collision = format!("{note}— other {collision}\n");
+        assert!(verify_checkpoint(&with_collision, NAME, &secret.public()).is_ok());
         // The same name under another key, and the same key under another name, are others too.
         assert!(matches!(verify_checkpoint(&note, NAME, &witness.public()), Err(NoteError::NotSigned(_))));
         assert!(matches!(verify_checkpoint(&note, "other", &secret.public()), Err(NoteError::NotSigned(_))));
