@@ -4,9 +4,12 @@
 //! - [`digest`], [`names`], [`json`]: bytes, names and texts, read strictly.
 //! - [`key`], [`dsse`]: who can sign, and the envelope they sign.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
+//! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
+//! - [`charter`], [`config`]: the signed policy, and the signed values of an environment.
 //! - [`manifest`], [`version`]: what a build is, how it runs, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed.
-//! - [`charter`], [`config`]: the signed policy, and the signed values of an environment.
+//! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
+//! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 
 pub mod authority;
 pub mod charter;
@@ -15,11 +18,14 @@ pub mod digest;
 pub mod dsse;
 pub mod json;
 pub mod key;
+pub mod log;
 pub mod manifest;
 pub mod names;
+pub mod note;
 pub mod permit;
 pub mod quorum;
 pub mod statement;
+pub mod tuf;
 pub mod version;
 
 pub use digest::Digest;
