@@ -30,10 +30,10 @@ pub struct Submission {
 /// A small document in base64.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String)]
 pub struct Attachment(
     /// The document's bytes.
     #[serde(with = "trust::dsse::base64_bytes")]
-    #[schema(value_type = String)]
     pub Vec<u8>,
 );
 

@@ -12,6 +12,7 @@
 //! 9. Default numbers stand in [`policy`], and nowhere else.
 
 pub mod command;
+pub mod decide;
 pub mod entry;
 pub mod event;
 pub mod plan;

@@ -419,3 +419,6 @@ pub enum Refusal {
         why: String,
     },
 }
+
+mod words;
+pub use words::{PAGES, Page};

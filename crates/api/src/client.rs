@@ -1,0 +1,264 @@
+//! The typed client, with the server's TLS key pinned: no certificate authority takes part.
+
+use crate::{
+    problem::Problem,
+    read::Hello,
+    routes,
+    write::{Accepted, LoggedIn, Login, Submission},
+};
+use jiff::{SignedDuration, Timestamp};
+use rustls::{
+    DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use trust::{
+    Digest,
+    key::Signer,
+    statement::{Act, Header, RequestId, Session, Statement},
+};
+
+/// How long a signed statement may be submitted, unless its maker says otherwise: five minutes.
+pub const SUBMIT_WITHIN: SignedDuration = SignedDuration::from_secs(300);
+
+/// What can go wrong between here and there.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server said no.
+    #[error("{0}")]
+    Refused(Box<Problem>),
+    /// The server could not be reached, or the connection broke.
+    #[error("cannot reach {url}: {why}")]
+    Away {
+        /// Where.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The server answered what this program does not understand.
+    #[error("{url} gave an answer that makes no sense: {why}")]
+    Nonsense {
+        /// Where.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The client could not be set up, or a statement could not be signed.
+    #[error("{0}")]
+    Here(String),
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    pin: Option<Digest>,
+    token: Arc<RwLock<Option<String>>>,
+}
+
+impl Client {
+    /// A client of the server at `url` (`https://host:port`), whose TLS key must have `pin`. Plain `http://` is taken
+    /// for loopback addresses only, and then there is nothing to pin.
+    pub fn new(url: &str, pin: Option<Digest>) -> Result<Self, ClientError> {
+        let here = |error: &dyn std::fmt::Display| ClientError::Here(error.to_string());
+        let url = url.trim_end_matches('/').to_string();
+        let builder = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+        let builder = match (url.starts_with("https://"), pin) {
+            (true, Some(pin)) => builder.tls_backend_preconfigured(pinned_tls(pin).map_err(|e| here(&e))?),
+            (true, None) => return Err(ClientError::Here(format!("no pin is known for {url}: log in with URL#PIN"))),
+            (false, _) if url.starts_with("http://127.0.0.1") || url.starts_with("http://[::1]") => {
+                builder.tls_backend_preconfigured(pinned_tls(Digest::of(b"")).map_err(|e| here(&e))?)
+            }
+            (false, _) => return Err(ClientError::Here(format!("{url} is not an https:// address"))),
+        };
+        let http = builder.build().map_err(|e| here(&e))?;
+        Ok(Self { http, url, pin, token: Arc::default() })
+    }
+
+    /// The server's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The pin of the server's TLS key.
+    pub fn pin(&self) -> Option<Digest> {
+        self.pin
+    }
+
+    /// Who the server is.
+    pub async fn hello(&self) -> Result<Hello, ClientError> {
+        self.get(routes::HELLO, &[]).await
+    }
+
+    /// Logs in by a session statement that this very client builds and signs, and keeps the token for reads.
+    pub async fn log_in(&self, estate: Digest, signer: &dyn Signer) -> Result<(), ClientError> {
+        let server = match self.pin {
+            Some(pin) => pin,
+            None => self.hello().await?.pin,
+        };
+        let statement = Statement {
+            subject_name: "estate".into(),
+            subject: estate,
+            header: Header {
+                estate,
+                request_id: fresh_request_id()?,
+                submit_before: in_future(SignedDuration::from_secs(60)),
+                on_behalf_of: None,
+            },
+            act: Act::Session(Session { server }),
+        };
+        let envelope = statement.sign(&[signer]).map_err(|e| ClientError::Here(e.to_string()))?;
+        let logged_in: LoggedIn = self.post(routes::SESSIONS, &Login { envelope }).await?;
+        if let Ok(mut token) = self.token.write() {
+            *token = Some(logged_in.token);
+        }
+        Ok(())
+    }
+
+    /// Submits a signed statement through the one write door. A connection that broke is tried again with the very
+    /// same bytes, which the server answers once.
+    pub async fn submit(&self, submission: &Submission) -> Result<Accepted, ClientError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.post(routes::COMMANDS, submission).await {
+                Err(ClientError::Away { .. }) if tries < 4 => {
+                    tokio::time::sleep(Duration::from_millis(200 << tries)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// GETs JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
+        self.json(self.request(reqwest::Method::GET, path).query(query)).await
+    }
+
+    /// POSTs JSON for JSON.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.json(self.request(reqwest::Method::POST, path).json(body)).await
+    }
+
+    /// A request to `path` with the token, for bodies and answers that are streams. Use with [`Self::stream`].
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match self.token.read().ok().and_then(|token| token.clone()) {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request and answers with the response once it is known to be a success.
+    pub async fn stream(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| self.away(&error))?;
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(_) => Err(self.nonsense(format!("{status}"))),
+        }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let response = self.stream(request).await?;
+        let body = response.bytes().await.map_err(|error| self.away(&error))?;
+        serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))
+    }
+
+    fn away(&self, error: &reqwest::Error) -> ClientError {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(error) = source {
+            why = error.to_string();
+            source = error.source();
+        }
+        ClientError::Away { url: self.url.clone(), why }
+    }
+
+    fn nonsense(&self, why: String) -> ClientError {
+        ClientError::Nonsense { url: self.url.clone(), why }
+    }
+}
+
+/// A fresh request id: a UUID version 7.
+pub fn fresh_request_id() -> Result<RequestId, ClientError> {
+    RequestId::new(uuid::Uuid::now_v7().to_string()).map_err(|error| ClientError::Here(error.to_string()))
+}
+
+/// The moment that is `from_now` ahead.
+pub fn in_future(from_now: SignedDuration) -> Timestamp {
+    Timestamp::now().checked_add(from_now).unwrap_or(Timestamp::MAX)
+}
+
+fn pinned_tls(pin: Digest) -> Result<rustls::ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinnedKey { pin, provider }))
+        .with_no_client_auth())
+}
+
+/// Accepts exactly one public key, whatever its certificate says.
+#[derive(Debug)]
+struct PinnedKey {
+    pin: Digest,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedKey {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match certificate_pin(end_entity) {
+            Some(pin) if pin == self.pin => Ok(ServerCertVerified::assertion()),
+            _ => Err(rustls::Error::General("the server's TLS key is not the pinned one".into())),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The pin of a certificate: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 7469, 2.4).
+pub fn certificate_pin(certificate: &[u8]) -> Option<Digest> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(Digest::of(parsed.public_key().raw))
+}

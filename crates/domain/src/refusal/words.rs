@@ -1,0 +1,336 @@
+//! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
+
+use super::{Refusal, Right, exit};
+use crate::waiting::lacks_in_words;
+use std::fmt;
+use trust::statement::OrderAct;
+
+impl Right {
+    /// The right as a verb.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Right::Push => "push and number builds of",
+            Right::Attest => "attest",
+            Right::Request => "request a release to",
+            Right::Approve => "approve for",
+            Right::Withdraw => "withdraw from",
+            Right::Deploy => "deploy to",
+            Right::Configure => "configure",
+            Right::Invite => "invite and manage targets in",
+            Right::Own => "change",
+        }
+    }
+}
+
+fn list(items: &[impl fmt::Display]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn did_you_mean(nearest: &Option<impl fmt::Display>) -> String {
+    nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoEstate => write!(f, "this server has no estate yet: an owner must bring the first charter"),
+            Refusal::OtherEstate => write!(f, "the statement names another estate than this server's"),
+            Refusal::StatementExpired { submit_before } => {
+                write!(f, "the statement could be submitted until {submit_before:.0}; check this machine's clock")
+            }
+            Refusal::RequestIdReused => write!(f, "this request id was used for something else"),
+            Refusal::AlreadyDone { what, since } => write!(f, "{what} since {since:.0}; nothing was written"),
+            Refusal::RoleMissing { right, place, needs, roles } => {
+                let needs = needs.as_ref().map_or("the role it asks for".to_string(), ToString::to_string);
+                let roles =
+                    if roles.is_empty() { "you have no role".into() } else { format!("you are {}", list(roles)) };
+                write!(f, "to {} {place} needs {needs}; {roles}", right.verb())
+            }
+            Refusal::UnknownApplication { name, nearest } => {
+                write!(f, "no application is called {name}{}", did_you_mean(nearest))
+            }
+            Refusal::UnknownBuild { app, build } => write!(f, "{app} has no build #{}", build.short()),
+            Refusal::UnknownVersion { app, version, newest } => {
+                let newest = newest.as_ref().map(|newest| format!("; the newest is {newest}")).unwrap_or_default();
+                write!(f, "{app} has no version {version}{newest}")
+            }
+            Refusal::UnknownAudience { name, nearest } => {
+                write!(f, "the charter has no environment or channel {name}{}", did_you_mean(nearest))
+            }
+            Refusal::UnknownTarget { name, nearest } => {
+                write!(f, "no target is called {name}{}", did_you_mean(nearest))
+            }
+            Refusal::UnknownPerson { name } => write!(f, "the charter has nobody called {name}"),
+            Refusal::UnknownRequest => write!(f, "there is no such request, or it says something else"),
+            Refusal::UnknownDeployment { deployment } => write!(f, "there is no open deployment {deployment}"),
+            Refusal::NumberTaken { app, version, build } => {
+                write!(f, "{app}@{version} is {app}#{} for good; a number is never moved", build.short())
+            }
+            Refusal::BuildNumbered { app, version } => write!(f, "this build is {app}@{version} already, for good"),
+            Refusal::NumberNotIncreasing { app, version, highest } => {
+                write!(f, "{app}@{version} does not follow {highest}: numbers increase within a release line")
+            }
+            Refusal::NumberKind { app, version, expected } => {
+                write!(f, "{version} is not a number of {app}, whose numbers look like {expected}")
+            }
+            Refusal::ObjectsMissing { count, first } => {
+                write!(f, "{count} objects are not in the depot yet, {first} among them; nothing was recorded")
+            }
+            Refusal::EvidenceMissing { build, kind, issuers, failed } => {
+                let bad = if *failed { "the newest says it failed; " } else { "" };
+                write!(
+                    f,
+                    "there is no good evidence of type {kind} for build #{}: {bad}{issuers} can attach it",
+                    build.short()
+                )
+            }
+            Refusal::NotVerifiedBefore { app, version, after, audience } => {
+                write!(f, "{audience} comes after {after}, and {app}@{version} was not verified in {after} yet")
+            }
+            Refusal::NoReleaseNeeded { audience } => {
+                write!(f, "{audience} asks nobody for approval: deploy there without a release")
+            }
+            Refusal::RequestStale { what } => write!(f, "the request is out of date: {what}"),
+            Refusal::RequestWaiting { version, audience, lacks } => {
+                write!(f, "a request for {version} → {audience} is waiting already, for {}", lacks_in_words(lacks))
+            }
+            Refusal::RequestClosed { standing } => write!(f, "the request is {standing} already"),
+            Refusal::ApproverIsAuthor { audience, did } => {
+                write!(f, "you {did} it, and in {audience} requester and pusher do not count as approvers")
+            }
+            Refusal::ApprovalsMissing { app, version, audience, have, need } => {
+                let have =
+                    if have.is_empty() { "nobody has approved".into() } else { format!("{} approved", list(have)) };
+                write!(f, "{app}@{version} → {audience}: {have}; {} must still approve", lacks_in_words(need))
+            }
+            Refusal::PermitMissing { app, version, audience, needs } => {
+                let needs = needs.as_ref().map(|rule| format!(" ({rule} would have to agree)")).unwrap_or_default();
+                write!(f, "{app}@{version} is not released to {audience}{needs}")
+            }
+            Refusal::PermitWithdrawn { app, version, audience, since } => {
+                write!(f, "{app}@{version} was withdrawn from {audience} at {since:.0}")
+            }
+            Refusal::PermitExpired { version, audience, not_before, not_after } => {
+                write!(f, "the permit of {version} for {audience} holds from {not_before:.0} until {not_after:.0}")
+            }
+            Refusal::BelowFloor { version, floor, audience } => {
+                write!(f, "{version} is below {audience}'s floor {floor}")
+            }
+            Refusal::Unreleased { app, build, version, environment, class } => match version {
+                Some(version) => {
+                    write!(f, "{app}@{version} is not released to {environment}, which is {}", class.word())
+                }
+                None => write!(
+                    f,
+                    "{app}#{} is an unreleased build, and {environment} is {}: only released versions go there",
+                    build.short(),
+                    class.word()
+                ),
+            },
+            Refusal::NotAnEnvironment { channel } => {
+                write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
+            }
+            Refusal::NothingToInstall { app, build } => {
+                write!(f, "{app}#{} is a checkpoint: nothing to install", build.short())
+            }
+            Refusal::ConfigMissing { app, environment, keys, .. } => {
+                let verb = if keys.len() == 1 { "has" } else { "have" };
+                write!(f, "{} {verb} no value for {app} in {environment}. Nothing was copied", list(keys))
+            }
+            Refusal::ConfigRefused { why } => write!(f, "{why}"),
+            Refusal::ConfigStale { next } => write!(f, "somebody set config in the meantime: set {next} comes next"),
+            Refusal::NoTargets { app, environment, on } if on.is_empty() => {
+                write!(f, "{environment} has no target for {app}")
+            }
+            Refusal::NoTargets { app, environment, on } => {
+                write!(f, "{environment} has no target labelled {on}, which {app} asks for")
+            }
+            Refusal::NeedsUnmet { target, shortages } => {
+                write!(f, "{target} is not what the build needs: {}. Nothing was copied", list(shortages))
+            }
+            Refusal::DeploymentUnderWay { deployment, app, environment } => {
+                write!(f, "deployment {deployment} of {app} is under way in {environment}")
+            }
+            Refusal::Held { app, environment, build } => {
+                write!(
+                    f,
+                    "{app}#{} is held out of {environment} since it was undone or rolled back there",
+                    build.short()
+                )
+            }
+            Refusal::NothingRuns { app, environment, act } => {
+                let verb = match act {
+                    OrderAct::Undeploy => "remove",
+                    OrderAct::Stop => "stop",
+                    OrderAct::Start => "start",
+                    OrderAct::Restart => "restart",
+                    OrderAct::Configure => "configure",
+                    OrderAct::Rollback => "roll back",
+                    OrderAct::Deploy | OrderAct::Redeploy => "deploy again",
+                };
+                write!(f, "{app} does not run in {environment}: nothing to {verb}")
+            }
+            Refusal::NothingToRollBackTo { app, environment } => {
+                write!(f, "nothing else of {app} has settled in {environment}: there is nothing to roll back to")
+            }
+            Refusal::NotDeployed { app, version, environment } => {
+                write!(
+                    f,
+                    "{app}@{version} is not deployed and verified in {environment}: only what runs can be exposed"
+                )
+            }
+            Refusal::InvitationInvalid { why } => write!(f, "the invitation does not count: {why}"),
+            Refusal::NameTaken { target } => write!(f, "a target was called {target} already, and names are for ever"),
+            Refusal::CharterStale { in_force } => write!(f, "charter {in_force} is in force: bring a newer one"),
+            Refusal::ReportStale => write!(f, "the report is not about the newest assignment"),
+            Refusal::DeploymentOver { deployment } => write!(f, "deployment {deployment} is over"),
+            Refusal::Invalid { why } => write!(f, "{why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Refusal {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.page().code
+    }
+
+    /// What the command line exits with.
+    pub fn exit(&self) -> u8 {
+        self.page().exit
+    }
+
+    /// The next command to type, where one helps.
+    pub fn next(&self) -> Option<String> {
+        Some(match self {
+            Refusal::NoEstate => "sortie charter init".into(),
+            Refusal::RoleMissing { right: Right::Approve, place, .. } => format!("sortie why … --in {place}"),
+            Refusal::RoleMissing { .. } => "sortie charter show".into(),
+            Refusal::UnknownApplication { nearest: Some(name), .. } => format!("sortie status {name}"),
+            Refusal::UnknownApplication { .. } | Refusal::UnknownAudience { .. } => "sortie status".into(),
+            Refusal::UnknownBuild { app, .. } | Refusal::UnknownVersion { app, .. } => format!("sortie status {app}"),
+            Refusal::UnknownTarget { .. } => "sortie target list".into(),
+            Refusal::NumberTaken { app, .. } | Refusal::NumberNotIncreasing { app, .. } => {
+                format!("sortie number {app}#… next")
+            }
+            Refusal::BuildNumbered { app, version } => format!("sortie status {app}@{version}"),
+            Refusal::EvidenceMissing { kind, .. } => format!("sortie evidence attach … --type {kind} --file FILE"),
+            Refusal::NotVerifiedBefore { app, version, after, .. } => {
+                format!("sortie deploy {app}@{version} --to {after}")
+            }
+            Refusal::NoReleaseNeeded { audience } => format!("sortie deploy … --to {audience}"),
+            Refusal::ApprovalsMissing { app, version, audience, .. } => {
+                format!("sortie approve {app}@{version} --to {audience}")
+            }
+            Refusal::PermitMissing { app, version, audience, .. }
+            | Refusal::PermitWithdrawn { app, version, audience, .. } => {
+                format!("sortie request {app}@{version} --to {audience}")
+            }
+            Refusal::BelowFloor { audience, .. } => format!("sortie status {audience}"),
+            Refusal::Unreleased { app, version: Some(version), environment, .. } => {
+                format!("sortie request {app}@{version} --to {environment}")
+            }
+            Refusal::Unreleased { app, build, .. } => format!("sortie number {app}#{} next", build.short()),
+            Refusal::ConfigMissing { app, environment, keys, secret } => match (secret, keys.first()) {
+                (Some(key), _) => format!("sortie config set {app} {key} --secret --in {environment}"),
+                (None, Some(key)) => format!("sortie config set {app} {key}=… --in {environment}"),
+                (None, None) => return None,
+            },
+            Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
+            Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
+            Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
+            Refusal::Held { app, environment, .. } => format!("sortie hold lift {app} --in {environment}"),
+            Refusal::NotDeployed { app, version, environment } => {
+                format!("sortie deploy {app}@{version} --to {environment}")
+            }
+            Refusal::InvitationInvalid { .. } => "sortie target invite --in …".into(),
+            Refusal::CharterStale { .. } => "sortie charter show > charter.toml".into(),
+            _ => return None,
+        })
+    }
+
+    /// The page about this refusal.
+    pub fn page(&self) -> &'static Page {
+        let code = self.name();
+        PAGES.iter().find(|page| page.code == code).unwrap_or(&PAGES[0])
+    }
+}
+
+/// What `sortie explain CODE` prints.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The stable code.
+    pub code: &'static str,
+    /// What the command line exits with.
+    pub exit: u8,
+    /// What it means and who can help.
+    pub text: &'static str,
+}
+
+macro_rules! pages {
+    ($($variant:ident, $code:literal, $exit:expr, $text:literal;)*) => {
+        /// All refusals, in the order in which they are looked for where several would apply.
+        pub const PAGES: &[Page] = &[$(Page { code: $code, exit: $exit, text: $text }),*];
+
+        impl Refusal {
+            fn name(&self) -> &'static str {
+                match self { $(Refusal::$variant { .. } => $code,)* }
+            }
+        }
+    };
+}
+
+pages! {
+    Invalid, "INVALID", exit::MISUSED, "A value that cannot be: too long, out of range, or contradicting another. Nothing was recorded.";
+    NoEstate, "NO_ESTATE", exit::REFUSED, "The server is new. An owner writes a charter (`sortie charter init`), logs in with the one-time claim the server printed, and brings it (`sortie charter apply`).";
+    OtherEstate, "OTHER_ESTATE", exit::INTEGRITY, "A statement counts in the estate whose root 1 it names, and in no other. The context in use belongs to another estate: see `sortie context`.";
+    StatementExpired, "STATEMENT_EXPIRED", exit::REFUSED, "A signed statement can be submitted for a short time only, so that nobody can hold it back and use it later. Check the clock of the machine that signed, and sign again.";
+    RequestIdReused, "REQUEST_ID_REUSED", exit::CONFLICT, "The same request id with the same bytes is answered once and for all; with other bytes it is a conflict. Use a fresh id.";
+    AlreadyDone, "ALREADY_DONE", exit::DONE, "What was asked is so already. Nothing was written, and nothing is wrong.";
+    RoleMissing, "ROLE_MISSING", exit::REFUSED, "The charter gives this right to roles that the signer does not hold. An owner can change the charter; somebody with the role can act.";
+    UnknownApplication, "UNKNOWN_APPLICATION", exit::MISUSED, "The first push creates an application. Names are for ever.";
+    UnknownBuild, "UNKNOWN_BUILD", exit::MISUSED, "A build is written web#3fa9c1: the beginning of its manifest's digest, long enough to be the only one.";
+    UnknownVersion, "UNKNOWN_VERSION", exit::MISUSED, "A version is a number given once to one build: `sortie number web#3fa9c1 1.4.0`.";
+    UnknownAudience, "UNKNOWN_AUDIENCE", exit::MISUSED, "An audience is an environment (machines) or a channel (people who install for themselves). The charter names them all. To let end users see what runs, use `sortie expose`.";
+    UnknownTarget, "UNKNOWN_TARGET", exit::MISUSED, "A target is one machine's agent. `sortie target list` shows them.";
+    UnknownPerson, "UNKNOWN_PERSON", exit::MISUSED, "The charter names all people and robots: `sortie charter show`.";
+    UnknownRequest, "UNKNOWN_REQUEST", exit::CONFLICT, "An approval signs the digest of one request. That request is unknown here, or its application, version or audience differ from what the approval says.";
+    UnknownDeployment, "UNKNOWN_DEPLOYMENT", exit::MISUSED, "No open deployment has this number. `sortie history` shows the closed ones.";
+    NumberTaken, "NUMBER_TAKEN", exit::CONFLICT, "R34, R39: a number is given once to one build and never moved. Give the new build the next number.";
+    BuildNumbered, "BUILD_NUMBERED", exit::CONFLICT, "A build has one number, for good, so that one thing has one name.";
+    NumberNotIncreasing, "NUMBER_NOT_INCREASING", exit::CONFLICT, "R39: numbers increase within a release line (1.4.1 may follow 1.5.0, but not 1.4.2).";
+    NumberKind, "NUMBER_KIND", exit::MISUSED, "The charter says how an application is numbered: semver (1.4.0), calver (2026.11.1) or counter (17).";
+    ObjectsMissing, "OBJECTS_MISSING", exit::CONFLICT, "A build is recorded once every file its manifest lists is in the depot. `sortie push` sends what is missing first.";
+    EvidenceMissing, "EVIDENCE_MISSING", exit::REFUSED, "R33, R51: the audience asks for evidence about exactly these bytes, issued by somebody the charter names. Evidence about another build does not count, and evidence never grants by itself.";
+    NotVerifiedBefore, "NOT_VERIFIED_BEFORE", exit::REFUSED, "The charter says after which environment this audience comes: the same bytes must have been deployed and verified there by a whole deployment.";
+    NoReleaseNeeded, "NO_RELEASE_NEEDED", exit::MISUSED, "A dev environment without an `approve` rule accepts builds that were never released. There is nothing to ask for.";
+    RequestStale, "REQUEST_STALE", exit::CONFLICT, "A request names the serial, the charter and the rule that its signer saw. One of them has changed; ask again.";
+    RequestWaiting, "REQUEST_WAITING", exit::DONE, "The same release was asked for already and waits for approvals. It need not be asked for twice.";
+    RequestClosed, "REQUEST_CLOSED", exit::CONFLICT, "A request that is granted needs no more approvals, and one that is withdrawn is dead for ever: ask anew.";
+    ApproverIsAuthor, "APPROVER_IS_AUTHOR", exit::REFUSED, "In live environments and channels whoever requested or pushed does not count as an approver, unless the charter says `approve_own = true`.";
+    ApprovalsMissing, "APPROVALS_MISSING", exit::REFUSED, "R52: all roles must approve, by distinct people. The last required approval is the release.";
+    PermitMissing, "PERMIT_MISSING", exit::REFUSED, "R31: nothing is deployed without a live permit. Ask for one with `sortie request`.";
+    PermitWithdrawn, "PERMIT_WITHDRAWN", exit::REFUSED, "R31: permission was taken back, for ever, up to that request. A new request with new approvals can give it again. What runs goes on running.";
+    PermitExpired, "PERMIT_EXPIRED", exit::REFUSED, "A permit can be activated within its time. What runs goes on running; ask again to deploy anew.";
+    BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
+    Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
+    NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
+    NothingToInstall, "NOTHING_TO_INSTALL", exit::REFUSED, "R25: a release may be a checkpoint only, with no file and no process.";
+    ConfigMissing, "CONFIG_MISSING", exit::REFUSED, "R10: the build declares config keys without a default, and the environment sets no value for them.";
+    ConfigRefused, "CONFIG_REFUSED", exit::REFUSED, "Config fills the keys a build declares; never variables that decide what code is loaded, and no secret in the clear.";
+    ConfigStale, "CONFIG_STALE", exit::CONFLICT, "Config sets are numbered. Somebody set one since this one was built; look at it (`sortie config diff`) and set again.";
+    NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired.";
+    NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
+    DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
+    Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
+    NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
+    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn. Nothing else has.";
+    NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";
+    InvitationInvalid, "INVITATION_INVALID", exit::REFUSED, "An invitation is for one environment, a number of machines and a time. Ask whoever invites for a new one.";
+    NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";
+    CharterStale, "CHARTER_STALE", exit::CONFLICT, "Charters are numbered, and only a newer one replaces the one in force. Somebody applied one in the meantime.";
+    ReportStale, "REPORT_STALE", exit::CONFLICT, "An agent reported about an assignment that a newer one has replaced.";
+    DeploymentOver, "DEPLOYMENT_OVER", exit::MISUSED, "The deployment has ended. `sortie redeploy` runs it again, `sortie rollback` goes back.";
+}
