@@ -1,1 +1,4 @@
-//! (under construction)
+//! The depot.
+pub mod disk;
+pub mod links;
+pub mod store;
