@@ -1,4 +1,6 @@
 //! The depot.
+pub mod archive;
 pub mod disk;
 pub mod links;
+pub mod scan;
 pub mod store;
