@@ -297,7 +297,8 @@ impl<'a> Unpacking<'a> {
                 self.write_file(&path, mode & 0o111 != 0, size, entry, &refused)?;
             }
             EntryType::Symlink => {
-                let target = link_text(entry).ok_or_else(|| refused("it is a link to nothing, or its target is not UTF-8"))?;
+                let target =
+                    link_text(entry).ok_or_else(|| refused("it is a link to nothing, or its target is not UTF-8"))?;
                 check_link(&path, &target).map_err(|_| refused("it is a link that leads out of the archive"))?;
                 self.links.push(Entry::Link { path: path.clone(), target });
                 self.unpacked.entries += 1;
@@ -305,7 +306,9 @@ impl<'a> Unpacking<'a> {
             EntryType::Link => {
                 let target = link_text(entry).and_then(|text| plain_path(&text).ok().flatten());
                 let source = target.filter(|target| self.placed.get(target) == Some(&Placed::File));
-                let source = source.ok_or_else(|| refused("it is a hard link to something that is no file before it in the archive"))?;
+                let source = source.ok_or_else(|| {
+                    refused("it is a hard link to something that is no file before it in the archive")
+                })?;
                 let full = self.into.join(source);
                 let (file, size) = disk::open_regular(&full).map_err(failed("opening", &full))?;
                 self.write_file(&path, mode & 0o111 != 0, size, file, &refused)?;
@@ -373,12 +376,13 @@ impl<'a> Unpacking<'a> {
         let full = self.into.join(path);
         let mode = if executable { 0o755 } else { 0o644 };
         // Exclusive creation neither follows a link nor replaces anything.
-        let mut file: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => refused("it stands twice in the archive"),
-                _ => DiskError::new("creating", &full, error).into(),
-            }
-        })?;
+        let mut file: File =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => refused("it stands twice in the archive"),
+                    _ => DiskError::new("creating", &full, error).into(),
+                }
+            })?;
         let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(size).unwrap_or(CHUNK_BYTES)).max(1)];
         let mut left = size;
         while left > 0 {

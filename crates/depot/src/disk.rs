@@ -12,7 +12,9 @@ use trust::names::printable;
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// No space, or the quota is used up. Nothing half-written is left behind.
-    #[error("no space is left on the disk: {doing} {path} failed ({source}). Nothing was kept; free some space and try again")]
+    #[error(
+        "no space is left on the disk: {doing} {path} failed ({source}). Nothing was kept; free some space and try again"
+    )]
     NoSpace {
         /// What was being done, as in "writing".
         doing: &'static str,
@@ -82,7 +84,8 @@ pub(crate) fn sync_filesystem(folder: &Path) -> Result<(), DiskError> {
 
 /// The bytes that may still be written to the filesystem of `folder`.
 pub fn free_bytes(folder: &Path) -> Result<u64, DiskError> {
-    let figures = rustix::fs::statvfs(folder).map_err(|e| DiskError::new("asking the free space of", folder, e.into()))?;
+    let figures =
+        rustix::fs::statvfs(folder).map_err(|e| DiskError::new("asking the free space of", folder, e.into()))?;
     Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
 }
 

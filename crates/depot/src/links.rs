@@ -38,7 +38,9 @@ pub fn check_links(entries: &[Entry], data: &[String]) -> Result<(), LinkError> 
     let mut in_order: Vec<_> = links.iter().collect();
     in_order.sort_unstable();
     for (path, target) in in_order {
-        if check_link(path, target).is_err() || !follow(path, &links, data).map_err(|Circle| LinkError::Circle(printable(path)))? {
+        if check_link(path, target).is_err()
+            || !follow(path, &links, data).map_err(|Circle| LinkError::Circle(printable(path)))?
+        {
             return Err(LinkError::Out(printable(path)));
         }
     }
@@ -106,7 +108,10 @@ mod tests {
     fn links_out_are_refused_also_through_others() {
         assert_eq!(check(&[("a", "../x")], &[]), Err(LinkError::Out("a".into())));
         assert_eq!(check(&[("a", "/etc")], &[]), Err(LinkError::Out("a".into())));
-        assert_eq!(check(&[("deep/er/up", "../.."), ("out", "deep/er/up/../x")], &[]), Err(LinkError::Out("out".into())));
+        assert_eq!(
+            check(&[("deep/er/up", "../.."), ("out", "deep/er/up/../x")], &[]),
+            Err(LinkError::Out("out".into()))
+        );
         assert_eq!(check(&[("out", "uploads/../x")], &["uploads"]), Err(LinkError::Out("out".into())));
     }
 

@@ -295,7 +295,8 @@ fn compare(entry: &Entry, full: &Path, metadata: &fs::Metadata) -> Result<Option
                 return Ok(Some(DifferenceKind::Changed));
             }
             let (file, _) = disk::open_regular(full).map_err(failed("reading", full))?;
-            let (found, _) = digest_reader(file.take(size.saturating_add(1)), |_| ()).map_err(failed("reading", full))?;
+            let (found, _) =
+                digest_reader(file.take(size.saturating_add(1)), |_| ()).map_err(failed("reading", full))?;
             if found != *digest {
                 return Ok(Some(DifferenceKind::Changed));
             }
@@ -346,8 +347,12 @@ mod tests {
             }
         }
         let run = Run { data: vec!["var/uploads".into()], ..Run::default() };
-        let manifest =
-            Manifest { format: trust::manifest::FORMAT, app: AppName::new("web").unwrap(), files: scanned.entries, run };
+        let manifest = Manifest {
+            format: trust::manifest::FORMAT,
+            app: AppName::new("web").unwrap(),
+            files: scanned.entries,
+            run,
+        };
         World { folder, store, manifest }
     }
 

@@ -276,7 +276,14 @@ mod tests {
 
     #[test]
     fn a_folder_becomes_sorted_entries_without_git_and_data() {
-        let source = folder(&[("b-c", "3"), ("b/c", "1"), ("a", "22"), (".git/HEAD", "x"), ("sub/.git/x", "x"), ("up/loads/x", "x")]);
+        let source = folder(&[
+            ("b-c", "3"),
+            ("b/c", "1"),
+            ("a", "22"),
+            (".git/HEAD", "x"),
+            ("sub/.git/x", "x"),
+            ("up/loads/x", "x"),
+        ]);
         symlink("b/c", source.path().join("link")).unwrap();
         fs::set_permissions(source.path().join("a"), fs::Permissions::from_mode(0o700)).unwrap();
         let data = ["up/loads".to_owned()];
@@ -285,10 +292,7 @@ mod tests {
         let entries = scan(source.path(), &options, &|p| seen.set(p)).unwrap().entries;
         let paths: Vec<_> = entries.iter().map(Entry::path).collect();
         assert_eq!(paths, ["a", "b-c", "b/c", "link"]);
-        assert_eq!(
-            entries[0],
-            Entry::File { path: "a".into(), executable: true, size: 2, digest: Digest::of(b"22") }
-        );
+        assert_eq!(entries[0], Entry::File { path: "a".into(), executable: true, size: 2, digest: Digest::of(b"22") });
         assert_eq!(entries[3], Entry::Link { path: "link".into(), target: "b/c".into() });
         assert_eq!(seen.get(), Progress { files: 3, files_total: 3, bytes: 4, bytes_total: 4 });
         let manifest = trust::manifest::Manifest {

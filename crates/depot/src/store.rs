@@ -191,7 +191,8 @@ impl DiskStore {
         max_bytes: u64,
         wrap: impl FnOnce(File) -> W,
     ) -> Result<(TempPath, u64), StoreError> {
-        let (file, path) = NamedTempFile::new_in(&self.temporary).map_err(failed("creating a file in", &self.temporary))?.into_parts();
+        let (file, path) =
+            NamedTempFile::new_in(&self.temporary).map_err(failed("creating a file in", &self.temporary))?.into_parts();
         let mut writer = wrap(file);
         let (found, length) = copy_digesting(reader, &mut writer, max_bytes).map_err(|error| match error {
             CopyError::Read(source) => StoreError::Source { digest: expected, source },
