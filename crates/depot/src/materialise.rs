@@ -247,8 +247,7 @@ pub fn verify_tree(manifest: &Manifest, folder: &Path) -> Result<Vec<Difference>
             let item = item.map_err(failed("listing", &full_parent))?;
             count += 1;
             let name = item.file_name();
-            // A name that is not UTF-8 is in no manifest; the replacement is shown, and equals no path of a build
-            // unless the build has a file of just that odd name, which is then found by the exact comparison here.
+            // A name that is not UTF-8 is in no manifest: it is shown with replacements, and matched with nothing.
             let exact = name.to_str().map(str::to_owned);
             let is_exact = exact.is_some();
             let name = exact.unwrap_or_else(|| name.to_string_lossy().into_owned());
