@@ -3,10 +3,10 @@
 //! In the order of a build's life:
 //! - [`project`]: reads `sortie.toml`, or guesses a first one.
 //! - [`archive`]: unpacks what was pushed as an archive; nothing in one is believed.
-//! - [`scan`]: lists and digests a folder; [`links`]: the rule that no chain of links leads out of it.
+//! - [`mod@scan`]: lists and digests a folder; [`links`]: the rule that no chain of links leads out of it.
 //! - [`store`]: keeps objects by digest, immutable and durable.
 //! - [`pack`]: moves many small objects in one stream.
-//! - [`materialise`]: writes a build to a target's disk, and finds whatever differs from it later.
+//! - [`mod@materialise`]: writes a build to a target's disk, and finds whatever differs from it later.
 //! - [`disk`]: errors, durability and free space, for all of them.
 
 pub mod archive;
