@@ -59,7 +59,9 @@ fn in_passwd(text: &str, name: &str) -> Option<(u32, u32, String)> {
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
-            [found, _, uid, gid, _, home, ..] if found == name => Some((uid.parse().ok()?, gid.parse().ok()?, home.into())),
+            [found, _, uid, gid, _, home, ..] if found == name => {
+                Some((uid.parse().ok()?, gid.parse().ok()?, home.into()))
+            }
             _ => None,
         }
     })

@@ -5,6 +5,7 @@ use super::{
     disk::{failed, make_folder, open_lock, replace_durably},
     keeper::{READY, launch_command, short_path},
     log_reader::last_line_of_process,
+    ports::is_taken,
     spec::KeeperFiles,
     state::{CopyState, Phase},
 };
@@ -90,6 +91,9 @@ impl Runtime {
             }
             stop_all(&[Kept { spec: spec.clone(), files: files.clone() }])?;
         }
+        if let Some(port) = spec.port.filter(|port| is_taken(*port)) {
+            return Err(RuntimeError::PortTaken { copy: format!("{} {}", spec.app, spec.id), port });
+        }
         let bytes = serde_json::to_vec(spec).map_err(|error| failed("write", &files.spec)(error.into()))?;
         replace_durably(&files.spec, &bytes, 0o600)?;
         self.launch(&Kept { spec: spec.clone(), files })
@@ -171,8 +175,7 @@ impl Runtime {
         make_folder(&run, 0o700)?;
         let path = run.join("turn.lock");
         let file = open_lock(&path).map_err(failed("open", &path))?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| failed("lock", &path)(error.into()))?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|error| failed("lock", &path)(error.into()))?;
         Ok(file)
     }
 
@@ -245,7 +248,8 @@ fn finish_stop(kept: &Kept) -> Result<(), RuntimeError> {
     let state = CopyState::read(&kept.files.state);
     if !wait_until_free(&kept.files)? {
         let keeper = state.as_ref().and_then(|state| state.keeper).filter(super::proc::ProcessMark::is_alive);
-        let keeper = keeper.ok_or_else(|| kept.failed("it does not answer, and it is not known which process it is"))?;
+        let keeper =
+            keeper.ok_or_else(|| kept.failed("it does not answer, and it is not known which process it is"))?;
         super::proc::signal(keeper.pid, rustix::process::Signal::KILL);
         if !wait_until_free(&kept.files)? {
             return Err(kept.failed("it does not stop, not even when killed"));

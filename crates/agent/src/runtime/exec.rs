@@ -43,8 +43,7 @@ fn become_program(spec_file: &Path, parent: i32, argv: &[String]) -> Result<Infa
     if let Some(account) = spec.user.as_deref().map(Account::find).transpose()?
         && !account.is_own()
     {
-        switch_user(&account)
-            .map_err(|error| failed("become the user of", &spec.working_folder)(error.into()))?;
+        switch_user(&account).map_err(|error| failed("become the user of", &spec.working_folder)(error.into()))?;
     }
     // Changing the user clears this setting, so it comes after; the parent may have died before it took effect.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))

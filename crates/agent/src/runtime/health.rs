@@ -45,6 +45,8 @@ pub struct Attempt {
 pub struct Unhealthy {
     /// How often it was asked.
     pub tries: u32,
+    /// How many of the last tries had the same answer.
+    pub repeated: u32,
     /// What was said last, as in [`Attempt::said`].
     pub last: String,
     /// What the copy last wrote to its log.
@@ -54,8 +56,8 @@ pub struct Unhealthy {
 impl fmt::Display for Unhealthy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.last)?;
-        if self.tries > 1 {
-            write!(f, " × {}", self.tries)?;
+        if self.repeated > 1 {
+            write!(f, " × {}", self.repeated)?;
         }
         match &self.last_log_line {
             Some(line) => write!(f, " (last log: \"{line}\")"),
@@ -90,6 +92,8 @@ impl Runtime {
         let mut good_in_a_row = 0;
         let mut asked_pid = None;
         let mut number = 0;
+        let mut repeated = 0;
+        let mut last = String::new();
         loop {
             number += 1;
             let pid = self.running_pid(spec);
@@ -97,7 +101,9 @@ impl Runtime {
             let answer = self.ask_once(spec, &health.check, limit);
             // A stranger on the same port, or a process that ended meanwhile, must not pass for this copy.
             let answer = match answer {
-                Ok(_) if pid.is_none() || self.running_pid(spec) != pid => Err("the process does not stay alive".into()),
+                Ok(_) if pid.is_none() || self.running_pid(spec) != pid => {
+                    Err("the process does not stay alive".into())
+                }
                 other => other,
             };
             if pid != asked_pid {
@@ -106,13 +112,15 @@ impl Runtime {
             }
             let good = answer.is_ok();
             let said = printable(&answer.unwrap_or_else(|said| said));
+            repeated = if said == last { repeated + 1 } else { 1 };
+            last.clone_from(&said);
             on_try(&Attempt { number, good, said: said.clone() });
             good_in_a_row = if good { good_in_a_row + 1 } else { 0 };
             if good_in_a_row >= health.consecutive.max(1) {
                 return Ok(());
             }
             if Instant::now() + pause >= deadline {
-                return Err(unhealthy(spec, number, said));
+                return Err(unhealthy(spec, number, repeated, said));
             }
             std::thread::sleep(pause);
             pause = if good { pause } else { (pause * 3 / 2).min(LONGEST_PAUSE) };
@@ -141,7 +149,7 @@ impl Runtime {
         let how = observed.and_then(|observed| observed.last_exit);
         let said = how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"));
         on_try(&Attempt { number: 1, good: false, said: said.clone() });
-        Err(unhealthy(spec, 1, said))
+        Err(unhealthy(spec, 1, 1, said))
     }
 
     fn running_pid(&self, spec: &ServiceSpec) -> Option<i32> {
@@ -192,8 +200,8 @@ impl Runtime {
     }
 }
 
-fn unhealthy(spec: &ServiceSpec, tries: u32, last: String) -> Unhealthy {
-    Unhealthy { tries, last, last_log_line: last_line_of_process(&spec.log()) }
+fn unhealthy(spec: &ServiceSpec, tries: u32, repeated: u32, last: String) -> Unhealthy {
+    Unhealthy { tries, repeated, last, last_log_line: last_line_of_process(&spec.log()) }
 }
 
 fn port_of(spec: &ServiceSpec) -> Result<u16, String> {
@@ -226,11 +234,11 @@ fn http_status(port: u16, path: &str, until: Instant) -> Result<String, String> 
     let failed = |error: std::io::Error| named(describe(&error));
     let mut stream = connect(port, until).map_err(named)?;
     stream.set_write_timeout(Some(remaining(until))).map_err(failed)?;
-    write!(
-        stream,
+    // In one piece: a server that answers after the first packet and closes must not meet the rest of the request.
+    let request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: sortie-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    )
-    .map_err(failed)?;
+    );
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut head = Vec::new();
     let mut piece = [0; 256];
     while !head.contains(&b'\n') && head.len() < STATUS_LINE_BYTES {
@@ -279,7 +287,7 @@ mod tests {
     #[test]
     fn the_reason_reads_as_one_line() {
         let last_log_line = Some("no such column: plan".to_owned());
-        let reason = Unhealthy { tries: 5, last: "/healthz 503".into(), last_log_line };
+        let reason = Unhealthy { tries: 9, repeated: 5, last: "/healthz 503".into(), last_log_line };
         assert_eq!(reason.to_string(), "/healthz 503 × 5 (last log: \"no such column: plan\")");
     }
 }

@@ -191,8 +191,7 @@ impl Keeper {
         // Whatever its service leaves behind becomes the keeper's child, so that it can be found and ended.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| broken(error.into()))?;
         let child_ended = wake_on(&[signal_hook::consts::SIGCHLD]).map_err(broken)?;
-        let asked_to_end =
-            wake_on(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT]).map_err(broken)?;
+        let asked_to_end = wake_on(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT]).map_err(broken)?;
 
         let earlier = CopyState::read(&files.state);
         if let Some(earlier) = &earlier {
@@ -557,7 +556,8 @@ fn drain(stream: &mut UnixStream) -> bool {
 pub(super) fn short_path(socket: &Path) -> io::Result<(File, PathBuf)> {
     use std::os::fd::AsRawFd;
     let folder = File::open(socket.parent().unwrap_or(Path::new("/")))?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(socket.file_name().unwrap_or_default());
+    let short =
+        PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(socket.file_name().unwrap_or_default());
     Ok((folder, short))
 }
 

@@ -155,7 +155,8 @@ impl Layout {
             return Ok(());
         }
         self.unlink_current(app)?;
-        let parts: &[&str] = if keep_data { &["releases", "logs", "run"] } else { &["releases", "logs", "run", "data"] };
+        let parts: &[&str] =
+            if keep_data { &["releases", "logs", "run"] } else { &["releases", "logs", "run", "data"] };
         for part in parts {
             let part = folder.join(part);
             or_absent(fs::remove_dir_all(&part)).map_err(failed("remove", &part))?;

@@ -196,7 +196,8 @@ impl LogWriter {
         for number in (1..oldest).rev() {
             let _missing_ones_are_no_loss = fs::rename(rotated(&self.path, number), rotated(&self.path, number + 1));
         }
-        let moved = if oldest == 0 { fs::remove_file(&self.path) } else { fs::rename(&self.path, rotated(&self.path, 1)) };
+        let moved =
+            if oldest == 0 { fs::remove_file(&self.path) } else { fs::rename(&self.path, rotated(&self.path, 1)) };
         if moved.is_err() {
             // Rather lose old lines than grow without bound.
             let _tried_again_next_time = OpenOptions::new().write(true).truncate(true).open(&self.path);

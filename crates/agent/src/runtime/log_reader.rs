@@ -67,13 +67,15 @@ fn tail_of_file(file: &mut File, lines: usize, budget: &mut u64, newest_first: &
         file.read_exact_at(&mut bytes, size - span_here)?;
         let whole = span_here == size;
         // The piece may begin inside a line, and the last line may still be being written.
-        let begin = if whole { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
+        let begin =
+            if whole { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(begin, |at| at + 1).max(begin);
         let found = bytes[begin..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
         if whole || span == *budget || newest_first.len() + found >= lines {
             *budget -= span_here;
             let wanted = lines.saturating_sub(newest_first.len());
-            newest_first.extend(bytes[begin..end].rsplit(|byte| *byte == b'\n').filter_map(LogLine::parse).take(wanted));
+            newest_first
+                .extend(bytes[begin..end].rsplit(|byte| *byte == b'\n').filter_map(LogLine::parse).take(wanted));
             return Ok(());
         }
         span = (span * 4).min(*budget);
@@ -83,8 +85,12 @@ fn tail_of_file(file: &mut File, lines: usize, budget: &mut u64, newest_first: &
 /// The last line the copy itself wrote since its keeper began, or any line if the keeper's beginning is far back.
 pub(super) fn last_line_of_process(path: &Path) -> Option<String> {
     let lines = tail(path, 200).ok()?;
-    let since_begin = lines.iter().rev().take_while(|line| !(line.stream == Stream::Keeper && line.text.starts_with("keeps ")));
-    since_begin.filter(|line| line.stream != Stream::Keeper && !line.text.is_empty()).map(|line| line.text.clone()).next()
+    let since_begin =
+        lines.iter().rev().take_while(|line| !(line.stream == Stream::Keeper && line.text.starts_with("keeps ")));
+    since_begin
+        .filter(|line| line.stream != Stream::Keeper && !line.text.is_empty())
+        .map(|line| line.text.clone())
+        .next()
 }
 
 /// Reads on in a log as it grows. It does not wait: [`LogFollower::next_lines`] is called again after a while.
@@ -99,7 +105,9 @@ impl LogFollower {
     /// Follows from the present end of the log, which may not exist yet.
     pub(super) fn from_end(path: PathBuf) -> io::Result<Self> {
         let mut follower = Self { path, file: None, partial: Vec::new() };
-        if follower.open()? && let Some(file) = &mut follower.file {
+        if follower.open()?
+            && let Some(file) = &mut follower.file
+        {
             file.seek(SeekFrom::End(0))?;
         }
         Ok(follower)
@@ -165,7 +173,8 @@ impl LogFollower {
     fn go_to_next_file(&mut self) -> io::Result<bool> {
         let Some(file) = &self.file else { return self.open() };
         let own = file.metadata()?.ino();
-        let mut older: Vec<File> = (1..LIMITS.files).map_while(|number| File::open(rotated(&self.path, number)).ok()).collect();
+        let mut older: Vec<File> =
+            (1..LIMITS.files).map_while(|number| File::open(rotated(&self.path, number)).ok()).collect();
         let place = older.iter().position(|file| file.metadata().is_ok_and(|found| found.ino() == own));
         self.partial.clear();
         self.file = match place {

@@ -86,6 +86,14 @@ pub enum RuntimeError {
         /// The last of the range.
         last: u16,
     },
+    /// Something else listens on a copy's port.
+    #[error("port {port} of {copy} is taken by another program: end that one, or deploy again to get another port")]
+    PortTaken {
+        /// The copy.
+        copy: String,
+        /// Its port.
+        port: u16,
+    },
     /// A declared config key has neither a value nor a default.
     #[error("{key} has no value here and no default: set it with `sortie config set`")]
     ConfigMissing {
@@ -93,7 +101,9 @@ pub enum RuntimeError {
         key: String,
     },
     /// Config tries to fill a variable that decides what code is loaded.
-    #[error("{key} decides what code a process loads and cannot be filled by config: set it in the build's environment")]
+    #[error(
+        "{key} decides what code a process loads and cannot be filled by config: set it in the build's environment"
+    )]
     ConfigNotAllowed {
         /// The key.
         key: String,

@@ -7,7 +7,7 @@ use super::{
 use std::{
     collections::BTreeMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     ops::RangeInclusive,
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -88,11 +88,15 @@ fn key(app: &AppName, process: &str, copy: u32) -> String {
 
 /// Whether a service could listen on the port now, on any address.
 fn is_free(port: u16) -> bool {
-    let taken = |error: io::Error| matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
-    let four = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
-    let six = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map(drop);
-    // A machine without IPv6 refuses the second one for another reason than the port being taken.
-    four.is_ok() && !six.is_err_and(taken)
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && !is_taken(port)
+}
+
+/// Whether something listens on the port. A port that may not be asked about (below 1024, IPv6 on a machine without)
+/// counts as not taken: the process will say so itself.
+pub(super) fn is_taken(port: u16) -> bool {
+    let addresses: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    addresses.into_iter().any(|address| TcpListener::bind((address, port)).is_err_and(in_use))
 }
 
 #[cfg(test)]
@@ -104,13 +108,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ports.json");
         let web = AppName::new("web").unwrap();
-        let (other, start) = (1..)
-            .find_map(|_| {
-                let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-                let port = listener.local_addr().unwrap().port();
-                (port < 65_000).then_some((listener, port))
-            })
-            .unwrap();
+        let mut listeners = std::iter::repeat_with(|| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+        let other = listeners.find(|listener| listener.local_addr().unwrap().port() < 65_000).unwrap();
+        let start = other.local_addr().unwrap().port();
         let open = || Ports::open(file.clone(), start..=start + 200).unwrap();
         let one = open().port_of(&web, "web", 1, || false).unwrap();
         let two = open().port_of(&web, "web", 2, || false).unwrap();

@@ -324,8 +324,18 @@ mod tests {
         assert_eq!(named("ADDRESS"), Some("0.0.0.0:20002"));
         assert_eq!((named("PORT"), named("SORTIE_APP"), named("LEVEL")), (Some("20002"), Some("web"), Some("info")));
         let allowed = [
-            "ADDRESS", "HOME", "LANG", "LEVEL", "PATH", "PORT", "SORTIE_APP", "SORTIE_BUILD", "SORTIE_ENVIRONMENT",
-            "SORTIE_TARGET", "TZ", "URL",
+            "ADDRESS",
+            "HOME",
+            "LANG",
+            "LEVEL",
+            "PATH",
+            "PORT",
+            "SORTIE_APP",
+            "SORTIE_BUILD",
+            "SORTIE_ENVIRONMENT",
+            "SORTIE_TARGET",
+            "TZ",
+            "URL",
         ];
         assert!(seen.keys().all(|name| allowed.contains(&name.as_str())), "{:?}", seen.keys());
 
