@@ -121,6 +121,9 @@ impl Runtime {
 
     /// Stops and starts every copy, one after the other, and returns when the last one's new process has started.
     pub fn restart(&self, app: &AppName) -> Result<(), RuntimeError> {
+        if !self.layout.run(app).is_dir() {
+            return Ok(());
+        }
         let _turn = self.turn(app)?;
         for kept in self.kept(app)? {
             if kept.files.is_kept()? {
@@ -272,12 +275,17 @@ fn wait_until_free(files: &KeeperFiles) -> Result<bool, RuntimeError> {
     Ok(true)
 }
 
-fn observe(kept: &Kept) -> Result<Observed, RuntimeError> {
-    let is_kept = kept.files.is_kept()?;
+/// Whether a keeper lives, and what it says or last said.
+fn look(files: &KeeperFiles) -> Result<(bool, Option<CopyState>), RuntimeError> {
+    let is_kept = files.is_kept()?;
     // The keeper's own word is newer than its file where a full disk kept it from writing.
-    let asked = if is_kept { ask(&kept.files, "status", ANSWER).ok() } else { None };
+    let asked = if is_kept { ask(files, "status", ANSWER).ok() } else { None };
     let told = asked.and_then(|answer| serde_json::from_str::<CopyState>(&answer).ok());
-    let state = told.or_else(|| CopyState::read(&kept.files.state));
+    Ok((is_kept, told.or_else(|| CopyState::read(&files.state))))
+}
+
+fn observe(kept: &Kept) -> Result<Observed, RuntimeError> {
+    let (is_kept, state) = look(&kept.files)?;
     let observed_state = match state.as_ref().map(|state| state.phase) {
         _ if !is_kept => ObservedState::Dead,
         Some(Phase::Running) => ObservedState::Running,
@@ -299,13 +307,16 @@ fn observe(kept: &Kept) -> Result<Observed, RuntimeError> {
     })
 }
 
-/// What the copy's state is now, for the health checks.
-pub(super) fn observe_copy(runtime: &Runtime, spec: &ServiceSpec) -> Result<Option<Observed>, RuntimeError> {
+/// The main process of a copy that runs this build now, and how it last ended.
+pub(super) fn running_process(runtime: &Runtime, spec: &ServiceSpec) -> (Option<i32>, Option<Exit>) {
     let files = KeeperFiles::new(&runtime.layout.run(&spec.app), &spec.id);
-    if !files.spec.exists() {
-        return Ok(None);
+    match look(&files) {
+        Ok((is_kept, Some(state))) => {
+            let runs = is_kept && state.phase == Phase::Running && state.build == spec.build;
+            (state.process.filter(|_| runs).map(|process| process.pid), state.last_exit)
+        }
+        _ => (None, None),
     }
-    observe(&Kept { spec: spec.clone(), files }).map(Some)
 }
 
 fn ask(files: &KeeperFiles, request: &str, patience: Duration) -> io::Result<String> {

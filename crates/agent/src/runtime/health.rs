@@ -1,8 +1,8 @@
 //! Whether a copy is well: asked over HTTP, TCP or by a program, until it said so often enough or time is up.
 
 use super::{
-    ObservedState, Runtime, ServiceSpec,
-    control::observe_copy,
+    Runtime, ServiceSpec,
+    control::running_process,
     exec,
     log_reader::last_line_of_process,
     spec::{KeeperFiles, expand},
@@ -145,16 +145,14 @@ impl Runtime {
             }
             std::thread::sleep(FIRST_PAUSE * 2);
         }
-        let observed = observe_copy(self, spec).ok().flatten();
-        let how = observed.and_then(|observed| observed.last_exit);
+        let (_, how) = running_process(self, spec);
         let said = how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"));
         on_try(&Attempt { number: 1, good: false, said: said.clone() });
         Err(unhealthy(spec, 1, 1, said))
     }
 
     fn running_pid(&self, spec: &ServiceSpec) -> Option<i32> {
-        let observed = observe_copy(self, spec).ok().flatten()?;
-        observed.pid.filter(|_| observed.state == ObservedState::Running)
+        running_process(self, spec).0
     }
 
     /// Both answers say something: well, or not.

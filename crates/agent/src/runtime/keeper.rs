@@ -101,7 +101,12 @@ fn launch(spec_file: &Path) -> i32 {
 }
 
 fn watch(spec_file: &Path) -> i32 {
-    let watched = Keeper::new(spec_file);
+    let watched = Keeper::new(spec_file).map(|mut keeper| {
+        // The first start comes before the answer, so that whoever looks after it finds a process.
+        keeper.advance();
+        keeper.save_state();
+        keeper
+    });
     let mut said = io::stdout();
     let answer = match &watched {
         Ok(_) => READY.to_owned(),

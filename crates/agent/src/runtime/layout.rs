@@ -22,6 +22,9 @@ use std::{
 };
 use trust::{AppName, Digest, manifest::Run};
 
+/// How the name of a release begins that is being removed.
+const DISCARDED: &str = ".discarded-";
+
 /// The folders of a target's applications under one root.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -77,14 +80,8 @@ impl Layout {
 
     /// Every application that has a folder here, in order of name.
     pub fn apps(&self) -> Result<Vec<AppName>, RuntimeError> {
-        let folder = self.root.join("apps");
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed("read", &folder)(error)),
-        };
-        let names = entries.filter_map(|entry| AppName::new(entry.ok()?.file_name().to_str()?).ok());
-        let mut apps: Vec<_> = names.collect();
+        let named = names_in(&self.root.join("apps"))?.into_iter().filter_map(|name| AppName::new(&name).ok());
+        let mut apps: Vec<_> = named.collect();
         apps.sort();
         Ok(apps)
     }
@@ -102,6 +99,7 @@ impl Layout {
     /// Makes the application's folders, and links the data folders of `run` into the release of `build`, whose files
     /// are already there. Repeating it changes nothing.
     pub fn prepare(&self, app: &AppName, build: &Digest, run: &Run) -> Result<(), RuntimeError> {
+        self.check_staged(app, build)?;
         let account = run.user.as_deref().map(Account::find).transpose()?;
         let folder = self.app(app);
         make_folder(&folder, 0o755)?;
@@ -131,14 +129,44 @@ impl Layout {
     /// Points `current` to the release of `build` in one step: whoever looks sees the old release or the new one.
     /// Repeating it changes nothing.
     pub fn switch(&self, app: &AppName, build: &Digest) -> Result<(), RuntimeError> {
-        let release = self.release(app, build);
-        if !release.is_dir() {
-            return Err(RuntimeError::NoRelease { app: app.clone(), build: *build });
-        }
+        self.check_staged(app, build)?;
         if self.current(app)? != Some(*build) {
             replace_link(&self.current_link(app), &Path::new("releases").join(build.hex()))?;
         }
         sync_folder(&self.app(app))
+    }
+
+    fn check_staged(&self, app: &AppName, build: &Digest) -> Result<(), RuntimeError> {
+        if self.release(app, build).is_dir() {
+            return Ok(());
+        }
+        Err(RuntimeError::NoRelease { app: app.clone(), build: *build })
+    }
+
+    /// The builds whose files are here, in order of digest.
+    pub fn releases(&self, app: &AppName) -> Result<Vec<Digest>, RuntimeError> {
+        let folder = self.app(app).join("releases");
+        let named = names_in(&folder)?.into_iter().filter_map(|name| Digest::from_hex(&name).ok());
+        let mut builds: Vec<_> = named.collect();
+        builds.sort();
+        Ok(builds)
+    }
+
+    /// Removes every release but those in `keep` and the active one. Each is renamed away before it is removed, so that
+    /// none is ever found half removed under its name.
+    pub fn discard_releases(&self, app: &AppName, keep: &[Digest]) -> Result<(), RuntimeError> {
+        let folder = self.app(app).join("releases");
+        let current = self.current(app)?;
+        for build in self.releases(app)?.iter().filter(|build| !keep.contains(build) && current != Some(**build)) {
+            let release = self.release(app, build);
+            let away = folder.join(format!("{DISCARDED}{}", build.hex()));
+            fs::rename(&release, &away).map_err(failed("discard", &release))?;
+        }
+        for name in names_in(&folder)?.iter().filter(|name| name.starts_with(DISCARDED)) {
+            let away = folder.join(name);
+            or_absent(fs::remove_dir_all(&away)).map_err(failed("remove", &away))?;
+        }
+        if folder.is_dir() { sync_folder(&folder) } else { Ok(()) }
     }
 
     /// Removes `current` alone, for an application that is deactivated but whose releases stay.
@@ -168,6 +196,16 @@ impl Layout {
         or_absent(fs::remove_dir_all(&folder)).map_err(failed("remove", &folder))?;
         sync_folder(&self.root.join("apps"))
     }
+}
+
+/// The names in a folder that are text; none if there is no such folder.
+fn names_in(folder: &Path) -> Result<Vec<String>, RuntimeError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", folder)(error)),
+    };
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
 }
 
 /// One name for a path of several parts; different paths never share one.
@@ -243,6 +281,27 @@ mod tests {
             assert_eq!(layout.current(&app()).unwrap(), Some(*build));
         }
         assert!(reader.join().unwrap(), "a reader saw a moment without a release");
+    }
+
+    #[test]
+    fn old_releases_are_discarded_but_never_the_active_one() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path()).unwrap();
+        let builds = [b"1", b"2", b"3"].map(|bytes| Digest::of(bytes));
+        layout.discard_releases(&app(), &[]).unwrap();
+        for build in &builds {
+            fs::create_dir_all(layout.release(&app(), build)).unwrap();
+        }
+        let half_removed = layout.app(&app()).join("releases/.discarded-left-by-a-killed-agent");
+        fs::create_dir(&half_removed).unwrap();
+        layout.switch(&app(), &builds[0]).unwrap();
+        layout.discard_releases(&app(), &builds[1..2]).unwrap();
+        let mut kept = builds[..2].to_vec();
+        kept.sort();
+        assert_eq!(layout.releases(&app()).unwrap(), kept);
+        assert!(!half_removed.exists());
+        assert_eq!(layout.apps().unwrap(), [app()]);
+        assert!(matches!(layout.prepare(&app(), &builds[2], &Run::default()), Err(RuntimeError::NoRelease { .. })));
     }
 
     #[test]
