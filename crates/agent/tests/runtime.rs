@@ -336,6 +336,63 @@ fn stands_in_for_an_agent() {
     std::thread::sleep(Duration::from_secs(1000));
 }
 
+/// Not a test of its own: the process that the next but one kills at any instant.
+#[test]
+#[ignore = "run by an_agent_killed_at_any_instant_leaves_nothing_unknown in a process of its own"]
+fn stands_in_for_a_busy_agent() {
+    let root = PathBuf::from(std::env::var("TARGET_ROOT").unwrap());
+    let runtime = open(&root);
+    let specs = [1, 2].map(|number| busy_spec(&runtime, &root, number));
+    loop {
+        for spec in &specs {
+            runtime.start(spec).unwrap();
+            runtime.switch(&app(), &spec.build).unwrap();
+        }
+        runtime.stop(&app()).unwrap();
+    }
+}
+
+fn busy_spec(runtime: &Runtime, root: &Path, number: u32) -> ServiceSpec {
+    let build = Digest::of(&number.to_le_bytes());
+    // The shell keeps its script, and with it the root's path, in its command line, by which it is counted.
+    let run = run_of(&format!("while :; do sleep 1; done # {}", root.display()));
+    fs::create_dir_all(runtime.layout().release(&app(), &build)).unwrap();
+    runtime.prepare(&app(), &build, &run).unwrap();
+    runtime.specs(&app(), &build, &run, &BTreeMap::new()).unwrap().remove(0)
+}
+
+/// How many processes mention `text` in their command line, and how many of them are shells.
+fn mentioning(text: &Path) -> (usize, usize) {
+    let commands = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    let commands = commands.map(|command| String::from_utf8_lossy(&command).into_owned());
+    let own: Vec<String> = commands.filter(|command| command.contains(text.to_str().unwrap())).collect();
+    (own.len(), own.iter().filter(|command| command.starts_with("/bin/sh")).count())
+}
+
+#[test]
+fn an_agent_killed_at_any_instant_leaves_nothing_unknown() {
+    let target = Target::new();
+    for round in 0..24 {
+        let mut agent = Command::new(std::env::current_exe().unwrap());
+        agent.args(["--exact", "stands_in_for_a_busy_agent", "--ignored"]).env("TARGET_ROOT", target.folder.path());
+        let mut agent = agent.stdout(Stdio::null()).spawn().unwrap();
+        // Not a wait for anything: the instant of the kill, another one in every round.
+        std::thread::sleep(Duration::from_millis(7 * round));
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        if round % 2 == 0 {
+            target.runtime.start(&busy_spec(&target.runtime, target.folder.path(), 2)).unwrap();
+            until("one keeper and one shell are left", || mentioning(target.folder.path()) == (2, 1));
+            assert_eq!(target.observed().build, Digest::of(&2_u32.to_le_bytes()));
+        } else {
+            target.runtime.revive(&app()).unwrap();
+        }
+        target.runtime.stop(&app()).unwrap();
+        until("nothing is left", || mentioning(target.folder.path()) == (0, 0));
+        assert_eq!(target.runtime.observed(&app()).unwrap(), []);
+    }
+}
+
 #[test]
 fn services_outlive_the_agent() {
     let target = Target::new();

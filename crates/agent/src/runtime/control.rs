@@ -3,7 +3,7 @@
 use super::{
     CopyId, Exit, Runtime, RuntimeError, ServiceSpec,
     disk::{failed, make_folder, open_lock, replace_durably},
-    keeper::{READY, launch_command, short_path},
+    keeper::{KEPT_ALREADY, READY, launch_command, short_path},
     log_reader::last_line_of_process,
     ports::is_taken,
     spec::KeeperFiles,
@@ -83,20 +83,27 @@ impl Runtime {
         }
         make_folder(&spec.logs, 0o750)?;
         let files = KeeperFiles::new(&self.layout.run(&spec.app), &spec.id);
-        if files.is_kept()? {
-            let same = ServiceSpec::read(&files.spec).is_ok_and(|running| running == *spec);
-            let leaving = CopyState::read(&files.state).is_some_and(|state| state.phase == Phase::Stopping);
-            if same && !leaving {
-                return Ok(());
+        let kept = Kept { spec: spec.clone(), files };
+        let bytes = serde_json::to_vec(spec).map_err(|error| failed("write", &kept.files.spec)(error.into()))?;
+        let lock = loop {
+            if kept.files.is_kept()? {
+                let leaving = CopyState::read(&kept.files.state).is_some_and(|state| state.phase == Phase::Stopping);
+                if !leaving && ServiceSpec::read(&kept.files.spec).is_ok_and(|running| running == *spec) {
+                    return Ok(());
+                }
+                stop_all(std::slice::from_ref(&kept))?;
             }
-            stop_all(&[Kept { spec: spec.clone(), files: files.clone() }])?;
-        }
+            // A keeper launched by an agent that was killed since may come late and take the lock first.
+            if let Some(lock) = kept.files.hold()? {
+                break lock;
+            }
+        };
         if let Some(port) = spec.port.filter(|port| is_taken(*port)) {
             return Err(RuntimeError::PortTaken { copy: format!("{} {}", spec.app, spec.id), port });
         }
-        let bytes = serde_json::to_vec(spec).map_err(|error| failed("write", &files.spec)(error.into()))?;
-        replace_durably(&files.spec, &bytes, 0o600)?;
-        self.launch(&Kept { spec: spec.clone(), files })
+        replace_durably(&kept.files.spec, &bytes, 0o600)?;
+        drop(lock);
+        self.launch(&kept)
     }
 
     /// Stops every copy of the application: asks each by its signal, waits as long as each may take, kills what is
@@ -214,6 +221,8 @@ impl Runtime {
         launcher.wait().and(read).map_err(cannot)?;
         match said.trim_end() {
             READY => Ok(()),
+            // Late or not, it has read the same specification, for that was written before the lock was free.
+            said if said.ends_with(KEPT_ALREADY) => Ok(()),
             "" => Err(kept.failed("it ended before it watched")),
             why => Err(kept.failed(&printable(why))),
         }
@@ -234,8 +243,7 @@ impl Kept {
 fn stop_all(all: &[Kept]) -> Result<(), RuntimeError> {
     let mut asked = Vec::new();
     for kept in all {
-        let stream = if kept.files.is_kept()? { send(&kept.files, "stop", kept.patience()).ok() } else { None };
-        asked.push((kept, stream));
+        asked.push((kept, ask_to_stop(kept)?));
     }
     for (kept, stream) in asked {
         if let Some(stream) = stream {
@@ -246,33 +254,34 @@ fn stop_all(all: &[Kept]) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-/// Waits for the keeper to be gone, kills one that does not answer, and removes what a killed one left.
-fn finish_stop(kept: &Kept) -> Result<(), RuntimeError> {
-    let state = CopyState::read(&kept.files.state);
-    if !wait_until_free(&kept.files)? {
-        let keeper = state.as_ref().and_then(|state| state.keeper).filter(super::proc::ProcessMark::is_alive);
-        let keeper =
-            keeper.ok_or_else(|| kept.failed("it does not answer, and it is not known which process it is"))?;
-        super::proc::signal(keeper.pid, rustix::process::Signal::KILL);
-        if !wait_until_free(&kept.files)? {
-            return Err(kept.failed("it does not stop, not even when killed"));
-        }
-    }
-    if let Some(state) = state {
-        state.kill_leftovers();
-    }
-    kept.files.remove()
-}
-
-fn wait_until_free(files: &KeeperFiles) -> Result<bool, RuntimeError> {
+/// Asks a keeper that lives, which may have only just begun and not listen yet.
+fn ask_to_stop(kept: &Kept) -> Result<Option<UnixStream>, RuntimeError> {
     let give_up = Instant::now() + ANSWER;
-    while files.is_kept()? {
-        if Instant::now() >= give_up {
-            return Ok(false);
+    while kept.files.is_kept()? && Instant::now() < give_up {
+        if let Ok(stream) = send(&kept.files, "stop", kept.patience()) {
+            return Ok(Some(stream));
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    Ok(true)
+    Ok(None)
+}
+
+/// Waits for the keeper to be gone, kills one that does not answer, and removes what a killed one left. It does so
+/// under the keeper's lock, so that none can begin in between with what is about to be removed.
+fn finish_stop(kept: &Kept) -> Result<(), RuntimeError> {
+    let mut lock = kept.files.hold()?;
+    if lock.is_none() {
+        let holder = kept.files.holder().filter(super::proc::ProcessMark::is_alive);
+        let holder =
+            holder.ok_or_else(|| kept.failed("it does not answer, and it is not known which process it is"))?;
+        super::proc::signal(holder.pid, rustix::process::Signal::KILL);
+        lock = kept.files.hold()?;
+    }
+    let _lock = lock.ok_or_else(|| kept.failed("it does not stop, not even when killed"))?;
+    if let Some(state) = CopyState::read(&kept.files.state) {
+        state.kill_leftovers();
+    }
+    kept.files.remove()
 }
 
 /// Whether a keeper lives, and what it says or last said.

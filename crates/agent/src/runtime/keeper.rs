@@ -41,6 +41,8 @@ use trust::manifest::StopSignal;
 pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 /// What a keeper says once it watches.
 pub(super) const READY: &str = "ready";
+/// What a keeper says when another one was faster.
+pub(super) const KEPT_ALREADY: &str = "kept already";
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MOST: Duration = Duration::from_secs(60);
@@ -50,6 +52,7 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the keeper looks about without being woken.
 const IDLE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const ENDING: Duration = Duration::from_millis(50);
 const BRIEFLY: Duration = Duration::from_millis(250);
 
@@ -184,12 +187,17 @@ impl Pipe {
 
 impl Keeper {
     fn new(spec_file: &Path) -> Result<Self, RuntimeError> {
-        let spec = ServiceSpec::read(spec_file)?;
-        let refused = |why: &str| RuntimeError::Keeper { copy: spec.id.to_string(), why: why.to_owned() };
-        let files = KeeperFiles::beside_spec(spec_file).ok_or_else(|| refused("its specification has another name"))?;
+        let refused = |why: &str| RuntimeError::Keeper { copy: spec_file.display().to_string(), why: why.to_owned() };
+        let files = KeeperFiles::beside_spec(spec_file).ok_or_else(|| refused("a specification is named otherwise"))?;
         let broken = |error: io::Error| failed("keep", spec_file)(error);
-        let lock = take_lock(&files.lock).map_err(failed("lock", &files.lock))?;
-        let lock = lock.ok_or_else(|| refused("another keeper has it"))?;
+        let mut lock = files.hold()?.ok_or_else(|| refused(KEPT_ALREADY))?;
+        // Read only now: the agent changes and removes it under the same lock, so a keeper that comes late finds what
+        // is wanted by then, or nothing.
+        let spec = ServiceSpec::read(spec_file)?;
+        let mark = ProcessMark::of(std::process::id() as i32);
+        let written = lock.set_len(0).and_then(|()| lock.write_all(&serde_json::to_vec(&mark)?));
+        // Only needed to kill a keeper that does not answer; a full disk must not keep it from its work.
+        drop(written);
 
         // Its own session makes it independent of the agent's, and names what is left of it should it be killed.
         rustix::process::setsid().map_err(|error| broken(error.into()))?;
@@ -209,7 +217,7 @@ impl Keeper {
         let state = CopyState {
             build: spec.build,
             boot_id: boot_id(),
-            keeper: ProcessMark::of(std::process::id() as i32),
+            keeper: mark,
             process: None,
             phase: Phase::Backoff,
             restarts: earlier.as_ref().map_or(0, |earlier| earlier.restarts),
@@ -523,20 +531,6 @@ fn exit_of(status: WaitStatus) -> Exit {
     }
 }
 
-/// Takes the lock, waiting a little for someone who only looks whether it is held. Absent if a keeper holds it.
-fn take_lock(path: &Path) -> io::Result<Option<File>> {
-    let file = open_lock(path)?;
-    let give_up = Instant::now() + Duration::from_secs(2);
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => std::thread::sleep(ENDING),
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 /// A stream that becomes readable when one of the signals arrives.
 fn wake_on(signals: &[i32]) -> io::Result<UnixStream> {
     let (reader, writer) = UnixStream::pair()?;
@@ -588,6 +582,26 @@ impl KeeperFiles {
     /// Whether a keeper lives.
     pub fn is_kept(&self) -> Result<bool, RuntimeError> {
         is_locked(&self.lock).map_err(failed("look at", &self.lock))
+    }
+
+    /// Takes the keeper's lock, waiting a little for someone who only looks whether it is held. Absent if a keeper has
+    /// it.
+    pub fn hold(&self) -> Result<Option<File>, RuntimeError> {
+        let file = open_lock(&self.lock).map_err(failed("open", &self.lock))?;
+        let give_up = Instant::now() + Duration::from_secs(2);
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(file)),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => std::thread::sleep(LOOK_AGAIN),
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(failed("lock", &self.lock)(error.into())),
+            }
+        }
+    }
+
+    /// The keeper that holds the lock, or held it last.
+    pub fn holder(&self) -> Option<ProcessMark> {
+        serde_json::from_slice(&std::fs::read(&self.lock).ok()?).ok()
     }
 
     /// Removes all but the lock, which is held by whoever calls this or by nobody, and is of no weight.
