@@ -6,7 +6,6 @@
 
 use crate::{
     disk::{self, DiskError, UnfinishedFolder, failed, shown},
-    links::{LinkError, check_links, is_within},
     scan::Progress,
     store::{CopyError, FEW, StoreError, copy_digesting, digest_reader},
 };
@@ -19,6 +18,7 @@ use std::{
 };
 use trust::{
     Digest,
+    links::{LinkError, check_links, is_within},
     manifest::{Entry, Manifest, ManifestError},
     names::printable,
 };
