@@ -13,6 +13,9 @@ pub struct Orders {
     pub generation: u64,
     /// The charter's version; an agent with an older one fetches the estate.
     pub charter_version: u64,
+    /// How many suspensions are in force; an agent that knows of another number fetches the estate.
+    #[serde(default)]
+    pub suspensions: u64,
     /// The assignments not reported on yet.
     #[schema(value_type = Vec<Object>)]
     pub assignments: Vec<Assignment>,
