@@ -28,7 +28,7 @@ pub(crate) fn check_open(state: &Facts, channel: &AudienceName, login: Option<&A
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
     let unknown = || Refusal::UnknownAudience {
         name: channel.clone(),
-        nearest: views::nearest(channel.as_str(), policy.charter.channels.keys()).cloned(),
+        nearest: views::nearest(channel.as_str(), policy.charter.channels.keys()),
     };
     let charter_channel = policy.charter.channels.get(channel).ok_or_else(unknown)?;
     match login {

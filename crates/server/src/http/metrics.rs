@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::event::{Ending, Event};
-use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -105,7 +104,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     gauge(&serving.metrics.entries, state.head.entry);
     gauge(&serving.metrics.connected, serving.targets.connected() as u64);
     gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
-    let escapes = crate::views::escapes::escapes(&state, |_| None, Timestamp::now()).escapes.len();
+    let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();
     gauge(&serving.metrics.escapes, escapes as u64);
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
