@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let port = port(env::args().skip(1))?;
-    let database = env::var_os("DATABASE").ok_or("DATABASE is not set: it names the CSV file of the people to greet")?;
+    let database =
+        env::var_os("DATABASE").ok_or("DATABASE is not set: it names the CSV file of the people to greet")?;
     let commit = fs::read_to_string("commit").map_err(|error| format!("cannot read ./commit: {error}"))?;
     let service = Arc::new(Service {
         commit: commit.trim().to_string(),
