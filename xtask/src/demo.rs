@@ -112,7 +112,7 @@ fn farewell(world: &World) {
         )
     };
     println!("It all runs on.");
-    println!("  the board     https://{}/   (its certificate is its own: the browser will ask)", world.address);
+    println!("  the board     {}", world.board);
     println!("  as ops        {} status", sortie("oncall"));
     println!("  files, logs   {}", world.folder.display());
     println!("  to end it     cargo xtask demo --stop");
@@ -179,7 +179,7 @@ fn charter(world: &mut World) -> Result<()> {
         word_after(&said, "--claim").or_else(|| word_after(&said, "claim")).context("the server named no claim")?;
     let login = format!("login {}", world.url_and_pin);
     world.sortie("owner", 0, &format!("{login} --claim {claim}"))?;
-    world.sortie("owner", 0, "charter init")?;
+    world.sortie("owner", 0, "charter init --organisation acme --name owner")?;
     let path = world.home("owner").join("charter.toml");
     let begun = fs::read_to_string(&path).context("charter init wrote no charter.toml")?;
     fs::write(&path, finished_charter(world, &begun)?)?;

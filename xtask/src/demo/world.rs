@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) address: String,
     /// The server's address with its key's pin, once it has said it.
     pub(crate) url_and_pin: String,
+    /// Where the board is shown.
+    pub(crate) board: String,
     /// The server at work.
     pub(crate) server: Option<Background>,
     /// The agents at work, by name.
@@ -110,6 +112,7 @@ impl World {
             folder,
             programs,
             url_and_pin: String::new(),
+            board: String::new(),
             server: None,
             agents: Vec::new(),
             traffic: None,

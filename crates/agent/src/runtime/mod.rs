@@ -1,0 +1,214 @@
+//! What runs on a target: the files of builds, their processes, ports and logs. It decides nothing: what may run was
+//! verified before anything here is called.
+//!
+//! Every copy of a process has a keeper, a small process of its own that outlives the agent. The agent only writes
+//! what a copy is to be, starts keepers and asks them to stop; a new agent finds them again by their files.
+//!
+//! - [`layout`]: where everything lies; data folders; the atomic switch of `current`, which for a static site is the
+//!   whole deployment.
+//! - [`spec`]: what one copy is, worked out from manifest and config. [`ports`], [`account`]: its port and user.
+//! - [`keeper`]: the process that keeps a copy running; [`exec`]: the step that becomes the program; [`state`]: what
+//!   the keeper says; [`proc`]: who is whose child.
+//! - [`control`]: starting, stopping, restarting and observing copies.
+//! - [`health`]: whether a copy is well. [`log`], [`log_reader`]: what copies write.
+//!
+//! Every operation may be repeated, and may be repeated after being cut short at any point: the end is the same.
+//! All of it blocks; asynchronous callers use a thread for it.
+
+mod account;
+mod control;
+mod disk;
+mod exec;
+mod health;
+mod keeper;
+mod layout;
+mod log;
+mod log_reader;
+mod ports;
+mod proc;
+mod spec;
+mod state;
+
+pub use control::{Observed, ObservedState};
+pub use health::{Attempt, Unhealthy};
+pub use keeper::{keeper_entry, keeper_main};
+pub use layout::Layout;
+pub use log::Stream;
+pub use log_reader::{LogFollower, LogLine};
+pub use ports::DEFAULT_PORTS;
+pub use spec::{CopyId, ServiceSpec, Site};
+pub use state::Exit;
+
+use ports::Ports;
+use spec::{KeeperFiles, Placement, expand_run};
+use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf};
+use trust::{AppName, Digest, manifest::Run};
+
+/// What runs on this target, and the means to change it.
+#[derive(Debug)]
+pub struct Runtime {
+    layout: Layout,
+    site: Site,
+    ports: Ports,
+    keeper_program: PathBuf,
+}
+
+/// Why something could not be done on the target.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The build names a user this machine does not have.
+    #[error("there is no user '{user}' on this machine: create it, or set another `user` in sortie.toml")]
+    NoSuchUser {
+        /// The name.
+        user: String,
+    },
+    /// The agent is not root, so it can start processes as its own user alone.
+    #[error("the agent may not start processes as '{user}': run the agent as root or as '{user}'")]
+    MayNotSwitch {
+        /// The name.
+        user: String,
+    },
+    /// Every port of the agent's range is given out or taken.
+    #[error("no port from {first} to {last} is free: give the agent a wider range")]
+    NoFreePort {
+        /// The first of the range.
+        first: u16,
+        /// The last of the range.
+        last: u16,
+    },
+    /// Something else listens on a copy's port.
+    #[error("port {port} of {copy} is taken by another program: end that one, or deploy again to get another port")]
+    PortTaken {
+        /// The copy.
+        copy: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A declared config key has neither a value nor a default.
+    #[error("{key} has no value here and no default: set it with `sortie config set`")]
+    ConfigMissing {
+        /// The key.
+        key: String,
+    },
+    /// Config tries to fill a variable that decides what code is loaded.
+    #[error(
+        "{key} decides what code a process loads and cannot be filled by config: set it in the build's environment"
+    )]
+    ConfigNotAllowed {
+        /// The key.
+        key: String,
+    },
+    /// An argument or variable with a zero byte in it.
+    #[error("{what} contains a zero byte, which no process can be given")]
+    ZeroByte {
+        /// Which.
+        what: String,
+    },
+    /// The files of the build are not on the target.
+    #[error("{app}#{} is not staged on this target", build.short())]
+    NoRelease {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+    },
+    /// Something else lies where a link or folder belongs.
+    #[error("{} is in the way of a data folder: move it away", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A keeper did not do what it was asked.
+    #[error("the keeper of {copy} failed: {why}")]
+    Keeper {
+        /// The copy.
+        copy: String,
+        /// What it said, or did not.
+        why: String,
+    },
+}
+
+impl Runtime {
+    /// The runtime over `layout`. Keepers are this same binary, which must call [`keeper_entry`] first.
+    pub fn open(layout: Layout, site: Site, ports: RangeInclusive<u16>) -> Result<Self, RuntimeError> {
+        disk::make_folder(&layout.root().join("apps"), 0o755)?;
+        let ports = Ports::open(layout.ports(), ports)?;
+        Ok(Self { layout, site, ports, keeper_program: keeper::OWN_PROGRAM.into() })
+    }
+
+    /// As it was, but with keepers started from another binary, which must call [`keeper_entry`] first.
+    pub fn with_keeper_program(self, keeper_program: PathBuf) -> Self {
+        Self { keeper_program, ..self }
+    }
+
+    /// Where everything lies.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Works out every copy of a build, in order of process and copy, and gives ports to those that need one. `config`
+    /// holds the environment's values, secrets decrypted; keys the build does not declare are ignored.
+    pub fn specs(
+        &self,
+        app: &AppName,
+        build: &Digest,
+        run: &Run,
+        config: &BTreeMap<String, String>,
+    ) -> Result<Vec<ServiceSpec>, RuntimeError> {
+        let placement = Placement {
+            app,
+            build: *build,
+            site: &self.site,
+            working_folder: self.layout.release(app, build),
+            logs: self.layout.logs(app),
+        };
+        expand_run(&placement, run, config, |id| {
+            let files = KeeperFiles::new(&self.layout.run(app), id);
+            // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
+            self.ports.port_of(app, &id.process, id.copy, || files.is_kept().unwrap_or(true))
+        })
+    }
+
+    /// Makes the folders of the application and links its data into the release, whose files must be there.
+    pub fn prepare(&self, app: &AppName, build: &Digest, run: &Run) -> Result<(), RuntimeError> {
+        self.layout.prepare(app, build, run)
+    }
+
+    /// Points `current` to the build in one step. For a static site this is the deployment.
+    pub fn switch(&self, app: &AppName, build: &Digest) -> Result<(), RuntimeError> {
+        self.layout.switch(app, build)
+    }
+
+    /// Stops the application and removes its files, ports and logs; its data too unless `keep_data`.
+    pub fn remove(&self, app: &AppName, keep_data: bool) -> Result<(), RuntimeError> {
+        self.stop(app)?;
+        self.layout.erase(app, keep_data)?;
+        self.ports.forget(app)
+    }
+
+    /// The last `lines` lines of a copy's log, oldest first.
+    pub fn tail(&self, app: &AppName, id: &CopyId, lines: usize) -> Result<Vec<LogLine>, RuntimeError> {
+        let log = self.log(app, id);
+        log_reader::tail(&log, lines).map_err(disk::failed("read", &log))
+    }
+
+    /// Follows a copy's log from its present end.
+    pub fn follow(&self, app: &AppName, id: &CopyId) -> Result<LogFollower, RuntimeError> {
+        let log = self.log(app, id);
+        LogFollower::from_end(log.clone()).map_err(disk::failed("read", &log))
+    }
+
+    fn log(&self, app: &AppName, id: &CopyId) -> PathBuf {
+        self.layout.logs(app).join(format!("{id}.log"))
+    }
+}

@@ -1,0 +1,209 @@
+use super::*;
+use proptest::prelude::*;
+
+fn wrong(text: &str) -> String {
+    match parse(text, "sortie.toml") {
+        Ok(project) => panic!("{text}\nwas taken: {project:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+const WHOLE: &str = r#"
+# sortie.toml: beside the code, part of the build, so what runs is what was approved
+app   = "web"
+files = "dist"                      # its contents become the working folder
+on    = "role=web"                  # which targets, in every environment
+data  = ["uploads"]                 # outlives releases
+needs = { os = "linux", memory = "512 MiB" }
+[process.web]
+run    = "./web --port $PORT"       # a free port per copy; `port = 8080` fixes it
+health = { http = "/healthz", within = "30s" }
+copies = 2
+[process.worker]
+run = "./web work"
+[config]
+DATABASE_URL = "secret"             # no default: set per environment
+LOG_LEVEL    = { default = "info" }
+"#;
+
+#[test]
+fn the_file_in_the_design_reads() {
+    let project = parse(WHOLE, "sortie.toml").unwrap();
+    assert_eq!((project.app.as_str(), project.files.as_str()), ("web", "dist"));
+    assert_eq!(project.run.on["role"], "web");
+    assert_eq!(project.run.data, ["uploads"]);
+    assert_eq!(project.run.needs.memory_bytes, Some(512 << 20));
+    let web = &project.run.processes["web"];
+    assert_eq!(web.run, ["./web", "--port", "$PORT"]);
+    assert_eq!((web.copies, web.port, web.stop_seconds), (2, None, STOP_SECONDS));
+    let health = Health { check: HealthCheck::Http("/healthz".into()), within_seconds: 30, consecutive: CONSECUTIVE };
+    assert_eq!(web.health, Some(health));
+    assert!(project.run.config["DATABASE_URL"].secret);
+    assert_eq!(project.run.config["LOG_LEVEL"].default.as_deref(), Some("info"));
+    assert!(!project.checkpoint && project.paths.is_empty() && project.build.is_none());
+    project.manifest(Vec::new()).unwrap();
+}
+
+#[test]
+fn every_other_field_reads_too() {
+    let project = parse(
+        r#"
+        app = "api"
+        files = "./target/out/"
+        build = "cargo build --release"
+        paths = ["services/api", "."]
+        user = "www-data"
+        needs = { arch = "aarch64", disk = "1 GiB" }
+        environment = { RUST_LOG = "info" }
+        [process.api]
+        run = ["./api", "two words", "$PORT"]
+        stop = "SIGQUIT"
+        stop_within = "2m"
+        health = { tcp = true, consecutive = 3 }
+        [process.fixed]
+        run = "./api"
+        port = 8080
+        health = { command = "./check 'it is up'" }
+        [config]
+        A = "required"
+        B = { secret = true }
+        C = {}
+        "#,
+        "sortie.toml",
+    )
+    .unwrap();
+    assert_eq!((project.files.as_str(), project.build.as_deref()), ("target/out", Some("cargo build --release")));
+    assert_eq!(project.paths, ["services/api", "."]);
+    assert_eq!(project.run.user.as_deref(), Some("www-data"));
+    let api = &project.run.processes["api"];
+    assert_eq!(api.run, ["./api", "two words", "$PORT"]);
+    assert_eq!((api.stop_signal, api.stop_seconds), (StopSignal::Quit, 120));
+    assert_eq!(api.health.as_ref().unwrap().consecutive, 3);
+    let fixed = &project.run.processes["fixed"];
+    assert_eq!(fixed.port, Some(8080));
+    assert_eq!(fixed.health.as_ref().unwrap().check, HealthCheck::Command(vec!["./check".into(), "it is up".into()]));
+    assert_eq!(project.run.config["A"], ConfigKey { secret: false, default: None });
+    assert!(project.run.config["B"].secret);
+}
+
+#[test]
+fn r25_a_checkpoint_has_nothing_to_install() {
+    let project = parse("app = \"spec\"\ncheckpoint = true\npaths = [\"docs\"]", "sortie.toml").unwrap();
+    assert!(project.checkpoint && project.files.is_empty());
+    assert!(
+        wrong("app = \"x\"\ncheckpoint = true\nfiles = \"a\"").contains("sortie.toml:3:1: a checkpoint has nothing")
+    );
+    assert!(wrong("app = \"x\"\ncheckpoint = true\n[process.a]\nrun = \"x\"").contains("nothing to install"));
+}
+
+#[test]
+fn complaints_name_the_line_and_the_field_that_was_meant() {
+    let base = "app = \"web\"\nfiles = \"dist\"\n";
+    let cases = [
+        (
+            "[process.web]\nrun = \"x\"\nhelth = 1",
+            "sortie.toml:5:1: unknown field 'helth' in process web; did you mean 'health'?",
+        ),
+        ("fils = 1", "sortie.toml:3:1: unknown field 'fils'; did you mean 'files'?"),
+        ("env = { A = \"b\" }", "sortie.toml:3:1: unknown field 'env'; did you mean 'environment'?"),
+        ("[proces.web]\nrun = \"x\"", "sortie.toml:3:2: unknown field 'proces'; did you mean 'process'?"),
+        ("needs = { mem = \"1 GiB\" }", "sortie.toml:3:11: unknown field 'mem' in needs; did you mean 'memory'?"),
+        ("zzzzzzzz = 1", "unknown field 'zzzzzzzz'; known here: app, files"),
+        (
+            "[process.web]\nrun = 5",
+            "sortie.toml:4:7: 'run' in process web must be a text in quotes, not a whole number",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nport = \"80\"",
+            "sortie.toml:5:8: 'port' in process web must be a whole number, not a text",
+        ),
+        ("[process.web]\nrun = \"x\"\nport = 65536", "sortie.toml:5:8: 'port' in process web must be from 1 to 65535"),
+        ("[process.web]\nrun = \"x\"\ncopies = 0", "'copies' in process web must be from 1 to 64"),
+        ("[process.web]\nrun = \"x\"\ncopies = 2\nport = 80", "sortie.toml:3:10: process web fixes its port"),
+        ("[process.web]\ncopies = 2", "sortie.toml:3:10: process web has no 'run'"),
+        ("[process.web]\nrun = \"\"", "names no program"),
+        ("[process.web]\nrun = \"a | b\"", "sortie.toml:4:7: 'run' in process web: it uses '|', which needs a shell"),
+        (
+            "[process.web]\nrun = \"x\"\nhealth = { http = \"/h\" }",
+            "sortie.toml:3:10: process web has a health check on a port but no port",
+        ),
+        ("[process.web]\nrun = \"x\"\nhealth = {}", "must ask exactly one thing"),
+        ("[process.web]\nrun = \"x $PORT\"\nhealth = { http = \"h\" }", "must be a path such as \"/healthz\""),
+        (
+            "[process.web]\nrun = \"x $PORT\"\nhealth = { http = \"/h\", witin = \"1s\" }",
+            "unknown field 'witin' in health of process web; did you mean 'within'?",
+        ),
+        (
+            "[process.web]\nrun = \"x $PORT\"\nhealth = { tcp = true, within = \"soon\" }",
+            "a duration is written 30s, 5m, 4h or 1d",
+        ),
+        ("[process.web]\nrun = \"x\"\nstop_within = \"0s\"", "must be from 1s to 1d"),
+        ("[process.web]\nrun = \"x\"\nstop = \"KILL\"", "\"TERM\", \"INT\", \"QUIT\" or \"HUP\""),
+        ("[process.Web]\nrun = \"x\"", "sortie.toml:3:10: 'Web' cannot name a process"),
+        ("process = 1", "'process' must be a table"),
+        ("on = \"role\"", "sortie.toml:3:6: 'role' is no label"),
+        ("data = \"x\"", "'data' must be a list of texts"),
+        ("data = [\"a\", 1]", "sortie.toml:3:14: 'data' must be a text"),
+        ("data = [\"a\", \"a/b\"]", "one inside the other"),
+        ("data = [\"../a\"]", "must be a path inside"),
+        ("data = [\".\"]", "not the working folder itself"),
+        ("needs = { os = \"linus\" }", "did you mean 'linux'?"),
+        ("needs = { arch = \"amd64\" }", "did you mean 'x86_64'?"),
+        ("needs = { memory = \"much\" }", "a size is written 512 MiB"),
+        ("user = \"Root!\"", "must name a system user"),
+        ("checkpoint = \"yes\"", "sortie.toml:3:14: 'checkpoint' must be true or false"),
+        ("[environment]\nlower = \"x\"", "sortie.toml:4:1: 'lower' cannot name a variable"),
+        (
+            "[environment]\nPORT = 80",
+            "sortie.toml:4:8: 'PORT' in environment must be a text in quotes, not a whole number; put it in quotes",
+        ),
+        ("[environment]\nA = \"x\\u0000y\"", "zero byte"),
+        ("[config]\nA = \"info\"", "sortie.toml:4:5: 'A' in config must be \"secret\""),
+        ("[config]\nA = { secret = true, default = \"x\" }", "a secret has no default"),
+        ("[config]\nA = { defualt = \"x\" }", "did you mean 'default'?"),
+        ("[config]\nLD_PRELOAD = \"required\"", "sortie.toml:4:1: config may not set LD_PRELOAD"),
+        ("[config]\na = \"required\"", "sortie.toml:4:1: 'a' cannot name a variable"),
+        (
+            "environment = { A = \"x\" }\n[config]\nA = \"required\"",
+            "sortie.toml:5:1: A stands both in environment and in config",
+        ),
+        ("app = \"twice\"", "sortie.toml:3:1: "),
+        ("x = ", "sortie.toml:3:"),
+    ];
+    for (text, expected) in cases {
+        let found = wrong(&format!("{base}{text}\n"));
+        assert!(found.contains(expected), "for:\n{text}\nfound:    {found}\nexpected: {expected}");
+    }
+    assert_eq!(wrong("files = \"x\""), "sortie.toml:1:1: the field 'app' is missing; write app = \"name\"");
+    assert!(wrong("app = \"x\"").contains("the field 'files' is missing"));
+    assert!(wrong("app = \"My App\"\nfiles = \"x\"").contains("sortie.toml:1:7: 'My App' is not a name"));
+    assert!(wrong("app = \"x\"\nfiles = \"/etc\"").contains("sortie.toml:2:9: 'files' must be a path inside"));
+    assert!(wrong("app = \"x\"\nfiles = \"../y\"").contains("must be a path inside"));
+    assert!(wrong(&"#".repeat(MAX_FILE_BYTES + 1)).contains("longer than"));
+    assert!(!wrong("app = \"x\"\n\"\\u001b[2J\" = 1").contains('\u{1b}'));
+}
+
+#[test]
+fn columns_count_characters() {
+    assert!(wrong("app = \"x\"\nneeds = { os = \"ä\", mem = 1 }").starts_with("sortie.toml:2:21: "));
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "(?s).{0,200}") {
+        let _ = parse(&text, "sortie.toml");
+    }
+
+    /// One character changed anywhere in a good file reads or is refused, and a refusal lies inside the file.
+    #[test]
+    fn a_slip_of_the_pen_never_panics(at: prop::sample::Index, c: char) {
+        let mut characters: Vec<char> = WHOLE.chars().collect();
+        let at = at.index(characters.len());
+        characters[at] = c;
+        let text: String = characters.into_iter().collect();
+        if let Err(error) = parse(&text, "sortie.toml") {
+            prop_assert!(error.line <= text.matches('\n').count() + 1, "{}", error);
+            prop_assert!(!error.to_string().contains(char::is_control));
+        }
+    }
+}
