@@ -16,6 +16,7 @@ mod processes;
 mod requirements;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// The recipes of this repository.
 #[derive(Parser)]
@@ -41,13 +42,20 @@ enum Recipe {
     Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().recipe {
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().recipe {
         Recipe::Demo(options) => demo::run(&options),
         Recipe::Test => checks::test(),
         Recipe::Check => checks::check(),
         Recipe::Requirements => requirements::run(),
         Recipe::Docs(options) => docs::run(&options),
         Recipe::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -153,8 +153,10 @@ impl World {
                 command.env_remove(&name);
             }
         }
-        let place = if person == "coder" { self.repository() } else { home.clone() };
+        let at_work = Some(self.repository()).filter(|repository| person == "coder" && repository.is_dir());
+        let place = at_work.unwrap_or_else(|| home.clone());
         command
+            // Somebody who is nobody here, such as a thief, has no home.
             .current_dir(if place.is_dir() { place } else { self.folder.clone() })
             .env("HOME", &home)
             .env("SORTIE_HOME", home.join(".sortie"))
