@@ -46,7 +46,12 @@ const ROWS: &[Row] = &[
     Row { name: "agent, idle, resident", unit: "MB", bound: Bound::Under(15.0), measure: agent_memory },
     Row { name: "sortie --version, median", unit: "ms", bound: Bound::Under(20.0), measure: version_time },
     Row { name: "release binary", unit: "MB", bound: Bound::Under(40.0), measure: binary_size },
-    Row { name: "durable signed commands, 64 clients", unit: "/s", bound: Bound::Over(15_000.0), measure: ledger_rate },
+    Row {
+        name: "ledger alone: durable submits, 64 clients",
+        unit: "/s",
+        bound: Bound::Over(15_000.0),
+        measure: ledger_rate,
+    },
     Row { name: "ledger of 1 million opened, cold", unit: "s", bound: Bound::Under(5.0), measure: ledger_cold },
     Row { name: "ledger of 1 million opened, snapshot", unit: "s", bound: Bound::Under(1.0), measure: ledger_snapshot },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
@@ -65,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("no server with agents could be started, so some rows are missing: {error:#}");
     }
     let mut results = Vec::new();
-    println!("{:<40} {:>12} {:>14}", "what", "measured", "should be");
+    println!("{:<42} {:>12} {:>14}", "what", "measured", "should be");
     for row in ROWS {
         if options.only.as_ref().is_some_and(|only| !row.name.contains(only.as_str())) {
             continue;
@@ -96,12 +101,12 @@ fn print_row(row: &Row, measured: Result<f64>) -> Value {
                 Bound::Over(bound) => value > bound,
             };
             let verdict = if reached { "" } else { "   missed" };
-            println!("{:<40} {:>12} {should:>14}{verdict}", row.name, format!("{value:.2} {}", row.unit));
+            println!("{:<42} {:>12} {should:>14}{verdict}", row.name, format!("{value:.2} {}", row.unit));
             result["measured"] = json!(value);
             result["reached"] = json!(reached);
         }
         Err(error) => {
-            println!("{:<40} {:>12} {should:>14}   {error:#}", row.name, "missing");
+            println!("{:<42} {:>12} {should:>14}   {error:#}", row.name, "missing");
             result["missing"] = json!(format!("{error:#}"));
         }
     }
@@ -140,7 +145,8 @@ fn binary_size(world: &mut World) -> Result<f64> {
     Ok(megabytes(fs::metadata(&world.programs.sortie)?.len()))
 }
 
-/// Runs the server's own ledger benchmark and takes one number from the JSON it prints.
+/// Runs the server's own ledger benchmark and takes one number from the JSON it prints. It decides by a toy, so
+/// that what is measured is the ledger alone; the row says so.
 fn ledger(key: &str) -> Result<f64> {
     let path = cargo::root().join("crates/server/examples/ledger_bench.rs");
     if !path.exists() {
@@ -156,19 +162,19 @@ fn ledger(key: &str) -> Result<f64> {
         }
     };
     let value: Value = serde_json::from_slice(printed).context("ledger_bench printed no JSON")?;
-    value[key].as_f64().with_context(|| format!("ledger_bench says no {key}"))
+    value.pointer(key).and_then(Value::as_f64).with_context(|| format!("ledger_bench says no {key}"))
 }
 
 fn ledger_rate(_: &mut World) -> Result<f64> {
-    ledger("commands_per_second")
+    ledger("/submit/per_second")
 }
 
 fn ledger_cold(_: &mut World) -> Result<f64> {
-    ledger("open_cold_seconds")
+    ledger("/open/folding_all/seconds")
 }
 
 fn ledger_snapshot(_: &mut World) -> Result<f64> {
-    ledger("open_snapshot_seconds")
+    ledger("/open/from_snapshot/seconds")
 }
 
 /// The speed of `sortie push` of 1 GiB of noise, as a share of that of `sha256sum` over the same file just before.
