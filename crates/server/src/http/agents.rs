@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-use trust::{AppName, TargetName};
+use trust::{AppName, TargetName, dsse::Envelope};
 use utoipa::IntoParams;
 
 /// The longest a poll waits, in seconds.
@@ -53,6 +53,7 @@ struct Inner {
     seen: HashMap<TargetName, (Timestamp, Instant)>,
     scanned: HashMap<TargetName, (Timestamp, Instant)>,
     errands: HashMap<String, Waiting>,
+    withdrawals: HashMap<u64, Envelope>,
 }
 
 struct Waiting {
@@ -208,7 +209,10 @@ pub(crate) async fn poll(
     let until = tokio::time::Instant::now() + wait;
     let mut heads = serving.ledger.heads();
     let mut changes = serving.targets.changes();
-    let before = orders(&serving, &serving.ledger.state(), &target, Vec::new());
+    let state = serving.ledger.state();
+    let before = orders(&serving, &state, &target, Vec::new());
+    let withdrawn_before = views::targets::withdrawals(&state, &target);
+    drop(state);
     serving.targets.saw(&target);
     loop {
         heads.mark_unchanged();
@@ -218,15 +222,18 @@ pub(crate) async fn poll(
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", format!("{target} is retired"))
                 .exit(domain::refusal::exit::REFUSED));
         }
-        let orders = orders(&serving, &state, &target, serving.targets.errands(&target));
+        let mut orders = orders(&serving, &state, &target, serving.targets.errands(&target));
+        let withdrawn = views::targets::withdrawals(&state, &target);
         let has_news = orders.assignments.iter().any(|assignment| assignment.generation > query.generation)
             || !orders.errands.is_empty()
             || orders.charter_version > query.charter.unwrap_or(before.charter_version)
             || orders.suspensions != before.suspensions
             || orders.assignments != before.assignments
-            || orders.settled != before.settled;
+            || orders.settled != before.settled
+            || withdrawn != withdrawn_before;
         if has_news || tokio::time::Instant::now() >= until || *serving.stopping.borrow() {
             serving.targets.saw(&target);
+            orders.withdrawals = withdrawals(&serving, withdrawn).await?;
             return Ok(Json(orders));
         }
         tokio::select! {
@@ -248,9 +255,28 @@ fn orders(serving: &Shared, state: &Facts, target: &TargetName, errands: Vec<Err
         suspensions: state.suspension_entries.len() as u64,
         assignments: plan::assignments(state, target),
         errands,
+        withdrawals: Vec::new(),
         checkpoint: serving.ledger.checkpoint().to_string(),
         settled: views::targets::settled(state, target),
     }
+}
+
+/// The signed withdrawals in these entries. An entry never changes, so each is read once.
+async fn withdrawals(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope>, Failure> {
+    let missing: Vec<u64> = {
+        let known = &serving.targets.lock().withdrawals;
+        entries.iter().filter(|entry| !known.contains_key(*entry)).copied().collect()
+    };
+    if !missing.is_empty() {
+        let ledger = serving.ledger.clone();
+        let read = move |entry: u64| Ok((entry, ledger.entry(entry)?.and_then(|entry| entry.envelope)));
+        let found =
+            super::failure::away(move || missing.into_iter().map(read).collect::<Result<Vec<_>, Failure>>()).await?;
+        let found = found.into_iter().filter_map(|(entry, envelope)| Some((entry, envelope?)));
+        serving.targets.lock().withdrawals.extend(found);
+    }
+    let known = &serving.targets.lock().withdrawals;
+    Ok(entries.iter().filter_map(|entry| known.get(entry).cloned()).collect())
 }
 
 /// The signed statements behind one assignment of the target that asks.

@@ -1,7 +1,6 @@
 //! Log lines of a target, asked of its agent and passed on as they come.
 
 use super::{Shared, extract::Asked, failure::Failure, sessions::KnownPerson};
-use crate::views;
 use api::{agent::Want, problem::Problem, routes};
 use axum::{
     body::{Body, Bytes},
@@ -9,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use domain::rules::names;
 use futures_util::stream;
 use serde::Deserialize;
 use std::{convert::Infallible, time::Duration};
@@ -53,8 +53,8 @@ pub(crate) async fn logs(
 ) -> Result<Response, Failure> {
     let LogsQuery { app, target, process, lines, follow } = query;
     let state = serving.ledger.state();
-    views::known_app(&state, &app)?;
-    views::known_target(&state, &target)?;
+    names::app(&state, &app)?;
+    names::target(&state, &target)?;
     if !serving.targets.is_connected(&target) {
         let seen = serving.targets.seen(&target).map_or("not since the server started".into(), |t| format!("{t:.0}"));
         let message = format!("{target} is away (last seen: {seen}); its logs are on it, below the agent's folder");

@@ -30,6 +30,7 @@ use axum::{
 use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
+    rules::names,
     state::State as Facts,
 };
 use jiff::Timestamp;
@@ -229,7 +230,7 @@ fn newest_entries(
 ) -> Result<Vec<HistoryEntry>, Failure> {
     let state = serving.ledger.state();
     if let Some(app) = app {
-        views::known_app(&state, app)?;
+        names::app(&state, app)?;
     }
     let mut found = Vec::new();
     let mut end = state.head.entry;
@@ -340,7 +341,7 @@ pub(crate) async fn dossier(
     let DossierQuery { app, version, build, audience } = query;
     let state = serving.ledger.state();
     let build = match (version, build) {
-        (Some(version), None) => views::known_version(&state, &app, &version)?,
+        (Some(version), None) => names::version(&state, &app, &version)?.0,
         (None, Some(build)) => build,
         _ => return Err(Failure::malformed("give either version or build")),
     };

@@ -1,13 +1,13 @@
 //! Applications with their builds.
 
-use super::{build_name, known_app};
+use super::build_name;
 use api::read::{App, Build};
-use domain::{refusal::Refusal, state::State};
+use domain::{refusal::Refusal, rules::names, state::State};
 use trust::AppName;
 
 /// One application, its builds newest first.
 pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
-    let record = known_app(state, app)?;
+    let record = names::app(state, app)?;
     let mut builds: Vec<_> = record.builds.iter().collect();
     builds.sort_by_key(|(_, build)| std::cmp::Reverse(build.stamp.entry));
     let build = |(digest, build): (&trust::Digest, &domain::state::Build)| Build {

@@ -1,9 +1,9 @@
 //! The config in force.
 
-use super::known_app;
 use api::read::ConfigView;
 use domain::{
     refusal::Refusal,
+    rules::names,
     state::{InAudience, State},
 };
 use std::collections::BTreeMap;
@@ -21,10 +21,9 @@ pub(crate) fn config(
     environment: &AudienceName,
     document: Option<ConfigDocument>,
 ) -> Result<ConfigView, Refusal> {
-    let record = known_app(state, app)?;
-    if super::known_audience(state, environment)?.class.is_none() {
-        return Err(Refusal::NotAnEnvironment { channel: environment.clone() });
-    }
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    let record = names::app(state, app)?;
+    names::environment(policy, environment)?;
     let newest = record.builds.values().max_by_key(|build| build.stamp.entry);
     let in_audience = record.audiences.get(environment);
     let recipients = state.targets_in(environment).map(|(name, target)| (name.clone(), target.recipient.clone()));

@@ -5,6 +5,7 @@ use api::read::BuildName;
 use domain::{
     plan,
     refusal::Refusal,
+    rules::names,
     state::{Request, State},
 };
 use jiff::Timestamp;
@@ -65,11 +66,10 @@ pub(crate) fn for_people(
     build: &Digest,
     audience: &AudienceName,
 ) -> Result<(DossierEntries, u64, Option<BuildName>), Refusal> {
-    super::known_audience(state, audience)?;
-    let record = super::known_app(state, app)?;
-    if !record.builds.contains_key(build) {
-        return Err(Refusal::UnknownBuild { app: app.clone(), build: *build });
-    }
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    names::audience(policy, audience)?;
+    names::build(state, app, build)?;
+    let record = names::app(state, app)?;
     let mut entries = of_build(state, app, build, audience);
     let version = build_name(state, app, build).version;
     let newest = version.as_ref().and_then(|version| {

@@ -1,27 +1,19 @@
 //! Which permits live, what requests lack, and what a target or channel may therefore have of the depot.
 
-use domain::state::{Request, Standing, State};
+use domain::{
+    rules::{self, Candidate, approvals, names},
+    state::{Request, Standing, State},
+};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{
-    AppName, AudienceName, Digest, TargetName, Version,
-    charter::Class,
-    permit,
-    quorum::Lack,
-};
+use trust::{AppName, AudienceName, Digest, TargetName, Version, charter::Class, quorum::Lack, statement::OrderAct};
 
 /// What the request lacks under the charter in force, by the same count that decides and that targets check.
 pub(crate) fn lacks(state: &State, request: &Request) -> Vec<Lack> {
-    let Some(policy) = &state.policy else { return Vec::new() };
-    let Some(audience) = policy.charter.audience(&request.audience) else { return Vec::new() };
-    let pusher = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build)).map(|build| &build.pusher);
-    let authors: Vec<_> = [Some(&request.requester), pusher].into_iter().flatten().collect();
-    let keys: Vec<_> = request.approvals.iter().map(|approved| approved.key).collect();
-    permit::lacks(&request.requires, &audience, &policy.approvers, &authors, &keys)
+    state.policy.as_ref().map(|policy| approvals::lacks(state, policy, request)).unwrap_or_default()
 }
 
-/// The permit of a version for an audience that may be activated now: granted, nothing withdrawn, within its time, not
-/// below the floor, and its approvals still count under the charter in force.
+/// The permit of a version for an audience that may be activated now, by the domain's own rule.
 pub(crate) fn live<'a>(
     state: &'a State,
     app: &AppName,
@@ -29,13 +21,12 @@ pub(crate) fn live<'a>(
     audience: &AudienceName,
     now: Timestamp,
 ) -> Option<(Digest, &'a Request)> {
+    let policy = state.policy.as_ref()?;
     let (digest, request) = state.granted(app, version, audience)?;
-    let floor = state.in_audience(app, audience).and_then(|record| record.floor.as_ref());
-    let is_live = request.not_before <= now
-        && now < request.not_after
-        && floor.is_none_or(|floor| version >= floor)
-        && lacks(state, request).is_empty();
-    is_live.then_some((digest, request))
+    let (build, record) = names::version(state, app, version).ok()?;
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    rules::permits::live(state, policy, &candidate, now).ok()?;
+    Some((digest, request))
 }
 
 /// Whether the version's permission was taken back and not given again.

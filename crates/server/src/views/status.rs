@@ -5,6 +5,7 @@ use api::read::{AppStatus, AudienceStatus, Cell, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
+    rules::names,
     state::{InAudience, Standing, State},
     waiting::WaitingOn,
 };
@@ -35,13 +36,13 @@ pub(crate) fn status(
 ) -> Result<Status, Refusal> {
     let mut audience_filter = filter.audience.clone();
     if let Some(app) = &filter.app {
-        super::known_app(state, app)?;
+        names::app(state, app)?;
     }
-    if let Some(audience) = &filter.audience {
-        super::known_audience(state, audience)?;
+    if let (Some(audience), Some(policy)) = (&filter.audience, &state.policy) {
+        names::audience(policy, audience)?;
     }
     if let Some(target) = &filter.target {
-        audience_filter = Some(super::known_target(state, target)?.environment.clone());
+        audience_filter = Some(names::target(state, target)?.environment.clone());
     }
     let mut audiences = audiences(state);
     audiences.retain(|audience| audience_filter.as_ref().is_none_or(|only| *only == audience.name));

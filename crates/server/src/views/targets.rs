@@ -44,3 +44,10 @@ pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)
     };
     running.filter(|(app, build)| has_settled(app, build)).map(|(app, build)| (app.clone(), build)).collect()
 }
+
+/// The entries of all withdrawals in the target's environment.
+pub(crate) fn withdrawals(state: &State, name: &TargetName) -> Vec<u64> {
+    let Some(target) = state.targets.get(name) else { return Vec::new() };
+    let records = state.apps.values().filter_map(|app| app.audiences.get(&target.environment));
+    records.flat_map(|record| record.withdrawals.iter().copied()).collect()
+}
