@@ -175,7 +175,7 @@ fn prepare_writer(writer: &mut Connection) -> Result<(), StoreError> {
 
 impl LedgerStore for SqliteStore {
     fn head(&self) -> Result<u64, StoreError> {
-        self.reading("reading the ledger's head", |connection| newest(connection))
+        self.reading("reading the ledger's head", newest)
     }
 
     fn append(&self, batch: &[NewEntry]) -> Result<(), StoreError> {
@@ -183,14 +183,13 @@ impl LedgerStore for SqliteStore {
         let mut writer = self.writer();
         // Dropping the transaction on any error rolls it back.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let mut expected = newest(&transaction)? + 1;
-        for entry in batch {
+        let first = newest(&transaction)? + 1;
+        for (expected, entry) in (first..).zip(batch) {
             if entry.row.number != expected {
                 return Err(StoreError::NotNext { expected, found: entry.row.number });
             }
             insert(&transaction, entry).map_err(failed)?;
             store_tiles(&transaction, expected)?;
-            expected += 1;
         }
         transaction.commit().map_err(failed)
     }

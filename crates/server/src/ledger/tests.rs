@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command as Process, Stdio},
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
 use tempfile::TempDir;
 use trust::{
@@ -60,10 +60,12 @@ impl World {
     }
 
     /// The ledger over a store that the test keeps a hand on.
-    fn open_over_shared_store(&self) -> (Ledger, Arc<sqlite::SqliteStore>) {
+    fn open_over_shared_store(&self) -> (Ledger, SharedStore) {
         let store = Arc::new(sqlite::SqliteStore::open(self.folder.path()).unwrap());
-        let boxed = Box::new(SharedStore(store.clone()));
-        let ledger = Ledger::over(boxed, self.folder.path(), self.key.clone(), ORIGIN, self.writing()).unwrap();
+        let store = SharedStore { store, held: Arc::default(), waits: Arc::default() };
+        let ledger =
+            Ledger::over(Box::new(store.clone()), self.folder.path(), self.key.clone(), ORIGIN, self.writing())
+                .unwrap();
         (ledger, store)
     }
 
@@ -77,29 +79,75 @@ impl World {
     }
 }
 
-struct SharedStore(Arc<sqlite::SqliteStore>);
+/// A store that the test looks into, and whose appends it can hold up.
+#[derive(Clone)]
+struct SharedStore {
+    store: Arc<sqlite::SqliteStore>,
+    held: Arc<AtomicBool>,
+    /// Whether an append is held up now.
+    waits: Arc<AtomicBool>,
+}
 
 impl LedgerStore for SharedStore {
     fn head(&self) -> Result<u64, StoreError> {
-        self.0.head()
+        self.store.head()
     }
     fn append(&self, batch: &[store::NewEntry]) -> Result<(), StoreError> {
-        self.0.append(batch)
+        while self.held.load(Ordering::SeqCst) {
+            self.waits.store(true, Ordering::SeqCst);
+            std::thread::yield_now();
+        }
+        self.waits.store(false, Ordering::SeqCst);
+        self.store.append(batch)
     }
     fn read(&self, from: u64, count: u64) -> Result<Vec<store::Row>, StoreError> {
-        self.0.read(from, count)
+        self.store.read(from, count)
     }
     fn request(&self, actor: &str, request_id: &str) -> Result<Option<store::Seen>, StoreError> {
-        self.0.request(actor, request_id)
+        self.store.request(actor, request_id)
     }
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
-        self.0.subtree(level, index)
+        self.store.subtree(level, index)
     }
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError> {
-        self.0.text(digest)
+        self.store.text(digest)
     }
     fn erase_text(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.0.erase_text(digest)
+        self.store.erase_text(digest)
+    }
+}
+
+impl SharedStore {
+    /// Submits `commands` in order so that they are one batch: while the writer is held up over the entry `before`.
+    /// Gives the answers and what a reader saw just before the batch was committed. For a runtime of one thread only.
+    async fn submit_as_one_batch(
+        &self,
+        ledger: &Ledger,
+        before: Prepared,
+        commands: Vec<Prepared>,
+    ) -> Vec<Result<Accepted, SubmitError>> {
+        self.held.store(true, Ordering::SeqCst);
+        let submit = |prepared: Prepared| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.submit(prepared).await })
+        };
+        let before = submit(before);
+        while !self.waits.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        let entry = ledger.state().head.entry;
+        let answers: Vec<_> = commands.into_iter().map(submit).collect();
+        // Each has been polled once when this comes back, and so stands in the writer's queue.
+        tokio::task::yield_now().await;
+        assert_eq!(ledger.state().head.entry, entry, "an entry was seen before it was durable");
+        assert!(!before.is_finished() && answers.iter().all(|answer| !answer.is_finished()));
+        self.held.store(false, Ordering::SeqCst);
+        before.await.unwrap().unwrap();
+        let mut all = Vec::new();
+        for answer in answers {
+            all.push(answer.await.unwrap());
+        }
+        all
     }
 }
 
@@ -236,11 +284,16 @@ async fn submitters_at_once_each_get_their_own_entry() {
 #[tokio::test]
 async fn a_refused_command_leaves_nothing_and_hinders_nobody() {
     let world = World::new();
-    let ledger = world.open();
-    let reuse = prepared("bob-again", "x", Command::SuspendPerson(PersonName::new("bob").unwrap()));
-    let answers = submit_together(&ledger, vec![suspend("bob"), reuse, suspend("eve")]).await;
+    let (ledger, store) = world.open_over_shared_store();
+    let again = prepared("bob-again", "x", Command::SuspendPerson(PersonName::new("bob").unwrap()));
+    let commands =
+        vec![suspend("bob"), again, suspend("bob"), prepared("bob", "x", lift_hold("x").command), suspend("eve")];
+    let answers = store.submit_as_one_batch(&ledger, lift_hold("before"), commands).await;
     assert!(matches!(answers[1], Err(SubmitError::Refused(Refusal::AlreadyDone { .. }))));
-    assert_eq!((answers[0].as_ref().unwrap().entry, answers[2].as_ref().unwrap().entry), (1, 2));
+    assert!(answers[2].as_ref().unwrap().repeated);
+    assert!(matches!(answers[3], Err(SubmitError::Refused(Refusal::RequestIdReused))));
+    let numbers = [0, 2, 4].map(|at: usize| answers[at].as_ref().unwrap().entry);
+    assert_eq!(numbers, [2, 2, 3]);
     // A refused request id was not used.
     assert!(!ledger.submit(lift_hold("bob-again")).await.unwrap().repeated);
     assert_whole(&ledger);
@@ -249,10 +302,11 @@ async fn a_refused_command_leaves_nothing_and_hinders_nobody() {
 #[tokio::test]
 async fn a_panic_in_decide_costs_its_own_command_only() {
     let world = World::new();
-    let ledger = world.open();
-    let answers = submit_together(&ledger, vec![suspend("bob"), suspend("panic"), suspend("eve")]).await;
+    let (ledger, store) = world.open_over_shared_store();
+    let commands = vec![suspend("bob"), suspend("panic"), suspend("eve")];
+    let answers = store.submit_as_one_batch(&ledger, lift_hold("before"), commands).await;
     assert!(matches!(&answers[1], Err(SubmitError::NotWritten(why)) if why.contains("bug")));
-    assert_eq!((answers[0].as_ref().unwrap().entry, answers[2].as_ref().unwrap().entry), (1, 2));
+    assert_eq!((answers[0].as_ref().unwrap().entry, answers[2].as_ref().unwrap().entry), (2, 3));
     assert_whole(&ledger);
 }
 
@@ -272,29 +326,29 @@ async fn a_full_disk_loses_nothing_and_is_got_over() {
     let world = World::new();
     let (ledger, store) = world.open_over_shared_store();
     ledger.submit(suspend("bob")).await.unwrap();
-    let before = ledger.state();
-    store.limit_pages(true);
-    let mut large = suspend("eve");
-    large.on_behalf_of = Some("x".repeat(100_000));
-    // Refused on account of what came with it in the batch, it must not be told so: that did not happen.
-    let again = prepared("eve-again", "x", Command::SuspendPerson(PersonName::new("eve").unwrap()));
-    for answer in submit_together(&ledger, vec![large.clone(), again]).await {
-        match answer {
-            Err(SubmitError::NotWritten(why)) => assert!(why.contains("disk is full"), "{why}"),
-            // Decided in a batch of its own, after the other's was rolled back, it is small enough to fit.
-            Ok(accepted) => assert_eq!(accepted.entry, 2),
-            Err(refused) => panic!("{refused}"),
-        }
+    store.store.limit_pages(true);
+    let refused = || prepared("bob-again", "x", Command::SuspendPerson(PersonName::new("bob").unwrap()));
+    let large = Prepared { on_behalf_of: Some("x".repeat(100_000)), ..suspend("eve") };
+    // Decided on what eve's entry would have made so, this would be a refusal for a reason that never came to be.
+    let misled = prepared("eve-again", "x", Command::SuspendPerson(PersonName::new("eve").unwrap()));
+    let commands = vec![suspend("bob"), refused(), large.clone(), misled, large.clone(), suspend("joe")];
+    let answers = store.submit_as_one_batch(&ledger, lift_hold("before"), commands).await;
+    assert!(answers[0].as_ref().unwrap().repeated);
+    assert!(matches!(answers[1], Err(SubmitError::Refused(Refusal::AlreadyDone { .. }))));
+    for answer in &answers[2..] {
+        assert!(matches!(answer, Err(SubmitError::NotWritten(why)) if why.contains("disk is full")), "{answer:?}");
     }
-    let entries = ledger.state().head.entry;
-    assert!(ledger.state() == before || entries == 2);
+    let state = ledger.state();
+    assert_eq!((state.head.entry, state.suspended.len()), (2, 1));
     assert_whole(&ledger);
-    // What was written before is still answered, and reading goes on.
+    // Reading and answering again go on, and so does writing once there is room.
     assert!(ledger.submit(suspend("bob")).await.unwrap().repeated);
-    store.limit_pages(false);
-    let lifted = ledger.submit(Prepared { on_behalf_of: large.on_behalf_of, ..lift_hold("large") }).await.unwrap();
-    assert_eq!(lifted.entry, entries + 1);
+    store.store.limit_pages(false);
+    let accepted = ledger.submit(large).await.unwrap();
+    assert_eq!((accepted.entry, accepted.repeated), (3, false));
     assert_whole(&ledger);
+    drop((ledger, store));
+    assert_whole(&world.open());
 }
 
 #[tokio::test]
@@ -443,7 +497,7 @@ async fn verify_names_the_first_thing_that_is_wrong() {
         let (ledger, store) = world.open_over_shared_store();
         submit_together(&ledger, (0..300).map(|at| lift_hold(&at.to_string())).collect()).await;
         assert_whole(&ledger);
-        store.tamper(statements);
+        store.store.tamper(statements);
         let found = ledger.verify();
         assert_eq!(found.entries, entries, "{statements}");
         assert!(found.problem.as_ref().is_some_and(|problem| problem.contains(expected)), "{found:?}");
@@ -458,7 +512,7 @@ async fn a_rewritten_history_that_fits_itself_does_not_fit_what_is_served() {
     let bytes = String::from_utf8(ledger.entries(1, 1).unwrap().remove(0)).unwrap().replace("bob", "eve");
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let leaf = trust::log::leaf_hash(bytes.as_bytes());
-    store.tamper(&format!(
+    store.store.tamper(&format!(
         "UPDATE entries SET bytes = x'{}', leaf = x'{}'",
         hex(bytes.as_bytes()),
         hex(leaf.as_bytes())
@@ -496,24 +550,21 @@ async fn crashing_child() {
     let writing = Writing { decide: toy, snapshot_entries: 50, ..Writing::default() };
     let key = Arc::new(SecretKey::from_seed(&[7; 32]));
     let ledger = Ledger::open_with(Path::new(&folder), key, ORIGIN, writing).unwrap();
-    let submitters: Vec<_> = (0..8)
-        .map(|_| {
-            let ledger = ledger.clone();
-            tokio::spawn(async move {
-                loop {
-                    let id = uuid::Uuid::now_v7().to_string();
-                    let accepted = ledger.submit(lift_hold(&id)).await.unwrap();
-                    // A line is written whole, before the next command is submitted.
-                    let line = format!("acknowledged {} {id}\n", accepted.entry);
-                    std::io::stdout().write_all(line.as_bytes()).unwrap();
-                    std::io::stdout().flush().unwrap();
-                }
-            })
-        })
-        .collect();
-    for submitter in submitters {
-        submitter.await.unwrap();
+    let mut submitters = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let ledger = ledger.clone();
+        submitters.spawn(async move {
+            loop {
+                let id = uuid::Uuid::now_v7().to_string();
+                let accepted = ledger.submit(lift_hold(&id)).await.unwrap();
+                // A line is written whole, before the next command is submitted.
+                let line = format!("acknowledged {} {id}\n", accepted.entry);
+                std::io::stdout().write_all(line.as_bytes()).unwrap();
+                std::io::stdout().flush().unwrap();
+            }
+        });
     }
+    submitters.join_all().await;
 }
 
 struct Killed(Child);

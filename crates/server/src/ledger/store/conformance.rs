@@ -3,6 +3,9 @@
 use super::*;
 use trust::log::{Frontier, consistency_proof, leaf_hash, verify_consistency};
 
+/// Opens the store under test, again and again.
+type Open<'a> = &'a dyn Fn() -> Box<dyn LedgerStore>;
+
 /// A batch of `count` entries from number `first` on.
 pub(crate) fn batch(first: u64, count: u64) -> Vec<NewEntry> {
     let entry = |number: u64| {
@@ -16,7 +19,7 @@ pub(crate) fn batch(first: u64, count: u64) -> Vec<NewEntry> {
 
 /// Runs every check, each on a store in a new place; `open` opens the store in a place, again and again.
 pub(crate) fn run<P>(place: impl Fn() -> P, open: impl Fn(&P) -> Box<dyn LedgerStore>) {
-    let checks: [fn(&dyn Fn() -> Box<dyn LedgerStore>); 6] = [
+    let checks: [fn(Open<'_>); 6] = [
         what_was_appended_is_read_after_opening_again,
         a_batch_is_stored_whole_or_not_at_all,
         requests_are_found_by_actor_and_id,
@@ -30,7 +33,7 @@ pub(crate) fn run<P>(place: impl Fn() -> P, open: impl Fn(&P) -> Box<dyn LedgerS
     }
 }
 
-fn what_was_appended_is_read_after_opening_again(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn what_was_appended_is_read_after_opening_again(open: Open<'_>) {
     let store = open();
     assert_eq!((store.head().unwrap(), store.read(1, 10).unwrap()), (0, vec![]));
     store.append(&[]).unwrap();
@@ -46,7 +49,7 @@ fn what_was_appended_is_read_after_opening_again(open: &dyn Fn() -> Box<dyn Ledg
     assert_eq!(store.read(u64::MAX, u64::MAX).unwrap(), []);
 }
 
-fn a_batch_is_stored_whole_or_not_at_all(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn a_batch_is_stored_whole_or_not_at_all(open: Open<'_>) {
     let store = open();
     store.append(&batch(1, 2)).unwrap();
     for (first, expected, found) in [(2, 3, 2), (4, 3, 4)] {
@@ -66,7 +69,7 @@ fn a_batch_is_stored_whole_or_not_at_all(open: &dyn Fn() -> Box<dyn LedgerStore>
     assert_eq!(store.head().unwrap(), 4);
 }
 
-fn requests_are_found_by_actor_and_id(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn requests_are_found_by_actor_and_id(open: Open<'_>) {
     let store = open();
     store.append(&batch(1, 4)).unwrap();
     for entry in batch(1, 4) {
@@ -76,7 +79,7 @@ fn requests_are_found_by_actor_and_id(open: &dyn Fn() -> Box<dyn LedgerStore>) {
     }
 }
 
-fn texts_are_kept_until_erased(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn texts_are_kept_until_erased(open: Open<'_>) {
     let store = open();
     let text = |text: &str| Text { salt: "5a17".into(), text: text.into() };
     let (kept, erased) = (text("kept"), text("erased"));
@@ -93,7 +96,7 @@ fn texts_are_kept_until_erased(open: &dyn Fn() -> Box<dyn LedgerStore>) {
     assert_eq!(store.text(&kept.digest()).unwrap(), Some(kept));
 }
 
-fn subtrees_are_those_of_the_leaves(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn subtrees_are_those_of_the_leaves(open: Open<'_>) {
     // More than 2^16 leaves would complete a tile of tiles; 600 complete two tiles and leave a part of a third.
     let store = open();
     store.append(&batch(1, 300)).unwrap();
@@ -115,7 +118,7 @@ fn subtrees_are_those_of_the_leaves(open: &dyn Fn() -> Box<dyn LedgerStore>) {
     assert!(store.subtree(63, u64::MAX).is_err());
 }
 
-fn readers_see_whole_batches_only(open: &dyn Fn() -> Box<dyn LedgerStore>) {
+fn readers_see_whole_batches_only(open: Open<'_>) {
     let store = open();
     std::thread::scope(|scope| {
         scope.spawn(|| (0..20).for_each(|turn| store.append(&batch(1 + turn * 10, 10)).unwrap()));
