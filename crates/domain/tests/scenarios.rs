@@ -19,6 +19,9 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("OBJECTS_MISSING", "the server asks the depot before it decides"),
 ];
 
+/// Stands where a story broke off: something that must always hold did not. It is never written into a story.
+const BROKE: &str = "BROKE OFF";
+
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let entries = std::fs::read_dir(folder).expect("the folder of the stories");
@@ -38,9 +41,12 @@ fn retell(script: &str) -> (String, World) {
         told.push('\n');
         let step = line.split(" #").next().unwrap_or_default().trim();
         if !step.is_empty() && !step.starts_with('#') {
-            for answer in world.tell(step) {
-                told.push_str(&format!("> {answer}\n"));
-            }
+            let answers = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.tell(step)));
+            let Ok(answers) = answers else {
+                told.push_str(&format!("{BROKE} at: {step}\n"));
+                break;
+            };
+            told.extend(answers.iter().map(|answer| format!("> {answer}\n")));
         }
     }
     (told, world)
@@ -53,14 +59,13 @@ fn every_story_goes_as_it_is_written() {
     for path in scripts() {
         let script = std::fs::read_to_string(&path).expect("a story can be read");
         assert!(script.starts_with("# R"), "{} begins with its requirement", path.display());
-        let told = std::panic::catch_unwind(|| retell(&script));
-        let Ok((told, world)) = told else { panic!("while telling {}", path.display()) };
+        let (told, world) = retell(&script);
         codes.extend(world.refusals);
         events.extend(world.history.iter().flat_map(|(_, events)| events).map(Event::name));
         if told == script {
             continue;
         }
-        if update {
+        if update && !told.contains(BROKE) {
             std::fs::write(&path, told).expect("a story can be written");
         } else {
             let differs = told.lines().zip(script.lines()).find(|(told, written)| told != written);

@@ -212,6 +212,10 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
 /// Goes on after a target has finished its part: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
+    if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
+        return;
+    }
     let bad = deployment.targets.iter().find_map(|(name, part)| match &part.progress {
         Progress::Finished(Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason }) => {
             Some(format!("{name}: {}: {reason}", phase.word()))
