@@ -68,8 +68,11 @@ fn every_story_goes_as_it_is_written() {
         if update && !told.contains(BROKE) {
             std::fs::write(&path, told).expect("a story can be written");
         } else {
+            let name = path.file_name().unwrap_or_default().display();
+            let broke = told.lines().find(|line| line.starts_with(BROKE));
             let differs = told.lines().zip(script.lines()).find(|(told, written)| told != written);
-            wrong.push(format!("{}: now and as written: {differs:#?}", path.display()));
+            let (now, written) = differs.unwrap_or_default();
+            wrong.push(broke.map_or(format!("{name}\n  now     {now}\n  written {written}"), |broke| format!("{name} {broke}")));
         }
     }
     assert!(wrong.is_empty(), "{}\nIf the new answers are right: UPDATE=1", wrong.join("\n"));

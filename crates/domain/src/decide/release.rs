@@ -93,7 +93,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if build != signed.subject {
         return Err(Refusal::NumberTaken { app: wish.app, version: wish.version, build });
     }
-    if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience) {
+    if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience)
+        && asked.context.now < request.not_after
+    {
         let lacks = approvals::lacks(&draft.state, policy, request);
         return Err(Refusal::RequestWaiting { version: wish.version, audience: wish.audience, lacks });
     }

@@ -130,7 +130,9 @@ impl World {
                 "undeploys" | "stops" | "starts" | "restarts" | "configures",
                 [app, "from" | "in", environment, rest @ ..],
             ) => self.orders(who, verb, app, environment, rest),
-            ("sets", ["config", "of", app, "in", environment, ..]) => self.sets_config(who, app, environment, line),
+            ("sets", ["config", "of", app, "in", environment, ..]) => {
+                self.sets_config(who, app, environment.trim_end_matches(':'), line)
+            }
             ("exposes", [what, "in", environment, "to", percent, ..]) => {
                 self.exposes(who, what, environment, read(percent))
             }
