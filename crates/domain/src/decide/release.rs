@@ -176,7 +176,9 @@ pub(super) fn approve(
     let policy = &asked.policy;
     let charter_audience = names::audience(policy, &audience)?;
     let (approver, key) = approver(asked, &request)?;
-    if let Some(earlier) = request.approvals.iter().find(|approval| approval.approver == approver) {
+    // An approval by a key that has left the charter counts no more, and its person may approve again by another.
+    let counts = |approval: &&crate::state::Approved| policy.approvers.person(&approval.key) == Some(&approver);
+    if let Some(earlier) = request.approvals.iter().find(counts) {
         let what = format!("you approved {app}@{version} → {audience}");
         return Err(Refusal::AlreadyDone { what, since: earlier.stamp.time });
     }
