@@ -122,6 +122,11 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
             wish.audience, audience.permit_days
         ));
     }
+    if let Some(floor) = &wish.floor
+        && *floor > wish.version
+    {
+        return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
+    }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
     promotion::verified_before(policy, &candidate)?;
     evidence::verdicts(policy, &candidate).into_iter().collect::<Result<Vec<_>, _>>()?;
