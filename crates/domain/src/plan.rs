@@ -85,7 +85,7 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             })
         }
         DeploymentPhase::Ended { settled: None, .. } => {
-            Some(WaitingOn::Soak { deployment: number, until: soaked(state, deployment)? })
+            Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? })
         }
         DeploymentPhase::Ended { .. } => None,
     }
@@ -119,7 +119,7 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     }
     for (number, deployment) in state.deployments.iter().filter(|(number, _)| !state.open_deployments.contains(*number))
     {
-        if let Some(at) = soaked(state, deployment) {
+        if let Some(at) = soaked(state, *number, deployment) {
             consider(at, format!("settle:{number}"), Command::SettleDeployment(*number));
         }
     }
@@ -136,13 +136,21 @@ fn busy(deployment: &Deployment) -> Vec<(&TargetName, Timestamp)> {
 }
 
 /// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle.
-fn soaked(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { ending: crate::event::Ending::Succeeded, stamp, settled: None, .. } =
         &deployment.phase
     else {
         return None;
     };
     if !matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback) {
+        return None;
+    }
+    // What was replaced, undone, rolled back or removed before its time is no place to go back to.
+    let still_runs = |(name, _): &(TargetName, crate::state::Part)| {
+        let left = state.targets.get(name).is_none_or(|target| target.retired);
+        left || state.running(&deployment.app, name).is_some_and(|running| running.deployment == number)
+    };
+    if !deployment.targets.iter().all(still_runs) {
         return None;
     }
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;
