@@ -5,7 +5,7 @@ use crate::{
     command::Signed,
     event::{Ending, Event},
     refusal::{Refusal, Right},
-    rules::{self, Candidate, checkpoints, configuration, names, placement, rights},
+    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights},
     state::{Deployment, DeploymentPhase, Draft, Progress},
 };
 use std::collections::BTreeSet;
@@ -91,7 +91,9 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
             if order.when_released && candidate.version().is_some() =>
         {
-            checkpoints::has_something_to_install(&candidate).map(|_| true)
+            // A permit may come by waiting; what the order lacks besides is said at once.
+            checkpoints::has_something_to_install(&candidate)?;
+            holds::not_held(&draft.state, &candidate).map(|_| true)
         }
         verdict => verdict.map(|()| false),
     }
