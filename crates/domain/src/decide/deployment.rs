@@ -200,6 +200,23 @@ pub(super) fn start_awaiting(
     }
 }
 
+/// Whether the rules still let the deployment's build run there: a permit may be withdrawn or expire, and a charter may
+/// change, between an order and each of its waves.
+fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+    if !installs(deployment.act) {
+        return Ok(());
+    }
+    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
+    let candidate = Candidate {
+        app: &deployment.app,
+        build: deployment.build,
+        record,
+        audience: &deployment.environment,
+        act: deployment.act,
+    };
+    rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)
+}
+
 /// Starts the next wave of targets, as many at once as the charter says.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
@@ -233,7 +250,10 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
         (_, None) if busy => {}
         (_, None) if deployment.targets.iter().any(|(_, part)| part.progress == Progress::Waiting) => {
-            start_next_wave(draft, asked, number);
+            match may_still_run(draft, asked, &deployment) {
+                Ok(()) => start_next_wave(draft, asked, number),
+                Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
+            }
         }
         (_, None) => succeed(draft, asked, number, &deployment),
     }
