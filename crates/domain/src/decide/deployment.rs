@@ -185,7 +185,7 @@ fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
     }
 }
 
-/// Starts the deployments that waited for this permit, if everything else is in order by now.
+/// Starts the deployment that waited for this permit. A permit that begins later starts it when its time comes.
 pub(super) fn start_awaiting(
     draft: &mut Draft,
     asked: &Asked<'_>,
@@ -195,8 +195,24 @@ pub(super) fn start_awaiting(
 ) {
     let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    if deployment.phase == DeploymentPhase::AwaitingPermit && deployment.version.as_ref() == Some(version) {
-        start_next_wave(draft, asked, number);
+    if deployment.phase != DeploymentPhase::AwaitingPermit || deployment.version.as_ref() != Some(version) {
+        return;
+    }
+    let begins = draft.state.granted(app, version, audience).map(|(_, request)| request.not_before);
+    if begins.is_some_and(|begins| begins <= asked.context.now) {
+        start(draft, asked, number);
+    }
+}
+
+/// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    match may_still_run(draft, asked, &deployment) {
+        Ok(()) => start_next_wave(draft, asked, number),
+        Err(refusal) => {
+            draft.record(Event::UndoStarted { deployment: number, reason: refusal.to_string(), targets: Vec::new() });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+        }
     }
 }
 
