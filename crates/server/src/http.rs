@@ -26,6 +26,7 @@ mod ledgers;
 mod logs;
 pub(crate) mod metrics;
 mod objects;
+mod pages;
 mod reads;
 pub(crate) mod sessions;
 mod streams;
@@ -121,7 +122,7 @@ fn contract() -> OpenApiRouter<Shared> {
 pub(crate) fn router(serving: Shared) -> Router {
     let (contract, openapi) = contract().split_for_parts();
     let openapi = Arc::new(openapi);
-    let pages = Router::new()
+    let pages = pages::routes()
         .route(api::routes::METRICS, get(metrics::metrics))
         .route_layer(middleware::from_fn_with_state(serving.clone(), sessions::require_login));
     let open = Router::new()
@@ -133,11 +134,11 @@ pub(crate) fn router(serving: Shared) -> Router {
 
 /// What is served in the clear on a loopback address, to whoever sits at the machine: pages and metrics, read only.
 pub(crate) fn board_router(serving: Shared) -> Router {
-    let router = Router::new()
+    let router = pages::routes()
         .route(api::routes::METRICS, get(metrics::metrics))
         .route(api::routes::HEALTHZ, get(metrics::healthz))
         .route(api::routes::READYZ, get(metrics::readyz))
-        ;
+        .route_layer(middleware::from_fn(pages::require_loopback_host));
     finish(router, serving)
 }
 

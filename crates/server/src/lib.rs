@@ -14,3 +14,5 @@ mod keys;
 pub mod ledger;
 pub mod start;
 mod views;
+
+pub use views::board;

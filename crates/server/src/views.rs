@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use trust::{AppName, Digest};
 
 pub(crate) mod apps;
-pub(crate) mod board;
+pub mod board;
 pub(crate) mod config;
 pub(crate) mod deployment;
 pub(crate) mod dossier;
@@ -16,8 +16,6 @@ pub(crate) mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod history;
-#[cfg(test)]
-pub(crate) mod fixture;
 pub(crate) mod permits;
 pub(crate) mod status;
 pub(crate) mod targets;

@@ -83,6 +83,11 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `10 % of end users`, `all end users`.
+pub(crate) fn size_of_share(percent: u8) -> String {
+    if percent >= 100 { "all end users".into() } else { format!("{percent} % of end users") }
+}
+
 /// A moment to the second: `2026-11-22 10:02:17 UTC`.
 pub(crate) fn moment(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
