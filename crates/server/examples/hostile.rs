@@ -77,7 +77,13 @@ async fn main() -> Result<()> {
 
     let keys = Keys::open(&data.join("keys"))?;
     let ledger = Ledger::open(&data.join("ledger"), keys.ledger.clone(), &keys.origin)?;
-    let hostile = Arc::new(Hostile::prepare(ledger, DiskStore::open(&data.join("depot"))?, app.parse()?, version.parse()?, environment)?);
+    let hostile = Arc::new(Hostile::prepare(
+        ledger,
+        DiskStore::open(&data.join("depot"))?,
+        app.parse()?,
+        version.parse()?,
+        environment,
+    )?);
     println!("holds the TLS key {}, the ledger's key, {} entries and the depot", keys.pin, hostile.facts.head.entry);
 
     let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -240,6 +246,7 @@ async fn poll(State(hostile): State<Arc<Hostile>>, headers: HeaderMap) -> Answer
         assignments: assignments.collect(),
         errands: vec![],
         withdrawals: vec![],
+        suspensions: vec![],
         checkpoint: hostile.ledger.checkpoint().to_string(),
         settled: vec![],
     }))

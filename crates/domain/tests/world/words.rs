@@ -45,7 +45,9 @@ fn findings(findings: &[Finding]) -> String {
 impl World {
     /// Replaces the short digests of builds by the letters of the story.
     pub(super) fn with_letters(&self, text: String) -> String {
-        self.letters.iter().fold(text, |text, (short, letter)| text.replace(&format!("#{short}"), &format!("#{letter}")))
+        self.letters
+            .iter()
+            .fold(text, |text, (short, letter)| text.replace(&format!("#{short}"), &format!("#{letter}")))
     }
 
     fn called(&self, app: &AppName, build: &Digest) -> String {
@@ -176,7 +178,8 @@ impl World {
         let on_target = |name: &TargetName| {
             let running = self.state.running(app, name);
             let what = running.map_or("nothing".into(), |running| {
-                let unreleased = if self.is_released(app, running.build, audience) { "" } else { " (unreleased build)" };
+                let unreleased =
+                    if self.is_released(app, running.build, audience) { "" } else { " (unreleased build)" };
                 let stopped = if running.stopped { " (stopped)" } else { "" };
                 format!("{}{unreleased}{stopped}", self.number_of(app, running.build))
             });
@@ -223,9 +226,8 @@ impl World {
     /// The phases of each target's part in a deployment.
     pub(super) fn phases(&self, number: u64) -> Vec<String> {
         let Some(deployment) = self.state.deployments.get(&number) else { return vec!["forgotten".into()] };
-        let phase = |timing: &trust::statement::PhaseTiming| {
-            format!("{} {} ms", timing.phase.word(), timing.milliseconds)
-        };
+        let phase =
+            |timing: &trust::statement::PhaseTiming| format!("{} {} ms", timing.phase.word(), timing.milliseconds);
         let part = |(name, part): &(TargetName, domain::state::Part)| {
             format!("{name}: {}", part.phases.iter().map(phase).collect::<Vec<_>>().join(", "))
         };
