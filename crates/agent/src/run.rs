@@ -3,7 +3,7 @@
 
 use crate::{
     authorise::{self, Refusal},
-    documents::Documents,
+    documents::{Documents, TrustError},
     drivers::{Bringing, Drivers, Machine, MachineError},
     files::{self, FileError},
     follow::Follower,
@@ -154,6 +154,15 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             },
             Err(error) => tracing::debug!(%error, "cannot fetch the estate documents"),
         }
+    }
+
+    /// Keeps every genuine withdrawal for this environment, whether or not anything it is about was assigned.
+    pub fn keep_withdrawals(&mut self, withdrawals: &[Envelope]) -> Result<(), TrustError> {
+        if withdrawals.is_empty() {
+            return Ok(());
+        }
+        let policy = self.documents.policy()?;
+        self.documents.keep_withdrawals(&policy, withdrawals)
     }
 
     /// Takes the server's word on what settled, for builds that were verified here.

@@ -205,23 +205,28 @@ fn r3_a_sick_build_is_taken_back_with_its_reason_and_phases() {
 }
 
 #[test]
-fn an_outcome_is_kept_until_it_is_acknowledged() {
-    let world = World::new();
-    let mut engine = world.agent();
-    world.say(1, released("one", "1.0.0", OrderAct::Deploy));
-    let wanted = assignment(1, "one", OrderAct::Deploy);
-    // The server goes away as soon as it has answered all there is to ask.
-    engine.follow(&app(), Some(&wanted)).unwrap();
-    world.say(2, order_only("one", OrderAct::Stop));
-    world.server.says.borrow_mut().reports.clear();
-    let stop = assignment(2, "one", OrderAct::Stop);
-    let mut journal = engine.journals().get(&app());
-    journal.unreported = None;
-    engine.follow(&app(), Some(&stop)).unwrap();
-    assert_eq!(world.machine.disk.borrow().running, None);
-    assert_eq!(world.server.says.borrow().reports.len(), 1);
-}
-
-fn order_only(content: &str, act: OrderAct) -> Dossier {
-    Dossier { order: Some(order(content, act)), ..Dossier::default() }
+fn an_outcome_is_kept_until_it_is_acknowledged_and_counts_once() {
+    // The point where the server has taken the report and its answer is lost is one of these.
+    let mut lost_answers = 0;
+    for points in 0..40 {
+        let world = World::new();
+        world.say(1, released("one", "1.0.0", OrderAct::Deploy));
+        let mut engine = world.agent();
+        world.server.fuse.light(points);
+        let follow = move || engine.follow(&app(), Some(&assignment(1, "one", OrderAct::Deploy))).unwrap();
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(follow)).is_err();
+        world.server.fuse.put_out();
+        if !died || world.server.says.borrow().reports.is_empty() {
+            continue;
+        }
+        lost_answers += 1;
+        let mut engine = world.agent();
+        for away in [true, false] {
+            world.server.says.borrow_mut().away = away;
+            engine.recover();
+            assert_eq!(engine.journals().get(&app()).unreported.is_some(), away);
+        }
+        assert_eq!(world.server.says.borrow().reports.len(), 1, "the very same statement was sent again");
+    }
+    assert_eq!(lost_answers, 1);
 }

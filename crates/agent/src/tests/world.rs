@@ -144,9 +144,13 @@ pub fn order(content: &str, act: OrderAct) -> Envelope {
 }
 
 pub fn order_in(content: &str, act: OrderAct, environment: AudienceName) -> Envelope {
+    order_of(build(content), act, environment)
+}
+
+pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Envelope {
     let only = BTreeSet::new();
     let order = Order { app: app(), environment, act, version: None, only, when_released: false };
-    sign(build(content), Act::Order(order), &oncall())
+    sign(build, Act::Order(order), &oncall())
 }
 
 pub fn version(text: &str) -> Version {
@@ -155,8 +159,13 @@ pub fn version(text: &str) -> Version {
 
 /// Everything that lets a build into prod, with the order.
 pub fn released(content: &str, number: &str, act: OrderAct) -> Dossier {
+    let order = order(content, act);
+    Dossier { order: Some(order), ..permitted(build(content), number) }
+}
+
+/// Everything that lets a build into prod, without an order.
+pub fn permitted(build: Digest, number: &str) -> Dossier {
     let version = version(number);
-    let build = build(content);
     let push = Push { app: app(), commit: None, recipe: None };
     let request = Request {
         app: app(),
@@ -180,7 +189,6 @@ pub fn released(content: &str, number: &str, act: OrderAct) -> Dossier {
         number: Some(sign(build, Act::Number(Number { app: app(), version: version.clone() }), &coder())),
         approvals: vec![approve(tester()), approve(oncall())],
         request: Some(request),
-        order: Some(order(content, act)),
         ..Dossier::default()
     }
 }
@@ -272,6 +280,7 @@ pub struct Sayings {
     pub later: Option<Dossier>,
     pub asked: u32,
     pub objects: BTreeMap<Digest, Vec<u8>>,
+    pub gathered: Vec<Digest>,
     pub reports: Vec<Report>,
     pub report_ids: Vec<String>,
     pub away: bool,
@@ -322,7 +331,9 @@ impl Supply for FakeServer {
         self.here()?;
         std::fs::create_dir_all(folder).unwrap();
         for digest in objects.keys() {
-            self.fuse.around(|| std::fs::write(folder.join(digest.hex()), b"object")).unwrap();
+            let bytes = self.says.borrow().objects.get(digest).cloned().unwrap_or_default();
+            self.fuse.around(|| std::fs::write(folder.join(digest.hex()), bytes)).unwrap();
+            self.says.borrow_mut().gathered.push(*digest);
         }
         Ok(())
     }
@@ -454,7 +465,7 @@ impl Machine for FakeMachine {
 
 /// A target in prod, its server and its machine. Agents come and go.
 pub struct World {
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     pub server: FakeServer,
     pub machine: FakeMachine,
 }
@@ -488,10 +499,15 @@ impl World {
 
     /// A new agent process on the same data folder.
     pub fn agent(&self) -> TestEngine {
+        self.agent_on(self.machine.clone())
+    }
+
+    /// The same on another machine.
+    pub fn agent_on<M: Machine>(&self, machine: M) -> Engine<FakeServer, M> {
         let home = Home::take(self.folder.path()).unwrap();
         let pinned = home.enrolled().unwrap().unwrap().pinned;
         let documents = Documents::open(home.trust(), pinned).unwrap();
-        Engine::new(home, documents, self.server.clone(), self.machine.clone()).unwrap()
+        Engine::new(home, documents, self.server.clone(), machine).unwrap()
     }
 
     pub fn say(&self, generation: u64, dossier: Dossier) {
