@@ -133,9 +133,8 @@ impl Targets {
 
     /// Sends a target on an errand. The answer comes in pieces; it ends when the target says so.
     pub fn send(&self, target: &TargetName, want: Want) -> Result<(String, mpsc::Receiver<Bytes>), Failure> {
-        let id = random_hex::<16>().map_err(|error| {
-            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string())
-        })?;
+        let id = random_hex::<16>()
+            .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string()))?;
         let (pieces, answer) = mpsc::channel(PIECES);
         let mut inner = self.lock();
         if inner.errands.values().filter(|errand| errand.target == *target).count() >= ERRANDS {
