@@ -503,8 +503,8 @@ async fn logs_are_asked_of_the_target_and_passed_on() {
     let answer = async {
         let orders: Orders = agent.get(routes::AGENT_POLL, &[("wait", "60")]).await.unwrap();
         let path = routes::path(routes::AGENT_ERRAND, &[&orders.errands[0].id]);
-        for (piece, more) in [("one\n", "true"), ("two\n", "false")] {
-            let request = agent.request(reqwest::Method::POST, &path).query(&[("more", more)]).body(piece);
+        for (piece, done) in [("one\n", "false"), ("two\n", "true")] {
+            let request = agent.request(reqwest::Method::POST, &path).query(&[("done", done)]).body(piece);
             agent.stream(request).await.unwrap();
         }
         path
@@ -513,6 +513,33 @@ async fn logs_are_asked_of_the_target_and_passed_on() {
     assert_eq!(answer.unwrap().text().await.unwrap(), "one\ntwo\n");
     let late = agent.request(reqwest::Method::POST, &path).body("three\n");
     assert_eq!(code(agent.stream(late).await.map(|_| ())), "ERRAND_OVER");
+    world.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn r37_a_scan_waits_until_the_targets_that_are_there_have_taken_stock() {
+    let world = World::founded().await;
+    let agent = world.enrol("dev-1", "dev", 40).await;
+    world.enrol("dev-2", "dev", 50).await;
+    let coder = world.client(CODER).await;
+    agent.get::<Orders>(routes::AGENT_POLL, &[]).await.unwrap();
+    let found = Finding { app: "web".into(), path: "hand.sh".into(), kind: FindingKind::Extra };
+    let scanned = "2026-11-22T10:00:00Z".parse().unwrap();
+    let take_stock = async {
+        let orders: Orders = agent.get(routes::AGENT_POLL, &[("wait", "60")]).await.unwrap();
+        assert_eq!(orders.errands[0].want, api::agent::Want::Scan);
+        let target = "dev-1".parse().unwrap();
+        let inventory = Inventory { target, scanned, active: BTreeMap::new(), findings: vec![found.clone()] };
+        agent.submit(&world.signed(40, world.estate, Act::Inventory(inventory))).await
+    };
+    let query = [("scan", "true")];
+    let (escapes, told) = tokio::join!(coder.get::<Escapes>(routes::ESCAPES, &query), take_stock);
+    told.unwrap();
+    let escapes = escapes.unwrap();
+    assert_eq!(escapes.escapes[0].finding, Some(found.clone()));
+    let times: Vec<_> = escapes.scanned.values().copied().collect();
+    // The second one never asked for anything, so nobody waits for it, and its answer is as old as it is.
+    assert_eq!(times, [Some(scanned), None]);
     world.running.shutdown().await;
 }
 
