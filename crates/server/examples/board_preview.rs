@@ -169,7 +169,12 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         name: name(text),
         environment: name(text.split('-').next().unwrap_or_default()),
         labels: BTreeMap::from([("role".into(), "web".into())]),
-        facts: Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 34, agent_version: "0.1.0".into() },
+        facts: Facts {
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            memory_bytes: 1 << 34,
+            agent_version: "0.1.0".into(),
+        },
         recipient: "age1".into(),
         cordoned,
         retired: false,
@@ -206,15 +211,46 @@ fn history() -> Vec<HistoryEntry> {
         lines: lines.iter().map(ToString::to_string).collect(),
     };
     vec![
-        entry(1_204, 0, &["prod-10: web upgraded to 1.5.0 in 0.9 s", "deployment 41 (web@1.5.0 → prod): wave 6 began on prod-11, prod-12"]),
+        entry(
+            1_204,
+            0,
+            &[
+                "prod-10: web upgraded to 1.5.0 in 0.9 s",
+                "deployment 41 (web@1.5.0 → prod): wave 6 began on prod-11, prod-12",
+            ],
+        ),
         entry(1_203, 1, &["prod-9: web upgraded to 1.5.0 in 1.1 s"]),
-        entry(1_197, 5, &["oncall ordered web@1.5.0 to be deployed to prod, 12 targets (deployment 41)", "deployment 41 (web@1.5.0 → prod): wave 1 began on prod-1, prod-2"]),
-        entry(1_196, 20, &["oncall approved web@1.5.0 → prod as ops", "web@1.5.0 released to prod: the last required approval came"]),
+        entry(
+            1_197,
+            5,
+            &[
+                "oncall ordered web@1.5.0 to be deployed to prod, 12 targets (deployment 41)",
+                "deployment 41 (web@1.5.0 → prod): wave 1 began on prod-1, prod-2",
+            ],
+        ),
+        entry(
+            1_196,
+            20,
+            &["oncall approved web@1.5.0 → prod as ops", "web@1.5.0 released to prod: the last required approval came"],
+        ),
         entry(1_195, 24, &["tester approved web@1.5.0 → prod as qa"]),
         entry(1_194, 31, &["prod-3: escape: thumbnailer: current/hotfix.sh was put there by hand: no build has it"]),
         entry(1_190, 95, &["coder requested web@1.5.0 → prod (request 1); it needs qa and ops"]),
-        entry(1_189, 130, &["deployment 39 (billing-api@2026.11.2 → prod) was undone", "billing-api@2026.11.2 is held out of prod until somebody lifts the hold"]),
-        entry(1_188, 131, &["prod-1: deployment of billing-api@2026.11.2 failed at verify: /healthz 503 × 5; undone, 2026.11.1 runs there"]),
+        entry(
+            1_189,
+            130,
+            &[
+                "deployment 39 (billing-api@2026.11.2 → prod) was undone",
+                "billing-api@2026.11.2 is held out of prod until somebody lifts the hold",
+            ],
+        ),
+        entry(
+            1_188,
+            131,
+            &[
+                "prod-1: deployment of billing-api@2026.11.2 failed at verify: /healthz 503 × 5; undone, 2026.11.1 runs there",
+            ],
+        ),
     ]
 }
 
@@ -225,7 +261,8 @@ fn status(apps: Vec<AppStatus>, audiences: Vec<AudienceStatus>, targets: Vec<Tar
 }
 
 fn page(which: &str) -> String {
-    let escape = |what: &str, finding| Escape { target: name("prod-3"), environment: name("prod"), what: what.into(), finding };
+    let escape =
+        |what: &str, finding| Escape { target: name("prod-3"), environment: name("prod"), what: what.into(), finding };
     let found = Finding { app: "thumbnailer".into(), path: "current/hotfix.sh".into(), kind: FindingKind::Extra };
     let bad = Escapes {
         escapes: vec![
@@ -250,8 +287,12 @@ fn page(which: &str) -> String {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let html = |which: &'static str| get(move || async move { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page(which)) });
-    let asset = |kind: &'static str, content: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], content) });
+    let html = |which: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page(which)) })
+    };
+    let asset = |kind: &'static str, content: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, kind)], content) })
+    };
     let events = || async { Sse::new(stream::pending::<Result<Event, Infallible>>()) };
     let router = Router::new()
         .route("/", html("busy"))

@@ -46,7 +46,7 @@ pub enum KeysError {
 }
 
 /// The server's keys, read from its folder or made in it.
-pub(crate) struct Keys {
+pub struct Keys {
     /// The self-signed certificate; only its public key matters to anyone.
     pub certificate: CertificateDer<'static>,
     /// The TLS key.

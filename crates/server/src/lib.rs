@@ -10,7 +10,7 @@
 mod clock;
 mod http;
 mod intake;
-mod keys;
+pub mod keys;
 pub mod ledger;
 pub mod start;
 mod views;

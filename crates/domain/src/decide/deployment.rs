@@ -5,7 +5,7 @@ use crate::{
     command::Signed,
     event::{Ending, Event},
     refusal::{Refusal, Right},
-    rules::{self, Candidate, checkpoints, configuration, names, placement, rights},
+    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights},
     state::{Deployment, DeploymentPhase, Draft, Progress},
 };
 use std::collections::BTreeSet;
@@ -91,7 +91,9 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
             if order.when_released && candidate.version().is_some() =>
         {
-            checkpoints::has_something_to_install(&candidate).map(|_| true)
+            // A permit may come by waiting; what the order lacks besides is said at once.
+            checkpoints::has_something_to_install(&candidate)?;
+            holds::not_held(&draft.state, &candidate).map(|_| true)
         }
         verdict => verdict.map(|()| false),
     }
@@ -183,7 +185,7 @@ fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
     }
 }
 
-/// Starts the deployments that waited for this permit, if everything else is in order by now.
+/// Starts the deployment that waited for this permit. A permit that begins later starts it when its time comes.
 pub(super) fn start_awaiting(
     draft: &mut Draft,
     asked: &Asked<'_>,
@@ -193,9 +195,42 @@ pub(super) fn start_awaiting(
 ) {
     let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    if deployment.phase == DeploymentPhase::AwaitingPermit && deployment.version.as_ref() == Some(version) {
-        start_next_wave(draft, asked, number);
+    if deployment.phase != DeploymentPhase::AwaitingPermit || deployment.version.as_ref() != Some(version) {
+        return;
     }
+    let begins = draft.state.granted(app, version, audience).map(|(_, request)| request.not_before);
+    if begins.is_some_and(|begins| begins <= asked.context.now) {
+        start(draft, asked, number);
+    }
+}
+
+/// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    match may_still_run(draft, asked, &deployment) {
+        Ok(()) => start_next_wave(draft, asked, number),
+        Err(refusal) => {
+            draft.record(Event::UndoStarted { deployment: number, reason: refusal.to_string(), targets: Vec::new() });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+        }
+    }
+}
+
+/// Whether the rules still let the deployment's build run there: a permit may be withdrawn or expire, and a charter may
+/// change, between an order and each of its waves.
+fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+    if !installs(deployment.act) {
+        return Ok(());
+    }
+    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
+    let candidate = Candidate {
+        app: &deployment.app,
+        build: deployment.build,
+        record,
+        audience: &deployment.environment,
+        act: deployment.act,
+    };
+    rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)
 }
 
 /// Starts the next wave of targets, as many at once as the charter says.
@@ -212,6 +247,10 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
 /// Goes on after a target has finished its part: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
+    if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
+        return;
+    }
     let bad = deployment.targets.iter().find_map(|(name, part)| match &part.progress {
         Progress::Finished(Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason }) => {
             Some(format!("{name}: {}: {reason}", phase.word()))
@@ -227,7 +266,10 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
         (_, None) if busy => {}
         (_, None) if deployment.targets.iter().any(|(_, part)| part.progress == Progress::Waiting) => {
-            start_next_wave(draft, asked, number);
+            match may_still_run(draft, asked, &deployment) {
+                Ok(()) => start_next_wave(draft, asked, number),
+                Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
+            }
         }
         (_, None) => succeed(draft, asked, number, &deployment),
     }

@@ -93,7 +93,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if build != signed.subject {
         return Err(Refusal::NumberTaken { app: wish.app, version: wish.version, build });
     }
-    if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience) {
+    if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience)
+        && asked.context.now < request.not_after
+    {
         let lacks = approvals::lacks(&draft.state, policy, request);
         return Err(Refusal::RequestWaiting { version: wish.version, audience: wish.audience, lacks });
     }
@@ -119,6 +121,11 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
             "a permit for {} holds for at most {} days from now",
             wish.audience, audience.permit_days
         ));
+    }
+    if let Some(floor) = &wish.floor
+        && *floor > wish.version
+    {
+        return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
     }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
     promotion::verified_before(policy, &candidate)?;
@@ -174,14 +181,18 @@ pub(super) fn approve(
     let policy = &asked.policy;
     let charter_audience = names::audience(policy, &audience)?;
     let (approver, key) = approver(asked, &request)?;
-    if let Some(earlier) = request.approvals.iter().find(|approval| approval.approver == approver) {
+    if matches!(request.standing, Standing::Withdrawn(_)) {
+        return Err(Refusal::RequestClosed { standing: "withdrawn".into() });
+    }
+    // An approval by a key that has left the charter counts no more, and its person may approve again by another.
+    let counts = |approval: &&crate::state::Approved| policy.approvers.person(&approval.key) == Some(&approver);
+    if let Some(earlier) = request.approvals.iter().find(counts) {
         let what = format!("you approved {app}@{version} → {audience}");
         return Err(Refusal::AlreadyDone { what, since: earlier.stamp.time });
     }
-    match request.standing {
-        Standing::Waiting => {}
-        Standing::Granted(_) => return Err(Refusal::RequestClosed { standing: "granted".into() }),
-        Standing::Withdrawn(_) => return Err(Refusal::RequestClosed { standing: "withdrawn".into() }),
+    // A permit that a newer charter asks more of, or that lost an approval with its key, takes what it lacks.
+    if request.standing != Standing::Waiting && approvals::lacks(&draft.state, policy, &request).is_empty() {
+        return Err(Refusal::RequestClosed { standing: "granted".into() });
     }
     if asked.context.now >= request.not_after {
         return Err(Refusal::RequestStale { what: format!("its time was over at {:.0}; ask anew", request.not_after) });

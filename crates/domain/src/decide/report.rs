@@ -113,6 +113,19 @@ pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Resul
     }
 }
 
+/// The clock says that the permit a deployment waited for begins to hold.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    let record = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
+    match plan::starts(&draft.state, record) {
+        Some(begins) if begins <= asked.context.now => {
+            deployment::start(draft, asked, number);
+            Ok(())
+        }
+        _ => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
 /// The clock says that a target has been silent for too long: the deployment goes on without it.
 pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &TargetName) -> Result<(), Refusal> {
     by_clock(asked)?;

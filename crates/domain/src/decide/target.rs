@@ -82,8 +82,12 @@ pub(super) fn enrol(draft: &mut Draft, asked: &Asked<'_>, enrolment: Enrolment) 
     names::environment(&asked.policy, &enrolment.environment)?;
     let key = enrolment.key.id();
     let key_known = draft.state.target_keys.contains_key(&key) || asked.policy.directory.person(&key).is_some();
-    if draft.state.targets.contains_key(&enrolment.target) || key_known {
+    if draft.state.targets.contains_key(&enrolment.target) {
         return Err(Refusal::NameTaken { target: enrolment.target });
+    }
+    if key_known {
+        let why = format!("the key that {} brings belongs to somebody else already", enrolment.target);
+        return Err(Refusal::Invalid { why });
     }
     let labels = invitation.labels.clone();
     draft.record(Event::TargetEnrolled {

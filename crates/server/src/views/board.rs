@@ -381,6 +381,11 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     }
                 }
             }
+            WaitingOn::Beginning { deployment, begins } => {
+                p.wait title=(format!("begins at {}", moment(*begins))) {
+                    (sign(Sign::Wait)) span { "begins in " (left(*begins)) span.muted { " · deployment " (deployment) } }
+                }
+            }
             WaitingOn::Targets { deployment, targets, until } => {
                 p.busy title=(format!("gives up at {}", moment(*until))) {
                     (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(targets)) } }
