@@ -72,7 +72,10 @@ fn every_story_goes_as_it_is_written() {
             let broke = told.lines().find(|line| line.starts_with(BROKE));
             let differs = told.lines().zip(script.lines()).find(|(told, written)| told != written);
             let (now, written) = differs.unwrap_or_default();
-            wrong.push(broke.map_or(format!("{name}\n  now     {now}\n  written {written}"), |broke| format!("{name} {broke}")));
+            wrong
+                .push(broke.map_or(format!("{name}\n  now     {now}\n  written {written}"), |broke| {
+                    format!("{name} {broke}")
+                }));
         }
     }
     assert!(wrong.is_empty(), "{}\nIf the new answers are right: UPDATE=1", wrong.join("\n"));

@@ -357,7 +357,8 @@ impl World {
     }
 
     fn requests(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
-        let (app, version, audience): (AppName, _, AudienceName) = (read(app_of(what)), version_of(what), read(audience));
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
         let policy = self.policy();
         let charter_audience = policy.charter.audience(&audience);
         let days = charter_audience.map_or(90, |audience| i64::from(audience.permit_days));
@@ -378,14 +379,16 @@ impl World {
             version,
             audience,
         };
-        let subject = after(rest, "build").map_or_else(|| what.to_string(), |letter| format!("{}#{letter}", app_of(what)));
+        let subject =
+            after(rest, "build").map_or_else(|| what.to_string(), |letter| format!("{}#{letter}", app_of(what)));
         let subject = self.meant(&subject);
         self.act(who, subject, Act::Request(request))
     }
 
     /// Approves the newest request, or the one of `serial N`; `as prod` says another audience than the request does.
     fn approves(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
-        let (app, version, audience): (AppName, _, AudienceName) = (read(app_of(what)), version_of(what), read(audience));
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
         let requests = self.requests_of(&app, &version, &audience);
         let serial = after(rest, "serial").map_or(requests.len(), read);
         let subject = requests.get(serial.wrapping_sub(1)).copied().unwrap_or(Digest::of(b"nobody knows"));
@@ -394,7 +397,8 @@ impl World {
     }
 
     fn withdraws(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
-        let (app, version, audience): (AppName, _, AudienceName) = (read(app_of(what)), version_of(what), read(audience));
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
         let newest = self.requests_of(&app, &version, &audience).len() as u64;
         let through_serial = after(rest, "through").map_or(newest, read);
         let subject = after(rest, "build").map_or_else(|| what.to_string(), |letter| format!("{app}#{letter}"));
@@ -406,8 +410,7 @@ impl World {
     fn orders(&mut self, who: &str, verb: &str, what: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let (app, environment): (AppName, AudienceName) = (read(app_of(what)), read(environment));
         let act = act_of(verb);
-        let any_running =
-            self.state.targets_in(&environment).filter_map(|(name, _)| self.runs(&app, name)).next();
+        let any_running = self.state.targets_in(&environment).filter_map(|(name, _)| self.runs(&app, name)).next();
         let subject = match what.contains(['@', '#']) {
             true => self.meant(what),
             // The command line names the newest build where nothing runs, so that the answer can say just that.
@@ -433,10 +436,15 @@ impl World {
         };
         let current = self.state.in_audience(&app, &environment).and_then(|record| record.config.as_ref());
         let serial = after(&words, "serial").map_or(current.map_or(0, |config| config.serial) + 1, read);
-        let everyone: BTreeSet<TargetName> = self.state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
+        let everyone: BTreeSet<TargetName> =
+            self.state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
         let recipients = after(&words, "for").map_or(everyone, |name| BTreeSet::from([read(name)]));
-        let document =
-            ConfigDocument { app: app.clone(), environment: environment.clone(), values: BTreeMap::new(), salt: values.into() };
+        let document = ConfigDocument {
+            app: app.clone(),
+            environment: environment.clone(),
+            values: BTreeMap::new(),
+            salt: values.into(),
+        };
         let subject = document.digest().expect("it can be written");
         let keys = values.split(", ").map(key).collect();
         self.act(who, subject, Act::Config(Config { app, environment, serial, keys, recipients }))
@@ -454,7 +462,8 @@ impl World {
         let assignments = plan::assignments(&self.state, &name);
         let app = after(rest, "about").map(read::<AppName>);
         let chosen = assignments.into_iter().find(|assignment| app.as_ref().is_none_or(|app| assignment.app == *app));
-        let Some(assigned) = chosen.map(|a| (a.app, a.generation, a.deployment, a.act, a.undo, a.build, a.config)) else {
+        let Some(assigned) = chosen.map(|a| (a.app, a.generation, a.deployment, a.act, a.undo, a.build, a.config))
+        else {
             let (app, generation, deployment) = self.last_assigned(&name);
             let report = Report {
                 target: name,
@@ -582,8 +591,7 @@ impl World {
         let build = self.meant(what);
         let record = self.state.apps.get(&app).and_then(|record| record.builds.get(&build)).cloned();
         let Some(record) = record else { return vec!["nobody knows it".into()] };
-        let candidate =
-            Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
+        let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
         let verdicts = rules::verdicts(&self.state, &self.policy(), &candidate, self.now);
         let say = |verdict: rules::Verdict| match verdict.verdict {
             Ok(fact) => format!("yes {}: {fact}", verdict.rule),

@@ -8,6 +8,7 @@ use domain::{
 use std::fmt::Display;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
+    charter::Class,
     statement::{Finding, Outcome},
 };
 
@@ -45,7 +46,9 @@ fn findings(findings: &[Finding]) -> String {
 impl World {
     /// Replaces the short digests of builds by the letters of the story.
     pub(super) fn with_letters(&self, text: String) -> String {
-        self.letters.iter().fold(text, |text, (short, letter)| text.replace(&format!("#{short}"), &format!("#{letter}")))
+        self.letters
+            .iter()
+            .fold(text, |text, (short, letter)| text.replace(&format!("#{short}"), &format!("#{letter}")))
     }
 
     fn called(&self, app: &AppName, build: &Digest) -> String {
@@ -134,9 +137,11 @@ impl World {
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
                 format!("{target} {}{change}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
             }
+            Event::UndoStarted { deployment, reason, targets } if targets.is_empty() => {
+                format!("deployment {deployment} goes no further: {reason}")
+            }
             Event::UndoStarted { deployment, reason, targets } => {
-                let on = if targets.is_empty() { String::new() } else { format!(" on {}", list(targets)) };
-                format!("deployment {deployment} goes back{on}: {reason}")
+                format!("deployment {deployment} goes back on {}: {reason}", list(targets))
             }
             Event::DeploymentEnded { deployment, ending } => {
                 format!("deployment {deployment} {}", word(*ending))
@@ -176,7 +181,12 @@ impl World {
         let on_target = |name: &TargetName| {
             let running = self.state.running(app, name);
             let what = running.map_or("nothing".into(), |running| {
-                let unreleased = if self.is_released(app, running.build, audience) { "" } else { " (unreleased build)" };
+                let class = self.policy().charter.environments.get(audience).map(|environment| environment.class);
+                let unreleased = match class {
+                    _ if self.is_released(app, running.build, audience) => "",
+                    Some(Class::Dev) => " (unreleased build)",
+                    _ => " (no live permit)",
+                };
                 let stopped = if running.stopped { " (stopped)" } else { "" };
                 format!("{}{unreleased}{stopped}", self.number_of(app, running.build))
             });
@@ -223,9 +233,8 @@ impl World {
     /// The phases of each target's part in a deployment.
     pub(super) fn phases(&self, number: u64) -> Vec<String> {
         let Some(deployment) = self.state.deployments.get(&number) else { return vec!["forgotten".into()] };
-        let phase = |timing: &trust::statement::PhaseTiming| {
-            format!("{} {} ms", timing.phase.word(), timing.milliseconds)
-        };
+        let phase =
+            |timing: &trust::statement::PhaseTiming| format!("{} {} ms", timing.phase.word(), timing.milliseconds);
         let part = |(name, part): &(TargetName, domain::state::Part)| {
             format!("{name}: {}", part.phases.iter().map(phase).collect::<Vec<_>>().join(", "))
         };
