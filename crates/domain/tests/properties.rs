@@ -15,6 +15,7 @@ use world::{OWNER, World};
 const PEOPLE: &[&str] =
     &["coder", "oncall", "night", "tester", "second", "both", "ci", "tagger", "tester.2", "stranger"];
 const DEPLOYERS: &[&str] = &["oncall", "night", "both"];
+const APPROVERS: &[&str] = &["tester", "oncall", "night", "second", "both"];
 const TARGETS: &[&str] = &["dev-1", "test-1", "test-2", "prod-1", "prod-2", "prod-3"];
 const ENVIRONMENTS: &[&str] = &["dev", "test", "prod"];
 const AUDIENCES: &[&str] = &["dev", "test", "prod", "beta", "public"];
@@ -55,12 +56,14 @@ fn any_line() -> impl Strategy<Value = String> {
     let wish: &[&str] = &["", "", " starting 1", " floor 1.1.0", " lasting 1", " serial 2"];
     let passed: &[&str] = &["passed", "failed"];
     prop_oneof![
-        8 => line("{} reports {}", &[TARGETS, how]),
-        6 => line("oncall {} {} to {}{}", &[act, VERSIONS, ENVIRONMENTS, option]),
+        12 => line("the next reports {}", &[how]),
+        3 => line("{} reports {}", &[TARGETS, how]),
+        8 => line("oncall {} {} to prod{}", &[act, VERSIONS, option]),
         2 => line("{} {} {} to {}{}", &[PEOPLE, act, VERSIONS, ENVIRONMENTS, option]),
         4 => line("coder requests {} for prod{}", &[VERSIONS, wish]),
         2 => line("{} requests {} for {}{}", &[PEOPLE, VERSIONS, AUDIENCES, wish]),
-        8 => line("{} approves {} for prod", &[PEOPLE, VERSIONS]),
+        8 => line("{} approves {} for prod", &[APPROVERS, VERSIONS]),
+        2 => line("tester withdraws {} from prod", &[VERSIONS]),
         2 => line("{} approves {} for {}", &[PEOPLE, VERSIONS, AUDIENCES]),
         3 => line("{} withdraws {} from {}", &[PEOPLE, VERSIONS, AUDIENCES]),
         3 => line("{} rolls back web in prod to {}", &[DEPLOYERS, &["1.0.0", "1.1.0", "1.2.0"]]),
@@ -99,6 +102,7 @@ fn begun() -> World {
         "given web@1.0.0 is released to prod",
         "given web@1.0.0 runs in prod",
         "given web@1.1.0 is released to prod",
+        "oncall deploys web@1.1.0 to prod",
     ] {
         world.tell(line);
     }
