@@ -1,0 +1,27 @@
+//! `sortie start`.
+
+use crate::{failure::{Failure, Outcome}, invocation::Invocation};
+use crate::names::Place;
+use crate::follow::Following;
+
+/// Start what was stopped
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// The application
+    #[arg(value_name = "APP")]
+    pub app: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// These targets only
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub following: Following,
+}
+
+impl Start {
+    /// Does it.
+    pub async fn run(self, _invocation: &Invocation) -> Outcome {
+        Err(Failure::failed("`sortie start` is not built yet"))
+    }
+}
