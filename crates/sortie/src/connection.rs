@@ -220,12 +220,14 @@ impl Connection {
         audience: Option<&AudienceName>,
     ) -> Result<DossierView, Failure> {
         let version = name.version.as_ref().map(ToString::to_string);
-        let build = name.build.hex();
+        let build = name.build.to_string();
         let mut query = vec![("app", app.as_str())];
         match &version {
             Some(version) => query.push(("version", version)),
             None => query.push(("build", &build)),
         }
+        // Push and number are the same for every audience; the server wants one to say what else there is.
+        let audience = audience.or_else(|| self.policy.charter.audience_names().next());
         query.extend(audience.map(|audience| ("audience", audience.as_str())));
         Ok(self.client.get(routes::DOSSIER, &query).await?)
     }

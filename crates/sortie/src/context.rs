@@ -155,6 +155,21 @@ impl Context {
         write_whole(&self.home.join("current"), format!("{}\n", self.name).as_bytes())
     }
 
+    /// Forgets the context and what was verified in it.
+    pub fn forget(&self) -> Result<(), Failure> {
+        let cannot = |error: std::io::Error| Failure::failed(format!("cannot forget {}: {error}", self.name));
+        let absent_is_fine = |result: std::io::Result<()>| match result {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot(error)),
+            _ => Ok(()),
+        };
+        absent_is_fine(fs::remove_dir_all(self.folder()))?;
+        absent_is_fine(fs::remove_file(self.home.join("contexts").join(format!("{}.toml", self.name))))?;
+        match current()?.as_ref() == Some(&self.name) {
+            true => absent_is_fine(fs::remove_file(self.home.join("current"))),
+            false => Ok(()),
+        }
+    }
+
     /// The folder of what was verified.
     pub fn folder(&self) -> PathBuf {
         self.home.join("contexts").join(&self.name)

@@ -4,13 +4,16 @@
 //! ([`names`]), signs and submits statements ([`sign`]), and ends in an [`output::Answer`] or a [`failure::Failure`],
 //! which `main` prints as people's words or as one JSON document.
 
+mod amendment;
 mod cli;
 mod commands;
 mod connection;
 mod context;
+mod estate;
 mod failure;
 mod follow;
 mod git;
+mod invitation;
 mod invocation;
 mod names;
 mod output;

@@ -1,6 +1,11 @@
 //! `sortie logout`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
+use crate::{
+    context::{self, Context},
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+    output::Answer,
+};
 
 /// Forget a context and what was verified in it
 #[derive(Debug, clap::Args)]
@@ -12,6 +17,11 @@ pub struct Logout {
 impl Logout {
     /// Does it.
     pub async fn run(self, _invocation: &Invocation) -> Outcome {
-        Err(Failure::failed("`sortie logout` is not built yet"))
+        let current = context::current()?;
+        let name = self.name.or(current).ok_or_else(|| Failure::misused("no context is in use").next("sortie context"))?;
+        let saved = Context::load(&name)?;
+        saved.forget()?;
+        let words = format!("context {name} is forgotten; {} was told nothing", saved.settings.url);
+        Ok(Answer::new(&serde_json::json!({ "forgotten": name }), words).next("sortie context"))
     }
 }
