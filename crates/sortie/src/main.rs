@@ -5,6 +5,7 @@
 //! which `main` prints as people's words or as one JSON document.
 
 mod amendment;
+mod build;
 mod cli;
 mod commands;
 mod connection;
@@ -15,7 +16,10 @@ mod follow;
 mod git;
 mod invitation;
 mod invocation;
+mod moment;
 mod names;
+mod object;
+mod order;
 mod output;
 mod project;
 mod sign;

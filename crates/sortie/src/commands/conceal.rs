@@ -1,7 +1,6 @@
-//! `sortie conceal`.
+//! `sortie conceal`: end users no longer reach a version; it goes on running.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
-use crate::names::Place;
+use crate::{commands::expose, failure::Outcome, invocation::Invocation, names::Place};
 
 /// Keep end users from a version; it goes on running
 #[derive(Debug, clap::Args)]
@@ -15,7 +14,7 @@ pub struct Conceal {
 
 impl Conceal {
     /// Does it.
-    pub async fn run(self, _invocation: &Invocation) -> Outcome {
-        Err(Failure::failed("`sortie conceal` is not built yet"))
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        expose::set(invocation, "conceal", &self.what, &self.place, 0).await
     }
 }

@@ -8,6 +8,10 @@
 
 use crate::{failure::Outcome, invocation::Invocation};
 
+mod operate;
+#[cfg(test)]
+pub mod samples;
+
 macro_rules! verbs {
     ($($module:ident :: $verb:ident,)*) => {
         $(mod $module;)*
@@ -40,6 +44,7 @@ verbs! {
     approve::Approve,
     deny::Deny,
     withdraw::Withdraw,
+    deploy::Deploy,
     redeploy::Redeploy,
     rollback::Rollback,
     undeploy::Undeploy,
@@ -47,8 +52,17 @@ verbs! {
     stop::Stop,
     restart::Restart,
     abort::Abort,
+    hold::Hold,
+    expose::Expose,
     conceal::Conceal,
     config::Config,
+    status::Status,
+    why::Why,
+    history::History,
+    trace::Trace,
+    logs::Logs,
+    escapes::Escapes,
+    ledger::Ledger,
     login::Login,
     logout::Logout,
     context::Context,
@@ -58,6 +72,9 @@ verbs! {
     target::Target,
     agent::Agent,
     serve::Serve,
+    explain::Explain,
+    vocabulary::Vocabulary,
+    completions::Completions,
     man::Man,
 }
 

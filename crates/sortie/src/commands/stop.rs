@@ -1,13 +1,12 @@
 //! `sortie stop`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
-use crate::names::Place;
-use crate::follow::Following;
+use crate::{commands::operate, failure::Outcome, follow::Following, invocation::Invocation, names::Place};
+use trust::statement::OrderAct;
 
 /// Stop what runs
 #[derive(Debug, clap::Args)]
 pub struct Stop {
-    /// The application
+    /// The application; web@1.4.0 where several versions run and one is meant
     #[arg(value_name = "APP")]
     pub app: String,
     #[command(flatten)]
@@ -21,7 +20,8 @@ pub struct Stop {
 
 impl Stop {
     /// Does it.
-    pub async fn run(self, _invocation: &Invocation) -> Outcome {
-        Err(Failure::failed("`sortie stop` is not built yet"))
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let act = ("stop", OrderAct::Stop);
+        operate::run(invocation, act, &self.app, &self.place, &self.only, &self.following).await
     }
 }
