@@ -65,16 +65,17 @@ pub fn keep_draft(context: &Context, root: &[u8]) -> Result<(), Failure> {
 
 /// The root that [`keep_draft`] kept.
 pub fn draft(context: &Context) -> Result<Vec<u8>, Failure> {
-    std::fs::read(context.folder().join(DRAFT_ROOT)).map_err(|_| {
-        Failure::misused("no root of trust was made for this context yet").next("sortie charter init")
-    })
+    std::fs::read(context.folder().join(DRAFT_ROOT))
+        .map_err(|_| Failure::misused("no root of trust was made for this context yet").next("sortie charter init"))
 }
 
 /// A first charter's text: three environments, guarded by the one owner there is.
 pub fn first_charter(organisation: &str, hello: &Hello) -> String {
     let organisation = toml_edit::Value::from(organisation);
     let Hello { pin, ledger_key, .. } = hello;
-    let pin = toml_edit::Value::from(serde_json::to_value(pin).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default());
+    let pin = toml_edit::Value::from(
+        serde_json::to_value(pin).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default(),
+    );
     let ledger_key = toml_edit::Value::from(ledger_key.trim());
     format!(
         r#"# The charter: who may do what. Edit it, look at `sortie charter plan`, sign it with `sortie charter apply`.
@@ -129,7 +130,9 @@ pub fn sign_charter(
     let wanted = |expires| Targets::unsigned(version, expires, &files, delegations).or_misused();
     let sign_failed = "the charter could not be signed";
     let targets = match merge(signed_before)? {
-        None => sign_metadata(&wanted(in_future(TARGETS_LIFE))?, &[signer]).context(sign_failed).map_err(Failure::from)?,
+        None => {
+            sign_metadata(&wanted(in_future(TARGETS_LIFE))?, &[signer]).context(sign_failed).map_err(Failure::from)?
+        }
         Some(document) => {
             // What others signed is signed here only if it says exactly what this machine would say itself.
             let expires: Option<Timestamp> =
@@ -202,11 +205,8 @@ pub async fn found(
 
 /// Brings the next charter; the owners' signatures were gathered and are verified here before they are sent.
 pub async fn apply(connection: &Connection, draft: &Draft) -> Result<Accepted, Failure> {
-    let documents = Documents {
-        targets: draft.targets.clone(),
-        charter: draft.charter.clone(),
-        ..connection.documents.clone()
-    };
+    let documents =
+        Documents { targets: draft.targets.clone(), charter: draft.charter.clone(), ..connection.documents.clone() };
     connection::verify(&connection.estate(), &documents, Some(&connection.documents)).map_err(|failure| {
         Failure::new("SIGNATURES_MISSING", domain::refusal::exit::REFUSED, failure.problem.message.clone())
             .next("sortie charter apply --sign-only FILE, then another owner: sortie charter apply --with FILE")
@@ -229,8 +229,7 @@ pub fn own_name(given: Option<&str>) -> Result<PersonName, Failure> {
         return PersonName::new(name).or_misused();
     }
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
-    let plain: String =
-        user.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let plain: String = user.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let plain = plain.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
     PersonName::new(plain).or_else(|_| PersonName::new("owner")).or_misused()
 }

@@ -13,7 +13,7 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Result<String, Failure> {
         .output()
         .map_err(|error| Failure::failed(format!("cannot run git: {error}")))?;
     match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_string()),
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_string()),
         false => {
             let complaint = String::from_utf8_lossy(&output.stderr);
             Err(Failure::failed(format!("git {}: {}", arguments.join(" "), printable(complaint.trim()))))
@@ -37,21 +37,34 @@ pub fn head(folder: &Path, app: &str) -> Result<Commit, Failure> {
     Ok(Commit { id, tag: tag.map(printable), title: printable(&title.chars().take(200).collect::<String>()) })
 }
 
-/// The files that differ from the commit, below `paths` where there are any; untracked ones included, ignored ones not.
-pub fn dirty(folder: &Path, paths: &[String]) -> Result<Vec<String>, Failure> {
+/// A file that differs from the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirty {
+    /// Its path below the repository's top.
+    pub path: String,
+    /// Whether git does not know it at all; ignored files are not told.
+    pub is_untracked: bool,
+}
+
+/// The files that differ from the commit, below `paths` of the repository `top` where there are any.
+pub fn dirty(top: &Path, paths: &[String]) -> Result<Vec<Dirty>, Failure> {
     let mut arguments = vec!["status", "--porcelain=v1", "-z", "--untracked-files=all", "--"];
     arguments.extend(paths.iter().map(String::as_str));
-    let text = run(folder, &arguments)?;
+    Ok(read_status(&run(top, &arguments)?))
+}
+
+fn read_status(text: &str) -> Vec<Dirty> {
     let mut files = Vec::new();
     let mut parts = text.split('\0').filter(|part| part.len() > 3);
     while let Some(part) = parts.next() {
-        files.push(printable(&part[3..]));
+        let path = part.get(3..).unwrap_or_default().to_string();
+        files.push(Dirty { path, is_untracked: part.starts_with("??") });
         // A rename is followed by the name it had before.
-        if part.starts_with('R') {
+        if part.starts_with('R') || part.starts_with('C') {
             parts.next();
         }
     }
-    Ok(files)
+    files
 }
 
 /// The full messages of the commits from `older` (not included; from the beginning where absent) to `newer`.
@@ -61,4 +74,16 @@ pub fn messages(folder: &Path, older: Option<&str>, newer: &str, paths: &[String
     arguments.extend(paths.iter().map(String::as_str));
     let text = run(folder, &arguments)?;
     Ok(text.split('\0').map(|message| message.trim().to_string()).filter(|message| !message.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_read_with_renames_and_untracked_files() {
+        let dirty = read_status(" M src/a.rs\0R  new.rs\0old.rs\0?? dist/x\0");
+        let paths: Vec<_> = dirty.iter().map(|file| (file.path.as_str(), file.is_untracked)).collect();
+        assert_eq!(paths, [("src/a.rs", false), ("new.rs", false), ("dist/x", true)]);
+    }
 }

@@ -22,6 +22,7 @@ mod object;
 mod order;
 mod output;
 mod project;
+mod releasing;
 mod sign;
 mod signer;
 

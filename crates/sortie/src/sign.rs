@@ -72,9 +72,21 @@ impl Connection {
         attachments: &[Vec<u8>],
         texts: &[Text],
     ) -> Result<Accepted, Failure> {
-        let statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
-        let envelope = sign(&statement, &[self.identity.signer.as_ref()])?;
+        let envelope = self.sign_act(subject_name, subject, act)?;
         Ok(self.client.submit(&submission(envelope, attachments, texts)).await?)
+    }
+
+    /// Builds and signs a statement.
+    pub fn sign_act(&self, subject_name: &str, subject: Digest, act: Act) -> Result<Envelope, Failure> {
+        let statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
+        sign(&statement, &[self.identity.signer.as_ref()])
+    }
+
+    /// Makes what is submitted next another request: one command may do two acts, and an id is for one.
+    pub fn next_act(&mut self) {
+        if let Some(id) = &mut self.global.request_id {
+            id.push_str(".2");
+        }
     }
 
     /// Submits an act on the estate itself.

@@ -1,6 +1,9 @@
 //! `sortie agent`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+};
 use std::path::PathBuf;
 
 /// Run the agent of a target, or install it as a service

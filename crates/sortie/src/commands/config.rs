@@ -1,7 +1,10 @@
 //! `sortie config`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
 use crate::names::Place;
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+};
 
 /// The values an environment gives to the keys an application declares
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,9 @@
 //! `sortie evidence`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+};
 use std::path::PathBuf;
 
 /// Attach signed evidence to a build: test results, a scan, a bill of materials

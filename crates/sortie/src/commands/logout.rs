@@ -18,7 +18,8 @@ impl Logout {
     /// Does it.
     pub async fn run(self, _invocation: &Invocation) -> Outcome {
         let current = context::current()?;
-        let name = self.name.or(current).ok_or_else(|| Failure::misused("no context is in use").next("sortie context"))?;
+        let name =
+            self.name.or(current).ok_or_else(|| Failure::misused("no context is in use").next("sortie context"))?;
         let saved = Context::load(&name)?;
         saved.forget()?;
         let words = format!("context {name} is forgotten; {} was told nothing", saved.settings.url);

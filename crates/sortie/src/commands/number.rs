@@ -74,9 +74,11 @@ async fn next(
     if let Some(version) = tagged(name, build) {
         return Ok(version);
     }
-    let highest = app.builds.iter().filter(|build| build.name.version.is_some()).max_by(|one, other| {
-        one.name.version.cmp(&other.name.version)
-    });
+    let highest = app
+        .builds
+        .iter()
+        .filter(|build| build.name.version.is_some())
+        .max_by(|one, other| one.name.version.cmp(&other.name.version));
     let today = jiff::Zoned::now().date();
     match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref())) {
         (Numbering::Counter, highest) => Ok(highest.map_or("1".parse().or_misused()?, |highest| highest.bumped(0))),
@@ -126,7 +128,13 @@ fn next_semver(last: &Version, messages: &[String]) -> Version {
         let announced: Vec<String> = last.parts().iter().map(u64::to_string).collect();
         return announced.join(".").parse().unwrap_or_else(|_| last.bumped(patch));
     }
-    let index = if breaking { major } else if feature { 1 } else { patch };
+    let index = if breaking {
+        major
+    } else if feature {
+        1
+    } else {
+        patch
+    };
     last.bumped(index.min(patch))
 }
 
@@ -134,7 +142,9 @@ fn next_semver(last: &Version, messages: &[String]) -> Version {
 fn next_calver(highest: Option<&Version>, year: i16, month: i8) -> Result<Version, Failure> {
     let this_month = [u64::try_from(year).unwrap_or(0), u64::try_from(month).unwrap_or(0)];
     match highest {
-        Some(version) if version.parts().starts_with(&this_month) && version.parts().len() == 3 => Ok(version.bumped(2)),
+        Some(version) if version.parts().starts_with(&this_month) && version.parts().len() == 3 => {
+            Ok(version.bumped(2))
+        }
         _ => format!("{year}.{month}.1").parse().or_misused(),
     }
 }

@@ -61,8 +61,7 @@ impl Person {
             PersonAct::Suspend { name } => {
                 let name = PersonName::new(&name).or_misused()?;
                 let connection = invocation.connect().await?;
-                let accepted =
-                    connection.administer(AdministrationAct::SuspendPerson { person: name.clone() }).await?;
+                let accepted = connection.administer(AdministrationAct::SuspendPerson { person: name.clone() }).await?;
                 let words = format!(
                     "{name} is suspended: nothing {name} signs counts any more, here and on every target. \
                      What was released stays released."

@@ -1,6 +1,9 @@
 //! `sortie serve`.
 
-use crate::{failure::{Failure, Outcome}, invocation::Invocation};
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+};
 use std::path::PathBuf;
 
 /// Run the server

@@ -9,7 +9,6 @@ use crate::{
     output::{self, Answer},
 };
 use api::{client::in_future, read::TargetStatus, routes};
-use domain::refusal::Refusal;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -215,7 +214,8 @@ async fn list(invocation: &Invocation, audience: Option<&str>, all: bool) -> Out
         return Err(names::unknown_audience(&connection.policy.charter, name));
     }
     let mut targets: Vec<TargetStatus> = connection.client.get(routes::TARGETS, &[]).await?;
-    targets.retain(|target| (all || !target.retired) && audience.as_ref().is_none_or(|name| target.environment == *name));
+    targets
+        .retain(|target| (all || !target.retired) && audience.as_ref().is_none_or(|name| target.environment == *name));
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = targets.iter().map(|target| row(target, now)).collect();
     if rows.is_empty() {
@@ -242,10 +242,4 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.seen.map_or("not since the server started".into(), |seen| output::ago(seen, now)),
         notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
     ]
-}
-
-/// The refusal of a target that the server does not have.
-pub fn unknown(name: &TargetName, known: &[TargetStatus]) -> Failure {
-    let names: Vec<&TargetName> = known.iter().map(|target| &target.name).collect();
-    Refusal::UnknownTarget { name: name.clone(), nearest: names::nearest(name.as_str(), names).cloned() }.into()
 }
