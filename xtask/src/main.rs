@@ -1,2 +1,61 @@
-//! (under construction)
-fn main() {}
+//! The recipes of this repository: `cargo xtask` lists them.
+//!
+//! - [`demo`]: the main job, live, with separate processes
+//! - [`checks`]: everything that must hold before a change is taken
+//! - [`requirements`]: which test shows which requirement
+//! - [`docs`]: the generated pages, and whether they have drifted
+//! - [`bench`]: the measurements
+
+mod arrows;
+mod bench;
+mod cargo;
+mod checks;
+mod demo;
+mod docs;
+mod processes;
+mod requirements;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The recipes of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Subcommand)]
+enum Recipe {
+    /// Build everything and perform the main job live: from a build to a verified deployment nobody could have forced
+    Demo(demo::Options),
+    /// Install what the tests need from Debian, then run every check and every test
+    Test,
+    /// The checks without the tests: format, lints, arrows between crates, generated pages, licences and advisories
+    Check,
+    /// List every requirement with the tests that quote it, and those that no test quotes
+    Requirements,
+    /// Write the generated pages in docs/, or with --check say which have drifted
+    Docs(docs::Options),
+    /// Measure what the product should reach, as a table and JSON
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().recipe {
+        Recipe::Demo(options) => demo::run(&options),
+        Recipe::Test => checks::test(),
+        Recipe::Check => checks::check(),
+        Recipe::Requirements => requirements::run(),
+        Recipe::Docs(options) => docs::run(&options),
+        Recipe::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,3 +1,26 @@
-//! (under construction)
+//! The agent: pulls, verifies, acts, reports. It runs on every target, and asks nobody's word for what it can check.
+//!
+//! - [`start`]: from options to a running agent. [`join`]: how a machine becomes a target.
+//! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
+//! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
+//! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
+//! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk.
+//! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
+//! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
 
+pub mod authorise;
+pub mod documents;
+pub mod drivers;
+pub mod escapes;
+pub mod files;
+pub mod follow;
+pub mod home;
+pub mod join;
+pub mod journal;
+pub mod poll;
+pub mod run;
 pub mod runtime;
+pub mod secrets;
+pub mod start;
+pub mod step;
+pub mod supply;

@@ -3,7 +3,7 @@
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use trust::{AppName, Digest, TargetName, authority::Dossier, statement::Phase};
+use trust::{AppName, Digest, TargetName, authority::Dossier, dsse::Envelope, statement::Phase};
 use utoipa::ToSchema;
 
 /// The answer to a poll.
@@ -13,11 +13,18 @@ pub struct Orders {
     pub generation: u64,
     /// The charter's version; an agent with an older one fetches the estate.
     pub charter_version: u64,
+    /// How many suspensions are in force; an agent that knows of another number fetches the estate.
+    #[serde(default)]
+    pub suspensions: u64,
     /// The assignments not reported on yet.
     #[schema(value_type = Vec<Object>)]
     pub assignments: Vec<Assignment>,
     /// Things to find out: logs, a scan.
     pub errands: Vec<Errand>,
+    /// Every signed withdrawal for the target's environment: it keeps them for ever, whatever it is assigned.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub withdrawals: Vec<Envelope>,
     /// The ledger's newest signed checkpoint.
     pub checkpoint: String,
     /// Which builds have settled here, by application.

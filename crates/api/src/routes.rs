@@ -42,7 +42,7 @@ pub const ENTRIES: &str = "/v1/ledger/entries";
 pub const CONSISTENCY: &str = "/v1/ledger/consistency";
 /// POST: which of these digests the depot lacks.
 pub const OBJECTS_MISSING: &str = "/v1/objects/missing";
-/// PUT, GET: one object.
+/// PUT, GET `?channel=`: one object. A target gets what it may have; a public channel's objects need no login.
 pub const OBJECT: &str = "/v1/objects/{digest}";
 /// POST: many small objects in one pack.
 pub const PACKS: &str = "/v1/packs";
@@ -50,13 +50,14 @@ pub const PACKS: &str = "/v1/packs";
 pub const PACKS_FETCH: &str = "/v1/packs/fetch";
 /// GET, no login where the channel is public: the versions a channel may have (R6).
 pub const FEED: &str = "/v1/feeds/{channel}/{app}";
-/// GET `?generation=&wait=`, by an agent: its assignments, as soon as there is one newer.
+/// GET `?generation=&wait=&charter=`, by an agent: its assignments, as soon as there is one newer.
 pub const AGENT_POLL: &str = "/v1/agent/poll";
 /// GET, by an agent: the statements behind one assignment.
 pub const AGENT_DOSSIER: &str = "/v1/agent/dossier/{generation}/{app}";
 /// POST, by an agent: progress, which is not history.
 pub const AGENT_PROGRESS: &str = "/v1/agent/progress";
-/// POST, by an agent: a piece of the answer to an errand.
+/// POST `?more=`, by an agent: the answer to an errand, passed on as it streams; with `more=true` another request brings
+/// more of it. 410 says that nobody waits for it any more.
 pub const AGENT_ERRAND: &str = "/v1/agent/errands/{errand}";
 /// GET: the board, for people.
 pub const BOARD: &str = "/";

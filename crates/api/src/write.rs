@@ -87,3 +87,12 @@ pub struct LoggedIn {
     #[schema(value_type = String)]
     pub expires: Timestamp,
 }
+
+/// The answer to objects that were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stored {
+    /// How many objects were stored.
+    pub objects: u64,
+    /// Their length in bytes, all together.
+    pub size_bytes: u64,
+}

@@ -6,7 +6,6 @@
 
 use crate::{
     disk::{self, DiskError, UnfinishedFolder, failed},
-    links::{LinkError, check_links},
     store::CHUNK_BYTES,
 };
 use std::{
@@ -20,6 +19,7 @@ use std::{
 };
 use tar::EntryType;
 use trust::{
+    links::{LinkError, check_links},
     manifest::{Entry, check_link, check_path},
     names::printable,
 };

@@ -3,7 +3,7 @@
 //! In the order of a build's life:
 //! - [`project`]: reads `sortie.toml`, or guesses a first one.
 //! - [`archive`]: unpacks what was pushed as an archive; nothing in one is believed.
-//! - [`mod@scan`]: lists and digests a folder; [`links`]: the rule that no chain of links leads out of it.
+//! - [`mod@scan`]: lists and digests a folder.
 //! - [`store`]: keeps objects by digest, immutable and durable.
 //! - [`pack`]: moves many small objects in one stream.
 //! - [`mod@materialise`]: writes a build to a target's disk, and finds whatever differs from it later.
@@ -11,7 +11,6 @@
 
 pub mod archive;
 pub mod disk;
-pub mod links;
 pub mod materialise;
 pub mod pack;
 pub mod project;

@@ -194,7 +194,7 @@ fn read_data(field: &Field<'_>, others: &[String]) -> Parsed<String> {
     if path == "." {
         return Err(field.error("'data' must name folders inside the working folder, not the working folder itself"));
     }
-    let overlaps = |other: &&String| crate::links::is_within(&path, other) || crate::links::is_within(other, &path);
+    let overlaps = |other: &&String| trust::links::is_within(&path, other) || trust::links::is_within(other, &path);
     match others.iter().find(overlaps) {
         Some(other) => {
             Err(field.error(format!("'data' names '{path}' and '{other}', one inside the other or the same")))

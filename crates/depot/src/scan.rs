@@ -2,7 +2,6 @@
 
 use crate::{
     disk::{self, DiskError, shown},
-    links::{LinkError, check_links, is_within},
     store::digest_reader,
 };
 use std::{
@@ -18,6 +17,7 @@ use std::{
 };
 use trust::{
     Digest,
+    links::{LinkError, check_links, is_within},
     manifest::{Entry, ManifestError, check_path},
     names::printable,
 };

@@ -97,6 +97,8 @@ pub enum Command {
     ReportOutcome(statement::Report),
     /// Say what was found on a target.
     ReportInventory(statement::Inventory),
+    /// By the clock: the permit that a deployment waited for begins to hold.
+    StartDeployment(u64),
     /// By the clock: a deployment stayed healthy for its soak time.
     SettleDeployment(u64),
     /// By the clock: a target has not answered within its deadline.

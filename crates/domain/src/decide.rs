@@ -1,13 +1,77 @@
-//! From a command to events, or to a refusal.
+//! From a command to events, or to a refusal: who may, what is known, and then the rules, in that order.
+
+mod charter;
+mod config;
+mod deployment;
+mod exposure;
+mod release;
+mod report;
+mod target;
 
 use crate::{
     command::{Command, Context},
     event::Event,
     refusal::Refusal,
-    state::State,
+    state::{Draft, Policy, State},
 };
+use std::sync::Arc;
+use trust::statement::AdministrationAct;
 
-/// Decides what happens. Never panics; a refusal changes nothing.
-pub fn decide(_state: &State, _context: &Context, _command: Command) -> Result<Vec<Event>, Refusal> {
-    Err(Refusal::NoEstate)
+/// Decides what happens. Pure, and never panics; a refusal changes nothing.
+pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<Event>, Refusal> {
+    let mut draft = Draft::new(state, context.now);
+    let policy = match (&command, &state.policy) {
+        (Command::ApplyCharter(new), _) => {
+            charter::apply(&mut draft, context, new)?;
+            return Ok(draft.events);
+        }
+        (_, Some(policy)) => policy.clone(),
+        (_, None) => return Err(Refusal::NoEstate),
+    };
+    let asked = Asked { context, policy };
+    match command {
+        Command::ApplyCharter(_) => {}
+        Command::SuspendPerson(person) => charter::suspend(&mut draft, &asked, &person)?,
+        Command::PushBuild(signed, facts) => release::push(&mut draft, &asked, signed, &facts)?,
+        Command::NumberBuild(signed) => release::number(&mut draft, &asked, signed)?,
+        Command::AttachEvidence(signed) => release::attach_evidence(&mut draft, &asked, signed)?,
+        Command::RequestRelease(signed) => release::request(&mut draft, &asked, signed)?,
+        Command::ApproveRequest(signed) => release::approve(&mut draft, &asked, signed)?,
+        Command::WithdrawPermission(signed) => release::withdraw(&mut draft, &asked, signed)?,
+        Command::RequestDeployment(signed) => deployment::request(&mut draft, &asked, signed)?,
+        Command::SetConfig(signed) => config::set(&mut draft, &asked, signed)?,
+        Command::Administer(act) => administer(&mut draft, &asked, act)?,
+        Command::EnrolTarget(enrolment) => target::enrol(&mut draft, &asked, enrolment)?,
+        Command::ReportOutcome(report) => report::outcome(&mut draft, &asked, report)?,
+        Command::ReportInventory(inventory) => report::inventory(&mut draft, &asked, inventory)?,
+        Command::StartDeployment(number) => report::start(&mut draft, &asked, number)?,
+        Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
+        Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
+    }
+    Ok(draft.events)
+}
+
+/// A command's context together with the charter it is judged by.
+struct Asked<'a> {
+    context: &'a Context,
+    policy: Arc<Policy>,
+}
+
+fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> Result<(), Refusal> {
+    match act {
+        // The server turns these two into commands of their own, once it has read what they bring.
+        AdministrationAct::ApplyCharter { .. } => {
+            Err(Refusal::Invalid { why: "a charter comes with its documents".into() })
+        }
+        AdministrationAct::SuspendPerson { person } => charter::suspend(draft, asked, &person),
+        AdministrationAct::InviteTarget { .. } => target::invite(draft, asked, act),
+        AdministrationAct::LabelTarget { target, labels } => target::label(draft, asked, &target, &labels),
+        AdministrationAct::CordonTarget { target, cordoned } => target::cordon(draft, asked, &target, cordoned),
+        AdministrationAct::RetireTarget { target } => target::retire(draft, asked, &target),
+        AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
+        AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
+        AdministrationAct::Expose { app, environment, version, percent } => {
+            exposure::expose(draft, asked, &app, &environment, &version, percent)
+        }
+    }
 }

@@ -369,35 +369,44 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// The event's noun phrase as stored: `permit-granted`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Event::CharterApplied { .. } => "charter-applied",
-            Event::PersonSuspended { .. } => "person-suspended",
-            Event::BuildPushed { .. } => "build-pushed",
-            Event::BuildNumbered { .. } => "build-numbered",
-            Event::EvidenceAttached { .. } => "evidence-attached",
-            Event::ReleaseRequested { .. } => "release-requested",
-            Event::RequestApproved { .. } => "request-approved",
-            Event::PermitGranted { .. } => "permit-granted",
-            Event::PermissionWithdrawn { .. } => "permission-withdrawn",
-            Event::ConfigSet { .. } => "config-set",
-            Event::TargetInvited { .. } => "target-invited",
-            Event::TargetEnrolled { .. } => "target-enrolled",
-            Event::TargetLabelled { .. } => "target-labelled",
-            Event::TargetCordoned { .. } => "target-cordoned",
-            Event::TargetRetired { .. } => "target-retired",
-            Event::DeploymentRequested { .. } => "deployment-requested",
-            Event::WaveStarted { .. } => "wave-started",
-            Event::TargetFinished { .. } => "target-finished",
-            Event::UndoStarted { .. } => "undo-started",
-            Event::DeploymentEnded { .. } => "deployment-ended",
-            Event::DeploymentSettled { .. } => "deployment-settled",
-            Event::HoldPlaced { .. } => "hold-placed",
-            Event::HoldLifted { .. } => "hold-lifted",
-            Event::EscapesChanged { .. } => "escapes-changed",
-            Event::ExposureChanged { .. } => "exposure-changed",
+macro_rules! names {
+    ($($variant:ident = $name:literal,)*) => {
+        impl Event {
+            /// The names of all events there are.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// The event's noun phrase as stored: `permit-granted`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Event::$variant { .. } => $name,)* }
+            }
         }
-    }
+    };
+}
+
+names! {
+    CharterApplied = "charter-applied",
+    PersonSuspended = "person-suspended",
+    BuildPushed = "build-pushed",
+    BuildNumbered = "build-numbered",
+    EvidenceAttached = "evidence-attached",
+    ReleaseRequested = "release-requested",
+    RequestApproved = "request-approved",
+    PermitGranted = "permit-granted",
+    PermissionWithdrawn = "permission-withdrawn",
+    ConfigSet = "config-set",
+    TargetInvited = "target-invited",
+    TargetEnrolled = "target-enrolled",
+    TargetLabelled = "target-labelled",
+    TargetCordoned = "target-cordoned",
+    TargetRetired = "target-retired",
+    DeploymentRequested = "deployment-requested",
+    WaveStarted = "wave-started",
+    TargetFinished = "target-finished",
+    UndoStarted = "undo-started",
+    DeploymentEnded = "deployment-ended",
+    DeploymentSettled = "deployment-settled",
+    HoldPlaced = "hold-placed",
+    HoldLifted = "hold-lifted",
+    EscapesChanged = "escapes-changed",
+    ExposureChanged = "exposure-changed",
 }

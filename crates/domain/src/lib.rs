@@ -18,5 +18,6 @@ pub mod event;
 pub mod plan;
 pub mod policy;
 pub mod refusal;
+pub mod rules;
 pub mod state;
 pub mod waiting;

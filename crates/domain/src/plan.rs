@@ -4,6 +4,7 @@
 use crate::{
     command::Command,
     policy,
+    rules::approvals,
     state::{Assigned, Deployment, DeploymentPhase, Progress, State},
     waiting::WaitingOn,
 };
@@ -70,10 +71,13 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
 pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
     match &deployment.phase {
-        DeploymentPhase::AwaitingPermit => Some(WaitingOn::Permit {
-            deployment: number,
-            version: deployment.version.clone(),
-            audience: deployment.environment.clone(),
+        DeploymentPhase::AwaitingPermit => Some(match starts(state, deployment) {
+            Some(begins) => WaitingOn::Beginning { deployment: number, begins },
+            None => WaitingOn::Permit {
+                deployment: number,
+                version: deployment.version.clone(),
+                audience: deployment.environment.clone(),
+            },
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
             let at_it = busy(deployment);
@@ -85,7 +89,7 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             })
         }
         DeploymentPhase::Ended { settled: None, .. } => {
-            Some(WaitingOn::Soak { deployment: number, until: soaked(state, deployment)? })
+            Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? })
         }
         DeploymentPhase::Ended { .. } => None,
     }
@@ -105,6 +109,9 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     };
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
+        if let Some(at) = starts(state, deployment) {
+            consider(at, format!("start:{number}"), Command::StartDeployment(*number));
+        }
         for (target, since) in busy(deployment) {
             let at = later(since, policy::TARGET_DEADLINE_SECONDS);
             let generation =
@@ -119,7 +126,7 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     }
     for (number, deployment) in state.deployments.iter().filter(|(number, _)| !state.open_deployments.contains(*number))
     {
-        if let Some(at) = soaked(state, deployment) {
+        if let Some(at) = soaked(state, *number, deployment) {
             consider(at, format!("settle:{number}"), Command::SettleDeployment(*number));
         }
     }
@@ -135,14 +142,31 @@ fn busy(deployment: &Deployment) -> Vec<(&TargetName, Timestamp)> {
     deployment.targets.iter().filter_map(|(target, part)| Some((target, since(part)?))).collect()
 }
 
+/// When the permit that a standing deployment waited for begins to hold, once it is granted.
+pub fn starts(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+    let DeploymentPhase::AwaitingPermit = deployment.phase else { return None };
+    let version = deployment.version.as_ref()?;
+    let (_, request) = state.granted(&deployment.app, version, &deployment.environment)?;
+    let satisfied = approvals::lacks(state, state.policy.as_ref()?, request).is_empty();
+    satisfied.then_some(request.not_before)
+}
+
 /// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle.
-fn soaked(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { ending: crate::event::Ending::Succeeded, stamp, settled: None, .. } =
         &deployment.phase
     else {
         return None;
     };
     if !matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback) {
+        return None;
+    }
+    // What was replaced, undone, rolled back or removed before its time is no place to go back to.
+    let still_runs = |(name, _): &(TargetName, crate::state::Part)| {
+        let left = state.targets.get(name).is_none_or(|target| target.retired);
+        left || state.running(&deployment.app, name).is_some_and(|running| running.deployment == number)
+    };
+    if !deployment.targets.iter().all(still_runs) {
         return None;
     }
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;

@@ -35,7 +35,7 @@ pub struct State {
     /// People without powers until a new charter.
     pub suspended: OrdSet<PersonName>,
     /// The entries of the suspensions in force, for targets to read.
-    pub suspension_entries: Vector<u64>,
+    pub suspension_entries: Vec<u64>,
     /// The applications.
     pub apps: OrdMap<AppName, App>,
     /// The requests by the digest of their signed payload.
@@ -141,7 +141,7 @@ pub struct Build {
     /// Its number, where it has one.
     pub version: Option<Version>,
     /// What was found out about it.
-    pub evidence: Vector<EvidenceRecord>,
+    pub evidence: Vec<EvidenceRecord>,
     /// Where and since when it was verified by a whole deployment.
     pub verified_in: OrdMap<AudienceName, Timestamp>,
 }
@@ -169,9 +169,9 @@ pub struct EvidenceRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InAudience {
     /// The requests of each version, in the order of their serials.
-    pub requests: OrdMap<Version, Vector<Digest>>,
+    pub requests: OrdMap<Version, Vec<Digest>>,
     /// The entries of all withdrawals.
-    pub withdrawals: Vector<u64>,
+    pub withdrawals: Vec<u64>,
     /// For each version, the last serial that is dead.
     pub dead_through: OrdMap<Version, u64>,
     /// The lowest version that may still be activated.
@@ -181,7 +181,7 @@ pub struct InAudience {
     /// The builds that are kept out.
     pub held: OrdSet<Digest>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
-    pub settled: Vector<Digest>,
+    pub settled: Vec<Digest>,
     /// The open deployment.
     pub open_deployment: Option<u64>,
     /// Which version end users see, how many of them in percent, and since when.
@@ -229,7 +229,7 @@ pub struct Request {
     /// The entry that made it.
     pub stamp: Stamp,
     /// Who said yes.
-    pub approvals: Vector<Approved>,
+    pub approvals: Vec<Approved>,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -294,7 +294,7 @@ pub struct Target {
     /// What it was assigned and what it runs, by application.
     pub apps: OrdMap<AppName, OnTarget>,
     /// What is wrong there.
-    pub findings: Vector<Finding>,
+    pub findings: Vec<Finding>,
 }
 
 /// One application on one target.

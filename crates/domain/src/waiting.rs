@@ -27,6 +27,13 @@ pub enum WaitingOn {
         /// The audience.
         audience: AudienceName,
     },
+    /// A deployment waits for its permit, which is granted, to begin.
+    Beginning {
+        /// Its number.
+        deployment: u64,
+        /// From when the permit holds.
+        begins: Timestamp,
+    },
     /// A deployment waits for targets that are at it.
     Targets {
         /// Its number.
@@ -63,6 +70,9 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Permit { deployment, audience, version } => {
                 let version = version.as_ref().map(Version::to_string).unwrap_or_default();
                 write!(f, "deployment {deployment} waits until {version} is released to {audience}")
+            }
+            WaitingOn::Beginning { deployment, begins } => {
+                write!(f, "deployment {deployment} waits for its permit, which begins at {begins:.0}")
             }
             WaitingOn::Targets { deployment, targets, .. } => {
                 let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();

@@ -1,10 +1,12 @@
 //! The ledger: the append-only record of everything accepted, and the state folded from it.
 //!
-//! - `store`: where entries are kept (SQLite), behind the narrow [`store::LedgerStore`].
+//! - `store`: where entries are kept (`sqlite`), behind the narrow [`store::LedgerStore`].
 //! - `submit`: the one writer: the only caller of decide, append and apply.
+//! - `fold`: from stored entries to a state: opening, looking back, verifying.
 //! - `snapshot`: the state on disk, for a quick start; verification and restore ignore it.
 
 use api::write::{Accepted, Text};
+use arc_swap::ArcSwap;
 use domain::{
     command::{Actor, Command},
     entry::Entry,
@@ -12,12 +14,72 @@ use domain::{
     state::State,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
-use trust::{Digest, dsse::Envelope, key::SecretKey, statement::RequestId};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use store::{LedgerStore, StoreError, StoredTree};
+use tokio::sync::watch;
+use trust::{
+    Digest,
+    dsse::Envelope,
+    key::SecretKey,
+    log::{Frontier, consistency_proof},
+    note::{Checkpoint, NoteError, sign_checkpoint},
+    statement::RequestId,
+};
+
+mod fold;
+mod snapshot;
+pub mod sqlite;
+pub mod store;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+pub use fold::Verification;
+pub use submit::{Clock, Decide, Writing};
 
 /// The ledger of one estate, opened for writing. Cheap to clone; readers never wait for the writer.
+///
+/// Dropping the last clone, like [`Ledger::close`], waits for the writer.
 #[derive(Clone)]
-pub struct Ledger {}
+pub struct Ledger {
+    shared: Arc<Shared>,
+    door: Arc<submit::Door>,
+}
+
+/// What the writer and all readers share.
+struct Shared {
+    store: Box<dyn LedgerStore>,
+    folder: PathBuf,
+    published: ArcSwap<Published>,
+    heads: watch::Sender<u64>,
+    key: Arc<SecretKey>,
+    origin: String,
+    /// The newest checkpoint that was asked for. Most batches are never asked for theirs.
+    signed: Mutex<(u64, Arc<str>)>,
+    opened: Opened,
+}
+
+/// What everyone may see: the state as of the newest durable entry, and the log's frontier there.
+struct Published {
+    state: Arc<State>,
+    frontier: Frontier,
+}
+
+/// How the ledger was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// How many entries it had.
+    pub entries: u64,
+    /// The entry that the snapshot reached, where one was used.
+    pub snapshot: Option<u64>,
+    /// How long it took.
+    pub took: Duration,
+}
 
 /// A command whose signatures were checked, ready to be decided.
 #[derive(Clone, Debug)]
@@ -52,55 +114,174 @@ pub enum SubmitError {
 #[error("{0}")]
 pub struct LedgerError(pub String);
 
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl Ledger {
     /// Opens the ledger in `folder`, or makes an empty one; `key` signs its checkpoints under the name `origin`.
-    pub fn open(_folder: &Path, _key: Arc<SecretKey>, _origin: &str) -> Result<Self, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    pub fn open(folder: &Path, key: Arc<SecretKey>, origin: &str) -> Result<Self, LedgerError> {
+        Self::open_with(folder, key, origin, Writing::default())
+    }
+
+    /// [`Ledger::open`], with another way to decide and another clock.
+    pub fn open_with(folder: &Path, key: Arc<SecretKey>, origin: &str, writing: Writing) -> Result<Self, LedgerError> {
+        let store = sqlite::SqliteStore::open(folder)?;
+        Self::over(Box::new(store), folder, key, origin, writing)
+    }
+
+    /// The ledger over an opened store. Snapshots are kept in `folder`.
+    fn over(
+        store: Box<dyn LedgerStore>,
+        folder: &Path,
+        key: Arc<SecretKey>,
+        origin: &str,
+        writing: Writing,
+    ) -> Result<Self, LedgerError> {
+        let began = Instant::now();
+        let from_snapshot = snapshot::read(folder, store.as_ref()).unwrap_or_else(|error| {
+            tracing::warn!("{error}: every entry is folded anew");
+            None
+        });
+        let snapshot = from_snapshot.as_ref().map(|(state, _)| state.head.entry);
+        let (mut state, mut frontier) = from_snapshot.unwrap_or_default();
+        let entries = store.head()?;
+        fold::fold(store.as_ref(), state.head.entry + 1..=entries, &mut state, &mut frontier)?;
+        let opened = Opened { entries, snapshot, took: began.elapsed() };
+        tracing::info!(entries, ?snapshot, took = ?opened.took, "the ledger is open");
+        // Signing once now shows that the origin can name a log.
+        let signed =
+            Mutex::new((entries, sign(&frontier, &key, origin).map_err(|error| LedgerError(error.to_string()))?));
+        let shared = Arc::new(Shared {
+            store,
+            folder: folder.to_owned(),
+            published: ArcSwap::from_pointee(Published { state: Arc::new(state), frontier }),
+            heads: watch::Sender::new(entries),
+            key,
+            origin: origin.to_owned(),
+            signed,
+            opened,
+        });
+        let door = Arc::new(submit::Door::open(shared.clone(), writing)?);
+        Ok(Self { shared, door })
+    }
+
+    /// How the ledger was opened: how many entries it had, from which snapshot, and how long it took.
+    pub fn opened(&self) -> &Opened {
+        &self.shared.opened
     }
 
     /// The state as of the newest durable entry.
     pub fn state(&self) -> Arc<State> {
-        Arc::default()
+        self.shared.published.load().state.clone()
     }
 
     /// Decides `prepared`, makes its entry durable, folds it in, and answers. A request id seen before from the same
-    /// actor is answered as it was then (same envelope) or refused (another one).
-    pub async fn submit(&self, _prepared: Prepared) -> Result<Accepted, SubmitError> {
-        Err(SubmitError::NotWritten("not built yet".into()))
+    /// actor is answered as it was then (same payload) or refused (another one). A caller that stops waiting does not
+    /// stop the command.
+    pub async fn submit(&self, prepared: Prepared) -> Result<Accepted, SubmitError> {
+        self.door.submit(prepared).await
     }
 
-    /// Entries as stored, from `from` on, at most `count`.
-    pub fn entries(&self, _from: u64, _count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    /// Entries as stored, from `from` on, at most `count`; none that [`Ledger::state`] does not hold.
+    pub fn entries(&self, from: u64, count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let from = from.max(1);
+        let count = count.min((self.state().head.entry + 1).saturating_sub(from));
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.shared.store.read(from, count)?.into_iter().map(|row| row.bytes).collect())
     }
 
     /// One entry, read.
-    pub fn entry(&self, _number: u64) -> Result<Option<Entry>, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    pub fn entry(&self, number: u64) -> Result<Option<Entry>, LedgerError> {
+        if number == 0 || number > self.state().head.entry {
+            return Ok(None);
+        }
+        self.shared.read_entry(number)
     }
 
     /// The free text with this digest, unless it was erased.
-    pub fn text(&self, _digest: &Digest) -> Result<Option<String>, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    pub fn text(&self, digest: &Digest) -> Result<Option<String>, LedgerError> {
+        Ok(self.salted_text(digest)?.map(|text| text.text))
     }
 
-    /// The state as it was at `time`, folded anew from the entries up to then.
-    pub fn state_at(&self, _time: Timestamp) -> Result<State, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    /// The free text with its salt, for whoever checks the digest.
+    pub fn salted_text(&self, digest: &Digest) -> Result<Option<Text>, LedgerError> {
+        Ok(self.shared.store.text(digest)?)
     }
 
-    /// The newest signed checkpoint (a C2SP note).
+    /// Erases a free text for good; tells whether it was there. The entries that name its digest stay whole.
+    pub fn erase_text(&self, digest: &Digest) -> Result<bool, LedgerError> {
+        Ok(self.shared.store.erase_text(digest)?)
+    }
+
+    /// The state as it was at `time`, folded anew from the entries up to then: seconds for a million of them.
+    pub fn state_at(&self, time: Timestamp) -> Result<State, LedgerError> {
+        let newest = self.state();
+        if newest.head.time <= time {
+            return Ok(State::clone(&newest));
+        }
+        let store = self.shared.store.as_ref();
+        let last = fold::last_at(store, newest.head.entry, time)?;
+        let mut state = State::default();
+        fold::fold(store, 1..=last, &mut state, &mut Frontier::new())?;
+        Ok(state)
+    }
+
+    /// The newest signed checkpoint (a C2SP note). It is signed when it is first asked for.
     pub fn checkpoint(&self) -> Arc<str> {
-        "".into()
+        let Shared { published, key, origin, signed, .. } = &*self.shared;
+        let mut signed = signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let published = published.load();
+        if published.frontier.size() > signed.0 {
+            match sign(&published.frontier, key, origin) {
+                Ok(note) => *signed = (published.frontier.size(), note),
+                Err(error) => tracing::error!("the checkpoint could not be signed: {error}"),
+            }
+        }
+        signed.1.clone()
     }
 
     /// The proof that the log of `to` entries extends that of `from` (RFC 9162, 2.1.4).
-    pub fn consistency(&self, _from: u64, _to: u64) -> Result<Vec<Digest>, LedgerError> {
-        Err(LedgerError("not built yet".into()))
+    pub fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, LedgerError> {
+        let newest = self.state().head.entry;
+        if to > newest {
+            return Err(LedgerError(format!("the ledger has {newest} entries, fewer than {to}")));
+        }
+        Ok(consistency_proof(&StoredTree(self.shared.store.as_ref()), from, to)?)
     }
 
     /// Tells each new head (the newest durable entry's number). Whoever lags sees the newest only and reads entries.
-    pub fn heads(&self) -> tokio::sync::watch::Receiver<u64> {
-        tokio::sync::watch::channel(0).1
+    pub fn heads(&self) -> watch::Receiver<u64> {
+        self.shared.heads.subscribe()
     }
+
+    /// Reads everything again from the first entry and compares it with the root and the state that are served. The
+    /// signatures in the envelopes are for those to check who hold the root of trust.
+    pub fn verify(&self) -> Verification {
+        let published = self.shared.published.load_full();
+        fold::verify(self.shared.store.as_ref(), &published.state, &published.frontier)
+    }
+
+    /// Takes no more commands, answers those that wait, writes a snapshot. Blocks until all is done, so it is not for
+    /// async code; reading goes on working.
+    pub fn close(&self) {
+        self.door.close();
+    }
+}
+
+impl Shared {
+    fn read_entry(&self, number: u64) -> Result<Option<Entry>, LedgerError> {
+        let row = self.store.read(number, 1)?.pop().filter(|row| row.number == number);
+        let entry = row.map(|row| serde_json::from_slice(&row.bytes)).transpose();
+        entry.map_err(|error| LedgerError(format!("entry {number} cannot be read: {error}")))
+    }
+}
+
+fn sign(frontier: &Frontier, key: &SecretKey, origin: &str) -> Result<Arc<str>, NoteError> {
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size: frontier.size(), root: frontier.root() };
+    Ok(sign_checkpoint(&checkpoint, origin, key)?.into())
 }

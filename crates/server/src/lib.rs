@@ -1,3 +1,18 @@
 //! The server: the ledger's storage and its one writer, HTTP, pages, and nothing of the rules.
+//!
+//! - [`ledger`]: the record of everything accepted, and the state folded from it.
+//! - [`start`]: opens a data folder and serves it; `keys`: the keys and the claim that lie in it.
+//! - `intake`: from a signed statement to a command: what is verified before the domain decides.
+//! - `http`: one file a kind of request.
+//! - `views`: from the state to the answers of the reads; pure.
+//! - `clock`: asks for what time itself brings about.
 
+mod clock;
+mod http;
+mod intake;
+pub mod keys;
 pub mod ledger;
+pub mod start;
+mod views;
+
+pub use views::board;

@@ -6,7 +6,7 @@
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
 //! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
 //! - [`charter`], [`config`]: the signed policy, and the signed values of an environment.
-//! - [`manifest`], [`version`]: what a build is, how it runs, and how it is numbered.
+//! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
@@ -18,6 +18,7 @@ pub mod digest;
 pub mod dsse;
 pub mod json;
 pub mod key;
+pub mod links;
 pub mod log;
 pub mod manifest;
 pub mod names;

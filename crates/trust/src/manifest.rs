@@ -6,6 +6,7 @@
 use crate::{
     digest::Digest,
     json::{self, JsonError},
+    links::{LinkError, check_links, is_within},
     names::{AppName, printable},
 };
 use serde::{Deserialize, Serialize};
@@ -195,9 +196,9 @@ pub enum ManifestError {
     /// Paths out of order, twice, or one inside a file.
     #[error("'{0}' is out of order, stands twice, or lies inside a file or link")]
     Order(String),
-    /// A link that leaves the build.
-    #[error("the link '{0}' leads out of the build")]
-    Link(String),
+    /// A link that leaves the build, by itself or through others, or goes round in a circle.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// A part of the run specification that cannot be.
     #[error("{0}")]
     Run(String),
@@ -257,10 +258,8 @@ impl Manifest {
             }
             previous = Some(path);
             leaves.insert(path);
-            if let Entry::Link { target, .. } = entry {
-                check_link(path, target)?;
-            }
         }
+        check_links(&self.files, &self.run.data)?;
         for path in &leaves {
             let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
             if parents.into_iter().any(|parent| leaves.contains(parent)) {
@@ -369,10 +368,6 @@ pub fn config_may_fill(name: &str) -> bool {
     !is_loader_variable(name)
 }
 
-fn is_within(path: &str, folder: &str) -> bool {
-    path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-}
-
 /// Checks that `path` is relative, plain and inside the build.
 pub fn check_path(path: &str) -> Result<(), ManifestError> {
     let plain = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
@@ -385,7 +380,7 @@ pub fn check_path(path: &str) -> Result<(), ManifestError> {
 
 /// Checks that a link at `path` saying `target` stays inside the build.
 pub fn check_link(path: &str, target: &str) -> Result<(), ManifestError> {
-    let refused = || ManifestError::Link(printable(path));
+    let refused = || ManifestError::Link(LinkError::Out(printable(path)));
     if target.is_empty()
         || target.starts_with('/')
         || target.len() > 4096

@@ -87,8 +87,7 @@ impl Runtime {
         let bytes = serde_json::to_vec(spec).map_err(|error| failed("write", &kept.files.spec)(error.into()))?;
         let lock = loop {
             if kept.files.is_kept()? {
-                let leaving = CopyState::read(&kept.files.state).is_some_and(|state| state.phase == Phase::Stopping);
-                if !leaving && ServiceSpec::read(&kept.files.spec).is_ok_and(|running| running == *spec) {
+                if kept.stays() {
                     return Ok(());
                 }
                 stop_all(std::slice::from_ref(&kept))?;
@@ -232,6 +231,15 @@ impl Runtime {
 impl Kept {
     fn failed(&self, why: &str) -> RuntimeError {
         RuntimeError::Keeper { copy: format!("{} {}", self.spec.app, self.spec.id), why: why.to_owned() }
+    }
+
+    /// Whether the keeper runs the copy as specified and goes on doing so. The keeper itself is asked, for a request to
+    /// stop by an agent that was killed since may still be before it, and requests are answered in their order.
+    fn stays(&self) -> bool {
+        let told = ask(&self.files, "status", ANSWER).ok();
+        let state = told.and_then(|answer| serde_json::from_str::<CopyState>(&answer).ok());
+        let same = ServiceSpec::read(&self.files.spec).is_ok_and(|running| running == self.spec);
+        same && state.is_some_and(|state| state.phase != Phase::Stopping)
     }
 
     fn patience(&self) -> Duration {

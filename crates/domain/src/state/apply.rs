@@ -24,12 +24,12 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Ok(policy) = Policy::try_from(record) {
                 state.policy = Some(Arc::new(policy));
                 state.suspended = OrdSet::new();
-                state.suspension_entries = Vector::new();
+                state.suspension_entries = Vec::new();
             }
         }
         Event::PersonSuspended { person } => {
             state.suspended.insert(person.clone());
-            state.suspension_entries.push_back(stamp.entry);
+            state.suspension_entries.push(stamp.entry);
             if let Some(policy) = &state.policy {
                 let mut record = policy.record.clone();
                 record.suspended.insert(person.clone());
@@ -46,7 +46,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 facts: Arc::new(facts.clone()),
                 stamp,
                 version: None,
-                evidence: Vector::new(),
+                evidence: Vec::new(),
                 verified_in: OrdMap::new(),
             };
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
@@ -69,7 +69,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 stamp,
             };
             if let Some(build) = state.apps.entry(app.clone()).or_default().builds.get_mut(build) {
-                build.evidence.push_back(record);
+                build.evidence.push(record);
             }
         }
         Event::ReleaseRequested {
@@ -97,15 +97,15 @@ pub fn apply(state: &mut State, event: &Event) {
                 floor: floor.clone(),
                 requester: requester.clone(),
                 stamp,
-                approvals: Vector::new(),
+                approvals: Vec::new(),
                 standing: Standing::Waiting,
             };
             state.requests.insert(*request, record);
-            in_audience(state, app, audience).requests.entry(version.clone()).or_default().push_back(*request);
+            in_audience(state, app, audience).requests.entry(version.clone()).or_default().push(*request);
         }
         Event::RequestApproved { request, approver, key } => {
             if let Some(request) = state.requests.get_mut(request) {
-                request.approvals.push_back(Approved { approver: approver.clone(), key: *key, stamp });
+                request.approvals.push(Approved { approver: approver.clone(), key: *key, stamp });
             }
         }
         Event::PermitGranted { request, app, audience, .. } => {
@@ -119,7 +119,7 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::PermissionWithdrawn { app, version, audience, through_serial, .. } => {
             let record = in_audience(state, app, audience);
-            record.withdrawals.push_back(stamp.entry);
+            record.withdrawals.push(stamp.entry);
             let dead = record.dead_through.entry(version.clone()).or_default();
             *dead = (*dead).max(*through_serial);
             let requests = record.requests.get(version).cloned().unwrap_or_default();
@@ -166,7 +166,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 retired: false,
                 stamp,
                 apps: OrdMap::new(),
-                findings: Vector::new(),
+                findings: Vec::new(),
             };
             state.targets.insert(target.clone(), record);
         }
@@ -358,9 +358,9 @@ fn settle(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, .. } = record.clone();
     let record = in_audience(state, &app, &environment);
     record.settled.retain(|settled| *settled != build);
-    record.settled.push_back(build);
+    record.settled.push(build);
     while record.settled.len() > policy::SETTLED_KEPT {
-        record.settled.pop_front();
+        record.settled.remove(0);
     }
 }
 

@@ -3,11 +3,11 @@
 //! Looking at one link's text is not enough. With `deep/er/up -> ../..` in the build, `out -> deep/er/up/../x` climbs
 //! no higher than the build's root on paper and yet leads out of it on disk, because `up` is somewhere else.
 
-use std::collections::HashMap;
-use trust::{
+use crate::{
     manifest::{Entry, check_link},
     names::printable,
 };
+use std::collections::HashMap;
 
 /// How many links one path may pass, as in Linux.
 const MAX_HOPS: usize = 40;
@@ -84,7 +84,7 @@ fn follow(path: &str, links: &HashMap<&str, &str>, data: &[String]) -> Result<bo
 }
 
 /// Whether `path` is `folder` or lies in it.
-pub(crate) fn is_within(path: &str, folder: &str) -> bool {
+pub fn is_within(path: &str, folder: &str) -> bool {
     path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -1,0 +1,142 @@
+//! The checks before anything is touched, on bytes alone: no network takes part, so a hostile server can be played.
+
+use crate::{
+    documents::{Documents, TrustError},
+    journal::Journal,
+};
+use domain::plan::Assignment;
+use jiff::Timestamp;
+use trust::{
+    AppName,
+    authority::{self, Denial, Dossier, VerifiedAuthority, Wanted},
+    config::ConfigDocument,
+    manifest::{Driver, Manifest, Needs},
+};
+
+/// A no of this target's own, with its stable code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// The code, as the report carries it.
+    pub code: String,
+    /// Why, in a line.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal with this code and reason.
+    pub fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.into(), reason: reason.into() }
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::new(denial.code(), denial.to_string())
+    }
+}
+
+impl From<TrustError> for Refusal {
+    fn from(error: TrustError) -> Self {
+        Self::new("DOCUMENTS_UNFIT", error.to_string())
+    }
+}
+
+/// Goes through everything that is signed. Withdrawals in the dossier are kept first, whatever comes of it.
+pub fn authorise(
+    documents: &mut Documents,
+    assignment: &Assignment,
+    dossier: &Dossier,
+    journal: &Journal,
+    now: Timestamp,
+) -> Result<VerifiedAuthority, Refusal> {
+    let policy = documents.policy()?;
+    documents.keep_withdrawals(&policy, dossier)?;
+    let pinned = documents.pinned().clone();
+    if assignment.environment != pinned.environment {
+        let reason = format!("it is for {}, and this target is in {}", assignment.environment, pinned.environment);
+        return Err(Refusal::new("OTHER_ENVIRONMENT", reason));
+    }
+    let wanted = Wanted {
+        app: &assignment.app,
+        build: assignment.build,
+        act: assignment.act,
+        settled: &journal.settled,
+        // While a deployment is under way, what it acts on is what ran when it began.
+        active: match &journal.under_way {
+            Some(under_way) => under_way.before.as_ref().map(|active| active.build),
+            None => journal.active.as_ref().map(|active| active.build),
+        },
+    };
+    let authority = authority::authorise(
+        &policy,
+        &pinned,
+        dossier,
+        &wanted,
+        documents.withdrawals(),
+        documents.floor(&assignment.app),
+        now,
+    )?;
+    // Expired documents stop what is new; stopping, restarting and removing what is here stays possible.
+    if matches!(authority, VerifiedAuthority::Permit(_) | VerifiedAuthority::Unreleased(_)) {
+        documents.check_expiry(now).map_err(|error| Refusal::new("DOCUMENTS_EXPIRED", error.to_string()))?;
+    }
+    if matches!(authority, VerifiedAuthority::Permit(_)) {
+        documents.raise_floor(&assignment.app, dossier)?;
+    }
+    Ok(authority)
+}
+
+/// Reads a build's manifest, which must be the one that was authorised and something that can be installed.
+pub fn check_manifest(authority: &VerifiedAuthority, bytes: &[u8]) -> Result<Manifest, Refusal> {
+    let manifest = authority::check_manifest(authority, bytes)?;
+    if manifest.driver() == Driver::Checkpoint {
+        return Err(Refusal::new("NOTHING_TO_INSTALL", "the build is a checkpoint: there is nothing to install"));
+    }
+    Ok(manifest)
+}
+
+/// Reads the config set for a build: the document and its serial, or nothing where none was ever set.
+pub fn check_config(
+    documents: &Documents,
+    manifest: &Manifest,
+    dossier: &Dossier,
+    document: Option<&[u8]>,
+    last_serial: u64,
+) -> Result<(u64, Option<ConfigDocument>), Refusal> {
+    let policy = documents.policy()?;
+    let envelope = dossier.config.as_ref();
+    Ok(authority::check_config(&policy, documents.pinned(), manifest, envelope, document, last_serial)?)
+}
+
+/// What a machine has to offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Memory that can be had now, in bytes.
+    pub memory_bytes: u64,
+    /// Disk space that can be had now, in bytes.
+    pub disk_bytes: u64,
+}
+
+/// Checks what the build needs of its target; `lacking_bytes` is what has still to be written.
+pub fn check_needs(app: &AppName, needs: &Needs, machine: &Machine, lacking_bytes: u64) -> Result<(), Refusal> {
+    let mut lacks = Vec::new();
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    if let Some(wanted) = needs.os.as_deref().filter(|wanted| *wanted != os) {
+        lacks.push(format!("{wanted} (this is {os})"));
+    }
+    if let Some(wanted) = needs.arch.as_deref().filter(|wanted| *wanted != arch) {
+        lacks.push(format!("{wanted} (this is {arch})"));
+    }
+    let mut amount = |what: &str, wanted: u64, had: u64| {
+        if wanted > had {
+            lacks.push(format!("{} MiB of {what} ({} MiB are free)", wanted.div_ceil(1 << 20), had >> 20));
+        }
+    };
+    amount("memory", needs.memory_bytes.unwrap_or(0), machine.memory_bytes);
+    amount("disk", needs.disk_bytes.unwrap_or(0).saturating_add(lacking_bytes), machine.disk_bytes);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new("NEEDS_UNMET", format!("{app} needs {}; nothing was copied", lacks.join(" and "))))
+}

@@ -1,0 +1,190 @@
+//! The documents of trust as this target last saw them: they move forward only.
+//!
+//! Kept besides: every genuine withdrawal for ever, whatever the server says later, and the highest floor of each
+//! application that a genuine permit carried. A check of the target's clock against the newest date the owners signed
+//! belongs here; no document carries such a date yet, so it is not made.
+
+use crate::files::{self, FileError};
+use api::read::Estate;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+use trust::{
+    AppName, Digest, Version,
+    authority::{
+        Documents as DocumentBytes, DocumentsError, Dossier, KeptWithdrawal, Pinned, TrustedPolicy, VerifiedDocuments,
+    },
+    charter::CharterError,
+    statement::{Act, Statement},
+};
+
+/// The documents in force on this target, and what it never forgets.
+#[derive(Debug)]
+pub struct Documents {
+    folder: PathBuf,
+    pinned: Pinned,
+    verified: VerifiedDocuments,
+    estate: Estate,
+    never_forgotten: NeverForgotten,
+}
+
+/// What is kept whatever the server says later.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeverForgotten {
+    withdrawals: Vec<KeptWithdrawal>,
+    floors: BTreeMap<AppName, Version>,
+}
+
+/// Why documents were not taken. Those in force stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// They do not verify, or are older than those in force.
+    #[error("the estate's documents do not count: {0}")]
+    Documents(#[from] DocumentsError),
+    /// The charter contradicts itself.
+    #[error(transparent)]
+    Charter(#[from] CharterError),
+    /// The server shows two charters under one version: whoever holds it, or an owner's key, deceives somebody.
+    #[error("the server shows another charter under version {0}, which this target knows already")]
+    Equivocation(u64),
+    /// Roots went back.
+    #[error("the server shows root {shown}, and this target has seen root {seen}")]
+    OlderRoot {
+        /// What the server shows.
+        shown: u64,
+        /// What was seen.
+        seen: u64,
+    },
+    /// There are none on this target.
+    #[error("this target has no estate documents: it never finished joining")]
+    Absent,
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Verifies documents fetched from a server against the estate pinned, with no history of their own yet.
+pub fn verify(estate: &Digest, documents: &Estate, minimum_version: u64) -> Result<VerifiedDocuments, DocumentsError> {
+    let roots: Vec<Vec<u8>> = documents.roots.iter().map(|root| root.0.clone()).collect();
+    let bytes = DocumentBytes { roots: &roots, targets: &documents.targets, charter: documents.charter.as_bytes() };
+    VerifiedDocuments::verify(estate, &bytes, minimum_version)
+}
+
+impl Documents {
+    /// Puts a first set in force, when the target joins.
+    pub fn found(folder: PathBuf, pinned: Pinned, estate: Estate) -> Result<Self, TrustError> {
+        let verified = verify(&pinned.estate, &estate, 0)?;
+        files::replace_json(&folder.join("documents.json"), &estate)?;
+        let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
+        Ok(Self { folder, pinned, verified, estate, never_forgotten })
+    }
+
+    /// Reads the set in force, and verifies it anew: the disk is not trusted more than the server.
+    pub fn open(folder: PathBuf, pinned: Pinned) -> Result<Self, TrustError> {
+        let estate: Estate = files::read_json(&folder.join("documents.json"))?.ok_or(TrustError::Absent)?;
+        let verified = verify(&pinned.estate, &estate, 0)?;
+        let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
+        Ok(Self { folder, pinned, verified, estate, never_forgotten })
+    }
+
+    /// Takes a newer set, or newly signed suspensions. Returns whether anything changed.
+    pub fn adopt(&mut self, mut estate: Estate) -> Result<bool, TrustError> {
+        let seen = self.version();
+        let verified = verify(&self.pinned.estate, &estate, seen)?;
+        let (shown, seen_root) = (verified.root.version(), self.verified.root.version());
+        if shown < seen_root {
+            return Err(TrustError::OlderRoot { shown, seen: seen_root });
+        }
+        if verified.targets.version() == seen {
+            if estate.charter != self.estate.charter {
+                return Err(TrustError::Equivocation(seen));
+            }
+            // Owners give powers back by a new charter alone, so within one version no suspension is forgotten.
+            for suspension in &self.estate.suspensions {
+                if !estate.suspensions.contains(suspension) {
+                    estate.suspensions.push(suspension.clone());
+                }
+            }
+        }
+        verified.policy(&estate.suspensions)?;
+        let same = estate.targets == self.estate.targets
+            && estate.roots.len() == self.estate.roots.len()
+            && estate.suspensions == self.estate.suspensions;
+        if same {
+            return Ok(false);
+        }
+        files::replace_json(&self.folder.join("documents.json"), &estate)?;
+        (self.verified, self.estate) = (verified, estate);
+        Ok(true)
+    }
+
+    /// The charter's version.
+    pub fn version(&self) -> u64 {
+        self.verified.targets.version()
+    }
+
+    /// The verified documents.
+    pub fn verified(&self) -> &VerifiedDocuments {
+        &self.verified
+    }
+
+    /// What this target knows of itself.
+    pub fn pinned(&self) -> &Pinned {
+        &self.pinned
+    }
+
+    /// The policy to check by.
+    pub fn policy(&self) -> Result<TrustedPolicy, TrustError> {
+        Ok(self.verified.policy(&self.estate.suspensions)?)
+    }
+
+    /// Fails once root or charter has expired: nothing new may be activated then.
+    pub fn check_expiry(&self, now: Timestamp) -> Result<(), TrustError> {
+        Ok(self.verified.check_expiry(now)?)
+    }
+
+    /// Keeps the genuine withdrawals of a dossier, durably, before anything is decided by it.
+    pub fn keep_withdrawals(&mut self, policy: &TrustedPolicy, dossier: &Dossier) -> Result<(), TrustError> {
+        let mut next = self.never_forgotten.clone();
+        for envelope in &dossier.withdrawals {
+            if let Ok(kept) = policy.withdrawal(envelope, &self.pinned.environment)
+                && !next.withdrawals.contains(&kept)
+            {
+                next.withdrawals.push(kept);
+            }
+        }
+        if next.withdrawals.len() > self.never_forgotten.withdrawals.len() {
+            self.never_forget(next)?;
+        }
+        Ok(())
+    }
+
+    /// Every withdrawal ever found genuine here.
+    pub fn withdrawals(&self) -> &[KeptWithdrawal] {
+        &self.never_forgotten.withdrawals
+    }
+
+    /// The lowest version of an application that may still be activated.
+    pub fn floor(&self, app: &AppName) -> Option<&Version> {
+        self.never_forgotten.floors.get(app)
+    }
+
+    /// Raises the floor to what a request says that was found to be granted.
+    pub fn raise_floor(&mut self, app: &AppName, dossier: &Dossier) -> Result<(), TrustError> {
+        let statement = dossier.request.as_ref().and_then(|envelope| Statement::read(envelope).ok());
+        let Some(Act::Request(request)) = statement.map(|statement| statement.act) else { return Ok(()) };
+        let Some(floor) = request.floor.filter(|floor| self.floor(app).is_none_or(|known| known < floor)) else {
+            return Ok(());
+        };
+        let mut next = self.never_forgotten.clone();
+        next.floors.insert(app.clone(), floor);
+        self.never_forget(next)
+    }
+
+    fn never_forget(&mut self, next: NeverForgotten) -> Result<(), TrustError> {
+        files::replace_json(&self.folder.join("withdrawals.json"), &next)?;
+        self.never_forgotten = next;
+        Ok(())
+    }
+}

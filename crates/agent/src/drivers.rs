@@ -1,0 +1,269 @@
+//! The only way from a decision to the machine: whoever wants something changed here shows a [`VerifiedAuthority`] for
+//! the very application and build.
+//!
+//! [`Drivers`] checks that, and says in which order things happen; [`Machine`] is what they happen to: a
+//! [`Runtime`], or in tests something that can be killed between any two of them.
+
+use crate::runtime::{Attempt, Runtime, RuntimeError};
+use depot::materialise::MaterialiseError;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use trust::{
+    AppName, Digest,
+    authority::VerifiedAuthority,
+    manifest::{Driver, HealthCheck, Manifest},
+};
+
+/// A build with everything it runs with.
+#[derive(Clone, PartialEq)]
+pub struct Bringing {
+    /// The build.
+    pub build: Digest,
+    /// What it is.
+    pub manifest: Manifest,
+    /// The values of its config keys, secrets in the clear.
+    pub values: BTreeMap<String, String>,
+}
+
+/// What builds are installed on and run by. Every operation may be repeated, and repeated after being cut short.
+pub trait Machine {
+    /// Lays the build's files out beside what runs. `sources` say where an object's bytes can be read.
+    fn stage(&self, manifest: &Manifest, sources: &BTreeMap<Digest, PathBuf>) -> Result<(), MachineError>;
+    /// Whether the build's files are laid out already.
+    fn is_staged(&self, app: &AppName, build: &Digest) -> bool;
+    /// Makes the application's folders and links its data into the release.
+    fn prepare(&self, bringing: &Bringing) -> Result<(), MachineError>;
+    /// Points `current` to the build, or to nothing.
+    fn switch(&self, app: &AppName, build: Option<&Digest>) -> Result<(), MachineError>;
+    /// Sees to it that exactly the build's copies run, each as its manifest and config say.
+    fn start(&self, bringing: &Bringing) -> Result<(), MachineError>;
+    /// Stops every copy of the application.
+    fn stop(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Stops and starts every copy.
+    fn restart(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Waits until every copy is well; answers with where they listen.
+    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError>;
+    /// Removes the application's files. Its data stays: people's data is not part of any build.
+    fn remove(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Removes every release but these and the active one; answers with those that were removed.
+    fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError>;
+    /// Starts again the copies whose keepers died.
+    fn revive(&self, app: &AppName) -> Result<(), MachineError>;
+    /// The build that `current` points to.
+    fn current(&self, app: &AppName) -> Option<Digest>;
+    /// The builds whose files are laid out here.
+    fn releases(&self, app: &AppName) -> Result<Vec<Digest>, MachineError>;
+    /// Where a build's files lie, or would.
+    fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf;
+}
+
+/// Why something could not be done on the machine, in a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MachineError(pub String);
+
+impl From<RuntimeError> for MachineError {
+    fn from(error: RuntimeError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Changes what runs, for those who may.
+#[derive(Debug)]
+pub struct Drivers<M>(M);
+
+impl<M: Machine> Drivers<M> {
+    /// Drivers for `machine`.
+    pub fn new(machine: M) -> Self {
+        Self(machine)
+    }
+
+    /// The machine, for looking and for what changes nothing that runs.
+    pub fn machine(&self) -> &M {
+        &self.0
+    }
+
+    /// Switches to a build and starts it, stopping what ran before.
+    pub fn activate(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
+        check(authority, &bringing.manifest.app, Some(bringing.build))?;
+        match bringing.manifest.driver() {
+            Driver::Checkpoint => Err(MachineError("the build is a checkpoint: there is nothing to install".into())),
+            Driver::Process | Driver::Files => {
+                self.0.prepare(bringing)?;
+                self.0.switch(&bringing.manifest.app, Some(&bringing.build))?;
+                self.0.start(bringing)
+            }
+        }
+    }
+
+    /// Switches to a build that stays stopped.
+    pub fn activate_stopped(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
+        let app = &bringing.manifest.app;
+        check(authority, app, Some(bringing.build))?;
+        self.0.stop(app)?;
+        self.0.prepare(bringing)?;
+        self.0.switch(app, Some(&bringing.build))
+    }
+
+    /// Makes the application run nothing, as it was before its first deployment. Its files stay until they are
+    /// discarded.
+    pub fn deactivate(&self, authority: &VerifiedAuthority, app: &AppName) -> Result<(), MachineError> {
+        check(authority, app, None)?;
+        self.0.stop(app)?;
+        self.0.switch(app, None)
+    }
+
+    /// Stops every copy of the active build.
+    pub fn stop(&self, authority: &VerifiedAuthority, app: &AppName, build: Digest) -> Result<(), MachineError> {
+        check(authority, app, Some(build))?;
+        self.0.stop(app)
+    }
+
+    /// Stops and starts every copy of the active build.
+    pub fn restart(&self, authority: &VerifiedAuthority, app: &AppName, build: Digest) -> Result<(), MachineError> {
+        check(authority, app, Some(build))?;
+        self.0.restart(app)
+    }
+
+    /// Removes the application.
+    pub fn remove(&self, authority: &VerifiedAuthority, app: &AppName) -> Result<(), MachineError> {
+        check(authority, app, None)?;
+        self.0.stop(app)?;
+        self.0.switch(app, None)?;
+        self.0.remove(app)
+    }
+}
+
+/// The proof must be for this application, and for this very build or for none.
+fn check(authority: &VerifiedAuthority, app: &AppName, build: Option<Digest>) -> Result<(), MachineError> {
+    if authority.app() == app && authority.build() == build {
+        return Ok(());
+    }
+    Err(MachineError(format!("the authority ({}) is for something else; nothing was done", authority.word())))
+}
+
+impl Machine for Arc<Runtime> {
+    fn stage(&self, manifest: &Manifest, sources: &BTreeMap<Digest, PathBuf>) -> Result<(), MachineError> {
+        let releases = self.layout().app(&manifest.app).join("releases");
+        let open = |digest: &Digest| {
+            let path = sources.get(digest).ok_or(depot::StoreError::Missing(*digest))?;
+            let opened = File::open(path);
+            opened.map_err(|source| depot::StoreError::Source { digest: *digest, source })
+        };
+        match materialise(manifest, &releases, open) {
+            Ok(()) => Ok(()),
+            Err(MaterialiseError::Damaged { folder, .. }) => {
+                let build = Digest::of(&manifest.to_bytes().map_err(|error| MachineError(error.to_string()))?);
+                let is_active = self.layout().current(&manifest.app)? == Some(build);
+                if is_active {
+                    return Err(MachineError(format!(
+                        "{folder} was changed since it was installed, and processes may be running from it: \
+                         see `sortie escapes`"
+                    )));
+                }
+                // Nothing runs from it, so it is laid out anew.
+                std::fs::remove_dir_all(&folder).map_err(|error| MachineError(error.to_string()))?;
+                materialise(manifest, &releases, open).map_err(|error| MachineError(error.to_string()))
+            }
+            Err(error) => Err(MachineError(error.to_string())),
+        }
+    }
+
+    fn is_staged(&self, app: &AppName, build: &Digest) -> bool {
+        self.layout().release(app, build).is_dir()
+    }
+
+    fn prepare(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        Ok(Runtime::prepare(self, &bringing.manifest.app, &bringing.build, &bringing.manifest.run)?)
+    }
+
+    fn switch(&self, app: &AppName, build: Option<&Digest>) -> Result<(), MachineError> {
+        match build {
+            Some(build) => Ok(Runtime::switch(self, app, build)?),
+            None => Ok(self.layout().unlink_current(app)?),
+        }
+    }
+
+    fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        let Bringing { build, manifest, values } = bringing;
+        let specs = self.specs(&manifest.app, build, &manifest.run, values)?;
+        // Copies that the build does not have go first: a port of theirs may be wanted.
+        for kept in self.kept_specs(&manifest.app)? {
+            if !specs.iter().any(|spec| spec.id == kept.id) {
+                self.stop_copy(&manifest.app, &kept.id)?;
+            }
+        }
+        for spec in &specs {
+            Runtime::start(self, spec)?;
+        }
+        Ok(())
+    }
+
+    fn stop(&self, app: &AppName) -> Result<(), MachineError> {
+        Ok(Runtime::stop(self, app)?)
+    }
+
+    fn restart(&self, app: &AppName) -> Result<(), MachineError> {
+        Ok(Runtime::restart(self, app)?)
+    }
+
+    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
+        let Bringing { build, manifest, values } = bringing;
+        let mut endpoints = Vec::new();
+        for spec in self.specs(&manifest.app, build, &manifest.run, values)? {
+            let health = manifest.run.processes.get(&spec.id.process).and_then(|process| process.health.as_ref());
+            let mut on_try = |attempt: &Attempt| heard(&format!("{} {}", spec.id, attempt.said));
+            let well = self.check_health(&spec, health, &mut on_try);
+            well.map_err(|unhealthy| MachineError(format!("{} {unhealthy}", spec.id)))?;
+            let scheme = match health.map(|health| &health.check) {
+                Some(HealthCheck::Tcp) => "tcp",
+                _ => "http",
+            };
+            endpoints.extend(spec.port.map(|port| format!("{scheme}://127.0.0.1:{port}")));
+        }
+        Ok(endpoints)
+    }
+
+    fn remove(&self, app: &AppName) -> Result<(), MachineError> {
+        Ok(Runtime::remove(self, app, true)?)
+    }
+
+    fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
+        let before = self.layout().releases(app)?;
+        self.layout().discard_releases(app, keep)?;
+        let after = self.layout().releases(app)?;
+        Ok(before.into_iter().filter(|build| !after.contains(build)).collect())
+    }
+
+    fn revive(&self, app: &AppName) -> Result<(), MachineError> {
+        let revived = Runtime::revive(self, app)?;
+        for id in revived {
+            tracing::info!(%app, copy = %id, "started again: its keeper was gone");
+        }
+        Ok(())
+    }
+
+    fn current(&self, app: &AppName) -> Option<Digest> {
+        self.layout().current(app).ok().flatten()
+    }
+
+    fn releases(&self, app: &AppName) -> Result<Vec<Digest>, MachineError> {
+        Ok(self.layout().releases(app)?)
+    }
+
+    fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf {
+        self.layout().release(app, build)
+    }
+}
+
+fn materialise(
+    manifest: &Manifest,
+    releases: &Path,
+    open: impl FnMut(&Digest) -> Result<File, depot::StoreError>,
+) -> Result<(), MaterialiseError> {
+    depot::materialise(manifest, releases, open, &|_| ()).map(|_| ())
+}

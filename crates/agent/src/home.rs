@@ -1,0 +1,198 @@
+//! The agent's data folder: where everything lies that it must not forget.
+//!
+//! ```text
+//! <data>/agent.lock        held while an agent uses the folder
+//!        pinned.json       the estate, environment and class it was enrolled with; the server's address and pin
+//!        target.key        its Ed25519 key          identity.age   its age identity: secrets are encrypted to it
+//!        trust/            estate documents, withdrawals, floors, the last checkpoint
+//!        journal/<app>.json
+//!        manifests/<hex>   config/<app>-<serial>-<hex>     what active and earlier builds were and ran with
+//!        incoming/<hex>/   objects on their way
+//!        apps/, ports.json what runs: see [`crate::runtime`]
+//! ```
+
+use crate::files::{self, FileError, failed};
+use age::secrecy::ExposeSecret;
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+use trust::{AppName, Digest, authority::Pinned, key::SecretKey, manifest::Manifest};
+
+/// What the agent has known since its enrolment and takes from nobody, and where its server is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// Estate, environment, class, name and applications.
+    pub pinned: Pinned,
+    /// The server's address.
+    pub url: String,
+    /// The pin of the server's TLS key, as the invitation said.
+    pub pin: Digest,
+}
+
+/// An agent's data folder, held by this process alone.
+#[derive(Debug)]
+pub struct Home {
+    root: PathBuf,
+    /// Released by the system when the process ends, however it ends.
+    _lock: File,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Another agent has it.
+    #[error("another agent uses {0}: give this one a data folder of its own (--data)")]
+    InUse(PathBuf),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key in it cannot be read.
+    #[error("{path} is no key this agent can use: {why}. Restore it, or retire the target and join anew")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Home {
+    /// Takes the folder, creating it where it is missing; fails when another agent has it.
+    pub fn take(root: &Path) -> Result<Self, HomeError> {
+        let root = std::path::absolute(root).map_err(failed("find", root))?;
+        // Processes that run as other users must be able to pass through to their release.
+        std::fs::create_dir_all(&root).map_err(failed("create", &root))?;
+        let path = root.join("agent.lock");
+        let mut options = OpenOptions::new();
+        let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = lock.map_err(failed("open", &path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(HomeError::InUse(root)),
+            Err(error) => return Err(failed("lock", &path)(error.into()).into()),
+        }
+        for folder in ["trust", "journal", "manifests", "config", "incoming"] {
+            files::make_private_folder(&root.join(folder))?;
+        }
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of the trust documents.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
+    /// The folder of the journals.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// Where the objects of a build are gathered before it is staged.
+    pub fn incoming(&self, build: &Digest) -> PathBuf {
+        self.root.join("incoming").join(build.hex())
+    }
+
+    /// Who this agent is; nothing before it has joined.
+    pub fn enrolled(&self) -> Result<Option<Enrolled>, HomeError> {
+        Ok(files::read_json(&self.root.join("pinned.json"))?)
+    }
+
+    /// Remembers who this agent is.
+    pub fn enrol(&self, enrolled: &Enrolled) -> Result<(), HomeError> {
+        Ok(files::replace_json(&self.root.join("pinned.json"), enrolled)?)
+    }
+
+    /// The target's own key, made when there is none yet.
+    pub fn key(&self) -> Result<SecretKey, HomeError> {
+        let path = self.root.join("target.key");
+        let wrong = |why: String| HomeError::Key { path: path.clone(), why };
+        if let Some(bytes) = files::read(&path)? {
+            let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+            return SecretKey::from_openssh(&text, None).map_err(|error| wrong(error.to_string()));
+        }
+        let key = SecretKey::generate().map_err(|error| wrong(error.to_string()))?;
+        let text = key.to_openssh("sortie target").map_err(|error| wrong(error.to_string()))?;
+        files::replace(&path, text.as_bytes())?;
+        Ok(key)
+    }
+
+    /// The identity that secrets are encrypted to, made when there is none yet.
+    pub fn identity(&self) -> Result<age::x25519::Identity, HomeError> {
+        let path = self.root.join("identity.age");
+        if let Some(bytes) = files::read(&path)? {
+            let text = String::from_utf8_lossy(&bytes);
+            return text.trim().parse().map_err(|why: &str| HomeError::Key { path: path.clone(), why: why.into() });
+        }
+        let identity = age::x25519::Identity::generate();
+        files::replace(&path, identity.to_string().expose_secret().as_bytes())?;
+        Ok(identity)
+    }
+
+    /// Keeps a manifest's bytes, which the caller has checked.
+    pub fn keep_manifest(&self, build: &Digest, bytes: &[u8]) -> Result<(), FileError> {
+        if self.manifest_bytes(build)?.is_some() {
+            return Ok(());
+        }
+        files::replace(&self.root.join("manifests").join(build.hex()), bytes)
+    }
+
+    /// A kept manifest; nothing if it is not here, or no longer what its name says.
+    pub fn manifest(&self, build: &Digest) -> Result<Option<Manifest>, FileError> {
+        Ok(self.manifest_bytes(build)?.and_then(|bytes| Manifest::from_bytes(&bytes).ok()))
+    }
+
+    /// A kept manifest's bytes; nothing if it is not here, or no longer what its name says.
+    pub fn manifest_bytes(&self, build: &Digest) -> Result<Option<Vec<u8>>, FileError> {
+        let path = self.root.join("manifests").join(build.hex());
+        Ok(files::read(&path)?.filter(|bytes| Digest::of(bytes) == *build))
+    }
+
+    /// Where the enrolment is kept from before it is sent until it is known to have been accepted.
+    pub fn joining(&self) -> PathBuf {
+        self.root.join("joining.json")
+    }
+
+    fn config_path(&self, app: &AppName, serial: u64, document: &Digest) -> PathBuf {
+        self.root.join("config").join(format!("{app}-{serial}-{}", document.hex()))
+    }
+
+    /// Keeps a config document's bytes. Its secrets are encrypted in it.
+    pub fn keep_config(&self, app: &AppName, serial: u64, bytes: &[u8]) -> Result<(), FileError> {
+        files::replace(&self.config_path(app, serial, &Digest::of(bytes)), bytes)
+    }
+
+    /// A kept config document's bytes; nothing if it is not here, or no longer what its name says.
+    pub fn config(&self, app: &AppName, serial: u64, document: &Digest) -> Result<Option<Vec<u8>>, FileError> {
+        let bytes = files::read(&self.config_path(app, serial, document))?;
+        Ok(bytes.filter(|bytes| Digest::of(bytes) == *document))
+    }
+
+    /// Forgets the manifests and config documents of one application that nothing needs any more.
+    pub fn forget(&self, app: &AppName, manifests: &[Digest], keep_configs: &[(u64, Digest)]) -> Result<(), FileError> {
+        for build in manifests {
+            files::remove(&self.root.join("manifests").join(build.hex()))?;
+        }
+        let keep: Vec<PathBuf> =
+            keep_configs.iter().map(|(serial, document)| self.config_path(app, *serial, document)).collect();
+        let folder = self.root.join("config");
+        for name in files::names_in(&folder)? {
+            // `web-2-…` must not pass for one of an application `web` whose name merely begins alike.
+            let mut parts = name.rsplitn(3, '-');
+            let is_ours = parts.nth(2) == Some(app.as_str());
+            if is_ours && !keep.contains(&folder.join(&name)) {
+                files::remove(&folder.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+}

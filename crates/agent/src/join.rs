@@ -1,0 +1,269 @@
+//! How a machine becomes a target: by an invitation, which its inviter's command line built.
+
+use crate::{
+    documents::{self, Documents, TrustError},
+    files::{self, FileError},
+    home::{Enrolled, Home, HomeError},
+    supply::within,
+};
+use api::{
+    client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
+    read::Estate,
+    routes,
+    write::Submission,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    authority::Pinned,
+    charter::Class,
+    dsse::Envelope,
+    key::{SecretKey, Signer},
+    statement::{Act, Enrolment, Facts, Header, Statement, StatementSignError},
+};
+
+const PREFIX: &str = "sortie-join-";
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What an invited machine is told, and pins for good. Whoever has it may join: it is a secret until it is used up.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invitation {
+    /// The server's address.
+    pub url: String,
+    /// The pin of its TLS key.
+    pub pin: Digest,
+    /// The estate.
+    pub estate: Digest,
+    /// Where the machine is to join.
+    pub environment: AudienceName,
+    /// That environment's class, as the inviter's own charter says.
+    pub class: Class,
+    /// The labels it will get, for people to see; the server knows them from the signed invitation.
+    pub labels: BTreeMap<String, String>,
+    /// The applications it is to accept; empty means all.
+    pub apps: BTreeSet<AppName>,
+    /// The only name it may take, where that is fixed.
+    pub name: Option<TargetName>,
+    /// The seed of the invitation's key.
+    pub seed: [u8; 32],
+}
+
+impl std::fmt::Debug for Invitation {
+    /// Leaves out the seed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Invitation(to {} at {})", self.environment, self.url)
+    }
+}
+
+/// Why a text is no invitation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is no invitation: copy the whole of what `sortie target invite` printed, from {PREFIX} on")]
+pub struct InvitationError;
+
+impl Invitation {
+    /// The token: one word that survives copying.
+    pub fn encode(&self) -> String {
+        format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// Reads a token.
+    pub fn decode(token: &str) -> Result<Self, InvitationError> {
+        let text = token.trim().strip_prefix(PREFIX).ok_or(InvitationError)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvitationError)?;
+        serde_json::from_slice(&bytes).map_err(|_| InvitationError)
+    }
+
+    /// The invitation's key: its signature is what lets a machine in.
+    pub fn key(&self) -> SecretKey {
+        SecretKey::from_seed(&self.seed)
+    }
+}
+
+/// Why a machine did not join. It may try again.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The token is damaged.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// No name is known, or another than the invitation's.
+    #[error("{0}")]
+    Name(String),
+    /// The charter and the invitation disagree about the environment: somebody is deceived.
+    #[error(
+        "the invitation says that {environment} is {invited}, and the charter says {charter}: this machine does not \
+         join; ask whoever invited it"
+    )]
+    ClassDiffers {
+        /// The environment.
+        environment: AudienceName,
+        /// Its class by the invitation.
+        invited: &'static str,
+        /// Its class by the charter.
+        charter: &'static str,
+    },
+    /// The server's documents are not of the estate that invited.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The server is away or said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The enrolment could not be signed.
+    #[error(transparent)]
+    Sign(#[from] StatementSignError),
+    /// The data folder is unusable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// An enrolment on its way: kept, so that one whose answer was lost is sent again as it was.
+#[derive(Serialize, Deserialize)]
+struct Joining {
+    until: Timestamp,
+    invitation: Digest,
+    target: TargetName,
+    envelope: Envelope,
+}
+
+/// Joins the estate that the invitation is to, under `name` where the invitation leaves that open.
+pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<Enrolled, JoinError> {
+    let target = choose_name(invitation, name)?;
+    let client = Client::new(&invitation.url, Some(invitation.pin))?;
+    let estate = fetch_estate(&client, invitation).await?;
+    let pinned = Pinned {
+        estate: invitation.estate,
+        environment: invitation.environment.clone(),
+        class: invitation.class,
+        target: target.clone(),
+        apps: invitation.apps.clone(),
+    };
+    check_class(invitation, &estate)?;
+    let envelope = enrolment(home, invitation, &target)?;
+    let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
+    within(&client, ANSWER, client.submit(&submission)).await?;
+    Documents::found(home.trust(), pinned.clone(), estate)?;
+    let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin };
+    home.enrol(&enrolled)?;
+    files::remove(&home.joining())?;
+    Ok(enrolled)
+}
+
+fn choose_name(invitation: &Invitation, name: Option<&TargetName>) -> Result<TargetName, JoinError> {
+    match (&invitation.name, name) {
+        (Some(invited), Some(wanted)) if invited != wanted => {
+            Err(JoinError::Name(format!("the invitation is for {invited}, not for {wanted}")))
+        }
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(name)) => Ok(name.clone()),
+        (None, None) => Err(JoinError::Name("this machine has no name yet: give it one with --name".into())),
+    }
+}
+
+/// The estate's documents: open to whoever is invited.
+async fn fetch_estate(client: &Client, invitation: &Invitation) -> Result<Estate, ClientError> {
+    match within(client, ANSWER, client.get(routes::ESTATE, &[])).await {
+        Err(ClientError::Refused(problem)) if problem.code == "LOGIN_NEEDED" => {
+            client.log_in(invitation.estate, &invitation.key()).await?;
+            within(client, ANSWER, client.get(routes::ESTATE, &[])).await
+        }
+        other => other,
+    }
+}
+
+fn check_class(invitation: &Invitation, estate: &Estate) -> Result<(), JoinError> {
+    let verified = documents::verify(&invitation.estate, estate, 0).map_err(TrustError::from)?;
+    verified.check_expiry(Timestamp::now()).map_err(TrustError::from)?;
+    let environment = verified.charter.environments.get(&invitation.environment);
+    if environment.is_some_and(|environment| environment.class == invitation.class) {
+        return Ok(());
+    }
+    Err(JoinError::ClassDiffers {
+        environment: invitation.environment.clone(),
+        invited: invitation.class.word(),
+        charter: environment.map_or("there is none of that name", |environment| environment.class.word()),
+    })
+}
+
+fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Result<Envelope, JoinError> {
+    let invitation_key = invitation.key();
+    let id = Digest::of(invitation_key.public().as_bytes());
+    if let Some(joining) = files::read_json::<Joining>(&home.joining())?
+        && joining.until > Timestamp::now()
+        && (joining.invitation, &joining.target) == (id, target)
+    {
+        return Ok(joining.envelope);
+    }
+    let key = home.key()?;
+    let until = in_future(SUBMIT_WITHIN);
+    let statement = Statement {
+        subject_name: "estate".into(),
+        subject: invitation.estate,
+        header: Header {
+            estate: invitation.estate,
+            request_id: fresh_request_id()?,
+            submit_before: until,
+            on_behalf_of: None,
+        },
+        act: Act::Enrolment(Enrolment {
+            environment: invitation.environment.clone(),
+            target: target.clone(),
+            invitation: invitation_key.public(),
+            key: key.public(),
+            recipient: home.identity()?.to_public().to_string(),
+            facts: facts(),
+        }),
+    };
+    let envelope = statement.sign(&[&invitation_key, &key])?;
+    let joining = Joining { until, invitation: id, target: target.clone(), envelope };
+    files::replace_json(&home.joining(), &joining)?;
+    Ok(joining.envelope)
+}
+
+/// What this machine is.
+fn facts() -> Facts {
+    let info = rustix::system::sysinfo();
+    Facts {
+        os: std::env::consts::OS.into(),
+        arch: std::env::consts::ARCH.into(),
+        memory_bytes: u64::from(info.totalram).saturating_mul(info.mem_unit.into()),
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_word_and_comes_back_whole() {
+        let invitation = Invitation {
+            url: "https://127.0.0.1:7440".into(),
+            pin: Digest::of(b"pin"),
+            estate: Digest::of(b"estate"),
+            environment: AudienceName::new("prod").unwrap(),
+            class: Class::Live,
+            labels: [("role".to_owned(), "web".to_owned())].into(),
+            apps: BTreeSet::new(),
+            name: Some(TargetName::new("prod-1").unwrap()),
+            seed: [7; 32],
+        };
+        let token = invitation.encode();
+        assert!(token.starts_with("sortie-join-") && !token.contains(char::is_whitespace));
+        assert_eq!(Invitation::decode(&format!(" {token}\n")).unwrap(), invitation);
+        assert!(!format!("{invitation:?}").contains("7, 7"), "the seed shows");
+        for bad in ["", "sortie-join-", "sortie-join-!!", &token[..40]] {
+            assert_eq!(Invitation::decode(bad), Err(InvitationError));
+        }
+        let other = TargetName::new("prod-2").unwrap();
+        assert!(choose_name(&invitation, Some(&other)).unwrap_err().to_string().contains("prod-1"));
+    }
+}

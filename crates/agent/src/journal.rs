@@ -1,0 +1,239 @@
+//! What the agent must know after being killed at any instant: one file for each application.
+
+use crate::{files, files::FileError};
+use domain::plan::Assignment;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use trust::{
+    AppName, Digest,
+    authority::Dossier,
+    dsse::Envelope,
+    statement::{Phase, PhaseTiming, Report},
+};
+
+/// How many settled builds are remembered as places to roll back to.
+const SETTLED_KEPT: usize = 20;
+
+/// Everything remembered of one application on this target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// The application.
+    pub app: AppName,
+    /// The epoch of [`Self::generation`].
+    pub epoch: u64,
+    /// The last assignment whose outcome was decided; none older is ever followed.
+    pub generation: u64,
+    /// What should run, and does unless a deployment is under way.
+    pub active: Option<Active>,
+    /// The deployment under way.
+    pub under_way: Option<UnderWay>,
+    /// The last deployment that changed something, as long as it may be taken back.
+    pub last: Option<LastDeployment>,
+    /// Builds that were verified here, newest last: only these can settle.
+    pub verified: Vec<Digest>,
+    /// Builds that settled here, newest last.
+    pub settled: Vec<Digest>,
+    /// The newest config set ever used here; no older one is taken.
+    pub config_serial: u64,
+    /// The outcome that the server has not acknowledged yet.
+    pub unreported: Option<Unreported>,
+    /// Where the active build's processes listen.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+}
+
+/// What is active, and what it runs with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Active {
+    /// The build.
+    pub build: Digest,
+    /// Its config set: serial and document.
+    pub config: Option<(u64, Digest)>,
+    /// Since when.
+    pub since: Timestamp,
+    /// The word for what allowed it.
+    pub authority: String,
+    /// The deployment that brought it.
+    pub deployment: u64,
+    /// Whether its processes were stopped by an order.
+    pub stopped: bool,
+}
+
+/// A deployment that has begun here and has no outcome yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnderWay {
+    /// What was assigned.
+    pub assignment: Assignment,
+    /// The statements that were found to allow it, for carrying on without the server.
+    pub dossier: Dossier,
+    /// What ran when the deployment began.
+    pub before: Option<Active>,
+    /// What shall be active once it is verified; set before anything is activated.
+    pub next: Option<Active>,
+    /// The phase that has begun.
+    pub phase: Phase,
+    /// Why it is being taken back, once it is.
+    pub undoing: Option<Failure>,
+    /// The phases that are over.
+    pub timings: Vec<PhaseTiming>,
+}
+
+/// Why a deployment is being taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// The phase that failed.
+    pub phase: Phase,
+    /// Why, in a line.
+    pub reason: String,
+}
+
+/// The last deployment that changed something here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastDeployment {
+    /// Its number.
+    pub deployment: u64,
+    /// What ran when it began.
+    pub before: Option<Active>,
+    /// Whether it may be taken back.
+    pub state: LastState,
+}
+
+/// Whether the last deployment may be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastState {
+    /// It may.
+    Open,
+    /// It was.
+    Undone,
+    /// It has settled: going back from here is a rollback, which needs an order.
+    Settled,
+}
+
+/// An outcome on its way to the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unreported {
+    /// What is reported.
+    pub report: Report,
+    /// The build it is about.
+    pub build: Digest,
+    /// The epoch of its generation.
+    pub epoch: u64,
+    /// How often it was signed: each signing is good for a while only.
+    pub signings: u32,
+    /// The statement as last signed. The very same bytes are sent again, so that the server answers once.
+    pub signed: Option<(Timestamp, Envelope)>,
+}
+
+impl Journal {
+    /// The journal of an application that was never here.
+    pub fn new(app: AppName) -> Self {
+        Self {
+            app,
+            epoch: 0,
+            generation: 0,
+            active: None,
+            under_way: None,
+            last: None,
+            verified: Vec::new(),
+            settled: Vec::new(),
+            config_serial: 0,
+            unreported: None,
+            endpoints: Vec::new(),
+        }
+    }
+
+    /// Whether an assignment is no newer than the last one whose outcome was decided.
+    pub fn is_stale(&self, assignment: &Assignment) -> bool {
+        (assignment.epoch, assignment.generation) <= (self.epoch, self.generation)
+    }
+
+    /// Takes the server's word that a build settled, if it was verified here. Returns whether that was news.
+    pub fn settle(&mut self, build: Digest) -> bool {
+        if !self.verified.contains(&build) {
+            return false;
+        }
+        let is_active = self.under_way.is_none() && self.active.as_ref().is_some_and(|active| active.build == build);
+        let closes = is_active
+            && self.last.as_ref().is_some_and(|last| {
+                let brought = self.active.as_ref().is_some_and(|active| active.deployment == last.deployment);
+                last.state == LastState::Open && brought
+            });
+        if closes && let Some(last) = &mut self.last {
+            last.state = LastState::Settled;
+        }
+        if self.settled.last() == Some(&build) || (self.settled.contains(&build) && !closes) {
+            return closes;
+        }
+        push_bounded(&mut self.settled, build);
+        true
+    }
+
+    /// Remembers that a build was verified here.
+    pub fn verify(&mut self, build: Digest) {
+        push_bounded(&mut self.verified, build);
+    }
+
+    /// The builds whose files must stay: what is active, what it can be taken back to, and what is being changed.
+    pub fn needed(&self) -> Vec<&Active> {
+        let before = self.last.as_ref().and_then(|last| last.before.as_ref());
+        let under_way = self.under_way.iter().flat_map(|under_way| under_way.before.iter().chain(&under_way.next));
+        self.active.iter().chain(before).chain(under_way).collect()
+    }
+}
+
+fn push_bounded(builds: &mut Vec<Digest>, build: Digest) {
+    builds.retain(|other| *other != build);
+    builds.push(build);
+    if builds.len() > SETTLED_KEPT {
+        builds.remove(0);
+    }
+}
+
+/// All journals of a target, in memory and on disk. What is in memory is always what is on disk.
+#[derive(Debug)]
+pub struct Journals {
+    folder: PathBuf,
+    by_app: BTreeMap<AppName, Journal>,
+}
+
+impl Journals {
+    /// Reads every journal in `folder`.
+    pub fn open(folder: &Path) -> Result<Self, FileError> {
+        let mut by_app = BTreeMap::new();
+        for name in files::names_in(folder)? {
+            let Some(app) = name.strip_suffix(".json").and_then(|stem| AppName::new(stem).ok()) else { continue };
+            if let Some(journal) = files::read_json::<Journal>(&folder.join(&name))? {
+                by_app.insert(app, journal);
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), by_app })
+    }
+
+    /// The journal of an application.
+    pub fn get(&self, app: &AppName) -> Journal {
+        self.by_app.get(app).cloned().unwrap_or_else(|| Journal::new(app.clone()))
+    }
+
+    /// All journals, in order of application.
+    pub fn iter(&self) -> impl Iterator<Item = &Journal> {
+        self.by_app.values()
+    }
+
+    /// Writes a journal; once this returns, it survives.
+    pub fn save(&mut self, journal: Journal) -> Result<(), FileError> {
+        files::replace_json(&self.folder.join(format!("{}.json", journal.app)), &journal)?;
+        self.by_app.insert(journal.app.clone(), journal);
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! The loop that hears of assignments and errands. It never works itself: a thread of its own follows assignments, so
+//! that a long health check delays neither the next poll nor a look at the logs.
+
+use crate::{
+    escapes,
+    follow::Look,
+    run::Engine,
+    runtime::{CopyId, LogLine, Runtime},
+    supply::{Link, Server, Supply, within},
+};
+use api::{
+    agent::{Errand, Orders, Want},
+    client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
+    routes,
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+use trust::{
+    AppName, Digest,
+    statement::{Act, Finding, Header, Statement},
+};
+
+/// For how long the server may hold a poll, in seconds.
+const WAIT_SECONDS: u64 = 30;
+/// How much later than that it may answer.
+const MARGIN: Duration = Duration::from_secs(15);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// How often copies whose keepers died are looked for, and unacknowledged outcomes sent again.
+const LOOK_AFTER: Duration = Duration::from_secs(15);
+/// An inventory that says nothing new is sent again after this long.
+const SAY_AGAIN: Duration = Duration::from_secs(3600);
+/// The most lines of one copy's log that are sent for a tail.
+const TAIL_LINES: usize = 2000;
+/// How often a followed log is looked at.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+/// The most errands remembered, so that one that is offered again is not run again.
+const ERRANDS: usize = 256;
+
+/// The agent as it works on a real target.
+pub type Worker = Engine<Server, Arc<Runtime>>;
+
+/// What the working thread is told.
+pub enum Work {
+    /// The newest answer to a poll.
+    Orders(Box<Orders>),
+    /// Look for escapes now.
+    Scan,
+    /// End, once the step at hand is done.
+    Stop,
+}
+
+/// Polls for ever, and hands on what it hears.
+pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Work>) {
+    let mut generation = 0;
+    let mut pause = FIRST_PAUSE;
+    let mut errands = VecDeque::new();
+    let mut away = false;
+    loop {
+        let answer = ask(&link, generation).await;
+        let orders = match answer {
+            Ok(orders) => orders,
+            Err(error) => {
+                if !away {
+                    tracing::warn!(%error, "the server is away; what runs goes on running");
+                }
+                (away, generation) = (true, 0);
+                tokio::time::sleep(with_jitter(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+        };
+        if away {
+            tracing::info!("the server answers again");
+        }
+        (away, pause) = (false, FIRST_PAUSE);
+        let news = orders.generation != generation;
+        generation = orders.generation;
+        let mut fresh = false;
+        for errand in &orders.errands {
+            if !errands.contains(&errand.id) {
+                fresh = true;
+                errands.push_back(errand.id.clone());
+                run_errand(errand.clone(), &link, &runtime, &work);
+            }
+        }
+        while errands.len() > ERRANDS {
+            errands.pop_front();
+        }
+        let repeats = !news && !fresh && !(orders.errands.is_empty() && orders.assignments.is_empty());
+        if work.send(Work::Orders(Box::new(orders))).is_err() {
+            return;
+        }
+        if repeats {
+            // A server that answers at once with what is known must not make a busy loop.
+            tokio::time::sleep(with_jitter(FIRST_PAUSE)).await;
+        }
+    }
+}
+
+async fn ask(link: &Link, generation: u64) -> Result<Orders, ClientError> {
+    let (generation, wait) = (generation.to_string(), WAIT_SECONDS.to_string());
+    let limit = Duration::from_secs(WAIT_SECONDS) + MARGIN;
+    link.ask(async |client| {
+        let query = [("generation", generation.as_str()), ("wait", wait.as_str())];
+        within(client, limit, client.get(routes::AGENT_POLL, &query)).await
+    })
+    .await
+}
+
+/// Between half and the whole of `pause`, so that a fleet does not come back all at once.
+fn with_jitter(pause: Duration) -> Duration {
+    let mut random = [0; 1];
+    // Without randomness there is no jitter, which harms nobody but the server.
+    let _none = getrandom::fill(&mut random);
+    pause / 2 + pause * u32::from(random[0]) / 512
+}
+
+fn run_errand(errand: Errand, link: &Arc<Link>, runtime: &Arc<Runtime>, work: &mpsc::Sender<Work>) {
+    match errand.want {
+        Want::Scan => {
+            let _worker_is_ending = work.send(Work::Scan);
+        }
+        Want::Logs { app, process, lines, follow } => {
+            let (link, runtime) = (link.clone(), runtime.clone());
+            let _task = tokio::spawn(async move {
+                let wanted = Wanted { app, process, lines, follow };
+                if let Err(error) = send_logs(&errand.id, &wanted, &link, &runtime).await {
+                    tracing::debug!(%error, "nobody reads the log any more");
+                }
+            });
+        }
+    }
+}
+
+struct Wanted {
+    app: AppName,
+    process: Option<String>,
+    lines: u32,
+    follow: bool,
+}
+
+async fn send_logs(errand: &str, wanted: &Wanted, link: &Link, runtime: &Runtime) -> Result<(), ClientError> {
+    let lines = usize::try_from(wanted.lines).unwrap_or(TAIL_LINES).min(TAIL_LINES);
+    let mut followers = Vec::new();
+    let mut text = String::new();
+    for id in logged_copies(runtime, &wanted.app) {
+        if wanted.process.as_ref().is_some_and(|process| *process != id.process) {
+            continue;
+        }
+        if wanted.follow
+            && let Ok(follower) = runtime.follow(&wanted.app, &id)
+        {
+            followers.push((id.clone(), follower));
+        }
+        match runtime.tail(&wanted.app, &id, lines) {
+            Ok(tail) => tail.iter().for_each(|line| write_line(&mut text, &id, line)),
+            Err(error) => text.push_str(&format!("{id} cannot be read: {error}\n")),
+        }
+    }
+    loop {
+        let done = followers.is_empty();
+        // Sent even when empty: a reader who left is noticed by the answer only.
+        answer_errand(errand, link, std::mem::take(&mut text), done).await?;
+        if done {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while text.is_empty() && began.elapsed() < Duration::from_secs(WAIT_SECONDS / 2) {
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+            for (id, follower) in &mut followers {
+                for line in follower.next_lines().unwrap_or_default() {
+                    write_line(&mut text, id, &line);
+                }
+            }
+        }
+    }
+}
+
+async fn answer_errand(errand: &str, link: &Link, text: String, done: bool) -> Result<(), ClientError> {
+    let path = routes::path(routes::AGENT_ERRAND, &[errand]);
+    let request = |client: &Client| {
+        let request = client.request(reqwest::Method::POST, &path).query(&[("done", done)]);
+        request.header("content-type", "text/plain; charset=utf-8").body(text.clone())
+    };
+    link.stream(request, MARGIN).await.map(|_| ())
+}
+
+/// The copies that have a log, whether they run or not.
+fn logged_copies(runtime: &Runtime, app: &AppName) -> Vec<CopyId> {
+    let names = crate::files::names_in(&runtime.layout().logs(app)).unwrap_or_default();
+    let copy = |name: &String| {
+        let (process, copy) = name.strip_suffix(".log")?.rsplit_once('-')?;
+        Some(CopyId { process: process.to_owned(), copy: copy.parse().ok()? })
+    };
+    names.iter().filter_map(copy).collect()
+}
+
+fn write_line(text: &mut String, id: &CopyId, line: &LogLine) {
+    text.push_str(&format!("{} {id} {} {}\n", line.at, line.stream.as_str(), line.text));
+}
+
+/// What the working thread keeps between two pieces of work.
+struct Desk {
+    engine: Worker,
+    link: Arc<Link>,
+    handle: tokio::runtime::Handle,
+    said: Option<(BTreeMap<AppName, Digest>, Vec<Finding>, Instant)>,
+}
+
+/// The working thread: everything that changes the machine happens here, one thing after the other.
+pub fn work(
+    engine: Worker,
+    link: Arc<Link>,
+    handle: tokio::runtime::Handle,
+    work: &mpsc::Receiver<Work>,
+    scan_every: Duration,
+) {
+    let mut desk = Desk { engine, link, handle, said: None };
+    desk.engine.recover();
+    let mut next_scan = Instant::now() + scan_every;
+    let mut next_look = Instant::now() + LOOK_AFTER;
+    loop {
+        let now = Instant::now();
+        let until = next_scan.min(next_look).saturating_duration_since(now);
+        match work.recv_timeout(until) {
+            Ok(Work::Orders(mut orders)) => {
+                let mut scan = false;
+                // Only the newest answer counts; older ones say less.
+                while let Ok(more) = work.try_recv() {
+                    match more {
+                        Work::Orders(newer) => orders = newer,
+                        Work::Scan => scan = true,
+                        Work::Stop => return,
+                    }
+                }
+                desk.follow(&orders);
+                if scan {
+                    desk.scan(true);
+                }
+            }
+            Ok(Work::Scan) => desk.scan(true),
+            Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if Instant::now() >= next_look {
+            desk.engine.recover();
+            next_look = Instant::now() + LOOK_AFTER;
+        }
+        if Instant::now() >= next_scan {
+            desk.scan(false);
+            next_scan = Instant::now() + scan_every;
+        }
+    }
+}
+
+impl Desk {
+    fn follow(&mut self, orders: &Orders) {
+        if orders.charter_version > self.engine.documents.version() {
+            self.engine.refresh();
+        }
+        let server = &self.engine.documents.verified().charter.server;
+        self.link.learn(&server.keys);
+        if let Err(error) = self.follow_ledger(&orders.checkpoint) {
+            tracing::error!(%error, "cannot follow the ledger");
+        }
+        if let Err(error) = self.engine.settle(&orders.settled) {
+            tracing::error!(%error, "cannot remember what settled");
+        }
+        for assignment in &orders.assignments {
+            if let Err(error) = self.engine.follow(&assignment.app, Some(assignment)) {
+                tracing::error!(app = %assignment.app, %error, "stopped in the middle; it is carried on with");
+            }
+        }
+    }
+
+    fn follow_ledger(&mut self, note: &str) -> Result<(), crate::files::FileError> {
+        let charter = &self.engine.documents.verified().charter;
+        let (keys, epoch) = (charter.server.ledger.clone(), charter.epoch);
+        match self.engine.follower.look(note, &keys, epoch)? {
+            Look::Known => Ok(()),
+            Look::Invalid(why) => {
+                tracing::warn!(%why, "the checkpoint does not count");
+                Ok(())
+            }
+            Look::Prove { from, to, shown } => match self.handle.block_on(self.link.consistency(from, to)) {
+                Ok(proof) => self.engine.follower.judge(&shown, &proof),
+                Err(error) => {
+                    tracing::warn!(%error, "the server gives no proof that its ledger only grew");
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Looks for escapes, and reports what was found: always when asked, else when there is something new to say.
+    fn scan(&mut self, asked: bool) {
+        let engine = &self.engine;
+        let pinned = engine.documents.pinned();
+        let copies = |journal: &crate::journal::Journal| engine.expected_copies(journal);
+        let inventory = match escapes::scan(&pinned.target, engine.home(), engine.journals(), engine.machine(), copies)
+        {
+            Ok(inventory) => inventory,
+            Err(error) => return tracing::error!(%error, "cannot look for escapes"),
+        };
+        for finding in &inventory.findings {
+            tracing::warn!(app = %finding.app, path = %finding.path, kind = ?finding.kind, "escape");
+        }
+        let same = self.said.as_ref().is_some_and(|(active, findings, when)| {
+            *active == inventory.active && *findings == inventory.findings && when.elapsed() < SAY_AGAIN
+        });
+        if same && !asked {
+            return;
+        }
+        let said = (inventory.active.clone(), inventory.findings.clone(), Instant::now());
+        let statement = fresh_request_id().map(|request_id| Statement {
+            subject_name: "estate".into(),
+            subject: pinned.estate,
+            header: Header {
+                estate: pinned.estate,
+                request_id,
+                submit_before: in_future(SUBMIT_WITHIN),
+                on_behalf_of: None,
+            },
+            act: Act::Inventory(inventory),
+        });
+        let key = engine.key();
+        let envelope = match statement.map(|statement| statement.sign(&[key.as_ref()])) {
+            Ok(Ok(envelope)) => envelope,
+            Ok(Err(error)) => return tracing::error!(%error, "cannot sign the inventory"),
+            Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
+        };
+        match engine.supply().submit(&envelope) {
+            Ok(()) => self.said = Some(said),
+            Err(error) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From options to a running agent.
+
+use crate::{
+    documents::{Documents, TrustError},
+    home::{Home, HomeError},
+    join::{self, Invitation, InvitationError, JoinError},
+    poll::{self, Work, Worker},
+    run::{Engine, EngineError},
+    runtime::{DEFAULT_PORTS, Layout, Runtime, RuntimeError, Site},
+    supply::{Link, Server},
+};
+use std::{
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use trust::TargetName;
+
+/// How often a target is looked over for escapes, unless said otherwise, in seconds.
+pub const SCAN_SECONDS: u64 = 300;
+/// How long a step may take to end when the agent is told to: what it leaves unfinished, the next start finishes.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// How an agent is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its data folder.
+    pub data: PathBuf,
+    /// The name it joins under, where the invitation leaves that open.
+    pub name: Option<TargetName>,
+    /// The invitation; needed the first time, and ignored once it has joined.
+    pub join: Option<String>,
+    /// The ports it gives to copies. Several agents on one machine need ranges of their own.
+    pub port_range: RangeInclusive<u16>,
+    /// How often it looks for escapes, in seconds.
+    pub scan_seconds: u64,
+    /// The program that keeps copies running; this very binary where absent.
+    pub keeper_program: Option<PathBuf>,
+}
+
+impl Options {
+    /// The usual options for a data folder.
+    pub fn new(data: PathBuf) -> Self {
+        let (name, join, keeper_program) = (None, None, None);
+        Self { data, name, join, port_range: DEFAULT_PORTS, scan_seconds: SCAN_SECONDS, keeper_program }
+    }
+}
+
+/// Why an agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// It was never invited.
+    #[error("this machine has not joined yet: get an invitation (`sortie target invite --in …`) and give it by --join")]
+    NotJoined,
+    /// It has joined another estate than the one it is invited to.
+    #[error("{0} belongs to another estate already: give this agent a data folder of its own (--data)")]
+    OtherEstate(PathBuf),
+    /// The data folder is unusable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Joining failed.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The token is damaged.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// The documents of trust are unusable.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The journal is unusable.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The runtime cannot be opened.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The connection cannot be set up.
+    #[error(transparent)]
+    Client(#[from] api::client::ClientError),
+    /// The system refused.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Joins where that is still to be done, then works until `shutdown` is ready. A runtime of one thread is enough, and
+/// what this agent needs least memory with.
+pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+    let home = Home::take(&options.data)?;
+    let invitation = options.join.as_deref().map(Invitation::decode).transpose()?;
+    let enrolled = match (home.enrolled()?, invitation) {
+        (Some(enrolled), Some(invitation)) if invitation.estate != enrolled.pinned.estate => {
+            return Err(AgentError::OtherEstate(options.data));
+        }
+        (Some(enrolled), _) => enrolled,
+        (None, Some(invitation)) => join::join(&home, &invitation, options.name.as_ref()).await?,
+        (None, None) => return Err(AgentError::NotJoined),
+    };
+    let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
+    let mut pins = vec![enrolled.pin];
+    pins.extend(documents.verified().charter.server.keys.iter().filter(|pin| **pin != enrolled.pin));
+    let key = Arc::new(home.key()?);
+    let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
+    let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
+    let handle = tokio::runtime::Handle::current();
+    let server = Server::new(link.clone(), handle.clone());
+    let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
+    let pinned = &enrolled.pinned;
+    tracing::info!(target = %pinned.target, environment = %pinned.environment, server = %enrolled.url, "the agent works");
+
+    let (sender, receiver) = mpsc::channel();
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    let worker_link = link.clone();
+    let scan_every = Duration::from_secs(options.scan_seconds.max(1));
+    std::thread::Builder::new().name("worker".into()).spawn(move || {
+        poll::work(engine, worker_link, handle, &receiver, scan_every);
+        let _nobody_waits = ended.send(());
+    })?;
+    tokio::pin!(shutdown);
+    tokio::pin!(has_ended);
+    tokio::select! {
+        () = poll::poll(link, runtime, sender.clone()) => {}
+        () = &mut shutdown => {}
+        _ = &mut has_ended => return Err(AgentError::System(std::io::Error::other("the working thread ended"))),
+    }
+    let _worker_has_ended = sender.send(Work::Stop);
+    let _killed_in_the_middle = tokio::time::timeout(END_WITHIN, has_ended).await;
+    Ok(())
+}
+
+fn open_runtime(home: &Home, options: &Options, pinned: &trust::authority::Pinned) -> Result<Runtime, AgentError> {
+    let site = Site { environment: pinned.environment.clone(), target: pinned.target.clone() };
+    let runtime = Runtime::open(Layout::new(home.root())?, site, options.port_range.clone())?;
+    Ok(match &options.keeper_program {
+        Some(program) => runtime.with_keeper_program(program.clone()),
+        None => runtime,
+    })
+}

@@ -1,0 +1,424 @@
+//! Everything the agent gets from the server and sends there. Nothing that comes from here is believed: digests are
+//! taken over every byte, and statements are checked by [`crate::authorise`].
+
+use api::{
+    agent::{AssignmentDossier, ProgressReport},
+    client::{Client, ClientError},
+    read::{Consistency, Estate},
+    routes,
+    write::{Accepted, Submission},
+};
+use depot::pack::PackLimits;
+use futures_util::StreamExt;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+use trust::{AppName, Digest, digest::Hasher, dsse::Envelope, key::SecretKey};
+
+/// Objects up to this length travel in packs, in bytes.
+const SMALL_BYTES: u64 = 256 << 10;
+/// The most objects and bytes asked for in one pack.
+const PACK_OBJECTS: usize = 1024;
+const PACK_BYTES: u64 = 8 << 20;
+/// How long the server may take to answer, and to send more of an answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Why something could not be got or sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SupplyError {
+    /// The server cannot be reached now.
+    #[error("{0}")]
+    Away(String),
+    /// The server said no.
+    #[error("{code} {message}")]
+    Refused {
+        /// The stable code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// What came is not what it should be, or cannot be stored here.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<ClientError> for SupplyError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => {
+                SupplyError::Refused { code: problem.code.clone(), message: trust::names::printable(&problem.message) }
+            }
+            ClientError::Away { .. } => SupplyError::Away(error.to_string()),
+            ClientError::Nonsense { .. } | ClientError::Here(_) => SupplyError::Broken(error.to_string()),
+        }
+    }
+}
+
+/// Where the agent gets what it needs: the server, or in tests a hostile one.
+pub trait Supply {
+    /// The documents of trust in force.
+    fn estate(&self) -> Result<Estate, SupplyError>;
+    /// The statements behind one assignment.
+    fn dossier(&self, generation: u64, app: &AppName) -> Result<Dossier, SupplyError>;
+    /// One object whole, no longer than `max_bytes`. The caller checks its digest.
+    fn object(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, SupplyError>;
+    /// Gathers objects, named with their lengths, as files in `folder` named by their hexadecimal digest; `heard` is
+    /// told the bytes so far. Every file there has its digest. What an earlier attempt gathered is not asked for again.
+    fn gather(
+        &self,
+        objects: &BTreeMap<Digest, u64>,
+        folder: &Path,
+        heard: &mut dyn FnMut(u64),
+    ) -> Result<(), SupplyError>;
+    /// Submits a signed statement.
+    fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError>;
+    /// Tells progress; nobody minds if it is lost.
+    fn tell(&self, progress: ProgressReport);
+}
+
+pub use trust::authority::Dossier;
+
+/// The connection to the server: the key it must have, and our login.
+pub struct Link {
+    url: String,
+    estate: Digest,
+    key: Arc<SecretKey>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// The pin of the invitation, and those of the charter.
+    pins: Vec<Digest>,
+    /// Which of them the client in use has.
+    chosen: usize,
+    client: Client,
+}
+
+impl Link {
+    /// A link to the server at `url`, whose TLS key must have one of `pins`; fails without any.
+    pub fn new(url: &str, pins: Vec<Digest>, estate: Digest, key: Arc<SecretKey>) -> Result<Self, ClientError> {
+        let client = Client::new(url, pins.first().copied())?;
+        let inner = Mutex::new(Inner { pins, chosen: 0, client });
+        Ok(Self { url: url.into(), estate, key, inner })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts these keys of the server too: the charter names them.
+    pub fn learn(&self, pins: &[Digest]) {
+        let mut inner = self.lock();
+        for pin in pins {
+            if !inner.pins.contains(pin) {
+                inner.pins.push(*pin);
+            }
+        }
+    }
+
+    /// The client in use.
+    pub fn client(&self) -> Client {
+        self.lock().client.clone()
+    }
+
+    /// After a failure to connect, tries the next key the server may have.
+    fn try_next_key(&self) -> Result<(), ClientError> {
+        let mut inner = self.lock();
+        if inner.pins.len() > 1 {
+            inner.chosen = (inner.chosen + 1) % inner.pins.len();
+            inner.client = Client::new(&self.url, inner.pins.get(inner.chosen).copied())?;
+        }
+        Ok(())
+    }
+
+    /// Asks the server, logging in when it wants that.
+    pub async fn ask<T>(&self, question: impl AsyncFn(&Client) -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let client = self.client();
+        let answer = match question(&client).await {
+            Err(ClientError::Refused(problem)) if wants_login(&problem.code) => {
+                client.log_in(self.estate, self.key.as_ref()).await?;
+                question(&client).await
+            }
+            other => other,
+        };
+        if matches!(answer, Err(ClientError::Away { .. })) {
+            self.try_next_key()?;
+        }
+        answer
+    }
+
+    /// Sends a request, built anew for each try, and answers with the response once it is known to be a success.
+    pub async fn stream(
+        &self,
+        build: impl Fn(&Client) -> reqwest::RequestBuilder,
+        limit: Duration,
+    ) -> Result<reqwest::Response, ClientError> {
+        let client = self.client();
+        match within(&client, limit, client.stream(build(&client))).await {
+            Err(ClientError::Refused(problem)) if wants_login(&problem.code) => {
+                client.log_in(self.estate, self.key.as_ref()).await?;
+                within(&client, limit, client.stream(build(&client))).await
+            }
+            other => other,
+        }
+    }
+
+    /// GETs JSON within the usual time.
+    pub async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ClientError> {
+        self.ask(async |client| within(client, ANSWER, client.get(path, query)).await).await
+    }
+
+    /// The proof that one size of the ledger extends another.
+    pub async fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {
+        let (from, to) = (from.to_string(), to.to_string());
+        let answer: Consistency = self.get(routes::CONSISTENCY, &[("from", &from), ("to", &to)]).await?;
+        Ok(answer.proof)
+    }
+}
+
+/// A token that is missing, unknown or over: logging in mends it.
+fn wants_login(code: &str) -> bool {
+    code == "LOGIN_NEEDED"
+}
+
+/// Gives up on an answer that does not come.
+pub async fn within<T>(
+    client: &Client,
+    limit: Duration,
+    answer: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ClientError::Away { url: client.url().into(), why: "it does not answer".into() }),
+    }
+}
+
+/// The server as the agent's worker thread uses it: each call waits.
+pub struct Server {
+    link: Arc<Link>,
+    handle: Handle,
+}
+
+impl Server {
+    /// Uses `link`, whose work `handle`'s runtime does. Not to be called from that runtime's own thread.
+    pub fn new(link: Arc<Link>, handle: Handle) -> Self {
+        Self { link, handle }
+    }
+
+    async fn download(&self, request: Request<'_>, into: &mut impl Write, max_bytes: u64) -> Result<u64, SupplyError> {
+        let mut body = self.link.stream(|client| request.to(client), ANSWER).await?.bytes_stream();
+        let mut total = 0u64;
+        loop {
+            let piece = match tokio::time::timeout(ANSWER, body.next()).await {
+                Err(_) => return Err(SupplyError::Away("the server stopped sending".into())),
+                Ok(None) => return Ok(total),
+                Ok(Some(Err(error))) => return Err(SupplyError::Away(error.to_string())),
+                Ok(Some(Ok(piece))) => piece,
+            };
+            total = total.saturating_add(piece.len() as u64);
+            if total > max_bytes {
+                return Err(SupplyError::Broken(format!("the server sent more than the {max_bytes} bytes expected")));
+            }
+            into.write_all(&piece).map_err(|error| SupplyError::Broken(format!("cannot store it: {error}")))?;
+        }
+    }
+
+    fn fetch_large(&self, digest: &Digest, size: u64, folder: &Path) -> Result<(), SupplyError> {
+        let partial = folder.join("large.part");
+        let file = File::create(&partial).map_err(|error| cannot_write(&partial, &error))?;
+        let mut out = Digesting { file, hasher: Hasher::new() };
+        self.handle.block_on(self.download(Request::Object(digest), &mut out, size))?;
+        let found = out.hasher.finish();
+        if found != *digest {
+            return Err(SupplyError::Broken(format!("the server sent {found} under the name {digest}")));
+        }
+        let done = folder.join(digest.hex());
+        fs::rename(&partial, &done).map_err(|error| cannot_write(&done, &error))
+    }
+
+    fn fetch_pack(&self, digests: &[Digest], folder: &Path) -> Result<(), SupplyError> {
+        let partial = folder.join("pack.part");
+        let mut file = File::create(&partial).map_err(|error| cannot_write(&partial, &error))?;
+        // What is in the pack may be incompressible, and each object carries its name and length.
+        let at_most = PACK_BYTES * 2 + (1 << 20);
+        self.handle.block_on(self.download(Request::Pack(digests), &mut file, at_most))?;
+        drop(file);
+        let file = File::open(&partial).map_err(|error| cannot_write(&partial, &error))?;
+        let limits = PackLimits { max_object_bytes: SMALL_BYTES, ..PackLimits::default() };
+        let taken = depot::read_pack(file, &limits, |digest, bytes| {
+            if !digests.contains(&digest) {
+                return Ok(());
+            }
+            let beside = folder.join("object.part");
+            let write = || fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, folder.join(digest.hex())));
+            write().map_err(|source| depot::StoreError::Source { digest, source })
+        });
+        let _gone_with_the_folder = fs::remove_file(&partial);
+        taken.map(|_| ()).map_err(|error| SupplyError::Broken(error.to_string()))
+    }
+}
+
+/// What is downloaded; built anew for each try.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    Object(&'a Digest),
+    Pack(&'a [Digest]),
+}
+
+impl Request<'_> {
+    fn to(self, client: &Client) -> reqwest::RequestBuilder {
+        match self {
+            Request::Object(digest) => {
+                client.request(reqwest::Method::GET, &routes::path(routes::OBJECT, &[&digest.to_string()]))
+            }
+            Request::Pack(digests) => client.request(reqwest::Method::POST, routes::PACKS_FETCH).json(&digests),
+        }
+    }
+}
+
+struct Digesting {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> SupplyError {
+    SupplyError::Broken(format!("cannot write {}: {error}", path.display()))
+}
+
+impl Supply for Server {
+    fn estate(&self) -> Result<Estate, SupplyError> {
+        Ok(self.handle.block_on(self.link.get(routes::ESTATE, &[]))?)
+    }
+
+    fn dossier(&self, generation: u64, app: &AppName) -> Result<Dossier, SupplyError> {
+        let path = routes::path(routes::AGENT_DOSSIER, &[&generation.to_string(), app.as_str()]);
+        let answer: AssignmentDossier = self.handle.block_on(self.link.get(&path, &[]))?;
+        Ok(answer.dossier)
+    }
+
+    fn object(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, SupplyError> {
+        let mut bytes = Vec::new();
+        self.handle.block_on(self.download(Request::Object(digest), &mut bytes, max_bytes))?;
+        Ok(bytes)
+    }
+
+    fn gather(
+        &self,
+        objects: &BTreeMap<Digest, u64>,
+        folder: &Path,
+        heard: &mut dyn FnMut(u64),
+    ) -> Result<(), SupplyError> {
+        fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+        let wanted = objects.iter().filter(|(digest, _)| !folder.join(digest.hex()).is_file());
+        let (small, large): (Vec<_>, Vec<_>) = wanted.partition(|(_, size)| **size <= SMALL_BYTES);
+        let mut bytes = 0;
+        for pack in packs(&small) {
+            self.fetch_pack(&pack, folder)?;
+            bytes += pack.iter().filter_map(|digest| objects.get(digest)).sum::<u64>();
+            heard(bytes);
+        }
+        // What a pack left out is asked for by itself, so that the server says why it cannot be had.
+        let left_out = small.iter().filter(|(digest, _)| !folder.join(digest.hex()).is_file());
+        for (digest, size) in large.iter().chain(left_out) {
+            self.fetch_large(digest, **size, folder)?;
+            bytes += **size;
+            heard(bytes);
+        }
+        Ok(())
+    }
+
+    fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
+        let submission = Submission {
+            envelope: envelope.clone(),
+            attachments: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            claim: None,
+        };
+        let answer = self
+            .handle
+            .block_on(self.link.ask(async |client| within(client, ANSWER, client.submit(&submission)).await));
+        answer.map(|_: Accepted| ()).map_err(SupplyError::from)
+    }
+
+    fn tell(&self, progress: ProgressReport) {
+        let link = self.link.clone();
+        let _task = self.handle.spawn(async move {
+            let client = link.client();
+            let request = client.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&progress);
+            let _best_effort = within(&client, Duration::from_secs(5), client.stream(request)).await;
+        });
+    }
+}
+
+/// Divides small objects into packs.
+fn packs(small: &[(&Digest, &u64)]) -> Vec<Vec<Digest>> {
+    let mut packs: Vec<Vec<Digest>> = Vec::new();
+    let mut bytes = 0;
+    for (digest, size) in small {
+        let full = packs.last().is_none_or(|pack| pack.len() >= PACK_OBJECTS) || bytes + **size > PACK_BYTES;
+        if full {
+            packs.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += **size;
+        if let Some(pack) = packs.last_mut() {
+            pack.push(**digest);
+        }
+    }
+    packs
+}
+
+/// Where the files of a release on disk can be read, by digest, for those whose bytes are still what they were.
+pub fn found_in_release(
+    manifest: &trust::manifest::Manifest,
+    folder: &Path,
+    wanted: &BTreeMap<Digest, u64>,
+    found: &mut BTreeMap<Digest, PathBuf>,
+) {
+    for entry in &manifest.files {
+        let trust::manifest::Entry::File { path, size, digest, .. } = entry else { continue };
+        if wanted.get(digest) != Some(size) || found.contains_key(digest) {
+            continue;
+        }
+        let path = folder.join(path);
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() == *size)
+            && digest_file(&path).is_ok_and(|is| is == *digest)
+        {
+            found.insert(*digest, path);
+        }
+    }
+}
+
+fn digest_file(path: &Path) -> std::io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hasher = Hasher::new();
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match std::io::Read::read(&mut file, &mut chunk)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&chunk[..count]),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Putting a charter in force, and suspending people.
+
+use super::Asked;
+use crate::{
+    command::{Actor, Context},
+    event::Event,
+    refusal::{Refusal, Right},
+    rules::rights,
+    state::{Draft, Policy},
+};
+use trust::PersonName;
+
+/// Puts a charter in force. Its owners' signatures were verified; who brings it must be an owner too, or hold the claim
+/// of a server without an estate.
+pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Result<(), Refusal> {
+    let mut known_roots = 0;
+    match &draft.state.policy {
+        None if context.actor != Actor::Founder => return Err(Refusal::NoEstate),
+        None => {}
+        Some(old) => {
+            rights::require_owner(&context.actor, &"the charter")?;
+            if new.record.estate != old.record.estate {
+                return Err(Refusal::OtherEstate);
+            }
+            if new.record.version <= old.record.version || new.record.root_version < old.record.root_version {
+                return Err(Refusal::CharterStale { in_force: old.record.version });
+            }
+            if new.charter.epoch < old.charter.epoch {
+                return Err(Refusal::Invalid { why: format!("the epoch cannot go back from {}", old.charter.epoch) });
+            }
+            known_roots = old.record.roots.len();
+        }
+    }
+    let record = &new.record;
+    draft.record(Event::CharterApplied {
+        estate: record.estate,
+        root_version: record.root_version,
+        owners: record.owners.clone(),
+        version: record.version,
+        charter: record.charter.clone(),
+        roots: record.roots.get(known_roots..).unwrap_or_default().to_vec(),
+        targets: record.targets,
+    });
+    Ok(())
+}
+
+/// Any one owner, or the person, may suspend a person at once.
+pub(super) fn suspend(draft: &mut Draft, asked: &Asked<'_>, person: &PersonName) -> Result<(), Refusal> {
+    let actor = &asked.context.actor;
+    let charter = &asked.policy.charter;
+    let is_owner = asked.policy.record.owners.iter().any(|(owner, _)| owner == person);
+    if !charter.people.contains_key(person) && !charter.robots.contains_key(person) && !is_owner {
+        return Err(Refusal::UnknownPerson { name: person.clone() });
+    }
+    let is_self = matches!(actor, Actor::Person { name, .. } if name == person);
+    if !is_self {
+        rights::require_owner(actor, &"people's powers")
+            .map_err(|_| rights::missing(actor, Right::Own, &"people's powers", "owner".parse().ok().as_ref()))?;
+    }
+    if draft.state.suspended.contains(person) {
+        let what = format!("{person} is suspended");
+        return Err(Refusal::AlreadyDone { what, since: draft.state.head.time });
+    }
+    draft.record(Event::PersonSuspended { person: person.clone() });
+    Ok(())
+}

@@ -1,0 +1,387 @@
+//! Ordering a deployment, running its waves, taking it back.
+
+use super::Asked;
+use crate::{
+    command::Signed,
+    event::{Ending, Event},
+    refusal::{Refusal, Right},
+    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights},
+    state::{Deployment, DeploymentPhase, Draft, Progress},
+};
+use std::collections::BTreeSet;
+use trust::{
+    AppName, AudienceName, Digest, TargetName, Version,
+    charter::{Class, OnFailure},
+    statement::{Order, OrderAct, Outcome},
+};
+
+/// Orders a deployment, or another act on what runs.
+pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order>) -> Result<(), Refusal> {
+    let order = &signed.act;
+    let environment = names::environment(&asked.policy, &order.environment)?;
+    let deployer =
+        rights::require(&asked.context.actor, Right::Deploy, &order.environment, &environment.deploy)?.clone();
+    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    if let Some(version) = &order.version
+        && record.version.as_ref() != Some(version)
+    {
+        let (build, _) = names::version(&draft.state, &order.app, version)?;
+        return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
+    }
+    let version = record.version.clone();
+    let mut warnings = Vec::new();
+    let mut awaits_permit = false;
+    let targets = if installs(order.act) {
+        awaits_permit = permission(draft, asked, &signed)?;
+        warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
+        destinations(draft, asked, &signed)?
+    } else {
+        running_targets(draft, order, signed.subject)?
+    };
+    if let Some(open) =
+        draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.open_deployment)
+    {
+        return Err(Refusal::DeploymentUnderWay {
+            deployment: open,
+            app: order.app.clone(),
+            environment: order.environment.clone(),
+        });
+    }
+    hold_what_is_left_behind(draft, order, signed.subject);
+    let deployment = draft.state.last_deployment + 1;
+    draft.record(Event::DeploymentRequested {
+        deployment,
+        app: order.app.clone(),
+        environment: order.environment.clone(),
+        act: order.act,
+        build: signed.subject,
+        version,
+        targets,
+        awaits_permit,
+        warnings,
+        deployer,
+    });
+    if !awaits_permit {
+        start_next_wave(draft, asked, deployment);
+    }
+    Ok(())
+}
+
+/// Whether the act brings a build, rather than acting on what runs.
+pub(super) fn installs(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback)
+}
+
+/// Whether the build may run there; true if the order may and must wait for its permit.
+fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
+    let order = &signed.act;
+    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    let candidate =
+        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
+    if order.act == OrderAct::Rollback {
+        let settled = draft.state.in_audience(&order.app, &order.environment);
+        if !settled.is_some_and(|record| record.settled.contains(&signed.subject)) {
+            return Err(Refusal::NothingToRollBackTo {
+                app: order.app.clone(),
+                environment: order.environment.clone(),
+            });
+        }
+    }
+    match rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now) {
+        Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
+            if order.when_released && candidate.version().is_some() =>
+        {
+            // A permit may come by waiting; what the order lacks besides is said at once.
+            checkpoints::has_something_to_install(&candidate)?;
+            holds::not_held(&draft.state, &candidate).map(|_| true)
+        }
+        verdict => verdict.map(|()| false),
+    }
+}
+
+/// The targets a build goes to, once config and needs are found complete.
+fn destinations(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<Vec<TargetName>, Refusal> {
+    let order = &signed.act;
+    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    let in_audience = draft.state.in_audience(&order.app, &order.environment);
+    configuration::complete(&order.app, &order.environment, &record.facts, in_audience)?;
+    let targets = placement::targets(&draft.state, &order.app, &order.environment, &record.facts, &order.only)?;
+    placement::meets_needs(&draft.state, &record.facts, &targets)?;
+    if order.act != OrderAct::Redeploy {
+        not_there_already(draft, asked, signed, &targets)?;
+    }
+    Ok(targets)
+}
+
+/// Fails if every target runs just this already, with the config in force.
+fn not_there_already(
+    draft: &Draft,
+    asked: &Asked<'_>,
+    signed: &Signed<Order>,
+    targets: &[TargetName],
+) -> Result<(), Refusal> {
+    let order = &signed.act;
+    let config = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.config.as_ref());
+    let serial = config.map_or(0, |config| config.serial);
+    let is_there = |name: &TargetName| {
+        let running = draft.state.running(&order.app, name);
+        running.is_some_and(|r| r.build == signed.subject && r.config_serial == serial && !r.stopped)
+    };
+    if !targets.iter().all(is_there) {
+        return Ok(());
+    }
+    let since =
+        targets.iter().filter_map(|name| draft.state.running(&order.app, name)).map(|running| running.since).max();
+    let name = match &order.version {
+        Some(version) => format!("{}@{version}", order.app),
+        None => format!("{}#{}", order.app, signed.subject.short()),
+    };
+    let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
+    Err(Refusal::AlreadyDone { what, since: since.unwrap_or(asked.context.now) })
+}
+
+/// What the deployer of a superseded version, or of one that skips others, is warned of (R45).
+fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
+    let Some(record) = draft.state.apps.get(&order.app) else { return Vec::new() };
+    let released = |other: &&Version| draft.state.granted(&order.app, other, &order.environment).is_some();
+    let newer: Vec<&Version> = record.versions.keys().filter(|other| *other > version).filter(released).collect();
+    match newer.last() {
+        Some(newest) if order.act != OrderAct::Rollback => {
+            vec![format!("{version} is superseded: {newest} is released to {}", order.environment)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The targets that run the subject, for an act on what runs.
+fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Result<Vec<TargetName>, Refusal> {
+    for name in &order.only {
+        names::target(&draft.state, name)?;
+    }
+    let runs = |name: &TargetName| draft.state.running(&order.app, name).is_some_and(|running| running.build == build);
+    let chosen = |name: &TargetName| order.only.is_empty() || order.only.contains(name);
+    let in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
+    let targets: Vec<TargetName> = in_environment.filter(|name| chosen(name) && runs(name)).cloned().collect();
+    if targets.is_empty() {
+        return Err(Refusal::NothingRuns {
+            app: order.app.clone(),
+            environment: order.environment.clone(),
+            act: order.act,
+        });
+    }
+    Ok(targets)
+}
+
+/// A rollback sticks: what it leaves is held out until somebody lifts the hold.
+fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
+    if order.act != OrderAct::Rollback {
+        return;
+    }
+    let running = |name: &TargetName| draft.state.running(&order.app, name).map(|running| running.build);
+    let left: BTreeSet<Digest> =
+        draft.state.targets_in(&order.environment).filter_map(|(name, _)| running(name)).collect();
+    for build in left.into_iter().filter(|build| *build != to) {
+        draft.record(Event::HoldPlaced { app: order.app.clone(), environment: order.environment.clone(), build });
+    }
+}
+
+/// Starts the deployment that waited for this permit. A permit that begins later starts it when its time comes.
+pub(super) fn start_awaiting(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    app: &AppName,
+    version: &Version,
+    audience: &AudienceName,
+) {
+    let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    if deployment.phase != DeploymentPhase::AwaitingPermit || deployment.version.as_ref() != Some(version) {
+        return;
+    }
+    let begins = draft.state.granted(app, version, audience).map(|(_, request)| request.not_before);
+    if begins.is_some_and(|begins| begins <= asked.context.now) {
+        start(draft, asked, number);
+    }
+}
+
+/// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    match may_still_run(draft, asked, &deployment) {
+        Ok(()) => start_next_wave(draft, asked, number),
+        Err(refusal) => {
+            draft.record(Event::UndoStarted { deployment: number, reason: refusal.to_string(), targets: Vec::new() });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+        }
+    }
+}
+
+/// Whether the rules still let the deployment's build run there: a permit may be withdrawn or expire, and a charter may
+/// change, between an order and each of its waves.
+fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+    if !installs(deployment.act) {
+        return Ok(());
+    }
+    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
+    let candidate = Candidate {
+        app: &deployment.app,
+        build: deployment.build,
+        record,
+        audience: &deployment.environment,
+        act: deployment.act,
+    };
+    rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)
+}
+
+/// Starts the next wave of targets, as many at once as the charter says.
+pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    let at_once = asked.policy.charter.environments.get(&deployment.environment).map_or(1, |e| e.at_once);
+    let size = if at_once == 0 { usize::MAX } else { at_once as usize };
+    let waiting = deployment.targets.iter().filter(|(_, part)| part.progress == Progress::Waiting);
+    let targets: Vec<TargetName> = waiting.take(size).map(|(target, _)| target.clone()).collect();
+    let wave = deployment.waves + 1;
+    draft.record(Event::WaveStarted { deployment: number, wave, targets });
+}
+
+/// Goes on after a target has finished its part: next wave, end, or undo.
+pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
+    if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
+        return;
+    }
+    let bad = deployment.targets.iter().find_map(|(name, part)| match &part.progress {
+        Progress::Finished(Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason }) => {
+            Some(format!("{name}: {}: {reason}", phase.word()))
+        }
+        Progress::Finished(Outcome::Refused { code, reason }) => Some(format!("{name} refused: {code}: {reason}")),
+        _ => None,
+    });
+    let at_it = |part: &crate::state::Part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_));
+    let busy = deployment.targets.iter().any(|(_, part)| at_it(part));
+    match (&deployment.phase, bad) {
+        (DeploymentPhase::Undoing { .. }, _) if busy => {}
+        (DeploymentPhase::Undoing { .. }, _) => end_undone(draft, asked, number, &deployment),
+        (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
+        (_, None) if busy => {}
+        (_, None) if deployment.targets.iter().any(|(_, part)| part.progress == Progress::Waiting) => {
+            match may_still_run(draft, asked, &deployment) {
+                Ok(()) => start_next_wave(draft, asked, number),
+                Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
+            }
+        }
+        (_, None) => succeed(draft, asked, number, &deployment),
+    }
+}
+
+fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
+    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Succeeded });
+    let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
+    if installs(deployment.act) && soak == 0 {
+        draft.record(Event::DeploymentSettled { deployment: number });
+    }
+}
+
+/// One target failed: by the charter, everything that had switched goes back, or the deployment stops where it is.
+fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
+    let environment = asked.policy.charter.environments.get(&deployment.environment);
+    let on_failure = environment.map_or(OnFailure::Undo, |environment| environment.on_failure);
+    if !installs(deployment.act) && deployment.act != OrderAct::Configure || on_failure == OnFailure::Stop {
+        draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed });
+        place_hold(draft, asked, deployment);
+        return;
+    }
+    undo(draft, asked, number, deployment, reason);
+}
+
+/// Tells every target that has switched, or is about to, to go back.
+fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
+    let switched = |part: &crate::state::Part| {
+        matches!(part.progress, Progress::Assigned(_) | Progress::Finished(Outcome::Verified))
+    };
+    let parts = deployment.targets.iter().filter(|(_, part)| switched(part));
+    let targets: Vec<TargetName> = parts.map(|(target, _)| target.clone()).collect();
+    let nothing_to_undo = targets.is_empty();
+    draft.record(Event::UndoStarted { deployment: number, reason, targets });
+    if nothing_to_undo {
+        end_undone(draft, asked, number, deployment);
+    }
+}
+
+fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
+    let parts = draft.state.deployments.get(&number).map(|deployment| deployment.targets.clone()).unwrap_or_default();
+    let failed = parts.iter().any(|(_, part)| matches!(part.progress, Progress::Finished(Outcome::Failed { .. })));
+    let ending = if failed { Ending::Failed } else { Ending::Undone };
+    draft.record(Event::DeploymentEnded { deployment: number, ending });
+    place_hold(draft, asked, deployment);
+}
+
+/// What failed in a test or live environment stays out until somebody lifts the hold. A target's refusal is no failure
+/// of the build, and a build that runs there by an earlier deployment is not held for a failed change of config.
+fn place_hold(draft: &mut Draft, asked: &Asked<'_>, deployment: &Deployment) {
+    let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
+    let refused = |(_, part): &(TargetName, crate::state::Part)| {
+        matches!(part.progress, Progress::Finished(Outcome::Refused { .. }))
+    };
+    let only_refused = deployment.targets.iter().any(refused)
+        && !deployment.targets.iter().any(|(_, part)| {
+            matches!(part.progress, Progress::Finished(Outcome::Undone { .. } | Outcome::Failed { .. }))
+        });
+    let brings = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy);
+    if class == Some(Class::Dev) || !brings || only_refused {
+        return;
+    }
+    draft.record(Event::HoldPlaced {
+        app: deployment.app.clone(),
+        environment: deployment.environment.clone(),
+        build: deployment.build,
+    });
+}
+
+/// Ends an unfinished deployment; what had switched goes back.
+pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    let deployment =
+        draft.state.deployments.get(&number).cloned().ok_or(Refusal::UnknownDeployment { deployment: number })?;
+    let environment = names::environment(&asked.policy, &deployment.environment)?;
+    let actor = &asked.context.actor;
+    let by = rights::require(actor, Right::Deploy, &deployment.environment, &environment.deploy)?.clone();
+    match deployment.phase {
+        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
+        DeploymentPhase::AwaitingPermit => {
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            Ok(())
+        }
+        DeploymentPhase::Undoing { .. } => {
+            let what = format!("deployment {number} goes back");
+            Err(Refusal::AlreadyDone { what, since: deployment.stamp.time })
+        }
+        DeploymentPhase::Running if installs(deployment.act) => {
+            undo(draft, asked, number, &deployment, format!("aborted by {by}"));
+            Ok(())
+        }
+        DeploymentPhase::Running => {
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            Ok(())
+        }
+    }
+}
+
+/// Lets what was held out come again.
+pub(super) fn lift_hold(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    app: &AppName,
+    environment: &AudienceName,
+) -> Result<(), Refusal> {
+    let charter_environment = names::environment(&asked.policy, environment)?;
+    rights::require(&asked.context.actor, Right::Deploy, environment, &charter_environment.deploy)?;
+    names::app(&draft.state, app)?;
+    let held = draft.state.in_audience(app, environment).is_some_and(|record| !record.held.is_empty());
+    if !held {
+        let what = format!("nothing of {app} is held out of {environment}");
+        return Err(Refusal::AlreadyDone { what, since: draft.state.head.time });
+    }
+    draft.record(Event::HoldLifted { app: app.clone(), environment: environment.clone() });
+    Ok(())
+}

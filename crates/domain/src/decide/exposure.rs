@@ -1,0 +1,56 @@
+//! Exposure, the third act: end users reach what is deployed and verified. Neither a release nor a deployment implies it.
+
+use super::Asked;
+use crate::{
+    event::Event,
+    refusal::{Refusal, Right},
+    rules::{names, rights},
+    state::Draft,
+};
+use trust::{AppName, AudienceName, Version};
+
+/// Lets a share of end users reach a version, or conceals it at 0 percent (R26, R49).
+pub(super) fn expose(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    app: &AppName,
+    environment: &AudienceName,
+    version: &Version,
+    percent: u8,
+) -> Result<(), Refusal> {
+    let charter_environment = names::environment(&asked.policy, environment)?;
+    rights::require(&asked.context.actor, Right::Deploy, environment, &charter_environment.deploy)?;
+    if percent > 100 {
+        return Err(Refusal::Invalid { why: format!("{percent} percent of end users are more than there are") });
+    }
+    let (build, record) = names::version(&draft.state, app, version)?;
+    let runs = |name: &trust::TargetName| draft.state.running(app, name).is_some_and(|running| running.build == build);
+    let deployed = draft.state.targets_in(environment).any(|(name, _)| runs(name));
+    let under_way = draft.state.in_audience(app, environment).and_then(|record| record.open_deployment);
+    if percent > 0 && (!deployed || under_way.is_some() || !record.verified_in.contains_key(environment)) {
+        return Err(Refusal::NotDeployed {
+            app: app.clone(),
+            version: version.clone(),
+            environment: environment.clone(),
+        });
+    }
+    let current = draft.state.in_audience(app, environment).and_then(|record| record.exposure.clone());
+    match current {
+        Some((exposed, share, since)) if exposed == *version && share == percent => {
+            let what = format!("{percent} % of end users see {app}@{version} in {environment}");
+            return Err(Refusal::AlreadyDone { what, since: since.time });
+        }
+        None if percent == 0 => {
+            let what = format!("nobody sees {app}@{version} in {environment}");
+            return Err(Refusal::AlreadyDone { what, since: record.stamp.time });
+        }
+        _ => {}
+    }
+    draft.record(Event::ExposureChanged {
+        app: app.clone(),
+        environment: environment.clone(),
+        version: version.clone(),
+        percent,
+    });
+    Ok(())
+}

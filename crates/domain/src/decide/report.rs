@@ -1,0 +1,153 @@
+//! What targets say, and what the clock says: how a deployment goes on.
+
+use super::{Asked, deployment};
+use crate::{
+    command::Actor,
+    event::{Change, Event},
+    plan,
+    refusal::{Refusal, Right},
+    rules::rights,
+    state::{DeploymentPhase, Draft, Progress},
+};
+use trust::{
+    TargetName,
+    statement::{Inventory, OrderAct, Outcome, Phase, Report},
+};
+
+/// A target says how its newest assignment ended.
+pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> Result<(), Refusal> {
+    by_itself(asked, &report.target)?;
+    let on_target = draft.state.targets.get(&report.target).and_then(|target| target.apps.get(&report.app));
+    let assigned = on_target.and_then(|on_target| on_target.assigned).ok_or(Refusal::ReportStale)?;
+    if assigned.generation != report.generation || assigned.deployment != report.deployment || assigned.finished {
+        return Err(Refusal::ReportStale);
+    }
+    let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;
+    let before = record.targets.iter().find(|(name, _)| *name == report.target).and_then(|(_, part)| part.before);
+    let change = match (&report.outcome, assigned.undo) {
+        (Outcome::Verified, false) => Some(change(record.act, before, record.build)),
+        _ => None,
+    };
+    draft.record(Event::TargetFinished {
+        deployment: report.deployment,
+        target: report.target,
+        outcome: printable(report.outcome),
+        change,
+        running: report.running,
+        config_serial: report.config_serial,
+        phases: report.phases,
+        endpoints: report.endpoints.iter().map(|endpoint| trust::names::printable(endpoint)).collect(),
+    });
+    deployment::go_on(draft, asked, report.deployment);
+    Ok(())
+}
+
+/// What a verified assignment changed on a target (R57).
+fn change(act: OrderAct, before: Option<trust::Digest>, build: trust::Digest) -> Change {
+    match act {
+        OrderAct::Deploy | OrderAct::Redeploy => match before {
+            None => Change::Deployed,
+            Some(before) if before == build => Change::Repeated,
+            Some(_) => Change::Upgraded,
+        },
+        OrderAct::Rollback => Change::RolledBack,
+        OrderAct::Configure => Change::Configured,
+        OrderAct::Undeploy => Change::Removed,
+        OrderAct::Stop | OrderAct::Start | OrderAct::Restart => Change::Controlled,
+    }
+}
+
+/// Reasons come from programs' output: nothing in them may drive a terminal, and they stay short.
+fn printable(outcome: Outcome) -> Outcome {
+    let clean = |text: String| trust::names::printable(&text.chars().take(500).collect::<String>());
+    match outcome {
+        Outcome::Verified => Outcome::Verified,
+        Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: clean(reason) },
+        Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: clean(reason) },
+        Outcome::Refused { code, reason } => Outcome::Refused { code: clean(code), reason: clean(reason) },
+    }
+}
+
+/// A target says what it found. Only what differs from before is history (R37).
+pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Inventory) -> Result<(), Refusal> {
+    by_itself(asked, &inventory.target)?;
+    let target = draft.state.targets.get(&inventory.target).ok_or(Refusal::ReportStale)?;
+    let mut findings = inventory.findings;
+    findings.sort();
+    findings.truncate(1000);
+    for finding in &mut findings {
+        finding.path = trust::names::printable(&finding.path);
+        finding.app = trust::names::printable(&finding.app);
+    }
+    if target.findings.iter().eq(findings.iter()) {
+        let what = format!("{} is as it was last seen", inventory.target);
+        return Err(Refusal::AlreadyDone { what, since: asked.context.now });
+    }
+    draft.record(Event::EscapesChanged { target: inventory.target, findings });
+    Ok(())
+}
+
+fn by_itself(asked: &Asked<'_>, target: &TargetName) -> Result<(), Refusal> {
+    match &asked.context.actor {
+        Actor::Target(name) if name == target => Ok(()),
+        actor => Err(rights::missing(actor, Right::Deploy, target, None)),
+    }
+}
+
+fn by_clock(asked: &Asked<'_>) -> Result<(), Refusal> {
+    match &asked.context.actor {
+        Actor::Clock => Ok(()),
+        actor => Err(rights::missing(actor, Right::Deploy, &"time", None)),
+    }
+}
+
+/// The clock says that a deployment has soaked.
+pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    match plan::waits(&draft.state, number) {
+        Some(crate::waiting::WaitingOn::Soak { until, .. }) if until <= asked.context.now => {
+            draft.record(Event::DeploymentSettled { deployment: number });
+            Ok(())
+        }
+        _ => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
+/// The clock says that the permit a deployment waited for begins to hold.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    let record = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
+    match plan::starts(&draft.state, record) {
+        Some(begins) if begins <= asked.context.now => {
+            deployment::start(draft, asked, number);
+            Ok(())
+        }
+        _ => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
+/// The clock says that a target has been silent for too long: the deployment goes on without it.
+pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &TargetName) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    let over = || Refusal::DeploymentOver { deployment: number };
+    let record = draft.state.deployments.get(&number).ok_or_else(over)?;
+    let part = record.targets.iter().find(|(target, _)| target == name).map(|(_, part)| part);
+    let at_it = part.is_some_and(|part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_)));
+    if !at_it || matches!(record.phase, DeploymentPhase::Ended { .. }) {
+        return Err(over());
+    }
+    let running = draft.state.running(&record.app, name).cloned();
+    let minutes = crate::policy::TARGET_DEADLINE_SECONDS / 60;
+    draft.record(Event::TargetFinished {
+        deployment: number,
+        target: name.clone(),
+        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("no answer within {minutes} minutes") },
+        change: None,
+        running: running.as_ref().map(|running| running.build),
+        config_serial: running.as_ref().map_or(0, |running| running.config_serial),
+        phases: Vec::new(),
+        endpoints: running.map(|running| running.endpoints).unwrap_or_default(),
+    });
+    deployment::go_on(draft, asked, number);
+    Ok(())
+}

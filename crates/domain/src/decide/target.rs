@@ -1,0 +1,164 @@
+//! Targets: invited, enrolled, labelled, cordoned, retired.
+
+use super::Asked;
+use crate::{
+    command::Actor,
+    event::Event,
+    refusal::{Refusal, Right},
+    rules::{names, rights},
+    state::Draft,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use trust::{
+    AudienceName, PersonName, TargetName,
+    charter::OWNER,
+    quorum::Rule,
+    statement::{AdministrationAct, Enrolment},
+};
+
+/// The longest an invitation may stand, in hours: thirty days.
+const LONGEST_INVITATION_HOURS: i64 = 30 * 24;
+
+/// Who may manage the targets of an environment: by its `invite` rule, owners where it has none.
+fn require_inviter<'a>(asked: &'a Asked<'_>, environment: &AudienceName) -> Result<&'a PersonName, Refusal> {
+    let record = names::environment(&asked.policy, environment)?;
+    let actor = &asked.context.actor;
+    match &record.invite {
+        Some(rule) => rights::require(actor, Right::Invite, environment, rule),
+        None => rights::require_owner(actor, environment)
+            .map_err(|_| rights::missing(actor, Right::Invite, environment, OWNER.parse::<Rule>().ok().as_ref())),
+    }
+}
+
+/// Lets machines join.
+pub(super) fn invite(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> Result<(), Refusal> {
+    let AdministrationAct::InviteTarget { invitation, environment, labels, name, uses, expires } = act else {
+        return Err(Refusal::Invalid { why: "not an invitation".into() });
+    };
+    require_inviter(asked, &environment)?;
+    let now = asked.context.now;
+    let latest = now.checked_add(SignedDuration::from_hours(LONGEST_INVITATION_HOURS)).unwrap_or(Timestamp::MAX);
+    if !(1..=10_000).contains(&uses) || expires <= now || expires > latest || (name.is_some() && uses != 1) {
+        let why = "an invitation is for 1 to 10000 machines (1 if it gives a name) and at most 30 days".into();
+        return Err(Refusal::Invalid { why });
+    }
+    check_labels(&labels)?;
+    if let Some(name) = &name
+        && draft.state.targets.contains_key(name)
+    {
+        return Err(Refusal::NameTaken { target: name.clone() });
+    }
+    if draft.state.invitations.contains_key(&invitation.id()) {
+        return Err(Refusal::InvitationInvalid { why: "its key was used before".into() });
+    }
+    draft.record(Event::TargetInvited { invitation, environment, labels, name, uses, expires });
+    Ok(())
+}
+
+/// A machine joins. The server has checked that the invitation's key and the target's own signed.
+pub(super) fn enrol(draft: &mut Draft, asked: &Asked<'_>, enrolment: Enrolment) -> Result<(), Refusal> {
+    if asked.context.actor != Actor::Invited {
+        return Err(Refusal::InvitationInvalid { why: "the enrolment is not signed with its key".into() });
+    }
+    let invalid = |why: String| Err(Refusal::InvitationInvalid { why });
+    let Some(invitation) = draft.state.invitations.get(&enrolment.invitation.id()) else {
+        return invalid("nobody made it".into());
+    };
+    if invitation.uses_left == 0 {
+        return invalid("it is used up".into());
+    }
+    if invitation.expires <= asked.context.now {
+        return invalid(format!("it expired at {:.0}", invitation.expires));
+    }
+    if invitation.environment != enrolment.environment {
+        return invalid(format!("it is for {}", invitation.environment));
+    }
+    if let Some(name) = &invitation.name
+        && *name != enrolment.target
+    {
+        return invalid(format!("it is for {name}"));
+    }
+    names::environment(&asked.policy, &enrolment.environment)?;
+    let key = enrolment.key.id();
+    let key_known = draft.state.target_keys.contains_key(&key) || asked.policy.directory.person(&key).is_some();
+    if draft.state.targets.contains_key(&enrolment.target) {
+        return Err(Refusal::NameTaken { target: enrolment.target });
+    }
+    if key_known {
+        let why = format!("the key that {} brings belongs to somebody else already", enrolment.target);
+        return Err(Refusal::Invalid { why });
+    }
+    let labels = invitation.labels.clone();
+    draft.record(Event::TargetEnrolled {
+        target: enrolment.target,
+        environment: enrolment.environment,
+        invitation: enrolment.invitation,
+        key: enrolment.key,
+        recipient: trust::names::printable(&enrolment.recipient),
+        labels,
+        facts: enrolment.facts,
+    });
+    Ok(())
+}
+
+/// Changes a target's labels: people give them, machines never claim them.
+pub(super) fn label(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    name: &TargetName,
+    changes: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    let target = names::target(&draft.state, name)?;
+    require_inviter(asked, &target.environment)?;
+    let mut labels = target.labels.clone();
+    for (key, value) in changes {
+        match value.as_str() {
+            "" => labels.remove(key),
+            value => labels.insert(key.clone(), value.into()),
+        };
+    }
+    check_labels(&labels)?;
+    if labels == target.labels {
+        let what = format!("{name} carries these labels");
+        return Err(Refusal::AlreadyDone { what, since: target.stamp.time });
+    }
+    draft.record(Event::TargetLabelled { target: name.clone(), labels });
+    Ok(())
+}
+
+/// Keeps new deployments away from a target, or lets them come again. Deployers may do it too.
+pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, cordoned: bool) -> Result<(), Refusal> {
+    let target = names::target(&draft.state, name)?;
+    let environment = names::environment(&asked.policy, &target.environment)?;
+    let deployer = rights::require(&asked.context.actor, Right::Deploy, &target.environment, &environment.deploy);
+    if deployer.is_err() {
+        require_inviter(asked, &target.environment)?;
+    }
+    if target.cordoned == cordoned {
+        let what = format!("{name} is {}cordoned", if cordoned { "" } else { "not " });
+        return Err(Refusal::AlreadyDone { what, since: target.stamp.time });
+    }
+    draft.record(Event::TargetCordoned { target: name.clone(), cordoned });
+    Ok(())
+}
+
+/// Takes a target out for good. Its name stays taken.
+pub(super) fn retire(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName) -> Result<(), Refusal> {
+    let target = names::target(&draft.state, name)?;
+    require_inviter(asked, &target.environment)?;
+    draft.record(Event::TargetRetired { target: name.clone() });
+    Ok(())
+}
+
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let plain = |text: &str| {
+        !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
+    };
+    if labels.len() <= 64 && labels.iter().all(|(key, value)| plain(key) && plain(value)) {
+        return Ok(());
+    }
+    Err(Refusal::Invalid {
+        why: "a label is key=value of letters, digits, '-', '_', '.' and '/', 63 at most each".into(),
+    })
+}

@@ -1,0 +1,78 @@
+//! The rules, one a file: each says its sentence and its R-number on top, looks, and refuses or lets pass.
+//!
+//! [`may_run`] is the ladder a deployment climbs, in this order: what it is (checkpoint), permission (permit or
+//! unreleased), promotion, evidence, hold. Placement, config and needs follow once it is known where it would go.
+
+pub mod approvals;
+pub mod checkpoints;
+pub mod configuration;
+pub mod evidence;
+pub mod holds;
+pub mod names;
+pub mod numbering;
+pub mod permits;
+pub mod placement;
+pub mod promotion;
+pub mod rights;
+pub mod unreleased;
+
+use crate::{
+    refusal::Refusal,
+    state::{Build, Policy, State},
+};
+use jiff::Timestamp;
+use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
+
+/// What would run where.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The application.
+    pub app: &'a AppName,
+    /// The build.
+    pub build: Digest,
+    /// What is known of it.
+    pub record: &'a Build,
+    /// The environment or channel.
+    pub audience: &'a AudienceName,
+    /// What is to be done with it.
+    pub act: OrderAct,
+}
+
+impl Candidate<'_> {
+    /// The number of the build, if it has one.
+    pub fn version(&self) -> Option<&Version> {
+        self.record.version.as_ref()
+    }
+}
+
+/// One rule's verdict, for `sortie why`: what is so when it is met, or the refusal.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The rule's name: its file's.
+    pub rule: &'static str,
+    /// What is so, or why not.
+    pub verdict: Result<String, Refusal>,
+}
+
+/// Every rule about whether the candidate may run there at all, each looked at on its own.
+pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<Verdict> {
+    let verdict = |rule, verdict| Verdict { rule, verdict };
+    let mut verdicts = vec![verdict("checkpoints", checkpoints::has_something_to_install(candidate))];
+    if unreleased::accepted(policy, candidate.audience) {
+        verdicts.push(verdict("unreleased", Ok(format!("{} accepts unreleased builds", candidate.audience))));
+    } else {
+        verdicts.push(verdict("permits", permits::live(state, policy, candidate, now)));
+        verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate)));
+        verdicts.extend(evidence::verdicts(policy, candidate).into_iter().map(|found| verdict("evidence", found)));
+    }
+    verdicts.push(verdict("holds", holds::not_held(state, candidate)));
+    verdicts
+}
+
+/// Fails with the first verdict that is a refusal.
+pub fn may_run(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<(), Refusal> {
+    for verdict in verdicts(state, policy, candidate, now) {
+        verdict.verdict?;
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! A release needs every role its audience asks for, by distinct people (R32, R52). The last required approval is the
+//! release. Requester and pusher do not count in live environments and channels unless the charter says so.
+
+use crate::{
+    refusal::Refusal,
+    state::{Policy, Request, State},
+};
+use trust::{PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
+
+/// What a request still lacks under the charter in force.
+pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
+    let Some(audience) = policy.charter.audience(&request.audience) else { return request_rule_lacks(policy, request) };
+    let keys: Vec<KeyId> = request.approvals.iter().map(|approval| approval.key).collect();
+    permit::lacks(&request.requires, &audience, &policy.approvers, &authors(state, request), &keys)
+}
+
+/// An audience that left the charter can be satisfied by nobody.
+fn request_rule_lacks(policy: &Policy, request: &Request) -> Vec<Lack> {
+    request.requires.judge([], &policy.approvers).lacks
+}
+
+/// The requester and the pusher.
+pub fn authors<'a>(state: &'a State, request: &'a Request) -> Vec<&'a PersonName> {
+    let build = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build));
+    [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().collect()
+}
+
+/// Fails if `person` may not count as an approver because of what they did before.
+pub fn not_author(
+    state: &State,
+    audience: &Audience<'_>,
+    request: &Request,
+    person: &PersonName,
+) -> Result<(), Refusal> {
+    if !audience.excludes_author || !authors(state, request).contains(&person) {
+        return Ok(());
+    }
+    let did = if *person == request.requester { "requested" } else { "pushed" };
+    Err(Refusal::ApproverIsAuthor { audience: request.audience.clone(), did: did.into() })
+}

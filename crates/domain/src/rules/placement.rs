@@ -1,0 +1,68 @@
+//! An application goes to the targets of the environment that carry the labels it asks for, are not cordoned, and are
+//! what it needs (R9, R40).
+
+use crate::{
+    event::BuildFacts,
+    refusal::Refusal,
+    state::{State, Target},
+};
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, TargetName};
+
+/// The targets the application is for in an environment, in order of name; `only` narrows them.
+pub fn targets(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    facts: &BuildFacts,
+    only: &BTreeSet<TargetName>,
+) -> Result<Vec<TargetName>, Refusal> {
+    for name in only {
+        let target = super::names::target(state, name)?;
+        if target.environment != *environment {
+            return Err(Refusal::Invalid { why: format!("{name} is in {}, not in {environment}", target.environment) });
+        }
+    }
+    let chosen = |(name, target): &(&TargetName, &Target)| {
+        fits(facts, target) && !target.cordoned && (only.is_empty() || only.contains(*name))
+    };
+    let names: Vec<TargetName> = state.targets_in(environment).filter(chosen).map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        let on: Vec<String> = facts.on.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        return Err(Refusal::NoTargets { app: app.clone(), environment: environment.clone(), on: on.join(",") });
+    }
+    Ok(names)
+}
+
+/// Whether a target carries every label the application asks for.
+pub fn fits(facts: &BuildFacts, target: &Target) -> bool {
+    facts.on.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+}
+
+/// Fails if a target is not what the build needs, as far as its enrolment tells; the target looks again by itself.
+pub fn meets_needs(state: &State, facts: &BuildFacts, targets: &[TargetName]) -> Result<(), Refusal> {
+    for name in targets {
+        let Some(target) = state.targets.get(name) else { continue };
+        let mut shortages = Vec::new();
+        let mut differs = |what: &str, needed: &Option<String>, has: &str| {
+            if let Some(needed) = needed
+                && needed != has
+            {
+                shortages.push(format!("it needs {what} {needed}, this is {has}"));
+            }
+        };
+        differs("the operating system", &facts.needs.os, &target.facts.os);
+        differs("the architecture", &facts.needs.arch, &target.facts.arch);
+        if let Some(needed) = facts.needs.memory_bytes
+            && needed > target.facts.memory_bytes
+        {
+            let mebibytes = |bytes: u64| bytes >> 20;
+            let has = mebibytes(target.facts.memory_bytes);
+            shortages.push(format!("it needs {} MiB of memory, there are {has}", mebibytes(needed)));
+        }
+        if !shortages.is_empty() {
+            return Err(Refusal::NeedsUnmet { target: name.clone(), shortages });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,653 @@
+//! The language of the stories: one line, one step. The README of the language is this file's `match`.
+
+use super::{OWNER, World, public, read, secret};
+use domain::{
+    command::{Actor, Command},
+    event::BuildFacts,
+    plan,
+    rules::{self, Candidate, numbering},
+    state::{Policy, PolicyRecord},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+use trust::{
+    AppName, AudienceName, Digest, TargetName, Version,
+    config::ConfigDocument,
+    key::Signer,
+    manifest::{ConfigKey, Driver, Needs},
+    statement::{
+        Act, AdministrationAct, Approval, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind, Inventory,
+        Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Report, Request, RequestId, Withdrawal,
+    },
+};
+
+/// The word after `key`, for the optional parts of a line.
+fn after<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    let at = words.iter().position(|word| *word == key)?;
+    words.get(at + 1).copied()
+}
+
+/// All words after `key`.
+fn all_after<'a>(words: &'a [&'a str], key: &str) -> &'a [&'a str] {
+    let at = words.iter().position(|word| *word == key);
+    at.and_then(|at| words.get(at + 1..)).unwrap_or_default()
+}
+
+/// `role=web zone=a` as labels; `zone=` removes one.
+fn labels(words: &[&str]) -> BTreeMap<String, String> {
+    let pair = |word: &&str| word.split_once('=').map(|(key, value)| (key.to_string(), value.to_string()));
+    words.iter().filter_map(pair).collect()
+}
+
+/// `web@1.0.0` or `web#A`.
+fn app_of(what: &str) -> &str {
+    what.split(['@', '#']).next().unwrap_or(what)
+}
+
+fn version_of(what: &str) -> Version {
+    read(what.split_once('@').unwrap_or_else(|| panic!("{what} has no version")).1)
+}
+
+fn act_of(verb: &str) -> OrderAct {
+    match verb {
+        "deploys" => OrderAct::Deploy,
+        "redeploys" => OrderAct::Redeploy,
+        "rolls" => OrderAct::Rollback,
+        "undeploys" => OrderAct::Undeploy,
+        "stops" => OrderAct::Stop,
+        "starts" => OrderAct::Start,
+        "restarts" => OrderAct::Restart,
+        "configures" => OrderAct::Configure,
+        _ => panic!("{verb} is no order"),
+    }
+}
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+impl World {
+    /// Takes one line of a story and says what came of it.
+    pub fn tell(&mut self, line: &str) -> Vec<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["charter", name, ..] => {
+                let who = if self.state.policy.is_none() { "founder" } else { OWNER };
+                self.bring_charter(who, name, line)
+            }
+            [who, "brings", "charter", name, ..] => self.bring_charter(who, name, line),
+            ["targets", rest @ ..] => self.targets(rest),
+            ["given", what, rest @ ..] => self.given(what, rest, line),
+            ["everyone", "reports", "verified"] => self.everyone_reports(),
+            ["time", "passes", count, unit] => self.time_passes(read(count), unit),
+            ["clock", "settles", number] => self.by_clock(Command::SettleDeployment(read(number))),
+            ["clock", "gives", "up", "on", target, "in", number] => {
+                self.by_clock(Command::GiveUpOnTarget(read(number), read(target)))
+            }
+            ["status", app] => self.status(app),
+            ["assignments", target] => self.assignments(target),
+            ["waits"] => self.waits(),
+            ["due"] => self.due(),
+            ["phases", number] => self.phases(read(number)),
+            ["why", what, "in", audience] => self.why(what, audience),
+            ["next", "number", "of", app] => self.next_number(app),
+            [who, verb, rest @ ..] => self.somebody(who, verb, rest, line),
+            _ => panic!("'{line}' is no line of a story"),
+        }
+    }
+
+    fn somebody(&mut self, who: &str, verb: &str, rest: &[&str], line: &str) -> Vec<String> {
+        match (verb, rest) {
+            ("pushes", [app, letter, ..]) => {
+                let options = line.split_once(": ").map(|(_, options)| options).unwrap_or_default();
+                self.pushes(who, app, letter.trim_end_matches(':'), options)
+            }
+            ("numbers", [app, letter, number]) => {
+                let subject = self.build(app, letter);
+                self.act(who, subject, Act::Number(Number { app: read(app), version: read(number) }))
+            }
+            ("attaches", [kind, passed, summary, "to", app, letter]) => {
+                let subject = self.build(app, letter);
+                let document = Digest::of(summary.as_bytes());
+                let (app, kind, summary) = (read(app), kind.to_string(), summary.to_string());
+                let passed = *passed == "passed";
+                self.act(who, subject, Act::Evidence(Evidence { app, kind, passed, summary, document }))
+            }
+            ("requests", [what, "for", audience, rest @ ..]) => self.requests(who, what, audience, rest),
+            ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
+            ("withdraws", [what, "from", audience, rest @ ..]) => self.withdraws(who, what, audience, rest),
+            ("deploys" | "redeploys", [what, "to", environment, rest @ ..]) => {
+                self.orders(who, verb, what, environment, rest)
+            }
+            ("rolls", ["back", app, "in", environment, "to", version, rest @ ..]) => {
+                self.orders(who, verb, &format!("{app}@{version}"), environment, rest)
+            }
+            (
+                "undeploys" | "stops" | "starts" | "restarts" | "configures",
+                [app, "from" | "in", environment, rest @ ..],
+            ) => self.orders(who, verb, app, environment, rest),
+            ("sets", ["config", "of", app, "in", environment, ..]) => {
+                self.sets_config(who, app, environment.trim_end_matches(':'), line)
+            }
+            ("exposes", [what, "in", environment, "to", percent, ..]) => {
+                self.exposes(who, what, environment, read(percent))
+            }
+            ("conceals", [what, "in", environment]) => self.exposes(who, what, environment, 0),
+            ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
+            ("finds", _) => self.finds(who, line),
+            ("joins", [environment, rest @ ..]) => self.joins(who, environment, rest),
+            ("invites", [count, "to", environment, rest @ ..]) => self.invites(who, read(count), environment, rest),
+            ("labels", [target, rest @ ..]) => {
+                self.administer(who, AdministrationAct::LabelTarget { target: read(target), labels: labels(rest) })
+            }
+            ("cordons" | "uncordons", [target]) => {
+                let cordoned = verb == "cordons";
+                self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned })
+            }
+            ("retires", [target]) => self.administer(who, AdministrationAct::RetireTarget { target: read(target) }),
+            ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
+            ("aborts", [number]) => {
+                self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })
+            }
+            ("lifts", ["the", "hold", "on", app, "in", environment]) => {
+                self.administer(who, AdministrationAct::LiftHold { app: read(app), environment: read(environment) })
+            }
+            ("settles", [number]) => {
+                self.requests_made += 1;
+                let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+                self.submit(self.actor(who), None, id, Command::SettleDeployment(read(number)))
+            }
+            _ => panic!("'{line}' is no line of a story"),
+        }
+    }
+
+    /// Brings a charter of the folder `charters`, changed by what follows `where`: `prod has soak_minutes = 10`,
+    /// `tester is gone`; with `as version N`, `with epoch N` or `of another estate`.
+    fn bring_charter(&mut self, who: &str, name: &str, line: &str) -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/charters");
+        let text = std::fs::read_to_string(folder.join(name).with_extension("toml")).expect("the charter is there");
+        let (head, changes) = line.split_once(" where ").unwrap_or((line, ""));
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let mut document: toml_edit::DocumentMut = text.parse().expect("the charter is TOML");
+        for change in changes.split("; ").filter(|change| !change.is_empty()) {
+            alter(&mut document, change);
+        }
+        if let Some(epoch) = after(&words, "epoch") {
+            document["epoch"] = toml_edit::value(read::<i64>(epoch));
+        }
+        let old = self.state.policy.as_ref().map(|policy| policy.record.clone());
+        let version =
+            after(&words, "version").map_or_else(|| old.as_ref().map_or(1, |record| record.version + 1), read);
+        let root = Digest::of(b"root 1");
+        let estate = if words.contains(&"another") { Digest::of(b"another root") } else { root };
+        let record = PolicyRecord {
+            estate,
+            root_version: 1,
+            owners: vec![(read(OWNER), public(OWNER))],
+            version,
+            charter: with_keys(&document.to_string()),
+            roots: vec![root],
+            targets: Digest::of(format!("targets {version}").as_bytes()),
+            suspended: BTreeSet::new(),
+        };
+        let policy = match Policy::try_from(record) {
+            Ok(policy) => policy,
+            Err(error) => return vec![format!("no charter: {error}")],
+        };
+        self.requests_made += 1;
+        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        self.submit(self.actor(who), None, id, Command::ApplyCharter(Arc::new(policy)))
+    }
+
+    /// `prod-1 prod-2 in prod with role=web and 1024 MiB`: invited by the owner, and joined.
+    fn targets(&mut self, words: &[&str]) -> Vec<String> {
+        let at = words.iter().position(|word| *word == "in").expect("targets are in an environment");
+        let (names, rest) = words.split_at(at);
+        let environment = rest[1];
+        let mut said = self.invites(OWNER, u32::try_from(names.len()).expect("few targets"), environment, &rest[2..]);
+        said.clear();
+        for name in names {
+            said.extend(self.joins(name, environment, &rest[2..]));
+        }
+        said
+    }
+
+    /// What came before the story, told in one line: `web@1.0.0 is build A: checkpoint`, `web@1.0.0 is released to prod`,
+    /// `web@1.0.0 runs in prod`. Must go well, and is not told in full.
+    fn given(&mut self, what: &str, rest: &[&str], line: &str) -> Vec<String> {
+        let app = app_of(what);
+        let mut said = match rest {
+            ["is", "build", letter, ..] => {
+                let options = line.split_once(": ").map(|(_, options)| options).unwrap_or_default();
+                let letter = letter.trim_end_matches(':');
+                let mut said = self.pushes("ci", app, letter, options);
+                said.extend(self.tell(&format!("ci numbers {app} {letter} {}", version_of(what))));
+                said
+            }
+            ["is", "released", "to", audience] => {
+                let mut said = self.tell(&format!("coder requests {what} for {audience}"));
+                for approver in ["tester", "oncall"] {
+                    let answer = self.tell(&format!("{approver} approves {what} for {audience}"));
+                    let counts = !answer.iter().any(|answer| answer.contains("ROLE_MISSING"));
+                    said.extend(answer.into_iter().filter(|_| counts));
+                }
+                assert!(said.iter().any(|answer| answer.contains("is released to")), "{said:?}");
+                said
+            }
+            ["runs", "in", environment] => {
+                let mut said = self.tell(&format!("oncall deploys {what} to {environment}"));
+                said.extend(self.everyone_reports());
+                assert!(said.iter().any(|answer| answer.contains("succeeded")), "{said:?}");
+                said
+            }
+            _ => panic!("'{line}' is nothing that can be given"),
+        };
+        assert!(!said.iter().any(|answer| answer.starts_with("refused")), "{line}: {said:?}");
+        said.clear();
+        said
+    }
+
+    /// All targets report that they did what they were told, until none has anything left to do.
+    fn everyone_reports(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        loop {
+            let busy = self.state.targets.keys().find(|name| !plan::assignments(&self.state, name).is_empty()).cloned();
+            let Some(name) = busy else { return said };
+            said.extend(self.reports(name.as_str(), "verified", &[]));
+        }
+    }
+
+    fn invites(&mut self, who: &str, uses: u32, environment: &str, rest: &[&str]) -> Vec<String> {
+        self.requests_made += 1;
+        let word = after(rest, "by").map_or_else(|| format!("invitation {}", self.requests_made), str::to_string);
+        let life = after(rest, "hours").or(after(rest, "for")).map_or(24, read);
+        let act = AdministrationAct::InviteTarget {
+            invitation: public(&word),
+            environment: read(environment),
+            labels: labels(rest),
+            name: after(rest, "as").map(read),
+            uses,
+            expires: self.now.checked_add(hours(life)).expect("in this era"),
+        };
+        self.last_invitation = Some(word);
+        self.administer(who, act)
+    }
+
+    fn joins(&mut self, name: &str, environment: &str, rest: &[&str]) -> Vec<String> {
+        let word = after(rest, "by").map(str::to_string).or_else(|| self.last_invitation.clone());
+        let mebibytes = rest.iter().position(|word| *word == "MiB").map_or(8192, |at| read::<u64>(rest[at - 1]));
+        let facts = Facts {
+            os: after(rest, "os").unwrap_or("linux").into(),
+            arch: after(rest, "arch").unwrap_or("x86_64").into(),
+            memory_bytes: mebibytes << 20,
+            agent_version: "0.1.0".into(),
+        };
+        let enrolment = Enrolment {
+            environment: read(environment),
+            target: read(name),
+            invitation: public(&word.unwrap_or("none".into())),
+            key: public(after(rest, "key").unwrap_or(name)),
+            recipient: format!("age1{name}"),
+            facts,
+        };
+        self.act(name, Digest::of(b"estate"), Act::Enrolment(enrolment))
+    }
+
+    /// Options: `on role=web`, `needs 4096 MiB`, `needs os plan9`, `config LEVEL=info`, `config URL`, `secret TOKEN`,
+    /// `commit 1f0c`, `tag v1`, `recipe make`, `files only`, `checkpoint`, divided by commas.
+    fn pushes(&mut self, who: &str, app: &str, letter: &str, options: &str) -> Vec<String> {
+        let subject = self.build(app, letter);
+        let mut facts = BuildFacts {
+            driver: Driver::Process,
+            files: 3,
+            size_bytes: 4_100_000,
+            processes: vec![app.to_string()],
+            on: BTreeMap::new(),
+            config: BTreeMap::new(),
+            needs: Needs::default(),
+        };
+        let mut push = Push { app: read(app), commit: None, recipe: None };
+        for option in options.split(", ").filter(|option| !option.is_empty()) {
+            let words: Vec<&str> = option.split_whitespace().collect();
+            let mut key = |name: &str, secret, default: Option<&str>| {
+                facts.config.insert(name.into(), ConfigKey { secret, default: default.map(str::to_string) });
+            };
+            match words.as_slice() {
+                ["on", rest @ ..] => facts.on = labels(rest),
+                ["needs", mebibytes, "MiB"] => facts.needs.memory_bytes = Some(read::<u64>(mebibytes) << 20),
+                ["needs", "os", os] => facts.needs.os = Some(os.to_string()),
+                ["needs", "arch", arch] => facts.needs.arch = Some(arch.to_string()),
+                ["secret", name] => key(name, true, None),
+                ["config", pair] => match pair.split_once('=') {
+                    Some((name, default)) => key(name, false, Some(default)),
+                    None => key(pair, false, None),
+                },
+                ["commit", id] => {
+                    push.commit = Some(Commit { id: id.to_string(), tag: None, title: "Say why".into() });
+                }
+                ["recipe", recipe @ ..] => push.recipe = Some(recipe.join(" ")),
+                ["files", "only"] => (facts.driver, facts.processes) = (Driver::Files, Vec::new()),
+                ["checkpoint"] => {
+                    (facts.driver, facts.processes, facts.files) = (Driver::Checkpoint, Vec::new(), 0);
+                }
+                _ => panic!("'{option}' is nothing a build has"),
+            }
+        }
+        self.push(who, subject, push, facts)
+    }
+
+    /// The build that `web@1.0.0` or `web#A` means; one that nobody knows where there is none.
+    fn meant(&mut self, what: &str) -> Digest {
+        let app: AppName = read(app_of(what));
+        if let Some((_, letter)) = what.split_once('#') {
+            return self.build(app.as_str(), letter);
+        }
+        let version = version_of(what);
+        let numbered = self.state.apps.get(&app).and_then(|app| app.versions.get(&version).copied());
+        numbered.map_or(Digest::of(b"nobody knows"), |numbered| numbered.build)
+    }
+
+    fn requests_of(&self, app: &AppName, version: &Version, audience: &AudienceName) -> Vec<Digest> {
+        let record = self.state.in_audience(app, audience).and_then(|record| record.requests.get(version));
+        record.map(|requests| requests.iter().copied().collect()).unwrap_or_default()
+    }
+
+    fn requests(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
+        let policy = self.policy();
+        let charter_audience = policy.charter.audience(&audience);
+        let days = charter_audience.map_or(90, |audience| i64::from(audience.permit_days));
+        let rule = charter_audience.and_then(|audience| audience.approve.cloned());
+        let in_days = |days: i64| self.now.checked_add(hours(24 * days)).expect("in this era");
+        let starts = after(rest, "starting").map_or(0, read);
+        let serial = self.requests_of(&app, &version, &audience).len() as u64 + 1;
+        let asking = all_after(rest, "asking").join(" ");
+        let request = Request {
+            way: after(rest, "way").unwrap_or("normal").into(),
+            charter_version: after(rest, "charter").map_or(policy.record.version, read),
+            requires: if asking.is_empty() { rule.unwrap_or_else(|| read("qa")) } else { read(&asking) },
+            serial: after(rest, "serial").map_or(serial, read),
+            not_before: in_days(starts),
+            not_after: in_days(after(rest, "lasting").map_or(days, read)),
+            floor: after(rest, "floor").map(read),
+            app,
+            version,
+            audience,
+        };
+        let subject =
+            after(rest, "build").map_or_else(|| what.to_string(), |letter| format!("{}#{letter}", app_of(what)));
+        let subject = self.meant(&subject);
+        self.act(who, subject, Act::Request(request))
+    }
+
+    /// Approves the newest request, or the one of `serial N`; `as prod` says another audience than the request does.
+    fn approves(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
+        let requests = self.requests_of(&app, &version, &audience);
+        let serial = after(rest, "serial").map_or(requests.len(), read);
+        let subject = requests.get(serial.wrapping_sub(1)).copied().unwrap_or(Digest::of(b"nobody knows"));
+        let audience = after(rest, "as").map_or(audience, read);
+        self.act(who, subject, Act::Approval(Approval { app, version, audience }))
+    }
+
+    fn withdraws(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
+        let newest = self.requests_of(&app, &version, &audience).len() as u64;
+        let through_serial = after(rest, "through").map_or(newest, read);
+        let subject = after(rest, "build").map_or_else(|| what.to_string(), |letter| format!("{app}#{letter}"));
+        let subject = self.meant(&subject);
+        self.act(who, subject, Act::Withdrawal(Withdrawal { app, version, audience, through_serial, reason: None }))
+    }
+
+    /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs.
+    fn orders(&mut self, who: &str, verb: &str, what: &str, environment: &str, rest: &[&str]) -> Vec<String> {
+        let (app, environment): (AppName, AudienceName) = (read(app_of(what)), read(environment));
+        let act = act_of(verb);
+        let any_running = self.state.targets_in(&environment).filter_map(|(name, _)| self.runs(&app, name)).next();
+        let subject = match what.contains(['@', '#']) {
+            true => self.meant(what),
+            // The command line names the newest build where nothing runs, so that the answer can say just that.
+            false => any_running.unwrap_or_else(|| {
+                let builds = self.state.apps.get(&app).map(|app| app.builds.clone()).unwrap_or_default();
+                builds.keys().next().copied().unwrap_or(Digest::of(b"nobody knows"))
+            }),
+        };
+        let only = all_after(rest, "only").iter().map(|name| read(name)).collect();
+        let version = what.contains('@').then(|| version_of(what));
+        let when_released = rest.contains(&"released");
+        self.act(who, subject, Act::Order(Order { app, environment, act, version, only, when_released }))
+    }
+
+    /// `LEVEL=debug, secret TOKEN`; with `for prod-1` and `serial N` before the colon.
+    fn sets_config(&mut self, who: &str, app: &str, environment: &str, line: &str) -> Vec<String> {
+        let (head, values) = line.split_once(": ").expect("a colon before the values");
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let (app, environment): (AppName, AudienceName) = (read(app), read(environment));
+        let key = |value: &str| match value.strip_prefix("secret ") {
+            Some(name) => (name.to_string(), true),
+            None => (value.split('=').next().unwrap_or(value).to_string(), false),
+        };
+        let current = self.state.in_audience(&app, &environment).and_then(|record| record.config.as_ref());
+        let serial = after(&words, "serial").map_or(current.map_or(0, |config| config.serial) + 1, read);
+        let everyone: BTreeSet<TargetName> =
+            self.state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
+        let recipients = after(&words, "for").map_or(everyone, |name| BTreeSet::from([read(name)]));
+        let document = ConfigDocument {
+            app: app.clone(),
+            environment: environment.clone(),
+            values: BTreeMap::new(),
+            salt: values.into(),
+        };
+        let subject = document.digest().expect("it can be written");
+        let keys = values.split(", ").map(key).collect();
+        self.act(who, subject, Act::Config(Config { app, environment, serial, keys, recipients }))
+    }
+
+    fn exposes(&mut self, who: &str, what: &str, environment: &str, percent: u8) -> Vec<String> {
+        let (app, environment, version) = (read(app_of(what)), read(environment), version_of(what));
+        self.administer(who, AdministrationAct::Expose { app, environment, version, percent })
+    }
+
+    /// `verified`, `undone verify no answer`, `failed activate disk full`, `refused PERMIT_EXPIRED too late`, about the
+    /// first thing the target has to do; `again` reports about what it reported on already, `for prod-2` as another.
+    fn reports(&mut self, target: &str, how: &str, rest: &[&str]) -> Vec<String> {
+        let name: TargetName = read(after(rest, "for").unwrap_or(target));
+        let assignments = plan::assignments(&self.state, &name);
+        let app = after(rest, "about").map(read::<AppName>);
+        let chosen = assignments.into_iter().find(|assignment| app.as_ref().is_none_or(|app| assignment.app == *app));
+        let Some(assigned) = chosen.map(|a| (a.app, a.generation, a.deployment, a.act, a.undo, a.build, a.config))
+        else {
+            let (app, generation, deployment) = self.last_assigned(&name);
+            let report = Report {
+                target: name,
+                app,
+                generation,
+                deployment,
+                outcome: Outcome::Verified,
+                running: None,
+                config_serial: 0,
+                phases: Vec::new(),
+                endpoints: Vec::new(),
+            };
+            return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
+        };
+        let (app, generation, deployment, act, undo, build, config) = assigned;
+        let outcome = outcome(how, rest);
+        let before = {
+            let parts = &self.state.deployments[&deployment].targets;
+            parts.iter().find(|(part, _)| *part == name).and_then(|(_, part)| part.before)
+        };
+        let current = self.runs(&app, &name);
+        let running = match (&outcome, act, undo) {
+            (Outcome::Verified, _, true) => before,
+            (Outcome::Verified, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback, _) => Some(build),
+            (Outcome::Verified, OrderAct::Undeploy, _) => None,
+            (Outcome::Undone { .. }, ..) => before,
+            _ => current,
+        };
+        let report = Report {
+            target: name,
+            app,
+            generation,
+            deployment,
+            phases: self.phases_through(&outcome),
+            outcome,
+            running,
+            config_serial: config.map_or(0, |(serial, _)| serial),
+            endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
+        };
+        self.act(target, build, Act::Report(report))
+    }
+
+    /// What a target was last told, for reports that come too late.
+    fn last_assigned(&self, name: &TargetName) -> (AppName, u64, u64) {
+        let apps = self.state.targets.get(name).map(|target| target.apps.clone()).unwrap_or_default();
+        let last = apps.iter().find_map(|(app, on)| Some((app.clone(), on.assigned?)));
+        last.map_or((read("web"), 0, 0), |(app, assigned)| (app, assigned.generation, assigned.deployment))
+    }
+
+    fn phases_through(&self, outcome: &Outcome) -> Vec<PhaseTiming> {
+        let all = [Phase::Fetch, Phase::Stage, Phase::Configure, Phase::Activate, Phase::Verify];
+        let last = match outcome {
+            Outcome::Verified => Phase::Verify,
+            Outcome::Undone { phase, .. } | Outcome::Failed { phase, .. } => *phase,
+            Outcome::Refused { .. } => return Vec::new(),
+        };
+        let timing = |(at, phase): (u64, Phase)| PhaseTiming { phase, started: self.now, milliseconds: 100 * at };
+        (1..).zip(all).filter(|(_, phase)| *phase <= last).map(timing).collect()
+    }
+
+    /// `finds nothing`, or `finds changed web/bin/web, extra web/tool`; `for prod-2` as another.
+    fn finds(&mut self, target: &str, line: &str) -> Vec<String> {
+        let (head, found) = line.split_once(" finds ").unwrap_or((line, "nothing"));
+        assert_eq!(head, target);
+        let (found, name) = found.split_once(" for ").unwrap_or((found, target));
+        let finding = |text: &str| {
+            let (kind, place) = text.split_once(' ').expect("a kind and a place");
+            let (app, path) = place.split_once('/').expect("an application and a path");
+            let kind: FindingKind = serde_json::from_value(kind.into()).expect("a kind of finding");
+            Finding { app: app.into(), path: path.into(), kind }
+        };
+        let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
+        let inventory = Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings };
+        self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    fn by_clock(&mut self, command: Command) -> Vec<String> {
+        self.requests_made += 1;
+        let id = RequestId::new(format!("clock-{}", self.requests_made)).expect("a short id");
+        self.submit(Actor::Clock, None, id, command)
+    }
+
+    /// Lets time pass as the server does: it stops wherever something is due, and does that.
+    fn time_passes(&mut self, count: i64, unit: &str) -> Vec<String> {
+        let seconds = count
+            * match unit.trim_end_matches('s') {
+                "second" => 1,
+                "minute" => 60,
+                "hour" => 3600,
+                "day" => 86_400,
+                _ => panic!("{unit} is no unit of time"),
+            };
+        let end: Timestamp = self.now.checked_add(SignedDuration::from_secs(seconds)).expect("in this era");
+        let mut said = Vec::new();
+        loop {
+            let (commands, next) = plan::due(&self.state, self.now);
+            if let Some((id, command)) = commands.into_iter().next() {
+                let entries = self.history.len();
+                said.extend(self.submit(Actor::Clock, None, id, command));
+                assert!(self.history.len() > entries, "what is due can be done: {said:?}");
+                continue;
+            }
+            match next {
+                Some(next) if next <= end => self.now = next,
+                _ => break,
+            }
+        }
+        self.now = end;
+        said
+    }
+
+    fn due(&self) -> Vec<String> {
+        match plan::due(&self.state, self.now) {
+            (commands, _) if !commands.is_empty() => {
+                commands.iter().map(|(id, _)| format!("due: {}", id.as_str())).collect()
+            }
+            (_, Some(next)) => vec![format!("nothing is due before {next:.0}")],
+            (_, None) => vec!["nothing is due".into()],
+        }
+    }
+
+    /// Every rule's verdict on its own.
+    fn why(&mut self, what: &str, audience: &str) -> Vec<String> {
+        let (app, audience): (AppName, AudienceName) = (read(app_of(what)), read(audience));
+        let build = self.meant(what);
+        let record = self.state.apps.get(&app).and_then(|record| record.builds.get(&build)).cloned();
+        let Some(record) = record else { return vec!["nobody knows it".into()] };
+        let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
+        let verdicts = rules::verdicts(&self.state, &self.policy(), &candidate, self.now);
+        let say = |verdict: rules::Verdict| match verdict.verdict {
+            Ok(fact) => format!("yes {}: {fact}", verdict.rule),
+            Err(refusal) => format!("no  {}: {} {refusal}", verdict.rule, refusal.code()),
+        };
+        verdicts.into_iter().map(say).map(|text| self.with_letters(text)).collect()
+    }
+
+    fn next_number(&self, app: &str) -> Vec<String> {
+        let name: AppName = read(app);
+        let record = self.state.apps.get(&name).cloned().unwrap_or_default();
+        let numbers = self.policy().charter.numbering(&name);
+        vec![format!("the next number of {app} is {}", numbering::following(&record, numbers, 2026, 11))]
+    }
+}
+
+fn outcome(how: &str, rest: &[&str]) -> Outcome {
+    let phase = || serde_json::from_value((*rest.first().expect("a phase")).into()).expect("a phase");
+    let reason = || rest.get(1..).unwrap_or_default().join(" ");
+    match how {
+        "verified" => Outcome::Verified,
+        "undone" => Outcome::Undone { phase: phase(), reason: reason() },
+        "failed" => Outcome::Failed { phase: phase(), reason: reason() },
+        "refused" => Outcome::Refused { code: rest.first().expect("a code").to_string(), reason: reason() },
+        _ => panic!("{how} is no outcome"),
+    }
+}
+
+/// `prod has soak_minutes = 10`, or `tester is gone`.
+fn alter(document: &mut toml_edit::DocumentMut, change: &str) {
+    let (entry, what) = change.split_once(' ').expect("an entry and what changes");
+    let sections = ["people", "robots", "environments", "channels", "applications"];
+    let section = sections.into_iter().find(|section| document.get(section).is_some_and(|s| s.get(entry).is_some()));
+    let section = section.unwrap_or_else(|| panic!("the charter has no {entry}"));
+    match what.strip_prefix("has ").and_then(|pair| pair.split_once(" = ")) {
+        Some((key, value)) => {
+            let value: toml_edit::Value = value.parse().expect("a TOML value");
+            document[section][entry][key] = toml_edit::Item::Value(value);
+        }
+        None => {
+            let table = document[section].as_table_mut().expect("a section is a table");
+            table.remove(entry);
+        }
+    }
+}
+
+/// Puts each person's key where the charter says `{name}`.
+fn with_keys(charter: &str) -> String {
+    let mut text = String::new();
+    for (at, part) in charter.split("\"{").enumerate() {
+        match part.split_once("}\"") {
+            Some((word, rest)) if at > 0 => {
+                text.push_str(&format!("\"{}\"{rest}", secret(word).public().to_openssh()));
+            }
+            _ => text.push_str(part),
+        }
+    }
+    text
+}

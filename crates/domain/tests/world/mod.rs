@@ -1,0 +1,296 @@
+//! A small world for tests of the domain: an estate, people with keys, targets, and a clock that moves when told to.
+//!
+//! A [`World`] takes one line of a story at a time ([`World::tell`]) and answers in words. Whatever the line, it checks
+//! after each step what must hold always: a refusal changes nothing, deciding is deterministic, replaying all events
+//! gives the same state, and the state survives being written down.
+
+mod lines;
+mod words;
+
+use domain::{
+    command::{Actor, Command, Context, Signed},
+    decide::decide,
+    event::{BuildFacts, Event},
+    plan,
+    refusal::Refusal,
+    rules::{Candidate, approvals, permits},
+    state::{DeploymentPhase, Policy, Stamp, Standing, State, apply},
+};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    str::FromStr,
+    sync::Arc,
+};
+use trust::{
+    AppName, Digest, PersonName, TargetName,
+    charter::Class,
+    key::{PublicKey, SecretKey, Signer},
+    statement::{Act, Administration, Header, OrderAct, RequestId, Statement},
+};
+
+/// The founder, and the only owner.
+pub const OWNER: &str = "olga";
+
+/// Everything a story is about.
+pub struct World {
+    /// What is so.
+    pub state: State,
+    /// The time, which moves only when the story says so.
+    pub now: Timestamp,
+    /// What happened, entry by entry.
+    pub history: Vec<(Stamp, Vec<Event>)>,
+    /// The codes of all refusals.
+    pub refusals: BTreeSet<&'static str>,
+    /// Whether history is replayed after each step; properties do it at the end only.
+    pub replays_each_step: bool,
+    requests_made: u64,
+    last_invitation: Option<String>,
+    letters: BTreeMap<String, String>,
+}
+
+/// Reads a word of a story.
+fn read<T: FromStr<Err: Debug>>(word: &str) -> T {
+    word.parse().unwrap_or_else(|error| panic!("'{word}' cannot be read: {error:?}"))
+}
+
+/// The key that stands behind a word: `tester`, or `tester.2` for a second one.
+fn secret(word: &str) -> SecretKey {
+    SecretKey::from_seed(Digest::of(word.as_bytes()).as_bytes())
+}
+
+fn public(word: &str) -> PublicKey {
+    secret(word).public()
+}
+
+impl World {
+    /// A server without an estate, on a Monday morning.
+    pub fn new() -> Self {
+        Self {
+            state: State::default(),
+            now: read("2026-11-02T09:00:00Z"),
+            history: Vec::new(),
+            refusals: BTreeSet::new(),
+            replays_each_step: true,
+            requests_made: 0,
+            last_invitation: None,
+            letters: BTreeMap::new(),
+        }
+    }
+
+    /// The digest of the build that the story calls `letter`.
+    fn build(&mut self, app: &str, letter: &str) -> Digest {
+        let digest = Digest::of(format!("{app}#{letter}").as_bytes());
+        self.letters.insert(digest.short(), letter.to_string());
+        digest
+    }
+
+    /// The actor as the server finds them: by their key, with the roles the charter gives them. `tester.2` is tester
+    /// with another key.
+    fn actor(&self, word: &str) -> Actor {
+        match word {
+            "clock" => return Actor::Clock,
+            "founder" => return Actor::Founder,
+            _ => {}
+        }
+        if self.state.targets.contains_key(word) {
+            return Actor::Target(read(word));
+        }
+        let name: PersonName = read(word.split('.').next().unwrap_or(word));
+        let key = public(word).id();
+        let roles = match &self.state.policy {
+            Some(policy) if policy.directory.person(&key) == Some(&name) => policy.directory.roles(&name),
+            _ => BTreeSet::new(),
+        };
+        Actor::Person { name, key, roles }
+    }
+
+    /// Signs an act as `who` would, reads it as the server does, and decides.
+    fn act(&mut self, who: &str, subject: Digest, act: Act) -> Vec<String> {
+        self.requests_made += 1;
+        let estate = self.state.policy.as_ref().map_or(Digest::of(b"nothing"), |policy| policy.record.estate);
+        let request_id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        let header = Header { estate, request_id, submit_before: self.now, on_behalf_of: None };
+        let statement = Statement { subject_name: "it".into(), subject, header, act };
+        let envelope = statement.sign(&[&secret(who)]).expect("keys in memory sign");
+        let read = Statement::read(&envelope).expect("what was signed reads back");
+        assert_eq!(read, statement);
+        let actor = match &read.act {
+            Act::Enrolment(_) => Actor::Invited,
+            _ => self.actor(who),
+        };
+        let payload = Some(Digest::of(&envelope.payload));
+        self.submit(actor, payload, read.header.request_id, command(read.subject, read.act))
+    }
+
+    /// As [`Self::act`], for the acts on the estate itself.
+    fn administer(&mut self, who: &str, act: trust::statement::AdministrationAct) -> Vec<String> {
+        self.act(who, Digest::of(b"estate"), Act::Administration(Administration { act }))
+    }
+
+    /// Records a build whose manifest says `facts`.
+    fn push(&mut self, who: &str, subject: Digest, act: trust::statement::Push, facts: BuildFacts) -> Vec<String> {
+        self.requests_made += 1;
+        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        self.submit(self.actor(who), None, id, Command::PushBuild(Signed { subject, act }, Arc::new(facts)))
+    }
+
+    /// The one way in: decide, apply, check, and say what happened.
+    fn submit(
+        &mut self,
+        actor: Actor,
+        payload: Option<Digest>,
+        request_id: RequestId,
+        command: Command,
+    ) -> Vec<String> {
+        let context = Context { now: self.now, actor, request_id, payload };
+        let before = self.state.clone();
+        let decided = decide(&self.state, &context, command.clone());
+        assert_eq!(decided, decide(&self.state, &context, command), "deciding twice gives the same");
+        assert_eq!(before, self.state, "deciding changes nothing");
+        match decided {
+            Ok(events) => {
+                assert!(!events.is_empty(), "nothing accepted is empty");
+                self.record(events.clone());
+                let said = events.iter().map(|event| self.event_in_words(event)).collect();
+                self.check(&before, &events);
+                said
+            }
+            Err(refusal) => vec![self.refusal_in_words(&refusal)],
+        }
+    }
+
+    fn record(&mut self, events: Vec<Event>) {
+        let stamp = Stamp { entry: self.state.head.entry + 1, time: self.now };
+        fold(&mut self.state, stamp, &events);
+        self.history.push((stamp, events));
+    }
+
+    fn refusal_in_words(&mut self, refusal: &Refusal) -> String {
+        self.refusals.insert(refusal.code());
+        let written = serde_json::to_string(refusal).expect("a refusal can be written");
+        assert_eq!(serde_json::from_str::<Refusal>(&written).expect("a refusal can be read"), *refusal);
+        let next = refusal.next().map(|next| format!(" | next: {next}")).unwrap_or_default();
+        self.with_letters(format!("refused {}: {refusal}{next} | exit {}", refusal.code(), refusal.exit()))
+    }
+
+    /// What must hold after each step.
+    fn check(&self, before: &State, events: &[Event]) {
+        if self.replays_each_step {
+            self.check_replay();
+        }
+        self.check_deployments();
+        for (name, target) in &before.targets {
+            for (app, old) in &target.apps {
+                let generation = |state: &State| state.targets.get(name)?.apps.get(app)?.assigned.map(|a| a.generation);
+                let (old, new) = (old.assigned.map(|assigned| assigned.generation), generation(&self.state));
+                assert!(new >= old, "generations only grow: {name} had {old:?} and has {new:?}");
+            }
+        }
+        for event in events {
+            match event {
+                Event::WaveStarted { deployment, .. } => self.check_permitted(*deployment),
+                Event::DeploymentEnded { deployment, .. } => {
+                    let ended = |event: &&Event| matches!(event, Event::DeploymentEnded { deployment: d, .. } if d == deployment);
+                    let times = self.history.iter().flat_map(|(_, events)| events).filter(ended).count();
+                    assert_eq!(times, 1, "deployment {deployment} ended more than once");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Replaying all events gives the same state, and so does reading the state back.
+    pub fn check_replay(&self) {
+        let mut again = State::default();
+        for (stamp, events) in &self.history {
+            let line = serde_json::to_string(events).expect("events can be written");
+            let events: Vec<Event> = serde_json::from_str(&line).expect("events can be read");
+            fold(&mut again, *stamp, &events);
+        }
+        assert_eq!(again, self.state, "replay equals state");
+        let snapshot = serde_json::to_string(&self.state).expect("a state can be written");
+        let read: State = serde_json::from_str(&snapshot).expect("a state can be read");
+        assert_eq!(read, self.state, "a snapshot equals the state");
+    }
+
+    /// At most one open deployment of an application in an environment, and each waits on something.
+    fn check_deployments(&self) {
+        let mut places = BTreeSet::new();
+        for (number, deployment) in &self.state.deployments {
+            let open = !matches!(deployment.phase, DeploymentPhase::Ended { .. });
+            assert_eq!(open, self.state.open_deployments.contains(number), "the index of open deployments is right");
+            if open {
+                assert!(places.insert((&deployment.app, &deployment.environment)), "one open deployment a place");
+                assert!(plan::waits(&self.state, *number).is_some(), "deployment {number} waits on something");
+                let record = self.state.in_audience(&deployment.app, &deployment.environment);
+                assert_eq!(record.and_then(|record| record.open_deployment), Some(*number));
+            }
+        }
+    }
+
+    /// A test or live environment is never assigned a build without a permit that satisfies the charter just now.
+    fn check_permitted(&self, number: u64) {
+        let deployment = &self.state.deployments[&number];
+        let policy = self.policy();
+        let class = policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
+        if class == Some(Class::Dev) || !brings(deployment.act) {
+            return;
+        }
+        let version = deployment.version.as_ref().expect("only versions go beyond dev");
+        let (_, request) =
+            self.state.granted(&deployment.app, version, &deployment.environment).expect("there is a permit");
+        assert!(matches!(request.standing, Standing::Granted(_)));
+        assert_eq!(request.build, deployment.build);
+        assert!(approvals::lacks(&self.state, &policy, request).is_empty(), "its approvals satisfy the charter");
+        if deployment.act != OrderAct::Rollback {
+            assert!(request.not_before <= self.now && self.now < request.not_after, "the permit is in time");
+        }
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.state.policy.clone().expect("a story begins with a charter")
+    }
+
+    /// Whether the build may run there by a permit.
+    fn is_released(&self, app: &AppName, build: Digest, audience: &trust::AudienceName) -> bool {
+        let Some(record) = self.state.apps.get(app).and_then(|record| record.builds.get(&build)) else { return false };
+        let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+        permits::live(&self.state, &self.policy(), &candidate, self.now).is_ok()
+    }
+
+    /// What a target runs.
+    fn runs(&self, app: &AppName, target: &TargetName) -> Option<Digest> {
+        self.state.running(app, target).map(|running| running.build)
+    }
+}
+
+fn brings(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback)
+}
+
+fn fold(state: &mut State, stamp: Stamp, events: &[Event]) {
+    state.head = stamp;
+    for event in events {
+        apply(state, event);
+    }
+}
+
+/// The command that a statement is, as the server makes it.
+fn command(subject: Digest, act: Act) -> Command {
+    match act {
+        Act::Number(act) => Command::NumberBuild(Signed { subject, act }),
+        Act::Evidence(act) => Command::AttachEvidence(Signed { subject, act }),
+        Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
+        Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
+        Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
+        Act::Order(act) => Command::RequestDeployment(Signed { subject, act }),
+        Act::Config(act) => Command::SetConfig(Signed { subject, act }),
+        Act::Administration(act) => Command::Administer(act.act),
+        Act::Enrolment(act) => Command::EnrolTarget(act),
+        Act::Report(act) => Command::ReportOutcome(act),
+        Act::Inventory(act) => Command::ReportInventory(act),
+        Act::Push(_) | Act::Session(_) => panic!("these come another way"),
+    }
+}

@@ -1,0 +1,240 @@
+//! Events and states in words, short enough to be read at a glance.
+
+use super::{World, brings, read};
+use domain::{
+    event::{Change, Event},
+    state::DeploymentPhase,
+};
+use std::fmt::Display;
+use trust::{
+    AppName, AudienceName, Digest, TargetName, Version,
+    statement::{Finding, Outcome},
+};
+
+fn list(items: impl IntoIterator<Item: Display>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn labels(labels: &std::collections::BTreeMap<String, String>) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if labels.is_empty() { "nothing".into() } else { labels.join(" ") }
+}
+
+/// A word as it stands in JSON: `rolled_back`.
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_string(&value).expect("a word can be written").trim_matches('"').replace('_', " ")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Verified => "verified".into(),
+        Outcome::Undone { phase, reason } => format!("undone in {}: {reason}", phase.word()),
+        Outcome::Failed { phase, reason } => format!("failed in {}: {reason}", phase.word()),
+        Outcome::Refused { code, reason } => format!("refused {code}: {reason}"),
+    }
+}
+
+fn findings(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "is as it should be".into();
+    }
+    let one = |finding: &Finding| format!("{} {}/{}", word(finding.kind), finding.app, finding.path);
+    format!("shows escapes: {}", findings.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+impl World {
+    /// Replaces the short digests of builds by the letters of the story.
+    pub(super) fn with_letters(&self, text: String) -> String {
+        self.letters
+            .iter()
+            .fold(text, |text, (short, letter)| text.replace(&format!("#{short}"), &format!("#{letter}")))
+    }
+
+    fn called(&self, app: &AppName, build: &Digest) -> String {
+        self.with_letters(format!("{app}#{}", build.short()))
+    }
+
+    /// The version where there is one, and the build where not.
+    fn number_of(&self, app: &AppName, build: Digest) -> String {
+        let version = self.state.apps.get(app).and_then(|app| app.builds.get(&build)?.version.clone());
+        version.map_or_else(|| self.with_letters(format!("#{}", build.short())), |version| version.to_string())
+    }
+
+    /// One event.
+    pub(super) fn event_in_words(&self, event: &Event) -> String {
+        match event {
+            Event::CharterApplied { version, .. } => format!("charter {version} is in force"),
+            Event::PersonSuspended { person } => format!("{person} is suspended"),
+            Event::BuildPushed { app, build, pusher, commit, recipe, .. } => {
+                let commit = commit.as_ref().map(|commit| format!(", commit {}", commit.id)).unwrap_or_default();
+                let recipe = recipe.as_ref().map(|recipe| format!(", made by {recipe}")).unwrap_or_default();
+                format!("{} pushed by {pusher}{commit}{recipe}", self.called(app, build))
+            }
+            Event::BuildNumbered { app, build, version } => {
+                format!("{} is {app}@{version}", self.called(app, build))
+            }
+            Event::EvidenceAttached { app, build, kind, passed, summary, issuer, .. } => {
+                let passed = if *passed { "passed" } else { "failed" };
+                format!("{kind} of {} {passed}: {summary} ({issuer})", self.called(app, build))
+            }
+            Event::ReleaseRequested { app, version, audience, serial, requires, floor, requester, .. } => {
+                let floor = floor.as_ref().map(|floor| format!(", floor {floor}")).unwrap_or_default();
+                format!("{requester} asks for {app}@{version} → {audience} (request {serial}, {requires}{floor})")
+            }
+            Event::RequestApproved { approver, .. } => format!("{approver} approved"),
+            Event::PermitGranted { app, version, audience, .. } => {
+                format!("{app}@{version} is released to {audience}")
+            }
+            Event::PermissionWithdrawn { app, version, audience, through_serial, was_granted, .. } => {
+                let what = if *was_granted { "withdrawn" } else { "denied" };
+                format!("{app}@{version} → {audience} is {what} through request {through_serial}")
+            }
+            Event::ConfigSet { app, environment, serial, keys, .. } => {
+                let key = |(key, secret): (&String, &bool)| format!("{key}{}", if *secret { " (secret)" } else { "" });
+                let keys: Vec<String> = keys.iter().map(key).collect();
+                format!("config {serial} of {app} in {environment}: {}", keys.join(", "))
+            }
+            _ => self.machine_event_in_words(event),
+        }
+    }
+
+    /// The events about targets and deployments.
+    fn machine_event_in_words(&self, event: &Event) -> String {
+        match event {
+            Event::TargetInvited { environment, uses, name, .. } => {
+                let name = name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
+                format!("{uses} may join {environment}{name}")
+            }
+            Event::TargetEnrolled { target, environment, labels: given, .. } if given.is_empty() => {
+                format!("{target} joined {environment}")
+            }
+            Event::TargetEnrolled { target, environment, labels: given, .. } => {
+                format!("{target} joined {environment} with {}", labels(given))
+            }
+            Event::TargetLabelled { target, labels: given } => format!("{target} carries {}", labels(given)),
+            Event::TargetCordoned { target, cordoned } => {
+                format!("{target} is {}cordoned", if *cordoned { "" } else { "no longer " })
+            }
+            Event::TargetRetired { target } => format!("{target} left for good"),
+            Event::DeploymentRequested { deployment, app, environment, act, build, targets, warnings, .. } => {
+                let waits = if matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }) {
+                    ", once it is released"
+                } else {
+                    ""
+                };
+                let warned: String = warnings.iter().map(|warning| format!("; warned: {warning}")).collect();
+                let what = format!("{app} {}", self.number_of(app, *build));
+                let targets = list(targets);
+                format!("deployment {deployment}: {} {what} in {environment} on {targets}{waits}{warned}", word(act))
+            }
+            Event::WaveStarted { deployment, wave, targets } => {
+                format!("deployment {deployment}, wave {wave}: {}", list(targets))
+            }
+            Event::TargetFinished { deployment, target, outcome: how, change, running, .. } => {
+                let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());
+                let runs = app.zip(*running).map(|(app, build)| self.number_of(&app, build));
+                let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
+                format!("{target} {}{change}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
+            }
+            Event::UndoStarted { deployment, reason, targets } => {
+                let on = if targets.is_empty() { String::new() } else { format!(" on {}", list(targets)) };
+                format!("deployment {deployment} goes back{on}: {reason}")
+            }
+            Event::DeploymentEnded { deployment, ending } => {
+                format!("deployment {deployment} {}", word(*ending))
+            }
+            Event::DeploymentSettled { deployment } => format!("deployment {deployment} settled"),
+            Event::HoldPlaced { app, environment, build } => {
+                format!("{app} {} is held out of {environment}", self.number_of(app, *build))
+            }
+            Event::HoldLifted { app, environment } => format!("nothing of {app} is held out of {environment}"),
+            Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
+            Event::ExposureChanged { app, environment, version, percent } => {
+                format!("{percent} % see {app}@{version} in {environment}")
+            }
+            other => panic!("no words for {}", other.name()),
+        }
+    }
+
+    /// One line for each audience: what is released, what runs, who sees it, what is held, what escaped.
+    pub(super) fn status(&self, app: &str) -> Vec<String> {
+        let app: AppName = read(app);
+        let policy = self.policy();
+        let names: Vec<AudienceName> = policy.charter.audience_names().cloned().collect();
+        names.iter().map(|audience| self.status_in(&app, audience)).collect()
+    }
+
+    fn status_in(&self, app: &AppName, audience: &AudienceName) -> String {
+        let versions = self.state.apps.get(app).map(|record| record.versions.clone()).unwrap_or_default();
+        let released: Vec<&Version> = versions
+            .iter()
+            .filter(|(_, numbered)| self.is_released(app, numbered.build, audience))
+            .map(|(version, _)| version)
+            .collect();
+        let mut parts = Vec::new();
+        if !released.is_empty() {
+            parts.push(format!("released {}", list(&released)));
+        }
+        let on_target = |name: &TargetName| {
+            let running = self.state.running(app, name);
+            let what = running.map_or("nothing".into(), |running| {
+                let unreleased =
+                    if self.is_released(app, running.build, audience) { "" } else { " (unreleased build)" };
+                let stopped = if running.stopped { " (stopped)" } else { "" };
+                format!("{}{unreleased}{stopped}", self.number_of(app, running.build))
+            });
+            format!("{name} runs {what}")
+        };
+        parts.extend(self.state.targets_in(audience).map(|(name, _)| on_target(name)));
+        let record = self.state.in_audience(app, audience).cloned().unwrap_or_default();
+        if let Some((version, percent, _)) = &record.exposure {
+            parts.push(format!("{percent} % see {version}"));
+        }
+        if !record.held.is_empty() {
+            let held = record.held.iter().map(|build| self.number_of(app, *build));
+            parts.push(format!("held out {}", list(held)));
+        }
+        if parts.is_empty() {
+            parts.push("nothing".into());
+        }
+        format!("{audience}: {}", parts.join(", "))
+    }
+
+    /// What a target should do now.
+    pub(super) fn assignments(&self, target: &str) -> Vec<String> {
+        let assignments = domain::plan::assignments(&self.state, &read(target));
+        let one = |assignment: &domain::plan::Assignment| {
+            let undo = if assignment.undo { "go back from " } else { "" };
+            let what = self.number_of(&assignment.app, assignment.build);
+            let config = assignment.config.map(|(serial, _)| format!(", config {serial}")).unwrap_or_default();
+            let (number, act) = (assignment.deployment, word(assignment.act));
+            format!("{target} should {undo}{act} {} {what} (deployment {number}{config})", assignment.app)
+        };
+        if assignments.is_empty() {
+            return vec![format!("{target} has nothing to do")];
+        }
+        assignments.iter().map(one).collect()
+    }
+
+    /// What every deployment that is open, or soaks, waits on.
+    pub(super) fn waits(&self) -> Vec<String> {
+        let waits = self.state.deployments.keys().filter_map(|number| domain::plan::waits(&self.state, *number));
+        let said: Vec<String> = waits.map(|waiting| waiting.to_string()).collect();
+        if said.is_empty() { vec!["nothing waits".into()] } else { said }
+    }
+
+    /// The phases of each target's part in a deployment.
+    pub(super) fn phases(&self, number: u64) -> Vec<String> {
+        let Some(deployment) = self.state.deployments.get(&number) else { return vec!["forgotten".into()] };
+        let phase =
+            |timing: &trust::statement::PhaseTiming| format!("{} {} ms", timing.phase.word(), timing.milliseconds);
+        let part = |(name, part): &(TargetName, domain::state::Part)| {
+            format!("{name}: {}", part.phases.iter().map(phase).collect::<Vec<_>>().join(", "))
+        };
+        let kind = if brings(deployment.act) { "brought" } else { "acted on" };
+        let over = matches!(deployment.phase, DeploymentPhase::Ended { .. });
+        let over = if over { "over" } else { "open" };
+        let head = format!("{kind} {} and is {over}", self.number_of(&deployment.app, deployment.build));
+        std::iter::once(head).chain(deployment.targets.iter().map(part)).collect()
+    }
+}

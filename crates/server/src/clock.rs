@@ -1,0 +1,59 @@
+//! Time becomes history only by commands of the actor `clock`: this asks for them when they are due.
+
+use crate::{
+    http::Shared,
+    ledger::{Prepared, SubmitError},
+};
+use domain::{command::Actor, plan};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long to sleep when nothing is due, at most: a machine's clock may be set in the meantime.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long to wait before asking again for what was refused or could not be written.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Runs until the server stops.
+pub(crate) async fn run(serving: Shared) {
+    let mut heads = serving.ledger.heads();
+    loop {
+        heads.mark_unchanged();
+        let state = serving.ledger.state();
+        // The ledger's time never runs backwards, so neither does the clock's.
+        let now = Timestamp::now().max(state.head.time);
+        let (commands, next) = plan::due(&state, now);
+        let mut failed = false;
+        for (request_id, command) in commands {
+            let prepared = Prepared {
+                actor: Actor::Clock,
+                request_id,
+                on_behalf_of: None,
+                command,
+                envelope: None,
+                texts: BTreeMap::new(),
+            };
+            match serving.ledger.submit(prepared).await {
+                Ok(accepted) => serving.metrics.happened(&accepted.events),
+                Err(SubmitError::Refused(refusal)) => {
+                    failed = true;
+                    tracing::debug!(%refusal, "the clock was refused: somebody was faster");
+                }
+                Err(error) => {
+                    failed = true;
+                    tracing::error!(%error, "a command of the clock was not recorded");
+                }
+            }
+        }
+        let until_next = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+        let sleep = match until_next {
+            _ if failed => AFTER_FAILURE,
+            Some(until_next) => until_next.min(LONGEST_SLEEP),
+            None => LONGEST_SLEEP,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {}
+            changed = heads.changed(), if !failed => if changed.is_err() { return },
+            () = serving.stopped() => return,
+        }
+    }
+}

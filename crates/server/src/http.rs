@@ -1,0 +1,169 @@
+//! HTTP: one router for people, agents and pages, and what every handler needs. No rules here.
+
+use crate::{keys::Keys, ledger::Ledger};
+use api::agent::ProgressReport;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, OriginalUri},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware,
+    routing::get,
+};
+use depot::DiskStore;
+use std::sync::Arc;
+use tokio::sync::{broadcast, watch};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) mod agents;
+mod commands;
+mod events;
+pub(crate) mod extract;
+pub(crate) mod failure;
+mod feeds;
+mod ledgers;
+mod logs;
+pub(crate) mod metrics;
+mod objects;
+mod pages;
+mod reads;
+pub(crate) mod sessions;
+mod streams;
+
+/// The longest JSON body of a logged-in client, in bytes; commands carry small documents with them.
+const BODY_BYTES: usize = 16 << 20;
+/// The longest body of a request that needs no login, in bytes.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+
+/// Everything a handler may need.
+pub(crate) struct Serving {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The depot.
+    pub depot: Arc<DiskStore>,
+    /// The server's own keys.
+    pub keys: Keys,
+    /// Who is logged in.
+    pub sessions: sessions::Sessions,
+    /// What is known of targets besides history: when they were seen, and their errands.
+    pub targets: agents::Targets,
+    /// Progress as it is told.
+    pub progress: broadcast::Sender<ProgressReport>,
+    /// Which objects each build needs.
+    pub builds: objects::Builds,
+    /// What Prometheus reads.
+    pub metrics: metrics::Metrics,
+    /// Turns true when the server shuts down; whatever waits for long looks at it.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// What handlers share.
+pub(crate) type Shared = Arc<Serving>;
+
+impl Serving {
+    /// Returns when the server shuts down.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // An error means that the sender is gone, which is a shutdown too.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Sortie",
+    description = "Release and deployment management. Every write is a signed statement through POST /v1/commands; \
+                   every answer that is not a success is a Problem."
+))]
+struct Contract;
+
+/// The routes of the contract, with their description in OpenAPI, from one source.
+fn contract() -> OpenApiRouter<Shared> {
+    let small = OpenApiRouter::new()
+        .routes(routes!(reads::hello))
+        .routes(routes!(sessions::log_in))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES));
+    let streams = OpenApiRouter::new()
+        .routes(routes!(objects::put, objects::get))
+        .routes(routes!(objects::put_pack))
+        .routes(routes!(agents::answer_errand))
+        .layer(DefaultBodyLimit::disable());
+    let json = OpenApiRouter::new()
+        .routes(routes!(commands::submit))
+        .routes(routes!(reads::estate))
+        .routes(routes!(reads::whoami))
+        .routes(routes!(reads::status))
+        .routes(routes!(reads::why))
+        .routes(routes!(reads::history))
+        .routes(routes!(reads::trace))
+        .routes(routes!(reads::app))
+        .routes(routes!(reads::dossier))
+        .routes(routes!(reads::deployment))
+        .routes(routes!(reads::targets))
+        .routes(routes!(reads::config))
+        .routes(routes!(events::events))
+        .routes(routes!(reads::escapes))
+        .routes(routes!(logs::logs))
+        .routes(routes!(ledgers::checkpoint))
+        .routes(routes!(ledgers::entries))
+        .routes(routes!(ledgers::consistency))
+        .routes(routes!(objects::missing))
+        .routes(routes!(objects::fetch_pack))
+        .routes(routes!(feeds::feed))
+        .routes(routes!(agents::poll))
+        .routes(routes!(agents::dossier))
+        .routes(routes!(agents::progress))
+        .layer(DefaultBodyLimit::max(BODY_BYTES));
+    OpenApiRouter::with_openapi(Contract::openapi()).merge(small).merge(streams).merge(json)
+}
+
+/// What is served over TLS: the contract for everyone, the pages and metrics for whoever is logged in.
+pub(crate) fn router(serving: Shared) -> Router {
+    let (contract, openapi) = contract().split_for_parts();
+    let openapi = Arc::new(openapi);
+    let pages = pages::routes()
+        .route(api::routes::METRICS, get(metrics::metrics))
+        .route_layer(middleware::from_fn_with_state(serving.clone(), sessions::require_login));
+    let open = Router::new()
+        .route(api::routes::HEALTHZ, get(metrics::healthz))
+        .route(api::routes::READYZ, get(metrics::readyz))
+        .route(api::routes::OPENAPI, get(move || async move { axum::Json(openapi.as_ref().clone()) }));
+    finish(contract.merge(pages).merge(open), serving)
+}
+
+/// What is served in the clear on a loopback address, to whoever sits at the machine: pages and metrics, read only.
+pub(crate) fn board_router(serving: Shared) -> Router {
+    let router = pages::routes()
+        .route(api::routes::METRICS, get(metrics::metrics))
+        .route(api::routes::HEALTHZ, get(metrics::healthz))
+        .route(api::routes::READYZ, get(metrics::readyz))
+        .route_layer(middleware::from_fn(pages::require_loopback_host));
+    finish(router, serving)
+}
+
+fn finish(router: Router<Shared>, serving: Shared) -> Router {
+    let header = |name, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    router
+        .layer(middleware::from_fn_with_state(serving.clone(), metrics::count))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::CACHE_CONTROL, "no-store"))
+        .with_state(serving)
+}
+
+async fn unknown_route(OriginalUri(uri): OriginalUri) -> failure::Failure {
+    let path = trust::names::printable(uri.path());
+    failure::Failure::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("this server has nothing at {path}"))
+        .exit(domain::refusal::exit::MISUSED)
+}
+
+async fn unknown_method(method: Method, OriginalUri(uri): OriginalUri) -> failure::Failure {
+    let path = trust::names::printable(uri.path());
+    let message = format!("{path} cannot be asked with {method}: see {}", api::routes::OPENAPI);
+    failure::Failure::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+        .exit(domain::refusal::exit::MISUSED)
+}

@@ -1,0 +1,367 @@
+//! What agents ask and tell: their assignments, the statements behind each, progress, and answers to errands.
+
+use super::{
+    Shared,
+    extract::{Asked, InPath, Strict},
+    failure::Failure,
+    sessions::KnownTarget,
+};
+use crate::{keys::random_hex, views};
+use api::{
+    agent::{AssignmentDossier, Errand, Orders, ProgressReport, Want},
+    problem::Problem,
+    routes,
+};
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    http::StatusCode,
+};
+use domain::{plan, state::State as Facts};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+use trust::{AppName, TargetName, dsse::Envelope};
+use utoipa::IntoParams;
+
+/// The longest a poll waits, in seconds.
+const LONGEST_WAIT_SECONDS: u64 = 60;
+/// A target that polled within this time counts as connected.
+const CONNECTED: Duration = Duration::from_secs(90);
+/// The most errands for one target at a time.
+const ERRANDS: usize = 16;
+/// An errand handed out without an answer is handed out again after this time: the answer to the poll may be lost.
+const HANDED_AGAIN: Duration = Duration::from_secs(10);
+/// Pieces of an answer on their way at a time.
+const PIECES: usize = 32;
+
+/// What is known of targets besides history. Heartbeats are not history: it is forgotten when the server stops.
+pub(crate) struct Targets {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    seen: HashMap<TargetName, (Timestamp, Instant)>,
+    scanned: HashMap<TargetName, (Timestamp, Instant)>,
+    errands: HashMap<String, Waiting>,
+    withdrawals: HashMap<u64, Envelope>,
+}
+
+struct Waiting {
+    target: TargetName,
+    want: Want,
+    handed: Option<Instant>,
+    answered: bool,
+    pieces: mpsc::Sender<Bytes>,
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), changed: watch::channel(0).0 }
+    }
+}
+
+/// Somebody waits for the answer to an errand; when they go, the errand goes.
+pub(crate) struct Errands<'a> {
+    targets: &'a Targets,
+    id: String,
+}
+
+impl Drop for Errands<'_> {
+    fn drop(&mut self) {
+        self.targets.forget(&self.id);
+    }
+}
+
+impl Targets {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn poke(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Tells when an errand was added or a target took stock.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn saw(&self, target: &TargetName) {
+        self.lock().seen.insert(target.clone(), (Timestamp::now(), Instant::now()));
+    }
+
+    /// When the target last polled, since the server started.
+    pub fn seen(&self, target: &TargetName) -> Option<Timestamp> {
+        self.lock().seen.get(target).map(|(time, _)| *time)
+    }
+
+    /// Whether the target polled a short while ago.
+    pub fn is_connected(&self, target: &TargetName) -> bool {
+        self.lock().seen.get(target).is_some_and(|(_, at)| at.elapsed() < CONNECTED)
+    }
+
+    /// How many targets polled a short while ago.
+    pub fn connected(&self) -> usize {
+        self.lock().seen.values().filter(|(_, at)| at.elapsed() < CONNECTED).count()
+    }
+
+    /// Remembers when a target last took stock, by its own clock.
+    pub fn scanned(&self, target: &TargetName, at: Timestamp) {
+        self.lock().scanned.insert(target.clone(), (at, Instant::now()));
+        self.poke();
+    }
+
+    /// When the target last took stock, by its own clock, since the server started.
+    pub fn scan_time(&self, target: &TargetName) -> Option<Timestamp> {
+        self.lock().scanned.get(target).map(|(time, _)| *time)
+    }
+
+    /// Whether the target has taken stock since `began`.
+    pub fn scanned_since(&self, target: &TargetName, began: Instant) -> bool {
+        self.lock().scanned.get(target).is_some_and(|(_, at)| *at >= began)
+    }
+
+    /// Sends a target on an errand. The answer comes in pieces; it ends when the target says so.
+    pub fn send(&self, target: &TargetName, want: Want) -> Result<(String, mpsc::Receiver<Bytes>), Failure> {
+        let id = random_hex::<16>().map_err(|error| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string())
+        })?;
+        let (pieces, answer) = mpsc::channel(PIECES);
+        let mut inner = self.lock();
+        if inner.errands.values().filter(|errand| errand.target == *target).count() >= ERRANDS {
+            let message = format!("{target} has {ERRANDS} questions to answer already; try again in a moment");
+            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "TARGET_BUSY", message));
+        }
+        let errand = Waiting { target: target.clone(), want, handed: None, answered: false, pieces };
+        inner.errands.insert(id.clone(), errand);
+        drop(inner);
+        self.poke();
+        Ok((id, answer))
+    }
+
+    /// Takes the errand back when the answer is dropped.
+    pub fn guard(&self, id: String) -> Errands<'_> {
+        Errands { targets: self, id }
+    }
+
+    /// Takes an errand back.
+    pub fn forget(&self, id: &str) {
+        self.lock().errands.remove(id);
+    }
+
+    /// The errands a target should hear of now.
+    fn errands(&self, target: &TargetName) -> Vec<Errand> {
+        let mut errands = Vec::new();
+        for (id, errand) in self.lock().errands.iter_mut().filter(|(_, errand)| errand.target == *target) {
+            if !errand.answered && errand.handed.is_none_or(|handed| handed.elapsed() >= HANDED_AGAIN) {
+                errand.handed = Some(Instant::now());
+                errands.push(Errand { id: id.clone(), want: errand.want.clone() });
+            }
+        }
+        errands
+    }
+
+    /// Where the pieces of an errand's answer go, while somebody waits for them.
+    fn answer(&self, target: &TargetName, id: &str) -> Option<mpsc::Sender<Bytes>> {
+        let mut inner = self.lock();
+        let errand = inner.errands.get_mut(id).filter(|errand| errand.target == *target)?;
+        errand.answered = true;
+        Some(errand.pieces.clone())
+    }
+}
+
+/// What an agent knows already.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PollQuery {
+    /// The newest generation the agent has heard of; 0 at its start.
+    #[serde(default)]
+    generation: u64,
+    /// How long to wait for news, in seconds; at most 60.
+    #[serde(default)]
+    wait: u64,
+    /// The charter's version the agent has, to be told at once of a newer one.
+    charter: Option<u64>,
+}
+
+/// Answers with the target's assignments as soon as one is newer than `generation`, the charter changes, or there is an
+/// errand; and after `wait` seconds in any case.
+#[utoipa::path(
+    get, path = routes::AGENT_POLL, params(PollQuery),
+    responses((status = 200, body = Orders), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn poll(
+    State(serving): State<Shared>,
+    KnownTarget(target): KnownTarget,
+    Asked(query): Asked<PollQuery>,
+) -> Result<Json<Orders>, Failure> {
+    let wait = Duration::from_secs(query.wait.min(LONGEST_WAIT_SECONDS));
+    let until = tokio::time::Instant::now() + wait;
+    let mut heads = serving.ledger.heads();
+    let mut changes = serving.targets.changes();
+    let state = serving.ledger.state();
+    let before = orders(&serving, &state, &target, Vec::new());
+    let withdrawn_before = views::targets::withdrawals(&state, &target);
+    drop(state);
+    serving.targets.saw(&target);
+    loop {
+        heads.mark_unchanged();
+        changes.mark_unchanged();
+        let state = serving.ledger.state();
+        if state.targets.get(&target).is_none_or(|record| record.retired) {
+            return Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", format!("{target} is retired"))
+                .exit(domain::refusal::exit::REFUSED));
+        }
+        let mut orders = orders(&serving, &state, &target, serving.targets.errands(&target));
+        let withdrawn = views::targets::withdrawals(&state, &target);
+        let has_news = orders.assignments.iter().any(|assignment| assignment.generation > query.generation)
+            || !orders.errands.is_empty()
+            || orders.charter_version > query.charter.unwrap_or(before.charter_version)
+            || orders.suspensions != before.suspensions
+            || orders.assignments != before.assignments
+            || orders.settled != before.settled
+            || withdrawn != withdrawn_before;
+        if has_news || tokio::time::Instant::now() >= until || *serving.stopping.borrow() {
+            serving.targets.saw(&target);
+            orders.withdrawals = withdrawals(&serving, withdrawn).await?;
+            return Ok(Json(orders));
+        }
+        tokio::select! {
+            _ = heads.changed() => {}
+            _ = changes.changed() => {}
+            () = tokio::time::sleep_until(until) => {}
+            () = serving.stopped() => {}
+        }
+    }
+}
+
+fn orders(serving: &Shared, state: &Facts, target: &TargetName, errands: Vec<Errand>) -> Orders {
+    let record = state.targets.get(target);
+    let generations =
+        record.into_iter().flat_map(|record| record.apps.values()).filter_map(|on_target| on_target.assigned);
+    Orders {
+        generation: generations.map(|assigned| assigned.generation).max().unwrap_or(0),
+        charter_version: state.policy.as_ref().map_or(0, |policy| policy.record.version),
+        suspensions: state.suspension_entries.len() as u64,
+        assignments: plan::assignments(state, target),
+        errands,
+        withdrawals: Vec::new(),
+        checkpoint: serving.ledger.checkpoint().to_string(),
+        settled: views::targets::settled(state, target),
+    }
+}
+
+/// The signed withdrawals in these entries. An entry never changes, so each is read once.
+async fn withdrawals(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope>, Failure> {
+    let missing: Vec<u64> = {
+        let known = &serving.targets.lock().withdrawals;
+        entries.iter().filter(|entry| !known.contains_key(*entry)).copied().collect()
+    };
+    if !missing.is_empty() {
+        let ledger = serving.ledger.clone();
+        let read = move |entry: u64| Ok((entry, ledger.entry(entry)?.and_then(|entry| entry.envelope)));
+        let found =
+            super::failure::away(move || missing.into_iter().map(read).collect::<Result<Vec<_>, Failure>>()).await?;
+        let found = found.into_iter().filter_map(|(entry, envelope)| Some((entry, envelope?)));
+        serving.targets.lock().withdrawals.extend(found);
+    }
+    let known = &serving.targets.lock().withdrawals;
+    Ok(entries.iter().filter_map(|entry| known.get(entry).cloned()).collect())
+}
+
+/// The signed statements behind one assignment of the target that asks.
+#[utoipa::path(
+    get, path = routes::AGENT_DOSSIER, params(("generation" = u64, Path), ("app" = String, Path)),
+    responses((status = 200, body = AssignmentDossier), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn dossier(
+    State(serving): State<Shared>,
+    KnownTarget(target): KnownTarget,
+    InPath((generation, app)): InPath<(u64, AppName)>,
+) -> Result<Json<AssignmentDossier>, Failure> {
+    let state = serving.ledger.state();
+    let Some(entries) = views::dossier::for_assignment(&state, &target, generation, &app, Timestamp::now()) else {
+        let message = format!("{target} has no assignment {generation} for {app}; a newer one may have replaced it");
+        return Err(Failure::new(StatusCode::NOT_FOUND, "ASSIGNMENT_UNKNOWN", message));
+    };
+    let dossier = super::failure::away(move || super::reads::assemble(&serving, &entries)).await?;
+    Ok(Json(AssignmentDossier { dossier }))
+}
+
+/// Takes progress, tells it to whoever watches, and forgets it.
+#[utoipa::path(
+    post, path = routes::AGENT_PROGRESS, request_body = ProgressReport,
+    responses((status = 204), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn progress(
+    State(serving): State<Shared>,
+    KnownTarget(target): KnownTarget,
+    Strict(mut report): Strict<ProgressReport>,
+) -> Result<StatusCode, Failure> {
+    if report.target != target {
+        return Err(Failure::invalid(format!("{target} cannot tell the progress of {}", report.target)));
+    }
+    if report.note.len() > domain::policy::TEXT_BYTES {
+        return Err(Failure::invalid("the note is too long"));
+    }
+    report.note = trust::names::printable(&report.note);
+    // An error means that nobody watches.
+    let _ = serving.progress.send(report);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether more pieces follow.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErrandQuery {
+    /// Whether another request brings more of the answer; otherwise the end of this body is the end of the answer.
+    #[serde(default)]
+    more: bool,
+}
+
+/// Takes (a piece of) the answer to an errand and passes it on as it comes. 410 says that nobody waits for it any more.
+#[utoipa::path(
+    post, path = routes::AGENT_ERRAND, params(("errand" = String, Path), ErrandQuery),
+    request_body(content = String, content_type = "text/plain"),
+    responses((status = 204), (status = 410, body = Problem), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn answer_errand(
+    State(serving): State<Shared>,
+    KnownTarget(target): KnownTarget,
+    InPath(errand): InPath<String>,
+    Asked(query): Asked<ErrandQuery>,
+    body: Body,
+) -> Result<StatusCode, Failure> {
+    let gone = || Failure::new(StatusCode::GONE, "ERRAND_OVER", "nobody waits for the answer to this errand any more");
+    let pieces = serving.targets.answer(&target, &errand).ok_or_else(gone)?;
+    let mut body = body.into_data_stream();
+    loop {
+        let piece = tokio::select! {
+            piece = body.next() => piece,
+            () = pieces.closed() => return Err(gone()),
+            () = serving.stopped() => None,
+        };
+        match piece {
+            Some(Ok(piece)) => pieces.send(piece).await.map_err(|_| gone())?,
+            Some(Err(error)) => {
+                serving.targets.forget(&errand);
+                return Err(Failure::malformed(error));
+            }
+            None => break,
+        }
+    }
+    if !query.more {
+        serving.targets.forget(&errand);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

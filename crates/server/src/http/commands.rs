@@ -1,0 +1,53 @@
+//! The one write door: a signed statement is verified, becomes a command, and goes to the ledger.
+
+use super::{
+    Shared,
+    extract::Strict,
+    failure::{Failure, away},
+};
+use crate::intake;
+use api::{
+    problem::Problem,
+    routes,
+    write::{Accepted, Submission},
+};
+use axum::{Json, extract::State};
+use domain::command::{Actor, Command};
+use jiff::Timestamp;
+use std::time::Instant;
+
+/// Submits a signed statement. The same request id with the same bytes is answered once.
+#[utoipa::path(
+    post, path = routes::COMMANDS, request_body = Submission,
+    responses((status = 200, body = Accepted), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(crate) async fn submit(
+    State(serving): State<Shared>,
+    Strict(submission): Strict<Submission>,
+) -> Result<Json<Accepted>, Failure> {
+    let began = Instant::now();
+    let now = Timestamp::now();
+    let prepared = if intake::needs_depot(&submission) {
+        let serving = serving.clone();
+        away(move || intake::prepare(&serving, submission, now)).await?
+    } else {
+        intake::prepare(&serving, submission, now)?
+    };
+    let founds = prepared.actor == Actor::Founder;
+    let scanned = match &prepared.command {
+        Command::ReportInventory(inventory) => Some((inventory.target.clone(), inventory.scanned)),
+        _ => None,
+    };
+    let answer = serving.ledger.submit(prepared).await.map_err(Failure::from);
+    let unchanged = answer.as_ref().is_err_and(|failure| failure.code() == "ALREADY_DONE");
+    if let Some((target, scanned)) = scanned.filter(|_| answer.is_ok() || unchanged) {
+        serving.targets.scanned(&target, scanned);
+    }
+    let accepted = answer?;
+    if founds && let Err(error) = serving.keys.spend_claim() {
+        tracing::error!(%error, "the claim could not be removed; it is of no use any more");
+    }
+    serving.metrics.submitted(began.elapsed());
+    serving.metrics.happened(&accepted.events);
+    Ok(Json(accepted))
+}

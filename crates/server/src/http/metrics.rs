@@ -1,0 +1,131 @@
+//! What Prometheus reads, and whether the server is well.
+
+use super::Shared;
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use domain::event::{Ending, Event};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabels {
+    ending: &'static str,
+}
+
+/// The numbers and where they are registered.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    submits: Histogram,
+    deployments: Family<EndingLabels, Counter>,
+    entries: Gauge,
+    connected: Gauge,
+    escapes: Gauge,
+    open_deployments: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("sortie");
+        let requests = Family::default();
+        registry.register("http_requests", "HTTP requests answered", requests.clone());
+        let submits = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
+        registry.register("submit_seconds", "Time from a command's arrival to its durable entry", submits.clone());
+        let deployments = Family::default();
+        registry.register("deployments", "Deployments ended since the server started", deployments.clone());
+        let entries = Gauge::default();
+        registry.register("ledger_entries", "Entries in the ledger", entries.clone());
+        let connected = Gauge::default();
+        registry.register("targets_connected", "Targets that polled a short while ago", connected.clone());
+        let escapes = Gauge::default();
+        registry.register("escapes", "Things that run without permission or are not as they should be", escapes.clone());
+        let open_deployments = Gauge::default();
+        registry.register("deployments_open", "Deployments under way", open_deployments.clone());
+        Self { registry, requests, submits, deployments, entries, connected, escapes, open_deployments }
+    }
+}
+
+impl Metrics {
+    /// Counts an accepted command.
+    pub fn submitted(&self, took: Duration) {
+        self.submits.observe(took.as_secs_f64());
+    }
+
+    /// Counts what an entry says has happened.
+    pub fn happened(&self, events: &[Event]) {
+        for event in events {
+            if let Event::DeploymentEnded { ending, .. } = event {
+                let ending = match ending {
+                    Ending::Succeeded => "succeeded",
+                    Ending::Undone => "undone",
+                    Ending::Failed => "failed",
+                    Ending::Aborted => "aborted",
+                };
+                self.deployments.get_or_create(&EndingLabels { ending }).inc();
+            }
+        }
+    }
+}
+
+/// Counts requests by route, so that names and digests in paths do not become labels.
+pub(crate) async fn count(State(serving): State<Shared>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_string();
+    let method = request.method().to_string();
+    let response = next.run(request).await;
+    let labels = RequestLabels { method, route, status: response.status().as_u16() };
+    serving.metrics.requests.get_or_create(&labels).inc();
+    response
+}
+
+/// The metrics as OpenMetrics text.
+pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
+    let state = serving.ledger.state();
+    let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge(&serving.metrics.entries, state.head.entry);
+    gauge(&serving.metrics.connected, serving.targets.connected() as u64);
+    gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
+    let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();
+    gauge(&serving.metrics.escapes, escapes as u64);
+    let mut text = String::new();
+    if encode(&mut text, &serving.metrics.registry).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+/// The process lives.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The server can serve: it is not about to stop, and its ledger can be read.
+pub(crate) async fn readyz(State(serving): State<Shared>) -> (StatusCode, &'static str) {
+    if *serving.stopping.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    let head = serving.ledger.state().head.entry;
+    match super::failure::away(move || Ok(serving.ledger.entry(head.max(1))?)).await {
+        Ok(entry) if entry.is_some() == (head > 0) => (StatusCode::OK, "ready\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be read\n"),
+    }
+}

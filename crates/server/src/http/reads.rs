@@ -1,0 +1,500 @@
+//! The reads: every question people ask, answered from the state, and from the ledger where the state has forgotten.
+
+use super::{
+    Serving, Shared,
+    extract::{Asked, InPath},
+    failure::{Failure, away},
+    sessions::{Known, KnownPerson},
+};
+use crate::views::{
+    self,
+    deployment::Recalled,
+    dossier::DossierEntries,
+    status::Filter,
+};
+use api::{
+    agent::Want,
+    problem::Problem,
+    read::{
+        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, Status, TargetStatus, Trace,
+        Whoami, Why,
+    },
+    routes,
+    write::Attachment,
+};
+use axum::{
+    Json,
+    extract::{ConnectInfo, State},
+    http::StatusCode,
+};
+use domain::{
+    entry::Entry,
+    refusal::{Refusal, exit},
+    rules::names,
+    state::State as Facts,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use trust::{
+    AppName, AudienceName, Digest, TargetName, Version,
+    authority::Dossier,
+    config::{ConfigDocument, MAX_CONFIG_BYTES},
+    dsse::Envelope,
+    tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES},
+};
+use utoipa::IntoParams;
+
+/// How many history entries are given unless asked otherwise, and at most.
+const HISTORY: usize = 50;
+const MOST_HISTORY: usize = 1000;
+/// How many entries are read from the ledger at a time.
+const CHUNK: u64 = 500;
+/// How long a scan may take.
+const SCAN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who the server is, and whether it has an estate.
+#[utoipa::path(get, path = routes::HELLO, responses((status = 200, body = Hello)))]
+pub(crate) async fn hello(
+    State(serving): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Json<Hello>, Failure> {
+    serving.sessions.allow(peer.ip(), Timestamp::now())?;
+    let state = serving.ledger.state();
+    let policy = state.policy.as_ref();
+    Ok(Json(Hello {
+        estate: policy.map(|policy| policy.record.estate),
+        name: policy.map(|policy| policy.charter.charter.clone()),
+        version: env!("CARGO_PKG_VERSION").into(),
+        pin: serving.keys.pin,
+        ledger_key: serving.keys.ledger_public().to_openssh(),
+    }))
+}
+
+/// The documents of trust in force.
+#[utoipa::path(get, path = routes::ESTATE, responses((status = 200, body = Estate), (status = "4XX", body = Problem)))]
+pub(crate) async fn estate(State(serving): State<Shared>, _: Known) -> Result<Json<Estate>, Failure> {
+    let estate = away(move || {
+        let state = serving.ledger.state();
+        let record = &state.policy.as_ref().ok_or(Refusal::NoEstate)?.record;
+        let root = |digest: &Digest| Ok(Attachment(serving.depot.read_bytes(digest, MAX_ROOT_BYTES as u64)?));
+        let suspensions = state.suspension_entries.iter().map(|entry| envelope(&serving, *entry));
+        Ok(Estate {
+            roots: record.roots.iter().map(root).collect::<Result<_, Failure>>()?,
+            targets: serving.depot.read_bytes(&record.targets, MAX_TARGETS_BYTES as u64)?,
+            charter: record.charter.clone(),
+            suspensions: suspensions.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+        })
+    });
+    Ok(Json(estate.await?))
+}
+
+/// The signer as the server knows them.
+#[utoipa::path(get, path = routes::WHOAMI, responses((status = 200, body = Whoami), (status = "4XX", body = Problem)))]
+pub(crate) async fn whoami(State(serving): State<Shared>, person: KnownPerson) -> Result<Json<Whoami>, Failure> {
+    let state = serving.ledger.state();
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    Ok(Json(Whoami {
+        name: person.name.to_string(),
+        roles: person.roles.iter().map(ToString::to_string).collect(),
+        estate_name: policy.charter.charter.clone(),
+        estate: policy.record.estate,
+    }))
+}
+
+/// What the status is limited to.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatusQuery {
+    /// One application.
+    #[param(value_type = Option<String>)]
+    app: Option<AppName>,
+    /// One environment or channel.
+    #[param(value_type = Option<String>)]
+    environment: Option<AudienceName>,
+    /// One target.
+    #[param(value_type = Option<String>)]
+    target: Option<TargetName>,
+    /// The moment in question; now when absent.
+    #[param(value_type = Option<String>)]
+    at: Option<Timestamp>,
+}
+
+/// What may be deployed, what runs, who sees it: now, or as it was at a moment (R46).
+#[utoipa::path(
+    get, path = routes::STATUS, params(StatusQuery),
+    responses((status = 200, body = Status), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn status(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<StatusQuery>,
+) -> Result<Json<Status>, Failure> {
+    let StatusQuery { app, environment, target, at } = query;
+    let filter = Filter { app, audience: environment, target };
+    let Some(at) = at else {
+        let seen = |target: &TargetName| serving.targets.seen(target);
+        return Ok(Json(views::status::status(&serving.ledger.state(), &filter, seen, Timestamp::now())?));
+    };
+    let then = away(move || Ok(serving.ledger.state_at(at)?)).await?;
+    Ok(Json(views::status::status(&then, &filter, |_| None, at)?))
+}
+
+/// A version in an audience.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhyQuery {
+    /// The application.
+    #[param(value_type = String)]
+    app: AppName,
+    /// The version.
+    #[param(value_type = String)]
+    version: Version,
+    /// The environment or channel.
+    #[param(value_type = String)]
+    audience: AudienceName,
+}
+
+/// Every condition of deploying a version, met or not.
+#[utoipa::path(
+    get, path = routes::WHY, params(WhyQuery),
+    responses((status = 200, body = Why), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn why(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<WhyQuery>,
+) -> Result<Json<Why>, Failure> {
+    let state = serving.ledger.state();
+    Ok(Json(views::why::why(&state, &query.app, &query.version, &query.audience, Timestamp::now())?))
+}
+
+/// A stretch of history.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    /// After this entry's number, or from this time on.
+    since: Option<String>,
+    /// About one application.
+    #[param(value_type = Option<String>)]
+    app: Option<AppName>,
+    /// At most so many entries; 50 when absent, 1000 at most.
+    limit: Option<usize>,
+}
+
+/// Since when history is wanted.
+#[derive(Clone, Copy)]
+enum Since {
+    Beginning,
+    Entry(u64),
+    Time(Timestamp),
+}
+
+/// The newest entries, newest first.
+#[utoipa::path(
+    get, path = routes::HISTORY, params(HistoryQuery),
+    responses((status = 200, body = Vec<HistoryEntry>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn history(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<Vec<HistoryEntry>>, Failure> {
+    let since = match &query.since {
+        None => Since::Beginning,
+        Some(text) => match (text.parse(), text.parse()) {
+            (Ok(number), _) => Since::Entry(number),
+            (_, Ok(time)) => Since::Time(time),
+            _ => return Err(Failure::malformed("since is an entry's number, or a time like 2026-11-22T10:00:00Z")),
+        },
+    };
+    let limit = query.limit.unwrap_or(HISTORY).min(MOST_HISTORY);
+    let newest = away(move || newest_entries(&serving, since, query.app.as_ref(), limit));
+    Ok(Json(newest.await?))
+}
+
+/// The newest entries about `app`, newest first.
+pub(crate) fn newest_history(serving: &Serving, limit: usize) -> Result<Vec<HistoryEntry>, Failure> {
+    newest_entries(serving, Since::Beginning, None, limit)
+}
+
+fn newest_entries(
+    serving: &Serving,
+    since: Since,
+    app: Option<&AppName>,
+    limit: usize,
+) -> Result<Vec<HistoryEntry>, Failure> {
+    let state = serving.ledger.state();
+    if let Some(app) = app {
+        names::app(&state, app)?;
+    }
+    let mut found = Vec::new();
+    let mut end = state.head.entry;
+    // Without a filter no more entries are read than are wanted.
+    let chunk = if app.is_none() { CHUNK.min(limit as u64).max(1) } else { CHUNK };
+    while end > 0 && found.len() < limit {
+        let from = end.saturating_sub(chunk - 1).max(1);
+        for entry in read_entries(serving, from, end + 1 - from)?.into_iter().rev() {
+            let is_before = match since {
+                Since::Beginning => false,
+                Since::Entry(number) => entry.number <= number,
+                Since::Time(time) => entry.time < time,
+            };
+            if is_before {
+                return Ok(found);
+            }
+            let is_wanted = app.is_none_or(|app| {
+                entry.events.iter().any(|event| views::history::is_about(&state, event, app))
+            });
+            if is_wanted && found.len() < limit {
+                found.push(history_entry(serving, &state, entry));
+            }
+        }
+        end = from - 1;
+    }
+    Ok(found)
+}
+
+/// Entries from `from` on, oldest first, in words.
+pub(crate) fn history_entries(serving: &Serving, from: u64, count: u64) -> Result<Vec<HistoryEntry>, Failure> {
+    let state = serving.ledger.state();
+    let entries = read_entries(serving, from, count)?;
+    Ok(entries.into_iter().map(|entry| history_entry(serving, &state, entry)).collect())
+}
+
+fn history_entry(serving: &Serving, state: &Facts, entry: Entry) -> HistoryEntry {
+    // A text that cannot be read is told like one that was erased; the ledger itself says what is wrong with it.
+    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+    views::words::history_entry(state, entry, &texts)
+}
+
+fn read_entries(serving: &Serving, from: u64, count: u64) -> Result<Vec<Entry>, Failure> {
+    let read = |line: &Vec<u8>| {
+        serde_json::from_slice(line).map_err(|error| {
+            tracing::error!(%error, "an entry of the ledger cannot be read");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "LEDGER_UNREADABLE", "an entry cannot be read")
+                .exit(exit::INTEGRITY)
+                .next("sortie ledger verify")
+        })
+    };
+    serving.ledger.entries(from, count)?.iter().map(read).collect()
+}
+
+/// Follows a code change to where it runs (R16).
+#[utoipa::path(
+    get, path = routes::TRACE, params(("commit" = String, Path, description = "The commit id, or how it begins")),
+    responses((status = 200, body = Trace), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn trace(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    InPath(commit): InPath<String>,
+) -> Result<Json<Trace>, Failure> {
+    Ok(Json(views::trace::trace(&serving.ledger.state(), &commit)?))
+}
+
+/// An application with its builds and versions.
+#[utoipa::path(
+    get, path = routes::APP, params(("app" = String, Path)),
+    responses((status = 200, body = App), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn app(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    InPath(app): InPath<AppName>,
+) -> Result<Json<App>, Failure> {
+    Ok(Json(views::apps::app(&serving.ledger.state(), &app)?))
+}
+
+/// A version or build in an audience.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DossierQuery {
+    /// The application.
+    #[param(value_type = String)]
+    app: AppName,
+    /// The version; or the build.
+    #[param(value_type = Option<String>)]
+    version: Option<Version>,
+    /// The build; or the version.
+    #[param(value_type = Option<String>)]
+    build: Option<Digest>,
+    /// The environment or channel.
+    #[param(value_type = String)]
+    audience: AudienceName,
+}
+
+/// Every signed statement behind a version in an audience.
+#[utoipa::path(
+    get, path = routes::DOSSIER, params(DossierQuery),
+    responses((status = 200, body = DossierView), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn dossier(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<DossierQuery>,
+) -> Result<Json<DossierView>, Failure> {
+    let DossierQuery { app, version, build, audience } = query;
+    let state = serving.ledger.state();
+    let build = match (version, build) {
+        (Some(version), None) => names::version(&state, &app, &version)?.0,
+        (None, Some(build)) => build,
+        _ => return Err(Failure::malformed("give either version or build")),
+    };
+    let (entries, next_serial, since) = views::dossier::for_people(&state, &app, &build, &audience)?;
+    let name = views::build_name(&state, &app, &build);
+    let dossier = away(move || assemble(&serving, &entries)).await?;
+    Ok(Json(DossierView { name, dossier, next_serial, since }))
+}
+
+/// Reads the envelopes of a dossier from the ledger.
+pub(crate) fn assemble(serving: &Serving, entries: &DossierEntries) -> Result<Dossier, Failure> {
+    let one = |entry: Option<u64>| match entry {
+        Some(entry) => envelope(serving, entry),
+        None => Ok(None),
+    };
+    let many = |entries: &[u64]| -> Result<Vec<Envelope>, Failure> {
+        let envelopes: Result<Vec<_>, Failure> = entries.iter().map(|entry| envelope(serving, *entry)).collect();
+        Ok(envelopes?.into_iter().flatten().collect())
+    };
+    Ok(Dossier {
+        push: one(entries.push)?,
+        number: one(entries.number)?,
+        request: one(entries.request)?,
+        approvals: many(&entries.approvals)?,
+        order: one(entries.order)?,
+        config: one(entries.config)?,
+        evidence: many(&entries.evidence)?,
+        withdrawals: many(&entries.withdrawals)?,
+    })
+}
+
+fn envelope(serving: &Serving, entry: u64) -> Result<Option<Envelope>, Failure> {
+    Ok(serving.ledger.entry(entry)?.and_then(|entry| entry.envelope))
+}
+
+/// One deployment.
+#[utoipa::path(
+    get, path = routes::DEPLOYMENT, params(("deployment" = u64, Path)),
+    responses((status = 200, body = DeploymentView), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn deployment(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    InPath(number): InPath<u64>,
+) -> Result<Json<DeploymentView>, Failure> {
+    let state = serving.ledger.state();
+    if let Some(view) = views::deployment::deployment(&state, &state, number) {
+        return Ok(Json(view));
+    }
+    if number == 0 || number > state.last_deployment {
+        return Err(Refusal::UnknownDeployment { deployment: number }.into());
+    }
+    away(move || recall_deployment(&serving, &state, number)).await.map(Json)
+}
+
+/// Reads a deployment that the state has forgotten from the entries about it.
+fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Result<DeploymentView, Failure> {
+    let mut recalled = Recalled::default();
+    let mut from = 1;
+    while from <= state.head.entry {
+        let entries = read_entries(serving, from, CHUNK)?;
+        let Some(last) = entries.last() else { break };
+        from = last.number + 1;
+        for entry in &entries {
+            recalled.take(entry, number);
+        }
+    }
+    let view = views::deployment::deployment(&recalled.state, state, number);
+    view.ok_or_else(|| Refusal::UnknownDeployment { deployment: number }.into())
+}
+
+/// The targets, retired ones too.
+#[utoipa::path(
+    get, path = routes::TARGETS,
+    responses((status = 200, body = Vec<TargetStatus>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
+    Json(views::targets::targets(&serving.ledger.state(), |target| serving.targets.seen(target)))
+}
+
+/// The config in force; secrets as they are encrypted.
+#[utoipa::path(
+    get, path = routes::CONFIG, params(("app" = String, Path), ("environment" = String, Path)),
+    responses((status = 200, body = ConfigView), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn config(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    InPath((app, environment)): InPath<(AppName, AudienceName)>,
+) -> Result<Json<ConfigView>, Failure> {
+    let state = serving.ledger.state();
+    let document = match views::config::document(&state, &app, &environment) {
+        None => None,
+        Some(digest) => {
+            let depot = serving.depot.clone();
+            let bytes = away(move || Ok(depot.read_bytes(&digest, MAX_CONFIG_BYTES as u64)?)).await?;
+            Some(ConfigDocument::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?)
+        }
+    };
+    Ok(Json(views::config::config(&state, &app, &environment, document)?))
+}
+
+/// How escapes are looked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EscapesQuery {
+    /// Whether connected targets take stock first, which takes up to 30 seconds.
+    #[serde(default)]
+    scan: bool,
+}
+
+/// What runs without permission, and what is not as it should be (R37).
+#[utoipa::path(
+    get, path = routes::ESCAPES, params(EscapesQuery),
+    responses((status = 200, body = Escapes), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn escapes(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<EscapesQuery>,
+) -> Result<Json<Escapes>, Failure> {
+    if query.scan {
+        scan(&serving).await?;
+    }
+    let scanned = |target: &TargetName| serving.targets.scan_time(target);
+    Ok(Json(views::escapes::escapes(&serving.ledger.state(), scanned)))
+}
+
+/// Has all connected targets take stock, and waits until they have or patience ends.
+async fn scan(serving: &Shared) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut changes = serving.targets.changes();
+    let state = serving.ledger.state();
+    let present = state.targets.iter().filter(|(name, target)| !target.retired && serving.targets.is_connected(name));
+    let present: Vec<TargetName> = present.map(|(name, _)| name.clone()).collect();
+    let mut errands = Vec::new();
+    let mut answers = Vec::new();
+    for target in &present {
+        let (id, pieces) = serving.targets.send(target, Want::Scan)?;
+        errands.push(serving.targets.guard(id));
+        answers.push(pieces);
+    }
+    let all_scanned = async {
+        while !present.iter().all(|target| serving.targets.scanned_since(target, began)) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = all_scanned => {}
+        () = tokio::time::sleep(SCAN_PATIENCE) => {}
+        () = serving.stopped() => {}
+    }
+    Ok(())
+}

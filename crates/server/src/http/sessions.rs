@@ -1,0 +1,307 @@
+//! Logging in by a signed session statement, and finding out who asks.
+
+use super::{
+    Shared,
+    extract::Strict,
+    failure::Failure,
+};
+use crate::{intake, keys::random_hex};
+use api::{
+    problem::Problem,
+    routes,
+    write::{LoggedIn, Login},
+};
+use axum::{
+    Json,
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    http::{StatusCode, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use domain::{
+    command::Actor,
+    refusal::{Refusal, exit},
+    state::State as Facts,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, MutexGuard},
+};
+use trust::{
+    Digest, PersonName, RoleName, TargetName,
+    key::KeyId,
+    statement::{Act, RequestId, Statement},
+};
+
+/// How long a token is good.
+const TOKEN_HOURS: i64 = 12;
+/// How far ahead a session statement's `submit_before` may lie, in seconds.
+const FRESH_SECONDS: i64 = 300;
+/// The most tokens at a time; one more, and those nearest their end make room.
+const TOKENS: usize = 20_000;
+/// The most tokens of one person or target at a time.
+const TOKENS_EACH: usize = 64;
+/// How many logins an address may try at once, and how many more each second.
+const BURST: f64 = 200.0;
+const REFILL_PER_SECOND: f64 = 50.0;
+/// The most addresses that are remembered.
+const ADDRESSES: usize = 10_000;
+
+/// Whose token it is. What they may do is looked up in the charter in force at each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Holder {
+    Person(PersonName, KeyId),
+    Target(TargetName, KeyId),
+}
+
+/// Who is logged in. Held in memory only: a restart asks everyone to log in again, which clients do by themselves.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// By the digest of the token, so that neither memory nor timing gives a token away.
+    tokens: HashMap<Digest, (Holder, Timestamp)>,
+    /// Session statements used, until nobody could use them any more.
+    used: HashMap<(KeyId, RequestId), Timestamp>,
+    addresses: HashMap<IpAddr, Bucket>,
+}
+
+struct Bucket {
+    left: f64,
+    at: Timestamp,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes one from what `address` may ask without a login; fails when nothing is left.
+    pub fn allow(&self, address: IpAddr, now: Timestamp) -> Result<(), Failure> {
+        let mut inner = self.lock();
+        if inner.addresses.len() >= ADDRESSES {
+            inner.addresses.retain(|_, bucket| refilled(bucket, now) < BURST);
+        }
+        if inner.addresses.len() >= ADDRESSES {
+            inner.addresses.clear();
+        }
+        let bucket = inner.addresses.entry(address).or_insert(Bucket { left: BURST, at: now });
+        *bucket = Bucket { left: refilled(bucket, now), at: now };
+        if bucket.left < 1.0 {
+            let message = "too many requests without a login came from this address; try again in a second";
+            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", message));
+        }
+        bucket.left -= 1.0;
+        Ok(())
+    }
+
+    fn use_once(&self, key: KeyId, id: RequestId, until: Timestamp, now: Timestamp) -> Result<(), Failure> {
+        let mut inner = self.lock();
+        inner.used.retain(|_, until| *until > now);
+        match inner.used.insert((key, id), until) {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "SESSION_REPLAYED",
+                "this session statement was used before; sign a fresh one",
+            )
+            .exit(exit::REFUSED)
+            .next("sortie login")),
+        }
+    }
+
+    fn issue(&self, holder: Holder, now: Timestamp) -> Result<LoggedIn, Failure> {
+        let token = random_hex::<32>().map_err(|error| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string())
+        })?;
+        let expires = now.checked_add(SignedDuration::from_hours(TOKEN_HOURS)).unwrap_or(Timestamp::MAX);
+        let mut inner = self.lock();
+        make_room(&mut inner.tokens, TOKENS, now, |_| true);
+        make_room(&mut inner.tokens, TOKENS_EACH, now, |other| *other == holder);
+        inner.tokens.insert(Digest::of(token.as_bytes()), (holder, expires));
+        Ok(LoggedIn { token, expires })
+    }
+
+    /// Who sent `token`, by the charter in force now; nobody when the token is unknown or over, or its holder has no
+    /// key or is no target any more.
+    fn actor(&self, token: &str, state: &Facts, now: Timestamp) -> Option<Actor> {
+        let (holder, expires) = self.lock().tokens.get(&Digest::of(token.as_bytes())).cloned()?;
+        if expires <= now {
+            return None;
+        }
+        match holder {
+            Holder::Person(name, key) => {
+                let directory = &state.policy.as_ref()?.directory;
+                let still = directory.person(&key) == Some(&name);
+                still.then(|| Actor::Person { roles: directory.roles(&name), name, key })
+            }
+            Holder::Target(name, key) => (state.target_keys.get(&key) == Some(&name)).then_some(Actor::Target(name)),
+        }
+    }
+}
+
+fn refilled(bucket: &Bucket, now: Timestamp) -> f64 {
+    let seconds = now.duration_since(bucket.at).as_secs_f64().max(0.0);
+    (bucket.left + seconds * REFILL_PER_SECOND).min(BURST)
+}
+
+/// Leaves room for one more among the tokens whose holder `counts`: those over go first, then those nearest their end.
+fn make_room(
+    tokens: &mut HashMap<Digest, (Holder, Timestamp)>,
+    most: usize,
+    now: Timestamp,
+    counts: impl Fn(&Holder) -> bool,
+) {
+    let mut ends: Vec<(Timestamp, Digest)> =
+        tokens.iter().filter(|(_, (holder, _))| counts(holder)).map(|(token, (_, end))| (*end, *token)).collect();
+    if ends.len() < most {
+        return;
+    }
+    ends.sort();
+    let surplus = ends.len() + 1 - most;
+    for (place, (end, token)) in ends.into_iter().enumerate() {
+        if place < surplus || end <= now {
+            tokens.remove(&token);
+        }
+    }
+}
+
+/// Logs a person, a robot or a target in.
+#[utoipa::path(
+    post, path = routes::SESSIONS, request_body = Login,
+    responses((status = 200, body = LoggedIn), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn log_in(
+    State(serving): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Strict(login): Strict<Login>,
+) -> Result<Json<LoggedIn>, Failure> {
+    let now = Timestamp::now();
+    serving.sessions.allow(peer.ip(), now)?;
+    let state = serving.ledger.state();
+    let statement = Statement::read(&login.envelope).map_err(|error| intake::unreadable_statement(&error))?;
+    let Act::Session(session) = &statement.act else {
+        return Err(Failure::invalid(format!("a {} statement logs nobody in", statement.act.kind())));
+    };
+    intake::check_estate(&state, &statement)?;
+    if session.server != serving.keys.pin {
+        let message = "the session statement is for a server with another TLS key: somebody may stand in between";
+        return Err(Failure::integrity("OTHER_SERVER", message));
+    }
+    let until = statement.header.submit_before;
+    let latest = now.checked_add(SignedDuration::from_secs(FRESH_SECONDS)).unwrap_or(Timestamp::MAX);
+    if until <= now || until > latest {
+        return Err(Refusal::StatementExpired { submit_before: until }.into());
+    }
+    let signer = intake::signer(&state, &login.envelope)?;
+    let (holder, key) = match signer {
+        intake::Signer::Person(name, key) => (Holder::Person(name, key), key),
+        intake::Signer::Target(name, key) => (Holder::Target(name, key), key),
+    };
+    serving.sessions.use_once(key, statement.header.request_id, until, now)?;
+    Ok(Json(serving.sessions.issue(holder, now)?))
+}
+
+/// Whoever is logged in.
+pub(crate) struct Known(pub Actor);
+
+/// A person or robot that is logged in.
+pub(crate) struct KnownPerson {
+    /// The name.
+    pub name: PersonName,
+    /// The roles under the charter in force.
+    pub roles: BTreeSet<RoleName>,
+}
+
+/// A target that is logged in.
+pub(crate) struct KnownTarget(pub TargetName);
+
+/// Who sent the request, if its token is good.
+pub(crate) fn known(parts: &Parts, serving: &Shared) -> Option<Actor> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let token = value.strip_prefix("Bearer ")?;
+    serving.sessions.actor(token.trim(), &serving.ledger.state(), Timestamp::now())
+}
+
+fn login_needed() -> Failure {
+    let message = "this needs a login, and the token is missing, over, or its holder's powers are gone";
+    Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", message).exit(exit::REFUSED).next("sortie login")
+}
+
+impl FromRequestParts<Shared> for Known {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        known(parts, serving).map(Known).ok_or_else(login_needed)
+    }
+}
+
+impl FromRequestParts<Shared> for KnownPerson {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        match known(parts, serving).ok_or_else(login_needed)? {
+            Actor::Person { name, roles, .. } => Ok(KnownPerson { name, roles }),
+            _ => Err(Failure::new(StatusCode::FORBIDDEN, "PEOPLE_ONLY", "this is for people and robots, not targets")
+                .exit(exit::REFUSED)),
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for KnownTarget {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        match known(parts, serving).ok_or_else(login_needed)? {
+            Actor::Target(name) => Ok(KnownTarget(name)),
+            _ => Err(Failure::new(StatusCode::FORBIDDEN, "TARGETS_ONLY", "this is for targets, not people")
+                .exit(exit::REFUSED)),
+        }
+    }
+}
+
+/// Lets only people through who are logged in; for pages.
+pub(crate) async fn require_login(_: KnownPerson, request: Request, next: Next) -> Response {
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn an_address_that_asks_too_often_must_wait_and_others_need_not() {
+        let sessions = Sessions::default();
+        let (one, two) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let taken = (0..1000).take_while(|_| sessions.allow(one, at(0)).is_ok()).count();
+        assert_eq!(taken, BURST as usize);
+        assert!(sessions.allow(two, at(0)).is_ok());
+        assert!(sessions.allow(one, at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_session_statement_counts_once() {
+        let sessions = Sessions::default();
+        let key = trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[1; 32])).id();
+        let id = RequestId::new("1").unwrap();
+        assert!(sessions.use_once(key, id.clone(), at(60), at(0)).is_ok());
+        assert_eq!(sessions.use_once(key, id, at(60), at(1)).unwrap_err().code(), "SESSION_REPLAYED");
+    }
+
+    #[test]
+    fn tokens_are_bounded_for_each_holder() {
+        let sessions = Sessions::default();
+        let key = trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[1; 32])).id();
+        let holder = Holder::Person(PersonName::new("ann").unwrap(), key);
+        for second in 0..100 {
+            sessions.issue(holder.clone(), at(second)).unwrap();
+        }
+        assert_eq!(sessions.lock().tokens.len(), TOKENS_EACH);
+    }
+}

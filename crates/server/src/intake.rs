@@ -1,0 +1,418 @@
+//! From a signed statement to a command: everything that must be verified before the domain decides. Signatures,
+//! digests, documents and their presence; no rules.
+
+use crate::{
+    http::{Serving, failure::Failure},
+    ledger::Prepared,
+};
+use api::write::{Attachment, Submission, Text};
+use axum::http::StatusCode;
+use depot::DiskStore;
+use domain::{
+    command::{Actor, Command, Signed},
+    event::BuildFacts,
+    policy,
+    refusal::{Refusal, exit},
+    state::{Policy, PolicyRecord, State},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::BTreeMap, sync::Arc};
+use trust::{
+    Digest, PersonName, TargetName,
+    authority::{Documents, DocumentsError, VerifiedDocuments},
+    charter::MAX_CHARTER_BYTES,
+    config::{ConfigDocument, MAX_CONFIG_BYTES},
+    dsse::Envelope,
+    key::{KeyId, PublicKey},
+    manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    statement::{Act, AdministrationAct, Config, Enrolment, Push, Statement, StatementError},
+    tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError},
+};
+
+/// The most signatures on one statement.
+const SIGNATURES: usize = 8;
+
+/// Whose key signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Signer {
+    /// A person or robot of the charter in force, not suspended.
+    Person(PersonName, KeyId),
+    /// A target that has not left.
+    Target(TargetName, KeyId),
+}
+
+/// Whether preparing the statement's command reads or writes the depot, and so may take a while.
+pub(crate) fn needs_depot(submission: &Submission) -> bool {
+    let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. });
+    match Statement::read(&submission.envelope).map(|statement| statement.act) {
+        Ok(Act::Push(_) | Act::Evidence(_) | Act::Config(_)) => true,
+        Ok(Act::Administration(administration)) => administers(administration.act),
+        _ => false,
+    }
+}
+
+/// Verifies a submission and makes the command of it.
+pub(crate) fn prepare(serving: &Serving, submission: Submission, now: Timestamp) -> Result<Prepared, Failure> {
+    let state = serving.ledger.state();
+    let statement = Statement::read(&submission.envelope).map_err(|error| unreadable_statement(&error))?;
+    check_attachments(&submission.attachments)?;
+    check_time(&statement, now)?;
+    let documents = Attached { depot: &serving.depot, attachments: &submission.attachments };
+    let (actor, command) = if state.policy.is_none() {
+        found(serving, &documents, &submission, &statement, now)?
+    } else {
+        check_estate(&state, &statement)?;
+        let actor = actor(&state, &submission.envelope, &statement.act)?;
+        (actor, command(&state, &documents, &statement, now)?)
+    };
+    check_lengths(&statement)?;
+    Ok(Prepared {
+        actor,
+        texts: named_texts(&statement.act, submission.texts)?,
+        request_id: statement.header.request_id,
+        on_behalf_of: statement.header.on_behalf_of,
+        command,
+        envelope: Some(submission.envelope),
+    })
+}
+
+/// A statement that cannot be read.
+pub(crate) fn unreadable_statement(error: &StatementError) -> Failure {
+    let message = format!("the statement cannot be read: {error}");
+    Failure::new(StatusCode::BAD_REQUEST, "STATEMENT_UNREADABLE", trust::names::printable(&message)).exit(exit::MISUSED)
+}
+
+/// A statement counts in the estate it names, and in no other.
+pub(crate) fn check_estate(state: &State, statement: &Statement) -> Result<(), Failure> {
+    match &state.policy {
+        None => Err(Refusal::NoEstate.into()),
+        Some(policy) if policy.record.estate != statement.header.estate => Err(Refusal::OtherEstate.into()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The one person, robot or target that signed. Every signature must be genuine and of the same one.
+pub(crate) fn signer(state: &State, envelope: &Envelope) -> Result<Signer, Failure> {
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    let target = |id: &KeyId| {
+        let name = state.target_keys.get(id)?;
+        Some((name, state.targets.get(name)?.key))
+    };
+    let key_of = |id: &KeyId| policy.directory.key(id).or_else(|| target(id).map(|(_, key)| key));
+    let whose = |id: &KeyId| match policy.directory.person(id) {
+        Some(person) => Some(Signer::Person(person.clone(), *id)),
+        None => target(id).map(|(name, _)| Signer::Target(name.clone(), *id)),
+    };
+    let mut signers = genuine(envelope, key_of)?.into_iter().filter_map(|id| whose(&id));
+    let first = signers.next().ok_or_else(nobody_signed)?;
+    let same = |other: &Signer| match (&first, other) {
+        (Signer::Person(one, _), Signer::Person(other, _)) => one == other,
+        (Signer::Target(one, _), Signer::Target(other, _)) => one == other,
+        _ => false,
+    };
+    if signers.all(|other| same(&other)) {
+        return Ok(first);
+    }
+    let message = "several people signed this statement, and each act is one person's";
+    Err(Failure::integrity("SEVERAL_SIGNERS", message))
+}
+
+/// The keys that genuinely signed; fails unless every signature is genuine.
+fn genuine(envelope: &Envelope, key_of: impl Fn(&KeyId) -> Option<PublicKey>) -> Result<Vec<KeyId>, Failure> {
+    if envelope.signatures.is_empty() {
+        return Err(nobody_signed());
+    }
+    if envelope.signatures.len() > SIGNATURES {
+        return Err(Failure::integrity("TOO_MANY_SIGNATURES", format!("more than {SIGNATURES} signatures are too many")));
+    }
+    if envelope.signatures.iter().any(|signature| key_of(&signature.keyid).is_none()) {
+        return Err(nobody_signed());
+    }
+    let genuine = envelope.signers(&key_of);
+    if envelope.signatures.iter().any(|signature| !genuine.contains(&signature.keyid)) {
+        return Err(Failure::integrity("SIGNATURE_WRONG", "a signature does not match the statement; nothing was done"));
+    }
+    Ok(genuine)
+}
+
+fn nobody_signed() -> Failure {
+    let message = "the key that signed belongs to nobody in the charter and to no target; or its holder is suspended";
+    Failure::new(StatusCode::FORBIDDEN, "SIGNER_UNKNOWN", message).exit(exit::REFUSED).next("sortie charter show")
+}
+
+/// Who acts. Targets report and take stock, machines that are about to join enrol, and people do everything else.
+fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure> {
+    if let Act::Enrolment(enrolment) = act {
+        return invited(envelope, enrolment);
+    }
+    let unfit = |message: String| {
+        Failure::new(StatusCode::FORBIDDEN, "SIGNER_UNFIT", message).exit(exit::REFUSED)
+    };
+    match (signer(state, envelope)?, act) {
+        (Signer::Target(name, _), Act::Report(report)) if report.target == name => Ok(Actor::Target(name)),
+        (Signer::Target(name, _), Act::Inventory(inventory)) if inventory.target == name => Ok(Actor::Target(name)),
+        (Signer::Target(name, _), act) => Err(unfit(format!("{name} is a target, and may not sign this {}", act.kind()))),
+        (Signer::Person(..), Act::Report(_) | Act::Inventory(_)) => {
+            Err(unfit(format!("only a target can sign its {}", act.kind())))
+        }
+        (Signer::Person(name, key), _) => {
+            let roles = state.policy.as_ref().map(|policy| policy.directory.roles(&name)).unwrap_or_default();
+            Ok(Actor::Person { name, key, roles })
+        }
+    }
+}
+
+/// An enrolment counts when both the invitation's key and the new target's own signed it.
+fn invited(envelope: &Envelope, enrolment: &Enrolment) -> Result<Actor, Failure> {
+    let keys = [enrolment.invitation, enrolment.key];
+    let genuine = genuine(envelope, |id| keys.iter().find(|key| key.id() == *id).copied())?;
+    if enrolment.invitation == enrolment.key || keys.iter().any(|key| !genuine.contains(&key.id())) {
+        let message = "an enrolment is signed by the invitation's key and by the target's own, which is another";
+        return Err(Failure::integrity("SIGNATURE_MISSING", message));
+    }
+    Ok(Actor::Invited)
+}
+
+/// A server without an estate takes one statement only: the first charter, from whoever holds the claim and an
+/// owner's key.
+fn found(
+    serving: &Serving,
+    documents: &Attached<'_>,
+    submission: &Submission,
+    statement: &Statement,
+    now: Timestamp,
+) -> Result<(Actor, Command), Failure> {
+    let Act::Administration(administration) = &statement.act else { return Err(Refusal::NoEstate.into()) };
+    let AdministrationAct::ApplyCharter { roots, targets, charter } = &administration.act else {
+        return Err(Refusal::NoEstate.into());
+    };
+    if !submission.claim.as_deref().is_some_and(|claim| serving.keys.is_claim(claim)) {
+        let message = "the first charter needs the one-time claim that the server printed when it started";
+        let failure = Failure::new(StatusCode::FORBIDDEN, "CLAIM_WRONG", message);
+        return Err(failure.exit(exit::REFUSED).next("sortie login URL#PIN --claim CLAIM"));
+    }
+    let policy = charter_policy(None, documents, statement.header.estate, (roots, targets, charter), now)?;
+    let owners = &policy.record.owners;
+    genuine(&submission.envelope, |id| owners.iter().map(|(_, key)| *key).find(|key| key.id() == *id))?;
+    Ok((Actor::Founder, Command::ApplyCharter(Arc::new(policy))))
+}
+
+/// The one place where statements become commands.
+fn command(
+    state: &State,
+    documents: &Attached<'_>,
+    statement: &Statement,
+    now: Timestamp,
+) -> Result<Command, Failure> {
+    let subject = statement.subject;
+    Ok(match statement.act.clone() {
+        Act::Push(act) => {
+            let facts = build_facts(documents, &subject, &act)?;
+            Command::PushBuild(Signed { subject, act }, Arc::new(facts))
+        }
+        Act::Number(act) => Command::NumberBuild(Signed { subject, act }),
+        Act::Evidence(act) => {
+            documents.keep(&act.document, documents.attached(&act.document))?;
+            Command::AttachEvidence(Signed { subject, act })
+        }
+        Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
+        Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
+        Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
+        Act::Order(act) => Command::RequestDeployment(Signed { subject, act }),
+        Act::Config(act) => {
+            check_config(documents, &subject, &act)?;
+            Command::SetConfig(Signed { subject, act })
+        }
+        Act::Administration(administration) => match administration.act {
+            AdministrationAct::ApplyCharter { roots, targets, charter } => {
+                let estate = statement.header.estate;
+                let policy =
+                    charter_policy(state.policy.as_deref(), documents, estate, (&roots, &targets, &charter), now)?;
+                Command::ApplyCharter(Arc::new(policy))
+            }
+            AdministrationAct::SuspendPerson { person } => Command::SuspendPerson(person),
+            act => Command::Administer(act),
+        },
+        Act::Enrolment(act) => Command::EnrolTarget(act),
+        Act::Report(act) => Command::ReportOutcome(act),
+        Act::Inventory(act) => Command::ReportInventory(act),
+        Act::Session(_) => {
+            return Err(Failure::invalid(format!("a session statement goes to {}", api::routes::SESSIONS)));
+        }
+    })
+}
+
+/// The documents that came with a statement, and the depot where others may be already.
+struct Attached<'a> {
+    depot: &'a DiskStore,
+    attachments: &'a BTreeMap<Digest, Attachment>,
+}
+
+impl Attached<'_> {
+    fn attached(&self, digest: &Digest) -> Option<&[u8]> {
+        self.attachments.get(digest).map(|attachment| attachment.0.as_slice())
+    }
+
+    /// A document's bytes, at most `max_bytes`, from the attachments or from the depot.
+    fn read(&self, digest: &Digest, max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        match self.attached(digest) {
+            Some(bytes) if bytes.len() <= max_bytes => Ok(bytes.to_vec()),
+            Some(bytes) => Err(Failure::invalid(format!("a document of {} bytes is too long", bytes.len()))),
+            None if self.depot.has(digest) => Ok(self.depot.read_bytes(digest, max_bytes as u64)?),
+            None => Err(Refusal::ObjectsMissing { count: 1, first: *digest }.into()),
+        }
+    }
+
+    /// Puts a document into the depot unless it is there.
+    fn keep(&self, digest: &Digest, bytes: Option<&[u8]>) -> Result<(), Failure> {
+        match bytes {
+            _ if self.depot.has(digest) => Ok(()),
+            Some(bytes) => self.depot.put_bytes(bytes).map(|_| ()).map_err(Failure::from),
+            None => Err(Refusal::ObjectsMissing { count: 1, first: *digest }.into()),
+        }
+    }
+}
+
+/// Verifies roots, targets metadata and charter against the owners' signatures, keeps them, and derives the policy.
+fn charter_policy(
+    in_force: Option<&Policy>,
+    documents: &Attached<'_>,
+    estate: Digest,
+    (new_roots, targets, charter): (&[Digest], &Digest, &Digest),
+    now: Timestamp,
+) -> Result<Policy, Failure> {
+    let mut digests = in_force.map(|policy| policy.record.roots.clone()).unwrap_or_default();
+    digests.extend(new_roots);
+    let read = |digest: &Digest| documents.read(digest, MAX_ROOT_BYTES);
+    let roots: Vec<Vec<u8>> = digests.iter().map(read).collect::<Result<_, _>>()?;
+    let targets_bytes = documents.read(targets, MAX_TARGETS_BYTES)?;
+    let charter_bytes = documents.read(charter, MAX_CHARTER_BYTES)?;
+    let version_in_force = in_force.map_or(0, |policy| policy.record.version);
+    let refused = |error: DocumentsError| match error {
+        DocumentsError::Tuf(TufError::Rollback { .. }) => Refusal::CharterStale { in_force: version_in_force }.into(),
+        DocumentsError::Charter(error) => Failure::invalid(error.to_string()),
+        error => Failure::integrity("CHARTER_UNVERIFIED", format!("the charter does not count: {error}")),
+    };
+    let files = Documents { roots: &roots, targets: &targets_bytes, charter: &charter_bytes };
+    let verified = VerifiedDocuments::verify(&estate, &files, version_in_force).map_err(refused)?;
+    verified.check_expiry(now).map_err(refused)?;
+    for (digest, bytes) in digests.iter().zip(&roots).chain([(targets, &targets_bytes), (charter, &charter_bytes)]) {
+        documents.keep(digest, Some(bytes))?;
+    }
+    let record = PolicyRecord {
+        estate,
+        root_version: verified.root.version(),
+        owners: verified.owners,
+        version: verified.targets.version(),
+        charter: String::from_utf8(charter_bytes).map_err(|_| Failure::invalid("the charter is not UTF-8 text"))?,
+        roots: digests,
+        targets: *targets,
+        suspended: Default::default(),
+    };
+    Policy::try_from(record).map_err(|error| Failure::invalid(error.to_string()))
+}
+
+/// Reads the manifest of a pushed build and makes sure that the depot has everything it lists.
+fn build_facts(documents: &Attached<'_>, build: &Digest, push: &Push) -> Result<BuildFacts, Failure> {
+    let bytes = documents.read(build, MAX_MANIFEST_BYTES)?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+    if manifest.app != push.app {
+        return Err(Failure::invalid(format!("the manifest is of {}, and the push of {}", manifest.app, push.app)));
+    }
+    let digest = |entry: &Entry| match entry {
+        Entry::File { digest, .. } => Some(*digest),
+        Entry::Link { .. } => None,
+    };
+    let files: Vec<Digest> = manifest.files.iter().filter_map(digest).collect();
+    let missing = documents.depot.missing(&files);
+    if let Some(first) = missing.first() {
+        return Err(Refusal::ObjectsMissing { count: missing.len() as u64, first: *first }.into());
+    }
+    documents.keep(build, Some(&bytes))?;
+    Ok(BuildFacts {
+        driver: manifest.driver(),
+        files: manifest.files.len() as u64,
+        size_bytes: manifest.total_size_bytes(),
+        processes: manifest.run.processes.keys().cloned().collect(),
+        on: manifest.run.on,
+        config: manifest.run.config,
+        needs: manifest.run.needs,
+    })
+}
+
+/// Reads a config document and compares it with what was signed.
+fn check_config(documents: &Attached<'_>, subject: &Digest, config: &Config) -> Result<(), Failure> {
+    let bytes = documents.read(subject, MAX_CONFIG_BYTES)?;
+    let document = ConfigDocument::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+    let matches = document.app == config.app
+        && document.environment == config.environment
+        && document.keys() == config.keys;
+    if !matches {
+        return Err(Failure::invalid("the config document does not say what its statement says"));
+    }
+    documents.keep(subject, Some(&bytes))
+}
+
+fn check_attachments(attachments: &BTreeMap<Digest, Attachment>) -> Result<(), Failure> {
+    match attachments.iter().find(|(digest, attachment)| Digest::of(&attachment.0) != **digest) {
+        None => Ok(()),
+        Some((digest, _)) => Err(Failure::integrity("DIGEST_MISMATCH", format!("the attachment {digest} is something else"))),
+    }
+}
+
+fn check_time(statement: &Statement, now: Timestamp) -> Result<(), Failure> {
+    let submit_before = statement.header.submit_before;
+    let ahead = SignedDuration::from_secs(policy::SUBMIT_AHEAD_SECONDS);
+    if submit_before <= now || submit_before > now.checked_add(ahead).unwrap_or(Timestamp::MAX) {
+        return Err(Refusal::StatementExpired { submit_before }.into());
+    }
+    Ok(())
+}
+
+/// No free text in a statement is longer than free text may be.
+fn check_lengths(statement: &Statement) -> Result<(), Failure> {
+    let mut texts = vec![statement.header.on_behalf_of.as_deref()];
+    match &statement.act {
+        Act::Push(push) => {
+            texts.push(push.recipe.as_deref());
+            let commit = push.commit.as_ref();
+            texts.extend([commit.map(|commit| commit.title.as_str()), commit.and_then(|commit| commit.tag.as_deref())]);
+        }
+        Act::Evidence(evidence) => texts.extend([Some(evidence.kind.as_str()), Some(evidence.summary.as_str())]),
+        _ => {}
+    }
+    match texts.into_iter().flatten().find(|text| text.len() > policy::TEXT_BYTES) {
+        Some(text) => Err(too_long(text)),
+        None => Ok(()),
+    }
+}
+
+fn too_long(text: &str) -> Failure {
+    let most = policy::TEXT_BYTES;
+    Failure::invalid(format!("a text of {} bytes is too long: {most} are allowed", text.len()))
+}
+
+/// The free texts a statement names, each present and with its digest; no others are taken.
+fn named_texts(act: &Act, texts: BTreeMap<Digest, Text>) -> Result<BTreeMap<Digest, Text>, Failure> {
+    let named = match act {
+        Act::Withdrawal(withdrawal) => withdrawal.reason,
+        _ => None,
+    };
+    if let Some(named) = named
+        && !texts.contains_key(&named)
+    {
+        return Err(Failure::invalid("the statement names a reason that did not come with it"));
+    }
+    for (digest, text) in &texts {
+        if named != Some(*digest) {
+            return Err(Failure::invalid("a text came along that the statement does not name"));
+        }
+        if text.digest() != *digest {
+            return Err(Failure::integrity("DIGEST_MISMATCH", "a text is not the one that was signed for"));
+        }
+        if text.text.len() > policy::TEXT_BYTES || text.salt.len() > 128 {
+            return Err(too_long(&text.text));
+        }
+    }
+    Ok(texts)
+}

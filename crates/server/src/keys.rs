@@ -1,0 +1,234 @@
+//! What the server keeps to itself in its data folder: the TLS key, the key that signs checkpoints, and the one-time
+//! claim of a server without an estate.
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+use trust::{
+    Digest,
+    key::{PublicKey, SecretKey, Signer},
+};
+
+const TLS_KEY: &str = "tls.key";
+const TLS_CERTIFICATE: &str = "tls.crt";
+const LEDGER_KEY: &str = "ledger.key";
+const ORIGIN: &str = "origin";
+const CLAIM: &str = "claim";
+
+/// Why the keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The disk failed.
+    #[error("{path}: {source}")]
+    Disk {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that says something else than it should.
+    #[error("{path}: {why}. Restore it from a backup: people and targets have pinned what it held")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// No key could be made.
+    #[error("no key could be made: {0}")]
+    NotMade(String),
+}
+
+/// The server's keys, read from its folder or made in it.
+pub struct Keys {
+    /// The self-signed certificate; only its public key matters to anyone.
+    pub certificate: CertificateDer<'static>,
+    /// The TLS key.
+    pub tls: PrivateKeyDer<'static>,
+    /// SHA-256 of the TLS key's SubjectPublicKeyInfo.
+    pub pin: Digest,
+    /// The key that signs checkpoints.
+    pub ledger: Arc<SecretKey>,
+    /// The name under which checkpoints are signed; it never changes once chosen.
+    pub origin: String,
+    folder: PathBuf,
+    claim: Mutex<Option<String>>,
+}
+
+impl Keys {
+    /// Reads the keys in `folder`, or makes them there.
+    pub fn open(folder: &Path) -> Result<Self, KeysError> {
+        make_private_folder(folder)?;
+        let (certificate, tls) = open_tls(folder)?;
+        let pin = api::client::certificate_pin(&certificate)
+            .ok_or_else(|| unreadable(folder, TLS_CERTIFICATE, "not an X.509 certificate"))?;
+        let ledger = read_or_make(folder, LEDGER_KEY, || {
+            let key = SecretKey::generate().map_err(|error| KeysError::NotMade(error.to_string()))?;
+            key.to_openssh("sortie ledger").map_err(|error| KeysError::NotMade(error.to_string()))
+        })?;
+        let ledger = SecretKey::from_openssh(&ledger, None).map_err(|why| unreadable(folder, LEDGER_KEY, why))?;
+        let origin = read_or_make(folder, ORIGIN, || Ok(format!("sortie-ledger/{}\n", &pin.hex()[..16])))?;
+        let claim = read(folder, CLAIM)?.map(|claim| claim.trim().to_string());
+        Ok(Self {
+            certificate,
+            tls,
+            pin,
+            ledger: Arc::new(ledger),
+            origin: origin.trim().to_string(),
+            folder: folder.to_path_buf(),
+            claim: Mutex::new(claim),
+        })
+    }
+
+    /// The public half of the key that signs checkpoints.
+    pub fn ledger_public(&self) -> PublicKey {
+        self.ledger.public()
+    }
+
+    /// The one-time claim of a server without an estate, made where there is none yet.
+    pub fn claim(&self) -> Result<String, KeysError> {
+        let mut claim = self.claim.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(claim) = claim.as_ref() {
+            return Ok(claim.clone());
+        }
+        let fresh = random_hex::<16>()?;
+        write(&self.folder, CLAIM, format!("{fresh}\n").as_bytes())?;
+        *claim = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Whether `given` is the claim. Digests are compared, so that the time it takes says nothing about the claim.
+    pub fn is_claim(&self, given: &str) -> bool {
+        let claim = self.claim.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        claim.as_ref().is_some_and(|claim| Digest::of(claim.as_bytes()) == Digest::of(given.trim().as_bytes()))
+    }
+
+    /// Forgets the claim: an estate was founded.
+    pub fn spend_claim(&self) -> Result<(), KeysError> {
+        let mut claim = self.claim.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *claim = None;
+        let path = self.folder.join(CLAIM);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeysError::Disk { path, source: error }),
+            _ => sync_folder(&self.folder),
+        }
+    }
+}
+
+/// `N` random bytes in hexadecimal digits.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, KeysError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| KeysError::NotMade(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Makes a folder that nobody else may look into, or takes others' rights away from one that is there.
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), KeysError> {
+    let failed = |source| KeysError::Disk { path: folder.to_path_buf(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)
+}
+
+fn open_tls(folder: &Path) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), KeysError> {
+    let key = read_or_make(folder, TLS_KEY, || {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| KeysError::NotMade(e.to_string()))?;
+        Ok(key.serialize_pem())
+    })?;
+    // The certificate is only the key's wrapping: people pin the key, so it may be made anew at any time.
+    let certificate = read_or_make(folder, TLS_CERTIFICATE, || {
+        let key = KeyPair::from_pem(&key).map_err(|why| unreadable(folder, TLS_KEY, why))?;
+        certificate(&key).map_err(|error| KeysError::NotMade(error.to_string()))
+    })?;
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())
+        .map_err(|why| unreadable(folder, TLS_CERTIFICATE, why))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|why| unreadable(folder, TLS_KEY, why))?;
+    Ok((certificate, key))
+}
+
+fn certificate(key: &KeyPair) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::new(vec!["localhost".into(), "sortie".into()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "sortie server");
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(9999, 12, 31);
+    Ok(params.self_signed(key)?.pem())
+}
+
+fn unreadable(folder: &Path, name: &str, why: impl std::fmt::Display) -> KeysError {
+    KeysError::Unreadable { path: folder.join(name), why: why.to_string() }
+}
+
+fn read(folder: &Path, name: &str) -> Result<Option<String>, KeysError> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeysError::Disk { path, source }),
+    }
+}
+
+fn read_or_make(
+    folder: &Path,
+    name: &str,
+    make: impl FnOnce() -> Result<String, KeysError>,
+) -> Result<String, KeysError> {
+    if let Some(text) = read(folder, name)? {
+        return Ok(text);
+    }
+    let text = make()?;
+    write(folder, name, text.as_bytes())?;
+    Ok(text)
+}
+
+/// Writes a file of mode 0600 whole and durable, or not at all.
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), KeysError> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!("{name}.new"));
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, &path));
+    written.map_err(|source| KeysError::Disk { path, source })?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), KeysError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| KeysError::Disk { path: folder.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_opened_again_has_the_same_keys_and_nobody_else_may_read_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("keys");
+        let first = Keys::open(&folder).unwrap();
+        let claim = first.claim().unwrap();
+        let again = Keys::open(&folder).unwrap();
+        assert_eq!(first.pin, again.pin);
+        assert_eq!(first.origin, again.origin);
+        assert_eq!(first.ledger_public(), again.ledger_public());
+        assert!(again.is_claim(&claim) && !again.is_claim("") && !again.is_claim("0"));
+        again.spend_claim().unwrap();
+        assert!(!again.is_claim(&claim));
+        assert!(!folder.join(CLAIM).exists());
+        for entry in fs::read_dir(&folder).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o077, 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! From stored entries to a state: opening, looking back, and verifying, each reading, parsing and applying in parallel.
+
+use super::{
+    LedgerError,
+    store::{LedgerStore, Row, StoredTree},
+};
+use domain::{
+    event::Event,
+    state::{Stamp, State, apply},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::{
+    num::NonZero,
+    ops::RangeInclusive,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+};
+use trust::{
+    Digest,
+    log::{Frontier, leaf_hash},
+};
+
+/// Entries read and handed over at once: large enough that handing over costs nothing, small enough to stay in cache.
+const CHUNK: u64 = 512;
+/// Chunks that may wait before each parser and behind it.
+const WAITING_CHUNKS: usize = 4;
+/// More parsers than this would only wait for the one who applies.
+const MOST_PARSERS: usize = 4;
+
+/// What folding needs of an entry. Everything else, the envelope above all, is skipped unread.
+#[derive(Deserialize)]
+struct Folded {
+    number: u64,
+    time: Timestamp,
+    events: Vec<Event>,
+}
+
+/// What verifying found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// The entries that are as they should be, from the first on.
+    pub entries: u64,
+    /// The root of the Merkle tree over them.
+    pub root: Digest,
+    /// The first thing that is wrong.
+    pub problem: Option<String>,
+}
+
+/// Folds the entries of `range` into `state` and `frontier`, which are those of the entry before. The stored leaves are
+/// believed; [`verify`] is there to doubt them.
+pub(super) fn fold(
+    store: &dyn LedgerStore,
+    range: RangeInclusive<u64>,
+    state: &mut State,
+    frontier: &mut Frontier,
+) -> Result<(), LedgerError> {
+    let read = |row: Row| Ok((parse(&row)?, row.leaf));
+    in_parallel(store, range, read, |(entry, leaf)| {
+        apply_entry(state, &entry)?;
+        frontier.push(leaf);
+        Ok(())
+    })
+}
+
+/// The number of the last entry of the first `newest` that was accepted at `time` or before; 0 where there is none.
+pub(super) fn last_at(store: &dyn LedgerStore, newest: u64, time: Timestamp) -> Result<u64, LedgerError> {
+    // Times never run backwards, so they can be searched like a sorted list.
+    let (mut at_or_before, mut after) = (0, newest + 1);
+    while after - at_or_before > 1 {
+        let middle = at_or_before + (after - at_or_before) / 2;
+        let row = store.read(middle, 1)?.pop().filter(|row| row.number == middle);
+        let row = row.ok_or_else(|| missing(middle))?;
+        if parse(&row)?.time <= time { at_or_before = middle } else { after = middle }
+    }
+    Ok(at_or_before)
+}
+
+/// Reads everything again from entry 1 and compares it with what is said to be so: the numbers without gaps, times that
+/// never run backwards, leaves that are the hashes of the bytes, stored hashes of subtrees, the root, and the state.
+pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier) -> Verification {
+    let (mut folded, mut grown) = (State::default(), Frontier::new());
+    let read = |row: Row| {
+        let leaf = leaf_hash(&row.bytes);
+        if leaf != row.leaf {
+            return Err(LedgerError(format!("entry {} was changed: its bytes do not have its hash", row.number)));
+        }
+        Ok((parse(&row)?, leaf))
+    };
+    let mut subtrees = SubtreeCheck { store, runs: Vec::new() };
+    let result = in_parallel(store, 1..=state.head.entry, read, |(entry, leaf)| {
+        apply_entry(&mut folded, &entry)?;
+        grown.push(leaf);
+        subtrees.push(leaf)
+    });
+    let compare = || {
+        if grown != *frontier {
+            return Err(LedgerError("the entries do not lead to the root that the server signs".into()));
+        }
+        if folded != *state {
+            return Err(LedgerError("the entries do not lead to the state that the server serves".into()));
+        }
+        if StoredTree(store).root(grown.size())? != grown.root() {
+            return Err(LedgerError("the stored hashes of the Merkle tree do not lead to its root".into()));
+        }
+        Ok(())
+    };
+    let problem = result.and_then(|()| compare()).err().map(|error| error.to_string());
+    Verification { entries: grown.size(), root: grown.root(), problem }
+}
+
+/// Checks the stored hash of every perfect subtree of 256, 256², … leaves against the leaves: proofs are made from those.
+struct SubtreeCheck<'a> {
+    store: &'a dyn LedgerStore,
+    /// At each height of 8 levels, the hashes of the run of siblings that is not complete yet, and how many came before.
+    runs: Vec<(Frontier, u64)>,
+}
+
+impl SubtreeCheck<'_> {
+    fn push(&mut self, leaf: Digest) -> Result<(), LedgerError> {
+        let (mut hash, mut height) = (leaf, 0);
+        loop {
+            if self.runs.len() == height {
+                self.runs.push((Frontier::new(), 0));
+            }
+            let (run, complete) = &mut self.runs[height];
+            run.push(hash);
+            if run.size() < 256 {
+                return Ok(());
+            }
+            hash = std::mem::take(run).root();
+            height += 1;
+            let (level, index) = (8 * height as u32, *complete);
+            *complete += 1;
+            if self.store.subtree(level, index)? != hash {
+                let what = format!("the stored hash of subtree {index} at level {level} is not that of its entries");
+                return Err(LedgerError(what));
+            }
+        }
+    }
+}
+
+fn parse(row: &Row) -> Result<Folded, LedgerError> {
+    let entry: Folded = serde_json::from_slice(&row.bytes)
+        .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
+    if entry.number != row.number {
+        return Err(LedgerError(format!("entry {} says it is entry {}", row.number, entry.number)));
+    }
+    Ok(entry)
+}
+
+fn apply_entry(state: &mut State, entry: &Folded) -> Result<(), LedgerError> {
+    if entry.time < state.head.time {
+        return Err(LedgerError(format!("entry {} is older than the one before it", entry.number)));
+    }
+    state.head = Stamp { entry: entry.number, time: entry.time };
+    entry.events.iter().for_each(|event| apply(state, event));
+    Ok(())
+}
+
+fn missing(number: u64) -> LedgerError {
+    LedgerError(format!("entry {number} is missing: the ledger is damaged; restore it from a backup"))
+}
+
+/// One thread reads, as many as there are processors parse, and this one takes the entries in order.
+fn in_parallel<T: Send>(
+    store: &dyn LedgerStore,
+    range: RangeInclusive<u64>,
+    parse: impl Fn(Row) -> Result<T, LedgerError> + Sync,
+    mut take: impl FnMut(T) -> Result<(), LedgerError>,
+) -> Result<(), LedgerError> {
+    let parsers = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_PARSERS);
+    thread::scope(|scope| {
+        let (mut to_parsers, mut parsed) = (Vec::new(), Vec::new());
+        for _ in 0..parsers {
+            let (rows, rows_taken) = sync_channel(WAITING_CHUNKS);
+            let (entries, entries_taken) = sync_channel(WAITING_CHUNKS);
+            to_parsers.push(rows);
+            parsed.push(entries_taken);
+            let parse = &parse;
+            scope.spawn(move || parse_chunks(rows_taken, entries, parse));
+        }
+        let chunks = range.clone().count().div_ceil(CHUNK as usize);
+        scope.spawn(move || read_chunks(store, range, &to_parsers));
+        // Moved here, so that leaving early closes the channels and ends the other threads.
+        let parsed: Vec<Receiver<Chunk<T>>> = parsed;
+        for at in 0..chunks {
+            let chunk = parsed[at % parsers].recv();
+            for entry in chunk.map_err(|_| LedgerError("reading the ledger stopped half-way".into()))?? {
+                take(entry?)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Entries one by one, since those before a bad one still count; or the failure to read the rows.
+type Chunk<T> = Result<Vec<Result<T, LedgerError>>, LedgerError>;
+
+fn read_chunks(
+    store: &dyn LedgerStore,
+    range: RangeInclusive<u64>,
+    to_parsers: &[SyncSender<Result<Vec<Row>, LedgerError>>],
+) {
+    let (mut next, last) = range.into_inner();
+    for parser in to_parsers.iter().cycle() {
+        if next > last {
+            return;
+        }
+        let count = CHUNK.min(last - next + 1);
+        let rows = store.read(next, count).map_err(LedgerError::from).and_then(|rows| {
+            let gap = (next..next + count).zip(rows.iter().map(|row| Some(row.number)).chain(std::iter::repeat(None)));
+            match gap.into_iter().find(|(expected, found)| Some(*expected) != *found) {
+                Some((expected, _)) => Err(missing(expected)),
+                None => Ok(rows),
+            }
+        });
+        let failed = rows.is_err();
+        if parser.send(rows).is_err() || failed {
+            return;
+        }
+        next += count;
+    }
+}
+
+fn parse_chunks<T>(
+    rows: Receiver<Result<Vec<Row>, LedgerError>>,
+    entries: SyncSender<Chunk<T>>,
+    parse: impl Fn(Row) -> Result<T, LedgerError>,
+) {
+    for chunk in rows {
+        let chunk = chunk.map(|rows| rows.into_iter().map(&parse).collect());
+        if entries.send(chunk).is_err() {
+            return;
+        }
+    }
+}

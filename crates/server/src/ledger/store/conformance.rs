@@ -1,0 +1,133 @@
+//! What every implementation of [`LedgerStore`] must do.
+
+use super::*;
+use trust::log::{Frontier, consistency_proof, leaf_hash, verify_consistency};
+
+/// Opens the store under test, again and again.
+type Open<'a> = &'a dyn Fn() -> Box<dyn LedgerStore>;
+
+/// A batch of `count` entries from number `first` on.
+pub(crate) fn batch(first: u64, count: u64) -> Vec<NewEntry> {
+    let entry = |number: u64| {
+        let bytes = format!("entry {number}").into_bytes();
+        let row = Row { number, leaf: leaf_hash(&bytes), bytes };
+        let payload = (!number.is_multiple_of(3)).then(|| Digest::of(&number.to_be_bytes()));
+        NewEntry { row, actor: format!("actor{}", number % 2), request_id: number.to_string(), payload, texts: vec![] }
+    };
+    (first..first + count).map(entry).collect()
+}
+
+/// Runs every check, each on a store in a new place; `open` opens the store in a place, again and again.
+pub(crate) fn run<P>(place: impl Fn() -> P, open: impl Fn(&P) -> Box<dyn LedgerStore>) {
+    let checks: [fn(Open<'_>); 6] = [
+        what_was_appended_is_read_after_opening_again,
+        a_batch_is_stored_whole_or_not_at_all,
+        requests_are_found_by_actor_and_id,
+        texts_are_kept_until_erased,
+        subtrees_are_those_of_the_leaves,
+        readers_see_whole_batches_only,
+    ];
+    for check in checks {
+        let place = place();
+        check(&|| open(&place));
+    }
+}
+
+fn what_was_appended_is_read_after_opening_again(open: Open<'_>) {
+    let store = open();
+    assert_eq!((store.head().unwrap(), store.read(1, 10).unwrap()), (0, vec![]));
+    store.append(&[]).unwrap();
+    store.append(&batch(1, 3)).unwrap();
+    store.append(&batch(4, 2)).unwrap();
+    drop(store);
+    let store = open();
+    assert_eq!(store.head().unwrap(), 5);
+    let rows: Vec<Row> = batch(1, 5).into_iter().map(|entry| entry.row).collect();
+    assert_eq!(store.read(1, 100).unwrap(), rows);
+    assert_eq!(store.read(2, 3).unwrap(), rows[1..4]);
+    assert_eq!(store.read(6, 3).unwrap(), []);
+    assert_eq!(store.read(u64::MAX, u64::MAX).unwrap(), []);
+}
+
+fn a_batch_is_stored_whole_or_not_at_all(open: Open<'_>) {
+    let store = open();
+    store.append(&batch(1, 2)).unwrap();
+    for (first, expected, found) in [(2, 3, 2), (4, 3, 4)] {
+        let refused = store.append(&batch(first, 2)).unwrap_err();
+        let named = matches!(refused, StoreError::NotNext { expected: e, found: f } if (e, f) == (expected, found));
+        assert!(named, "{refused}");
+    }
+    let mut gap = batch(3, 3);
+    gap.remove(1);
+    assert!(store.append(&gap).is_err());
+    let mut taken = batch(3, 2);
+    (taken[1].actor, taken[1].request_id) = ("actor1".into(), "1".into());
+    assert!(store.append(&taken).is_err());
+    assert_eq!(store.head().unwrap(), 2);
+    assert_eq!(store.request("actor1", "3").unwrap(), None);
+    store.append(&batch(3, 2)).unwrap();
+    assert_eq!(store.head().unwrap(), 4);
+}
+
+fn requests_are_found_by_actor_and_id(open: Open<'_>) {
+    let store = open();
+    store.append(&batch(1, 4)).unwrap();
+    for entry in batch(1, 4) {
+        let seen = Seen { number: entry.row.number, payload: entry.payload };
+        assert_eq!(store.request(&entry.actor, &entry.request_id).unwrap(), Some(seen));
+        assert_eq!(store.request("somebody", &entry.request_id).unwrap(), None);
+    }
+}
+
+fn texts_are_kept_until_erased(open: Open<'_>) {
+    let store = open();
+    let text = |text: &str| Text { salt: "5a17".into(), text: text.into() };
+    let (kept, erased) = (text("kept"), text("erased"));
+    let mut entries = batch(1, 2);
+    entries[0].texts = vec![(kept.digest(), kept.clone()), (erased.digest(), erased.clone())];
+    entries[1].texts = vec![(kept.digest(), kept.clone())];
+    store.append(&entries).unwrap();
+    assert_eq!(store.text(&erased.digest()).unwrap(), Some(erased.clone()));
+    assert!(store.erase_text(&erased.digest()).unwrap());
+    assert!(!store.erase_text(&erased.digest()).unwrap());
+    drop(store);
+    let store = open();
+    assert_eq!(store.text(&erased.digest()).unwrap(), None);
+    assert_eq!(store.text(&kept.digest()).unwrap(), Some(kept));
+}
+
+fn subtrees_are_those_of_the_leaves(open: Open<'_>) {
+    // More than 2^16 leaves would complete a tile of tiles; 600 complete two tiles and leave a part of a third.
+    let store = open();
+    store.append(&batch(1, 300)).unwrap();
+    store.append(&batch(301, 300)).unwrap();
+    let leaves: Vec<Digest> = batch(1, 600).into_iter().map(|entry| entry.row.leaf).collect();
+    let tree = StoredTree(store.as_ref());
+    let root_at = |size: u64| {
+        let mut frontier = Frontier::new();
+        leaves[..size as usize].iter().for_each(|leaf| frontier.push(*leaf));
+        frontier.root()
+    };
+    for size in [0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 599, 600] {
+        assert_eq!(tree.root(size).unwrap(), root_at(size), "{size}");
+        let proof = consistency_proof(&tree, size, 600).unwrap();
+        assert_eq!(verify_consistency(size, 600, &root_at(size), &root_at(600), &proof), Ok(()), "{size}");
+    }
+    assert!(store.subtree(9, 1).is_err());
+    assert!(store.subtree(0, 600).is_err());
+    assert!(store.subtree(63, u64::MAX).is_err());
+}
+
+fn readers_see_whole_batches_only(open: Open<'_>) {
+    let store = open();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..20).for_each(|turn| store.append(&batch(1 + turn * 10, 10)).unwrap()));
+        loop {
+            let rows = store.read(1, 1_000).unwrap();
+            assert_eq!(rows.len() % 10, 0);
+            if rows.len() == 200 {
+                break;
+            }
+        }
+    });
+}

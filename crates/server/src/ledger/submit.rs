@@ -1,0 +1,306 @@
+//! The one writer: the only caller of decide, append and apply.
+//!
+//! It takes everything that waits, decides each command on the state as the ones before leave it, makes all accepted
+//! entries durable in one commit, and only then lets anyone see them: readers, those who watch the head, the callers.
+
+use super::{
+    LedgerError, Prepared, Published, Shared, SubmitError, snapshot,
+    store::{NewEntry, Row, StoreError},
+};
+use api::write::Accepted;
+use domain::{
+    command::{Actor, Command, Context},
+    entry::Entry,
+    event::Event,
+    refusal::Refusal,
+    state::{Stamp, State, apply},
+};
+use jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+use tokio::sync::{mpsc, oneshot};
+use trust::{
+    Digest,
+    log::{Frontier, leaf_hash},
+};
+
+/// The most commands that share one commit.
+const LARGEST_BATCH: usize = 512;
+/// Commands that may wait for the writer; whoever comes then waits for room.
+const WAITING_COMMANDS: usize = 4_096;
+
+/// How commands are decided: [`domain::decide::decide`], or a test's own.
+pub type Decide = fn(&State, &Context, Command) -> Result<Vec<Event>, Refusal>;
+/// What time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How the writer works.
+#[derive(Clone)]
+pub struct Writing {
+    /// How commands are decided.
+    pub decide: Decide,
+    /// What time it is.
+    pub clock: Clock,
+    /// After how many entries a snapshot is written in the background.
+    pub snapshot_entries: u64,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self { decide: domain::decide::decide, clock: Arc::new(Timestamp::now), snapshot_entries: 20_000 }
+    }
+}
+
+type Answer = Result<Accepted, SubmitError>;
+
+struct Submission {
+    prepared: Prepared,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Where commands are handed to the writer. Closing it, or dropping the last, waits for the writer to finish.
+pub(super) struct Door {
+    open: Mutex<Option<mpsc::Sender<Submission>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Door {
+    /// Starts the writer.
+    pub fn open(shared: Arc<Shared>, writing: Writing) -> Result<Self, LedgerError> {
+        let (sender, receiver) = mpsc::channel(WAITING_COMMANDS);
+        let snapshotted = shared.opened.snapshot.unwrap_or_default();
+        let writer = Writer { shared, writing, snapshotted, snapshot: None };
+        let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run(receiver));
+        let thread =
+            thread.map_err(|error| LedgerError(format!("the ledger's writer could not be started: {error}")))?;
+        Ok(Self { open: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Hands a command over and waits for its answer.
+    pub async fn submit(&self, prepared: Prepared) -> Answer {
+        let closed = || SubmitError::NotWritten("the server is stopping; submit again when it runs".into());
+        let sender = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        sender.send(Submission { prepared, answer }).await.map_err(|_| closed())?;
+        drop(sender);
+        answered
+            .await
+            .map_err(|_| SubmitError::NotWritten("the ledger's writer stopped; see the server's log".into()))?
+    }
+
+    /// Lets nobody else in, and returns when everyone who was in is answered and the snapshot is written.
+    pub fn close(&self) {
+        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the ledger's writer ended in a panic");
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    writing: Writing,
+    /// The entry that the newest snapshot reaches, or the one being written.
+    snapshotted: u64,
+    snapshot: Option<JoinHandle<()>>,
+}
+
+/// A batch under way: everything as it will be once it is committed, and nothing of it visible yet.
+struct Batch {
+    state: State,
+    frontier: Frontier,
+    entries: Vec<NewEntry>,
+    answers: Vec<Pending>,
+    /// Which answer belongs to a request that this batch accepts, and the digest of what was signed.
+    requests: BTreeMap<(String, String), (usize, Option<Digest>)>,
+}
+
+struct Pending {
+    answer: oneshot::Sender<Answer>,
+    outcome: Answer,
+    /// Whether the outcome holds even if the batch cannot be committed: nothing uncommitted led to it.
+    stands_alone: bool,
+}
+
+impl Writer {
+    fn run(mut self, mut commands: mpsc::Receiver<Submission>) {
+        let mut waiting = Vec::with_capacity(LARGEST_BATCH);
+        while commands.blocking_recv_many(&mut waiting, LARGEST_BATCH) > 0 {
+            self.write(waiting.drain(..));
+            self.write_snapshot_when_due();
+        }
+        self.write_last_snapshot();
+    }
+
+    /// Decides, commits, publishes, answers: in this order.
+    fn write(&mut self, submissions: impl Iterator<Item = Submission>) {
+        let published = self.shared.published.load_full();
+        let mut batch = Batch {
+            state: State::clone(&published.state),
+            frontier: published.frontier.clone(),
+            entries: Vec::new(),
+            answers: Vec::new(),
+            requests: BTreeMap::new(),
+        };
+        for Submission { prepared, answer } in submissions {
+            let stands_alone = batch.entries.is_empty();
+            let outcome = self.consider(&mut batch, prepared);
+            // The first to be accepted depends on the commit as much as those after it.
+            let stands_alone = stands_alone && batch.entries.is_empty();
+            batch.answers.push(Pending { answer, outcome, stands_alone });
+        }
+        let Batch { state, frontier, entries, mut answers, .. } = batch;
+        if !entries.is_empty() {
+            match self.shared.store.append(&entries) {
+                Ok(()) => self.publish(state, frontier),
+                Err(error) => take_back(&mut answers, &error),
+            }
+        }
+        for Pending { answer, outcome, .. } in answers {
+            // Whoever asked may have gone; the same request id gives the answer again.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    fn publish(&self, state: State, frontier: Frontier) {
+        let head = state.head.entry;
+        self.shared.published.store(Arc::new(Published { state: Arc::new(state), frontier }));
+        self.shared.heads.send_replace(head);
+    }
+
+    /// One command: the answer it gets if the batch is committed.
+    fn consider(&self, batch: &mut Batch, prepared: Prepared) -> Answer {
+        let payload = prepared.envelope.as_ref().map(|envelope| Digest::of(&envelope.payload));
+        let request = (prepared.actor.name(), prepared.request_id.as_str().to_owned());
+        if let Some(first) = self.answered_before(batch, &request, payload)? {
+            return Ok(first);
+        }
+        if let Some((digest, _)) = prepared.texts.iter().find(|(digest, text)| text.digest() != **digest) {
+            return Err(SubmitError::NotWritten(format!("the text submitted as {digest} has another digest")));
+        }
+        // What a panic leaves half-done is the copy, which is dropped with it. A copy costs next to nothing.
+        let state = batch.state.clone();
+        let record = || self.record(state, prepared, &request, payload);
+        let recorded = catch_unwind(AssertUnwindSafe(record)).unwrap_or_else(|_| {
+            tracing::error!(actor = request.0, request_id = request.1, "deciding a command panicked");
+            Err(SubmitError::NotWritten("deciding it failed; this is a bug, the server's log says more".into()))
+        });
+        let (state, entry, accepted) = recorded?;
+        batch.state = state;
+        batch.frontier.push(entry.row.leaf);
+        batch.entries.push(entry);
+        batch.requests.insert(request, (batch.answers.len(), payload));
+        Ok(accepted)
+    }
+
+    /// The first answer to a request that was accepted before, in this batch or long ago.
+    fn answered_before(
+        &self,
+        batch: &Batch,
+        request: &(String, String),
+        payload: Option<Digest>,
+    ) -> Result<Option<Accepted>, SubmitError> {
+        if let Some((first, first_payload)) = batch.requests.get(request) {
+            return match &batch.answers[*first].outcome {
+                Ok(accepted) if *first_payload == payload => Ok(Some(Accepted { repeated: true, ..accepted.clone() })),
+                _ => Err(Refusal::RequestIdReused.into()),
+            };
+        }
+        let unread = |error: LedgerError| SubmitError::NotWritten(error.to_string());
+        let seen = self.shared.store.request(&request.0, &request.1).map_err(|error| unread(error.into()))?;
+        let Some(seen) = seen else { return Ok(None) };
+        if seen.payload != payload {
+            return Err(Refusal::RequestIdReused.into());
+        }
+        let entry = self.shared.read_entry(seen.number).map_err(unread)?;
+        let entry = entry.ok_or_else(|| SubmitError::NotWritten(format!("entry {} is missing", seen.number)))?;
+        Ok(Some(Accepted { entry: entry.number, time: entry.time, events: entry.events, repeated: true }))
+    }
+
+    /// Decides a command, writes its entry down and folds it into `state`.
+    fn record(
+        &self,
+        mut state: State,
+        prepared: Prepared,
+        request: &(String, String),
+        payload: Option<Digest>,
+    ) -> Result<(State, NewEntry, Accepted), SubmitError> {
+        let Prepared { actor, request_id, on_behalf_of, command, envelope, texts } = prepared;
+        let time = self.now().max(state.head.time);
+        let roles = match &actor {
+            Actor::Person { roles, .. } => roles.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        };
+        let context = Context { now: time, actor, request_id, payload };
+        let events = (self.writing.decide)(&state, &context, command)?;
+        let number = state.head.entry + 1;
+        let (actor, request_id) = request.clone();
+        let entry = Entry { number, time, actor, roles, on_behalf_of, request_id, events, envelope };
+        let bytes = serde_json::to_vec(&entry)
+            .map_err(|error| SubmitError::NotWritten(format!("the entry cannot be written down: {error}")))?;
+        let Entry { actor, request_id, events, .. } = entry;
+        state.head = Stamp { entry: number, time };
+        events.iter().for_each(|event| apply(&mut state, event));
+        let row = Row { number, leaf: leaf_hash(&bytes), bytes };
+        let entry = NewEntry { row, actor, request_id, payload, texts: texts.into_iter().collect() };
+        Ok((state, entry, Accepted { entry: number, time, events, repeated: false }))
+    }
+
+    /// The time in whole milliseconds: nobody's clock is better, and entries stay shorter.
+    fn now(&self) -> Timestamp {
+        let now = (self.writing.clock)();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    /// Starts a snapshot in a thread of its own; the writer goes on.
+    fn write_snapshot_when_due(&mut self) {
+        let published = self.shared.published.load_full();
+        let due = published.state.head.entry - self.snapshotted >= self.writing.snapshot_entries;
+        if !due || self.snapshot.as_ref().is_some_and(|running| !running.is_finished()) {
+            return;
+        }
+        self.snapshotted = published.state.head.entry;
+        let folder = self.shared.folder.clone();
+        let write = move || log_failure(snapshot::write(&folder, &published.state, &published.frontier));
+        match thread::Builder::new().name("snapshot".into()).spawn(write) {
+            Ok(running) => self.snapshot = Some(running),
+            Err(error) => tracing::warn!("no thread for a snapshot: {error}"),
+        }
+    }
+
+    fn write_last_snapshot(&mut self) {
+        if self.snapshot.take().is_some_and(|running| running.join().is_err()) {
+            tracing::warn!("writing a snapshot panicked");
+        }
+        let published = self.shared.published.load_full();
+        if published.state.head.entry > self.snapshotted {
+            log_failure(snapshot::write(&self.shared.folder, &published.state, &published.frontier));
+        }
+    }
+}
+
+/// The batch was rolled back: whatever hung on it did not happen.
+fn take_back(answers: &mut [Pending], error: &StoreError) {
+    tracing::error!("a batch of {} commands could not be written: {error}", answers.len());
+    for pending in answers.iter_mut().filter(|pending| !pending.stands_alone) {
+        pending.outcome = Err(SubmitError::NotWritten(error.to_string()));
+    }
+}
+
+/// A snapshot is a convenience: a server without one starts more slowly.
+fn log_failure(written: Result<(), LedgerError>) {
+    if let Err(error) = written {
+        tracing::warn!("{error}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Opens a data folder and serves it.
+
+use crate::{
+    clock,
+    http::{self, Serving, Shared},
+    keys::{Keys, KeysError, make_private_folder},
+    ledger::{Ledger, LedgerError},
+};
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use depot::{DiskStore, StoreError};
+use hyper_util::rt::TokioTimer;
+use rustix::fs::{FlockOperation, flock};
+use rustls::crypto::aws_lc_rs;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinHandle,
+};
+use trust::Digest;
+
+/// How long requests under way may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take to send a request's header.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Progress reports that slow watchers may lag behind.
+const PROGRESS_KEPT: usize = 1024;
+
+/// What to serve, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder: ledger, depot and keys. It is made where absent.
+    pub data: PathBuf,
+    /// Where to listen for people and agents, by TLS; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where to show the board and metrics in the clear, to whoever sits at this machine: a loopback address.
+    pub board: Option<SocketAddr>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the folder.
+    #[error("{0} is in use by another server; stop that one first, or give another data folder")]
+    InUse(PathBuf),
+    /// The folder cannot be used.
+    #[error("{path}: {source}")]
+    Folder {
+        /// Which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The board is shown without a login, so only on this machine.
+    #[error("the board is shown without a login, so only on a loopback address, and {0} is none")]
+    BoardNotLoopback(SocketAddr),
+    /// The keys cannot be read or made.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The ledger cannot be opened.
+    #[error("the ledger cannot be opened: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The depot cannot be opened.
+    #[error("the depot cannot be opened: {0}")]
+    Depot(#[from] StoreError),
+    /// A task of the server's own broke off.
+    #[error("the server broke off while starting: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+/// A server that serves. Dropped without [`Running::shutdown`], it goes on until the process ends.
+pub struct Running {
+    /// `https://host:port`, as people and agents reach it.
+    pub url: String,
+    /// The pin of its TLS key.
+    pub pin: Digest,
+    /// The one-time claim, while there is no estate.
+    pub claim: Option<String>,
+    /// Where the board is shown in the clear, if anywhere.
+    pub board_url: Option<String>,
+    /// The address it listens on.
+    pub address: SocketAddr,
+    /// The ledger's size when it started.
+    pub entries: u64,
+    stop: watch::Sender<bool>,
+    handles: Vec<Handle<SocketAddr>>,
+    tasks: Vec<JoinHandle<io::Result<()>>>,
+    clock: JoinHandle<()>,
+    serving: Shared,
+    _lock: File,
+}
+
+/// Opens `options.data` and serves it. Needs a Tokio runtime.
+pub async fn start(options: Options) -> Result<Running, StartError> {
+    if let Some(board) = options.board
+        && !board.ip().is_loopback()
+    {
+        return Err(StartError::BoardNotLoopback(board));
+    }
+    let (stop, stopping) = watch::channel(false);
+    let data = options.data.clone();
+    let (lock, serving) = tokio::task::spawn_blocking(move || open(&data, stopping)).await??;
+    let claim = if serving.ledger.state().policy.is_none() {
+        Some(serving.keys.claim()?)
+    } else {
+        serving.keys.spend_claim()?;
+        None
+    };
+    let listener = listen(options.listen)?;
+    let address = local_address(&listener, options.listen)?;
+    let board_listener = options.board.map(|board| listen(board).map(|listener| (board, listener))).transpose()?;
+
+    let mut handles = vec![Handle::new()];
+    let mut tasks = vec![serve_tls(listener, &serving, handles[0].clone()).map_err(|error| match error {
+        TlsError::Tls(error) => StartError::Tls(error),
+        TlsError::Listen(source) => StartError::Listen { address, source },
+    })?];
+    let mut board_url = None;
+    if let Some((board, listener)) = board_listener {
+        let address = local_address(&listener, board)?;
+        let handle = Handle::new();
+        let server = axum_server::from_tcp(listener).map_err(|source| StartError::Listen { address, source })?;
+        let mut server = server.handle(handle.clone());
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        let router = http::board_router(serving.clone());
+        tasks.push(tokio::spawn(server.serve(router.into_make_service())));
+        handles.push(handle);
+        board_url = Some(format!("http://{address}"));
+    }
+    let clock = tokio::spawn(clock::run(serving.clone()));
+    Ok(Running {
+        url: format!("https://{}", reachable(address)),
+        pin: serving.keys.pin,
+        claim,
+        board_url,
+        address,
+        entries: serving.ledger.state().head.entry,
+        stop,
+        handles,
+        tasks,
+        clock,
+        serving,
+        _lock: lock,
+    })
+}
+
+impl Running {
+    /// Stops taking requests, lets those under way end for a few seconds, and closes the data folder.
+    pub async fn shutdown(self) {
+        // Long polls, event streams and the clock look at this.
+        let _ = self.stop.send(true);
+        for handle in &self.handles {
+            handle.graceful_shutdown(Some(GRACE));
+        }
+        for task in self.tasks {
+            if let Ok(Err(error)) = task.await {
+                tracing::error!(%error, "a listener failed");
+            }
+        }
+        if let Err(error) = self.clock.await {
+            tracing::error!(%error, "the clock broke off");
+        }
+        drop(self.serving);
+    }
+}
+
+fn open(data: &Path, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
+    make_private_folder(data)?;
+    let lock = lock(data)?;
+    let keys = Keys::open(&data.join("keys"))?;
+    let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
+    let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
+    let serving = Serving {
+        ledger,
+        depot,
+        keys,
+        sessions: Default::default(),
+        targets: Default::default(),
+        progress: broadcast::channel(PROGRESS_KEPT).0,
+        builds: Default::default(),
+        metrics: Default::default(),
+        stopping,
+    };
+    Ok((lock, Arc::new(serving)))
+}
+
+fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {
+    let folder = data.join(name);
+    make_private_folder(&folder)?;
+    Ok(folder)
+}
+
+/// Takes the folder for this process; the kernel gives it back when the process ends, however it ends.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let path = data.join("lock");
+    let folder = |source| StartError::Folder { path: path.clone(), source };
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(folder)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse(data.to_path_buf())),
+        Err(error) => Err(folder(error.into())),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| StartError::Listen { address, source })
+}
+
+fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { address: asked, source })
+}
+
+/// An address that a client on this machine can use: one that listens everywhere is reached by loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    reachable
+}
+
+enum TlsError {
+    Tls(rustls::Error),
+    Listen(io::Error),
+}
+
+fn serve_tls(
+    listener: TcpListener,
+    serving: &Shared,
+    handle: Handle<SocketAddr>,
+) -> Result<JoinHandle<io::Result<()>>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Tls)?
+        .with_no_client_auth()
+        .with_single_cert(vec![serving.keys.certificate.clone()], serving.keys.tls.clone_key())
+        .map_err(TlsError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let config = RustlsConfig::from_config(Arc::new(config));
+    let mut server = axum_server::from_tcp_rustls(listener, config).map_err(TlsError::Listen)?.handle(handle);
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(Duration::from_secs(30));
+    let router = http::router(serving.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    Ok(tokio::spawn(server.serve(router)))
+}

@@ -1,0 +1,96 @@
+//! One deployment.
+
+use super::build_name;
+use api::read::{DeploymentView, PartView};
+use domain::{
+    entry::Entry,
+    event::Event,
+    plan,
+    state::{Deployment, DeploymentPhase, Part, Progress, Stamp, State, apply},
+};
+use trust::{TargetName, statement::Outcome};
+
+/// The deployment, if the state still has it. `names` is the state that knows builds and what runs, which is the same
+/// one unless the deployment was read from old entries.
+pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<DeploymentView> {
+    let record = state.deployments.get(&number)?;
+    let (ending, ended, settled, reason) = match &record.phase {
+        DeploymentPhase::Ended { ending, stamp, settled, reason } => {
+            (Some(*ending), Some(stamp.time), settled.map(|settled| settled.time), reason.clone())
+        }
+        DeploymentPhase::Undoing { reason } => (None, None, None, Some(reason.clone())),
+        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running => (None, None, None, None),
+    };
+    Some(DeploymentView {
+        deployment: number,
+        app: record.app.clone(),
+        environment: record.environment.clone(),
+        act: record.act,
+        build: build_name(names, &record.app, &record.build),
+        deployer: record.deployer.clone(),
+        requested: record.stamp.time,
+        ending,
+        ended,
+        settled,
+        reason: reason.map(|reason| trust::names::printable(&reason)),
+        waits: plan::waits(state, number).map(|waits| waits.to_string()),
+        warnings: record.warnings.clone(),
+        targets: record.targets.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
+    })
+}
+
+fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
+    let (word, detail) = match &part.progress {
+        Progress::Waiting => ("waiting", None),
+        Progress::Assigned(_) => ("at it", None),
+        Progress::Undoing(_) => ("going back", None),
+        Progress::Undone => ("undone", None),
+        Progress::Finished(Outcome::Verified) => ("verified", None),
+        Progress::Finished(Outcome::Undone { phase, reason }) => {
+            ("undone", Some(format!("{} failed: {reason}", phase.word())))
+        }
+        Progress::Finished(Outcome::Failed { phase, reason }) => {
+            ("failed", Some(format!("{} failed: {reason}", phase.word())))
+        }
+        Progress::Finished(Outcome::Refused { code, reason }) => ("refused", Some(format!("{code}: {reason}"))),
+    };
+    let running = state.running(&record.app, target).filter(|running| running.deployment == number);
+    PartView {
+        target: target.clone(),
+        state: word.into(),
+        detail: detail.map(|detail| trust::names::printable(&detail)),
+        before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
+        phases: part.phases.clone(),
+        endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
+    }
+}
+
+/// Which deployment an event is about, if it is about one.
+pub(crate) fn number_of(event: &Event) -> Option<u64> {
+    match event {
+        Event::DeploymentRequested { deployment, .. }
+        | Event::WaveStarted { deployment, .. }
+        | Event::TargetFinished { deployment, .. }
+        | Event::UndoStarted { deployment, .. }
+        | Event::DeploymentEnded { deployment, .. }
+        | Event::DeploymentSettled { deployment } => Some(*deployment),
+        _ => None,
+    }
+}
+
+/// Folds what entries say about one deployment into a state that holds nothing else.
+#[derive(Default)]
+pub(crate) struct Recalled {
+    /// The state so far.
+    pub state: State,
+}
+
+impl Recalled {
+    /// Takes the next entry.
+    pub fn take(&mut self, entry: &Entry, number: u64) {
+        for event in entry.events.iter().filter(|event| number_of(event) == Some(number)) {
+            self.state.head = Stamp { entry: entry.number, time: entry.time };
+            apply(&mut self.state, event);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which entries hold the signed statements behind a build in an audience.
+
+use super::{build_name, permits};
+use api::read::BuildName;
+use domain::{
+    plan,
+    refusal::Refusal,
+    rules::names,
+    state::{Request, State},
+};
+use jiff::Timestamp;
+use trust::{AppName, AudienceName, Digest, TargetName, charter::Class};
+
+/// The numbers of the entries whose envelopes make a dossier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DossierEntries {
+    /// Who pushed the build.
+    pub push: Option<u64>,
+    /// Who numbered it.
+    pub number: Option<u64>,
+    /// The request.
+    pub request: Option<u64>,
+    /// The approvals of that request.
+    pub approvals: Vec<u64>,
+    /// The deployer's order.
+    pub order: Option<u64>,
+    /// The config statement.
+    pub config: Option<u64>,
+    /// The evidence.
+    pub evidence: Vec<u64>,
+    /// The withdrawals for the application in the audience.
+    pub withdrawals: Vec<u64>,
+}
+
+/// The statements behind an assignment, for the target to judge.
+///
+/// A dev environment takes builds that were never released, so a request is included there only when it is a live
+/// permit: one that is not would take away what needs no permit.
+pub(crate) fn for_assignment(
+    state: &State,
+    target: &TargetName,
+    generation: u64,
+    app: &AppName,
+    now: Timestamp,
+) -> Option<DossierEntries> {
+    let is_asked = |assignment: &plan::Assignment| assignment.generation == generation && assignment.app == *app;
+    let assignment = plan::assignments(state, target).into_iter().find(is_asked)?;
+    let deployment = state.deployments.get(&assignment.deployment)?;
+    let environment = &assignment.environment;
+    let mut entries = of_build(state, app, &assignment.build, environment);
+    entries.order = Some(deployment.stamp.entry);
+    let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
+    let version = build_name(state, app, &assignment.build).version;
+    let request = version.and_then(|version| match class {
+        Some(Class::Dev) => permits::live(state, app, &version, environment, now).map(|(_, request)| request),
+        _ => best_request(state, app, &version, environment),
+    });
+    entries.take_request(request);
+    Some(entries)
+}
+
+/// The statements behind a build in an audience, for people to judge, with the serial its next request gets.
+pub(crate) fn for_people(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    audience: &AudienceName,
+) -> Result<(DossierEntries, u64, Option<BuildName>), Refusal> {
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    names::audience(policy, audience)?;
+    names::build(state, app, build)?;
+    let record = names::app(state, app)?;
+    let mut entries = of_build(state, app, build, audience);
+    let version = build_name(state, app, build).version;
+    let newest = version.as_ref().and_then(|version| {
+        let digest = record.audiences.get(audience)?.requests.get(version)?.last()?;
+        state.requests.get(digest)
+    });
+    entries.take_request(newest);
+    let next_serial = newest.map_or(0, |request| request.serial) + 1;
+    Ok((entries, next_serial, before(state, app, build, audience)))
+}
+
+fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> DossierEntries {
+    let Some(record) = state.apps.get(app) else { return DossierEntries::default() };
+    let build = record.builds.get(build);
+    let in_audience = record.audiences.get(audience);
+    let numbered = build.and_then(|build| build.version.as_ref()).and_then(|version| record.versions.get(version));
+    DossierEntries {
+        push: build.map(|build| build.stamp.entry),
+        number: numbered.map(|numbered| numbered.stamp.entry),
+        config: in_audience.and_then(|record| record.config.as_ref()).map(|config| config.stamp.entry),
+        evidence: build.into_iter().flat_map(|build| &build.evidence).map(|evidence| evidence.stamp.entry).collect(),
+        withdrawals: in_audience.into_iter().flat_map(|record| &record.withdrawals).copied().collect(),
+        ..Default::default()
+    }
+}
+
+impl DossierEntries {
+    fn take_request(&mut self, request: Option<&Request>) {
+        self.request = request.map(|request| request.stamp.entry);
+        self.approvals =
+            request.into_iter().flat_map(|request| &request.approvals).map(|approved| approved.stamp.entry).collect();
+    }
+}
+
+/// The granted request, else the newest one, so that the target can say what is wrong with it.
+fn best_request<'a>(
+    state: &'a State,
+    app: &AppName,
+    version: &trust::Version,
+    audience: &AudienceName,
+) -> Option<&'a Request> {
+    if let Some((_, request)) = state.granted(app, version, audience) {
+        return Some(request);
+    }
+    let digest = state.in_audience(app, audience)?.requests.get(version)?.last()?;
+    state.requests.get(digest)
+}
+
+/// What to compare a build with: what runs in the audience, else the highest version granted before.
+fn before(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> Option<BuildName> {
+    let running = |(_, target): (&TargetName, &domain::state::Target)| {
+        Some(target.apps.get(app)?.running.as_ref()?.build)
+    };
+    if let Some(other) = state.targets_in(audience).filter_map(running).find(|other| other != build) {
+        return Some(build_name(state, app, &other));
+    }
+    let record = state.in_audience(app, audience)?;
+    let mut granted: Vec<_> = record
+        .requests
+        .values()
+        .flatten()
+        .filter_map(|digest| state.requests.get(digest))
+        .filter(|request| super::status::is_granted(&request.standing) && request.build != *build)
+        .collect();
+    granted.sort_by(|one, other| one.version.cmp(&other.version));
+    granted.last().map(|request| build_name(state, app, &request.build))
+}

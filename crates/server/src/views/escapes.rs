@@ -1,0 +1,101 @@
+//! What runs without permission, and what is not as it should be (R37).
+
+use super::{build_name, permits, words};
+use api::read::{Escape, Escapes};
+use domain::state::{Standing, State, Target};
+use jiff::Timestamp;
+use trust::{AppName, AudienceName, Digest, TargetName};
+
+/// Everything that is wrong, target by target; `scanned` says when a target last took stock, since the server started.
+pub(crate) fn escapes(state: &State, scanned: impl Fn(&TargetName) -> Option<Timestamp>) -> Escapes {
+    let present = || state.targets.iter().filter(|(_, target)| !target.retired);
+    Escapes {
+        escapes: present().flat_map(|(name, target)| on_target(state, name, target)).collect(),
+        scanned: present().map(|(name, _)| (name.clone(), scanned(name))).collect(),
+    }
+}
+
+/// What is wrong on one target: first what runs there without permission, then files and processes.
+pub(crate) fn on_target(state: &State, name: &TargetName, target: &Target) -> Vec<Escape> {
+    let escape =
+        |what, finding| Escape { target: name.clone(), environment: target.environment.clone(), what, finding };
+    let runs = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
+    // What was stopped by an order does not run, whatever its permit.
+    let unpermitted = runs
+        .filter(|(_, running)| !running.stopped)
+        .filter_map(|(app, running)| Some(escape(unpermitted(state, app, &running.build, &target.environment)?, None)));
+    let found = target.findings.iter().map(|finding| escape(words::finding(finding), Some(finding.clone())));
+    unpermitted.chain(found).collect()
+}
+
+/// Why a build that runs in an environment has no permission for it, if it has none. A permit whose time is over still
+/// covers what runs: expiry stops new activations only.
+pub(crate) fn unpermitted(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+) -> Option<String> {
+    let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(build));
+    if !is_known {
+        return Some(format!("{app}#{} runs, and nobody pushed such a build", build.short()));
+    }
+    if permits::may_run(state, app, build, environment) {
+        return None;
+    }
+    let name = build_name(state, app, build);
+    let requests = name.version.as_ref().and_then(|version| state.in_audience(app, environment)?.requests.get(version));
+    let withdrawn = requests.into_iter().flatten().rev().find_map(|digest| match state.requests.get(digest)?.standing {
+        Standing::Withdrawn(stamp) => Some(stamp.time),
+        _ => None,
+    });
+    Some(match withdrawn {
+        Some(since) => {
+            format!("{} runs, and was withdrawn from {environment} at {}", name.of(app), words::moment(since))
+        }
+        None => format!("{} runs, and was never released to {environment}", name.of(app)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{self, World};
+    use trust::statement::{Finding, FindingKind};
+
+    #[test]
+    fn what_is_permitted_is_no_escape_and_what_was_withdrawn_is_one_r37() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        world.runs("prod-1", "web", build);
+        assert_eq!(escapes(&world.state, |_| None).escapes, []);
+        world.withdraw("web", "1.4.0", "prod");
+        let found = escapes(&world.state, |_| None);
+        assert_eq!(found.escapes.len(), 1);
+        assert!(found.escapes[0].what.starts_with("web@1.4.0 runs, and was withdrawn from prod at"), "{found:?}");
+        assert_eq!(found.scanned[&fixture::target("prod-1")], None);
+    }
+
+    #[test]
+    fn unreleased_builds_belong_in_dev_only_r2() {
+        let mut world = World::new();
+        let build = world.pushed("web", 7);
+        world.runs("dev-1", "web", build);
+        assert_eq!(escapes(&world.state, |_| None).escapes, []);
+        world.runs("test-1", "web", build);
+        let found = escapes(&world.state, |_| None).escapes;
+        assert!(found.len() == 1 && found[0].what.contains("never released"), "{found:?}");
+    }
+
+    #[test]
+    fn unknown_builds_and_findings_are_named_even_in_dev() {
+        let mut world = World::new();
+        world.runs("dev-1", "web", Digest::of(b"who knows"));
+        let extra = Finding { app: "web".into(), path: "current/hand\u{1b}.sh".into(), kind: FindingKind::Extra };
+        world.found("dev-1", vec![extra.clone()]);
+        let found = escapes(&world.state, |_| None).escapes;
+        assert!(found[0].what.contains("nobody pushed such a build"), "{found:?}");
+        assert_eq!(found[1].finding, Some(extra));
+        assert!(!found[1].what.contains('\u{1b}'), "{found:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Which permits live, what requests lack, and what a target or channel may therefore have of the depot.
+
+use domain::{
+    rules::{self, Candidate, approvals, names},
+    state::{Request, Standing, State},
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, Digest, TargetName, Version, charter::Class, quorum::Lack, statement::OrderAct};
+
+/// What the request lacks under the charter in force, by the same count that decides and that targets check.
+pub(crate) fn lacks(state: &State, request: &Request) -> Vec<Lack> {
+    state.policy.as_ref().map(|policy| approvals::lacks(state, policy, request)).unwrap_or_default()
+}
+
+/// The permit of a version for an audience that may be activated now, by the domain's own rule.
+pub(crate) fn live<'a>(
+    state: &'a State,
+    app: &AppName,
+    version: &Version,
+    audience: &AudienceName,
+    now: Timestamp,
+) -> Option<(Digest, &'a Request)> {
+    let policy = state.policy.as_ref()?;
+    let (digest, request) = state.granted(app, version, audience)?;
+    let (build, record) = names::version(state, app, version).ok()?;
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    rules::permits::live(state, policy, &candidate, now).ok()?;
+    Some((digest, request))
+}
+
+/// Whether the version's permission was taken back and not given again.
+pub(crate) fn is_withdrawn(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> bool {
+    let dead = state.in_audience(app, audience).is_some_and(|record| record.dead_through.contains_key(version));
+    dead && state.granted(app, version, audience).is_none()
+}
+
+/// Whether what runs may run: released and not withdrawn since, or anything not withdrawn in a dev environment. Expiry
+/// stops activations only.
+pub(crate) fn may_run(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> bool {
+    let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
+    let version = super::build_name(state, app, build).version;
+    match (class, version) {
+        (Some(Class::Dev), None) => true,
+        (Some(Class::Dev), Some(version)) => !is_withdrawn(state, app, &version, environment),
+        (_, Some(version)) => state.granted(app, &version, environment).is_some(),
+        (_, None) => false,
+    }
+}
+
+/// The builds with a live permit for the audience.
+pub(crate) fn builds_for_audience(state: &State, audience: &AudienceName, now: Timestamp) -> BTreeSet<Digest> {
+    let mut builds = BTreeSet::new();
+    for (app, record) in &state.apps {
+        let Some(in_audience) = record.audiences.get(audience) else { continue };
+        let live = |version: &&Version| live(state, app, version, audience, now).is_some();
+        let numbered = in_audience.requests.keys().filter(live).filter_map(|version| record.versions.get(version));
+        builds.extend(numbered.map(|numbered| numbered.build));
+    }
+    builds
+}
+
+/// The builds a target may fetch (R35): those with a live permit for its environment, those it runs or may go back to,
+/// and in a dev environment those it is assigned.
+pub(crate) fn builds_for_target(state: &State, target: &TargetName, now: Timestamp) -> BTreeSet<Digest> {
+    let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return BTreeSet::new() };
+    let environment = &record.environment;
+    let mut builds = builds_for_audience(state, environment, now);
+    let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
+    for (app, on_target) in &record.apps {
+        builds.extend(on_target.running.as_ref().map(|running| running.build));
+        let settled = state.in_audience(app, environment).into_iter().flat_map(|in_audience| &in_audience.settled);
+        builds.extend(settled.filter(|build| may_run(state, app, build, environment)));
+        if class == Some(Class::Dev) {
+            let assigned = on_target.assigned.filter(|assigned| !assigned.finished);
+            let deployment = assigned.and_then(|assigned| state.deployments.get(&assigned.deployment));
+            builds.extend(deployment.map(|deployment| deployment.build));
+        }
+    }
+    builds
+}
+
+/// The config documents of the target's environment.
+pub(crate) fn config_for_target(state: &State, target: &TargetName) -> BTreeSet<Digest> {
+    let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return BTreeSet::new() };
+    let config = |app: &domain::state::App| Some(app.audiences.get(&record.environment)?.config.as_ref()?.document);
+    state.apps.values().filter_map(config).collect()
+}
+
+/// When a request was granted, if it was and nothing was withdrawn.
+pub(crate) fn granted_at(request: &Request) -> Option<Timestamp> {
+    match request.standing {
+        Standing::Granted(stamp) => Some(stamp.time),
+        _ => None,
+    }
+}

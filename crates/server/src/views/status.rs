@@ -1,0 +1,310 @@
+//! What may be deployed, what runs, who sees it (R46).
+
+use super::{build_name, carries, permits, targets};
+use api::read::{AppStatus, AudienceStatus, Cell, Released, Runs, Status};
+use domain::{
+    plan,
+    refusal::Refusal,
+    rules::names,
+    state::{InAudience, Standing, State},
+    waiting::WaitingOn,
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName,
+    charter::{Charter, Class},
+};
+
+/// What the status is limited to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// One application.
+    pub app: Option<AppName>,
+    /// One audience.
+    pub audience: Option<AudienceName>,
+    /// One target, and what is where it is.
+    pub target: Option<TargetName>,
+}
+
+/// The status at `now`. `seen` says when a target last polled.
+pub(crate) fn status(
+    state: &State,
+    filter: &Filter,
+    seen: impl Fn(&TargetName) -> Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Status, Refusal> {
+    let mut audience_filter = filter.audience.clone();
+    if let Some(app) = &filter.app {
+        names::app(state, app)?;
+    }
+    if let (Some(audience), Some(policy)) = (&filter.audience, &state.policy) {
+        names::audience(policy, audience)?;
+    }
+    if let Some(target) = &filter.target {
+        audience_filter = Some(names::target(state, target)?.environment.clone());
+    }
+    let mut audiences = audiences(state);
+    audiences.retain(|audience| audience_filter.as_ref().is_none_or(|only| *only == audience.name));
+    let runs_there = |app: &AppName| match &filter.target {
+        Some(target) => state.running(app, target).is_some(),
+        None => true,
+    };
+    let wanted = |app: &AppName| filter.app.as_ref().is_none_or(|only| only == app) && runs_there(app);
+    let apps = state.apps.iter().filter(|(app, _)| wanted(app)).map(|(app, record)| {
+        let newest = record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| digest);
+        AppStatus {
+            app: app.clone(),
+            newest: newest.map(|build| build_name(state, app, build)),
+            cells: audiences.iter().map(|audience| cell(state, app, audience, now)).collect(),
+        }
+    });
+    let apps = apps.collect();
+    let target_wanted = |name: &TargetName, environment: &AudienceName| {
+        filter.target.as_ref().is_none_or(|only| only == name)
+            && audience_filter.as_ref().is_none_or(|only| only == environment)
+    };
+    let targets = state.targets.iter().filter(|(name, target)| target_wanted(name, &target.environment));
+    let targets = targets.map(|(name, _)| targets::target(state, name, &seen)).collect::<Option<Vec<_>>>();
+    Ok(Status {
+        entries: state.head.entry,
+        at: now,
+        audiences,
+        apps,
+        targets: targets.unwrap_or_default().into_iter().filter(|target| !target.retired).collect(),
+        notes: notes(state),
+    })
+}
+
+/// The environments in the order in which versions move through them, then the channels.
+fn audiences(state: &State) -> Vec<AudienceStatus> {
+    let Some(policy) = &state.policy else { return Vec::new() };
+    let charter = &policy.charter;
+    let mut environments: Vec<&AudienceName> = charter.environments.keys().collect();
+    environments.sort_by_key(|name| (steps_before(charter, name), charter.environments[*name].class, (*name).clone()));
+    let status = |name: &AudienceName| {
+        let audience = charter.audience(name);
+        AudienceStatus {
+            name: name.clone(),
+            class: audience.and_then(|audience| audience.class),
+            approve: audience.and_then(|audience| audience.approve).map(ToString::to_string),
+            targets: state.targets_in(name).count() as u32,
+        }
+    };
+    environments.into_iter().chain(charter.channels.keys()).map(status).collect()
+}
+
+/// How far along the way to the last environment this one is: after how many others it comes, by class at the least.
+fn steps_before(charter: &Charter, name: &AudienceName) -> usize {
+    let mut steps = charter.environments.get(name).map_or(0, |environment| match environment.class {
+        Class::Dev => 0,
+        Class::Test => 1,
+        Class::Live => 2,
+    });
+    let mut current = name;
+    let mut after = 0;
+    while let Some(before) = charter.environments.get(current).and_then(|environment| environment.after.as_ref()) {
+        after += 1;
+        // A charter whose environments come after one another in a ring is no charter; this only guards the loop.
+        if after > charter.environments.len() {
+            break;
+        }
+        steps = steps.max(charter.environments.get(before).map_or(0, |b| 1 + b.class as usize) + after - 1);
+        current = before;
+    }
+    steps
+}
+
+fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp) -> Cell {
+    let empty = InAudience::default();
+    let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
+    let released = released(state, app, &audience.name, record, now);
+    let runs = runs(state, app, &audience.name, record);
+    let waiting = waiting(state, app, &audience.name, record, now);
+    let mut notes = Vec::new();
+    if let (Some(newest), Some(_)) = (released.first(), audience.class)
+        && !newest.deployed
+        && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
+    {
+        notes.push(format!("{} released, never deployed", newest.version));
+    }
+    for running in &runs {
+        let name = running.build.of(app);
+        match &running.build.version {
+            _ if !running.permitted && running.build.version.is_none() => {
+                notes.push(format!("unreleased build {name} runs without permission"));
+            }
+            Some(version) if permits::is_withdrawn(state, app, version, &audience.name) => {
+                notes.push(format!("{name} was withdrawn and still runs"));
+            }
+            _ if !running.permitted => notes.push(format!("{name} runs without permission")),
+            Some(version) if state.granted(app, version, &audience.name).is_some() => {}
+            _ => notes.push(format!("unreleased build {name}")),
+        }
+    }
+    Cell {
+        audience: audience.name.clone(),
+        targets: targets_for(state, app, &audience.name, &released, &runs),
+        waits: waiting.iter().map(ToString::to_string).collect(),
+        waiting,
+        held: record.held.iter().map(|build| build_name(state, app, build)).collect(),
+        exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
+        released,
+        runs,
+        notes,
+    }
+}
+
+fn released(
+    state: &State,
+    app: &AppName,
+    audience: &AudienceName,
+    record: &InAudience,
+    now: Timestamp,
+) -> Vec<Released> {
+    let mut versions: Vec<_> = record.requests.keys().collect();
+    versions.sort();
+    let released = versions.into_iter().rev().filter_map(|version| {
+        let (_, request) = permits::live(state, app, version, audience, now)?;
+        let build = state.apps.get(app)?.builds.get(&request.build);
+        let runs = |(_, target): (&TargetName, &domain::state::Target)| {
+            target.apps.get(app).and_then(|on| on.running.as_ref()).is_some_and(|running| running.build == request.build)
+        };
+        let approvers: BTreeSet<&PersonName> = request.approvals.iter().map(|approved| &approved.approver).collect();
+        Some(Released {
+            version: version.clone(),
+            build: request.build,
+            since: permits::granted_at(request)?,
+            not_after: request.not_after,
+            approvers: approvers.into_iter().cloned().collect(),
+            deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
+                || state.targets_in(audience).any(runs),
+        })
+    });
+    released.collect()
+}
+
+fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<Runs> {
+    let mut runs: BTreeMap<Digest, Runs> = BTreeMap::new();
+    for (name, target) in state.targets_in(audience) {
+        let Some(running) = target.apps.get(app).and_then(|on_target| on_target.running.as_ref()) else { continue };
+        let entry = runs.entry(running.build).or_insert_with(|| Runs {
+            build: build_name(state, app, &running.build),
+            since: running.since,
+            on: Vec::new(),
+            endpoints: Vec::new(),
+            settled: record.settled.contains(&running.build),
+            stopped: true,
+            permitted: permits::may_run(state, app, &running.build, audience),
+        });
+        entry.since = entry.since.min(running.since);
+        entry.stopped &= running.stopped;
+        entry.on.push(name.clone());
+        entry.endpoints.extend(running.endpoints.iter().cloned());
+    }
+    let mut runs: Vec<Runs> = runs.into_values().collect();
+    runs.sort_by_key(|runs| std::cmp::Reverse(runs.on.len()));
+    runs
+}
+
+/// The requests that lack approvals, the open deployment, and deployments that soak.
+fn waiting(
+    state: &State,
+    app: &AppName,
+    audience: &AudienceName,
+    record: &InAudience,
+    now: Timestamp,
+) -> Vec<WaitingOn> {
+    let mut waiting = Vec::new();
+    for version in record.requests.keys() {
+        if let Some((_, request)) = state.waiting_request(app, version, audience)
+            && request.not_after > now
+        {
+            let (version, audience) = (version.clone(), audience.clone());
+            waiting.push(WaitingOn::Approvals { version, audience, lacks: permits::lacks(state, request) });
+        }
+    }
+    let soaks = |number: &u64| {
+        let deployment = state.deployments.get(number);
+        deployment.is_some_and(|deployment| deployment.app == *app && deployment.environment == *audience)
+    };
+    let deployments = state.deployments.keys().filter(|number| soaks(number));
+    waiting.extend(deployments.filter_map(|number| plan::waits(state, *number)));
+    waiting
+}
+
+/// How many targets the application is for: by the labels its newest release asks for, else what runs, else its newest
+/// build.
+fn targets_for(
+    state: &State,
+    app: &AppName,
+    audience: &AudienceName,
+    released: &[Released],
+    runs: &[Runs],
+) -> u32 {
+    let Some(record) = state.apps.get(app) else { return 0 };
+    let newest = || record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| *digest);
+    let build = released.first().map(|released| released.build).or(runs.first().map(|runs| runs.build.build));
+    let facts = build.or_else(newest).and_then(|build| record.builds.get(&build)).map(|build| &build.facts);
+    let fits = |name: &TargetName, target: &domain::state::Target| {
+        facts.is_some_and(|facts| carries(&target.labels, &facts.on)) || runs.iter().any(|runs| runs.on.contains(name))
+    };
+    state.targets_in(audience).filter(|(name, target)| fits(name, target)).count() as u32
+}
+
+/// What everyone should know, whatever they asked about.
+fn notes(state: &State) -> Vec<String> {
+    let Some(policy) = &state.policy else {
+        return vec!["this server has no estate yet: an owner brings the first charter".into()];
+    };
+    let mut notes = Vec::new();
+    for name in policy.charter.audience_names() {
+        notes.extend(one_person_guards(policy, name));
+    }
+    for (app, record) in &state.apps {
+        for (environment, in_audience) in &record.audiences {
+            let lacking = super::config::lacking(state, in_audience, environment);
+            if !lacking.is_empty() {
+                let names = lacking.iter().map(TargetName::to_string).collect::<Vec<_>>().join(", ");
+                notes.push(format!(
+                    "{names} cannot read the secrets of {app} in {environment}: sortie config rewrap {app} --in {environment}"
+                ));
+            }
+        }
+    }
+    for person in &state.suspended {
+        notes.push(format!("{person} is suspended until owners bring a new charter"));
+    }
+    notes
+}
+
+/// A live or test audience whose rule one single person can meet.
+fn one_person_guards(policy: &domain::state::Policy, name: &AudienceName) -> Option<String> {
+    let audience = policy.charter.audience(name)?;
+    let rule = audience.approve?;
+    if audience.class == Some(Class::Dev) {
+        return None;
+    }
+    let people: BTreeSet<&PersonName> =
+        rule.roles().iter().flat_map(|role| policy.approvers.holders(role)).collect();
+    let alone: Vec<String> = people
+        .into_iter()
+        .filter(|person| rule.allows_alone(&policy.approvers.roles(person)))
+        .map(ToString::to_string)
+        .collect();
+    match alone.as_slice() {
+        [] => None,
+        [only] => Some(format!("one person guards {name}: {only} alone can release to it (approve = \"{rule}\")")),
+        // In test environments, one person out of several is how it is meant to be.
+        _ if audience.class == Some(Class::Test) => None,
+        several => Some(format!(
+            "one person guards {name}: any one of {} can release to it alone (approve = \"{rule}\")",
+            several.join(", ")
+        )),
+    }
+}
+
+/// Whether a request stands as a permit.
+pub(crate) fn is_granted(standing: &Standing) -> bool {
+    matches!(standing, Standing::Granted(_))
+}

@@ -1,0 +1,53 @@
+//! The targets.
+
+use super::build_name;
+use api::read::TargetStatus;
+use domain::state::State;
+use jiff::Timestamp;
+use trust::{AppName, Digest, TargetName};
+
+/// One target.
+pub(crate) fn target(
+    state: &State,
+    name: &TargetName,
+    seen: &impl Fn(&TargetName) -> Option<Timestamp>,
+) -> Option<TargetStatus> {
+    let target = state.targets.get(name)?;
+    let runs = target.apps.iter().filter_map(|(app, on_target)| {
+        Some((app.clone(), build_name(state, app, &on_target.running.as_ref()?.build)))
+    });
+    Some(TargetStatus {
+        name: name.clone(),
+        environment: target.environment.clone(),
+        labels: target.labels.clone(),
+        facts: target.facts.clone(),
+        recipient: target.recipient.clone(),
+        cordoned: target.cordoned,
+        retired: target.retired,
+        seen: seen(name),
+        runs: runs.collect(),
+        findings: target.findings.len() as u32,
+    })
+}
+
+/// All targets, retired ones too.
+pub(crate) fn targets(state: &State, seen: impl Fn(&TargetName) -> Option<Timestamp>) -> Vec<TargetStatus> {
+    state.targets.keys().filter_map(|name| target(state, name, &seen)).collect()
+}
+
+/// Which of the builds that a target runs have settled in its environment.
+pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
+    let Some(target) = state.targets.get(name) else { return Vec::new() };
+    let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?.build)));
+    let has_settled = |app: &AppName, build: &Digest| {
+        state.in_audience(app, &target.environment).is_some_and(|record| record.settled.contains(build))
+    };
+    running.filter(|(app, build)| has_settled(app, build)).map(|(app, build)| (app.clone(), build)).collect()
+}
+
+/// The entries of all withdrawals in the target's environment.
+pub(crate) fn withdrawals(state: &State, name: &TargetName) -> Vec<u64> {
+    let Some(target) = state.targets.get(name) else { return Vec::new() };
+    let records = state.apps.values().filter_map(|app| app.audiences.get(&target.environment));
+    records.flat_map(|record| record.withdrawals.iter().copied()).collect()
+}

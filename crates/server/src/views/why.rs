@@ -1,0 +1,330 @@
+//! Every condition of deploying a version to an environment, or of offering it in a channel, met or not.
+
+use super::{build_name, words};
+use api::read::{Condition, Why};
+use domain::{
+    refusal::Refusal,
+    rules::{self, Candidate, approvals, configuration, names, placement},
+    state::{InAudience, Policy, Request, Running, State},
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, quorum::Lack, statement::OrderAct};
+
+/// Whether `version` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
+///
+/// # Errors
+/// When one of the names is unknown, or the server has no estate.
+pub(crate) fn why(
+    state: &State,
+    app: &AppName,
+    version: &Version,
+    audience: &AudienceName,
+    now: Timestamp,
+) -> Result<Why, Refusal> {
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    names::audience(policy, audience)?;
+    let (build, record) = names::version(state, app, version)?;
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    let asked = Asked { state, policy, candidate, version, here: state.in_audience(app, audience), now };
+    let mut conditions = asked.permission();
+    if policy.charter.environments.contains_key(audience) {
+        conditions.extend(asked.on_targets());
+    }
+    Ok(Why {
+        what: words::versioned(app, version),
+        audience: audience.clone(),
+        may: conditions.iter().all(|condition| condition.met),
+        conditions,
+        runs: asked.runs(),
+        seen: asked.seen(),
+    })
+}
+
+struct Asked<'a> {
+    state: &'a State,
+    policy: &'a Policy,
+    candidate: Candidate<'a>,
+    version: &'a Version,
+    here: Option<&'a InAudience>,
+    now: Timestamp,
+}
+
+fn met(what: impl Into<String>) -> Condition {
+    Condition { met: true, what: trust::names::printable(&what.into()), remedy: None }
+}
+
+fn unmet(refusal: &Refusal) -> Condition {
+    Condition { met: false, what: trust::names::printable(&refusal.to_string()), remedy: refusal.next() }
+}
+
+impl Asked<'_> {
+    /// What the rules say, with the permit's approvals one by one.
+    fn permission(&self) -> Vec<Condition> {
+        let is_environment = self.policy.charter.environments.contains_key(self.candidate.audience);
+        let mut conditions = Vec::new();
+        for verdict in rules::verdicts(self.state, self.policy, &self.candidate, self.now) {
+            // A channel installs nothing and holds nothing out: releasing a checkpoint to it is whole in itself (R25).
+            if !is_environment && matches!(verdict.rule, "checkpoints" | "holds") {
+                continue;
+            }
+            match (verdict.rule, verdict.verdict) {
+                ("permits", verdict) => conditions.extend(self.permit(verdict)),
+                (_, Ok(what)) => conditions.push(met(what)),
+                (_, Err(refusal)) => conditions.push(unmet(&refusal)),
+            }
+        }
+        conditions
+    }
+
+    /// The approvals of the request in question, who is missing, and whether the permit holds now.
+    fn permit(&self, verdict: Result<String, Refusal>) -> Vec<Condition> {
+        let Candidate { app, audience, .. } = self.candidate;
+        let granted = self.state.granted(app, self.version, audience);
+        let waiting = || self.state.waiting_request(app, self.version, audience);
+        let Some((_, request)) = granted.or_else(waiting) else {
+            return vec![match verdict {
+                Ok(what) => met(what),
+                Err(refusal) => unmet(&refusal),
+            }];
+        };
+        let mut conditions: Vec<Condition> =
+            request.approvals.iter().map(|approval| self.approval(request, approval)).collect();
+        let lacks = approvals::lacks(self.state, self.policy, request);
+        conditions.extend(lacks.iter().map(|lack| self.missing(request, lack)));
+        match verdict {
+            Ok(_) => conditions.push(met(self.released(request))),
+            // Who is missing was just said, one by one.
+            Err(Refusal::ApprovalsMissing { .. }) => {}
+            Err(refusal) => conditions.push(unmet(&refusal)),
+        }
+        conditions
+    }
+
+    fn released(&self, request: &Request) -> String {
+        let since = match request.standing {
+            domain::state::Standing::Granted(stamp) => stamp.time,
+            _ => request.stamp.time,
+        };
+        let (audience, until) = (self.candidate.audience, words::moment(request.not_after));
+        format!("released to {audience} since {}, may be activated until {until}", words::moment(since))
+    }
+
+    fn approval(&self, request: &Request, approval: &domain::state::Approved) -> Condition {
+        let directory = &self.policy.approvers;
+        let (approver, when) = (&approval.approver, words::moment(approval.stamp.time));
+        if directory.person(&approval.key) != Some(approver) {
+            let what = format!("{approver} approved {when}, by a key that no longer counts");
+            return Condition { met: true, what, remedy: None };
+        }
+        let wanted = self.wanted_roles(request);
+        let roles: Vec<String> =
+            directory.roles(approver).iter().filter(|role| wanted.contains(*role)).map(ToString::to_string).collect();
+        let roles = if roles.is_empty() { String::new() } else { format!(" ({})", roles.join(", ")) };
+        met(format!("{approver}{roles} approved {when}"))
+    }
+
+    /// The roles asked for by the request and by the charter in force.
+    fn wanted_roles(&self, request: &Request) -> BTreeSet<RoleName> {
+        let audience = self.policy.charter.audience(self.candidate.audience);
+        let charter = audience.and_then(|audience| audience.approve).map(|rule| rule.roles()).unwrap_or_default();
+        request.requires.roles().into_iter().chain(charter).collect()
+    }
+
+    /// `ops has not approved`, and who can.
+    fn missing(&self, request: &Request, lack: &Lack) -> Condition {
+        let who_can = self.who_can(request, lack);
+        let what = match lack.count {
+            1 => format!("{} has not approved", lack.role),
+            n => format!("{n} more {} must approve", lack.role),
+        };
+        let command = format!("sortie approve {}@{} --to {}", request.app, request.version, request.audience);
+        let remedy = match &who_can[..] {
+            [] => format!("nobody in {} can: an owner must give somebody the role (sortie person add)", lack.role),
+            [one] => format!("{one} can: {command}"),
+            many => format!("{} people can ({}): {command}", many.len(), words::names(many)),
+        };
+        Condition { met: false, what, remedy: Some(remedy) }
+    }
+
+    /// The people in the role who have not approved yet and may.
+    fn who_can(&self, request: &Request, lack: &Lack) -> Vec<PersonName> {
+        let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
+        let authors = if excluded { approvals::authors(self.state, request) } else { Vec::new() };
+        let approved = |person: &PersonName| {
+            let counts = |approval: &&domain::state::Approved| {
+                self.policy.approvers.person(&approval.key) == Some(&approval.approver)
+            };
+            request.approvals.iter().filter(counts).any(|approval| approval.approver == *person)
+        };
+        let holders = self.policy.approvers.holders(&lack.role).into_iter();
+        holders.filter(|person| !authors.contains(person) && !approved(person)).cloned().collect()
+    }
+
+    /// Where it would go, with which config, and what is under way there.
+    fn on_targets(&self) -> Vec<Condition> {
+        let Candidate { app, audience, record, .. } = self.candidate;
+        let facts = &record.facts;
+        let mut conditions = Vec::new();
+        match placement::targets(self.state, app, audience, facts, &BTreeSet::new()) {
+            Err(refusal) => conditions.push(unmet(&refusal)),
+            Ok(targets) => match placement::meets_needs(self.state, facts, &targets) {
+                Err(refusal) => conditions.push(unmet(&refusal)),
+                Ok(()) => {
+                    let fit = if targets.len() == 1 { "fits" } else { "fit" };
+                    conditions.push(met(format!("{} {fit}: {}", words::count(targets.len(), "target"), words::names(&targets))));
+                }
+            },
+        }
+        match configuration::complete(app, audience, facts, self.here) {
+            Err(refusal) => conditions.push(unmet(&refusal)),
+            Ok(()) if facts.config.is_empty() => {}
+            Ok(()) => conditions.push(met("config is complete")),
+        }
+        if let Some(deployment) = self.here.and_then(|here| here.open_deployment) {
+            conditions.push(unmet(&Refusal::DeploymentUnderWay {
+                deployment,
+                app: app.clone(),
+                environment: audience.clone(),
+            }));
+        }
+        conditions
+    }
+
+    /// `yes: on 2 of 2 targets, since …` or `no: 1.3.2 on 2 of 2`.
+    fn runs(&self) -> String {
+        let Candidate { app, audience, build, record, .. } = self.candidate;
+        if !self.policy.charter.environments.contains_key(audience) {
+            return format!("{audience} is a channel: its people install for themselves");
+        }
+        let mut running: BTreeMap<Digest, Vec<(&TargetName, &Running)>> = BTreeMap::new();
+        let mut targets = 0;
+        for (name, target) in self.state.targets_in(audience) {
+            let here = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
+            if here.is_some() || placement::fits(&record.facts, target) && !target.cordoned {
+                targets += 1;
+            }
+            if let Some(here) = here {
+                running.entry(here.build).or_default().push((name, here));
+            }
+        }
+        let stopped = |on: &[(&TargetName, &Running)]| {
+            if on.iter().all(|(_, running)| running.stopped) { ", stopped" } else { "" }
+        };
+        if let Some(on) = running.get(&build) {
+            let since = on.iter().map(|(_, running)| running.since).min().unwrap_or(self.now);
+            let settled = self.here.is_some_and(|here| here.settled.contains(&build));
+            let settled = if settled { ", settled" } else { "" };
+            let (n, stopped) = (on.len(), stopped(on));
+            return format!("yes: on {n} of {targets}, since {}{settled}{stopped}", words::moment(since));
+        }
+        if running.is_empty() {
+            return format!("no: nothing of {app} runs in {audience}");
+        }
+        let others = running.iter().map(|(build, on)| {
+            let name = build_name(self.state, app, build).short();
+            format!("{name} on {} of {targets}{}", on.len(), stopped(on))
+        });
+        format!("no: {}", others.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Who of the end users sees it.
+    fn seen(&self) -> String {
+        match self.here.and_then(|here| here.exposure.as_ref()) {
+            Some((seen, percent, since)) if seen == self.version && *percent > 0 => {
+                format!("{percent} % of end users, since {}", words::moment(since.time))
+            }
+            Some((seen, percent, _)) if *percent > 0 => format!("nobody: {percent} % of end users see {seen}"),
+            _ => "nobody".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::World;
+
+    fn ask(world: &World, version: &str, audience: &str) -> Why {
+        let (app, version, audience) = ("web".parse().unwrap(), version.parse().unwrap(), audience.parse().unwrap());
+        why(&world.state, &app, &version, &audience, world.now()).unwrap()
+    }
+
+    fn shown(why: &Why) -> String {
+        let line = |condition: &Condition| {
+            let mark = if condition.met { "✓" } else { "✗" };
+            format!("{mark} {} | {}\n", condition.what, condition.remedy.as_deref().unwrap_or_default())
+        };
+        why.conditions.iter().map(line).collect()
+    }
+
+    #[test]
+    fn approvals_stand_one_by_one_and_the_missing_ones_name_who_can_r52() {
+        let mut world = World::new();
+        world.numbered("web", "1.4.0");
+        world.requested("web", "1.4.0", "prod", "coder");
+        world.approved("web", "1.4.0", "prod", "tester");
+        let why = ask(&world, "1.4.0", "prod");
+        let text = shown(&why);
+        assert!(!why.may);
+        assert!(text.contains("✓ tester (qa) approved 20"), "{text}");
+        assert!(
+            text.contains("✗ ops has not approved | 2 people can (oncall, second): sortie approve web@1.4.0 --to prod"),
+            "{text}"
+        );
+        assert!(text.contains("✗ prod comes after test"), "{text}");
+        assert!(text.contains("✓ 1 target fits: prod-1"), "{text}");
+    }
+
+    #[test]
+    fn whoever_requested_is_not_among_those_who_can_approve() {
+        let mut world = World::new();
+        world.numbered("web", "1.4.0");
+        world.requested("web", "1.4.0", "prod", "oncall");
+        let text = shown(&ask(&world, "1.4.0", "prod"));
+        assert!(text.contains("ops has not approved | second can: sortie approve"), "{text}");
+    }
+
+    #[test]
+    fn what_is_released_and_runs_says_so_r31() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        world.verified_in("web", &build, "test");
+        world.runs("prod-1", "web", build);
+        world.expose("web", "1.4.0", "prod", 10);
+        let why = ask(&world, "1.4.0", "prod");
+        let text = shown(&why);
+        assert!(why.may, "{text}");
+        assert!(text.contains("✓ released to prod since 20"), "{text}");
+        assert!(why.runs.starts_with("yes: on 1 of 1, since 20"), "{}", why.runs);
+        assert!(why.seen.starts_with("10 % of end users, since"), "{}", why.seen);
+    }
+
+    #[test]
+    fn what_was_never_asked_for_or_lacks_config_says_what_to_type_r10_r31() {
+        let mut world = World::new();
+        world.numbered("web", "1.3.2");
+        let old = world.released("web", "1.3.2", "prod");
+        world.runs("prod-1", "web", old);
+        world.declared("web", "1.4.0", "DATABASE_URL");
+        let why = ask(&world, "1.4.0", "prod");
+        let text = shown(&why);
+        assert!(text.contains("| sortie request web@1.4.0 --to prod"), "{text}");
+        assert!(text.contains("✗ DATABASE_URL has no value for web in prod"), "{text}");
+        assert_eq!(why.runs, "no: 1.3.2 on 1 of 1");
+        assert_eq!(why.seen, "nobody");
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        let mut world = World::new();
+        world.numbered("web", "1.4.0");
+        let refused = |app: &str, version: &str, audience: &str| {
+            let (app, version) = (app.parse().unwrap(), version.parse().unwrap());
+            why(&world.state, &app, &version, &audience.parse().unwrap(), world.now()).unwrap_err().code()
+        };
+        assert_eq!(refused("wbe", "1.4.0", "prod"), "UNKNOWN_APPLICATION");
+        assert_eq!(refused("web", "9.9.9", "prod"), "UNKNOWN_VERSION");
+        assert_eq!(refused("web", "1.4.0", "prdo"), "UNKNOWN_AUDIENCE");
+    }
+}

@@ -1,0 +1,407 @@
+//! Events in plain lines, for the history and the board: what happened, to what, by whom.
+
+use super::build_name;
+use api::read::HistoryEntry;
+use domain::{
+    entry::Entry,
+    event::{Change, Ending, Event},
+    state::{Deployment, Request, State},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, Digest, TargetName, Version,
+    names::printable,
+    statement::{Finding, FindingKind, OrderAct, Outcome, PhaseTiming},
+};
+
+/// How many names a line lists before it counts the rest.
+const NAMES_SHOWN: usize = 4;
+
+/// Finds a free text by its digest, unless it was erased.
+pub(crate) type Texts<'a> = &'a dyn Fn(&Digest) -> Option<String>;
+
+/// An entry without its envelope, with what happened in words. `state` is any state from the entry on.
+pub(crate) fn history_entry(state: &State, entry: Entry, texts: Texts<'_>) -> HistoryEntry {
+    let lines = lines(state, &entry, texts);
+    HistoryEntry { entry: Entry { envelope: None, ..entry }, lines }
+}
+
+/// One line for each event of an entry. `state` is any state from the entry on: it knows what numbers refer to.
+pub(crate) fn lines(state: &State, entry: &Entry, texts: Texts<'_>) -> Vec<String> {
+    let teller = Teller { state, entry, texts };
+    entry.events.iter().map(|event| printable(&teller.line(event))).collect()
+}
+
+/// What is wrong with a file or process, in words.
+pub(crate) fn finding(finding: &Finding) -> String {
+    let Finding { app, path, kind } = finding;
+    printable(&match kind {
+        FindingKind::Changed => format!("{app}: {path} is not what was released"),
+        FindingKind::Missing => format!("{app}: {path} is missing"),
+        FindingKind::Extra => format!("{app}: {path} was put there by hand: no build has it"),
+        FindingKind::Mode => format!("{app}: {path} has other permissions than released"),
+        FindingKind::Link => format!("{app}: {path} leads elsewhere than released"),
+        FindingKind::Process => format!("{app}: {path} runs, and no build has it"),
+    })
+}
+
+/// `dev-1, dev-2` or `dev-1, dev-2, dev-3, dev-4 and 8 more`.
+pub(crate) fn names(names: &[impl std::fmt::Display]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// `1 target`, `12 targets`.
+pub(crate) fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// A length in bytes, to two or three digits: `4.1 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for next in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, next);
+    }
+    if unit == "B" || value >= 99.5 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// How long ago, to one unit: `just now`, `5 min`, `2 h`, `9 days`.
+pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs();
+    match seconds {
+        ..45 => "just now".into(),
+        45..5_400 => format!("{} min", (seconds + 30) / 60),
+        5_400..172_800 => format!("{} h", (seconds + 1_800) / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `10 % of end users`, `all end users`.
+pub(crate) fn size_of_share(percent: u8) -> String {
+    if percent >= 100 { "all end users".into() } else { format!("{percent} % of end users") }
+}
+
+/// A moment to the second: `2026-11-22 10:02:17 UTC`.
+pub(crate) fn moment(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+struct Teller<'a> {
+    state: &'a State,
+    entry: &'a Entry,
+    texts: Texts<'a>,
+}
+
+impl Teller<'_> {
+    fn line(&self, event: &Event) -> String {
+        let actor = self.actor();
+        match event {
+            Event::CharterApplied { version, .. } => format!("charter {version} is in force, applied by {actor}"),
+            Event::PersonSuspended { person } => {
+                format!("{actor} suspended {person}, who has no powers until a new charter gives them back")
+            }
+            Event::BuildPushed { .. } => self.pushed(event),
+            Event::BuildNumbered { app, build, version } => {
+                format!("{actor} numbered {app}#{}: it is {app}@{version}, for good", build.short())
+            }
+            Event::EvidenceAttached { app, build, kind, passed, summary, issuer, .. } => {
+                let verdict = if *passed { "passed" } else { "failed" };
+                format!("{issuer} attached {kind} to {}: {verdict}, {summary}", self.named(app, build))
+            }
+            Event::ReleaseRequested { app, version, audience, serial, requires, requester, .. } => {
+                format!("{requester} requested {app}@{version} → {audience} (request {serial}); it needs {requires}")
+            }
+            Event::RequestApproved { request, approver, .. } => self.approved(request, approver),
+            Event::PermitGranted { app, version, audience, .. } => {
+                format!("{app}@{version} released to {audience}: the last required approval came")
+            }
+            Event::PermissionWithdrawn { app, version, audience, was_granted, reason, .. } => {
+                let reason = reason.as_ref().and_then(self.texts).map(|text| format!(": {text}")).unwrap_or_default();
+                match was_granted {
+                    true => format!("{actor} withdrew {app}@{version} from {audience}{reason}"),
+                    false => format!("{actor} denied {app}@{version} → {audience}{reason}"),
+                }
+            }
+            Event::ConfigSet { app, environment, serial, keys, .. } => {
+                let key = |(key, secret): (&String, &bool)| format!("{key}{}", if *secret { " (secret)" } else { "" });
+                let keys: Vec<String> = keys.iter().map(key).collect();
+                let keys = if keys.is_empty() { "no key".into() } else { names(&keys) };
+                format!("{actor} set config {serial} of {app} in {environment}: {keys}; nothing that runs changed")
+            }
+            Event::TargetInvited { environment, labels, name, uses, expires, .. } => {
+                let whom = name.as_ref().map_or_else(|| count(*uses as usize, "machine"), ToString::to_string);
+                format!("{actor} invited {whom} to {environment}{} until {}", labelled(labels), moment(*expires))
+            }
+            Event::TargetEnrolled { target, environment, labels, facts, .. } => {
+                let (os, arch) = (&facts.os, &facts.arch);
+                format!("{target} joined {environment}{} ({os} {arch})", labelled(labels))
+            }
+            Event::TargetLabelled { target, labels } if labels.is_empty() => format!("{actor} unlabelled {target}"),
+            Event::TargetLabelled { target, labels } => format!("{actor} labelled {target}{}", labelled(labels)),
+            Event::TargetCordoned { target, cordoned: true } => {
+                format!("{actor} cordoned {target}: new deployments stay away")
+            }
+            Event::TargetCordoned { target, cordoned: false } => {
+                format!("{actor} uncordoned {target}: deployments come again")
+            }
+            Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
+            Event::DeploymentRequested { .. } => self.ordered(event),
+            Event::WaveStarted { deployment, wave, targets } => {
+                format!("{}: wave {wave} began on {}", self.deployment(*deployment), names(targets))
+            }
+            Event::TargetFinished { deployment, target, outcome, change, running, phases, .. } => {
+                let finished = Finished { outcome, change: *change, running, phases };
+                self.finished(*deployment, target, &finished)
+            }
+            Event::UndoStarted { deployment, reason, targets } => {
+                format!("{} goes back on {}: {reason}", self.deployment(*deployment), names(targets))
+            }
+            Event::DeploymentEnded { deployment, ending } => self.ended(*deployment, *ending),
+            Event::DeploymentSettled { deployment } => format!("{} settled", self.deployment(*deployment)),
+            Event::HoldPlaced { app, environment, build } => {
+                format!("{} is held out of {environment} until somebody lifts the hold", self.named(app, build))
+            }
+            Event::HoldLifted { app, environment } => {
+                format!("{actor} lifted the hold on {app} in {environment}")
+            }
+            Event::EscapesChanged { target, findings } if findings.is_empty() => {
+                format!("{target}: everything is as it was released again")
+            }
+            Event::EscapesChanged { target, findings } => {
+                let found: Vec<String> = findings.iter().take(1).map(finding).collect();
+                let more = match findings.len() {
+                    0 | 1 => String::new(),
+                    n => format!(", and {} more", n - 1),
+                };
+                format!("{target}: escape: {}{more}", found.join(""))
+            }
+            Event::ExposureChanged { app, environment, version, percent: 0 } => {
+                format!("{actor} concealed {app}@{version} in {environment}: no end user sees it")
+            }
+            Event::ExposureChanged { app, environment, version, percent } => {
+                format!("{actor} exposed {app}@{version} to {percent} % of end users in {environment}")
+            }
+        }
+    }
+
+    /// Who did it: `ann`, `ann for bob`, `prod-1`, `the clock`.
+    fn actor(&self) -> String {
+        let actor = match self.entry.actor.as_str() {
+            "clock" => "the clock",
+            "founder" => "the founder",
+            name => name.strip_prefix("target:").unwrap_or(name),
+        };
+        match &self.entry.on_behalf_of {
+            Some(other) => format!("{actor} for {other}"),
+            None => actor.into(),
+        }
+    }
+
+    fn named(&self, app: &AppName, build: &Digest) -> String {
+        build_name(self.state, app, build).of(app)
+    }
+
+    /// `1.4.0` or `#3fa9c1`.
+    fn short(&self, app: &AppName, build: &Digest) -> String {
+        build_name(self.state, app, build).short()
+    }
+
+    /// `deployment 17 (web@1.4.0 → prod)`, or less where it was closed so long ago that the state forgot it.
+    fn deployment(&self, number: u64) -> String {
+        match self.state.deployments.get(&number) {
+            Some(record) => {
+                let what = self.named(&record.app, &record.build);
+                format!("deployment {number} ({what} → {})", record.environment)
+            }
+            None => format!("deployment {number}"),
+        }
+    }
+
+    fn pushed(&self, event: &Event) -> String {
+        let Event::BuildPushed { app, build, pusher, commit, recipe: _, facts } = event else { return String::new() };
+        let commit = commit.as_ref().map(|commit| {
+            let id = commit.id.get(..7).unwrap_or(&commit.id);
+            let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
+            format!(", from commit {id}{tag}")
+        });
+        let files = count(facts.files as usize, "file");
+        let of = format!("{files}, {}{}", size(facts.size_bytes), commit.unwrap_or_default());
+        format!("{pusher} pushed {app}#{}: {of}", build.short())
+    }
+
+    /// With the roles that the request asks for, out of all that the approver holds.
+    fn approved(&self, request: &Digest, approver: &impl std::fmt::Display) -> String {
+        let Some(Request { app, version, audience, requires, .. }) = self.state.requests.get(request) else {
+            return format!("{approver} approved a request");
+        };
+        let wanted: BTreeSet<String> = requires.roles().iter().map(ToString::to_string).collect();
+        let roles: Vec<&str> =
+            self.entry.roles.iter().map(String::as_str).filter(|role| wanted.contains(*role)).collect();
+        let roles = if roles.is_empty() { String::new() } else { format!(" as {}", roles.join(" and ")) };
+        format!("{approver} approved {app}@{version} → {audience}{roles}")
+    }
+
+    fn ordered(&self, event: &Event) -> String {
+        let Event::DeploymentRequested {
+            deployment, app, environment, act, build, targets, awaits_permit, deployer, ..
+        } = event
+        else {
+            return String::new();
+        };
+        let what = self.named(app, build);
+        let on = count(targets.len(), "target");
+        let ordered = match act {
+            OrderAct::Deploy => format!("{what} to be deployed to {environment}, {on}"),
+            OrderAct::Redeploy => format!("{what} to be deployed to {environment} again, {on}"),
+            OrderAct::Rollback => format!("{environment} to go back to {what}, {on}"),
+            OrderAct::Configure => format!("{app} in {environment} to get its newest config, {on}"),
+            OrderAct::Undeploy => format!("{app} to be removed from {environment}, {on}"),
+            OrderAct::Stop => format!("{app} in {environment} to stop, {on}"),
+            OrderAct::Start => format!("{app} in {environment} to start, {on}"),
+            OrderAct::Restart => format!("{app} in {environment} to restart, {on}"),
+        };
+        let waits = if *awaits_permit { "; it waits for its permit" } else { "" };
+        format!("{deployer} ordered {ordered} (deployment {deployment}){waits}")
+    }
+
+    fn finished(&self, deployment: u64, target: &TargetName, finished: &Finished<'_>) -> String {
+        let Some(record) = self.state.deployments.get(&deployment) else {
+            return format!("{target}: its part of deployment {deployment} {}", told(finished.outcome));
+        };
+        let Deployment { app, build, act, .. } = record;
+        let (short, name) = (self.short(app, build), self.named(app, build));
+        let now = match finished.running {
+            Some(running) if running == build => format!("{short} runs there all the same"),
+            Some(running) => format!("{} runs there", self.short(app, running)),
+            None => "nothing of it runs there".into(),
+        };
+        match finished.outcome {
+            Outcome::Verified => format!("{target}: {}{}", self.change(record, finished, &short), took(finished.phases)),
+            Outcome::Undone { phase, reason } => {
+                format!("{target}: {} of {name} failed at {}: {reason}; undone, {now}", act_noun(*act), phase.word())
+            }
+            Outcome::Failed { phase, reason } => {
+                format!("{target}: {} of {name} failed at {}: {reason}; {now}", act_noun(*act), phase.word())
+            }
+            Outcome::Refused { code, reason } => format!("{target}: refused {name}: {code}, {reason}; {now}"),
+        }
+    }
+
+    /// R57: `deployed` the first time, `upgraded` after that.
+    fn change(&self, record: &Deployment, finished: &Finished<'_>, short: &str) -> String {
+        let app = &record.app;
+        match finished.change {
+            Some(Change::Deployed) => format!("{app} deployed, {short}"),
+            Some(Change::Upgraded) => format!("{app} upgraded to {short}"),
+            Some(Change::Repeated) => format!("{app} {short} deployed again"),
+            Some(Change::RolledBack) => format!("{app} rolled back to {short}"),
+            Some(Change::Configured) => format!("{app} {short} got its newest config"),
+            Some(Change::Removed) => format!("{app} removed"),
+            Some(Change::Controlled) => match record.act {
+                OrderAct::Stop => format!("{app} {short} stopped"),
+                OrderAct::Start => format!("{app} {short} started"),
+                _ => format!("{app} {short} restarted"),
+            },
+            // A verified part that changed nothing took the deployment back.
+            None => match finished.running {
+                Some(running) => format!("{app} is back on {}", self.short(app, running)),
+                None => format!("{app} removed again: nothing of it ran before"),
+            },
+        }
+    }
+
+    fn ended(&self, number: u64, ending: Ending) -> String {
+        let Some(record) = self.state.deployments.get(&number) else {
+            return format!("deployment {number} {}", ending_word(ending));
+        };
+        let Deployment { app, build, environment, act, targets, .. } = record;
+        let what = self.named(app, build);
+        let on = count(targets.len(), "target");
+        match (ending, act) {
+            (Ending::Succeeded, OrderAct::Undeploy) => {
+                format!("deployment {number} succeeded: {app} is removed from {environment}, {on}")
+            }
+            (Ending::Succeeded, OrderAct::Stop) => {
+                format!("deployment {number} succeeded: {app} is stopped in {environment}, {on}")
+            }
+            (Ending::Succeeded, _) => {
+                format!("deployment {number} succeeded: {what} is verified in {environment}, {on}")
+            }
+            (ending, _) => format!("{} {}", self.deployment(number), ending_word(ending)),
+        }
+    }
+}
+
+/// What a target's report says.
+struct Finished<'a> {
+    outcome: &'a Outcome,
+    change: Option<Change>,
+    running: &'a Option<Digest>,
+    phases: &'a [PhaseTiming],
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Verified => "is verified".into(),
+        Outcome::Undone { phase, reason } => format!("failed at {} and was undone: {reason}", phase.word()),
+        Outcome::Failed { phase, reason } => format!("failed at {}: {reason}", phase.word()),
+        Outcome::Refused { code, reason } => format!("was refused: {code}, {reason}"),
+    }
+}
+
+/// How a deployment ended, in a few words.
+pub(crate) fn ending_word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Succeeded => "succeeded",
+        Ending::Undone => "was undone",
+        Ending::Failed => "failed",
+        Ending::Aborted => "was aborted",
+    }
+}
+
+fn act_noun(act: OrderAct) -> &'static str {
+    match act {
+        OrderAct::Deploy | OrderAct::Redeploy => "deployment",
+        OrderAct::Rollback => "rollback",
+        OrderAct::Configure => "new config",
+        OrderAct::Undeploy => "removal",
+        OrderAct::Stop => "stop",
+        OrderAct::Start => "start",
+        OrderAct::Restart => "restart",
+    }
+}
+
+fn labelled(labels: &BTreeMap<String, String>) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!(" [{}]", names(&labels))
+}
+
+/// ` in 0.9 s`: from the begin of the first phase to the end of the last, by the target's clock.
+fn took(phases: &[PhaseTiming]) -> String {
+    let length = |phase: &PhaseTiming| SignedDuration::from_millis(i64::try_from(phase.milliseconds).unwrap_or(0));
+    let begin = phases.iter().map(|phase| phase.started).min();
+    let end = phases.iter().filter_map(|phase| phase.started.checked_add(length(phase)).ok()).max();
+    match (begin, end) {
+        (Some(begin), Some(end)) => format!(" in {:.1} s", end.duration_since(begin).as_secs_f64().max(0.0)),
+        _ => String::new(),
+    }
+}
+
+/// `web@1.4.0`.
+pub(crate) fn versioned(app: &AppName, version: &Version) -> String {
+    format!("{app}@{version}")
+}
+
+#[cfg(test)]
+#[path = "words_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+use super::*;
+use crate::views::fixture::{World, app, audience, target};
+use trust::{
+    AudienceName,
+    statement::{Commit, Phase},
+};
+
+fn told(world: &World, actor: &str, roles: &[&str], event: Event) -> String {
+    let entry = Entry {
+        number: 1,
+        time: world.now(),
+        actor: actor.into(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        on_behalf_of: None,
+        request_id: "1".into(),
+        events: vec![event],
+        envelope: None,
+    };
+    lines(&world.state, &entry, &|_| Some("it \u{1b}[31mleaks".into())).join("\n")
+}
+
+#[test]
+fn approvals_name_the_role_that_was_asked_for_and_no_other() {
+    let mut world = World::new();
+    let request = world.requested("web", "1.4.0", "prod", "coder");
+    let key = crate::views::fixture::key(2).id();
+    let event = Event::RequestApproved { request, approver: "oncall".parse().unwrap(), key };
+    assert_eq!(told(&world, "oncall", &["developer", "ops"], event), "oncall approved web@1.4.0 → prod as ops");
+    let (version, audience) = ("1.4.0".parse().unwrap(), audience("prod"));
+    let event = Event::PermitGranted { request, app: app("web"), version, audience };
+    assert_eq!(told(&world, "oncall", &[], event), "web@1.4.0 released to prod: the last required approval came");
+}
+
+#[test]
+fn a_first_deployment_is_told_from_an_upgrade_r57() {
+    let mut world = World::new();
+    let (old, new) = (world.numbered("web", "1.3.2"), world.numbered("web", "1.4.0"));
+    let started = world.now();
+    let phases = vec![
+        PhaseTiming { phase: Phase::Fetch, started, milliseconds: 400 },
+        PhaseTiming { phase: Phase::Verify, started: started + SignedDuration::from_millis(400), milliseconds: 500 },
+    ];
+    let mut finished = |build, change, outcome, running| {
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let (target, phases, endpoints) = (target("prod-1"), phases.clone(), Vec::new());
+        let event =
+            Event::TargetFinished { deployment, target, outcome, change, running, config_serial: 0, phases, endpoints };
+        told(&world, "target:prod-1", &[], event)
+    };
+    let verified = Outcome::Verified;
+    assert_eq!(
+        finished(old, Some(Change::Deployed), verified.clone(), Some(old)),
+        "prod-1: web deployed, 1.3.2 in 0.9 s"
+    );
+    assert_eq!(
+        finished(new, Some(Change::Upgraded), verified.clone(), Some(new)),
+        "prod-1: web upgraded to 1.4.0 in 0.9 s"
+    );
+    assert_eq!(finished(new, None, verified, Some(old)), "prod-1: web is back on 1.3.2 in 0.9 s");
+    let undone = Outcome::Undone { phase: Phase::Verify, reason: "/healthz 503 × 5".into() };
+    assert_eq!(
+        finished(new, None, undone, Some(old)),
+        "prod-1: deployment of web@1.4.0 failed at verify: /healthz 503 × 5; undone, 1.3.2 runs there"
+    );
+}
+
+#[test]
+fn nothing_in_a_line_can_drive_a_terminal() {
+    let mut world = World::new();
+    let build = world.numbered("web", "1.4.0");
+    let (version, from): (Version, AudienceName) = ("1.4.0".parse().unwrap(), audience("prod"));
+    let event = Event::PermissionWithdrawn {
+        app: app("web"),
+        version,
+        build,
+        audience: from,
+        through_serial: 1,
+        was_granted: true,
+        reason: Some(build),
+    };
+    assert_eq!(told(&world, "tester", &[], event), "tester withdrew web@1.4.0 from prod: it \u{FFFD}[31mleaks");
+}
+
+#[test]
+fn pushes_say_what_came_and_from_where() {
+    let world = World::new();
+    let build = Digest::of(b"x");
+    let facts = domain::event::BuildFacts {
+        driver: trust::manifest::Driver::Files,
+        files: 1,
+        size_bytes: 4_123_456,
+        processes: Vec::new(),
+        on: BTreeMap::new(),
+        config: BTreeMap::new(),
+        needs: Default::default(),
+    };
+    let commit = Commit { id: "9b1d22e".to_owned() + &"0".repeat(33), tag: Some("web/v1.4.0".into()), title: "t".into() };
+    let event = Event::BuildPushed {
+        app: app("web"),
+        build,
+        pusher: "coder".parse().unwrap(),
+        commit: Some(commit),
+        recipe: None,
+        facts,
+    };
+    let expected =
+        format!("coder pushed web#{}: 1 file, 4.1 MB, from commit 9b1d22e (tag web/v1.4.0)", build.short());
+    assert_eq!(told(&world, "coder", &[], event), expected);
+}
+
+#[test]
+fn lengths_of_time_and_bytes_are_short() {
+    let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+    let before = |seconds| now - SignedDuration::from_secs(seconds);
+    let told = [10, 60, 1_700, 7_200, 86_400, 9 * 86_400].map(|seconds| ago(before(seconds), now));
+    assert_eq!(told, ["just now", "1 min", "28 min", "2 h", "24 h", "9 days"]);
+    assert_eq!([0, 999, 1_600_000, 123_456_789].map(size), ["0 B", "999 B", "1.6 MB", "123 MB"]);
+}

@@ -1,0 +1,232 @@
+//! The measurements: what the product should reach, what it reaches here, as a table and as JSON.
+
+use crate::{
+    cargo,
+    demo::{self, world::World},
+    processes,
+};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What to measure and where to write it.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Write the measurements as JSON to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure only the rows whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+/// One measurement: a name, a bound, and how to measure it.
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    bound: Bound,
+    measure: fn(&mut World) -> Result<f64>,
+}
+
+/// What should be reached.
+enum Bound {
+    Under(f64),
+    Over(f64),
+}
+
+/// The table. The world is opened once: a server and four agents that run nothing yet.
+const ROWS: &[Row] = &[
+    Row { name: "server, idle, resident", unit: "MB", bound: Bound::Under(60.0), measure: server_memory },
+    Row { name: "agent, idle, resident", unit: "MB", bound: Bound::Under(15.0), measure: agent_memory },
+    Row { name: "sortie --version, median", unit: "ms", bound: Bound::Under(20.0), measure: version_time },
+    Row { name: "release binary", unit: "MB", bound: Bound::Under(40.0), measure: binary_size },
+    Row {
+        name: "ledger alone: durable submits, 64 clients",
+        unit: "/s",
+        bound: Bound::Over(15_000.0),
+        measure: ledger_rate,
+    },
+    Row { name: "ledger of 1 million opened, cold", unit: "s", bound: Bound::Under(5.0), measure: ledger_cold },
+    Row { name: "ledger of 1 million opened, snapshot", unit: "s", bound: Bound::Under(1.0), measure: ledger_snapshot },
+    Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
+    Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
+];
+
+/// Measures every row; one that cannot be measured says why.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let programs = demo::build(&["--release", "--bins"])?;
+    let folder = cargo::target_folder()?.join("bench");
+    processes::end_all_below(&folder)?;
+    let mut world = World::new(folder.clone(), &programs)?;
+    world.hush();
+    let opened = demo::walk(&mut world, demo::OPENING, 0);
+    if let Err(error) = &opened {
+        println!("no server with agents could be started, so some rows are missing: {error:#}");
+    }
+    let mut results = Vec::new();
+    println!("{:<42} {:>12} {:>14}", "what", "measured", "should be");
+    for row in ROWS {
+        if options.only.as_ref().is_some_and(|only| !row.name.contains(only.as_str())) {
+            continue;
+        }
+        results.push(print_row(row, (row.measure)(&mut world)));
+    }
+    processes::end_all_below(&folder)?;
+    let results = serde_json::to_string_pretty(&results)?;
+    match &options.json {
+        Some(path) => fs::write(path, results).with_context(|| format!("cannot write {}", path.display()))?,
+        None => println!("\n{results}"),
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+fn print_row(row: &Row, measured: Result<f64>) -> Value {
+    let (word, bound) = match row.bound {
+        Bound::Under(bound) => ("under", bound),
+        Bound::Over(bound) => ("over", bound),
+    };
+    let should = format!("{word} {bound} {}", row.unit);
+    let mut result = json!({ "name": row.name, "unit": row.unit, word: bound });
+    match measured {
+        Ok(value) => {
+            let reached = match row.bound {
+                Bound::Under(bound) => value < bound,
+                Bound::Over(bound) => value > bound,
+            };
+            let verdict = if reached { "" } else { "   missed" };
+            println!("{:<42} {:>12} {should:>14}{verdict}", row.name, format!("{value:.2} {}", row.unit));
+            result["measured"] = json!(value);
+            result["reached"] = json!(reached);
+        }
+        Err(error) => {
+            println!("{:<42} {:>12} {should:>14}   {error:#}", row.name, "missing");
+            result["missing"] = json!(format!("{error:#}"));
+        }
+    }
+    result
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn server_memory(world: &mut World) -> Result<f64> {
+    let server = world.server.as_ref().context("no server runs")?;
+    processes::resident_bytes(server.id()).map(megabytes)
+}
+
+fn agent_memory(world: &mut World) -> Result<f64> {
+    let (_, agent) = world.agents.first().context("no agent runs")?;
+    processes::resident_bytes(agent.id()).map(megabytes)
+}
+
+fn version_time(world: &mut World) -> Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..101 {
+        let began = Instant::now();
+        let status = Command::new(&world.programs.sortie).arg("--version").stdout(Stdio::null()).status()?;
+        times.push(began.elapsed());
+        if !status.success() {
+            bail!("sortie --version: {status}");
+        }
+    }
+    times.sort();
+    Ok(times[times.len() / 2].as_secs_f64() * 1e3)
+}
+
+fn binary_size(world: &mut World) -> Result<f64> {
+    Ok(megabytes(fs::metadata(&world.programs.sortie)?.len()))
+}
+
+/// Runs the server's own ledger benchmark and takes one number from the JSON it prints. It decides by a toy, so
+/// that what is measured is the ledger alone; the row says so.
+fn ledger(key: &str) -> Result<f64> {
+    let path = cargo::root().join("crates/server/examples/ledger_bench.rs");
+    if !path.exists() {
+        bail!("crates/server/examples/ledger_bench.rs is not there");
+    }
+    static PRINTED: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let printed = match PRINTED.get() {
+        Some(printed) => printed,
+        None => {
+            let arguments = ["run", "--release", "--quiet", "--package", "server", "--example", "ledger_bench"];
+            let output = cargo::cargo().args(arguments).stderr(Stdio::inherit()).output()?;
+            PRINTED.get_or_init(|| output.stdout)
+        }
+    };
+    let value: Value = serde_json::from_slice(printed).context("ledger_bench printed no JSON")?;
+    value.pointer(key).and_then(Value::as_f64).with_context(|| format!("ledger_bench says no {key}"))
+}
+
+fn ledger_rate(_: &mut World) -> Result<f64> {
+    ledger("/submit/per_second")
+}
+
+fn ledger_cold(_: &mut World) -> Result<f64> {
+    ledger("/open/folding_all/seconds")
+}
+
+fn ledger_snapshot(_: &mut World) -> Result<f64> {
+    ledger("/open/from_snapshot/seconds")
+}
+
+/// The speed of `sortie push` of 1 GiB of noise, as a share of that of `sha256sum` over the same file just before.
+fn push_share(world: &mut World) -> Result<f64> {
+    let dist = world.repository().join("dist");
+    if !dist.is_dir() {
+        bail!("no repository to push from");
+    }
+    let noise = dist.join("noise");
+    write_noise(&noise, 1 << 30)?;
+    let began = Instant::now();
+    let summed = Command::new("sha256sum").arg(&noise).stdout(Stdio::null()).status()?;
+    let sum = began.elapsed();
+    if !summed.success() {
+        bail!("sha256sum: {summed}");
+    }
+    let began = Instant::now();
+    let pushed = world.sortie("coder", 0, "push");
+    let push = began.elapsed();
+    fs::remove_file(&noise)?;
+    pushed?;
+    Ok(sum.as_secs_f64() / push.as_secs_f64())
+}
+
+fn write_noise(path: &Path, size_bytes: u64) -> Result<()> {
+    let mut file = File::create(path)?;
+    std::io::copy(&mut File::open("/dev/urandom")?.take(size_bytes), &mut file)?;
+    file.flush()?;
+    Ok(())
+}
+
+/// The whole of `sortie deploy` to one local target, less the time the service itself takes until it answers.
+fn deploy_time(world: &mut World) -> Result<f64> {
+    let build = world.sortie("coder", 0, "push")?.word("greeter#")?;
+    let start = service_start(world)?;
+    let began = Instant::now();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"))?;
+    Ok(began.elapsed().saturating_sub(start).as_secs_f64())
+}
+
+fn service_start(world: &World) -> Result<Duration> {
+    let port = demo::world::free_port()?;
+    let began = Instant::now();
+    let mut service = Command::new(&world.programs.greeter)
+        .args(["--port", &port.to_string()])
+        .current_dir(world.repository().join("dist"))
+        .env("DATABASE", world.folder.join("databases/dev.csv"))
+        .stdout(Stdio::null())
+        .spawn()?;
+    let answered = demo::world::until("the service", || Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok()));
+    let took = began.elapsed();
+    service.kill()?;
+    service.wait()?;
+    answered.map(|_| took)
+}

@@ -1,0 +1,67 @@
+//! Everything that must hold before a change is taken.
+
+use crate::{arrows, cargo, docs};
+use anyhow::{Result, bail};
+use std::process::Command;
+
+/// A program that the tests run, and the Debian package it is in.
+const NEEDED: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("ssh-keygen", "openssh-client"),
+    ("ssh-agent", "openssh-client"),
+    ("git", "git"),
+    ("ps", "procps"),
+];
+
+/// The checks that need no test run.
+pub(crate) fn check() -> Result<()> {
+    cargo::run(cargo::cargo().args(["fmt", "--all", "--check"]))?;
+    cargo::run(cargo::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    arrows::check()?;
+    println!("the crates lean as the design draws");
+    docs::run(&docs::Options { check: true })?;
+    if cargo::is_installed("cargo-deny") {
+        cargo::run(cargo::cargo().args(["deny", "--workspace", "check"]))?;
+    } else {
+        println!("licences and advisories: not checked, because cargo-deny is not installed");
+    }
+    Ok(())
+}
+
+/// All checks and all tests.
+pub(crate) fn test() -> Result<()> {
+    install()?;
+    check()?;
+    if cargo::is_installed("cargo-nextest") {
+        cargo::run(cargo::cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        cargo::run(cargo::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
+    } else {
+        println!("cargo-nextest is not installed (cargo install --locked cargo-nextest): cargo test does it too");
+        cargo::run(cargo::cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
+    }
+    println!("all checks and all tests passed");
+    Ok(())
+}
+
+/// Installs from Debian what the tests need and this machine lacks.
+fn install() -> Result<()> {
+    let mut packages: Vec<&str> =
+        NEEDED.iter().filter(|(program, _)| !cargo::is_installed(program)).map(|(_, package)| *package).collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let wanted = packages.join(" ");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !root || !cargo::is_installed("apt-get") {
+        bail!("the tests need programs that are not installed. Install them as root: apt-get install {wanted}");
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        // In runlevel 1 Debian's packages do not start the services they bring: the tests start their own.
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").args(arguments);
+        cargo::run(&mut command)
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], &packages[..]].concat())
+}
