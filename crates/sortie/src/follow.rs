@@ -234,8 +234,7 @@ fn wave(index: usize, total: usize, at_once: u32) -> String {
 /// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
 fn failed_in(part: &PartView) -> Option<Phase> {
     use Phase::{Activate, Check, Configure, Fetch, Remove, Stage, Verify};
-    let begins =
-        |phase: &Phase| part.detail.as_deref().is_some_and(|detail| detail.starts_with(&format!("{}: ", phase.word())));
+    let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
     let said = || [Check, Fetch, Stage, Configure, Activate, Verify, Remove].into_iter().find(begins);
     part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
 }
@@ -260,12 +259,18 @@ pub fn finished(part: &PartView) -> String {
     let forward = &part.phases[..until.unwrap_or(part.phases.len())];
     let failed = failed_in.map(|phase| format!("{} ✗", phase.word())).unwrap_or_else(|| "✗".into());
     let detail = match failed_in {
-        Some(phase) => detail.strip_prefix(&format!("{}: ", phase.word())).unwrap_or(detail),
+        Some(phase) => without(detail, phase),
         None => detail,
     };
     let lost = if part.state == "failed" { "; it could not go back" } else { "" };
     let words = [phases(forward, failed_in), failed, format!("{detail}{lost}")];
     words.into_iter().filter_map(some).collect::<Vec<_>>().join(" ")
+}
+
+/// The detail without the phase that it may begin with.
+fn without(detail: &str, phase: Phase) -> &str {
+    let rest = detail.strip_prefix(phase.word());
+    rest.and_then(|rest| rest.strip_prefix(": ").or_else(|| rest.strip_prefix(" failed: "))).unwrap_or(detail)
 }
 
 fn some(text: String) -> Option<String> {
@@ -360,7 +365,7 @@ mod tests {
             "fetch ✓ stage ✓ configure ✓ activate ✓ verify ✗ /healthz 503 × 5 (last log: \"no such column: plan\")"
         );
         bad.failed_in = None;
-        bad.detail = Some("verify: /healthz 503 × 5".into());
+        bad.detail = Some("verify failed: /healthz 503 × 5".into());
         assert!(finished(&bad).ends_with("activate ✓ verify ✗ /healthz 503 × 5"));
         let mut refused = part("prod-1", "refused");
         refused.phases.clear();

@@ -23,8 +23,10 @@ mod order;
 mod output;
 mod project;
 mod releasing;
+mod secrets;
 mod sign;
 mod signer;
+mod verify;
 
 use cli::Cli;
 use failure::Failure;

@@ -1,7 +1,7 @@
 //! What may be deployed, what runs, who sees it (R46).
 
 use super::{build_name, carries, permits, targets};
-use api::read::{AppStatus, AudienceStatus, Cell, Released, Runs, Status};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
@@ -12,7 +12,7 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::{Charter, Class},
 };
 
@@ -148,11 +148,19 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
         waits: waiting.iter().map(ToString::to_string).collect(),
         waiting,
         held: record.held.iter().map(|build| build_name(state, app, build)).collect(),
+        settled: settled(state, app, &audience.name, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
         notes,
     }
+}
+
+/// The builds that settled there and may come back, the newest first.
+fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
+    let names = record.settled.iter().rev().map(|build| build_name(state, app, build));
+    let withdrawn = |version: &Version| permits::is_withdrawn(state, app, version, audience);
+    names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }
 
 fn released(

@@ -69,9 +69,10 @@ async fn check(connection: &Connection, app: &AppName, build: &BuildName) -> Res
     connection.find(&thing, None).await.map(|_| ())
 }
 
-/// The build that settled last and is not what runs.
+/// The build that settled last, is not what runs, and is not held out.
 fn back(cell: &Cell) -> Option<&BuildName> {
-    cell.settled.iter().find(|settled| !cell.runs.iter().any(|runs| runs.build.build == settled.build))
+    let runs = |build: &BuildName| cell.runs.iter().any(|runs| runs.build.build == build.build);
+    cell.settled.iter().find(|settled| !runs(settled) && !cell.held.contains(settled))
 }
 
 #[cfg(test)]
@@ -85,7 +86,7 @@ mod tests {
         let prod = order::cell(&status, &"web".parse().unwrap(), &"prod".parse().unwrap()).unwrap();
         assert_eq!(back(prod).unwrap().short(), "1.3.2");
         let mut bare = prod.clone();
-        bare.settled.truncate(1);
+        bare.settled[1] = samples::build("1.5.0");
         assert_eq!(back(&bare), None);
         let lesson = application("web@1.4.0").unwrap_err().problem;
         assert_eq!((lesson.exit, lesson.next.as_deref()), (2, Some("sortie rollback web --in ENVIRONMENT")));
