@@ -1,6 +1,7 @@
 //! The typed client, with the server's TLS key pinned: no certificate authority takes part.
 
 use crate::{
+    happenings::Happenings,
     problem::Problem,
     read::Hello,
     routes,
@@ -142,6 +143,16 @@ impl Client {
     /// GETs JSON.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
         self.json(self.request(reqwest::Method::GET, path).query(query)).await
+    }
+
+    /// GETs an answer that is read piece by piece: logs, events.
+    pub async fn open(&self, path: &str, query: &[(&str, &str)]) -> Result<reqwest::Response, ClientError> {
+        self.stream(self.request(reqwest::Method::GET, path).query(query)).await
+    }
+
+    /// What happens at the server from now on. Nothing is sent before the first is asked for.
+    pub fn happenings(&self) -> Happenings {
+        Happenings::of(self.clone())
     }
 
     /// POSTs JSON for JSON.

@@ -5,10 +5,11 @@
 //! - [`read`]: the answers of the reads, as the command line and the pages show them.
 //! - [`agent`]: what an agent polls and sends.
 //! - [`problem`]: how a no travels.
-//! - [`client`]: the typed client, with the server's TLS key pinned.
+//! - [`client`]: the typed client, with the server's TLS key pinned; [`happenings`]: what it hears of the server.
 
 pub mod agent;
 pub mod client;
+pub mod happenings;
 pub mod problem;
 pub mod read;
 pub mod routes;

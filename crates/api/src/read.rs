@@ -9,7 +9,7 @@ use trust::{
     authority::Dossier,
     charter::Class,
     dsse::base64_bytes,
-    statement::{Commit, Facts, Finding, OrderAct, PhaseTiming},
+    statement::{Commit, Facts, Finding, OrderAct, Phase, PhaseTiming},
 };
 use utoipa::ToSchema;
 
@@ -154,6 +154,9 @@ pub struct Cell {
     pub waiting: Vec<WaitingOn>,
     /// The builds kept out.
     pub held: Vec<BuildName>,
+    /// The builds that settled here and may come back, whose permit nobody withdrew: the newest first.
+    #[serde(default)]
+    pub settled: Vec<BuildName>,
     /// Which version end users see, and how many of them in percent.
     #[schema(value_type = Option<(String, u8)>)]
     pub exposed: Option<(Version, u8)>,
@@ -409,8 +412,12 @@ pub struct PartView {
     pub target: TargetName,
     /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`.
     pub state: String,
-    /// What there is to say about it.
+    /// What there is to say about it: why it failed, why the target refused.
     pub detail: Option<String>,
+    /// The phase that failed, where one did.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub failed_in: Option<Phase>,
     /// What ran there before.
     pub before: Option<BuildName>,
     /// Its phases.

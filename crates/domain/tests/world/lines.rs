@@ -83,6 +83,10 @@ impl World {
             ["targets", rest @ ..] => self.targets(rest),
             ["given", what, rest @ ..] => self.given(what, rest, line),
             ["everyone", "reports", "verified"] => self.everyone_reports(),
+            ["the", "next", "reports", how, rest @ ..] => match self.busy_target() {
+                Some(name) => self.reports(name.as_str(), how, rest),
+                None => vec!["nobody has anything to do".into()],
+            },
             ["time", "passes", count, unit] => self.time_passes(read(count), unit),
             ["clock", "settles", number] => self.by_clock(Command::SettleDeployment(read(number))),
             ["clock", "gives", "up", "on", target, "in", number] => {
@@ -251,12 +255,15 @@ impl World {
         said
     }
 
+    fn busy_target(&self) -> Option<TargetName> {
+        self.state.targets.keys().find(|name| !plan::assignments(&self.state, name).is_empty()).cloned()
+    }
+
     /// All targets report that they did what they were told, until none has anything left to do.
     fn everyone_reports(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         loop {
-            let busy = self.state.targets.keys().find(|name| !plan::assignments(&self.state, name).is_empty()).cloned();
-            let Some(name) = busy else { return said };
+            let Some(name) = self.busy_target() else { return said };
             said.extend(self.reports(name.as_str(), "verified", &[]));
         }
     }

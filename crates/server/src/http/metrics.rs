@@ -58,7 +58,11 @@ impl Default for Metrics {
         let connected = Gauge::default();
         registry.register("targets_connected", "Targets that polled a short while ago", connected.clone());
         let escapes = Gauge::default();
-        registry.register("escapes", "Things that run without permission or are not as they should be", escapes.clone());
+        registry.register(
+            "escapes",
+            "Things that run without permission or are not as they should be",
+            escapes.clone(),
+        );
         let open_deployments = Gauge::default();
         registry.register("deployments_open", "Deployments under way", open_deployments.clone());
         Self { registry, requests, submits, deployments, entries, connected, escapes, open_deployments }

@@ -54,11 +54,16 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         }
         Progress::Finished(Outcome::Refused { code, reason }) => ("refused", Some(format!("{code}: {reason}"))),
     };
+    let failed_in = match &part.progress {
+        Progress::Finished(Outcome::Undone { phase, .. } | Outcome::Failed { phase, .. }) => Some(*phase),
+        _ => None,
+    };
     let running = state.running(&record.app, target).filter(|running| running.deployment == number);
     PartView {
         target: target.clone(),
         state: word.into(),
         detail: detail.map(|detail| trust::names::printable(&detail)),
+        failed_in,
         before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),

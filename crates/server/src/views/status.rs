@@ -1,7 +1,7 @@
 //! What may be deployed, what runs, who sees it (R46).
 
 use super::{build_name, carries, permits, targets};
-use api::read::{AppStatus, AudienceStatus, Cell, Released, Runs, Status};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
@@ -12,7 +12,7 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::{Charter, Class},
 };
 
@@ -148,11 +148,19 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
         waits: waiting.iter().map(ToString::to_string).collect(),
         waiting,
         held: record.held.iter().map(|build| build_name(state, app, build)).collect(),
+        settled: settled(state, app, &audience.name, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
         notes,
     }
+}
+
+/// The builds that settled there and may come back, the newest first.
+fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
+    let names = record.settled.iter().rev().map(|build| build_name(state, app, build));
+    let withdrawn = |version: &Version| permits::is_withdrawn(state, app, version, audience);
+    names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }
 
 fn released(
@@ -168,7 +176,11 @@ fn released(
         let (_, request) = permits::live(state, app, version, audience, now)?;
         let build = state.apps.get(app)?.builds.get(&request.build);
         let runs = |(_, target): (&TargetName, &domain::state::Target)| {
-            target.apps.get(app).and_then(|on| on.running.as_ref()).is_some_and(|running| running.build == request.build)
+            target
+                .apps
+                .get(app)
+                .and_then(|on| on.running.as_ref())
+                .is_some_and(|running| running.build == request.build)
         };
         let approvers: BTreeSet<&PersonName> = request.approvals.iter().map(|approved| &approved.approver).collect();
         Some(Released {
@@ -235,13 +247,7 @@ fn waiting(
 
 /// How many targets the application is for: by the labels its newest release asks for, else what runs, else its newest
 /// build.
-fn targets_for(
-    state: &State,
-    app: &AppName,
-    audience: &AudienceName,
-    released: &[Released],
-    runs: &[Runs],
-) -> u32 {
+fn targets_for(state: &State, app: &AppName, audience: &AudienceName, released: &[Released], runs: &[Runs]) -> u32 {
     let Some(record) = state.apps.get(app) else { return 0 };
     let newest = || record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| *digest);
     let build = released.first().map(|released| released.build).or(runs.first().map(|runs| runs.build.build));
@@ -285,8 +291,7 @@ fn one_person_guards(policy: &domain::state::Policy, name: &AudienceName) -> Opt
     if audience.class == Some(Class::Dev) {
         return None;
     }
-    let people: BTreeSet<&PersonName> =
-        rule.roles().iter().flat_map(|role| policy.approvers.holders(role)).collect();
+    let people: BTreeSet<&PersonName> = rule.roles().iter().flat_map(|role| policy.approvers.holders(role)).collect();
     let alone: Vec<String> = people
         .into_iter()
         .filter(|person| rule.allows_alone(&policy.approvers.roles(person)))

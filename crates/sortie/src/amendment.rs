@@ -1,0 +1,282 @@
+//! What a new charter would change: what it loosens, what it tightens, and the lines that differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AudienceName, RoleName,
+    charter::{Charter, Person},
+    quorum::Rule,
+};
+
+/// What a new charter would change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Amendment {
+    /// What becomes possible, or possible for more people.
+    pub loosens: Vec<String>,
+    /// What becomes impossible, or asks for more people.
+    pub tightens: Vec<String>,
+    /// What differs without being clearly either.
+    pub changes: Vec<String>,
+    /// The lines that go (`-`) and come (`+`), with those around them.
+    pub lines: Vec<String>,
+}
+
+impl Amendment {
+    /// Compares the charter in force with the one that would follow it.
+    pub fn between(old: (&Charter, &str), new: (&Charter, &str)) -> Self {
+        let mut amendment = Amendment { lines: line_diff(old.1, new.1), ..Self::default() };
+        amendment.compare_people("", &old.0.people, &new.0.people);
+        amendment.compare_people("robot ", &old.0.robots, &new.0.robots);
+        amendment.compare_audiences(old.0, new.0);
+        amendment.compare_rule("push and number builds", Some(&old.0.push), Some(&new.0.push));
+        for app in old.0.applications.keys().chain(new.0.applications.keys()).collect::<BTreeSet<_>>() {
+            let what = format!("push and number builds of {app}");
+            amendment.compare_rule(&what, Some(old.0.push_rule(app)), Some(new.0.push_rule(app)));
+        }
+        if old.0.server != new.0.server {
+            amendment.changes.push("the server's keys, which agents and clients pin".into());
+        }
+        if new.0.epoch != old.0.epoch {
+            amendment.changes.push(format!("epoch {} → {}", old.0.epoch, new.0.epoch));
+        }
+        amendment
+    }
+
+    /// In words, the lines last.
+    pub fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        for (title, items) in [("loosens", &self.loosens), ("tightens", &self.tightens), ("changes", &self.changes)] {
+            words.extend(items.iter().map(|item| format!("{title}  {item}")));
+        }
+        if words.is_empty() {
+            words.push("no rule changes".into());
+        }
+        words.push(String::new());
+        words.extend(self.lines.iter().cloned());
+        words.join("\n")
+    }
+
+    fn compare_people(
+        &mut self,
+        kind: &str,
+        old: &BTreeMap<trust::PersonName, Person>,
+        new: &BTreeMap<trust::PersonName, Person>,
+    ) {
+        let roles = |roles: &BTreeSet<RoleName>| roles.iter().map(RoleName::to_string).collect::<Vec<_>>().join(", ");
+        for (name, person) in new {
+            match old.get(name) {
+                None => self.loosens.push(format!("{kind}{name} joins as {}", roles(&person.roles))),
+                Some(before) => {
+                    let gained: BTreeSet<_> = person.roles.difference(&before.roles).cloned().collect();
+                    let lost: BTreeSet<_> = before.roles.difference(&person.roles).cloned().collect();
+                    if !gained.is_empty() {
+                        self.loosens.push(format!("{kind}{name} becomes {}", roles(&gained)));
+                    }
+                    if !lost.is_empty() {
+                        self.tightens.push(format!("{kind}{name} is no longer {}", roles(&lost)));
+                    }
+                    if before.keys != person.keys {
+                        self.changes.push(format!("{kind}{name}'s keys"));
+                    }
+                }
+            }
+        }
+        let gone = old.keys().filter(|name| !new.contains_key(*name));
+        self.tightens.extend(gone.map(|name| format!("{kind}{name} leaves; approvals by their keys count no more")));
+    }
+
+    fn compare_audiences(&mut self, old: &Charter, new: &Charter) {
+        let names: BTreeSet<&AudienceName> = old.audience_names().chain(new.audience_names()).collect();
+        for name in names {
+            match (old.audience(name), new.audience(name)) {
+                (None, Some(_)) => self.changes.push(format!("audience {name} is new")),
+                (Some(_), None) => self.changes.push(format!("audience {name} goes; its targets refuse everything")),
+                (Some(before), Some(after)) => {
+                    self.compare_rule(&format!("release to {name}"), before.approve, after.approve);
+                    match (before.excludes_author, after.excludes_author) {
+                        (true, false) => self.loosens.push(format!("{name}: requester and pusher may approve")),
+                        (false, true) => self.tightens.push(format!("{name}: requester and pusher may not approve")),
+                        _ => {}
+                    }
+                    if before.class != after.class {
+                        let word = "class changes; targets that joined before refuse until they join anew";
+                        self.changes.push(format!("{name}: its {word}"));
+                    }
+                    self.compare_gates(name, before.after, after.after, before.evidence, after.evidence);
+                }
+                (None, None) => {}
+            }
+            let (before, after) = (old.environments.get(name), new.environments.get(name));
+            if let (Some(before), Some(after)) = (before, after) {
+                self.compare_rule(&format!("deploy to {name}"), Some(&before.deploy), Some(&after.deploy));
+                let configure = (before.configure.as_ref(), after.configure.as_ref());
+                self.compare_rule(
+                    &format!("configure {name}"),
+                    Some(configure.0.unwrap_or(&before.deploy)),
+                    Some(configure.1.unwrap_or(&after.deploy)),
+                );
+            }
+        }
+    }
+
+    fn compare_gates(
+        &mut self,
+        name: &AudienceName,
+        after_old: Option<&AudienceName>,
+        after_new: Option<&AudienceName>,
+        old: &BTreeMap<String, Rule>,
+        new: &BTreeMap<String, Rule>,
+    ) {
+        match (after_old, after_new) {
+            (Some(gone), None) => self.loosens.push(format!("{name} no longer comes after {gone}")),
+            (None, Some(come)) => self.tightens.push(format!("{name} comes after {come}")),
+            (Some(before), Some(after)) if before != after => {
+                self.changes.push(format!("{name} comes after {after}, no longer after {before}"));
+            }
+            _ => {}
+        }
+        for kind in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            match (old.get(kind), new.get(kind)) {
+                (Some(_), None) => self.loosens.push(format!("{name} no longer asks for evidence {kind}")),
+                (None, Some(_)) => self.tightens.push(format!("{name} asks for evidence {kind}")),
+                (before, after) => self.compare_rule(&format!("attest {kind} for {name}"), before, after),
+            }
+        }
+    }
+
+    fn compare_rule(&mut self, what: &str, old: Option<&Rule>, new: Option<&Rule>) {
+        let word = |rule: Option<&Rule>| rule.map_or("nobody".to_string(), ToString::to_string);
+        if old == new {
+            return;
+        }
+        let line = format!("{what}: {} → {}", word(old), word(new));
+        let (old, new) = (old.map(alternatives), new.map(alternatives));
+        let suffices = |given: &Option<Vec<Places>>, wanted: &Option<Vec<Places>>| match (given, wanted) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(given), Some(wanted)) => given.iter().all(|places| wanted.iter().any(|other| covers(places, other))),
+        };
+        match (suffices(&old, &new), suffices(&new, &old)) {
+            (true, false) => self.loosens.push(line),
+            (false, true) => self.tightens.push(line),
+            _ => self.changes.push(line),
+        }
+    }
+}
+
+/// How many people of each role one alternative of a rule wants.
+type Places = BTreeMap<String, u32>;
+
+/// A rule's alternatives, by the words it is written in.
+fn alternatives(rule: &Rule) -> Vec<Places> {
+    let text = rule.to_string();
+    let place = |text: &str| match text.trim().split_once(' ') {
+        Some((count, role)) => (role.to_string(), count.parse().unwrap_or(1)),
+        None => (text.trim().to_string(), 1),
+    };
+    text.split(" or ")
+        .map(|places| {
+            let mut wanted = Places::new();
+            for (role, count) in places.split(" and ").map(place) {
+                *wanted.entry(role).or_default() += count;
+            }
+            wanted
+        })
+        .collect()
+}
+
+fn covers(given: &Places, wanted: &Places) -> bool {
+    wanted.iter().all(|(role, count)| given.get(role).is_some_and(|given| given >= count))
+}
+
+/// The lines that go and come, with two lines around them; nothing where the texts are the same.
+pub fn line_diff(old: &str, new: &str) -> Vec<String> {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let same_start = old.iter().zip(&new).take_while(|(one, other)| one == other).count();
+    let rest = old.len().min(new.len()) - same_start;
+    let same_end = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(one, other)| one == other).count();
+    let (middle_old, middle_new) = (&old[same_start..old.len() - same_end], &new[same_start..new.len() - same_end]);
+    if middle_old.is_empty() && middle_new.is_empty() {
+        return Vec::new();
+    }
+    let mut lines: Vec<String> =
+        old[same_start.saturating_sub(2)..same_start].iter().map(|line| format!("  {line}")).collect();
+    lines.extend(middle_diff(middle_old, middle_new));
+    let end = old.len() - same_end;
+    lines.extend(old[end..(end + 2).min(old.len())].iter().map(|line| format!("  {line}")));
+    lines
+}
+
+/// The longest common subsequence, by the textbook's table; charters are small, and a huge difference is shown whole.
+fn middle_diff(old: &[&str], new: &[&str]) -> Vec<String> {
+    let minus = |line: &&str| format!("- {line}");
+    let plus = |line: &&str| format!("+ {line}");
+    if old.len().saturating_mul(new.len()) > 4_000_000 {
+        return old.iter().map(minus).chain(new.iter().map(plus)).collect();
+    }
+    let mut longest = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
+    for (i, one) in old.iter().enumerate().rev() {
+        for (j, other) in new.iter().enumerate().rev() {
+            longest[i][j] =
+                if one == other { longest[i + 1][j + 1] + 1 } else { longest[i + 1][j].max(longest[i][j + 1]) };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push(format!("  {}", old[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && longest[i + 1][j] >= longest[i][j + 1]) {
+            lines.push(minus(&old[i]));
+            i += 1;
+        } else {
+            lines.push(plus(&new[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trust::key::{SecretKey, Signer};
+
+    fn charter(prod: &str, people: &str) -> (Charter, String) {
+        let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public().to_openssh();
+        let text = format!(
+            "charter = \"acme\"\n[people]\nann = {{ roles = [\"qa\", \"ops\"], keys = [\"{}\"] }}\n{}\n[environments]\n\
+             prod = {{ class = \"live\", deploy = \"ops\", {prod} }}\n",
+            key(1),
+            people.replace("KEY", &key(2))
+        );
+        (Charter::from_bytes(text.as_bytes()).unwrap(), text)
+    }
+
+    fn between(old: &(Charter, String), new: &(Charter, String)) -> Amendment {
+        Amendment::between((&old.0, &old.1), (&new.0, &new.1))
+    }
+
+    #[test]
+    fn loosening_and_tightening_are_told_apart() {
+        let (one, both) = (charter("approve = \"qa\"", ""), charter("approve = \"qa and ops\"", ""));
+        assert_eq!(between(&one, &both).tightens, ["release to prod: qa → qa and ops"]);
+        assert_eq!(between(&both, &one).loosens, ["release to prod: qa and ops → qa"]);
+        let either = charter("approve = \"qa or ops\"", "");
+        assert_eq!(between(&one, &either).loosens.len(), 1);
+        let other = charter("approve = \"2 ops\"", "");
+        assert_eq!(between(&one, &other).changes, ["release to prod: qa → 2 ops"]);
+        let own = charter("approve = \"qa\", approve_own = true", "");
+        assert_eq!(between(&one, &own).loosens, ["prod: requester and pusher may approve"]);
+        let more = charter("approve = \"qa\"", "bob = { roles = [\"ops\"], keys = [\"KEY\"] }");
+        assert_eq!(between(&one, &more).loosens, ["bob joins as ops"]);
+        assert!(between(&more, &one).tightens[0].starts_with("bob leaves"));
+        assert_eq!(between(&one, &one), Amendment::default());
+    }
+
+    #[test]
+    fn lines_come_with_those_around_them() {
+        assert_eq!(line_diff("a\nb\nc\nd", "a\nb\nx\nd"), ["  a", "  b", "- c", "+ x", "  d"]);
+        assert_eq!(line_diff("a", "a"), Vec::<String>::new());
+        assert_eq!(line_diff("", "a\nb"), ["+ a", "+ b"]);
+    }
+}

@@ -1,0 +1,238 @@
+//! `sortie charter`.
+
+use crate::{
+    amendment::Amendment,
+    connection::{self, Connection},
+    context::{Context, write_whole},
+    estate::{self, Founder},
+    failure::{Failure, OrMisused, Outcome},
+    invocation::Invocation,
+    output::Answer,
+};
+use serde_json::json;
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+use trust::charter::Charter as Policy;
+
+/// The signed policy: people, roles, audiences and who must agree
+#[derive(Debug, clap::Args)]
+pub struct Charter {
+    #[command(subcommand)]
+    pub act: CharterAct,
+}
+
+/// What is to be done.
+#[derive(Debug, clap::Subcommand)]
+pub enum CharterAct {
+    /// Write a first charter.toml, with you as the owner
+    Init {
+        /// The organisation's name
+        #[arg(long, value_name = "NAME", default_value = "acme")]
+        organisation: String,
+        /// Your name in the root of trust
+        #[arg(long)]
+        name: Option<String>,
+        /// Where to
+        #[arg(long, default_value = "charter.toml")]
+        file: PathBuf,
+    },
+    /// Say what a changed charter.toml would loosen and tighten
+    Plan {
+        /// The file
+        #[arg(default_value = "charter.toml")]
+        file: PathBuf,
+    },
+    /// Sign a charter.toml and put it in force
+    Apply(Apply),
+    /// Print the charter in force
+    Show {},
+}
+
+/// How a charter is applied.
+#[derive(Debug, clap::Args)]
+pub struct Apply {
+    /// The file
+    #[arg(default_value = "charter.toml")]
+    pub file: PathBuf,
+    /// The one-time claim of a server without an estate
+    #[arg(long)]
+    pub claim: Option<String>,
+    /// Sign, and write the signatures to this file instead of applying
+    #[arg(long, value_name = "FILE")]
+    pub sign_only: Option<PathBuf>,
+    /// A file with other owners' signatures
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+impl Charter {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        match self.act {
+            CharterAct::Init { organisation, name, file } => {
+                init(invocation, &organisation, name.as_deref(), &file).await
+            }
+            CharterAct::Plan { file } => plan(invocation, &file).await,
+            CharterAct::Apply(apply) => apply.run(invocation).await,
+            CharterAct::Show {} => show(invocation).await,
+        }
+    }
+}
+
+async fn init(invocation: &Invocation, organisation: &str, name: Option<&str>, file: &Path) -> Outcome {
+    if file.exists() {
+        return Err(Failure::misused(format!("{} is there already", file.display())).next("sortie charter plan"));
+    }
+    let global = &invocation.global;
+    let context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
+    let hello = connection::client(&context)?.hello().await?;
+    if hello.estate.is_some() {
+        return Err(Failure::misused(format!("{} has an estate and a charter already", context.settings.url))
+            .next(format!("sortie charter show > {}", file.display())));
+    }
+    let name = estate::own_name(name)?;
+    let identity = first_identity(invocation, &context)?;
+    let founder = Founder { name: &name, signer: identity.signer.as_ref() };
+    let (root, recovery) = estate::first_root(&founder, &hello)?;
+    let text = estate::first_charter(organisation, &hello);
+    Policy::from_bytes(text.as_bytes()).or_misused()?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    estate::write_recovery_key(folder, &recovery)?;
+    estate::keep_draft(&context, &root)?;
+    write_whole(file, text.as_bytes())?;
+    let recovery = folder.join(estate::RECOVERY_FILE);
+    let words = format!(
+        "wrote {}: you, {name}, are the owner ({}).\n{}: the key that can name a new owner if yours is lost. \
+         Move it off this machine.",
+        file.display(),
+        identity.label,
+        recovery.display()
+    );
+    let data = json!({ "charter": file, "owner": name, "recovery_key": recovery });
+    Ok(Answer::new(&data, words).next("sortie charter apply"))
+}
+
+/// Before there is a charter no key is known, so the first one is taken.
+fn first_identity(invocation: &Invocation, context: &Context) -> Result<crate::signer::Identity, Failure> {
+    let mut identities = connection::identities(&invocation.global, context)?;
+    Ok(identities.swap_remove(0))
+}
+
+fn read(file: &Path) -> Result<(Policy, String), Failure> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Failure::misused(format!("cannot read {}: {error}", file.display()))
+            .next(format!("sortie charter show > {}", file.display()))
+    })?;
+    let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
+    Ok((policy, text))
+}
+
+/// What `text` would change of the charter in force.
+pub fn amendment(connection: &Connection, policy: &Policy, text: &str) -> Amendment {
+    let in_force = String::from_utf8_lossy(&connection.documents.charter);
+    Amendment::between((&connection.policy.charter, &in_force), (policy, text))
+}
+
+async fn plan(invocation: &Invocation, file: &Path) -> Outcome {
+    let (policy, text) = read(file)?;
+    let connection = match invocation.connect().await {
+        Err(failure) if failure.code() == "NO_ESTATE" => {
+            let words = "the charter is sound. It would be this server's first.";
+            return Ok(Answer::new(&json!({ "first": true }), words).next("sortie charter apply"));
+        }
+        connection => connection?,
+    };
+    let amendment = amendment(&connection, &policy, &text);
+    let version = connection.verified.targets.version();
+    if amendment.lines.is_empty() {
+        return Ok(Answer::new(&amendment, format!("charter {version} is in force, and the file says the same")));
+    }
+    let words = format!("{}\n\ncharter {version} → {}; nothing has changed yet.", amendment.in_words(), version + 1);
+    Ok(Answer::new(&amendment, words).next(format!("sortie charter apply {}", file.display())))
+}
+
+async fn show(invocation: &Invocation) -> Outcome {
+    let connection = invocation.connect().await?;
+    let version = connection.verified.targets.version();
+    let charter = connection.documents.charter.clone();
+    let text = String::from_utf8_lossy(&charter).into_owned();
+    let owners: Vec<String> = connection.verified.owners.iter().map(|(name, _)| name.to_string()).collect();
+    invocation.aside(&format!("charter {version}, owned by {}", owners.join(", ")));
+    if invocation.global.json {
+        return Ok(Answer::new(&json!({ "version": version, "owners": owners, "charter": text }), ""));
+    }
+    // A file must get the very bytes; a terminal must not be driven by them.
+    Ok(match std::io::stdout().is_terminal() {
+        true => Answer::new(&text, text.trim_end()),
+        false => Answer::raw(charter),
+    })
+}
+
+impl Apply {
+    async fn run(self, invocation: &Invocation) -> Outcome {
+        let (policy, text) = read(&self.file)?;
+        let connection = match invocation.connect().await {
+            Err(failure) if failure.code() == "NO_ESTATE" => return self.found(invocation, &policy, &text).await,
+            connection => connection?,
+        };
+        bring(invocation, &connection, &text, &self).await
+    }
+
+    async fn found(&self, invocation: &Invocation, policy: &Policy, text: &str) -> Outcome {
+        let global = &invocation.global;
+        let mut context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
+        let claim = self.claim.clone().or(context.settings.claim.clone()).ok_or_else(|| {
+            Failure::misused("a server without an estate takes its first charter with the claim that it printed")
+                .next("sortie charter apply --claim CLAIM")
+        })?;
+        let identity = first_identity(invocation, &context)?;
+        let root = estate::draft(&context)?;
+        let draft = estate::sign_charter(text.as_bytes(), 1, None, &[], identity.signer.as_ref())?;
+        let client = connection::client(&context)?;
+        let accepted =
+            estate::found(invocation, &client, &mut context, identity.signer.as_ref(), root, draft, &claim).await?;
+        let words = format!("{}: charter 1 is in force. This machine pins the estate.", policy.charter);
+        let environment = policy.environments.iter().min_by_key(|(_, environment)| environment.class);
+        let next = environment.map_or("sortie status".into(), |(name, _)| format!("sortie target invite --in {name}"));
+        Ok(Answer::new(&accepted, words).next(next))
+    }
+}
+
+/// Signs `text` as the next charter and brings it, or writes the signatures to a file.
+pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str, how: &Apply) -> Outcome {
+    let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
+    let amendment = amendment(connection, &policy, text);
+    let version = connection.verified.targets.version();
+    if amendment.lines.is_empty() {
+        return Ok(Answer::new(&amendment, format!("charter {version} is in force already, and says the same")));
+    }
+    invocation.aside(&amendment.in_words());
+    // Whoever pipes has planned before; whoever sits at a terminal is asked.
+    if !how.yes && std::io::stdin().is_terminal() {
+        let question = format!("sign charter {} with {}?", version + 1, connection.identity.label);
+        if !invocation.confirm(&question) {
+            return Err(Failure::failed(format!("nothing was signed; charter {version} stays in force")));
+        }
+    }
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))
+    };
+    let others = how.with.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let delegations = connection.verified.targets.delegations();
+    let signer = connection.identity.signer.as_ref();
+    let draft = estate::sign_charter(text.as_bytes(), version + 1, delegations, &others, signer)?;
+    if let Some(path) = &how.sign_only {
+        write_whole(path, &draft.targets)?;
+        let words = format!("signed charter {} into {}; nothing was applied", version + 1, path.display());
+        let next = format!("another owner: sortie charter apply {} --with {}", how.file.display(), path.display());
+        return Ok(Answer::new(&json!({ "version": version + 1, "signatures": path }), words).next(next));
+    }
+    let accepted = estate::apply(connection, &draft).await?;
+    Ok(Answer::new(&accepted, format!("charter {} is in force.", version + 1)).next("sortie charter show"))
+}

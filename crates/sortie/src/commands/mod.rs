@@ -1,0 +1,86 @@
+//! One file per verb. The doc comment of its struct is its help; `run` does it.
+//!
+//! The pattern: arguments as people type them (`String`, [`crate::names::Place`]); `run` reads them with
+//! [`crate::names`], connects, asks the typed client or builds an act, signs and submits it, and ends in an
+//! [`crate::output::Answer`] (data for `--json`, words for people, the next command) or a
+//! [`crate::failure::Failure`] (code, message, next, exit). Pure parts (words, parsing, comparing) are functions of
+//! their own with tests beside them. [`mod@number`] is a whole example.
+
+use crate::{failure::Outcome, invocation::Invocation};
+
+mod operate;
+#[cfg(test)]
+pub mod samples;
+
+macro_rules! verbs {
+    ($($module:ident :: $verb:ident,)*) => {
+        $(mod $module;)*
+
+        /// Every verb, in the order of the help.
+        #[derive(Debug, clap::Subcommand)]
+        pub enum Verb {
+            $($verb($module::$verb),)*
+        }
+
+        impl Verb {
+            /// Does what was asked.
+            pub async fn run(self, invocation: &Invocation) -> Outcome {
+                match self {
+                    $(Verb::$verb(verb) => Box::pin(verb.run(invocation)).await,)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    init::Init,
+    push::Push,
+    number::Number,
+    evidence::Evidence,
+    reproduce::Reproduce,
+    request::Request,
+    release::Release,
+    approve::Approve,
+    deny::Deny,
+    withdraw::Withdraw,
+    deploy::Deploy,
+    redeploy::Redeploy,
+    rollback::Rollback,
+    undeploy::Undeploy,
+    start::Start,
+    stop::Stop,
+    restart::Restart,
+    abort::Abort,
+    hold::Hold,
+    expose::Expose,
+    conceal::Conceal,
+    config::Config,
+    status::Status,
+    why::Why,
+    history::History,
+    trace::Trace,
+    logs::Logs,
+    escapes::Escapes,
+    ledger::Ledger,
+    login::Login,
+    logout::Logout,
+    context::Context,
+    whoami::Whoami,
+    charter::Charter,
+    person::Person,
+    target::Target,
+    agent::Agent,
+    serve::Serve,
+    explain::Explain,
+    vocabulary::Vocabulary,
+    completions::Completions,
+    man::Man,
+}
+
+impl Verb {
+    /// Whether it serves until it is told to stop.
+    pub fn is_long_lived(&self) -> bool {
+        matches!(self, Verb::Serve(_) | Verb::Agent(_))
+    }
+}

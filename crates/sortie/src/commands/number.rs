@@ -1,0 +1,183 @@
+//! `sortie number`: the whole pattern of a verb in one file.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    git,
+    invocation::Invocation,
+    names::Thing,
+    output::Answer,
+    project,
+};
+use api::read::{App, Build};
+use std::path::Path;
+use trust::{
+    AppName, Version,
+    charter::Numbering,
+    statement::{self, Act},
+};
+
+/// Give a build its number, for good
+#[derive(Debug, clap::Args)]
+pub struct Number {
+    /// The build: web#3fa9c1
+    #[arg(value_name = "BUILD")]
+    pub what: String,
+    /// The number; `next` works it out from the commits since the last one
+    #[arg(value_name = "VERSION|next")]
+    pub version: String,
+}
+
+impl Number {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let thing = Thing::parse_build("number", &self.what)?;
+        let connection = invocation.connect().await?;
+        let (found, _) = connection.find(&thing, None).await?;
+        let version = match self.version.as_str() {
+            "next" => next(invocation, &connection, &found.app, &found.build).await?,
+            text => text.parse().or_misused()?,
+        };
+        let act = Act::Number(statement::Number { app: found.app.clone(), version: version.clone() });
+        let name = format!("{}#{}", found.app, found.build.short());
+        let accepted = connection.submit(&name, found.build, act).await?;
+        let numbered = format!("{}@{version}", found.app);
+        let answer = Answer::new(&accepted, format!("{numbered} is {name}, for good."));
+        Ok(match first_released_audience(&connection) {
+            Some(audience) => answer.next(format!("sortie release {numbered} --to {audience}")),
+            None => answer,
+        })
+    }
+}
+
+/// The first audience that somebody has to agree to: where a new version goes next.
+fn first_released_audience(connection: &Connection) -> Option<String> {
+    let charter = &connection.policy.charter;
+    let mut named: Vec<_> = charter
+        .audience_names()
+        .filter_map(|name| Some((name, charter.audience(name)?)))
+        .filter(|(_, audience)| audience.approve.is_some())
+        .collect();
+    named.sort_by_key(|(_, audience)| (audience.after.is_some(), audience.class));
+    named.first().map(|(name, _)| name.to_string())
+}
+
+async fn next(
+    invocation: &Invocation,
+    connection: &Connection,
+    name: &AppName,
+    build: &trust::Digest,
+) -> Result<Version, Failure> {
+    let app: App = connection.app(name).await?;
+    let build = app.builds.iter().find(|other| other.name.build == *build);
+    let build = build.ok_or_else(|| Failure::misused(format!("{name} has no such build")))?;
+    if let Some(version) = tagged(name, build) {
+        return Ok(version);
+    }
+    let highest = app
+        .builds
+        .iter()
+        .filter(|build| build.name.version.is_some())
+        .max_by(|one, other| one.name.version.cmp(&other.name.version));
+    let today = jiff::Zoned::now().date();
+    match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref())) {
+        (Numbering::Counter, highest) => Ok(highest.map_or("1".parse().or_misused()?, |highest| highest.bumped(0))),
+        (Numbering::Calver, highest) => next_calver(highest, today.year(), today.month()),
+        (Numbering::Semver, None) => Ok(Version::first()),
+        (Numbering::Semver, Some(version)) => {
+            let messages = messages_since(name, highest, build).unwrap_or_else(|why| {
+                invocation.aside(&format!("counting one patch: {}", why.problem.message));
+                Vec::new()
+            });
+            Ok(next_semver(version, &messages))
+        }
+    }
+}
+
+/// A tag `web/v1.4.0` (or `v1.4.0`) at the commit is somebody's decision already made.
+fn tagged(app: &AppName, build: &Build) -> Option<Version> {
+    let tag = build.commit.as_ref()?.tag.as_ref()?;
+    let number = tag.strip_prefix(app.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(tag);
+    number.strip_prefix('v').unwrap_or(number).parse().ok()
+}
+
+/// The messages of the commits that made `build` another one than `before`, of the paths that are the application's.
+fn messages_since(app: &AppName, before: Option<&Build>, build: &Build) -> Result<Vec<String>, Failure> {
+    let id = |build: &Build| build.commit.as_ref().map(|commit| commit.id.clone());
+    let newer = id(build).ok_or_else(|| Failure::failed("the build names no commit"))?;
+    let older = before.and_then(id).ok_or_else(|| Failure::failed("the last version names no commit"))?;
+    let located = project::find(Path::new("."), Some(app.as_str()))?;
+    let (folder, paths) = match located {
+        Some(located) => (located.folder, located.project.paths),
+        None => (".".into(), Vec::new()),
+    };
+    let folder = git::top(&folder).ok_or_else(|| Failure::failed("this is not the application's repository"))?;
+    git::messages(&folder, Some(&older), &newer, &paths)
+}
+
+/// Conventional commits: a breaking change is a new major, a feature a new minor, everything else a patch. Before 1.0
+/// nothing is promised yet, so a breaking change is a new minor.
+fn next_semver(last: &Version, messages: &[String]) -> Version {
+    let parsed = || messages.iter().filter_map(|message| git_conventional::Commit::parse(message).ok());
+    let breaking = parsed().any(|commit| commit.breaking());
+    let feature = parsed().any(|commit| commit.type_() == git_conventional::Type::FEAT);
+    let major = usize::from(last.parts().first() == Some(&0));
+    let patch = last.parts().len().saturating_sub(1);
+    // A pre-release is followed by the number it announced.
+    if last.is_prerelease() && !breaking {
+        let announced: Vec<String> = last.parts().iter().map(u64::to_string).collect();
+        return announced.join(".").parse().unwrap_or_else(|_| last.bumped(patch));
+    }
+    let index = if breaking {
+        major
+    } else if feature {
+        1
+    } else {
+        patch
+    };
+    last.bumped(index.min(patch))
+}
+
+/// `2026.11.1`, then `2026.11.2`, and from the first of the next month `2026.12.1`.
+fn next_calver(highest: Option<&Version>, year: i16, month: i8) -> Result<Version, Failure> {
+    let this_month = [u64::try_from(year).unwrap_or(0), u64::try_from(month).unwrap_or(0)];
+    match highest {
+        Some(version) if version.parts().starts_with(&this_month) && version.parts().len() == 3 => {
+            Ok(version.bumped(2))
+        }
+        _ => format!("{year}.{month}.1").parse().or_misused(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(last: &str, messages: &[&str]) -> String {
+        let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
+        next_semver(&last.parse().unwrap(), &messages).to_string()
+    }
+
+    #[test]
+    fn r39_the_next_number_follows_from_the_commits() {
+        assert_eq!(after("1.4.0", &["fix: a leak"]), "1.4.1");
+        assert_eq!(after("1.4.0", &["fix: a leak", "feat(ui): a button"]), "1.5.0");
+        assert_eq!(after("1.4.0", &["feat!: new protocol"]), "2.0.0");
+        assert_eq!(after("1.4.0", &["fix: x\n\nBREAKING CHANGE: y"]), "2.0.0");
+        assert_eq!(after("0.3.1", &["feat!: new protocol"]), "0.4.0");
+        assert_eq!(after("1.4.0", &["whatever people write"]), "1.4.1");
+        assert_eq!(after("1.4.0", &[]), "1.4.1");
+        assert_eq!(after("2.0.0-rc.1", &["fix: x"]), "2.0.0");
+    }
+
+    #[test]
+    fn r39_calendar_numbers_count_within_the_month() {
+        let next = |highest: Option<&str>| {
+            let highest: Option<Version> = highest.map(|text| text.parse().unwrap());
+            next_calver(highest.as_ref(), 2026, 11).unwrap().to_string()
+        };
+        assert_eq!(next(None), "2026.11.1");
+        assert_eq!(next(Some("2026.11.4")), "2026.11.5");
+        assert_eq!(next(Some("2026.10.9")), "2026.11.1");
+    }
+}

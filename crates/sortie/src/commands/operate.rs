@@ -1,0 +1,156 @@
+//! Orders that act on what runs: undeploy, stop, start, restart, and new config. One order a distinct running build.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, Outcome},
+    follow::{Following, follow},
+    invocation::Invocation,
+    names::{Place, Thing},
+    order::{self, Wanted, only},
+};
+use api::read::{BuildName, Runs, Status};
+use domain::{event::Ending, refusal::Refusal};
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
+
+/// What runs, as it was typed.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The application.
+    pub app: AppName,
+    /// Where.
+    pub environment: AudienceName,
+    /// On these targets only; empty means all.
+    pub only: BTreeSet<TargetName>,
+    /// One of its builds, where not all are meant.
+    pub thing: Option<Thing>,
+}
+
+/// `sortie undeploy|stop|start|restart APP --in ENVIRONMENT`.
+pub async fn run(
+    invocation: &Invocation,
+    (verb, act): (&str, OrderAct),
+    app: &str,
+    place: &Place,
+    targets: &[String],
+    following: &Following,
+) -> Outcome {
+    let thing = Thing::parse(verb, app)?;
+    let only = only(targets)?;
+    following.limit()?;
+    let connection = invocation.connect().await?;
+    let environment = connection.environment(place)?;
+    let running = Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
+    act_on_running(invocation, &connection, &running, act, following).await
+}
+
+/// Gives one order for each distinct build that runs. One deployment of an application runs in an environment at a
+/// time, so each but the last is followed to its end.
+pub async fn act_on_running(
+    invocation: &Invocation,
+    connection: &Connection,
+    running: &Running,
+    act: OrderAct,
+    following: &Following,
+) -> Outcome {
+    let status = order::status(connection, None).await?;
+    let mut orders = orders(&status, running, act)?;
+    let Some(last) = orders.pop() else {
+        let Running { app, environment, .. } = running.clone();
+        return Err(Refusal::NothingRuns { app, environment, act }.into());
+    };
+    for wanted in orders {
+        let accepted = order::submit(connection, &wanted).await?;
+        let deployment = order::number_of(&accepted)
+            .ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
+        let view = follow(invocation, connection, deployment, following.limit()?).await?;
+        if view.ending != Some(Ending::Succeeded) {
+            return order::conclude(connection, &view).await;
+        }
+    }
+    order::order(invocation, connection, &last, following).await
+}
+
+/// The orders for what runs. Each names the targets that run its build, unless all targets run one build and all are
+/// meant.
+fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wanted>, Failure> {
+    let Running { app, environment, only, thing } = running;
+    let all: Vec<&Runs> = order::cell(status, app, environment)
+        .into_iter()
+        .flat_map(|cell| &cell.runs)
+        .filter(|runs| meant(runs, thing))
+        .collect();
+    let alone = all.len() == 1 && only.is_empty();
+    let mut orders = Vec::new();
+    for runs in all {
+        let on: BTreeSet<TargetName> =
+            runs.on.iter().filter(|name| only.is_empty() || only.contains(*name)).cloned().collect();
+        if on.is_empty() {
+            continue;
+        }
+        orders.push(Wanted {
+            app: app.clone(),
+            build: runs.build.clone(),
+            environment: environment.clone(),
+            act,
+            only: if alone { BTreeSet::new() } else { on },
+            when_released: false,
+        });
+    }
+    let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();
+    match only.iter().find(|name| !named.contains(name)) {
+        Some(name) if !orders.is_empty() => {
+            Err(Failure::new("NOTHING_RUNS", 3, format!("{app} does not run on {name}"))
+                .next(format!("sortie status {app}")))
+        }
+        _ => Ok(orders),
+    }
+}
+
+fn meant(runs: &Runs, thing: &Option<Thing>) -> bool {
+    let BuildName { build, version } = &runs.build;
+    match thing {
+        None | Some(Thing::App(_)) => true,
+        Some(Thing::Version(_, wanted)) => version.as_ref() == Some(wanted),
+        Some(Thing::Build(_, digits)) => build.hex().starts_with(digits.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    fn running(only: &[&str]) -> Running {
+        Running {
+            app: "web".parse().unwrap(),
+            environment: "prod".parse().unwrap(),
+            only: only.iter().map(|name| name.parse().unwrap()).collect(),
+            thing: None,
+        }
+    }
+
+    #[test]
+    fn one_order_a_running_build() {
+        let mut status = samples::status();
+        let orders = |status: &Status, running: &Running| orders(status, running, OrderAct::Stop);
+        let all = orders(&status, &running(&[])).unwrap();
+        assert_eq!((all.len(), all[0].only.len()), (1, 0), "all targets run one build");
+        let cell = &mut status.apps[0].cells[2];
+        let mut newer = cell.runs[0].clone();
+        newer.build = samples::build("1.5.0");
+        newer.on = vec![cell.runs[0].on.pop().unwrap()];
+        cell.runs.push(newer);
+        let two = orders(&status, &running(&[])).unwrap();
+        assert_eq!(
+            two.iter().map(|order| (order.build.short(), order.only.len())).collect::<Vec<_>>(),
+            [("1.4.0".to_string(), 2), ("1.5.0".to_string(), 1)]
+        );
+        let one = orders(&status, &running(&["prod-3"])).unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(orders(&status, &running(&["prod-1", "test-1"])).unwrap_err().problem.exit, 3);
+        let named =
+            Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
+        assert_eq!(orders(&status, &named).unwrap().len(), 1);
+    }
+}

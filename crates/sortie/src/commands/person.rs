@@ -1,0 +1,179 @@
+//! `sortie person`.
+
+use crate::{
+    commands::charter::{self, Apply},
+    context::write_whole,
+    failure::{Failure, OrMisused, Outcome},
+    invocation::Invocation,
+    output::Answer,
+};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
+use trust::{PersonName, RoleName, key::PublicKey, statement::AdministrationAct};
+
+/// Add people to the charter, or take their powers away
+#[derive(Debug, clap::Args)]
+pub struct Person {
+    #[command(subcommand)]
+    pub act: PersonAct,
+}
+
+/// What is to be done.
+#[derive(Debug, clap::Subcommand)]
+pub enum PersonAct {
+    /// Add a person, or keys and roles to one; owners sign the charter that says so
+    Add {
+        /// The name
+        name: String,
+        /// A role
+        #[arg(long = "role", required = true, value_delimiter = ',')]
+        roles: Vec<String>,
+        /// Public keys, one a line, as in authorized_keys; `-` reads standard input
+        #[arg(long, value_name = "FILE")]
+        keys: PathBuf,
+        /// It is a robot: it never counts as a person
+        #[arg(long)]
+        robot: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Take a person's powers at once; owners give them back by a new charter
+    Suspend {
+        /// The name
+        name: String,
+    },
+}
+
+impl Person {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        match self.act {
+            PersonAct::Add { name, roles, keys, robot, yes } => {
+                let name = PersonName::new(&name).or_misused()?;
+                let roles = roles.iter().map(|role| RoleName::new(role)).collect::<Result<Vec<_>, _>>().or_misused()?;
+                let keys = read_keys(&keys)?;
+                add(invocation, &name, &roles, &keys, robot, yes).await
+            }
+            PersonAct::Suspend { name } => {
+                let name = PersonName::new(&name).or_misused()?;
+                let connection = invocation.connect().await?;
+                let accepted = connection.administer(AdministrationAct::SuspendPerson { person: name.clone() }).await?;
+                let words = format!(
+                    "{name} is suspended: nothing {name} signs counts any more, here and on every target. \
+                     What was released stays released."
+                );
+                Ok(Answer::new(&accepted, words).next("sortie charter show > charter.toml"))
+            }
+        }
+    }
+}
+
+async fn add(
+    invocation: &Invocation,
+    name: &PersonName,
+    roles: &[RoleName],
+    keys: &[PublicKey],
+    robot: bool,
+    yes: bool,
+) -> Outcome {
+    let connection = invocation.connect().await?;
+    let in_force = String::from_utf8_lossy(&connection.documents.charter).into_owned();
+    let text = with_person(&in_force, name, roles, keys, robot)?;
+    let file = PathBuf::from("charter.toml");
+    let how = Apply { file: file.clone(), claim: None, sign_only: None, with: Vec::new(), yes };
+    let answer = charter::bring(invocation, &connection, &text, &how).await?;
+    // A copy that said what was in force goes on saying it; one that somebody is editing is left alone.
+    if std::fs::read_to_string(&file).is_ok_and(|copy| copy == in_force) {
+        write_whole(&file, text.as_bytes())?;
+    }
+    Ok(answer)
+}
+
+/// The public keys in a file, one a line.
+fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
+    let mut text = String::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().read_to_string(&mut text).map(|_| ()),
+        false => std::fs::read_to_string(path).map(|read| text = read),
+    };
+    read.map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines.map(PublicKey::from_openssh).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| Failure::misused(format!("{}: {error}", path.display())))?;
+    match keys.is_empty() {
+        true => Err(Failure::misused(format!("{} has no key in it", path.display()))),
+        false => Ok(keys),
+    }
+}
+
+/// The charter's text with a person in it, every other line as it was.
+fn with_person(
+    text: &str,
+    name: &PersonName,
+    roles: &[RoleName],
+    keys: &[PublicKey],
+    robot: bool,
+) -> Result<String, Failure> {
+    let mut document: DocumentMut = text.parse().or_misused()?;
+    let section = if robot { "robots" } else { "people" };
+    let everyone = document.entry(section).or_insert_with(|| Item::Table(toml_edit::Table::new()));
+    let everyone = everyone
+        .as_table_like_mut()
+        .ok_or_else(|| Failure::misused(format!("[{section}] of the charter is not a table")))?;
+    if everyone.get(name.as_str()).is_none() {
+        let mut person = InlineTable::new();
+        person.insert("roles", Value::Array(Array::new()));
+        person.insert("keys", Value::Array(Array::new()));
+        everyone.insert(name.as_str(), Item::Value(Value::InlineTable(person)));
+    }
+    let person = everyone
+        .get_mut(name.as_str())
+        .and_then(Item::as_table_like_mut)
+        .ok_or_else(|| Failure::misused(format!("{name} is not a table in the charter")))?;
+    extend(person, "roles", roles.iter().map(RoleName::to_string));
+    extend(person, "keys", keys.iter().map(PublicKey::to_openssh));
+    Ok(document.to_string())
+}
+
+/// Adds what is not there yet to a list; a key with a comment is the same key.
+fn extend(person: &mut dyn TableLike, field: &str, values: impl Iterator<Item = String>) {
+    let list = person.entry(field).or_insert_with(|| Item::Value(Value::Array(Array::new())));
+    let Some(list) = list.as_array_mut() else { return };
+    for value in values {
+        let same = |other: &Value| {
+            other.as_str().is_some_and(|other| other == value || other.starts_with(&format!("{value} ")))
+        };
+        if !list.iter().any(same) {
+            list.push(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trust::{
+        charter::Charter,
+        key::{SecretKey, Signer},
+    };
+
+    #[test]
+    fn a_person_is_added_and_every_other_line_stays() {
+        let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public();
+        let text = "charter = \"acme\" # ours\n[people]\n# nobody yet\n[environments]\n";
+        let name = PersonName::new("ann").unwrap();
+        let role = |text: &str| RoleName::new(text).unwrap();
+        let once = with_person(text, &name, &[role("qa")], &[key(1)], false).unwrap();
+        assert!(once.contains("# ours") && once.contains("# nobody yet"), "{once}");
+        let twice = with_person(&once, &name, &[role("qa"), role("ops")], &[key(1), key(2)], false).unwrap();
+        let charter = Charter::from_bytes(twice.as_bytes()).unwrap();
+        assert_eq!(charter.people[&name].keys, [key(1), key(2)]);
+        assert_eq!(charter.people[&name].roles.len(), 2);
+        let robot = with_person("charter = \"acme\"\n", &name, &[role("ci")], &[key(3)], true).unwrap();
+        assert!(Charter::from_bytes(robot.as_bytes()).unwrap().robots.contains_key(&name));
+    }
+}

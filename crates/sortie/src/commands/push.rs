@@ -1,0 +1,105 @@
+//! `sortie push`.
+
+use crate::{
+    build::{self, Ready, Sent},
+    connection::Connection,
+    failure::Outcome,
+    invocation::Invocation,
+    output::{self, Answer},
+};
+use serde_json::json;
+use std::{io::IsTerminal, path::PathBuf, time::Instant};
+use trust::statement::{self, Act};
+
+/// Send a build: a folder, a file or an archive, with the commit it came from. Prints its name
+#[derive(Debug, clap::Args)]
+pub struct Push {
+    /// What to send; the `files` of sortie.toml by default
+    #[arg(value_name = "DIR|FILE|ARCHIVE")]
+    pub source: Option<PathBuf>,
+    /// The application, where several sortie.toml are near or there is none
+    #[arg(long)]
+    pub app: Option<String>,
+    /// Print the build's name and nothing else
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl Push {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        // What lies ready is looked at first: a tree that cannot be pushed needs no server to say so.
+        let ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
+        if !self.quiet {
+            for note in &ready.notes {
+                invocation.aside(note);
+            }
+        }
+        let connection = invocation.connect().await?;
+        let began = Instant::now();
+        let watched = std::io::stderr().is_terminal() && !self.quiet && !invocation.global.json;
+        let say = |sent: Sent| {
+            if watched && began.elapsed().as_secs() >= 1 {
+                invocation.aside(&format!(
+                    "sent {} in {}",
+                    output::bytes(sent.bytes),
+                    output::count(sent.objects, "object")
+                ));
+            }
+        };
+        let sent = build::send(&connection, &ready, &say).await?;
+        let act = Act::Push(statement::Push {
+            app: ready.project.app.clone(),
+            commit: ready.commit.clone(),
+            recipe: ready.project.build.clone(),
+        });
+        let (app, digest) = (&ready.project.app, ready.digest());
+        let name = format!("{app}#{}", digest.short());
+        // The same bytes again are the same build: that is an answer, not a mistake.
+        let known = match connection.submit(&name, digest, act).await {
+            Ok(_) => false,
+            Err(failure) if failure.code() == "ALREADY_DONE" => true,
+            Err(failure) => return Err(failure),
+        };
+        let data = json!({
+            "app": app, "build": digest, "name": name, "commit": ready.commit, "files": ready.files(),
+            "size_bytes": ready.manifest.total_size_bytes(), "sent": sent, "already_known": known,
+        });
+        if self.quiet {
+            return Ok(Answer::new(&data, name));
+        }
+        let how = match (known, sent.objects) {
+            (true, _) => "the same build as before".to_string(),
+            (false, 0) => "the server had every file".to_string(),
+            (false, _) => format!("sent {} in {:.1} s", output::bytes(sent.bytes), began.elapsed().as_secs_f64()),
+        };
+        let words = [name.clone(), contents(&ready), origin(&ready), how].join("   ");
+        Ok(Answer::new(&data, words).next(next(&connection, &name)))
+    }
+}
+
+fn contents(ready: &Ready) -> String {
+    match ready.files() {
+        0 => "a checkpoint: nothing to install".into(),
+        files => format!("{}, {}", output::count(files, "file"), output::bytes(ready.manifest.total_size_bytes())),
+    }
+}
+
+fn origin(ready: &Ready) -> String {
+    match &ready.commit {
+        Some(commit) => {
+            let tag = commit.tag.as_ref().map(|tag| format!(" ({tag})")).unwrap_or_default();
+            format!("commit {}{tag}, clean", commit.id.get(..7).unwrap_or(&commit.id))
+        }
+        None => "no commit".into(),
+    }
+}
+
+/// Where a new build goes first: a dev environment, or a number where there is none.
+fn next(connection: &Connection, name: &str) -> String {
+    let environments = connection.policy.charter.environments.keys();
+    match environments.into_iter().find(|environment| connection.is_dev(environment)) {
+        Some(environment) => format!("sortie deploy {name} --to {environment}"),
+        None => format!("sortie number {name} next"),
+    }
+}

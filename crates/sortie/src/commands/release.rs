@@ -1,0 +1,123 @@
+//! `sortie release`.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    invocation::Invocation,
+    names::Place,
+    output::Answer,
+    releasing::{self, Matter},
+};
+use domain::refusal::exit;
+use trust::{
+    AudienceName,
+    quorum::Rule,
+    statement::{self, Act, OrderAct},
+};
+
+/// Give an audience permission over a version, where you may do so alone. Installs nothing
+#[derive(Debug, clap::Args)]
+pub struct Release {
+    /// The version: web@1.4.0
+    #[arg(value_name = "VERSION")]
+    pub what: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// Order its deployment as well: two acts, two entries
+    #[arg(long)]
+    pub deploy: bool,
+    /// The lowest version the audience may still activate once this is granted
+    #[arg(long, value_name = "VERSION")]
+    pub floor: Option<String>,
+}
+
+impl Release {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let floor = self.floor.as_deref().map(str::parse).transpose().or_misused()?;
+        let mut connection = invocation.connect().await?;
+        let matter = Matter::find(&connection, "release", &self.what, &self.place).await?;
+        let cell = releasing::cell(&connection, &matter).await?;
+        let (name, audience) = (matter.name(), matter.audience.clone());
+        if let Some(released) = releasing::released(&matter, cell.as_ref()) {
+            let words =
+                format!("{name} is already released to {audience} since {:.0}. Nothing was written.", released.since);
+            let answer = Answer::new(released, words);
+            return Ok(answer.next(releasing::deploy_command(&connection, &matter)));
+        }
+        may_alone(&connection, &matter)?;
+        let asked = match matter.ask(&connection, floor).await {
+            Ok((_, asked)) => asked,
+            // Somebody asked already: agreeing to that request is what is left to do.
+            Err(failure) if failure.code() == "REQUEST_WAITING" => matter.request(&connection)?.ok_or(failure)?,
+            Err(failure) => return Err(failure),
+        };
+        connection.next_act();
+        let accepted = matter.approve(&connection, &asked).await?;
+        if !releasing::is_granted(&accepted) {
+            let key = connection.identity.signer.public().id();
+            let lacks = matter.lacks(&connection, &asked, &[key])?;
+            let lacking = releasing::lacks_with_people(&connection, &lacks);
+            let words =
+                format!("you approved {name} for {audience}; still missing: {lacking}. Nothing is released yet.");
+            return Ok(Answer::new(&accepted, words).next(format!("sortie why {name} --in {audience}")));
+        }
+        let words = releasing::granted_in_words(&connection, &matter, cell.as_ref());
+        let deploy = releasing::deploy_command(&connection, &matter);
+        if !self.deploy {
+            return Ok(Answer::new(&accepted, words).next(deploy));
+        }
+        invocation.say(&words);
+        connection.next_act();
+        order_deployment(&connection, &matter, &audience, &words).await
+    }
+}
+
+/// The second act of `--deploy`, an entry of its own.
+async fn order_deployment(
+    connection: &Connection,
+    matter: &Matter,
+    environment: &AudienceName,
+    released: &str,
+) -> Outcome {
+    let act = Act::Order(statement::Order {
+        app: matter.found.app.clone(),
+        environment: environment.clone(),
+        act: OrderAct::Deploy,
+        version: Some(matter.version.clone()),
+        only: Default::default(),
+        when_released: false,
+    });
+    let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
+    let words = format!("the deployment of {} to {environment} is ordered.", matter.name());
+    let data = serde_json::json!({ "released": released, "ordered": accepted });
+    Ok(Answer::new(&data, words).next(format!("sortie status {}", matter.found.app)))
+}
+
+/// Fails with who must agree, unless the signer's own approval suffices.
+fn may_alone(connection: &Connection, matter: &Matter) -> Result<(), Failure> {
+    let rule = matter.rule(connection)?;
+    let audience = &matter.audience;
+    let me = connection.me();
+    let counts = me.as_ref().is_some_and(|(name, _)| {
+        connection.policy.approvers.person(&connection.identity.signer.public().id()) == Some(name)
+    });
+    let excluded = matter.audience(connection)?.excludes_author;
+    let alone = counts && me.is_some_and(|(_, roles)| rule.allows_alone(&roles));
+    match alone && !excluded {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "ROLE_MISSING",
+            exit::REFUSED,
+            role_missing(audience, &rule, alone, &connection.my_roles()),
+        )
+        .next(format!("sortie request {} --to {audience}", matter.name()))),
+    }
+}
+
+fn role_missing(audience: &AudienceName, rule: &Rule, alone: bool, roles: &str) -> String {
+    match alone {
+        true => format!("{audience} needs {rule}, and whoever asks does not count: ask, and somebody else approves"),
+        false => format!("{audience} needs {rule}; you are {roles}"),
+    }
+}

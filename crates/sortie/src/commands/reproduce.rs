@@ -1,0 +1,107 @@
+//! `sortie reproduce`.
+
+use crate::{
+    build,
+    connection::Connection,
+    failure::{Failure, OrIntegrity, OrMisused, Outcome},
+    git,
+    invocation::Invocation,
+    names::Thing,
+    output::Answer,
+    project,
+};
+use anyhow::Context as _;
+use api::routes;
+use domain::refusal::exit;
+use serde_json::json;
+use std::{path::Path, process::Command};
+use trust::{Digest, manifest::Manifest, statement::Act};
+
+/// Build a version again from its commit by its recipe, and compare every byte
+#[derive(Debug, clap::Args)]
+pub struct Reproduce {
+    /// The version or build: web@1.4.0, web#3fa9c1
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+}
+
+impl Reproduce {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let thing = Thing::parse_build("reproduce", &self.what)?;
+        let connection = invocation.connect().await?;
+        let (found, view) = connection.find(&thing, None).await?;
+        let signed = manifest(&connection, found.build).await?;
+        let push = connection.open(view.dossier.push.as_ref(), "push")?;
+        let Act::Push(push) = push.act else { return Err(Failure::integrity("the push is no push")) };
+        let commit = push.commit.ok_or_else(|| {
+            Failure::misused(format!("{} was pushed without a commit: there is nothing to build it from", found.name()))
+        })?;
+        let top = git::top(Path::new("."))
+            .ok_or_else(|| Failure::misused("go to the application's repository first: its commit is built there"))?;
+        let folder = tempfile::tempdir().context("no temporary folder").map_err(Failure::from)?;
+        let tree = folder.path().join("tree");
+        let tree_name = tree.to_string_lossy().into_owned();
+        git::run(&top, &["worktree", "add", "--quiet", "--detach", &tree_name, &commit.id])?;
+        invocation.aside(&format!("commit {} in {}", commit.id.get(..7).unwrap_or(&commit.id), tree.display()));
+        let made = make(invocation, &tree, found.app.as_str(), push.recipe.as_deref());
+        // The folder is gone either way; git is told so that its list of work trees stays true.
+        let _ = git::run(&top, &["worktree", "remove", "--force", &tree_name]);
+        let made = made?;
+        let differing = build::differences(&signed, &made.manifest);
+        let data = json!({ "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
+            "differing": differing });
+        if made.digest() == found.build {
+            let words = format!(
+                "{} is what its commit and recipe make: the same {} files, byte for byte.",
+                found.name(),
+                signed.files.len()
+            );
+            return Ok(Answer::new(&data, words));
+        }
+        let words = format!(
+            "✗ {} is not what its commit and recipe make here:\n  {}\nThat may be a build that is not deterministic, \
+             another tool chain, or another origin than the push says.",
+            found.name(),
+            differing.join("\n  ")
+        );
+        Ok(Answer::new(&data, words).exit(exit::INTEGRITY))
+    }
+}
+
+/// The manifest behind a digest, recomputed here.
+pub async fn manifest(connection: &Connection, build: Digest) -> Result<Manifest, Failure> {
+    let bytes = object(connection, build).await?;
+    Manifest::from_bytes(&bytes).or_integrity("the manifest")
+}
+
+/// An object of the depot, whose digest is checked here.
+pub async fn object(connection: &Connection, digest: Digest) -> Result<Vec<u8>, Failure> {
+    let path = routes::path(routes::OBJECT, &[&digest.to_string()]);
+    let request = connection.client.request(reqwest::Method::GET, &path);
+    let response = connection.client.stream(request).await?;
+    let bytes = response.bytes().await.context("the answer broke off").map_err(Failure::from)?.to_vec();
+    match Digest::of(&bytes) == digest {
+        true => Ok(bytes),
+        false => Err(Failure::integrity(format!("the server gave other bytes than {digest}"))),
+    }
+}
+
+fn make(invocation: &Invocation, tree: &Path, app: &str, recipe: Option<&str>) -> Result<build::Ready, Failure> {
+    let located = project::find(tree, Some(app))?
+        .ok_or_else(|| Failure::misused(format!("the commit has no sortie.toml of {app}")))?;
+    if let Some(recipe) = recipe {
+        invocation.aside(&format!("$ {recipe}"));
+        let status = Command::new("sh")
+            .args(["-c", recipe])
+            .current_dir(&located.folder)
+            .stdout(std::io::stderr())
+            .status()
+            .context("the recipe could not be run")
+            .map_err(Failure::from)?;
+        if !status.success() {
+            return Err(Failure::failed(format!("the recipe `{recipe}` ended with {status}")));
+        }
+    }
+    build::prepare(Some(&located.folder), Some(app), &|_| {}).map_err(|failure| failure.problem.message).or_misused()
+}

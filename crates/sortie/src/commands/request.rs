@@ -1,0 +1,88 @@
+//! `sortie request`.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    invocation::{Invocation, duration},
+    names::Place,
+    output::Answer,
+    releasing::{self, Matter},
+};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// How often a request that is waited for is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Ask that a version be released to an audience
+#[derive(Debug, clap::Args)]
+pub struct Request {
+    /// The version: web@1.4.0
+    #[arg(value_name = "VERSION")]
+    pub what: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// Wait until it is granted or turned down, this long
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+    /// The lowest version the audience may still activate once this is granted
+    #[arg(long, value_name = "VERSION")]
+    pub floor: Option<String>,
+}
+
+impl Request {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let wait = self.wait.as_deref().map(duration).transpose()?;
+        let floor = self.floor.as_deref().map(str::parse).transpose().or_misused()?;
+        let connection = invocation.connect().await?;
+        let matter = Matter::find(&connection, "request", &self.what, &self.place).await?;
+        let (name, audience) = (matter.name(), matter.audience.clone());
+        let (accepted, asked) = match matter.ask(&connection, floor).await {
+            Ok((accepted, asked)) => (Some(accepted), asked),
+            // Whoever waits wants to know how it ends, whoever asked first.
+            Err(failure) if failure.code() == "REQUEST_WAITING" && wait.is_some() => {
+                (None, matter.request(&connection)?.ok_or(failure)?)
+            }
+            Err(failure) => return Err(failure),
+        };
+        let lacks = matter.lacks(&connection, &asked, &[])?;
+        let waits = format!(
+            "request {} for {name} → {audience}. Waiting for {}.",
+            asked.request.serial,
+            releasing::lacks_with_people(&connection, &lacks)
+        );
+        let Some(limit) = wait else {
+            return Ok(Answer::new(&accepted, waits).next(format!("sortie approve {name} --to {audience}")));
+        };
+        invocation.say(&waits);
+        wait_for(&connection, &matter, asked.request.serial, limit).await
+    }
+}
+
+async fn wait_for(connection: &Connection, matter: &Matter, serial: u64, limit: SignedDuration) -> Outcome {
+    let (name, audience) = (matter.name(), &matter.audience);
+    let seconds = u64::try_from(limit.as_secs()).unwrap_or(0);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    loop {
+        let cell = releasing::cell(connection, matter).await?;
+        if let Some(released) = releasing::released(matter, cell.as_ref()) {
+            let words = releasing::granted_in_words(connection, matter, cell.as_ref());
+            return Ok(Answer::new(released, words).next(releasing::deploy_command(connection, matter)));
+        }
+        let waiting = cell.iter().flat_map(|cell| &cell.waiting);
+        let stands = waiting.into_iter().any(|waiting| {
+            matches!(waiting, domain::waiting::WaitingOn::Approvals { version, .. } if *version == matter.version)
+        });
+        if !stands {
+            let message = format!("request {serial} for {name} to {audience} was denied");
+            return Err(Failure::new("REQUEST_DENIED", domain::refusal::exit::REFUSED, message)
+                .next(format!("sortie history {}", matter.found.app)));
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Failure::timed_out(format!("request {serial} for {name} to {audience} still waits"))
+                .next(format!("sortie why {name} --in {audience}")));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}

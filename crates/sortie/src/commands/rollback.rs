@@ -1,0 +1,94 @@
+//! `sortie rollback`: back to what last settled, by a command. Undo is what happens by itself.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    follow::Following,
+    invocation::Invocation,
+    names::{Place, Thing},
+    order::{self, Wanted, only},
+};
+use api::read::{BuildName, Cell};
+use domain::refusal::Refusal;
+use trust::{AppName, statement::OrderAct};
+
+/// Go back to what last settled, under a permit not since withdrawn
+#[derive(Debug, clap::Args)]
+pub struct Rollback {
+    /// The application
+    #[arg(value_name = "APP")]
+    pub app: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// To this version rather than to the one that settled last
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// These targets only
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub following: Following,
+}
+
+impl Rollback {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let app = application(&self.app)?;
+        let only = only(&self.only)?;
+        let connection = invocation.connect().await?;
+        let environment = connection.environment(&self.place)?;
+        let status = order::status(&connection, None).await?;
+        let build = match &self.version {
+            Some(version) => connection.look_up(&Thing::Version(app.clone(), version.parse().or_misused()?)).await?,
+            None => order::cell(&status, &app, &environment)
+                .and_then(back)
+                .cloned()
+                .ok_or_else(|| Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() })?,
+        };
+        check(&connection, &app, &build).await?;
+        invocation.aside(&format!("back to {}", build.of(&app)));
+        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false };
+        order::order(invocation, &connection, &wanted, &self.following).await
+    }
+}
+
+fn application(text: &str) -> Result<AppName, Failure> {
+    match Thing::parse("roll back", text)? {
+        Thing::App(app) => Ok(app),
+        thing => {
+            let app = thing.app();
+            Err(Failure::misused(format!("you roll {app} back, to what settled before {thing}"))
+                .next(format!("sortie rollback {app} --in ENVIRONMENT")))
+        }
+    }
+}
+
+/// People of the charter pushed these very bytes, and gave them this number.
+async fn check(connection: &Connection, app: &AppName, build: &BuildName) -> Result<(), Failure> {
+    let thing = Thing::Build(app.clone(), build.build.hex());
+    connection.find(&thing, None).await.map(|_| ())
+}
+
+/// The build that settled last, is not what runs, and is not held out.
+fn back(cell: &Cell) -> Option<&BuildName> {
+    let runs = |build: &BuildName| cell.runs.iter().any(|runs| runs.build.build == build.build);
+    cell.settled.iter().find(|settled| !runs(settled) && !cell.held.contains(settled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    #[test]
+    fn back_is_to_the_newest_settled_build_that_does_not_run() {
+        let status = samples::status();
+        let prod = order::cell(&status, &"web".parse().unwrap(), &"prod".parse().unwrap()).unwrap();
+        assert_eq!(back(prod).unwrap().short(), "1.3.2");
+        let mut bare = prod.clone();
+        bare.settled[1] = samples::build("1.5.0");
+        assert_eq!(back(&bare), None);
+        let lesson = application("web@1.4.0").unwrap_err().problem;
+        assert_eq!((lesson.exit, lesson.next.as_deref()), (2, Some("sortie rollback web --in ENVIRONMENT")));
+    }
+}

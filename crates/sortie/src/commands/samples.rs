@@ -1,0 +1,170 @@
+//! Hand-made answers of a server, for tests: web in dev, test and prod, as the transcripts have it.
+
+use api::read::{
+    AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, PartView, Released, Runs, Status, TargetStatus,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use trust::{
+    Digest,
+    charter::{Charter, Class},
+    statement::{Facts, OrderAct, Phase, PhaseTiming},
+};
+
+/// A moment on the day of the transcripts.
+pub fn time(clock: &str) -> Timestamp {
+    format!("2026-11-22T{clock}Z").parse().unwrap()
+}
+
+/// Developers push and release to test; QA and ops release to prod; ops deploy there.
+pub fn charter() -> Charter {
+    let text = r#"
+        charter = "acme"
+        [environments]
+        dev  = { class = "dev",  deploy = "developer" }
+        test = { class = "test", approve = "developer", deploy = "developer" }
+        prod = { class = "live", approve = "qa and ops", deploy = "ops", after = "test" }
+        [people]
+        coder = { roles = ["developer"], keys = ["KEY1"] }
+        tester = { roles = ["qa"], keys = ["KEY2"] }
+        oncall = { roles = ["ops"], keys = ["KEY3"] }
+    "#;
+    let key = |seed: u8| trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[seed; 32])).to_openssh();
+    let text = (1..=3).fold(text.to_string(), |text, seed| text.replace(&format!("KEY{seed}"), &key(seed)));
+    Charter::from_bytes(text.as_bytes()).unwrap()
+}
+
+/// The build that has this number.
+pub fn build(version: &str) -> BuildName {
+    BuildName { build: Digest::of(version.as_bytes()), version: Some(version.parse().unwrap()) }
+}
+
+/// A target's part, all phases in 0.9 s; 1.4.0 ran before.
+pub fn part(target: &str, state: &str) -> PartView {
+    let phases = [Phase::Check, Phase::Fetch, Phase::Stage, Phase::Configure, Phase::Activate, Phase::Verify];
+    let timing = |phase| PhaseTiming { phase, started: time("10:00:00"), milliseconds: 150 };
+    PartView {
+        target: target.parse().unwrap(),
+        state: state.into(),
+        detail: None,
+        failed_in: None,
+        before: Some(build("1.4.0")),
+        phases: phases.map(timing).to_vec(),
+        endpoints: vec!["http://127.0.0.1:20001".into()],
+    }
+}
+
+/// Deployment 41: web@1.5.0 to prod.
+pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
+    DeploymentView {
+        deployment: 41,
+        app: "web".parse().unwrap(),
+        environment: "prod".parse().unwrap(),
+        act: OrderAct::Deploy,
+        build: build("1.5.0"),
+        deployer: "oncall".parse().unwrap(),
+        requested: time("10:00:00"),
+        ending: None,
+        ended: None,
+        settled: None,
+        reason: None,
+        waits: None,
+        warnings: Vec::new(),
+        targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
+    }
+}
+
+fn cell(audience: &str, targets: u32) -> Cell {
+    Cell {
+        audience: audience.parse().unwrap(),
+        released: Vec::new(),
+        runs: Vec::new(),
+        targets,
+        waits: Vec::new(),
+        waiting: Vec::new(),
+        held: Vec::new(),
+        settled: Vec::new(),
+        exposed: None,
+        notes: Vec::new(),
+    }
+}
+
+fn released(version: &str, deployed: bool) -> Released {
+    Released {
+        version: version.parse().unwrap(),
+        build: Digest::of(version.as_bytes()),
+        since: time("07:30:00"),
+        not_after: "2027-02-20T07:30:00Z".parse().unwrap(),
+        approvers: vec!["tester".parse().unwrap(), "oncall".parse().unwrap()],
+        deployed,
+    }
+}
+
+fn runs(build: BuildName, on: &[&str]) -> Runs {
+    Runs {
+        build,
+        since: time("08:00:00"),
+        on: on.iter().map(|name| name.parse().unwrap()).collect(),
+        endpoints: vec!["http://127.0.0.1:20001".into()],
+        settled: true,
+        stopped: false,
+        permitted: true,
+    }
+}
+
+fn target(name: &str, environment: &str) -> TargetStatus {
+    TargetStatus {
+        name: name.parse().unwrap(),
+        environment: environment.parse().unwrap(),
+        labels: BTreeMap::from([("role".into(), "web".into())]),
+        facts: Facts {
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            memory_bytes: 2 << 30,
+            agent_version: "0.1.0".into(),
+        },
+        recipient: "age1".into(),
+        cordoned: false,
+        retired: false,
+        seen: Some(time("09:59:30")),
+        runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
+        findings: 0,
+    }
+}
+
+/// dev runs an unreleased build, test 1.5.0, prod 1.4.0 on three; 1.5.0 is held out of prod.
+pub fn status() -> Status {
+    let unreleased = BuildName { build: Digest::of(b"unreleased"), version: None };
+    let mut dev = cell("dev", 1);
+    dev.runs = vec![runs(unreleased.clone(), &["dev-1"])];
+    dev.notes = vec!["unreleased build".into()];
+    let mut test = cell("test", 1);
+    test.released = vec![released("1.5.0", true), released("1.4.0", true)];
+    test.runs = vec![runs(build("1.5.0"), &["test-1"])];
+    let mut prod = cell("prod", 3);
+    prod.released = vec![released("1.4.0", true)];
+    prod.runs = vec![runs(build("1.4.0"), &["prod-1", "prod-2", "prod-3"])];
+    prod.waits = vec!["1.5.0 → prod waits for ops".into()];
+    prod.held = vec![build("1.5.0")];
+    prod.settled = vec![build("1.4.0"), build("1.3.2")];
+    let audience = |name: &str, class, approve: Option<&str>, targets| AudienceStatus {
+        name: name.parse().unwrap(),
+        class: Some(class),
+        approve: approve.map(String::from),
+        targets,
+    };
+    let mut targets: Vec<TargetStatus> = (1..=3).map(|number| target(&format!("prod-{number}"), "prod")).collect();
+    targets.extend([target("dev-1", "dev"), target("test-1", "test")]);
+    Status {
+        entries: 214,
+        at: time("10:00:00"),
+        audiences: vec![
+            audience("dev", Class::Dev, None, 1),
+            audience("test", Class::Test, Some("developer"), 1),
+            audience("prod", Class::Live, Some("qa and ops"), 3),
+        ],
+        apps: vec![AppStatus { app: "web".parse().unwrap(), newest: Some(unreleased), cells: vec![dev, test, prod] }],
+        targets,
+        notes: vec!["one person guards prod".into()],
+    }
+}

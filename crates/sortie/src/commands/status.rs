@@ -1,0 +1,481 @@
+//! `sortie status`: what may be deployed, what runs, who sees it: the board, or one of its things.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    follow::finished,
+    invocation::Invocation,
+    moment,
+    names::{self, Thing},
+    order,
+    output::{Answer, ago, bytes, table},
+};
+use api::{
+    read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Runs, Status as View, TargetStatus},
+    routes,
+};
+use domain::event::Ending;
+use jiff::{Timestamp, tz::TimeZone};
+use trust::{AppName, AudienceName};
+
+/// How many builds of an application are listed.
+const BUILDS_LISTED: usize = 12;
+
+/// What may be deployed, what runs, who sees it
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// An application, environment, target, version, build, or a deployment's number
+    #[arg(value_name = "APP|ENVIRONMENT|TARGET|VERSION|NUMBER")]
+    pub what: Option<String>,
+    /// An environment or channel only (--to, --in and --from are taken alike)
+    #[arg(long = "in", visible_aliases = ["to", "from"], value_name = "AUDIENCE")]
+    pub audience: Option<String>,
+    /// As it was at a moment: 2026-11-22T10:00:00Z, 10:30, or a time ago such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+}
+
+impl Status {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let at = self.at.as_deref().map(|at| moment::read(at, Timestamp::now(), &TimeZone::system())).transpose()?;
+        let audience = self.audience.as_deref().map(names::audience_name).transpose()?;
+        let connection = invocation.connect().await?;
+        if let Some(number) = self.what.as_deref().filter(|what| is_number(what)) {
+            return deployment(&connection, number).await;
+        }
+        let mut view = order::status(&connection, at).await?;
+        if let Some(audience) = &audience {
+            known_audience(&view, audience)?;
+            keep_audience(&mut view, audience);
+        }
+        match self.what.as_deref().map(|what| pick(&view, what)).transpose()? {
+            None => Ok(Answer::new(&view, board(&view))),
+            Some(Picked::App(app)) => application(&connection, view, &app, at.is_none()).await,
+            Some(Picked::Audience(audience)) => {
+                keep_audience(&mut view, &audience);
+                let words = format!("{}\n\n{}", board(&view), targets(&view));
+                Ok(Answer::new(&view, words))
+            }
+            Some(Picked::Target(target)) => Ok(Answer::new(&*target, target_in_words(&target, &view))),
+            Some(Picked::Build(thing)) => one_build(&connection, view, &thing).await,
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// What was meant.
+#[derive(Debug)]
+enum Picked {
+    App(AppName),
+    Audience(AudienceName),
+    Target(Box<TargetStatus>),
+    Build(Thing),
+}
+
+/// Finds out whether a name is an application's, an audience's or a target's, in this order.
+fn pick(view: &View, text: &str) -> Result<Picked, Failure> {
+    let name = match Thing::parse("look at", text)? {
+        Thing::App(name) => name,
+        thing => return Ok(Picked::Build(thing)),
+    };
+    if view.apps.iter().any(|app| app.app == name) {
+        return Ok(Picked::App(name));
+    }
+    if let Some(audience) = view.audiences.iter().find(|audience| audience.name.as_str() == name.as_str()) {
+        return Ok(Picked::Audience(audience.name.clone()));
+    }
+    if let Some(target) = view.targets.iter().find(|target| target.name.as_str() == name.as_str()) {
+        return Ok(Picked::Target(Box::new(target.clone())));
+    }
+    let known: Vec<String> = (view.apps.iter().map(|app| app.app.to_string()))
+        .chain(view.audiences.iter().map(|audience| audience.name.to_string()))
+        .chain(view.targets.iter().map(|target| target.name.to_string()))
+        .collect();
+    let failure = |hint: &str| {
+        Failure::misused(format!("nothing here is called {name}: no application, no environment, no target{hint}"))
+    };
+    Err(match names::nearest(name.as_str(), &known) {
+        Some(nearest) => failure(&format!("; is it {nearest}?")).next(format!("sortie status {nearest}")),
+        None => failure("").next("sortie status"),
+    })
+}
+
+fn known_audience(view: &View, audience: &AudienceName) -> Result<(), Failure> {
+    let known: Vec<&AudienceName> = view.audiences.iter().map(|audience| &audience.name).collect();
+    if known.contains(&audience) {
+        return Ok(());
+    }
+    let nearest = names::nearest(audience.as_str(), known).cloned();
+    Err(domain::refusal::Refusal::UnknownAudience { name: audience.clone(), nearest }.into())
+}
+
+fn keep_audience(view: &mut View, audience: &AudienceName) {
+    view.audiences.retain(|other| other.name == *audience);
+    view.targets.retain(|target| target.environment == *audience);
+    view.apps.iter_mut().for_each(|app| app.cells.retain(|cell| cell.audience == *audience));
+}
+
+/// Application × audience, a line each, and what everyone should know.
+fn board(view: &View) -> String {
+    if view.apps.is_empty() {
+        return with_notes("nothing was pushed yet".into(), view);
+    }
+    let rows: Vec<Vec<String>> = view.apps.iter().flat_map(|app| rows(app, view.at)).collect();
+    let header = ["application", "audience", "may be deployed", "runs", "since", "waits and notes"];
+    with_notes(table(&header, &rows), view)
+}
+
+fn with_notes(mut words: String, view: &View) -> String {
+    for note in &view.notes {
+        words.push_str(&format!("\nmind: {note}"));
+    }
+    words
+}
+
+fn rows(app: &AppStatus, now: Timestamp) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = app.cells.iter().map(|cell| row(cell, now)).collect();
+    if let Some(first) = rows.first_mut().and_then(|row| row.first_mut()) {
+        *first = app.app.to_string();
+    }
+    rows
+}
+
+fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
+    let released: Vec<String> = cell.released.iter().map(|released| released.version.to_string()).collect();
+    let released = match released.as_slice() {
+        [] => "–".into(),
+        [one, two, three, rest @ ..] if !rest.is_empty() => format!("{one}, {two}, {three} … (+{})", rest.len()),
+        few => few.join(", "),
+    };
+    let runs: Vec<String> = cell.runs.iter().map(|runs| runs_in_words(runs, cell.targets)).collect();
+    let runs = if runs.is_empty() { "–".into() } else { runs.join(", ") };
+    let since = cell.runs.iter().map(|runs| runs.since).max().map(|since| ago(since, now)).unwrap_or_default();
+    vec![String::new(), cell.audience.to_string(), released, runs, since, remarks(cell).join("; ")]
+}
+
+fn runs_in_words(runs: &Runs, targets: u32) -> String {
+    let mark = match (runs.permitted, runs.stopped) {
+        (false, _) => " ✗ without permission",
+        (true, true) => " stopped",
+        (true, false) => "",
+    };
+    format!("{} on {}/{targets}{mark}", runs.build.short(), runs.on.len())
+}
+
+fn remarks(cell: &Cell) -> Vec<String> {
+    let held: Vec<String> = cell.held.iter().map(BuildName::short).collect();
+    let held = (!held.is_empty()).then(|| format!("{} held out", held.join(", ")));
+    let exposed = cell.exposed.as_ref().map(|(version, percent)| match percent {
+        0 => "seen by nobody".to_string(),
+        percent => format!("{percent} % see {version}"),
+    });
+    cell.waits.iter().cloned().chain(held).chain(exposed).chain(cell.notes.iter().cloned()).collect()
+}
+
+fn targets(view: &View) -> String {
+    if view.targets.is_empty() {
+        return "no targets".into();
+    }
+    let row = |target: &TargetStatus| {
+        let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
+        let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        vec![
+            target.name.to_string(),
+            if runs.is_empty() { "–".into() } else { runs.join(" ") },
+            seen(target, view.at),
+            labels.join(" "),
+            standing(target).join("; "),
+        ]
+    };
+    table(&["target", "runs", "seen", "labels", ""], &view.targets.iter().map(row).collect::<Vec<_>>())
+}
+
+fn seen(target: &TargetStatus, now: Timestamp) -> String {
+    target.seen.map_or("not since the server started".into(), |seen| ago(seen, now))
+}
+
+fn standing(target: &TargetStatus) -> Vec<String> {
+    let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
+    let marks = [(target.cordoned, "cordoned"), (target.retired, "retired")];
+    let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
+    marks.chain(findings).collect()
+}
+
+fn target_in_words(target: &TargetStatus, view: &View) -> String {
+    let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let facts = &target.facts;
+    let mut lines = vec![
+        format!("{} in {}   seen {}", target.name, target.environment, seen(target, view.at)),
+        format!("  {} {}, {} memory, agent {}", facts.os, facts.arch, bytes(facts.memory_bytes), facts.agent_version),
+    ];
+    lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
+    lines.extend(standing(target).into_iter().map(|line| format!("  {line}")));
+    for (app, build) in &target.runs {
+        let cell = order::cell(view, app, &target.environment);
+        let runs =
+            cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == *build && runs.on.contains(&target.name)));
+        let since = runs.map(|runs| format!(" since {}", ago(runs.since, view.at))).unwrap_or_default();
+        let mark = runs.filter(|runs| !runs.permitted).map(|_| "   ✗ without permission").unwrap_or_default();
+        lines.push(format!("  runs {}{since}{mark}", build.of(app)));
+    }
+    if target.runs.is_empty() {
+        lines.push("  runs nothing".into());
+    }
+    lines.join("\n")
+}
+
+async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
+    view.apps.retain(|other| other.app == *app);
+    let mut words = board(&view);
+    let mut data = serde_json::to_value(&view).unwrap_or_default();
+    if is_now {
+        let known: App = connection.app(app).await?;
+        words.push_str(&format!("\n\n{}", builds(&known, view.at)));
+        data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
+    }
+    Ok(Answer::new(&data, words))
+}
+
+fn builds(app: &App, now: Timestamp) -> String {
+    let row = |build: &Build| {
+        let commit = build.commit.as_ref().map(|commit| {
+            format!(
+                "{} {}",
+                commit.id.get(..7).unwrap_or(&commit.id),
+                commit.title.chars().take(48).collect::<String>()
+            )
+        });
+        let number = build.name.version.as_ref().map_or("unreleased".into(), ToString::to_string);
+        vec![
+            number,
+            format!("#{}", build.name.build.short()),
+            format!("{} {}", build.pusher, ago(build.pushed, now)),
+            bytes(build.size_bytes),
+            commit.unwrap_or_else(|| "no commit".into()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
+    let mut words = table(&["version", "build", "pushed by", "size", "commit"], &rows);
+    if app.builds.len() > BUILDS_LISTED {
+        words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
+    }
+    words
+}
+
+async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
+    let app: App = connection.app(thing.app()).await?;
+    let name = connection.look_up(thing).await?;
+    let build = app.builds.iter().find(|build| build.name.build == name.build);
+    let build = build.ok_or_else(|| Failure::failed(format!("{thing} has just gone: ask again")))?;
+    let words = build_in_words(thing.app(), build, &view);
+    let cells: Vec<&Cell> =
+        view.apps.iter().filter(|other| other.app == *thing.app()).flat_map(|app| &app.cells).collect();
+    let data = serde_json::json!({ "app": thing.app(), "build": build, "at": view.at, "cells": cells });
+    Ok(Answer::new(&data, words))
+}
+
+/// One version: where it came from, and what it is in each audience.
+fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
+    let name = &build.name;
+    let commit = build.commit.as_ref().map(|commit| {
+        let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
+        format!(" from commit {}{tag}", commit.id.get(..7).unwrap_or(&commit.id))
+    });
+    let mut lines = vec![format!(
+        "{}  {}  pushed by {}{}, {}; {} in {} files",
+        name.of(app),
+        name.build,
+        build.pusher,
+        commit.unwrap_or_default(),
+        ago(build.pushed, view.at),
+        bytes(build.size_bytes),
+        build.files
+    )];
+    for (kind, passed, summary) in &build.evidence {
+        lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
+    }
+    let cells = view.apps.iter().filter(|other| other.app == *app).flat_map(|app| &app.cells);
+    let rows: Vec<Vec<String>> = cells.map(|cell| build_row(build, cell, view.at)).collect();
+    lines.push(table(&["audience", "may be deployed", "runs", "seen by", "notes"], &rows));
+    lines.join("\n")
+}
+
+fn build_row(build: &Build, cell: &Cell, now: Timestamp) -> Vec<String> {
+    let name = &build.name;
+    let released = cell.released.iter().find(|released| released.build == name.build);
+    let permit = released.map_or("no".into(), |released| {
+        let approvers: Vec<String> = released.approvers.iter().map(ToString::to_string).collect();
+        format!("since {} by {}", ago(released.since, now), approvers.join(" and "))
+    });
+    let runs = cell.runs.iter().find(|runs| runs.build.build == name.build);
+    let exposed =
+        cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
+    let mut notes = Vec::new();
+    notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
+    notes.extend(released.filter(|released| !released.deployed).map(|_| "released, never deployed".to_string()));
+    notes.extend(
+        released.map(|released| {
+            format!("may be deployed until {}", moment::written(released.not_after, &TimeZone::system()))
+        }),
+    );
+    vec![
+        cell.audience.to_string(),
+        permit,
+        runs.map_or("no".into(), |runs| format!("{} {}", runs_in_words(runs, cell.targets), ago(runs.since, now))),
+        exposed.map_or("nobody".into(), |(_, percent)| format!("{percent} %")),
+        notes.join("; "),
+    ]
+}
+
+async fn deployment(connection: &Connection, number: &str) -> Outcome {
+    let number: u64 = number.parse().or_misused()?;
+    let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
+    let view: DeploymentView = connection.client.get(&path, &[]).await?;
+    let words = deployment_in_words(&view, Timestamp::now());
+    let answer = Answer::new(&view, words);
+    Ok(match view.ending {
+        None => answer.next(format!("sortie abort {number}")),
+        Some(Ending::Succeeded) => answer,
+        Some(_) => answer.next(format!("sortie redeploy {number}")),
+    })
+}
+
+/// A deployment as it stands, a line a target.
+fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
+    let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
+    let stands = match (view.ending, &view.waits) {
+        (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
+        (Some(Ending::Succeeded), Some(waits)) => format!("succeeded{ended}; {waits}"),
+        (Some(Ending::Succeeded), None) => format!("succeeded{ended}"),
+        (Some(Ending::Undone), _) => format!("undone{ended}"),
+        (Some(Ending::Failed), _) => format!("failed{ended}"),
+        (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
+        (None, Some(waits)) => waits.clone(),
+        (None, None) => "under way".into(),
+    };
+    let what = view.build.of(&view.app);
+    let act = serde_json::to_value(view.act).ok().and_then(|act| act.as_str().map(String::from)).unwrap_or_default();
+    let mut lines = vec![format!(
+        "deployment {}: {act} {what} in {}, ordered by {} {}: {stands}",
+        view.deployment,
+        view.environment,
+        view.deployer,
+        ago(view.requested, now)
+    )];
+    lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
+    lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
+    let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
+    for part in &view.targets {
+        let words = match part.state.as_str() {
+            "verified" | "undone" | "failed" | "refused" => finished(part),
+            state => state.to_string(),
+        };
+        let before = part.before.as_ref().filter(|before| before.build != view.build.build);
+        let before = before.map(|before| format!("   (before: {})", before.short())).unwrap_or_default();
+        lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::{self, build, time};
+
+    #[test]
+    fn r46_the_board_says_what_is_where() {
+        let mut view = samples::status();
+        let dev = view.apps[0].cells[0].runs[0].build.short();
+        let words = board(&view);
+        let lines: Vec<&str> = words.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "application  audience  may be deployed  runs            since    waits and notes".to_string(),
+                format!("web          dev       –                {dev} on 1/1  2 h ago  unreleased build"),
+                "             test      1.5.0, 1.4.0     1.5.0 on 1/1    2 h ago".into(),
+                "             prod      1.4.0            1.4.0 on 3/3    2 h ago  1.5.0 → prod waits for ops; 1.5.0 held out".into(),
+                "mind: one person guards prod".into(),
+            ]
+        );
+        view.apps[0].cells[2].runs[0].permitted = false;
+        assert!(board(&view).contains("1.4.0 on 3/3 ✗ without permission"));
+        view.apps.clear();
+        assert!(board(&view).starts_with("nothing was pushed yet"));
+    }
+
+    #[test]
+    fn a_name_is_an_application_an_audience_or_a_target() {
+        let view = samples::status();
+        assert!(matches!(pick(&view, "web"), Ok(Picked::App(_))));
+        assert!(matches!(pick(&view, "prod"), Ok(Picked::Audience(_))));
+        assert!(matches!(pick(&view, "prod-1"), Ok(Picked::Target(_))));
+        assert!(matches!(pick(&view, "web@1.4.0"), Ok(Picked::Build(_))));
+        let unknown = pick(&view, "pord").unwrap_err().problem;
+        assert_eq!((unknown.exit, unknown.next.as_deref()), (2, Some("sortie status prod")));
+        assert!(known_audience(&view, &"tset".parse().unwrap()).unwrap_err().problem.message.contains("test"));
+    }
+
+    #[test]
+    fn a_target_and_an_environment_tell_what_runs_there() {
+        let mut view = samples::status();
+        let target = view.targets[0].clone();
+        assert_eq!(
+            target_in_words(&target, &view),
+            "prod-1 in prod   seen just now\n  linux x86_64, 2.1 GB memory, agent 0.1.0\n  labels role=web\n  \
+             runs web@1.4.0 since 2 h ago"
+        );
+        keep_audience(&mut view, &"prod".parse().unwrap());
+        assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
+        view.targets[1].findings = 2;
+        let words = targets(&view);
+        assert!(words.contains("prod-2  web@1.4.0  just now  role=web  ✗ 2 not as it should be"), "{words}");
+    }
+
+    #[test]
+    fn r17_a_version_tells_its_permits_and_where_it_runs() {
+        let mut view = samples::status();
+        view.apps[0].cells[1].released[0].deployed = false;
+        let known = Build {
+            name: build("1.5.0"),
+            pushed: time("08:00:00"),
+            pusher: "ci".parse().unwrap(),
+            commit: None,
+            recipe: None,
+            files: 37,
+            size_bytes: 4_100_000,
+            evidence: vec![("test-result".into(), true, "812/812".into())],
+        };
+        let words = build_in_words(&"web".parse().unwrap(), &known, &view);
+        assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
+        assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");
+        assert!(
+            words.contains(
+                "test      since 2 h ago by tester and oncall  1.5.0 on 1/1 2 h ago  nobody   released, never deployed"
+            ),
+            "{words}"
+        );
+        assert!(words.contains("prod      no                                  no"), "{words}");
+        assert!(words.ends_with("nobody   held out"), "{words}");
+    }
+
+    #[test]
+    fn a_deployment_s_number_tells_how_it_stands() {
+        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
+        let words = deployment_in_words(&view, time("10:05:00"));
+        assert!(
+            words.starts_with("deployment 41: deploy web@1.5.0 in prod, ordered by oncall 5 min ago: under way\n"),
+            "{words}"
+        );
+        assert!(words.contains("prod-1  fetch ✓") && words.ends_with("prod-2  at it   (before: 1.4.0)"), "{words}");
+        view.ending = Some(Ending::Undone);
+        view.reason = Some("prod-2: verify: /healthz 503".into());
+        assert!(
+            deployment_in_words(&view, time("10:05:00")).contains("undone\n  because prod-2: verify: /healthz 503")
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! `sortie target`.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    invitation::Invitation,
+    invocation::{Invocation, duration},
+    names::{self, Place},
+    output::{self, Answer},
+};
+use api::{client::in_future, read::TargetStatus, routes};
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::BTreeMap;
+use trust::{
+    TargetName,
+    key::{SecretKey, Signer},
+    statement::AdministrationAct,
+};
+
+/// The machines: invite, list, label, cordon, retire
+#[derive(Debug, clap::Args)]
+pub struct Target {
+    #[command(subcommand)]
+    pub act: TargetAct,
+}
+
+/// What is to be done.
+#[derive(Debug, clap::Subcommand)]
+pub enum TargetAct {
+    /// Make an invitation for machines to join an environment. Prints the token
+    Invite(Invite),
+    /// List the targets
+    List {
+        /// An environment only (--to, --in and --from are taken alike)
+        #[arg(long = "in", aliases = ["to", "from"], value_name = "ENVIRONMENT")]
+        audience: Option<String>,
+        /// Those that left for good as well
+        #[arg(long)]
+        all: bool,
+    },
+    /// Set labels; an empty value removes one
+    Label {
+        /// The target
+        target: String,
+        /// The labels
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+    },
+    /// Keep new deployments away
+    Cordon {
+        /// The target
+        target: String,
+    },
+    /// Let deployments come again
+    Uncordon {
+        /// The target
+        target: String,
+    },
+    /// Take a target out for good; its name is never used again
+    Retire {
+        /// The target
+        target: String,
+    },
+}
+
+/// An invitation.
+#[derive(Debug, clap::Args)]
+pub struct Invite {
+    #[command(flatten)]
+    pub place: Place,
+    /// A label the targets get
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// The only name that may be taken
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The only application that the targets accept; may be repeated
+    #[arg(long = "app", value_name = "APP")]
+    pub apps: Vec<String>,
+    /// How many machines may join
+    #[arg(long, default_value_t = 1)]
+    pub uses: u32,
+    /// For how long
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub expires: String,
+}
+
+impl Target {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        match self.act {
+            TargetAct::Invite(invite) => invite.run(invocation).await,
+            TargetAct::List { audience, all } => list(invocation, audience.as_deref(), all).await,
+            TargetAct::Label { target, labels } => {
+                let labels = read_labels(&labels)?;
+                let words = labels.iter().map(|(key, value)| match value.is_empty() {
+                    true => format!("{key} removed"),
+                    false => format!("{key}={value}"),
+                });
+                let words = format!("{target}: {}", words.collect::<Vec<_>>().join(", "));
+                administer(invocation, &target, words, |target| AdministrationAct::LabelTarget { target, labels }).await
+            }
+            TargetAct::Cordon { target } => {
+                let words = format!("{target} gets no new deployments. What runs there goes on running.");
+                let act = |target| AdministrationAct::CordonTarget { target, cordoned: true };
+                administer(invocation, &target, words, act).await
+            }
+            TargetAct::Uncordon { target } => {
+                let words = format!("{target} takes deployments again.");
+                let act = |target| AdministrationAct::CordonTarget { target, cordoned: false };
+                administer(invocation, &target, words, act).await
+            }
+            TargetAct::Retire { target } => {
+                let words = format!(
+                    "{target} has left for good; its name is never used again. What runs there was not stopped."
+                );
+                administer(invocation, &target, words, |target| AdministrationAct::RetireTarget { target }).await
+            }
+        }
+    }
+}
+
+async fn administer(
+    invocation: &Invocation,
+    target: &str,
+    words: String,
+    act: impl FnOnce(TargetName) -> AdministrationAct,
+) -> Outcome {
+    let target = TargetName::new(target).or_misused()?;
+    let connection = invocation.connect().await?;
+    let accepted = connection.administer(act(target)).await?;
+    Ok(Answer::new(&accepted, words))
+}
+
+impl Invite {
+    async fn run(self, invocation: &Invocation) -> Outcome {
+        let labels = read_labels(&self.labels)?;
+        let name = self.name.as_deref().map(TargetName::new).transpose().or_misused()?;
+        let apps = self.apps.iter().map(|app| names::app_name(app)).collect::<Result<_, _>>()?;
+        let expires = in_future(duration(&self.expires)?);
+        if self.uses == 0 || (name.is_some() && self.uses > 1) {
+            return Err(Failure::misused("an invitation is for one machine at least, and one with a name is for one"));
+        }
+        let connection = invocation.connect().await?;
+        let environment = connection.environment(&self.place)?;
+        let class = connection.charter_environment(&environment).map(|environment| environment.class);
+        let class = class.ok_or_else(|| Failure::misused(format!("{environment} is no environment")))?;
+        let seed = fresh_seed()?;
+        let act = AdministrationAct::InviteTarget {
+            invitation: SecretKey::from_seed(&seed).public(),
+            environment: environment.clone(),
+            labels: labels.clone(),
+            name: name.clone(),
+            uses: self.uses,
+            expires,
+        };
+        let accepted = connection.administer(act).await?;
+        let invitation = Invitation {
+            url: connection.client.url().to_string(),
+            pin: pin(&connection).await?,
+            estate: connection.estate(),
+            environment: environment.clone(),
+            class,
+            name: name.clone(),
+            labels,
+            apps,
+            seed,
+        };
+        let token = invitation.encode();
+        let machines = output::count(self.uses.into(), "machine");
+        invocation.aside(&format!(
+            "{machines} may join {environment} until {expires:.0}. Whoever has this token may: keep it like a password."
+        ));
+        let name = name.map_or(format!("{environment}-1"), |name| name.to_string());
+        let next = format!("on the machine: sortie agent --join {token} --name {name}");
+        let data = json!({ "token": token, "environment": environment, "uses": self.uses, "expires": expires,
+            "entry": accepted.entry });
+        // The token alone on standard output, so that a script can hand it on.
+        invocation.aside(&format!("next: {}", next.replace(&token, "TOKEN")));
+        Ok(Answer::new(&data, token))
+    }
+}
+
+/// The pin that agents are to trust: the one this machine trusts, or over loopback what the charter says.
+async fn pin(connection: &Connection) -> Result<trust::Digest, Failure> {
+    match connection.client.pin() {
+        Some(pin) => Ok(pin),
+        None => Ok(connection.client.hello().await?.pin),
+    }
+}
+
+/// A seed for the invitation's key.
+fn fresh_seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Failure::failed(format!("no randomness: {error}")))?;
+    Ok(seed)
+}
+
+fn read_labels(labels: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let read = |label: &String| match label.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
+        _ => Err(Failure::misused(format!("'{}' is not KEY=VALUE", trust::names::printable(label)))),
+    };
+    labels.iter().map(read).collect()
+}
+
+async fn list(invocation: &Invocation, audience: Option<&str>, all: bool) -> Outcome {
+    let connection = invocation.connect().await?;
+    let audience = audience.map(names::audience_name).transpose()?;
+    if let Some(name) = &audience
+        && connection.charter_environment(name).is_none()
+    {
+        return Err(names::unknown_audience(&connection.policy.charter, name));
+    }
+    let mut targets: Vec<TargetStatus> = connection.client.get(routes::TARGETS, &[]).await?;
+    targets
+        .retain(|target| (all || !target.retired) && audience.as_ref().is_none_or(|name| target.environment == *name));
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = targets.iter().map(|target| row(target, now)).collect();
+    if rows.is_empty() {
+        let place = audience.map_or("…".into(), |name| name.to_string());
+        return Ok(Answer::new(&targets, "no targets").next(format!("sortie target invite --in {place}")));
+    }
+    let header = ["target", "environment", "labels", "runs", "seen", ""];
+    Ok(Answer::new(&targets, output::table(&header, &rows)))
+}
+
+fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
+    let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
+    let notes = [
+        target.cordoned.then(|| "cordoned".to_string()),
+        target.retired.then(|| "retired".to_string()),
+        (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
+    ];
+    vec![
+        target.name.to_string(),
+        target.environment.to_string(),
+        labels.join(" "),
+        if runs.is_empty() { "nothing".into() } else { runs.join(" ") },
+        target.seen.map_or("not since the server started".into(), |seen| output::ago(seen, now)),
+        notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
+    ]
+}

@@ -1,0 +1,26 @@
+//! `sortie whoami`.
+
+use crate::{failure::Outcome, invocation::Invocation, output::Answer};
+use api::{read, routes};
+
+/// Who you are to the server, and with which roles
+#[derive(Debug, clap::Args)]
+pub struct Whoami {}
+
+impl Whoami {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let connection = invocation.connect().await?;
+        let who: read::Whoami = connection.client.get(routes::WHOAMI, &[]).await?;
+        let roles = if who.roles.is_empty() { "no role".into() } else { who.roles.join(", ") };
+        let words = format!(
+            "{} of {}: {roles}\nkey {}   context {}   server {}",
+            who.name,
+            who.estate_name,
+            connection.identity.label,
+            connection.context.name,
+            connection.client.url()
+        );
+        Ok(Answer::new(&who, words))
+    }
+}

@@ -1,0 +1,125 @@
+//! `sortie why`: every condition, met or not, and who can meet it.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+    names::{Place, Thing},
+    output::Answer,
+};
+use api::{
+    read::{BuildName, Condition, Why as View},
+    routes,
+};
+use trust::{AppName, AudienceName};
+
+/// Say whether a version may be deployed somewhere, condition by condition; whether it runs; who sees it
+#[derive(Debug, clap::Args)]
+pub struct Why {
+    /// The version or build: web@1.4.0, web#3fa9c1
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+impl Why {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let thing = Thing::parse_build("ask why of", &self.what)?;
+        let connection = invocation.connect().await?;
+        let audience = connection.audience(&self.place)?;
+        let build = connection.look_up(&thing).await?;
+        let view = ask(&connection, thing.app(), &build, &audience).await?;
+        let words = in_words(&view);
+        Ok(Answer::new(&view, words))
+    }
+}
+
+/// Asks the server for the conditions.
+pub async fn ask(
+    connection: &Connection,
+    app: &AppName,
+    build: &BuildName,
+    audience: &AudienceName,
+) -> Result<View, Failure> {
+    let digits = build.build.to_string();
+    let version = build.version.as_ref().map(ToString::to_string);
+    let mut query = vec![("app", app.as_str()), ("audience", audience.as_str())];
+    match &version {
+        Some(version) => query.push(("version", version)),
+        None => query.push(("build", &digits)),
+    }
+    Ok(connection.client.get(routes::WHY, &query).await?)
+}
+
+/// The three questions, three answers: may it, does it, who sees it.
+pub fn in_words(view: &View) -> String {
+    let mut lines = vec![format!("may it be deployed?  {}", if view.may { "yes" } else { "no" })];
+    lines.extend(met(&view.conditions));
+    let missing: Vec<&Condition> = view.conditions.iter().filter(|condition| !condition.met).collect();
+    let width = missing.iter().map(|condition| condition.what.chars().count()).max().unwrap_or(0).min(48);
+    for Condition { what, remedy, .. } in missing {
+        let line = match remedy {
+            Some(remedy) => format!("  ✗ {what:<width$}   {remedy}"),
+            None => format!("  ✗ {what}"),
+        };
+        lines.push(line);
+    }
+    lines.push(format!("does it run?         {}", view.runs));
+    lines.push(format!("who sees it?         {}", view.seen));
+    lines.join("\n")
+}
+
+/// What is met needs little room: several to a line.
+fn met(conditions: &[Condition]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for condition in conditions.iter().filter(|condition| condition.met) {
+        let word = format!("✓ {}", condition.what);
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < 90 => {
+                line.push_str("   ");
+                line.push_str(&word);
+            }
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r52_the_missing_condition_stands_out_with_its_remedy() {
+        let condition = |met, what: &str, remedy: Option<&str>| Condition {
+            met,
+            what: what.into(),
+            remedy: remedy.map(String::from),
+        };
+        let view = View {
+            what: "web@1.4.0".into(),
+            audience: "prod".parse().unwrap(),
+            may: false,
+            conditions: vec![
+                condition(true, "verified in test", None),
+                condition(true, "evidence", None),
+                condition(false, "ops has not approved", Some("3 people can")),
+                condition(true, "qa approved 10:02", None),
+                condition(false, "held", None),
+            ],
+            runs: "no: 1.3.2 on 12/12, settled 9 days".into(),
+            seen: "nobody".into(),
+        };
+        assert_eq!(
+            in_words(&view),
+            "may it be deployed?  no\n\
+             \u{20} ✓ verified in test   ✓ evidence   ✓ qa approved 10:02\n\
+             \u{20} ✗ ops has not approved   3 people can\n\
+             \u{20} ✗ held\n\
+             does it run?         no: 1.3.2 on 12/12, settled 9 days\n\
+             who sees it?         nobody"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! `sortie withdraw`.
+
+use crate::{
+    connection::Connection,
+    failure::Outcome,
+    invocation::Invocation,
+    names::Place,
+    output::Answer,
+    releasing::{self, Matter},
+    sign,
+};
+use domain::refusal::Refusal;
+use serde_json::json;
+use trust::statement::{self, Act, OrderAct, Withdrawal};
+
+/// Take permission back, for good. Says how far that reaches
+#[derive(Debug, clap::Args)]
+pub struct Withdraw {
+    /// The version: web@1.4.0
+    #[arg(value_name = "VERSION")]
+    pub what: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+    /// Order what runs of it there to stop as well: two acts, two entries
+    #[arg(long)]
+    pub stop: bool,
+}
+
+impl Withdraw {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let mut connection = invocation.connect().await?;
+        let matter = Matter::find(&connection, "withdraw", &self.what, &self.place).await?;
+        let (name, audience) = (matter.name(), matter.audience.clone());
+        let through_serial = matter.view.next_serial.saturating_sub(1);
+        if through_serial == 0 {
+            return Err(Refusal::UnknownRequest.into());
+        }
+        let text = sign::text(&self.reason)?;
+        let act = Act::Withdrawal(Withdrawal {
+            app: matter.found.app.clone(),
+            version: matter.version.clone(),
+            audience: audience.clone(),
+            through_serial,
+            reason: Some(text.digest()),
+        });
+        let accepted = connection.submit_with(&name, matter.found.build, act, &[], &[text]).await?;
+        let cell = releasing::cell(&connection, &matter).await?;
+        let is_channel = connection.charter_environment(&audience).is_none();
+        let reach = releasing::reach_in_words(is_channel, &matter, cell.as_ref());
+        let words = format!("{name} may no longer be deployed to {audience}. {reach}");
+        let runs = cell.iter().flat_map(|cell| &cell.runs).any(|runs| runs.build.build == matter.found.build);
+        if self.stop && runs {
+            connection.next_act();
+            return stop(&connection, &matter, &words).await;
+        }
+        let answer = Answer::new(&json!({ "withdrawn": accepted, "reach": reach }), words);
+        Ok(match runs {
+            true => answer.next(format!("sortie rollback {} --in {audience}", matter.found.app)),
+            false => answer,
+        })
+    }
+}
+
+/// The second act of `--stop`: withdrawing never stops anything by itself.
+async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outcome {
+    let act = Act::Order(statement::Order {
+        app: matter.found.app.clone(),
+        environment: matter.audience.clone(),
+        act: OrderAct::Stop,
+        version: Some(matter.version.clone()),
+        only: Default::default(),
+        when_released: false,
+    });
+    let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
+    let words = format!("{withdrawn}\nIt is ordered to stop.");
+    let data = json!({ "withdrawn": withdrawn, "ordered": accepted });
+    Ok(Answer::new(&data, words).next(format!("sortie status {} --in {}", matter.found.app, matter.audience)))
+}

@@ -1,0 +1,309 @@
+//! A connection to a context's server: pinned, logged in, with the estate's documents verified on this machine.
+
+use crate::{
+    context::{Context, Documents},
+    failure::{Failure, OrIntegrity},
+    invocation::{Global, Invocation},
+    names::{self, Thing},
+    signer::{self, Identity},
+};
+use api::{
+    client::{Client, ClientError},
+    read::{App, BuildName, DossierView, Estate},
+    routes,
+};
+use domain::refusal::Refusal;
+use std::collections::BTreeSet;
+use trust::{
+    AppName, AudienceName, Digest, PersonName, RoleName, Version,
+    authority::{self, Dossier, TrustedPolicy, VerifiedDocuments},
+    charter::{Class, Environment},
+    dsse::Envelope,
+    quorum::Rule,
+    statement::{Act, Statement},
+};
+
+/// A connection that is ready for reads and writes.
+pub struct Connection {
+    /// The typed client, logged in.
+    pub client: Client,
+    /// The context.
+    pub context: Context,
+    /// Who signs.
+    pub identity: Identity,
+    /// The estate's documents as files.
+    pub documents: Documents,
+    /// The same, verified.
+    pub verified: VerifiedDocuments,
+    /// The policy in force, suspended people left out.
+    pub policy: TrustedPolicy,
+    /// The flags of this run.
+    pub global: Global,
+}
+
+/// A build whose push, and whose number where it has one, were verified on this machine.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The application.
+    pub app: AppName,
+    /// The build.
+    pub build: Digest,
+    /// Its number, where it has one.
+    pub version: Option<Version>,
+}
+
+impl Found {
+    /// `web@1.4.0` or `web#3fa9c1`.
+    pub fn name(&self) -> String {
+        BuildName { build: self.build, version: self.version.clone() }.of(&self.app)
+    }
+}
+
+/// A client of the context's server, not logged in.
+pub fn client(context: &Context) -> Result<Client, Failure> {
+    Ok(Client::new(&context.settings.url, context.settings.pin)?)
+}
+
+/// The keys this run may sign with.
+pub fn identities(global: &Global, context: &Context) -> Result<Vec<Identity>, Failure> {
+    signer::candidates(global.identity.as_deref().or(context.settings.identity.as_deref()))
+}
+
+/// Connects to the context's server, logs in, and verifies the estate's documents against what is pinned.
+pub async fn connect(invocation: &Invocation) -> Result<Connection, Failure> {
+    let global = &invocation.global;
+    let context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
+    connect_to(global, context).await
+}
+
+/// As [`connect`], to this context's server.
+pub async fn connect_to(global: &Global, mut context: Context) -> Result<Connection, Failure> {
+    let client = client(&context)?;
+    let estate = match context.settings.estate {
+        Some(estate) => estate,
+        None => {
+            // The server's key is pinned by whoever gave its address; its estate is taken on that word, once.
+            let estate = client.hello().await?.estate.ok_or(Refusal::NoEstate)?;
+            context.settings.estate = Some(estate);
+            estate
+        }
+    };
+    let identity = log_in(&client, estate, identities(global, &context)?, &context).await?;
+    let answer: Estate = client.get(routes::ESTATE, &[]).await?;
+    let documents = Documents {
+        roots: answer.roots.into_iter().map(|root| root.0).collect(),
+        targets: answer.targets,
+        charter: answer.charter.into_bytes(),
+        suspensions: answer.suspensions,
+    };
+    let known = context.documents();
+    let verified = verify(&estate, &documents, known.as_ref())?;
+    if known.as_ref() != Some(&documents) {
+        context.keep_documents(&documents)?;
+        context.save()?;
+    }
+    let policy = verified.policy(&documents.suspensions).or_integrity("the charter")?;
+    Ok(Connection { client, context, identity, documents, verified, policy, global: global.clone() })
+}
+
+/// Walks the roots from the pinned one and verifies targets and charter, no older than what was verified before.
+pub fn verify(estate: &Digest, documents: &Documents, known: Option<&Documents>) -> Result<VerifiedDocuments, Failure> {
+    let files = |documents: &'_ Documents, minimum: u64| {
+        let files =
+            authority::Documents { roots: &documents.roots, targets: &documents.targets, charter: &documents.charter };
+        VerifiedDocuments::verify(estate, &files, minimum)
+    };
+    let before = known.and_then(|known| Some((known, files(known, 0).ok()?)));
+    let minimum = before.as_ref().map_or(0, |(_, verified)| verified.targets.version());
+    let verified = files(documents, minimum)
+        .or_integrity("the server's documents do not verify against the estate pinned here")?;
+    if let Some((known, before)) = before {
+        let same_roots = documents.roots.len() >= known.roots.len() && documents.roots.starts_with(&known.roots);
+        if !same_roots {
+            return Err(Failure::integrity("the server gave an older or another root of trust than it gave before"));
+        }
+        if before.targets.version() == verified.targets.version()
+            && before.targets.digest() != verified.targets.digest()
+        {
+            return Err(Failure::integrity(format!(
+                "the server gave two different charters numbered {}",
+                verified.targets.version()
+            )));
+        }
+    }
+    Ok(verified)
+}
+
+/// Logs in with the first key that the charter known here lists, or else with the first that the server takes.
+async fn log_in(
+    client: &Client,
+    estate: Digest,
+    mut candidates: Vec<Identity>,
+    context: &Context,
+) -> Result<Identity, Failure> {
+    if candidates.len() > 1
+        && let Some(documents) = context.documents()
+        && let Ok(verified) = verify(&estate, &documents, None)
+        && let Ok(policy) = verified.policy(&documents.suspensions)
+    {
+        candidates.sort_by_key(|identity| policy.directory.person(&identity.signer.public().id()).is_none());
+    }
+    let mut first_refusal = None;
+    for identity in candidates {
+        match client.log_in(estate, identity.signer.as_ref()).await {
+            Ok(()) => return Ok(identity),
+            Err(ClientError::Refused(problem)) => {
+                first_refusal.get_or_insert(Failure { problem });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(first_refusal.unwrap_or_else(|| Failure::failed("there is no key to log in with")))
+}
+
+impl Connection {
+    /// The estate.
+    pub fn estate(&self) -> Digest {
+        self.verified.root.estate()
+    }
+
+    /// The signer as the charter names them.
+    pub fn me(&self) -> Option<(PersonName, BTreeSet<RoleName>)> {
+        let name = self.policy.directory.person(&self.identity.signer.public().id())?;
+        Some((name.clone(), self.policy.directory.roles(name)))
+    }
+
+    /// The signer's roles in words: `developer and ops`.
+    pub fn my_roles(&self) -> String {
+        let roles: Vec<String> = self.me().map(|(_, roles)| roles).iter().flatten().map(ToString::to_string).collect();
+        if roles.is_empty() { "nobody the charter knows".into() } else { roles.join(" and ") }
+    }
+
+    /// The audience that was typed, if the charter has it.
+    pub fn audience(&self, place: &names::Place) -> Result<AudienceName, Failure> {
+        let name = place.name()?;
+        match self.policy.charter.audience(&name) {
+            Some(_) => Ok(name),
+            None => Err(names::unknown_audience(&self.policy.charter, &name)),
+        }
+    }
+
+    /// The environment that was typed; a channel has no machines.
+    pub fn environment(&self, place: &names::Place) -> Result<AudienceName, Failure> {
+        let name = self.audience(place)?;
+        match self.policy.charter.environments.contains_key(&name) {
+            true => Ok(name),
+            false => Err(Refusal::NotAnEnvironment { channel: name }.into()),
+        }
+    }
+
+    /// What the charter says of an environment.
+    pub fn charter_environment(&self, name: &AudienceName) -> Option<&Environment> {
+        self.policy.charter.environments.get(name)
+    }
+
+    /// Whether an environment takes builds that were never released.
+    pub fn is_dev(&self, name: &AudienceName) -> bool {
+        self.charter_environment(name).is_some_and(|environment| environment.class == Class::Dev)
+    }
+
+    /// An application with its builds and versions.
+    pub async fn app(&self, app: &AppName) -> Result<App, Failure> {
+        Ok(self.client.get(&routes::path(routes::APP, &[app.as_str()]), &[]).await?)
+    }
+
+    /// The signed statements behind a build, in an audience where one is meant.
+    pub async fn dossier(
+        &self,
+        app: &AppName,
+        name: &BuildName,
+        audience: Option<&AudienceName>,
+    ) -> Result<DossierView, Failure> {
+        let version = name.version.as_ref().map(ToString::to_string);
+        let build = name.build.to_string();
+        let mut query = vec![("app", app.as_str())];
+        match &version {
+            Some(version) => query.push(("version", version)),
+            None => query.push(("build", &build)),
+        }
+        // Push and number are the same for every audience; the server wants one to say what else there is.
+        let audience = audience.or_else(|| self.policy.charter.audience_names().next());
+        query.extend(audience.map(|audience| ("audience", audience.as_str())));
+        Ok(self.client.get(routes::DOSSIER, &query).await?)
+    }
+
+    /// Finds what was typed, and verifies on this machine that people of the charter pushed these very bytes and gave
+    /// them this number.
+    pub async fn find(&self, thing: &Thing, audience: Option<&AudienceName>) -> Result<(Found, DossierView), Failure> {
+        let name = self.look_up(thing).await?;
+        let app = thing.app();
+        let view = self.dossier(app, &name, audience).await?;
+        let found = Found { app: app.clone(), build: name.build, version: name.version.clone() };
+        self.check_found(&found, &view.dossier)?;
+        Ok((found, view))
+    }
+
+    /// The build that was typed, by the server's word alone.
+    pub async fn look_up(&self, thing: &Thing) -> Result<BuildName, Failure> {
+        let app = self.app(thing.app()).await?;
+        match thing {
+            Thing::App(name) => Err(Failure::misused(format!("which version of {name}?"))),
+            Thing::Version(name, version) => {
+                let named = app.builds.iter().find(|build| build.name.version.as_ref() == Some(version));
+                let newest = app.builds.iter().filter_map(|build| build.name.version.clone()).max();
+                let unknown = || Refusal::UnknownVersion { app: name.clone(), version: version.clone(), newest };
+                Ok(named.ok_or_else(unknown)?.name.clone())
+            }
+            Thing::Build(name, digits) => {
+                let known: Vec<Digest> = app.builds.iter().map(|build| build.name.build).collect();
+                let build = names::one_build(name, digits, &known)?;
+                let named = app.builds.iter().find(|other| other.name.build == build);
+                Ok(named.map_or(BuildName { build, version: None }, |build| build.name.clone()))
+            }
+        }
+    }
+
+    /// Verifies push and number of a build.
+    pub fn check_found(&self, found: &Found, dossier: &Dossier) -> Result<(), Failure> {
+        let rule = self.policy.charter.push_rule(&found.app);
+        let push = self.open(dossier.push.as_ref(), "push")?;
+        let pushed = matches!(&push.act, Act::Push(push) if push.app == found.app) && push.subject == found.build;
+        if !pushed || !self.signed_by(dossier.push.as_ref(), rule) {
+            return Err(Failure::integrity(format!("nobody who may push {} signed for {}", found.app, found.name())));
+        }
+        let Some(version) = &found.version else { return Ok(()) };
+        let number = self.open(dossier.number.as_ref(), "number")?;
+        let numbered = matches!(&number.act, Act::Number(number) if number.app == found.app && number.version == *version)
+            && number.subject == found.build;
+        if !numbered || !self.signed_by(dossier.number.as_ref(), rule) {
+            return Err(Failure::integrity(format!(
+                "nobody who may number {} signed that {version} is this build",
+                found.app
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads a statement of this estate.
+    pub fn open(&self, envelope: Option<&Envelope>, what: &str) -> Result<Statement, Failure> {
+        let envelope = envelope.ok_or_else(|| Failure::integrity(format!("the server gave no signed {what}")))?;
+        let statement = Statement::read(envelope).or_integrity(what)?;
+        match statement.header.estate == self.estate() {
+            true => Ok(statement),
+            false => Err(Failure::integrity(format!("the {what} is of another estate"))),
+        }
+    }
+
+    /// Whether one of the genuine signers satisfies `rule` alone.
+    pub fn signed_by(&self, envelope: Option<&Envelope>, rule: &Rule) -> bool {
+        envelope.is_some_and(|envelope| {
+            self.signers(envelope).iter().any(|person| rule.allows_alone(&self.policy.directory.roles(person)))
+        })
+    }
+
+    /// The people of the charter who genuinely signed.
+    pub fn signers(&self, envelope: &Envelope) -> Vec<PersonName> {
+        let ids = envelope.signers(|id| self.policy.directory.key(id));
+        ids.iter().filter_map(|id| self.policy.directory.person(id).cloned()).collect()
+    }
+}

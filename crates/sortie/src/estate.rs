@@ -1,0 +1,319 @@
+//! What owners do: found an estate, and bring its next charter with their signatures.
+
+use crate::{
+    connection::{self, Connection},
+    context::{Context, Documents, write_whole},
+    failure::{Failure, OrIntegrity, OrMisused},
+    invocation::Invocation,
+    sign,
+};
+use anyhow::Context as _;
+use api::{
+    client::Client,
+    read::Hello,
+    write::{Accepted, Submission},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
+use trust::{
+    Digest, PersonName,
+    charter::{CHARTER_TARGET, Charter},
+    key::{PublicKey, SecretKey, Signer},
+    statement::{Act, Administration, AdministrationAct},
+    tuf::{RootBuilder, TargetFile, Targets, add_signature, sign_metadata},
+};
+
+/// How long a root is good: five years. Expiry stops new activations only, and is warned of early.
+const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+/// How long a charter's signature is good: one year, and a new charter starts another.
+const TARGETS_LIFE: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// The file with the recovery key, in the folder where an estate is founded.
+pub const RECOVERY_FILE: &str = "sortie-recovery.key";
+/// The first root while its charter is not in force, in the context's folder.
+const DRAFT_ROOT: &str = "first.root.json";
+
+/// Who owns a new estate.
+pub struct Founder<'a> {
+    /// The name in root.
+    pub name: &'a PersonName,
+    /// The key.
+    pub signer: &'a dyn Signer,
+}
+
+/// Root 1 with one owner, and a recovery key that may name new owners and nothing else. Gives root's bytes and the
+/// recovery key as a file's text.
+pub fn first_root(founder: &Founder<'_>, hello: &Hello) -> Result<(Vec<u8>, String), Failure> {
+    let online = PublicKey::from_openssh(&hello.ledger_key).or_integrity("the server's ledger key")?;
+    let recovery = SecretKey::generate().context("no recovery key could be made").map_err(Failure::from)?;
+    let recovery_name = PersonName::new("recovery").or_misused()?;
+    let signed = RootBuilder::first(in_future(ROOT_LIFE))
+        .owner(founder.name, founder.signer.public())
+        .root_holder(&recovery_name, recovery.public())
+        .online(online)
+        .build()
+        .or_misused()?;
+    let root = sign_metadata(&signed, &[founder.signer]).context("root could not be signed").map_err(Failure::from)?;
+    let text = recovery.to_openssh("sortie recovery key").or_misused()?;
+    Ok((root, text))
+}
+
+/// Keeps root 1 in the context's folder until its charter is applied.
+pub fn keep_draft(context: &Context, root: &[u8]) -> Result<(), Failure> {
+    write_whole(&context.folder().join(DRAFT_ROOT), root)
+}
+
+/// The root that [`keep_draft`] kept.
+pub fn draft(context: &Context) -> Result<Vec<u8>, Failure> {
+    std::fs::read(context.folder().join(DRAFT_ROOT))
+        .map_err(|_| Failure::misused("no root of trust was made for this context yet").next("sortie charter init"))
+}
+
+/// A first charter's text: three environments, guarded by the one owner there is.
+pub fn first_charter(organisation: &str, hello: &Hello) -> String {
+    let organisation = toml_edit::Value::from(organisation);
+    let Hello { pin, ledger_key, .. } = hello;
+    let pin = toml_edit::Value::from(
+        serde_json::to_value(pin).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default(),
+    );
+    let ledger_key = toml_edit::Value::from(ledger_key.trim());
+    format!(
+        r#"# The charter: who may do what. Edit it, look at `sortie charter plan`, sign it with `sortie charter apply`.
+# Rules are words: "qa and ops" wants two distinct people, "developer or ci" any one, "2 ops" two of them.
+# Owners stand in the root of trust, not here; they hold the role "owner". Keys are lines of OpenSSH public keys.
+charter = {organisation}
+
+[server]                             # what agents and clients pin
+keys   = [{pin}]
+ledger = [{ledger_key}]
+
+[people]
+# coder  = {{ roles = ["developer"], keys = ["ssh-ed25519 AAAA…"] }}
+
+[robots]                             # a robot never counts as a person
+# ci = {{ roles = ["ci"], keys = ["ssh-ed25519 AAAA…"] }}
+
+[environments]
+dev  = {{ class = "dev",  deploy = "owner" }}
+test = {{ class = "test", approve = "owner", deploy = "owner" }}
+
+[environments.prod]
+class = "live"
+after = "test"                       # the same bytes were verified there first
+deploy = "owner"
+approve = "owner"                    # one person guards prod until this changes:
+# approve = "qa and ops"
+approve_own = true                   # whoever pushed or asked may approve; take it out once there are two of you
+"#
+    )
+}
+
+/// The charter's next signed metadata, with the signatures gathered so far.
+pub struct Draft {
+    /// The charter's bytes.
+    pub charter: Vec<u8>,
+    /// The targets metadata that lists it.
+    pub targets: Vec<u8>,
+}
+
+/// Signs the next targets metadata for `charter`, adding to what other owners signed, where there is any.
+pub fn sign_charter(
+    charter: &[u8],
+    version: u64,
+    delegations: Option<&Value>,
+    signed_before: &[Vec<u8>],
+    signer: &dyn Signer,
+) -> Result<Draft, Failure> {
+    Charter::from_bytes(charter).or_misused()?;
+    let listed = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter) };
+    let files = BTreeMap::from([(CHARTER_TARGET.to_string(), listed)]);
+    let wanted = |expires| Targets::unsigned(version, expires, &files, delegations).or_misused();
+    let sign_failed = "the charter could not be signed";
+    let targets = match merge(signed_before)? {
+        None => {
+            sign_metadata(&wanted(in_future(TARGETS_LIFE))?, &[signer]).context(sign_failed).map_err(Failure::from)?
+        }
+        Some(document) => {
+            // What others signed is signed here only if it says exactly what this machine would say itself.
+            let expires: Option<Timestamp> =
+                document["signed"]["expires"].as_str().and_then(|expires| expires.parse().ok());
+            let expires = expires.ok_or_else(|| Failure::integrity("the signed file has no time of expiry"))?;
+            if wanted(expires)? != document["signed"] {
+                return Err(Failure::integrity(format!(
+                    "the signed file is not about this charter as version {version}: somebody signed something else"
+                )));
+            }
+            let bytes = serde_json::to_vec(&document).context("metadata").map_err(Failure::from)?;
+            add_signature(&bytes, signer).context(sign_failed).map_err(Failure::from)?
+        }
+    };
+    Ok(Draft { charter: charter.to_vec(), targets })
+}
+
+/// The same metadata with everybody's signatures.
+fn merge(files: &[Vec<u8>]) -> Result<Option<Value>, Failure> {
+    let mut merged: Option<Value> = None;
+    for bytes in files {
+        let mut document = trust::json::strict_value(bytes).or_integrity("a file of signatures")?;
+        match &mut merged {
+            None => merged = Some(document),
+            Some(first) if first["signed"] == document["signed"] => {
+                let more = document["signatures"].as_array_mut().map(std::mem::take).unwrap_or_default();
+                if let Some(signatures) = first["signatures"].as_array_mut() {
+                    let known = |one: &Value| signatures.iter().any(|other| other["keyid"] == one["keyid"]);
+                    let fresh: Vec<Value> = more.into_iter().filter(|one| !known(one)).collect();
+                    signatures.extend(fresh);
+                }
+            }
+            Some(_) => return Err(Failure::integrity("the files of signatures are about different charters")),
+        }
+    }
+    Ok(merged)
+}
+
+/// Founds the estate: brings root 1 and the first charter with the server's one-time claim, and pins the estate.
+pub async fn found(
+    invocation: &Invocation,
+    client: &Client,
+    context: &mut Context,
+    signer: &dyn Signer,
+    root: Vec<u8>,
+    draft: Draft,
+    claim: &str,
+) -> Result<Accepted, Failure> {
+    let estate = Digest::of(&root);
+    let documents =
+        Documents { roots: vec![root], targets: draft.targets, charter: draft.charter, suspensions: Vec::new() };
+    connection::verify(&estate, &documents, None)?;
+    let act = AdministrationAct::ApplyCharter {
+        roots: vec![estate],
+        targets: Digest::of(&documents.targets),
+        charter: Digest::of(&documents.charter),
+    };
+    let act = Act::Administration(Administration { act });
+    let statement = sign::statement(&invocation.global, estate, "estate", estate, act)?;
+    let envelope = sign::sign(&statement, &[signer])?;
+    let attachments = [documents.roots[0].clone(), documents.targets.clone(), documents.charter.clone()];
+    let submission = Submission { claim: Some(claim.into()), ..sign::submission(envelope, &attachments, &[]) };
+    let accepted = client.submit(&submission).await?;
+    context.settings.estate = Some(estate);
+    context.settings.claim = None;
+    context.keep_documents(&documents)?;
+    context.save_as_current()?;
+    Ok(accepted)
+}
+
+/// Brings the next charter; the owners' signatures were gathered and are verified here before they are sent.
+pub async fn apply(connection: &Connection, draft: &Draft) -> Result<Accepted, Failure> {
+    let documents =
+        Documents { targets: draft.targets.clone(), charter: draft.charter.clone(), ..connection.documents.clone() };
+    connection::verify(&connection.estate(), &documents, Some(&connection.documents)).map_err(|failure| {
+        Failure::new("SIGNATURES_MISSING", domain::refusal::exit::REFUSED, failure.problem.message.clone())
+            .next("sortie charter apply --sign-only FILE, then another owner: sortie charter apply --with FILE")
+    })?;
+    let act = AdministrationAct::ApplyCharter {
+        roots: Vec::new(),
+        targets: Digest::of(&draft.targets),
+        charter: Digest::of(&draft.charter),
+    };
+    let act = Act::Administration(Administration { act });
+    let attachments = [draft.targets.clone(), draft.charter.clone()];
+    let accepted = connection.submit_with("estate", connection.estate(), act, &attachments, &[]).await?;
+    connection.context.keep_documents(&documents)?;
+    Ok(accepted)
+}
+
+/// The name an owner gets: the one given, or the user's made valid.
+pub fn own_name(given: Option<&str>) -> Result<PersonName, Failure> {
+    if let Some(name) = given {
+        return PersonName::new(name).or_misused();
+    }
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default();
+    let plain: String = user.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let plain = plain.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
+    PersonName::new(plain).or_else(|_| PersonName::new("owner")).or_misused()
+}
+
+/// Writes the recovery key; one that is there already is never overwritten.
+pub fn write_recovery_key(folder: &Path, text: &str) -> Result<(), Failure> {
+    let path = folder.join(RECOVERY_FILE);
+    if path.exists() {
+        return Err(Failure::misused(format!(
+            "{} is there already: it may be the only key to another estate. Move it away first",
+            path.display()
+        )));
+    }
+    write_whole(&path, text.as_bytes())
+}
+
+fn in_future(life: SignedDuration) -> Timestamp {
+    let expires = api::client::in_future(life);
+    // TUF's times have whole seconds.
+    Timestamp::from_second(expires.as_second()).unwrap_or(expires)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            estate: None,
+            name: None,
+            version: "0".into(),
+            pin: Digest::of(b"tls"),
+            ledger_key: SecretKey::from_seed(&[9; 32]).public().to_openssh(),
+        }
+    }
+
+    #[test]
+    fn the_first_charter_is_one_and_an_estate_can_be_founded_on_it() {
+        let me = SecretKey::from_seed(&[1; 32]);
+        let name = PersonName::new("ann").unwrap();
+        let (root, recovery) = first_root(&Founder { name: &name, signer: &me }, &hello()).unwrap();
+        assert!(SecretKey::from_openssh(&recovery, None).is_ok());
+        let text = first_charter("Acme \"& Sons\"", &hello());
+        let draft = sign_charter(text.as_bytes(), 1, None, &[], &me).unwrap();
+        let documents = Documents {
+            roots: vec![root.clone()],
+            targets: draft.targets,
+            charter: draft.charter,
+            suspensions: Vec::new(),
+        };
+        let verified = connection::verify(&Digest::of(&root), &documents, None).unwrap();
+        assert_eq!(verified.charter.charter, "Acme \"& Sons\"");
+        assert_eq!(verified.charter.server.keys, [Digest::of(b"tls")]);
+        assert_eq!(verified.owners.len(), 1, "the recovery key owns nothing");
+    }
+
+    #[test]
+    fn owners_add_to_what_others_signed_and_to_nothing_else() {
+        let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let text = first_charter("acme", &hello());
+        let first = sign_charter(text.as_bytes(), 2, None, &[], &one).unwrap();
+        let both = sign_charter(text.as_bytes(), 2, None, std::slice::from_ref(&first.targets), &two).unwrap();
+        let value: Value = serde_json::from_slice(&both.targets).unwrap();
+        assert_eq!(value["signatures"].as_array().unwrap().len(), 2);
+        let other = text.replace("acme", "evil");
+        let failure = sign_charter(other.as_bytes(), 2, None, &[first.targets], &two).err().unwrap();
+        assert_eq!(failure.problem.exit, 5);
+    }
+
+    #[test]
+    fn an_older_or_other_charter_is_not_taken_again() {
+        let me = SecretKey::from_seed(&[1; 32]);
+        let name = PersonName::new("ann").unwrap();
+        let (root, _) = first_root(&Founder { name: &name, signer: &me }, &hello()).unwrap();
+        let documents = |organisation: &str, version: u64| {
+            let text = first_charter(organisation, &hello());
+            let Draft { charter, targets } = sign_charter(text.as_bytes(), version, None, &[], &me).unwrap();
+            Documents { roots: vec![root.clone()], targets, charter, suspensions: Vec::new() }
+        };
+        let estate = Digest::of(&root);
+        let (first, second) = (documents("acme", 1), documents("acme", 2));
+        assert!(connection::verify(&estate, &second, Some(&first)).is_ok());
+        assert_eq!(connection::verify(&estate, &first, Some(&second)).err().unwrap().problem.exit, 5);
+        let twin = documents("twin", 2);
+        assert_eq!(connection::verify(&estate, &twin, Some(&second)).err().unwrap().problem.exit, 5);
+    }
+}

@@ -1,0 +1,100 @@
+//! Why a command did not do what was asked: a stable code, what happened, what to type next, and the exit code.
+
+use api::{client::ClientError, problem::Problem};
+use domain::refusal::{Refusal, exit};
+
+/// What every verb ends in.
+pub type Outcome = Result<crate::output::Answer, Failure>;
+
+/// Why a command did not do what was asked.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The same as the server's problems: code, message, next, exit.
+    pub problem: Box<Problem>,
+}
+
+impl Failure {
+    /// A failure in full.
+    pub fn new(code: &str, exit: u8, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { problem: Box::new(Problem { code: code.into(), message, next: None, exit, refusal: None }) }
+    }
+
+    /// I/O failed, or something is away (exit 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new("FAILED", exit::FAILED, message)
+    }
+
+    /// Usage or vocabulary (exit 2).
+    pub fn misused(message: impl Into<String>) -> Self {
+        Self::new("MISUSED", exit::MISUSED, message)
+    }
+
+    /// A digest, signature or ledger that is not as it must be (exit 5).
+    pub fn integrity(message: impl Into<String>) -> Self {
+        Self::new("INTEGRITY", exit::INTEGRITY, message)
+    }
+
+    /// Waiting took too long (exit 8).
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self::new("TIMED_OUT", exit::TIMED_OUT, message)
+    }
+
+    /// With the next command to type.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.problem.next = Some(next.into());
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        &self.problem.code
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => Self { problem },
+            ClientError::Away { .. } => Self::new("SERVER_AWAY", exit::FAILED, error.to_string()),
+            ClientError::Nonsense { .. } => Self::new("NONSENSE", exit::FAILED, error.to_string()),
+            ClientError::Here(why) => Self::failed(why),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { problem: Box::new(refusal.into()) }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::failed(format!("{error:#}"))
+    }
+}
+
+/// For errors about what a person typed.
+pub trait OrMisused<T> {
+    /// Turns the error into a misuse, with its own words.
+    fn or_misused(self) -> Result<T, Failure>;
+}
+
+impl<T, E: std::fmt::Display> OrMisused<T> for Result<T, E> {
+    fn or_misused(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure::misused(error.to_string()))
+    }
+}
+
+/// For errors about documents and signatures.
+pub trait OrIntegrity<T> {
+    /// Turns the error into an integrity failure about `what`.
+    fn or_integrity(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: std::fmt::Display> OrIntegrity<T> for Result<T, E> {
+    fn or_integrity(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::integrity(format!("{what}: {error}")))
+    }
+}

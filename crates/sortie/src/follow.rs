@@ -1,0 +1,408 @@
+//! Following a deployment until it is over: one line a target, with its phases.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused},
+    invocation::{Invocation, WAIT, duration},
+    output,
+};
+use api::{
+    agent::ProgressReport,
+    client::ClientError,
+    happenings::Happenings,
+    read::{BuildName, DeploymentView, Happening, PartView},
+    routes,
+};
+use domain::event::Event;
+use jiff::SignedDuration;
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use trust::{
+    TargetName,
+    names::printable,
+    statement::{Phase, PhaseTiming},
+};
+
+/// How often a deployment is looked at while nothing is heard of it, in milliseconds.
+const LOOK_AGAIN_MILLISECONDS: u64 = 2000;
+/// How soon the server is tried again once it is away, in milliseconds.
+const TRY_AGAIN_MILLISECONDS: u64 = 500;
+
+/// How long to follow.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Following {
+    /// Return as soon as the order is accepted
+    #[arg(long)]
+    pub detach: bool,
+    /// How long to wait for the end (30m by default)
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}
+
+impl Following {
+    /// How long to wait for the end.
+    pub fn limit(&self) -> Result<SignedDuration, Failure> {
+        self.wait.as_deref().map_or(Ok(WAIT), duration)
+    }
+}
+
+/// Follows a deployment until it is over, and says a line whenever a target finishes its part. Fails with exit 8 when
+/// `limit` is over first; the deployment goes on by itself.
+pub async fn follow(
+    invocation: &Invocation,
+    connection: &Connection,
+    deployment: u64,
+    limit: SignedDuration,
+) -> Result<DeploymentView, Failure> {
+    let limit_std = Duration::try_from(limit).or_misused()?;
+    let deadline = Instant::now() + limit_std.min(Duration::from_secs(400 * 86_400));
+    let mut happenings = connection.client.happenings();
+    let mut screen = Screen::new(invocation);
+    let mut teller: Option<Teller> = None;
+    loop {
+        let Some(view) = look(invocation, connection, deployment, deadline).await? else {
+            return Err(too_long(deployment, limit, "the server is away"));
+        };
+        let at_once = connection.charter_environment(&view.environment).map_or(1, |environment| environment.at_once);
+        let teller = teller.get_or_insert_with(|| Teller::new(at_once));
+        screen.say(&teller.news(&view));
+        if view.ending.is_some() {
+            return Ok(view);
+        }
+        screen.draw(&teller.live(&view));
+        if Instant::now() >= deadline {
+            screen.draw(&[]);
+            return Err(too_long(deployment, limit, view.waits.as_deref().unwrap_or("it has not ended")));
+        }
+        listen(&mut happenings, deployment, deadline, |progress| {
+            teller.progress(progress);
+            screen.draw(&teller.live(&view));
+        })
+        .await;
+    }
+}
+
+fn too_long(deployment: u64, limit: SignedDuration, why: &str) -> Failure {
+    let message = format!("deployment {deployment} is not over after {limit:#}: {why}. It goes on by itself");
+    Failure::timed_out(message).next(format!("sortie status {deployment}"))
+}
+
+/// The deployment as it is; nothing when the server stayed away until the deadline.
+async fn look(
+    invocation: &Invocation,
+    connection: &Connection,
+    deployment: u64,
+    deadline: Instant,
+) -> Result<Option<DeploymentView>, Failure> {
+    let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
+    let (mut was_away, mut logged_in) = (false, false);
+    loop {
+        match connection.client.get(&path, &[]).await {
+            Ok(view) => return Ok(Some(view)),
+            Err(ClientError::Away { .. }) if Instant::now() < deadline => {
+                if !was_away {
+                    invocation.aside("the server is away; the deployment goes on by itself, and so does the waiting");
+                }
+                was_away = true;
+                sleep_until(deadline.min(Instant::now() + Duration::from_millis(TRY_AGAIN_MILLISECONDS))).await;
+            }
+            Err(ClientError::Away { .. }) => return Ok(None),
+            // A server that was started anew has forgotten its sessions.
+            Err(ClientError::Refused(_)) if !logged_in => {
+                logged_in = true;
+                connection.client.log_in(connection.estate(), connection.identity.signer.as_ref()).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Listens until there is a reason to look at the deployment again.
+async fn listen(
+    happenings: &mut Happenings,
+    deployment: u64,
+    deadline: Instant,
+    mut on_progress: impl FnMut(ProgressReport),
+) {
+    let end = deadline.min(Instant::now() + Duration::from_millis(LOOK_AGAIN_MILLISECONDS));
+    loop {
+        match timeout_at(end, happenings.next()).await {
+            Ok(Some(Happening::Progress(progress))) if progress.deployment == deployment => on_progress(progress),
+            Ok(Some(Happening::Entry(entry))) => {
+                if entry.entry.events.iter().any(|event| deployment_of(event) == Some(deployment)) {
+                    return;
+                }
+            }
+            Ok(Some(Happening::Progress(_))) => {}
+            Ok(None) => {
+                return sleep_until(end.min(Instant::now() + Duration::from_millis(TRY_AGAIN_MILLISECONDS))).await;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// The deployment that an event is part of.
+pub fn deployment_of(event: &Event) -> Option<u64> {
+    match event {
+        Event::DeploymentRequested { deployment, .. }
+        | Event::WaveStarted { deployment, .. }
+        | Event::TargetFinished { deployment, .. }
+        | Event::UndoStarted { deployment, .. }
+        | Event::DeploymentEnded { deployment, .. }
+        | Event::DeploymentSettled { deployment } => Some(*deployment),
+        _ => None,
+    }
+}
+
+/// Knows what was said of each target, so that everything is said once.
+#[derive(Default)]
+struct Teller {
+    at_once: u32,
+    told: BTreeMap<TargetName, String>,
+    progress: BTreeMap<TargetName, Vec<ProgressReport>>,
+    waits: Option<String>,
+}
+
+impl Teller {
+    fn new(at_once: u32) -> Self {
+        Self { at_once, ..Self::default() }
+    }
+
+    /// A line for each target that has finished its part since the last look.
+    fn news(&mut self, view: &DeploymentView) -> Vec<String> {
+        let mut lines = Vec::new();
+        let stands_still = view.waits.clone().filter(|_| view.targets.iter().all(|part| part.state == "waiting"));
+        if stands_still != self.waits {
+            lines.extend(stands_still.clone());
+            self.waits = stands_still;
+        }
+        let width = name_width(view);
+        for (index, part) in view.targets.iter().enumerate() {
+            let before = self.told.get(&part.target).cloned();
+            if !is_finished(part) || before.as_ref() == Some(&part.state) {
+                continue;
+            }
+            let wave = wave(index, view.targets.len(), self.at_once);
+            // A target that was well and went back because another one was not has nothing more to say than that.
+            let went_back = part.state == "undone" && failed_in(part).is_none();
+            let rest = if went_back { gone_back(part) } else { finished(part) };
+            lines.push(format!("{wave}{:<width$}  {rest}", part.target.as_str()));
+            self.told.insert(part.target.clone(), part.state.clone());
+        }
+        lines
+    }
+
+    fn progress(&mut self, report: ProgressReport) {
+        let reports = self.progress.entry(report.target.clone()).or_default();
+        reports.retain(|other| other.phase != report.phase);
+        reports.push(report);
+    }
+
+    /// A line for each target that is at it.
+    fn live(&self, view: &DeploymentView) -> Vec<String> {
+        let width = name_width(view);
+        let total = view.targets.len();
+        let at_it = view.targets.iter().enumerate().filter(|(_, part)| !is_finished(part) && part.state != "waiting");
+        at_it
+            .map(|(index, part)| {
+                let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
+                let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
+                format!("{}{:<width$}  {words}", wave(index, total, self.at_once), part.target.as_str())
+            })
+            .collect()
+    }
+}
+
+fn name_width(view: &DeploymentView) -> usize {
+    view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0)
+}
+
+fn is_finished(part: &PartView) -> bool {
+    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused")
+}
+
+/// `wave 2/4  `, where there are several.
+fn wave(index: usize, total: usize, at_once: u32) -> String {
+    let at_once = if at_once == 0 { total.max(1) } else { at_once as usize };
+    match total.div_ceil(at_once) {
+        0 | 1 => String::new(),
+        waves => format!("wave {}/{waves}  ", index / at_once + 1),
+    }
+}
+
+/// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
+fn failed_in(part: &PartView) -> Option<Phase> {
+    use Phase::{Activate, Check, Configure, Fetch, Remove, Stage, Verify};
+    let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
+    let said = || [Check, Fetch, Stage, Configure, Activate, Verify, Remove].into_iter().find(begins);
+    part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
+}
+
+/// `fetch ✓ stage ✓ configure ✓ activate ✓ verify ✓   0.9 s   http://127.0.0.1:20001`
+pub fn finished(part: &PartView) -> String {
+    let failed_in = failed_in(part);
+    let detail = part.detail.as_deref().unwrap_or_default();
+    if part.state == "refused" {
+        return format!("refused ✗ {detail}").trim_end().to_string();
+    }
+    if part.state == "verified" {
+        let mut words: Vec<String> = Vec::new();
+        words.extend(some(phases(&part.phases, None)));
+        words.push(seconds(&part.phases));
+        words.extend(some(part.endpoints.join(" ")));
+        words.extend(some(detail.to_string()));
+        return words.join("   ");
+    }
+    // What comes after the phase that failed is the way back.
+    let until = part.phases.iter().position(|timing| Some(timing.phase) == failed_in);
+    let forward = &part.phases[..until.unwrap_or(part.phases.len())];
+    let failed = failed_in.map(|phase| format!("{} ✗", phase.word())).unwrap_or_else(|| "✗".into());
+    let detail = match failed_in {
+        Some(phase) => without(detail, phase),
+        None => detail,
+    };
+    let lost = if part.state == "failed" { "; it could not go back" } else { "" };
+    let words = [phases(forward, failed_in), failed, format!("{detail}{lost}")];
+    words.into_iter().filter_map(some).collect::<Vec<_>>().join(" ")
+}
+
+/// The detail without the phase that it may begin with.
+fn without(detail: &str, phase: Phase) -> &str {
+    let rest = detail.strip_prefix(phase.word());
+    rest.and_then(|rest| rest.strip_prefix(": ").or_else(|| rest.strip_prefix(" failed: "))).unwrap_or(detail)
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn gone_back(part: &PartView) -> String {
+    match &part.before {
+        Some(before) => format!("back on {}", before.short()),
+        None => "taken away again: nothing ran there before".into(),
+    }
+}
+
+/// The check is no phase that people wait for; it is told when it failed.
+fn phases(timings: &[PhaseTiming], failed: Option<Phase>) -> String {
+    let told = timings.iter().filter(|timing| timing.phase != Phase::Check && Some(timing.phase) != failed);
+    told.map(|timing| format!("{} ✓", timing.phase.word())).collect::<Vec<_>>().join(" ")
+}
+
+fn seconds(timings: &[PhaseTiming]) -> String {
+    let milliseconds: u64 = timings.iter().map(|timing| timing.milliseconds).sum();
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+fn under_way(reports: &[ProgressReport]) -> String {
+    let last = reports.len().saturating_sub(1);
+    let word = |(index, report): (usize, &ProgressReport)| match (report.done, index == last) {
+        (true, _) => format!("{} ✓", report.phase.word()),
+        (false, true) => format!("{} … {}", report.phase.word(), printable(&report.note)).trim_end().to_string(),
+        (false, false) => report.phase.word().to_string(),
+    };
+    reports.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `1.4.0 on 12/12, #3fa9c1 on 1/12`, or `nothing`.
+pub fn runs_in_words(runs: &[(BuildName, usize)], targets: u32) -> String {
+    let words: Vec<String> = runs.iter().map(|(build, on)| format!("{} on {on}/{targets}", build.short())).collect();
+    if words.is_empty() { "nothing".into() } else { words.join(", ") }
+}
+
+/// The lines of targets that are at it, redrawn in place on a terminal; elsewhere only what is finished is said.
+struct Screen<'a> {
+    invocation: &'a Invocation,
+    live: bool,
+    drawn: usize,
+}
+
+impl<'a> Screen<'a> {
+    fn new(invocation: &'a Invocation) -> Self {
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        Self { invocation, live: terminal && !invocation.global.json, drawn: 0 }
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.draw(&[]);
+            lines.iter().for_each(|line| self.invocation.say(line));
+        }
+    }
+
+    fn draw(&mut self, lines: &[String]) {
+        if !self.live {
+            return;
+        }
+        if self.drawn > 0 {
+            // Up to the first line that was drawn, and everything below it away.
+            anstream::eprint!("\u{1b}[{}A\u{1b}[J", self.drawn);
+        }
+        // A terminal that is full of lines cannot be redrawn: the first ones stand for all.
+        let shown = lines.iter().take(16);
+        self.drawn = shown.len();
+        shown.for_each(|line| output::aside(&line.chars().take(100).collect::<String>()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::{deployment, part};
+
+    #[test]
+    fn a_target_that_finished_is_one_line_with_its_phases() {
+        assert_eq!(
+            finished(&part("dev-1", "verified")),
+            "fetch ✓ stage ✓ configure ✓ activate ✓ verify ✓   0.9 s   http://127.0.0.1:20001"
+        );
+        let mut bad = part("prod-3", "undone");
+        bad.failed_in = Some(Phase::Verify);
+        bad.detail = Some("/healthz 503 × 5 (last log: \"no such column: plan\")".into());
+        assert_eq!(
+            finished(&bad),
+            "fetch ✓ stage ✓ configure ✓ activate ✓ verify ✗ /healthz 503 × 5 (last log: \"no such column: plan\")"
+        );
+        bad.failed_in = None;
+        bad.detail = Some("verify failed: /healthz 503 × 5".into());
+        assert!(finished(&bad).ends_with("activate ✓ verify ✗ /healthz 503 × 5"));
+        let mut refused = part("prod-1", "refused");
+        refused.phases.clear();
+        refused.detail = Some("PERMIT_WITHDRAWN: the permit was withdrawn (through serial 1)".into());
+        assert_eq!(finished(&refused), "refused ✗ PERMIT_WITHDRAWN: the permit was withdrawn (through serial 1)");
+    }
+
+    #[test]
+    fn r41_every_target_is_told_once_in_its_wave_and_once_more_when_it_goes_back() {
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "at it"), ("prod-3", "waiting")]);
+        let mut teller = Teller::new(2);
+        let lines = teller.news(&view);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("wave 1/2  prod-1  fetch ✓"), "{}", lines[0]);
+        assert!(teller.news(&view).is_empty());
+        assert_eq!(teller.live(&view), ["wave 1/2  prod-2  at it"]);
+        view.targets[0].state = "undone".into();
+        assert_eq!(teller.news(&view), ["wave 1/2  prod-1  back on 1.4.0"]);
+        assert_eq!(wave(0, 3, 0), "");
+        assert_eq!(wave(2, 3, 1), "wave 3/3  ");
+    }
+
+    #[test]
+    fn a_target_that_is_at_it_shows_its_phase_and_no_control_character() {
+        let report = |phase, done, note: &str| ProgressReport {
+            deployment: 41,
+            target: TargetName::new("prod-2").unwrap(),
+            phase,
+            done,
+            note: note.into(),
+            time: "2026-11-22T10:00:00Z".parse().unwrap(),
+        };
+        let mut teller = Teller::new(0);
+        teller.progress(report(Phase::Fetch, false, "1 MB"));
+        teller.progress(report(Phase::Fetch, true, ""));
+        teller.progress(report(Phase::Stage, false, "12 files\u{1b}[2J"));
+        let view = deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
+        assert_eq!(teller.live(&view), ["prod-2  fetch ✓ stage … 12 files\u{FFFD}[2J"]);
+    }
+}

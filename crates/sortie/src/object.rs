@@ -1,0 +1,23 @@
+//! Objects of the depot, read whole: nothing is taken that does not hash to its name.
+
+use crate::failure::Failure;
+use api::{client::Client, routes};
+use trust::Digest;
+
+/// The object with this digest; no longer than `limit_bytes`.
+pub async fn read(client: &Client, digest: &Digest, limit_bytes: usize) -> Result<Vec<u8>, Failure> {
+    let mut response = client.open(&routes::path(routes::OBJECT, &[&digest.to_string()]), &[]).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) =
+        response.chunk().await.map_err(|error| Failure::failed(format!("the connection broke: {error}")))?
+    {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > limit_bytes {
+            return Err(Failure::integrity(format!("the server sent more than {limit_bytes} bytes as {digest}")));
+        }
+    }
+    match Digest::of(&bytes) == *digest {
+        true => Ok(bytes),
+        false => Err(Failure::integrity(format!("what the server sent as {digest} hashes to something else"))),
+    }
+}

@@ -1,0 +1,353 @@
+//! Orders: signed here, submitted, followed to their end, and concluded in words: what happened, what did not, what next.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    follow::{Following, follow, runs_in_words},
+    invocation::Invocation,
+    output::Answer,
+};
+use api::{
+    read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
+    routes,
+    write::Accepted,
+};
+use domain::{
+    event::{Ending, Event},
+    refusal::exit,
+};
+use std::collections::BTreeSet;
+use trust::{
+    AppName, AudienceName, TargetName, Version,
+    charter::{Charter, Class},
+    statement::{self, Act, OrderAct},
+};
+
+/// What is to be ordered.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The application.
+    pub app: AppName,
+    /// The build it brings or acts on.
+    pub build: BuildName,
+    /// Where.
+    pub environment: AudienceName,
+    /// What is to be done.
+    pub act: OrderAct,
+    /// These targets only; empty means all.
+    pub only: BTreeSet<TargetName>,
+    /// Whether it may stand and wait for its permit.
+    pub when_released: bool,
+}
+
+/// Reads `--only`.
+pub fn only(names: &[String]) -> Result<BTreeSet<TargetName>, Failure> {
+    names.iter().map(|name| TargetName::new(name).or_misused()).collect()
+}
+
+/// Everything that is so now, or was so at a moment.
+pub async fn status(connection: &Connection, at: Option<jiff::Timestamp>) -> Result<Status, Failure> {
+    let at = at.map(|at| at.to_string());
+    let query: Vec<(&str, &str)> = at.iter().map(|at| ("at", at.as_str())).collect();
+    Ok(connection.client.get(routes::STATUS, &query).await?)
+}
+
+/// One application in one audience.
+pub fn cell<'a>(status: &'a Status, app: &AppName, audience: &AudienceName) -> Option<&'a Cell> {
+    status.apps.iter().find(|other| other.app == *app)?.cells.iter().find(|cell| cell.audience == *audience)
+}
+
+/// Signs and submits an order, follows it to its end unless it is to be left alone, and says what came of it.
+pub async fn order(
+    invocation: &Invocation,
+    connection: &Connection,
+    wanted: &Wanted,
+    following: &Following,
+) -> Outcome {
+    // A wait that cannot be read must not be found out after the order is given.
+    let limit = following.limit()?;
+    let accepted = submit(connection, wanted).await?;
+    let deployment =
+        number_of(&accepted).ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
+    for warning in warnings(&accepted) {
+        invocation.aside(&format!("mind: {warning}"));
+    }
+    if following.detach {
+        return Ok(detached(wanted, deployment, &accepted));
+    }
+    let view = follow(invocation, connection, deployment, limit).await?;
+    conclude(connection, &view).await
+}
+
+/// Signs and submits an order.
+pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted, Failure> {
+    let order = statement::Order {
+        app: wanted.app.clone(),
+        environment: wanted.environment.clone(),
+        act: wanted.act,
+        version: wanted.build.version.clone(),
+        only: wanted.only.clone(),
+        when_released: wanted.when_released,
+    };
+    connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
+}
+
+/// The number of the deployment that an accepted order made.
+pub fn number_of(accepted: &Accepted) -> Option<u64> {
+    accepted.events.iter().find_map(|event| match event {
+        Event::DeploymentRequested { deployment, .. } => Some(*deployment),
+        _ => None,
+    })
+}
+
+fn warnings(accepted: &Accepted) -> Vec<&str> {
+    let of = |event| match event {
+        &Event::DeploymentRequested { ref warnings, .. } => warnings.as_slice(),
+        _ => &[],
+    };
+    accepted.events.iter().flat_map(of).map(String::as_str).collect()
+}
+
+fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {
+    let awaits =
+        accepted.events.iter().any(|event| matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }));
+    let what = wanted.build.of(&wanted.app);
+    let words = match awaits {
+        true => format!("deployment {deployment} stands and waits until {what} is released to {}.", wanted.environment),
+        false => {
+            format!("deployment {deployment} is under way: {what} in {}. It goes on by itself.", wanted.environment)
+        }
+    };
+    let data = serde_json::json!({ "deployment": deployment, "entry": accepted.entry, "awaits_permit": awaits });
+    Answer::new(&data, words).next(format!("sortie status {deployment}"))
+}
+
+/// What came of a deployment that is over.
+pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome {
+    let status = status(connection, None).await?;
+    let cell = cell(&status, &view.app, &view.environment);
+    if view.ending == Some(Ending::Succeeded) {
+        let answer = Answer::new(view, success(view, cell));
+        return Ok(match next_after(&connection.policy.charter, &status, view, &may_release(connection)) {
+            Some(next) => answer.next(next),
+            None => answer,
+        });
+    }
+    let answer = Answer::new(view, failure(view, cell)).exit(exit::DEPLOYMENT_FAILED);
+    Ok(answer.next(next_after_failure(view)))
+}
+
+/// Whether the signer may release to an audience alone.
+fn may_release(connection: &Connection) -> impl Fn(&AudienceName) -> bool + '_ {
+    let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
+    move |name| {
+        let audience = connection.policy.charter.audience(name);
+        audience.is_some_and(|audience| {
+            !audience.excludes_author && audience.approve.is_some_and(|rule| rule.allows_alone(&roles))
+        })
+    }
+}
+
+fn named(view: &DeploymentView) -> String {
+    match &view.build.version {
+        Some(_) => view.build.of(&view.app),
+        None => format!("{} (unreleased)", view.build.of(&view.app)),
+    }
+}
+
+/// `web@1.0.0 runs in test, 1/1.`
+fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
+    let (what, environment) = (named(view), &view.environment);
+    let verified = view.targets.iter().filter(|part| part.state == "verified").count();
+    let part = format!("{verified}/{}", view.targets.len());
+    match view.act {
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
+            let on = cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == view.build));
+            let on = on.map_or(verified, |runs| runs.on.len());
+            let of = cell.map_or(0, |cell| cell.targets as usize).max(on);
+            let back = if view.act == OrderAct::Rollback { "again " } else { "" };
+            format!("{what} runs {back}in {environment}, {on}/{of}.")
+        }
+        OrderAct::Configure => format!("{what} has its newest config in {environment}, {part}."),
+        OrderAct::Undeploy => format!("{what} is removed from {environment}, {part}. Its data folders stay."),
+        OrderAct::Stop => format!("{what} is stopped in {environment}, {part}."),
+        OrderAct::Start => format!("{what} is started in {environment}, {part}."),
+        OrderAct::Restart => format!("{what} is restarted in {environment}, {part}."),
+    }
+}
+
+/// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
+fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
+    let touched: Vec<_> = view.targets.iter().filter(|part| part.state != "waiting").collect();
+    let count = |state: &str| touched.iter().filter(|part| part.state == state).count();
+    let of = touched.len();
+    let environment = &view.environment;
+    let mut said = Vec::new();
+    match view.ending {
+        Some(Ending::Aborted) => said.push(format!("deployment {} was ended by hand", view.deployment)),
+        _ if of > 0 && count("refused") == of => said.push(format!("refused by {of} of {of}: nothing was changed")),
+        _ => {}
+    }
+    if count("undone") > 0 || view.ending == Some(Ending::Undone) && said.is_empty() {
+        said.push(format!("undone on {} of {of}", count("undone")));
+    }
+    if count("failed") > 0 {
+        said.push(format!("{} of {of} could not go back", count("failed")));
+    }
+    if said.is_empty() {
+        said.push(format!("failed: {}", view.reason.as_deref().unwrap_or("no target is to blame")));
+    }
+    if let Some(cell) = cell {
+        let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
+        said.push(format!("{environment} runs {}", runs_in_words(&runs, cell.targets)));
+    }
+    let mut text = format!("{}.   (exit {})", said.join("; "), exit::DEPLOYMENT_FAILED);
+    if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
+        text.push_str(&format!(
+            "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment}`.",
+            view.build.of(&view.app),
+            view.app
+        ));
+    }
+    text
+}
+
+fn next_after_failure(view: &DeploymentView) -> String {
+    let bad = |state: &str| {
+        let fits = |part: &&api::read::PartView| part.state == state && (state != "undone" || part.failed_in.is_some());
+        view.targets.iter().find(fits)
+    };
+    let blamed = bad("failed").or_else(|| bad("undone"));
+    // A server that does not name the failed phase apart begins its reason with the target.
+    let by_reason = || {
+        let reason = view.reason.as_deref()?;
+        view.targets.iter().find(|part| reason.starts_with(&format!("{}:", part.target)))
+    };
+    match blamed.or_else(by_reason) {
+        Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
+        None => format!("sortie why {} --in {}", view.build.of(&view.app), view.environment),
+    }
+}
+
+/// What usually comes after a deployment that went well.
+fn next_after(
+    charter: &Charter,
+    status: &Status,
+    view: &DeploymentView,
+    may_release: &dyn Fn(&AudienceName) -> bool,
+) -> Option<String> {
+    let (app, environment) = (&view.app, &view.environment);
+    match view.act {
+        OrderAct::Deploy | OrderAct::Redeploy => {}
+        OrderAct::Rollback => return Some(format!("sortie status {app} --in {environment}")),
+        OrderAct::Stop => return Some(format!("sortie start {app} --in {environment}")),
+        OrderAct::Configure | OrderAct::Undeploy | OrderAct::Start | OrderAct::Restart => return None,
+    }
+    let Some(version) = &view.build.version else {
+        return Some(format!("sortie number {} next", view.build.of(app)));
+    };
+    let Some(following) = following_audience(charter, &status.audiences, environment) else {
+        return Some(format!("sortie status {app}"));
+    };
+    let record = status.apps.iter().find(|other| other.app == *app);
+    Some(match where_it_stands(record, version, &following) {
+        Stands::Runs => format!("sortie status {app}@{version}"),
+        Stands::Released if charter.environments.contains_key(&following) => {
+            format!("sortie deploy {app}@{version} --to {following}")
+        }
+        Stands::Released => format!("sortie status {app}@{version}"),
+        Stands::Neither if may_release(&following) => format!("sortie release {app}@{version} --to {following}"),
+        Stands::Neither => format!("sortie request {app}@{version} --to {following}"),
+    })
+}
+
+enum Stands {
+    Runs,
+    Released,
+    Neither,
+}
+
+fn where_it_stands(app: Option<&AppStatus>, version: &Version, audience: &AudienceName) -> Stands {
+    let Some(cell) = app.and_then(|app| app.cells.iter().find(|cell| cell.audience == *audience)) else {
+        return Stands::Neither;
+    };
+    if cell.runs.iter().any(|runs| runs.build.version.as_ref() == Some(version)) {
+        return Stands::Runs;
+    }
+    match cell.released.iter().any(|released| released.version == *version) {
+        true => Stands::Released,
+        false => Stands::Neither,
+    }
+}
+
+/// The audience that a version goes to after `environment`: the one that the charter says comes after it, or else the
+/// next one of a higher class. Only audiences that somebody has to agree to are meant.
+fn following_audience(
+    charter: &Charter,
+    audiences: &[AudienceStatus],
+    environment: &AudienceName,
+) -> Option<AudienceName> {
+    let asks = |name: &AudienceName| charter.audience(name).filter(|audience| audience.approve.is_some());
+    let names = || audiences.iter().map(|audience| &audience.name).filter(|name| asks(name).is_some());
+    let comes_after = |name: &&AudienceName| asks(name).and_then(|audience| audience.after) == Some(environment);
+    let class = charter.environments.get(environment).map_or(Class::Dev, |environment| environment.class);
+    let is_higher = |name: &&AudienceName| {
+        asks(name).is_some_and(|audience| audience.after.is_none() && audience.class.is_some_and(|c| c > class))
+    };
+    let lowest = || names().filter(is_higher).min_by_key(|name| asks(name).and_then(|audience| audience.class));
+    names().find(comes_after).or_else(lowest).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::{build, charter, deployment, status};
+
+    #[test]
+    fn success_says_what_runs_where_and_the_next_act() {
+        let (charter, status) = (charter(), status());
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified"), ("prod-3", "verified")]);
+        view.environment = "test".parse().unwrap();
+        view.build = build("1.5.0");
+        view.targets.truncate(1);
+        view.ending = Some(Ending::Succeeded);
+        let cell = cell(&status, &view.app, &view.environment);
+        assert_eq!(success(&view, cell), "web@1.5.0 runs in test, 1/1.");
+        let next = |view: &DeploymentView, alone: bool| next_after(&charter, &status, view, &|_| alone);
+        assert_eq!(next(&view, false).unwrap(), "sortie request web@1.5.0 --to prod");
+        assert_eq!(next(&view, true).unwrap(), "sortie release web@1.5.0 --to prod");
+        view.build = build("1.4.0");
+        assert_eq!(next(&view, true).unwrap(), "sortie status web@1.4.0");
+        view.environment = "dev".parse().unwrap();
+        view.build.version = None;
+        let digits = view.build.build.short();
+        assert_eq!(next(&view, true).unwrap(), format!("sortie number web#{digits} next"));
+        assert!(success(&view, None).starts_with(&format!("web#{digits} (unreleased) runs in dev, 1/1")));
+        view.act = OrderAct::Stop;
+        assert!(success(&view, None).contains("is stopped in dev, 1/1."));
+        assert_eq!(next(&view, true).unwrap(), "sortie start web --in dev");
+    }
+
+    #[test]
+    fn r3_a_failure_says_what_was_undone_what_runs_and_what_is_held() {
+        let mut view = deployment(&[("prod-1", "undone"), ("prod-2", "undone"), ("prod-3", "undone")]);
+        view.ending = Some(Ending::Undone);
+        view.targets[2].failed_in = Some(trust::statement::Phase::Verify);
+        let status = status();
+        let cell = cell(&status, &view.app, &view.environment);
+        assert_eq!(
+            failure(&view, cell),
+            "undone on 3 of 3; prod runs 1.4.0 on 3/3.   (exit 4)\n\
+             hold on web@1.5.0 in prod: nothing deploys it there until `sortie hold lift web --in prod`."
+        );
+        assert_eq!(next_after_failure(&view), "sortie logs web --on prod-3");
+    }
+
+    #[test]
+    fn r31_what_every_target_refused_changed_nothing() {
+        let mut view = deployment(&[("prod-1", "refused"), ("prod-2", "waiting")]);
+        view.ending = Some(Ending::Failed);
+        assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 4)");
+        assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
+    }
+}

@@ -1,0 +1,236 @@
+//! What is printed: people's words or one JSON document, failures on standard error, nothing that drives a terminal.
+
+use crate::failure::{Failure, Outcome};
+use api::problem::Problem;
+use domain::refusal::exit;
+use owo_colors::OwoColorize;
+use serde::Serialize;
+use serde_json::Value;
+use std::{fmt::Write, process::ExitCode};
+use trust::names::printable;
+
+/// What a command that did its work says.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    json: Value,
+    words: String,
+    next: Option<String>,
+    exit: u8,
+    raw: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// The result as data and in words. Words may have several lines; every line is made printable.
+    pub fn new(data: &impl Serialize, words: impl Into<String>) -> Self {
+        Self { json: serde_json::to_value(data).unwrap_or_default(), words: words.into(), ..Self::default() }
+    }
+
+    /// Bytes that go to standard output as they are: a file made here, which a terminal need not be saved from.
+    pub fn raw(bytes: Vec<u8>) -> Self {
+        Self { raw: Some(bytes), ..Self::default() }
+    }
+
+    /// With the next command to type.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// With an exit code of its own, where the work was done and its result is bad news.
+    pub fn exit(mut self, exit: u8) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+/// Prints how a command ended and gives the process's exit code.
+pub fn finish(outcome: Outcome, json: bool) -> ExitCode {
+    match outcome {
+        Ok(answer) => {
+            print_answer(&answer, json);
+            ExitCode::from(answer.exit)
+        }
+        Err(failure) => {
+            print_failure(&failure.problem, json);
+            ExitCode::from(failure.problem.exit)
+        }
+    }
+}
+
+fn print_answer(answer: &Answer, json: bool) {
+    if let Some(raw) = &answer.raw {
+        // A reader that went away has read what it wanted.
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), raw);
+        return;
+    }
+    if json {
+        let mut document = match &answer.json {
+            Value::Object(map) => map.clone(),
+            Value::Null => serde_json::Map::new(),
+            other => serde_json::Map::from_iter([("result".to_string(), other.clone())]),
+        };
+        if let Some(next) = &answer.next {
+            document.entry("next").or_insert_with(|| Value::from(next.as_str()));
+        }
+        return print_json(&Value::Object(document));
+    }
+    if !answer.words.is_empty() {
+        line(&answer.words);
+    }
+    if let Some(next) = &answer.next {
+        line(&format!("next: {next}"));
+    }
+}
+
+fn print_failure(problem: &Problem, json: bool) {
+    if json {
+        return print_json(&serde_json::to_value(problem).unwrap_or_default());
+    }
+    let text = failure_in_words(problem);
+    match problem.exit {
+        exit::DONE => anstream::println!("{}", paint(&text)),
+        _ => anstream::eprintln!("{}", paint(&text)),
+    }
+}
+
+/// `refused CODE: message.   (exit 3)`, and what to type next.
+fn failure_in_words(problem: &Problem) -> String {
+    let word = match problem.exit {
+        exit::DONE => "already so",
+        exit::MISUSED => "misused",
+        exit::REFUSED => "refused",
+        exit::INTEGRITY => "not genuine",
+        exit::CONFLICT => "conflict",
+        exit::TIMED_OUT => "timed out",
+        _ => "failed",
+    };
+    let code = match problem.code.as_str() {
+        "FAILED" | "MISUSED" | "TIMED_OUT" | "ALREADY_DONE" => String::new(),
+        code => format!(" {}", printable(code)),
+    };
+    let message = problem.message.trim_end();
+    let stop = if message.ends_with(['.', '?', '!', '"']) { "" } else { "." };
+    let mut text = format!("{word}{code}: {}{stop}", lines_printable(message));
+    if problem.exit != exit::DONE {
+        let _ = write!(text, "   (exit {})", problem.exit);
+    }
+    if let Some(next) = &problem.next {
+        let _ = write!(text, "\nnext: {}", printable(next));
+    }
+    text
+}
+
+fn print_json(document: &Value) {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    anstream::println!("{text}");
+}
+
+/// Prints lines to standard output, made printable and coloured where the terminal takes it.
+pub fn line(text: &str) {
+    anstream::println!("{}", paint(&lines_printable(text)));
+}
+
+/// Prints lines to standard error.
+pub fn aside(text: &str) {
+    anstream::eprintln!("{}", paint(&lines_printable(text)));
+}
+
+/// Replaces control characters in every line and keeps the line breaks.
+pub fn lines_printable(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// Colours the few marks that carry a verdict. Whether colour reaches the terminal is anstream's business (NO_COLOR).
+fn paint(text: &str) -> String {
+    let paint_line = |line: &str| {
+        let line = line.replace('✓', &"✓".green().to_string()).replace('✗', &"✗".red().to_string());
+        for word in ["refused", "failed", "not genuine", "conflict", "timed out", "misused"] {
+            if let Some(rest) = line.strip_prefix(word)
+                && rest.starts_with([':', ' '])
+            {
+                return format!("{}{rest}", word.red().bold());
+            }
+        }
+        match line.strip_prefix("next: ") {
+            Some(command) => format!("{} {}", "next:".dimmed(), command.bold()),
+            None => line,
+        }
+    };
+    text.split('\n').map(paint_line).collect::<Vec<_>>().join("\n")
+}
+
+/// A table without borders: columns as wide as they need, two spaces between.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
+    let wide = |text: &String| text.chars().count();
+    let widths: Vec<usize> = (0..header.len())
+        .map(|at| std::iter::once(&header).chain(rows).filter_map(|row| row.get(at)).map(wide).max().unwrap_or(0))
+        .collect();
+    let write_row = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    std::iter::once(&header).chain(rows).map(write_row).collect::<Vec<_>>().join("\n")
+}
+
+/// A length in bytes as people read it: `4.1 MB`.
+pub fn bytes(length_bytes: u64) -> String {
+    let units = ["B", "KB", "MB", "GB", "TB"];
+    let mut value = length_bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{length_bytes} B"),
+        _ if value < 10.0 => format!("{value:.1} {}", units[unit]),
+        _ => format!("{value:.0} {}", units[unit]),
+    }
+}
+
+/// `1 file`, `2 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// How long ago a moment was, as people say it: `2 h ago`.
+pub fn ago(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..=59 => "just now".into(),
+        60..=3599 => format!("{} min ago", seconds / 60),
+        3600..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+impl Failure {
+    /// Prints the failure and gives its exit code, where there is no runtime yet.
+    pub fn finish(self, json: bool) -> ExitCode {
+        finish(Err(self), json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_say_code_reason_exit_and_next() {
+        let failure = Failure::new("CONFIG_MISSING", 3, "DATABASE_URL has no value in dev\u{1b}[2J").next("sortie x");
+        let words = failure_in_words(&failure.problem);
+        assert_eq!(
+            words,
+            "refused CONFIG_MISSING: DATABASE_URL has no value in dev\u{FFFD}[2J.   (exit 3)\nnext: sortie x"
+        );
+    }
+
+    #[test]
+    fn lengths_read_as_people_say_them() {
+        assert_eq!(bytes(17), "17 B");
+        assert_eq!(bytes(4_100_000), "4.1 MB");
+        assert_eq!(bytes(48_000), "48 KB");
+        assert_eq!(count(1, "file"), "1 file");
+    }
+}

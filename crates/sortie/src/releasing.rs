@@ -1,0 +1,273 @@
+//! What asking, granting and taking back have in common: the request, what it still lacks, and what runs meanwhile.
+
+use crate::{
+    connection::{Connection, Found},
+    failure::{Failure, OrMisused},
+    names::{Place, Thing},
+    output, sign,
+};
+use api::{
+    read::{Cell, DossierView, Released, Runs, Status},
+    routes,
+    write::Accepted,
+};
+use domain::{event::Event, refusal::Refusal};
+use jiff::{SignedDuration, Timestamp};
+use trust::{
+    AudienceName, Digest, PersonName, Version,
+    authority::Dossier,
+    charter::Audience,
+    dsse::Envelope,
+    key::KeyId,
+    permit,
+    quorum::{Lack, Rule},
+    statement::{self, Act, Request},
+};
+
+/// A permit begins so long before it is asked for, so that a clock that is a little ahead does no harm.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// A version and the audience it is about, found and verified.
+pub struct Matter {
+    /// The version.
+    pub found: Found,
+    /// Its number.
+    pub version: Version,
+    /// To whom.
+    pub audience: AudienceName,
+    /// The signed statements.
+    pub view: DossierView,
+}
+
+/// A request as it was signed.
+#[derive(Clone, Debug)]
+pub struct SignedRequest {
+    /// The digest of the signed bytes: what an approval signs.
+    pub payload: Digest,
+    /// What it says.
+    pub request: Request,
+    /// Who genuinely signed it.
+    pub requester: Option<PersonName>,
+}
+
+impl Matter {
+    /// Finds what was typed, and verifies push and number on this machine.
+    pub async fn find(connection: &Connection, verb: &str, what: &str, place: &Place) -> Result<Self, Failure> {
+        let (app, version) = Thing::parse_version(verb, what)?;
+        let audience = connection.audience(place)?;
+        let (found, view) = connection.find(&Thing::Version(app, version.clone()), Some(&audience)).await?;
+        Ok(Self { found, version, audience, view })
+    }
+
+    /// `web@1.4.0`.
+    pub fn name(&self) -> String {
+        self.found.name()
+    }
+
+    /// What the charter says of the audience.
+    pub fn audience<'a>(&self, connection: &'a Connection) -> Result<Audience<'a>, Failure> {
+        let audience = connection.policy.charter.audience(&self.audience);
+        audience.ok_or_else(|| crate::names::unknown_audience(&connection.policy.charter, &self.audience))
+    }
+
+    /// The rule that a request has to satisfy.
+    pub fn rule(&self, connection: &Connection) -> Result<Rule, Failure> {
+        let none = || Refusal::NoReleaseNeeded { audience: self.audience.clone() };
+        Ok(self.audience(connection)?.approve.cloned().ok_or_else(none)?)
+    }
+
+    /// The newest request, verified to be about this very build in this audience.
+    pub fn request(&self, connection: &Connection) -> Result<Option<SignedRequest>, Failure> {
+        let Some(envelope) = &self.view.dossier.request else { return Ok(None) };
+        let signed = read_request(connection, envelope)?;
+        let (request, found) = (&signed.request, &self.found);
+        let about_this =
+            request.app == found.app && request.version == self.version && request.audience == self.audience;
+        match about_this && signed_subject(envelope)? == found.build {
+            true => Ok(Some(signed)),
+            false => Err(Failure::integrity("the server gave a request that is about something else")),
+        }
+    }
+
+    /// Signs and submits a request for this version. Gives the digest that approvals sign.
+    pub async fn ask(
+        &self,
+        connection: &Connection,
+        floor: Option<Version>,
+    ) -> Result<(Accepted, SignedRequest), Failure> {
+        let requires = self.rule(connection)?;
+        let now = Timestamp::now().checked_sub(CLOCK_MARGIN).or_misused()?;
+        let not_before = Timestamp::from_second(now.as_second() / 60 * 60).or_misused()?;
+        let days = i64::from(self.audience(connection)?.permit_days);
+        let not_after = not_before.checked_add(SignedDuration::from_hours(24 * days)).or_misused()?;
+        let request = Request {
+            app: self.found.app.clone(),
+            version: self.version.clone(),
+            audience: self.audience.clone(),
+            way: "normal".into(),
+            charter_version: connection.verified.targets.version(),
+            requires,
+            serial: self.view.next_serial,
+            not_before,
+            not_after,
+            floor,
+        };
+        let act = Act::Request(request.clone());
+        let envelope = connection.sign_act(&self.name(), self.found.build, act)?;
+        let payload = Digest::of(&envelope.payload);
+        let accepted = connection.client.submit(&sign::submission(envelope, &[], &[])).await?;
+        Ok((accepted, SignedRequest { payload, request, requester: connection.me().map(|(name, _)| name) }))
+    }
+
+    /// Signs and submits an approval of `request`.
+    pub async fn approve(&self, connection: &Connection, request: &SignedRequest) -> Result<Accepted, Failure> {
+        let act = Act::Approval(statement::Approval {
+            app: self.found.app.clone(),
+            version: self.version.clone(),
+            audience: self.audience.clone(),
+        });
+        let name = format!("request {} for {} to {}", request.request.serial, self.name(), self.audience);
+        connection.submit(&name, request.payload, act).await
+    }
+
+    /// What the request lacks with the approvals there are and those by `more`.
+    pub fn lacks(
+        &self,
+        connection: &Connection,
+        request: &SignedRequest,
+        more: &[KeyId],
+    ) -> Result<Vec<Lack>, Failure> {
+        let audience = self.audience(connection)?;
+        Ok(lacks(connection, &self.view.dossier, request, &audience, more))
+    }
+}
+
+/// The digest that an envelope's statement is about.
+fn signed_subject(envelope: &Envelope) -> Result<Digest, Failure> {
+    use crate::failure::OrIntegrity;
+    Ok(statement::Statement::read(envelope).or_integrity("the request")?.subject)
+}
+
+fn read_request(connection: &Connection, envelope: &Envelope) -> Result<SignedRequest, Failure> {
+    let statement = connection.open(Some(envelope), "request")?;
+    let Act::Request(request) = statement.act else {
+        return Err(Failure::integrity("the server gave something else than a request"));
+    };
+    let requester = connection.signers(envelope).into_iter().next();
+    Ok(SignedRequest { payload: Digest::of(&envelope.payload), request, requester })
+}
+
+/// What a request lacks, by the approvals of `dossier` that are genuine and about this very request.
+pub fn lacks(
+    connection: &Connection,
+    dossier: &Dossier,
+    request: &SignedRequest,
+    audience: &Audience<'_>,
+    more: &[KeyId],
+) -> Vec<Lack> {
+    let pusher = dossier.push.as_ref().and_then(|push| connection.signers(push).into_iter().next());
+    let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).collect();
+    let about_it = |envelope: &&Envelope| {
+        let statement = connection.open(Some(*envelope), "approval");
+        statement.is_ok_and(|s| s.subject == request.payload && matches!(s.act, Act::Approval(_)))
+    };
+    let mut keys: Vec<KeyId> = more.to_vec();
+    for envelope in dossier.approvals.iter().filter(about_it) {
+        keys.extend(envelope.signers(|id| connection.policy.directory.key(id)));
+    }
+    permit::lacks(&request.request.requires, audience, &connection.policy.approvers, &authors, &keys)
+}
+
+/// The permit behind `dossier`, where it is whole: a request with every approval it needs.
+pub fn whole_permit(connection: &Connection, dossier: &Dossier, audience: &AudienceName) -> Option<SignedRequest> {
+    let request = read_request(connection, dossier.request.as_ref()?).ok()?;
+    let audience = connection.policy.charter.audience(audience)?;
+    lacks(connection, dossier, &request, &audience, &[]).is_empty().then_some(request)
+}
+
+/// `qa (2 people) and ops (3 people)`.
+pub fn lacks_with_people(connection: &Connection, lacks: &[Lack]) -> String {
+    let word = |lack: &Lack| {
+        let holders = connection.policy.approvers.holders(&lack.role).len() as u64;
+        let people = if holders == 1 { "1 person".into() } else { format!("{holders} people") };
+        match lack.count {
+            1 => format!("{} ({people})", lack.role),
+            count => format!("{count} {} ({people})", lack.role),
+        }
+    };
+    lacks.iter().map(word).collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether the last required approval came with this: the version is released.
+pub fn is_granted(accepted: &Accepted) -> bool {
+    accepted.events.iter().any(|event| matches!(event, Event::PermitGranted { .. }))
+}
+
+/// One application in one audience, as it is now.
+pub async fn cell(connection: &Connection, matter: &Matter) -> Result<Option<Cell>, Failure> {
+    let query = [("app", matter.found.app.as_str())];
+    let status: Status = connection.client.get(routes::STATUS, &query).await?;
+    let app = status.apps.into_iter().find(|app| app.app == matter.found.app);
+    Ok(app.and_then(|app| app.cells.into_iter().find(|cell| cell.audience == matter.audience)))
+}
+
+/// `prod runs 1.3.2`, `test runs nothing`.
+pub fn runs_in_words(audience: &AudienceName, cell: Option<&Cell>) -> String {
+    let runs: Vec<&Runs> = cell.iter().flat_map(|cell| &cell.runs).collect();
+    match runs.as_slice() {
+        [] => format!("{audience} runs nothing"),
+        [one] => format!("{audience} runs {}", one.build.short()),
+        several => {
+            let each = several.iter().map(|runs| format!("{} on {}", runs.build.short(), runs.on.len()));
+            format!("{audience} runs {}", each.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `already released to test since …`, where it is.
+pub fn released<'a>(matter: &Matter, cell: Option<&'a Cell>) -> Option<&'a Released> {
+    cell?.released.iter().find(|released| released.version == matter.version)
+}
+
+/// What a grant did and did not do.
+pub fn granted_in_words(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> String {
+    let (name, audience) = (matter.name(), &matter.audience);
+    match connection.charter_environment(audience) {
+        Some(environment) => format!(
+            "{} may now deploy {name} to {audience}. Nothing was installed: {}.",
+            environment.deploy,
+            runs_in_words(audience, cell)
+        ),
+        None => format!("{audience} may now have {name}. Nobody was told, and nothing was installed."),
+    }
+}
+
+/// The deploy that a grant makes possible; a channel has no machines.
+pub fn deploy_command(connection: &Connection, matter: &Matter) -> String {
+    match connection.charter_environment(&matter.audience) {
+        Some(_) => format!("sortie deploy {} --to {}", matter.name(), matter.audience),
+        None => format!("sortie status {}", matter.found.app),
+    }
+}
+
+/// How far a withdrawal reaches: what still runs, what is exposed, what cannot be recalled.
+pub fn reach_in_words(is_channel: bool, matter: &Matter, cell: Option<&Cell>) -> String {
+    if is_channel {
+        return format!("Nobody gets it from {} any more; what was downloaded cannot be recalled.", matter.audience);
+    }
+    let running: usize = cell
+        .iter()
+        .flat_map(|cell| &cell.runs)
+        .filter(|r| r.build.build == matter.found.build)
+        .map(|r| r.on.len())
+        .sum();
+    let exposed = cell.and_then(|cell| cell.exposed.clone()).filter(|(version, _)| *version == matter.version);
+    let runs = match running {
+        0 => format!("It runs nowhere in {}.", matter.audience),
+        on => format!("It still runs on {} there, and goes on running.", output::count(on as u64, "target")),
+    };
+    match exposed {
+        Some((_, percent)) => format!("{runs} {percent}% of end users still see it."),
+        None => runs,
+    }
+}

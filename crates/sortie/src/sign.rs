@@ -1,0 +1,104 @@
+//! Statements are built here, by whoever signs them, from what this machine has checked: no bytes that a server sent
+//! are ever signed.
+
+use crate::{connection::Connection, failure::Failure, invocation::Global};
+use anyhow::Context as _;
+use api::{
+    client::{SUBMIT_WITHIN, fresh_request_id, in_future},
+    write::{Accepted, Attachment, Submission, Text},
+};
+use std::collections::BTreeMap;
+use trust::{
+    Digest,
+    dsse::Envelope,
+    key::Signer,
+    statement::{Act, Administration, AdministrationAct, Header, RequestId, Statement},
+};
+
+/// A statement of this estate, about one subject, to be submitted within five minutes.
+pub fn statement(
+    global: &Global,
+    estate: Digest,
+    subject_name: &str,
+    subject: Digest,
+    act: Act,
+) -> Result<Statement, Failure> {
+    let request_id = match &global.request_id {
+        Some(id) => RequestId::new(id.as_str()).map_err(|error| Failure::misused(error.to_string()))?,
+        None => fresh_request_id()?,
+    };
+    Ok(Statement {
+        subject_name: subject_name.into(),
+        subject,
+        header: Header {
+            estate,
+            request_id,
+            submit_before: in_future(SUBMIT_WITHIN),
+            on_behalf_of: global.on_behalf_of.clone(),
+        },
+        act,
+    })
+}
+
+/// Signs a statement.
+pub fn sign(statement: &Statement, signers: &[&dyn Signer]) -> Result<Envelope, Failure> {
+    statement.sign(signers).context("the statement could not be signed").map_err(Failure::from)
+}
+
+/// Free text with fresh salt.
+pub fn text(words: &str) -> Result<Text, Failure> {
+    Ok(Text { salt: fresh_salt()?, text: words.into() })
+}
+
+/// 32 random hexadecimal digits.
+pub fn fresh_salt() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::failed(format!("no randomness: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Connection {
+    /// Builds, signs and submits a statement.
+    pub async fn submit(&self, subject_name: &str, subject: Digest, act: Act) -> Result<Accepted, Failure> {
+        self.submit_with(subject_name, subject, act, &[], &[]).await
+    }
+
+    /// As [`Self::submit`], with the documents and texts that the statement names by digest.
+    pub async fn submit_with(
+        &self,
+        subject_name: &str,
+        subject: Digest,
+        act: Act,
+        attachments: &[Vec<u8>],
+        texts: &[Text],
+    ) -> Result<Accepted, Failure> {
+        let envelope = self.sign_act(subject_name, subject, act)?;
+        Ok(self.client.submit(&submission(envelope, attachments, texts)).await?)
+    }
+
+    /// Builds and signs a statement.
+    pub fn sign_act(&self, subject_name: &str, subject: Digest, act: Act) -> Result<Envelope, Failure> {
+        let statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
+        sign(&statement, &[self.identity.signer.as_ref()])
+    }
+
+    /// Makes what is submitted next another request: one command may do two acts, and an id is for one.
+    pub fn next_act(&mut self) {
+        if let Some(id) = &mut self.global.request_id {
+            id.push_str(".2");
+        }
+    }
+
+    /// Submits an act on the estate itself.
+    pub async fn administer(&self, act: AdministrationAct) -> Result<Accepted, Failure> {
+        self.submit("estate", self.estate(), Act::Administration(Administration { act })).await
+    }
+}
+
+/// A signed statement with its documents and texts, each under its own digest.
+pub fn submission(envelope: Envelope, attachments: &[Vec<u8>], texts: &[Text]) -> Submission {
+    let attachments: BTreeMap<_, _> =
+        attachments.iter().map(|bytes| (Digest::of(bytes), Attachment(bytes.clone()))).collect();
+    let texts = texts.iter().map(|text| (text.digest(), text.clone())).collect();
+    Submission { envelope, attachments, texts, claim: None }
+}

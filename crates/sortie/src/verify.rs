@@ -1,0 +1,467 @@
+//! Checks a ledger entry by entry, believing nobody but the estate's pinned root: who signed, whether what happened is
+//! what was signed for, whether every permit has its approvals, and whether nothing was deployed without one.
+//!
+//! What it cannot know: whether a build's facts are those of its manifest (its digest is checked when it is used), and
+//! whether entries were left out that nobody ever saw.
+
+use domain::{
+    entry::Entry,
+    event::Event,
+    state::{Policy, Stamp, State, apply},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, Version,
+    authority::{Documents, VerifiedDocuments},
+    charter::Class,
+    dsse::Envelope,
+    key::{KeyId, PublicKey},
+    log::{Frontier, leaf_hash},
+    names::printable,
+    permit,
+    quorum::Rule,
+    statement::{Act, AdministrationAct, OrderAct, Outcome, Statement},
+};
+
+/// The first entry that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its number.
+    pub entry: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {} does not hold: {}", self.entry, self.why)
+    }
+}
+
+/// Takes a ledger's entries one after the other.
+pub struct Verifier {
+    estate: Digest,
+    state: State,
+    frontier: Frontier,
+    roots: Vec<Vec<u8>>,
+    signatures: u64,
+    permits: u64,
+}
+
+type Check = Result<(), String>;
+
+impl Verifier {
+    /// A verifier of the ledger of the estate whose first root has this digest.
+    pub fn new(estate: Digest) -> Self {
+        let (state, frontier) = (State::default(), Frontier::new());
+        Self { estate, state, frontier, roots: Vec::new(), signatures: 0, permits: 0 }
+    }
+
+    /// How many entries were taken.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The root of the Merkle tree over them.
+    pub fn root(&self) -> Digest {
+        self.frontier.root()
+    }
+
+    /// How many signatures were found genuine.
+    pub fn signatures(&self) -> u64 {
+        self.signatures
+    }
+
+    /// How many permits were counted anew.
+    pub fn permits(&self) -> u64 {
+        self.permits
+    }
+
+    /// The version and text of the charter in force after the last entry taken.
+    pub fn charter(&self) -> Option<(u64, &str)> {
+        self.state.policy.as_ref().map(|policy| (policy.record.version, policy.record.charter.as_str()))
+    }
+
+    /// The documents that [`Self::take`] needs for an entry: the roots and targets of a charter.
+    pub fn needs(bytes: &[u8]) -> Vec<Digest> {
+        let Ok(entry) = serde_json::from_slice::<Entry>(bytes) else { return Vec::new() };
+        let of = |event: &Event| match event {
+            Event::CharterApplied { roots, targets, .. } => roots.iter().chain([targets]).copied().collect(),
+            _ => Vec::new(),
+        };
+        entry.events.iter().flat_map(of).collect()
+    }
+
+    /// Takes the next entry's bytes as they are stored. Nothing may be taken after an entry that was wrong.
+    pub fn take(&mut self, bytes: &[u8], documents: &BTreeMap<Digest, Vec<u8>>) -> Result<(), Wrong> {
+        let number = self.size() + 1;
+        let wrong = |why: String| Wrong { entry: number, why };
+        let entry: Entry = serde_json::from_slice(bytes)
+            .map_err(|error| wrong(format!("it cannot be read: {}", printable(&error.to_string()))))?;
+        self.check_place(&entry, number).map_err(wrong)?;
+        match &entry.envelope {
+            Some(envelope) => self.check_signed(&entry, envelope, documents).map_err(wrong)?,
+            None => check_by_itself(&entry).map_err(wrong)?,
+        }
+        self.state.head = Stamp { entry: number, time: entry.time };
+        for event in &entry.events {
+            self.check_permission(event).map_err(wrong)?;
+            apply(&mut self.state, event);
+            self.check_permit(event).map_err(wrong)?;
+        }
+        self.frontier.push(leaf_hash(bytes));
+        Ok(())
+    }
+
+    fn check_place(&self, entry: &Entry, number: u64) -> Check {
+        if entry.number != number {
+            return Err(format!("it says it is entry {}", entry.number));
+        }
+        if entry.time < self.state.head.time {
+            return Err(format!("its time {} is before the last entry's", entry.time));
+        }
+        Ok(())
+    }
+
+    fn check_signed(&mut self, entry: &Entry, envelope: &Envelope, documents: &BTreeMap<Digest, Vec<u8>>) -> Check {
+        let statement = Statement::read(envelope).map_err(|error| format!("its statement cannot be read: {error}"))?;
+        if statement.header.estate != self.estate {
+            return Err("its statement is of another estate".into());
+        }
+        if statement.header.request_id.as_str() != entry.request_id {
+            return Err("its request id is not the one that was signed".into());
+        }
+        if statement.header.on_behalf_of != entry.on_behalf_of {
+            return Err("for whom it was done is not what was signed".into());
+        }
+        let brought = entry.events.iter().find(|event| matches!(event, Event::CharterApplied { .. }));
+        if let Some(event) = brought {
+            self.check_charter(event, documents)?;
+        }
+        let signers = self.signers(entry, envelope, &statement.act, brought)?;
+        self.signatures += signers.len() as u64;
+        self.check_right(entry, &statement)?;
+        let signed =
+            Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
+        let happened: Vec<&Event> = entry.events.iter().filter(|event| !is_consequence(event)).collect();
+        if happened.is_empty() && !is_abort(&statement.act) {
+            return Err(format!("nothing in it is what the signed {} asks for", statement.act.kind()));
+        }
+        match happened.iter().find(|event| !signed.asks_for(event)) {
+            Some(event) => Err(format!("{} is not what the signed {} asks for", event.name(), statement.act.kind())),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys that signed: all signatures genuine, all of whoever the entry says acted.
+    fn signers(
+        &self,
+        entry: &Entry,
+        envelope: &Envelope,
+        act: &Act,
+        brought: Option<&Event>,
+    ) -> Result<Vec<KeyId>, String> {
+        let genuine = |keys: &dyn Fn(&KeyId) -> Option<PublicKey>| {
+            let signers = envelope.signers(keys);
+            let all = !envelope.signatures.is_empty()
+                && envelope.signatures.iter().all(|signature| signers.contains(&signature.keyid));
+            if all { Ok(signers) } else { Err("a signature is false, or by nobody who was known then".to_string()) }
+        };
+        let acted = |actor: String| match entry.actor == actor {
+            true => Ok(()),
+            false => Err(format!("it says {} acted, and {actor} signed", printable(&entry.actor))),
+        };
+        match (act, brought, &self.state.policy) {
+            (Act::Enrolment(enrolment), _, _) => {
+                acted("invited".into())?;
+                let keys = [enrolment.invitation, enrolment.key];
+                let signers = genuine(&|id| keys.iter().find(|key| key.id() == *id).copied())?;
+                let both = enrolment.invitation != enrolment.key && signers.len() == 2;
+                let invited = self.state.invitations.get(&enrolment.invitation.id());
+                match (both, invited.is_some_and(|invitation| invitation.uses_left > 0)) {
+                    (false, _) => Err("an enrolment needs the invitation's signature and the target's own".into()),
+                    (true, false) => Err("nobody had invited this target".into()),
+                    (true, true) => Ok(signers),
+                }
+            }
+            (Act::Report(_) | Act::Inventory(_), _, _) => {
+                let target = match act {
+                    Act::Report(report) => &report.target,
+                    Act::Inventory(inventory) => &inventory.target,
+                    _ => return Err("nobody reported".into()),
+                };
+                acted(format!("target:{target}"))?;
+                let key = self.state.targets.get(target).map(|target| target.key);
+                genuine(&|id| key.filter(|key| key.id() == *id))
+            }
+            (_, Some(Event::CharterApplied { owners, .. }), None) => {
+                acted("founder".into())?;
+                genuine(&|id| owners.iter().map(|(_, key)| *key).find(|key| key.id() == *id))
+            }
+            (_, _, None) => Err("there was no charter yet".into()),
+            (_, _, Some(policy)) => {
+                let signers = genuine(&|id| policy.directory.key(id))?;
+                let person = signers.first().and_then(|id| policy.directory.person(id));
+                let person = person.ok_or("nobody signed it")?;
+                if signers.iter().any(|id| policy.directory.person(id) != Some(person)) {
+                    return Err("several people signed it".into());
+                }
+                acted(person.to_string())?;
+                let roles = policy.directory.roles(person);
+                match entry.roles.iter().find(|role| !roles.iter().any(|held| held.as_str() == role.as_str())) {
+                    Some(role) => Err(format!("{person} did not hold the role {}", printable(role))),
+                    None => Ok(signers),
+                }
+            }
+        }
+    }
+
+    /// The gravest rights are looked at anew: to push, to number, to deploy, to set config, to change the charter.
+    fn check_right(&self, entry: &Entry, statement: &Statement) -> Check {
+        let Some(policy) = &self.state.policy else { return Ok(()) };
+        let charter = &policy.charter;
+        let environment = |name: &AudienceName| {
+            charter.environments.get(name).ok_or_else(|| format!("the charter had no environment {name}"))
+        };
+        let owner: Option<Rule> = trust::charter::OWNER.parse().ok();
+        let rule = match &statement.act {
+            Act::Push(push) => Some(charter.push_rule(&push.app)),
+            Act::Number(number) => Some(charter.push_rule(&number.app)),
+            Act::Order(order) => Some(&environment(&order.environment)?.deploy),
+            Act::Config(config) => {
+                let environment = environment(&config.environment)?;
+                Some(environment.configure.as_ref().unwrap_or(&environment.deploy))
+            }
+            Act::Administration(administration) => match &administration.act {
+                AdministrationAct::ApplyCharter { .. } => owner.as_ref(),
+                AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.as_ref(),
+                AdministrationAct::Expose { environment: name, .. } => Some(&environment(name)?.deploy),
+                _ => None,
+            },
+            _ => None,
+        };
+        let roles = PersonName::new(&entry.actor).map(|name| policy.directory.roles(&name)).unwrap_or_default();
+        match rule {
+            Some(rule) if !rule.allows_alone(&roles) => Err(format!(
+                "{} may not {}: the charter asks for {rule}",
+                printable(&entry.actor),
+                statement.act.kind()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The owners signed this very charter, under roots that follow one another from the pinned one.
+    fn check_charter(&mut self, event: &Event, documents: &BTreeMap<Digest, Vec<u8>>) -> Check {
+        let Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets } = event else {
+            return Ok(());
+        };
+        let find = |digest: &Digest| documents.get(digest).cloned().ok_or_else(|| format!("{digest} is not to be had"));
+        for root in roots {
+            self.roots.push(find(root)?);
+        }
+        let before = self.state.policy.as_ref().map_or(0, |policy| policy.record.version);
+        let targets = find(targets)?;
+        let files = Documents { roots: &self.roots, targets: &targets, charter: charter.as_bytes() };
+        let verified = VerifiedDocuments::verify(&self.estate, &files, before + 1)
+            .map_err(|error| format!("its charter does not verify: {error}"))?;
+        let owners_of = |owners: &[(PersonName, PublicKey)]| owners.iter().cloned().collect::<BTreeSet<_>>();
+        let same = *estate == self.estate
+            && *root_version == verified.root.version()
+            && *version == verified.targets.version()
+            && owners_of(owners) == owners_of(&verified.owners);
+        if same { Ok(()) } else { Err("what it says of its charter is not what the owners signed".into()) }
+    }
+
+    /// A permit is granted when every role has approved, by distinct people (R52): counted anew.
+    fn check_permit(&mut self, event: &Event) -> Check {
+        let Event::PermitGranted { request, app, version, audience } = event else { return Ok(()) };
+        let record = self.state.requests.get(request).ok_or("a permit was granted that nobody requested")?;
+        let same = record.app == *app && record.version == *version && record.audience == *audience;
+        let policy: &Policy = self.state.policy.as_ref().ok_or("there was no charter yet")?;
+        let charter_audience = policy.charter.audience(audience).filter(|_| same);
+        let charter_audience = charter_audience.ok_or("the permit is not for what was requested")?;
+        let build = self.state.apps.get(app).and_then(|known| known.builds.get(&record.build));
+        let authors: Vec<&PersonName> =
+            build.map(|build| &build.pusher).into_iter().chain([&record.requester]).collect();
+        let keys: Vec<KeyId> = record.approvals.iter().map(|approved| approved.key).collect();
+        let lacks = permit::lacks(&record.requires, &charter_audience, &policy.approvers, &authors, &keys);
+        if !lacks.is_empty() {
+            let lacks = domain::waiting::lacks_in_words(&lacks);
+            return Err(format!("{app}@{version} was released to {audience} without {lacks}"));
+        }
+        self.permits += 1;
+        Ok(())
+    }
+
+    /// Nothing is brought to an environment that is not dev without a permit (R31).
+    fn check_permission(&self, event: &Event) -> Check {
+        match event {
+            Event::DeploymentRequested { app, environment, act, version, awaits_permit: false, .. } => {
+                self.check_granted(app, version.as_ref(), environment, *act)
+            }
+            Event::WaveStarted { deployment, wave: 1, .. } => match self.state.deployments.get(deployment) {
+                Some(record) => {
+                    self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act)
+                }
+                None => Err(format!("deployment {deployment} began, and nobody ordered it")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn check_granted(&self, app: &AppName, version: Option<&Version>, place: &AudienceName, act: OrderAct) -> Check {
+        let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+        let environment = self.state.policy.as_ref().and_then(|policy| policy.charter.environments.get(place));
+        if !brings || environment.is_some_and(|environment| environment.class == Class::Dev) {
+            return Ok(());
+        }
+        match version {
+            Some(version) if self.state.granted(app, version, place).is_some() => Ok(()),
+            Some(version) => Err(format!("{app}@{version} was deployed to {place} without a permit")),
+            None => Err(format!("an unreleased build of {app} was deployed to {place}")),
+        }
+    }
+}
+
+/// An entry that nobody signed is the clock's, and only what follows from signed entries can be in it.
+fn check_by_itself(entry: &Entry) -> Check {
+    let given_up =
+        |event: &Event| matches!(event, Event::TargetFinished { outcome: Outcome::Failed { .. }, change: None, .. });
+    if entry.actor != "clock" {
+        return Err(format!("it says {} acted, and nobody signed", printable(&entry.actor)));
+    }
+    match entry.events.iter().find(|event| !(is_consequence(event) || given_up(event))) {
+        Some(event) => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
+        None => Ok(()),
+    }
+}
+
+/// Whether it follows from what was asked rather than being asked for itself. A permit is counted anew wherever it is.
+fn is_consequence(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PermitGranted { .. }
+            | Event::WaveStarted { .. }
+            | Event::UndoStarted { .. }
+            | Event::DeploymentEnded { .. }
+            | Event::DeploymentSettled { .. }
+            | Event::HoldPlaced { .. }
+    )
+}
+
+fn is_abort(act: &Act) -> bool {
+    matches!(act, Act::Administration(administration)
+        if matches!(administration.act, AdministrationAct::AbortDeployment { .. }))
+}
+
+/// A statement whose signatures are genuine.
+struct Signed<'a> {
+    statement: &'a Statement,
+    payload: Digest,
+    actor: &'a str,
+    signers: Vec<KeyId>,
+}
+
+impl Signed<'_> {
+    /// Whether the event is what the statement asks for, in every fact that the statement names.
+    fn asks_for(&self, event: &Event) -> bool {
+        let subject = &self.statement.subject;
+        let by_actor = |person: &PersonName| person.as_str() == self.actor;
+        match (&self.statement.act, event) {
+            (Act::Push(a), Event::BuildPushed { app, build, pusher, commit, recipe, .. }) => {
+                a.app == *app && subject == build && by_actor(pusher) && a.commit == *commit && a.recipe == *recipe
+            }
+            (Act::Number(a), Event::BuildNumbered { app, build, version }) => {
+                a.app == *app && subject == build && a.version == *version
+            }
+            (Act::Evidence(a), Event::EvidenceAttached { app, build, kind, passed, document, issuer, key, .. }) => {
+                let same = a.app == *app && subject == build && a.kind == *kind && a.passed == *passed;
+                same && a.document == *document && by_actor(issuer) && self.signers.contains(key)
+            }
+            (Act::Request(_), Event::ReleaseRequested { .. }) => self.requests(event),
+            (Act::Approval(_), Event::RequestApproved { request, approver, key }) => {
+                subject == request && by_actor(approver) && self.signers.contains(key)
+            }
+            (
+                Act::Withdrawal(a),
+                Event::PermissionWithdrawn { app, version, build, audience, through_serial, reason, .. },
+            ) => {
+                let same = a.app == *app && a.version == *version && subject == build && a.audience == *audience;
+                same && a.through_serial == *through_serial && a.reason == *reason
+            }
+            (Act::Order(a), Event::DeploymentRequested { app, environment, act, build, targets, deployer, .. }) => {
+                let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;
+                let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
+                same && meant && by_actor(deployer)
+            }
+            (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
+                let same = a.app == *app && a.environment == *environment && a.serial == *serial;
+                same && subject == document && a.keys == *keys && a.recipients == *recipients
+            }
+            (Act::Enrolment(a), Event::TargetEnrolled { target, environment, invitation, key, facts, .. }) => {
+                let same = a.target == *target && a.environment == *environment && a.facts == *facts;
+                same && a.invitation == *invitation && a.key == *key
+            }
+            (Act::Report(a), Event::TargetFinished { deployment, target, outcome, running, config_serial, .. }) => {
+                let same = a.deployment == *deployment && a.target == *target && a.running == *running;
+                // Reasons are shortened when they are recorded; what kind of end it was is not.
+                let kind = std::mem::discriminant(&a.outcome) == std::mem::discriminant(outcome);
+                same && kind && a.config_serial == *config_serial
+            }
+            (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
+                a.target == *target && a.findings.is_empty() == findings.is_empty()
+            }
+            (Act::Administration(a), event) => administers(&a.act, event),
+            _ => false,
+        }
+    }
+
+    fn requests(&self, event: &Event) -> bool {
+        let (Act::Request(a), Event::ReleaseRequested { request, app, version, build, audience, serial, .. }) =
+            (&self.statement.act, event)
+        else {
+            return false;
+        };
+        let Event::ReleaseRequested { requires, not_before, not_after, floor, requester, .. } = event else {
+            return false;
+        };
+        let what =
+            a.app == *app && a.version == *version && self.statement.subject == *build && *request == self.payload;
+        let how = a.audience == *audience && a.serial == *serial && a.requires == *requires && a.floor == *floor;
+        what && how && a.not_before == *not_before && a.not_after == *not_after && requester.as_str() == self.actor
+    }
+}
+
+fn administers(act: &AdministrationAct, event: &Event) -> bool {
+    use AdministrationAct as A;
+    match (act, event) {
+        (A::ApplyCharter { targets, charter, .. }, Event::CharterApplied { targets: t, charter: text, .. }) => {
+            targets == t && *charter == Digest::of(text.as_bytes())
+        }
+        (
+            A::InviteTarget { invitation, environment, labels, name, uses, expires },
+            Event::TargetInvited { invitation: i, environment: e, labels: l, name: n, uses: u, expires: x },
+        ) => (invitation, environment, labels, name, uses, expires) == (i, e, l, n, u, x),
+        (A::LabelTarget { target, .. }, Event::TargetLabelled { target: t, .. })
+        | (A::RetireTarget { target }, Event::TargetRetired { target: t }) => target == t,
+        (A::CordonTarget { target, cordoned }, Event::TargetCordoned { target: t, cordoned: c }) => {
+            (target, cordoned) == (t, c)
+        }
+        (A::SuspendPerson { person }, Event::PersonSuspended { person: p }) => person == p,
+        (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
+            (app, environment) == (a, e)
+        }
+        (
+            A::Expose { app, environment, version, percent },
+            Event::ExposureChanged { app: a, environment: e, version: v, percent: p },
+        ) => (app, environment, version, percent) == (a, e, v, p),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
