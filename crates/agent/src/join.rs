@@ -3,7 +3,7 @@
 use crate::{
     documents::{self, Documents, TrustError},
     files::{self, FileError},
-    home::{Enrolled, Home, HomeError},
+    home::{Enrolled, Home, HomeError, memory_bytes},
     supply::within,
 };
 use api::{
@@ -235,11 +235,10 @@ fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Resul
 
 /// What this machine is.
 fn facts() -> Facts {
-    let info = rustix::system::sysinfo();
     Facts {
         os: std::env::consts::OS.into(),
         arch: std::env::consts::ARCH.into(),
-        memory_bytes: u64::from(info.totalram).saturating_mul(info.mem_unit.into()),
+        memory_bytes: memory_bytes("MemTotal").unwrap_or(0),
         agent_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

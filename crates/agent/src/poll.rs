@@ -91,7 +91,8 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         while errands.len() > ERRANDS {
             errands.pop_front();
         }
-        let repeats = !news && !fresh && !(orders.errands.is_empty() && orders.assignments.is_empty());
+        let is_quiet = orders.errands.is_empty() && orders.assignments.is_empty();
+        let repeats = !(news || fresh || is_quiet);
         if work.send(Work::Orders(Box::new(orders))).is_err() {
             return;
         }

@@ -7,7 +7,7 @@ use crate::{
     drivers::{Bringing, Drivers, Machine, MachineError},
     files::{self, FileError},
     follow::Follower,
-    home::{Home, HomeError},
+    home::{Home, HomeError, memory_bytes},
     journal::{Active, Failure, Journal, Journals, LastDeployment, LastState, UnderWay, Unreported},
     runtime::{Runtime, ServiceSpec},
     secrets,
@@ -403,7 +403,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if brings {
             let lacking =
                 if self.machine().is_staged(app, &assignment.build) { 0 } else { manifest.total_size_bytes() };
-            let has = authorise::Machine { memory_bytes: memory_bytes(), disk_bytes: free_bytes(self.home.root()) };
+            let has = authorise::Machine {
+                memory_bytes: memory_bytes("MemAvailable").unwrap_or(u64::MAX),
+                disk_bytes: free_bytes(self.home.root()),
+            };
             if let Err(refusal) = authorise::check_needs(app, &manifest.run.needs, &has, lacking) {
                 return Ok(Some(denied(refusal)));
             }
@@ -893,14 +896,6 @@ fn objects(manifest: &Manifest) -> BTreeMap<Digest, u64> {
         Entry::Link { .. } => None,
     });
     files.collect()
-}
-
-/// Memory that can be had now, in bytes; everything where the system does not say.
-fn memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kibibytes = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kibibytes.map_or(u64::MAX, |kibibytes| kibibytes.saturating_mul(1024))
 }
 
 fn free_bytes(folder: &std::path::Path) -> u64 {
