@@ -5,7 +5,7 @@ use domain::{
     state::{Standing, State, apply},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     key::{PublicKey, SecretKey, Signer},
@@ -63,9 +63,8 @@ impl World {
     /// The estate with one target in each environment.
     pub fn new() -> Self {
         let mut world = World { state: State::default() };
-        let charter = (1..=4).fold(CHARTER.to_owned(), |charter, seed| {
-            charter.replace(&format!("KEY{seed}"), &key(seed).to_openssh())
-        });
+        let charter = (1..=4)
+            .fold(CHARTER.to_owned(), |charter, seed| charter.replace(&format!("KEY{seed}"), &key(seed).to_openssh()));
         world.happen(Event::CharterApplied {
             estate: Digest::of(b"root 1"),
             root_version: 1,
@@ -103,7 +102,12 @@ impl World {
             key: key(seed),
             recipient: "age1".into(),
             labels: BTreeMap::new(),
-            facts: Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 30, agent_version: "0.1.0".into() },
+            facts: Facts {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                memory_bytes: 1 << 30,
+                agent_version: "0.1.0".into(),
+            },
         });
     }
 
@@ -270,10 +274,5 @@ impl World {
 
     pub fn commit_of(&self, name: &str, build: &Digest) -> String {
         self.state.apps[&app(name)].builds[build].commit.as_ref().unwrap().id.clone()
-    }
-
-    /// Every application known, for assertions over all of them.
-    pub fn apps(&self) -> BTreeSet<AppName> {
-        self.state.apps.keys().cloned().collect()
     }
 }
