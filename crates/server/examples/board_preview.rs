@@ -288,7 +288,10 @@ fn page(which: &str) -> String {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let html = |which: &'static str| {
-        get(move || async move { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page(which)) })
+        get(move || async move {
+            let policy = (header::CONTENT_SECURITY_POLICY, board::CONTENT_SECURITY_POLICY);
+            ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), policy], page(which))
+        })
     };
     let asset = |kind: &'static str, content: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], content) })

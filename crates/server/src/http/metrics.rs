@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::event::{Ending, Event};
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -18,7 +19,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -32,16 +33,23 @@ struct EndingLabels {
     ending: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
 /// The numbers and where they are registered.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
     submits: Histogram,
     deployments: Family<EndingLabels, Counter>,
     entries: Gauge,
     connected: Gauge,
     escapes: Gauge,
     open_deployments: Gauge,
+    sessions: Gauge,
 }
 
 impl Default for Metrics {
@@ -49,6 +57,10 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("sortie");
         let requests = Family::default();
         registry.register("http_requests", "HTTP requests answered", requests.clone());
+        // An agent's poll waits for up to a minute.
+        let seconds =
+            Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.001, 2.0, 17))) as fn() -> _);
+        registry.register("http_request_seconds", "Time from a request to the begin of its answer", seconds.clone());
         let submits = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
         registry.register("submit_seconds", "Time from a command's arrival to its durable entry", submits.clone());
         let deployments = Family::default();
@@ -65,7 +77,20 @@ impl Default for Metrics {
         );
         let open_deployments = Gauge::default();
         registry.register("deployments_open", "Deployments under way", open_deployments.clone());
-        Self { registry, requests, submits, deployments, entries, connected, escapes, open_deployments }
+        let sessions = Gauge::default();
+        registry.register("sessions", "Tokens of people, robots and targets that are good", sessions.clone());
+        Self {
+            registry,
+            requests,
+            seconds,
+            submits,
+            deployments,
+            entries,
+            connected,
+            escapes,
+            open_deployments,
+            sessions,
+        }
     }
 }
 
@@ -95,7 +120,10 @@ impl Metrics {
 pub(crate) async fn count(State(serving): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_string();
     let method = known_method(request.method()).to_string();
+    let began = Instant::now();
     let response = next.run(request).await;
+    let seconds = serving.metrics.seconds.get_or_create(&RouteLabels { route: route.clone() }).clone();
+    seconds.observe(began.elapsed().as_secs_f64());
     let labels = RequestLabels { method, route, status: response.status().as_u16() };
     serving.metrics.requests.get_or_create(&labels).inc();
     response
@@ -118,6 +146,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     gauge(&serving.metrics.entries, state.head.entry);
     gauge(&serving.metrics.connected, serving.targets.connected() as u64);
+    gauge(&serving.metrics.sessions, serving.sessions.count(Timestamp::now()) as u64);
     gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
     let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();
     gauge(&serving.metrics.escapes, escapes as u64);

@@ -37,9 +37,6 @@ const HISTORY: usize = 14;
 const CALM: Duration = Duration::from_millis(200);
 /// How often a stream without news says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Only the page's own files may be loaded, nothing inline, and nobody may frame the page.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                                       img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The pages' routes.
 pub(crate) fn routes() -> Router<Shared> {
@@ -51,7 +48,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/assets/board.css", get(|| async { asset("text/css; charset=utf-8", board::CSS) }))
         .route("/assets/board.js", get(|| async { asset("text/javascript; charset=utf-8", board::SCRIPT) }))
         .route("/assets/mark.svg", get(|| async { asset("image/svg+xml", board::MARK) }))
-        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::CONTENT_SECURITY_POLICY, board::CONTENT_SECURITY_POLICY))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
         .layer(header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))

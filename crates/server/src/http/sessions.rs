@@ -77,6 +77,11 @@ impl Sessions {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// How many tokens are good.
+    pub fn count(&self, now: Timestamp) -> usize {
+        self.lock().tokens.values().filter(|(_, expires)| *expires > now).count()
+    }
+
     /// Takes one from what `address` may ask without a login; fails when nothing is left.
     pub fn allow(&self, address: IpAddr, now: Timestamp) -> Result<(), Failure> {
         let mut inner = self.lock();

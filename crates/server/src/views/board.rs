@@ -19,6 +19,10 @@ pub const SCRIPT: &str = include_str!("../../assets/board.js");
 /// The mark in the browser's tab.
 pub const MARK: &str = include_str!("../../assets/mark.svg");
 
+/// What the page may load: its own files, nothing inline and nothing from elsewhere; and nobody may frame it.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                                           img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// A target that polled within this time counts as connected, in seconds.
 const CONNECTED_SECONDS: i64 = 90;
 /// How many released versions a cell lists before it counts the rest.
@@ -106,16 +110,16 @@ fn head(board: &Board<'_>) -> Markup {
     html! {
         header.head {
             h1 { span.mark aria-hidden="true" {} "Sortie" @if let Some(name) = board.estate { span.estate { (printable(name)) } } }
-            ul.sums {
+            @if !status.audiences.is_empty() { ul.sums {
                 @if under_way > 0 { li.busy { (sign(Sign::Busy)) b { (under_way) } " under way" } }
-                @if !people.is_empty() { li.wait { (sign(Sign::Wait)) b { (people.len()) } " wait for people" } }
+                @if !people.is_empty() { li.wait { (sign(Sign::Wait)) b { (people.len()) } @if people.len() == 1 { " waits" } @else { " wait" } " for people" } }
                 @if held > 0 { li.held { (sign(Sign::Held)) b { (held) } " held" } }
                 @if escapes.escapes.is_empty() {
                     li.well { (sign(Sign::Runs)) "no escapes" }
                 } @else {
                     li.bad { (sign(Sign::Bad)) a href="#escapes" { b { (escapes.escapes.len()) } " escaped" } }
                 }
-            }
+            } }
             p.live role="status" {
                 span #live { "as of" } " "
                 time datetime=(status.at) title=(moment(status.at)) { (status.at.strftime("%H:%M:%S UTC")) }
@@ -173,7 +177,7 @@ fn escaped(escapes: &Escapes, now: Timestamp) -> Markup {
                             b { (escape.target) } span.muted { " in " (escape.environment) } " "
                             span { (printable(&escape.what)) }
                             @if let Some(Some(scanned)) = escapes.scanned.get(&escape.target) {
-                                span.muted { " · looked " (time(*scanned, now)) }
+                                span.muted { " · looked at " (time(*scanned, now)) @if ago(*scanned, now) != "just now" { " ago" } }
                             }
                         }
                     }
@@ -209,7 +213,7 @@ fn column(audience: &AudienceStatus) -> Markup {
     html! {
         th scope="col" class={ "column is-" (class) } {
             span.name { (audience.name) }
-            span.tag { (class) }
+            @if audience.name.as_str() != class { span.tag { (class) } }
             span.about {
                 @if audience.class.is_some() { (count(audience.targets as usize, "target")) }
                 @if audience.class.is_some() && audience.approve.is_some() { " · " }
@@ -430,9 +434,10 @@ fn is_connected(target: &TargetStatus, now: Timestamp) -> bool {
 
 fn target(target: &TargetStatus, now: Timestamp) -> Markup {
     let connected = is_connected(target, now);
+    let seen = target.seen.map(|seen| format!("last seen {}", moment(seen)));
     let labels = target.labels.iter().map(|(key, value)| format!("{key}={value}"));
     let runs = target.runs.iter().map(|(app, build)| build.of(app));
-    let about: Vec<String> = labels.chain(runs).map(|text| printable(&text)).collect();
+    let about: Vec<String> = seen.into_iter().chain(labels).chain(runs).map(|text| printable(&text)).collect();
     let (class, which) = match (target.findings, connected) {
         (1.., _) => ("bad", Sign::Bad),
         (0, true) => ("well", Sign::Runs),
@@ -442,12 +447,10 @@ fn target(target: &TargetStatus, now: Timestamp) -> Markup {
         li class=(class) title=(about.join(" · ")) {
             (sign(which))
             span.name { (target.name) }
-            span.muted {
-                @match target.seen {
-                    Some(_) if connected => { "connected" }
-                    Some(seen) => { "silent " (time(seen, now)) }
-                    None => { "not seen since the server started" }
-                }
+            @match target.seen {
+                Some(_) if connected => { span.unseen { "connected" } }
+                Some(seen) => { span.muted { "silent " (time(seen, now)) } }
+                None => { span.muted { "not seen since the server started" } }
             }
             @if target.cordoned { span.tag { "cordoned" } }
             @if target.findings > 0 { span.tag.bad { (count(target.findings as usize, "finding")) } }
@@ -484,3 +487,6 @@ fn notes(notes: &[String]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use domain::{
     state::{Standing, State, apply},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     key::{PublicKey, SecretKey, Signer},
@@ -274,10 +274,5 @@ impl World {
 
     pub fn commit_of(&self, name: &str, build: &Digest) -> String {
         self.state.apps[&app(name)].builds[build].commit.as_ref().unwrap().id.clone()
-    }
-
-    /// Every application known, for assertions over all of them.
-    pub fn apps(&self) -> BTreeSet<AppName> {
-        self.state.apps.keys().cloned().collect()
     }
 }

@@ -5,7 +5,7 @@ use api::read::{Condition, Why};
 use domain::{
     refusal::Refusal,
     rules::{self, Candidate, approvals, configuration, names, placement},
-    state::{InAudience, Policy, Request, Running, State},
+    state::{Approved, InAudience, Policy, Request, Running, State},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,9 +90,10 @@ impl Asked<'_> {
                 Err(refusal) => unmet(&refusal),
             }];
         };
-        let mut conditions: Vec<Condition> =
-            request.approvals.iter().map(|approval| self.approval(request, approval)).collect();
         let lacks = approvals::lacks(self.state, self.policy, request);
+        // An approval that no longer counts matters only where its place is empty.
+        let shown = request.approvals.iter().filter(|approval| self.counts(request, approval) || !lacks.is_empty());
+        let mut conditions: Vec<Condition> = shown.map(|approval| self.approval(request, approval)).collect();
         conditions.extend(lacks.iter().map(|lack| self.missing(request, lack)));
         match verdict {
             Ok(_) => conditions.push(met(self.released(request))),
@@ -112,12 +113,19 @@ impl Asked<'_> {
         format!("released to {audience} since {}, may be activated until {until}", words::moment(since))
     }
 
-    fn approval(&self, request: &Request, approval: &domain::state::Approved) -> Condition {
+    /// Whether an approval still counts: its key is its person's, and they are no author where authors do not count.
+    fn counts(&self, request: &Request, approval: &Approved) -> bool {
+        let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
+        let is_author = excluded && approvals::authors(self.state, request).contains(&&approval.approver);
+        self.policy.approvers.person(&approval.key) == Some(&approval.approver) && !is_author
+    }
+
+    fn approval(&self, request: &Request, approval: &Approved) -> Condition {
         let directory = &self.policy.approvers;
         let (approver, when) = (&approval.approver, words::moment(approval.stamp.time));
-        if directory.person(&approval.key) != Some(approver) {
-            let what = format!("{approver} approved {when}, by a key that no longer counts");
-            return Condition { met: true, what, remedy: None };
+        if !self.counts(request, approval) {
+            let what = format!("{approver} approved {when}, which no longer counts under the charter in force");
+            return Condition { met: false, what, remedy: None };
         }
         let wanted = self.wanted_roles(request);
         let roles: Vec<String> =
@@ -154,10 +162,7 @@ impl Asked<'_> {
         let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
         let authors = if excluded { approvals::authors(self.state, request) } else { Vec::new() };
         let approved = |person: &PersonName| {
-            let counts = |approval: &&domain::state::Approved| {
-                self.policy.approvers.person(&approval.key) == Some(&approval.approver)
-            };
-            request.approvals.iter().filter(counts).any(|approval| approval.approver == *person)
+            request.approvals.iter().any(|approval| approval.approver == *person && self.counts(request, approval))
         };
         let holders = self.policy.approvers.holders(&lack.role).into_iter();
         holders.filter(|person| !authors.contains(person) && !approved(person)).cloned().collect()
@@ -280,6 +285,18 @@ mod tests {
         );
         assert!(text.contains("✗ prod comes after test"), "{text}");
         assert!(text.contains("✓ 1 target fits: prod-1"), "{text}");
+    }
+
+    #[test]
+    fn an_approval_of_somebody_suspended_no_longer_counts() {
+        let mut world = World::new();
+        world.released("web", "1.4.0", "prod");
+        world.happen(domain::event::Event::PersonSuspended { person: "tester".parse().unwrap() });
+        let why = ask(&world, "1.4.0", "prod");
+        let text = shown(&why);
+        assert!(!why.may && text.contains("which no longer counts under the charter in force"), "{text}");
+        assert!(text.contains("✗ qa has not approved | nobody in qa can"), "{text}");
+        assert!(text.contains("✓ oncall (ops) approved"), "{text}");
     }
 
     #[test]

@@ -66,11 +66,14 @@ pub(super) fn pips(on: usize, of: usize) -> Markup {
 
 /// Which share of end users see it, as a bar.
 pub(super) fn share(percent: u8) -> Markup {
-    let width = u32::from(percent.min(100)) * 22 / 100;
+    let width = match u32::from(percent.min(100)) * 22 / 100 {
+        0 if percent > 0 => 2,
+        width => width,
+    };
     html! {
         svg.share viewBox="0 0 24 10" width="24" height="10" aria-hidden="true" {
             rect class="frame" x=".5" y=".5" width="23" height="9" rx="4.5" {}
-            rect class="fill" x="1" y="1" width=(width) height="8" rx="4" {}
+            rect class="fill" x="1" y="1" width=(width) height="8" rx=(width.min(8) / 2) {}
         }
     }
 }
