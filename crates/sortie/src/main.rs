@@ -14,7 +14,6 @@ mod estate;
 mod failure;
 mod follow;
 mod git;
-mod invitation;
 mod invocation;
 mod moment;
 mod names;
@@ -26,6 +25,7 @@ mod releasing;
 mod secrets;
 mod sign;
 mod signer;
+mod until;
 mod verify;
 
 use cli::Cli;

@@ -463,7 +463,7 @@ impl World {
     }
 
     /// `verified`, `undone verify no answer`, `failed activate disk full`, `refused PERMIT_EXPIRED too late`, about the
-    /// first thing the target has to do; `again` reports about what it reported on already, `for prod-2` as another.
+    /// first thing the target has to do, or `about web`; `for prod-2` as another, `running nothing` against its own word.
     fn reports(&mut self, target: &str, how: &str, rest: &[&str]) -> Vec<String> {
         let name: TargetName = read(after(rest, "for").unwrap_or(target));
         let assignments = plan::assignments(&self.state, &name);
@@ -498,6 +498,11 @@ impl World {
             (Outcome::Verified, OrderAct::Undeploy, _) => None,
             (Outcome::Undone { .. }, ..) => before,
             _ => current,
+        };
+        let running = match after(rest, "running") {
+            Some("nothing") => None,
+            Some(letter) => Some(self.build(app.as_str(), letter)),
+            None => running,
         };
         let report = Report {
             target: name,

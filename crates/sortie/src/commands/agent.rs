@@ -1,10 +1,26 @@
 //! `sortie agent`.
 
 use crate::{
-    failure::{Failure, Outcome},
+    failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
+    output::Answer,
+    until,
 };
-use std::path::PathBuf;
+use agent::start::{AgentError, Options, SCAN_SECONDS};
+use anyhow::Context as _;
+use serde_json::json;
+use std::{
+    fs,
+    io::Read,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use trust::{TargetName, names::printable};
+
+/// Where systemd's units of this machine lie.
+const UNITS: &str = "/etc/systemd/system";
+const UNIT: &str = "sortie-agent.service";
 
 /// Run the agent of a target, or install it as a service
 #[derive(Debug, clap::Args)]
@@ -25,23 +41,146 @@ pub enum AgentAct {
     },
 }
 
-/// Who joins, and where its data lies.
+/// Who joins, where its data lies, and how it works.
 #[derive(Debug, clap::Args)]
 pub struct Joining {
-    /// The invitation, or `-` to read it from standard input
+    /// The invitation, or `-` to read it from standard input; needed the first time only
     #[arg(long, value_name = "TOKEN")]
     pub join: Option<String>,
-    /// The target's name
+    /// The target's name, where the invitation leaves it open
     #[arg(long)]
     pub name: Option<String>,
-    /// The data folder
+    /// The data folder (/var/lib/sortie-agent for root, else below the home folder)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// The ports it gives to processes; agents that share a machine need ranges of their own
+    #[arg(long, value_name = "FIRST-LAST", default_value = "20000-29999", value_parser = ports)]
+    pub ports: RangeInclusive<u16>,
+    /// How often it looks for escapes, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = SCAN_SECONDS)]
+    pub scan_seconds: u64,
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || format!("'{}' is no range of ports: write for example 20000-20999", printable(text));
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let range = first.parse().map_err(|_| wrong())?..=last.parse().map_err(|_| wrong())?;
+    if range.is_empty() || *range.start() < 1024 { Err(wrong()) } else { Ok(range) }
 }
 
 impl Agent {
     /// Does it.
-    pub async fn run(self, _invocation: &Invocation) -> Outcome {
-        Err(Failure::failed("`sortie agent` is not built yet"))
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        match self.act {
+            None => self.joining.work(invocation).await,
+            Some(AgentAct::Install { joining }) => joining.install(),
+        }
+    }
+}
+
+impl Joining {
+    fn data(&self) -> Result<PathBuf, Failure> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None if rustix::process::geteuid().is_root() => Ok("/var/lib/sortie-agent".into()),
+            None => Ok(until::data_home()?.join("agent")),
+        }
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let join = match self.join.as_deref() {
+            Some("-") => {
+                let mut token = String::new();
+                let read = std::io::stdin().lock().take(64 << 10).read_to_string(&mut token);
+                read.context("the invitation on standard input")?;
+                Some(token)
+            }
+            join => join.map(String::from),
+        };
+        let name = self.name.as_deref().map(TargetName::new).transpose().or_misused()?;
+        let mut options = Options::new(self.data()?);
+        (options.join, options.name) = (join, name);
+        (options.port_range, options.scan_seconds) = (self.ports.clone(), self.scan_seconds);
+        Ok(options)
+    }
+
+    async fn work(&self, invocation: &Invocation) -> Outcome {
+        until::log_to_standard_error();
+        let options = self.options()?;
+        let data = options.data.clone();
+        let shutdown = until::told_to_end()?;
+        agent::start::run(options, shutdown).await.map_err(refused)?;
+        invocation.aside("the agent has ended; what runs here goes on running");
+        Ok(Answer::new(&json!({ "data": data }), ""))
+    }
+
+    /// Joins first, so that the unit holds no secret; then the unit needs the data folder only.
+    fn install(&self) -> Outcome {
+        if !Path::new("/run/systemd/system").exists() {
+            return Err(Failure::failed("systemd does not run this machine, so there is nothing to install a unit for")
+                .next("sortie agent --join TOKEN --name NAME, kept running by what starts services here"));
+        }
+        let program = std::env::current_exe().context("this program's own path")?;
+        let data = self.data()?;
+        let mut start = format!("{} agent --data {}", program.display(), data.display());
+        start.push_str(&format!(" --ports {}-{}", self.ports.start(), self.ports.end()));
+        start.push_str(&format!(" --scan-seconds {}", self.scan_seconds));
+        if let Some(token) = self.options()?.join {
+            // The token is needed once: it goes to a file that only root reads, and joining leaves it used up.
+            fs::create_dir_all(&data).context("the data folder")?;
+            let file = data.join("invitation");
+            crate::context::write_whole(&file, token.trim().as_bytes())?;
+            start = format!("/bin/sh -c 'exec {start} --join - < {}'", file.display());
+            if let Some(name) = &self.name {
+                start = start.replace(" --join -", &format!(" --join - --name {}", TargetName::new(name).or_misused()?));
+            }
+        }
+        let unit = Path::new(UNITS).join(UNIT);
+        fs::write(&unit, unit_text(&start)).with_context(|| format!("cannot write {}", unit.display()))?;
+        for words in [&["daemon-reload"][..], &["enable", "--now", UNIT]] {
+            let done = Command::new("systemctl").args(words).status().context("systemctl")?;
+            if !done.success() {
+                return Err(Failure::failed(format!("systemctl {} failed", words.join(" ")))
+                    .next(format!("systemctl status {UNIT}")));
+            }
+        }
+        let words = format!("wrote {} and started it", unit.display());
+        Ok(Answer::new(&json!({ "unit": unit, "data": data }), words).next(format!("journalctl --unit {UNIT} --follow")))
+    }
+}
+
+/// Services outlive the agent: only its own process is ended with the unit.
+fn unit_text(start: &str) -> String {
+    format!(
+        "[Unit]\nDescription=Sortie agent\nAfter=network-online.target\nWants=network-online.target\n\n\
+         [Service]\nExecStart={start}\nRestart=always\nRestartSec=2\nKillMode=process\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+fn refused(error: AgentError) -> Failure {
+    match error {
+        AgentError::NotJoined | AgentError::OtherEstate(_) | AgentError::Invitation(_) => {
+            Failure::misused(error.to_string())
+        }
+        other => Failure::failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_ports_are_read_and_nonsense_is_refused() {
+        assert_eq!(ports("20000-20999"), Ok(20000..=20999));
+        for bad in ["", "20000", "3-2", "80-90", "20000-99999", "a-b"] {
+            assert!(ports(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn the_unit_ends_the_agent_alone() {
+        assert!(unit_text("/usr/bin/sortie agent").contains("KillMode=process\n"));
     }
 }
