@@ -4,13 +4,13 @@
 //! [`Drivers`] checks that, and says in which order things happen; [`Machine`] is what they happen to: a
 //! [`Runtime`], or in tests something that can be killed between any two of them.
 
-use crate::runtime::{Attempt, Runtime, RuntimeError};
+use crate::runtime::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy};
 use depot::materialise::MaterialiseError;
 use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 use trust::{
     AppName, Digest,
@@ -213,19 +213,41 @@ impl Machine for Arc<Runtime> {
 
     fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
         let Bringing { build, manifest, values } = bringing;
-        let mut endpoints = Vec::new();
-        for spec in self.specs(&manifest.app, build, &manifest.run, values)? {
-            let health = manifest.run.processes.get(&spec.id.process).and_then(|process| process.health.as_ref());
-            let mut on_try = |attempt: &Attempt| heard(&format!("{} {}", spec.id, attempt.said));
-            let well = self.check_health(&spec, health, &mut on_try);
-            well.map_err(|unhealthy| MachineError(format!("{} {unhealthy}", spec.id)))?;
-            let scheme = match health.map(|health| &health.check) {
+        let specs = self.specs(&manifest.app, build, &manifest.run, values)?;
+        let health_of = |spec: &ServiceSpec| manifest.run.processes.get(&spec.id.process)?.health.as_ref();
+        // All at once, for the time each may take to become well began when all were started.
+        let (say, said) = mpsc::channel();
+        let check = |spec: &ServiceSpec, say: mpsc::Sender<String>| {
+            let mut on_try = |attempt: &Attempt| {
+                let _nobody_listens = say.send(format!("{} {}", spec.id, attempt.said));
+            };
+            let well = self.check_health(spec, health_of(spec), &mut on_try);
+            well.map_err(|unhealthy| (spec.id.clone(), unhealthy))
+        };
+        let check = &check;
+        let found: Result<(), (CopyId, Unhealthy)> = std::thread::scope(|scope| {
+            let checks: Vec<_> = specs
+                .iter()
+                .map(|spec| {
+                    let say = say.clone();
+                    scope.spawn(move || check(spec, say))
+                })
+                .collect();
+            drop(say);
+            said.iter().for_each(|line| heard(&line));
+            checks
+                .into_iter()
+                .try_for_each(|check| check.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause)))
+        });
+        found.map_err(|(id, unhealthy)| MachineError(format!("{id} {unhealthy}")))?;
+        let endpoint = |spec: &ServiceSpec| {
+            let scheme = match health_of(spec).map(|health| &health.check) {
                 Some(HealthCheck::Tcp) => "tcp",
                 _ => "http",
             };
-            endpoints.extend(spec.port.map(|port| format!("{scheme}://127.0.0.1:{port}")));
-        }
-        Ok(endpoints)
+            Some(format!("{scheme}://127.0.0.1:{}", spec.port?))
+        };
+        Ok(specs.iter().filter_map(endpoint).collect())
     }
 
     fn remove(&self, app: &AppName) -> Result<(), MachineError> {

@@ -185,7 +185,7 @@ async fn send_logs(errand: &str, wanted: &Wanted, link: &Link, runtime: &Runtime
 async fn answer_errand(errand: &str, link: &Link, text: String, done: bool) -> Result<(), ClientError> {
     let path = routes::path(routes::AGENT_ERRAND, &[errand]);
     let request = |client: &Client| {
-        let request = client.request(reqwest::Method::POST, &path).query(&[("more", !done)]);
+        let request = client.request(reqwest::Method::POST, &path).query(&[("done", done)]);
         request.header("content-type", "text/plain; charset=utf-8").body(text.clone())
     };
     link.stream(request, MARGIN).await.map(|_| ())
