@@ -3,11 +3,11 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    invitation::Invitation,
     invocation::{Invocation, duration},
     names::{self, Place},
     output::{self, Answer},
 };
+use agent::join::Invitation;
 use api::{client::in_future, read::TargetStatus, routes};
 use jiff::Timestamp;
 use serde_json::json;
