@@ -189,7 +189,7 @@ async fn wait_for_agents(connection: &Connection) -> Result<Vec<String>, Failure
     loop {
         let targets: Vec<TargetStatus> = connection.client.get(routes::TARGETS, &[]).await?;
         let is_there = |name: &&str| targets.iter().any(|t| t.name.as_str() == *name && t.seen.is_some());
-        let there: Vec<&str> = AGENTS.iter().map(|(name, ..)| *name).filter(|name| is_there(&name)).collect();
+        let there: Vec<&str> = AGENTS.iter().map(|(name, ..)| *name).filter(|name| is_there(name)).collect();
         if there.len() == AGENTS.len() || Instant::now() >= deadline {
             return Ok(there.into_iter().map(String::from).collect());
         }
