@@ -51,7 +51,7 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Refusal> {
     let policy = documents.policy()?;
-    documents.keep_withdrawals(&policy, dossier)?;
+    documents.keep_withdrawals(&policy, &dossier.withdrawals)?;
     let pinned = documents.pinned().clone();
     if assignment.environment != pinned.environment {
         let reason = format!("it is for {}, and this target is in {}", assignment.environment, pinned.environment);

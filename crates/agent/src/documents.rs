@@ -15,6 +15,7 @@ use trust::{
         Documents as DocumentBytes, DocumentsError, Dossier, KeptWithdrawal, Pinned, TrustedPolicy, VerifiedDocuments,
     },
     charter::CharterError,
+    dsse::Envelope,
     statement::{Act, Statement},
 };
 
@@ -144,10 +145,15 @@ impl Documents {
         Ok(self.verified.check_expiry(now)?)
     }
 
-    /// Keeps the genuine withdrawals of a dossier, durably, before anything is decided by it.
-    pub fn keep_withdrawals(&mut self, policy: &TrustedPolicy, dossier: &Dossier) -> Result<(), TrustError> {
+    /// How many suspensions are known.
+    pub fn suspensions(&self) -> u64 {
+        self.estate.suspensions.len() as u64
+    }
+
+    /// Keeps the genuine withdrawals among these, durably, before anything is decided.
+    pub fn keep_withdrawals(&mut self, policy: &TrustedPolicy, envelopes: &[Envelope]) -> Result<(), TrustError> {
         let mut next = self.never_forgotten.clone();
-        for envelope in &dossier.withdrawals {
+        for envelope in envelopes {
             if let Ok(kept) = policy.withdrawal(envelope, &self.pinned.environment)
                 && !next.withdrawals.contains(&kept)
             {

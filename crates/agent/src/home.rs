@@ -196,3 +196,10 @@ impl Home {
         Ok(())
     }
 }
+
+/// A line of the machine's memory account (`MemTotal`, `MemAvailable`), in bytes; nothing where the system keeps none.
+pub fn memory_bytes(line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let rest = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'))?;
+    Some(rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
+}

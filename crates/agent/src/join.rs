@@ -3,7 +3,7 @@
 use crate::{
     documents::{self, Documents, TrustError},
     files::{self, FileError},
-    home::{Enrolled, Home, HomeError},
+    home::{Enrolled, Home, HomeError, memory_bytes},
     supply::within,
 };
 use api::{
@@ -138,18 +138,33 @@ struct Joining {
 pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<Enrolled, JoinError> {
     let target = choose_name(invitation, name)?;
     let client = Client::new(&invitation.url, Some(invitation.pin))?;
-    let estate = fetch_estate(&client, invitation).await?;
+    // A server that shows its documents to strangers is found out before it is told anything.
+    let shown = match within(&client, ANSWER, client.get(routes::ESTATE, &[])).await {
+        Ok(estate) => Some(estate),
+        Err(ClientError::Refused(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(estate) = &shown {
+        check_class(invitation, estate)?;
+    }
+    let envelope = enrolment(home, invitation, &target)?;
+    let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
+    within(&client, ANSWER, client.submit(&submission)).await?;
+    let estate: Estate = match shown {
+        Some(estate) => estate,
+        None => {
+            client.log_in(invitation.estate, &home.key()?).await?;
+            within(&client, ANSWER, client.get(routes::ESTATE, &[])).await?
+        }
+    };
+    check_class(invitation, &estate)?;
     let pinned = Pinned {
         estate: invitation.estate,
         environment: invitation.environment.clone(),
         class: invitation.class,
-        target: target.clone(),
+        target,
         apps: invitation.apps.clone(),
     };
-    check_class(invitation, &estate)?;
-    let envelope = enrolment(home, invitation, &target)?;
-    let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
-    within(&client, ANSWER, client.submit(&submission)).await?;
     Documents::found(home.trust(), pinned.clone(), estate)?;
     let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin };
     home.enrol(&enrolled)?;
@@ -168,17 +183,7 @@ fn choose_name(invitation: &Invitation, name: Option<&TargetName>) -> Result<Tar
     }
 }
 
-/// The estate's documents: open to whoever is invited.
-async fn fetch_estate(client: &Client, invitation: &Invitation) -> Result<Estate, ClientError> {
-    match within(client, ANSWER, client.get(routes::ESTATE, &[])).await {
-        Err(ClientError::Refused(problem)) if problem.code == "LOGIN_NEEDED" => {
-            client.log_in(invitation.estate, &invitation.key()).await?;
-            within(client, ANSWER, client.get(routes::ESTATE, &[])).await
-        }
-        other => other,
-    }
-}
-
+/// The documents must be of the estate that invited, and give the environment the class that was promised.
 fn check_class(invitation: &Invitation, estate: &Estate) -> Result<(), JoinError> {
     let verified = documents::verify(&invitation.estate, estate, 0).map_err(TrustError::from)?;
     verified.check_expiry(Timestamp::now()).map_err(TrustError::from)?;
@@ -230,11 +235,10 @@ fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Resul
 
 /// What this machine is.
 fn facts() -> Facts {
-    let info = rustix::system::sysinfo();
     Facts {
         os: std::env::consts::OS.into(),
         arch: std::env::consts::ARCH.into(),
-        memory_bytes: u64::from(info.totalram).saturating_mul(info.mem_unit.into()),
+        memory_bytes: memory_bytes("MemTotal").unwrap_or(0),
         agent_version: env!("CARGO_PKG_VERSION").into(),
     }
 }

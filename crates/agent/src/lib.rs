@@ -24,3 +24,6 @@ pub mod secrets;
 pub mod start;
 pub mod step;
 pub mod supply;
+
+#[cfg(test)]
+mod tests;

@@ -56,12 +56,12 @@ pub enum Work {
 
 /// Polls for ever, and hands on what it hears.
 pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Work>) {
-    let mut generation = 0;
+    let (mut generation, mut charter) = (0, 0);
     let mut pause = FIRST_PAUSE;
     let mut errands = VecDeque::new();
     let mut away = false;
     loop {
-        let answer = ask(&link, generation).await;
+        let answer = ask(&link, generation, charter).await;
         let orders = match answer {
             Ok(orders) => orders,
             Err(error) => {
@@ -79,7 +79,7 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         }
         (away, pause) = (false, FIRST_PAUSE);
         let news = orders.generation != generation;
-        generation = orders.generation;
+        (generation, charter) = (orders.generation, orders.charter_version);
         let mut fresh = false;
         for errand in &orders.errands {
             if !errands.contains(&errand.id) {
@@ -91,7 +91,8 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         while errands.len() > ERRANDS {
             errands.pop_front();
         }
-        let repeats = !news && !fresh && !(orders.errands.is_empty() && orders.assignments.is_empty());
+        let is_quiet = orders.errands.is_empty() && orders.assignments.is_empty();
+        let repeats = !(news || fresh || is_quiet);
         if work.send(Work::Orders(Box::new(orders))).is_err() {
             return;
         }
@@ -102,11 +103,11 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
     }
 }
 
-async fn ask(link: &Link, generation: u64) -> Result<Orders, ClientError> {
-    let (generation, wait) = (generation.to_string(), WAIT_SECONDS.to_string());
+async fn ask(link: &Link, generation: u64, charter: u64) -> Result<Orders, ClientError> {
+    let (generation, charter, wait) = (generation.to_string(), charter.to_string(), WAIT_SECONDS.to_string());
     let limit = Duration::from_secs(WAIT_SECONDS) + MARGIN;
     link.ask(async |client| {
-        let query = [("generation", generation.as_str()), ("wait", wait.as_str())];
+        let query = [("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", charter.as_str())];
         within(client, limit, client.get(routes::AGENT_POLL, &query)).await
     })
     .await
@@ -184,7 +185,7 @@ async fn send_logs(errand: &str, wanted: &Wanted, link: &Link, runtime: &Runtime
 async fn answer_errand(errand: &str, link: &Link, text: String, done: bool) -> Result<(), ClientError> {
     let path = routes::path(routes::AGENT_ERRAND, &[errand]);
     let request = |client: &Client| {
-        let request = client.request(reqwest::Method::POST, &path).query(&[("done", done)]);
+        let request = client.request(reqwest::Method::POST, &path).query(&[("more", !done)]);
         request.header("content-type", "text/plain; charset=utf-8").body(text.clone())
     };
     link.stream(request, MARGIN).await.map(|_| ())
@@ -260,8 +261,12 @@ pub fn work(
 
 impl Desk {
     fn follow(&mut self, orders: &Orders) {
-        if orders.charter_version > self.engine.documents.version() {
+        let documents = &self.engine.documents;
+        if orders.charter_version > documents.version() || orders.suspensions != documents.suspensions() {
             self.engine.refresh();
+        }
+        if let Err(error) = self.engine.keep_withdrawals(&orders.withdrawals) {
+            tracing::error!(%error, "cannot keep a withdrawal");
         }
         let server = &self.engine.documents.verified().charter.server;
         self.link.learn(&server.keys);

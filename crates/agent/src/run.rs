@@ -3,11 +3,11 @@
 
 use crate::{
     authorise::{self, Refusal},
-    documents::Documents,
+    documents::{Documents, TrustError},
     drivers::{Bringing, Drivers, Machine, MachineError},
     files::{self, FileError},
     follow::Follower,
-    home::{Home, HomeError},
+    home::{Home, HomeError, memory_bytes},
     journal::{Active, Failure, Journal, Journals, LastDeployment, LastState, UnderWay, Unreported},
     runtime::{Runtime, ServiceSpec},
     secrets,
@@ -154,6 +154,15 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             },
             Err(error) => tracing::debug!(%error, "cannot fetch the estate documents"),
         }
+    }
+
+    /// Keeps every genuine withdrawal for this environment, whether or not anything it is about was assigned.
+    pub fn keep_withdrawals(&mut self, withdrawals: &[Envelope]) -> Result<(), TrustError> {
+        if withdrawals.is_empty() {
+            return Ok(());
+        }
+        let policy = self.documents.policy()?;
+        self.documents.keep_withdrawals(&policy, withdrawals)
     }
 
     /// Takes the server's word on what settled, for builds that were verified here.
@@ -394,7 +403,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if brings {
             let lacking =
                 if self.machine().is_staged(app, &assignment.build) { 0 } else { manifest.total_size_bytes() };
-            let has = authorise::Machine { memory_bytes: memory_bytes(), disk_bytes: free_bytes(self.home.root()) };
+            let has = authorise::Machine {
+                memory_bytes: memory_bytes("MemAvailable").unwrap_or(u64::MAX),
+                disk_bytes: free_bytes(self.home.root()),
+            };
             if let Err(refusal) = authorise::check_needs(app, &manifest.run.needs, &has, lacking) {
                 return Ok(Some(denied(refusal)));
             }
@@ -884,14 +896,6 @@ fn objects(manifest: &Manifest) -> BTreeMap<Digest, u64> {
         Entry::Link { .. } => None,
     });
     files.collect()
-}
-
-/// Memory that can be had now, in bytes; everything where the system does not say.
-fn memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kibibytes = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kibibytes.map_or(u64::MAX, |kibibytes| kibibytes.saturating_mul(1024))
 }
 
 fn free_bytes(folder: &std::path::Path) -> u64 {

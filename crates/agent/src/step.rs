@@ -172,3 +172,6 @@ fn of_phase(phase: Phase) -> Step {
         Phase::Remove => Step::Remove,
     }
 }
+
+#[cfg(test)]
+mod tests;

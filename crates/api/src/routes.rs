@@ -56,7 +56,7 @@ pub const AGENT_POLL: &str = "/v1/agent/poll";
 pub const AGENT_DOSSIER: &str = "/v1/agent/dossier/{generation}/{app}";
 /// POST, by an agent: progress, which is not history.
 pub const AGENT_PROGRESS: &str = "/v1/agent/progress";
-/// POST `?more=`, by an agent: the answer to an errand, passed on as it streams; with `more=true` another request brings
+/// POST `?done=`, by an agent: the answer to an errand, passed on as it streams; with `done=false` another request brings
 /// more of it. 410 says that nobody waits for it any more.
 pub const AGENT_ERRAND: &str = "/v1/agent/errands/{errand}";
 /// GET: the board, for people.

@@ -80,7 +80,7 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             },
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
-            let at_it = busy(deployment);
+            let at_it = busy(state, deployment);
             let since = at_it.iter().map(|(_, since)| *since).min().unwrap_or(deployment.stamp.time);
             Some(WaitingOn::Targets {
                 deployment: number,
@@ -112,7 +112,7 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
         if let Some(at) = starts(state, deployment) {
             consider(at, format!("start:{number}"), Command::StartDeployment(*number));
         }
-        for (target, since) in busy(deployment) {
+        for (target, since) in busy(state, deployment) {
             let at = later(since, policy::TARGET_DEADLINE_SECONDS);
             let generation =
                 state.targets.get(target).and_then(|t| t.apps.get(&deployment.app)).and_then(|a| a.assigned);
@@ -133,13 +133,15 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     (commands, next)
 }
 
-/// The targets that are at it, and since when.
-fn busy(deployment: &Deployment) -> Vec<(&TargetName, Timestamp)> {
+/// The targets that are at it, and since when. One that left is not waited for.
+fn busy<'a>(state: &State, deployment: &'a Deployment) -> Vec<(&'a TargetName, Timestamp)> {
     let since = |part: &crate::state::Part| match part.progress {
         Progress::Assigned(since) | Progress::Undoing(since) => Some(since.time),
         _ => None,
     };
-    deployment.targets.iter().filter_map(|(target, part)| Some((target, since(part)?))).collect()
+    let here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
+    let parts = deployment.targets.iter().filter(|(target, _)| here(target));
+    parts.filter_map(|(target, part)| Some((target, since(part)?))).collect()
 }
 
 /// When the permit that a standing deployment waited for begins to hold, once it is granted.

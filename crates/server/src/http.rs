@@ -143,9 +143,8 @@ pub(crate) fn board_router(serving: Shared) -> Router {
 }
 
 fn finish(router: Router<Shared>, serving: Shared) -> Router {
-    let header = |name, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-    };
+    let header =
+        |name, value: &'static str| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     router
         .layer(middleware::from_fn_with_state(serving.clone(), metrics::count))
         .fallback(unknown_route)

@@ -123,14 +123,20 @@ fn genuine(envelope: &Envelope, key_of: impl Fn(&KeyId) -> Option<PublicKey>) ->
         return Err(nobody_signed());
     }
     if envelope.signatures.len() > SIGNATURES {
-        return Err(Failure::integrity("TOO_MANY_SIGNATURES", format!("more than {SIGNATURES} signatures are too many")));
+        return Err(Failure::integrity(
+            "TOO_MANY_SIGNATURES",
+            format!("more than {SIGNATURES} signatures are too many"),
+        ));
     }
     if envelope.signatures.iter().any(|signature| key_of(&signature.keyid).is_none()) {
         return Err(nobody_signed());
     }
     let genuine = envelope.signers(&key_of);
     if envelope.signatures.iter().any(|signature| !genuine.contains(&signature.keyid)) {
-        return Err(Failure::integrity("SIGNATURE_WRONG", "a signature does not match the statement; nothing was done"));
+        return Err(Failure::integrity(
+            "SIGNATURE_WRONG",
+            "a signature does not match the statement; nothing was done",
+        ));
     }
     Ok(genuine)
 }
@@ -145,13 +151,13 @@ fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure
     if let Act::Enrolment(enrolment) = act {
         return invited(envelope, enrolment);
     }
-    let unfit = |message: String| {
-        Failure::new(StatusCode::FORBIDDEN, "SIGNER_UNFIT", message).exit(exit::REFUSED)
-    };
+    let unfit = |message: String| Failure::new(StatusCode::FORBIDDEN, "SIGNER_UNFIT", message).exit(exit::REFUSED);
     match (signer(state, envelope)?, act) {
         (Signer::Target(name, _), Act::Report(report)) if report.target == name => Ok(Actor::Target(name)),
         (Signer::Target(name, _), Act::Inventory(inventory)) if inventory.target == name => Ok(Actor::Target(name)),
-        (Signer::Target(name, _), act) => Err(unfit(format!("{name} is a target, and may not sign this {}", act.kind()))),
+        (Signer::Target(name, _), act) => {
+            Err(unfit(format!("{name} is a target, and may not sign this {}", act.kind())))
+        }
         (Signer::Person(..), Act::Report(_) | Act::Inventory(_)) => {
             Err(unfit(format!("only a target can sign its {}", act.kind())))
         }
@@ -198,12 +204,7 @@ fn found(
 }
 
 /// The one place where statements become commands.
-fn command(
-    state: &State,
-    documents: &Attached<'_>,
-    statement: &Statement,
-    now: Timestamp,
-) -> Result<Command, Failure> {
+fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: Timestamp) -> Result<Command, Failure> {
     let subject = statement.subject;
     Ok(match statement.act.clone() {
         Act::Push(act) => {
@@ -282,7 +283,9 @@ fn charter_policy(
     now: Timestamp,
 ) -> Result<Policy, Failure> {
     let mut digests = in_force.map(|policy| policy.record.roots.clone()).unwrap_or_default();
-    digests.extend(new_roots);
+    // A client may send roots that are here already; they follow nothing again.
+    let new: Vec<Digest> = new_roots.iter().filter(|root| !digests.contains(root)).copied().collect();
+    digests.extend(new);
     let read = |digest: &Digest| documents.read(digest, MAX_ROOT_BYTES);
     let roots: Vec<Vec<u8>> = digests.iter().map(read).collect::<Result<_, _>>()?;
     let targets_bytes = documents.read(targets, MAX_TARGETS_BYTES)?;
@@ -344,9 +347,8 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, push: &Push) -> Result<
 fn check_config(documents: &Attached<'_>, subject: &Digest, config: &Config) -> Result<(), Failure> {
     let bytes = documents.read(subject, MAX_CONFIG_BYTES)?;
     let document = ConfigDocument::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
-    let matches = document.app == config.app
-        && document.environment == config.environment
-        && document.keys() == config.keys;
+    let matches =
+        document.app == config.app && document.environment == config.environment && document.keys() == config.keys;
     if !matches {
         return Err(Failure::invalid("the config document does not say what its statement says"));
     }
@@ -356,7 +358,9 @@ fn check_config(documents: &Attached<'_>, subject: &Digest, config: &Config) -> 
 fn check_attachments(attachments: &BTreeMap<Digest, Attachment>) -> Result<(), Failure> {
     match attachments.iter().find(|(digest, attachment)| Digest::of(&attachment.0) != **digest) {
         None => Ok(()),
-        Some((digest, _)) => Err(Failure::integrity("DIGEST_MISMATCH", format!("the attachment {digest} is something else"))),
+        Some((digest, _)) => {
+            Err(Failure::integrity("DIGEST_MISMATCH", format!("the attachment {digest} is something else")))
+        }
     }
 }
 

@@ -178,7 +178,10 @@ impl Running {
         if let Err(error) = self.clock.await {
             tracing::error!(%error, "the clock broke off");
         }
-        drop(self.serving);
+        let ledger = self.serving.ledger.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || ledger.close()).await {
+            tracing::error!(%error, "the ledger was not closed well; it is whole all the same");
+        }
     }
 }
 
@@ -212,8 +215,7 @@ fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {
 fn lock(data: &Path) -> Result<File, StartError> {
     let path = data.join("lock");
     let folder = |source| StartError::Folder { path: path.clone(), source };
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(folder)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(folder)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse(data.to_path_buf())),

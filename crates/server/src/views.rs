@@ -19,8 +19,6 @@ pub(crate) mod history;
 pub(crate) mod permits;
 pub(crate) mod status;
 pub(crate) mod targets;
-#[cfg(test)]
-pub(crate) mod tests;
 pub(crate) mod trace;
 pub(crate) mod why;
 pub(crate) mod words;

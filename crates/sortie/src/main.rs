@@ -23,9 +23,9 @@ mod output;
 mod project;
 mod releasing;
 mod secrets;
-mod service;
 mod sign;
 mod signer;
+mod until;
 mod verify;
 
 use cli::Cli;

@@ -6,8 +6,9 @@ use crate::{
     event::{Ending, Event},
     refusal::{Refusal, Right},
     rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights},
-    state::{Deployment, DeploymentPhase, Draft, Progress},
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress},
 };
+use imbl::Vector;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -238,15 +239,27 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let at_once = asked.policy.charter.environments.get(&deployment.environment).map_or(1, |e| e.at_once);
     let size = if at_once == 0 { usize::MAX } else { at_once as usize };
-    let waiting = deployment.targets.iter().filter(|(_, part)| part.progress == Progress::Waiting);
+    let parts = remaining(draft, deployment);
+    let waiting = parts.iter().filter(|(_, part)| part.progress == Progress::Waiting);
     let targets: Vec<TargetName> = waiting.take(size).map(|(target, _)| target.clone()).collect();
+    if targets.is_empty() {
+        draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+        return;
+    }
     let wave = deployment.waves + 1;
     draft.record(Event::WaveStarted { deployment: number, wave, targets });
 }
 
-/// Goes on after a target has finished its part: next wave, end, or undo.
+/// The parts of the targets that have not left the estate meanwhile: nobody waits for the others.
+fn remaining(draft: &Draft, deployment: &Deployment) -> Vector<(TargetName, Part)> {
+    let here = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| !target.retired);
+    deployment.targets.iter().filter(|(name, _)| here(name)).cloned().collect()
+}
+
+/// Goes on after a target has finished its part, or left: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
-    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    let Some(mut deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    deployment.targets = remaining(draft, &deployment);
     // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
     if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
         return;
@@ -258,9 +271,10 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         Progress::Finished(Outcome::Refused { code, reason }) => Some(format!("{name} refused: {code}: {reason}")),
         _ => None,
     });
-    let at_it = |part: &crate::state::Part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_));
+    let at_it = |part: &Part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_));
     let busy = deployment.targets.iter().any(|(_, part)| at_it(part));
     match (&deployment.phase, bad) {
+        (DeploymentPhase::AwaitingPermit, _) => {}
         (DeploymentPhase::Undoing { .. }, _) if busy => {}
         (DeploymentPhase::Undoing { .. }, _) => end_undone(draft, asked, number, &deployment),
         (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
@@ -270,6 +284,9 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
                 Ok(()) => start_next_wave(draft, asked, number),
                 Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
             }
+        }
+        (_, None) if deployment.targets.is_empty() => {
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
         }
         (_, None) => succeed(draft, asked, number, &deployment),
     }
@@ -297,9 +314,7 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
 
 /// Tells every target that has switched, or is about to, to go back.
 fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
-    let switched = |part: &crate::state::Part| {
-        matches!(part.progress, Progress::Assigned(_) | Progress::Finished(Outcome::Verified))
-    };
+    let switched = |part: &Part| matches!(part.progress, Progress::Assigned(_) | Progress::Finished(Outcome::Verified));
     let parts = deployment.targets.iter().filter(|(_, part)| switched(part));
     let targets: Vec<TargetName> = parts.map(|(target, _)| target.clone()).collect();
     let nothing_to_undo = targets.is_empty();
@@ -321,9 +336,7 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &De
 /// of the build, and a build that runs there by an earlier deployment is not held for a failed change of config.
 fn place_hold(draft: &mut Draft, asked: &Asked<'_>, deployment: &Deployment) {
     let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
-    let refused = |(_, part): &(TargetName, crate::state::Part)| {
-        matches!(part.progress, Progress::Finished(Outcome::Refused { .. }))
-    };
+    let refused = |(_, part): &(TargetName, Part)| matches!(part.progress, Progress::Finished(Outcome::Refused { .. }));
     let only_refused = deployment.targets.iter().any(refused)
         && !deployment.targets.iter().any(|(_, part)| {
             matches!(part.progress, Progress::Finished(Outcome::Undone { .. } | Outcome::Failed { .. }))

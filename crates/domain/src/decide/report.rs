@@ -23,6 +23,12 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         return Err(Refusal::ReportStale);
     }
     let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;
+    let brought = deployment::installs(record.act) && !assigned.undo && report.outcome == Outcome::Verified;
+    if brought && report.running != Some(record.build) {
+        let why =
+            format!("{} reports {}#{} as verified, and runs another", report.target, report.app, record.build.short());
+        return Err(Refusal::Invalid { why });
+    }
     let before = record.targets.iter().find(|(name, _)| *name == report.target).and_then(|(_, part)| part.before);
     let change = match (&report.outcome, assigned.undo) {
         (Outcome::Verified, false) => Some(change(record.act, before, record.build)),

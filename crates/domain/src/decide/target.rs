@@ -1,6 +1,6 @@
 //! Targets: invited, enrolled, labelled, cordoned, retired.
 
-use super::Asked;
+use super::{Asked, deployment};
 use crate::{
     command::Actor,
     event::Event,
@@ -148,6 +148,14 @@ pub(super) fn retire(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName) ->
     let target = names::target(&draft.state, name)?;
     require_inviter(asked, &target.environment)?;
     draft.record(Event::TargetRetired { target: name.clone() });
+    let waits_for_it = |number: &u64| {
+        let deployment = draft.state.deployments.get(number);
+        deployment.is_some_and(|deployment| deployment.targets.iter().any(|(target, _)| target == name))
+    };
+    let numbers: Vec<u64> = draft.state.open_deployments.iter().copied().filter(waits_for_it).collect();
+    for number in numbers {
+        deployment::go_on(draft, asked, number);
+    }
     Ok(())
 }
 

@@ -83,6 +83,10 @@ impl World {
             ["targets", rest @ ..] => self.targets(rest),
             ["given", what, rest @ ..] => self.given(what, rest, line),
             ["everyone", "reports", "verified"] => self.everyone_reports(),
+            ["the", "next", "reports", how, rest @ ..] => match self.busy_target() {
+                Some(name) => self.reports(name.as_str(), how, rest),
+                None => vec!["nobody has anything to do".into()],
+            },
             ["time", "passes", count, unit] => self.time_passes(read(count), unit),
             ["clock", "settles", number] => self.by_clock(Command::SettleDeployment(read(number))),
             ["clock", "gives", "up", "on", target, "in", number] => {
@@ -251,12 +255,15 @@ impl World {
         said
     }
 
+    fn busy_target(&self) -> Option<TargetName> {
+        self.state.targets.keys().find(|name| !plan::assignments(&self.state, name).is_empty()).cloned()
+    }
+
     /// All targets report that they did what they were told, until none has anything left to do.
     fn everyone_reports(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         loop {
-            let busy = self.state.targets.keys().find(|name| !plan::assignments(&self.state, name).is_empty()).cloned();
-            let Some(name) = busy else { return said };
+            let Some(name) = self.busy_target() else { return said };
             said.extend(self.reports(name.as_str(), "verified", &[]));
         }
     }
@@ -456,7 +463,7 @@ impl World {
     }
 
     /// `verified`, `undone verify no answer`, `failed activate disk full`, `refused PERMIT_EXPIRED too late`, about the
-    /// first thing the target has to do; `again` reports about what it reported on already, `for prod-2` as another.
+    /// first thing the target has to do, or `about web`; `for prod-2` as another, `running nothing` against its own word.
     fn reports(&mut self, target: &str, how: &str, rest: &[&str]) -> Vec<String> {
         let name: TargetName = read(after(rest, "for").unwrap_or(target));
         let assignments = plan::assignments(&self.state, &name);
@@ -491,6 +498,11 @@ impl World {
             (Outcome::Verified, OrderAct::Undeploy, _) => None,
             (Outcome::Undone { .. }, ..) => before,
             _ => current,
+        };
+        let running = match after(rest, "running") {
+            Some("nothing") => None,
+            Some(letter) => Some(self.build(app.as_str(), letter)),
+            None => running,
         };
         let report = Report {
             target: name,

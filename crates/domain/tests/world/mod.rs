@@ -153,7 +153,7 @@ impl World {
             Ok(events) => {
                 assert!(!events.is_empty(), "nothing accepted is empty");
                 self.record(events.clone());
-                let said = events.iter().map(|event| self.event_in_words(event)).collect();
+                let said = events.iter().map(|event| self.with_letters(self.event_in_words(event))).collect();
                 self.check(&before, &events);
                 said
             }

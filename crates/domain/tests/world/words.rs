@@ -8,6 +8,7 @@ use domain::{
 use std::fmt::Display;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
+    charter::Class,
     statement::{Finding, Outcome},
 };
 
@@ -136,9 +137,11 @@ impl World {
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
                 format!("{target} {}{change}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
             }
+            Event::UndoStarted { deployment, reason, targets } if targets.is_empty() => {
+                format!("deployment {deployment} goes no further: {reason}")
+            }
             Event::UndoStarted { deployment, reason, targets } => {
-                let on = if targets.is_empty() { String::new() } else { format!(" on {}", list(targets)) };
-                format!("deployment {deployment} goes back{on}: {reason}")
+                format!("deployment {deployment} goes back on {}: {reason}", list(targets))
             }
             Event::DeploymentEnded { deployment, ending } => {
                 format!("deployment {deployment} {}", word(*ending))

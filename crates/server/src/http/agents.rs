@@ -133,9 +133,8 @@ impl Targets {
 
     /// Sends a target on an errand. The answer comes in pieces; it ends when the target says so.
     pub fn send(&self, target: &TargetName, want: Want) -> Result<(String, mpsc::Receiver<Bytes>), Failure> {
-        let id = random_hex::<16>().map_err(|error| {
-            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string())
-        })?;
+        let id = random_hex::<16>()
+            .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string()))?;
         let (pieces, answer) = mpsc::channel(PIECES);
         let mut inner = self.lock();
         if inner.errands.values().filter(|errand| errand.target == *target).count() >= ERRANDS {
@@ -320,13 +319,12 @@ pub(crate) async fn progress(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether more pieces follow.
+/// Whether the answer ends with this piece.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrandQuery {
-    /// Whether another request brings more of the answer; otherwise the end of this body is the end of the answer.
-    #[serde(default)]
-    more: bool,
+    /// Whether the end of this body is the end of the answer, as it is when absent; otherwise another request brings more.
+    done: Option<bool>,
 }
 
 /// Takes (a piece of) the answer to an errand and passes it on as it comes. 410 says that nobody waits for it any more.
@@ -360,7 +358,7 @@ pub(crate) async fn answer_errand(
             None => break,
         }
     }
-    if !query.more {
+    if query.done.unwrap_or(true) {
         serving.targets.forget(&errand);
     }
     Ok(StatusCode::NO_CONTENT)

@@ -1,11 +1,6 @@
 //! Server-sent events: entries as they are accepted, and progress as it is told.
 
-use super::{
-    Shared,
-    failure::Failure,
-    reads,
-    sessions::KnownPerson,
-};
+use super::{Shared, failure::Failure, reads, sessions::KnownPerson};
 use api::{agent::ProgressReport, problem::Problem, read::Happening, routes};
 use axum::{
     extract::State,

@@ -2,12 +2,7 @@
 //!
 //! A public channel's feed and the objects it lists are open to anyone; another channel's to people who are logged in.
 
-use super::{
-    Shared,
-    extract::InPath,
-    failure::Failure,
-    sessions::known,
-};
+use super::{Shared, extract::InPath, failure::Failure, sessions::known};
 use crate::views;
 use api::{problem::Problem, read::Feed, routes};
 use axum::{

@@ -3,7 +3,7 @@
 use super::Shared;
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -58,7 +58,11 @@ impl Default for Metrics {
         let connected = Gauge::default();
         registry.register("targets_connected", "Targets that polled a short while ago", connected.clone());
         let escapes = Gauge::default();
-        registry.register("escapes", "Things that run without permission or are not as they should be", escapes.clone());
+        registry.register(
+            "escapes",
+            "Things that run without permission or are not as they should be",
+            escapes.clone(),
+        );
         let open_deployments = Gauge::default();
         registry.register("deployments_open", "Deployments under way", open_deployments.clone());
         Self { registry, requests, submits, deployments, entries, connected, escapes, open_deployments }
@@ -90,11 +94,22 @@ impl Metrics {
 /// Counts requests by route, so that names and digests in paths do not become labels.
 pub(crate) async fn count(State(serving): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_string();
-    let method = request.method().to_string();
+    let method = known_method(request.method()).to_string();
     let response = next.run(request).await;
     let labels = RequestLabels { method, route, status: response.status().as_u16() };
     serving.metrics.requests.get_or_create(&labels).inc();
     response
+}
+
+/// Anyone may invent methods; only those there are become labels.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        _ => "other",
+    }
 }
 
 /// The metrics as OpenMetrics text.

@@ -110,9 +110,8 @@ impl Reader {
                 (permits::builds_for_audience(state, channel, now), BTreeSet::new(), format!("channel {channel}"))
             }
         };
-        let may = |object: &Digest| {
-            documents.contains(object) || serving.builds.any_has(&serving.depot, &builds, object)
-        };
+        let may =
+            |object: &Digest| documents.contains(object) || serving.builds.any_has(&serving.depot, &builds, object);
         match objects.iter().find(|object| !may(object)) {
             None => Ok(()),
             Some(object) => {
@@ -241,7 +240,8 @@ pub(crate) async fn fetch_pack(State(serving): State<Shared>, request: Request) 
     let Asked(query) = Asked::<ObjectQuery>::from_request_parts(&mut parts, &serving).await?;
     let reader = reader(&parts, &serving, &query)?;
     let request = Request::from_parts(parts, body);
-    let Strict(digests) = <Strict<Vec<Digest>> as axum::extract::FromRequest<_>>::from_request(request, &serving).await?;
+    let Strict(digests) =
+        <Strict<Vec<Digest>> as axum::extract::FromRequest<_>>::from_request(request, &serving).await?;
     if digests.len() > PACK_OBJECTS {
         let message = format!("{} objects are too many for one pack: ask for at most {PACK_OBJECTS}", digests.len());
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).exit(exit::MISUSED));
@@ -264,8 +264,6 @@ pub(crate) async fn fetch_pack(State(serving): State<Shared>, request: Request) 
         }
     });
     let mut response = body.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)
 }

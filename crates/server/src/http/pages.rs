@@ -150,7 +150,8 @@ mod tests {
         for host in ["127.0.0.1:7441", "127.0.0.1", "localhost:7441", "localhost", "[::1]:7441", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["", "evil.example:7441", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", ":80"] {
+        for host in ["", "evil.example:7441", "127.0.0.1.evil.example", "localhost.evil.example:80", "10.0.0.1", ":80"]
+        {
             assert!(!is_loopback(host), "{host}");
         }
     }

@@ -6,18 +6,13 @@ use super::{
     failure::{Failure, away},
     sessions::{Known, KnownPerson},
 };
-use crate::views::{
-    self,
-    deployment::Recalled,
-    dossier::DossierEntries,
-    status::Filter,
-};
+use crate::views::{self, deployment::Recalled, dossier::DossierEntries, status::Filter};
 use api::{
     agent::Want,
     problem::Problem,
     read::{
-        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, Status, TargetStatus, Trace,
-        Whoami, Why,
+        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, Status, TargetStatus,
+        Trace, Whoami, Why,
     },
     routes,
     write::Attachment,
@@ -247,9 +242,8 @@ fn newest_entries(
             if is_before {
                 return Ok(found);
             }
-            let is_wanted = app.is_none_or(|app| {
-                entry.events.iter().any(|event| views::history::is_about(&state, event, app))
-            });
+            let is_wanted =
+                app.is_none_or(|app| entry.events.iter().any(|event| views::history::is_about(&state, event, app)));
             if is_wanted && found.len() < limit {
                 found.push(history_entry(serving, &state, entry));
             }

@@ -1,10 +1,6 @@
 //! Logging in by a signed session statement, and finding out who asks.
 
-use super::{
-    Shared,
-    extract::Strict,
-    failure::Failure,
-};
+use super::{Shared, extract::Strict, failure::Failure};
 use crate::{intake, keys::random_hex};
 use api::{
     problem::Problem,
@@ -116,9 +112,8 @@ impl Sessions {
     }
 
     fn issue(&self, holder: Holder, now: Timestamp) -> Result<LoggedIn, Failure> {
-        let token = random_hex::<32>().map_err(|error| {
-            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string())
-        })?;
+        let token = random_hex::<32>()
+            .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string()))?;
         let expires = now.checked_add(SignedDuration::from_hours(TOKEN_HOURS)).unwrap_or(Timestamp::MAX);
         let mut inner = self.lock();
         make_room(&mut inner.tokens, TOKENS, now, |_| true);
@@ -208,7 +203,7 @@ pub(crate) async fn log_in(
 }
 
 /// Whoever is logged in.
-pub(crate) struct Known(pub Actor);
+pub(crate) struct Known;
 
 /// A person or robot that is logged in.
 pub(crate) struct KnownPerson {
@@ -236,7 +231,7 @@ fn login_needed() -> Failure {
 impl FromRequestParts<Shared> for Known {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        known(parts, serving).map(Known).ok_or_else(login_needed)
+        known(parts, serving).map(|_| Known).ok_or_else(login_needed)
     }
 }
 

@@ -266,7 +266,8 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
 
 /// Everything in a cell but the passing of time: when it differs, the cell has news.
 fn fingerprint(cell: &Cell, wrong: usize) -> String {
-    let runs = cell.runs.iter().map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted));
+    let runs =
+        cell.runs.iter().map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted));
     let released: Vec<_> = cell.released.iter().map(|released| &released.version).collect();
     let runs: Vec<_> = runs.collect();
     let all = format!("{runs:?}{released:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.held, cell.exposed);

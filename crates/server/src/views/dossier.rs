@@ -120,9 +120,8 @@ fn best_request<'a>(
 
 /// What to compare a build with: what runs in the audience, else the highest version granted before.
 fn before(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> Option<BuildName> {
-    let running = |(_, target): (&TargetName, &domain::state::Target)| {
-        Some(target.apps.get(app)?.running.as_ref()?.build)
-    };
+    let running =
+        |(_, target): (&TargetName, &domain::state::Target)| Some(target.apps.get(app)?.running.as_ref()?.build);
     if let Some(other) = state.targets_in(audience).filter_map(running).find(|other| other != build) {
         return Some(build_name(state, app, &other));
     }

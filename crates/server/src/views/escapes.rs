@@ -30,12 +30,7 @@ pub(crate) fn on_target(state: &State, name: &TargetName, target: &Target) -> Ve
 
 /// Why a build that runs in an environment has no permission for it, if it has none. A permit whose time is over still
 /// covers what runs: expiry stops new activations only.
-pub(crate) fn unpermitted(
-    state: &State,
-    app: &AppName,
-    build: &Digest,
-    environment: &AudienceName,
-) -> Option<String> {
+pub(crate) fn unpermitted(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> Option<String> {
     let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(build));
     if !is_known {
         return Some(format!("{app}#{} runs, and nobody pushed such a build", build.short()));
@@ -45,10 +40,11 @@ pub(crate) fn unpermitted(
     }
     let name = build_name(state, app, build);
     let requests = name.version.as_ref().and_then(|version| state.in_audience(app, environment)?.requests.get(version));
-    let withdrawn = requests.into_iter().flatten().rev().find_map(|digest| match state.requests.get(digest)?.standing {
-        Standing::Withdrawn(stamp) => Some(stamp.time),
-        _ => None,
-    });
+    let withdrawn =
+        requests.into_iter().flatten().rev().find_map(|digest| match state.requests.get(digest)?.standing {
+            Standing::Withdrawn(stamp) => Some(stamp.time),
+            _ => None,
+        });
     Some(match withdrawn {
         Some(since) => {
             format!("{} runs, and was withdrawn from {environment} at {}", name.of(app), words::moment(since))

@@ -8,12 +8,7 @@ use trust::{AppName, AudienceName};
 
 /// The versions of `app` with a live permit to `channel`, newest first. An application unknown to the channel has an
 /// empty feed: an anonymous reader learns nothing of what exists elsewhere.
-pub(crate) fn feed(
-    state: &State,
-    channel: &AudienceName,
-    app: &AppName,
-    now: Timestamp,
-) -> Result<Feed, Refusal> {
+pub(crate) fn feed(state: &State, channel: &AudienceName, app: &AppName, now: Timestamp) -> Result<Feed, Refusal> {
     let requested = state.in_audience(app, channel).map(|record| record.requests.keys().collect::<Vec<_>>());
     let mut requested = requested.unwrap_or_default();
     requested.sort();

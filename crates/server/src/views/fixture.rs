@@ -63,9 +63,8 @@ impl World {
     /// The estate with one target in each environment.
     pub fn new() -> Self {
         let mut world = World { state: State::default() };
-        let charter = (1..=4).fold(CHARTER.to_owned(), |charter, seed| {
-            charter.replace(&format!("KEY{seed}"), &key(seed).to_openssh())
-        });
+        let charter = (1..=4)
+            .fold(CHARTER.to_owned(), |charter, seed| charter.replace(&format!("KEY{seed}"), &key(seed).to_openssh()));
         world.happen(Event::CharterApplied {
             estate: Digest::of(b"root 1"),
             root_version: 1,
@@ -103,7 +102,12 @@ impl World {
             key: key(seed),
             recipient: "age1".into(),
             labels: BTreeMap::new(),
-            facts: Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 30, agent_version: "0.1.0".into() },
+            facts: Facts {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                memory_bytes: 1 << 30,
+                agent_version: "0.1.0".into(),
+            },
         });
     }
 

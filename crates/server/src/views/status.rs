@@ -176,7 +176,11 @@ fn released(
         let (_, request) = permits::live(state, app, version, audience, now)?;
         let build = state.apps.get(app)?.builds.get(&request.build);
         let runs = |(_, target): (&TargetName, &domain::state::Target)| {
-            target.apps.get(app).and_then(|on| on.running.as_ref()).is_some_and(|running| running.build == request.build)
+            target
+                .apps
+                .get(app)
+                .and_then(|on| on.running.as_ref())
+                .is_some_and(|running| running.build == request.build)
         };
         let approvers: BTreeSet<&PersonName> = request.approvals.iter().map(|approved| &approved.approver).collect();
         Some(Released {
@@ -243,13 +247,7 @@ fn waiting(
 
 /// How many targets the application is for: by the labels its newest release asks for, else what runs, else its newest
 /// build.
-fn targets_for(
-    state: &State,
-    app: &AppName,
-    audience: &AudienceName,
-    released: &[Released],
-    runs: &[Runs],
-) -> u32 {
+fn targets_for(state: &State, app: &AppName, audience: &AudienceName, released: &[Released], runs: &[Runs]) -> u32 {
     let Some(record) = state.apps.get(app) else { return 0 };
     let newest = || record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| *digest);
     let build = released.first().map(|released| released.build).or(runs.first().map(|runs| runs.build.build));
@@ -293,8 +291,7 @@ fn one_person_guards(policy: &domain::state::Policy, name: &AudienceName) -> Opt
     if audience.class == Some(Class::Dev) {
         return None;
     }
-    let people: BTreeSet<&PersonName> =
-        rule.roles().iter().flat_map(|role| policy.approvers.holders(role)).collect();
+    let people: BTreeSet<&PersonName> = rule.roles().iter().flat_map(|role| policy.approvers.holders(role)).collect();
     let alone: Vec<String> = people
         .into_iter()
         .filter(|person| rule.allows_alone(&policy.approvers.roles(person)))

@@ -13,9 +13,10 @@ pub(crate) fn target(
     seen: &impl Fn(&TargetName) -> Option<Timestamp>,
 ) -> Option<TargetStatus> {
     let target = state.targets.get(name)?;
-    let runs = target.apps.iter().filter_map(|(app, on_target)| {
-        Some((app.clone(), build_name(state, app, &on_target.running.as_ref()?.build)))
-    });
+    let runs = target
+        .apps
+        .iter()
+        .filter_map(|(app, on_target)| Some((app.clone(), build_name(state, app, &on_target.running.as_ref()?.build))));
     Some(TargetStatus {
         name: name.clone(),
         environment: target.environment.clone(),

@@ -43,7 +43,10 @@ pub(crate) fn trace(state: &State, prefix: &str) -> Result<Trace, Failure> {
 }
 
 fn all_builds(state: &State) -> impl Iterator<Item = (&AppName, &App, &Digest, &Build)> {
-    state.apps.iter().flat_map(|(app, record)| record.builds.iter().map(move |(digest, build)| (app, record, digest, build)))
+    state
+        .apps
+        .iter()
+        .flat_map(|(app, record)| record.builds.iter().map(move |(digest, build)| (app, record, digest, build)))
 }
 
 /// The one commit that begins with `prefix`.

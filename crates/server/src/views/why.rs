@@ -9,7 +9,9 @@ use domain::{
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use trust::{AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, quorum::Lack, statement::OrderAct};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, quorum::Lack, statement::OrderAct,
+};
 
 /// Whether `version` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
 ///
@@ -172,7 +174,11 @@ impl Asked<'_> {
                 Err(refusal) => conditions.push(unmet(&refusal)),
                 Ok(()) => {
                     let fit = if targets.len() == 1 { "fits" } else { "fit" };
-                    conditions.push(met(format!("{} {fit}: {}", words::count(targets.len(), "target"), words::names(&targets))));
+                    conditions.push(met(format!(
+                        "{} {fit}: {}",
+                        words::count(targets.len(), "target"),
+                        words::names(&targets)
+                    )));
                 }
             },
         }

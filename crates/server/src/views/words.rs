@@ -250,7 +250,15 @@ impl Teller<'_> {
 
     fn ordered(&self, event: &Event) -> String {
         let Event::DeploymentRequested {
-            deployment, app, environment, act, build, targets, awaits_permit, deployer, ..
+            deployment,
+            app,
+            environment,
+            act,
+            build,
+            targets,
+            awaits_permit,
+            deployer,
+            ..
         } = event
         else {
             return String::new();
@@ -283,7 +291,9 @@ impl Teller<'_> {
             None => "nothing of it runs there".into(),
         };
         match finished.outcome {
-            Outcome::Verified => format!("{target}: {}{}", self.change(record, finished, &short), took(finished.phases)),
+            Outcome::Verified => {
+                format!("{target}: {}{}", self.change(record, finished, &short), took(finished.phases))
+            }
             Outcome::Undone { phase, reason } => {
                 format!("{target}: {} of {name} failed at {}: {reason}; undone, {now}", act_noun(*act), phase.word())
             }

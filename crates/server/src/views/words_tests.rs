@@ -94,7 +94,8 @@ fn pushes_say_what_came_and_from_where() {
         config: BTreeMap::new(),
         needs: Default::default(),
     };
-    let commit = Commit { id: "9b1d22e".to_owned() + &"0".repeat(33), tag: Some("web/v1.4.0".into()), title: "t".into() };
+    let commit =
+        Commit { id: "9b1d22e".to_owned() + &"0".repeat(33), tag: Some("web/v1.4.0".into()), title: "t".into() };
     let event = Event::BuildPushed {
         app: app("web"),
         build,
@@ -103,8 +104,7 @@ fn pushes_say_what_came_and_from_where() {
         recipe: None,
         facts,
     };
-    let expected =
-        format!("coder pushed web#{}: 1 file, 4.1 MB, from commit 9b1d22e (tag web/v1.4.0)", build.short());
+    let expected = format!("coder pushed web#{}: 1 file, 4.1 MB, from commit 9b1d22e (tag web/v1.4.0)", build.short());
     assert_eq!(told(&world, "coder", &[], event), expected);
 }
 

@@ -4,24 +4,23 @@ use crate::{
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
-    service,
+    until,
 };
-use agent::{
-    home::Home,
-    join::{Invitation, join},
-    start::{AgentError, Options, run},
-};
+use agent::start::{AgentError, Options, SCAN_SECONDS};
 use anyhow::Context as _;
 use serde_json::json;
 use std::{
+    fs,
     io::Read,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
 };
-use trust::TargetName;
+use trust::{TargetName, names::printable};
 
-const UNIT_FOLDER: &str = "/etc/systemd/system";
+/// Where systemd's units of this machine lie.
+const UNITS: &str = "/etc/systemd/system";
+const UNIT: &str = "sortie-agent.service";
 
 /// Run the agent of a target, or install it as a service
 #[derive(Debug, clap::Args)]
@@ -35,146 +34,137 @@ pub struct Agent {
 /// What is to be done.
 #[derive(Debug, clap::Subcommand)]
 pub enum AgentAct {
-    /// Join, write a systemd unit, and start it
+    /// Write a systemd unit and start it
     Install {
         #[command(flatten)]
         joining: Joining,
     },
 }
 
-/// Who joins, and where its data lies.
+/// Who joins, where its data lies, and how it works.
 #[derive(Debug, clap::Args)]
 pub struct Joining {
     /// The invitation, or `-` to read it from standard input; needed the first time only
     #[arg(long, value_name = "TOKEN")]
     pub join: Option<String>,
-    /// The target's name
+    /// The target's name, where the invitation leaves it open
     #[arg(long)]
     pub name: Option<String>,
-    /// The data folder
+    /// The data folder (/var/lib/sortie-agent for root, else below the home folder)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The ports that copies get: agents on one machine need ranges of their own
-    #[arg(long, value_name = "FIRST-LAST", hide_short_help = true)]
-    pub ports: Option<String>,
+    /// The ports it gives to processes; agents that share a machine need ranges of their own
+    #[arg(long, value_name = "FIRST-LAST", default_value = "20000-29999", value_parser = ports)]
+    pub ports: RangeInclusive<u16>,
+    /// How often it looks for escapes, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = SCAN_SECONDS)]
+    pub scan_seconds: u64,
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || format!("'{}' is no range of ports: write for example 20000-20999", printable(text));
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let range = first.parse().map_err(|_| wrong())?..=last.parse().map_err(|_| wrong())?;
+    if range.is_empty() || *range.start() < 1024 { Err(wrong()) } else { Ok(range) }
 }
 
 impl Agent {
     /// Does it.
-    pub async fn run(self, _invocation: &Invocation) -> Outcome {
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
-            Some(AgentAct::Install { joining }) => install(joining).await,
-            None => {
-                service::log_to_stderr("info");
-                run(self.joining.options()?, service::asked_to_stop()).await.map_err(in_words)?;
-                Ok(Answer::silent())
-            }
+            None => self.joining.work(invocation).await,
+            Some(AgentAct::Install { joining }) => joining.install(),
         }
-    }
-}
-
-fn in_words(error: AgentError) -> Failure {
-    match error {
-        AgentError::NotJoined => Failure::misused(error.to_string()).next("sortie target invite --in …"),
-        AgentError::Invitation(_) => Failure::misused(error.to_string()),
-        AgentError::Join(agent::join::JoinError::Client(error)) | AgentError::Client(error) => error.into(),
-        AgentError::Trust(_) => Failure::integrity(error.to_string()),
-        other => Failure::failed(other.to_string()),
     }
 }
 
 impl Joining {
-    fn options(self) -> Result<Options, Failure> {
-        let name = self.name.as_deref().map(TargetName::new).transpose().or_misused()?;
-        let join = match self.join.as_deref() {
-            Some("-") => Some(read_token()?),
-            other => other.map(String::from),
-        };
-        let data = match (self.data, &name) {
-            (Some(data), _) => data,
-            (None, Some(name)) => service::data_folder(&format!("agent-{name}"))?,
-            (None, None) => service::data_folder("agent")?,
-        };
-        let mut options = Options { name, join, ..Options::new(data) };
-        if let Some(ports) = &self.ports {
-            options.port_range = read_ports(ports)?;
+    fn data(&self) -> Result<PathBuf, Failure> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None if rustix::process::geteuid().is_root() => Ok("/var/lib/sortie-agent".into()),
+            None => Ok(until::data_home()?.join("agent")),
         }
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let join = match self.join.as_deref() {
+            Some("-") => {
+                let mut token = String::new();
+                let read = std::io::stdin().lock().take(64 << 10).read_to_string(&mut token);
+                read.context("the invitation on standard input")?;
+                Some(token)
+            }
+            join => join.map(String::from),
+        };
+        let name = self.name.as_deref().map(TargetName::new).transpose().or_misused()?;
+        let mut options = Options::new(self.data()?);
+        (options.join, options.name) = (join, name);
+        (options.port_range, options.scan_seconds) = (self.ports.clone(), self.scan_seconds);
         Ok(options)
     }
-}
 
-fn read_token() -> Result<String, Failure> {
-    let mut token = String::new();
-    std::io::stdin()
-        .take(1 << 16)
-        .read_to_string(&mut token)
-        .map_err(|error| Failure::misused(format!("cannot read the invitation from standard input: {error}")))?;
-    Ok(token.trim().to_string())
-}
-
-fn read_ports(text: &str) -> Result<RangeInclusive<u16>, Failure> {
-    let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
-    let range = range.filter(|range: &RangeInclusive<u16>| !range.is_empty() && *range.start() > 0);
-    range.ok_or_else(|| Failure::misused("ports are written FIRST-LAST, as in 20000-20999"))
-}
-
-async fn install(joining: Joining) -> Outcome {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Err(Failure::failed("there is no systemd here: have your own supervisor run `sortie agent --data DIR`"));
+    async fn work(&self, invocation: &Invocation) -> Outcome {
+        until::log_to_standard_error();
+        let options = self.options()?;
+        let data = options.data.clone();
+        let shutdown = until::told_to_end()?;
+        agent::start::run(options, shutdown).await.map_err(refused)?;
+        invocation.aside("the agent has ended; what runs here goes on running");
+        Ok(Answer::new(&json!({ "data": data }), ""))
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(Failure::failed("installing a service needs root").next("sudo sortie agent install …"));
-    }
-    let options = joining.options()?;
-    let data = std::path::absolute(&options.data).context("the data folder").map_err(Failure::from)?;
-    // The invitation is used up here, so that no secret stands in a unit file.
-    let target = {
-        let home = Home::take(&data).map_err(|error| Failure::failed(error.to_string()))?;
-        let enrolled = home.enrolled().map_err(|error| Failure::failed(error.to_string()))?;
-        match (enrolled, &options.join) {
-            (Some(enrolled), _) => enrolled,
-            (None, Some(token)) => {
-                let invitation = Invitation::decode(token).or_misused()?;
-                join(&home, &invitation, options.name.as_ref()).await.map_err(|error| in_words(error.into()))?
+
+    /// Joins first, so that the unit holds no secret; then the unit needs the data folder only.
+    fn install(&self) -> Outcome {
+        if !Path::new("/run/systemd/system").exists() {
+            return Err(Failure::failed("systemd does not run this machine, so there is nothing to install a unit for")
+                .next("sortie agent --join TOKEN --name NAME, kept running by what starts services here"));
+        }
+        let program = std::env::current_exe().context("this program's own path")?;
+        let data = self.data()?;
+        let mut start = format!("{} agent --data {}", program.display(), data.display());
+        start.push_str(&format!(" --ports {}-{}", self.ports.start(), self.ports.end()));
+        start.push_str(&format!(" --scan-seconds {}", self.scan_seconds));
+        if let Some(token) = self.options()?.join {
+            // The token is needed once: it goes to a file that only root reads, and joining leaves it used up.
+            fs::create_dir_all(&data).context("the data folder")?;
+            let file = data.join("invitation");
+            crate::context::write_whole(&file, token.trim().as_bytes())?;
+            start = format!("/bin/sh -c 'exec {start} --join - < {}'", file.display());
+            if let Some(name) = &self.name {
+                start = start.replace(" --join -", &format!(" --join - --name {}", TargetName::new(name).or_misused()?));
             }
-            (None, None) => return Err(in_words(AgentError::NotJoined)),
         }
-    };
-    let target = target.pinned.target;
-    let program = std::env::current_exe().context("this program's own path").map_err(Failure::from)?;
-    let name = format!("sortie-agent-{target}.service");
-    let unit = Path::new(UNIT_FOLDER).join(&name);
-    std::fs::write(&unit, unit_text(&program, &data, &target, &options.port_range))
-        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", unit.display())))?;
-    for arguments in [&["daemon-reload"][..], &["enable", "--now", &name]] {
-        let output = Command::new("systemctl").args(arguments).output().context("systemctl").map_err(Failure::from)?;
-        if !output.status.success() {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_string();
-            return Err(Failure::failed(format!("systemctl {}: {why}", arguments.join(" "))));
+        let unit = Path::new(UNITS).join(UNIT);
+        fs::write(&unit, unit_text(&start)).with_context(|| format!("cannot write {}", unit.display()))?;
+        for words in [&["daemon-reload"][..], &["enable", "--now", UNIT]] {
+            let done = Command::new("systemctl").args(words).status().context("systemctl")?;
+            if !done.success() {
+                return Err(Failure::failed(format!("systemctl {} failed", words.join(" ")))
+                    .next(format!("systemctl status {UNIT}")));
+            }
         }
+        let words = format!("wrote {} and started it", unit.display());
+        Ok(Answer::new(&json!({ "unit": unit, "data": data }), words).next(format!("journalctl --unit {UNIT} --follow")))
     }
-    let words = format!("{target} joined; {} is written and started.", unit.display());
-    Ok(Answer::new(&json!({ "target": target, "unit": unit, "data": data }), words)
-        .next(format!("systemctl status {name}")))
 }
 
-/// Services outlive the agent: systemd stops the agent's own process only, and the keepers go on.
-fn unit_text(program: &Path, data: &Path, target: &TargetName, ports: &RangeInclusive<u16>) -> String {
+/// Services outlive the agent: only its own process is ended with the unit.
+fn unit_text(start: &str) -> String {
     format!(
-        "[Unit]\nDescription=Sortie agent of {target}\nWants=network-online.target\nAfter=network-online.target\n\n\
-         [Service]\nExecStart=\"{}\" agent --data \"{}\" --ports {}-{}\nRestart=always\nRestartSec=2\n\
-         KillMode=process\n\n[Install]\nWantedBy=multi-user.target\n",
-        escaped(program),
-        escaped(data),
-        ports.start(),
-        ports.end()
+        "[Unit]\nDescription=Sortie agent\nAfter=network-online.target\nWants=network-online.target\n\n\
+         [Service]\nExecStart={start}\nRestart=always\nRestartSec=2\nKillMode=process\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
     )
 }
 
-/// A path as systemd reads it within double quotes.
-fn escaped(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$")
+fn refused(error: AgentError) -> Failure {
+    match error {
+        AgentError::NotJoined | AgentError::OtherEstate(_) | AgentError::Invitation(_) => {
+            Failure::misused(error.to_string())
+        }
+        other => Failure::failed(other.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -182,14 +172,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_units_are_written_as_they_are_read() {
-        assert_eq!(read_ports("20000-20999").unwrap(), 20000..=20999);
-        for bad in ["", "1", "5-4", "0-9", "a-b", "1-99999"] {
-            assert!(read_ports(bad).is_err(), "{bad}");
+    fn ranges_of_ports_are_read_and_nonsense_is_refused() {
+        assert_eq!(ports("20000-20999"), Ok(20000..=20999));
+        for bad in ["", "20000", "3-2", "80-90", "20000-99999", "a-b"] {
+            assert!(ports(bad).is_err(), "{bad:?} was taken");
         }
-        let target = TargetName::new("prod-1").unwrap();
-        let unit = unit_text(Path::new("/opt/a b/sortie"), Path::new("/var/50%"), &target, &(1..=2));
-        assert!(unit.contains("ExecStart=\"/opt/a b/sortie\" agent --data \"/var/50%%\" --ports 1-2\n"), "{unit}");
-        assert!(unit.contains("KillMode=process\n"));
+    }
+
+    #[test]
+    fn the_unit_ends_the_agent_alone() {
+        assert!(unit_text("/usr/bin/sortie agent").contains("KillMode=process\n"));
     }
 }

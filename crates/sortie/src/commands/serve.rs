@@ -1,29 +1,48 @@
 //! `sortie serve`.
 
-mod dev;
-
+use super::target::{Terms, issue};
 use crate::{
-    failure::{Failure, Outcome},
+    connection::{self, Connection},
+    context::{Context, Settings},
+    estate::{self, Founder},
+    failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
-    output::{self, Answer},
-    service,
+    output::Answer,
+    until,
 };
+use anyhow::Context as _;
+use api::client::in_future;
+use jiff::SignedDuration;
 use serde_json::json;
-use server::start::{Options, Running, StartError, start};
-use std::{net::SocketAddr, path::PathBuf};
+use server::start::{Options, Running, start};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::process::{Child, Command};
+use trust::{AudienceName, Digest, TargetName};
+
+/// The machines of `--dev`: name, environment, and the first of their hundred ports.
+const DEV_AGENTS: [(&str, &str, u16); 3] = [("dev-1", "dev", 20000), ("test-1", "test", 20100), ("prod-1", "prod", 20200)];
+/// The context that `--dev` saves.
+const DEV_CONTEXT: &str = "dev";
+/// How long agents have to end before they are killed; what runs goes on either way.
+const END_WITHIN: Duration = Duration::from_secs(8);
 
 /// Run the server
 #[derive(Debug, clap::Args)]
 pub struct Serve {
-    /// The data folder
+    /// The data folder: ledger, depot and the server's keys (below the home folder by default)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The address to listen on for people and agents
     #[arg(long, default_value = "127.0.0.1:7440", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// The loopback address that shows the board and metrics in the clear (with --dev 127.0.0.1:7441)
-    #[arg(long, value_name = "ADDRESS")]
-    pub board: Option<SocketAddr>,
+    /// The loopback address to show the board and metrics on, without a login
+    #[arg(long, default_value = "127.0.0.1:7441", value_name = "ADDRESS")]
+    pub board: SocketAddr,
     /// A server with agents dev-1, test-1 and prod-1 on this machine, for trying things out
     #[arg(long)]
     pub dev: bool,
@@ -32,39 +51,173 @@ pub struct Serve {
 impl Serve {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        service::log_to_stderr(if self.dev { "warn" } else { "info" });
+        until::log_to_standard_error();
+        let told_to_end = until::told_to_end()?;
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => until::data_home()?.join(if self.dev { "dev" } else { "server" }),
+        };
+        let folder = if self.dev { data.join("server") } else { data.clone() };
         if self.dev {
-            return dev::run(invocation, self).await;
+            std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         }
-        let data = self.data.map_or_else(|| service::data_folder("server"), Ok)?;
-        let running = start(Options { data, listen: self.listen, board: self.board }).await.map_err(in_words)?;
-        output::announce(&announcement(&running), invocation.global.json);
-        service::asked_to_stop().await;
+        let options = Options { data: folder, listen: self.listen, board: Some(self.board) };
+        let running = start(options).await.map_err(|error| Failure::failed(error.to_string()))?;
+        let agents = match self.dev {
+            true => match dev(invocation, &running, &data).await {
+                Ok(agents) => agents,
+                Err(failure) => {
+                    running.shutdown().await;
+                    return Err(failure);
+                }
+            },
+            false => {
+                greet(invocation, &running);
+                Vec::new()
+            }
+        };
+        told_to_end.await;
+        invocation.aside("ending; what runs on the machines goes on running");
+        end(agents).await;
         running.shutdown().await;
-        Ok(Answer::silent())
+        Ok(Answer::new(&json!({ "ended": true }), ""))
     }
 }
 
-fn in_words(error: StartError) -> Failure {
-    Failure::failed(error.to_string())
+fn board(running: &Running) -> String {
+    running.board_url.as_ref().map(|url| format!("   board {url}")).unwrap_or_default()
 }
 
-/// `URL#PIN`, as `sortie login` takes it.
-fn address(running: &Running) -> String {
-    format!("{}#{}", running.url, running.pin.hex())
-}
-
-fn announcement(running: &Running) -> Answer {
-    let board = running.board_url.as_ref().map(|board| format!("   board {board}")).unwrap_or_default();
-    let address = address(running);
-    let data = json!({ "url": running.url, "pin": running.pin, "login": address, "claim": running.claim,
-        "board": running.board_url, "entries": running.entries });
-    let words = format!("server  {address}{board}   ledger: {}", running.entries);
+fn greet(invocation: &Invocation, running: &Running) {
+    let address = format!("{}#{}", running.url, running.pin);
+    invocation.say(&format!("server  {address}{}", board(running)));
     match &running.claim {
         Some(claim) => {
-            let words = format!("{words}\nclaim   {claim}   good once, for whoever brings the first charter");
-            Answer::new(&data, words).next(format!("sortie login {address} --claim {claim}"))
+            invocation.say(&format!("claim   {claim}   (good once, for whoever brings the first charter)"));
+            invocation.say(&format!("next: sortie login {address} --claim {claim}"));
         }
-        None => Answer::new(&data, words).next(format!("sortie login {address}")),
+        None => invocation.say(&format!("ledger  {} entries\nnext: sortie login {address}", running.entries)),
+    }
+}
+
+/// Founds an estate of one person where there is none yet, and starts its agents.
+async fn dev(invocation: &Invocation, running: &Running, data: &Path) -> Result<Vec<Child>, Failure> {
+    let settings = Settings {
+        url: running.url.clone(),
+        pin: Some(running.pin),
+        estate: None,
+        claim: running.claim.clone(),
+        identity: invocation.global.identity.clone().and_then(|path| std::path::absolute(path).ok()),
+    };
+    let mut context = Context::new(DEV_CONTEXT, settings)?;
+    let recovery = match &running.claim {
+        Some(claim) => Some(found(invocation, &mut context, claim).await?),
+        None => {
+            context.settings.estate = estate_of(&context).await?;
+            context.save_as_current()?;
+            None
+        }
+    };
+    let connection = connection::connect_to(&invocation.global, context).await?;
+    let mut agents = Vec::new();
+    for (name, environment, first_port) in DEV_AGENTS {
+        let folder = data.join(name);
+        let joined = folder.join("pinned.json").exists() || is_known(&connection, name).await?;
+        let token = if joined { None } else { Some(invite(&connection, name, environment).await?) };
+        agents.push(spawn_agent(&folder, token.as_deref(), first_port)?);
+    }
+    await_agents(&connection, &mut agents).await?;
+    let names: Vec<&str> = DEV_AGENTS.iter().map(|(name, ..)| *name).collect();
+    invocation.say(&format!("server  {}{}   context \"{DEV_CONTEXT}\" saved", running.url, board(running)));
+    invocation.say(&format!("agents  {}    you are the owner ({})", names.join("  "), connection.identity.label));
+    if let Some(path) = recovery {
+        invocation.say(&format!("recovery key {}: move it off this machine", path.display()));
+    }
+    invocation.say("next: in your repository, in another terminal: sortie init");
+    Ok(agents)
+}
+
+/// A server that was started before has an estate, which this machine trusts as its own.
+async fn estate_of(context: &Context) -> Result<Option<Digest>, Failure> {
+    Ok(connection::client(context)?.hello().await?.estate)
+}
+
+async fn found(invocation: &Invocation, context: &mut Context, claim: &str) -> Result<PathBuf, Failure> {
+    let client = connection::client(context)?;
+    let hello = client.hello().await?;
+    let identity = connection::identities(&invocation.global, context)?.swap_remove(0);
+    let name = estate::own_name(None)?;
+    let signer = identity.signer.as_ref();
+    let (root, recovery) = estate::first_root(&Founder { name: &name, signer }, &hello)?;
+    let folder = Path::new(".");
+    estate::write_recovery_key(folder, &recovery)?;
+    let text = estate::first_charter("dev", &hello);
+    let draft = estate::sign_charter(text.as_bytes(), 1, None, &[], signer)?;
+    estate::found(invocation, &client, context, signer, root, draft, claim).await?;
+    Ok(folder.join(estate::RECOVERY_FILE))
+}
+
+async fn is_known(connection: &Connection, name: &str) -> Result<bool, Failure> {
+    let targets: Vec<api::read::TargetStatus> = connection.client.get(api::routes::TARGETS, &[]).await?;
+    Ok(targets.iter().any(|target| target.name.as_str() == name))
+}
+
+async fn invite(connection: &Connection, name: &str, environment: &str) -> Result<String, Failure> {
+    let terms = Terms {
+        environment: AudienceName::new(environment).or_misused()?,
+        labels: BTreeMap::new(),
+        name: Some(TargetName::new(name).or_misused()?),
+        apps: BTreeSet::new(),
+        uses: 1,
+        expires: in_future(SignedDuration::from_mins(10)),
+    };
+    let (_, invitation) = issue(connection, terms).await?;
+    Ok(invitation.encode())
+}
+
+fn spawn_agent(folder: &Path, token: Option<&str>, first_port: u16) -> Result<Child, Failure> {
+    let program = std::env::current_exe().context("this program's own path")?;
+    let ports = format!("{first_port}-{}", first_port + 99);
+    let mut command = Command::new(program);
+    command.args(["agent", "--ports", &ports, "--data"]).arg(folder);
+    if let Some(token) = token {
+        command.args(["--join", token]);
+    }
+    let log = std::env::var("SORTIE_LOG").unwrap_or_else(|_| "warn".into());
+    let child = command.env("SORTIE_LOG", log).stdin(std::process::Stdio::null()).kill_on_drop(true).spawn();
+    Ok(child.context("an agent cannot be started")?)
+}
+
+/// Waits until every agent has been heard of.
+async fn await_agents(connection: &Connection, agents: &mut [Child]) -> Result<(), Failure> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let targets: Vec<api::read::TargetStatus> = connection.client.get(api::routes::TARGETS, &[]).await?;
+        let is_here = |name: &str| targets.iter().any(|target| target.name.as_str() == name && target.seen.is_some());
+        if DEV_AGENTS.iter().all(|(name, ..)| is_here(name)) {
+            return Ok(());
+        }
+        for (agent, (name, ..)) in agents.iter_mut().zip(DEV_AGENTS) {
+            if let Some(status) = agent.try_wait().context("an agent")? {
+                return Err(Failure::failed(format!("the agent {name} ended: {status}")));
+            }
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(Failure::timed_out("the agents do not answer"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn end(agents: Vec<Child>) {
+    for agent in &agents {
+        let pid = agent.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself meanwhile.
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+    for mut agent in agents {
+        let _killed_on_drop = tokio::time::timeout(END_WITHIN, agent.wait()).await;
     }
 }

@@ -8,12 +8,12 @@ use crate::{
     output::{self, Answer},
 };
 use agent::join::Invitation;
-use api::{client::in_future, read::TargetStatus, routes};
+use api::{client::in_future, read::TargetStatus, routes, write::Accepted};
 use jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    TargetName,
+    AppName, AudienceName, TargetName,
     key::{SecretKey, Signer},
     statement::AdministrationAct,
 };
@@ -144,29 +144,8 @@ impl Invite {
         }
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
-        let class = connection.charter_environment(&environment).map(|environment| environment.class);
-        let class = class.ok_or_else(|| Failure::misused(format!("{environment} is no environment")))?;
-        let seed = fresh_seed()?;
-        let act = AdministrationAct::InviteTarget {
-            invitation: SecretKey::from_seed(&seed).public(),
-            environment: environment.clone(),
-            labels: labels.clone(),
-            name: name.clone(),
-            uses: self.uses,
-            expires,
-        };
-        let accepted = connection.administer(act).await?;
-        let invitation = Invitation {
-            url: connection.client.url().to_string(),
-            pin: pin(&connection).await?,
-            estate: connection.estate(),
-            environment: environment.clone(),
-            class,
-            name: name.clone(),
-            labels,
-            apps,
-            seed,
-        };
+        let terms = Terms { environment: environment.clone(), labels, name: name.clone(), apps, uses: self.uses, expires };
+        let (accepted, invitation) = issue(&connection, terms).await?;
         let token = invitation.encode();
         let machines = output::count(self.uses.into(), "machine");
         invocation.aside(&format!(
@@ -180,6 +159,41 @@ impl Invite {
         invocation.aside(&format!("next: {}", next.replace(&token, "TOKEN")));
         Ok(Answer::new(&data, token))
     }
+}
+
+/// What an invitation is for.
+pub struct Terms {
+    /// Where the machines may join.
+    pub environment: AudienceName,
+    /// The labels they get.
+    pub labels: BTreeMap<String, String>,
+    /// The only name they may take.
+    pub name: Option<TargetName>,
+    /// The applications they are to accept; empty means all.
+    pub apps: BTreeSet<AppName>,
+    /// How many may join.
+    pub uses: u32,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+/// Makes an invitation here and tells the server its public half.
+pub async fn issue(connection: &Connection, terms: Terms) -> Result<(Accepted, Invitation), Failure> {
+    let Terms { environment, labels, name, apps, uses, expires } = terms;
+    let class = connection.charter_environment(&environment).map(|environment| environment.class);
+    let class = class.ok_or_else(|| Failure::misused(format!("{environment} is no environment")))?;
+    let seed = fresh_seed()?;
+    let act = AdministrationAct::InviteTarget {
+        invitation: SecretKey::from_seed(&seed).public(),
+        environment: environment.clone(),
+        labels: labels.clone(),
+        name: name.clone(),
+        uses,
+        expires,
+    };
+    let accepted = connection.administer(act).await?;
+    let (url, pin) = (connection.client.url().to_string(), pin(connection).await?);
+    Ok((accepted, Invitation { url, pin, estate: connection.estate(), environment, class, name, labels, apps, seed }))
 }
 
 /// The pin that agents are to trust: the one this machine trusts, or over loopback what the charter says.

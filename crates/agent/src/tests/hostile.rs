@@ -1,0 +1,232 @@
+//! A server that holds the real server's keys and disk, and cannot make a target run what was not released.
+
+use super::world::*;
+use crate::documents::TrustError;
+use domain::plan::Assignment;
+use trust::{
+    AudienceName, Digest,
+    authority::Dossier,
+    statement::{OrderAct, Outcome, Phase},
+};
+
+/// Follows on a target that runs build `one`, and requires a refusal with this code that touched nothing.
+fn refused(prepare: impl FnOnce(&World, &mut Assignment), dossier: Dossier, code: &str) {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    let before = world.machine.disk.borrow().clone();
+    let mut wanted = assignment(6, "two", OrderAct::Deploy);
+    world.say(6, dossier);
+    prepare(&world, &mut wanted);
+    match world.follow(&mut engine, &wanted) {
+        Some(Outcome::Refused { code: found, reason }) => assert_eq!(found, code, "{reason}"),
+        other => panic!("expected {code}, got {other:?}"),
+    }
+    let after = world.machine.disk.borrow().clone();
+    assert_eq!((before.running, before.current, before.touched), (after.running, after.current, after.touched));
+}
+
+#[test]
+fn r2_r31_an_unreleased_build_is_refused_by_a_live_target() {
+    let dossier = released("two", "2.0.0", OrderAct::Deploy);
+    refused(|_, _| (), Dossier { request: None, approvals: Vec::new(), ..dossier }, "UNRELEASED");
+}
+
+#[test]
+fn r52_a_missing_approval_is_refused() {
+    let mut dossier = released("two", "2.0.0", OrderAct::Deploy);
+    dossier.approvals.truncate(1);
+    refused(|_, _| (), dossier, "APPROVALS_MISSING");
+}
+
+#[test]
+fn r15_no_order_or_another_order_is_refused() {
+    let dossier = released("two", "2.0.0", OrderAct::Deploy);
+    refused(|_, _| (), Dossier { order: None, ..dossier.clone() }, "STATEMENT_MISSING");
+    let elsewhere = AudienceName::new("dev").unwrap();
+    let other = Some(order_in("two", OrderAct::Deploy, elsewhere.clone()));
+    refused(|_, _| (), Dossier { order: other, ..dossier.clone() }, "STATEMENT_INVALID");
+    let other = Some(order("three", OrderAct::Deploy));
+    refused(|_, _| (), Dossier { order: other, ..dossier.clone() }, "STATEMENT_INVALID");
+    refused(|_, wanted| wanted.environment = elsewhere, dossier, "OTHER_ENVIRONMENT");
+}
+
+#[test]
+fn r31_a_withdrawal_once_seen_counts_for_ever() {
+    let world = World::new();
+    let clean = released("two", "2.0.0", OrderAct::Deploy);
+    let withdrawn = Dossier { withdrawals: vec![withdrawal("two", "2.0.0")], ..clean.clone() };
+    world.say(1, withdrawn);
+    world.say(2, clean);
+    for generation in [1, 2] {
+        // A new process each time: what was seen is on disk.
+        let outcome = world.follow(&mut world.agent(), &assignment(generation, "two", OrderAct::Deploy));
+        let Some(Outcome::Refused { code, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(code, "PERMIT_WITHDRAWN");
+    }
+    assert_eq!(world.touched(), 0);
+}
+
+#[test]
+fn r31_a_withdrawal_that_comes_between_check_and_activation_is_in_time() {
+    let world = World::new();
+    let clean = released("two", "2.0.0", OrderAct::Deploy);
+    world.say(1, clean.clone());
+    world.server.says.borrow_mut().later = Some(Dossier { withdrawals: vec![withdrawal("two", "2.0.0")], ..clean });
+    let outcome = world.follow(&mut world.agent(), &assignment(1, "two", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "PERMIT_WITHDRAWN"), "{outcome:?}");
+    let disk = world.machine.disk.borrow();
+    assert_eq!((disk.touched, disk.running.clone()), (0, None));
+}
+
+#[test]
+fn r4_r34_a_changed_byte_in_the_manifest_is_refused() {
+    let change = |world: &World, _: &mut Assignment| {
+        let mut says = world.server.says.borrow_mut();
+        let bytes = says.objects.get_mut(&build("two")).unwrap();
+        *bytes.last_mut().unwrap() = b' ';
+    };
+    refused(change, released("two", "2.0.0", OrderAct::Deploy), "MANIFEST_UNFIT");
+}
+
+#[test]
+fn an_older_or_changed_config_is_refused() {
+    let world = World::new();
+    let mut engine = world.agent();
+    let ((old_bytes, old), (new_bytes, new)) = (config(1, "debug"), config(2, "warn"));
+    for bytes in [&old_bytes, &new_bytes] {
+        world.server.says.borrow_mut().objects.insert(Digest::of(bytes), bytes.clone());
+    }
+    let mut follow = |generation: u64, serial: u64, bytes: &[u8], envelope: &trust::dsse::Envelope| {
+        let dossier = released("one", "1.0.0", OrderAct::Deploy);
+        world.say(generation, Dossier { config: Some(envelope.clone()), ..dossier });
+        let mut wanted = assignment(generation, "one", OrderAct::Deploy);
+        wanted.config = Some((serial, Digest::of(bytes)));
+        world.follow(&mut engine, &wanted)
+    };
+    assert_eq!(follow(1, 2, &new_bytes, &new), Some(Outcome::Verified));
+    assert_eq!(world.machine.disk.borrow().running, Some((build("one"), Some("warn".into()))));
+    let touched = world.touched();
+    for (generation, bytes, envelope) in [(2, &old_bytes, &old), (3, &old_bytes, &new)] {
+        let outcome = follow(generation, 1, bytes, envelope);
+        assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "CONFIG_UNFIT"), "{outcome:?}");
+    }
+    assert_eq!(world.touched(), touched);
+}
+
+#[test]
+fn older_generations_and_other_epochs_are_let_lie() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    let touched = world.touched();
+    world.say(5, released("one", "1.0.0", OrderAct::Deploy));
+    for (epoch, generation) in [(1, 5), (1, 6), (0, 9), (2, 9)] {
+        let mut wanted = assignment(generation, "one", OrderAct::Deploy);
+        wanted.epoch = epoch;
+        assert_eq!(world.follow(&mut engine, &wanted), None);
+    }
+    assert_eq!((world.touched(), engine.journals().get(&app()).generation), (touched, 6));
+}
+
+#[test]
+fn r2_an_environment_that_changed_its_class_is_refused_and_charters_never_go_back() {
+    let world = World::new();
+    let mut engine = world.agent();
+    let dossier = released("two", "2.0.0", OrderAct::Deploy);
+    world.say(1, Dossier { request: None, ..dossier.clone() });
+    world.server.says.borrow_mut().estate = Some(estate(2, "dev"));
+    let outcome = world.follow(&mut engine, &assignment(1, "two", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "CLASS_CHANGED"), "{outcome:?}");
+    assert_eq!(engine.documents.version(), 2);
+    assert!(matches!(engine.documents.adopt(estate(1, "live")), Err(TrustError::Documents(_))));
+    assert!(matches!(engine.documents.adopt(estate(2, "live")), Err(TrustError::Equivocation(2))));
+    drop(engine);
+    assert_eq!(world.agent().documents.version(), 2, "after a restart it is still the newer one");
+}
+
+#[test]
+fn an_undo_goes_by_the_journal_alone() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    let undo = |generation: u64, deployment: u64, content: &str| {
+        let mut wanted = assignment(generation, content, OrderAct::Deploy);
+        (wanted.undo, wanted.deployment) = (true, deployment);
+        wanted
+    };
+    // An earlier deployment, whatever build the server names, is not taken back.
+    let outcome = world.follow(&mut engine, &undo(7, 5, "three"));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "NOT_HERE"), "{outcome:?}");
+    assert_eq!(world.follow(&mut engine, &undo(8, 6, "three")), Some(Outcome::Verified));
+    assert_eq!(world.machine.disk.borrow().running, Some((build("one"), None)));
+    // Once more changes nothing, and is answered.
+    let touched = world.touched();
+    assert_eq!(world.follow(&mut engine, &undo(9, 6, "two")), Some(Outcome::Verified));
+    assert_eq!(world.touched(), touched);
+}
+
+#[test]
+fn what_has_settled_is_not_undone_but_rolled_back_and_only_to_what_settled_here() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "one", "1.0.0");
+    engine.settle(&[(app(), build("one")), (app(), build("three"))]).unwrap();
+    world.deploy(&mut engine, 2, "two", "2.0.0");
+    engine.settle(&[(app(), build("two"))]).unwrap();
+    let mut undo = assignment(3, "two", OrderAct::Deploy);
+    (undo.undo, undo.deployment) = (true, 2);
+    assert!(matches!(world.follow(&mut engine, &undo), Some(Outcome::Refused { .. })));
+    world.say(4, released("three", "3.0.0", OrderAct::Rollback));
+    let outcome = world.follow(&mut engine, &assignment(4, "three", OrderAct::Rollback));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "NOT_HERE"), "{outcome:?}");
+    world.say(5, released("one", "1.0.0", OrderAct::Rollback));
+    let outcome = world.follow(&mut engine, &assignment(5, "one", OrderAct::Rollback));
+    assert_eq!(outcome, Some(Outcome::Verified));
+}
+
+#[test]
+fn r3_a_sick_build_is_taken_back_with_its_reason_and_phases() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "one", "1.0.0");
+    world.machine.disk.borrow_mut().sick.insert(build("two"));
+    world.say(2, released("two", "2.0.0", OrderAct::Deploy));
+    let outcome = world.follow(&mut engine, &assignment(2, "two", OrderAct::Deploy));
+    let Some(Outcome::Undone { phase: Phase::Verify, reason }) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("no such column"), "{reason}");
+    let says = world.server.says.borrow();
+    let phases: Vec<Phase> = says.reports[0].phases.iter().map(|timing| timing.phase).collect();
+    assert_eq!(phases, crate::step::phases(OrderAct::Deploy), "R7: each phase has its time");
+    assert_eq!(says.reports[1].running, Some(build("one")));
+    assert_eq!(world.machine.disk.borrow().running, Some((build("one"), None)));
+}
+
+#[test]
+fn an_outcome_is_kept_until_it_is_acknowledged_and_counts_once() {
+    // The point where the server has taken the report and its answer is lost is one of these.
+    let mut lost_answers = 0;
+    for points in 0..40 {
+        let world = World::new();
+        world.say(1, released("one", "1.0.0", OrderAct::Deploy));
+        let mut engine = world.agent();
+        world.server.fuse.light(points);
+        let follow = move || engine.follow(&app(), Some(&assignment(1, "one", OrderAct::Deploy))).unwrap();
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(follow)).is_err();
+        world.server.fuse.put_out();
+        if !died || world.server.says.borrow().reports.is_empty() {
+            continue;
+        }
+        lost_answers += 1;
+        let mut engine = world.agent();
+        for away in [true, false] {
+            world.server.says.borrow_mut().away = away;
+            engine.recover();
+            assert_eq!(engine.journals().get(&app()).unreported.is_some(), away);
+        }
+        assert_eq!(world.server.says.borrow().reports.len(), 1, "the very same statement was sent again");
+    }
+    assert_eq!(lost_answers, 1);
+}

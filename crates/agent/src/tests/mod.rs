@@ -1,0 +1,7 @@
+//! The agent against a hostile server, and killed at every point: with real documents and signatures, and a machine
+//! that only remembers what was done to it.
+
+mod crash;
+mod hostile;
+mod site;
+mod world;

@@ -1,0 +1,536 @@
+//! An estate with its people, a server that says whatever a test wants, and a machine that can die.
+
+use crate::{
+    documents::Documents,
+    drivers::{Bringing, Machine, MachineError},
+    home::{Enrolled, Home},
+    run::Engine,
+    supply::{Supply, SupplyError},
+};
+use api::{agent::ProgressReport, read::Estate, write::Attachment};
+use domain::plan::Assignment;
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    authority::{Dossier, Pinned},
+    charter::{CHARTER_TARGET, Class},
+    config::{ConfigDocument, ConfigValue},
+    dsse::Envelope,
+    key::{SecretKey, Signer},
+    manifest::{ConfigKey, Entry, Manifest, Process, Run, StopSignal},
+    statement::{
+        Act, Approval, Config, Header, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId, Statement,
+        Withdrawal,
+    },
+    tuf::{self, RootBuilder, TargetFile, Targets},
+};
+
+pub fn app() -> AppName {
+    AppName::new("web").unwrap()
+}
+
+pub fn prod() -> AudienceName {
+    AudienceName::new("prod").unwrap()
+}
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn owner() -> SecretKey {
+    key(1)
+}
+
+pub fn coder() -> SecretKey {
+    key(2)
+}
+
+pub fn tester() -> SecretKey {
+    key(3)
+}
+
+pub fn oncall() -> SecretKey {
+    key(4)
+}
+
+fn far() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(24 * 300)
+}
+
+fn root() -> Vec<u8> {
+    let name = PersonName::new("boss").unwrap();
+    let built = RootBuilder::first(far()).owner(&name, owner().public()).online(key(9).public()).build().unwrap();
+    tuf::sign_metadata(&built, &[&owner()]).unwrap()
+}
+
+/// The charter, with prod of this class.
+pub fn estate(version: u64, class: &str) -> Estate {
+    thread_local! {
+        // Its expiry is taken from the clock, and root 1 is what the estate's digest is of.
+        static ROOT: Vec<u8> = root();
+    }
+    let root = ROOT.with(Clone::clone);
+    let line = |key: SecretKey| key.public().to_openssh();
+    let charter = format!(
+        r#"charter = "acme"
+[people]
+coder  = {{ roles = ["developer"], keys = ["{}"] }}
+tester = {{ roles = ["qa"], keys = ["{}"] }}
+oncall = {{ roles = ["ops"], keys = ["{}"] }}
+[environments]
+dev  = {{ class = "dev", deploy = "developer" }}
+prod = {{ class = "{class}", approve = "qa and ops", deploy = "ops" }}
+"#,
+        line(coder()),
+        line(tester()),
+        line(oncall())
+    );
+    let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
+    let targets = [(CHARTER_TARGET.to_owned(), file)].into();
+    let unsigned = Targets::unsigned(version, far(), &targets, None).unwrap();
+    let targets = tuf::sign_metadata(&unsigned, &[&owner()]).unwrap();
+    Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() }
+}
+
+fn estate_digest() -> Digest {
+    Digest::of(&estate(1, "live").roots[0].0)
+}
+
+pub fn sign(subject: Digest, act: Act, signer: &SecretKey) -> Envelope {
+    thread_local!(static COUNT: Cell<u32> = const { Cell::new(0) });
+    let count = COUNT.with(|count| count.replace(count.get() + 1));
+    let header = Header {
+        estate: estate_digest(),
+        request_id: RequestId::new(format!("test:{count}")).unwrap(),
+        submit_before: far(),
+        on_behalf_of: None,
+    };
+    Statement { subject_name: "test".into(), subject, header, act }.sign(&[signer]).unwrap()
+}
+
+/// A build whose one file says `content`.
+pub fn manifest(content: &str) -> Manifest {
+    let process = Process {
+        run: vec!["./web".into()],
+        copies: 1,
+        port: None,
+        health: None,
+        stop_signal: StopSignal::Term,
+        stop_seconds: 5,
+    };
+    let mut run = Run { processes: [("web".to_owned(), process)].into(), ..Run::default() };
+    run.config.insert("LEVEL".into(), ConfigKey { secret: false, default: Some("info".into()) });
+    let file = Entry::File {
+        path: "web".into(),
+        executable: true,
+        size: content.len() as u64,
+        digest: Digest::of(content.as_bytes()),
+    };
+    Manifest { format: trust::manifest::FORMAT, app: app(), files: vec![file], run }
+}
+
+pub fn build(content: &str) -> Digest {
+    Digest::of(&manifest(content).to_bytes().unwrap())
+}
+
+pub fn order(content: &str, act: OrderAct) -> Envelope {
+    order_in(content, act, prod())
+}
+
+pub fn order_in(content: &str, act: OrderAct, environment: AudienceName) -> Envelope {
+    order_of(build(content), act, environment)
+}
+
+pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Envelope {
+    let only = BTreeSet::new();
+    let order = Order { app: app(), environment, act, version: None, only, when_released: false };
+    sign(build, Act::Order(order), &oncall())
+}
+
+pub fn version(text: &str) -> Version {
+    text.parse().unwrap()
+}
+
+/// Everything that lets a build into prod, with the order.
+pub fn released(content: &str, number: &str, act: OrderAct) -> Dossier {
+    let order = order(content, act);
+    Dossier { order: Some(order), ..permitted(build(content), number) }
+}
+
+/// Everything that lets a build into prod, without an order.
+pub fn permitted(build: Digest, number: &str) -> Dossier {
+    let version = version(number);
+    let push = Push { app: app(), commit: None, recipe: None };
+    let request = Request {
+        app: app(),
+        version: version.clone(),
+        audience: prod(),
+        way: "normal".into(),
+        charter_version: 1,
+        requires: "qa and ops".parse().unwrap(),
+        serial: 1,
+        not_before: Timestamp::now() - SignedDuration::from_hours(1),
+        not_after: far(),
+        floor: None,
+    };
+    let request = sign(build, Act::Request(request), &coder());
+    let approve = |signer: SecretKey| {
+        let approval = Approval { app: app(), version: version.clone(), audience: prod() };
+        sign(Digest::of(&request.payload), Act::Approval(approval), &signer)
+    };
+    Dossier {
+        push: Some(sign(build, Act::Push(push), &coder())),
+        number: Some(sign(build, Act::Number(Number { app: app(), version: version.clone() }), &coder())),
+        approvals: vec![approve(tester()), approve(oncall())],
+        request: Some(request),
+        ..Dossier::default()
+    }
+}
+
+pub fn withdrawal(content: &str, number: &str) -> Envelope {
+    let version = version(number);
+    let act = Withdrawal { app: app(), version, audience: prod(), through_serial: 1, reason: None };
+    sign(build(content), Act::Withdrawal(act), &tester())
+}
+
+/// A config set: its document's bytes and the statement over them.
+pub fn config(serial: u64, level: &str) -> (Vec<u8>, Envelope) {
+    let document = ConfigDocument {
+        app: app(),
+        environment: prod(),
+        values: [("LEVEL".to_owned(), ConfigValue::Plain(level.into()))].into(),
+        salt: "00".into(),
+    };
+    let bytes = document.to_bytes().unwrap();
+    let act = Config {
+        app: app(),
+        environment: prod(),
+        serial,
+        keys: [("LEVEL".to_owned(), false)].into(),
+        recipients: BTreeSet::new(),
+    };
+    let envelope = sign(Digest::of(&bytes), Act::Config(act), &oncall());
+    (bytes, envelope)
+}
+
+pub fn assignment(generation: u64, content: &str, act: OrderAct) -> Assignment {
+    Assignment {
+        epoch: 1,
+        generation,
+        deployment: generation,
+        app: app(),
+        environment: prod(),
+        act,
+        undo: false,
+        build: build(content),
+        version: None,
+        config: None,
+    }
+}
+
+/// What is left of a process that died: unwinding stands for the end, and nothing after it runs.
+pub struct Died;
+
+/// Counts down to a death.
+#[derive(Clone, Default)]
+pub struct Fuse(Rc<Cell<Option<u32>>>);
+
+impl Fuse {
+    /// Dies at the `points`th point from now.
+    pub fn light(&self, points: u32) {
+        self.0.set(Some(points));
+    }
+
+    pub fn put_out(&self) {
+        self.0.set(None);
+    }
+
+    fn point(&self) {
+        match self.0.get() {
+            Some(0) => {
+                self.0.set(None);
+                std::panic::resume_unwind(Box::new(Died));
+            }
+            Some(left) => self.0.set(Some(left - 1)),
+            None => {}
+        }
+    }
+
+    /// Something that may be the last thing done, or just not be done any more.
+    fn around<T>(&self, deed: impl FnOnce() -> T) -> T {
+        self.point();
+        let result = deed();
+        self.point();
+        result
+    }
+}
+
+/// What a server knows and says.
+#[derive(Default)]
+pub struct Sayings {
+    pub estate: Option<Estate>,
+    pub dossiers: BTreeMap<u64, Dossier>,
+    /// From the second time a dossier is asked for.
+    pub later: Option<Dossier>,
+    pub asked: u32,
+    pub objects: BTreeMap<Digest, Vec<u8>>,
+    pub gathered: Vec<Digest>,
+    pub reports: Vec<Report>,
+    pub report_ids: Vec<String>,
+    pub away: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct FakeServer {
+    pub says: Rc<RefCell<Sayings>>,
+    pub fuse: Fuse,
+}
+
+impl FakeServer {
+    fn here(&self) -> Result<(), SupplyError> {
+        if self.says.borrow().away { Err(SupplyError::Away("away".into())) } else { Ok(()) }
+    }
+}
+
+impl Supply for FakeServer {
+    fn estate(&self) -> Result<Estate, SupplyError> {
+        self.here()?;
+        Ok(self.says.borrow().estate.clone().unwrap())
+    }
+
+    fn dossier(&self, generation: u64, _app: &AppName) -> Result<Dossier, SupplyError> {
+        self.here()?;
+        let mut says = self.says.borrow_mut();
+        says.asked += 1;
+        if says.asked > 1
+            && let Some(later) = &says.later
+        {
+            return Ok(later.clone());
+        }
+        says.dossiers.get(&generation).cloned().ok_or(SupplyError::Broken("no such assignment".into()))
+    }
+
+    fn object(&self, digest: &Digest, _max_bytes: u64) -> Result<Vec<u8>, SupplyError> {
+        self.here()?;
+        let object = self.says.borrow().objects.get(digest).cloned();
+        object.ok_or(SupplyError::Broken(format!("{digest} is not in the depot")))
+    }
+
+    fn gather(
+        &self,
+        objects: &BTreeMap<Digest, u64>,
+        folder: &Path,
+        _heard: &mut dyn FnMut(u64),
+    ) -> Result<(), SupplyError> {
+        self.here()?;
+        std::fs::create_dir_all(folder).unwrap();
+        for digest in objects.keys() {
+            let bytes = self.says.borrow().objects.get(digest).cloned().unwrap_or_default();
+            self.fuse.around(|| std::fs::write(folder.join(digest.hex()), bytes)).unwrap();
+            self.says.borrow_mut().gathered.push(*digest);
+        }
+        Ok(())
+    }
+
+    fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
+        self.here()?;
+        let statement = Statement::read(envelope).unwrap();
+        let id = statement.header.request_id.as_str().to_owned();
+        let Act::Report(report) = statement.act else { panic!("not a report") };
+        self.fuse.around(|| {
+            let mut says = self.says.borrow_mut();
+            // As a server does: the same id again is answered, and changes nothing.
+            if !says.report_ids.contains(&id) {
+                says.report_ids.push(id.clone());
+                says.reports.push(report.clone());
+            }
+        });
+        Ok(())
+    }
+
+    fn tell(&self, _progress: ProgressReport) {}
+}
+
+/// What a machine is like: it outlives agents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Disk {
+    pub staged: BTreeSet<Digest>,
+    pub current: Option<Digest>,
+    /// What runs, with its LEVEL.
+    pub running: Option<(Digest, Option<String>)>,
+    pub sick: BTreeSet<Digest>,
+    pub touched: u32,
+}
+
+#[derive(Clone, Default)]
+pub struct FakeMachine {
+    pub disk: Rc<RefCell<Disk>>,
+    pub fuse: Fuse,
+}
+
+impl FakeMachine {
+    fn touch(&self, deed: impl FnOnce(&mut Disk)) -> Result<(), MachineError> {
+        self.fuse.around(|| {
+            let mut disk = self.disk.borrow_mut();
+            disk.touched += 1;
+            deed(&mut disk);
+        });
+        Ok(())
+    }
+}
+
+impl Machine for FakeMachine {
+    fn stage(&self, manifest: &Manifest, _sources: &BTreeMap<Digest, PathBuf>) -> Result<(), MachineError> {
+        let build = Digest::of(&manifest.to_bytes().unwrap());
+        self.fuse.around(|| self.disk.borrow_mut().staged.insert(build));
+        Ok(())
+    }
+
+    fn is_staged(&self, _app: &AppName, build: &Digest) -> bool {
+        self.disk.borrow().staged.contains(build)
+    }
+
+    fn prepare(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        if !self.is_staged(&app(), &bringing.build) {
+            return Err(MachineError("not staged".into()));
+        }
+        self.touch(|_| ())
+    }
+
+    fn switch(&self, _app: &AppName, build: Option<&Digest>) -> Result<(), MachineError> {
+        self.touch(|disk| disk.current = build.copied())
+    }
+
+    fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        // The old copy stops before the new one starts.
+        self.touch(|disk| disk.running = None)?;
+        let level = bringing.values.get("LEVEL").cloned();
+        self.touch(|disk| disk.running = Some((bringing.build, level)))
+    }
+
+    fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.touch(|disk| disk.running = None)
+    }
+
+    fn restart(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.touch(|_| ())
+    }
+
+    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
+        self.fuse.point();
+        let disk = self.disk.borrow();
+        let runs = disk.running.as_ref().is_some_and(|(build, _)| *build == bringing.build);
+        if !runs || disk.sick.contains(&bringing.build) {
+            return Err(MachineError("web-1 /healthz 503 × 5 (last log: \"no such column\")".into()));
+        }
+        Ok(vec!["http://127.0.0.1:20001".into()])
+    }
+
+    fn remove(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.touch(|disk| disk.staged.clear())
+    }
+
+    fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
+        let mut gone = Vec::new();
+        self.fuse.around(|| {
+            let mut disk = self.disk.borrow_mut();
+            gone = disk.staged.iter().filter(|build| !keep.contains(build)).copied().collect();
+            disk.staged.retain(|build| keep.contains(build));
+        });
+        Ok(gone)
+    }
+
+    fn revive(&self, _app: &AppName) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn current(&self, _app: &AppName) -> Option<Digest> {
+        self.disk.borrow().current
+    }
+
+    fn releases(&self, _app: &AppName) -> Result<Vec<Digest>, MachineError> {
+        Ok(Vec::new())
+    }
+
+    fn release_folder(&self, _app: &AppName, build: &Digest) -> PathBuf {
+        PathBuf::from("/nowhere").join(build.hex())
+    }
+}
+
+/// A target in prod, its server and its machine. Agents come and go.
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub server: FakeServer,
+    pub machine: FakeMachine,
+}
+
+pub type TestEngine = Engine<FakeServer, FakeMachine>;
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fuse = Fuse::default();
+        let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
+        let machine = FakeMachine { disk: Rc::default(), fuse };
+        server.says.borrow_mut().estate = Some(estate(1, "live"));
+        for content in ["one", "two", "three"] {
+            let bytes = manifest(content).to_bytes().unwrap();
+            server.says.borrow_mut().objects.insert(Digest::of(&bytes), bytes);
+        }
+        let world = Self { folder, server, machine };
+        let home = Home::take(world.folder.path()).unwrap();
+        let pinned = Pinned {
+            estate: estate_digest(),
+            environment: prod(),
+            class: Class::Live,
+            target: TargetName::new("prod-1").unwrap(),
+            apps: BTreeSet::new(),
+        };
+        Documents::found(home.trust(), pinned.clone(), estate(1, "live")).unwrap();
+        home.enrol(&Enrolled { pinned, url: "https://127.0.0.1:1".into(), pin: Digest::of(b"") }).unwrap();
+        world
+    }
+
+    /// A new agent process on the same data folder.
+    pub fn agent(&self) -> TestEngine {
+        self.agent_on(self.machine.clone())
+    }
+
+    /// The same on another machine.
+    pub fn agent_on<M: Machine>(&self, machine: M) -> Engine<FakeServer, M> {
+        let home = Home::take(self.folder.path()).unwrap();
+        let pinned = home.enrolled().unwrap().unwrap().pinned;
+        let documents = Documents::open(home.trust(), pinned).unwrap();
+        Engine::new(home, documents, self.server.clone(), machine).unwrap()
+    }
+
+    pub fn say(&self, generation: u64, dossier: Dossier) {
+        self.server.says.borrow_mut().dossiers.insert(generation, dossier);
+    }
+
+    /// Follows the assignment and answers with the outcome that was reported for it, if one was.
+    pub fn follow(&self, engine: &mut TestEngine, assignment: &Assignment) -> Option<Outcome> {
+        let before = self.server.says.borrow().reports.len();
+        engine.follow(&assignment.app, Some(assignment)).unwrap();
+        let says = self.server.says.borrow();
+        assert!(says.reports.len() <= before + 1, "one assignment, one outcome");
+        says.reports.get(before).map(|report| report.outcome.clone())
+    }
+
+    /// Deploys a released build, which must go well.
+    pub fn deploy(&self, engine: &mut TestEngine, generation: u64, content: &str, number: &str) {
+        self.say(generation, released(content, number, OrderAct::Deploy));
+        let outcome = self.follow(engine, &assignment(generation, content, OrderAct::Deploy));
+        assert_eq!(outcome, Some(Outcome::Verified));
+    }
+
+    pub fn touched(&self) -> u32 {
+        self.machine.disk.borrow().touched
+    }
+}

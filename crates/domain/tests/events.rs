@@ -1,0 +1,295 @@
+//! Every event shape ever written is read for ever: `events/shapes.jsonl` only grows.
+//!
+//! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
+//! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
+
+use domain::event::{BuildFacts, Change, Ending, Event};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    str::FromStr,
+};
+use trust::{
+    Digest,
+    key::{PublicKey, SecretKey, Signer},
+    manifest::{ConfigKey, Driver, Needs},
+    statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
+};
+
+fn read<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("it is well formed")
+}
+
+fn digest(of: &str) -> Digest {
+    Digest::of(of.as_bytes())
+}
+
+fn key(of: u8) -> PublicKey {
+    SecretKey::from_seed(&[of; 32]).public()
+}
+
+fn noon() -> Timestamp {
+    read("2026-11-02T12:00:00Z")
+}
+
+fn labels() -> BTreeMap<String, String> {
+    BTreeMap::from([("role".into(), "web".into())])
+}
+
+/// Events about builds, releases and the charter, in every shape this program writes.
+fn release_events() -> Vec<Event> {
+    let build = digest("web#A");
+    let config = |secret, default: Option<&str>| ConfigKey { secret, default: default.map(str::to_string) };
+    let facts = BuildFacts {
+        driver: Driver::Process,
+        files: 3,
+        size_bytes: 4_100_000,
+        processes: vec!["web".into(), "worker".into()],
+        on: labels(),
+        config: BTreeMap::from([
+            ("DATABASE_URL".into(), config(true, None)),
+            ("LOG_LEVEL".into(), config(false, Some("info"))),
+        ]),
+        needs: Needs {
+            os: Some("linux".into()),
+            arch: Some("x86_64".into()),
+            memory_bytes: Some(512 << 20),
+            disk_bytes: Some(1 << 30),
+        },
+    };
+    let bare = BuildFacts {
+        driver: Driver::Checkpoint,
+        files: 0,
+        size_bytes: 0,
+        processes: Vec::new(),
+        on: BTreeMap::new(),
+        config: BTreeMap::new(),
+        needs: Needs::default(),
+    };
+    let site = BuildFacts { driver: Driver::Files, files: 9, ..bare.clone() };
+    let tagged = |tag: Option<&str>| Commit {
+        id: "9b1d22e7c0f1a2b3c4d5e6f708192a3b4c5d6e7f".into(),
+        tag: tag.map(str::to_string),
+        title: "Say why".into(),
+    };
+    let pushed = |facts: BuildFacts, commit: Option<Commit>, recipe: Option<&str>| Event::BuildPushed {
+        app: read("web"),
+        build,
+        pusher: read("ci"),
+        commit,
+        recipe: recipe.map(str::to_string),
+        facts,
+    };
+    let requested = |floor: Option<&str>| Event::ReleaseRequested {
+        request: digest("request"),
+        app: read("web"),
+        version: read("1.4.0"),
+        build,
+        audience: read("prod"),
+        serial: 1,
+        requires: read("2 qa and ops or owner"),
+        not_before: noon(),
+        not_after: read("2027-01-31T12:00:00Z"),
+        floor: floor.map(read),
+        requester: read("coder"),
+    };
+    let withdrawn = |was_granted, reason: Option<Digest>| Event::PermissionWithdrawn {
+        app: read("web"),
+        version: read("1.4.0"),
+        build,
+        audience: read("prod"),
+        through_serial: 2,
+        was_granted,
+        reason,
+    };
+    vec![
+        Event::CharterApplied {
+            estate: digest("root 1"),
+            root_version: 1,
+            owners: vec![(read("olga"), key(1))],
+            version: 1,
+            charter: "charter = \"acme\"\n".into(),
+            roots: vec![digest("root 1")],
+            targets: digest("targets 1"),
+        },
+        Event::PersonSuspended { person: read("tester") },
+        pushed(facts, Some(tagged(Some("web/v1.4.0"))), Some("make dist")),
+        pushed(bare, None, None),
+        pushed(site, Some(tagged(None)), None),
+        Event::BuildNumbered { app: read("web"), build, version: read("1.4.0-rc.1") },
+        Event::EvidenceAttached {
+            app: read("web"),
+            build,
+            kind: "test-result".into(),
+            passed: true,
+            summary: "812/812".into(),
+            document: digest("report"),
+            issuer: read("ci"),
+            key: key(2).id(),
+        },
+        requested(None),
+        requested(Some("1.3.0")),
+        Event::RequestApproved { request: digest("request"), approver: read("tester"), key: key(3).id() },
+        Event::PermitGranted {
+            request: digest("request"),
+            app: read("web"),
+            version: read("1.4.0"),
+            audience: read("prod"),
+        },
+        withdrawn(true, Some(digest("reason"))),
+        withdrawn(false, None),
+        Event::ConfigSet {
+            app: read("web"),
+            environment: read("prod"),
+            serial: 1,
+            document: digest("config"),
+            keys: BTreeMap::from([("DATABASE_URL".into(), true), ("LOG_LEVEL".into(), false)]),
+            recipients: BTreeSet::from([read("prod-1")]),
+        },
+    ]
+}
+
+/// Events about targets.
+fn target_events() -> Vec<Event> {
+    let invited = |name: Option<&str>, uses| Event::TargetInvited {
+        invitation: key(4),
+        environment: read("prod"),
+        labels: labels(),
+        name: name.map(read),
+        uses,
+        expires: noon(),
+    };
+    let found = |kind| Finding { app: "web".into(), path: "bin/web".into(), kind };
+    let kinds = [
+        FindingKind::Changed,
+        FindingKind::Missing,
+        FindingKind::Extra,
+        FindingKind::Mode,
+        FindingKind::Link,
+        FindingKind::Process,
+    ];
+    vec![
+        invited(None, 12),
+        invited(Some("prod-1"), 1),
+        Event::TargetEnrolled {
+            target: read("prod-1"),
+            environment: read("prod"),
+            invitation: key(4),
+            key: key(5),
+            recipient: "age1qqqq".into(),
+            labels: labels(),
+            facts: Facts {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                memory_bytes: 8 << 30,
+                agent_version: "0.1.0".into(),
+            },
+        },
+        Event::TargetLabelled { target: read("prod-1"), labels: labels() },
+        Event::TargetCordoned { target: read("prod-1"), cordoned: true },
+        Event::TargetRetired { target: read("prod-1") },
+        Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
+        Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
+    ]
+}
+
+/// Events about deployments.
+fn deployment_events() -> Vec<Event> {
+    let build = digest("web#A");
+    let phases =
+        [Phase::Check, Phase::Fetch, Phase::Stage, Phase::Configure, Phase::Activate, Phase::Verify, Phase::Remove];
+    let requested = |act, version: Option<&str>, awaits_permit, warnings: &[&str]| Event::DeploymentRequested {
+        deployment: 1,
+        app: read("web"),
+        environment: read("prod"),
+        act,
+        build,
+        version: version.map(read),
+        targets: vec![read("prod-1"), read("prod-2")],
+        awaits_permit,
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+        deployer: read("oncall"),
+    };
+    let finished = |outcome, change, running: Option<Digest>| Event::TargetFinished {
+        deployment: 1,
+        target: read("prod-1"),
+        outcome,
+        change,
+        running,
+        config_serial: 3,
+        phases: phases.map(|phase| PhaseTiming { phase, started: noon(), milliseconds: 900 }).to_vec(),
+        endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
+    };
+    let mut events = vec![
+        requested(OrderAct::Deploy, Some("1.4.0"), true, &["1.4.0 is superseded"]),
+        requested(OrderAct::Deploy, None, false, &[]),
+        Event::WaveStarted { deployment: 1, wave: 1, targets: vec![read("prod-1")] },
+        finished(Outcome::Undone { phase: Phase::Verify, reason: "503".into() }, None, Some(build)),
+        finished(Outcome::Failed { phase: Phase::Activate, reason: "disk full".into() }, None, None),
+        finished(Outcome::Refused { code: "PERMIT_EXPIRED".into(), reason: "too late".into() }, None, None),
+        finished(Outcome::Verified, None, None),
+        Event::UndoStarted { deployment: 1, reason: "prod-1: verify: 503".into(), targets: vec![read("prod-1")] },
+        Event::DeploymentSettled { deployment: 1 },
+        Event::HoldPlaced { app: read("web"), environment: read("prod"), build },
+        Event::HoldLifted { app: read("web"), environment: read("prod") },
+        Event::ExposureChanged { app: read("web"), environment: read("prod"), version: read("2026.11.1"), percent: 10 },
+    ];
+    let acts = [
+        OrderAct::Redeploy,
+        OrderAct::Rollback,
+        OrderAct::Configure,
+        OrderAct::Undeploy,
+        OrderAct::Stop,
+        OrderAct::Start,
+        OrderAct::Restart,
+    ];
+    events.extend(acts.map(|act| requested(act, Some("1.4.0"), false, &[])));
+    let changes = [
+        Change::Deployed,
+        Change::Upgraded,
+        Change::Repeated,
+        Change::RolledBack,
+        Change::Configured,
+        Change::Removed,
+        Change::Controlled,
+    ];
+    events.extend(changes.map(|change| finished(Outcome::Verified, Some(change), Some(build))));
+    let endings = [Ending::Succeeded, Ending::Undone, Ending::Failed, Ending::Aborted];
+    events.extend(endings.map(|ending| Event::DeploymentEnded { deployment: 1, ending }));
+    events
+}
+
+#[test]
+fn every_event_shape_ever_written_is_read_for_ever() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events/shapes.jsonl");
+    let mut written = std::fs::read_to_string(&path).unwrap_or_default();
+    let now: Vec<Event> = [release_events(), target_events(), deployment_events()].concat();
+    let missing = |written: &str| -> Vec<String> {
+        let lines: BTreeSet<&str> = written.lines().collect();
+        let now = now.iter().map(|event| serde_json::to_string(event).unwrap());
+        now.filter(|line| !lines.contains(line.as_str())).collect()
+    };
+    if std::env::var_os("UPDATE").is_some() {
+        for line in missing(&written) {
+            written.push_str(&line);
+            written.push('\n');
+        }
+        std::fs::write(&path, &written).unwrap();
+    }
+    assert_eq!(missing(&written), Vec::<String>::new(), "shapes that are written and not kept yet: UPDATE=1 adds them");
+
+    let mut names = BTreeSet::new();
+    for line in written.lines() {
+        let event: Event =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("not read any more: {error}: {line}"));
+        // An old shape may be written anew in today's; what it says stays the same.
+        let again = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&again).unwrap(), event);
+        assert_eq!(serde_json::to_value(&event).unwrap()["event"], event.name());
+        names.insert(event.name());
+    }
+    assert_eq!(names, Event::NAMES.iter().copied().collect(), "every event has a shape on file");
+    let written: Vec<Event> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(now.iter().all(|event| written.contains(event)), "what is read is what was meant");
+}

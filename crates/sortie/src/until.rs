@@ -1,0 +1,35 @@
+//! What the long-lived verbs share: where data lies, how they log, and when they are to end.
+
+use crate::failure::Failure;
+use anyhow::Context as _;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// `$XDG_DATA_HOME/sortie`, or `~/.local/share/sortie`.
+pub fn data_home() -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+        .map(|folder| folder.join("sortie"))
+        .ok_or_else(|| Failure::failed("neither XDG_DATA_HOME nor HOME is set").next("give a data folder: --data DIR"))
+}
+
+/// Logs to standard error; `SORTIE_LOG` says how much (`info` unless set).
+pub fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("SORTIE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second call finds the first one's subscriber in place.
+    let _already_set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Ready once the process is interrupted or told to terminate.
+pub fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
