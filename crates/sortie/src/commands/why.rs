@@ -76,7 +76,10 @@ fn unreleased(app: &AppName, build: &BuildName, audience: &AudienceName, is_dev:
     let runs: Vec<_> =
         cell.iter().flat_map(|cell| &cell.runs).map(|runs| (runs.build.clone(), runs.on.len())).collect();
     let here = if runs.iter().any(|(other, _)| other == build) { "yes" } else { "no" };
-    let words = runs_in_words(&runs, cell.map_or(0, |cell| cell.targets));
+    let words = match runs.is_empty() {
+        true => "nothing runs there".into(),
+        false => runs_in_words(&runs, cell.map_or(0, |cell| cell.targets)),
+    };
     View {
         what,
         audience: audience.clone(),
