@@ -1,6 +1,6 @@
 //! The tree of verbs, and the lessons for wrong words.
 
-use crate::{commands::Verb, failure::Failure, invocation::Global};
+use crate::{commands::Verb, failure::Failure, invocation::Global, names::Thing};
 use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 
 /// Release is permission, deploy is installation, expose is who sees it. Three acts, three records, never one.
@@ -39,6 +39,7 @@ fn refuse(arguments: &[String], error: &clap::Error) -> Failure {
     lesson(arguments).unwrap_or_else(|| {
         let text = error.render().to_string();
         let text = text.trim().trim_start_matches("error: ");
+        let text = text.split("\n\nFor more information").next().unwrap_or(text);
         Failure::misused(text.to_string())
     })
 }
@@ -85,6 +86,11 @@ fn lesson(arguments: &[String]) -> Option<Failure> {
             roles; the charter says which";
         return Some(Failure::misused(message).next("sortie why web@1.4.0 --in prod"));
     }
+    // What is missing from `deploy 17` is not an option: it is about the wrong thing.
+    let number = words.iter().find(|word| word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty());
+    if let ("deploy" | "release" | "request" | "approve" | "withdraw" | "deny", Some(number)) = (*verb, number) {
+        return Thing::parse(verb, number).err();
+    }
     let (word, message, next) = LESSONS.iter().find(|(word, _, _)| word == verb)?;
     Some(Failure::misused(format!("there is no '{word}': {message}")).next(*next))
 }
@@ -108,6 +114,7 @@ mod tests {
             ("promote web", "released to the next audience"),
             ("drift", "escape"),
             ("ship it", "two acts"),
+            ("deploy 17", "sortie redeploy 17"),
             ("approve web@1.0.0 --to prod --force", "cannot be forced"),
         ] {
             let failure = read_line(&format!("sortie {word}")).err().map(|failure| failure.problem);

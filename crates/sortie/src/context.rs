@@ -233,7 +233,8 @@ pub fn all() -> Result<Vec<Context>, Failure> {
 
 /// Writes a file so that it is there whole or not at all, for this user alone.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // A bare name has an empty folder, which no system call takes.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;

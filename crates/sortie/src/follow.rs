@@ -83,8 +83,8 @@ pub async fn follow(
 }
 
 fn too_long(deployment: u64, limit: SignedDuration, why: &str) -> Failure {
-    let message = format!("deployment {deployment} is not over after {limit:#}: {why}. It goes on by itself");
-    Failure::timed_out(message).next(format!("sortie status {deployment}"))
+    Failure::timed_out(format!("{why}, and {limit:#} of waiting are over; deployment {deployment} goes on by itself"))
+        .next(format!("sortie status {deployment}"))
 }
 
 /// The deployment as it is; nothing when the server stayed away until the deadline.

@@ -43,16 +43,16 @@ fn main() -> ExitCode {
         Err(refused) => return refused.finish(arguments.iter().any(|a| a == "--json")),
     };
     let json = global.json;
-    let outcome = runtime(verb.is_long_lived()).and_then(|runtime| {
+    let outcome = runtime(verb.serves_many()).and_then(|runtime| {
         let invocation = invocation::Invocation::new(global);
         runtime.block_on(verb.run(&invocation))
     });
     output::finish(outcome, json)
 }
 
-/// Commands wait for one server at a time; the server and the agent serve many at once.
-fn runtime(long_lived: bool) -> Result<tokio::runtime::Runtime, Failure> {
-    let mut builder = match long_lived {
+/// Commands and agents wait for one server at a time; the server serves many at once.
+fn runtime(many: bool) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = match many {
         true => tokio::runtime::Builder::new_multi_thread(),
         false => tokio::runtime::Builder::new_current_thread(),
     };

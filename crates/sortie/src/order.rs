@@ -101,10 +101,12 @@ pub fn number_of(accepted: &Accepted) -> Option<u64> {
 }
 
 fn warnings(accepted: &Accepted) -> Vec<&str> {
-    let of = |event| match event {
-        &Event::DeploymentRequested { ref warnings, .. } => warnings.as_slice(),
-        _ => &[],
-    };
+    fn of(event: &Event) -> &[String] {
+        match event {
+            Event::DeploymentRequested { warnings, .. } => warnings,
+            _ => &[],
+        }
+    }
     accepted.events.iter().flat_map(of).map(String::as_str).collect()
 }
 

@@ -30,11 +30,6 @@ impl Answer {
         Self { raw: Some(bytes), ..Self::default() }
     }
 
-    /// Nothing more to say.
-    pub fn silent() -> Self {
-        Self::raw(Vec::new())
-    }
-
     /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
@@ -60,11 +55,6 @@ pub fn finish(outcome: Outcome, json: bool) -> ExitCode {
             ExitCode::from(failure.problem.exit)
         }
     }
-}
-
-/// Prints an answer before the command is over, as one that goes on serving does.
-pub fn announce(answer: &Answer, json: bool) {
-    print_answer(answer, json);
 }
 
 fn print_answer(answer: &Answer, json: bool) {

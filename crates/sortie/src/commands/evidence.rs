@@ -140,8 +140,15 @@ fn junit(document: &[u8]) -> Option<Results> {
     let mut is_junit = false;
     // How the case that is being read ended so far.
     let mut open: Option<(bool, bool)> = None;
+    let mut depth = 0_u64;
     loop {
-        match reader.read_event_into(&mut buffer).ok()? {
+        let event = reader.read_event_into(&mut buffer).ok()?;
+        match &event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        match event {
             Event::Start(tag) => match tag.local_name().as_ref() {
                 "testsuites" | "testsuite" => is_junit = true,
                 "testcase" => open = Some((false, false)),
@@ -157,7 +164,8 @@ fn junit(document: &[u8]) -> Option<Results> {
                 Some((false, true)) => results.skipped += 1,
                 _ => results.passed += 1,
             },
-            Event::Eof => return is_junit.then_some(results),
+            // A report that was cut short says nothing.
+            Event::Eof => return (is_junit && depth == 0).then_some(results),
             _ => {}
         }
         buffer.clear();

@@ -18,11 +18,17 @@ pub struct Explain {
     /// All codes
     #[arg(long)]
     pub all: bool,
+    /// All codes as the page docs/REFUSALS.md
+    #[arg(long, requires = "all")]
+    pub markdown: bool,
 }
 
 impl Explain {
     /// Does it.
     pub async fn run(self, _invocation: &Invocation) -> Outcome {
+        if self.markdown {
+            return Ok(Answer::raw(markdown().into_bytes()));
+        }
         match self.code {
             Some(code) if !self.all => one(&code),
             _ => {
@@ -153,6 +159,19 @@ fn everything() -> String {
     lines.join("\n")
 }
 
+/// The page `docs/REFUSALS.md`.
+fn markdown() -> String {
+    let mut page = String::from(
+        "# Every no\n\nPrinted by `sortie explain --all --markdown`.\n\n## Exit codes\n\n| exit | meaning |\n| --- | --- |\n",
+    );
+    EXITS.iter().for_each(|(code, text)| page.push_str(&format!("| {code} | {text} |\n")));
+    page.push_str("\n## Codes\n\n| code | exit | what it means, and who can help |\n| --- | --- | --- |\n");
+    for Explained { code, exit, text } in explained() {
+        page.push_str(&format!("| `{code}` | {exit} | {} |\n", text.replace('|', "\\|")));
+    }
+    page
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +195,6 @@ mod tests {
         let unknown = one("ROLE_MISING").unwrap_err().problem;
         assert_eq!((unknown.exit, unknown.next.as_deref()), (2, Some("sortie explain ROLE_MISSING")));
         assert!(one("99").is_err());
+        assert!(markdown().contains("| `ROLE_MISSING` | 3 | "));
     }
 }

@@ -1,6 +1,12 @@
 //! `sortie history`: who did what, when, in which role (R56).
 
-use crate::{failure::Outcome, invocation::Invocation, moment, names::app_name, output::Answer};
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+    moment,
+    names::app_name,
+    output::Answer,
+};
 use api::{read::HistoryEntry, routes};
 use domain::entry::Entry;
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,7 +17,7 @@ pub struct History {
     /// An application only
     #[arg(value_name = "APP")]
     pub app: Option<String>,
-    /// Since a moment: 2026-11-22, 10:30, or a time ago such as 2h
+    /// Since a moment (2026-11-22, 10:30, or a time ago such as 2h), or after an entry's number
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
     /// At most so many entries
@@ -24,8 +30,8 @@ impl History {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let zone = TimeZone::system();
         let app = self.app.as_deref().map(app_name).transpose()?;
-        let since = self.since.as_deref().map(|text| moment::read(text, Timestamp::now(), &zone)).transpose()?;
-        let (limit, since) = (self.limit.to_string(), since.map(|since| since.to_string()));
+        let since = self.since.as_deref().map(|text| since(text, Timestamp::now(), &zone)).transpose()?;
+        let limit = self.limit.to_string();
         let mut query = vec![("limit", limit.as_str())];
         query.extend(app.iter().map(|app| ("app", app.as_str())));
         query.extend(since.iter().map(|since| ("since", since.as_str())));
@@ -36,6 +42,14 @@ impl History {
             words.push_str("\nthere may be more: see --limit and --since");
         }
         Ok(Answer::new(&serde_json::json!({ "entries": entries }), words))
+    }
+}
+
+/// A moment, or the number of an entry.
+fn since(text: &str, now: Timestamp, zone: &TimeZone) -> Result<String, Failure> {
+    match text.parse::<u64>() {
+        Ok(number) => Ok(number.to_string()),
+        Err(_) => Ok(moment::read(text, now, zone)?.to_string()),
     }
 }
 
@@ -94,5 +108,7 @@ mod tests {
              2026-11-22 10:02:00  clock                  deployment 40 settled"
         );
         assert_eq!(in_words(&[], &TimeZone::UTC), "nothing happened");
+        assert_eq!(since("17", time("10:00:00"), &TimeZone::UTC).unwrap(), "17");
+        assert_eq!(since("2h", time("10:00:00"), &TimeZone::UTC).unwrap(), "2026-11-22T08:00:00Z");
     }
 }

@@ -11,7 +11,6 @@ use crate::{
 use api::{read::Hello, routes};
 use std::collections::BTreeMap;
 use trust::{
-    Digest,
     key::PublicKey,
     log::empty_root,
     note::{Checkpoint, MAX_NOTE_BYTES, verify_checkpoint},
@@ -252,6 +251,7 @@ impl EntryCutter {
 mod tests {
     use super::*;
     use trust::{
+        Digest,
         key::{SecretKey, Signer},
         note::sign_checkpoint,
     };

@@ -60,9 +60,8 @@ impl Login {
         }
         saved.settings.claim = None;
         saved.save_as_current()?;
-        let connected = connection::connect_to(&invocation.global, saved).await.map_err(|failure| {
+        let connected = connection::connect_to(&invocation.global, saved).await.inspect_err(|_| {
             invocation.aside(&format!("context {name} saved; the server does not take your key"));
-            failure
         })?;
         let who = connected.me().map_or("nobody the charter knows".to_string(), |(name, _)| name.to_string());
         let words = format!(

@@ -79,8 +79,8 @@ verbs! {
 }
 
 impl Verb {
-    /// Whether it serves until it is told to stop.
-    pub fn is_long_lived(&self) -> bool {
-        matches!(self, Verb::Serve(_) | Verb::Agent(_))
+    /// Whether it serves many at once. The agent does not: one thread costs it the least memory.
+    pub fn serves_many(&self) -> bool {
+        matches!(self, Verb::Serve(_))
     }
 }

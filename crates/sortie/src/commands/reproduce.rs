@@ -3,7 +3,7 @@
 use crate::{
     build,
     connection::Connection,
-    failure::{Failure, OrIntegrity, OrMisused, Outcome},
+    failure::{Failure, OrIntegrity, Outcome},
     git,
     invocation::Invocation,
     names::Thing,
@@ -103,5 +103,13 @@ fn make(invocation: &Invocation, tree: &Path, app: &str, recipe: Option<&str>) -
             return Err(Failure::failed(format!("the recipe `{recipe}` ended with {status}")));
         }
     }
-    build::prepare(Some(&located.folder), Some(app), &|_| {}).map_err(|failure| failure.problem.message).or_misused()
+    let files = located.folder.join(&located.project.files);
+    if recipe.is_none() && !located.project.checkpoint && !files.exists() {
+        return Err(Failure::misused(format!(
+            "the commit holds no {}, and the push names no recipe that makes it: write `build = \"…\"` in sortie.toml, \
+             so that the next build can be made again",
+            located.project.files
+        )));
+    }
+    build::prepare(Some(&located.folder), Some(app), &|_| {})
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use api::read::{BuildName, Cell};
 use domain::refusal::Refusal;
-use trust::{AppName, statement::OrderAct};
+use trust::{AppName, AudienceName, statement::OrderAct};
 
 /// Go back to what last settled, under a permit not since withdrawn
 #[derive(Debug, clap::Args)]
@@ -40,10 +40,10 @@ impl Rollback {
         let status = order::status(&connection, None).await?;
         let build = match &self.version {
             Some(version) => connection.look_up(&Thing::Version(app.clone(), version.parse().or_misused()?)).await?,
-            None => order::cell(&status, &app, &environment)
-                .and_then(back)
-                .cloned()
-                .ok_or_else(|| Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() })?,
+            None => {
+                let cell = order::cell(&status, &app, &environment);
+                cell.and_then(back).cloned().ok_or_else(|| nothing(&app, &environment, cell))?
+            }
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
@@ -69,6 +69,16 @@ async fn check(connection: &Connection, app: &AppName, build: &BuildName) -> Res
     connection.find(&thing, None).await.map(|_| ())
 }
 
+/// Nothing to go back to. What is held may be what was meant.
+fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Failure {
+    let refusal = Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() };
+    let failure = Failure::from(refusal);
+    match cell.is_some_and(|cell| cell.settled.iter().any(|settled| cell.held.contains(settled))) {
+        true => failure.next(format!("sortie hold lift {app} --in {environment}")),
+        false => failure,
+    }
+}
+
 /// The build that settled last, is not what runs, and is not held out.
 fn back(cell: &Cell) -> Option<&BuildName> {
     let runs = |build: &BuildName| cell.runs.iter().any(|runs| runs.build.build == build.build);
@@ -88,6 +98,8 @@ mod tests {
         let mut bare = prod.clone();
         bare.settled[1] = samples::build("1.5.0");
         assert_eq!(back(&bare), None);
+        let refused = nothing(&"web".parse().unwrap(), &"prod".parse().unwrap(), Some(&bare)).problem;
+        assert_eq!((refused.exit, refused.next.as_deref()), (3, Some("sortie hold lift web --in prod")));
         let lesson = application("web@1.4.0").unwrap_err().problem;
         assert_eq!((lesson.exit, lesson.next.as_deref()), (2, Some("sortie rollback web --in ENVIRONMENT")));
     }

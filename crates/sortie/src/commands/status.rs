@@ -8,7 +8,7 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, bytes, table},
+    output::{Answer, ago, bytes, count, table},
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Runs, Status as View, TargetStatus},
@@ -286,14 +286,14 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         format!(" from commit {}{tag}", commit.id.get(..7).unwrap_or(&commit.id))
     });
     let mut lines = vec![format!(
-        "{}  {}  pushed by {}{}, {}; {} in {} files",
+        "{}  {}  pushed by {}{}, {}; {} in {}",
         name.of(app),
         name.build,
         build.pusher,
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
         bytes(build.size_bytes),
-        build.files
+        count(build.files, "file")
     )];
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));

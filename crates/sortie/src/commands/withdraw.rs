@@ -76,7 +76,7 @@ async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outc
         when_released: false,
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
-    let words = format!("{withdrawn}\nIt is ordered to stop.");
+    let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));
     let data = json!({ "withdrawn": withdrawn, "ordered": accepted });
     Ok(Answer::new(&data, words).next(format!("sortie status {} --in {}", matter.found.app, matter.audience)))
 }
