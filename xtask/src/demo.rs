@@ -395,9 +395,9 @@ fn escape(world: &mut World) -> Result<()> {
     let file = active.join("quick-fix.sh");
     let (from, to) = (world.repository().join("build.sh"), file.to_string_lossy().into_owned());
     world.types("intern", 0, &["cp", &from.to_string_lossy(), &to])?;
-    world.sortie("oncall", 7, "escapes")?.says("quick-fix.sh")?;
+    world.sortie("oncall", 7, "escapes --scan")?.says("quick-fix.sh")?;
     world.types("oncall", 0, &["rm", &to])?;
-    world.sortie("oncall", 0, "escapes")?;
+    world.sortie("oncall", 0, "escapes --scan")?;
     Ok(())
 }
 

@@ -68,6 +68,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         held: Vec::new(),
         exposed: None,
         notes: Vec::new(),
+        settled: Vec::new(),
     }
 }
 

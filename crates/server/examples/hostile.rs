@@ -192,11 +192,29 @@ fn genuine_order(ledger: &Ledger, facts: &Facts, build: Digest, environment: &Au
     bail!("nobody ever ordered it there")
 }
 
-fn no(status: StatusCode, code: &str) -> (StatusCode, Json<Problem>) {
-    (status, Json(Problem { code: code.into(), message: String::new(), next: None, exit: 1, refusal: None }))
+fn no(status: StatusCode, code: &str) -> No {
+    let problem = Problem { code: code.into(), message: String::new(), next: None, exit: 1, refusal: None };
+    Box::new((status, Json(problem)))
 }
 
-type Answer<T> = Result<Json<T>, (StatusCode, Json<Problem>)>;
+/// A refusal as axum answers it.
+type No = Box<(StatusCode, Json<Problem>)>;
+
+type Answer<T> = Result<Json<T>, Refused>;
+
+struct Refused(No);
+
+impl From<No> for Refused {
+    fn from(no: No) -> Self {
+        Refused(no)
+    }
+}
+
+impl axum::response::IntoResponse for Refused {
+    fn into_response(self) -> axum::response::Response {
+        (*self.0).into_response()
+    }
+}
 
 async fn log_in(State(hostile): State<Arc<Hostile>>, Json(login): Json<api::write::Login>) -> Answer<LoggedIn> {
     let signer = login.envelope.signatures.first().map(|signature| signature.keyid);
@@ -214,7 +232,7 @@ async fn estate(State(hostile): State<Arc<Hostile>>) -> Answer<Estate> {
     let wrong = |_| no(StatusCode::INTERNAL_SERVER_ERROR, "LOST");
     let policy = hostile.facts.policy.as_ref().ok_or_else(|| no(StatusCode::NOT_FOUND, "NO_ESTATE"))?;
     let read = |digest: &Digest| hostile.depot.read_bytes(digest, 8 << 20).map_err(wrong);
-    let roots = policy.record.roots.iter().map(|root| read(root).map(Attachment)).collect::<Result<_, _>>()?;
+    let roots = policy.record.roots.iter().map(|root| read(root).map(Attachment)).collect::<Result<_, No>>()?;
     let targets = read(&policy.record.targets)?;
     Ok(Json(Estate { roots, targets, charter: policy.record.charter.clone(), suspensions: vec![] }))
 }

@@ -54,9 +54,9 @@ pub enum ConfigError {
 }
 
 impl ConfigDocument {
-    /// The canonical bytes: what is digested and stored.
+    /// The document's bytes: what is digested and stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
-        json::canonical(self)
+        json::sorted(self)
     }
 
     /// Reads a document's bytes.

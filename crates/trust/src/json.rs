@@ -1,8 +1,8 @@
 //! Strict reading and canonical writing of JSON.
 //!
 //! Signed documents are read with no duplicate keys, no floating-point numbers and a bounded depth, so that two
-//! readers can never take one text for two things. What Sortie itself signs is written in OLPC canonical JSON
-//! (sorted keys, no white space), the form that TUF computes key ids over.
+//! readers can never take one text for two things. TUF metadata and key ids are written in OLPC canonical JSON, as TUF
+//! has it; Sortie's own documents differ from that form only in how control characters are escaped.
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -35,24 +35,35 @@ pub fn strict_value(bytes: &[u8]) -> Result<Value, JsonError> {
 pub fn canonical<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
     let value = serde_json::to_value(value)?;
     let mut out = Vec::with_capacity(256);
-    write_canonical(&value, &mut out)?;
+    write(&value, olpc_string, &mut out)?;
     Ok(out)
 }
 
-fn write_canonical(value: &Value, out: &mut Vec<u8>) -> Result<(), JsonError> {
+/// The bytes of a document that Sortie itself defines: sorted keys, no white space, and strings escaped as JSON wants
+/// them, so that any text survives. (OLPC's form writes control characters bare, which no strict reader takes.)
+pub fn sorted<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
+    let value = serde_json::to_value(value)?;
+    let mut out = Vec::with_capacity(256);
+    write(&value, json_string, &mut out)?;
+    Ok(out)
+}
+
+type WriteString = fn(&str, &mut Vec<u8>);
+
+fn write(value: &Value, string: WriteString, out: &mut Vec<u8>) -> Result<(), JsonError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(b) => out.extend_from_slice(if *b { b"true" } else { b"false" }),
         Value::Number(n) if n.is_f64() => return Err(JsonError(de::Error::custom("a floating-point number"))),
         Value::Number(n) => out.extend_from_slice(n.to_string().as_bytes()),
-        Value::String(s) => write_string(s, out),
+        Value::String(s) => string(s, out),
         Value::Array(items) => {
             out.push(b'[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_canonical(item, out)?;
+                write(item, string, out)?;
             }
             out.push(b']');
         }
@@ -64,9 +75,9 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) -> Result<(), JsonError> {
                 if i > 0 {
                     out.push(b',');
                 }
-                write_string(key, out);
+                string(key, out);
                 out.push(b':');
-                write_canonical(&map[key], out)?;
+                write(&map[key], string, out)?;
             }
             out.push(b'}');
         }
@@ -74,7 +85,11 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) -> Result<(), JsonError> {
     Ok(())
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
+fn json_string(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(Value::from(text).to_string().as_bytes());
+}
+
+fn olpc_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in text.bytes() {
         if byte == b'"' || byte == b'\\' {
@@ -156,6 +171,14 @@ mod tests {
             assert!(strict_value(bad.as_bytes()).is_err(), "{bad} was taken");
         }
         assert!(strict_value(br#"{"a":[1,{"b":null}]}"#).is_ok());
+    }
+
+    #[test]
+    fn any_text_survives_the_form_of_our_own_documents() {
+        let value = Value::from("line\nline\t\u{1b}[0m \"quoted\" \\ \u{2028}");
+        let bytes = sorted(&value).unwrap();
+        assert_eq!(strict_value(&bytes).unwrap(), value);
+        assert_eq!(sorted(&strict_value(br#"{"b":1,"a":[]}"#).unwrap()).unwrap(), br#"{"a":[],"b":1}"#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The manifest: the closed list of everything a build is, and the whole specification of how it runs.
 //!
-//! A build's identity is the digest of its manifest's bytes (canonical JSON). The agent takes files, arguments,
+//! A build's identity is the digest of its manifest's bytes (sorted JSON). The agent takes files, arguments,
 //! users, ports, data folders and config keys from here and from nowhere else, so what runs is what was approved.
 
 use crate::{
@@ -205,12 +205,12 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// The canonical bytes: what is digested, signed for, stored and sent.
+    /// The manifest's bytes: what is digested, signed for, stored and sent.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
-        Ok(json::canonical(self)?)
+        Ok(json::sorted(self)?)
     }
 
-    /// Reads and validates a manifest's bytes, which must be canonical.
+    /// Reads and validates a manifest's bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge(bytes.len()));

@@ -623,7 +623,7 @@ struct RawSubject {
 }
 
 impl Statement {
-    /// The canonical payload bytes, to be signed.
+    /// The payload's bytes, to be signed.
     pub fn to_payload(&self) -> Result<Vec<u8>, StatementError> {
         let object = |value: Result<Value, serde_json::Error>| match value {
             Ok(Value::Object(map)) => Ok(map),
@@ -641,7 +641,7 @@ impl Statement {
             predicate_type: format!("{PREDICATE_PREFIX}{}/v1", self.act.kind()),
             predicate,
         };
-        Ok(json::canonical(&raw)?)
+        Ok(json::sorted(&raw)?)
     }
 
     /// Signs the statement with one or more signers, in order.

@@ -245,7 +245,7 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::EscapesChanged { target, findings } => {
             if let Some(target) = state.targets.get_mut(target) {
-                target.findings = findings.iter().cloned().collect();
+                target.findings = findings.to_vec();
             }
         }
         Event::ExposureChanged { app, environment, version, percent } => {
@@ -338,15 +338,28 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
     };
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     let Deployment { app, environment, act, build, .. } = record.clone();
+    let whole = runs_everywhere(state, &app, &environment, &build);
     let app_record = state.apps.entry(app).or_default();
     app_record.audiences.entry(environment.clone()).or_default().open_deployment = None;
     let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
     if ending == Ending::Succeeded
+        && whole
         && installs
         && let Some(build) = app_record.builds.get_mut(&build)
     {
         build.verified_in.entry(environment).or_insert(stamp.time);
     }
+}
+
+/// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach.
+fn runs_everywhere(state: &State, app: &AppName, environment: &AudienceName, build: &Digest) -> bool {
+    let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
+    let fitting = |target: &&Target| !target.cordoned && crate::rules::placement::fits(&record.facts, target);
+    let runs = |target: &Target| {
+        let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
+        running.is_some_and(|running| running.build == *build)
+    };
+    state.targets_in(environment).map(|(_, target)| target).filter(fitting).all(runs)
 }
 
 fn settle(state: &mut State, deployment: u64) {

@@ -360,7 +360,7 @@ impl World {
 
     fn requests_of(&self, app: &AppName, version: &Version, audience: &AudienceName) -> Vec<Digest> {
         let record = self.state.in_audience(app, audience).and_then(|record| record.requests.get(version));
-        record.map(|requests| requests.iter().copied().collect()).unwrap_or_default()
+        record.map(|requests| requests.to_vec()).unwrap_or_default()
     }
 
     fn requests(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {

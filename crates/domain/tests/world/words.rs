@@ -181,8 +181,12 @@ impl World {
         let on_target = |name: &TargetName| {
             let running = self.state.running(app, name);
             let what = running.map_or("nothing".into(), |running| {
-                let unreleased =
-                    if self.is_released(app, running.build, audience) { "" } else { " (unreleased build)" };
+                let class = self.policy().charter.environments.get(audience).map(|environment| environment.class);
+                let unreleased = match class {
+                    _ if self.is_released(app, running.build, audience) => "",
+                    Some(Class::Dev) => " (unreleased build)",
+                    _ => " (no live permit)",
+                };
                 let stopped = if running.stopped { " (stopped)" } else { "" };
                 format!("{}{unreleased}{stopped}", self.number_of(app, running.build))
             });

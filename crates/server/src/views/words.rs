@@ -161,7 +161,8 @@ impl Teller<'_> {
                 self.finished(*deployment, target, &finished)
             }
             Event::UndoStarted { deployment, reason, targets } => {
-                format!("{} goes back on {}: {reason}", self.deployment(*deployment), names(targets))
+                let on = if targets.is_empty() { String::new() } else { format!(" on {}", names(targets)) };
+                format!("{} goes back{on}: {reason}", self.deployment(*deployment))
             }
             Event::DeploymentEnded { deployment, ending } => self.ended(*deployment, *ending),
             Event::DeploymentSettled { deployment } => format!("{} settled", self.deployment(*deployment)),

@@ -19,9 +19,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
 use trust::{AudienceName, Digest, TargetName};
 
 /// The machines of `--dev`: name, environment, and the first of their hundred ports.
@@ -124,7 +128,7 @@ async fn dev(invocation: &Invocation, running: &Running, data: &Path) -> Result<
         let folder = data.join(name);
         let joined = folder.join("pinned.json").exists() || is_known(&connection, name).await?;
         let token = if joined { None } else { Some(invite(&connection, name, environment).await?) };
-        agents.push(spawn_agent(&folder, token.as_deref(), first_port)?);
+        agents.push(spawn_agent(&folder, token.as_deref(), first_port).await?);
     }
     await_agents(&connection, &mut agents).await?;
     let names: Vec<&str> = DEV_AGENTS.iter().map(|(name, ..)| *name).collect();
@@ -175,17 +179,22 @@ async fn invite(connection: &Connection, name: &str, environment: &str) -> Resul
     Ok(invitation.encode())
 }
 
-fn spawn_agent(folder: &Path, token: Option<&str>, first_port: u16) -> Result<Child, Failure> {
+async fn spawn_agent(folder: &Path, token: Option<&str>, first_port: u16) -> Result<Child, Failure> {
     let program = std::env::current_exe().context("this program's own path")?;
     let ports = format!("{first_port}-{}", first_port + 99);
     let mut command = Command::new(program);
     command.args(["agent", "--ports", &ports, "--data"]).arg(folder);
-    if let Some(token) = token {
-        command.args(["--join", token]);
+    if token.is_some() {
+        command.args(["--join", "-"]);
     }
     let log = std::env::var("SORTIE_LOG").unwrap_or_else(|_| "warn".into());
-    let child = command.env("SORTIE_LOG", log).stdin(std::process::Stdio::null()).kill_on_drop(true).spawn();
-    Ok(child.context("an agent cannot be started")?)
+    let child = command.env("SORTIE_LOG", log).stdin(Stdio::piped()).kill_on_drop(true).spawn();
+    let mut child = child.context("an agent cannot be started")?;
+    // The token is a secret: arguments can be read by everyone on the machine, a pipe cannot.
+    if let (Some(mut stdin), Some(token)) = (child.stdin.take(), token) {
+        stdin.write_all(token.as_bytes()).await.context("an agent cannot be told its invitation")?;
+    }
+    Ok(child)
 }
 
 /// Waits until every agent has been heard of.
