@@ -3,6 +3,8 @@
 //! The attacker always holds the server: its disk, its keys, and every envelope ever signed. What he lacks are the
 //! private keys of people.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
+
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
