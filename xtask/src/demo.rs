@@ -35,12 +35,12 @@ pub(crate) const OPENING: &[Step] = &[
     ("A server with nothing in it", server),
     ("The owner brings the charter: who may do what", charter),
     ("Four machines join: dev-1, test-1, prod-1, prod-2", machines),
-    ("Each environment has a database, and the service is told where", config),
 ];
 
 /// The walk.
 const WALK: &[Step] = &[
     ("A developer pushes a build", push),
+    ("Each environment has a database, and the service is told where", config),
     ("It runs in dev, though nobody released it", deploy_unreleased),
     ("A live environment refuses it", live_refuses),
     ("It gets a number, for good", number),
