@@ -46,6 +46,8 @@ const PIECES: usize = 32;
 pub(crate) struct Targets {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    /// Since when targets can be heard of.
+    pub started: Instant,
 }
 
 #[derive(Default)]
@@ -66,7 +68,7 @@ struct Waiting {
 
 impl Default for Targets {
     fn default() -> Self {
-        Self { inner: Mutex::default(), changed: watch::channel(0).0 }
+        Self { inner: Mutex::default(), changed: watch::channel(0).0, started: Instant::now() }
     }
 }
 

@@ -49,6 +49,8 @@ const HISTORY: usize = 50;
 const MOST_HISTORY: usize = 1000;
 /// How many entries are read from the ledger at a time.
 const CHUNK: u64 = 500;
+/// How long after its start the server counts on targets it has not heard of yet: they come back within this time.
+const COMING_BACK: Duration = Duration::from_secs(15);
 /// How long a scan may take.
 const SCAN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -442,7 +444,7 @@ pub(crate) async fn config(
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EscapesQuery {
-    /// Whether connected targets take stock first, which takes up to 30 seconds.
+    /// Whether the targets take stock first, which takes up to 30 seconds.
     #[serde(default)]
     scan: bool,
 }
@@ -464,25 +466,28 @@ pub(crate) async fn escapes(
     Ok(Json(views::escapes::escapes(&serving.ledger.state(), scanned)))
 }
 
-/// Has all connected targets take stock, and waits until they have or patience ends.
+/// Has all targets take stock, and waits until those that are there have, or patience ends.
 async fn scan(serving: &Shared) -> Result<(), Failure> {
     let began = Instant::now();
     let mut changes = serving.targets.changes();
     let state = serving.ledger.state();
-    let present = state.targets.iter().filter(|(name, target)| !target.retired && serving.targets.is_connected(name));
-    let present: Vec<TargetName> = present.map(|(name, _)| name.clone()).collect();
+    let targets: Vec<TargetName> =
+        state.targets.iter().filter(|(_, target)| !target.retired).map(|(name, _)| name.clone()).collect();
     let mut errands = Vec::new();
     let mut answers = Vec::new();
-    for target in &present {
+    for target in &targets {
         let (id, pieces) = serving.targets.send(target, Want::Scan)?;
         errands.push(serving.targets.guard(id));
         answers.push(pieces);
     }
     let all_scanned = async {
-        while !present.iter().all(|target| serving.targets.scanned_since(target, began)) {
-            if changes.changed().await.is_err() {
-                return;
-            }
+        let is_awaited = |target: &TargetName| {
+            serving.targets.is_connected(target) || serving.targets.started.elapsed() < COMING_BACK
+        };
+        let is_open = |target: &&TargetName| is_awaited(target) && !serving.targets.scanned_since(target, began);
+        while targets.iter().any(|target| is_open(&target)) {
+            // Whether a target is awaited changes with time, too.
+            let _looks_again = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
         }
     };
     tokio::select! {
