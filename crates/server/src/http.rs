@@ -118,6 +118,11 @@ fn contract() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Contract::openapi()).merge(small).merge(streams).merge(json)
 }
 
+/// The contract in OpenAPI 3.1, as JSON with an indent.
+pub fn openapi() -> String {
+    contract().into_openapi().to_pretty_json().unwrap_or_default()
+}
+
 /// What is served over TLS: the contract for everyone, the pages and metrics for whoever is logged in.
 pub(crate) fn router(serving: Shared) -> Router {
     let (contract, openapi) = contract().split_for_parts();

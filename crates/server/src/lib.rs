@@ -15,4 +15,5 @@ pub mod ledger;
 pub mod start;
 mod views;
 
+pub use http::openapi;
 pub use views::board;

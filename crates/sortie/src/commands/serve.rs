@@ -50,11 +50,18 @@ pub struct Serve {
     /// A server with agents dev-1, test-1 and prod-1 on this machine, for trying things out
     #[arg(long)]
     pub dev: bool,
+    /// Print the HTTP contract in OpenAPI and serve nothing
+    #[arg(long)]
+    pub openapi: bool,
 }
 
 impl Serve {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
+        if self.openapi {
+            let document = server::openapi();
+            return Ok(Answer::raw(document.into_bytes()));
+        }
         until::log_to_standard_error();
         let told_to_end = until::told_to_end()?;
         let data = match &self.data {
