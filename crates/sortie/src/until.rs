@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use anyhow::Context as _;
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -15,11 +15,13 @@ pub fn data_home() -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::failed("neither XDG_DATA_HOME nor HOME is set").next("give a data folder: --data DIR"))
 }
 
-/// Logs to standard error; `SORTIE_LOG` says how much (`info` unless set).
-pub fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_env("SORTIE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs to standard error; `SORTIE_LOG` says how much, `usual` where it is not set.
+pub fn log_to_standard_error(usual: &str) {
+    let filter = EnvFilter::try_from_env("SORTIE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let terminal = std::io::stderr().is_terminal();
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     // A second call finds the first one's subscriber in place.
-    let _already_set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _already_set = logging.try_init();
 }
 
 /// Ready once the process is interrupted or told to terminate.

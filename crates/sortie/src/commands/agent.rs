@@ -105,7 +105,7 @@ impl Joining {
     }
 
     async fn work(&self, invocation: &Invocation) -> Outcome {
-        until::log_to_standard_error();
+        until::log_to_standard_error("info");
         let options = self.options()?;
         let data = options.data.clone();
         let shutdown = until::told_to_end()?;

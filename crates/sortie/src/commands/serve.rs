@@ -62,7 +62,7 @@ impl Serve {
             let document = server::openapi();
             return Ok(Answer::raw(document.into_bytes()));
         }
-        until::log_to_standard_error();
+        until::log_to_standard_error("warn");
         let told_to_end = until::told_to_end()?;
         let data = match &self.data {
             Some(data) => data.clone(),
