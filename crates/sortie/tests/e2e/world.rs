@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use trust::key::SecretKey;
+use trust::key::{SecretKey, Signer};
 
 /// How long anything may take before a story gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
