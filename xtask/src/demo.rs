@@ -88,7 +88,8 @@ pub(crate) fn build(targets: &[&str]) -> Result<Programs> {
     let packages = ["--package", "sortie", "--package", "greeter", "--package", "server"];
     let built = cargo::build(&[&packages[..], targets].concat())?;
     let get = |name: &str| built.get(name).cloned().with_context(|| format!("cargo built no {name}"));
-    Ok(Programs { sortie: get("sortie")?, greeter: get("greeter")?, hostile: get("hostile").ok() })
+    let (hostile, ledger_bench) = (get("hostile").ok(), get("ledger_bench").ok());
+    Ok(Programs { sortie: get("sortie")?, greeter: get("greeter")?, hostile, ledger_bench })
 }
 
 /// Takes the steps in order, each under its heading; the first that fails ends it.

@@ -28,6 +28,8 @@ pub(crate) struct Programs {
     pub(crate) greeter: PathBuf,
     /// A server that lies; absent where nobody plays it.
     pub(crate) hostile: Option<PathBuf>,
+    /// The measurement of the ledger alone; absent where nothing is measured.
+    pub(crate) ledger_bench: Option<PathBuf>,
 }
 
 /// Everything the steps share.
@@ -106,6 +108,7 @@ impl World {
             sortie: copied(&programs.sortie)?,
             greeter: copied(&programs.greeter)?,
             hostile: programs.hostile.as_deref().map(copied).transpose()?,
+            ledger_bench: programs.ledger_bench.as_deref().map(copied).transpose()?,
         };
         Ok(Self {
             address: format!("127.0.0.1:{}", free_port()?),
@@ -235,7 +238,7 @@ impl World {
     pub(crate) fn start_server(&mut self) -> Result<()> {
         let data = self.folder.join("server");
         let mut command = self.command("owner", "sortie");
-        command.args(["serve", "--listen", &self.address, "--data"]).arg(&data);
+        command.args(["serve", "--listen", &self.address, "--board", "127.0.0.1:0", "--data"]).arg(&data);
         self.print(&format!(
             "{} {}",
             dim("owner $"),
@@ -245,7 +248,11 @@ impl World {
         let address = self.address.clone();
         let said = server.wait_for("where it listens", |text| text.contains(&address).then(|| text.to_string()));
         self.server = Some(server);
-        for line in said?.lines() {
+        let said = said?;
+        if let Some((_, board)) = said.split_once("board ") {
+            self.board = board.split_whitespace().next().unwrap_or_default().into();
+        }
+        for line in said.lines() {
             self.print(&format!("  {line}"));
         }
         Ok(())
