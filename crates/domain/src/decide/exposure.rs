@@ -4,10 +4,10 @@ use super::Asked;
 use crate::{
     event::Event,
     refusal::{Refusal, Right},
-    rules::{names, rights},
+    rules::{Candidate, names, permits, rights, unreleased},
     state::Draft,
 };
-use trust::{AppName, AudienceName, Version};
+use trust::{AppName, AudienceName, Version, statement::OrderAct};
 
 /// Lets a share of end users reach a version, or conceals it at 0 percent (R26, R49).
 pub(super) fn expose(
@@ -33,6 +33,11 @@ pub(super) fn expose(
             version: version.clone(),
             environment: environment.clone(),
         });
+    }
+    if percent > 0 && !unreleased::accepted(&asked.policy, environment) {
+        // Like going back, exposing activates nothing: expiry and floor do not stop it, a withdrawal does.
+        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Rollback };
+        permits::live(&draft.state, &asked.policy, &candidate, asked.context.now)?;
     }
     let current = draft.state.in_audience(app, environment).and_then(|record| record.exposure.clone());
     match current {
