@@ -57,6 +57,7 @@ pub fn authorise(
         let reason = format!("it is for {}, and this target is in {}", assignment.environment, pinned.environment);
         return Err(Refusal::new("OTHER_ENVIRONMENT", reason));
     }
+    let performed = journal.performed_before(assignment);
     let wanted = Wanted {
         app: &assignment.app,
         build: assignment.build,
@@ -67,6 +68,7 @@ pub fn authorise(
             Some(under_way) => under_way.before.as_ref().map(|active| active.build),
             None => journal.active.as_ref().map(|active| active.build),
         },
+        performed: &performed,
     };
     let authority = authority::authorise(
         &policy,

@@ -17,6 +17,8 @@ use trust::{
 
 /// How many settled builds are remembered as places to roll back to.
 const SETTLED_KEPT: usize = 20;
+/// How many orders are remembered as carried out.
+const PERFORMED_KEPT: usize = 64;
 
 /// Everything remembered of one application on this target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +28,8 @@ pub struct Journal {
     pub app: AppName,
     /// The epoch of [`Self::generation`].
     pub epoch: u64,
-    /// The last assignment whose outcome was decided; none older is ever followed.
+    /// The last assignment that was followed to an outcome; none older is ever followed. One that was refused does not
+    /// count: what anybody may make up must not keep a target from what is genuine.
     pub generation: u64,
     /// What should run, and does unless a deployment is under way.
     pub active: Option<Active>,
@@ -45,6 +48,21 @@ pub struct Journal {
     /// Where the active build's processes listen.
     #[serde(default)]
     pub endpoints: Vec<String>,
+    /// The orders that were carried out here, newest last: none is followed twice.
+    #[serde(default)]
+    pub performed: Vec<Performed>,
+}
+
+/// An order that was carried out, whatever came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Performed {
+    /// The digest of its payload.
+    pub order: Digest,
+    /// The epoch of the assignment it came with.
+    pub epoch: u64,
+    /// The generation of that assignment, which may go on with it after the agent was killed.
+    pub generation: u64,
 }
 
 /// What is active, and what it runs with.
@@ -150,6 +168,29 @@ impl Journal {
             config_serial: 0,
             unreported: None,
             endpoints: Vec::new(),
+            performed: Vec::new(),
+        }
+    }
+
+    /// The orders that were carried out under another assignment than this one.
+    pub fn performed_before(&self, assignment: &Assignment) -> Vec<Digest> {
+        let this = (assignment.epoch, assignment.generation);
+        let others = self.performed.iter().filter(|performed| (performed.epoch, performed.generation) != this);
+        others.map(|performed| performed.order).collect()
+    }
+
+    /// Remembers that the order of what is under way is being carried out.
+    pub fn perform(&mut self) {
+        let Some(under_way) = &self.under_way else { return };
+        let Some(order) = &under_way.dossier.order else { return };
+        let Assignment { epoch, generation, .. } = under_way.assignment;
+        let performed = Performed { order: Digest::of(&order.payload), epoch, generation };
+        if self.performed.contains(&performed) {
+            return;
+        }
+        self.performed.push(performed);
+        if self.performed.len() > PERFORMED_KEPT {
+            self.performed.remove(0);
         }
     }
 

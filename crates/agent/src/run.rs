@@ -181,6 +181,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let mut last = Last::Nothing;
         let timings = self.journals.get(app).under_way.map(|under_way| under_way.timings).unwrap_or_default();
         let mut session = Session { timings, ..Session::default() };
+        let mut is_decided = false;
         loop {
             let epoch = self.documents.verified().charter.epoch;
             let journal = self.journals.get(app);
@@ -193,11 +194,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Step::Nothing | Step::Ignore => return Ok(()),
                 Step::Forget => return self.forget(journal),
                 Step::Close(outcome) => {
+                    let under_way = journal.under_way.as_ref().map(|under_way| &under_way.assignment);
+                    is_decided = under_way.is_none() || under_way == offered;
                     self.close(journal, offered, outcome, &mut session)?;
                     Last::Nothing
                 }
                 Step::Report => match self.report(journal) {
-                    Ok(()) if offered.is_none() => return Ok(()),
+                    Ok(()) if offered.is_none() || is_decided => return Ok(()),
                     Ok(()) => Last::Nothing,
                     Err(ReportError::Unsent(error)) => {
                         tracing::info!(%app, %error, "the outcome is not acknowledged yet; it is sent again");
@@ -301,6 +304,17 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             return Err(EngineError::Journal(app.clone(), "nothing is under way"));
         };
         change(under_way);
+        Ok(self.journals.save(journal)?)
+    }
+
+    /// As [`Self::change`], in one write with the order's being carried out.
+    fn touch(&mut self, app: &AppName, change: impl FnOnce(&mut UnderWay)) -> Result<(), EngineError> {
+        let mut journal = self.journals.get(app);
+        let Some(under_way) = &mut journal.under_way else {
+            return Err(EngineError::Journal(app.clone(), "nothing is under way"));
+        };
+        change(under_way);
+        journal.perform();
         Ok(self.journals.save(journal)?)
     }
 
@@ -563,8 +577,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (OrderAct::Start | OrderAct::Restart, Some(before), None) => Active { stopped: false, ..before.clone() },
             _ => return Ok(lost_place()),
         };
-        // From here on the journal says that what runs may have been touched.
-        self.change(app, |under_way| {
+        // From here on the journal says that what runs may have been touched, and that the order is used up.
+        self.touch(app, |under_way| {
             under_way.phase = Phase::Activate;
             under_way.next = Some(next.clone());
         })?;
@@ -589,7 +603,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             Ok(authority) => authority,
             Err(refusal) => return Ok(denied(refusal)),
         };
-        self.enter(app, Phase::Remove, session)?;
+        self.touch(app, |under_way| {
+            under_way.phase = Phase::Remove;
+            under_way.timings = session.timings.clone();
+        })?;
         let removed = self.drivers.remove(&authority, app);
         session.authority = Some(authority);
         Ok(match removed {
@@ -726,7 +743,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             }
             timings = std::mem::take(&mut session.timings);
         }
-        (journal.epoch, journal.generation) = (assignment.epoch, assignment.generation);
+        // What was refused may be made up, and with it its generation: that must not outrank a genuine one.
+        if !matches!(outcome, Outcome::Refused { .. }) {
+            (journal.epoch, journal.generation) = (assignment.epoch, assignment.generation);
+        }
         // Where going back failed, what is there is said, and not what should be.
         let running = match outcome {
             Outcome::Failed { .. } => self.machine().current(&app),

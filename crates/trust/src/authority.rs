@@ -98,6 +98,9 @@ pub struct Wanted<'a> {
     pub settled: &'a [Digest],
     /// What is active here.
     pub active: Option<Digest>,
+    /// Digests of the payloads of the orders that this target has carried out under another generation, by its own
+    /// journal.
+    pub performed: &'a [Digest],
 }
 
 /// The proof. Its variants can be made in this module alone.
@@ -243,6 +246,9 @@ pub enum Denial {
     /// The target has nothing to go back to, or to act on.
     #[error("{0}")]
     NotHere(String),
+    /// The target has carried out this very order before.
+    #[error("order {} was carried out here before: whoever wants it again signs a new one", .0.short())]
+    OrderRepeated(Digest),
 }
 
 impl Denial {
@@ -263,6 +269,7 @@ impl Denial {
             Denial::EvidenceMissing(_) => "EVIDENCE_MISSING",
             Denial::Config(_) => "CONFIG_UNFIT",
             Denial::NotHere(_) => "NOT_HERE",
+            Denial::OrderRepeated(_) => "ORDER_REPEATED",
         }
     }
 }
@@ -424,7 +431,25 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Denial> {
     check_place(policy, pinned, wanted)?;
-    check_order(policy, pinned, dossier, wanted)?;
+    let order = check_order(policy, pinned, dossier, wanted)?;
+    let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
+    // Last, so that whatever else is wrong with what is repeated is said first.
+    match wanted.performed.contains(&order) {
+        true => Err(Denial::OrderRepeated(order)),
+        false => Ok(authority),
+    }
+}
+
+/// Everything after the order: that the subject of it may run, or stop running, here.
+fn prove(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+    kept: &[KeptWithdrawal],
+    floor: Option<&Version>,
+    now: Timestamp,
+) -> Result<VerifiedAuthority, Denial> {
     let app = wanted.app.clone();
     let proof = |build: Option<Digest>| Proof { app: app.clone(), build };
     match wanted.act {
@@ -488,7 +513,13 @@ fn check_place(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>) -> 
     }
 }
 
-fn check_order(policy: &TrustedPolicy, pinned: &Pinned, dossier: &Dossier, wanted: &Wanted<'_>) -> Result<(), Denial> {
+/// The digest of the order's payload, if the order fits and counts.
+fn check_order(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+) -> Result<Digest, Denial> {
     let what = "order";
     let invalid = |why: String| Denial::Invalid { what, why };
     let opened = policy.open_present(dossier.order.as_ref(), what, |act| match act {
@@ -505,7 +536,7 @@ fn check_order(policy: &TrustedPolicy, pinned: &Pinned, dossier: &Dossier, wante
     let Some(environment) = policy.charter.environments.get(&pinned.environment) else {
         return Err(invalid("the charter has no such environment".into()));
     };
-    policy.require(what, &environment.deploy, &opened.signers).map(|_| ())
+    policy.require(what, &environment.deploy, &opened.signers).map(|_| opened.payload)
 }
 
 fn check_push(policy: &TrustedPolicy, wanted: &Wanted<'_>, push: &Opened<Push>) -> Result<PersonName, Denial> {

@@ -196,6 +196,7 @@ struct Attempt {
     now: Timestamp,
     settled: Vec<Digest>,
     active: Option<Digest>,
+    performed: Vec<Digest>,
 }
 
 impl Attempt {
@@ -210,12 +211,20 @@ impl Attempt {
             now: now(),
             settled: vec![],
             active: None,
+            performed: vec![],
         }
     }
 
     fn run(&self) -> Result<VerifiedAuthority, Denial> {
         let name = app();
-        let wanted = Wanted { app: &name, build: build(), act: self.act, settled: &self.settled, active: self.active };
+        let wanted = Wanted {
+            app: &name,
+            build: build(),
+            act: self.act,
+            settled: &self.settled,
+            active: self.active,
+            performed: &self.performed,
+        };
         authorise(&self.policy, &self.pinned, &self.dossier, &wanted, &self.kept, self.floor.as_ref(), self.now)
     }
 
@@ -565,4 +574,31 @@ fn removal_and_control_need_an_order_only() {
     let mut replayed = attempt(OrderAct::Undeploy);
     replayed.dossier.order = Some(order_in("prod", OrderAct::Deploy, ONCALL));
     assert_eq!(replayed.denied(), "STATEMENT_INVALID");
+}
+
+/// Holds: the server, and every genuine statement. He repeats an order that was carried out, under a permit that lives.
+#[test]
+fn repeated_order() {
+    let mut attempt = Attempt::new(whole());
+    let carried_out = |dossier: &Dossier| Digest::of(&dossier.order.as_ref().unwrap().payload);
+    attempt.performed = vec![carried_out(&attempt.dossier)];
+    assert_eq!(attempt.denied(), "ORDER_REPEATED");
+    // What else is wrong with it is said first.
+    let released = attempt.dossier.clone();
+    attempt.dossier = Dossier { request: None, approvals: vec![], number: None, ..released.clone() };
+    assert_eq!(attempt.denied(), "UNRELEASED");
+    attempt.dossier = released;
+    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1 }];
+    assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
+    // Stopping and removing are carried out once, too.
+    for act in [OrderAct::Undeploy, OrderAct::Stop] {
+        let dossier = Dossier { order: Some(order_in("prod", act, ONCALL)), ..Dossier::default() };
+        let performed = vec![carried_out(&dossier)];
+        let repeated = Attempt { act, performed, active: Some(build()), ..Attempt::new(dossier) };
+        assert_eq!(repeated.denied(), "ORDER_REPEATED");
+    }
+    // The deployer's next order for the same build is another one, whatever was carried out before.
+    let mut attempt = Attempt::new(whole());
+    attempt.performed = vec![Digest::of(b"an earlier order")];
+    assert!(attempt.run().is_ok());
 }

@@ -131,6 +131,58 @@ fn older_generations_and_other_epochs_are_let_lie() {
 }
 
 #[test]
+fn an_order_is_carried_out_once() {
+    let world = World::new();
+    let mut engine = world.agent();
+    let one = released("one", "1.0.0", OrderAct::Deploy);
+    world.say(5, one.clone());
+    assert_eq!(world.follow(&mut engine, &assignment(5, "one", OrderAct::Deploy)), Some(Outcome::Verified));
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    let touched = world.touched();
+    // The permit lives, every signature is genuine, and the order is an old one.
+    drop(engine);
+    for generation in [70, 71] {
+        world.say(generation, one.clone());
+        let mut engine = world.agent();
+        let outcome = world.follow(&mut engine, &assignment(generation, "one", OrderAct::Deploy));
+        assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_REPEATED"), "{outcome:?}");
+    }
+    assert_eq!(world.touched(), touched);
+    // A new order for the same build is followed, whatever generations were made up for the old one.
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 7, "one", "1.0.0");
+}
+
+#[test]
+fn an_order_that_was_taken_back_is_used_up_too() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    let two = released("two", "2.0.0", OrderAct::Deploy);
+    world.machine.disk.borrow_mut().sick.insert(build("two"));
+    world.say(6, two.clone());
+    let outcome = world.follow(&mut engine, &assignment(6, "two", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Undone { .. })), "{outcome:?}");
+    world.machine.disk.borrow_mut().sick.clear();
+    world.say(7, two);
+    let outcome = world.follow(&mut engine, &assignment(7, "two", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_REPEATED"), "{outcome:?}");
+}
+
+#[test]
+fn a_refused_forgery_does_not_outrank_what_is_genuine() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    let forged = Dossier { request: None, ..released("three", "3.0.0", OrderAct::Deploy) };
+    world.say(u64::MAX, forged);
+    let outcome = world.follow(&mut engine, &assignment(u64::MAX, "three", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { .. })), "{outcome:?}");
+    assert_eq!(engine.journals().get(&app()).generation, 5);
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+}
+
+#[test]
 fn r2_an_environment_that_changed_its_class_is_refused_and_charters_never_go_back() {
     let world = World::new();
     let mut engine = world.agent();

@@ -106,6 +106,11 @@ const OTHERS: &[(&str, u8, &str)] = &[
         "The config a target was given is older than what it has, unsigned, or does not fill what the build declares.",
     ),
     ("NOT_HERE", exit::DEPLOYMENT_FAILED, "A target has nothing of the kind to act on or to go back to."),
+    (
+        "ORDER_REPEATED",
+        exit::DEPLOYMENT_FAILED,
+        "A target carries out each signed order once. Whoever wants the same again gives the order anew.",
+    ),
 ];
 
 #[derive(Clone, Copy, Debug, Serialize)]
