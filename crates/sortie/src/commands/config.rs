@@ -165,7 +165,7 @@ impl InForce {
     }
 
     fn deploy_config(&self) -> String {
-        format!("sortie deploy {}@… --to {} --config-only", self.app, self.environment)
+        format!("sortie deploy {} --to {} --config-only", self.app, self.environment)
     }
 }
 
