@@ -12,6 +12,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -60,7 +61,7 @@ const ROWS: &[Row] = &[
 
 /// Measures every row; one that cannot be measured says why.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let programs = demo::build(&["--release", "--bins"])?;
+    let programs = demo::build(&["--release", "--bins", "--example", "ledger_bench"])?;
     let folder = cargo::target_folder()?.join("bench");
     processes::end_all_below(&folder)?;
     let mut world = World::new(folder.clone(), &programs)?;
@@ -147,17 +148,13 @@ fn binary_size(world: &mut World) -> Result<f64> {
 
 /// Runs the server's own ledger benchmark and takes one number from the JSON it prints. It decides by a toy, so
 /// that what is measured is the ledger alone; the row says so.
-fn ledger(key: &str) -> Result<f64> {
-    let path = cargo::root().join("crates/server/examples/ledger_bench.rs");
-    if !path.exists() {
-        bail!("crates/server/examples/ledger_bench.rs is not there");
-    }
-    static PRINTED: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+fn ledger(world: &World, key: &str) -> Result<f64> {
+    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
     let printed = match PRINTED.get() {
         Some(printed) => printed,
         None => {
-            let arguments = ["run", "--release", "--quiet", "--package", "server", "--example", "ledger_bench"];
-            let output = cargo::cargo().args(arguments).stderr(Stdio::inherit()).output()?;
+            let program = world.programs.ledger_bench.as_ref().context("cargo built no ledger_bench")?;
+            let output = Command::new(program).stderr(Stdio::inherit()).output()?;
             PRINTED.get_or_init(|| output.stdout)
         }
     };
@@ -165,16 +162,16 @@ fn ledger(key: &str) -> Result<f64> {
     value.pointer(key).and_then(Value::as_f64).with_context(|| format!("ledger_bench says no {key}"))
 }
 
-fn ledger_rate(_: &mut World) -> Result<f64> {
-    ledger("/submit/per_second")
+fn ledger_rate(world: &mut World) -> Result<f64> {
+    ledger(world, "/submit/per_second")
 }
 
-fn ledger_cold(_: &mut World) -> Result<f64> {
-    ledger("/open/folding_all/seconds")
+fn ledger_cold(world: &mut World) -> Result<f64> {
+    ledger(world, "/open/folding_all/seconds")
 }
 
-fn ledger_snapshot(_: &mut World) -> Result<f64> {
-    ledger("/open/from_snapshot/seconds")
+fn ledger_snapshot(world: &mut World) -> Result<f64> {
+    ledger(world, "/open/from_snapshot/seconds")
 }
 
 /// The speed of `sortie push` of 1 GiB of noise, as a share of that of `sha256sum` over the same file just before.
