@@ -128,26 +128,88 @@ pub fn sign_charter(
     let listed = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter) };
     let files = BTreeMap::from([(CHARTER_TARGET.to_string(), listed)]);
     let wanted = |expires| Targets::unsigned(version, expires, &files, delegations).or_misused();
-    let sign_failed = "the charter could not be signed";
-    let targets = match merge(signed_before)? {
-        None => {
-            sign_metadata(&wanted(in_future(TARGETS_LIFE))?, &[signer]).context(sign_failed).map_err(Failure::from)?
-        }
-        Some(document) => {
-            // What others signed is signed here only if it says exactly what this machine would say itself.
-            let expires: Option<Timestamp> =
-                document["signed"]["expires"].as_str().and_then(|expires| expires.parse().ok());
-            let expires = expires.ok_or_else(|| Failure::integrity("the signed file has no time of expiry"))?;
-            if wanted(expires)? != document["signed"] {
-                return Err(Failure::integrity(format!(
-                    "the signed file is not about this charter as version {version}: somebody signed something else"
-                )));
-            }
-            let bytes = serde_json::to_vec(&document).context("metadata").map_err(Failure::from)?;
-            add_signature(&bytes, signer).context(sign_failed).map_err(Failure::from)?
-        }
-    };
+    let targets =
+        sign_agreed(&format!("this charter as version {version}"), wanted, TARGETS_LIFE, signed_before, signer)?;
     Ok(Draft { charter: charter.to_vec(), targets })
+}
+
+/// Signs what `wanted` gives for a time of expiry, adding to what others signed before, where there is any.
+fn sign_agreed(
+    what: &str,
+    wanted: impl Fn(Timestamp) -> Result<Value, Failure>,
+    life: SignedDuration,
+    signed_before: &[Vec<u8>],
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, Failure> {
+    let sign_failed = "it could not be signed";
+    let Some(document) = merge(signed_before)? else {
+        return sign_metadata(&wanted(in_future(life))?, &[signer]).context(sign_failed).map_err(Failure::from);
+    };
+    // What others signed is signed here only if it says exactly what this machine would say itself.
+    let expires: Option<Timestamp> = document["signed"]["expires"].as_str().and_then(|expires| expires.parse().ok());
+    let expires = expires.ok_or_else(|| Failure::integrity("the signed file has no time of expiry"))?;
+    if wanted(expires)? != document["signed"] {
+        return Err(Failure::integrity(format!("the signed file is not about {what}: somebody signed something else")));
+    }
+    let bytes = serde_json::to_vec(&document).context("metadata").map_err(Failure::from)?;
+    add_signature(&bytes, signer).context(sign_failed).map_err(Failure::from)
+}
+
+/// How the owners change.
+#[derive(Clone, Debug, Default)]
+pub struct OwnersChange {
+    /// Keys that come, with their people.
+    pub added: Vec<(PersonName, PublicKey)>,
+    /// People who go.
+    pub removed: Vec<PersonName>,
+    /// How many distinct owners must sign from then on, where that changes.
+    pub threshold: Option<u32>,
+}
+
+/// The next root, and the charter in force signed anew under it.
+pub struct NextRoot {
+    /// The root's bytes.
+    pub root: Vec<u8>,
+    /// The charter's next metadata.
+    pub draft: Draft,
+}
+
+/// Signs the root that follows, with the signatures gathered so far. `signed_before` are pairs of root and targets.
+pub fn sign_root(
+    connection: &Connection,
+    change: &OwnersChange,
+    signed_before: &[(Vec<u8>, Vec<u8>)],
+) -> Result<NextRoot, Failure> {
+    let root = &connection.verified.root;
+    let signer = connection.identity.signer.as_ref();
+    let wanted = |expires| {
+        let mut builder = RootBuilder::after(root, expires);
+        for person in &change.removed {
+            builder = builder.without(person);
+        }
+        for (person, key) in &change.added {
+            builder = builder.owner(person, *key);
+        }
+        if let Some(threshold) = change.threshold {
+            builder = builder.thresholds(threshold, threshold);
+        }
+        builder.build().or_misused()
+    };
+    let (roots, targets): (Vec<_>, Vec<_>) = signed_before.iter().cloned().unzip();
+    let what = format!("root {} with this change", root.version() + 1);
+    let bytes = sign_agreed(&what, wanted, ROOT_LIFE, &roots, signer)?;
+    let version = connection.verified.targets.version() + 1;
+    let delegations = connection.verified.targets.delegations();
+    let draft = sign_charter(&connection.documents.charter, version, delegations, &targets, signer)?;
+    Ok(NextRoot { root: bytes, draft })
+}
+
+/// Brings the next root together with the charter; enough owners of the old and of the new root must have signed.
+pub async fn apply_root(connection: &Connection, next: &NextRoot) -> Result<Accepted, Failure> {
+    let mut documents = connection.documents.clone();
+    documents.roots.push(next.root.clone());
+    documents.targets = next.draft.targets.clone();
+    bring(connection, documents, std::slice::from_ref(&next.root), &next.draft, "charter root … --sign-only FILE").await
 }
 
 /// The same metadata with everybody's signatures.
@@ -207,17 +269,27 @@ pub async fn found(
 pub async fn apply(connection: &Connection, draft: &Draft) -> Result<Accepted, Failure> {
     let documents =
         Documents { targets: draft.targets.clone(), charter: draft.charter.clone(), ..connection.documents.clone() };
+    bring(connection, documents, &[], draft, "charter apply --sign-only FILE").await
+}
+
+async fn bring(
+    connection: &Connection,
+    documents: Documents,
+    roots: &[Vec<u8>],
+    draft: &Draft,
+    gather: &str,
+) -> Result<Accepted, Failure> {
     connection::verify(&connection.estate(), &documents, Some(&connection.documents)).map_err(|failure| {
         Failure::new("SIGNATURES_MISSING", domain::refusal::exit::REFUSED, failure.problem.message.clone())
-            .next("sortie charter apply --sign-only FILE, then another owner: sortie charter apply --with FILE")
+            .next(format!("sortie {gather}, then another owner the same with --with FILE"))
     })?;
     let act = AdministrationAct::ApplyCharter {
-        roots: Vec::new(),
+        roots: roots.iter().map(|root| Digest::of(root)).collect(),
         targets: Digest::of(&draft.targets),
         charter: Digest::of(&draft.charter),
     };
     let act = Act::Administration(Administration { act });
-    let attachments = [draft.targets.clone(), draft.charter.clone()];
+    let attachments = [roots, &[draft.targets.clone(), draft.charter.clone()]].concat();
     let accepted = connection.submit_with("estate", connection.estate(), act, &attachments, &[]).await?;
     connection.context.keep_documents(&documents)?;
     Ok(accepted)

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 /// How long a command waits unless `--wait` says otherwise: 30 minutes.
 pub const WAIT: SignedDuration = SignedDuration::from_mins(30);
 
-/// The flags that every verb takes.
+/// The flags that every verb takes. Help shows them after the verb's own.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "For every command")]
 pub struct Global {
     /// Print one JSON document instead of words
     #[arg(long, global = true)]

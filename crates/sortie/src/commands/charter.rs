@@ -4,18 +4,19 @@ use crate::{
     amendment::Amendment,
     connection::{self, Connection},
     context::{Context, write_whole},
-    estate::{self, Founder},
+    estate::{self, Founder, OwnersChange},
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::{
     fs,
     io::IsTerminal,
     path::{Path, PathBuf},
 };
-use trust::charter::Charter as Policy;
+use trust::{PersonName, charter::Charter as Policy};
 
 /// The signed policy: people, roles, audiences and who must agree
 #[derive(Debug, clap::Args)]
@@ -49,6 +50,31 @@ pub enum CharterAct {
     Apply(Apply),
     /// Print the charter in force
     Show {},
+    /// Change the owners: the root of trust goes on by one, signed by enough owners old and new
+    Root(Root),
+}
+
+/// How the owners change.
+#[derive(Debug, clap::Args)]
+pub struct Root {
+    /// An owner to add, or one who gets another key; with --keys
+    #[arg(long, value_name = "NAME", requires = "keys")]
+    pub owner: Option<String>,
+    /// The new owner's public keys, one a line
+    #[arg(long, value_name = "FILE", requires = "owner")]
+    pub keys: Option<PathBuf>,
+    /// An owner to take out
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
+    /// How many distinct owners must sign from then on
+    #[arg(long, value_name = "N")]
+    pub threshold: Option<u32>,
+    /// Sign, and write the signatures to this file instead of applying
+    #[arg(long, value_name = "FILE")]
+    pub sign_only: Option<PathBuf>,
+    /// A file with other owners' signatures
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
 }
 
 /// How a charter is applied.
@@ -81,6 +107,7 @@ impl Charter {
             CharterAct::Plan { file } => plan(invocation, &file).await,
             CharterAct::Apply(apply) => apply.run(invocation).await,
             CharterAct::Show {} => show(invocation).await,
+            CharterAct::Root(root) => root.run(invocation).await,
         }
     }
 }
@@ -202,6 +229,48 @@ impl Apply {
         let next = environment.map_or("sortie status".into(), |(name, _)| format!("sortie target invite --in {name}"));
         Ok(Answer::new(&accepted, words).next(next))
     }
+}
+
+impl Root {
+    async fn run(self, invocation: &Invocation) -> Outcome {
+        let mut change = OwnersChange { threshold: self.threshold, ..OwnersChange::default() };
+        if let (Some(owner), Some(keys)) = (&self.owner, &self.keys) {
+            let owner = PersonName::new(owner).or_misused()?;
+            change.added = super::person::read_keys(keys)?.into_iter().map(|key| (owner.clone(), key)).collect();
+        }
+        change.removed = self.without.iter().map(|name| PersonName::new(name)).collect::<Result<_, _>>().or_misused()?;
+        if change.added.is_empty() && change.removed.is_empty() && change.threshold.is_none() {
+            return Err(Failure::misused("say who comes (--owner NAME --keys FILE), who goes (--without NAME), or how many must sign (--threshold N)"));
+        }
+        let connection = invocation.connect().await?;
+        let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
+        let next = estate::sign_root(&connection, &change, &others)?;
+        let version = connection.verified.root.version() + 1;
+        if let Some(path) = &self.sign_only {
+            let pair = json!({ "root": base64(&next.root), "targets": base64(&next.draft.targets) });
+            write_whole(path, pair.to_string().as_bytes())?;
+            let words = format!("signed root {version} into {}; nothing was applied", path.display());
+            let hint = format!("another owner: the same command with --with {}", path.display());
+            return Ok(Answer::new(&json!({ "root": version, "signatures": path }), words).next(hint));
+        }
+        let accepted = estate::apply_root(&connection, &next).await?;
+        let words = format!("root {version} is in force, and with it the charter, signed anew.");
+        Ok(Answer::new(&accepted, words).next("sortie charter show"))
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// A file that `charter root --sign-only` wrote: the root's bytes and the targets'.
+fn read_pair(path: &Path) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let wrong = || Failure::misused(format!("{} is no file of signatures for a root", path.display()));
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))?;
+    let pair: serde_json::Value = serde_json::from_str(&text).map_err(|_| wrong())?;
+    let part = |name: &str| pair[name].as_str().and_then(|text| BASE64_STANDARD.decode(text).ok()).ok_or_else(wrong);
+    Ok((part("root")?, part("targets")?))
 }
 
 /// Signs `text` as the next charter and brings it, or writes the signatures to a file.

@@ -94,7 +94,7 @@ async fn add(
 }
 
 /// The public keys in a file, one a line.
-fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
+pub fn read_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
     let mut text = String::new();
     let read = match path == Path::new("-") {
         true => std::io::stdin().read_to_string(&mut text).map(|_| ()),
