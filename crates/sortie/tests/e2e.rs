@@ -3,7 +3,29 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on should stop there")]
 
+#[path = "e2e/bad_version.rs"]
+mod bad_version;
+#[path = "e2e/bytes.rs"]
+mod bytes;
+#[path = "e2e/channels.rs"]
+mod channels;
+#[path = "e2e/crash.rs"]
+mod crash;
+#[path = "e2e/full.rs"]
+mod full;
+#[path = "e2e/hostile.rs"]
+mod hostile;
+#[path = "e2e/logs.rs"]
+mod logs;
+#[path = "e2e/owners.rs"]
+mod owners;
+#[path = "e2e/secrets.rs"]
+mod secrets;
+#[path = "e2e/shapes.rs"]
+mod shapes;
 #[path = "e2e/team.rs"]
 mod team;
 #[path = "e2e/world.rs"]
 mod world;
+#[path = "e2e/wrong.rs"]
+mod wrong;
