@@ -1,0 +1,43 @@
+//! The root of trust goes on: owners come and go, and how many must sign changes. Machines and people follow by
+//! themselves.
+
+use crate::world::World;
+
+const CHARTER: &str = r#"
+[environments]
+dev = { class = "dev", deploy = "developer" }
+"#;
+
+/// Two owners, both needed: one alone changes nothing; what both signed in their own time is taken, and a machine that
+/// joined under root 1 deploys under root 3.
+#[test]
+fn owners_change_and_everybody_follows() {
+    let mut world = World::new();
+    world.found(&[("coder", "developer")], CHARTER);
+    world.add_machines(&[("dev-1", "dev")]);
+    world.person("second");
+    let key = world.home("second").join(".ssh/id_ed25519.pub");
+    world.sortie("owner", 0, &format!("charter root --owner second --keys {}", key.display())).says("root 2");
+    world.sortie("second", 0, &format!("login {}", world.url_and_pin)).says("second (owner)");
+
+    world.sortie("owner", 3, "charter root --threshold 2").says("SIGNATURES_MISSING");
+    let signatures = world.home("owner").join("root.signatures");
+    let signatures = signatures.display();
+    world.sortie("owner", 0, &format!("charter root --threshold 2 --sign-only {signatures}")).says("nothing was applied");
+    // What was signed for one change is not signed for another.
+    world.sortie("second", 5, &format!("charter root --threshold 1 --with {signatures}"));
+    world.sortie("second", 0, &format!("charter root --threshold 2 --with {signatures}")).says("root 3");
+
+    let charter = world.home("owner").join("charter.toml");
+    let text = std::fs::read_to_string(&charter).unwrap().replace("class = \"dev\",", "class = \"dev\", at_once = 2,");
+    std::fs::write(&charter, text).unwrap();
+    world.sortie("owner", 3, "charter apply --yes").says("SIGNATURES_MISSING");
+    let (charter, signatures) = (charter.display(), format!("{signatures}.charter"));
+    world.sortie("owner", 0, &format!("charter apply --yes --sign-only {signatures}"));
+    world.sortie("second", 0, &format!("charter apply {charter} --yes --with {signatures}")).says("in force");
+
+    world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev")).says("1/1");
+    world.sortie("coder", 0, "ledger verify").says("ledger whole");
+}
