@@ -15,7 +15,10 @@ use api::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use trust::{
     Digest, PersonName,
     charter::{CHARTER_TARGET, Charter},
@@ -29,7 +32,7 @@ const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// How long a charter's signature is good: one year, and a new charter starts another.
 const TARGETS_LIFE: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// The file with the recovery key, in the folder where an estate is founded.
-pub const RECOVERY_FILE: &str = "sortie-recovery.key";
+const RECOVERY_FILE: &str = "sortie-recovery.key";
 /// The first root while its charter is not in force, in the context's folder.
 const DRAFT_ROOT: &str = "first.root.json";
 
@@ -306,16 +309,15 @@ pub fn own_name(given: Option<&str>) -> Result<PersonName, Failure> {
     PersonName::new(plain).or_else(|_| PersonName::new("owner")).or_misused()
 }
 
-/// Writes the recovery key; one that is there already is never overwritten.
-pub fn write_recovery_key(folder: &Path, text: &str) -> Result<(), Failure> {
-    let path = folder.join(RECOVERY_FILE);
-    if path.exists() {
-        return Err(Failure::misused(format!(
-            "{} is there already: it may be the only key to another estate. Move it away first",
-            path.display()
-        )));
-    }
-    write_whole(&path, text.as_bytes())
+/// Writes the recovery key into `folder`, under the first free name: one that is there may be the only key to another
+/// estate.
+pub fn write_recovery_key(folder: &Path, text: &str) -> Result<PathBuf, Failure> {
+    let numbered = (2..).map(|number| format!("sortie-recovery-{number}.key"));
+    let mut paths = std::iter::once(RECOVERY_FILE.to_string()).chain(numbered).map(|name| folder.join(name));
+    let path =
+        paths.find(|path| !path.exists()).ok_or_else(|| Failure::failed("no name is free for the recovery key"))?;
+    write_whole(&path, text.as_bytes())?;
+    Ok(path)
 }
 
 fn in_future(life: SignedDuration) -> Timestamp {

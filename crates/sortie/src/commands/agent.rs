@@ -15,6 +15,7 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 use trust::{TargetName, names::printable};
 
@@ -73,7 +74,7 @@ impl Agent {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
             None => self.joining.work(invocation).await,
-            Some(AgentAct::Install { joining }) => joining.install(),
+            Some(AgentAct::Install { joining }) => joining.install().await,
         }
     }
 }
@@ -104,6 +105,17 @@ impl Joining {
         Ok(options)
     }
 
+    /// Works until the machine is known to have joined, and no longer.
+    async fn join_only(&self, data: &Path) -> Result<(), Failure> {
+        let joined = data.join("pinned.json");
+        let has_joined = async move {
+            while !joined.exists() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        agent::start::run(self.options()?, has_joined).await.map_err(refused)
+    }
+
     async fn work(&self, invocation: &Invocation) -> Outcome {
         until::log_to_standard_error("info");
         let options = self.options()?;
@@ -114,27 +126,22 @@ impl Joining {
         Ok(Answer::new(&json!({ "data": data }), ""))
     }
 
-    /// Joins first, so that the unit holds no secret; then the unit needs the data folder only.
-    fn install(&self) -> Outcome {
+    /// Joins first, so that the unit holds no secret and needs the data folder only.
+    async fn install(&self) -> Outcome {
         if !Path::new("/run/systemd/system").exists() {
             return Err(Failure::failed("systemd does not run this machine, so there is nothing to install a unit for")
                 .next("sortie agent --join TOKEN --name NAME, kept running by what starts services here"));
         }
-        let program = std::env::current_exe().context("this program's own path")?;
         let data = self.data()?;
-        let mut start = format!("{} agent --data {}", program.display(), data.display());
-        start.push_str(&format!(" --ports {}-{}", self.ports.start(), self.ports.end()));
-        start.push_str(&format!(" --scan-seconds {}", self.scan_seconds));
-        if let Some(token) = self.options()?.join {
-            // The token is needed once: it goes to a file that only root reads, and joining leaves it used up.
-            fs::create_dir_all(&data).context("the data folder")?;
-            let file = data.join("invitation");
-            crate::context::write_whole(&file, token.trim().as_bytes())?;
-            start = format!("/bin/sh -c 'exec {start} --join - < {}'", file.display());
-            if let Some(name) = &self.name {
-                start = start.replace(" --join -", &format!(" --join - --name {}", TargetName::new(name).or_misused()?));
-            }
+        if self.join.is_some() {
+            self.join_only(&data).await?;
         }
+        let program = std::env::current_exe().context("this program's own path")?;
+        let ports = format!("{}-{}", self.ports.start(), self.ports.end());
+        let scan = self.scan_seconds.to_string();
+        let (program, folder) = (program.to_string_lossy(), data.to_string_lossy());
+        let words = [&*program, "agent", "--data", &*folder, "--ports", &ports, "--scan-seconds", &scan];
+        let start = words.map(quoted).join(" ");
         let unit = Path::new(UNITS).join(UNIT);
         fs::write(&unit, unit_text(&start)).with_context(|| format!("cannot write {}", unit.display()))?;
         for words in [&["daemon-reload"][..], &["enable", "--now", UNIT]] {
@@ -147,6 +154,11 @@ impl Joining {
         let words = format!("wrote {} and started it", unit.display());
         Ok(Answer::new(&json!({ "unit": unit, "data": data }), words).next(format!("journalctl --unit {UNIT} --follow")))
     }
+}
+
+/// A word as systemd reads it (systemd.service(5), "Command lines").
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$"))
 }
 
 /// Services outlive the agent: only its own process is ended with the unit.
@@ -181,6 +193,7 @@ mod tests {
 
     #[test]
     fn the_unit_ends_the_agent_alone() {
+        assert_eq!(quoted(r#"/a b/"%"#), r#""/a b/\"%%""#);
         assert!(unit_text("/usr/bin/sortie agent").contains("KillMode=process\n"));
     }
 }

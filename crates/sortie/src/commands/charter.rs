@@ -130,10 +130,9 @@ async fn init(invocation: &Invocation, organisation: &str, name: Option<&str>, f
     let text = estate::first_charter(organisation, &hello);
     Policy::from_bytes(text.as_bytes()).or_misused()?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    estate::write_recovery_key(folder, &recovery)?;
+    let recovery = estate::write_recovery_key(folder, &recovery)?;
     estate::keep_draft(&context, &root)?;
     write_whole(file, text.as_bytes())?;
-    let recovery = folder.join(estate::RECOVERY_FILE);
     let words = format!(
         "wrote {}: you, {name}, are the owner ({}).\n{}: the key that can name a new owner if yours is lost. \
          Move it off this machine.",

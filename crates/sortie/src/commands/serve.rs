@@ -83,6 +83,11 @@ impl Serve {
                 }
             },
             false => {
+                if invocation.global.json {
+                    let (url, pin, claim) = (&running.url, running.pin, &running.claim);
+                    let data = json!({ "server": url, "pin": pin, "claim": claim, "board": running.board_url });
+                    crate::output::line(&data.to_string());
+                }
                 greet(invocation, &running);
                 Vec::new()
             }
@@ -91,7 +96,7 @@ impl Serve {
         invocation.aside("ending; what runs on the machines goes on running");
         end(agents).await;
         running.shutdown().await;
-        Ok(Answer::new(&json!({ "ended": true }), ""))
+        Ok(Answer::raw(Vec::new()))
     }
 }
 
@@ -161,11 +166,11 @@ async fn found(invocation: &Invocation, context: &mut Context, claim: &str) -> R
     let signer = identity.signer.as_ref();
     let (root, recovery) = estate::first_root(&Founder { name: &name, signer }, &hello)?;
     let folder = Path::new(".");
-    estate::write_recovery_key(folder, &recovery)?;
+    let recovery = estate::write_recovery_key(folder, &recovery)?;
     let text = estate::first_charter("dev", &hello);
     let draft = estate::sign_charter(text.as_bytes(), 1, None, &[], signer)?;
     estate::found(invocation, &client, context, signer, root, draft, claim).await?;
-    Ok(folder.join(estate::RECOVERY_FILE))
+    Ok(recovery)
 }
 
 async fn is_known(connection: &Connection, name: &str) -> Result<bool, Failure> {
