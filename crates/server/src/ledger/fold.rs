@@ -2,18 +2,22 @@
 
 use super::{
     LedgerError,
-    store::{LedgerStore, Row, StoredTree},
+    store::{LedgerStore, RowRef, StoredTree},
 };
 use domain::{
     event::Event,
     state::{Stamp, State, apply},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use std::{
+    fmt,
     num::NonZero,
     ops::RangeInclusive,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread,
 };
 use trust::{
@@ -22,8 +26,8 @@ use trust::{
 };
 
 /// Entries read and handed over at once: large enough that handing over costs nothing, small enough to stay in cache.
-const CHUNK: u64 = 512;
-/// Chunks that may wait before each parser and behind it.
+const CHUNK: u64 = 256;
+/// Chunks that may wait behind each parser.
 const WAITING_CHUNKS: usize = 4;
 /// More parsers than this would only wait for the one who applies.
 const MOST_PARSERS: usize = 4;
@@ -33,7 +37,31 @@ const MOST_PARSERS: usize = 4;
 struct Folded {
     number: u64,
     time: Timestamp,
+    #[serde(deserialize_with = "no_roomier_than_needed")]
     events: Vec<Event>,
+}
+
+/// Most entries have one event, and events are large: room for four, which is where vectors begin, is a size that
+/// allocators are slow to give and to take back.
+fn no_roomier_than_needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
+    struct Events;
+    impl<'de> Visitor<'de> for Events {
+        type Value = Vec<Event>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of events")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Event>, A::Error> {
+            let mut events = Vec::new();
+            while let Some(event) = seq.next_element()? {
+                if events.is_empty() {
+                    events.reserve_exact(1);
+                }
+                events.push(event);
+            }
+            Ok(events)
+        }
+    }
+    deserializer.deserialize_seq(Events)
 }
 
 /// What verifying found.
@@ -55,7 +83,7 @@ pub(super) fn fold(
     state: &mut State,
     frontier: &mut Frontier,
 ) -> Result<(), LedgerError> {
-    let read = |row: Row| Ok((parse(&row)?, row.leaf));
+    let read = |row: RowRef<'_>| Ok((parse(row)?, row.leaf));
     in_parallel(store, range, read, |(entry, leaf)| {
         apply_entry(state, &entry)?;
         frontier.push(leaf);
@@ -71,7 +99,7 @@ pub(super) fn last_at(store: &dyn LedgerStore, newest: u64, time: Timestamp) -> 
         let middle = at_or_before + (after - at_or_before) / 2;
         let row = store.read(middle, 1)?.pop().filter(|row| row.number == middle);
         let row = row.ok_or_else(|| missing(middle))?;
-        if parse(&row)?.time <= time { at_or_before = middle } else { after = middle }
+        if parse(row.borrow())?.time <= time { at_or_before = middle } else { after = middle }
     }
     Ok(at_or_before)
 }
@@ -80,12 +108,12 @@ pub(super) fn last_at(store: &dyn LedgerStore, newest: u64, time: Timestamp) -> 
 /// never run backwards, leaves that are the hashes of the bytes, stored hashes of subtrees, the root, and the state.
 pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier) -> Verification {
     let (mut folded, mut grown) = (State::default(), Frontier::new());
-    let read = |row: Row| {
-        let leaf = leaf_hash(&row.bytes);
+    let read = |row: RowRef<'_>| {
+        let leaf = leaf_hash(row.bytes);
         if leaf != row.leaf {
             return Err(LedgerError(format!("entry {} was changed: its bytes do not have its hash", row.number)));
         }
-        Ok((parse(&row)?, leaf))
+        Ok((parse(row)?, leaf))
     };
     let mut subtrees = SubtreeCheck { store, runs: Vec::new() };
     let result = in_parallel(store, 1..=state.head.entry, read, |(entry, leaf)| {
@@ -140,8 +168,8 @@ impl SubtreeCheck<'_> {
     }
 }
 
-fn parse(row: &Row) -> Result<Folded, LedgerError> {
-    let entry: Folded = serde_json::from_slice(&row.bytes)
+fn parse(row: RowRef<'_>) -> Result<Folded, LedgerError> {
+    let entry: Folded = serde_json::from_slice(row.bytes)
         .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
     if entry.number != row.number {
         return Err(LedgerError(format!("entry {} says it is entry {}", row.number, entry.number)));
@@ -162,29 +190,36 @@ fn missing(number: u64) -> LedgerError {
     LedgerError(format!("entry {number} is missing: the ledger is damaged; restore it from a backup"))
 }
 
-/// One thread reads, as many as there are processors parse, and this one takes the entries in order.
+/// As many threads as there are processors read and parse, chunk by chunk in turn, and this one takes the entries in
+/// order.
 fn in_parallel<T: Send>(
     store: &dyn LedgerStore,
     range: RangeInclusive<u64>,
-    parse: impl Fn(Row) -> Result<T, LedgerError> + Sync,
+    parse: impl Fn(RowRef<'_>) -> Result<T, LedgerError> + Sync,
     mut take: impl FnMut(T) -> Result<(), LedgerError>,
 ) -> Result<(), LedgerError> {
     let parsers = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_PARSERS);
+    let (first, last) = range.into_inner();
+    let chunks: Vec<_> =
+        (first..=last).step_by(CHUNK as usize).map(|from| (from, CHUNK.min(last - from + 1))).collect();
     thread::scope(|scope| {
-        let (mut to_parsers, mut parsed) = (Vec::new(), Vec::new());
-        for _ in 0..parsers {
-            let (rows, rows_taken) = sync_channel(WAITING_CHUNKS);
+        let start = |parser: usize| {
             let (entries, entries_taken) = sync_channel(WAITING_CHUNKS);
-            to_parsers.push(rows);
-            parsed.push(entries_taken);
-            let parse = &parse;
-            scope.spawn(move || parse_chunks(rows_taken, entries, parse));
-        }
-        let chunks = range.clone().count().div_ceil(CHUNK as usize);
-        scope.spawn(move || read_chunks(store, range, &to_parsers));
-        // Moved here, so that leaving early closes the channels and ends the other threads.
-        let parsed: Vec<Receiver<Chunk<T>>> = parsed;
-        for at in 0..chunks {
+            let (chunks, parse) = (&chunks, &parse);
+            scope.spawn(move || {
+                for (from, count) in chunks.iter().skip(parser).step_by(parsers) {
+                    let chunk = read_chunk(store, *from, *count, parse);
+                    let failed = chunk.is_err();
+                    if entries.send(chunk).is_err() || failed {
+                        return;
+                    }
+                }
+            });
+            entries_taken
+        };
+        // Made in here, so that leaving early closes the channels and ends the other threads.
+        let parsed: Vec<Receiver<Chunk<T>>> = (0..parsers).map(start).collect();
+        for at in 0..chunks.len() {
             let chunk = parsed[at % parsers].recv();
             for entry in chunk.map_err(|_| LedgerError("reading the ledger stopped half-way".into()))?? {
                 take(entry?)?;
@@ -197,41 +232,24 @@ fn in_parallel<T: Send>(
 /// Entries one by one, since those before a bad one still count; or the failure to read the rows.
 type Chunk<T> = Result<Vec<Result<T, LedgerError>>, LedgerError>;
 
-fn read_chunks(
+fn read_chunk<T>(
     store: &dyn LedgerStore,
-    range: RangeInclusive<u64>,
-    to_parsers: &[SyncSender<Result<Vec<Row>, LedgerError>>],
-) {
-    let (mut next, last) = range.into_inner();
-    for parser in to_parsers.iter().cycle() {
-        if next > last {
-            return;
+    from: u64,
+    count: u64,
+    parse: impl Fn(RowRef<'_>) -> Result<T, LedgerError>,
+) -> Chunk<T> {
+    let mut entries = Vec::with_capacity(count as usize);
+    let mut gap = None;
+    store.scan(from, count, &mut |row| {
+        let expected = from + entries.len() as u64;
+        if row.number != expected {
+            gap.get_or_insert(expected);
         }
-        let count = CHUNK.min(last - next + 1);
-        let rows = store.read(next, count).map_err(LedgerError::from).and_then(|rows| {
-            let gap = (next..next + count).zip(rows.iter().map(|row| Some(row.number)).chain(std::iter::repeat(None)));
-            match gap.into_iter().find(|(expected, found)| Some(*expected) != *found) {
-                Some((expected, _)) => Err(missing(expected)),
-                None => Ok(rows),
-            }
-        });
-        let failed = rows.is_err();
-        if parser.send(rows).is_err() || failed {
-            return;
-        }
-        next += count;
-    }
-}
-
-fn parse_chunks<T>(
-    rows: Receiver<Result<Vec<Row>, LedgerError>>,
-    entries: SyncSender<Chunk<T>>,
-    parse: impl Fn(Row) -> Result<T, LedgerError>,
-) {
-    for chunk in rows {
-        let chunk = chunk.map(|rows| rows.into_iter().map(&parse).collect());
-        if entries.send(chunk).is_err() {
-            return;
-        }
+        entries.push(parse(row));
+    })?;
+    let read = entries.len() as u64;
+    match gap.or((read < count).then_some(from + read)) {
+        Some(expected) => Err(missing(expected)),
+        None => Ok(entries),
     }
 }

@@ -3,7 +3,7 @@
 //! One connection writes; readers have their own and never wait for it. Besides the leaves, the hash of every complete
 //! run of 256 siblings is stored (the tiles of C2SP tlog-tiles), so that any proof reads a few hundred hashes at most.
 
-use super::store::{LedgerStore, NewEntry, Row, Seen, StoreError};
+use super::store::{LedgerStore, NewEntry, RowRef, Seen, StoreError};
 use api::write::Text;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::{
@@ -146,12 +146,14 @@ fn prepare_writer(writer: &mut Connection) -> Result<(), StoreError> {
             "the ledger's disk does not allow a write-ahead log (SQLite answers '{mode}'); put the folder on a local disk"
         )));
     }
-    // FULL syncs the write-ahead log at every commit; secure_delete overwrites erased texts.
+    // FULL syncs the write-ahead log at every commit; secure_delete overwrites erased texts. Pages go from the log into
+    // the file 16 MB at a time: those that most batches touch then go once for many batches.
     for (pragma, value) in [
         ("synchronous", "full"),
         ("fullfsync", "on"),
         ("checkpoint_fullfsync", "on"),
         ("journal_size_limit", "67108864"),
+        ("wal_autocheckpoint", "4096"),
     ] {
         writer.pragma_update(None, pragma, value).map_err(failed)?;
     }
@@ -194,32 +196,42 @@ impl LedgerStore for SqliteStore {
         transaction.commit().map_err(failed)
     }
 
-    fn read(&self, from: u64, count: u64) -> Result<Vec<Row>, StoreError> {
-        const DOING: &str = "reading entries";
-        self.reading(DOING, |connection| {
+    fn scan(&self, from: u64, count: u64, take: &mut dyn FnMut(RowRef<'_>)) -> Result<(), StoreError> {
+        let failed = |e| of_sqlite("reading entries", e);
+        self.reading("reading entries", |connection| {
             let mut statement = connection
                 .prepare_cached("SELECT number, leaf, bytes FROM entries WHERE number >= ?1 ORDER BY number LIMIT ?2")
-                .map_err(|e| of_sqlite(DOING, e))?;
-            let rows = statement.query_map([signed(from), signed(count)], |row| {
-                let leaf = Digest::from_bytes(row.get(1)?);
-                Ok(Row { number: unsigned(row.get(0)?), leaf, bytes: row.get(2)? })
-            });
-            rows.and_then(Iterator::collect).map_err(|e| of_sqlite(DOING, e))
+                .map_err(failed)?;
+            let mut rows = statement.query([signed(from), signed(count)]).map_err(failed)?;
+            while let Some(row) = rows.next().map_err(failed)? {
+                let read = || -> rusqlite::Result<_> {
+                    let bytes = row.get_ref(2)?.as_blob().map_err(|e| {
+                        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Blob, e.into())
+                    })?;
+                    Ok(RowRef { number: unsigned(row.get(0)?), leaf: Digest::from_bytes(row.get(1)?), bytes })
+                };
+                take(read().map_err(failed)?);
+            }
+            Ok(())
         })
     }
 
-    fn request(&self, actor: &str, request_id: &str) -> Result<Option<Seen>, StoreError> {
-        const DOING: &str = "looking up a request";
-        self.reading(DOING, |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT number, payload FROM requests WHERE actor = ?1 AND request_id = ?2")
-                .map_err(|e| of_sqlite(DOING, e))?;
+    fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError> {
+        let failed = |e| of_sqlite("looking up requests", e);
+        // The writer's own connection: every commit empties the page caches of the others.
+        let mut writer = self.writer();
+        let transaction = writer.transaction().map_err(failed)?;
+        let mut statement = transaction
+            .prepare_cached("SELECT number, payload FROM requests WHERE actor = ?1 AND request_id = ?2")
+            .map_err(failed)?;
+        let mut look_up = |(actor, request_id): &(String, String)| {
             let seen = statement.query_row([actor, request_id], |row| {
                 let payload: Option<[u8; 32]> = row.get(1)?;
                 Ok(Seen { number: unsigned(row.get(0)?), payload: payload.map(Digest::from_bytes) })
             });
-            seen.optional().map_err(|e| of_sqlite(DOING, e))
-        })
+            seen.optional().map_err(failed)
+        };
+        asked.iter().map(&mut look_up).collect()
     }
 
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {

@@ -55,6 +55,24 @@ pub struct Row {
     pub bytes: Vec<u8>,
 }
 
+impl Row {
+    /// The row, lent.
+    pub fn borrow(&self) -> RowRef<'_> {
+        RowRef { number: self.number, leaf: self.leaf, bytes: &self.bytes }
+    }
+}
+
+/// One entry as stored, lent by the store while it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRef<'a> {
+    /// As [`Row::number`].
+    pub number: u64,
+    /// As [`Row::leaf`].
+    pub leaf: Digest,
+    /// As [`Row::bytes`].
+    pub bytes: &'a [u8],
+}
+
 /// One entry to be appended, with everything that must become durable together with it.
 #[derive(Clone, Debug)]
 pub struct NewEntry {
@@ -87,11 +105,19 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Appends a batch that follows the newest entry without a gap: all of it, durable when this returns, or nothing.
     fn append(&self, batch: &[NewEntry]) -> Result<(), StoreError>;
 
-    /// The entries from `from` on, at most `count`, in order. Never waits for the writer.
-    fn read(&self, from: u64, count: u64) -> Result<Vec<Row>, StoreError>;
+    /// Shows `take` the entries from `from` on, at most `count`, in order. Never waits for the writer.
+    fn scan(&self, from: u64, count: u64, take: &mut dyn FnMut(RowRef<'_>)) -> Result<(), StoreError>;
 
-    /// The request that `actor` made under this id.
-    fn request(&self, actor: &str, request_id: &str) -> Result<Option<Seen>, StoreError>;
+    /// The entries that [`LedgerStore::scan`] shows.
+    fn read(&self, from: u64, count: u64) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        let mut keep = |row: RowRef<'_>| rows.push(Row { number: row.number, leaf: row.leaf, bytes: row.bytes.into() });
+        self.scan(from, count, &mut keep)?;
+        Ok(rows)
+    }
+
+    /// For each actor and id, in order, the request that was accepted before. For the writer, who asks once a batch.
+    fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError>;
 
     /// The hash of the perfect subtree over the `2^level` leaves from `index * 2^level` on (leaf 0 is entry 1), in a
     /// time that does not grow with the ledger.

@@ -5,7 +5,7 @@
 
 use super::{
     LedgerError, Prepared, Published, Shared, SubmitError, snapshot,
-    store::{NewEntry, Row, StoreError},
+    store::{NewEntry, Row, Seen, StoreError},
 };
 use api::write::Accepted;
 use domain::{
@@ -57,8 +57,13 @@ impl Default for Writing {
 
 type Answer = Result<Accepted, SubmitError>;
 
+/// Who asked, and under which id: it names a request for ever.
+type Request = (String, String);
+
 struct Submission {
     prepared: Prepared,
+    /// The digest of what was signed. It is taken on the caller's thread, as everything is that the writer need not do.
+    payload: Option<Digest>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -85,7 +90,8 @@ impl Door {
         let closed = || SubmitError::NotWritten("the server is stopping; submit again when it runs".into());
         let sender = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        sender.send(Submission { prepared, answer }).await.map_err(|_| closed())?;
+        let payload = prepared.envelope.as_ref().map(|envelope| Digest::of(&envelope.payload));
+        sender.send(Submission { prepared, payload, answer }).await.map_err(|_| closed())?;
         drop(sender);
         answered
             .await
@@ -123,7 +129,7 @@ struct Batch {
     entries: Vec<NewEntry>,
     answers: Vec<Pending>,
     /// Which answer belongs to a request that this batch accepts, and the digest of what was signed.
-    requests: BTreeMap<(String, String), (usize, Option<Digest>)>,
+    requests: BTreeMap<Request, (usize, Option<Digest>)>,
 }
 
 struct Pending {
@@ -137,14 +143,24 @@ impl Writer {
     fn run(mut self, mut commands: mpsc::Receiver<Submission>) {
         let mut waiting = Vec::with_capacity(LARGEST_BATCH);
         while commands.blocking_recv_many(&mut waiting, LARGEST_BATCH) > 0 {
-            self.write(waiting.drain(..));
+            self.write(&mut waiting);
             self.write_snapshot_when_due();
         }
         self.write_last_snapshot();
     }
 
     /// Decides, commits, publishes, answers: in this order.
-    fn write(&mut self, submissions: impl Iterator<Item = Submission>) {
+    fn write(&mut self, submissions: &mut Vec<Submission>) {
+        let requests: Vec<Request> = submissions.iter().map(|submission| request_of(&submission.prepared)).collect();
+        let seen = match self.shared.store.requests(&requests) {
+            Ok(seen) => seen,
+            Err(error) => {
+                for Submission { answer, .. } in submissions.drain(..) {
+                    let _ = answer.send(Err(SubmitError::NotWritten(error.to_string())));
+                }
+                return;
+            }
+        };
         let published = self.shared.published.load_full();
         let mut batch = Batch {
             state: State::clone(&published.state),
@@ -153,9 +169,10 @@ impl Writer {
             answers: Vec::new(),
             requests: BTreeMap::new(),
         };
-        for Submission { prepared, answer } in submissions {
+        for (submission, (request, seen)) in submissions.drain(..).zip(requests.into_iter().zip(seen)) {
+            let Submission { prepared, payload, answer } = submission;
             let stands_alone = batch.entries.is_empty();
-            let outcome = self.consider(&mut batch, prepared);
+            let outcome = self.consider(&mut batch, prepared, request, payload, seen);
             // The first to be accepted depends on the commit as much as those after it.
             let stands_alone = stands_alone && batch.entries.is_empty();
             batch.answers.push(Pending { answer, outcome, stands_alone });
@@ -180,10 +197,15 @@ impl Writer {
     }
 
     /// One command: the answer it gets if the batch is committed.
-    fn consider(&self, batch: &mut Batch, prepared: Prepared) -> Answer {
-        let payload = prepared.envelope.as_ref().map(|envelope| Digest::of(&envelope.payload));
-        let request = (prepared.actor.name(), prepared.request_id.as_str().to_owned());
-        if let Some(first) = self.answered_before(batch, &request, payload)? {
+    fn consider(
+        &self,
+        batch: &mut Batch,
+        prepared: Prepared,
+        request: Request,
+        payload: Option<Digest>,
+        seen: Option<Seen>,
+    ) -> Answer {
+        if let Some(first) = self.answered_before(batch, &request, payload, seen)? {
             return Ok(first);
         }
         if let Some((digest, _)) = prepared.texts.iter().find(|(digest, text)| text.digest() != **digest) {
@@ -208,8 +230,9 @@ impl Writer {
     fn answered_before(
         &self,
         batch: &Batch,
-        request: &(String, String),
+        request: &Request,
         payload: Option<Digest>,
+        seen: Option<Seen>,
     ) -> Result<Option<Accepted>, SubmitError> {
         if let Some((first, first_payload)) = batch.requests.get(request) {
             return match &batch.answers[*first].outcome {
@@ -218,7 +241,6 @@ impl Writer {
             };
         }
         let unread = |error: LedgerError| SubmitError::NotWritten(error.to_string());
-        let seen = self.shared.store.request(&request.0, &request.1).map_err(|error| unread(error.into()))?;
         let Some(seen) = seen else { return Ok(None) };
         if seen.payload != payload {
             return Err(Refusal::RequestIdReused.into());
@@ -233,7 +255,7 @@ impl Writer {
         &self,
         mut state: State,
         prepared: Prepared,
-        request: &(String, String),
+        request: &Request,
         payload: Option<Digest>,
     ) -> Result<(State, NewEntry, Accepted), SubmitError> {
         let Prepared { actor, request_id, on_behalf_of, command, envelope, texts } = prepared;
@@ -288,6 +310,10 @@ impl Writer {
             log_failure(snapshot::write(&self.shared.folder, &published.state, &published.frontier));
         }
     }
+}
+
+fn request_of(prepared: &Prepared) -> Request {
+    (prepared.actor.name(), prepared.request_id.as_str().to_owned())
 }
 
 /// The batch was rolled back: whatever hung on it did not happen.

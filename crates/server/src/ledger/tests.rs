@@ -100,11 +100,11 @@ impl LedgerStore for SharedStore {
         self.waits.store(false, Ordering::SeqCst);
         self.store.append(batch)
     }
-    fn read(&self, from: u64, count: u64) -> Result<Vec<store::Row>, StoreError> {
-        self.store.read(from, count)
+    fn scan(&self, from: u64, count: u64, take: &mut dyn FnMut(store::RowRef<'_>)) -> Result<(), StoreError> {
+        self.store.scan(from, count, take)
     }
-    fn request(&self, actor: &str, request_id: &str) -> Result<Option<store::Seen>, StoreError> {
-        self.store.request(actor, request_id)
+    fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<store::Seen>>, StoreError> {
+        self.store.requests(asked)
     }
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
         self.store.subtree(level, index)

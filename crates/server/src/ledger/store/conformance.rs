@@ -64,7 +64,7 @@ fn a_batch_is_stored_whole_or_not_at_all(open: Open<'_>) {
     (taken[1].actor, taken[1].request_id) = ("actor1".into(), "1".into());
     assert!(store.append(&taken).is_err());
     assert_eq!(store.head().unwrap(), 2);
-    assert_eq!(store.request("actor1", "3").unwrap(), None);
+    assert_eq!(store.requests(&[("actor1".into(), "3".into())]).unwrap(), [None]);
     store.append(&batch(3, 2)).unwrap();
     assert_eq!(store.head().unwrap(), 4);
 }
@@ -74,8 +74,8 @@ fn requests_are_found_by_actor_and_id(open: Open<'_>) {
     store.append(&batch(1, 4)).unwrap();
     for entry in batch(1, 4) {
         let seen = Seen { number: entry.row.number, payload: entry.payload };
-        assert_eq!(store.request(&entry.actor, &entry.request_id).unwrap(), Some(seen));
-        assert_eq!(store.request("somebody", &entry.request_id).unwrap(), None);
+        let asked = ["somebody", &entry.actor].map(|actor| (actor.to_owned(), entry.request_id.clone()));
+        assert_eq!(store.requests(&asked).unwrap(), [None, Some(seen)]);
     }
 }
 
