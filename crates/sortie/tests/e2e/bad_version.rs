@@ -1,0 +1,67 @@
+//! A version that is well on one machine and not on the next.
+
+use crate::world::{PROJECT, World, files, find, get, read_text, until};
+use std::fs;
+
+/// R3, R40: verification fails on the second of two machines: both go back, the old version serves, its files digest as
+/// before. R7, R27: every phase of every machine is recorded with its time, and what was copied is not active.
+/// R41: the wave after the one that failed is never touched.
+#[test]
+fn r3_r7_r27_r40_r41_what_fails_on_one_is_undone_on_all() {
+    let world = World::of_team(&[("test-1", "test"), ("prod-1", "prod"), ("prod-2", "prod"), ("prod-3", "prod")]);
+    world.make_repository(PROJECT);
+    let machine = |name: &str| world.agent_data(name).parent().unwrap().to_path_buf();
+    // Every machine has a database of its own, beside its agent's data folder.
+    for (name, people) in [
+        ("test-1", "name,plan\nAda,free\n"),
+        ("prod-1", "name,plan\nAda,free\n"),
+        ("prod-2", "name\nAda\n"),
+        ("prod-3", "name,plan\nAda,free\n"),
+    ] {
+        fs::write(machine(name).join("people.csv"), people).unwrap();
+    }
+    let first = world.push_and_number();
+    let database = "DATABASE=../../../../../people.csv";
+    world.sortie("coder", 0, &format!("config set web {database} --in test"));
+    world.sortie("oncall", 0, &format!("config set web {database} --in prod"));
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    let before: Vec<_> = ["prod-1", "prod-2", "prod-3"].map(|name| (world.active(name, "web"), name)).into();
+    let bytes_before: Vec<_> = before.iter().map(|(active, _)| files(active)).collect();
+
+    world.change_greeting("Hello, {name}! Your plan: {plan}.");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    let failed = world.sortie("oncall", 4, &format!("deploy {second} --to prod"));
+    failed.says("undone").says("no such column: plan").says("prod-2");
+    for ((active, name), bytes) in before.iter().zip(&bytes_before) {
+        assert_eq!(&world.active(name, "web"), active, "{name} runs another release");
+        assert!(&files(active) == bytes, "the files on {name} changed");
+    }
+    let there = world.endpoints("prod");
+    assert_eq!(there.len(), 3);
+    for address in there {
+        let answer = until("an answer", || get(address, "/").ok());
+        assert!(answer.contains("Hello, Ada!") && !answer.contains("plan"), "{answer}");
+    }
+
+    let history = world.ask("tester", "history web");
+    let number = find(&history, &|value| value["deployment"].is_u64()).expect("a deployment")["deployment"].clone();
+    let view = world.ask("tester", &format!("status {number}"));
+    assert_eq!(view["ending"], "undone");
+    let part = |name: &str| find(&view, &|value| value["target"] == *name).unwrap().clone();
+    let phases = |name: &str| {
+        let phases = part(name)["phases"].as_array().unwrap().clone();
+        phases.iter().map(|phase| phase["phase"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(phases("prod-1"), ["fetch", "stage", "configure", "activate", "verify"]);
+    assert_eq!(part("prod-2")["failed_in"], "verify");
+    assert!(phases("prod-3").is_empty(), "the last wave was touched: {view}");
+
+    world.sortie("oncall", 3, &format!("deploy {second} --to prod")).says("hold");
+    world.sortie("oncall", 0, &format!("hold lift {second} --in prod"));
+    fs::write(machine("prod-2").join("people.csv"), "name,plan\nAda,free\n").unwrap();
+    world.sortie("oncall", 0, &format!("deploy {second} --to prod"));
+    world.sortie("tester", 0, "status prod").says("0.2.0 on 3/3");
+    assert!(!read_text(&world.root().join("server.log")).contains("panicked"));
+}

@@ -1,0 +1,146 @@
+//! What runs is what was approved, byte for byte, from the repository to the machine.
+
+use crate::world::{PROJECT, World, files, find, read_text};
+use api::{
+    client::{Client, ClientError},
+    routes,
+};
+use std::fs;
+use trust::{Digest, key::SecretKey};
+
+/// R20: what a commit and its recipe make again is equal, or the files that differ are named.
+#[test]
+fn r20_a_build_is_made_again() {
+    let world = World::of_team(&[]);
+    let recipe = "rm -rf dist && mkdir dist && sort greeting.txt people.csv > dist/all.txt";
+    world.make_repository(&format!("app = \"web\"\nfiles = \"dist\"\nbuild = \"{recipe}\"\n"));
+    let make = |recipe: &str| {
+        let mut shell = world.command("coder", "sh");
+        shell.args(["-c", recipe]);
+        world.run(format!("coder $ {recipe}"), &mut shell, 0);
+    };
+    make(recipe);
+    let build = world.push();
+    world.sortie("coder", 0, &format!("reproduce {build}")).says("byte for byte");
+    let moody = format!("{recipe} && date +%s%N > dist/made-at");
+    fs::write(
+        world.repository().join("sortie.toml"),
+        format!("app = \"web\"\nfiles = \"dist\"\nbuild = \"{moody}\"\n"),
+    )
+    .unwrap();
+    world.git("coder", "add --all");
+    world.git("coder", "commit -q -m \"feat: say when\"");
+    make(&moody);
+    let build = world.push();
+    world.sortie("coder", 5, &format!("reproduce {build}")).says("≠ made-at").lacks("≠ all.txt");
+}
+
+/// R33, R51: a gate asks for evidence of this very digest, from whom it trusts.
+#[test]
+fn r33_r51_a_gate_asks_for_evidence_of_these_bytes() {
+    let mut world = World::new();
+    let people = [("coder", "developer"), ("tester", "qa"), ("ci", "ci")];
+    let gate = r#"
+[environments]
+test = { class = "test", approve = "developer", deploy = "developer", evidence = { test-result = "ci" } }
+"#;
+    world.found(&people, gate);
+    world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
+    let first = world.push_and_number();
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    let report = world.root().join("report.xml");
+    fs::write(
+        &report,
+        "<testsuite tests=\"2\" failures=\"0\"><testcase name=\"a\"/><testcase name=\"b\"/></testsuite>",
+    )
+    .unwrap();
+    world.sortie("coder", 3, &format!("release {second} --to test")).says("test-result");
+    world.sortie("ci", 0, &format!("evidence attach {first} --type test-result --file {}", report.display()));
+    world.sortie("coder", 3, &format!("release {second} --to test")).says("test-result");
+    world.sortie("coder", 0, &format!("release {first} --to test"));
+    world
+        .sortie("ci", 0, &format!("evidence attach {second} --type test-result --file {}", report.display()))
+        .says("2");
+    world.sortie("coder", 0, &format!("release {second} --to test"));
+}
+
+/// R35: a machine may read what it has a permit for, and nothing else.
+#[tokio::test]
+async fn r35_no_permit_no_bytes() {
+    let world = World::of_team(&[("test-1", "test")]);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    let app: serde_json::Value = world.ask("coder", &format!("status {version}"));
+    let build = find(&app, &|value| value["build"].is_string()).unwrap()["build"].as_str().unwrap().to_string();
+    let (url, pin) = world.url_and_pin.split_once('#').unwrap();
+    let machine = Client::new(url, Some(Digest::from_hex(pin.trim_start_matches("sha256:")).unwrap())).unwrap();
+    let key = SecretKey::from_openssh(&read_text(&world.agent_data("test-1").join("target.key")), None).unwrap();
+    machine.log_in(machine.hello().await.unwrap().estate.unwrap(), &key).await.unwrap();
+    let path = routes::path(routes::OBJECT, &[&build]);
+    let Err(ClientError::Refused(problem)) = machine.open(&path, &[]).await else { panic!("it got the bytes") };
+    assert_eq!(problem.code, "PERMIT_MISSING");
+    assert_eq!(machine.request(reqwest::Method::GET, &path).send().await.unwrap().status(), 403);
+    world.sortie("coder", 0, &format!("release {version} --to test"));
+    assert!(machine.open(&path, &[]).await.is_ok());
+}
+
+/// R4: one byte changed in the depot: the deployment is refused as a breach of integrity, and the machine is untouched.
+#[test]
+fn r4_a_byte_changed_in_the_depot_is_found() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    world.make_repository(PROJECT);
+    let first = world.push();
+    world.sortie("coder", 0, &format!("deploy {first} --to dev"));
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push();
+    let before = files(&world.active("dev-1", "web"));
+    let digest = Digest::of(b"Good morning, {name}!\n").hex();
+    let depot = files(&world.server_data());
+    let (object, bytes) = depot
+        .iter()
+        .find(|(path, _)| path.to_string_lossy().replace('/', "").contains(&digest[4..]))
+        .expect("the object");
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let object = world.server_data().join(object);
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, changed).unwrap();
+    let found = world.sortie("coder", 5, &format!("deploy {second} --to dev"));
+    found.says("greeting.txt").says("No target was contacted");
+    assert!(files(&world.active("dev-1", "web")) == before, "the machine was touched");
+    world.sortie("coder", 0, "status dev").says("on 1/1");
+}
+
+/// R25: a release that is only a checkpoint has nothing to install.
+#[test]
+fn r25_a_checkpoint_is_released_and_not_deployed() {
+    let world = World::of_team(&[("test-1", "test")]);
+    world.make_repository("app = \"web\"\ncheckpoint = true\n");
+    let version = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {version} --to test"));
+    world.sortie("coder", 3, &format!("deploy {version} --to test")).says("nothing to install");
+}
+
+/// R37: a file copied by hand is found. R8: what is removed leaves a clean machine and a record.
+#[test]
+fn r8_r37_what_escaped_is_found_and_what_is_removed_is_gone() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    world.make_repository(PROJECT);
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    world.sortie("coder", 0, "escapes --scan");
+    let by_hand = world.active("dev-1", "web").join("quick-fix.sh");
+    fs::write(&by_hand, "#!/bin/sh\n").unwrap();
+    world.sortie("coder", 7, "escapes --scan").says("quick-fix.sh").says("dev-1");
+    fs::remove_file(&by_hand).unwrap();
+    world.sortie("coder", 0, "escapes --scan");
+
+    world.sortie("coder", 0, "undeploy web --from dev");
+    let left: Vec<_> = world.processes_on("dev-1").into_iter().filter(|(_, at)| at.ends_with("web")).collect();
+    assert!(left.is_empty(), "these still run: {left:?}");
+    let files = files(&world.agent_data("dev-1").join("apps/web"));
+    assert!(files.is_empty(), "these files are left: {:?}", files.keys());
+    world.sortie("coder", 0, "history web").says("removed");
+    world.sortie("coder", 0, "status dev").lacks("on 1/1");
+}
