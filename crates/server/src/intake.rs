@@ -25,7 +25,7 @@ use trust::{
     dsse::Envelope,
     key::{KeyId, PublicKey},
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
-    statement::{Act, AdministrationAct, Config, Enrolment, Push, Statement, StatementError},
+    statement::{Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError},
 };
 
@@ -46,6 +46,7 @@ pub(crate) fn needs_depot(submission: &Submission) -> bool {
     let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. });
     match Statement::read(&submission.envelope).map(|statement| statement.act) {
         Ok(Act::Push(_) | Act::Evidence(_) | Act::Config(_)) => true,
+        Ok(Act::Order(order)) => installs(order.act),
         Ok(Act::Administration(administration)) => administers(administration.act),
         _ => false,
     }
@@ -219,7 +220,12 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
         Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
         Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
-        Act::Order(act) => Command::RequestDeployment(Signed { subject, act }),
+        Act::Order(act) => {
+            if installs(act.act) {
+                check_objects(documents.depot, &subject)?;
+            }
+            Command::RequestDeployment(Signed { subject, act })
+        }
         Act::Config(act) => {
             check_config(documents, &subject, &act)?;
             Command::SetConfig(Signed { subject, act })
@@ -341,6 +347,28 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, push: &Push) -> Result<
         config: manifest.run.config,
         needs: manifest.run.needs,
     })
+}
+
+/// Whether an order makes targets fetch the build. What is left out concerns what they have already.
+fn installs(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Deploy | OrderAct::Redeploy)
+}
+
+/// Digests every object of a build, so that a byte that changed in the depot is found before any target is contacted
+/// (R4). A build that is not known is left to the decision, which says so.
+fn check_objects(depot: &DiskStore, build: &Digest) -> Result<(), Failure> {
+    if !depot.has(build) {
+        return Ok(());
+    }
+    let bytes = depot.read_bytes(build, MAX_MANIFEST_BYTES as u64)?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+    for entry in &manifest.files {
+        if let Entry::File { path, digest, .. } = entry {
+            let told = |failure: Failure| failure.saying(&format!("{path}: "), ". No target was contacted");
+            depot.verify(digest).map_err(Failure::from).map_err(told)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a config document and compares it with what was signed.

@@ -35,6 +35,12 @@ impl Failure {
         self
     }
 
+    /// With more words before and after its message.
+    pub fn saying(mut self, before: &str, after: &str) -> Self {
+        self.0.1.message = format!("{before}{}{after}", self.0.1.message);
+        self
+    }
+
     /// A body, path or query that cannot be read.
     pub fn malformed(message: impl std::fmt::Display) -> Self {
         let message = trust::names::printable(&message.to_string());
