@@ -52,6 +52,7 @@ fn r3_an_agent_killed_in_a_deployment_finishes_it_or_takes_it_back() {
         let exit = ended.code();
         let said = read_text(&log);
         assert!(matches!(exit, Some(0 | 4 | 6)), "round {round}: exit {exit:?}\n{said}");
+        assert!(!said.contains("going back failed"), "round {round}\n{said}");
         let [there] = world.endpoints("dev")[..] else { panic!("one machine, one endpoint\n{said}") };
         let answer = until("an answer", || get(there, "/").ok());
         let current = read_text(&world.active("dev-1", "web").join("greeting.txt"));

@@ -4,8 +4,16 @@
 //! of the server's ledger.
 
 use crate::world::{Output, PROJECT, World, until, words};
-use std::fs;
-use trust::Digest;
+use api::{
+    client::{Client, ClientError, in_future},
+    write::Submission,
+};
+use std::{collections::BTreeMap, fs};
+use trust::{
+    Digest,
+    key::SecretKey,
+    statement::{Act, Header, Number, RequestId, Statement},
+};
 
 /// What `person` is answered, whatever the exit code.
 fn typed(world: &World, person: &str, line: &str) -> Output {
@@ -185,12 +193,52 @@ fn the_same_request_is_answered_once_and_two_at_once_conflict() {
     world.sortie("coder", 0, "ledger verify");
 }
 
+/// The very same bytes again get the very same answer, also from a server that was killed meanwhile; other bytes under
+/// the same id get none.
+#[test]
+fn the_same_bytes_get_the_same_answer() {
+    let mut world = World::of_team(&[]);
+    world.make_repository(PROJECT);
+    let build: Digest = world.ask("coder", "push")["build"].as_str().unwrap().parse().unwrap();
+    let pin: Digest = world.url_and_pin.split_once('#').unwrap().1.parse().unwrap();
+    let key = fs::read_to_string(world.home("coder").join(".ssh/id_ed25519")).unwrap();
+    let key = SecretKey::from_openssh(&key, None).unwrap();
+    let client = Client::new(&world.url(), Some(pin)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let estate = runtime.block_on(client.hello()).unwrap().estate.unwrap();
+    let number = |version: &str| {
+        let header = Header {
+            estate,
+            request_id: RequestId::new("by-hand").unwrap(),
+            submit_before: in_future(jiff::SignedDuration::from_mins(5)),
+            on_behalf_of: None,
+        };
+        let act = Act::Number(Number { app: "web".parse().unwrap(), version: version.parse().unwrap() });
+        let statement = Statement { subject_name: "web".into(), subject: build, header, act };
+        let envelope = statement.sign(&[&key]).unwrap();
+        Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None }
+    };
+    let submission = number("1.0.0");
+    let first = runtime.block_on(client.submit(&submission)).unwrap();
+    world.kill_server();
+    world.start_server();
+    let second = runtime.block_on(client.submit(&submission)).unwrap();
+    assert_eq!((first.entry, first.time, first.events), (second.entry, second.time, second.events));
+    assert_eq!((first.repeated, second.repeated), (false, true));
+    match runtime.block_on(client.submit(&number("1.0.1"))) {
+        Err(ClientError::Refused(problem)) => {
+            assert_eq!((problem.code.as_str(), problem.exit), ("REQUEST_ID_REUSED", 6))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Bodies that are too long, no JSON, or no statement are answered with a Problem, and never with a failure.
 #[test]
 fn malformed_bodies_get_problems() {
     let world = World::of_team(&[]);
     let pin: Digest = world.url_and_pin.split_once('#').unwrap().1.parse().unwrap();
-    let client = api::client::Client::new(&world.url(), Some(pin)).unwrap();
+    let client = Client::new(&world.url(), Some(pin)).unwrap();
     let deep = "[".repeat(100_000);
     let bodies: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", vec![]),
