@@ -74,8 +74,8 @@ pub enum Refusal {
     AlreadyDone {
         /// What is so, in a sentence.
         what: String,
-        /// Since when.
-        since: Timestamp,
+        /// Since when, where that is known.
+        since: Option<Timestamp>,
     },
     /// The signer lacks the role.
     RoleMissing {

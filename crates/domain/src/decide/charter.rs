@@ -59,7 +59,7 @@ pub(super) fn suspend(draft: &mut Draft, asked: &Asked<'_>, person: &PersonName)
     }
     if draft.state.suspended.contains(person) {
         let what = format!("{person} is suspended");
-        return Err(Refusal::AlreadyDone { what, since: draft.state.head.time });
+        return Err(Refusal::AlreadyDone { what, since: None });
     }
     draft.record(Event::PersonSuspended { person: person.clone() });
     Ok(())

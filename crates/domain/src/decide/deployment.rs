@@ -109,18 +109,13 @@ fn destinations(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Res
     let targets = placement::targets(&draft.state, &order.app, &order.environment, &record.facts, &order.only)?;
     placement::meets_needs(&draft.state, &record.facts, &targets)?;
     if order.act != OrderAct::Redeploy {
-        not_there_already(draft, asked, signed, &targets)?;
+        not_there_already(draft, signed, &targets)?;
     }
     Ok(targets)
 }
 
 /// Fails if every target runs just this already, with the config in force.
-fn not_there_already(
-    draft: &Draft,
-    asked: &Asked<'_>,
-    signed: &Signed<Order>,
-    targets: &[TargetName],
-) -> Result<(), Refusal> {
+fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetName]) -> Result<(), Refusal> {
     let order = &signed.act;
     let config = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.config.as_ref());
     let serial = config.map_or(0, |config| config.serial);
@@ -138,7 +133,7 @@ fn not_there_already(
         None => format!("{}#{}", order.app, signed.subject.short()),
     };
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
-    Err(Refusal::AlreadyDone { what, since: since.unwrap_or(asked.context.now) })
+    Err(Refusal::AlreadyDone { what, since })
 }
 
 /// What the deployer of a superseded version, or of one that skips others, is warned of (R45).
@@ -367,7 +362,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
         }
         DeploymentPhase::Undoing { .. } => {
             let what = format!("deployment {number} goes back");
-            Err(Refusal::AlreadyDone { what, since: deployment.stamp.time })
+            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
         }
         DeploymentPhase::Running if installs(deployment.act) => {
             undo(draft, asked, number, &deployment, format!("aborted by {by}"));
@@ -393,7 +388,7 @@ pub(super) fn lift_hold(
     let held = draft.state.in_audience(app, environment).is_some_and(|record| !record.held.is_empty());
     if !held {
         let what = format!("nothing of {app} is held out of {environment}");
-        return Err(Refusal::AlreadyDone { what, since: draft.state.head.time });
+        return Err(Refusal::AlreadyDone { what, since: None });
     }
     draft.record(Event::HoldLifted { app: app.clone(), environment: environment.clone() });
     Ok(())

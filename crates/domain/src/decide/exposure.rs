@@ -43,11 +43,11 @@ pub(super) fn expose(
     match current {
         Some((exposed, share, since)) if exposed == *version && share == percent => {
             let what = format!("{percent} % of end users see {app}@{version} in {environment}");
-            return Err(Refusal::AlreadyDone { what, since: since.time });
+            return Err(Refusal::AlreadyDone { what, since: Some(since.time) });
         }
         None if percent == 0 => {
             let what = format!("nobody sees {app}@{version} in {environment}");
-            return Err(Refusal::AlreadyDone { what, since: record.stamp.time });
+            return Err(Refusal::AlreadyDone { what, since: None });
         }
         _ => {}
     }

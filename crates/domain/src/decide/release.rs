@@ -28,7 +28,7 @@ pub(super) fn push(
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
     if let Some(build) = draft.state.apps.get(&app).and_then(|record| record.builds.get(&signed.subject)) {
         let what = format!("{app}#{} is known", signed.subject.short());
-        return Err(Refusal::AlreadyDone { what, since: build.stamp.time });
+        return Err(Refusal::AlreadyDone { what, since: Some(build.stamp.time) });
     }
     draft.record(Event::BuildPushed { app, build: signed.subject, pusher, commit, recipe, facts: facts.clone() });
     Ok(())
@@ -163,7 +163,7 @@ fn not_granted(draft: &Draft, asked: &Asked<'_>, wish: &statement::Request) -> R
         return Ok(());
     }
     let what = format!("{}@{} is released to {}", wish.app, wish.version, wish.audience);
-    Err(Refusal::AlreadyDone { what, since: stamp.time })
+    Err(Refusal::AlreadyDone { what, since: Some(stamp.time) })
 }
 
 /// Takes one person's yes. The last required one is the release, and starts what waited for it.
@@ -188,7 +188,7 @@ pub(super) fn approve(
     let counts = |approval: &&crate::state::Approved| policy.approvers.person(&approval.key) == Some(&approver);
     if let Some(earlier) = request.approvals.iter().find(counts) {
         let what = format!("you approved {app}@{version} → {audience}");
-        return Err(Refusal::AlreadyDone { what, since: earlier.stamp.time });
+        return Err(Refusal::AlreadyDone { what, since: Some(earlier.stamp.time) });
     }
     // A permit that a newer charter asks more of, or that lost an approval with its key, takes what it lacks.
     if request.standing != Standing::Waiting && approvals::lacks(&draft.state, policy, &request).is_empty() {
@@ -262,7 +262,7 @@ pub(super) fn withdraw(
         && standings.iter().all(|standing| matches!(standing, Standing::Withdrawn(_)))
     {
         let what = format!("{app}@{version} is withdrawn from {audience}");
-        return Err(Refusal::AlreadyDone { what, since: stamp.time });
+        return Err(Refusal::AlreadyDone { what, since: Some(stamp.time) });
     }
     let was_granted = standings.iter().any(|standing| matches!(standing, Standing::Granted(_)));
     draft.record(Event::PermissionWithdrawn { app, version, build, audience, through_serial, was_granted, reason });

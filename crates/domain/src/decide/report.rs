@@ -87,7 +87,7 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
     }
     if target.findings.iter().eq(findings.iter()) {
         let what = format!("{} is as it was last seen", inventory.target);
-        return Err(Refusal::AlreadyDone { what, since: asked.context.now });
+        return Err(Refusal::AlreadyDone { what, since: None });
     }
     draft.record(Event::EscapesChanged { target: inventory.target, findings });
     Ok(())

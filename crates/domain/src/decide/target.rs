@@ -121,7 +121,7 @@ pub(super) fn label(
     check_labels(&labels)?;
     if labels == target.labels {
         let what = format!("{name} carries these labels");
-        return Err(Refusal::AlreadyDone { what, since: target.stamp.time });
+        return Err(Refusal::AlreadyDone { what, since: Some(target.stamp.time) });
     }
     draft.record(Event::TargetLabelled { target: name.clone(), labels });
     Ok(())
@@ -137,7 +137,7 @@ pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, co
     }
     if target.cordoned == cordoned {
         let what = format!("{name} is {}cordoned", if cordoned { "" } else { "not " });
-        return Err(Refusal::AlreadyDone { what, since: target.stamp.time });
+        return Err(Refusal::AlreadyDone { what, since: Some(target.stamp.time) });
     }
     draft.record(Event::TargetCordoned { target: name.clone(), cordoned });
     Ok(())

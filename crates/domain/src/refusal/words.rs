@@ -39,7 +39,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the statement could be submitted until {submit_before:.0}; check this machine's clock")
             }
             Refusal::RequestIdReused => write!(f, "this request id was used for something else"),
-            Refusal::AlreadyDone { what, since } => write!(f, "{what} since {since:.0}; nothing was written"),
+            Refusal::AlreadyDone { what, since: Some(since) } => {
+                write!(f, "{what} since {since:.0}; nothing was written")
+            }
+            Refusal::AlreadyDone { what, since: None } => write!(f, "{what}; nothing was written"),
             Refusal::RoleMissing { right, place, needs, roles } => {
                 let needs = needs.as_ref().map_or("the role it asks for".to_string(), ToString::to_string);
                 let roles =
@@ -61,8 +64,8 @@ impl fmt::Display for Refusal {
                 write!(f, "no target is called {name}{}", did_you_mean(nearest))
             }
             Refusal::UnknownPerson { name } => write!(f, "the charter has nobody called {name}"),
-            Refusal::UnknownRequest => write!(f, "there is no such request, or it says something else"),
-            Refusal::UnknownDeployment { deployment } => write!(f, "there is no open deployment {deployment}"),
+            Refusal::UnknownRequest => write!(f, "nobody has asked for this release, or the request says something else"),
+            Refusal::UnknownDeployment { deployment } => write!(f, "there is no deployment {deployment}"),
             Refusal::NumberTaken { app, version, build } => {
                 write!(f, "{app}@{version} is {app}#{} for good; a number is never moved", build.short())
             }
@@ -140,7 +143,7 @@ impl fmt::Display for Refusal {
             Refusal::ConfigRefused { why } => write!(f, "{why}"),
             Refusal::ConfigStale { next } => write!(f, "somebody set config in the meantime: set {next} comes next"),
             Refusal::NoTargets { app, environment, on } if on.is_empty() => {
-                write!(f, "{environment} has no target for {app}")
+                write!(f, "{environment} has no target for {app} that takes deployments: see `sortie target list`")
             }
             Refusal::NoTargets { app, environment, on } => {
                 write!(f, "{environment} has no target labelled {on}, which {app} asks for")
@@ -211,7 +214,13 @@ impl Refusal {
             Refusal::UnknownApplication { nearest: Some(name), .. } => format!("sortie status {name}"),
             Refusal::UnknownApplication { .. } | Refusal::UnknownAudience { .. } => "sortie status".into(),
             Refusal::UnknownBuild { app, .. } | Refusal::UnknownVersion { app, .. } => format!("sortie status {app}"),
-            Refusal::UnknownTarget { .. } => "sortie target list".into(),
+            Refusal::UnknownTarget { .. } | Refusal::NameTaken { .. } => "sortie target list".into(),
+            Refusal::UnknownPerson { .. } => "sortie charter show".into(),
+            Refusal::UnknownDeployment { .. } => "sortie history".into(),
+            Refusal::DeploymentOver { deployment } => format!("sortie status {deployment}"),
+            Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
+                format!("sortie status {app} --in {environment}")
+            }
             Refusal::NumberTaken { app, .. } | Refusal::NumberNotIncreasing { app, .. } => {
                 format!("sortie number {app}#… next")
             }

@@ -9,6 +9,7 @@ pub fn has_something_to_install(candidate: &Candidate<'_>) -> Result<String, Ref
     let facts = &candidate.record.facts;
     match facts.driver {
         Driver::Checkpoint => Err(Refusal::NothingToInstall { app: candidate.app.clone(), build: candidate.build }),
+        Driver::Files | Driver::Process if facts.files == 1 => Ok("1 file to install".into()),
         Driver::Files | Driver::Process => Ok(format!("{} files to install", facts.files)),
     }
 }

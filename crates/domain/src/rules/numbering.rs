@@ -19,7 +19,7 @@ pub fn next(
     if let Some(numbered) = app.versions.get(version) {
         if numbered.build == *build {
             let what = format!("{name}@{version} is {name}#{}", build.short());
-            return Err(Refusal::AlreadyDone { what, since: numbered.stamp.time });
+            return Err(Refusal::AlreadyDone { what, since: Some(numbered.stamp.time) });
         }
         return Err(Refusal::NumberTaken { app: name.clone(), version: version.clone(), build: numbered.build });
     }
