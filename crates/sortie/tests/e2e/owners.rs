@@ -23,7 +23,9 @@ fn owners_change_and_everybody_follows() {
     world.sortie("owner", 3, "charter root --threshold 2").says("SIGNATURES_MISSING");
     let signatures = world.home("owner").join("root.signatures");
     let signatures = signatures.display();
-    world.sortie("owner", 0, &format!("charter root --threshold 2 --sign-only {signatures}")).says("nothing was applied");
+    world
+        .sortie("owner", 0, &format!("charter root --threshold 2 --sign-only {signatures}"))
+        .says("nothing was applied");
     // What was signed for one change is not signed for another.
     world.sortie("second", 5, &format!("charter root --threshold 1 --with {signatures}"));
     world.sortie("second", 0, &format!("charter root --threshold 2 --with {signatures}")).says("root 3");
