@@ -11,6 +11,8 @@ mod bytes;
 mod channels;
 #[path = "e2e/crash.rs"]
 mod crash;
+#[path = "e2e/first_application.rs"]
+mod first_application;
 #[path = "e2e/full.rs"]
 mod full;
 #[path = "e2e/hostile.rs"]

@@ -106,7 +106,7 @@ fn r26_r31_r50_r53_permission_is_taken_back_in_one_place() {
     world.make_repository(PROJECT);
     let version = world.push_and_number();
     world.release_to_prod(&version);
-    world.sortie("oncall", 3, &format!("expose {version} --in prod --percent 10")).says("runs nowhere");
+    world.sortie("oncall", 3, &format!("expose {version} --in prod --percent 10")).says("NOT_DEPLOYED");
     world.sortie("oncall", 0, &format!("deploy {version} --to prod"));
     world.sortie("oncall", 0, &format!("expose {version} --in prod --percent 10")).says("10 %");
     world.sortie("coder", 0, "status web").says("10 %");
