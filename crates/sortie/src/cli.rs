@@ -40,8 +40,22 @@ fn refuse(arguments: &[String], error: &clap::Error) -> Failure {
         let text = error.render().to_string();
         let text = text.trim().trim_start_matches("error: ");
         let text = text.split("\n\nFor more information").next().unwrap_or(text);
-        Failure::misused(text.to_string())
+        // The usage closes the text: a blank line before it would tear the message from what is to be typed next.
+        let text = text.replace("\n\nUsage: ", "\nusage: ").replace("\n\n  tip: ", "\n  tip: ");
+        Failure::misused(text).next(help(arguments))
     })
+}
+
+/// The command that explains what was typed: the help of the deepest verb that was.
+fn help(arguments: &[String]) -> String {
+    let mut tree = command();
+    let mut verbs = String::from("sortie");
+    for word in arguments.iter().skip(1) {
+        let Some(verb) = tree.find_subcommand(word).cloned() else { continue };
+        verbs = format!("{verbs} {}", verb.get_name());
+        tree = verb;
+    }
+    format!("{verbs} --help")
 }
 
 /// Words that other tools use, and what they are called here.
@@ -91,6 +105,11 @@ fn lesson(arguments: &[String]) -> Option<Failure> {
     if let ("deploy" | "release" | "request" | "approve" | "withdraw" | "deny", Some(number)) = (*verb, number) {
         return Thing::parse(verb, number).err();
     }
+    let place = words.iter().any(|word| ["--in", "--to", "--from"].contains(word));
+    if *verb == "logs" && place && !words.contains(&"--on") {
+        let message = "logs stand on machines: name one target; `sortie target list` shows them";
+        return Some(Failure::misused(message).next("sortie logs web --on prod-1"));
+    }
     let (word, message, next) = LESSONS.iter().find(|(word, _, _)| word == verb)?;
     Some(Failure::misused(format!("there is no '{word}': {message}")).next(*next))
 }
@@ -116,11 +135,25 @@ mod tests {
             ("ship it", "two acts"),
             ("deploy 17", "sortie redeploy 17"),
             ("approve web@1.0.0 --to prod --force", "cannot be forced"),
+            ("logs web --in prod", "one target"),
         ] {
             let failure = read_line(&format!("sortie {word}")).err().map(|failure| failure.problem);
             let problem = failure.unwrap_or_else(|| panic!("{word} was taken"));
             assert!(problem.message.contains(expected), "{}", problem.message);
             assert_eq!(problem.exit, 2);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_ends_in_the_help_to_read() {
+        for (line, next) in [
+            ("deploy web@1.0.0", "sortie deploy --help"),
+            ("--json target retire", "sortie target retire --help"),
+            ("statsu", "sortie --help"),
+        ] {
+            let problem = read_line(&format!("sortie {line}")).unwrap_err().problem;
+            assert_eq!(problem.next.as_deref(), Some(next));
+            assert!(!problem.message.contains("\n\n"), "{}", problem.message);
         }
     }
 }

@@ -79,6 +79,15 @@ impl Invocation {
         let read = std::io::stderr().flush().and_then(|()| stdin.lock().read_line(&mut answer));
         read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
+
+    /// Why [`Self::confirm`] came back without a yes.
+    pub fn unconfirmed(&self) -> &'static str {
+        use std::io::IsTerminal;
+        match std::io::stdin().is_terminal() {
+            true => "you did not say yes",
+            false => "there is no terminal to ask on",
+        }
+    }
 }
 
 /// Reads `4h`, `30m`, `90s`, `2 days`.

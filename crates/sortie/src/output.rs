@@ -109,7 +109,7 @@ fn failure_in_words(problem: &Problem) -> String {
         code => format!(" {}", printable(code)),
     };
     let message = problem.message.trim_end();
-    let stop = if message.ends_with(['.', '?', '!', '"']) { "" } else { "." };
+    let stop = if message.ends_with(['.', '?', '!', '"']) || message.contains('\n') { "" } else { "." };
     let mut text = format!("{word}{code}: {}{stop}", lines_printable(message));
     if problem.exit != exit::DONE {
         let _ = write!(text, "   (exit {})", problem.exit);

@@ -35,7 +35,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let targets = if installs(order.act) {
         awaits_permit = permission(draft, asked, &signed)?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
-        destinations(draft, asked, &signed)?
+        destinations(draft, &signed)?
     } else {
         running_targets(draft, order, signed.subject)?
     };
@@ -101,7 +101,7 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
 }
 
 /// The targets a build goes to, once config and needs are found complete.
-fn destinations(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<Vec<TargetName>, Refusal> {
+fn destinations(draft: &Draft, signed: &Signed<Order>) -> Result<Vec<TargetName>, Refusal> {
     let order = &signed.act;
     let record = names::build(&draft.state, &order.app, &signed.subject)?;
     let in_audience = draft.state.in_audience(&order.app, &order.environment);

@@ -48,10 +48,11 @@ impl Approve {
         if !self.yes {
             let question = format!("sign with {} as {role}?", connection.identity.label);
             if !invocation.confirm(&question) {
-                let how =
-                    if invocation.global.json { "add --yes to sign without being asked" } else { "nothing was signed" };
-                return Err(Failure::failed(format!("{name} is not approved: {how}"))
-                    .next(format!("sortie approve {name} --to {audience} --yes")));
+                return Err(Failure::failed(format!(
+                    "{name} is not approved, nothing was signed: {}",
+                    invocation.unconfirmed()
+                ))
+                .next(format!("sortie approve {name} --to {audience} --yes")));
             }
         }
         let accepted = matter.approve(&connection, &request).await?;
@@ -108,9 +109,9 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
         checks.push(if permit { "last permit ✓" } else { "last permit: none that is whole" });
     } else {
         lines.push(format!(
-            "  the first version for {}: {} files, {}",
+            "  the first version for {}: {}, {}",
             matter.audience,
-            made.files.len(),
+            output::count(made.files.len() as u64, "file"),
             output::bytes(made.total_size_bytes())
         ));
     }

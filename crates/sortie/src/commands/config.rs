@@ -114,9 +114,19 @@ impl InForce {
         Ok(Self { connection, app, environment, view })
     }
 
-    /// The values in force, once it is known that somebody who may configure here signed these very bytes.
+    /// The values in force, to build on. Fails where nobody who may configure here now vouches for them.
     async fn verified_values(&self) -> Result<BTreeMap<String, ConfigValue>, Failure> {
-        let Some(document) = &self.view.document else { return Ok(BTreeMap::new()) };
+        self.vouched_values().await?.ok_or_else(|| {
+            let who = "whoever signed the config in force may configure here no longer, so that no target takes it";
+            let next = format!("sortie config set {} KEY=VALUE --in {}", self.app, self.environment);
+            Failure::new("CONFIG_UNVOUCHED", exit::REFUSED, format!("{who}: set the values anew")).next(next)
+        })
+    }
+
+    /// The values in force, once it is known that these very bytes were signed. None where the signer may configure
+    /// here no longer: a new charter or a suspension ends what the signature is worth to the targets.
+    async fn vouched_values(&self) -> Result<Option<BTreeMap<String, ConfigValue>>, Failure> {
+        let Some(document) = &self.view.document else { return Ok(Some(BTreeMap::new())) };
         let not_genuine = |why: &str| {
             Failure::integrity(format!("the config in force cannot be built on: {why}"))
                 .next(format!("sortie config get {} --in {}", self.app, self.environment))
@@ -129,15 +139,30 @@ impl InForce {
         let digest = document.digest().map_err(|error| not_genuine(&error.to_string()))?;
         let is_it = matches!(&statement.act, Act::Config(config) if config.app == self.app
             && config.environment == self.environment && config.serial == self.view.serial);
-        if !is_it || statement.subject != digest || document.app != self.app || document.environment != self.environment {
+        if !is_it || statement.subject != digest || document.app != self.app || document.environment != self.environment
+        {
             return Err(not_genuine("the server gave another document than was signed"));
         }
         let environment = self.connection.charter_environment(&self.environment);
         let rule = environment.map(|environment| environment.configure.as_ref().unwrap_or(&environment.deploy));
-        match rule.is_some_and(|rule| self.connection.signed_by(dossier.config.as_ref(), rule)) {
-            true => Ok(document.values.clone()),
-            false => Err(not_genuine("nobody signed it who may configure here now")),
+        let counts = rule.is_some_and(|rule| self.connection.signed_by(dossier.config.as_ref(), rule));
+        Ok(counts.then(|| document.values.clone()))
+    }
+
+    /// What a new set begins with. Values that nobody vouches for any more are left out, and named: whoever signs
+    /// the new set would vouch for them unseen.
+    async fn values_to_begin_with(&self, invocation: &Invocation) -> Result<BTreeMap<String, ConfigValue>, Failure> {
+        if let Some(values) = self.vouched_values().await? {
+            return Ok(values);
         }
+        let left: Vec<String> =
+            self.view.document.iter().flat_map(|document| document.values.keys().cloned()).collect();
+        invocation.aside(&format!(
+            "whoever set {} may configure {} no longer: this set begins anew, without them",
+            left.join(", "),
+            self.environment
+        ));
+        Ok(BTreeMap::new())
     }
 
     /// Signs and sets these values, all of them. `all_fresh` says that every secret was encrypted just now.
@@ -152,7 +177,8 @@ impl InForce {
             salt: sign::fresh_salt()?,
         };
         let bytes = document.to_bytes().map_err(|error| Failure::failed(error.to_string()))?;
-        let recipients = if has_secret { self.view.recipients.keys().filter(reads).cloned().collect() } else { Default::default() };
+        let recipients =
+            if has_secret { self.view.recipients.keys().filter(reads).cloned().collect() } else { Default::default() };
         let act = Act::Config(statement::Config {
             app: self.app.clone(),
             environment: self.environment.clone(),
@@ -176,7 +202,7 @@ async fn view(connection: &Connection, app: &AppName, environment: &AudienceName
 
 async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool, place: &Place) -> Outcome {
     let config = InForce::find(invocation, app, place).await?;
-    let mut values = config.verified_values().await?;
+    let mut values = config.values_to_begin_with(invocation).await?;
     let own = if secret { Some(secrets::own_identity()?) } else { None };
     let mut keys = Vec::new();
     for text in given {
@@ -184,10 +210,12 @@ async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool,
             Some((key, value)) => (key, Some(value.to_string())),
             None => (text.as_str(), None),
         };
-        check_key(&config.view.declared, key, secret)?;
-        if !config.view.declared.contains_key(key) && !config.view.declared.is_empty() {
-            invocation.aside(&undeclared(&config, key));
-        }
+        check_key(&config.view.declared, key, secret).map_err(|failure| match failure.problem.refusal {
+            Some(Refusal::ConfigRefused { .. }) if config.view.declared.get(key).is_some_and(|key| key.secret) => {
+                failure.next(format!("sortie config set {} {key} --secret --in {}", config.app, config.environment))
+            }
+            _ => failure,
+        })?;
         let value = value.map_or_else(|| secrets::ask(key, secret), Ok)?;
         let value = match &own {
             Some(own) => ConfigValue::Secret(secrets::encrypt(&value, &config.view.recipients, own)?),
@@ -199,6 +227,12 @@ async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool,
     let kept = |(key, value): (&String, &ConfigValue)| matches!(value, ConfigValue::Secret(_)) && !keys.contains(key);
     let all_fresh = !values.iter().any(kept);
     let accepted = config.sign(values, all_fresh).await?;
+    for key in keys.iter().filter(|key| !config.view.declared.contains_key(*key)) {
+        invocation.aside(&format!(
+            "the newest build of {} declares no {key}: it reaches no process until one does",
+            config.app
+        ));
+    }
     let how = if secret { encrypted_for(&config.view.recipients) } else { "set".into() };
     let words = format!("{}: {how}, signed by you. Nothing that runs has changed.", keys.join(", "));
     Ok(Answer::new(&accepted, words).next(config.deploy_config()))
@@ -206,7 +240,11 @@ async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool,
 
 fn encrypted_for(recipients: &BTreeMap<TargetName, String>) -> String {
     let names: Vec<String> = recipients.keys().map(TargetName::to_string).collect();
-    if names.is_empty() { "encrypted for no target yet: rewrap once one has joined".into() } else { format!("encrypted for {}", names.join(", ")) }
+    if names.is_empty() {
+        "encrypted for no target yet: rewrap once one has joined".into()
+    } else {
+        format!("encrypted for {}", names.join(", "))
+    }
 }
 
 /// The keys that config may set, and as what.
@@ -227,12 +265,6 @@ fn check_key(declared: &BTreeMap<String, ConfigKey>, key: &str, secret: bool) ->
         }
         _ => Ok(()),
     }
-}
-
-fn undeclared(config: &InForce, key: &str) -> String {
-    let known: Vec<&String> = config.view.declared.keys().collect();
-    let nearest = names::nearest(key, known).map(|name| format!(" (but {name})")).unwrap_or_default();
-    format!("the newest build of {} declares no {key}{nearest}: it reaches no process until one does", config.app)
 }
 
 async fn unset(invocation: &Invocation, app: &str, keys: &[String], place: &Place) -> Outcome {
@@ -293,7 +325,11 @@ fn rows(values: &BTreeMap<String, ConfigValue>, declared: &BTreeMap<String, Conf
         rows.push(vec![key.clone(), trust::names::printable(&value), note.into()]);
     }
     for (key, value) in values.iter().filter(|(key, _)| !declared.contains_key(*key)) {
-        rows.push(vec![key.clone(), trust::names::printable(&shown(value)), "the newest build declares no such key".into()]);
+        rows.push(vec![
+            key.clone(),
+            trust::names::printable(&shown(value)),
+            "the newest build declares no such key".into(),
+        ]);
     }
     rows
 }
@@ -308,7 +344,9 @@ async fn diff(invocation: &Invocation, app: &str, place: &Place, with: Option<St
             .filter(|row| row[1].starts_with('✗') || row[2].starts_with("the newest"))
             .collect();
         return Ok(match missing.is_empty() {
-            true => Answer::new(&missing, "what is set is what the newest build declares"),
+            true => {
+                Answer::new(&missing, "every key that the newest build declares has a value, and nothing else is set")
+            }
             false => Answer::new(&missing, output::table(&["key", "value", ""], &missing)),
         });
     };
@@ -348,7 +386,11 @@ async fn rewrap(invocation: &Invocation, app: &str, place: &Place) -> Outcome {
         count += 1;
     }
     if count == 0 {
-        return Err(Failure::new("ALREADY_DONE", exit::DONE, format!("{} has no secrets in {}", config.app, config.environment)));
+        return Err(Failure::new(
+            "ALREADY_DONE",
+            exit::DONE,
+            format!("{} has no secrets in {}", config.app, config.environment),
+        ));
     }
     let accepted = config.sign(values, true).await?;
     let recipients = encrypted_for(&config.view.recipients);

@@ -7,7 +7,7 @@ use crate::{
     git,
     invocation::Invocation,
     names::Thing,
-    output::Answer,
+    output::{self, Answer},
     project,
 };
 use anyhow::Context as _;
@@ -53,9 +53,9 @@ impl Reproduce {
             "differing": differing });
         if made.digest() == found.build {
             let words = format!(
-                "{} is what its commit and recipe make: the same {} files, byte for byte.",
+                "{} is what its commit and recipe make: the same {}, byte for byte.",
                 found.name(),
-                signed.files.len()
+                output::count(signed.files.len() as u64, "file")
             );
             return Ok(Answer::new(&data, words));
         }
