@@ -206,6 +206,7 @@ fn write_noise(path: &Path, size_bytes: u64) -> Result<()> {
 /// The whole of `sortie deploy` to one local target, less the time the service itself takes until it answers.
 fn deploy_time(world: &mut World) -> Result<f64> {
     let build = world.sortie("coder", 0, "push")?.word("greeter#")?;
+    demo::config(world)?;
     let start = service_start(world)?;
     let began = Instant::now();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"))?;

@@ -240,7 +240,7 @@ fn machines(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-fn config(world: &mut World) -> Result<()> {
+pub(crate) fn config(world: &mut World) -> Result<()> {
     let folder = world.folder.join("databases");
     fs::create_dir_all(&folder)?;
     // Somebody has added the column `plan` in dev and test, and forgot prod: it happens.
