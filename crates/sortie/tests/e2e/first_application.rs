@@ -140,3 +140,13 @@ fn shape(word: &str) -> String {
     // How much was sent, and in how long, comes in units of its size.
     shape.replace("0.0", "0")
 }
+
+#[test]
+fn digits_and_digests_may_differ_and_words_may_not() {
+    let wanted = "web#3fa9c1 runs in dev, 1/1. …";
+    assert!(matches(wanted, "web#01beef runs in  dev, 2/2.") && matches(wanted, "web#01beef runs in dev, 1/1. next"));
+    for other in ["web#3fa9c1 runs in test, 1/1.", "web@0.1.0 runs in dev, 1/1.", "web#3fa9c1 runs in dev", ""] {
+        assert!(!matches(wanted, other), "{other}");
+    }
+    assert!(!matches("deploys it", "deploys it not"));
+}

@@ -1,6 +1,6 @@
 //! A team ships through dev, test and prod; prod needs QA and ops.
 
-use crate::world::{PROJECT, World, find, get, until};
+use crate::world::{ENVIRONMENTS, PROJECT, World, find, get, until};
 
 const EVERYWHERE: &[(&str, &str)] = &[("dev-1", "dev"), ("test-1", "test"), ("prod-1", "prod")];
 
@@ -45,6 +45,8 @@ fn r2_r5_r14_r15_r17_r21_r32_r43_r46_r52_a_version_reaches_prod_by_two_people() 
     world.sortie("coder", 0, &format!("release {second} --to test"));
     world.sortie("coder", 0, &format!("deploy {second} --to test"));
     world.sortie("coder", 0, "status web").says("0.2.0 on 1/1").says("0.1.0 on 1/1");
+    let board = get(world.board(), "/").unwrap();
+    assert!(board.contains("0.2.0") && board.contains("0.1.0"), "{board}");
 }
 
 /// R52: two people of QA are not QA and ops, and whoever pushed does not count.
@@ -116,4 +118,42 @@ fn r26_r31_r50_r53_permission_is_taken_back_in_one_place() {
     world.sortie("oncall", 3, &format!("deploy {version} --to prod")).says("withdrawn");
     world.sortie("coder", 0, &format!("deploy {version} --to test"));
     world.sortie("oncall", 7, "escapes").says("prod-1");
+}
+
+/// R31, R52: the approvals of a person who leaves the charter leave with them, before anything is deployed by them.
+#[test]
+fn r31_r52_who_leaves_takes_their_approvals_along() {
+    let world = World::of_team(EVERYWHERE);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    world.release_to_prod(&version);
+    world.sortie("oncall", 0, &format!("why {version} --in prod")).says("yes");
+    world.amend(&[("coder", "developer"), ("oncall", "developer ops"), ("nightly", "ops qa")], ENVIRONMENTS);
+    world.sortie("oncall", 3, &format!("deploy {version} --to prod")).says("qa");
+    world.sortie("tester", 3, &format!("approve {version} --to prod --yes"));
+    world.sortie("nightly", 0, &format!("approve {version} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("deploy {version} --to prod"));
+}
+
+/// R46: what runs goes on without server and agent, and both take up where they were.
+#[test]
+fn r46_a_service_needs_neither_server_nor_agent() {
+    let mut world = World::of_team(&[("dev-1", "dev")]);
+    world.make_repository(PROJECT);
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    let [there] = world.endpoints("dev")[..] else { panic!("one machine, one endpoint") };
+    world.stop_server();
+    world.stop_agent("dev-1");
+    assert!(get(there, "/").unwrap().contains("Hello"));
+    world.start_agent("dev-1");
+    world.start_server();
+    world.await_machines(&["dev-1"]);
+    world.sortie("coder", 0, "status dev").says("on 1/1");
+    assert_eq!(world.endpoints("dev"), [there]);
+    assert!(get(there, "/").unwrap().contains("Hello"));
+    world.change_greeting("Good morning, {name}!");
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    assert!(until("an answer", || get(there, "/").ok()).contains("Good morning"));
 }
