@@ -32,6 +32,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// How often copies whose keepers died are looked for, and unacknowledged outcomes sent again.
 const LOOK_AFTER: Duration = Duration::from_secs(15);
+/// How long to wait before what stopped in the middle, on a full disk say, is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// An inventory that says nothing new is sent again after this long.
 const SAY_AGAIN: Duration = Duration::from_secs(3600);
 /// The most lines of one copy's log that are sent for a tail.
@@ -225,9 +227,13 @@ pub fn work(
     desk.engine.recover();
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
+    let mut again: Option<Box<Orders>> = None;
     loop {
         let now = Instant::now();
-        let until = next_scan.min(next_look).saturating_duration_since(now);
+        let mut until = next_scan.min(next_look).saturating_duration_since(now);
+        if again.is_some() {
+            until = until.min(AGAIN_AFTER);
+        }
         match work.recv_timeout(until) {
             Ok(Work::Orders(mut orders)) => {
                 let mut scan = false;
@@ -239,14 +245,14 @@ pub fn work(
                         Work::Stop => return,
                     }
                 }
-                desk.follow(&orders);
+                again = (!desk.follow(&orders)).then_some(orders);
                 if scan {
                     desk.scan(true);
                 }
             }
             Ok(Work::Scan) => desk.scan(true),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.follow(orders)),
         }
         if Instant::now() >= next_look {
             desk.engine.recover();
@@ -260,7 +266,8 @@ pub fn work(
 }
 
 impl Desk {
-    fn follow(&mut self, orders: &Orders) {
+    /// Answers whether everything could be followed as far as it goes.
+    fn follow(&mut self, orders: &Orders) -> bool {
         let documents = &self.engine.documents;
         if orders.charter_version > documents.version() || orders.suspensions != documents.suspensions() {
             self.engine.refresh();
@@ -276,11 +283,14 @@ impl Desk {
         if let Err(error) = self.engine.settle(&orders.settled) {
             tracing::error!(%error, "cannot remember what settled");
         }
+        let mut is_whole = true;
         for assignment in &orders.assignments {
             if let Err(error) = self.engine.follow(&assignment.app, Some(assignment)) {
                 tracing::error!(app = %assignment.app, %error, "stopped in the middle; it is carried on with");
+                is_whole = false;
             }
         }
+        is_whole
     }
 
     fn follow_ledger(&mut self, note: &str) -> Result<(), crate::files::FileError> {

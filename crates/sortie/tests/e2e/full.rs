@@ -1,6 +1,6 @@
 //! Disks that are full, played by small file systems in memory.
 
-use crate::world::World;
+use crate::world::{World, read_text, until};
 use std::{fs, io::Read, path::Path, process::Command};
 use tempfile::TempDir;
 
@@ -112,4 +112,28 @@ fn r9_a_full_target_keeps_what_it_runs() {
     let third = push(&world, 0, "page", b"three").word("pages#");
     world.sortie("coder", 0, &format!("deploy {third} --to dev"));
     assert_eq!(fs::read(world.active("dev-1", "pages").join("page")).unwrap(), b"three");
+}
+
+/// A target that cannot even write down what it is about to do does nothing, and goes on once there is room.
+#[test]
+fn a_target_that_can_write_nothing_waits_for_room() {
+    let Some(disk) = Disk::of(64) else { return };
+    let mut world = World::of_team(&[]);
+    let data = world.agent_data("dev-1");
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(disk.path(), &data).unwrap();
+    world.add_machines(&[("dev-1", "dev")]);
+    world.make_repository(PAGES);
+    fs::remove_file(world.repository().join("dist/web")).unwrap();
+    let first = push(&world, 0, "page", b"one").word("pages#");
+    world.sortie("coder", 0, &format!("deploy {first} --to dev"));
+    let second = push(&world, 0, "page", b"two").word("pages#");
+    disk.fill();
+    world.sortie("coder", 0, &format!("deploy {second} --to dev --detach"));
+    let log = data.with_file_name("log");
+    until("the agent's complaint", || read_text(&log).contains("stopped in the middle").then_some(()));
+    assert!(read_text(&log).contains("No space left"), "{}", read_text(&log));
+    assert_eq!(fs::read(world.active("dev-1", "pages").join("page")).unwrap(), b"one");
+    disk.make_room();
+    until("the new page", || (fs::read(world.active("dev-1", "pages").join("page")).unwrap() == b"two").then_some(()));
 }
