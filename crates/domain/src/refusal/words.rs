@@ -64,7 +64,9 @@ impl fmt::Display for Refusal {
                 write!(f, "no target is called {name}{}", did_you_mean(nearest))
             }
             Refusal::UnknownPerson { name } => write!(f, "the charter has nobody called {name}"),
-            Refusal::UnknownRequest => write!(f, "nobody has asked for this release, or the request says something else"),
+            Refusal::UnknownRequest => {
+                write!(f, "nobody has asked for this release, or the request says something else")
+            }
             Refusal::UnknownDeployment { deployment } => write!(f, "there is no deployment {deployment}"),
             Refusal::NumberTaken { app, version, build } => {
                 write!(f, "{app}@{version} is {app}#{} for good; a number is never moved", build.short())
