@@ -21,7 +21,7 @@ fn toy(state: &State, _: &Context, command: Command) -> Result<Vec<Event>, Refus
     match command {
         Command::SuspendPerson(person) if person.as_str() == "panic" => panic!("asked to"),
         Command::SuspendPerson(person) if state.suspended.contains(&person) => {
-            Err(Refusal::AlreadyDone { what: format!("{person} is suspended"), since: state.head.time })
+            Err(Refusal::AlreadyDone { what: format!("{person} is suspended"), since: Some(state.head.time) })
         }
         Command::SuspendPerson(person) => Ok(vec![Event::PersonSuspended { person }]),
         Command::Administer(AdministrationAct::LiftHold { app, environment }) => {
