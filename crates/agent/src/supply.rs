@@ -54,7 +54,7 @@ impl From<ClientError> for SupplyError {
             ClientError::Refused(problem) => {
                 SupplyError::Refused { code: problem.code.clone(), message: trust::names::printable(&problem.message) }
             }
-            ClientError::Away { .. } => SupplyError::Away(error.to_string()),
+            ClientError::Away { .. } | ClientError::OtherKey { .. } => SupplyError::Away(error.to_string()),
             ClientError::Nonsense { .. } | ClientError::Here(_) => SupplyError::Broken(error.to_string()),
         }
     }
@@ -147,7 +147,7 @@ impl Link {
             }
             other => other,
         };
-        if matches!(answer, Err(ClientError::Away { .. })) {
+        if matches!(answer, Err(ClientError::Away { .. } | ClientError::OtherKey { .. })) {
             self.try_next_key()?;
         }
         answer

@@ -42,6 +42,12 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// Whoever answers there has another key than the pinned one: another server, or somebody in between.
+    #[error("{url} is not the server that was pinned: its TLS key is another. Nothing was sent to it")]
+    OtherKey {
+        /// Where.
+        url: String,
+    },
     /// The server answered what this program does not understand.
     #[error("{url} gave an answer that makes no sense: {why}")]
     Nonsense {
@@ -196,13 +202,17 @@ impl Client {
             why = error.to_string();
             source = error.source();
         }
-        ClientError::Away { url: self.url.clone(), why }
+        let url = self.url.clone();
+        if why.contains(OTHER_KEY) { ClientError::OtherKey { url } } else { ClientError::Away { url, why } }
     }
 
     fn nonsense(&self, why: String) -> ClientError {
         ClientError::Nonsense { url: self.url.clone(), why }
     }
 }
+
+/// What the TLS verifier says of a key that is not pinned. The error passes through layers that keep only its words.
+const OTHER_KEY: &str = "the server's TLS key is not the pinned one";
 
 /// A fresh request id: a UUID version 7.
 pub fn fresh_request_id() -> Result<RequestId, ClientError> {
@@ -241,7 +251,7 @@ impl ServerCertVerifier for PinnedKey {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match certificate_pin(end_entity) {
             Some(pin) if pin == self.pin => Ok(ServerCertVerified::assertion()),
-            _ => Err(rustls::Error::General("the server's TLS key is not the pinned one".into())),
+            _ => Err(rustls::Error::General(OTHER_KEY.into())),
         }
     }
 

@@ -56,7 +56,13 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Refused(problem) => Self { problem },
-            ClientError::Away { .. } => Self::new("SERVER_AWAY", exit::FAILED, error.to_string()),
+            ClientError::Away { .. } => {
+                Self::new("SERVER_AWAY", exit::FAILED, error.to_string()).next("sortie context")
+            }
+            ClientError::OtherKey { .. } => {
+                let ask = "`sortie serve` prints the right pin, on the server itself";
+                Self::integrity(format!("{error}; {ask}")).next("sortie login URL#PIN")
+            }
             ClientError::Nonsense { .. } => Self::new("NONSENSE", exit::FAILED, error.to_string()),
             ClientError::Here(why) => Self::failed(why),
         }

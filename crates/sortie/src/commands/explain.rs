@@ -77,6 +77,11 @@ const OTHERS: &[(&str, u8, &str)] = &[
         exit::INTEGRITY,
         "A digest, a signature or a document of trust is not as it must be. Nothing was done. Do not work around it: find out who changed it.",
     ),
+    (
+        "CONFIG_UNVOUCHED",
+        exit::REFUSED,
+        "Whoever signed the config in force may configure there no longer, after a new charter or a suspension. No target takes it, and nobody can build on it: whoever may configure there now sets the values anew with `sortie config set`.",
+    ),
     ("TIMED_OUT", exit::TIMED_OUT, "The wait was over before what was waited for. It goes on by itself."),
     ("APP_NOT_ACCEPTED", exit::DEPLOYMENT_FAILED, "A target takes only the applications its invitation named."),
     (
