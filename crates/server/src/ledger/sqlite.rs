@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use trust::{
     Digest,
@@ -39,6 +39,20 @@ const SCHEMA: &str = "
     CREATE TABLE texts (digest BLOB PRIMARY KEY, salt TEXT NOT NULL, text TEXT NOT NULL);
 ";
 
+/// How long an opener waits for the file's lock: a server that is just ending, or a child between fork and exec, has it
+/// for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+fn wait_for_lock(lock: &File) -> Result<(), std::fs::TryLockError> {
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(_) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            taken => return taken,
+        }
+    }
+}
+
 /// The ledger's storage in one SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
@@ -56,7 +70,7 @@ impl SqliteStore {
             |source: std::io::Error| StoreError::Failed { doing: "opening the ledger's file", source: source.into() };
         fs::create_dir_all(folder).map_err(failed)?;
         let lock = private_file(&folder.join("ledger.lock")).map_err(failed)?;
-        lock.try_lock().map_err(|_| {
+        wait_for_lock(&lock).map_err(|_| {
             StoreError::Unusable(format!(
                 "another process serves the ledger in {}; stop it first, a ledger has one writer",
                 folder.display()

@@ -60,7 +60,7 @@ fn freshness(view: &View, now: Timestamp) -> String {
         view.scanned.iter().filter(|(_, when)| when.is_none()).map(|(target, _)| target.as_str()).collect();
     let oldest = view.scanned.iter().filter_map(|(target, when)| Some(((*when)?, target))).min();
     let oldest = oldest.map(|(when, target)| format!("the oldest look: {} ({target})", ago(when, now)));
-    let silent = (!silent.is_empty()).then(|| format!("not heard of since the server started: {}", silent.join(", ")));
+    let silent = (!silent.is_empty()).then(|| format!("not looked at since the server started: {}", silent.join(", ")));
     let words: Vec<String> = oldest.into_iter().chain(silent).collect();
     if words.is_empty() { "there is no target to look at".into() } else { words.join("; ") }
 }
@@ -90,7 +90,7 @@ mod tests {
             format!(
                 "✗ prod-1  web/hand-copied is there, and no manifest has it\n\
                  1 escape on 3 targets.   (exit 7)\n\
-                 the oldest look: 1 h ago (prod-2); not heard of since the server started: test-1\n{UNSEEN}"
+                 the oldest look: 1 h ago (prod-2); not looked at since the server started: test-1\n{UNSEEN}"
             )
         );
         view.escapes.clear();

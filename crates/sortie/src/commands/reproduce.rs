@@ -39,6 +39,9 @@ impl Reproduce {
         })?;
         let top = git::top(Path::new("."))
             .ok_or_else(|| Failure::misused("go to the application's repository first: its commit is built there"))?;
+        if let Some(tag) = &commit.tag {
+            check_tag(&top, tag, &commit.id)?;
+        }
         let folder = tempfile::tempdir().context("no temporary folder").map_err(Failure::from)?;
         let tree = folder.path().join("tree");
         let tree_name = tree.to_string_lossy().into_owned();
@@ -67,6 +70,19 @@ impl Reproduce {
         );
         Ok(Answer::new(&data, words).exit(exit::INTEGRITY))
     }
+}
+
+/// A build is bound to its checkpoint (R19): the tag that was signed with it must still be there, on the same commit.
+fn check_tag(top: &Path, tag: &str, commit: &str) -> Result<(), Failure> {
+    let now = git::run(top, &["rev-parse", "--verify", "--quiet", &format!("refs/tags/{tag}^{{commit}}")]);
+    let now = now.map_err(|_| Failure::integrity(format!("the tag {tag}, signed with the build, is not here: fetch tags, or find out who removed it")))?;
+    if now.trim() == commit {
+        return Ok(());
+    }
+    let short = |id: &str| id.get(..7).unwrap_or(id).to_string();
+    let (signed, now) = (short(commit), short(now.trim()));
+    Err(Failure::integrity(format!("the tag {tag} was moved: it was signed on commit {signed} and is on {now} now"))
+        .next(format!("git log {signed}..{now}")))
 }
 
 /// The manifest behind a digest, recomputed here.

@@ -35,6 +35,23 @@ fn r20_a_build_is_made_again() {
     world.sortie("coder", 5, &format!("reproduce {build}")).says("≠ made-at").lacks("≠ all.txt");
 }
 
+/// R19: a version is bound to a checkpoint in version control: once its tag is moved, checking it says so.
+#[test]
+fn r19_a_moved_tag_is_found() {
+    let world = World::of_team(&[]);
+    world.make_repository("app = \"web\"\nfiles = \"site\"\n");
+    fs::create_dir_all(world.repository().join("site")).unwrap();
+    fs::write(world.repository().join("site/index.html"), "hello").unwrap();
+    world.git("coder", "add --all");
+    world.git("coder", "commit -q -m \"feat: a site\"");
+    world.git("coder", "tag web/v1.0.0");
+    let build = world.push();
+    world.sortie("coder", 0, &format!("reproduce {build}")).says("byte for byte");
+    world.git("coder", "commit -q --allow-empty -m \"fix: nothing\"");
+    world.git("coder", "tag --force web/v1.0.0");
+    world.sortie("coder", 5, &format!("reproduce {build}")).says("the tag web/v1.0.0 was moved");
+}
+
 /// R33, R51: a gate asks for evidence of this very digest, from whom it trusts.
 #[test]
 fn r33_r51_a_gate_asks_for_evidence_of_these_bytes() {
