@@ -1,8 +1,20 @@
 //! Objects of the depot, read whole: nothing is taken that does not hash to its name.
 
-use crate::failure::Failure;
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrIntegrity},
+};
 use api::{client::Client, routes};
-use trust::Digest;
+use trust::{
+    Digest,
+    manifest::{MAX_MANIFEST_BYTES, Manifest},
+};
+
+/// The manifest of a build, whose bytes must be just those.
+pub async fn manifest(connection: &Connection, build: &Digest) -> Result<Manifest, Failure> {
+    let bytes = read(&connection.client, build, MAX_MANIFEST_BYTES).await?;
+    Manifest::from_bytes(&bytes).or_integrity("the manifest")
+}
 
 /// The object with this digest; no longer than `limit_bytes`.
 pub async fn read(client: &Client, digest: &Digest, limit_bytes: usize) -> Result<Vec<u8>, Failure> {

@@ -4,7 +4,7 @@ use crate::{
     connection::{Connection, Found},
     failure::{Failure, OrMisused},
     names::{Place, Thing},
-    output, sign,
+    order, output, sign,
 };
 use api::{
     read::{Cell, DossierView, Released, Runs, Status},
@@ -207,8 +207,7 @@ pub fn is_granted(accepted: &Accepted) -> bool {
 pub async fn cell(connection: &Connection, matter: &Matter) -> Result<Option<Cell>, Failure> {
     let query = [("app", matter.found.app.as_str())];
     let status: Status = connection.client.get(routes::STATUS, &query).await?;
-    let app = status.apps.into_iter().find(|app| app.app == matter.found.app);
-    Ok(app.and_then(|app| app.cells.into_iter().find(|cell| cell.audience == matter.audience)))
+    Ok(order::cell(&status, &matter.found.app, &matter.audience).cloned())
 }
 
 /// `prod runs 1.3.2`, `test runs nothing`.

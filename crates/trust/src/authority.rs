@@ -382,7 +382,7 @@ impl TrustedPolicy {
     }
 
     /// The withdrawal in `envelope`, if it is genuine: signed by anyone who holds a role the audience requires, a
-    /// deployer, the requester's like, or an owner. It counts even when all else is stale.
+    /// deployer, or an owner. It counts even when all else is stale.
     pub fn withdrawal(&self, envelope: &Envelope, audience: &AudienceName) -> Result<KeptWithdrawal, Denial> {
         let what = "withdrawal";
         let opened = self.open(envelope, what, |act| match act {

@@ -2,12 +2,12 @@
 
 use crate::{
     build,
-    commands::reproduce::manifest,
     connection::Connection,
     failure::{Failure, Outcome},
     git,
     invocation::Invocation,
     names::Place,
+    object,
     output::{self, Answer},
     releasing::{self, Matter, SignedRequest},
 };
@@ -90,7 +90,7 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
     if request.requester.is_none() {
         return Err(Failure::integrity("nobody whom the charter knows signed the request"));
     }
-    let made = manifest(connection, found.build).await?;
+    let made = object::manifest(connection, &found.build).await?;
     if made.app != found.app {
         return Err(Failure::integrity(format!("the manifest is of {}", made.app)));
     }
@@ -155,7 +155,7 @@ async fn compare(
     commit: Option<&Commit>,
     builds: &[Build],
 ) -> Result<(String, bool), Failure> {
-    let before = manifest(connection, since.build).await?;
+    let before = object::manifest(connection, &since.build).await?;
     let dossier = connection.dossier(&matter.found.app, since, Some(&matter.audience)).await?.dossier;
     let permit = releasing::whole_permit(connection, &dossier, &matter.audience).is_some();
     let before_commit = builds.iter().find(|build| build.name.build == since.build).and_then(|b| b.commit.as_ref());

@@ -3,7 +3,7 @@
 use crate::{
     commands::{operate, why},
     connection::Connection,
-    failure::{Failure, OrIntegrity, Outcome},
+    failure::{Failure, Outcome},
     follow::Following,
     invocation::Invocation,
     names::{Place, Thing},
@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
-    manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    manifest::{Entry, Manifest},
     statement::OrderAct,
 };
 
@@ -152,14 +152,14 @@ struct FilesChanged {
 async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let status = order::status(connection, None).await?;
-    let manifest = manifest(connection, &build.build).await?;
+    let manifest = object::manifest(connection, &build.build).await?;
     let targets = planned_targets(&status, wanted, &manifest.run.on);
     let mut files = Vec::new();
     let now: BTreeSet<Digest> =
         targets.iter().filter(|t| t.changes).filter_map(|t| t.now.as_ref()).map(|b| b.build).collect();
     for running in now {
         let name = targets.iter().filter_map(|target| target.now.as_ref()).find(|name| name.build == running);
-        let old = self::manifest(connection, &running).await?;
+        let old = object::manifest(connection, &running).await?;
         files.push(files_changed(name.map(BuildName::short).unwrap_or_default(), &old, &manifest));
     }
     let config: ConfigView =
@@ -179,12 +179,6 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
-}
-
-/// The manifest behind a digest, whose bytes must be just those.
-async fn manifest(connection: &Connection, build: &Digest) -> Result<Manifest, Failure> {
-    let bytes = object::read(&connection.client, build, MAX_MANIFEST_BYTES).await?;
-    Manifest::from_bytes(&bytes).or_integrity("the manifest")
 }
 
 fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, String>) -> Vec<PlannedTarget> {

@@ -26,22 +26,32 @@ pub struct Running {
     pub thing: Option<Thing>,
 }
 
-/// `sortie undeploy|stop|start|restart APP --in ENVIRONMENT`.
-pub async fn run(
-    invocation: &Invocation,
-    (verb, act): (&str, OrderAct),
-    app: &str,
-    place: &Place,
-    targets: &[String],
-    following: &Following,
-) -> Outcome {
-    let thing = Thing::parse(verb, app)?;
-    let only = only(targets)?;
-    following.limit()?;
-    let connection = invocation.connect().await?;
-    let environment = connection.environment(place)?;
-    let running = Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
-    act_on_running(invocation, &connection, &running, act, following).await
+/// On what a verb acts: `sortie undeploy|stop|start|restart APP --in ENVIRONMENT`.
+#[derive(Debug, clap::Args)]
+pub struct OnWhatRuns {
+    /// The application; web@1.4.0 where several versions run and one is meant
+    #[arg(value_name = "APP")]
+    pub app: String,
+    #[command(flatten)]
+    pub place: Place,
+    /// These targets only
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub following: Following,
+}
+
+impl OnWhatRuns {
+    /// Does it, under the verb that was typed.
+    pub async fn run(self, invocation: &Invocation, (verb, act): (&str, OrderAct)) -> Outcome {
+        let thing = Thing::parse(verb, &self.app)?;
+        let only = only(&self.only)?;
+        self.following.limit()?;
+        let connection = invocation.connect().await?;
+        let environment = connection.environment(&self.place)?;
+        let running = Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
+        act_on_running(invocation, &connection, &running, act, &self.following).await
+    }
 }
 
 /// Gives one order for each distinct build that runs. One deployment of an application runs in an environment at a

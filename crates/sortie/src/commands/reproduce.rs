@@ -2,20 +2,19 @@
 
 use crate::{
     build,
-    connection::Connection,
-    failure::{Failure, OrIntegrity, Outcome},
+    failure::{Failure, Outcome},
     git,
     invocation::Invocation,
     names::Thing,
+    object,
     output::{self, Answer},
     project,
 };
 use anyhow::Context as _;
-use api::routes;
 use domain::refusal::exit;
 use serde_json::json;
 use std::{path::Path, process::Command};
-use trust::{Digest, manifest::Manifest, statement::Act};
+use trust::statement::Act;
 
 /// Build a version again from its commit by its recipe, and compare every byte
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ impl Reproduce {
         let thing = Thing::parse_build("reproduce", &self.what)?;
         let connection = invocation.connect().await?;
         let (found, view) = connection.find(&thing, None).await?;
-        let signed = manifest(&connection, found.build).await?;
+        let signed = object::manifest(&connection, &found.build).await?;
         let push = connection.open(view.dossier.push.as_ref(), "push")?;
         let Act::Push(push) = push.act else { return Err(Failure::integrity("the push is no push")) };
         let commit = push.commit.ok_or_else(|| {
@@ -83,24 +82,6 @@ fn check_tag(top: &Path, tag: &str, commit: &str) -> Result<(), Failure> {
     let (signed, now) = (short(commit), short(now.trim()));
     Err(Failure::integrity(format!("the tag {tag} was moved: it was signed on commit {signed} and is on {now} now"))
         .next(format!("git log {signed}..{now}")))
-}
-
-/// The manifest behind a digest, recomputed here.
-pub async fn manifest(connection: &Connection, build: Digest) -> Result<Manifest, Failure> {
-    let bytes = object(connection, build).await?;
-    Manifest::from_bytes(&bytes).or_integrity("the manifest")
-}
-
-/// An object of the depot, whose digest is checked here.
-pub async fn object(connection: &Connection, digest: Digest) -> Result<Vec<u8>, Failure> {
-    let path = routes::path(routes::OBJECT, &[&digest.to_string()]);
-    let request = connection.client.request(reqwest::Method::GET, &path);
-    let response = connection.client.stream(request).await?;
-    let bytes = response.bytes().await.context("the answer broke off").map_err(Failure::from)?.to_vec();
-    match Digest::of(&bytes) == digest {
-        true => Ok(bytes),
-        false => Err(Failure::integrity(format!("the server gave other bytes than {digest}"))),
-    }
 }
 
 fn make(invocation: &Invocation, tree: &Path, app: &str, recipe: Option<&str>) -> Result<build::Ready, Failure> {
