@@ -1,6 +1,6 @@
 //! Everything that must hold before a change is taken.
 
-use crate::{arrows, cargo, docs};
+use crate::{arrows, cargo, clients, docs};
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -11,6 +11,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("ssh-agent", "openssh-client"),
     ("git", "git"),
     ("ps", "procps"),
+    ("python3", "python3-venv"),
+    ("npm", "npm"),
 ];
 
 /// The checks that need no test run.
@@ -31,6 +33,7 @@ pub(crate) fn check() -> Result<()> {
 /// All checks and all tests.
 pub(crate) fn test() -> Result<()> {
     install()?;
+    clients::install()?;
     check()?;
     if cargo::is_installed("cargo-nextest") {
         cargo::run(cargo::cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;

@@ -2,6 +2,7 @@
 //!
 //! - [`demo`]: the main job, live, with separate processes
 //! - [`checks`]: everything that must hold before a change is taken
+//! - [`clients`]: other people's programs that check what is published
 //! - [`requirements`]: which test shows which requirement
 //! - [`docs`]: the generated pages, and whether they have drifted
 //! - [`bench`]: the measurements
@@ -10,6 +11,7 @@ mod arrows;
 mod bench;
 mod cargo;
 mod checks;
+mod clients;
 mod demo;
 mod docs;
 mod processes;
@@ -34,6 +36,8 @@ enum Recipe {
     Test,
     /// The checks without the tests: format, lints, arrows between crates, generated pages, licences and advisories
     Check,
+    /// Install the clients of other people (python-tuf, tuf-js, in-toto) that tests run on what Sortie publishes
+    Clients,
     /// List every requirement with the tests that quote it, and those that no test quotes
     Requirements,
     /// Write the generated pages in docs/, or with --check say which have drifted
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Recipe::Demo(options) => demo::run(&options),
         Recipe::Test => checks::test(),
         Recipe::Check => checks::check(),
+        Recipe::Clients => clients::install(),
         Recipe::Requirements => requirements::run(),
         Recipe::Docs(options) => docs::run(&options),
         Recipe::Bench(options) => bench::run(&options),
