@@ -21,6 +21,7 @@ mod object;
 mod order;
 mod output;
 mod project;
+mod proof;
 mod releasing;
 mod secrets;
 mod sign;

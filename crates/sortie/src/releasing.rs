@@ -11,7 +11,10 @@ use api::{
     routes,
     write::Accepted,
 };
-use domain::{event::Event, refusal::Refusal};
+use domain::{
+    event::Event,
+    refusal::{Refusal, exit},
+};
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AudienceName, Digest, PersonName, Version,
@@ -183,6 +186,30 @@ pub fn whole_permit(connection: &Connection, dossier: &Dossier, audience: &Audie
     let request = read_request(connection, dossier.request.as_ref()?).ok()?;
     let audience = connection.policy.charter.audience(audience)?;
     lacks(connection, dossier, &request, &audience, &[]).is_empty().then_some(request)
+}
+
+/// The permit of `matter` as this machine finds it: whole, not withdrawn, and for now.
+pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedRequest, Failure> {
+    let (app, version, audience) = (matter.found.app.clone(), matter.version.clone(), matter.audience.clone());
+    let dossier = &matter.view.dossier;
+    let Some(permit) = whole_permit(connection, dossier, &audience) else {
+        let needs = matter.audience(connection)?.approve.cloned();
+        return Err(Refusal::PermitMissing { app, version, audience, needs }.into());
+    };
+    let policy = &connection.policy;
+    let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, &audience).ok());
+    let of_this = genuine.filter(|kept| kept.app == app && kept.build == matter.found.build);
+    if of_this.map(|kept| kept.through_serial).max().unwrap_or(0) >= permit.request.serial {
+        let message = format!("{app}@{version} was withdrawn from {audience}");
+        let next = format!("sortie request {app}@{version} --to {audience}");
+        return Err(Failure::new("PERMIT_WITHDRAWN", exit::REFUSED, message).next(next));
+    }
+    let Request { not_before, not_after, .. } = permit.request;
+    let now = Timestamp::now();
+    if now < not_before || now >= not_after {
+        return Err(Refusal::PermitExpired { version, audience, not_before, not_after }.into());
+    }
+    Ok(permit)
 }
 
 /// `qa (2 people) and ops (3 people)`.

@@ -14,8 +14,8 @@ use std::{
     fmt,
 };
 use trust::{
-    AppName, AudienceName, Digest, PersonName, Version,
-    authority::{Documents, VerifiedDocuments},
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    authority::{Documents, VerifiedDocuments, may_withdraw},
     charter::Class,
     dsse::Envelope,
     key::{KeyId, PublicKey},
@@ -223,7 +223,7 @@ impl Verifier {
         }
     }
 
-    /// The gravest rights are looked at anew: to push, to number, to deploy, to set config, to change the charter.
+    /// Every right that the charter gives is looked at anew.
     fn check_right(&self, entry: &Entry, statement: &Statement) -> Check {
         let Some(policy) = &self.state.policy else { return Ok(()) };
         let charter = &policy.charter;
@@ -231,28 +231,57 @@ impl Verifier {
             charter.environments.get(name).ok_or_else(|| format!("the charter had no environment {name}"))
         };
         let owner: Option<Rule> = trust::charter::OWNER.parse().ok();
+        let inviters = |name: &AudienceName| -> Result<Option<Rule>, String> {
+            Ok(environment(name)?.invite.clone().or_else(|| owner.clone()))
+        };
+        let of_target = |target: &TargetName| self.state.targets.get(target).map(|target| &target.environment);
+        let roles = PersonName::new(&entry.actor).map(|name| policy.directory.roles(&name)).unwrap_or_default();
         let rule = match &statement.act {
-            Act::Push(push) => Some(charter.push_rule(&push.app)),
-            Act::Number(number) => Some(charter.push_rule(&number.app)),
-            Act::Order(order) => Some(&environment(&order.environment)?.deploy),
+            Act::Push(push) => Some(charter.push_rule(&push.app).clone()),
+            Act::Number(number) => Some(charter.push_rule(&number.app).clone()),
+            Act::Order(order) => Some(environment(&order.environment)?.deploy.clone()),
             Act::Config(config) => {
                 let environment = environment(&config.environment)?;
-                Some(environment.configure.as_ref().unwrap_or(&environment.deploy))
+                Some(environment.configure.as_ref().unwrap_or(&environment.deploy).clone())
             }
+            Act::Request(_) | Act::Evidence(_) if roles.is_empty() => {
+                return Err(format!("{} had no role and may not {}", printable(&entry.actor), statement.act.kind()));
+            }
+            Act::Withdrawal(withdrawal) => match may_withdraw(charter, &withdrawal.audience, &roles) {
+                true => None,
+                false => {
+                    let (actor, audience) = (printable(&entry.actor), &withdrawal.audience);
+                    return Err(format!("{actor} may not withdraw from {audience}: no role of theirs counts there"));
+                }
+            },
             Act::Administration(administration) => match &administration.act {
-                AdministrationAct::ApplyCharter { .. } => owner.as_ref(),
-                AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.as_ref(),
-                AdministrationAct::Expose { environment: name, .. } => Some(&environment(name)?.deploy),
-                _ => None,
+                AdministrationAct::ApplyCharter { .. } => owner.clone(),
+                AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.clone(),
+                AdministrationAct::InviteTarget { environment, .. } => inviters(environment)?,
+                AdministrationAct::LabelTarget { target, .. }
+                | AdministrationAct::CordonTarget { target, .. }
+                | AdministrationAct::RetireTarget { target } => match of_target(target) {
+                    Some(environment) => inviters(environment)?,
+                    None => return Err(format!("there was no target {target}")),
+                },
+                AdministrationAct::LiftHold { environment: name, .. }
+                | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
+                AdministrationAct::AbortDeployment { deployment } => match self.state.deployments.get(deployment) {
+                    Some(deployment) => Some(environment(&deployment.environment)?.deploy.clone()),
+                    None => return Err(format!("there was no deployment {deployment}")),
+                },
+                AdministrationAct::SuspendPerson { .. } => None,
             },
             _ => None,
         };
-        let roles = PersonName::new(&entry.actor).map(|name| policy.directory.roles(&name)).unwrap_or_default();
         match rule {
             Some(rule) if !rule.allows_alone(&roles) => Err(format!(
                 "{} may not {}: the charter asks for {rule}",
                 printable(&entry.actor),
-                statement.act.kind()
+                match &statement.act {
+                    Act::Administration(_) => "change that",
+                    act => act.kind(),
+                }
             )),
             _ => Ok(()),
         }

@@ -21,6 +21,8 @@ mod hostile;
 mod logs;
 #[path = "e2e/owners.rs"]
 mod owners;
+#[path = "e2e/proofs.rs"]
+mod proofs;
 #[path = "e2e/secrets.rs"]
 mod secrets;
 #[path = "e2e/shapes.rs"]

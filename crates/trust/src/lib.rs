@@ -2,7 +2,7 @@
 //!
 //! Read in this order:
 //! - [`digest`], [`names`], [`json`]: bytes, names and texts, read strictly.
-//! - [`key`], [`dsse`]: who can sign, and the envelope they sign.
+//! - [`key`], [`pem`], [`dsse`]: who can sign, their keys as others read them, and the envelope they sign.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
 //! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
 //! - [`charter`], [`config`]: the signed policy, and the signed values of an environment.
@@ -23,6 +23,7 @@ pub mod log;
 pub mod manifest;
 pub mod names;
 pub mod note;
+pub mod pem;
 pub mod permit;
 pub mod quorum;
 pub mod statement;

@@ -9,7 +9,12 @@ use crate::{
     verify::Verifier,
 };
 use api::{read::Hello, routes};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 use trust::{
     key::PublicKey,
     log::empty_root,
@@ -35,30 +40,82 @@ pub struct Ledger {
 #[derive(Debug, clap::Subcommand)]
 pub enum LedgerAct {
     /// Check every entry, every signature and the checkpoint on this machine, believing nobody
-    Verify,
+    Verify {
+        /// A checkpoint seen earlier or elsewhere: the ledger must extend it, or there are two histories
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
+    /// Print the ledger's signed checkpoint, for others to verify against
+    Checkpoint,
 }
 
 impl Ledger {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        let LedgerAct::Verify = self.act;
-        let connection = invocation.connect().await?;
-        let note = text(&connection, routes::CHECKPOINT).await?;
-        let (keys, whose) = ledger_keys(&connection).await?;
-        let checkpoint = signed(&note, &keys)?;
-        let seen = connection.context.checkpoint();
-        let seen = seen.as_deref().map(read_unsigned).transpose()?;
-        check_against(&checkpoint, seen.as_ref())?;
-        let verifier = read_all(invocation, &connection, &checkpoint, seen.as_ref()).await?;
-        check_charter(&connection, &verifier)?;
-        connection.context.keep_checkpoint(&note)?;
-        let grown = seen.as_ref().map(|seen| checkpoint.size - seen.size);
-        let data = serde_json::json!({
-            "entries": verifier.size(), "signatures": verifier.signatures(), "permits": verifier.permits(),
-            "root": verifier.root(), "origin": checkpoint.origin, "checkpoint_key": whose,
-            "seen_before": seen.map(|seen| seen.size),
-        });
-        Ok(Answer::new(&data, in_words(&verifier, whose, grown)))
+        match self.act {
+            LedgerAct::Verify { against } => verify(invocation, against.as_deref()).await,
+            LedgerAct::Checkpoint => {
+                let connection = invocation.connect().await?;
+                let note = text(&connection, routes::CHECKPOINT).await?;
+                let (keys, _) = ledger_keys(&connection).await?;
+                signed(&note, &keys)?;
+                Ok(Answer::raw(note.into_bytes()))
+            }
+        }
+    }
+}
+
+async fn verify(invocation: &Invocation, against: Option<&Path>) -> Outcome {
+    // What cannot be read must not be found out after a long check.
+    let against = against.map(read_note).transpose()?;
+    let connection = invocation.connect().await?;
+    let note = text(&connection, routes::CHECKPOINT).await?;
+    let (keys, whose) = ledger_keys(&connection).await?;
+    let checkpoint = signed(&note, &keys)?;
+    let mut seen = Vec::new();
+    if let Some(kept) = connection.context.checkpoint() {
+        seen.push(Seen { checkpoint: read_unsigned(&kept)?, place: "here before".into() });
+    }
+    let known_here = seen.first().map(|seen| seen.checkpoint.size);
+    if let Some((file, given)) = &against {
+        // Anybody may write a file: it tells of a fork only if the server's own key signed it.
+        let given = signed(given, &keys).map_err(|failure| {
+            Failure::integrity(format!("{file} proves nothing: {}", failure.problem.message))
+        })?;
+        seen.push(Seen { checkpoint: given, place: format!("in {file}") });
+    }
+    for seen in &seen {
+        check_against(&checkpoint, seen)?;
+    }
+    let verifier = read_all(invocation, &connection, &checkpoint, &seen).await?;
+    check_charter(&connection, &verifier)?;
+    connection.context.keep_checkpoint(&note)?;
+    let grown = known_here.map(|size| checkpoint.size - size);
+    let data = serde_json::json!({
+        "entries": verifier.size(), "signatures": verifier.signatures(), "permits": verifier.permits(),
+        "root": verifier.root(), "origin": checkpoint.origin, "checkpoint_key": whose, "seen_before": known_here,
+        "against": against.as_ref().and_then(|_| seen.last()).map(|seen| seen.checkpoint.size),
+    });
+    let mut words = in_words(&verifier, whose, grown);
+    if let (Some((file, _)), Some(seen)) = (&against, seen.last()) {
+        words.push_str(&format!("\nit extends {file}, which was signed at {}", entries(seen.checkpoint.size)));
+    }
+    Ok(Answer::new(&data, words))
+}
+
+/// A checkpoint that was seen before, and where.
+struct Seen {
+    checkpoint: Checkpoint,
+    place: String,
+}
+
+fn read_note(file: &Path) -> Result<(String, String), Failure> {
+    let cannot = |error: std::io::Error| Failure::misused(format!("cannot read {}: {error}", file.display()));
+    let mut note = String::new();
+    let length = File::open(file).and_then(|opened| opened.take(MAX_NOTE_BYTES as u64 + 1).read_to_string(&mut note));
+    match length.map_err(cannot)? > MAX_NOTE_BYTES {
+        true => Err(Failure::integrity(format!("{} is longer than any note may be", file.display()))),
+        false => Ok((file.display().to_string(), note)),
     }
 }
 
@@ -113,14 +170,14 @@ fn read_unsigned(note: &str) -> Result<Checkpoint, Failure> {
 }
 
 /// A log never shrinks, and never becomes another one.
-fn check_against(checkpoint: &Checkpoint, seen: Option<&Checkpoint>) -> Result<(), Failure> {
-    let Some(seen) = seen else { return Ok(()) };
+fn check_against(checkpoint: &Checkpoint, seen: &Seen) -> Result<(), Failure> {
+    let Seen { checkpoint: seen, place } = seen;
     if seen.origin != checkpoint.origin {
-        return Err(Failure::integrity(format!("this is another ledger: {} was seen before", seen.origin)));
+        return Err(Failure::integrity(format!("this is another ledger: {} was seen {place}", seen.origin)));
     }
     if seen.size > checkpoint.size {
         return Err(Failure::integrity(format!(
-            "the ledger has shrunk: {} were seen here before, and the server shows {}",
+            "the ledger has shrunk: {} were seen {place}, and the server shows {}",
             entries(seen.size),
             checkpoint.size
         )));
@@ -133,7 +190,7 @@ async fn read_all(
     invocation: &Invocation,
     connection: &Connection,
     checkpoint: &Checkpoint,
-    seen: Option<&Checkpoint>,
+    seen: &[Seen],
 ) -> Result<Verifier, Failure> {
     let mut verifier = Verifier::new(connection.estate());
     check_root(&verifier, checkpoint, seen)?;
@@ -158,25 +215,25 @@ async fn read_all(
     Ok(verifier)
 }
 
-fn check_root(verifier: &Verifier, checkpoint: &Checkpoint, seen: Option<&Checkpoint>) -> Result<(), Failure> {
-    let differs = |checkpoint: &&Checkpoint| {
+fn check_root(verifier: &Verifier, checkpoint: &Checkpoint, seen: &[Seen]) -> Result<(), Failure> {
+    let differs = |checkpoint: &Checkpoint| {
         let root = if checkpoint.size == 0 { empty_root() } else { checkpoint.root };
         checkpoint.size == verifier.size() && root != verifier.root()
     };
-    if let Some(seen) = seen.filter(differs) {
+    if let Some(Seen { checkpoint: seen, place }) = seen.iter().find(|seen| differs(&seen.checkpoint)) {
         return Err(Failure::integrity(format!(
-            "history was rewritten: the first {} are not those that were seen here before",
+            "there are two histories: the first {} here are not those that were seen {place}",
             entries(seen.size)
         )));
     }
-    match Some(checkpoint).filter(differs) {
-        Some(_) => Err(Failure::integrity(format!(
+    match differs(checkpoint) {
+        true => Err(Failure::integrity(format!(
             "the {} do not have the root that the checkpoint signs: {} instead of {}",
             entries(checkpoint.size),
             verifier.root(),
             checkpoint.root
         ))),
-        None => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -272,18 +329,18 @@ mod tests {
 
     #[test]
     fn a_ledger_that_shrank_or_is_another_is_refused() {
-        let seen = checkpoint(7, b"a");
-        assert!(check_against(&checkpoint(8, b"b"), Some(&seen)).is_ok());
-        let shrunk = check_against(&checkpoint(6, b"c"), Some(&seen)).unwrap_err().problem;
+        let seen = |checkpoint| Seen { checkpoint, place: "here before".into() };
+        assert!(check_against(&checkpoint(8, b"b"), &seen(checkpoint(7, b"a"))).is_ok());
+        let shrunk = check_against(&checkpoint(6, b"c"), &seen(checkpoint(7, b"a"))).unwrap_err().problem;
         assert_eq!(
             (shrunk.exit, shrunk.message.as_str()),
             (5, "the ledger has shrunk: 7 entries were seen here before, and the server shows 6")
         );
         let other = Checkpoint { origin: "sortie-ledger/2".into(), ..checkpoint(9, b"d") };
-        assert_eq!(check_against(&other, Some(&seen)).unwrap_err().problem.exit, 5);
+        assert_eq!(check_against(&other, &seen(checkpoint(7, b"a"))).unwrap_err().problem.exit, 5);
         let empty = Verifier::new(Digest::of(b"root"));
-        let rewritten = check_root(&empty, &checkpoint(9, b"d"), Some(&Checkpoint { size: 0, ..seen }));
-        assert!(rewritten.is_ok(), "the empty log has one root only");
+        let of_nothing = [seen(checkpoint(0, b"a"))];
+        assert!(check_root(&empty, &checkpoint(9, b"d"), &of_nothing).is_ok(), "the empty log has one root only");
     }
 
     #[test]

@@ -44,6 +44,7 @@ verbs! {
     approve::Approve,
     deny::Deny,
     withdraw::Withdraw,
+    permit::Permit,
     deploy::Deploy,
     redeploy::Redeploy,
     rollback::Rollback,

@@ -299,6 +299,32 @@ fn r31_r52_permits_are_counted_anew_and_nothing_is_deployed_without_one() {
 }
 
 #[test]
+fn r32_whoever_may_not_withdraw_or_invite_is_found_though_the_server_let_them() {
+    let (entry, why) = changed(|story| {
+        let (app, version): (AppName, Version) = ("web".parse().unwrap(), "1.0.0".parse().unwrap());
+        let (audience, build) = ("prod".parse::<AudienceName>().unwrap(), Digest::of(b"build"));
+        let act = statement::Withdrawal { app, version, audience, through_serial: 1, reason: None };
+        story.entries.truncate(7);
+        story.add(CODER, "coder", build, Act::Withdrawal(act), |_| Vec::new());
+    });
+    assert_eq!((entry, why.as_str()), (8, "coder may not withdraw from prod: no role of theirs counts there"));
+    let (entry, why) = changed(|story| {
+        let act = AdministrationAct::InviteTarget {
+            invitation: key(7).public(),
+            environment: "prod".parse().unwrap(),
+            labels: BTreeMap::new(),
+            name: None,
+            uses: 1,
+            expires: time(59),
+        };
+        story.entries.truncate(7);
+        let estate = story.estate;
+        story.add(ONCALL, "oncall", estate, Act::Administration(Administration { act }), |_| Vec::new());
+    });
+    assert_eq!((entry, why.as_str()), (8, "oncall may not change that: the charter asks for owner"));
+}
+
+#[test]
 fn another_estate_s_ledger_is_not_this_one() {
     let story = Story::whole();
     let mut verifier = Verifier::new(Digest::of(b"another root"));

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Checks an exported permit without Sortie, by other people's libraries: tuf, securesystemslib and cryptography.
+
+    python3 -m venv checks && checks/bin/pip install tuf cryptography
+    checks/bin/python verify.py --estate sha256:DIGEST [--build FILE]
+
+The estate is the digest of the first root of trust. It must come from somewhere else than this folder, or nothing is
+proved: `sortie whoami` prints it. With --build the digest of a manifest is compared with the one the permit is for.
+Needs Python 3.11. Exit 0: the permit is whole. Exit 1: it is not, and why.
+"""
+
+import argparse
+import base64
+import hashlib
+import itertools
+import json
+import pathlib
+import sys
+import tomllib
+from datetime import datetime, timezone
+
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey
+from tuf.api.metadata import Metadata, Root, Targets
+
+HERE = pathlib.Path(__file__).resolve().parent
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+class Wrong(Exception):
+    """Something that does not hold."""
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def once(pairs):
+    """Refuses an object that has a key twice: two readers could take it for two things."""
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise Wrong(f"{key} stands twice in a document")
+        found[key] = value
+    return found
+
+
+def documents(estate):
+    """The newest root and the charter, walked from the first root."""
+    folder = HERE / "estate"
+    number, root = 1, None
+    while (file := folder / f"{number}.root.json").exists():
+        data = file.read_bytes()
+        if number == 1 and digest(data) != estate:
+            raise Wrong(f"this is the estate {digest(data)}, not {estate}")
+        following = Metadata[Root].from_bytes(data)
+        if following.signed.version != number:
+            raise Wrong(f"{file.name} is version {following.signed.version}")
+        for authority in (root or following).signed, following.signed:
+            authority.verify_delegate("root", following.signed_bytes, following.signatures)
+        number, root = number + 1, following
+    if root is None:
+        raise Wrong("there is no root of trust")
+    targets = Metadata[Targets].from_bytes((folder / "targets.json").read_bytes())
+    root.signed.verify_delegate("targets", targets.signed_bytes, targets.signatures)
+    charter = (folder / "charter.toml").read_bytes()
+    targets.signed.targets["charter.toml"].verify_length_and_hashes(charter)
+    return root.signed, tomllib.loads(charter.decode())
+
+
+class People:
+    """Whose key is whose, and what roles they hold."""
+
+    def __init__(self, root, charter):
+        self.keys, self.name, self.roles = {}, {}, {}
+        self.robots = set(charter.get("robots", {}))
+        for section in "people", "robots":
+            for name, person in charter.get(section, {}).items():
+                self.roles.setdefault(name, set()).update(person.get("roles", []))
+                for line in person["keys"]:
+                    self.add(name, SSlibKey.from_crypto(load_ssh_public_key(line.encode())))
+        named = root.unrecognized_fields["x-sortie-people"]
+        self.owners = {named[keyid] for keyid in root.roles["targets"].keyids}
+        for keyid in root.roles["targets"].keyids:
+            self.roles.setdefault(named[keyid], set()).add("owner")
+            self.add(named[keyid], root.keys[keyid])
+
+    def add(self, name, key):
+        if self.name.setdefault(key.keyid, name) != name:
+            raise Wrong(f"one key belongs to both {name} and {self.name[key.keyid]}")
+        self.keys[key.keyid] = key
+
+    def forget(self, name):
+        self.keys = {keyid: key for keyid, key in self.keys.items() if self.name[keyid] != name}
+        self.roles.pop(name, None)
+
+
+class Statement:
+    """A signed statement: what it says, and who of the charter genuinely signed it."""
+
+    def __init__(self, file, people, estate, kind):
+        envelope = Envelope.from_dict(json.loads(file.read_text(), object_pairs_hook=once))
+        if envelope.payload_type != PAYLOAD_TYPE:
+            raise Wrong(f"{file.name} is no in-toto statement")
+        try:
+            signed = envelope.verify(list(people.keys.values()), 1)
+        except VerificationError:
+            raise Wrong(f"{file.name}: nobody of the charter signed this") from None
+        self.by = {people.name[keyid] for keyid in signed}
+        said = json.loads(envelope.payload, object_pairs_hook=once)
+        self.kind = said["predicateType"].removeprefix("https://sortie.dev/").removesuffix("/v1")
+        self.payload = digest(envelope.payload)
+        self.says = said["predicate"]
+        (subject,) = said["subject"]
+        self.subject = "sha256:" + subject["digest"]["sha256"]
+        if self.kind != kind:
+            raise Wrong(f"{file.name} is a {self.kind}")
+        if self.says["estate"] != estate:
+            raise Wrong(f"{file.name} is of another estate")
+
+
+def met(rule, roles_of):
+    """Whether distinct people fill every place of a rule such as "qa and 2 ops or owner"."""
+
+    def places(alternative):
+        for part in alternative.split(" and "):
+            words = part.split()
+            count, role = (int(words[0]), words[1]) if len(words) == 2 else (1, words[0])
+            yield from [role] * count
+
+    for alternative in rule.split(" or "):
+        wanted = list(places(alternative))
+        people = list(roles_of)
+        for seats in itertools.permutations(people, len(wanted)):
+            if all(role in roles_of[person] for person, role in zip(seats, wanted)):
+                return True
+    return False
+
+
+def moment(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def check(estate, build_file):
+    root, charter = documents(estate)
+    people = People(root, charter)
+    statements = HERE / "statements"
+    for file in sorted(statements.glob("suspension-*.dsse.json")):
+        suspension = Statement(file, people, estate, "administration")
+        act = suspension.says["act"]
+        if act["type"] == "suspend-person" and suspension.by & (people.owners | {act["person"]}):
+            people.forget(act["person"])
+    push, number, request = (
+        Statement(statements / f"{kind}.dsse.json", people, estate, kind) for kind in ("push", "number", "request")
+    )
+    asked = request.says
+    app, version, audience = asked["app"], asked["version"], asked["audience"]
+    place = charter.get("environments", {}).get(audience) or charter.get("channels", {}).get(audience)
+    if place is None:
+        raise Wrong(f"the charter has no audience {audience}")
+    if len({push.subject, number.subject, request.subject}) != 1:
+        raise Wrong("push, number and request are about different builds")
+    if (number.says["app"], number.says["version"]) != (app, version) or push.says["app"] != app:
+        raise Wrong("push and number are of something else than was asked for")
+    may_push = charter.get("applications", {}).get(app, {}).get("push") or charter.get("push", "developer or ci or owner")
+    for statement in push, number:
+        if not any(met(may_push, {name: people.roles[name]}) for name in statement.by):
+            raise Wrong(f"the {statement.kind} is by nobody who may push {app}")
+    if build_file and digest(build_file.read_bytes()) != request.subject:
+        raise Wrong(f"{build_file} is another build than the permit is for")
+    approvals = [
+        Statement(file, people, estate, "approval") for file in sorted(statements.glob("approval-*.dsse.json"))
+    ]
+    agreed = {name for approval in approvals if approval.subject == request.payload for name in approval.by}
+    agreed -= people.robots
+    live = "class" not in place or place["class"] == "live"
+    if live and not place.get("approve_own", False):
+        agreed -= push.by | request.by
+    roles_of = {name: people.roles[name] for name in agreed}
+    for rule in asked["requires"], place.get("approve"):
+        if rule and not met(rule, roles_of):
+            raise Wrong(f"{audience} needs {rule}, and those who agreed are {', '.join(sorted(agreed)) or 'nobody'}")
+    dead = 0
+    for file in sorted(statements.glob("withdrawal-*.dsse.json")):
+        withdrawal = Statement(file, people, estate, "withdrawal")
+        says = withdrawal.says
+        if (withdrawal.subject, says["app"], says["audience"]) == (request.subject, app, audience):
+            dead = max(dead, says["through_serial"])
+    if asked["serial"] <= dead:
+        raise Wrong(f"the permit was withdrawn (through serial {dead})")
+    now = datetime.now(timezone.utc)
+    if not moment(asked["not_before"]) <= now < moment(asked["not_after"]):
+        raise Wrong(f"the permit holds from {asked['not_before']} until {asked['not_after']}")
+    print(f"whole: {app}@{version} may be activated in {audience} until {asked['not_after']}")
+    print(f"build     {request.subject}")
+    print(f"requested by {', '.join(sorted(request.by))}; pushed by {', '.join(sorted(push.by))}")
+    for name in sorted(agreed):
+        print(f"approved by {name} ({', '.join(sorted(people.roles[name]))})")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--estate", required=True, help="the digest of the first root, from elsewhere")
+    parser.add_argument("--build", type=pathlib.Path, help="a manifest to compare with the permit")
+    arguments = parser.parse_args()
+    try:
+        check(arguments.estate, arguments.build)
+    except Exception as error:  # whatever is wrong with these files, they prove nothing
+        print(f"not whole: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

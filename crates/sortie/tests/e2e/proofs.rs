@@ -1,0 +1,148 @@
+//! What others can check with programs of their own, and what two of us find out by comparing.
+
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Python with other people's libraries, from `cargo xtask clients`.
+fn python() -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_sortie")).ancestors().nth(2).unwrap();
+    let python = target.join("clients/python/bin/python");
+    assert!(python.exists(), "other people's clients are missing: run `cargo xtask clients` once");
+    python
+}
+
+/// Runs the exported script on a folder.
+#[track_caller]
+fn check(world: &World, folder: &Path, estate: &str, exit: i32) -> crate::world::Output {
+    let mut script = world.command("tester", python());
+    script.arg(folder.join("verify.py")).args(["--estate", estate, "--build"]).arg(folder.join("manifest.json"));
+    world.run(format!("python verify.py ({exit} is right)"), &mut script, exit)
+}
+
+/// A copy of a folder of files to spoil.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => assert!(fs::copy(from, to).is_ok()),
+        }
+    }
+}
+
+/// R52, R55: a permit is proved to those who have no Sortie, by Python's tuf and securesystemslib and by OpenSSL; a
+/// changed byte, a missing approval, another estate, an approval twice and a withdrawal are found by them too.
+#[test]
+fn r52_a_permit_is_checked_by_others_programs() {
+    let mut world = World::new();
+    world.found(TEAM, &ENVIRONMENTS.replace(", after = \"test\"", ""));
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    let proof = world.root().join("proof");
+    let export = format!("permit export {version} --to prod --out {}", proof.display());
+    world.sortie("coder", 0, &format!("request {version} --to prod"));
+    world.sortie("tester", 0, &format!("approve {version} --to prod --yes"));
+    world.sortie("coder", 3, &export).says("PERMIT_MISSING");
+    world.sortie("oncall", 0, &format!("approve {version} --to prod --yes"));
+    let exported = world.ask("coder", &export);
+    let estate = exported["estate"].as_str().unwrap().to_string();
+    world.sortie("coder", 2, &export).says("not empty");
+
+    check(&world, &proof, &estate, 0).says("whole").says("approved by oncall (developer, ops)").says("tester (qa)");
+    let another = estate.replace(&estate[10..14], if &estate[10..14] == "0000" { "1111" } else { "0000" });
+    check(&world, &proof, &another, 1).says("this is the estate");
+
+    // Every command of OpenSSL's that the page names works as it stands.
+    let page = read_text(&proof.join("README.md"));
+    let commands: Vec<&str> = page.lines().filter(|line| line.starts_with("openssl ")).collect();
+    assert_eq!(commands.len(), 5, "push, number, request and two approvals:\n{page}");
+    let run = |line: &str, exit: i32| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(&proof);
+        world.run(line.to_string(), &mut command, exit)
+    };
+    commands.iter().for_each(|line| drop(run(line, 0)));
+    let approval = commands.iter().find(|line| line.contains("approval-2")).unwrap();
+    let pae = proof.join("statements/approval-2.pae");
+    let text = read_text(&pae);
+    fs::write(&pae, text.replace("\"audience\":\"prod\"", "\"audience\":\"test\"")).unwrap();
+    run(approval, 1);
+    fs::write(&pae, text).unwrap();
+
+    let spoilt = |name: &str, spoil: &dyn Fn(&Path)| {
+        let folder = world.root().join(format!("spoilt-{name}"));
+        copy(&proof, &folder);
+        spoil(&folder);
+        check(&world, &folder, &estate, 1).text()
+    };
+    let said = spoilt("approval", &|folder| fs::remove_file(folder.join("statements/approval-2.dsse.json")).unwrap());
+    assert!(said.contains("prod needs qa and ops"), "{said}");
+    let said = spoilt("twice", &|folder| {
+        let statements = folder.join("statements");
+        fs::copy(statements.join("approval-1.dsse.json"), statements.join("approval-2.dsse.json")).unwrap();
+    });
+    assert!(said.contains("prod needs qa and ops"), "{said}");
+    let said = spoilt("request", &|folder| {
+        let file = folder.join("statements/request.dsse.json");
+        fs::copy(folder.join("statements/push.dsse.json"), file).unwrap();
+    });
+    assert!(said.contains("is a push"), "{said}");
+    let said = spoilt("charter", &|folder| {
+        let file = folder.join("estate/charter.toml");
+        fs::write(&file, read_text(&file).replace("qa and ops", "qa or ops")).unwrap();
+    });
+    assert!(said.contains("not whole"), "{said}");
+    let said = spoilt("build", &|folder| {
+        let file = folder.join("manifest.json");
+        fs::write(&file, read_text(&file).replace("./web", "./bad")).unwrap();
+    });
+    assert!(said.contains("another build"), "{said}");
+
+    world.sortie("tester", 0, &format!("withdraw {version} --from prod --reason \"it bites\""));
+    let again = world.root().join("again");
+    world
+        .sortie("coder", 3, &format!("permit export {version} --to prod --out {}", again.display()))
+        .says("PERMIT_WITHDRAWN");
+}
+
+/// Two people who were shown two histories find out by one file; so does one who was shown a shorter ledger. A file
+/// that anybody wrote proves nothing.
+#[test]
+fn a_split_view_and_a_truncated_ledger_are_found_by_a_checkpoint_from_elsewhere() {
+    let mut world = World::new();
+    world.found(TEAM, ENVIRONMENTS);
+    world.make_repository(PROJECT);
+    let (data, aside) = (world.server_data(), world.root().join("aside"));
+    world.stop_server();
+    copy(&data, &aside);
+    world.start_server();
+    let build = world.push();
+    let note = world.sortie("coder", 0, "ledger checkpoint").stdout;
+    let file = world.root().join("theirs.checkpoint");
+    fs::write(&file, &note).unwrap();
+    let verify = format!("ledger verify --against {}", file.display());
+    world.sortie("tester", 0, &format!("evidence attach {build} --type scan --passed --file {}", file.display()));
+    world.sortie("tester", 0, &verify).says("it extends").says("ledger whole");
+
+    world.stop_server();
+    fs::rename(&data, world.root().join("first-history")).unwrap();
+    copy(&aside, &data);
+    world.start_server();
+    world.sortie("oncall", 5, &verify).says("has shrunk").says("theirs.checkpoint");
+    world.change_greeting("Good evening, {name}!");
+    world.push();
+    world.sortie("oncall", 5, &verify).says("two histories").says("theirs.checkpoint");
+    world.sortie("oncall", 0, "ledger verify");
+
+    let mut lines: Vec<&str> = note.lines().collect();
+    lines[1] = "1";
+    let forged = world.root().join("forged.checkpoint");
+    fs::write(&forged, format!("{}\n", lines.join("\n"))).unwrap();
+    world.sortie("oncall", 5, &format!("ledger verify --against {}", forged.display())).says("proves nothing");
+    world.sortie("oncall", 2, "ledger verify --against nowhere").says("cannot read");
+}
