@@ -1,6 +1,6 @@
 //! The pages in docs/ that are generated from the program itself, so that they cannot say something else than it does.
 
-use crate::cargo;
+use crate::{attacks, cargo};
 use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, process::Command};
 
@@ -20,20 +20,28 @@ const PAGES: &[(&str, &[&str])] = &[
     ("openapi.json", &["serve", "--openapi"]),
 ];
 
+/// The page of which a part is written: the table of attacks.
+const SECURITY: &str = "SECURITY.md";
+
 /// Writes the pages, or says which have drifted.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let programs = cargo::build(&["--package", "sortie"])?;
     let sortie = programs.get("sortie").context("cargo built no sortie")?;
     let folder = cargo::root().join("docs");
     let mut drifted = Vec::new();
+    let security = folder.join(SECURITY);
+    let security = fs::read_to_string(&security).with_context(|| format!("cannot read {}", security.display()))?;
+    let mut pages = vec![(SECURITY, attacks::page(&security)?.into_bytes())];
     for (page, arguments) in PAGES {
-        let text = ask(sortie, arguments)?;
+        pages.push((page, ask(sortie, arguments)?));
+    }
+    for (page, text) in pages {
         let path = folder.join(page);
         if fs::read(&path).is_ok_and(|there| there == text) {
             continue;
         }
         if options.check {
-            drifted.push(*page);
+            drifted.push(page);
         } else {
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
             println!("wrote docs/{page}");

@@ -5,9 +5,11 @@
 //! - [`clients`]: other people's programs that check what is published
 //! - [`requirements`]: which test shows which requirement
 //! - [`docs`]: the generated pages, and whether they have drifted
+//! - [`attacks`]: the table of attacks in docs/SECURITY.md
 //! - [`bench`]: the measurements
 
 mod arrows;
+mod attacks;
 mod bench;
 mod cargo;
 mod checks;

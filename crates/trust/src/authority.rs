@@ -466,7 +466,7 @@ fn prove(
         Act::Push(push) => Some(push),
         _ => None,
     })?;
-    let pusher = check_push(policy, wanted, &push)?;
+    check_push(policy, wanted, &push)?;
     if dossier.request.is_none() {
         if pinned.class != Class::Dev {
             return Err(Denial::Unreleased {
@@ -478,7 +478,7 @@ fn prove(
         }
         return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
     }
-    let version = check_permit(policy, pinned, dossier, wanted, &pusher, kept, now)?;
+    let version = check_permit(policy, pinned, dossier, wanted, &push.signers, kept, now)?;
     if let Some(floor) = floor
         && version < *floor
         && wanted.act != OrderAct::Rollback
@@ -552,7 +552,7 @@ fn check_permit(
     pinned: &Pinned,
     dossier: &Dossier,
     wanted: &Wanted<'_>,
-    pusher: &PersonName,
+    pushers: &[KeyId],
     kept: &[KeptWithdrawal],
     now: Timestamp,
 ) -> Result<Version, Denial> {
@@ -590,8 +590,9 @@ fn check_permit(
             keys.extend(approval.signers);
         }
     }
-    let requester = request.signers.iter().find_map(|id| policy.directory.person(id));
-    let authors: Vec<&PersonName> = requester.into_iter().chain([pusher]).collect();
+    // Whoever put a signature under the request or the push is an author of it, in whatever place it stands.
+    let person = |id: &KeyId| policy.directory.person(id);
+    let authors: Vec<&PersonName> = request.signers.iter().chain(pushers).filter_map(person).collect();
     let lacks = permit::lacks(&asked.requires, &audience, &policy.approvers, &authors, &keys);
     if !lacks.is_empty() {
         return Err(Denial::ApprovalsMissing(lacks));

@@ -325,30 +325,54 @@ impl Process {
     }
 }
 
-/// Variables that decide what code a process loads: a build may set them, config may not.
+/// Variables that decide what code a process loads: a build may set them, config may not. The list holds those of the
+/// loader, the shells and the common language runtimes; what an application itself takes for a path to code is its own.
 fn is_loader_variable(name: &str) -> bool {
-    const EXACT: [&str; 12] = [
-        "PATH",
-        "IFS",
-        "ENV",
+    const EXACT: &[&str] = &[
+        "BASHOPTS",
         "BASH_ENV",
-        "SHELL",
-        "HOME",
-        "PORT",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "PERL5LIB",
-        "RUBYLIB",
+        "BUNDLE_GEMFILE",
+        "CDPATH",
         "CLASSPATH",
+        "COMSPEC",
+        "DOTNET_STARTUP_HOOKS",
+        "EDITOR",
+        "ENV",
+        "ERL_FLAGS",
+        "ERL_LIBS",
+        "GEM_HOME",
+        "GEM_PATH",
+        "GLIBC_TUNABLES",
+        "HOME",
+        "IFS",
+        "JULIA_LOAD_PATH",
+        "LOCPATH",
+        "LUA_CPATH",
+        "LUA_INIT",
+        "LUA_PATH",
+        "NODE_PATH",
+        "PAGER",
+        "PATH",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
+        "PORT",
+        "PROMPT_COMMAND",
+        "PS4",
+        "RUBYLIB",
+        "RUBYOPT",
+        "R_LIBS",
+        "R_PROFILE",
+        "SHELL",
+        "SHELLOPTS",
+        "SSH_ASKPASS",
+        "VISUAL",
     ];
-    const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "SORTIE_", "GCONV_"];
+    const PREFIXES: &[&str] =
+        &["COR_", "CORECLR_", "DYLD_", "GCONV_", "GIT_", "LD_", "OPENSSL_", "PERL5", "PYTHON", "SORTIE_"];
     EXACT.contains(&name)
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || name.ends_with("_OPTIONS")
         || name.ends_with("_OPTS")
-        || name == "PERL5OPT"
-        || name == "RUBYOPT"
-        || name == "JAVA_TOOL_OPTIONS"
 }
 
 /// Checks the name of an environment variable that a build declares.
