@@ -200,7 +200,7 @@ fn check_class(invitation: &Invitation, estate: &Estate) -> Result<(), JoinError
 
 fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Result<Envelope, JoinError> {
     let invitation_key = invitation.key();
-    let id = Digest::of(invitation_key.public().as_bytes());
+    let id = Digest::of(invitation_key.public().point());
     if let Some(joining) = files::read_json::<Joining>(&home.joining())?
         && joining.until > Timestamp::now()
         && (joining.invitation, &joining.target) == (id, target)

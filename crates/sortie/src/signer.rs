@@ -12,8 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use trust::{
-    key::{KeyError, PublicKey, SecretKey, SignError, Signer},
+    dsse,
+    key::{KeyError, PublicKey, SecretKey, SignError, Signer, signature_from_openssh},
     names::printable,
+    statement::Statement,
 };
 
 /// A key that can sign, and how people know it.
@@ -49,8 +51,8 @@ pub fn candidates(named: Option<&Path>) -> Result<Vec<Identity>, Failure> {
     }
     match found.is_empty() {
         true => Err(Failure::misused(
-            "there is no key to sign with: no --identity, no SORTIE_KEY, no Ed25519 key in \
-            ssh-agent and no ~/.ssh/id_ed25519",
+            "there is no key to sign with: no --identity, no SORTIE_KEY, no key that Sortie \
+            takes in ssh-agent and no ~/.ssh/id_ed25519",
         )
         .next("ssh-keygen -t ed25519")),
         false => Ok(found),
@@ -62,9 +64,13 @@ pub fn usual_file() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ssh/id_ed25519"))
 }
 
-/// The key in a file, whose passphrase is asked for where there is a terminal.
+/// The key in a file, whose passphrase is asked for where there is a terminal. A file that holds a public key only, or
+/// the handle of a security key, names a key of ssh-agent.
 pub fn from_file(path: &Path) -> Result<Identity, Failure> {
     let text = read_text(path)?;
+    if let Ok(public) = PublicKey::from_openssh(&text) {
+        return from_agent_alone(path, public);
+    }
     let key = match SecretKey::from_openssh(&text, None) {
         Err(KeyError::Encrypted) if std::io::stdin().is_terminal() => {
             let passphrase = rpassword::prompt_password(format!("passphrase of {}: ", path.display()))
@@ -73,8 +79,20 @@ pub fn from_file(path: &Path) -> Result<Identity, Failure> {
         }
         key => key,
     };
+    if let Err(KeyError::OnDevice(public)) = key {
+        return from_agent_alone(path, *public);
+    }
     let key = key.map_err(|error| format!("{}: {error}", path.display())).or_misused()?;
     Ok(Identity { signer: Box::new(key), label: label(path) })
+}
+
+/// The key of ssh-agent whose public half a file holds.
+fn from_agent_alone(path: &Path, public: PublicKey) -> Result<Identity, Failure> {
+    from_agent().into_iter().find(|identity| identity.signer.public() == public).ok_or_else(|| {
+        let device = if public.is_security_key() { "a security key" } else { "a key that is kept elsewhere" };
+        Failure::misused(format!("{} is of {device}, and ssh-agent does not hold it", path.display()))
+            .next(format!("ssh-add {}", path.with_extension("").display()))
+    })
 }
 
 fn read_without_asking(path: &Path) -> Result<Identity, Failure> {
@@ -95,15 +113,17 @@ fn label(path: &Path) -> String {
     }
 }
 
-/// The Ed25519 keys that ssh-agent holds; none where there is no agent.
+/// The keys of the kinds Sortie takes that ssh-agent holds; none where there is no agent.
 fn from_agent() -> Vec<Identity> {
     let Some(socket) = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) else { return Vec::new() };
     let identities = UnixStream::connect(&socket).ok().and_then(|stream| Client::new(stream).request_identities().ok());
     let ours = |identity: ssh_agent_lib::proto::Identity| {
         let PublicCredential::Key(data) = &identity.credential else { return None };
-        let public = PublicKey::from_bytes(data.ed25519()?.0).ok()?;
-        let signer = AgentKey { socket: socket.clone(), credential: identity.credential.clone(), public };
-        Some(Identity { signer: Box::new(signer), label: format!("ssh-agent ({})", printable(&identity.comment)) })
+        let public = PublicKey::from_key_data(data).ok()?;
+        let label = format!("ssh-agent ({})", printable(&identity.comment));
+        let credential = identity.credential.clone();
+        let signer = AgentKey { socket: socket.clone(), credential, public, label: label.clone() };
+        Some(Identity { signer: Box::new(signer), label })
     };
     identities.unwrap_or_default().into_iter().filter_map(ours).collect()
 }
@@ -113,6 +133,7 @@ struct AgentKey {
     socket: PathBuf,
     credential: PublicCredential,
     public: PublicKey,
+    label: String,
 }
 
 impl Signer for AgentKey {
@@ -122,9 +143,33 @@ impl Signer for AgentKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let away = |error: &dyn std::fmt::Display| SignError(format!("ssh-agent: {error}"));
+        if self.public.is_security_key() {
+            // The device blinks and waits; without this line so would the person.
+            anstream::eprintln!("Touch your security key to sign {}: {}", what_is_signed(message), self.label);
+        }
         let stream = UnixStream::connect(&self.socket).map_err(|error| away(&error))?;
         let request = SignRequest { credential: self.credential.clone(), data: message.to_vec(), flags: 0 };
         let signature = Client::new(stream).sign(request).map_err(|error| away(&error))?;
-        Ok(signature.as_bytes().to_vec())
+        let made = signature_from_openssh(&self.public, &signature)?;
+        if self.public.verify(message, &made) {
+            return Ok(made);
+        }
+        Err(SignError(match self.public.is_security_key() {
+            true => "the security key's signature does not say that somebody touched it, or is false".into(),
+            false => "ssh-agent gave a signature that its own key does not verify".into(),
+        }))
+    }
+}
+
+/// What a message is, for whoever is asked to touch a device: `an approval of web@1.4.0`.
+fn what_is_signed(message: &[u8]) -> String {
+    let Some(statement) = dsse::payload_of(message).and_then(|payload| Statement::from_payload(payload).ok()) else {
+        return "a document of this estate's owners".into();
+    };
+    let kind = statement.act.kind();
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    match kind {
+        "session" => "a login".into(),
+        _ => format!("{article} {kind} of {}", statement.subject_name),
     }
 }

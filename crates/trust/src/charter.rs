@@ -9,8 +9,14 @@ use crate::{
     names::{AppName, AudienceName, PersonName, RoleName, printable},
     quorum::{Directory, Rule},
 };
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The name of the charter among the TUF targets.
 pub const CHARTER_TARGET: &str = "charter.toml";
@@ -78,9 +84,19 @@ pub struct Person {
     /// The roles held.
     #[serde(default)]
     pub roles: BTreeSet<RoleName>,
-    /// The public keys, as OpenSSH lines.
-    #[serde(with = "openssh_lines")]
-    pub keys: Vec<PublicKey>,
+    /// The public keys.
+    #[serde(default)]
+    pub keys: Vec<HeldKey>,
+}
+
+/// A key of a person or a robot: an OpenSSH line, or `{ key = "…", hardware = true }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Whether the owners vouch that it is held in hardware. The bits of a smart card's key do not show it; those of a
+    /// FIDO security key need no word of theirs.
+    pub hardware: bool,
 }
 
 /// How far a mistake in an environment reaches.
@@ -254,8 +270,11 @@ impl Charter {
         let mut directory = Directory::default();
         let shared = |error: crate::quorum::SharedKeyError| CharterError::Meaning(error.to_string());
         for (name, person) in self.people.iter().chain(&self.robots) {
-            for key in &person.keys {
+            for HeldKey { key, hardware } in &person.keys {
                 directory.add(name, Some(*key), person.roles.iter().cloned()).map_err(shared)?;
+                if *hardware {
+                    directory.declare_in_hardware(key.id());
+                }
             }
         }
         let owner = RoleName::new(OWNER).map_err(|e| CharterError::Meaning(e.to_string()))?;
@@ -321,7 +340,7 @@ impl Charter {
     /// The name of the person or robot whose key this is.
     pub fn holder(&self, key: &KeyId) -> Option<&PersonName> {
         let mut everyone = self.people.iter().chain(&self.robots);
-        everyone.find(|(_, person)| person.keys.iter().any(|k| k.id() == *key)).map(|(name, _)| name)
+        everyone.find(|(_, person)| person.keys.iter().any(|held| held.key.id() == *key)).map(|(name, _)| name)
     }
 
     fn validate(&self) -> Result<(), CharterError> {
@@ -338,6 +357,9 @@ impl Charter {
                     "{name} cannot be made an owner here: owners stand in the root of trust (sortie charter root)"
                 ));
             }
+        }
+        if let Some(key) = self.server.ledger.iter().find(|key| key.ed25519().is_none()) {
+            return wrong(format!("server.ledger: checkpoints are signed by Ed25519 keys, not {}", key.openssh_type()));
         }
         if let Some(name) = self.people.keys().find(|name| self.robots.contains_key(*name)) {
             return wrong(format!("{name} is both a person and a robot"));
@@ -430,6 +452,33 @@ mod openssh_lines {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKey>, D::Error> {
         let lines = Vec::<String>::deserialize(deserializer)?;
         lines.iter().map(|line| PublicKey::from_openssh(line).map_err(serde::de::Error::custom)).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for HeldKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            key: String,
+            #[serde(default)]
+            hardware: bool,
+        }
+        struct LineOrTable;
+        impl<'de> Visitor<'de> for LineOrTable {
+            type Value = HeldKey;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an OpenSSH public key line, or { key = \"…\", hardware = true }")
+            }
+            fn visit_str<E: de::Error>(self, line: &str) -> Result<HeldKey, E> {
+                Ok(HeldKey { key: PublicKey::from_openssh(line).map_err(E::custom)?, hardware: false })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeldKey, A::Error> {
+                let Table { key, hardware } = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(HeldKey { key: PublicKey::from_openssh(&key).map_err(de::Error::custom)?, hardware })
+            }
+        }
+        deserializer.deserialize_any(LineOrTable)
     }
 }
 

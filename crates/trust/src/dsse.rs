@@ -29,13 +29,32 @@ pub struct Signature {
     /// The signature's bytes.
     #[serde(with = "base64_bytes")]
     pub sig: Vec<u8>,
+    /// How the signature is made, where it is not over the bare encoding: `sk-ssh-ed25519@openssh.com` for one kind of
+    /// security key, `sk-ecdsa-sha2-nistp256@openssh.com` for the other. `sig` is then the device's signature, its byte
+    /// of flags and the four bytes of its counter, in that order (OpenSSH's PROTOCOL.u2f). The key alone decides how a
+    /// signature is checked; one whose tag says anything else is no signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
+}
+
+impl Signature {
+    /// Signs a payload.
+    pub fn make(payload_type: &str, payload: &[u8], signer: &dyn Signer) -> Result<Self, SignError> {
+        let key = signer.public();
+        let sig = signer.sign(&pre_authentication_encoding(payload_type, payload))?;
+        Ok(Self { keyid: key.id(), sig, scheme: key.signature_scheme().map(Into::into) })
+    }
+
+    /// Whether `key` made this over exactly `message`, and its tag says so.
+    fn is_by(&self, key: &PublicKey, message: &[u8]) -> bool {
+        key.id() == self.keyid && self.scheme.as_deref() == key.signature_scheme() && key.verify(message, &self.sig)
+    }
 }
 
 impl Envelope {
     /// Signs `payload` with one signer.
     pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Self, SignError> {
-        let sig = signer.sign(&pre_authentication_encoding(PAYLOAD_TYPE, &payload))?;
-        let signatures = vec![Signature { keyid: signer.public().id(), sig }];
+        let signatures = vec![Signature::make(PAYLOAD_TYPE, &payload, signer)?];
         Ok(Self { payload_type: PAYLOAD_TYPE.into(), payload, signatures })
     }
 
@@ -45,8 +64,7 @@ impl Envelope {
         let message = pre_authentication_encoding(&self.payload_type, &self.payload);
         let mut signers = Vec::new();
         for signature in &self.signatures {
-            let genuine = key_of(&signature.keyid)
-                .is_some_and(|key| key.id() == signature.keyid && key.verify(&message, &signature.sig));
+            let genuine = key_of(&signature.keyid).is_some_and(|key| signature.is_by(&key, &message));
             if genuine && !signers.contains(&signature.keyid) {
                 signers.push(signature.keyid);
             }
@@ -60,6 +78,17 @@ pub fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8
     let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
     out
+}
+
+/// The payload in a message that was encoded by [`pre_authentication_encoding`]; nothing for any other message.
+pub fn payload_of(message: &[u8]) -> Option<&[u8]> {
+    let length = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<usize>().ok();
+    let mut parts = message.strip_prefix(b"DSSEv1 ")?.splitn(2, |byte| *byte == b' ');
+    let (kind_bytes, rest) = (length(parts.next()?)?, parts.next()?);
+    let rest = rest.get(kind_bytes..)?.strip_prefix(b" ")?;
+    let mut parts = rest.splitn(2, |byte| *byte == b' ');
+    let (payload_bytes, payload) = (length(parts.next()?)?, parts.next()?);
+    (payload.len() == payload_bytes).then_some(payload)
 }
 
 /// Serde form of byte strings: standard base64 with padding.
@@ -90,6 +119,9 @@ mod tests {
             pre_authentication_encoding("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
         );
+        assert_eq!(payload_of(b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"), Some(&b"hello world"[..]));
+        assert_eq!(payload_of(b"DSSEv1 29 http://example.com/HelloWorld 12 hello world"), None);
+        assert_eq!(payload_of(b"{\"signed\":{}}"), None);
     }
 
     #[test]

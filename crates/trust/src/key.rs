@@ -1,14 +1,40 @@
-//! Public keys, their ids, and making and checking signatures (Ed25519, RFC 8032).
+//! Public keys, their ids, and making and checking signatures.
+//!
+//! Four kinds of key sign: Ed25519 (RFC 8032), ECDSA on P-256 (smart cards), and the two kinds of FIDO security key that
+//! OpenSSH makes. One key has one form, hence one id, and its kind alone says how its signatures are checked.
 
 use crate::{digest::Digest, json};
-use ed25519_dalek::{Signature as DalekSignature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+mod ecdsa;
+mod openssh;
+mod secret;
+mod security;
+mod tuf_form;
+
+pub use openssh::signature_from_openssh;
+pub use secret::SecretKey;
+pub use security::Application;
+
 /// A public key, as TUF and in-toto documents carry it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "TufKey", into = "TufKey")]
-pub struct PublicKey([u8; 32]);
+#[serde(try_from = "tuf_form::TufKey", into = "tuf_form::TufKey")]
+pub struct PublicKey(Kind);
+
+/// The kinds of key. The points in them were checked when the key was made.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    /// A point on edwards25519.
+    Ed25519([u8; 32]),
+    /// A compressed point on P-256.
+    EcdsaP256([u8; 33]),
+    /// An Ed25519 key in a security key, and the application it was made for.
+    SkEd25519([u8; 32], Application),
+    /// A P-256 key in a security key, and the application it was made for.
+    SkEcdsaP256([u8; 33], Application),
+}
 
 /// The id of a key: SHA-256 of its canonical TUF form (TUF specification 4.2), in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,106 +47,124 @@ pub enum KeyError {
     #[error("not an OpenSSH public key: expected a line like 'ssh-ed25519 AAAA… comment'")]
     NotOpenSsh,
     /// A key of a kind Sortie does not take.
-    #[error("keys of type {0} are not supported: use an Ed25519 key (ssh-keygen -t ed25519)")]
+    #[error(
+        "keys of type {0} are not supported: use Ed25519 (ssh-keygen -t ed25519), P-256 (ecdsa-sha2-nistp256, for \
+         smart cards) or a security key (ssh-keygen -t ed25519-sk)"
+    )]
     Unsupported(String),
     /// Bytes that are no point on the curve, or a weak one.
-    #[error("not a valid Ed25519 public key")]
+    #[error("not a valid public key: its bytes are no acceptable point on the curve")]
     Invalid,
+    /// A security key that was made for something else than signing as OpenSSH does.
+    #[error(
+        "not a security key of OpenSSH: its application must be 'ssh:' or begin with it, in at most {} plain characters",
+        Application::MAX_BYTES
+    )]
+    Application,
+    /// A key in another than the one accepted spelling, under which it would have another id.
+    #[error("the key is not spelled in the one accepted way")]
+    Spelling,
     /// A private key that needs a passphrase which was not given, or was wrong.
     #[error("the key is encrypted: add it to ssh-agent (ssh-add) or give its passphrase")]
     Encrypted,
     /// A private key that cannot be read.
     #[error("not an OpenSSH private key: {0}")]
     NotPrivate(String),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TufKey {
-    keytype: String,
-    scheme: String,
-    keyval: TufKeyValue,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TufKeyValue {
-    public: String,
-}
-
-impl From<PublicKey> for TufKey {
-    fn from(key: PublicKey) -> Self {
-        TufKey {
-            keytype: "ed25519".into(),
-            scheme: "ed25519".into(),
-            keyval: TufKeyValue { public: hex::encode(key.0) },
-        }
-    }
-}
-
-impl TryFrom<TufKey> for PublicKey {
-    type Error = KeyError;
-    fn try_from(key: TufKey) -> Result<Self, KeyError> {
-        if key.keytype != "ed25519" || key.scheme != "ed25519" {
-            return Err(KeyError::Unsupported(crate::names::printable(&key.keytype)));
-        }
-        // One key has one spelling, so that it has one id.
-        let bytes = Digest::from_hex(&key.keyval.public).map_err(|_| KeyError::Invalid)?;
-        Self::from_bytes(*bytes.as_bytes())
-    }
+    /// The file of a security key, which holds no key that could sign without the device.
+    #[error("this is the file of a security key: add it to ssh-agent (ssh-add), which speaks to the device")]
+    OnDevice(Box<PublicKey>),
 }
 
 impl PublicKey {
-    /// Takes 32 bytes that are a point on the curve and not of small order.
-    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Invalid)?;
-        if key.is_weak() {
-            return Err(KeyError::Invalid);
+    /// Takes 32 bytes that are a point on edwards25519 and not of small order.
+    pub fn from_ed25519(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        check_ed25519(&bytes)?;
+        Ok(Self(Kind::Ed25519(bytes)))
+    }
+
+    /// Takes a point on P-256 in either form of SEC 1.
+    pub fn from_ecdsa_p256(point: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self(Kind::EcdsaP256(ecdsa::compressed(point)?)))
+    }
+
+    /// Takes the Ed25519 key of a security key.
+    pub fn from_sk_ed25519(bytes: [u8; 32], application: Application) -> Result<Self, KeyError> {
+        check_ed25519(&bytes)?;
+        Ok(Self(Kind::SkEd25519(bytes, application)))
+    }
+
+    /// Takes the P-256 key of a security key.
+    pub fn from_sk_ecdsa_p256(point: &[u8], application: Application) -> Result<Self, KeyError> {
+        Ok(Self(Kind::SkEcdsaP256(ecdsa::compressed(point)?, application)))
+    }
+
+    /// The point on the curve: 32 bytes of Ed25519, or 33 of a compressed point on P-256. The same point makes the same
+    /// signatures, whatever kind of key it is written as.
+    pub fn point(&self) -> &[u8] {
+        match &self.0 {
+            Kind::Ed25519(bytes) | Kind::SkEd25519(bytes, _) => bytes,
+            Kind::EcdsaP256(bytes) | Kind::SkEcdsaP256(bytes, _) => bytes,
         }
-        Ok(Self(bytes))
     }
 
-    /// The 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// Reads an OpenSSH public key line (`ssh-ed25519 AAAA… comment`).
-    pub fn from_openssh(line: &str) -> Result<Self, KeyError> {
-        let kind = line.split_whitespace().next().unwrap_or_default();
-        if kind != "ssh-ed25519" && (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-"))
-        {
-            return Err(KeyError::Unsupported(crate::names::printable(kind)));
+    /// The 32 bytes of a plain Ed25519 key; nothing for every other kind.
+    pub fn ed25519(&self) -> Option<&[u8; 32]> {
+        match &self.0 {
+            Kind::Ed25519(bytes) => Some(bytes),
+            _ => None,
         }
-        let key = ssh_key::PublicKey::from_openssh(line.trim()).map_err(|_| KeyError::NotOpenSsh)?;
-        let ed25519 = key.key_data().ed25519().ok_or(KeyError::NotOpenSsh)?;
-        Self::from_bytes(ed25519.0)
     }
 
-    /// Writes an OpenSSH public key line without a comment.
-    pub fn to_openssh(&self) -> String {
-        ssh_key::PublicKey::from(ssh_key::public::KeyData::Ed25519(ssh_key::public::Ed25519PublicKey(self.0)))
-            .to_openssh()
-            .unwrap_or_default()
+    /// Whether the key is in a FIDO security key, which signs only when somebody touches it.
+    pub fn is_security_key(&self) -> bool {
+        matches!(self.0, Kind::SkEd25519(..) | Kind::SkEcdsaP256(..))
+    }
+
+    /// The tag that a signature of this key bears where it is not made over the bare message: OpenSSH's name of it.
+    pub fn signature_scheme(&self) -> Option<&'static str> {
+        self.is_security_key().then(|| self.openssh_type())
     }
 
     /// The key's id.
     pub fn id(&self) -> KeyId {
-        let canonical = json::canonical(&TufKey::from(*self)).unwrap_or_default();
+        let canonical = json::canonical(&tuf_form::TufKey::from(*self)).unwrap_or_default();
         KeyId(Digest::of(&canonical))
     }
 
-    /// Whether `signature` is this key's over exactly `message` (strict verification: no malleable encodings).
+    /// Whether `signature` is this key's over exactly `message`. Only one encoding of a signature is accepted: nobody can
+    /// turn a genuine one into another.
+    ///
+    /// - Ed25519: the 64 bytes, verified strictly.
+    /// - P-256: DER, over SHA-256, the lower of both values of s.
+    /// - Security keys: such a signature, then a byte of flags and four of the device's counter. It is made over
+    ///   SHA-256(application) ‖ flags ‖ counter ‖ SHA-256(message), as OpenSSH's PROTOCOL.u2f has it, and the flags must
+    ///   say that somebody was present.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let Ok(key) = VerifyingKey::from_bytes(&self.0) else { return false };
-        let Ok(signature) = DalekSignature::from_slice(signature) else { return false };
-        key.verify_strict(message, &signature).is_ok()
+        match &self.0 {
+            Kind::Ed25519(key) => verify_ed25519(key, message, signature),
+            Kind::EcdsaP256(point) => ecdsa::verify(point, message, signature),
+            Kind::SkEd25519(key, application) => security::unwrapped(application, message, signature)
+                .is_some_and(|(message, signature)| verify_ed25519(key, &message, signature)),
+            Kind::SkEcdsaP256(point, application) => security::unwrapped(application, message, signature)
+                .is_some_and(|(message, signature)| ecdsa::verify(point, &message, signature)),
+        }
     }
+}
+
+fn check_ed25519(bytes: &[u8; 32]) -> Result<(), KeyError> {
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Invalid)?;
+    if key.is_weak() { Err(KeyError::Invalid) } else { Ok(()) }
+}
+
+fn verify_ed25519(key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(key) else { return false };
+    let Ok(signature) = DalekSignature::from_slice(signature) else { return false };
+    key.verify_strict(message, &signature).is_ok()
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ed25519:{}…", hex::encode(&self.0[..4]))
+        write!(f, "{}:{}…", self.openssh_type(), hex::encode(&self.point()[..4]))
     }
 }
 
@@ -153,7 +197,8 @@ impl<'de> Deserialize<'de> for KeyId {
 pub trait Signer: Send + Sync {
     /// The public half.
     fn public(&self) -> PublicKey;
-    /// The 64-byte Ed25519 signature over exactly `message`; an error says what stopped the signer.
+    /// The signature over exactly `message`, in the form that [`PublicKey::verify`] takes; an error says what stopped the
+    /// signer.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
 }
 
@@ -162,75 +207,5 @@ pub trait Signer: Send + Sync {
 #[error("could not sign: {0}")]
 pub struct SignError(pub String);
 
-/// An Ed25519 key held in memory.
-pub struct SecretKey(SigningKey);
-
-impl SecretKey {
-    /// A fresh key from the operating system's randomness; fails only when that has none.
-    pub fn generate() -> Result<Self, SignError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|e| SignError(e.to_string()))?;
-        Ok(Self::from_seed(&seed))
-    }
-
-    /// The key that a 32-byte seed stands for (RFC 8032, 5.1.5).
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
-    }
-
-    /// Reads an OpenSSH private key file's text, with its passphrase where it is encrypted.
-    pub fn from_openssh(text: &str, passphrase: Option<&str>) -> Result<Self, KeyError> {
-        let mut key =
-            ssh_key::PrivateKey::from_openssh(text.trim()).map_err(|e| KeyError::NotPrivate(e.to_string()))?;
-        if key.is_encrypted() {
-            let passphrase = passphrase.ok_or(KeyError::Encrypted)?;
-            key = key.decrypt(passphrase).map_err(|_| KeyError::Encrypted)?;
-        }
-        match key.key_data() {
-            ssh_key::private::KeypairData::Ed25519(pair) => Ok(Self::from_seed(&pair.private.to_bytes())),
-            _ => Err(KeyError::Unsupported(key.algorithm().to_string())),
-        }
-    }
-
-    /// Writes the key as an unencrypted OpenSSH private key file.
-    pub fn to_openssh(&self, comment: &str) -> Result<String, KeyError> {
-        let pair = ssh_key::private::Ed25519Keypair::from_seed(&self.0.to_bytes());
-        ssh_key::PrivateKey::new(ssh_key::private::KeypairData::Ed25519(pair), comment)
-            .and_then(|key| key.to_openssh(ssh_key::LineEnding::LF))
-            .map(|text| text.to_string())
-            .map_err(|e| KeyError::NotPrivate(e.to_string()))
-    }
-}
-
-impl Signer for SecretKey {
-    fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key().to_bytes())
-    }
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(message).to_bytes().to_vec())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn openssh_forms_round_trip_and_signatures_verify() {
-        let secret = SecretKey::from_seed(&[7; 32]);
-        let again = SecretKey::from_openssh(&secret.to_openssh("me").unwrap(), None).unwrap();
-        assert_eq!(again.public(), secret.public());
-        assert_eq!(PublicKey::from_openssh(&secret.public().to_openssh()).unwrap(), secret.public());
-        let signature = secret.sign(b"message").unwrap();
-        assert!(secret.public().verify(b"message", &signature));
-        assert!(!secret.public().verify(b"massage", &signature));
-    }
-
-    #[test]
-    fn other_kinds_of_key_are_named() {
-        let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== me";
-        assert_eq!(PublicKey::from_openssh(rsa), Err(KeyError::Unsupported("ssh-rsa".into())));
-        assert_eq!(PublicKey::from_openssh("nonsense"), Err(KeyError::NotOpenSsh));
-        assert_eq!(PublicKey::from_bytes([0; 32]), Err(KeyError::Invalid));
-    }
-}
+mod tests;

@@ -55,6 +55,9 @@ pub enum NoteError {
     /// A signature that claims to be by the expected key does not verify.
     #[error("a signature by {0} on the note is false: the text was changed after it was signed")]
     FalseSignature(String),
+    /// A key of another kind: notes are signed by Ed25519 keys.
+    #[error("a note is signed by a plain Ed25519 key, and this is a key of type {0}")]
+    KeyKind(&'static str),
     /// The signer failed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -107,7 +110,7 @@ pub fn sign_note(text: &str, name: &str, signer: &dyn Signer) -> Result<String, 
     if !text.ends_with('\n') {
         return Err(NoteError::NotNote);
     }
-    let mut signature = key_hash(name, &signer.public()).to_vec();
+    let mut signature = key_hash(name, &signer.public())?.to_vec();
     signature.extend(signer.sign(text.as_bytes())?);
     let note = format!("{text}\n— {name} {}\n", BASE64_STANDARD.encode(signature));
     check_characters(&note)?;
@@ -122,7 +125,7 @@ pub fn open_note<'a>(note: &'a str, name: &str, key: &PublicKey) -> Result<&'a s
     let separator = note.rfind("\n\n").ok_or(NoteError::NotNote)?;
     let text = &note[..=separator];
     let lines = note[separator + 2..].strip_suffix('\n').ok_or(NoteError::NotNote)?;
-    let expected = key_hash(name, key);
+    let expected = key_hash(name, key)?;
     let mut signed = false;
     for (i, line) in lines.split('\n').enumerate() {
         let (signed_as, hash, signature) = signature_line(line).ok_or(NoteError::SignatureLine(i + 1))?;
@@ -147,10 +150,11 @@ fn signature_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
 }
 
 /// The first four bytes of SHA-256(name || newline || signature type || public key).
-fn key_hash(name: &str, key: &PublicKey) -> [u8; 4] {
-    let message = [name.as_bytes(), b"\n", &[ED25519_TYPE], key.as_bytes()].concat();
+fn key_hash(name: &str, key: &PublicKey) -> Result<[u8; 4], NoteError> {
+    let bytes = key.ed25519().ok_or(NoteError::KeyKind(key.openssh_type()))?;
+    let message = [name.as_bytes(), b"\n", &[ED25519_TYPE], bytes].concat();
     let [a, b, c, d, ..] = *Digest::of(&message).as_bytes();
-    [a, b, c, d]
+    Ok([a, b, c, d])
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
@@ -192,8 +196,8 @@ mod tests {
     #[test]
     fn a_note_signed_by_another_implementation_opens() {
         let key = BASE64_STANDARD.decode("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
-        let key = PublicKey::from_bytes(key[1..].try_into().unwrap()).unwrap();
-        assert_eq!(hex::encode(key_hash("PeterNeumann", &key)), "c74f20a3");
+        let key = PublicKey::from_ed25519(key[1..].try_into().unwrap()).unwrap();
+        assert_eq!(hex::encode(key_hash("PeterNeumann", &key).unwrap()), "c74f20a3");
         let text = "If you think cryptography is the answer to your problem,\n\
                     then you don't know what your problem is.\n";
         let note = format!(
@@ -224,7 +228,7 @@ mod tests {
         let refused = verify_checkpoint(&by_witness, NAME, &secret.public());
         assert!(matches!(refused, Err(NoteError::NotSigned(_))));
         // A line with the key's hash under another name is by another key, however false it is.
-        let collision = BASE64_STANDARD.encode([&key_hash(NAME, &secret.public())[..], &[0; 64]].concat());
+        let collision = BASE64_STANDARD.encode([&key_hash(NAME, &secret.public()).unwrap()[..], &[0; 64]].concat());
         let with_collision = format!("{note}— other {collision}\n");
         assert!(verify_checkpoint(&with_collision, NAME, &secret.public()).is_ok());
         // The same name under another key, and the same key under another name, are others too.

@@ -67,6 +67,8 @@ impl Judgement {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     keys: BTreeMap<KeyId, (PublicKey, PersonName)>,
+    /// The keys that were declared to be held in hardware.
+    in_hardware: BTreeSet<KeyId>,
     roles: BTreeMap<PersonName, BTreeSet<RoleName>>,
 }
 
@@ -89,15 +91,25 @@ impl Directory {
         roles: impl IntoIterator<Item = RoleName>,
     ) -> Result<(), SharedKeyError> {
         if let Some(key) = key {
-            if let Some((_, first)) = self.keys.get(&key.id())
-                && first != person
-            {
+            // One key may be written as two kinds, with two ids: whoever holds it could sign as both.
+            let same = |(other, owner): &&(PublicKey, PersonName)| other.point() == key.point() && owner != person;
+            if let Some((_, first)) = self.keys.values().find(same) {
                 return Err(SharedKeyError { first: first.clone(), second: person.clone() });
             }
             self.keys.insert(key.id(), (key, person.clone()));
         }
         self.roles.entry(person.clone()).or_default().extend(roles);
         Ok(())
+    }
+
+    /// Declares that a key is held in hardware, which its bits do not show.
+    pub fn declare_in_hardware(&mut self, key: KeyId) {
+        self.in_hardware.insert(key);
+    }
+
+    /// Whether a key is held in hardware: a security key, or one that was declared to be.
+    pub fn is_in_hardware(&self, id: &KeyId) -> bool {
+        self.key(id).is_some_and(|key| key.is_security_key() || self.in_hardware.contains(id))
     }
 
     /// Forgets a person and every key of theirs.

@@ -113,6 +113,12 @@ pub enum TufError {
     /// Root metadata that does not promise consistent snapshots.
     #[error("root must say \"consistent_snapshot\": true")]
     NotConsistent,
+    /// A security key, which other people's TUF clients do not know.
+    #[error(
+        "key {0} is a security key, whose signatures only Sortie verifies: owners sign with Ed25519 or P-256, of a \
+         smart card for instance, so that any TUF client can check them"
+    )]
+    SecurityKey(KeyId),
     /// A key is listed under an id that is not its own.
     #[error("a key is listed as {listed}, and its id is {computed}")]
     WrongKeyId {
@@ -713,6 +719,9 @@ fn read_key(listed: KeyId, value: Value) -> Result<(KeyId, PublicKey), TufError>
     let computed = key.id();
     if listed != computed {
         return Err(TufError::WrongKeyId { listed, computed });
+    }
+    if key.is_security_key() {
+        return Err(TufError::SecurityKey(listed));
     }
     Ok((listed, key))
 }

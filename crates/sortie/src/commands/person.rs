@@ -171,7 +171,8 @@ mod tests {
         assert!(once.contains("# ours") && once.contains("# nobody yet"), "{once}");
         let twice = with_person(&once, &name, &[role("qa"), role("ops")], &[key(1), key(2)], false).unwrap();
         let charter = Charter::from_bytes(twice.as_bytes()).unwrap();
-        assert_eq!(charter.people[&name].keys, [key(1), key(2)]);
+        let held: Vec<_> = charter.people[&name].keys.iter().map(|held| held.key).collect();
+        assert_eq!(held, [key(1), key(2)]);
         assert_eq!(charter.people[&name].roles.len(), 2);
         let robot = with_person("charter = \"acme\"\n", &name, &[role("ci")], &[key(3)], true).unwrap();
         assert!(Charter::from_bytes(robot.as_bytes()).unwrap().robots.contains_key(&name));

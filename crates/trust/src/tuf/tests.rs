@@ -345,7 +345,7 @@ fn a_key_stands_under_its_own_id_in_its_one_spelling() {
     );
     refused!(
         bootstrap_changed(|signed| {
-            let public = hex::encode_upper(secret(1).public().as_bytes());
+            let public = hex::encode_upper(secret(1).public().point());
             signed["keys"][id(1)]["keyval"]["public"] = json!(public);
         }),
         TufError::Malformed(_)
