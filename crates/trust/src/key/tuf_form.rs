@@ -2,8 +2,8 @@
 //! security keys, which those tools do not know, are written as the line that OpenSSH has for them.
 
 use super::{KeyError, Kind, PublicKey};
-use crate::{digest::Digest, names::printable};
-use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding};
+use crate::{digest::Digest, names::printable, pem::public_key_pem};
+use p256::pkcs8::DecodePublicKey as _;
 use serde::{Deserialize, Serialize};
 
 const ED25519: (&str, &str) = ("ed25519", "ed25519");
@@ -30,7 +30,7 @@ impl From<PublicKey> for TufKey {
     fn from(key: PublicKey) -> Self {
         let ((keytype, scheme), public) = match &key.0 {
             Kind::Ed25519(bytes) => (ED25519, hex::encode(bytes)),
-            Kind::EcdsaP256(point) => (ECDSA, pem(point)),
+            Kind::EcdsaP256(_) => (ECDSA, public_key_pem(&key)),
             Kind::SkEd25519(..) => (SK_ED25519, key.to_openssh()),
             Kind::SkEcdsaP256(..) => (SK_ECDSA, key.to_openssh()),
         };
@@ -62,10 +62,4 @@ impl TryFrom<TufKey> for PublicKey {
         }
         Ok(key)
     }
-}
-
-/// The SubjectPublicKeyInfo of a point, in PEM.
-fn pem(point: &[u8; 33]) -> String {
-    let key = p256::PublicKey::from_sec1_bytes(point).ok();
-    key.and_then(|key| key.to_public_key_pem(LineEnding::LF).ok()).unwrap_or_default()
 }

@@ -17,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
 
 mod insider;
+mod keys;
 mod log;
 mod mirror;
 mod one_key;

@@ -37,7 +37,7 @@ pub fn line(seed: u8) -> String {
 }
 
 pub fn hex_of(key: &SecretKey) -> String {
-    hex::encode(key.public().as_bytes())
+    hex::encode(key.public().point())
 }
 
 pub fn app() -> AppName {

@@ -1,9 +1,7 @@
-//! Attacks on keys and signatures themselves. Each says what the attacker holds, and finds that he gains nothing.
+//! Attacks on keys and signatures themselves.
 //!
 //! The signatures written out here were made by Python's `cryptography` from the seeds named beside them, over what
 //! OpenSSH's PROTOCOL.u2f says a security key signs: they are no echo of the code that they check.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
 
 use std::collections::BTreeSet;
 use trust::{
@@ -102,8 +100,10 @@ fn the_id_of_a_p256_key_is_the_one_that_securesystemslib_computes() {
     assert_eq!(p256().public().id().to_string(), expected);
 }
 
-/// He holds a genuine ECDSA signature, and makes the other one of the pair from it: a second envelope, with another
-/// digest, that says the same. Nothing is left: the higher s is no signature.
+/// Attack: malleable signature.
+/// Holds: a genuine ECDSA signature, from which anyone can make the other one of the pair: a second envelope, with
+/// another digest, that says the same.
+/// Left to him: nothing; the higher s is no signature, and DER is read in its one form.
 #[test]
 fn an_ecdsa_signature_cannot_be_turned_into_another() {
     assert!(!p256().public().verify(MESSAGE, &bytes(ECDSA_HIGH)));
@@ -120,7 +120,9 @@ fn an_ecdsa_signature_cannot_be_turned_into_another() {
     assert!(!p256().public().verify(MESSAGE, &long));
 }
 
-/// He holds keys on other curves, and points that are on no curve.
+/// Attack: key on another curve.
+/// Holds: keys on curves that nobody here verifies, and points that lie on no curve.
+/// Left to him: nothing; the charter that lists one is invalid.
 #[test]
 fn a_key_on_another_curve_is_no_key() {
     let p384 = "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBFANRdIF\
@@ -134,8 +136,11 @@ fn a_key_on_another_curve_is_no_key() {
     assert!(PublicKey::from_ecdsa_p256(&[0]).is_err(), "the point at infinity was taken");
 }
 
-/// He holds a stolen laptop with a security key plugged in, and no finger: the device answers without anyone's touch
-/// (a key made with `no-touch-required`), and its signature says so.
+/// Attack: security key without a touch.
+/// Holds: a person's machine with the security key plugged in, and no finger: a device that signs without a touch (a key
+/// made with no-touch-required) says so in its signature.
+/// Left to him: to wait until its owner touches the device for something else. The line that asks for the touch says
+/// what is signed, and on a machine that he holds even that line may lie.
 #[test]
 fn a_security_key_that_nobody_touched_signs_nothing() {
     for secret in [SecretKey::from_seed(&[21; 32]), p256()] {
@@ -156,7 +161,9 @@ fn a_security_key_that_nobody_touched_signs_nothing() {
     }
 }
 
-/// He holds genuine signatures, and labels them otherwise, hoping that a verifier believes the label.
+/// Attack: signature with the wrong scheme tag.
+/// Holds: genuine signatures, which he labels otherwise, hoping that a verifier believes the label.
+/// Left to him: nothing; the key alone says how its signatures are checked, and the tag must say the same.
 #[test]
 fn the_tag_of_a_signature_is_exactly_its_key_s() {
     let device = Device { secret: SecretKey::from_seed(&[21; 32]), application: "ssh:", flags: 1 };
@@ -182,8 +189,8 @@ fn the_tag_of_a_signature_is_exactly_its_key_s() {
     }
 }
 
-/// He holds the file of a key whose public half somebody listed as a security key's (or the other way round): one key
-/// pair, two ids. A signature of one kind is none of the other.
+/// He holds the file of a key whose public half is listed as a security key's, or the other way round.
+/// Attack: signature with the wrong scheme tag.
 #[test]
 fn a_signature_of_one_kind_is_none_of_another_kind_with_the_same_bits() {
     let file = SecretKey::from_seed(&[21; 32]);
@@ -196,7 +203,9 @@ fn a_signature_of_one_kind_is_none_of_another_kind_with_the_same_bits() {
     assert!(!device.public().verify(&message, &tailed));
 }
 
-/// One person lists the same key twice, as two kinds, under two names: two people who are one.
+/// Attack: one key in two forms.
+/// Holds: one key, and an owner's ear: he has it listed twice, as two kinds of key with two ids, under two names.
+/// Left to him: two different keys under two names, if owners believe that these are two people.
 #[test]
 fn one_key_in_two_forms_cannot_belong_to_two_people() {
     let roles = || [RoleName::new("qa").unwrap()];
@@ -224,7 +233,8 @@ fn one_key_in_two_forms_cannot_belong_to_two_people() {
     }
 }
 
-/// He hopes that a reader takes one key under another id or in another spelling.
+/// A key that exists in two forms has two ids, and each is for its own form.
+/// Attack: one key under two ids.
 #[test]
 fn a_key_counts_under_its_own_id_alone() {
     let device = Device { secret: p256(), application: "ssh:", flags: 1 };
