@@ -30,6 +30,39 @@ pub struct Hello {
     pub ledger_key: String,
 }
 
+/// How the TUF repository for agents and mirrors stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryStatus {
+    /// The newest entry of the ledger that is published.
+    pub entry: u64,
+    /// The timestamp's version; 0 where nothing is published.
+    pub version: u64,
+    /// When the timestamp was signed.
+    #[schema(value_type = Option<String>)]
+    pub signed: Option<Timestamp>,
+    /// Until when it is good.
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
+    /// Snapshot and the roles of permits.
+    pub roles: BTreeMap<String, RepositoryRole>,
+    /// Why nothing (new) is published, if so.
+    pub problem: Option<String>,
+}
+
+/// One file of metadata that the server signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryRole {
+    /// Its version.
+    pub version: u64,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// How many files it lists.
+    pub files: u64,
+    /// Until when it is good.
+    #[schema(value_type = String)]
+    pub expires: Timestamp,
+}
+
 /// The documents of trust, as files.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Estate {

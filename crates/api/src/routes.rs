@@ -50,6 +50,10 @@ pub const PACKS: &str = "/v1/packs";
 pub const PACKS_FETCH: &str = "/v1/packs/fetch";
 /// GET, no login where the channel is public: the versions a channel may have (R6).
 pub const FEED: &str = "/v1/feeds/{channel}/{app}";
+/// GET: how the TUF repository for agents and mirrors stands.
+pub const REPOSITORY: &str = "/v1/repository";
+/// GET: one file of it, below `metadata/` or `targets/`.
+pub const REPOSITORY_FILE: &str = "/v1/repository/{*path}";
 /// GET `?generation=&wait=&charter=`, by an agent: its assignments, as soon as there is one newer.
 pub const AGENT_POLL: &str = "/v1/agent/poll";
 /// GET, by an agent: the statements behind one assignment.

@@ -10,3 +10,15 @@ pub const TARGET_DEADLINE_SECONDS: i64 = 600;
 pub const SUBMIT_AHEAD_SECONDS: i64 = 86_400;
 /// The longest free text (a reason, a note) in bytes.
 pub const TEXT_BYTES: usize = 4096;
+/// How many live permits of one application in one audience the repository publishes: the newest.
+pub const PERMITS_PUBLISHED: usize = 32;
+/// How often the repository's timestamp is signed anew when nothing changes, in seconds.
+pub const TIMESTAMP_EVERY_SECONDS: u64 = 900;
+/// How long a timestamp is good, in days.
+pub const TIMESTAMP_DAYS: i64 = 7;
+/// How long a snapshot and a role of permits are good, in days; they are signed anew after half of it.
+pub const SNAPSHOT_DAYS: i64 = 60;
+/// How long files of the repository stay after newer ones took their place, in seconds.
+pub const REPOSITORY_PRUNED_AFTER_SECONDS: i64 = 3600;
+/// How far two machines' clocks may differ before it matters, in seconds.
+pub const CLOCKS_DIFFER_SECONDS: i64 = 300;

@@ -1,6 +1,6 @@
 //! HTTP: one router for people, agents and pages, and what every handler needs. No rules here.
 
-use crate::{keys::Keys, ledger::Ledger};
+use crate::{keys::Keys, ledger::Ledger, repository::Repository};
 use api::agent::ProgressReport;
 use axum::{
     Router,
@@ -27,7 +27,8 @@ mod logs;
 pub(crate) mod metrics;
 mod objects;
 mod pages;
-mod reads;
+pub(crate) mod reads;
+mod repository;
 pub(crate) mod sessions;
 mod streams;
 
@@ -44,6 +45,8 @@ pub(crate) struct Serving {
     pub depot: Arc<DiskStore>,
     /// The server's own keys.
     pub keys: Keys,
+    /// The repository that agents and mirrors read.
+    pub repository: Repository,
     /// Who is logged in.
     pub sessions: sessions::Sessions,
     /// What is known of targets besides history: when they were seen, and their errands.
@@ -111,6 +114,8 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(objects::missing))
         .routes(routes!(objects::fetch_pack))
         .routes(routes!(feeds::feed))
+        .routes(routes!(repository::status))
+        .routes(routes!(repository::file))
         .routes(routes!(agents::poll))
         .routes(routes!(agents::dossier))
         .routes(routes!(agents::progress))

@@ -26,7 +26,7 @@ use trust::{
     key::{KeyId, PublicKey},
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
     statement::{Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
-    tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError},
+    tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
 };
 
 /// The most signatures on one statement.
@@ -305,6 +305,7 @@ fn charter_policy(
     let files = Documents { roots: &roots, targets: &targets_bytes, charter: &charter_bytes };
     let verified = VerifiedDocuments::verify(&estate, &files, version_in_force).map_err(refused)?;
     verified.check_expiry(now).map_err(refused)?;
+    check_published(&verified, now)?;
     for (digest, bytes) in digests.iter().zip(&roots).chain([(targets, &targets_bytes), (charter, &charter_bytes)]) {
         documents.keep(digest, Some(bytes))?;
     }
@@ -319,6 +320,18 @@ fn charter_policy(
         suspended: Default::default(),
     };
     Policy::try_from(record).map_err(|error| Failure::invalid(error.to_string()))
+}
+
+/// What the owners delegate fits the charter they signed with it, and their date is not ahead of this clock: targets
+/// would find no permits, or activate nothing until that date.
+fn check_published(verified: &VerifiedDocuments, now: Timestamp) -> Result<(), Failure> {
+    delegated(&verified.targets, &verified.charter)
+        .map_err(|error| Failure::invalid(format!("what the owners signed does not fit their charter: {error}")))?;
+    let ahead = SignedDuration::from_secs(policy::CLOCKS_DIFFER_SECONDS);
+    match verified.targets.signed_at().filter(|signed| *signed > now.saturating_add(ahead).unwrap_or(Timestamp::MAX)) {
+        Some(signed) => Err(Failure::invalid(format!("the charter is dated {signed}, which has not come yet here"))),
+        None => Ok(()),
+    }
 }
 
 /// Reads the manifest of a pushed build and makes sure that the depot has everything it lists.

@@ -5,6 +5,7 @@
 //! - `intake`: from a signed statement to a command: what is verified before the domain decides.
 //! - `http`: one file a kind of request.
 //! - `views`: from the state to the answers of the reads; pure.
+//! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
 //! - `clock`: asks for what time itself brings about.
 
 mod clock;
@@ -12,6 +13,7 @@ mod http;
 mod intake;
 pub mod keys;
 pub mod ledger;
+mod repository;
 pub mod start;
 mod views;
 

@@ -5,6 +5,7 @@ use crate::{
     http::{self, Serving, Shared},
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
+    repository::{self, Repository},
 };
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use depot::{DiskStore, StoreError};
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The depot cannot be opened.
     #[error("the depot cannot be opened: {0}")]
     Depot(#[from] StoreError),
+    /// The repository's folder cannot be used.
+    #[error("the repository cannot be opened: {0}")]
+    Repository(String),
     /// A task of the server's own broke off.
     #[error("the server broke off while starting: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -103,7 +107,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     handles: Vec<Handle<SocketAddr>>,
     tasks: Vec<JoinHandle<io::Result<()>>>,
-    clock: JoinHandle<()>,
+    /// What works beside the answers: the clock and the publisher.
+    workers: Vec<JoinHandle<()>>,
     serving: Shared,
     _lock: File,
 }
@@ -145,7 +150,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         handles.push(handle);
         board_url = Some(format!("http://{address}"));
     }
-    let clock = tokio::spawn(clock::run(serving.clone()));
+    let workers = vec![tokio::spawn(clock::run(serving.clone())), tokio::spawn(repository::run(serving.clone()))];
     Ok(Running {
         url: format!("https://{}", reachable(address)),
         pin: serving.keys.pin,
@@ -156,7 +161,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         stop,
         handles,
         tasks,
-        clock,
+        workers,
         serving,
         _lock: lock,
     })
@@ -175,8 +180,10 @@ impl Running {
                 tracing::error!(%error, "a listener failed");
             }
         }
-        if let Err(error) = self.clock.await {
-            tracing::error!(%error, "the clock broke off");
+        for worker in self.workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "the clock or the publisher broke off");
+            }
         }
         let ledger = self.serving.ledger.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || ledger.close()).await {
@@ -191,10 +198,14 @@ fn open(data: &Path, stopping: watch::Receiver<bool>) -> Result<(File, Shared), 
     let keys = Keys::open(&data.join("keys"))?;
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
     let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
+    let is_new = ledger.state().policy.is_none();
+    let repository = Repository::open(&private(data, "repository")?, is_new)
+        .map_err(|error| StartError::Repository(error.to_string()))?;
     let serving = Serving {
         ledger,
         depot,
         keys,
+        repository,
         sessions: Default::default(),
         targets: Default::default(),
         progress: broadcast::channel(PROGRESS_KEPT).0,

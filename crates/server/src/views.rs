@@ -17,6 +17,7 @@ pub(crate) mod feed;
 pub(crate) mod fixture;
 pub(crate) mod history;
 pub(crate) mod permits;
+pub(crate) mod repository;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod trace;

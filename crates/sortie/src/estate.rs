@@ -24,13 +24,15 @@ use trust::{
     charter::{CHARTER_TARGET, Charter},
     key::{PublicKey, SecretKey, Signer},
     statement::{Act, Administration, AdministrationAct},
-    tuf::{RootBuilder, TargetFile, Targets, add_signature, sign_metadata},
+    tuf::{Root, RootBuilder, TargetFile, Targets, add_signature, repository, sign_metadata},
 };
 
 /// How long a root is good: five years. Expiry stops new activations only, and is warned of early.
 const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// How long a charter's signature is good: one year, and a new charter starts another.
 const TARGETS_LIFE: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// How far ahead of this machine's clock another owner's may have been when that owner signed first.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 /// The file with the recovery key, in the folder where an estate is founded.
 const RECOVERY_FILE: &str = "sortie-recovery.key";
 /// The first root while its charter is not in force, in the context's folder.
@@ -119,39 +121,62 @@ pub struct Draft {
     pub targets: Vec<u8>,
 }
 
-/// Signs the next targets metadata for `charter`, adding to what other owners signed, where there is any.
+/// Signs the next targets metadata for `charter`, adding to what other owners signed, where there is any. With it the
+/// owners delegate to the server's online keys what those publish; `root` says which they are where the charter does not.
 pub fn sign_charter(
     charter: &[u8],
     version: u64,
-    delegations: Option<&Value>,
+    root: &Root,
     signed_before: &[Vec<u8>],
     signer: &dyn Signer,
 ) -> Result<Draft, Failure> {
-    Charter::from_bytes(charter).or_misused()?;
+    let policy = Charter::from_bytes(charter).or_misused()?;
     let listed = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter) };
     let files = BTreeMap::from([(CHARTER_TARGET.to_string(), listed)]);
-    let wanted = |expires| Targets::unsigned(version, expires, &files, delegations).or_misused();
+    let delegations = repository::delegations(&policy, root);
+    let wanted = |dates: Dates| {
+        let mut signed = Targets::unsigned(version, dates.expires, &files, Some(&delegations)).or_misused()?;
+        repository::date_targets(&mut signed, dates.signed).or_misused()?;
+        Ok(signed)
+    };
     let targets =
         sign_agreed(&format!("this charter as version {version}"), wanted, TARGETS_LIFE, signed_before, signer)?;
     Ok(Draft { charter: charter.to_vec(), targets })
 }
 
-/// Signs what `wanted` gives for a time of expiry, adding to what others signed before, where there is any.
+/// The dates in what owners sign: the first to sign sets them, and the others sign the same.
+#[derive(Clone, Copy)]
+struct Dates {
+    /// When the first signature was made.
+    signed: Timestamp,
+    /// Until when it is good.
+    expires: Timestamp,
+}
+
+/// Signs what `wanted` gives for its dates, adding to what others signed before, where there is any.
 fn sign_agreed(
     what: &str,
-    wanted: impl Fn(Timestamp) -> Result<Value, Failure>,
+    wanted: impl Fn(Dates) -> Result<Value, Failure>,
     life: SignedDuration,
     signed_before: &[Vec<u8>],
     signer: &dyn Signer,
 ) -> Result<Vec<u8>, Failure> {
     let sign_failed = "it could not be signed";
     let Some(document) = merge(signed_before)? else {
-        return sign_metadata(&wanted(in_future(life))?, &[signer]).context(sign_failed).map_err(Failure::from);
+        let dates = Dates { signed: Timestamp::now(), expires: in_future(life) };
+        return sign_metadata(&wanted(dates)?, &[signer]).context(sign_failed).map_err(Failure::from);
     };
     // What others signed is signed here only if it says exactly what this machine would say itself.
     let expires: Option<Timestamp> = document["signed"]["expires"].as_str().and_then(|expires| expires.parse().ok());
     let expires = expires.ok_or_else(|| Failure::integrity("the signed file has no time of expiry"))?;
-    if wanted(expires)? != document["signed"] {
+    let signed = repository::signed_at(&document["signed"]).or_integrity("the signed file's date")?;
+    let signed = signed.unwrap_or_else(Timestamp::now);
+    // Targets activate nothing while their clocks are before this date, so it must not lie ahead.
+    if signed > api::client::in_future(CLOCKS_DIFFER) {
+        let message = format!("the file says that it was signed at {signed}, which has not come yet on this machine");
+        return Err(Failure::integrity(message));
+    }
+    if wanted(Dates { signed, expires })? != document["signed"] {
         return Err(Failure::integrity(format!("the signed file is not about {what}: somebody signed something else")));
     }
     let bytes = serde_json::to_vec(&document).context("metadata").map_err(Failure::from)?;
@@ -185,8 +210,8 @@ pub fn sign_root(
 ) -> Result<NextRoot, Failure> {
     let root = &connection.verified.root;
     let signer = connection.identity.signer.as_ref();
-    let wanted = |expires| {
-        let mut builder = RootBuilder::after(root, expires);
+    let wanted = |dates: Dates| {
+        let mut builder = RootBuilder::after(root, dates.expires);
         for person in &change.removed {
             builder = builder.without(person);
         }
@@ -202,8 +227,7 @@ pub fn sign_root(
     let what = format!("root {} with this change", root.version() + 1);
     let bytes = sign_agreed(&what, wanted, ROOT_LIFE, &roots, signer)?;
     let version = connection.verified.targets.version() + 1;
-    let delegations = connection.verified.targets.delegations();
-    let draft = sign_charter(&connection.documents.charter, version, delegations, &targets, signer)?;
+    let draft = sign_charter(&connection.documents.charter, version, root, &targets, signer)?;
     Ok(NextRoot { root: bytes, draft })
 }
 
@@ -340,6 +364,11 @@ mod tests {
         }
     }
 
+    fn root_of(owner: &SecretKey) -> Root {
+        let name = PersonName::new("ann").unwrap();
+        Root::bootstrap(&first_root(&Founder { name: &name, signer: owner }, &hello()).unwrap().0).unwrap()
+    }
+
     #[test]
     fn the_first_charter_is_one_and_an_estate_can_be_founded_on_it() {
         let me = SecretKey::from_seed(&[1; 32]);
@@ -347,7 +376,8 @@ mod tests {
         let (root, recovery) = first_root(&Founder { name: &name, signer: &me }, &hello()).unwrap();
         assert!(SecretKey::from_openssh(&recovery, None).is_ok());
         let text = first_charter("Acme \"& Sons\"", &hello());
-        let draft = sign_charter(text.as_bytes(), 1, None, &[], &me).unwrap();
+        let first = Root::bootstrap(&root).unwrap();
+        let draft = sign_charter(text.as_bytes(), 1, &first, &[], &me).unwrap();
         let documents = Documents {
             roots: vec![root.clone()],
             targets: draft.targets,
@@ -358,19 +388,39 @@ mod tests {
         assert_eq!(verified.charter.charter, "Acme \"& Sons\"");
         assert_eq!(verified.charter.server.keys, [Digest::of(b"tls")]);
         assert_eq!(verified.owners.len(), 1, "the recovery key owns nothing");
+        let delegated = repository::delegated(&verified.targets, &verified.charter).unwrap().unwrap();
+        assert_eq!(delegated.len(), 3, "a role an audience");
+        let online = SecretKey::from_seed(&[9; 32]).public().id();
+        assert!(delegated.values().all(|role| role.keyids == [online] && role.threshold == 1));
+        assert!(verified.targets.signed_at().is_some());
     }
 
     #[test]
     fn owners_add_to_what_others_signed_and_to_nothing_else() {
         let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
         let text = first_charter("acme", &hello());
-        let first = sign_charter(text.as_bytes(), 2, None, &[], &one).unwrap();
-        let both = sign_charter(text.as_bytes(), 2, None, std::slice::from_ref(&first.targets), &two).unwrap();
+        let root = root_of(&one);
+        let first = sign_charter(text.as_bytes(), 2, &root, &[], &one).unwrap();
+        let both = sign_charter(text.as_bytes(), 2, &root, std::slice::from_ref(&first.targets), &two).unwrap();
         let value: Value = serde_json::from_slice(&both.targets).unwrap();
         assert_eq!(value["signatures"].as_array().unwrap().len(), 2);
         let other = text.replace("acme", "evil");
-        let failure = sign_charter(other.as_bytes(), 2, None, &[first.targets], &two).err().unwrap();
+        let signed_before = [first.targets];
+        let failure = sign_charter(other.as_bytes(), 2, &root, &signed_before, &two).err().unwrap();
         assert_eq!(failure.problem.exit, 5);
+    }
+
+    #[test]
+    fn a_date_that_has_not_come_yet_is_not_signed_by_a_second_owner() {
+        let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let text = first_charter("acme", &hello());
+        let root = root_of(&one);
+        let first = sign_charter(text.as_bytes(), 2, &root, &[], &one).unwrap();
+        let mut document: Value = serde_json::from_slice(&first.targets).unwrap();
+        repository::date_targets(&mut document["signed"], in_future(SignedDuration::from_hours(24))).unwrap();
+        let ahead = sign_metadata(&document["signed"], &[&one]).unwrap();
+        let failure = sign_charter(text.as_bytes(), 2, &root, &[ahead], &two).err().unwrap();
+        assert!(failure.problem.message.contains("has not come yet"), "{}", failure.problem.message);
     }
 
     #[test]
@@ -380,7 +430,7 @@ mod tests {
         let (root, _) = first_root(&Founder { name: &name, signer: &me }, &hello()).unwrap();
         let documents = |organisation: &str, version: u64| {
             let text = first_charter(organisation, &hello());
-            let Draft { charter, targets } = sign_charter(text.as_bytes(), version, None, &[], &me).unwrap();
+            let Draft { charter, targets } = sign_charter(text.as_bytes(), version, &root_of(&me), &[], &me).unwrap();
             Documents { roots: vec![root.clone()], targets, charter, suspensions: Vec::new() }
         };
         let estate = Digest::of(&root);

@@ -23,6 +23,8 @@ mod logs;
 mod owners;
 #[path = "e2e/proofs.rs"]
 mod proofs;
+#[path = "e2e/repository.rs"]
+mod repository;
 #[path = "e2e/secrets.rs"]
 mod secrets;
 #[path = "e2e/shapes.rs"]

@@ -29,6 +29,7 @@ use std::{
 };
 
 mod builder;
+pub mod repository;
 
 pub use builder::RootBuilder;
 
@@ -361,6 +362,7 @@ pub struct Targets {
     digest: Digest,
     version: u64,
     expires: Timestamp,
+    signed_at: Option<Timestamp>,
     targets: BTreeMap<String, TargetFile>,
     delegations: Option<Value>,
 }
@@ -394,13 +396,14 @@ impl Targets {
     fn read(signed: &Value, digest: Digest) -> Result<Self, TufError> {
         let (version, expires) = read_header(signed, TufRole::Targets)?;
         let json: TargetsJson = read_as(signed)?;
+        let signed_at = repository::signed_at(signed)?;
         let read_target = |(name, target): (String, TargetJson)| {
             let digest = Digest::from_hex(&target.hashes.sha256)
                 .map_err(|_| TufError::Malformed(format!("the hash of '{}' is not SHA-256", printable(&name))))?;
             Ok((name, TargetFile { length_bytes: target.length, digest }))
         };
         let targets = json.targets.into_iter().map(read_target).collect::<Result<_, TufError>>()?;
-        Ok(Self { digest, version, expires, targets, delegations: json.delegations })
+        Ok(Self { digest, version, expires, signed_at, targets, delegations: json.delegations })
     }
 
     /// TUF 5.6.5: whether the targets are still good at `now`.
@@ -431,6 +434,11 @@ impl Targets {
     /// When it expires.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// When its first signature was made, as the owners say; nothing in files from before they said so.
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        self.signed_at
     }
 
     /// A `signed` for owners to sign with [`sign_metadata`].
@@ -568,6 +576,12 @@ impl Document {
         let mut bytes = serde_json::to_vec_pretty(&json).map_err(JsonError::from)?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+
+    fn write_compact(&self) -> Result<Vec<u8>, TufError> {
+        let signatures = self.signatures.iter().map(|(id, sig)| SignatureJson { keyid: *id, sig: hex::encode(sig) });
+        let json = DocumentJson { signed: self.signed.clone(), signatures: signatures.collect() };
+        Ok(serde_json::to_vec(&json).map_err(JsonError::from)?)
     }
 
     /// Adds the signer's signature, in place of an earlier one by the same key.

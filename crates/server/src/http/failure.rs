@@ -63,7 +63,7 @@ impl Failure {
     }
 
     /// A task of the server's own that panicked or was cancelled.
-    pub fn broken(error: &tokio::task::JoinError) -> Self {
+    pub fn broken(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request's work broke off");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "BROKEN", "the server failed at this; its log says more")
     }

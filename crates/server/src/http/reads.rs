@@ -6,7 +6,10 @@ use super::{
     failure::{Failure, away},
     sessions::{Known, KnownPerson},
 };
-use crate::views::{self, deployment::Recalled, dossier::DossierEntries, status::Filter};
+use crate::{
+    ledger::{Ledger, LedgerError},
+    views::{self, deployment::Recalled, dossier::DossierEntries, status::Filter},
+};
 use api::{
     agent::Want,
     problem::Problem,
@@ -79,12 +82,13 @@ pub(crate) async fn estate(State(serving): State<Shared>, _: Known) -> Result<Js
         let state = serving.ledger.state();
         let record = &state.policy.as_ref().ok_or(Refusal::NoEstate)?.record;
         let root = |digest: &Digest| Ok(Attachment(serving.depot.read_bytes(digest, MAX_ROOT_BYTES as u64)?));
-        let suspensions = state.suspension_entries.iter().map(|entry| envelope(&serving, *entry));
+        let envelope = |entry: &u64| Ok(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
+        let suspensions = state.suspension_entries.iter().map(envelope);
         Ok(Estate {
             roots: record.roots.iter().map(root).collect::<Result<_, Failure>>()?,
             targets: serving.depot.read_bytes(&record.targets, MAX_TARGETS_BYTES as u64)?,
             charter: record.charter.clone(),
-            suspensions: suspensions.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+            suspensions: suspensions.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect(),
         })
     });
     Ok(Json(estate.await?))
@@ -349,12 +353,18 @@ pub(crate) async fn dossier(
 
 /// Reads the envelopes of a dossier from the ledger.
 pub(crate) fn assemble(serving: &Serving, entries: &DossierEntries) -> Result<Dossier, Failure> {
+    Ok(dossier_of(&serving.ledger, entries)?)
+}
+
+/// The envelopes in these entries of the ledger.
+pub(crate) fn dossier_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
+    let envelope = |entry: u64| Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope));
     let one = |entry: Option<u64>| match entry {
-        Some(entry) => envelope(serving, entry),
+        Some(entry) => envelope(entry),
         None => Ok(None),
     };
-    let many = |entries: &[u64]| -> Result<Vec<Envelope>, Failure> {
-        let envelopes: Result<Vec<_>, Failure> = entries.iter().map(|entry| envelope(serving, *entry)).collect();
+    let many = |entries: &[u64]| -> Result<Vec<Envelope>, LedgerError> {
+        let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(|entry| envelope(*entry)).collect();
         Ok(envelopes?.into_iter().flatten().collect())
     };
     Ok(Dossier {
@@ -367,10 +377,6 @@ pub(crate) fn assemble(serving: &Serving, entries: &DossierEntries) -> Result<Do
         evidence: many(&entries.evidence)?,
         withdrawals: many(&entries.withdrawals)?,
     })
-}
-
-fn envelope(serving: &Serving, entry: u64) -> Result<Option<Envelope>, Failure> {
-    Ok(serving.ledger.entry(entry)?.and_then(|entry| entry.envelope))
 }
 
 /// One deployment.

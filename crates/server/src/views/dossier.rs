@@ -81,6 +81,13 @@ pub(crate) fn for_people(
     Ok((entries, next_serial, before(state, app, build, audience)))
 }
 
+/// The statements behind one request, without the withdrawals.
+pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
+    let mut entries = of_build(state, &request.app, &request.build, &request.audience);
+    entries.take_request(Some(request));
+    DossierEntries { config: None, withdrawals: Vec::new(), ..entries }
+}
+
 fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> DossierEntries {
     let Some(record) = state.apps.get(app) else { return DossierEntries::default() };
     let build = record.builds.get(build);

@@ -5,7 +5,7 @@ use crate::{
     connection::{self, Connection},
     context::{Context, write_whole},
     estate::{self, Founder, OwnersChange},
-    failure::{Failure, OrMisused, Outcome},
+    failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
 };
@@ -219,7 +219,8 @@ impl Apply {
         })?;
         let identity = first_identity(invocation, &context)?;
         let root = estate::draft(&context)?;
-        let draft = estate::sign_charter(text.as_bytes(), 1, None, &[], identity.signer.as_ref())?;
+        let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
+        let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], identity.signer.as_ref())?;
         let client = connection::client(&context)?;
         let accepted =
             estate::found(invocation, &client, &mut context, identity.signer.as_ref(), root, draft, &claim).await?;
@@ -292,9 +293,8 @@ pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str,
         fs::read(path).map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))
     };
     let others = how.with.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let delegations = connection.verified.targets.delegations();
     let signer = connection.identity.signer.as_ref();
-    let draft = estate::sign_charter(text.as_bytes(), version + 1, delegations, &others, signer)?;
+    let draft = estate::sign_charter(text.as_bytes(), version + 1, &connection.verified.root, &others, signer)?;
     if let Some(path) = &how.sign_only {
         write_whole(path, &draft.targets)?;
         let words = format!("signed charter {} into {}; nothing was applied", version + 1, path.display());

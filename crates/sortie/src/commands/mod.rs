@@ -72,6 +72,7 @@ verbs! {
     person::Person,
     target::Target,
     agent::Agent,
+    repository::Repository,
     serve::Serve,
     explain::Explain,
     vocabulary::Vocabulary,

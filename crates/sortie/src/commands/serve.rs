@@ -5,7 +5,7 @@ use crate::{
     connection::{self, Connection},
     context::{Context, Settings},
     estate::{self, Founder},
-    failure::{Failure, OrMisused, Outcome},
+    failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
     until,
@@ -168,7 +168,8 @@ async fn found(invocation: &Invocation, context: &mut Context, claim: &str) -> R
     let folder = Path::new(".");
     let recovery = estate::write_recovery_key(folder, &recovery)?;
     let text = estate::first_charter("dev", &hello);
-    let draft = estate::sign_charter(text.as_bytes(), 1, None, &[], signer)?;
+    let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
+    let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], signer)?;
     estate::found(invocation, &client, context, signer, root, draft, claim).await?;
     Ok(recovery)
 }

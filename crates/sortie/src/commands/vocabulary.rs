@@ -89,6 +89,7 @@ words! {
     ["estate", "root"] "One installation: everything under one root of trust, and named by the digest of its first root.";
     ["ledger", "history", "trace"] "The append-only record of everything that was accepted, one entry a command, under a Merkle tree that anyone can check. History lists it; trace follows one commit through it.";
     ["checkpoint"] "The ledger's size and root, signed by the server, so that it cannot tell two histories.";
+    ["repository", "mirror"] "What the server publishes for targets, as files of The Update Framework: roots, charter, live permits and withdrawals, with a date that says how fresh they are. A mirror is a copy of it on any web server.";
     ["depot"] "The store of everything that may ever be deployed, by digest. Deploying reads from nowhere else.";
     ["status", "why"] "Three questions with three answers: may it run there, does it run there, who sees it.";
     ["logs"] "The lines that an application's processes wrote on a target.";

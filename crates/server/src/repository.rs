@@ -1,0 +1,613 @@
+//! The repository that agents, mirrors and other people's TUF clients read, kept as plain files below
+//! `<data>/repository`: `metadata/` and `targets/`, with the names of consistent snapshots, so that any web server can
+//! serve a copy of the folder.
+//!
+//! It follows the ledger and is never on the way of a write: what was accepted is durable before it is published, and
+//! entries that come while one version is written go into the next together. Files appear in an order that never shows
+//! a snapshot whose files are not there: targets, roles, snapshot, timestamp. Whoever asks for the timestamp after
+//! hearing of an entry waits until that entry is published ([`Repository::reached`]).
+
+use crate::{
+    http::{Serving, Shared, reads},
+    ledger::LedgerError,
+    views::repository::{PairEntries, pair},
+};
+use api::read::{RepositoryRole, RepositoryStatus};
+use depot::{DiskStore, StoreError};
+use domain::{
+    entry::Entry,
+    event::Event,
+    policy,
+    state::{Policy, State},
+};
+use files::{FileError, Stage};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+use trust::{
+    AppName, AudienceName, Digest,
+    authority::{Documents, DocumentsError, VerifiedDocuments},
+    charter::{CHARTER_TARGET, MAX_CHARTER_BYTES},
+    json::JsonError,
+    key::{SecretKey, Signer},
+    tuf::{
+        MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TargetFile, TufError, TufRole,
+        repository::{self as metadata, ListedFile, Listing, PermitFile, PublishedPermit, role_name},
+    },
+};
+
+mod files;
+
+/// How long to wait before what could not be published is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// The counters of versions, beside the files that are published.
+const VERSIONS: &str = "versions.json";
+/// How many entries are looked through for what concerns the repository before all is looked at anew.
+const ENTRIES_LOOKED_THROUGH: u64 = 500;
+
+/// The published repository.
+pub(crate) struct Repository {
+    folder: PathBuf,
+    publisher: Mutex<Publisher>,
+    standing: Mutex<RepositoryStatus>,
+    reached: watch::Sender<u64>,
+}
+
+/// Why nothing could be published. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The disk failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A document of the charter is not in the depot.
+    #[error(transparent)]
+    Depot(#[from] StoreError),
+    /// Metadata could not be written or signed.
+    #[error(transparent)]
+    Tuf(#[from] TufError),
+    /// A file could not be written down.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The documents in force do not verify any more.
+    #[error("the charter in force does not verify: {0}")]
+    Documents(#[from] DocumentsError),
+}
+
+/// Publishes until the server stops.
+pub(crate) async fn run(serving: Shared) {
+    let mut heads = serving.ledger.heads();
+    loop {
+        heads.mark_unchanged();
+        let worker = serving.clone();
+        let published = tokio::task::spawn_blocking(move || worker.repository.publish(&worker, Timestamp::now())).await;
+        let failed = match published {
+            Ok(Ok(())) => false,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the repository could not be published");
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "publishing the repository broke off");
+                true
+            }
+        };
+        let pause = if failed { AFTER_FAILURE } else { Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS) };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            changed = heads.changed(), if !failed => if changed.is_err() { return },
+            () = serving.stopped() => return,
+        }
+    }
+}
+
+impl Repository {
+    /// Opens the repository in `folder`, which may be empty; `is_new` says that there is no estate yet, so that
+    /// nothing can have been published.
+    pub fn open(folder: &Path, is_new: bool) -> Result<Self, PublishError> {
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            publisher: Mutex::new(Publisher::open(folder, is_new)?),
+            standing: Mutex::new(RepositoryStatus::default()),
+            reached: watch::Sender::new(0),
+        })
+    }
+
+    /// Up to which entry of the ledger the repository is published.
+    pub fn reached(&self) -> watch::Receiver<u64> {
+        self.reached.subscribe()
+    }
+
+    /// Where a file of the repository lies.
+    pub fn path(&self, below: &Path) -> PathBuf {
+        self.folder.join(below)
+    }
+
+    /// What people are told of it.
+    pub fn status(&self) -> RepositoryStatus {
+        self.standing().clone()
+    }
+
+    fn standing(&self) -> MutexGuard<'_, RepositoryStatus> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes what the ledger says now, if that differs from what is published, or the timestamp grows old.
+    pub fn publish(&self, serving: &Serving, now: Timestamp) -> Result<(), PublishError> {
+        let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = serving.ledger.state();
+        let published = publisher.publish(serving, &state, now);
+        let mut standing = self.standing();
+        match published {
+            Ok(status) => *standing = RepositoryStatus { entry: state.head.entry, ..status },
+            Err(error) => {
+                standing.problem = Some(error.to_string());
+                return Err(error);
+            }
+        }
+        drop(standing);
+        self.reached.send_replace(state.head.entry);
+        Ok(())
+    }
+}
+
+/// The versions that were given, by role: they never fall.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Versions {
+    /// Added to what is not counted yet; more than nothing where counters were lost.
+    floor: u64,
+    roles: BTreeMap<String, u64>,
+}
+
+impl Versions {
+    fn next(&mut self, role: &str) -> u64 {
+        let version = self.roles.entry(role.into()).or_insert(self.floor);
+        *version += 1;
+        *version
+    }
+}
+
+/// One signed file of metadata as it was last published.
+#[derive(Clone, Debug)]
+struct Published {
+    listed: ListedFile,
+    signed: Value,
+    expires: Timestamp,
+    /// Whether the key in use signed it.
+    is_ours: bool,
+}
+
+impl Published {
+    /// Whether more than half of its life is left at `now`, and the key in use signed it.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.is_ours && self.expires > now + half(policy::SNAPSHOT_DAYS)
+    }
+}
+
+fn half(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(days * 12)
+}
+
+fn days(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(days * 24)
+}
+
+/// A pair as it was last published.
+struct Pair {
+    entries: PairEntries,
+    file: TargetFile,
+    custom: Value,
+}
+
+/// The documents in force, read from the depot once.
+struct InForce {
+    roots: Vec<(u64, Vec<u8>)>,
+    targets: Vec<u8>,
+    charter: Vec<u8>,
+    verified: VerifiedDocuments,
+}
+
+/// What the publishing thread keeps between two versions.
+struct Publisher {
+    folder: PathBuf,
+    versions: Versions,
+    seen_entry: u64,
+    in_force: Option<(Digest, InForce)>,
+    pairs: BTreeMap<AudienceName, BTreeMap<AppName, Pair>>,
+    /// By role: snapshot and the roles of permits.
+    published: BTreeMap<String, Published>,
+    /// When the timestamp was signed last, until when it is good, and over which snapshot.
+    timestamp: Option<(Timestamp, Timestamp, ListedFile)>,
+    /// Files that nothing names any more, and since when.
+    leaving: BTreeMap<PathBuf, Timestamp>,
+    looked_at_all: Option<Timestamp>,
+}
+
+impl Publisher {
+    fn open(folder: &Path, is_new: bool) -> Result<Self, PublishError> {
+        let kept = files::read(folder, Path::new(VERSIONS))?;
+        let versions = match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(versions) => versions,
+            None if is_new => Versions::default(),
+            // The counters were lost, or never kept. Seconds since 1970 are above all that can have been given, at
+            // most one a second; agents take nothing that is below what they have seen.
+            None => Versions { floor: u64::try_from(Timestamp::now().as_second()).unwrap_or(0), ..Versions::default() },
+        };
+        let publisher = Self {
+            folder: folder.to_path_buf(),
+            versions,
+            seen_entry: 0,
+            in_force: None,
+            pairs: BTreeMap::new(),
+            published: BTreeMap::new(),
+            timestamp: None,
+            leaving: BTreeMap::new(),
+            looked_at_all: None,
+        };
+        publisher.keep_versions()?;
+        Ok(publisher)
+    }
+
+    fn keep_versions(&self) -> Result<(), PublishError> {
+        let bytes = serde_json::to_vec(&self.versions).map_err(JsonError::from)?;
+        let mut stage = Stage::new(&self.folder);
+        stage.write(Path::new(VERSIONS), &bytes)?;
+        Ok(stage.finish()?)
+    }
+
+    fn publish(&mut self, serving: &Serving, state: &State, now: Timestamp) -> Result<RepositoryStatus, PublishError> {
+        let Some(policy) = &state.policy else { return Ok(RepositoryStatus::default()) };
+        let key = &serving.keys.ledger;
+        self.take_in_force(&serving.depot, policy, key)?;
+        let Some((_, in_force)) = &self.in_force else { return Ok(RepositoryStatus::default()) };
+        if let Some(problem) = lacking(&in_force.verified, key) {
+            return Ok(RepositoryStatus { problem: Some(problem), ..RepositoryStatus::default() });
+        }
+        let is_due = self.looked_at_all.is_none_or(|last| {
+            now.duration_since(last).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
+        });
+        let scope = match is_due {
+            true => Scope::All,
+            false => touched(serving, self.seen_entry, state.head.entry)?,
+        };
+        self.look_at(serving, state, policy, &scope, now)?;
+        let changed = self.write_roles(policy, key, now)?;
+        let is_old = self.timestamp.is_none_or(|(signed, _, _)| {
+            now.duration_since(signed).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
+        });
+        if changed || is_old {
+            self.write_timestamp(key, now)?;
+        }
+        if matches!(scope, Scope::All) {
+            self.prune(now)?;
+            self.looked_at_all = Some(now);
+        }
+        self.seen_entry = state.head.entry;
+        Ok(self.status())
+    }
+
+    /// Reads the documents in force, if they are others than before.
+    fn take_in_force(&mut self, depot: &DiskStore, policy: &Policy, key: &SecretKey) -> Result<(), PublishError> {
+        let record = &policy.record;
+        if self.in_force.as_ref().is_some_and(|(targets, _)| *targets == record.targets) {
+            return Ok(());
+        }
+        let read = |digest: &Digest, limit: usize| depot.read_bytes(digest, limit as u64);
+        let roots: Vec<Vec<u8>> =
+            record.roots.iter().map(|digest| read(digest, MAX_ROOT_BYTES)).collect::<Result<_, _>>()?;
+        let targets = read(&record.targets, MAX_TARGETS_BYTES)?;
+        let charter = record.charter.as_bytes().to_vec();
+        debug_assert!(charter.len() <= MAX_CHARTER_BYTES);
+        let files = Documents { roots: &roots, targets: &targets, charter: &charter };
+        let verified = VerifiedDocuments::verify(&record.estate, &files, 0)?;
+        let roots = (1..).zip(roots).collect();
+        let is_first = self.in_force.is_none();
+        self.in_force = Some((record.targets, InForce { roots, targets, charter, verified }));
+        self.looked_at_all = None;
+        if is_first {
+            self.find_published(key)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up what an earlier process published: what still says the same is not signed anew.
+    fn find_published(&mut self, key: &SecretKey) -> Result<(), PublishError> {
+        let Some(bytes) = files::read(&self.folder, &files::timestamp())? else { return Ok(()) };
+        let Some(timestamp) = signed_part(&bytes) else { return Ok(()) };
+        let version = timestamp["meta"]["snapshot.json"]["version"].as_u64();
+        let Some(snapshot) = version.map(|version| self.find("snapshot", version, key)).transpose()?.flatten() else {
+            return Ok(());
+        };
+        let signed = metadata::signed_at(&timestamp).ok().flatten().unwrap_or_default();
+        self.timestamp = Some((signed, expiry(&timestamp), snapshot.listed));
+        let listed = snapshot.signed["meta"].as_object().cloned().unwrap_or_default();
+        for (name, file) in listed {
+            let Some(role) = name.strip_suffix(".json").filter(|role| *role != "targets") else { continue };
+            if let Some(found) = file["version"].as_u64().map(|v| self.find(role, v, key)).transpose()?.flatten() {
+                self.published.insert(role.into(), found);
+            }
+        }
+        self.published.insert("snapshot".into(), snapshot);
+        Ok(())
+    }
+
+    fn find(&self, role: &str, version: u64, key: &SecretKey) -> Result<Option<Published>, PublishError> {
+        // What is above the counters is not from here.
+        if self.versions.roles.get(role).is_none_or(|given| *given < version) {
+            return Ok(None);
+        }
+        let bytes = files::read(&self.folder, &files::metadata(version, role))?;
+        Ok(bytes.and_then(|bytes| published(version, &bytes, key)))
+    }
+
+    /// Looks at the pairs of application and audience in `scope`, and writes the files of those that changed.
+    fn look_at(
+        &mut self,
+        serving: &Serving,
+        state: &State,
+        policy: &Policy,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<(), PublishError> {
+        self.pairs.retain(|audience, _| policy.charter.audience(audience).is_some());
+        let mut stage = Stage::new(&self.folder);
+        for audience in policy.charter.audience_names() {
+            let pairs = self.pairs.entry(audience.clone()).or_default();
+            for app in state.apps.keys().filter(|app| scope.holds(app)) {
+                let entries = pair(state, app, audience, now);
+                if entries.is_empty() {
+                    pairs.remove(app);
+                    continue;
+                }
+                if pairs.get(app).is_some_and(|known| known.entries == entries) {
+                    continue;
+                }
+                let file = permit_file(serving, policy.record.estate, app, audience, &entries)?;
+                let bytes = file.to_bytes()?;
+                let listed = TargetFile { length_bytes: bytes.len() as u64, digest: Digest::of(&bytes) };
+                stage.write(&files::permits(audience, app, &listed.digest), &bytes)?;
+                let versions: Vec<String> = entries.permits.iter().map(|(version, _)| version.to_string()).collect();
+                let custom = json!({ "versions": versions, "withdrawals": entries.withdrawals.len() });
+                pairs.insert(app.clone(), Pair { entries, file: listed, custom });
+            }
+        }
+        Ok(stage.finish()?)
+    }
+
+    /// Writes the owners' files, and a new version of each role and of the snapshot where it says something new or
+    /// grows old. Answers whether there is a new snapshot.
+    fn write_roles(&mut self, policy: &Policy, key: &SecretKey, now: Timestamp) -> Result<bool, PublishError> {
+        let Some((_, in_force)) = &self.in_force else { return Ok(false) };
+        let mut stage = Stage::new(&self.folder);
+        let charter = Digest::of(&in_force.charter);
+        stage.write(&files::target(CHARTER_TARGET, &charter), &in_force.charter)?;
+        for (version, root) in &in_force.roots {
+            stage.write(&files::metadata(*version, "root"), root)?;
+        }
+        let targets_version = in_force.verified.targets.version();
+        let targets = ListedFile::of(targets_version, &in_force.targets);
+        stage.write(&files::metadata(targets_version, "targets"), &in_force.targets)?;
+        let expires = whole_seconds(now + days(policy::SNAPSHOT_DAYS));
+        let mut next = Vec::new();
+        for audience in policy.charter.audience_names() {
+            let pairs = self.pairs.get(audience).into_iter().flatten();
+            let files: Listing = pairs
+                .map(|(app, pair)| (metadata::permits_target(audience, app), (pair.file, pair.custom.clone())))
+                .collect();
+            let (role, listing) = (role_name(audience), metadata::listing(&files));
+            let known = self.published.get(&role);
+            if known.is_none_or(|known| known.signed["targets"] != listing || !known.is_fresh(now)) {
+                next.push((role, listing));
+            }
+        }
+        let mut written = Vec::new();
+        for (role, listing) in next {
+            let version = self.versions.next(&role);
+            written.push((role, version, metadata::permits_role(version, expires, &listing)?));
+        }
+        // A role that was listed once stays listed: clients take a snapshot that lacks one for an attack.
+        let mut meta: BTreeMap<String, ListedFile> = self
+            .published
+            .iter()
+            .filter(|(role, _)| *role != "snapshot")
+            .map(|(role, published)| (format!("{role}.json"), published.listed))
+            .collect();
+        meta.insert("targets.json".into(), targets);
+        let mut signed_files = Vec::new();
+        for (role, version, signed) in written {
+            let bytes = metadata::sign_online(&signed, key)?;
+            meta.insert(format!("{role}.json"), ListedFile::of(version, &bytes));
+            signed_files.push((role, version, bytes));
+        }
+        let listing = metadata::snapshot(1, expires, &meta)?["meta"].clone();
+        let known = self.published.get("snapshot");
+        let changed = known.is_none_or(|known| known.signed["meta"] != listing || !known.is_fresh(now));
+        if changed {
+            let version = self.versions.next("snapshot");
+            let bytes = metadata::sign_online(&metadata::snapshot(version, expires, &meta)?, key)?;
+            signed_files.push(("snapshot".into(), version, bytes));
+        }
+        if !signed_files.is_empty() {
+            // A version is never given twice, so it is counted before anybody can see it.
+            self.keep_versions()?;
+        }
+        stage.finish()?;
+        for (role, version, bytes) in signed_files {
+            let mut stage = Stage::new(&self.folder);
+            stage.write(&files::metadata(version, &role), &bytes)?;
+            stage.finish()?;
+            if let Some(published) = published(version, &bytes, key) {
+                self.published.insert(role, published);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn write_timestamp(&mut self, key: &SecretKey, now: Timestamp) -> Result<(), PublishError> {
+        let Some(snapshot) = self.published.get("snapshot").map(|snapshot| snapshot.listed) else { return Ok(()) };
+        let version = self.versions.next("timestamp");
+        self.keep_versions()?;
+        let expires = whole_seconds(now + days(policy::TIMESTAMP_DAYS));
+        let signed = metadata::timestamp(version, expires, now, &snapshot)?;
+        let mut stage = Stage::new(&self.folder);
+        stage.write(&files::timestamp(), &metadata::sign_online(&signed, key)?)?;
+        stage.finish()?;
+        self.timestamp = Some((whole_seconds(now), expires, snapshot));
+        Ok(())
+    }
+
+    /// Removes files that newer ones replaced a while ago. Roots stay: new clients walk all of them.
+    fn prune(&mut self, now: Timestamp) -> Result<(), PublishError> {
+        let Some((_, in_force)) = &self.in_force else { return Ok(()) };
+        let mut named = BTreeSet::from([files::timestamp()]);
+        named.insert(files::target(CHARTER_TARGET, &Digest::of(&in_force.charter)));
+        named.insert(files::metadata(in_force.verified.targets.version(), "targets"));
+        named.extend(in_force.roots.iter().map(|(version, _)| files::metadata(*version, "root")));
+        named.extend(self.published.iter().map(|(role, known)| files::metadata(known.listed.version, role)));
+        for (audience, pairs) in &self.pairs {
+            named.extend(pairs.iter().map(|(app, pair)| files::permits(audience, app, &pair.file.digest)));
+        }
+        let all = files::all(&self.folder)?;
+        self.leaving.retain(|path, _| !named.contains(path));
+        for path in all.into_iter().filter(|path| !named.contains(path)) {
+            let since = *self.leaving.entry(path.clone()).or_insert(now);
+            if now.duration_since(since).as_secs() >= policy::REPOSITORY_PRUNED_AFTER_SECONDS {
+                files::remove(&self.folder, &path)?;
+                self.leaving.remove(&path);
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> RepositoryStatus {
+        let role = |(role, known): (&String, &Published)| {
+            let files = known.signed["targets"].as_object().map_or(0, |files| files.len() as u64);
+            let ListedFile { version, file } = known.listed;
+            let size_bytes = file.length_bytes;
+            (role.clone(), RepositoryRole { version, size_bytes, files, expires: known.expires })
+        };
+        RepositoryStatus {
+            signed: self.timestamp.map(|(signed, _, _)| signed),
+            expires: self.timestamp.map(|(_, expires, _)| expires),
+            version: self.versions.roles.get("timestamp").copied().unwrap_or(0),
+            roles: self.published.iter().map(role).collect(),
+            ..RepositoryStatus::default()
+        }
+    }
+}
+
+/// Which applications must be looked at.
+enum Scope {
+    All,
+    Apps(BTreeSet<AppName>),
+}
+
+impl Scope {
+    fn holds(&self, app: &AppName) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Apps(apps) => apps.contains(app),
+        }
+    }
+}
+
+/// What the entries after `seen` concern.
+fn touched(serving: &Serving, seen: u64, newest: u64) -> Result<Scope, PublishError> {
+    if newest.saturating_sub(seen) > ENTRIES_LOOKED_THROUGH {
+        return Ok(Scope::All);
+    }
+    let mut apps = BTreeSet::new();
+    for bytes in serving.ledger.entries(seen + 1, newest.saturating_sub(seen))? {
+        let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| LedgerError(error.to_string()))?;
+        for event in entry.events {
+            match event {
+                Event::CharterApplied { .. } | Event::PersonSuspended { .. } => return Ok(Scope::All),
+                Event::PermitGranted { app, .. }
+                | Event::PermissionWithdrawn { app, .. }
+                | Event::EvidenceAttached { app, .. } => drop(apps.insert(app)),
+                _ => {}
+            }
+        }
+    }
+    Ok(Scope::Apps(apps))
+}
+
+fn permit_file(
+    serving: &Serving,
+    estate: Digest,
+    app: &AppName,
+    audience: &AudienceName,
+    entries: &PairEntries,
+) -> Result<PermitFile, PublishError> {
+    let mut file = PermitFile::new(estate, app.clone(), audience.clone());
+    for (_, permit) in &entries.permits {
+        let dossier = reads::dossier_of(&serving.ledger, permit)?;
+        let (Some(push), Some(number), Some(request)) = (dossier.push, dossier.number, dossier.request) else {
+            tracing::warn!(%app, %audience, "a permit without its signed statements is not published");
+            continue;
+        };
+        let (approvals, evidence) = (dossier.approvals, dossier.evidence);
+        file.permits.push(PublishedPermit { push, number, request, approvals, evidence });
+    }
+    for entry in &entries.withdrawals {
+        file.withdrawals.extend(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
+    }
+    Ok(file)
+}
+
+/// Why this server cannot sign what the owners delegated, if it cannot.
+fn lacking(verified: &VerifiedDocuments, key: &SecretKey) -> Option<String> {
+    let delegated = match metadata::delegated(&verified.targets, &verified.charter) {
+        Ok(Some(delegated)) => delegated,
+        Ok(None) => {
+            return Some(
+                "the charter in force delegates nothing to the repository; the next `sortie charter apply` brings it"
+                    .into(),
+            );
+        }
+        Err(error) => return Some(format!("the charter in force cannot be published: {error}")),
+    };
+    let ours = key.public();
+    for role in [TufRole::Snapshot, TufRole::Timestamp] {
+        let (keys, threshold) = verified.root.keys(role);
+        if threshold != 1 || !keys.contains(&ours) {
+            return Some(format!(
+                "root {} does not let this server's key sign for {role} alone; see `sortie charter root --help`",
+                verified.root.version()
+            ));
+        }
+    }
+    let foreign = delegated.iter().find(|(_, role)| role.threshold != 1 || !role.keyids.contains(&ours.id()));
+    foreign.map(|(audience, _)| format!("the owners gave the permits of {audience} to another key than this server's"))
+}
+
+fn signed_part(bytes: &[u8]) -> Option<Value> {
+    let mut document = trust::json::strict_value(bytes).ok()?;
+    Some(document["signed"].take())
+}
+
+fn published(version: u64, bytes: &[u8], key: &SecretKey) -> Option<Published> {
+    let document = trust::json::strict_value(bytes).ok()?;
+    let ours = key.public().id().to_string();
+    let is_ours = document["signatures"].as_array()?.iter().any(|signature| signature["keyid"] == ours.as_str());
+    let signed = document["signed"].clone();
+    Some(Published { listed: ListedFile::of(version, bytes), expires: expiry(&signed), signed, is_ours })
+}
+
+fn expiry(signed: &Value) -> Timestamp {
+    signed["expires"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

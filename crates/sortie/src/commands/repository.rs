@@ -1,0 +1,91 @@
+//! `sortie repository`: what the server publishes for targets, and copies of it.
+
+use crate::{
+    failure::Outcome,
+    invocation::Invocation,
+    output::{Answer, ago, count},
+};
+use api::{
+    read::{RepositoryRole, RepositoryStatus},
+    routes,
+};
+use jiff::Timestamp;
+use trust::tuf::repository::role_audience;
+
+/// What the server publishes for targets: permits, withdrawals, and how fresh they are
+#[derive(Debug, clap::Args)]
+pub struct Repository {
+    #[command(subcommand)]
+    pub act: RepositoryAct,
+}
+
+/// What is to be done.
+#[derive(Debug, clap::Subcommand)]
+pub enum RepositoryAct {
+    /// Say what is published, in which versions, and how fresh it is
+    Status {},
+}
+
+impl Repository {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        match self.act {
+            RepositoryAct::Status {} => status(invocation).await,
+        }
+    }
+}
+
+async fn status(invocation: &Invocation) -> Outcome {
+    let connection = invocation.connect().await?;
+    let status: RepositoryStatus = connection.client.get(routes::REPOSITORY, &[]).await?;
+    let answer = Answer::new(&status, in_words(&status, Timestamp::now()));
+    Ok(match &status.problem {
+        Some(problem) if problem.contains("charter apply") => answer.next("sortie charter apply"),
+        _ => answer,
+    })
+}
+
+fn in_words(status: &RepositoryStatus, now: Timestamp) -> String {
+    let mut lines = Vec::new();
+    if let (Some(signed), Some(expires)) = (status.signed, status.expires) {
+        lines.push(format!("timestamp {}, signed {}, good until {expires}", status.version, ago(signed, now)));
+        lines.push(format!("published up to entry {} of the ledger", status.entry));
+    } else {
+        lines.push("nothing is published".into());
+    }
+    for (name, role) in &status.roles {
+        let RepositoryRole { version, size_bytes, files, expires } = role;
+        let what = match role_audience(name) {
+            Some(audience) => format!("{} for {audience}", count(*files, "file")),
+            None => "which versions belong together".into(),
+        };
+        lines.push(format!("{name} {version}: {what}, {size_bytes} bytes, good until {expires}"));
+    }
+    lines.extend(status.problem.as_ref().map(|problem| format!("! {problem}")));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::time;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_status_says_how_fresh_the_repository_is_and_what_is_wrong() {
+        let role = RepositoryRole { version: 3, size_bytes: 420, files: 1, expires: time("23:00:00") };
+        let mut status = RepositoryStatus {
+            entry: 17,
+            version: 9,
+            signed: Some(time("10:00:00")),
+            expires: Some(time("22:00:00")),
+            roles: BTreeMap::from([("permits-prod".into(), role)]),
+            ..RepositoryStatus::default()
+        };
+        let words = in_words(&status, time("10:05:00"));
+        assert!(words.contains("timestamp 9, signed 5 min ago"), "{words}");
+        assert!(words.contains("permits-prod 3: 1 file for prod, 420 bytes"), "{words}");
+        status = RepositoryStatus { problem: Some("another key".into()), ..RepositoryStatus::default() };
+        assert_eq!(in_words(&status, time("10:05:00")), "nothing is published\n! another key");
+    }
+}

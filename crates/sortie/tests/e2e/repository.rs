@@ -1,0 +1,245 @@
+//! What the server publishes, read by other people's TUF clients from a mirror that is nothing but a folder behind a
+//! plain web server.
+
+use crate::world::{Ended, Output, World, files, free_address, until};
+use serde_json::Value;
+use std::{
+    fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use trust::{
+    statement::{Act, Statement},
+    tuf::repository::PermitFile,
+};
+
+const PEOPLE: &[(&str, &str)] = &[("coder", "developer"), ("tester", "qa"), ("oncall", "ops")];
+const ENVIRONMENTS: &str = r#"
+[environments]
+test = { class = "test", approve = "developer", deploy = "developer" }
+prod = { class = "live", approve = "qa and ops", deploy = "ops" }
+[channels]
+beta = { approve = "qa" }
+"#;
+const PERMITS: &str = "permits/prod/web.json";
+
+/// A copy of the repository behind a plain web server.
+struct Mirror {
+    folder: PathBuf,
+    url: String,
+    _server: Ended,
+}
+
+/// Where other people's clients are installed.
+fn clients() -> PathBuf {
+    // Cargo's folder for tests' files lies in the target folder.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("clients");
+    assert!(folder.join("python/bin/python").exists(), "install them first: cargo xtask clients");
+    folder
+}
+
+impl Mirror {
+    fn of(world: &World) -> Self {
+        let folder = world.root().join("mirror");
+        fs::create_dir_all(&folder).unwrap();
+        let address = free_address();
+        let mut server = Command::new(clients().join("python/bin/python"));
+        server.args(["-m", "http.server", &address.port().to_string(), "--bind", "127.0.0.1", "--directory"]);
+        let server = Ended::start(server.arg(&folder), &world.root().join("mirror.log"));
+        until("the mirror's web server", || TcpStream::connect(address).ok());
+        let mirror = Self { folder, url: format!("http://{address}"), _server: server };
+        mirror.copy(world);
+        mirror
+    }
+
+    /// Makes the mirror the very copy of what is published now, as `rsync --delete` would.
+    fn copy(&self, world: &World) {
+        fs::remove_dir_all(&self.folder).unwrap();
+        for (path, bytes) in files(&world.server_data().join("repository")) {
+            let to = self.folder.join(path);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::write(to, bytes).unwrap();
+        }
+    }
+
+    fn metadata(&self, name: &str) -> PathBuf {
+        self.folder.join("metadata").join(name)
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.metadata(name)).unwrap()).unwrap()
+    }
+
+    /// The newest snapshot's version, as the timestamp says.
+    fn snapshot(&self) -> u64 {
+        self.json("timestamp.json")["signed"]["meta"]["snapshot.json"]["version"].as_u64().unwrap()
+    }
+}
+
+/// The two clients, each with a memory of its own.
+const CLIENTS: [&str; 2] = ["python-tuf", "tuf-js"];
+
+/// Lets a client refresh from the mirror and download `names`.
+#[track_caller]
+fn fetch(world: &World, mirror: &Mirror, client: &str, exit: i32, names: &[&str]) -> Output {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/repository");
+    let memory = world.root().join(client);
+    let root = world.root().join("1.root.json");
+    if !root.exists() {
+        fs::copy(mirror.metadata("1.root.json"), &root).unwrap();
+    }
+    let mut command = match client {
+        "python-tuf" => {
+            let mut command = Command::new(clients().join("python/bin/python"));
+            command.arg(here.join("client.py"));
+            command
+        }
+        _ => {
+            let mut command = Command::new("node");
+            command.arg(here.join("client.mjs")).arg(clients().join("node/node_modules"));
+            command
+        }
+    };
+    command.arg(&mirror.url).arg(root).arg(memory).args(names);
+    world.run(format!("{client} refreshes and downloads {names:?}"), &mut command, exit)
+}
+
+/// Waits until everything that was accepted is published.
+#[track_caller]
+fn await_published(world: &World) {
+    let accepted = world.ask("owner", "ledger verify")["entries"].as_u64().expect("a number of entries");
+    until("the repository to catch up", || {
+        let status = world.ask("owner", "repository status");
+        assert!(status["problem"].is_null(), "{status}");
+        (status["entry"].as_u64() >= Some(accepted)).then_some(())
+    });
+}
+
+#[track_caller]
+fn permits(output: &Output) -> PermitFile {
+    PermitFile::from_bytes(&fs::read(output.stdout.trim()).unwrap()).unwrap()
+}
+
+/// The files of permits below a folder.
+fn permit_files(folder: &Path) -> Vec<PathBuf> {
+    files(folder).into_keys().filter(|path| path.to_string_lossy().ends_with(".web.json")).collect()
+}
+
+fn versions(file: &PermitFile) -> Vec<String> {
+    let version = |act| match act {
+        Act::Request(request) => request.version.to_string(),
+        act => panic!("a {} in place of a request", act.kind()),
+    };
+    file.permits.iter().map(|permit| version(Statement::read(&permit.request).unwrap().act)).collect()
+}
+
+fn approve(world: &World, version: &str) {
+    world.sortie("coder", 0, &format!("request {version} --to prod"));
+    world.sortie("tester", 0, &format!("approve {version} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("approve {version} --to prod --yes"));
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.found(PEOPLE, ENVIRONMENTS);
+    world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
+    world
+}
+
+/// R13, R33: what people permitted and took back can be had, and checked, from any mirror by unmodified TUF clients: live
+/// permits with every signed statement, and every withdrawal. A mirror that goes back, mixes or holds back is found.
+#[test]
+fn r13_r33_other_peoples_clients_read_permits_and_withdrawals_from_a_plain_mirror() {
+    let world = world();
+    let first = world.push_and_number();
+    approve(&world, &first);
+    await_published(&world);
+    let mirror = Mirror::of(&world);
+    let mut copies = Vec::new();
+    for client in CLIENTS {
+        let output = fetch(&world, &mirror, client, 0, &[PERMITS]);
+        let file = permits(&output);
+        assert_eq!(versions(&file), [first.trim_start_matches("web@")]);
+        assert_eq!(file.permits[0].approvals.len(), 2);
+        assert!(file.withdrawals.is_empty());
+        copies.push(fs::read(output.stdout.trim()).unwrap());
+        fetch(&world, &mirror, client, 0, &["charter.toml"]);
+        fetch(&world, &mirror, client, 1, &["permits/test/web.json"]).says("nobody vouches");
+    }
+    assert_eq!(copies[0], copies[1]);
+    let older = files(&mirror.folder);
+
+    world.change_greeting("Hello again, {name}!");
+    let second = world.push_and_number();
+    approve(&world, &second);
+    world.sortie("tester", 0, &format!("withdraw {first} --from prod --reason \"it bites\""));
+    await_published(&world);
+    mirror.copy(&world);
+    for client in CLIENTS {
+        let file = permits(&fetch(&world, &mirror, client, 0, &[PERMITS]));
+        assert_eq!(versions(&file), [second.trim_start_matches("web@")], "what was withdrawn is no live permit");
+        assert_eq!(file.withdrawals.len(), 1);
+    }
+
+    // Rollback and freeze: yesterday's timestamp, as it was, over today's files.
+    let today = files(&mirror.folder);
+    fs::write(mirror.metadata("timestamp.json"), &older[Path::new("metadata/timestamp.json")]).unwrap();
+    fetch(&world, &mirror, "python-tuf", 1, &[]).says("version");
+    fetch(&world, &mirror, "tuf-js", 1, &[]).says("version");
+    fs::write(mirror.metadata("timestamp.json"), &today[Path::new("metadata/timestamp.json")]).unwrap();
+
+    // Mix and match: yesterday's list of permits under today's name.
+    let snapshot = mirror.json(&format!("{}.snapshot.json", mirror.snapshot()));
+    let version = snapshot["signed"]["meta"]["permits-prod.json"]["version"].as_u64().unwrap();
+    let (before, now) = (format!("{}.permits-prod.json", version - 1), format!("{version}.permits-prod.json"));
+    fs::copy(mirror.metadata(&before), mirror.metadata(&now)).unwrap();
+    for (client, words) in CLIENTS.into_iter().zip(["permits-prod", "unable to load targets"]) {
+        fs::remove_file(world.root().join(client).join("metadata/permits-prod.json")).unwrap();
+        fetch(&world, &mirror, client, 1, &[PERMITS]).says(words);
+    }
+    // Bytes that nobody signed, under a name that somebody did.
+    mirror.copy(&world);
+    for path in permit_files(&mirror.folder.join("targets")) {
+        fs::write(mirror.folder.join("targets").join(path), "{}").unwrap();
+    }
+    for client in CLIENTS {
+        let _ = fs::remove_dir_all(world.root().join(client).join("targets"));
+        fetch(&world, &mirror, client, 1, &[PERMITS]);
+    }
+}
+
+/// A server that starts again goes on where it was: no version falls, and what has not changed keeps its version. What
+/// a crash left half-done is whole afterwards.
+#[test]
+fn a_server_that_was_killed_publishes_on_from_where_it_was() {
+    let mut world = world();
+    let version = world.push_and_number();
+    approve(&world, &version);
+    await_published(&world);
+    let mirror = Mirror::of(&world);
+    fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
+    let before = world.ask("owner", "repository status");
+    world.kill_server();
+    let repository = world.server_data().join("repository");
+    // The worst that a crash can leave: a file of permits that never came to be.
+    let lost = permit_files(&repository);
+    assert_eq!(lost.len(), 1);
+    fs::remove_file(repository.join(&lost[0])).unwrap();
+    world.start_server();
+    await_published(&world);
+    let after = world.ask("owner", "repository status");
+    assert_eq!(after["roles"], before["roles"], "nothing changed, so nothing has a new version");
+    assert!(after["version"].as_u64() >= before["version"].as_u64());
+    mirror.copy(&world);
+    let output = fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
+    assert_eq!(versions(&permits(&output)), [version.trim_start_matches("web@")]);
+
+    // The counters are lost with everything that was published: versions still only grow.
+    world.stop_server();
+    fs::remove_dir_all(&repository).unwrap();
+    world.start_server();
+    await_published(&world);
+    mirror.copy(&world);
+    fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
+}
