@@ -4,7 +4,7 @@ use crate::event::{BuildFacts, Ending, Event};
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::{Charter, CharterError},
@@ -96,6 +96,13 @@ impl TryFrom<PolicyRecord> for Policy {
         let directory = charter.directory(&record.owners, &record.suspended)?;
         let approvers = charter.approvers(&record.owners, &record.suspended)?;
         Ok(Self { record, charter, directory, approvers })
+    }
+}
+
+impl Policy {
+    /// Whose signatures count as approvals of this request: what owners uphold for it is in it.
+    pub fn approvers_of(&self, request: &Digest) -> Cow<'_, Directory> {
+        self.charter.approvers_of(&self.approvers, &self.record.suspended, request)
     }
 }
 
@@ -206,6 +213,8 @@ pub struct ConfigInForce {
 /// One request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
+    /// Its identity: the digest of the signed payload.
+    pub digest: Digest,
     /// The application.
     pub app: AppName,
     /// The version.

@@ -1,5 +1,6 @@
 //! What a new charter would change: what it loosens, what it tightens, and the lines that differ.
 
+use crate::leaving::Leaving;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AudienceName, RoleName,
@@ -16,6 +17,9 @@ pub struct Amendment {
     pub tightens: Vec<String>,
     /// What differs without being clearly either.
     pub changes: Vec<String>,
+    /// What goes along with keys and roles, where that was looked at.
+    #[serde(flatten)]
+    pub leaving: Leaving,
     /// The lines that go (`-`) and come (`+`), with those around them.
     pub lines: Vec<String>,
 }
@@ -31,6 +35,12 @@ impl Amendment {
         for app in old.0.applications.keys().chain(new.0.applications.keys()).collect::<BTreeSet<_>>() {
             let what = format!("push and number builds of {app}");
             amendment.compare_rule(&what, Some(old.0.push_rule(app)), Some(new.0.push_rule(app)));
+        }
+        if old.0.upheld != new.0.upheld {
+            let statements =
+                |charter: &Charter| charter.upheld.iter().map(|upheld| upheld.statements.len()).sum::<usize>();
+            let (before, after) = (statements(old.0), statements(new.0));
+            amendment.changes.push(format!("statements upheld of those who left: {before} → {after}"));
         }
         if old.0.server != new.0.server {
             amendment.changes.push("the server's keys, which agents and clients pin".into());
@@ -49,6 +59,9 @@ impl Amendment {
         }
         if words.is_empty() {
             words.push("no rule changes".into());
+        }
+        if !self.leaving.is_empty() {
+            words.push(self.leaving.in_words());
         }
         words.push(String::new());
         words.extend(self.lines.iter().cloned());

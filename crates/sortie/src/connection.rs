@@ -296,14 +296,11 @@ impl Connection {
 
     /// Whether one of the genuine signers satisfies `rule` alone.
     pub fn signed_by(&self, envelope: Option<&Envelope>, rule: &Rule) -> bool {
-        envelope.is_some_and(|envelope| {
-            self.signers(envelope).iter().any(|person| rule.allows_alone(&self.policy.directory.roles(person)))
-        })
+        envelope.is_some_and(|envelope| self.policy.signed_by(envelope, rule))
     }
 
-    /// The people of the charter who genuinely signed.
+    /// The people who genuinely signed and count for this statement: those of the charter, and whoever owners uphold.
     pub fn signers(&self, envelope: &Envelope) -> Vec<PersonName> {
-        let ids = envelope.signers(|id| self.policy.directory.key(id));
-        ids.iter().filter_map(|id| self.policy.directory.person(id).cloned()).collect()
+        self.policy.signers(envelope).into_iter().map(|(_, person)| person).collect()
     }
 }

@@ -194,7 +194,15 @@ pub struct OwnersChange {
     pub threshold: Option<u32>,
 }
 
-/// The next root, and the charter in force signed anew under it.
+impl OwnersChange {
+    /// The owners once it is in force.
+    pub fn owners(&self, before: &[(PersonName, PublicKey)]) -> Vec<(PersonName, PublicKey)> {
+        let stay = before.iter().filter(|(name, _)| !self.removed.contains(name)).cloned();
+        stay.chain(self.added.iter().cloned()).collect()
+    }
+}
+
+/// The next root, and the charter signed anew under it.
 pub struct NextRoot {
     /// The root's bytes.
     pub root: Vec<u8>,
@@ -202,10 +210,12 @@ pub struct NextRoot {
     pub draft: Draft,
 }
 
-/// Signs the root that follows, with the signatures gathered so far. `signed_before` are pairs of root and targets.
+/// Signs the root that follows and `charter` under it, with the signatures gathered so far. `signed_before` are pairs of
+/// root and targets.
 pub fn sign_root(
     connection: &Connection,
     change: &OwnersChange,
+    charter: &[u8],
     signed_before: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<NextRoot, Failure> {
     let root = &connection.verified.root;
@@ -227,7 +237,7 @@ pub fn sign_root(
     let what = format!("root {} with this change", root.version() + 1);
     let bytes = sign_agreed(&what, wanted, ROOT_LIFE, &roots, signer)?;
     let version = connection.verified.targets.version() + 1;
-    let draft = sign_charter(&connection.documents.charter, version, root, &targets, signer)?;
+    let draft = sign_charter(charter, version, root, &targets, signer)?;
     Ok(NextRoot { root: bytes, draft })
 }
 
@@ -236,6 +246,7 @@ pub async fn apply_root(connection: &Connection, next: &NextRoot) -> Result<Acce
     let mut documents = connection.documents.clone();
     documents.roots.push(next.root.clone());
     documents.targets = next.draft.targets.clone();
+    documents.charter = next.draft.charter.clone();
     bring(connection, documents, std::slice::from_ref(&next.root), &next.draft, "charter root … --sign-only FILE").await
 }
 

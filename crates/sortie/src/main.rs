@@ -15,6 +15,7 @@ mod failure;
 mod follow;
 mod git;
 mod invocation;
+mod leaving;
 mod moment;
 mod names;
 mod object;

@@ -176,9 +176,10 @@ pub fn lacks(
     };
     let mut keys: Vec<KeyId> = more.to_vec();
     for envelope in dossier.approvals.iter().filter(about_it) {
-        keys.extend(envelope.signers(|id| connection.policy.directory.key(id)));
+        keys.extend(connection.policy.signers(envelope).into_iter().map(|(id, _)| id));
     }
-    permit::lacks(&request.request.requires, audience, &connection.policy.approvers, &authors, &keys)
+    let approvers = connection.policy.approvers_of(&request.payload);
+    permit::lacks(&request.request.requires, audience, &approvers, &authors, &keys)
 }
 
 /// The permit behind `dossier`, where it is whole: a request with every approval it needs.

@@ -321,7 +321,7 @@ impl Verifier {
         let authors: Vec<&PersonName> =
             build.map(|build| &build.pusher).into_iter().chain([&record.requester]).collect();
         let keys: Vec<KeyId> = record.approvals.iter().map(|approved| approved.key).collect();
-        let lacks = permit::lacks(&record.requires, &charter_audience, &policy.approvers, &authors, &keys);
+        let lacks = permit::lacks(&record.requires, &charter_audience, &policy.approvers_of(request), &authors, &keys);
         if !lacks.is_empty() {
             let lacks = domain::waiting::lacks_in_words(&lacks);
             return Err(format!("{app}@{version} was released to {audience} without {lacks}"));

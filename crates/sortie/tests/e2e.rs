@@ -17,6 +17,8 @@ mod first_application;
 mod full;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/leaving.rs"]
+mod leaving;
 #[path = "e2e/logs.rs"]
 mod logs;
 #[path = "e2e/owners.rs"]

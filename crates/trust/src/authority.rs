@@ -15,14 +15,17 @@ use crate::{
     permit,
     quorum::{Directory, Lack, Rule},
     statement::{
-        Act, Administration, AdministrationAct, Config, Evidence, Number, Order, OrderAct, Push, Request, Statement,
-        Withdrawal,
+        Act, Administration, AdministrationAct, Config, Evidence, Order, OrderAct, Push, Request, Statement, Withdrawal,
     },
+    upheld::upheld_name,
     version::Version,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The signed statements behind one assignment, as the server hands them over. Nothing in it is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +85,9 @@ pub struct TrustedPolicy {
     pub directory: Directory,
     /// Whose signatures count as approvals.
     pub approvers: Directory,
+    /// As `directory`, with the suspended: they may take permission back, and nothing else.
+    everyone: Directory,
+    suspended: BTreeSet<PersonName>,
     owners: Vec<(PersonName, PublicKey)>,
 }
 
@@ -290,11 +296,20 @@ pub struct KeptWithdrawal {
 }
 
 /// A statement with its genuine signers.
-struct Opened<T> {
+struct Opened<'a, T> {
     subject: Digest,
     payload: Digest,
     act: T,
     signers: Vec<KeyId>,
+    /// Whose key is whose for this very statement: what owners uphold is in it.
+    directory: Cow<'a, Directory>,
+}
+
+impl<T> Opened<'_, T> {
+    /// The people who signed.
+    fn people(&self) -> impl Iterator<Item = &PersonName> {
+        self.signers.iter().filter_map(|id| self.directory.person(id))
+    }
 }
 
 impl TrustedPolicy {
@@ -313,6 +328,8 @@ impl TrustedPolicy {
             version,
             directory: charter.directory(owners, &nobody)?,
             approvers: charter.approvers(owners, &nobody)?,
+            everyone: charter.directory(owners, &nobody)?,
+            suspended: nobody,
             charter,
             owners: owners.to_vec(),
         };
@@ -320,6 +337,7 @@ impl TrustedPolicy {
             suspensions.iter().filter_map(|envelope| policy.suspension(envelope)).collect();
         policy.directory = policy.charter.directory(owners, &suspended)?;
         policy.approvers = policy.charter.approvers(owners, &suspended)?;
+        policy.suspended = suspended;
         Ok(policy)
     }
 
@@ -339,7 +357,37 @@ impl TrustedPolicy {
             .ok()?;
         let is_owner = |id: &KeyId| self.owners.iter().any(|(_, key)| key.id() == *id);
         let is_self = |id: &KeyId| self.directory.person(id) == Some(&opened.act);
-        opened.signers.iter().any(|id| is_owner(id) || is_self(id)).then_some(opened.act)
+        opened.signers.iter().any(|id| is_owner(id) || is_self(id)).then(|| opened.act.clone())
+    }
+
+    /// Whose key is whose for the statement of this name ([`upheld_name`]).
+    pub fn directory_of(&self, statement: &Digest) -> Cow<'_, Directory> {
+        self.charter.directory_of(&self.directory, &self.suspended, statement)
+    }
+
+    /// Whose signatures count as approvals of this request.
+    pub fn approvers_of(&self, request: &Digest) -> Cow<'_, Directory> {
+        self.charter.approvers_of(&self.approvers, &self.suspended, request)
+    }
+
+    /// The keys that genuinely signed a statement and count for it, with their people.
+    pub fn signers(&self, envelope: &Envelope) -> Vec<(KeyId, PersonName)> {
+        let Ok(statement) = Statement::read(envelope) else { return Vec::new() };
+        let directory = self.directory_of(&upheld_name(&statement, &envelope.payload));
+        let signers = envelope.signers(|id| directory.key(id));
+        signers.into_iter().filter_map(|id| Some((id, directory.person(&id)?.clone()))).collect()
+    }
+
+    /// The key of this id among those that count for a statement.
+    pub fn key_of(&self, id: &KeyId, statement: &Digest) -> Option<PublicKey> {
+        self.directory_of(statement).key(id)
+    }
+
+    /// Whether one of those who genuinely signed satisfies `rule` alone.
+    pub fn signed_by(&self, envelope: &Envelope, rule: &Rule) -> bool {
+        let Ok(statement) = Statement::read(envelope) else { return false };
+        let directory = self.directory_of(&upheld_name(&statement, &envelope.payload));
+        self.signers(envelope).iter().any(|(_, person)| rule.allows_alone(&directory.roles(person)))
     }
 
     /// Reads an envelope as one kind of statement of this estate, with the known keys that genuinely signed it.
@@ -348,19 +396,32 @@ impl TrustedPolicy {
         envelope: &Envelope,
         what: &'static str,
         pick: impl Fn(Act) -> Option<T>,
-    ) -> Result<Opened<T>, Denial> {
+    ) -> Result<Opened<'_, T>, Denial> {
+        self.open_among(&self.directory, &self.suspended, envelope, what, pick)
+    }
+
+    fn open_among<'a, T>(
+        &self,
+        directory: &'a Directory,
+        suspended: &BTreeSet<PersonName>,
+        envelope: &Envelope,
+        what: &'static str,
+        pick: impl Fn(Act) -> Option<T>,
+    ) -> Result<Opened<'a, T>, Denial> {
         let invalid = |why: String| Denial::Invalid { what, why };
         let statement = Statement::read(envelope).map_err(|error| invalid(error.to_string()))?;
         if statement.header.estate != self.estate {
             return Err(invalid("it is of another estate".into()));
         }
+        let name = upheld_name(&statement, &envelope.payload);
         let kind = statement.act.kind();
         let act = pick(statement.act).ok_or_else(|| invalid(format!("it is a statement of kind {kind}")))?;
-        let signers = envelope.signers(|id| self.directory.key(id));
+        let directory = self.charter.directory_of(directory, suspended, &name);
+        let signers = envelope.signers(|id| directory.key(id));
         if signers.is_empty() {
             return Err(invalid("nobody of the charter signed it".into()));
         }
-        Ok(Opened { subject: statement.subject, payload: Digest::of(&envelope.payload), act, signers })
+        Ok(Opened { subject: statement.subject, payload: Digest::of(&envelope.payload), act, signers, directory })
     }
 
     fn open_present<T>(
@@ -368,41 +429,40 @@ impl TrustedPolicy {
         envelope: Option<&Envelope>,
         what: &'static str,
         pick: impl Fn(Act) -> Option<T>,
-    ) -> Result<Opened<T>, Denial> {
+    ) -> Result<Opened<'_, T>, Denial> {
         self.open(envelope.ok_or(Denial::Missing(what))?, what, pick)
     }
 
     /// Fails unless one of the signers alone satisfies `rule`.
-    fn require(&self, what: &'static str, rule: &Rule, signers: &[KeyId]) -> Result<PersonName, Denial> {
-        let holder = signers.iter().filter_map(|id| self.directory.person(id)).find(|person| {
-            let roles = self.directory.roles(person);
+    fn require<T>(&self, what: &'static str, rule: &Rule, opened: &Opened<'_, T>) -> Result<PersonName, Denial> {
+        let directory = &opened.directory;
+        let holder = opened.signers.iter().filter_map(|id| directory.person(id)).find(|person| {
+            let roles = directory.roles(person);
             rule.allows_alone(&roles)
         });
         holder.cloned().ok_or_else(|| Denial::Invalid { what, why: format!("its signer is not {rule}") })
     }
 
     /// The withdrawal in `envelope`, if it is genuine: signed by anyone who holds a role the audience requires, a
-    /// deployer, or an owner. It counts even when all else is stale.
+    /// deployer, or an owner. It counts even when all else is stale, and when whoever signed it is suspended: suspending
+    /// someone must not bring back what they took.
     pub fn withdrawal(&self, envelope: &Envelope, audience: &AudienceName) -> Result<KeptWithdrawal, Denial> {
         let what = "withdrawal";
-        let opened = self.open(envelope, what, |act| match act {
+        let opened = self.open_among(&self.everyone, &BTreeSet::new(), envelope, what, |act| match act {
             Act::Withdrawal(withdrawal) => Some(withdrawal),
             _ => None,
         })?;
-        let Withdrawal { app, audience: from, through_serial, .. } = opened.act;
-        if from != *audience {
-            return Err(Denial::Invalid { what, why: format!("it is for {from}") });
+        if opened.act.audience != *audience {
+            return Err(Denial::Invalid { what, why: format!("it is for {}", opened.act.audience) });
         }
-        if !opened.signers.iter().any(|id| self.may_withdraw(id, audience)) {
+        // Granting is AND, withdrawing is OR: any one of them suffices.
+        let people = opened.signers.iter().filter_map(|id| opened.directory.person(id));
+        let roles: Vec<_> = people.map(|person| opened.directory.roles(person)).collect();
+        if !roles.iter().any(|roles| may_withdraw(&self.charter, audience, roles)) {
             return Err(Denial::Invalid { what, why: "its signer holds no role that counts here".into() });
         }
+        let Withdrawal { app, through_serial, .. } = opened.act;
         Ok(KeptWithdrawal { app, build: opened.subject, through_serial })
-    }
-
-    /// Whether the key's holder may withdraw from `audience` alone: granting is AND, withdrawing is OR.
-    fn may_withdraw(&self, id: &KeyId, audience: &AudienceName) -> bool {
-        let Some(person) = self.directory.person(id) else { return false };
-        may_withdraw(&self.charter, audience, &self.directory.roles(person))
     }
 }
 
@@ -462,12 +522,12 @@ fn prove(
         }
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
     }
-    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
-        Act::Push(push) => Some(push),
-        _ => None,
-    })?;
-    check_push(policy, wanted, &push)?;
     if dossier.request.is_none() {
+        let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
+            Act::Push(push) => Some(push),
+            _ => None,
+        })?;
+        check_push(policy, wanted.app, wanted.build, &push)?;
         if pinned.class != Class::Dev {
             return Err(Denial::Unreleased {
                 app: wanted.app.clone(),
@@ -478,7 +538,7 @@ fn prove(
         }
         return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
     }
-    let version = check_permit(policy, pinned, dossier, wanted, &push.signers, kept, now)?;
+    let version = check_permit(policy, pinned, dossier, wanted, kept, now)?;
     if let Some(floor) = floor
         && version < *floor
         && wanted.act != OrderAct::Rollback
@@ -536,47 +596,56 @@ fn check_order(
     let Some(environment) = policy.charter.environments.get(&pinned.environment) else {
         return Err(invalid("the charter has no such environment".into()));
     };
-    policy.require(what, &environment.deploy, &opened.signers).map(|_| opened.payload)
+    policy.require(what, &environment.deploy, &opened).map(|_| opened.payload)
 }
 
-fn check_push(policy: &TrustedPolicy, wanted: &Wanted<'_>, push: &Opened<Push>) -> Result<PersonName, Denial> {
+fn check_push(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    push: &Opened<'_, Push>,
+) -> Result<PersonName, Denial> {
     let what = "push";
-    if push.act.app != *wanted.app || push.subject != wanted.build {
+    if push.act.app != *app || push.subject != build {
         return Err(Denial::Invalid { what, why: "it is of another build".into() });
     }
-    policy.require(what, policy.charter.push_rule(wanted.app), &push.signers)
+    policy.require(what, policy.charter.push_rule(app), push)
 }
 
-fn check_permit(
+/// The permit of a build for an audience that `dossier` shows: push, number, request, and every approval the request and
+/// the charter ask for. Whether it was withdrawn and whether its time has come is not looked at.
+pub fn permit_of(
     policy: &TrustedPolicy,
-    pinned: &Pinned,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
     dossier: &Dossier,
-    wanted: &Wanted<'_>,
-    pushers: &[KeyId],
-    kept: &[KeptWithdrawal],
-    now: Timestamp,
-) -> Result<Version, Denial> {
+) -> Result<Request, Denial> {
+    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
+        Act::Push(push) => Some(push),
+        _ => None,
+    })?;
+    check_push(policy, app, build, &push)?;
     let number = policy.open_present(dossier.number.as_ref(), "number", |act| match act {
         Act::Number(number) => Some(number),
         _ => None,
     })?;
-    let Number { app, version } = &number.act;
-    if app != wanted.app || number.subject != wanted.build {
+    if number.act.app != *app || number.subject != build {
         return Err(Denial::Invalid { what: "number", why: "it is of another build".into() });
     }
-    policy.require("number", policy.charter.push_rule(wanted.app), &number.signers)?;
+    policy.require("number", policy.charter.push_rule(app), &number)?;
     let request = policy.open_present(dossier.request.as_ref(), "request", |act| match act {
         Act::Request(request) => Some(request),
         _ => None,
     })?;
-    let asked: &Request = &request.act;
-    if asked.app != *wanted.app || request.subject != wanted.build || asked.version != *version {
+    let asked = &request.act;
+    if asked.app != *app || request.subject != build || asked.version != number.act.version {
         return Err(Denial::Invalid { what: "request", why: "it is of another version".into() });
     }
-    if asked.audience != pinned.environment {
+    if asked.audience != *audience {
         return Err(Denial::Invalid { what: "request", why: format!("it is for {}", asked.audience) });
     }
-    let audience = policy.charter.audience(&pinned.environment).ok_or(Denial::Missing("audience"))?;
+    let charter_audience = policy.charter.audience(audience).ok_or(Denial::Missing("audience"))?;
     let mut keys: Vec<KeyId> = Vec::new();
     for envelope in &dossier.approvals {
         let approval = policy.open(envelope, "approval", |act| match act {
@@ -591,12 +660,24 @@ fn check_permit(
         }
     }
     // Whoever put a signature under the request or the push is an author of it, in whatever place it stands.
-    let person = |id: &KeyId| policy.directory.person(id);
-    let authors: Vec<&PersonName> = request.signers.iter().chain(pushers).filter_map(person).collect();
-    let lacks = permit::lacks(&asked.requires, &audience, &policy.approvers, &authors, &keys);
-    if !lacks.is_empty() {
-        return Err(Denial::ApprovalsMissing(lacks));
+    let authors: Vec<&PersonName> = request.people().chain(push.people()).collect();
+    let approvers = policy.approvers_of(&request.payload);
+    let lacks = permit::lacks(&asked.requires, &charter_audience, &approvers, &authors, &keys);
+    match lacks.is_empty() {
+        true => Ok(request.act),
+        false => Err(Denial::ApprovalsMissing(lacks)),
     }
+}
+
+fn check_permit(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    dossier: &Dossier,
+    wanted: &Wanted<'_>,
+    kept: &[KeptWithdrawal],
+    now: Timestamp,
+) -> Result<Version, Denial> {
+    let asked = permit_of(policy, wanted.app, wanted.build, &pinned.environment, dossier)?;
     let withdrawn = kept.iter().filter(|kept| kept.app == *wanted.app && kept.build == wanted.build);
     let dead_through = withdrawn.map(|kept| kept.through_serial).max().unwrap_or(0);
     if asked.serial <= dead_through {
@@ -606,7 +687,7 @@ fn check_permit(
     if wanted.act != OrderAct::Rollback && (now < asked.not_before || now >= asked.not_after) {
         return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
     }
-    Ok(version.clone())
+    Ok(asked.version)
 }
 
 fn check_evidence(
@@ -622,14 +703,13 @@ fn check_evidence(
                 Act::Evidence(evidence) => Some(evidence),
                 _ => None,
             });
-            let Ok(Opened { subject, act: Evidence { app, kind: k, passed, .. }, signers, .. }) = opened else {
-                return false;
-            };
-            app == *wanted.app
-                && subject == wanted.build
-                && k == *kind
-                && passed
-                && policy.require("evidence", issuers, &signers).is_ok()
+            let Ok(opened) = opened else { return false };
+            let Evidence { app, kind: k, passed, .. } = &opened.act;
+            app == wanted.app
+                && opened.subject == wanted.build
+                && k == kind
+                && *passed
+                && policy.require("evidence", issuers, &opened).is_ok()
         };
         if !dossier.evidence.iter().any(counts) {
             return Err(Denial::EvidenceMissing(kind.clone()));
@@ -685,8 +765,7 @@ pub fn check_config(
     }
     let charter_environment =
         policy.charter.environments.get(&pinned.environment).ok_or(Denial::Missing("environment"))?;
-    let rule = charter_environment.configure.as_ref().unwrap_or(&charter_environment.deploy);
-    policy.require("config", rule, &opened.signers)?;
+    policy.require("config", charter_environment.configure_rule(), &opened)?;
     let document = ConfigDocument::from_bytes(document).map_err(|error| unfit(error.to_string()))?;
     if document.app != manifest.app || document.environment != pinned.environment {
         return Err(unfit("the document is for another application or environment".into()));

@@ -8,6 +8,7 @@ use crate::{
     key::{KeyId, PublicKey},
     names::{AppName, AudienceName, PersonName, RoleName, printable},
     quorum::{Directory, Rule},
+    upheld::Upheld,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -63,6 +64,9 @@ pub struct Charter {
     /// What applies to one application only.
     #[serde(default)]
     pub applications: BTreeMap<AppName, Application>,
+    /// What goes on counting though its signer left, or lost the role.
+    #[serde(default)]
+    pub upheld: Vec<Upheld>,
 }
 
 /// The server's public keys.
@@ -156,6 +160,13 @@ pub struct Environment {
     /// What happens to the other targets when one fails.
     #[serde(default)]
     pub on_failure: OnFailure,
+}
+
+impl Environment {
+    /// Who may set config there.
+    pub fn configure_rule(&self) -> &Rule {
+        self.configure.as_ref().unwrap_or(&self.deploy)
+    }
 }
 
 /// What happens to a deployment when one target fails.
@@ -281,6 +292,10 @@ impl Charter {
         for (name, key) in owners {
             directory.add(name, Some(*key), [owner.clone()]).map_err(shared)?;
         }
+        let mut with_upheld = directory.clone();
+        for upheld in &self.upheld {
+            with_upheld.add(&upheld.person, Some(upheld.key), []).map_err(shared)?;
+        }
         for name in suspended {
             directory.remove(name);
         }
@@ -365,6 +380,9 @@ impl Charter {
             return wrong(format!("{name} is both a person and a robot"));
         }
         self.directory(&[], &BTreeSet::new())?;
+        if let Some(upheld) = self.upheld.iter().find(|upheld| upheld.statements.is_empty()) {
+            return wrong(format!("an [[upheld]] entry of {} names no statement", upheld.person));
+        }
         if let Some(name) = self.environments.keys().find(|name| self.channels.contains_key(*name)) {
             return wrong(format!("{name} is both an environment and a channel"));
         }

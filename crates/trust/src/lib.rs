@@ -5,7 +5,8 @@
 //! - [`key`], [`pem`], [`dsse`]: who can sign, their keys as others read them, and the envelope they sign.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
 //! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
-//! - [`charter`], [`config`]: the signed policy, and the signed values of an environment.
+//! - [`charter`], [`upheld`], [`config`]: the signed policy, what it keeps of those who left, and an environment's signed
+//!   values.
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
@@ -28,6 +29,7 @@ pub mod permit;
 pub mod quorum;
 pub mod statement;
 pub mod tuf;
+pub mod upheld;
 pub mod version;
 
 pub use digest::Digest;

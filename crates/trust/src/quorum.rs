@@ -128,6 +128,11 @@ impl Directory {
         self.keys.get(id).map(|(_, person)| person)
     }
 
+    /// The ids of a person's keys.
+    pub fn keys_of(&self, person: &PersonName) -> BTreeSet<KeyId> {
+        self.keys.iter().filter(|(_, (_, owner))| owner == person).map(|(id, _)| *id).collect()
+    }
+
     /// The roles a person holds.
     pub fn roles(&self, person: &PersonName) -> BTreeSet<RoleName> {
         self.roles.get(person).cloned().unwrap_or_default()

@@ -185,7 +185,8 @@ pub(super) fn approve(
         return Err(Refusal::RequestClosed { standing: "withdrawn".into() });
     }
     // An approval by a key that has left the charter counts no more, and its person may approve again by another.
-    let counts = |approval: &&crate::state::Approved| policy.approvers.person(&approval.key) == Some(&approver);
+    let counts =
+        |approval: &&crate::state::Approved| policy.approvers_of(&digest).person(&approval.key) == Some(&approver);
     if let Some(earlier) = request.approvals.iter().find(counts) {
         let what = format!("you approved {app}@{version} → {audience}");
         return Err(Refusal::AlreadyDone { what, since: Some(earlier.stamp.time) });

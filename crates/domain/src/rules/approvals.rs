@@ -11,7 +11,7 @@ use trust::{PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
 pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
     let Some(audience) = policy.charter.audience(&request.audience) else { return request_rule_lacks(policy, request) };
     let keys: Vec<KeyId> = request.approvals.iter().map(|approval| approval.key).collect();
-    permit::lacks(&request.requires, &audience, &policy.approvers, &authors(state, request), &keys)
+    permit::lacks(&request.requires, &audience, &policy.approvers_of(&request.digest), &authors(state, request), &keys)
 }
 
 /// An audience that left the charter can be satisfied by nobody.

@@ -86,6 +86,7 @@ pub fn apply(state: &mut State, event: &Event) {
             requester,
         } => {
             let record = Request {
+                digest: *request,
                 app: app.clone(),
                 version: version.clone(),
                 build: *build,

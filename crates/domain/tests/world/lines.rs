@@ -178,7 +178,12 @@ impl World {
         let words: Vec<&str> = head.split_whitespace().collect();
         let mut document: toml_edit::DocumentMut = text.parse().expect("the charter is TOML");
         for change in changes.split("; ").filter(|change| !change.is_empty()) {
-            alter(&mut document, change);
+            match change.split_whitespace().collect::<Vec<_>>()[..] {
+                [who, "is", "upheld", how, whom, "for", what, "in", audience] => {
+                    self.uphold(&mut document, who, (how, whom), what, audience);
+                }
+                _ => alter(&mut document, change),
+            }
         }
         if let Some(epoch) = after(&words, "epoch") {
             document["epoch"] = toml_edit::value(read::<i64>(epoch));
@@ -205,6 +210,28 @@ impl World {
         self.requests_made += 1;
         let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
         self.submit(self.actor(who), None, id, Command::ApplyCharter(Arc::new(policy)))
+    }
+
+    /// `tester is upheld as qa for web@1.0.0 in prod`, or `with night's key` for another's.
+    fn uphold(
+        &self,
+        document: &mut toml_edit::DocumentMut,
+        who: &str,
+        (how, whom): (&str, &str),
+        what: &str,
+        audience: &str,
+    ) {
+        let (app, version) = (read(app_of(what)), version_of(what));
+        let requests = self.state.in_audience(&app, &read(audience)).and_then(|record| record.requests.get(&version));
+        let request = requests.and_then(|requests| requests.last()).expect("somebody asked for it");
+        let (key, role) = if how == "as" { (who, whom) } else { (whom.trim_end_matches("'s"), "qa") };
+        let mut entry = toml_edit::Table::new();
+        entry["person"] = toml_edit::value(who);
+        entry["roles"] = toml_edit::value(toml_edit::Array::from_iter([role]));
+        entry["key"] = toml_edit::value(format!("{{{}}}", key));
+        entry["statements"] = toml_edit::value(toml_edit::Array::from_iter([request.to_string()]));
+        let upheld = document.entry("upheld").or_insert(toml_edit::Item::ArrayOfTables(Default::default()));
+        upheld.as_array_of_tables_mut().expect("a list of tables").push(entry);
     }
 
     /// `prod-1 prod-2 in prod with role=web and 1024 MiB`: invited by the owner, and joined.

@@ -117,11 +117,12 @@ impl Asked<'_> {
     fn counts(&self, request: &Request, approval: &Approved) -> bool {
         let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
         let is_author = excluded && approvals::authors(self.state, request).contains(&&approval.approver);
-        self.policy.approvers.person(&approval.key) == Some(&approval.approver) && !is_author
+        let approvers = self.policy.approvers_of(&request.digest);
+        approvers.person(&approval.key) == Some(&approval.approver) && !is_author
     }
 
     fn approval(&self, request: &Request, approval: &Approved) -> Condition {
-        let directory = &self.policy.approvers;
+        let directory = self.policy.approvers_of(&request.digest);
         let (approver, when) = (&approval.approver, words::moment(approval.stamp.time));
         if !self.counts(request, approval) {
             let what = format!("{approver} approved {when}, which no longer counts under the charter in force");

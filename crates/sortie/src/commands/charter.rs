@@ -7,6 +7,7 @@ use crate::{
     estate::{self, Founder, OwnersChange},
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
+    leaving::Leaving,
     output::Answer,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -16,7 +17,7 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
 };
-use trust::{PersonName, charter::Charter as Policy};
+use trust::{PersonName, authority::TrustedPolicy, charter::Charter as Policy, key::PublicKey};
 
 /// The signed policy: people, roles, audiences and who must agree
 #[derive(Debug, clap::Args)]
@@ -45,6 +46,9 @@ pub enum CharterAct {
         /// The file
         #[arg(default_value = "charter.toml")]
         file: PathBuf,
+        /// Write into the file what keeps the permits, config sets and withdrawals of whoever leaves
+        #[arg(long)]
+        uphold: bool,
     },
     /// Sign a charter.toml and put it in force
     Apply(Apply),
@@ -69,6 +73,12 @@ pub struct Root {
     /// How many distinct owners must sign from then on
     #[arg(long, value_name = "N")]
     pub threshold: Option<u32>,
+    /// The charter to sign along with it; the one in force where left out
+    #[arg(long, value_name = "FILE")]
+    pub charter: Option<PathBuf>,
+    /// Keep the permits and withdrawals of an owner who goes, or whose key does, by what `charter plan` calls upheld
+    #[arg(long)]
+    pub uphold: bool,
     /// Sign, and write the signatures to this file instead of applying
     #[arg(long, value_name = "FILE")]
     pub sign_only: Option<PathBuf>,
@@ -104,7 +114,7 @@ impl Charter {
             CharterAct::Init { organisation, name, file } => {
                 init(invocation, &organisation, name.as_deref(), &file).await
             }
-            CharterAct::Plan { file } => plan(invocation, &file).await,
+            CharterAct::Plan { file, uphold } => plan(invocation, &file, uphold).await,
             CharterAct::Apply(apply) => apply.run(invocation).await,
             CharterAct::Show {} => show(invocation).await,
             CharterAct::Root(root) => root.run(invocation).await,
@@ -159,13 +169,26 @@ fn read(file: &Path) -> Result<(Policy, String), Failure> {
     Ok((policy, text))
 }
 
-/// What `text` would change of the charter in force.
-pub fn amendment(connection: &Connection, policy: &Policy, text: &str) -> Amendment {
+/// What `text` would change of the charter in force, and take along with the keys and roles that go.
+pub async fn amendment(connection: &Connection, policy: &Policy, text: &str) -> Result<Amendment, Failure> {
     let in_force = String::from_utf8_lossy(&connection.documents.charter);
-    Amendment::between((&connection.policy.charter, &in_force), (policy, text))
+    let mut amendment = Amendment::between((&connection.policy.charter, &in_force), (policy, text));
+    amendment.leaving = leaving(connection, policy, &connection.verified.owners).await?;
+    Ok(amendment)
 }
 
-async fn plan(invocation: &Invocation, file: &Path) -> Outcome {
+/// What a charter under these owners would take along.
+async fn leaving(
+    connection: &Connection,
+    policy: &Policy,
+    owners: &[(PersonName, PublicKey)],
+) -> Result<Leaving, Failure> {
+    let version = connection.verified.targets.version() + 1;
+    let next = TrustedPolicy::new(connection.estate(), version, policy.clone(), owners, &[]).or_misused()?;
+    crate::leaving::leaving(connection, &next).await
+}
+
+async fn plan(invocation: &Invocation, file: &Path, uphold: bool) -> Outcome {
     let (policy, text) = read(file)?;
     let connection = match invocation.connect().await {
         Err(failure) if failure.code() == "NO_ESTATE" => {
@@ -174,13 +197,21 @@ async fn plan(invocation: &Invocation, file: &Path) -> Outcome {
         }
         connection => connection?,
     };
-    let amendment = amendment(&connection, &policy, &text);
+    let mut amended = amendment(&connection, &policy, &text).await?;
+    if uphold && !amended.leaving.uphold.is_empty() {
+        let text = amended.leaving.uphold.added_to(&text)?;
+        write_whole(file, text.as_bytes())?;
+        invocation.aside(&format!("wrote what is upheld into {}", file.display()));
+        amended = amendment(&connection, &Policy::from_bytes(text.as_bytes()).or_misused()?, &text).await?;
+    }
+    let amendment = amended;
     let version = connection.verified.targets.version();
     if amendment.lines.is_empty() {
         return Ok(Answer::new(&amendment, format!("charter {version} is in force, and the file says the same")));
     }
     let words = format!("{}\n\ncharter {version} → {}; nothing has changed yet.", amendment.in_words(), version + 1);
-    Ok(Answer::new(&amendment, words).next(format!("sortie charter apply {}", file.display())))
+    let next = if amendment.leaving.uphold.is_empty() { "apply" } else { "plan --uphold" };
+    Ok(Answer::new(&amendment, words).next(format!("sortie charter {next} {}", file.display())))
 }
 
 async fn show(invocation: &Invocation) -> Outcome {
@@ -243,8 +274,9 @@ impl Root {
             return Err(Failure::misused("say who comes (--owner NAME --keys FILE), who goes (--without NAME), or how many must sign (--threshold N)"));
         }
         let connection = invocation.connect().await?;
+        let charter = self.charter_text(invocation, &connection, &change).await?;
         let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
-        let next = estate::sign_root(&connection, &change, &others)?;
+        let next = estate::sign_root(&connection, &change, charter.as_bytes(), &others)?;
         let version = connection.verified.root.version() + 1;
         if let Some(path) = &self.sign_only {
             let pair = json!({ "root": base64(&next.root), "targets": base64(&next.draft.targets) });
@@ -256,6 +288,37 @@ impl Root {
         let accepted = estate::apply_root(&connection, &next).await?;
         let words = format!("root {version} is in force, and with it the charter, signed anew.");
         Ok(Answer::new(&accepted, words).next("sortie charter show"))
+    }
+}
+
+impl Root {
+    /// The charter that is signed along with the root, once it was said what goes with the owners who go.
+    async fn charter_text(
+        &self,
+        invocation: &Invocation,
+        connection: &Connection,
+        change: &OwnersChange,
+    ) -> Result<String, Failure> {
+        let text = match &self.charter {
+            Some(file) => read(file)?.1,
+            None => String::from_utf8_lossy(&connection.documents.charter).into_owned(),
+        };
+        let owners = change.owners(&connection.verified.owners);
+        let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
+        let leaves = leaving(connection, &policy, &owners).await?;
+        if leaves.is_empty() {
+            return Ok(text);
+        }
+        invocation.aside(&leaves.in_words());
+        if !self.uphold {
+            keeps_withdrawals(&leaves, "sortie charter root … --uphold".into())?;
+            return Ok(text);
+        }
+        let text = leaves.uphold.added_to(&text)?;
+        if let Some(file) = &self.charter {
+            write_whole(file, text.as_bytes())?;
+        }
+        Ok(text)
     }
 }
 
@@ -273,15 +336,28 @@ fn read_pair(path: &Path) -> Result<(Vec<u8>, Vec<u8>), Failure> {
     Ok((part("root")?, part("targets")?))
 }
 
+/// Withdrawals outlive whoever signed them. A target that joins later knows them by the charter alone, so a charter that
+/// lets them drop is not signed here: it would give permission back without a word.
+fn keeps_withdrawals(leaving: &Leaving, next: String) -> Result<(), Failure> {
+    let Some(first) = leaving.withdrawals.first() else { return Ok(()) };
+    let others = match leaving.withdrawals.len() - 1 {
+        0 => String::new(),
+        others => format!(", and {others} more"),
+    };
+    let message = format!("this charter would let a withdrawal drop ({first}){others}. Nothing was signed");
+    Err(Failure::new("WITHDRAWAL_DROPPED", domain::refusal::exit::REFUSED, message).next(next))
+}
+
 /// Signs `text` as the next charter and brings it, or writes the signatures to a file.
 pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str, how: &Apply) -> Outcome {
     let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
-    let amendment = amendment(connection, &policy, text);
+    let amendment = amendment(connection, &policy, text).await?;
     let version = connection.verified.targets.version();
     if amendment.lines.is_empty() {
         return Ok(Answer::new(&amendment, format!("charter {version} is in force already, and says the same")));
     }
     invocation.aside(&amendment.in_words());
+    keeps_withdrawals(&amendment.leaving, format!("sortie charter plan --uphold {}", how.file.display()))?;
     // Whoever pipes has planned before; whoever sits at a terminal is asked.
     if !how.yes && std::io::stdin().is_terminal() {
         let question = format!("sign charter {} with {}?", version + 1, connection.identity.label);

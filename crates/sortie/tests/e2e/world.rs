@@ -341,7 +341,8 @@ impl World {
         self.sortie("owner", 0, "charter apply --yes");
     }
 
-    fn write_charter(&self, people: &[(&str, &str)], rest: &str) {
+    /// Writes the owner's charter.toml anew.
+    pub fn write_charter(&self, people: &[(&str, &str)], rest: &str) {
         let file = self.home("owner").join("charter.toml");
         let begun = read_text(&file);
         let mut text = begun.split_once("[people]").expect("a charter with people").0.to_string();

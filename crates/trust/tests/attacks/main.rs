@@ -18,6 +18,7 @@
 
 mod insider;
 mod keys;
+mod leaver;
 mod log;
 mod mirror;
 mod one_key;

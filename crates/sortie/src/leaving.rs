@@ -1,0 +1,315 @@
+//! What a charter would take along with the keys that leave and the roles that are lost: permits, config sets, standing
+//! orders, withdrawals; and the `[[upheld]]` entries that would keep them. Judged on this machine, by the code that
+//! targets judge by.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused},
+    order,
+};
+use api::{
+    read::{AppStatus, BuildName, Cell, DeploymentView, DossierView},
+    routes,
+};
+use domain::waiting::WaitingOn;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, RoleName,
+    authority::{Dossier, TrustedPolicy, permit_of},
+    charter::Charter,
+    dsse::Envelope,
+    key::PublicKey,
+    quorum::Rule,
+    statement::{Act, Statement},
+    upheld::upheld_name,
+};
+
+/// What a charter takes along, in words, and what would keep it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leaving {
+    /// Permits that would die.
+    pub dies: Vec<String>,
+    /// Config sets that would lose their signer.
+    pub config: Vec<String>,
+    /// Standing orders that would lose their signer.
+    pub orders: Vec<String>,
+    /// Withdrawals that a target which joins later would not take any more.
+    pub withdrawals: Vec<String>,
+    /// What owners may uphold.
+    #[serde(serialize_with = "as_toml")]
+    pub uphold: Proposal,
+}
+
+/// Statements to uphold, by whose they are and under which roles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proposal(BTreeMap<(PersonName, Vec<RoleName>, String), BTreeMap<Digest, BTreeSet<String>>>);
+
+impl Proposal {
+    /// Whether there is nothing to uphold.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The entries as they stand in a charter.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for ((person, roles, key), statements) in &self.0 {
+            let roles: Vec<String> = roles.iter().map(|role| format!("\"{role}\"")).collect();
+            // Writing into a string cannot fail.
+            let _ = write!(
+                text,
+                "\n[[upheld]]\nperson = \"{person}\"\nroles = [{}]\nkey = \"{key}\"\nstatements = [\n",
+                roles.join(", ")
+            );
+            for (statement, what) in statements {
+                let what: Vec<&str> = what.iter().map(String::as_str).collect();
+                let _ = writeln!(text, "  \"{statement}\",  # {}", what.join("; "));
+            }
+            text.push_str("]\n");
+        }
+        text
+    }
+
+    /// A charter's text with these entries at its end.
+    pub fn added_to(&self, charter: &str) -> Result<String, Failure> {
+        let text = format!("{}\n{}", charter.trim_end(), self.to_toml());
+        Charter::from_bytes(text.as_bytes()).or_misused()?;
+        Ok(text)
+    }
+
+    fn extend(&mut self, other: Proposal) {
+        for (whose, statements) in other.0 {
+            let known = self.0.entry(whose).or_default();
+            for (statement, what) in statements {
+                known.entry(statement).or_default().extend(what);
+            }
+        }
+    }
+}
+
+fn as_toml<S: serde::Serializer>(proposal: &Proposal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&proposal.to_toml())
+}
+
+impl Leaving {
+    /// Whether nothing is taken along.
+    pub fn is_empty(&self) -> bool {
+        self.dies.is_empty() && self.config.is_empty() && self.orders.is_empty() && self.withdrawals.is_empty()
+    }
+
+    /// In words: what is taken along, and what would keep it.
+    pub fn in_words(&self) -> String {
+        let mut words = Vec::new();
+        let kinds = [
+            ("dies", &self.dies),
+            ("config", &self.config),
+            ("order", &self.orders),
+            ("withdrawal", &self.withdrawals),
+        ];
+        for (title, items) in kinds {
+            words.extend(items.iter().map(|item| format!("{title:10}  {item}")));
+        }
+        if !self.uphold.is_empty() {
+            words
+                .push("what follows, in the charter, keeps these statements and nothing else of whoever leaves".into());
+            words.push(self.uphold.to_toml().trim_end().to_string());
+        }
+        words.join("\n")
+    }
+}
+
+/// What would be taken along if `new` were in force. People who are suspended now are looked at as if they were not:
+/// the new charter ends suspensions, so whoever signs it decides about them.
+pub async fn leaving(connection: &Connection, new: &TrustedPolicy) -> Result<Leaving, Failure> {
+    let old = connection.verified.policy(&[]).or_misused()?;
+    let mut leaving = Leaving::default();
+    if old.directory == new.directory && old.charter == new.charter {
+        return Ok(leaving);
+    }
+    let status = order::status(connection, None).await?;
+    let judge = Judge { old: &old, new };
+    for app in &status.apps {
+        for cell in &app.cells {
+            look_at(connection, &judge, app, cell, &mut leaving).await?;
+        }
+    }
+    Ok(leaving)
+}
+
+async fn look_at(
+    connection: &Connection,
+    judge: &Judge<'_>,
+    app: &AppStatus,
+    cell: &Cell,
+    leaving: &mut Leaving,
+) -> Result<(), Failure> {
+    let (name, audience) = (&app.app, &cell.audience);
+    let released = cell.released.iter().map(|r| BuildName { build: r.build, version: Some(r.version.clone()) });
+    let mut builds: Vec<BuildName> = released.chain(cell.runs.iter().map(|runs| runs.build.clone())).collect();
+    builds.extend(cell.settled.iter().cloned());
+    builds.extend(app.newest.clone());
+    let mut seen = BTreeSet::new();
+    builds.retain(|build| seen.insert(build.build));
+    let mut view: Option<DossierView> = None;
+    for build in &builds {
+        let dossier = connection.dossier(name, build, Some(audience)).await?;
+        if build.version.is_some() {
+            judge.permit(name, build, cell, &dossier.dossier, leaving);
+        }
+        view = Some(dossier);
+    }
+    // Config and withdrawals are the same whatever build is asked about.
+    if let Some(view) = &view {
+        judge.config(name, audience, &view.dossier, leaving);
+        judge.withdrawals(name, audience, &view.dossier, leaving);
+    }
+    for waiting in &cell.waiting {
+        if let WaitingOn::Permit { deployment, .. }
+        | WaitingOn::Beginning { deployment, .. }
+        | WaitingOn::Targets { deployment, .. } = waiting
+        {
+            let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
+            let view: DeploymentView = connection.client.get(&path, &[]).await?;
+            judge.standing_order(&view, leaving);
+        }
+    }
+    Ok(())
+}
+
+/// The policy in force, with nobody suspended, and the one that would follow it.
+struct Judge<'a> {
+    old: &'a TrustedPolicy,
+    new: &'a TrustedPolicy,
+}
+
+impl Judge<'_> {
+    fn permit(&self, app: &AppName, build: &BuildName, cell: &Cell, dossier: &Dossier, leaving: &mut Leaving) {
+        let audience = &cell.audience;
+        if permit_of(self.old, app, build.build, audience, dossier).is_err() {
+            return;
+        }
+        let Err(denial) = permit_of(self.new, app, build.build, audience, dossier) else { return };
+        let name = build.of(app);
+        let proposal = self.lost(app, &name, audience, dossier);
+        let on: Vec<String> = cell
+            .runs
+            .iter()
+            .filter(|runs| runs.build.build == build.build)
+            .flat_map(|runs| runs.on.iter().map(ToString::to_string))
+            .collect();
+        let runs = if on.is_empty() { String::new() } else { format!("; it runs on {}, and goes on", on.join(", ")) };
+        leaving.dies.push(format!("{name} → {audience}: {denial}{runs}"));
+        leaving.uphold.extend(proposal);
+    }
+
+    /// The statements of a permit whose signers would count no more.
+    fn lost(&self, app: &AppName, name: &str, audience: &AudienceName, dossier: &Dossier) -> Proposal {
+        let mut lost = Proposal::default();
+        let push = self.old.charter.push_rule(app).roles();
+        let mut look = |envelope: &Option<Envelope>, roles: &[RoleName], what: &str| {
+            envelope.iter().for_each(|envelope| self.lost_signers(envelope, roles, what, &mut lost));
+        };
+        look(&dossier.push, &push, &format!("pushed {name}"));
+        look(&dossier.number, &push, &format!("numbered {name}"));
+        look(&dossier.request, &[], &format!("requested {name} → {audience}"));
+        let requires = dossier.request.as_ref().and_then(|envelope| match Statement::read(envelope).ok()?.act {
+            Act::Request(request) => Some(request.requires.roles()),
+            _ => None,
+        });
+        let charter = self.old.charter.audience(audience).and_then(|a| a.approve).map(Rule::roles);
+        let roles: Vec<RoleName> = requires.into_iter().chain(charter).flatten().collect();
+        for approval in &dossier.approvals {
+            self.lost_signers(approval, &roles, &format!("approved {name} → {audience}"), &mut lost);
+        }
+        lost
+    }
+
+    /// Adds whoever signed `envelope` and would not count any more under the roles that mattered.
+    fn lost_signers(&self, envelope: &Envelope, roles: &[RoleName], what: &str, lost: &mut Proposal) {
+        let Ok(statement) = Statement::read(envelope) else { return };
+        let name = upheld_name(&statement, &envelope.payload);
+        let (before, after) = (self.old.directory_of(&name), self.new.directory_of(&name));
+        for (id, person) in self.old.signers(envelope) {
+            let mattered: Vec<RoleName> =
+                before.roles(&person).into_iter().filter(|role| roles.contains(role)).collect();
+            let held = after.roles(&person);
+            let still = after.person(&id) == Some(&person) && mattered.iter().all(|role| held.contains(role));
+            let Some(key) = before.key(&id).filter(|_| !still) else { continue };
+            let whose = (person, mattered, PublicKey::to_openssh(&key));
+            lost.0.entry(whose).or_default().entry(name).or_default().insert(what.to_string());
+        }
+    }
+
+    fn config(&self, app: &AppName, environment: &AudienceName, dossier: &Dossier, leaving: &mut Leaving) {
+        let Some(envelope) = &dossier.config else { return };
+        let rule = |policy: &TrustedPolicy| {
+            policy.charter.environments.get(environment).map(|environment| environment.configure_rule().clone())
+        };
+        let (Some(before), Some(after)) = (rule(self.old), rule(self.new)) else { return };
+        if !self.old.signed_by(envelope, &before) || self.new.signed_by(envelope, &after) {
+            return;
+        }
+        let serial = match Statement::read(envelope).map(|statement| statement.act) {
+            Ok(Act::Config(config)) => config.serial,
+            _ => return,
+        };
+        let by: Vec<String> = self.old.signers(envelope).iter().map(|(_, person)| person.to_string()).collect();
+        let by = by.join(", ");
+        let then = format!("nothing of {app} is deployed there until it is set anew (sortie config set) or upheld");
+        leaving.config.push(format!("set {serial} of {app} in {environment} was signed by {by}: {then}"));
+        let what = format!("set config {serial} of {app} in {environment}");
+        let mut lost = Proposal::default();
+        // Whoever steps in must fill the rule of the charter to come.
+        let roles: Vec<RoleName> = before.roles().into_iter().chain(after.roles()).collect();
+        self.lost_signers(envelope, &roles, &what, &mut lost);
+        leaving.uphold.extend(lost);
+    }
+
+    fn withdrawals(&self, app: &AppName, audience: &AudienceName, dossier: &Dossier, leaving: &mut Leaving) {
+        for envelope in &dossier.withdrawals {
+            let counts = |policy: &TrustedPolicy| policy.withdrawal(envelope, audience).is_ok();
+            if !counts(self.old) || counts(self.new) {
+                continue;
+            }
+            let Ok(Act::Withdrawal(withdrawal)) = Statement::read(envelope).map(|statement| statement.act) else {
+                continue;
+            };
+            let by: Vec<String> = self.old.signers(envelope).iter().map(|(_, person)| person.to_string()).collect();
+            let name = format!("{app}@{}", withdrawal.version);
+            let then = "targets that have it keep it; one that joins later would not take it";
+            leaving.withdrawals.push(format!("{name} from {audience}, by {}: {then}", by.join(", ")));
+            let charter = &self.old.charter;
+            let approve = charter.audience(audience).and_then(|a| a.approve).map(Rule::roles).unwrap_or_default();
+            let deploy = charter.environments.get(audience).map(|e| e.deploy.roles()).unwrap_or_default();
+            let mut roles: Vec<RoleName> = approve.into_iter().chain(deploy).collect();
+            roles.extend(RoleName::new(trust::charter::OWNER).ok());
+            self.lost_signers(envelope, &roles, &format!("withdrew {name} from {audience}"), &mut leaving.uphold);
+        }
+    }
+
+    /// A deployment that is not over: targets check the order's signer when they come to it.
+    fn standing_order(&self, view: &DeploymentView, leaving: &mut Leaving) {
+        let (person, environment) = (&view.deployer, &view.environment);
+        let may = |policy: &TrustedPolicy| {
+            let rule = policy.charter.environments.get(environment).map(|environment| &environment.deploy);
+            rule.is_some_and(|rule| rule.allows_alone(&policy.directory.roles(person)))
+        };
+        if !may(self.old) {
+            return;
+        }
+        let keys = |policy: &TrustedPolicy| policy.directory.keys_of(person);
+        let why = match (may(self.new), keys(self.old).iter().all(|key| keys(self.new).contains(key))) {
+            (true, true) => return,
+            (false, _) => "who may not deploy there any more",
+            (true, false) => "a key of whom leaves, and may be the one that signed",
+        };
+        leaving.orders.push(format!(
+            "deployment {} in {environment} is not over, and was ordered by {person}, {why}: targets may refuse it; order it anew",
+            view.deployment
+        ));
+    }
+}

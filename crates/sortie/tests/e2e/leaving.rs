@@ -1,0 +1,59 @@
+//! People leave, and owners decide statement by statement what of theirs goes on counting.
+
+use crate::world::{ENVIRONMENTS, PROJECT, World, read_text};
+
+/// R31, R52: coder pushed, numbered and asked, tester approved and withdrew another; both leave. The plan says which
+/// permits die and where they run, and what would keep them; no charter is signed that lets a withdrawal drop. What
+/// owners uphold is deployed by machines that joined before and by one that joins later; what they do not, is not.
+#[test]
+fn r31_r52_owners_uphold_what_leavers_signed() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    world.sortie("tester", 0, &format!("withdraw {second} --from prod --reason \"too loud\""));
+
+    let stay = [("oncall", "developer ops"), ("second", "qa"), ("nightly", "ops")];
+    world.person("second");
+    world.write_charter(&stay, ENVIRONMENTS);
+    let plan = world.sortie("owner", 0, "charter plan");
+    plan.says("tester leaves").says(&format!("{first} → prod")).says("it runs on prod-1").says("[[upheld]]");
+    plan.says("charter plan --uphold").says(&format!("{second} from prod, by tester"));
+    world.sortie("owner", 3, "charter apply --yes").says("WITHDRAWAL_DROPPED").says("Nothing was signed");
+
+    let file = world.home("owner").join("charter.toml");
+    let before = read_text(&file);
+    world.sortie("owner", 0, "charter plan --uphold").says("wrote what is upheld").lacks("dies ");
+    let text = read_text(&file);
+    assert!(text.starts_with(before.trim_end()), "what was there stays as it was\n{text}");
+    assert!(text.contains(&format!("# approved {first} → prod")), "{text}");
+    world.sortie("owner", 0, "charter plan --json").says("\"dies\": []");
+    world.sortie("owner", 0, "charter apply --yes");
+
+    world.add_machines(&[("prod-2", "prod")]);
+    let oncall = format!("login {}", world.url_and_pin);
+    world.sortie("second", 0, &oncall);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod")).says("2/2");
+    world.sortie("oncall", 3, &format!("deploy {second} --to prod")).says("withdrawn");
+    world.sortie("tester", 3, &format!("withdraw {first} --from prod --reason no")).says("SIGNER_UNKNOWN");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+
+    // The next charter lets tester's approval drop, and with it the permit; what runs goes on.
+    let without: String = text.replace(&request_line(&text, &format!("approved {first} → prod")), "");
+    std::fs::write(&file, without).unwrap();
+    world.sortie("owner", 0, "charter plan").says("dies").says("lacks 1 qa").says("it runs on prod-1, prod-2");
+    world.sortie("owner", 0, "charter apply --yes");
+    world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("qa");
+    world.sortie("second", 0, &format!("approve {first} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("redeploy {first} --to prod")).says("2/2");
+}
+
+/// The line of the charter that upholds what its comment says.
+fn request_line(text: &str, what: &str) -> String {
+    let line = text.lines().find(|line| line.contains(what)).expect("a line that upholds it");
+    format!("{line}\n")
+}
