@@ -46,7 +46,10 @@ pub struct Leaving {
 
 /// Statements to uphold, by whose they are and under which roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proposal(BTreeMap<(PersonName, Vec<RoleName>, String), BTreeMap<Digest, BTreeSet<String>>>);
+pub struct Proposal(BTreeMap<Whose, BTreeMap<Digest, BTreeSet<String>>>);
+
+/// A person, the roles that mattered, and the key as an OpenSSH line.
+type Whose = (PersonName, Vec<RoleName>, String);
 
 impl Proposal {
     /// Whether there is nothing to uphold.
