@@ -4,11 +4,11 @@
 //! application that a genuine permit carried. A check of the target's clock against the newest date the owners signed
 //! belongs here; no document carries such a date yet, so it is not made.
 
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Place};
 use api::read::Estate;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 use trust::{
     AppName, Digest, Version,
     authority::{
@@ -22,7 +22,7 @@ use trust::{
 /// The documents in force on this target, and what it never forgets.
 #[derive(Debug)]
 pub struct Documents {
-    folder: PathBuf,
+    folder: Place,
     pinned: Pinned,
     verified: VerifiedDocuments,
     estate: Estate,
@@ -74,7 +74,7 @@ pub fn verify(estate: &Digest, documents: &Estate, minimum_version: u64) -> Resu
 
 impl Documents {
     /// Puts a first set in force, when the target joins.
-    pub fn found(folder: PathBuf, pinned: Pinned, estate: Estate) -> Result<Self, TrustError> {
+    pub fn found(folder: Place, pinned: Pinned, estate: Estate) -> Result<Self, TrustError> {
         let verified = verify(&pinned.estate, &estate, 0)?;
         files::replace_json(&folder.join("documents.json"), &estate)?;
         let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
@@ -82,7 +82,7 @@ impl Documents {
     }
 
     /// Reads the set in force, and verifies it anew: the disk is not trusted more than the server.
-    pub fn open(folder: PathBuf, pinned: Pinned) -> Result<Self, TrustError> {
+    pub fn open(folder: Place, pinned: Pinned) -> Result<Self, TrustError> {
         let estate: Estate = files::read_json(&folder.join("documents.json"))?.ok_or(TrustError::Absent)?;
         let verified = verify(&pinned.estate, &estate, 0)?;
         let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();

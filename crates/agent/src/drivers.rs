@@ -4,7 +4,10 @@
 //! [`Drivers`] checks that, and says in which order things happen; [`Machine`] is what they happen to: a
 //! [`Runtime`], or in tests something that can be killed between any two of them.
 
-use crate::runtime::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy};
+use crate::{
+    clock::{Clock, SystemClock},
+    runtime::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy},
+};
 use depot::materialise::MaterialiseError;
 use std::{
     collections::BTreeMap,
@@ -59,6 +62,10 @@ pub trait Machine {
     fn releases(&self, app: &AppName) -> Result<Vec<Digest>, MachineError>;
     /// Where a build's files lie, or would.
     fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf;
+    /// Its clock.
+    fn clock(&self) -> &dyn Clock {
+        &SystemClock
+    }
 }
 
 /// Why something could not be done on the machine, in a line.

@@ -48,7 +48,7 @@ pub fn scan(
     let mut found = BTreeSet::new();
     let mut active = BTreeMap::new();
     let apps = runtime.layout().root().join("apps");
-    for name in crate::files::names_in(&apps)? {
+    for name in crate::files::names_in(&apps.into())? {
         let journal = AppName::new(&name).ok().map(|app| journals.get(&app));
         match journal.filter(|journal| journal.generation > 0 || journal.under_way.is_some()) {
             Some(journal) => scan_app(&journal, home, runtime, &expected_copies, &mut found)?,
@@ -84,7 +84,7 @@ fn scan_app(
         note(found, app, "", FindingKind::Changed);
         return Ok(());
     }
-    for name in crate::files::names_in(&folder)? {
+    for name in crate::files::names_in(&folder.clone().into())? {
         if !OURS.contains(&name.as_str()) {
             note(found, app, &name, FindingKind::Extra);
         }
@@ -111,7 +111,7 @@ fn scan_releases(
     let app = journal.app.as_str();
     let needed: BTreeSet<_> = journal.needed().iter().map(|active| active.build).collect();
     let names: BTreeSet<String> = needed.iter().map(trust::Digest::hex).collect();
-    for name in crate::files::names_in(&folder.join("releases"))? {
+    for name in crate::files::names_in(&folder.join("releases").into())? {
         if !names.contains(&name) {
             note(found, app, &format!("releases/{name}"), FindingKind::Extra);
         }

@@ -1,8 +1,7 @@
 //! Following the ledger: each checkpoint must extend the last one seen here.
 
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Place};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use trust::{
     Digest,
     key::PublicKey,
@@ -13,7 +12,7 @@ use trust::{
 /// The last checkpoint seen, and whether the ledger was ever found to have forked.
 #[derive(Debug)]
 pub struct Follower {
-    path: PathBuf,
+    place: Place,
     seen: Seen,
 }
 
@@ -52,10 +51,10 @@ pub enum Look {
 }
 
 impl Follower {
-    /// Reads what was seen last from `path`.
-    pub fn open(path: PathBuf) -> Result<Self, FileError> {
-        let seen = files::read_json(&path)?.unwrap_or_default();
-        Ok(Self { path, seen })
+    /// Reads what was seen last from `place`.
+    pub fn open(place: Place) -> Result<Self, FileError> {
+        let seen = files::read_json(&place)?.unwrap_or_default();
+        Ok(Self { place, seen })
     }
 
     /// Why new activations are refused: the fork that was found.
@@ -125,7 +124,7 @@ impl Follower {
     }
 
     fn save(&mut self, seen: Seen) -> Result<(), FileError> {
-        files::replace_json(&self.path, &seen)?;
+        files::replace_json(&self.place, &seen)?;
         self.seen = seen;
         Ok(())
     }

@@ -11,7 +11,7 @@
 //!        apps/, ports.json what runs: see [`crate::runtime`]
 //! ```
 
-use crate::files::{self, FileError, failed};
+use crate::files::{self, FileError, Place, failed};
 use age::secrecy::ExposeSecret;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,9 @@ pub struct Enrolled {
 /// An agent's data folder, held by this process alone.
 #[derive(Debug)]
 pub struct Home {
-    root: PathBuf,
-    /// Released by the system when the process ends, however it ends.
-    _lock: File,
+    root: Place,
+    /// Released by the system when the process ends, however it ends; none where nobody else can reach the disk.
+    _lock: Option<File>,
 }
 
 /// Why a data folder cannot be used.
@@ -76,6 +76,15 @@ impl Home {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(HomeError::InUse(root)),
             Err(error) => return Err(failed("lock", &path)(error.into()).into()),
         }
+        Self::open(root.into(), Some(lock))
+    }
+
+    /// A data folder on a disk that no other agent can reach.
+    pub fn alone(root: Place) -> Result<Self, HomeError> {
+        Self::open(root, None)
+    }
+
+    fn open(root: Place, lock: Option<File>) -> Result<Self, HomeError> {
         for folder in ["trust", "journal", "manifests", "config", "incoming"] {
             files::make_private_folder(&root.join(folder))?;
         }
@@ -84,22 +93,22 @@ impl Home {
 
     /// The folder itself.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.root.path()
     }
 
     /// The folder of the trust documents.
-    pub fn trust(&self) -> PathBuf {
+    pub fn trust(&self) -> Place {
         self.root.join("trust")
     }
 
     /// The folder of the journals.
-    pub fn journal(&self) -> PathBuf {
+    pub fn journal(&self) -> Place {
         self.root.join("journal")
     }
 
     /// Where the objects of a build are gathered before it is staged.
     pub fn incoming(&self, build: &Digest) -> PathBuf {
-        self.root.join("incoming").join(build.hex())
+        self.root().join("incoming").join(build.hex())
     }
 
     /// Who this agent is; nothing before it has joined.
@@ -114,27 +123,28 @@ impl Home {
 
     /// The target's own key, made when there is none yet.
     pub fn key(&self) -> Result<SecretKey, HomeError> {
-        let path = self.root.join("target.key");
-        let wrong = |why: String| HomeError::Key { path: path.clone(), why };
-        if let Some(bytes) = files::read(&path)? {
+        let place = self.root.join("target.key");
+        let wrong = |why: String| HomeError::Key { path: place.path().to_owned(), why };
+        if let Some(bytes) = files::read(&place)? {
             let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
             return SecretKey::from_openssh(&text, None).map_err(|error| wrong(error.to_string()));
         }
         let key = SecretKey::generate().map_err(|error| wrong(error.to_string()))?;
         let text = key.to_openssh("sortie target").map_err(|error| wrong(error.to_string()))?;
-        files::replace(&path, text.as_bytes())?;
+        files::replace(&place, text.as_bytes())?;
         Ok(key)
     }
 
     /// The identity that secrets are encrypted to, made when there is none yet.
     pub fn identity(&self) -> Result<age::x25519::Identity, HomeError> {
-        let path = self.root.join("identity.age");
-        if let Some(bytes) = files::read(&path)? {
+        let place = self.root.join("identity.age");
+        if let Some(bytes) = files::read(&place)? {
             let text = String::from_utf8_lossy(&bytes);
-            return text.trim().parse().map_err(|why: &str| HomeError::Key { path: path.clone(), why: why.into() });
+            let wrong = |why: &str| HomeError::Key { path: place.path().to_owned(), why: why.into() };
+            return text.trim().parse().map_err(wrong);
         }
         let identity = age::x25519::Identity::generate();
-        files::replace(&path, identity.to_string().expose_secret().as_bytes())?;
+        files::replace(&place, identity.to_string().expose_secret().as_bytes())?;
         Ok(identity)
     }
 
@@ -153,16 +163,16 @@ impl Home {
 
     /// A kept manifest's bytes; nothing if it is not here, or no longer what its name says.
     pub fn manifest_bytes(&self, build: &Digest) -> Result<Option<Vec<u8>>, FileError> {
-        let path = self.root.join("manifests").join(build.hex());
-        Ok(files::read(&path)?.filter(|bytes| Digest::of(bytes) == *build))
+        let place = self.root.join("manifests").join(build.hex());
+        Ok(files::read(&place)?.filter(|bytes| Digest::of(bytes) == *build))
     }
 
     /// Where the enrolment is kept from before it is sent until it is known to have been accepted.
-    pub fn joining(&self) -> PathBuf {
+    pub fn joining(&self) -> Place {
         self.root.join("joining.json")
     }
 
-    fn config_path(&self, app: &AppName, serial: u64, document: &Digest) -> PathBuf {
+    fn config_path(&self, app: &AppName, serial: u64, document: &Digest) -> Place {
         self.root.join("config").join(format!("{app}-{serial}-{}", document.hex()))
     }
 
@@ -182,14 +192,16 @@ impl Home {
         for build in manifests {
             files::remove(&self.root.join("manifests").join(build.hex()))?;
         }
-        let keep: Vec<PathBuf> =
-            keep_configs.iter().map(|(serial, document)| self.config_path(app, *serial, document)).collect();
+        let keep: Vec<PathBuf> = keep_configs
+            .iter()
+            .map(|(serial, document)| self.config_path(app, *serial, document).path().to_owned())
+            .collect();
         let folder = self.root.join("config");
         for name in files::names_in(&folder)? {
             // `web-2-…` must not pass for one of an application `web` whose name merely begins alike.
             let mut parts = name.rsplitn(3, '-');
             let is_ours = parts.nth(2) == Some(app.as_str());
-            if is_ours && !keep.contains(&folder.join(&name)) {
+            if is_ours && !keep.iter().any(|kept| kept == folder.join(&name).path()) {
                 files::remove(&folder.join(&name))?;
             }
         }

@@ -1,13 +1,10 @@
 //! What the agent must know after being killed at any instant: one file for each application.
 
-use crate::{files, files::FileError};
+use crate::files::{self, FileError, Place};
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 use trust::{
     AppName, Digest,
     authority::Dossier,
@@ -244,21 +241,21 @@ fn push_bounded(builds: &mut Vec<Digest>, build: Digest) {
 /// All journals of a target, in memory and on disk. What is in memory is always what is on disk.
 #[derive(Debug)]
 pub struct Journals {
-    folder: PathBuf,
+    folder: Place,
     by_app: BTreeMap<AppName, Journal>,
 }
 
 impl Journals {
     /// Reads every journal in `folder`.
-    pub fn open(folder: &Path) -> Result<Self, FileError> {
+    pub fn open(folder: Place) -> Result<Self, FileError> {
         let mut by_app = BTreeMap::new();
-        for name in files::names_in(folder)? {
+        for name in files::names_in(&folder)? {
             let Some(app) = name.strip_suffix(".json").and_then(|stem| AppName::new(stem).ok()) else { continue };
             if let Some(journal) = files::read_json::<Journal>(&folder.join(&name))? {
                 by_app.insert(app, journal);
             }
         }
-        Ok(Self { folder: folder.to_owned(), by_app })
+        Ok(Self { folder, by_app })
     }
 
     /// The journal of an application.

@@ -4,11 +4,12 @@
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
 //! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
 //! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
-//! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk.
+//! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
 
 pub mod authorise;
+pub mod clock;
 pub mod documents;
 pub mod drivers;
 pub mod escapes;

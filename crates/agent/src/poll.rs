@@ -3,7 +3,6 @@
 
 use crate::{
     escapes,
-    follow::Look,
     run::Engine,
     runtime::{CopyId, LogLine, Runtime},
     supply::{Link, Server, Supply, within},
@@ -195,7 +194,7 @@ async fn answer_errand(errand: &str, link: &Link, text: String, done: bool) -> R
 
 /// The copies that have a log, whether they run or not.
 fn logged_copies(runtime: &Runtime, app: &AppName) -> Vec<CopyId> {
-    let names = crate::files::names_in(&runtime.layout().logs(app)).unwrap_or_default();
+    let names = crate::files::names_in(&runtime.layout().logs(app).into()).unwrap_or_default();
     let copy = |name: &String| {
         let (process, copy) = name.strip_suffix(".log")?.rsplit_once('-')?;
         Some(CopyId { process: process.to_owned(), copy: copy.parse().ok()? })
@@ -210,20 +209,12 @@ fn write_line(text: &mut String, id: &CopyId, line: &LogLine) {
 /// What the working thread keeps between two pieces of work.
 struct Desk {
     engine: Worker,
-    link: Arc<Link>,
-    handle: tokio::runtime::Handle,
     said: Option<(BTreeMap<AppName, Digest>, Vec<Finding>, Instant)>,
 }
 
 /// The working thread: everything that changes the machine happens here, one thing after the other.
-pub fn work(
-    engine: Worker,
-    link: Arc<Link>,
-    handle: tokio::runtime::Handle,
-    work: &mpsc::Receiver<Work>,
-    scan_every: Duration,
-) {
-    let mut desk = Desk { engine, link, handle, said: None };
+pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
+    let mut desk = Desk { engine, said: None };
     desk.engine.recover();
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
@@ -245,14 +236,14 @@ pub fn work(
                         Work::Stop => return,
                     }
                 }
-                again = (!desk.follow(&orders)).then_some(orders);
+                again = (!desk.engine.obey(&orders)).then_some(orders);
                 if scan {
                     desk.scan(true);
                 }
             }
             Ok(Work::Scan) => desk.scan(true),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.follow(orders)),
+            Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.engine.obey(orders)),
         }
         if Instant::now() >= next_look {
             desk.engine.recover();
@@ -266,52 +257,6 @@ pub fn work(
 }
 
 impl Desk {
-    /// Answers whether everything could be followed as far as it goes.
-    fn follow(&mut self, orders: &Orders) -> bool {
-        let documents = &self.engine.documents;
-        if orders.charter_version > documents.version() || orders.suspensions != documents.suspensions() {
-            self.engine.refresh();
-        }
-        if let Err(error) = self.engine.keep_withdrawals(&orders.withdrawals) {
-            tracing::error!(%error, "cannot keep a withdrawal");
-        }
-        let server = &self.engine.documents.verified().charter.server;
-        self.link.learn(&server.keys);
-        if let Err(error) = self.follow_ledger(&orders.checkpoint) {
-            tracing::error!(%error, "cannot follow the ledger");
-        }
-        if let Err(error) = self.engine.settle(&orders.settled) {
-            tracing::error!(%error, "cannot remember what settled");
-        }
-        let mut is_whole = true;
-        for assignment in &orders.assignments {
-            if let Err(error) = self.engine.follow(&assignment.app, Some(assignment)) {
-                tracing::error!(app = %assignment.app, %error, "stopped in the middle; it is carried on with");
-                is_whole = false;
-            }
-        }
-        is_whole
-    }
-
-    fn follow_ledger(&mut self, note: &str) -> Result<(), crate::files::FileError> {
-        let charter = &self.engine.documents.verified().charter;
-        let (keys, epoch) = (charter.server.ledger.clone(), charter.epoch);
-        match self.engine.follower.look(note, &keys, epoch)? {
-            Look::Known => Ok(()),
-            Look::Invalid(why) => {
-                tracing::warn!(%why, "the checkpoint does not count");
-                Ok(())
-            }
-            Look::Prove { from, to, shown } => match self.handle.block_on(self.link.consistency(from, to)) {
-                Ok(proof) => self.engine.follower.judge(&shown, &proof),
-                Err(error) => {
-                    tracing::warn!(%error, "the server gives no proof that its ledger only grew");
-                    Ok(())
-                }
-            },
-        }
-    }
-
     /// Looks for escapes, and reports what was found: always when asked, else when there is something new to say.
     fn scan(&mut self, asked: bool) {
         let engine = &self.engine;

@@ -6,7 +6,7 @@ use crate::{
     documents::{Documents, TrustError},
     drivers::{Bringing, Drivers, Machine, MachineError},
     files::{self, FileError},
-    follow::Follower,
+    follow::{Follower, Look},
     home::{Home, HomeError, memory_bytes},
     journal::{Active, Failure, Journal, Journals, LastDeployment, LastState, UnderWay, Unreported},
     runtime::{Runtime, ServiceSpec},
@@ -14,14 +14,10 @@ use crate::{
     step::{self, Last, Step},
     supply::{Supply, SupplyError, found_in_release},
 };
-use api::agent::ProgressReport;
+use api::agent::{Orders, ProgressReport};
 use domain::plan::Assignment;
 use jiff::{SignedDuration, Timestamp};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use trust::{
     AppName, Digest,
     authority::{Dossier, VerifiedAuthority},
@@ -95,7 +91,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub fn new(home: Home, documents: Documents, supply: S, machine: M) -> Result<Self, EngineError> {
         let key = Arc::new(home.key()?);
         let identity = home.identity()?;
-        let journals = Journals::open(&home.journal())?;
+        let journals = Journals::open(home.journal())?;
         let follower = Follower::open(home.trust().join("checkpoint.json"))?;
         Ok(Self { home, key, identity, documents, follower, journals, supply, drivers: Drivers::new(machine) })
     }
@@ -113,6 +109,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     /// The machine, for looking.
     pub fn machine(&self) -> &M {
         self.drivers.machine()
+    }
+
+    /// What time it is on the machine.
+    pub fn now(&self) -> Timestamp {
+        self.machine().clock().now()
     }
 
     /// The data folder.
@@ -141,6 +142,51 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             {
                 tracing::error!(%app, %error, "cannot start again what should run");
             }
+        }
+    }
+
+    /// Does what the newest answer to a poll says, and answers whether everything could be followed as far as it goes.
+    pub fn obey(&mut self, orders: &Orders) -> bool {
+        if orders.charter_version > self.documents.version() || orders.suspensions != self.documents.suspensions() {
+            self.refresh();
+        }
+        if let Err(error) = self.keep_withdrawals(&orders.withdrawals) {
+            tracing::error!(%error, "cannot keep a withdrawal");
+        }
+        self.supply.learn(&self.documents.verified().charter.server.keys);
+        if let Err(error) = self.follow_ledger(&orders.checkpoint) {
+            tracing::error!(%error, "cannot follow the ledger");
+        }
+        if let Err(error) = self.settle(&orders.settled) {
+            tracing::error!(%error, "cannot remember what settled");
+        }
+        let mut is_whole = true;
+        for assignment in &orders.assignments {
+            if let Err(error) = self.follow(&assignment.app, Some(assignment)) {
+                tracing::error!(app = %assignment.app, %error, "stopped in the middle; it is carried on with");
+                is_whole = false;
+            }
+        }
+        is_whole
+    }
+
+    /// Looks whether the server's ledger only grew since it was last seen.
+    fn follow_ledger(&mut self, note: &str) -> Result<(), FileError> {
+        let charter = &self.documents.verified().charter;
+        let (keys, epoch) = (charter.server.ledger.clone(), charter.epoch);
+        match self.follower.look(note, &keys, epoch)? {
+            Look::Known => Ok(()),
+            Look::Invalid(why) => {
+                tracing::warn!(%why, "the checkpoint does not count");
+                Ok(())
+            }
+            Look::Prove { from, to, shown } => match self.supply.consistency(from, to) {
+                Ok(proof) => self.follower.judge(&shown, &proof),
+                Err(error) => {
+                    tracing::warn!(%error, "the server gives no proof that its ledger only grew");
+                    Ok(())
+                }
+            },
         }
     }
 
@@ -220,7 +266,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         offered: Option<&Assignment>,
         session: &mut Session,
     ) -> Result<Last, EngineError> {
-        let started = (Timestamp::now(), Instant::now());
+        let started = (self.now(), self.machine().clock().elapsed());
         let (phase, last) = match step {
             Step::Authorise => {
                 self.begin(app, offered, None)?;
@@ -256,7 +302,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 return Err(EngineError::Journal(app.clone(), "a step that is no phase"));
             }
         };
-        let milliseconds = u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = self.machine().clock().elapsed().saturating_sub(started.1);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         session.timings.push(PhaseTiming { phase, started: started.0, milliseconds });
         Ok(last)
     }
@@ -367,7 +414,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         dossier: &Dossier,
     ) -> Result<VerifiedAuthority, Refusal> {
         let journal = self.journals.get(app);
-        let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, Timestamp::now())?;
+        let now = self.now();
+        let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, now)?;
         let activates = matches!(authority, VerifiedAuthority::Permit(_) | VerifiedAuthority::Unreleased(_));
         match self.follower.fork() {
             Some(fork) if activates => Err(Refusal::new("LEDGER_FORKED", fork)),
@@ -463,7 +511,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             };
             match self.supply.gather(&lacking, &folder, &mut heard) {
                 Ok(()) => return Ok(Last::Done(Phase::Fetch)),
-                Err(SupplyError::Away(_)) if tries < TRIES => std::thread::sleep(PAUSE * tries),
+                Err(SupplyError::Away(_)) if tries < TRIES => self.machine().clock().sleep(PAUSE * tries),
                 Err(error) => return Ok(Last::Failed(error.to_string())),
             }
         }
@@ -503,7 +551,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
         let staged = self.machine().stage(manifest, &sources);
         // Whether it went well or not, nothing of it is of use any more.
-        files::remove(&incoming)?;
+        files::remove(&incoming.into())?;
         Ok(match staged {
             Ok(()) => Last::Done(Phase::Stage),
             Err(error) => Last::Failed(error.0),
@@ -533,7 +581,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let next = Active {
             build: under_way.assignment.build,
             config: kept,
-            since: Timestamp::now(),
+            since: self.now(),
             authority: authority.into(),
             deployment: under_way.assignment.deployment,
             stopped,
@@ -790,7 +838,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     fn report(&mut self, mut journal: Journal) -> Result<(), ReportError> {
         let app = journal.app.clone();
         let Some(unreported) = &mut journal.unreported else { return Ok(()) };
-        let now = Timestamp::now();
+        let now = self.now();
         let good = |(until, _): &(Timestamp, Envelope)| now < *until;
         let envelope = match unreported.signed.as_ref().filter(|signed| good(signed)) {
             Some((_, envelope)) => envelope.clone(),
@@ -836,7 +884,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             phase,
             done,
             note,
-            time: Timestamp::now(),
+            time: self.now(),
         });
     }
 }

@@ -101,18 +101,16 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let key = Arc::new(home.key()?);
     let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
     let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
-    let handle = tokio::runtime::Handle::current();
-    let server = Server::new(link.clone(), handle.clone());
+    let server = Server::new(link.clone(), tokio::runtime::Handle::current());
     let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
     let pinned = &enrolled.pinned;
     tracing::info!(target = %pinned.target, environment = %pinned.environment, server = %enrolled.url, "the agent works");
 
     let (sender, receiver) = mpsc::channel();
     let (ended, has_ended) = tokio::sync::oneshot::channel();
-    let worker_link = link.clone();
     let scan_every = Duration::from_secs(options.scan_seconds.max(1));
     std::thread::Builder::new().name("worker".into()).spawn(move || {
-        poll::work(engine, worker_link, handle, &receiver, scan_every);
+        poll::work(engine, &receiver, scan_every);
         let _nobody_waits = ended.send(());
     })?;
     tokio::pin!(shutdown);

@@ -80,6 +80,10 @@ pub trait Supply {
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError>;
     /// Tells progress; nobody minds if it is lost.
     fn tell(&self, progress: ProgressReport);
+    /// The proof that one size of the ledger extends another.
+    fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError>;
+    /// Accepts these keys of the server too: the charter names them.
+    fn learn(&self, keys: &[Digest]);
 }
 
 pub use trust::authority::Dossier;
@@ -360,6 +364,14 @@ impl Supply for Server {
             .handle
             .block_on(self.link.ask(async |client| within(client, ANSWER, client.submit(&submission)).await));
         answer.map(|_: Accepted| ()).map_err(SupplyError::from)
+    }
+
+    fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError> {
+        Ok(self.handle.block_on(self.link.consistency(from, to))?)
+    }
+
+    fn learn(&self, keys: &[Digest]) {
+        self.link.learn(keys);
     }
 
     fn tell(&self, progress: ProgressReport) {

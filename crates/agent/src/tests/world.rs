@@ -355,6 +355,12 @@ impl Supply for FakeServer {
     }
 
     fn tell(&self, _progress: ProgressReport) {}
+
+    fn consistency(&self, _from: u64, _to: u64) -> Result<Vec<Digest>, SupplyError> {
+        Err(SupplyError::Away("this server proves nothing".into()))
+    }
+
+    fn learn(&self, _keys: &[Digest]) {}
 }
 
 /// What a machine is like: it outlives agents.
