@@ -1,6 +1,6 @@
 //! HTTP: one router for people, agents and pages, and what every handler needs. No rules here.
 
-use crate::{keys::Keys, ledger::Ledger, repository::Repository};
+use crate::{answers::Served, keys::Keys, ledger::Ledger, repository::Repository};
 use api::agent::ProgressReport;
 use axum::{
     Router,
@@ -65,6 +65,11 @@ pub(crate) struct Serving {
 pub(crate) type Shared = Arc<Serving>;
 
 impl Serving {
+    /// What answers are made from.
+    pub fn served(&self) -> Served<'_> {
+        Served { ledger: &self.ledger, depot: &self.depot, claim: self.keys.claim_digest() }
+    }
+
     /// Returns when the server shuts down.
     pub async fn stopped(&self) {
         let mut stopping = self.stopping.clone();

@@ -1,10 +1,7 @@
 //! From a signed statement to a command: everything that must be verified before the domain decides. Signatures,
 //! digests, documents and their presence; no rules.
 
-use crate::{
-    http::{Serving, failure::Failure},
-    ledger::Prepared,
-};
+use crate::{answers::Served, http::failure::Failure, ledger::Prepared};
 use api::write::{Attachment, Submission, Text};
 use axum::http::StatusCode;
 use depot::DiskStore;
@@ -53,12 +50,12 @@ pub(crate) fn needs_depot(submission: &Submission) -> bool {
 }
 
 /// Verifies a submission and makes the command of it.
-pub(crate) fn prepare(serving: &Serving, submission: Submission, now: Timestamp) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(serving: &Served<'_>, submission: Submission, now: Timestamp) -> Result<Prepared, Failure> {
     let state = serving.ledger.state();
     let statement = Statement::read(&submission.envelope).map_err(|error| unreadable_statement(&error))?;
     check_attachments(&submission.attachments)?;
     check_time(&statement, now)?;
-    let documents = Attached { depot: &serving.depot, attachments: &submission.attachments };
+    let documents = Attached { depot: serving.depot, attachments: &submission.attachments };
     let (actor, command) = if state.policy.is_none() {
         found(serving, &documents, &submission, &statement, now)?
     } else {
@@ -183,7 +180,7 @@ fn invited(envelope: &Envelope, enrolment: &Enrolment) -> Result<Actor, Failure>
 /// A server without an estate takes one statement only: the first charter, from whoever holds the claim and an
 /// owner's key.
 fn found(
-    serving: &Serving,
+    serving: &Served<'_>,
     documents: &Attached<'_>,
     submission: &Submission,
     statement: &Statement,
@@ -193,7 +190,7 @@ fn found(
     let AdministrationAct::ApplyCharter { roots, targets, charter } = &administration.act else {
         return Err(Refusal::NoEstate.into());
     };
-    if !submission.claim.as_deref().is_some_and(|claim| serving.keys.is_claim(claim)) {
+    if !submission.claim.as_deref().is_some_and(|claim| serving.is_claim(claim)) {
         let message = "the first charter needs the one-time claim that the server printed when it started";
         let failure = Failure::new(StatusCode::FORBIDDEN, "CLAIM_WRONG", message);
         return Err(failure.exit(exit::REFUSED).next("sortie login URL#PIN --claim CLAIM"));

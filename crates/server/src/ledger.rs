@@ -40,7 +40,7 @@ mod submit;
 mod tests;
 
 pub use fold::Verification;
-pub use submit::{Clock, Decide, Writing};
+pub use submit::{Clock, Decide, HandWriter, Writing};
 
 /// The ledger of one estate, opened for writing. Cheap to clone; readers never wait for the writer.
 ///
@@ -140,6 +140,31 @@ impl Ledger {
         origin: &str,
         writing: Writing,
     ) -> Result<Self, LedgerError> {
+        let shared = Self::read(store, folder, key, origin)?;
+        let door = Arc::new(submit::Door::open(shared.clone(), writing)?);
+        Ok(Self { shared, door })
+    }
+
+    /// The ledger over an opened store, with its writer, for whoever brings their own time: commands wait until
+    /// [`HandWriter::turn`] is called, and nothing happens besides. A snapshot in `folder` is read, and none written.
+    pub fn by_hand(
+        store: Box<dyn LedgerStore>,
+        folder: &Path,
+        key: Arc<SecretKey>,
+        origin: &str,
+        writing: Writing,
+    ) -> Result<(Self, HandWriter), LedgerError> {
+        let shared = Self::read(store, folder, key, origin)?;
+        let (door, writer) = submit::Door::by_hand(shared.clone(), writing);
+        Ok((Self { shared, door: Arc::new(door) }, writer))
+    }
+
+    fn read(
+        store: Box<dyn LedgerStore>,
+        folder: &Path,
+        key: Arc<SecretKey>,
+        origin: &str,
+    ) -> Result<Arc<Shared>, LedgerError> {
         let began = Instant::now();
         let from_snapshot = snapshot::read(folder, store.as_ref()).unwrap_or_else(|error| {
             tracing::warn!("{error}: every entry is folded anew");
@@ -154,7 +179,7 @@ impl Ledger {
         // Signing once now shows that the origin can name a log.
         let signed =
             Mutex::new((entries, sign(&frontier, &key, origin).map_err(|error| LedgerError(error.to_string()))?));
-        let shared = Arc::new(Shared {
+        Ok(Arc::new(Shared {
             store,
             folder: folder.to_owned(),
             published: ArcSwap::from_pointee(Published { state: Arc::new(state), frontier }),
@@ -163,9 +188,7 @@ impl Ledger {
             origin: origin.to_owned(),
             signed,
             opened,
-        });
-        let door = Arc::new(submit::Door::open(shared.clone(), writing)?);
-        Ok(Self { shared, door })
+        }))
     }
 
     /// How the ledger was opened: how many entries it had, from which snapshot, and how long it took.

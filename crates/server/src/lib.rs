@@ -1,6 +1,7 @@
 //! The server: the ledger's storage and its one writer, HTTP, pages, and nothing of the rules.
 //!
 //! - [`ledger`]: the record of everything accepted, and the state folded from it.
+//! - [`answers`]: what agents and submitters are answered, without HTTP.
 //! - [`start`]: opens a data folder and serves it; `keys`: the keys and the claim that lie in it.
 //! - `intake`: from a signed statement to a command: what is verified before the domain decides.
 //! - `http`: one file a kind of request.
@@ -8,6 +9,7 @@
 //! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
 //! - `clock`: asks for what time itself brings about.
 
+pub mod answers;
 mod clock;
 mod http;
 mod intake;

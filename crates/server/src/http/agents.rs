@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     sessions::KnownTarget,
 };
-use crate::{keys::random_hex, views};
+use crate::{answers, keys::random_hex, views};
 use api::{
     agent::{AssignmentDossier, Errand, Orders, ProgressReport, Want},
     problem::Problem,
@@ -18,7 +18,6 @@ use axum::{
     extract::State,
     http::StatusCode,
 };
-use domain::{plan, state::State as Facts};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -211,7 +210,7 @@ pub(crate) async fn poll(
     let mut heads = serving.ledger.heads();
     let mut changes = serving.targets.changes();
     let state = serving.ledger.state();
-    let before = orders(&serving, &state, &target, Vec::new());
+    let before = answers::orders_of(&serving.ledger, &state, &target);
     let withdrawn_before = views::targets::withdrawals(&state, &target);
     drop(state);
     serving.targets.saw(&target);
@@ -223,15 +222,11 @@ pub(crate) async fn poll(
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", format!("{target} is retired"))
                 .exit(domain::refusal::exit::REFUSED));
         }
-        let mut orders = orders(&serving, &state, &target, serving.targets.errands(&target));
+        let mut orders = answers::orders_of(&serving.ledger, &state, &target);
+        orders.errands = serving.targets.errands(&target);
         let withdrawn = views::targets::withdrawals(&state, &target);
-        let has_news = orders.assignments.iter().any(|assignment| assignment.generation > query.generation)
-            || !orders.errands.is_empty()
-            || orders.charter_version > query.charter.unwrap_or(before.charter_version)
-            || orders.suspensions != before.suspensions
-            || orders.assignments != before.assignments
-            || orders.settled != before.settled
-            || withdrawn != withdrawn_before;
+        let has_news =
+            answers::is_news(&before, &orders, query.generation, query.charter) || withdrawn != withdrawn_before;
         if has_news || tokio::time::Instant::now() >= until || *serving.stopping.borrow() {
             serving.targets.saw(&target);
             orders.withdrawals = withdrawals(&serving, withdrawn).await?;
@@ -243,22 +238,6 @@ pub(crate) async fn poll(
             () = tokio::time::sleep_until(until) => {}
             () = serving.stopped() => {}
         }
-    }
-}
-
-fn orders(serving: &Shared, state: &Facts, target: &TargetName, errands: Vec<Errand>) -> Orders {
-    let record = state.targets.get(target);
-    let generations =
-        record.into_iter().flat_map(|record| record.apps.values()).filter_map(|on_target| on_target.assigned);
-    Orders {
-        generation: generations.map(|assigned| assigned.generation).max().unwrap_or(0),
-        charter_version: state.policy.as_ref().map_or(0, |policy| policy.record.version),
-        suspensions: state.suspension_entries.len() as u64,
-        assignments: plan::assignments(state, target),
-        errands,
-        withdrawals: Vec::new(),
-        checkpoint: serving.ledger.checkpoint().to_string(),
-        settled: views::targets::settled(state, target),
     }
 }
 
@@ -290,12 +269,8 @@ pub(crate) async fn dossier(
     KnownTarget(target): KnownTarget,
     InPath((generation, app)): InPath<(u64, AppName)>,
 ) -> Result<Json<AssignmentDossier>, Failure> {
-    let state = serving.ledger.state();
-    let Some(entries) = views::dossier::for_assignment(&state, &target, generation, &app, Timestamp::now()) else {
-        let message = format!("{target} has no assignment {generation} for {app}; a newer one may have replaced it");
-        return Err(Failure::new(StatusCode::NOT_FOUND, "ASSIGNMENT_UNKNOWN", message));
-    };
-    let dossier = super::failure::away(move || super::reads::assemble(&serving, &entries)).await?;
+    let dossier = move || answers::dossier_of(&serving.ledger, &target, generation, &app, Timestamp::now());
+    let dossier = super::failure::away(dossier).await?;
     Ok(Json(AssignmentDossier { dossier }))
 }
 

@@ -29,9 +29,9 @@ pub(crate) async fn submit(
     let now = Timestamp::now();
     let prepared = if intake::needs_depot(&submission) {
         let serving = serving.clone();
-        away(move || intake::prepare(&serving, submission, now)).await?
+        away(move || intake::prepare(&serving.served(), submission, now)).await?
     } else {
-        intake::prepare(&serving, submission, now)?
+        intake::prepare(&serving.served(), submission, now)?
     };
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {

@@ -69,6 +69,12 @@ impl Failure {
     }
 }
 
+impl From<Failure> for Box<Problem> {
+    fn from(failure: Failure) -> Self {
+        Box::new(failure.0.1)
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, problem) = *self.0;

@@ -7,6 +7,7 @@ use super::{
     sessions::{Known, KnownPerson},
 };
 use crate::{
+    answers,
     ledger::{Ledger, LedgerError},
     views::{self, deployment::Recalled, dossier::DossierEntries, status::Filter},
 };
@@ -18,7 +19,6 @@ use api::{
         Trace, Whoami, Why,
     },
     routes,
-    write::Attachment,
 };
 use axum::{
     Json,
@@ -43,7 +43,6 @@ use trust::{
     authority::Dossier,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
-    tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES},
 };
 use utoipa::IntoParams;
 
@@ -78,20 +77,7 @@ pub(crate) async fn hello(
 /// The documents of trust in force.
 #[utoipa::path(get, path = routes::ESTATE, responses((status = 200, body = Estate), (status = "4XX", body = Problem)))]
 pub(crate) async fn estate(State(serving): State<Shared>, _: Known) -> Result<Json<Estate>, Failure> {
-    let estate = away(move || {
-        let state = serving.ledger.state();
-        let record = &state.policy.as_ref().ok_or(Refusal::NoEstate)?.record;
-        let root = |digest: &Digest| Ok(Attachment(serving.depot.read_bytes(digest, MAX_ROOT_BYTES as u64)?));
-        let envelope = |entry: &u64| Ok(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
-        let suspensions = state.suspension_entries.iter().map(envelope);
-        Ok(Estate {
-            roots: record.roots.iter().map(root).collect::<Result<_, Failure>>()?,
-            targets: serving.depot.read_bytes(&record.targets, MAX_TARGETS_BYTES as u64)?,
-            charter: record.charter.clone(),
-            suspensions: suspensions.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect(),
-        })
-    });
-    Ok(Json(estate.await?))
+    Ok(Json(away(move || answers::estate_of(&serving.served())).await?))
 }
 
 /// The signer as the server knows them.
@@ -347,13 +333,8 @@ pub(crate) async fn dossier(
     };
     let (entries, next_serial, since) = views::dossier::for_people(&state, &app, &build, &audience)?;
     let name = views::build_name(&state, &app, &build);
-    let dossier = away(move || assemble(&serving, &entries)).await?;
+    let dossier = away(move || Ok(dossier_of(&serving.ledger, &entries)?)).await?;
     Ok(Json(DossierView { name, dossier, next_serial, since }))
-}
-
-/// Reads the envelopes of a dossier from the ledger.
-pub(crate) fn assemble(serving: &Serving, entries: &DossierEntries) -> Result<Dossier, Failure> {
-    Ok(dossier_of(&serving.ledger, entries)?)
 }
 
 /// The envelopes in these entries of the ledger.

@@ -76,13 +76,20 @@ pub(super) struct Door {
 impl Door {
     /// Starts the writer.
     pub fn open(shared: Arc<Shared>, writing: Writing) -> Result<Self, LedgerError> {
-        let (sender, receiver) = mpsc::channel(WAITING_COMMANDS);
-        let snapshotted = shared.opened.snapshot.unwrap_or_default();
-        let writer = Writer { shared, writing, snapshotted, snapshot: None };
-        let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run(receiver));
+        let (door, HandWriter { writer, commands }) = Self::by_hand(shared, writing);
+        let thread = thread::Builder::new().name("ledger".into()).spawn(move || writer.run(commands));
         let thread =
             thread.map_err(|error| LedgerError(format!("the ledger's writer could not be started: {error}")))?;
-        Ok(Self { open: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
+        *door.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(door)
+    }
+
+    /// With a writer that somebody else turns.
+    pub fn by_hand(shared: Arc<Shared>, writing: Writing) -> (Self, HandWriter) {
+        let (sender, commands) = mpsc::channel(WAITING_COMMANDS);
+        let snapshotted = shared.opened.snapshot.unwrap_or_default();
+        let writer = Writer { shared, writing, snapshotted, snapshot: None };
+        (Self { open: Mutex::new(Some(sender)), writer: Mutex::new(None) }, HandWriter { writer, commands })
     }
 
     /// Hands a command over and waits for its answer.
@@ -120,6 +127,29 @@ struct Writer {
     /// The entry that the newest snapshot reaches, or the one being written.
     snapshotted: u64,
     snapshot: Option<JoinHandle<()>>,
+}
+
+/// The one writer without a thread of its own: it writes when it is told to. It keeps no snapshots.
+pub struct HandWriter {
+    writer: Writer,
+    commands: mpsc::Receiver<Submission>,
+}
+
+impl HandWriter {
+    /// Decides all that waits, makes what is accepted durable in one commit, and answers. Says how many waited.
+    pub fn turn(&mut self) -> usize {
+        let mut waiting = Vec::new();
+        while waiting.len() < LARGEST_BATCH
+            && let Ok(submission) = self.commands.try_recv()
+        {
+            waiting.push(submission);
+        }
+        let count = waiting.len();
+        if count > 0 {
+            self.writer.write(&mut waiting);
+        }
+        count
+    }
 }
 
 /// A batch under way: everything as it will be once it is committed, and nothing of it visible yet.
