@@ -168,6 +168,13 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+impl KeyId {
+    /// The id of a key that only TUF metadata of other people has: the digest of its bytes.
+    pub(crate) fn of_material(bytes: &[u8]) -> Self {
+        Self(Digest::of(bytes))
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.hex())

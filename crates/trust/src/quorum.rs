@@ -66,9 +66,10 @@ impl Judgement {
 /// Whose key is whose, and who holds which role, under one charter and root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    keys: BTreeMap<KeyId, (PublicKey, PersonName)>,
+    keys: BTreeMap<KeyId, PublicKey>,
     /// The keys that were declared to be held in hardware.
     in_hardware: BTreeSet<KeyId>,
+    holders: BTreeMap<KeyId, PersonName>,
     roles: BTreeMap<PersonName, BTreeSet<RoleName>>,
 }
 
@@ -92,11 +93,13 @@ impl Directory {
     ) -> Result<(), SharedKeyError> {
         if let Some(key) = key {
             // One key may be written as two kinds, with two ids: whoever holds it could sign as both.
-            let same = |(other, owner): &&(PublicKey, PersonName)| other.point() == key.point() && owner != person;
-            if let Some((_, first)) = self.keys.values().find(same) {
+            let same = |(_, other): &(&KeyId, &PublicKey)| other.point() == key.point();
+            let mut holders = self.keys.iter().filter(same).filter_map(|(id, _)| self.holders.get(id));
+            if let Some(first) = holders.find(|holder| *holder != person) {
                 return Err(SharedKeyError { first: first.clone(), second: person.clone() });
             }
-            self.keys.insert(key.id(), (key, person.clone()));
+            self.add_id(person, key.id(), [])?;
+            self.keys.insert(key.id(), key);
         }
         self.roles.entry(person.clone()).or_default().extend(roles);
         Ok(())
@@ -112,25 +115,43 @@ impl Directory {
         self.key(id).is_some_and(|key| key.is_security_key() || self.in_hardware.contains(id))
     }
 
+    /// As [`Self::add`], for a key that the caller verifies with: only its id is known here.
+    pub fn add_id(
+        &mut self,
+        person: &PersonName,
+        key: KeyId,
+        roles: impl IntoIterator<Item = RoleName>,
+    ) -> Result<(), SharedKeyError> {
+        if let Some(first) = self.holders.get(&key)
+            && first != person
+        {
+            return Err(SharedKeyError { first: first.clone(), second: person.clone() });
+        }
+        self.holders.insert(key, person.clone());
+        self.roles.entry(person.clone()).or_default().extend(roles);
+        Ok(())
+    }
+
     /// Forgets a person and every key of theirs.
     pub fn remove(&mut self, person: &PersonName) {
-        self.keys.retain(|_, (_, owner)| owner != person);
+        self.keys.retain(|id, _| self.holders.get(id) != Some(person));
+        self.holders.retain(|_, holder| holder != person);
         self.roles.remove(person);
     }
 
     /// The key with this id.
     pub fn key(&self, id: &KeyId) -> Option<PublicKey> {
-        self.keys.get(id).map(|(key, _)| *key)
+        self.keys.get(id).copied()
     }
 
     /// The person whose key this is.
     pub fn person(&self, id: &KeyId) -> Option<&PersonName> {
-        self.keys.get(id).map(|(_, person)| person)
+        self.holders.get(id)
     }
 
     /// The ids of a person's keys.
     pub fn keys_of(&self, person: &PersonName) -> BTreeSet<KeyId> {
-        self.keys.iter().filter(|(_, (_, owner))| owner == person).map(|(id, _)| *id).collect()
+        self.holders.iter().filter(|(_, holder)| *holder == person).map(|(id, _)| *id).collect()
     }
 
     /// The roles a person holds.

@@ -1,6 +1,10 @@
 //! Building root metadata, for the owners' own commands.
 
-use super::{PEOPLE_FIELD, Root, RootContent, TufError, TufRole, header};
+use super::{
+    PEOPLE_FIELD, Root, TufError, TufRole,
+    document::header,
+    root::{Form, RootContent},
+};
 use crate::{key::PublicKey, names::PersonName, quorum::Directory};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -95,7 +99,7 @@ impl RootBuilder {
             "timestamp": {"keyids": online_ids(&self.timestamp), "threshold": timestamp},
         });
         signed[PEOPLE_FIELD] = Value::Object(people);
-        RootContent::read(&signed)?;
+        RootContent::read(&signed, Form::Estate)?;
         Ok(signed)
     }
 }

@@ -6,7 +6,10 @@
 //! online key gives freshness and never authority: every statement in such a file is checked as if a stranger had
 //! brought it.
 
-use super::{Document, Root, TargetFile, Targets, TufError, TufRole, header, read_as};
+use super::{
+    Root, TargetFile, Targets, TufError, TufRole,
+    document::{Document, check_size, header, read_as},
+};
 use crate::{
     authority::Dossier,
     charter::Charter,
@@ -177,8 +180,8 @@ impl PermitFile {
 
     /// Reads a file. Nothing in it is trusted yet.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TufError> {
-        super::check_size(bytes, MAX_PERMITS_BYTES)?;
-        let file: Self = read_as(&json::strict_value(bytes)?)?;
+        check_size(bytes, MAX_PERMITS_BYTES)?;
+        let file: Self = read_as(json::strict_value(bytes)?)?;
         match file.format {
             PERMITS_FORMAT => Ok(file),
             other => Err(TufError::Malformed(format!("a file of permits of format {other} is not known"))),
@@ -288,7 +291,7 @@ pub fn signed_at(signed: &Value) -> Result<Option<Timestamp>, TufError> {
 
 /// Signs metadata that machines read often: without the white space that is for people.
 pub fn sign_online(signed: &Value, signer: &dyn Signer) -> Result<Vec<u8>, TufError> {
-    let mut document = Document { message: json::canonical(signed)?, signed: signed.clone(), signatures: Vec::new() };
+    let mut document = Document::unsigned(signed)?;
     document.sign(signer)?;
     document.write_compact()
 }

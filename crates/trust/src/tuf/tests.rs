@@ -1,5 +1,12 @@
 use super::*;
-use crate::key::SecretKey;
+use crate::{
+    digest::Digest,
+    key::{PublicKey, SecretKey, SignError, Signer},
+    names::PersonName,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const EXPIRES: &str = "2030-01-01T00:00:00Z";
 
@@ -170,10 +177,10 @@ fn the_owners_sign_the_charter_and_an_older_one_is_a_rollback() {
     assert_eq!(targets.target("other"), None);
     assert_eq!((targets.version(), targets.digest()), (5, Digest::of(&bytes)));
     assert_eq!(targets.delegations(), None);
-    refused!(Targets::verify(&bytes, &root, 6), TufError::Rollback { minimum: 6, found: 5 });
+    refused!(Targets::verify(&bytes, &root, 6), TufError::Rollback { minimum: 6, found: 5, .. });
     refused!(
         Targets::verify(&signed_by(&charter_targets(5), &[3]), &root, 0),
-        TufError::NotEnoughSignatures { role: TufRole::Targets, lacking: 1, .. }
+        TufError::NotEnoughSignatures { role, lacking: 1, .. } if role == "targets"
     );
 }
 
@@ -188,7 +195,8 @@ fn a_key_in_root_alone_does_not_sign_the_charter() {
 
 #[test]
 fn delegations_are_kept_as_they_are() {
-    let delegations = json!({"keys": {}, "roles": [{"name": "permits-prod", "terminating": true}]});
+    let role = json!({"name": "permits-prod", "keyids": [], "threshold": 1, "paths": ["permits/*"], "x-new": 1});
+    let delegations = json!({"keys": {}, "roles": [role]});
     let signed = Targets::unsigned(1, time(EXPIRES), &BTreeMap::new(), Some(&delegations)).unwrap();
     let targets = Targets::verify(&signed_by(&signed, &[1, 3]), &root_one(), 0).unwrap();
     assert_eq!(targets.delegations(), Some(&delegations));
@@ -225,7 +233,7 @@ fn a_key_id_stands_once_among_the_signatures() {
     let signature = document["signatures"][0].clone();
     document["signatures"].as_array_mut().unwrap().push(signature);
     let bytes = serde_json::to_vec(&document).unwrap();
-    refused!(Targets::verify(&bytes, &root_one(), 0), TufError::RepeatedSignature(keyid) if keyid.to_string() == id(3));
+    refused!(Targets::verify(&bytes, &root_one(), 0), TufError::RepeatedSignature(keyid) if keyid == id(3));
 }
 
 #[test]
@@ -241,10 +249,10 @@ fn metadata_of_another_kind_is_refused() {
 fn expiry_is_judged_when_asked_and_to_the_second() {
     let root = root_one();
     assert!(root.check_expiry(time("2029-12-31T23:59:59Z")).is_ok());
-    refused!(root.check_expiry(time(EXPIRES)), TufError::Expired { role: TufRole::Root, version: 1, .. });
+    refused!(root.check_expiry(time(EXPIRES)), TufError::Expired { role, version: 1, .. } if role == "root");
     let targets = Targets::verify(&signed_by(&charter_targets(3), &[1, 3]), &root, 0).unwrap();
     assert!(targets.check_expiry(time("2029-12-31T23:59:59.999Z")).is_ok());
-    refused!(targets.check_expiry(time(EXPIRES)), TufError::Expired { role: TufRole::Targets, version: 3, .. });
+    refused!(targets.check_expiry(time(EXPIRES)), TufError::Expired { role, version: 3, .. } if role == "targets");
     // 5.3.6: an expired root on the way is walked over.
     let two = signed_by(&RootBuilder::after(&root, time("2001-01-01T00:00:00Z")).build().unwrap(), &[1, 3]);
     let two = root.next(&two).unwrap();
@@ -296,11 +304,9 @@ fn malformed_metadata_is_refused() {
     let one = root_one();
     let bytes = signed_by(&charter_targets(1), &[1, 3]);
     let document: Value = serde_json::from_slice(&bytes).unwrap();
-    let changes: [fn(&mut Value); 7] = [
-        |document| document["x-outside"] = json!(1),
-        |document| document["signatures"][0]["sig"] = json!("xyz"),
-        |document| document["signatures"][0]["keyid"] = json!("3f"),
-        |document| document["signatures"][0]["extra"] = json!(1),
+    let changes: [fn(&mut Value); 5] = [
+        |document| document["signatures"][0]["sig"] = json!(1),
+        |document| document["signatures"][0] = json!({}),
         |document| document["signatures"] = json!({}),
         |document| *document = json!([]),
         |document| document["signatures"] = Value::Null,
@@ -310,6 +316,16 @@ fn malformed_metadata_is_refused() {
         change(&mut document);
         refused!(Targets::verify(&serde_json::to_vec(&document).unwrap(), &one, 0), TufError::Malformed(_));
     }
+    // What cannot be a signature counts for nothing, and what no signature covers means nothing.
+    for (field, value) in [("sig", "xyz"), ("sig", ""), ("keyid", "3f")] {
+        let mut document = document.clone();
+        document["signatures"][0][field] = json!(value);
+        let result = Targets::verify(&serde_json::to_vec(&document).unwrap(), &one, 0);
+        refused!(result, TufError::NotEnoughSignatures { lacking: 1, .. });
+    }
+    let mut more = document.clone();
+    (more["x-outside"], more["signatures"][0]["extra"]) = (json!(1), json!(1));
+    assert!(Targets::verify(&serde_json::to_vec(&more).unwrap(), &one, 0).is_ok());
     for (field, value) in [
         ("version", json!(-1)),
         ("version", json!("1")),
@@ -357,7 +373,7 @@ fn a_key_stands_under_its_own_id_in_its_one_spelling() {
             signed["keys"].as_object_mut().unwrap().remove(&id(1));
             signed["keys"][id(1).to_uppercase()] = value;
         }),
-        TufError::Malformed(_)
+        TufError::WrongKeyId { listed, .. } if listed == id(1).to_uppercase()
     );
 }
 
@@ -398,7 +414,7 @@ fn roles_hold_known_keys_and_thresholds_that_mean_something() {
     refused!(bootstrap_changed(|signed| signed["roles"]["mirrors"] = json!({})), TufError::Malformed(_));
     refused!(
         bootstrap_changed(|signed| signed["roles"]["timestamp"]["keyids"] = json!([id(8)])),
-        TufError::UnknownKey { role: TufRole::Timestamp, keyid } if keyid.to_string() == id(8)
+        TufError::UnknownKey { role: TufRole::Timestamp, keyid } if keyid == id(8)
     );
 }
 
@@ -407,9 +423,9 @@ fn every_owner_s_key_has_one_person_and_nobody_else_is_named() {
     let without_ann = bootstrap_changed(|signed| {
         signed[PEOPLE_FIELD].as_object_mut().unwrap().remove(&id(1));
     });
-    refused!(without_ann, TufError::NobodysKey(keyid) if keyid.to_string() == id(1));
+    refused!(without_ann, TufError::NobodysKey(keyid) if keyid == id(1));
     let stray = bootstrap_changed(|signed| signed[PEOPLE_FIELD][id(9)] = json!("ann"));
-    refused!(stray, TufError::StrayPerson { keyid, .. } if keyid.to_string() == id(9));
+    refused!(stray, TufError::StrayPerson { keyid, .. } if keyid == id(9));
     let nameless = bootstrap_changed(|signed| signed[PEOPLE_FIELD][id(1)] = json!("Ann \u{1b}[2J"));
     let error = nameless.unwrap_err();
     assert!(matches!(error, TufError::Malformed(_)) && !error.to_string().contains('\u{1b}'), "{error}");
