@@ -231,6 +231,11 @@ pub enum Refusal {
         /// What they did: `requested` or `pushed`.
         did: String,
     },
+    /// Approvals count here by keys in hardware only.
+    HardwareKeyNeeded {
+        /// The audience.
+        audience: AudienceName,
+    },
     /// The permit lacks approvals.
     ApprovalsMissing {
         /// The application.

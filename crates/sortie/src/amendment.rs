@@ -4,7 +4,7 @@ use crate::leaving::Leaving;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AudienceName, RoleName,
-    charter::{Charter, Person},
+    charter::{Charter, HeldKey, Person},
     quorum::Rule,
 };
 
@@ -88,13 +88,31 @@ impl Amendment {
                         self.tightens.push(format!("{kind}{name} is no longer {}", roles(&lost)));
                     }
                     if before.keys != person.keys {
-                        self.changes.push(format!("{kind}{name}'s keys"));
+                        self.compare_keys(&format!("{kind}{name}"), &before.keys, &person.keys);
                     }
                 }
             }
         }
         let gone = old.keys().filter(|name| !new.contains_key(*name));
         self.tightens.extend(gone.map(|name| format!("{kind}{name} leaves; approvals by their keys count no more")));
+    }
+
+    fn compare_keys(&mut self, whose: &str, old: &[HeldKey], new: &[HeldKey]) {
+        let before = self.loosens.len() + self.tightens.len();
+        for HeldKey { key, hardware } in new {
+            let id = &key.id().to_string()[..8];
+            match (old.iter().find(|held| held.key == *key).map(|held| held.hardware), hardware) {
+                (Some(false), true) => self.loosens.push(format!("{whose}'s key {id} counts as held in hardware")),
+                (Some(true), false) => self.tightens.push(format!("{whose}'s key {id} counts as a file's")),
+                (None, true) => {
+                    self.loosens.push(format!("{whose} gets the key {id}, which counts as held in hardware"))
+                }
+                _ => {}
+            }
+        }
+        if before == self.loosens.len() + self.tightens.len() {
+            self.changes.push(format!("{whose}'s keys"));
+        }
     }
 
     fn compare_audiences(&mut self, old: &Charter, new: &Charter) {
@@ -108,6 +126,13 @@ impl Amendment {
                     match (before.excludes_author, after.excludes_author) {
                         (true, false) => self.loosens.push(format!("{name}: requester and pusher may approve")),
                         (false, true) => self.tightens.push(format!("{name}: requester and pusher may not approve")),
+                        _ => {}
+                    }
+                    match (before.hardware, after.hardware) {
+                        (true, false) => self.loosens.push(format!("{name}: approvals count by any key")),
+                        (false, true) => {
+                            self.tightens.push(format!("{name}: approvals count by keys held in hardware only"));
+                        }
                         _ => {}
                     }
                     if before.class != after.class {

@@ -37,7 +37,18 @@ pub struct SignedBy {
     pub key: String,
     /// The name of the file with the bare signature, below `statements/`.
     pub signature: String,
+    /// The name of the file with the bytes that were signed, below `statements/`: the statement's encoding, or what a
+    /// security key makes of it.
+    pub signed: String,
+    /// How OpenSSL checks it.
+    #[serde(skip)]
+    openssl: &'static str,
 }
+
+/// Ed25519.
+const PKEYUTL: &str = "openssl pkeyutl -verify -rawin -pubin -inkey {key} -sigfile {signature} -in {signed}";
+/// ECDSA over SHA-256.
+const DGST: &str = "openssl dgst -sha256 -verify {key} -signature {signature} {signed}";
 
 /// Writes everything into a folder that is new or empty; says what was written.
 pub fn write(
@@ -110,9 +121,18 @@ fn write_statement(
         let bytes = bytes.ok_or("it is gone").or_integrity("a signature")?;
         let name = format!("{person}-{}", &id.to_string()[..8]);
         let signature = format!("{file}.{name}.sig");
-        write_whole(&folder.join(&signature), bytes)?;
+        let mut message = format!("{file}.pae");
+        match key.signed_by_device(&signed, bytes) {
+            Some((by_device, bare)) => {
+                message = format!("{file}.{name}.signed");
+                write_whole(&folder.join(&message), &by_device)?;
+                write_whole(&folder.join(&signature), bare)?;
+            }
+            None => write_whole(&folder.join(&signature), bytes)?,
+        }
         keys.insert(name.clone(), key);
-        signed_by.push(SignedBy { person: person.clone(), key: name, signature });
+        let openssl = if key.point().len() == 32 { PKEYUTL } else { DGST };
+        signed_by.push(SignedBy { person: person.clone(), key: name, signature, signed: message, openssl });
     }
     Ok(Exported { file: file.into(), signed_by })
 }
@@ -143,7 +163,7 @@ fn readme(estate: Digest, matter: &Matter, exported: &[Exported]) -> String {
          key is stands in `estate/charter.toml`. An approval's subject is the SHA-256 of the request's payload.\n\n\
          ## By OpenSSL alone (3.0 or newer)\n\n\
          `statements/*.pae` are the very bytes that were signed (DSSE's pre-authentication encoding), `*.sig` the bare\n\
-         signatures:\n\n```sh\n{}\n```\n\n\
+         signatures. A FIDO security key signs a digest of them with what it was made for and its counter: `*.signed`.\n\n```sh\n{}\n```\n\n\
          `sha256sum manifest.json` is the subject of push, number and request; the payload itself is at the end of each\n\
          `.pae` file.\n",
         by_openssl.join("\n")
@@ -153,10 +173,10 @@ fn readme(estate: Digest, matter: &Matter, exported: &[Exported]) -> String {
 /// The commands that check a statement's signatures.
 fn openssl(exported: &Exported) -> Vec<String> {
     let command = |by: &SignedBy| {
-        format!(
-            "openssl pkeyutl -verify -rawin -pubin -inkey keys/{}.pem -in statements/{}.pae -sigfile statements/{}",
-            by.key, exported.file, by.signature
-        )
+        by.openssl
+            .replace("{key}", &format!("keys/{}.pem", by.key))
+            .replace("{signature}", &format!("statements/{}", by.signature))
+            .replace("{signed}", &format!("statements/{}", by.signed))
     };
     exported.signed_by.iter().map(command).collect()
 }

@@ -29,6 +29,8 @@ mod proofs;
 mod repository;
 #[path = "e2e/secrets.rs"]
 mod secrets;
+#[path = "e2e/security_keys.rs"]
+mod security_keys;
 #[path = "e2e/shapes.rs"]
 mod shapes;
 #[path = "e2e/team.rs"]

@@ -148,6 +148,9 @@ pub struct Environment {
     /// Whether requester and pusher count as approvers; in class live they do not unless this says so.
     #[serde(default)]
     pub approve_own: bool,
+    /// Whether approvals count only by keys that are held in hardware.
+    #[serde(default)]
+    pub hardware: bool,
     /// How many days a permit may be activated; 90 unless said otherwise.
     #[serde(default = "default_permit_days")]
     pub permit_days: u32,
@@ -197,6 +200,9 @@ pub struct Channel {
     /// Whether requester and pusher count as approvers.
     #[serde(default)]
     pub approve_own: bool,
+    /// Whether approvals count only by keys that are held in hardware.
+    #[serde(default)]
+    pub hardware: bool,
 }
 
 /// What applies to one application only.
@@ -236,6 +242,8 @@ pub struct Audience<'a> {
     pub class: Option<Class>,
     /// Whether requester and pusher do not count as approvers.
     pub excludes_author: bool,
+    /// Whether approvals count only by keys that are held in hardware.
+    pub hardware: bool,
     /// How many days a permit may be activated.
     pub permit_days: u32,
 }
@@ -324,6 +332,7 @@ impl Charter {
                 evidence: &environment.evidence,
                 class: Some(environment.class),
                 excludes_author: environment.class == Class::Live && !environment.approve_own,
+                hardware: environment.hardware,
                 permit_days: environment.permit_days,
             });
         }
@@ -333,6 +342,7 @@ impl Charter {
             evidence: &channel.evidence,
             class: None,
             excludes_author: !channel.approve_own,
+            hardware: channel.hardware,
             permit_days: default_permit_days(),
         })
     }
@@ -420,6 +430,7 @@ impl Charter {
                 next = environment.after.as_ref();
             }
         }
+        self.validate_hardware(name, &audience)?;
         let environment = self.environments.get(name);
         let optional = [environment.and_then(|e| e.configure.as_ref()), environment.and_then(|e| e.invite.as_ref())];
         let rules =
@@ -428,6 +439,27 @@ impl Charter {
             let mut everyone = self.people.values().chain(self.robots.values());
             if role.as_str() != OWNER && !everyone.any(|person| person.roles.contains(&role)) {
                 return Err(CharterError::Meaning(format!("{name} asks for the role {role}, which nobody holds")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Charter {
+    /// What hardware keys are demanded for, somebody can do.
+    fn validate_hardware(&self, name: &AudienceName, audience: &Audience<'_>) -> Result<(), CharterError> {
+        if !audience.hardware {
+            return Ok(());
+        }
+        let in_hardware = |held: &HeldKey| held.hardware || held.key.is_security_key();
+        for role in audience.approve.map(Rule::roles).unwrap_or_default() {
+            // What keys owners have stands in the root, which is not looked at here.
+            let mut holders = self.people.values().filter(|person| person.roles.contains(&role));
+            if role.as_str() != OWNER && !holders.any(|person| person.keys.iter().any(in_hardware)) {
+                return Err(CharterError::Meaning(format!(
+                    "{name} takes approvals by keys in hardware only, and nobody in the role {role} has one: list a \
+                     security key, or a smart card's as {{ key = \"…\", hardware = true }}"
+                )));
             }
         }
         Ok(())

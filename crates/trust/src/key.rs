@@ -131,6 +131,17 @@ impl PublicKey {
         KeyId(Digest::of(&canonical))
     }
 
+    /// What the device of a security key signed when it was asked to sign `message`, and its bare signature over that, for
+    /// those who check with other programs. Nothing for other keys, and where nobody touched the device.
+    pub fn signed_by_device<'a>(&self, message: &[u8], signature: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+        match &self.0 {
+            Kind::Ed25519(_) | Kind::EcdsaP256(_) => None,
+            Kind::SkEd25519(_, application) | Kind::SkEcdsaP256(_, application) => {
+                security::unwrapped(application, message, signature)
+            }
+        }
+    }
+
     /// Whether `signature` is this key's over exactly `message`. Only one encoding of a signature is accepted: nobody can
     /// turn a genuine one into another.
     ///
@@ -143,9 +154,11 @@ impl PublicKey {
         match &self.0 {
             Kind::Ed25519(key) => verify_ed25519(key, message, signature),
             Kind::EcdsaP256(point) => ecdsa::verify(point, message, signature),
-            Kind::SkEd25519(key, application) => security::unwrapped(application, message, signature)
+            Kind::SkEd25519(key, _) => self
+                .signed_by_device(message, signature)
                 .is_some_and(|(message, signature)| verify_ed25519(key, &message, signature)),
-            Kind::SkEcdsaP256(point, application) => security::unwrapped(application, message, signature)
+            Kind::SkEcdsaP256(point, _) => self
+                .signed_by_device(message, signature)
                 .is_some_and(|(message, signature)| ecdsa::verify(point, &message, signature)),
         }
     }

@@ -8,6 +8,12 @@ use crate::{
     quorum::{Directory, Lack, Rule},
 };
 
+/// Whether an approval by this key can count in the audience: it is an approver's, and held in hardware where the audience
+/// demands that.
+pub fn may_approve_with(key: &KeyId, audience: &Audience<'_>, approvers: &Directory) -> bool {
+    approvers.person(key).is_some() && (!audience.hardware || approvers.is_in_hardware(key))
+}
+
 /// What the approvals made with `keys` lack for a request to `audience`.
 ///
 /// A permit must satisfy the rule the request names AND the one of the charter in force. `approvers` must hold neither
@@ -20,8 +26,9 @@ pub fn lacks(
     keys: &[KeyId],
 ) -> Vec<Lack> {
     let is_author = |key: &KeyId| approvers.person(key).is_some_and(|person| authors.contains(&person));
-    let counted: Vec<KeyId> =
-        keys.iter().filter(|key| !(audience.excludes_author && is_author(key))).copied().collect();
+    let counts =
+        |key: &&KeyId| may_approve_with(key, audience, approvers) && !(audience.excludes_author && is_author(key));
+    let counted: Vec<KeyId> = keys.iter().filter(counts).copied().collect();
     let lacks = requires.judge(counted.iter().copied(), approvers).lacks;
     match audience.approve {
         Some(rule) if lacks.is_empty() => rule.judge(counted, approvers).lacks,

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, AudienceName, Digest, Version,
     authority::may_withdraw,
+    permit::may_approve_with,
     statement::{self, OrderAct},
 };
 
@@ -185,8 +186,12 @@ pub(super) fn approve(
         return Err(Refusal::RequestClosed { standing: "withdrawn".into() });
     }
     // An approval by a key that has left the charter counts no more, and its person may approve again by another.
-    let counts =
-        |approval: &&crate::state::Approved| policy.approvers_of(&digest).person(&approval.key) == Some(&approver);
+    approvals::in_hardware(policy, &audience, &charter_audience, &key)?;
+    let approvers = policy.approvers_of(&digest);
+    let counts = |approval: &&crate::state::Approved| {
+        approvers.person(&approval.key) == Some(&approver)
+            && may_approve_with(&approval.key, &charter_audience, &approvers)
+    };
     if let Some(earlier) = request.approvals.iter().find(counts) {
         let what = format!("you approved {app}@{version} → {audience}");
         return Err(Refusal::AlreadyDone { what, since: Some(earlier.stamp.time) });

@@ -103,6 +103,9 @@ impl fmt::Display for Refusal {
             Refusal::ApproverIsAuthor { audience, did } => {
                 write!(f, "you {did} it, and in {audience} requester and pusher do not count as approvers")
             }
+            Refusal::HardwareKeyNeeded { audience } => {
+                write!(f, "{audience} takes approvals by keys held in hardware only, and this key is not known to be")
+            }
             Refusal::ApprovalsMissing { app, version, audience, have, need } => {
                 let have =
                     if have.is_empty() { "nobody has approved".into() } else { format!("{} approved", list(have)) };
@@ -232,6 +235,9 @@ impl Refusal {
                 format!("sortie deploy {app}@{version} --to {after}")
             }
             Refusal::NoReleaseNeeded { audience } => format!("sortie deploy … --to {audience}"),
+            Refusal::HardwareKeyNeeded { audience } => {
+                format!("sortie approve … --to {audience} --identity ~/.ssh/id_ed25519_sk.pub")
+            }
             Refusal::ApprovalsMissing { app, version, audience, .. } => {
                 format!("sortie approve {app}@{version} --to {audience}")
             }
@@ -321,6 +327,7 @@ pages! {
     RequestWaiting, "REQUEST_WAITING", exit::DONE, "The same release was asked for already and waits for approvals. It need not be asked for twice.";
     RequestClosed, "REQUEST_CLOSED", exit::CONFLICT, "A request that is granted needs no more approvals, and one that is withdrawn is dead for ever: ask anew.";
     ApproverIsAuthor, "APPROVER_IS_AUTHOR", exit::REFUSED, "In live environments and channels whoever requested or pushed does not count as an approver, unless the charter says `approve_own = true`.";
+    HardwareKeyNeeded, "HARDWARE_KEY_NEEDED", exit::REFUSED, "The charter says `hardware = true` of this audience: approvals count only by keys that never leave a device, a FIDO security key (ssh-keygen -t ed25519-sk) or a key that the charter lists with `hardware = true`. Servers and targets count alike.";
     ApprovalsMissing, "APPROVALS_MISSING", exit::REFUSED, "R52: all roles must approve, by distinct people. The last required approval is the release.";
     PermitMissing, "PERMIT_MISSING", exit::REFUSED, "R31: nothing is deployed without a live permit. Ask for one with `sortie request`.";
     PermitWithdrawn, "PERMIT_WITHDRAWN", exit::REFUSED, "R31: permission was taken back, for ever, up to that request. A new request with new approvals can give it again. What runs goes on running.";

@@ -1,11 +1,12 @@
 //! A release needs every role its audience asks for, by distinct people (R32, R52). The last required approval is the
-//! release. Requester and pusher do not count in live environments and channels unless the charter says so.
+//! release. Requester and pusher do not count in live environments and channels unless the charter says so. Where the
+//! charter demands hardware, approvals count by keys held in it only.
 
 use crate::{
     refusal::Refusal,
     state::{Policy, Request, State},
 };
-use trust::{PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
+use trust::{AudienceName, PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
 
 /// What a request still lacks under the charter in force.
 pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
@@ -23,6 +24,14 @@ fn request_rule_lacks(policy: &Policy, request: &Request) -> Vec<Lack> {
 pub fn authors<'a>(state: &'a State, request: &'a Request) -> Vec<&'a PersonName> {
     let build = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build));
     [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().collect()
+}
+
+/// Fails if the audience takes approvals by keys in hardware only, and this is another key.
+pub fn in_hardware(policy: &Policy, name: &AudienceName, audience: &Audience<'_>, key: &KeyId) -> Result<(), Refusal> {
+    match permit::may_approve_with(key, audience, &policy.approvers) {
+        true => Ok(()),
+        false => Err(Refusal::HardwareKeyNeeded { audience: name.clone() }),
+    }
 }
 
 /// Fails if `person` may not count as an approver because of what they did before.

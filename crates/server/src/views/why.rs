@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, quorum::Lack, statement::OrderAct,
+    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack, statement::OrderAct,
 };
 
 /// Whether `version` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
@@ -115,10 +115,12 @@ impl Asked<'_> {
 
     /// Whether an approval still counts: its key is its person's, and they are no author where authors do not count.
     fn counts(&self, request: &Request, approval: &Approved) -> bool {
-        let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
-        let is_author = excluded && approvals::authors(self.state, request).contains(&&approval.approver);
+        let Some(audience) = self.policy.charter.audience(&request.audience) else { return false };
+        let is_author =
+            audience.excludes_author && approvals::authors(self.state, request).contains(&&approval.approver);
         let approvers = self.policy.approvers_of(&request.digest);
-        approvers.person(&approval.key) == Some(&approval.approver) && !is_author
+        let is_theirs = approvers.person(&approval.key) == Some(&approval.approver);
+        is_theirs && permit::may_approve_with(&approval.key, &audience, &approvers) && !is_author
     }
 
     fn approval(&self, request: &Request, approval: &Approved) -> Condition {

@@ -123,11 +123,13 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
         (false, false) => checks.push("evidence ✗"),
     }
     let standing = matter.lacks(connection, request, &[])?;
+    let in_hardware = connection.policy.charter.audience(&matter.audience).is_some_and(|audience| audience.hardware);
     lines.push(format!(
-        "  request {} by {}: needs {}; missing {}",
+        "  request {} by {}: needs {}{}; missing {}",
         request.request.serial,
         request.requester.as_ref().map_or("nobody".to_string(), ToString::to_string),
         request.request.requires,
+        if in_hardware { ", by keys held in hardware" } else { "" },
         if standing.is_empty() { "nothing".into() } else { lacks_in_words(&standing) }
     ));
     lines.push(format!("  I checked on this machine: {}", checks.join(" ")));

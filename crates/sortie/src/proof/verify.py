@@ -19,10 +19,14 @@ import sys
 import tomllib
 from datetime import datetime, timezone
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from securesystemslib.signer import Key, SSlibKey
 from tuf.api.metadata import Metadata, Root, Targets
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -70,17 +74,65 @@ def documents(estate):
     return root.signed, tomllib.loads(charter.decode())
 
 
+class SecurityKey(Key):
+    """A FIDO key as OpenSSH uses it (its PROTOCOL.u2f): the device signs a digest of the message, with what it was made
+    for, whether somebody touched it, and its counter."""
+
+    def __init__(self, line):
+        kind, blob = line.split()[:2]
+        parts, data = [], base64.b64decode(blob)
+        while data:
+            length = int.from_bytes(data[:4], "big")
+            parts, data = parts + [data[4 : 4 + length]], data[4 + length :]
+        self.application = parts[-1]
+        self.inner = load_ssh_public_key(line.encode())
+        keytype = "sk-ed25519" if isinstance(self.inner, Ed25519PublicKey) else "sk-ecdsa"
+        form = {"keytype": keytype, "keyval": {"public": f"{kind} {blob}"}, "scheme": kind}
+        written = json.dumps(form, sort_keys=True, separators=(",", ":"))
+        super().__init__(hashlib.sha256(written.encode()).hexdigest(), keytype, kind, form["keyval"])
+
+    @classmethod
+    def from_dict(cls, keyid, key_dict):
+        return cls(key_dict["keyval"]["public"])
+
+    def to_dict(self):
+        return {"keytype": self.keytype, "scheme": self.scheme, "keyval": self.keyval}
+
+    def verify_signature(self, signature, data):
+        made = bytes.fromhex(signature.signature)
+        bare, trailer = made[:-5], made[-5:]
+        signed = hashlib.sha256(self.application).digest() + trailer + hashlib.sha256(data).digest()
+        touched = len(trailer) == 5 and trailer[0] & 1 and not trailer[0] & 0xC0
+        if not touched or signature.unrecognized_fields.get("scheme") != self.scheme:
+            raise UnverifiedSignatureError("nobody touched the security key, or it is another kind of signature")
+        try:
+            if self.keytype == "sk-ed25519":
+                self.inner.verify(bare, signed)
+            else:
+                self.inner.verify(bare, signed, ECDSA(SHA256()))
+        except InvalidSignature as error:
+            raise UnverifiedSignatureError("the signature is false") from error
+
+
+def charter_key(line):
+    return SecurityKey(line) if line.startswith("sk-") else SSlibKey.from_crypto(load_ssh_public_key(line.encode()))
+
+
 class People:
     """Whose key is whose, and what roles they hold."""
 
     def __init__(self, root, charter):
-        self.keys, self.name, self.roles = {}, {}, {}
+        self.keys, self.name, self.roles, self.in_hardware = {}, {}, {}, set()
         self.robots = set(charter.get("robots", {}))
         for section in "people", "robots":
             for name, person in charter.get(section, {}).items():
                 self.roles.setdefault(name, set()).update(person.get("roles", []))
-                for line in person["keys"]:
-                    self.add(name, SSlibKey.from_crypto(load_ssh_public_key(line.encode())))
+                for held in person["keys"]:
+                    held = {"key": held} if isinstance(held, str) else held
+                    key = charter_key(held["key"])
+                    self.add(name, key)
+                    if held.get("hardware") or isinstance(key, SecurityKey):
+                        self.in_hardware.add(key.keyid)
         named = root.unrecognized_fields["x-sortie-people"]
         self.owners = {named[keyid] for keyid in root.roles["targets"].keyids}
         for keyid in root.roles["targets"].keyids:
@@ -108,6 +160,7 @@ class Statement:
             signed = envelope.verify(list(people.keys.values()), 1)
         except VerificationError:
             raise Wrong(f"{file.name}: nobody of the charter signed this") from None
+        self.keys = set(signed)
         self.by = {people.name[keyid] for keyid in signed}
         said = json.loads(envelope.payload, object_pairs_hook=once)
         self.kind = said["predicateType"].removeprefix("https://sortie.dev/").removesuffix("/v1")
@@ -173,7 +226,10 @@ def check(estate, build_file):
     approvals = [
         Statement(file, people, estate, "approval") for file in sorted(statements.glob("approval-*.dsse.json"))
     ]
-    agreed = {name for approval in approvals if approval.subject == request.payload for name in approval.by}
+    by = {key for approval in approvals if approval.subject == request.payload for key in approval.keys}
+    if place.get("hardware", False):
+        by &= people.in_hardware
+    agreed = {people.name[key] for key in by}
     agreed -= people.robots
     live = "class" not in place or place["class"] == "live"
     if live and not place.get("approve_own", False):

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Python with other people's libraries, from `cargo xtask clients`.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_sortie")).ancestors().nth(2).unwrap();
     let python = target.join("clients/python/bin/python");
     assert!(python.exists(), "other people's clients are missing: run `cargo xtask clients` once");

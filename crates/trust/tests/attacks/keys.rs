@@ -261,3 +261,33 @@ fn what_is_held_in_hardware_is_said_by_the_owners_or_by_the_key() {
     let wrong = charter.replace("hardware = true", "hardwear = true");
     assert!(Charter::from_bytes(wrong.as_bytes()).unwrap_err().to_string().contains("hardwear"));
 }
+
+/// Attack: stolen key file where hardware is demanded.
+/// Holds: the server, and the key files of both approvers; the charter demands keys in hardware for prod.
+/// Left to him: nothing in prod, as long as the owners' word on each key is true. Elsewhere, what these keys may do.
+#[test]
+fn stolen_key_files_where_hardware_is_demanded() {
+    let prod = format!("{}, hardware = true", crate::world::PROD);
+    let cards = |text: &str, seeds: &[u8]| {
+        seeds.iter().fold(text.to_string(), |text, seed| {
+            let line = format!("\"{}\"", crate::world::line(*seed));
+            text.replacen(&line, &format!("{{ key = {line}, hardware = true }}"), 1)
+        })
+    };
+    // Each has another key, in hardware, that he does not hold; without any, the charter could be met by nobody.
+    let plain = crate::world::charter_text(&prod);
+    assert!(Charter::from_bytes(plain.as_bytes()).unwrap_err().to_string().contains("hardware"));
+    let with_devices =
+        [(crate::world::ONCALL, 31), (crate::world::TESTER, 32)].iter().fold(plain.clone(), |text, (seed, device)| {
+            let line = format!("\"{}\"", crate::world::line(*seed));
+            let device = Device { secret: SecretKey::from_seed(&[*device; 32]), application: "ssh:", flags: 1 };
+            text.replacen(&line, &format!("{line}, \"{}\"", device.public().to_openssh()), 1)
+        });
+    let attempt = |text: &str| crate::world::Attempt {
+        policy: crate::world::policy_of(text, &[]),
+        ..crate::world::Attempt::new(crate::world::whole())
+    };
+    assert_eq!(attempt(&with_devices).denied(), "APPROVALS_MISSING");
+    // The same signatures count where the owners say that these very keys are held in hardware.
+    assert!(attempt(&cards(&plain, &[crate::world::ONCALL, crate::world::TESTER])).run().is_ok());
+}
