@@ -6,10 +6,12 @@
 //! - [`mod@scan`]: lists and digests a folder.
 //! - [`store`]: keeps objects by digest, immutable and durable.
 //! - [`pack`]: moves many small objects in one stream.
+//! - [`bundle`]: carries a whole release over an air gap, on as many media as it takes.
 //! - [`mod@materialise`]: writes a build to a target's disk, and finds whatever differs from it later.
 //! - [`disk`]: errors, durability and free space, for all of them.
 
 pub mod archive;
+pub mod bundle;
 pub mod disk;
 pub mod materialise;
 pub mod pack;
