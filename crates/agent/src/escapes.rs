@@ -50,7 +50,7 @@ pub fn scan(
     let apps = runtime.layout().root().join("apps");
     for name in crate::files::names_in(&apps.into())? {
         let journal = AppName::new(&name).ok().map(|app| journals.get(&app));
-        match journal.filter(|journal| journal.generation > 0 || journal.under_way.is_some()) {
+        match journal.filter(Journal::was_here) {
             Some(journal) => scan_app(&journal, home, runtime, &expected_copies, &mut found)?,
             None => note(&mut found, &name, "", FindingKind::Extra),
         }

@@ -8,6 +8,8 @@
 //!        journal/<app>.json
 //!        manifests/<hex>   config/<app>-<serial>-<hex>     what active and earlier builds were and ran with
 //!        incoming/<hex>/   objects on their way
+//!        inbox/<hex>/      bundles that were unpacked here and wait to be followed
+//!        carried/<n>.json  what came of each, for the receipt      enrolment.json  how it joined without a network
 //!        apps/, ports.json what runs: see [`crate::runtime`]
 //! ```
 
@@ -85,7 +87,7 @@ impl Home {
     }
 
     fn open(root: Place, lock: Option<File>) -> Result<Self, HomeError> {
-        for folder in ["trust", "journal", "manifests", "config", "incoming"] {
+        for folder in ["trust", "journal", "manifests", "config", "incoming", "inbox", "carried"] {
             files::make_private_folder(&root.join(folder))?;
         }
         Ok(Self { root, _lock: lock })
@@ -170,6 +172,11 @@ impl Home {
     /// Where the enrolment is kept from before it is sent until it is known to have been accepted.
     pub fn joining(&self) -> Place {
         self.root.join("joining.json")
+    }
+
+    /// Where the enrolment of a target that joined without a network is kept, for its receipts.
+    pub fn enrolment(&self) -> Place {
+        self.root.join("enrolment.json")
     }
 
     fn config_path(&self, app: &AppName, serial: u64, document: &Digest) -> Place {

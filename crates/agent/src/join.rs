@@ -1,10 +1,11 @@
 //! How a machine becomes a target: by an invitation, which its inviter's command line built.
 
 use crate::{
+    bundle::Unpacked,
     documents::{self, Documents, TrustError},
     files::{self, FileError},
     home::{Enrolled, Home, HomeError, memory_bytes},
-    supply::within,
+    supply::{SupplyError, within},
 };
 use api::{
     client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
@@ -111,6 +112,9 @@ pub enum JoinError {
     /// The server's documents are not of the estate that invited.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The bundle lacks what is needed to join.
+    #[error(transparent)]
+    Bundle(#[from] SupplyError),
     /// The server is away or said no.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -158,6 +162,31 @@ pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName
         }
     };
     check_class(invitation, &estate)?;
+    let enrolled = pin(home, invitation, target, estate)?;
+    files::remove(&home.joining())?;
+    Ok(enrolled)
+}
+
+/// Joins without a network: by the invitation, and the estate's documents in a bundle. The signed enrolment is kept for
+/// the receipt, by which the server hears of this target.
+pub fn join_by_bundle(
+    home: &Home,
+    invitation: &Invitation,
+    name: Option<&TargetName>,
+    bundle: &Unpacked,
+) -> Result<Enrolled, JoinError> {
+    let target = choose_name(invitation, name)?;
+    let estate = bundle.estate()?;
+    check_class(invitation, &estate)?;
+    let envelope = enrolment(home, invitation, &target)?;
+    files::replace_json(&home.enrolment(), &envelope)?;
+    let enrolled = pin(home, invitation, target, estate)?;
+    files::remove(&home.joining())?;
+    Ok(enrolled)
+}
+
+/// Writes down for good what the invitation and the estate say.
+fn pin(home: &Home, invitation: &Invitation, target: TargetName, estate: Estate) -> Result<Enrolled, JoinError> {
     let pinned = Pinned {
         estate: invitation.estate,
         environment: invitation.environment.clone(),
@@ -168,7 +197,6 @@ pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName
     Documents::found(home.trust(), pinned.clone(), estate)?;
     let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin };
     home.enrol(&enrolled)?;
-    files::remove(&home.joining())?;
     Ok(enrolled)
 }
 

@@ -169,6 +169,11 @@ impl Journal {
         }
     }
 
+    /// Whether anything of the application was ever brought here, or is being.
+    pub fn was_here(&self) -> bool {
+        self.generation > 0 || self.under_way.is_some() || self.active.is_some() || self.last.is_some()
+    }
+
     /// The orders that were carried out under another assignment than this one.
     pub fn performed_before(&self, assignment: &Assignment) -> Vec<Digest> {
         let this = (assignment.epoch, assignment.generation);

@@ -2,6 +2,7 @@
 //!
 //! - [`start`]: from options to a running agent. [`join`]: how a machine becomes a target.
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
+//! - [`bundle`]: what stands in for the server over an air gap. [`inbox`]: bundles that wait, and what came of each.
 //! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
 //! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
 //! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`clock`]: what time it is.
@@ -9,6 +10,7 @@
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
 
 pub mod authorise;
+pub mod bundle;
 pub mod clock;
 pub mod documents;
 pub mod drivers;
@@ -16,6 +18,7 @@ pub mod escapes;
 pub mod files;
 pub mod follow;
 pub mod home;
+pub mod inbox;
 pub mod join;
 pub mod journal;
 pub mod poll;

@@ -2,8 +2,10 @@
 //! that a long health check delays neither the next poll nor a look at the logs.
 
 use crate::{
-    escapes,
-    run::Engine,
+    bundle::Sources,
+    drivers::Machine,
+    escapes, inbox,
+    run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
     supply::{Link, Server, Supply, within},
 };
@@ -20,7 +22,9 @@ use std::{
 };
 use trust::{
     AppName, Digest,
-    statement::{Act, Finding, Header, Statement},
+    dsse::Envelope,
+    key::SignError,
+    statement::{Act, Finding, Header, Inventory, Statement, StatementSignError},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -43,7 +47,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
 const ERRANDS: usize = 256;
 
 /// The agent as it works on a real target.
-pub type Worker = Engine<Server, Arc<Runtime>>;
+pub type Worker = Engine<Sources<Server>, Arc<Runtime>>;
 
 /// What the working thread is told.
 pub enum Work {
@@ -51,6 +55,8 @@ pub enum Work {
     Orders(Box<Orders>),
     /// Look for escapes now.
     Scan,
+    /// Follow the bundles that wait.
+    Inbox,
     /// End, once the step at hand is done.
     Stop,
 }
@@ -215,6 +221,8 @@ struct Desk {
 /// The working thread: everything that changes the machine happens here, one thing after the other.
 pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
     let mut desk = Desk { engine, said: None };
+    // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
+    desk.open_inbox();
     desk.engine.recover();
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
@@ -233,6 +241,8 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
                     match more {
                         Work::Orders(newer) => orders = newer,
                         Work::Scan => scan = true,
+                        // It is told of again as long as there is something in it.
+                        Work::Inbox => {}
                         Work::Stop => return,
                     }
                 }
@@ -242,6 +252,7 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
                 }
             }
             Ok(Work::Scan) => desk.scan(true),
+            Ok(Work::Inbox) => desk.open_inbox(),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.engine.obey(orders)),
         }
@@ -257,6 +268,13 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
 }
 
 impl Desk {
+    /// Follows the bundles that wait.
+    fn open_inbox(&mut self) {
+        if let Err(error) = inbox::follow_all(&mut self.engine) {
+            tracing::error!(%error, "stopped in the middle of a bundle; it is carried on with");
+        }
+    }
+
     /// Looks for escapes, and reports what was found: always when asked, else when there is something new to say.
     fn scan(&mut self, asked: bool) {
         let engine = &self.engine;
@@ -277,21 +295,8 @@ impl Desk {
             return;
         }
         let said = (inventory.active.clone(), inventory.findings.clone(), Instant::now());
-        let statement = fresh_request_id().map(|request_id| Statement {
-            subject_name: "estate".into(),
-            subject: pinned.estate,
-            header: Header {
-                estate: pinned.estate,
-                request_id,
-                submit_before: in_future(SUBMIT_WITHIN),
-                on_behalf_of: None,
-            },
-            act: Act::Inventory(inventory),
-        });
-        let key = engine.key();
-        let envelope = match statement.map(|statement| statement.sign(&[key.as_ref()])) {
-            Ok(Ok(envelope)) => envelope,
-            Ok(Err(error)) => return tracing::error!(%error, "cannot sign the inventory"),
+        let envelope = match sign_inventory(engine, inventory) {
+            Ok(envelope) => envelope,
             Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
         };
         match engine.supply().submit(&envelope) {
@@ -299,4 +304,25 @@ impl Desk {
             Err(error) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
         }
     }
+}
+
+/// The inventory, signed by the target.
+pub fn sign_inventory<S: Supply, M: Machine>(
+    engine: &Engine<S, M>,
+    inventory: Inventory,
+) -> Result<Envelope, EngineError> {
+    let estate = engine.documents.pinned().estate;
+    let request_id = fresh_request_id().map_err(|error| SignError(error.to_string()));
+    let statement = Statement {
+        subject_name: "estate".into(),
+        subject: estate,
+        header: Header {
+            estate,
+            request_id: request_id.map_err(StatementSignError::from)?,
+            submit_before: in_future(SUBMIT_WITHIN),
+            on_behalf_of: None,
+        },
+        act: Act::Inventory(inventory),
+    };
+    Ok(statement.sign(&[engine.key().as_ref()])?)
 }

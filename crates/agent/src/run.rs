@@ -15,7 +15,7 @@ use crate::{
     supply::{Supply, SupplyError, found_in_release},
 };
 use api::agent::{Orders, ProgressReport};
-use domain::plan::Assignment;
+use domain::{plan::Assignment, policy::CARRIED_FROM};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use trust::{
@@ -26,7 +26,9 @@ use trust::{
     key::SecretKey,
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
     names::printable,
-    statement::{Act, Header, OrderAct, Outcome, Phase, PhaseTiming, Report, RequestId, Statement, StatementSignError},
+    statement::{
+        Act, Carried, Header, OrderAct, Outcome, Phase, PhaseTiming, Report, RequestId, Statement, StatementSignError,
+    },
 };
 
 /// For how long a report may be submitted: less than the day the server allows, for clocks differ.
@@ -771,6 +773,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let app = journal.app.clone();
         let outcome = shortened(outcome);
         let mut timings = Vec::new();
+        let order = under_way.as_ref().and_then(|under_way| under_way.dossier.order.as_ref());
+        let order = order.map(|envelope| Digest::of(&envelope.payload));
         if let Some(under_way) = under_way {
             let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
             let went_back = under_way.undoing.is_some();
@@ -791,8 +795,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             }
             timings = std::mem::take(&mut session.timings);
         }
-        // What was refused may be made up, and with it its generation: that must not outrank a genuine one.
-        if !matches!(outcome, Outcome::Refused { .. }) {
+        // What was refused may be made up, and with it its generation: that must not outrank a genuine one. Nor may one
+        // that came by a bundle outrank the server's, which are numbered apart.
+        if !matches!(outcome, Outcome::Refused { .. }) && assignment.generation < CARRIED_FROM {
             (journal.epoch, journal.generation) = (assignment.epoch, assignment.generation);
         }
         // Where going back failed, what is there is said, and not what should be.
@@ -810,6 +815,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             config_serial: journal.active.as_ref().and_then(|active| active.config).map_or(0, |(serial, _)| serial),
             phases: timings,
             endpoints: journal.endpoints.clone(),
+            carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);

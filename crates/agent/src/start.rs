@@ -1,8 +1,10 @@
 //! From options to a running agent.
 
 use crate::{
+    bundle::{Nowhere, Sources},
     documents::{Documents, TrustError},
     home::{Home, HomeError},
+    inbox,
     join::{self, Invitation, InvitationError, JoinError},
     poll::{self, Work, Worker},
     run::{Engine, EngineError},
@@ -11,7 +13,7 @@ use crate::{
 };
 use std::{
     ops::RangeInclusive,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -21,6 +23,9 @@ use trust::TargetName;
 pub const SCAN_SECONDS: u64 = 300;
 /// How long a step may take to end when the agent is told to: what it leaves unfinished, the next start finishes.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether a bundle was put into the inbox.
+const LOOK_INTO_INBOX: Duration = Duration::from_secs(2);
 
 /// How an agent is started.
 #[derive(Clone, Debug)]
@@ -101,7 +106,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let key = Arc::new(home.key()?);
     let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
     let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
-    let server = Server::new(link.clone(), tokio::runtime::Handle::current());
+    let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current()));
+    let data = options.data.clone();
     let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
     let pinned = &enrolled.pinned;
     tracing::info!(target = %pinned.target, environment = %pinned.environment, server = %enrolled.url, "the agent works");
@@ -117,12 +123,45 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     tokio::pin!(has_ended);
     tokio::select! {
         () = poll::poll(link, runtime, sender.clone()) => {}
+        () = watch_inbox(&data, sender.clone()) => {}
         () = &mut shutdown => {}
         _ = &mut has_ended => return Err(AgentError::System(std::io::Error::other("the working thread ended"))),
     }
     let _worker_has_ended = sender.send(Work::Stop);
     let _killed_in_the_middle = tokio::time::timeout(END_WITHIN, has_ended).await;
     Ok(())
+}
+
+/// Tells the working thread as long as a bundle waits.
+async fn watch_inbox(data: &Path, work: mpsc::Sender<Work>) {
+    loop {
+        if inbox::waiting(data).is_ok_and(|waiting| !waiting.is_empty()) && work.send(Work::Inbox).is_err() {
+            return;
+        }
+        tokio::time::sleep(LOOK_INTO_INBOX).await;
+    }
+}
+
+/// Follows the bundles that wait in a data folder that no agent uses, and ends. Joins first where that is still to be
+/// done: by the invitation, and the documents in the bundle that waits.
+pub fn follow_bundles(options: &Options) -> Result<(), AgentError> {
+    let home = Home::take(&options.data)?;
+    let invitation = options.join.as_deref().map(Invitation::decode).transpose()?;
+    let enrolled = match (home.enrolled()?, invitation) {
+        (Some(enrolled), Some(invitation)) if invitation.estate != enrolled.pinned.estate => {
+            return Err(AgentError::OtherEstate(options.data.clone()));
+        }
+        (Some(enrolled), _) => enrolled,
+        (None, Some(invitation)) => {
+            let bundle = inbox::first(home.root()).map_err(HomeError::from)?.ok_or(AgentError::NotJoined)?;
+            join::join_by_bundle(&home, &invitation, options.name.as_ref(), &bundle)?
+        }
+        (None, None) => return Err(AgentError::NotJoined),
+    };
+    let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
+    let runtime = Arc::new(open_runtime(&home, options, &enrolled.pinned)?);
+    let mut engine = Engine::new(home, documents, Sources::new(Nowhere), runtime)?;
+    Ok(inbox::follow_all(&mut engine)?)
 }
 
 fn open_runtime(home: &Home, options: &Options, pinned: &trust::authority::Pinned) -> Result<Runtime, AgentError> {

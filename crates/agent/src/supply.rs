@@ -84,6 +84,10 @@ pub trait Supply {
     fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError>;
     /// Accepts these keys of the server too: the charter names them.
     fn learn(&self, keys: &[Digest]);
+    /// The bundle that everything comes from, where it is not a server.
+    fn bundle(&self) -> Option<Digest> {
+        None
+    }
 }
 
 pub use trust::authority::Dossier;

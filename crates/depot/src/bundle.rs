@@ -109,7 +109,9 @@ impl Index {
         self.validate()?;
         let bytes = json::sorted(self).map_err(|error| BundleError::Index(error.to_string()))?;
         match bytes.len() > MAX_INDEX_BYTES {
-            true => Err(BundleError::Index(format!("it would have {} bytes; {MAX_INDEX_BYTES} are allowed", bytes.len()))),
+            true => {
+                Err(BundleError::Index(format!("it would have {} bytes; {MAX_INDEX_BYTES} are allowed", bytes.len())))
+            }
             false => Ok(bytes),
         }
     }
@@ -179,7 +181,9 @@ impl Header {
 
     fn from_block(block: &[u8]) -> Option<Self> {
         json::from_strict::<Self>(block.trim_ascii_end()).ok().filter(|header| {
-            header.format == FORMAT && (1..=MAX_VOLUMES).contains(&header.of) && (1..=header.of).contains(&header.volume)
+            header.format == FORMAT
+                && (1..=MAX_VOLUMES).contains(&header.of)
+                && (1..=header.of).contains(&header.volume)
         })
     }
 }

@@ -22,3 +22,5 @@ pub const SNAPSHOT_DAYS: i64 = 60;
 pub const REPOSITORY_PRUNED_AFTER_SECONDS: i64 = 3600;
 /// How far two machines' clocks may differ before it matters, in seconds.
 pub const CLOCKS_DIFFER_SECONDS: i64 = 300;
+/// Assignments that a target gets by a bundle are numbered from here on, so that they never meet the server's.
+pub const CARRIED_FROM: u64 = 1 << 40;

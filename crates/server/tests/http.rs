@@ -414,6 +414,7 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         config_serial: 0,
         phases: Vec::new(),
         endpoints: vec!["http://127.0.0.1:20001".into()],
+        carried: None,
     };
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));

@@ -6,6 +6,7 @@
 
 mod amendment;
 mod build;
+mod bundle;
 mod cli;
 mod commands;
 mod connection;

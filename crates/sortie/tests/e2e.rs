@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on should stop there")]
 
+#[path = "e2e/airgap.rs"]
+mod airgap;
 #[path = "e2e/bad_version.rs"]
 mod bad_version;
 #[path = "e2e/bytes.rs"]

@@ -370,6 +370,19 @@ pub struct Report {
     /// Where its processes listen: `http://127.0.0.1:20001`.
     #[serde(default)]
     pub endpoints: Vec<String>,
+    /// Where the assignment came from, if not from a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// An assignment that reached a target by a bundle, over an air gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// The bundle: the digest of its index.
+    pub bundle: Digest,
+    /// The order in it: the digest of its payload.
+    pub order: Digest,
 }
 
 /// How an assignment ended.

@@ -1,9 +1,7 @@
 //! Reading a bundle: nothing in it is believed. No path of the archive is ever used: each entry must be the one that the
 //! index says comes next.
 
-use super::{
-    BLOCK, BundleError, Header, INDEX, Index, MAX_INDEX_BYTES, Member, OBJECTS, PART, VOLUME, name_of,
-};
+use super::{BLOCK, BundleError, Header, INDEX, Index, MAX_INDEX_BYTES, Member, OBJECTS, PART, VOLUME, name_of};
 use crate::disk::{self, UnfinishedFolder, failed, sync_filesystem};
 use std::{
     collections::BTreeMap,
@@ -42,7 +40,8 @@ pub fn open(given: &[PathBuf], heard: &mut dyn FnMut(u64)) -> Result<Volumes, Bu
     }
     let Some((first_name, like)) = first else { return Err(BundleError::NotAVolume("nothing".into())) };
     if given.len() == 1 {
-        for (volume, file) in (1..=like.of).filter_map(|volume| Some((volume, beside(&given[0], like.volume, volume)?))) {
+        for (volume, file) in (1..=like.of).filter_map(|volume| Some((volume, beside(&given[0], like.volume, volume)?)))
+        {
             if volume == like.volume || !file.exists() {
                 continue;
             }
@@ -196,7 +195,8 @@ fn copy(member: &Member, mut stored: Parts<'_, '_>, path: &Path) -> Result<(), C
         fs::create_dir_all(folder).map_err(CopyError::Disk)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(CopyError::Disk)?;
-    let unreadable = |error: io::Error| CopyError::Content(trust::names::printable(&format!("cannot be read: {error}")));
+    let unreadable =
+        |error: io::Error| CopyError::Content(trust::names::printable(&format!("cannot be read: {error}")));
     let mut hasher = Hasher::new();
     let mut bytes = 0;
     let mut pour = |reader: &mut dyn Read| -> Result<(), CopyError> {
@@ -363,4 +363,3 @@ impl Read for Parts<'_, '_> {
         Ok(count)
     }
 }
-

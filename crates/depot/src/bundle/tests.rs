@@ -91,7 +91,8 @@ fn seal(file: &Path) {
 
 #[test]
 fn r12_what_is_written_in_any_number_of_volumes_comes_back() {
-    for objects in [vec![], vec![noise(10, 1)], vec![noise(70_000, 3), noise(70_000, 4), vec![7; 1 << 20], noise(1, 5)]] {
+    for objects in [vec![], vec![noise(10, 1)], vec![noise(70_000, 3), noise(70_000, 4), vec![7; 1 << 20], noise(1, 5)]]
+    {
         let contents = contents(&objects);
         for volume_bytes in [None, Some(MIN_VOLUME_BYTES), Some(100_001), Some(10 << 20)] {
             let (_folder, files) = written(&contents, volume_bytes);
@@ -180,7 +181,10 @@ fn r11_what_was_altered_on_purpose_names_the_member() {
     fs::write(last, bytes).unwrap();
     seal(last);
     let error = unpacked(&files).unwrap_err();
-    assert!(matches!(&error, BundleError::Member { volume: 3, path, .. } if path == "statements/dossier.json"), "{error}");
+    assert!(
+        matches!(&error, BundleError::Member { volume: 3, path, .. } if path == "statements/dossier.json"),
+        "{error}"
+    );
 }
 
 /// Makes one volume by hand of an index and entries as given.
@@ -198,8 +202,7 @@ fn forged(index_bytes: &[u8], entries: &[(&str, &[u8])]) -> (TempDir, Vec<PathBu
         rest.append(&header, *content).unwrap();
     }
     let rest = rest.into_inner().unwrap();
-    let header =
-        Header { format: FORMAT, bundle: Digest::of(index_bytes), volume: 1, of: 1, rest: Digest::of(&rest) };
+    let header = Header { format: FORMAT, bundle: Digest::of(index_bytes), volume: 1, of: 1, rest: Digest::of(&rest) };
     let mut first = tar::Header::new_ustar();
     first.as_old_mut().name[..VOLUME.len()].copy_from_slice(VOLUME.as_bytes());
     first.set_size(BLOCK);
@@ -224,7 +227,9 @@ fn no_path_leads_out_of_a_bundle() {
     let plain = index(&Contents::from([("a".into(), b"a".to_vec())]));
     let (_folder, files) = forged(&json::sorted(&plain).unwrap(), &[("a", b"a")]);
     assert!(unpacked(&files).is_ok(), "the forgery is as good as a genuine one");
-    for path in ["../a", "/etc/passwd", "a/../../b", "./a", "a//b", "a\\b", "", "index.json", "volume.json", "a.part-0001"] {
+    for path in
+        ["../a", "/etc/passwd", "a/../../b", "./a", "a//b", "a\\b", "", "index.json", "volume.json", "a.part-0001"]
+    {
         let mut index = plain.clone();
         index.members[0].path = path.into();
         let said = said_of_forged(&index, &[(path, b"a")]);

@@ -46,7 +46,8 @@ pub fn write<R: Read>(
     let index_bytes = index.to_bytes()?;
     let bundle = Digest::of(&index_bytes);
     fs::create_dir_all(folder).map_err(failed("creating", folder))?;
-    let mut tape = Tape { folder, name, bundle, limit_bytes: volume_bytes.unwrap_or(u64::MAX), done: Vec::new(), open: None };
+    let mut tape =
+        Tape { folder, name, bundle, limit_bytes: volume_bytes.unwrap_or(u64::MAX), done: Vec::new(), open: None };
     tape.next_volume()?;
     tape.put(INDEX, &index_bytes[..], index_bytes.len() as u64)?;
     let mut bytes = 0;
@@ -103,7 +104,9 @@ impl Tape<'_> {
         let file = file.map_err(failed("creating", &path))?;
         let mut file = BufWriter::with_capacity(1 << 18, file);
         let blank = [b' '; BLOCK as usize];
-        file.write_all(&tar_header(VOLUME, BLOCK)).and_then(|()| file.write_all(&blank)).map_err(failed("writing", &path))?;
+        file.write_all(&tar_header(VOLUME, BLOCK))
+            .and_then(|()| file.write_all(&blank))
+            .map_err(failed("writing", &path))?;
         self.open = Some(Open { unfinished: Unfinished(path), file, bytes: 2 * BLOCK, hasher: Hasher::new() });
         Ok(())
     }

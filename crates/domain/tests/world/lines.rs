@@ -509,6 +509,7 @@ impl World {
                 config_serial: 0,
                 phases: Vec::new(),
                 endpoints: Vec::new(),
+                carried: None,
             };
             return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
         };
@@ -541,6 +542,7 @@ impl World {
             running,
             config_serial: config.map_or(0, |(serial, _)| serial),
             endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
+            carried: None,
         };
         self.act(target, build, Act::Report(report))
     }

@@ -80,7 +80,8 @@ impl Agent {
 }
 
 impl Joining {
-    fn data(&self) -> Result<PathBuf, Failure> {
+    /// The data folder that is meant.
+    pub fn data(&self) -> Result<PathBuf, Failure> {
         match &self.data {
             Some(data) => Ok(data.clone()),
             None if rustix::process::geteuid().is_root() => Ok("/var/lib/sortie-agent".into()),
@@ -88,7 +89,8 @@ impl Joining {
         }
     }
 
-    fn options(&self) -> Result<Options, Failure> {
+    /// As the agent takes them.
+    pub fn options(&self) -> Result<Options, Failure> {
         let join = match self.join.as_deref() {
             Some("-") => {
                 let mut token = String::new();

@@ -45,6 +45,7 @@ verbs! {
     deny::Deny,
     withdraw::Withdraw,
     permit::Permit,
+    bundle::Bundle,
     deploy::Deploy,
     redeploy::Redeploy,
     rollback::Rollback,

@@ -95,6 +95,8 @@ words! {
     ["logs"] "The lines that an application's processes wrote on a target.";
     ["context", "login", "logout", "whoami"] "Which server and estate a command means, pinned on this machine, and who you are there.";
     ["init"] "Writes sortie.toml, the file beside the code that says what to ship and how it runs.";
+    ["bundle"] "A released version with everything it needs, in files that are carried to where no network reaches.";
+    ["receipt"] "What a target behind an air gap did with a bundle, signed by it and carried back.";
     ["serve"] "Runs the server.";
     ["explain", "vocabulary", "completions", "man"] "Help: what a refusal's code means, these words, the shell's completions, the manual pages.";
 }
