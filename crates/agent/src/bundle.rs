@@ -145,23 +145,23 @@ impl<S> Sources<S> {
         self.open.borrow_mut().take().and_then(|opened| opened.report)
     }
 
-    fn from_bundle<T>(&self, read: impl FnOnce(&Unpacked) -> Result<T, SupplyError>) -> Option<Result<T, SupplyError>> {
+    fn while_open<T>(&self, read: impl FnOnce(&Unpacked) -> Result<T, SupplyError>) -> Option<Result<T, SupplyError>> {
         self.open.borrow().as_ref().map(|opened| read(&opened.bundle))
     }
 }
 
 impl<S: Supply> Supply for Sources<S> {
     fn estate(&self) -> Result<Estate, SupplyError> {
-        self.from_bundle(Unpacked::estate).unwrap_or_else(|| self.server.estate())
+        self.while_open(Unpacked::estate).unwrap_or_else(|| self.server.estate())
     }
 
     fn dossier(&self, generation: u64, app: &AppName) -> Result<Dossier, SupplyError> {
-        self.from_bundle(Unpacked::dossier).unwrap_or_else(|| self.server.dossier(generation, app))
+        self.while_open(Unpacked::dossier).unwrap_or_else(|| self.server.dossier(generation, app))
     }
 
     fn object(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, SupplyError> {
-        let from_bundle = self.from_bundle(|bundle| read(&bundle.object_path(digest), max_bytes));
-        from_bundle.unwrap_or_else(|| self.server.object(digest, max_bytes))
+        let while_open = self.while_open(|bundle| read(&bundle.object_path(digest), max_bytes));
+        while_open.unwrap_or_else(|| self.server.object(digest, max_bytes))
     }
 
     fn gather(
