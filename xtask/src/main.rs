@@ -3,6 +3,7 @@
 //! - [`demo`]: the main job, live, with separate processes
 //! - [`checks`]: everything that must hold before a change is taken
 //! - [`clients`]: other people's programs that check what is published
+//! - [`conformance`]: the public conformance suite of TUF, from a checkout
 //! - [`requirements`]: which test shows which requirement
 //! - [`docs`]: the generated pages, and whether they have drifted
 //! - [`attacks`]: the table of attacks in docs/SECURITY.md
@@ -14,6 +15,7 @@ mod bench;
 mod cargo;
 mod checks;
 mod clients;
+mod conformance;
 mod demo;
 mod docs;
 mod processes;
@@ -40,6 +42,8 @@ enum Recipe {
     Check,
     /// Install the clients of other people (python-tuf, tuf-js, in-toto) that tests run on what Sortie publishes
     Clients,
+    /// Run the public conformance suite of TUF on the agent's own client, from a checkout you have
+    Conformance(conformance::Options),
     /// List every requirement with the tests that quote it, and those that no test quotes
     Requirements,
     /// Write the generated pages in docs/, or with --check say which have drifted
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Recipe::Test => checks::test(),
         Recipe::Check => checks::check(),
         Recipe::Clients => clients::install(),
+        Recipe::Conformance(options) => conformance::run(&options),
         Recipe::Requirements => requirements::run(),
         Recipe::Docs(options) => docs::run(&options),
         Recipe::Bench(options) => bench::run(&options),

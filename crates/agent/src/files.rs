@@ -162,6 +162,13 @@ pub fn remove(place: &Place) -> Result<(), FileError> {
     }
 }
 
+/// As [`remove`]; once this returns, it does not come back after a loss of power.
+pub fn remove_durably(place: &Place) -> Result<(), FileError> {
+    remove(place)?;
+    let folder = place.path.parent().unwrap_or(Path::new("/"));
+    place.disk.sync_folder(folder).map_err(failed("remove", &place.path))
+}
+
 /// The names in a folder, in order; none if there is no such folder.
 pub fn names_in(folder: &Place) -> Result<Vec<String>, FileError> {
     let mut names = match folder.disk.names(&folder.path) {

@@ -4,7 +4,7 @@
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
 //! - [`bundle`]: what stands in for the server over an air gap. [`inbox`]: bundles that wait, and what came of each.
 //! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
-//! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
+//! - [`repository`]: a TUF repository, refreshed and kept. [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
 //! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
@@ -22,6 +22,7 @@ pub mod inbox;
 pub mod join;
 pub mod journal;
 pub mod poll;
+pub mod repository;
 pub mod run;
 pub mod runtime;
 pub mod secrets;
