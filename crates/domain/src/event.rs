@@ -311,6 +311,9 @@ pub enum Event {
         phases: Vec<PhaseTiming>,
         /// Where its processes listen.
         endpoints: Vec<String>,
+        /// Whether nothing was heard of it in time: it may have done its part all the same, and say so later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        given_up: bool,
     },
     /// Targets that had switched are told to go back.
     UndoStarted {
@@ -320,6 +323,9 @@ pub enum Event {
         reason: String,
         /// Which targets.
         targets: Vec<TargetName>,
+        /// Those that were given up on: they may have switched, so they go back when they return; nobody waits for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        absent: Vec<TargetName>,
     },
     /// A deployment is over.
     DeploymentEnded {

@@ -40,11 +40,13 @@ pub struct Assignment {
     pub config: Option<(u64, Digest)>,
 }
 
-/// The assignments that `target` has not reported on yet.
+/// The assignments that `target` has not reported on yet. One that was given up on is offered no more, unless it is to go
+/// back: that it must, however late.
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &crate::state::OnTarget)| {
-        let assigned = on_target.assigned.filter(|assigned| !assigned.finished)?;
+        let is_open = |assigned: &Assigned| !assigned.finished || assigned.given_up && assigned.undo;
+        let assigned = on_target.assigned.filter(is_open)?;
         assignment(state, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()

@@ -324,8 +324,11 @@ pub struct Assigned {
     pub deployment: u64,
     /// Whether it takes the deployment back.
     pub undo: bool,
-    /// Whether the target has reported how it ended.
+    /// Whether the target has reported how it ended, or was given up on.
     pub finished: bool,
+    /// Whether it was given up on: what it says later is heard all the same.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 /// What a target said it runs.

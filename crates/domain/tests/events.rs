@@ -220,6 +220,7 @@ fn deployment_events() -> Vec<Event> {
         config_serial: 3,
         phases: phases.map(|phase| PhaseTiming { phase, started: noon(), milliseconds: 900 }).to_vec(),
         endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
+        given_up: false,
     };
     let mut events = vec![
         requested(OrderAct::Deploy, Some("1.4.0"), true, &["1.4.0 is superseded"]),
@@ -229,7 +230,29 @@ fn deployment_events() -> Vec<Event> {
         finished(Outcome::Failed { phase: Phase::Activate, reason: "disk full".into() }, None, None),
         finished(Outcome::Refused { code: "PERMIT_EXPIRED".into(), reason: "too late".into() }, None, None),
         finished(Outcome::Verified, None, None),
-        Event::UndoStarted { deployment: 1, reason: "prod-1: verify: 503".into(), targets: vec![read("prod-1")] },
+        Event::TargetFinished {
+            deployment: 1,
+            target: read("prod-2"),
+            outcome: Outcome::Failed { phase: Phase::Check, reason: "no answer within 10 minutes".into() },
+            change: None,
+            running: None,
+            config_serial: 0,
+            phases: Vec::new(),
+            endpoints: Vec::new(),
+            given_up: true,
+        },
+        Event::UndoStarted {
+            deployment: 1,
+            reason: "prod-1: verify: 503".into(),
+            targets: vec![read("prod-1")],
+            absent: Vec::new(),
+        },
+        Event::UndoStarted {
+            deployment: 1,
+            reason: "prod-2: check: no answer within 10 minutes".into(),
+            targets: vec![read("prod-1")],
+            absent: vec![read("prod-2")],
+        },
         Event::DeploymentSettled { deployment: 1 },
         Event::HoldPlaced { app: read("web"), environment: read("prod"), build },
         Event::HoldLifted { app: read("web"), environment: read("prod") },

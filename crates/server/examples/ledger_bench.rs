@@ -271,6 +271,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 .map(|phase| PhaseTiming { phase, started: time, milliseconds: 120 })
                 .into(),
             endpoints: vec!["http://127.0.0.1:20001".into()],
+            given_up: false,
         },
         15 => Event::DeploymentEnded { deployment, ending: Ending::Succeeded },
         16 => Event::DeploymentSettled { deployment },

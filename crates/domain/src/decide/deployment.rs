@@ -206,7 +206,12 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     match may_still_run(draft, asked, &deployment) {
         Ok(()) => start_next_wave(draft, asked, number),
         Err(refusal) => {
-            draft.record(Event::UndoStarted { deployment: number, reason: refusal.to_string(), targets: Vec::new() });
+            draft.record(Event::UndoStarted {
+                deployment: number,
+                reason: refusal.to_string(),
+                targets: Vec::new(),
+                absent: Vec::new(),
+            });
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
         }
     }
@@ -312,8 +317,16 @@ fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
     let switched = |part: &Part| matches!(part.progress, Progress::Assigned(_) | Progress::Finished(Outcome::Verified));
     let parts = deployment.targets.iter().filter(|(_, part)| switched(part));
     let targets: Vec<TargetName> = parts.map(|(target, _)| target.clone()).collect();
+    // Who was given up on may have switched all the same.
+    let given_up = |name: &TargetName| {
+        let on_target = draft.state.targets.get(name).and_then(|target| target.apps.get(&deployment.app));
+        let assigned = on_target.and_then(|on_target| on_target.assigned);
+        assigned.is_some_and(|assigned| assigned.deployment == number && assigned.given_up)
+    };
+    let names = deployment.targets.iter().map(|(name, _)| name);
+    let absent: Vec<TargetName> = names.filter(|name| given_up(name)).cloned().collect();
     let nothing_to_undo = targets.is_empty();
-    draft.record(Event::UndoStarted { deployment: number, reason, targets });
+    draft.record(Event::UndoStarted { deployment: number, reason, targets, absent });
     if nothing_to_undo {
         end_undone(draft, asked, number, deployment);
     }

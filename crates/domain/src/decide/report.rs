@@ -19,7 +19,9 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     by_itself(asked, &report.target)?;
     let on_target = draft.state.targets.get(&report.target).and_then(|target| target.apps.get(&report.app));
     let assigned = on_target.and_then(|on_target| on_target.assigned).ok_or(Refusal::ReportStale)?;
-    if assigned.generation != report.generation || assigned.deployment != report.deployment || assigned.finished {
+    // Who was given up on is heard all the same: what runs there must be known.
+    let is_over = assigned.finished && !assigned.given_up;
+    if assigned.generation != report.generation || assigned.deployment != report.deployment || is_over {
         return Err(Refusal::ReportStale);
     }
     let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;
@@ -43,6 +45,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         config_serial: report.config_serial,
         phases: report.phases,
         endpoints: report.endpoints.iter().map(|endpoint| trust::names::printable(endpoint)).collect(),
+        given_up: false,
     });
     deployment::go_on(draft, asked, report.deployment);
     Ok(())
@@ -153,6 +156,7 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         config_serial: running.as_ref().map_or(0, |running| running.config_serial),
         phases: Vec::new(),
         endpoints: running.map(|running| running.endpoints).unwrap_or_default(),
+        given_up: true,
     });
     deployment::go_on(draft, asked, number);
     Ok(())

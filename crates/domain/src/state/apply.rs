@@ -225,13 +225,24 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.phase = DeploymentPhase::Running;
             }
         }
-        Event::TargetFinished { deployment, target, outcome, change, running, config_serial, phases, endpoints } => {
-            let finished =
-                Finished { outcome, change: *change, running: *running, config_serial: *config_serial, endpoints };
+        Event::TargetFinished {
+            deployment,
+            target,
+            outcome,
+            change,
+            running,
+            config_serial,
+            phases,
+            endpoints,
+            given_up,
+        } => {
+            let (change, running, config_serial, given_up) = (*change, *running, *config_serial, *given_up);
+            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up };
             finish_target(state, *deployment, target, &finished, phases);
         }
-        Event::UndoStarted { deployment, reason, targets } => {
+        Event::UndoStarted { deployment, reason, targets, absent } => {
             assign(state, *deployment, targets, true);
+            leave_word(state, *deployment, absent);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 record.phase = DeploymentPhase::Undoing { reason: reason.clone() };
             }
@@ -262,6 +273,7 @@ struct Finished<'a> {
     running: Option<Digest>,
     config_serial: u64,
     endpoints: &'a [String],
+    given_up: bool,
 }
 
 fn in_audience<'a>(state: &'a mut State, app: &AppName, audience: &AudienceName) -> &'a mut InAudience {
@@ -274,12 +286,25 @@ fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool
     for (name, part) in record.targets.iter_mut().filter(|(name, _)| targets.contains(name)) {
         let Some(target) = state.targets.get_mut(name) else { continue };
         let on_target = target.apps.entry(record.app.clone()).or_default();
-        on_target.assigned = Some(Assigned { generation: stamp.entry, deployment, undo, finished: false });
+        on_target.assigned =
+            Some(Assigned { generation: stamp.entry, deployment, undo, finished: false, given_up: false });
         if undo {
             part.progress = Progress::Undoing(stamp);
         } else {
             part.before = on_target.running.as_ref().map(|running| running.build);
             part.progress = Progress::Assigned(stamp);
+        }
+    }
+}
+
+/// Targets that were given up on are to go back when they return; their parts stay as they ended.
+fn leave_word(state: &mut State, deployment: u64, targets: &[TargetName]) {
+    let generation = state.head.entry;
+    let Some(app) = state.deployments.get(&deployment).map(|record| record.app.clone()) else { return };
+    for name in targets {
+        if let Some(target) = state.targets.get_mut(name) {
+            let on_target = target.apps.entry(app.clone()).or_default();
+            on_target.assigned = Some(Assigned { generation, deployment, undo: true, finished: true, given_up: true });
         }
     }
 }
@@ -293,10 +318,14 @@ fn finish_target(
 ) {
     let stamp = state.head;
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let on_target = state.targets.get(name).and_then(|target| target.apps.get(&record.app));
+    let goes_back = on_target
+        .and_then(|on_target| on_target.assigned)
+        .is_some_and(|assigned| assigned.deployment == deployment && assigned.undo);
     if let Some((_, part)) = record.targets.iter_mut().find(|(target, _)| target == name) {
-        part.progress = match (&part.progress, finished.outcome) {
-            (Progress::Undoing(_), Outcome::Verified) => Progress::Undone,
-            _ => Progress::Finished(finished.outcome.clone()),
+        part.progress = match finished.outcome {
+            Outcome::Verified if goes_back => Progress::Undone,
+            outcome => Progress::Finished(outcome.clone()),
         };
         part.phases.extend(phases.iter().cloned());
     }
@@ -306,6 +335,7 @@ fn finish_target(
         && assigned.deployment == deployment
     {
         assigned.finished = true;
+        assigned.given_up = finished.given_up;
     }
     let stopped = match record.act {
         OrderAct::Stop => *finished.outcome == Outcome::Verified,

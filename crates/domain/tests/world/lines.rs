@@ -499,13 +499,15 @@ impl World {
         let Some(assigned) = chosen.map(|a| (a.app, a.generation, a.deployment, a.act, a.undo, a.build, a.config))
         else {
             let (app, generation, deployment) = self.last_assigned(&name);
+            let said = after(rest, "running").filter(|letter| *letter != "nothing");
+            let running = said.map(|letter| self.build(app.as_str(), letter));
             let report = Report {
                 target: name,
                 app,
                 generation,
                 deployment,
                 outcome: Outcome::Verified,
-                running: None,
+                running,
                 config_serial: 0,
                 phases: Vec::new(),
                 endpoints: Vec::new(),

@@ -137,11 +137,16 @@ impl World {
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
                 format!("{target} {}{change}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
             }
-            Event::UndoStarted { deployment, reason, targets } if targets.is_empty() => {
-                format!("deployment {deployment} goes no further: {reason}")
-            }
-            Event::UndoStarted { deployment, reason, targets } => {
-                format!("deployment {deployment} goes back on {}: {reason}", list(targets))
+            Event::UndoStarted { deployment, reason, targets, absent } => {
+                let how = match targets.is_empty() {
+                    true => "goes no further".to_owned(),
+                    false => format!("goes back on {}", list(targets)),
+                };
+                let later = match absent.is_empty() {
+                    true => String::new(),
+                    false => format!("; {} goes back when heard of again", list(absent)),
+                };
+                format!("deployment {deployment} {how}: {reason}{later}")
             }
             Event::DeploymentEnded { deployment, ending } => {
                 format!("deployment {deployment} {}", word(*ending))

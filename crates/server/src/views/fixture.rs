@@ -255,6 +255,7 @@ impl World {
             config_serial: 0,
             phases: Vec::new(),
             endpoints: Vec::new(),
+            given_up: false,
         });
         self.happen(Event::DeploymentEnded { deployment, ending: Ending::Succeeded });
     }

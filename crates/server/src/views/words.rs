@@ -160,9 +160,13 @@ impl Teller<'_> {
                 let finished = Finished { outcome, change: *change, running, phases };
                 self.finished(*deployment, target, &finished)
             }
-            Event::UndoStarted { deployment, reason, targets } => {
+            Event::UndoStarted { deployment, reason, targets, absent } => {
                 let on = if targets.is_empty() { String::new() } else { format!(" on {}", names(targets)) };
-                format!("{} goes back{on}: {reason}", self.deployment(*deployment))
+                let later = match absent.is_empty() {
+                    true => String::new(),
+                    false => format!("; {} when it is heard of again", names(absent)),
+                };
+                format!("{} goes back{on}: {reason}{later}", self.deployment(*deployment))
             }
             Event::DeploymentEnded { deployment, ending } => self.ended(*deployment, *ending),
             Event::DeploymentSettled { deployment } => format!("{} settled", self.deployment(*deployment)),

@@ -43,8 +43,18 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
     let mut finished = |build, change, outcome, running| {
         let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
         let (target, phases, endpoints) = (target("prod-1"), phases.clone(), Vec::new());
-        let event =
-            Event::TargetFinished { deployment, target, outcome, change, running, config_serial: 0, phases, endpoints };
+        let (config_serial, given_up) = (0, false);
+        let event = Event::TargetFinished {
+            deployment,
+            target,
+            outcome,
+            change,
+            running,
+            config_serial,
+            phases,
+            endpoints,
+            given_up,
+        };
         told(&world, "target:prod-1", &[], event)
     };
     let verified = Outcome::Verified;
