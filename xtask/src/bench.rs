@@ -3,7 +3,7 @@
 use crate::{
     cargo,
     demo::{self, world::World},
-    processes,
+    processes, sim,
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -57,6 +57,7 @@ const ROWS: &[Row] = &[
     Row { name: "ledger of 1 million opened, snapshot", unit: "s", bound: Bound::Under(1.0), measure: ledger_snapshot },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
     Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
+    Row { name: "simulated worlds", unit: "/s", bound: Bound::Over(50.0), measure: |_| sim::worlds_a_second() },
 ];
 
 /// Measures every row; one that cannot be measured says why.

@@ -8,6 +8,7 @@
 //! - [`docs`]: the generated pages, and whether they have drifted
 //! - [`attacks`]: the table of attacks in docs/SECURITY.md
 //! - [`bench`]: the measurements
+//! - [`sim`]: worlds in seeds
 
 mod arrows;
 mod attacks;
@@ -20,6 +21,7 @@ mod demo;
 mod docs;
 mod processes;
 mod requirements;
+mod sim;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ enum Recipe {
     Docs(docs::Options),
     /// Measure what the product should reach, as a table and JSON
     Bench(bench::Options),
+    /// Run simulated worlds, each from its seed; one that breaks an invariant tells how
+    Sim(sim::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Recipe::Requirements => requirements::run(),
         Recipe::Docs(options) => docs::run(&options),
         Recipe::Bench(options) => bench::run(&options),
+        Recipe::Sim(options) => sim::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,346 @@
+//! The people, the targets, the builds and the documents of trust: the same in every world, but for what the script sets.
+
+use crate::script::Setting;
+use agent::home::Enrolled;
+use api::{
+    read::Estate,
+    write::{Attachment, Submission},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    authority::Pinned,
+    charter::{CHARTER_TARGET, Class},
+    dsse::Envelope,
+    key::{SecretKey, Signer},
+    manifest::{Entry, FORMAT, Manifest, Process, Run, StopSignal},
+    statement::{
+        Act, Administration, AdministrationAct, Approval, Enrolment, Facts, Header, Number, Order, OrderAct, Push,
+        Request, RequestId, Statement, Withdrawal,
+    },
+    tuf::{self, RootBuilder, TargetFile, Targets},
+};
+
+/// The claim of the server without an estate.
+pub const CLAIM: &str = "the claim";
+/// How many versions there are.
+pub const VERSIONS: usize = 4;
+/// The name under which the ledger's checkpoints are signed.
+pub const ORIGIN: &str = "sortie-ledger/sim";
+/// An age identity for every target: no secret is ever encrypted to it.
+pub const IDENTITY: &str = "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K";
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// Writes the code, pushes builds, asks for releases.
+    Coder,
+    /// Approves for QA.
+    Tester,
+    /// Approves for ops, and deploys.
+    Oncall,
+    /// Deploys and approves too.
+    Second,
+}
+
+impl Who {
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Who::Coder => "coder",
+            Who::Tester => "tester",
+            Who::Oncall => "oncall",
+            Who::Second => "second",
+        }
+    }
+
+    /// The key.
+    pub fn key(self) -> SecretKey {
+        key(2 + self as u8)
+    }
+
+    /// The role that counts for prod's approvals, if any.
+    pub fn approves_as(self) -> Option<&'static str> {
+        match self {
+            Who::Coder => None,
+            Who::Tester => Some("qa"),
+            Who::Oncall | Who::Second => Some("ops"),
+        }
+    }
+}
+
+/// A key from a seed.
+pub fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn owner() -> SecretKey {
+    key(1)
+}
+
+/// The key that signs checkpoints.
+pub fn ledger_key() -> SecretKey {
+    key(20)
+}
+
+fn invitation_key() -> SecretKey {
+    key(30)
+}
+
+/// A target's own key.
+pub fn target_key(index: usize) -> SecretKey {
+    key(40 + index as u8)
+}
+
+/// The application.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+pub fn app() -> AppName {
+    AppName::new("web").unwrap()
+}
+
+/// The environment.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+pub fn prod() -> AudienceName {
+    AudienceName::new("prod").unwrap()
+}
+
+/// A target's name.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+pub fn target(index: usize) -> TargetName {
+    TargetName::new(&format!("prod-{}", index + 1)).unwrap()
+}
+
+/// A version's number.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+pub fn version(index: usize) -> Version {
+    format!("1.{index}.0").parse().unwrap()
+}
+
+/// When every world begins.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+pub fn beginning() -> Timestamp {
+    Timestamp::from_second(1_780_000_000).unwrap()
+}
+
+fn far() -> Timestamp {
+    beginning().checked_add(SignedDuration::from_hours(24 * 365)).unwrap_or(Timestamp::MAX)
+}
+
+fn content(index: usize) -> Vec<u8> {
+    format!("web {}", version(index)).into_bytes()
+}
+
+/// A version's manifest: one file, one process.
+pub fn manifest(index: usize) -> Manifest {
+    let process = Process {
+        run: vec!["./web".into()],
+        copies: 1,
+        port: None,
+        health: None,
+        stop_signal: StopSignal::Term,
+        stop_seconds: 5,
+    };
+    let run = Run { processes: [("web".to_owned(), process)].into(), ..Run::default() };
+    let bytes = content(index);
+    let size = bytes.len() as u64;
+    let file = Entry::File { path: "web".into(), executable: true, size, digest: Digest::of(&bytes) };
+    Manifest { format: FORMAT, app: app(), files: vec![file], run }
+}
+
+/// What prod asks for, fixed in a world's script.
+#[derive(Clone)]
+pub struct Cast {
+    /// The estate.
+    pub estate: Digest,
+    /// The documents of trust.
+    pub documents: Estate,
+    /// The builds, by version.
+    pub builds: Vec<Digest>,
+    /// The objects that the depot gets by the pushes.
+    pub objects: Vec<Vec<u8>>,
+    charter_digest: Digest,
+}
+
+type Made<T> = Result<T, Box<dyn std::error::Error>>;
+
+impl Cast {
+    /// The documents for a setting.
+    pub fn new(setting: &Setting) -> Made<Self> {
+        let name = PersonName::new("boss")?;
+        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(key(9).public()).build()?;
+        let root = tuf::sign_metadata(&root, &[&owner()])?;
+        let line = |who: Who| who.key().public().to_openssh();
+        let charter = format!(
+            r#"charter = "acme"
+[server]
+ledger = ["{}"]
+[people]
+coder  = {{ roles = ["developer"], keys = ["{}"] }}
+tester = {{ roles = ["qa"], keys = ["{}"] }}
+oncall = {{ roles = ["ops"], keys = ["{}"] }}
+second = {{ roles = ["ops"], keys = ["{}"] }}
+[environments]
+prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, soak_minutes = {}, on_failure = "{}" }}
+"#,
+            ledger_key().public().to_openssh(),
+            line(Who::Coder),
+            line(Who::Tester),
+            line(Who::Oncall),
+            line(Who::Second),
+            setting.at_once,
+            setting.soak_minutes,
+            if setting.undoes { "undo" } else { "stop" },
+        );
+        let charter_digest = Digest::of(charter.as_bytes());
+        let file = TargetFile { length_bytes: charter.len() as u64, digest: charter_digest };
+        let targets = Targets::unsigned(1, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
+        let targets = tuf::sign_metadata(&targets, &[&owner()])?;
+        let estate = Digest::of(&root);
+        let documents = Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() };
+        let (mut builds, mut objects) = (Vec::new(), Vec::new());
+        for index in 0..VERSIONS {
+            let bytes = manifest(index).to_bytes()?;
+            builds.push(Digest::of(&bytes));
+            objects.extend([bytes, content(index)]);
+        }
+        Ok(Self { estate, documents, builds, objects, charter_digest })
+    }
+
+    /// The version of a build.
+    pub fn version_of(&self, build: &Digest) -> Option<usize> {
+        self.builds.iter().position(|other| other == build)
+    }
+
+    /// A build in words.
+    pub fn name(&self, build: &Digest) -> String {
+        match self.version_of(build) {
+            Some(index) => format!("web@{}", version(index)),
+            None => format!("web#{}", build.short()),
+        }
+    }
+
+    /// A signed statement.
+    pub fn sign(&self, subject: Digest, act: Act, id: &str, now: Timestamp, signers: &[&SecretKey]) -> Made<Envelope> {
+        let header = Header {
+            estate: self.estate,
+            request_id: RequestId::new(id)?,
+            submit_before: now.checked_add(SignedDuration::from_hours(1))?,
+            on_behalf_of: None,
+        };
+        let signers: Vec<&dyn Signer> = signers.iter().map(|key| *key as &dyn Signer).collect();
+        Ok(Statement { subject_name: "web".into(), subject, header, act }.sign(&signers)?)
+    }
+
+    /// What founds the estate, lets the targets join, and brings the builds: what every world begins with.
+    pub fn opening(&self, targets: usize) -> Made<Vec<Submission>> {
+        let now = beginning();
+        let mut submissions = Vec::new();
+        let bare =
+            |envelope| Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
+        let roots: Vec<Digest> = self.documents.roots.iter().map(|root| Digest::of(&root.0)).collect();
+        let act = AdministrationAct::ApplyCharter {
+            roots,
+            targets: Digest::of(&self.documents.targets),
+            charter: self.charter_digest,
+        };
+        let administration = |act| Act::Administration(Administration { act });
+        let mut founding = bare(self.sign(self.estate, administration(act), "found", now, &[&owner()])?);
+        let charter = self.documents.charter.clone().into_bytes();
+        let files =
+            self.documents.roots.iter().map(|root| root.0.clone()).chain([self.documents.targets.clone(), charter]);
+        founding.attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
+        founding.claim = Some(CLAIM.into());
+        submissions.push(founding);
+        let invite = AdministrationAct::InviteTarget {
+            invitation: invitation_key().public(),
+            environment: prod(),
+            labels: BTreeMap::new(),
+            name: None,
+            uses: 100,
+            expires: now.checked_add(SignedDuration::from_hours(24))?,
+        };
+        submissions.push(bare(self.sign(self.estate, administration(invite), "invite", now, &[&owner()])?));
+        for index in 0..targets {
+            let id = format!("join:{index}");
+            submissions.push(bare(self.sign(
+                self.estate,
+                self.enrolment(index),
+                &id,
+                now,
+                &[&invitation_key(), &target_key(index)],
+            )?));
+        }
+        let coder = Who::Coder.key();
+        for (index, build) in self.builds.iter().enumerate() {
+            let push = Act::Push(Push { app: app(), commit: None, recipe: None });
+            submissions.push(bare(self.sign(*build, push, &format!("push:{index}"), now, &[&coder])?));
+            let number = Act::Number(Number { app: app(), version: version(index) });
+            submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));
+        }
+        Ok(submissions)
+    }
+
+    fn enrolment(&self, index: usize) -> Act {
+        let facts =
+            Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 30, agent_version: "0.1.0".into() };
+        Act::Enrolment(Enrolment {
+            environment: prod(),
+            target: target(index),
+            invitation: invitation_key().public(),
+            key: target_key(index).public(),
+            recipient: "age1sim".into(),
+            facts,
+        })
+    }
+
+    /// What a target has pinned.
+    pub fn enrolled(&self, index: usize) -> Enrolled {
+        let pinned = Pinned {
+            estate: self.estate,
+            environment: prod(),
+            class: Class::Live,
+            target: target(index),
+            apps: BTreeSet::new(),
+        };
+        Enrolled { pinned, url: "https://server".into(), pin: Digest::of(b"") }
+    }
+
+    /// A wish that a version be released to prod.
+    pub fn request(&self, index: usize, serial: u64, now: Timestamp, holds: SignedDuration) -> Made<Act> {
+        Ok(Act::Request(Request {
+            app: app(),
+            version: version(index),
+            audience: prod(),
+            way: "normal".into(),
+            charter_version: 1,
+            requires: "qa and ops".parse()?,
+            serial,
+            not_before: now.checked_sub(SignedDuration::from_mins(1))?,
+            not_after: now.checked_add(holds)?,
+            floor: None,
+        }))
+    }
+
+    /// One person's yes to a version's request.
+    pub fn approval(&self, index: usize) -> Act {
+        Act::Approval(Approval { app: app(), version: version(index), audience: prod() })
+    }
+
+    /// Permission taken back.
+    pub fn withdrawal(&self, index: usize, through_serial: u64) -> Act {
+        Act::Withdrawal(Withdrawal {
+            app: app(),
+            version: version(index),
+            audience: prod(),
+            through_serial,
+            reason: None,
+        })
+    }
+
+    /// An order for prod.
+    pub fn order(&self, act: OrderAct, when_released: bool) -> Act {
+        let only = BTreeSet::new();
+        Act::Order(Order { app: app(), environment: prod(), act, version: None, only, when_released })
+    }
+}

@@ -1,0 +1,204 @@
+//! A target's disk, with the promises of a real one and no more: bytes are safe once written, names once their folder is
+//! synced. A loss of power takes what was not; a process may die in the middle of a write; the disk may be full.
+
+use crate::random::Random;
+use agent::files::Disk;
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// The end of a process: whatever unwinds with this was killed.
+pub struct Died;
+
+/// Stops a process here and now.
+pub fn die() -> ! {
+    std::panic::resume_unwind(Box::new(Died))
+}
+
+/// A disk in memory.
+#[derive(Debug)]
+pub struct SimDisk(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// What the system shows.
+    shown: BTreeMap<PathBuf, Vec<u8>>,
+    /// What a loss of power leaves.
+    durable: BTreeMap<PathBuf, Vec<u8>>,
+    /// Changes of names that are not durable yet, in order.
+    unsynced: Vec<Change>,
+    /// After how many more operations the process dies, in the middle of the last.
+    dies_in: Option<u32>,
+    is_full: bool,
+    random: Random,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Put(PathBuf, Vec<u8>),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+impl Change {
+    fn is_in(&self, folder: &Path) -> bool {
+        let path = match self {
+            Change::Put(path, _) | Change::Rename(_, path) | Change::Remove(path) => path,
+        };
+        path.parent() == Some(folder)
+    }
+
+    fn make(self, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+        match self {
+            Change::Put(path, bytes) => {
+                files.insert(path, bytes);
+            }
+            Change::Rename(from, to) => {
+                if let Some(bytes) = files.remove(&from) {
+                    files.insert(to, bytes);
+                }
+            }
+            Change::Remove(path) => files.retain(|found, _| !found.starts_with(&path)),
+        }
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new(random: Random) -> Self {
+        let (shown, durable) = (BTreeMap::new(), BTreeMap::new());
+        Self(Mutex::new(Inner { shown, durable, unsynced: Vec::new(), dies_in: None, is_full: false, random }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the process that uses it die within so many operations from now, or not at all.
+    pub fn dies_in(&self, operations: Option<u32>) {
+        self.lock().dies_in = operations;
+    }
+
+    /// Fills it up, or makes room.
+    pub fn fill(&self, is_full: bool) {
+        self.lock().is_full = is_full;
+    }
+
+    /// Whether there is no room.
+    pub fn is_full(&self) -> bool {
+        self.lock().is_full
+    }
+
+    /// The power fails: of what was not synced, a part survives, in the order it was done.
+    pub fn lose_power(&self) {
+        let inner = &mut *self.lock();
+        let survive = inner.random.below(inner.unsynced.len() as u64 + 1) as usize;
+        for change in inner.unsynced.drain(..).take(survive) {
+            change.make(&mut inner.durable);
+        }
+        inner.shown = inner.durable.clone();
+    }
+
+    /// Does something to the disk, unless the process dies before, in the middle or after.
+    fn change(&self, change: Change) -> io::Result<()> {
+        let mut inner = self.lock();
+        let dies = inner.step();
+        let how = if dies { inner.random.below(3) } else { 2 };
+        let torn = match (how, change) {
+            (0, _) => None,
+            (1, Change::Put(path, mut bytes)) => {
+                let left = inner.random.below(bytes.len() as u64 + 1) as usize;
+                bytes.truncate(left);
+                Some(Change::Put(path, bytes))
+            }
+            (_, change) => Some(change),
+        };
+        if let Some(change) = torn {
+            change.clone().make(&mut inner.shown);
+            inner.unsynced.push(change);
+        }
+        drop(inner);
+        if dies {
+            die()
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Counts an operation; answers whether the process dies in it.
+    fn step(&mut self) -> bool {
+        match self.dies_in {
+            Some(0) => {
+                self.dies_in = None;
+                true
+            }
+            Some(left) => {
+                self.dies_in = Some(left - 1);
+                false
+            }
+            None => false,
+        }
+    }
+}
+
+fn absent() -> io::Error {
+    io::Error::from(io::ErrorKind::NotFound)
+}
+
+impl Disk for SimDisk {
+    fn make_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.is_full() {
+            // What was there is cut off before the lack of room is noticed, as on a real disk.
+            self.change(Change::Put(path.to_owned(), Vec::new()))?;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.change(Change::Put(path.to_owned(), bytes.to_owned()))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if !self.lock().shown.contains_key(from) {
+            return Err(absent());
+        }
+        self.change(Change::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut inner = self.lock();
+        let dies = inner.step();
+        let (synced, left): (Vec<_>, Vec<_>) = inner.unsynced.drain(..).partition(|change| change.is_in(folder));
+        inner.unsynced = left;
+        for change in synced {
+            change.make(&mut inner.durable);
+        }
+        drop(inner);
+        if dies {
+            die()
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.lock().shown.get(path).cloned().ok_or_else(absent)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if !self.lock().shown.keys().any(|found| found.starts_with(path)) {
+            return Err(absent());
+        }
+        self.change(Change::Remove(path.to_owned()))
+    }
+
+    fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let inner = self.lock();
+        let names = inner.shown.keys().filter(|path| path.parent() == Some(folder));
+        Ok(names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+}

@@ -1,0 +1,73 @@
+//! Worlds by the command line: `cargo xtask sim`.
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use sim::{Script, Violation, moment, run, shrink};
+use std::time::Instant;
+
+/// How much of a failing world's story is shown.
+const TOLD: usize = 60;
+
+/// Worlds in seeds: everything real but time, network, disks and machines.
+#[derive(Parser)]
+struct Arguments {
+    /// The world of this seed, or the first of several
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many worlds, each of the next seed
+    #[arg(long, default_value_t = 1)]
+    worlds: u64,
+    /// Tell the whole story of each world
+    #[arg(long)]
+    story: bool,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    // A process of a world that is killed unwinds; that is no news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let began = Instant::now();
+    let (mut events, mut entries, mut activations) = (0, 0, 0);
+    for seed in arguments.seed..arguments.seed + arguments.worlds {
+        let script = Script::new(seed);
+        let end = run(&script, arguments.story).map_err(|error| anyhow::anyhow!("seed {seed}: {error}"))?;
+        for line in &end.story {
+            println!("{line}");
+        }
+        if let Some(violation) = end.violation {
+            tell(&script, &violation);
+            bail!("seed {seed} breaks {}; replay it: cargo xtask sim --seed {seed} --story", violation.invariant);
+        }
+        (events, entries, activations) = (events + end.events, entries + end.entries, activations + end.activations);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{} worlds, no invariant broke: {events} events, {entries} entries, {activations} activations; {:.1} worlds a second",
+        arguments.worlds,
+        arguments.worlds as f64 / seconds
+    );
+    Ok(())
+}
+
+/// The story of a failing world, made as small as it can be.
+fn tell(script: &Script, violation: &Violation) {
+    let small = shrink(script, violation.invariant);
+    println!("seed {}: {} broke: {}", script.seed, violation.invariant, violation.what);
+    println!("{:?}", small.setting);
+    println!("it takes {} of {} steps:", small.steps.len(), script.steps.len());
+    for step in &small.steps {
+        println!("  {step}");
+    }
+    let Ok(end) = run(&small, true) else { return };
+    let skipped = end.story.len().saturating_sub(TOLD);
+    println!("and goes like this{}:", if skipped > 0 { format!(" (after {skipped} lines)") } else { String::new() });
+    for line in end.story.iter().skip(skipped) {
+        println!("  {line}");
+    }
+    if let Some(violation) = end.violation {
+        println!("  {}: {}", violation.invariant, violation.what);
+    }
+    if let Some(last) = small.steps.last() {
+        println!("  the last step was at {}", moment(last.at));
+    }
+}

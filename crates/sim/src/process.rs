@@ -1,0 +1,383 @@
+//! An agent's process: the real engine on a stack of its own, which stops wherever it asks the world for something: the
+//! server's answer, the machine's doing, the passing of time. The world goes on with it when it likes, or never.
+
+use crate::{
+    cast::{self, app},
+    disk::SimDisk,
+};
+use agent::{
+    clock::Clock,
+    documents::Documents,
+    drivers::{Bringing, Machine, MachineError},
+    files::Place,
+    home::Home,
+    run::Engine,
+    supply::{Supply, SupplyError},
+};
+use api::{
+    agent::{Orders, ProgressReport},
+    read::Estate,
+};
+use corosensei::{Coroutine, Yielder};
+use jiff::Timestamp;
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use trust::{AppName, Digest, authority::Dossier, dsse::Envelope, manifest::Manifest};
+
+/// How long the server may hold a poll, in milliseconds.
+pub const POLL_WAIT: u64 = 30_000;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const LOOK_AFTER: Duration = Duration::from_secs(15);
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What a process asks of the world.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Of the server.
+    Server(Request),
+    /// That time passes.
+    Sleep(Duration),
+    /// Of the machine.
+    Machine(Effect),
+}
+
+/// What is asked of the server.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// News.
+    Poll { generation: u64, charter: u64 },
+    /// The documents of trust.
+    Estate,
+    /// The statements behind an assignment.
+    Dossier { generation: u64 },
+    /// An object.
+    Object(Digest),
+    /// Objects for staging.
+    Gather(Vec<Digest>),
+    /// To take a statement.
+    Submit(Box<Envelope>),
+    /// The proof that the ledger only grew.
+    Consistency { from: u64, to: u64 },
+}
+
+/// What is done on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Files are laid out.
+    Stage(Digest),
+    /// Folders are made.
+    Prepare(Digest),
+    /// `current` points to a build, or to nothing.
+    Switch(Option<Digest>),
+    /// A build's processes start.
+    Start(Digest),
+    /// Processes stop.
+    Stop,
+    /// Processes stop and start.
+    Restart,
+    /// Whether the build is well.
+    Verify(Digest),
+    /// Files are removed.
+    Remove,
+    /// Processes that should run and do not are started.
+    Revive,
+}
+
+/// The world's answer.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It is done, or time has passed.
+    Done,
+    /// Why it cannot be done on the machine.
+    Failed(String),
+    /// News.
+    Orders(Box<Orders>),
+    /// The documents of trust.
+    Estate(Box<Estate>),
+    /// The statements behind an assignment.
+    Dossier(Box<Dossier>),
+    /// An object.
+    Object(Vec<u8>),
+    /// A proof.
+    Proof(Vec<Digest>),
+    /// The server's no.
+    Refused { code: String, message: String },
+    /// No answer.
+    Away,
+}
+
+/// A process that can be gone on with.
+pub type Process = Coroutine<Answer, Ask, ()>;
+
+/// What is on a machine: it outlives processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installed {
+    /// The builds laid out.
+    pub staged: BTreeSet<Digest>,
+    /// The objects gathered.
+    pub gathered: BTreeSet<Digest>,
+    /// What `current` points to.
+    pub current: Option<Digest>,
+    /// What runs.
+    pub running: Option<Digest>,
+}
+
+/// A machine: what is on it, its disk and its clock.
+#[derive(Clone)]
+pub struct Hardware {
+    /// Which target it is.
+    pub index: usize,
+    /// What is installed.
+    pub installed: Rc<RefCell<Installed>>,
+    /// The disk of small files.
+    pub disk: Arc<SimDisk>,
+    /// What its clock shows.
+    pub now: Rc<Cell<Timestamp>>,
+    /// How long it has been on.
+    pub elapsed: Rc<Cell<Duration>>,
+}
+
+impl Hardware {
+    /// The folder of the agent's data.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from("/nowhere").join(cast::target(self.index).to_string())
+    }
+
+    /// The agent's data folder.
+    pub fn place(&self) -> Place {
+        Place::on(self.disk.clone(), self.root())
+    }
+}
+
+/// The agent's side of the network, and its clock.
+#[derive(Clone)]
+struct Wire<'a> {
+    yielder: &'a Yielder<Answer, Ask>,
+    hardware: Hardware,
+}
+
+impl Wire<'_> {
+    fn ask(&self, request: Request) -> Result<Answer, SupplyError> {
+        match self.yielder.suspend(Ask::Server(request)) {
+            Answer::Away => Err(SupplyError::Away("the server is away".into())),
+            Answer::Refused { code, message } => Err(SupplyError::Refused { code, message }),
+            answer => Ok(answer),
+        }
+    }
+
+    fn poll(&self, generation: u64, charter: u64) -> Option<Orders> {
+        match self.ask(Request::Poll { generation, charter }) {
+            Ok(Answer::Orders(orders)) => Some(*orders),
+            _ => None,
+        }
+    }
+}
+
+fn nonsense<T>() -> Result<T, SupplyError> {
+    Err(SupplyError::Broken("that is no answer to this".into()))
+}
+
+impl Supply for Wire<'_> {
+    fn estate(&self) -> Result<Estate, SupplyError> {
+        match self.ask(Request::Estate)? {
+            Answer::Estate(estate) => Ok(*estate),
+            _ => nonsense(),
+        }
+    }
+
+    fn dossier(&self, generation: u64, _app: &AppName) -> Result<Dossier, SupplyError> {
+        match self.ask(Request::Dossier { generation })? {
+            Answer::Dossier(dossier) => Ok(*dossier),
+            _ => nonsense(),
+        }
+    }
+
+    fn object(&self, digest: &Digest, _max_bytes: u64) -> Result<Vec<u8>, SupplyError> {
+        match self.ask(Request::Object(*digest))? {
+            Answer::Object(bytes) => Ok(bytes),
+            _ => nonsense(),
+        }
+    }
+
+    fn gather(
+        &self,
+        objects: &BTreeMap<Digest, u64>,
+        _folder: &Path,
+        _heard: &mut dyn FnMut(u64),
+    ) -> Result<(), SupplyError> {
+        self.ask(Request::Gather(objects.keys().copied().collect())).map(|_| ())
+    }
+
+    fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
+        self.ask(Request::Submit(Box::new(envelope.clone()))).map(|_| ())
+    }
+
+    fn tell(&self, _progress: ProgressReport) {}
+
+    fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError> {
+        match self.ask(Request::Consistency { from, to })? {
+            Answer::Proof(proof) => Ok(proof),
+            _ => nonsense(),
+        }
+    }
+
+    fn learn(&self, _keys: &[Digest]) {}
+}
+
+impl Clock for Wire<'_> {
+    fn now(&self) -> Timestamp {
+        self.hardware.now.get()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.hardware.elapsed.get()
+    }
+
+    fn sleep(&self, pause: Duration) {
+        self.yielder.suspend(Ask::Sleep(pause));
+    }
+}
+
+/// The machine as the engine sees it: every deed is the world's.
+struct Hands<'a>(Wire<'a>);
+
+impl Hands<'_> {
+    fn perform(&self, effect: Effect) -> Result<(), MachineError> {
+        match self.0.yielder.suspend(Ask::Machine(effect)) {
+            Answer::Failed(why) => Err(MachineError(why)),
+            _ => Ok(()),
+        }
+    }
+
+    fn installed(&self) -> std::cell::Ref<'_, Installed> {
+        self.0.hardware.installed.borrow()
+    }
+}
+
+impl Machine for Hands<'_> {
+    fn stage(&self, manifest: &Manifest, _sources: &BTreeMap<Digest, PathBuf>) -> Result<(), MachineError> {
+        let bytes = manifest.to_bytes().map_err(|error| MachineError(error.to_string()))?;
+        self.perform(Effect::Stage(Digest::of(&bytes)))
+    }
+
+    fn is_staged(&self, _app: &AppName, build: &Digest) -> bool {
+        self.installed().staged.contains(build)
+    }
+
+    fn prepare(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        self.perform(Effect::Prepare(bringing.build))
+    }
+
+    fn switch(&self, _app: &AppName, build: Option<&Digest>) -> Result<(), MachineError> {
+        self.perform(Effect::Switch(build.copied()))
+    }
+
+    fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        self.perform(Effect::Start(bringing.build))
+    }
+
+    fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.perform(Effect::Stop)
+    }
+
+    fn restart(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.perform(Effect::Restart)
+    }
+
+    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
+        self.perform(Effect::Verify(bringing.build)).map(|()| vec!["http://127.0.0.1:20001".into()])
+    }
+
+    fn remove(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.perform(Effect::Remove)
+    }
+
+    fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
+        let mut installed = self.0.hardware.installed.borrow_mut();
+        let active = installed.current;
+        let kept = |build: &Digest| keep.contains(build) || active == Some(*build);
+        let (staged, gone): (BTreeSet<Digest>, _) = installed.staged.iter().copied().partition(kept);
+        installed.staged = staged;
+        Ok(gone.into_iter().collect())
+    }
+
+    fn revive(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.perform(Effect::Revive)
+    }
+
+    fn current(&self, _app: &AppName) -> Option<Digest> {
+        self.installed().current
+    }
+
+    fn releases(&self, _app: &AppName) -> Result<Vec<Digest>, MachineError> {
+        Ok(self.installed().staged.iter().copied().collect())
+    }
+
+    fn release_folder(&self, _app: &AppName, build: &Digest) -> PathBuf {
+        self.0.hardware.root().join("apps").join(app().as_str()).join(build.hex())
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.0
+    }
+}
+
+/// A new process on a machine. It does nothing before it is gone on with.
+pub fn process(hardware: Hardware) -> Process {
+    Coroutine::new(move |yielder: &Yielder<Answer, Ask>, _begin: Answer| {
+        let wire = Wire { yielder, hardware: hardware.clone() };
+        match open(&wire) {
+            Ok(engine) => work(&wire, engine),
+            // As on a machine where the agent is started again and again.
+            Err(_unusable) => wire.sleep(Duration::from_secs(5)),
+        }
+    })
+}
+
+fn open<'a>(wire: &Wire<'a>) -> Result<Engine<Wire<'a>, Hands<'a>>, agent::start::AgentError> {
+    let home = Home::alone(wire.hardware.place())?;
+    let enrolled = home.enrolled()?.ok_or(agent::start::AgentError::NotJoined)?;
+    let documents = Documents::open(home.trust(), enrolled.pinned)?;
+    Ok(Engine::new(home, documents, wire.clone(), Hands(wire.clone()))?)
+}
+
+/// Polls and works by turns, with the pauses of the real loop.
+fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
+    engine.recover();
+    let mut looked = wire.elapsed();
+    let (mut generation, mut charter) = (0, 0);
+    let mut pause = FIRST_PAUSE;
+    let mut again: Option<(Duration, Orders)> = None;
+    loop {
+        match wire.poll(generation, charter) {
+            Some(orders) => {
+                (generation, charter, pause) = (orders.generation, orders.charter_version, FIRST_PAUSE);
+                again = (!engine.obey(&orders)).then(|| (wire.elapsed(), orders));
+                wire.sleep(FIRST_PAUSE);
+            }
+            None => {
+                generation = 0;
+                wire.sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        if let Some((since, orders)) = again.take() {
+            if wire.elapsed() < since + AGAIN_AFTER {
+                again = Some((since, orders));
+            } else {
+                again = (!engine.obey(&orders)).then(|| (wire.elapsed(), orders));
+            }
+        }
+        if wire.elapsed() >= looked + LOOK_AFTER {
+            engine.recover();
+            looked = wire.elapsed();
+        }
+    }
+}

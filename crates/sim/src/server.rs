@@ -1,0 +1,364 @@
+//! The server: the real intake, ledger and answers, with a clock that is set from outside and a writer that is turned by
+//! hand. It is opened and closed; what stays is its disk.
+
+use crate::{
+    cast::{self, CLAIM, Cast, ORIGIN},
+    people::Told,
+    process::{Answer, Request},
+    store::SimStore,
+};
+use api::{
+    agent::Orders,
+    problem::Problem,
+    write::{Accepted, Submission},
+};
+use depot::DiskStore;
+use domain::{command::Actor, entry::Entry, plan, state::State};
+use jiff::Timestamp;
+use server::{
+    answers::{self, Served},
+    ledger::{HandWriter, Ledger, Prepared, SubmitError, Writing},
+};
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+use tempfile::TempDir;
+use trust::{Digest, key::SecretKey, manifest::MAX_MANIFEST_BYTES};
+
+/// How long the clock sleeps when nothing is due, at most, and after a failure.
+const LONGEST_SLEEP: u64 = 60_000;
+const AFTER_FAILURE: u64 = 5_000;
+
+/// Who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A target.
+    Target { target: usize, call: u64 },
+    /// A person.
+    Person { call: u64 },
+    /// The server's own clock.
+    Clock,
+}
+
+type Submitting = Pin<Box<dyn Future<Output = Result<Accepted, SubmitError>>>>;
+
+struct Pending {
+    asker: Asker,
+    payload: Option<Digest>,
+    answer: Submitting,
+}
+
+struct Waiter {
+    asker: Asker,
+    generation: u64,
+    charter: u64,
+    before: Orders,
+}
+
+struct Open {
+    ledger: Ledger,
+    writer: HandWriter,
+    pending: Vec<Pending>,
+    waiters: Vec<Waiter>,
+    /// The newest entry that was looked at.
+    looked: u64,
+    /// When the clock looks again.
+    ticks_at: Option<Timestamp>,
+}
+
+/// The server.
+pub struct Server {
+    open: Option<Open>,
+    store: SimStore,
+    folder: TempDir,
+    depot: DiskStore,
+    key: Arc<SecretKey>,
+    /// What its clock shows, in milliseconds.
+    clock: Arc<AtomicI64>,
+    /// Whether the writer will take what waits.
+    pub turn_is_due: bool,
+    /// For how long it is down when it dies while it stores.
+    pub dies_for: u64,
+    /// Which entry each accepted payload of a target is.
+    pub accepted: BTreeMap<Digest, u64>,
+    looked: u64,
+}
+
+type Made<T> = Result<T, Box<dyn std::error::Error>>;
+
+impl Server {
+    /// A server with an estate, its targets joined and its builds pushed.
+    pub fn new(cast: &Cast, targets: usize) -> Made<Self> {
+        // Memory where the system has some to offer: what is lost with the world need not reach a disk.
+        let shared = std::path::Path::new("/dev/shm");
+        let folder = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }?;
+        let depot = DiskStore::open(&folder.path().join("depot"))?;
+        for bytes in &cast.objects {
+            depot.put_bytes(bytes)?;
+        }
+        let mut server = Self {
+            open: None,
+            store: SimStore::default(),
+            folder,
+            depot,
+            key: Arc::new(cast::ledger_key()),
+            clock: Arc::new(AtomicI64::new(cast::beginning().as_millisecond())),
+            turn_is_due: false,
+            dies_for: 0,
+            accepted: BTreeMap::new(),
+            looked: 0,
+        };
+        server.open()?;
+        for submission in cast.opening(targets)? {
+            if let Err(Told::Refused { code }) = server.submit(Asker::Clock, submission) {
+                return Err(format!("the world cannot begin: {code}").into());
+            }
+            for (_, told) in server.turn() {
+                if let Told::Refused { code } = told {
+                    return Err(format!("the world cannot begin: {code}").into());
+                }
+            }
+        }
+        let _the_opening = server.news();
+        Ok(server)
+    }
+
+    /// Opens the ledger on what the disk has.
+    pub fn open(&mut self) -> Made<()> {
+        let clock = self.clock.clone();
+        let now = move || Timestamp::from_millisecond(clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
+        let writing = Writing { clock: Arc::new(now), ..Writing::default() };
+        let store = Box::new(self.store.clone());
+        let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
+        let (pending, waiters) = (Vec::new(), Vec::new());
+        self.open = Some(Open { ledger, writer, pending, waiters, looked: self.looked, ticks_at: None });
+        Ok(())
+    }
+
+    /// The process dies.
+    pub fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.looked = open.looked;
+        }
+        self.store.dies(None);
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The ledger, while it runs.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.open.as_ref().map(|open| open.ledger.clone())
+    }
+
+    /// The ledger's disk.
+    pub fn store(&self) -> &SimStore {
+        &self.store
+    }
+
+    /// How many entries are durable.
+    pub fn entries(&self) -> u64 {
+        server::ledger::store::LedgerStore::head(&self.store).unwrap_or(0)
+    }
+
+    /// Sets the clock.
+    pub fn set_clock(&self, now: Timestamp) {
+        self.clock.store(now.as_millisecond(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn served<'a>(&'a self, open: &'a Open) -> Served<'a> {
+        Served { ledger: &open.ledger, depot: &self.depot, claim: Some(Digest::of(CLAIM.as_bytes())) }
+    }
+
+    /// Takes a submission to the ledger's door, or says no.
+    pub fn submit(&mut self, asker: Asker, submission: Submission) -> Result<(), Told> {
+        let Some(open) = &self.open else { return Err(refused("AWAY")) };
+        let payload = Digest::of(&submission.envelope.payload);
+        let prepared = self.served(open).prepare(submission, self.now()).map_err(|problem| no(&problem))?;
+        self.hand_over(asker, prepared, Some(payload));
+        Ok(())
+    }
+
+    fn hand_over(&mut self, asker: Asker, prepared: Prepared, payload: Option<Digest>) {
+        let Some(open) = &mut self.open else { return };
+        let ledger = open.ledger.clone();
+        let mut answer: Submitting = Box::pin(async move { ledger.submit(prepared).await });
+        // The first look puts it before the writer, who has not turned yet.
+        let looked = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        debug_assert!(looked.is_pending(), "the writer works by hand");
+        open.pending.push(Pending { asker, payload, answer });
+    }
+
+    /// The writer takes all that waits; the answers.
+    pub fn turn(&mut self) -> Vec<(Asker, Told)> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        open.writer.turn();
+        let mut answers = Vec::new();
+        let mut still = Vec::new();
+        for mut pending in open.pending.drain(..) {
+            match pending.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => still.push(pending),
+                Poll::Ready(Ok(accepted)) => {
+                    let payload = pending.payload.unwrap_or_else(|| Digest::of(b""));
+                    answers.push((pending.asker, Told::Accepted { number: accepted.entry, payload }));
+                }
+                Poll::Ready(Err(error)) => answers.push((pending.asker, no(&answers::refused(error)))),
+            }
+        }
+        open.pending = still;
+        if answers.iter().any(|(asker, told)| *asker == Asker::Clock && matches!(told, Told::Refused { .. })) {
+            open.ticks_at = None;
+        }
+        answers
+    }
+
+    /// The state and the entries that were published since this was asked last.
+    pub fn news(&mut self) -> Option<(Arc<State>, Vec<Entry>)> {
+        let open = self.open.as_mut()?;
+        let state = open.ledger.state();
+        if state.head.entry <= open.looked {
+            return None;
+        }
+        let rows = open.ledger.entries(open.looked + 1, u64::MAX).ok()?;
+        open.looked = state.head.entry;
+        self.looked = open.looked;
+        Some((state, rows.iter().filter_map(|row| serde_json::from_slice(row).ok()).collect()))
+    }
+
+    /// A poll: its answer if there is news, or else it waits.
+    pub fn poll(&mut self, asker: Asker, generation: u64, charter: u64) -> Option<Answer> {
+        let Asker::Target { target, .. } = asker else { return Some(Answer::Away) };
+        let open = self.open.as_ref()?;
+        let orders = match self.served(open).orders(&cast::target(target)) {
+            Ok(orders) => orders,
+            Err(problem) => return Some(refusal(&problem)),
+        };
+        if answers::is_news(&orders, &orders, generation, Some(charter)) {
+            return Some(Answer::Orders(Box::new(orders)));
+        }
+        self.open.as_mut()?.waiters.push(Waiter { asker, generation, charter, before: orders });
+        None
+    }
+
+    /// A poll has waited long enough: whose it is, if it still waits, and what it is answered.
+    pub fn poll_is_due(&mut self, call: u64) -> Option<(Asker, Orders)> {
+        let waiters = &mut self.open.as_mut()?.waiters;
+        let is_it = |waiter: &Waiter| matches!(waiter.asker, Asker::Target { call: other, .. } if other == call);
+        let waiter = waiters.remove(waiters.iter().position(is_it)?);
+        let Asker::Target { target, .. } = waiter.asker else { return None };
+        let orders = self.served(self.open.as_ref()?).orders(&cast::target(target)).ok()?;
+        Some((waiter.asker, orders))
+    }
+
+    /// The polls for which there is news now.
+    pub fn wake_polls(&mut self) -> Vec<(Asker, Orders)> {
+        let Some(mut open) = self.open.take() else { return Vec::new() };
+        let mut woken = Vec::new();
+        let mut still = Vec::new();
+        for waiter in std::mem::take(&mut open.waiters) {
+            let Asker::Target { target, .. } = waiter.asker else { continue };
+            let Ok(orders) = self.served(&open).orders(&cast::target(target)) else { continue };
+            let news = answers::is_news(&waiter.before, &orders, waiter.generation, Some(waiter.charter));
+            if news || orders.withdrawals.len() != waiter.before.withdrawals.len() {
+                woken.push((waiter.asker, orders));
+            } else {
+                still.push(waiter);
+            }
+        }
+        open.waiters = still;
+        self.open = Some(open);
+        woken
+    }
+
+    /// What else a target asks.
+    pub fn answer(&self, asker: Asker, request: &Request) -> Answer {
+        let (Some(open), Asker::Target { target, .. }) = (&self.open, asker) else { return Answer::Away };
+        let served = self.served(open);
+        let answer = match request {
+            Request::Estate => served.estate().map(|estate| Answer::Estate(Box::new(estate))),
+            Request::Dossier { generation } => served
+                .dossier(&cast::target(target), *generation, &cast::app(), self.now())
+                .map(|dossier| Answer::Dossier(Box::new(dossier))),
+            Request::Object(digest) => {
+                return match self.depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64) {
+                    Ok(bytes) => Answer::Object(bytes),
+                    Err(_) => missing(),
+                };
+            }
+            Request::Gather(objects) => {
+                return if objects.iter().all(|object| self.depot.has(object)) { Answer::Done } else { missing() };
+            }
+            Request::Consistency { from, to } => {
+                return match open.ledger.consistency(*from, *to) {
+                    Ok(proof) => Answer::Proof(proof),
+                    Err(_) => Answer::Refused { code: "LEDGER_SHORTER".into(), message: String::new() },
+                };
+            }
+            Request::Poll { .. } | Request::Submit(_) => return Answer::Away,
+        };
+        answer.unwrap_or_else(|problem| refusal(&problem))
+    }
+
+    /// Asks for what is due by now; whether anything is asked, and when to look again, unless a look is coming anyway.
+    pub fn tick(&mut self) -> Option<(bool, Option<u64>)> {
+        let open = self.open.as_mut()?;
+        let state = open.ledger.state();
+        let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
+        // The ledger's time never runs backwards, so neither does the clock's.
+        let now = shown.max(state.head.time);
+        let (commands, next) = plan::due(&state, now);
+        let is_asking = !commands.is_empty();
+        let until_next = next.map_or(LONGEST_SLEEP, |next| {
+            u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, LONGEST_SLEEP)
+        });
+        let pause = if is_asking { AFTER_FAILURE } else { until_next };
+        let at = shown.checked_add(jiff::SignedDuration::from_millis(pause as i64)).unwrap_or(Timestamp::MAX);
+        let is_coming = open.ticks_at.is_some_and(|coming| shown < coming && coming <= at);
+        if !is_coming {
+            open.ticks_at = Some(at);
+        }
+        let asks_already = open.pending.iter().any(|pending| pending.asker == Asker::Clock);
+        if !asks_already {
+            for (request_id, command) in commands {
+                let prepared = Prepared {
+                    actor: Actor::Clock,
+                    request_id,
+                    on_behalf_of: None,
+                    command,
+                    envelope: None,
+                    texts: BTreeMap::new(),
+                };
+                self.hand_over(Asker::Clock, prepared, None);
+            }
+        }
+        Some((is_asking, (!is_coming).then_some(pause)))
+    }
+}
+
+fn refused(code: &str) -> Told {
+    Told::Refused { code: code.into() }
+}
+
+fn no(problem: &Problem) -> Told {
+    refused(&problem.code)
+}
+
+fn refusal(problem: &Problem) -> Answer {
+    Answer::Refused { code: problem.code.clone(), message: problem.message.clone() }
+}
+
+fn missing() -> Answer {
+    Answer::Refused { code: "OBJECT_MISSING".into(), message: String::new() }
+}

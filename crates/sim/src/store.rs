@@ -1,0 +1,115 @@
+//! The ledger's disk: a batch is stored whole or not at all. The server may die just before or just after; there may be
+//! no room.
+
+use crate::disk::die;
+use api::write::Text;
+use server::ledger::store::{LedgerStore, NewEntry, Row, RowRef, Seen, StoreError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use trust::{Digest, log::node_hash};
+
+/// When the server dies while it stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathInAppend {
+    /// Nothing of the batch is stored.
+    Before,
+    /// All of it is, and nobody was told.
+    After,
+}
+
+/// What stays when the server dies. Clones are the same disk.
+#[derive(Clone, Default)]
+pub struct SimStore(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    rows: Vec<Row>,
+    requests: BTreeMap<(String, String), Seen>,
+    texts: BTreeMap<Digest, Text>,
+    dies: Option<DeathInAppend>,
+    is_full: bool,
+}
+
+impl SimStore {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the server die at the next batch, or not.
+    pub fn dies(&self, death: Option<DeathInAppend>) {
+        self.lock().dies = death;
+    }
+
+    /// Fills the disk up, or makes room.
+    pub fn fill(&self, is_full: bool) {
+        self.lock().is_full = is_full;
+    }
+}
+
+impl LedgerStore for SimStore {
+    fn head(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().rows.len() as u64)
+    }
+
+    fn append(&self, batch: &[NewEntry]) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        let death = inner.dies.take();
+        if death == Some(DeathInAppend::Before) {
+            drop(inner);
+            die();
+        }
+        if inner.is_full {
+            return Err(StoreError::Full("no room".into()));
+        }
+        for entry in batch {
+            let expected = inner.rows.len() as u64 + 1;
+            if entry.row.number != expected {
+                return Err(StoreError::NotNext { expected, found: entry.row.number });
+            }
+            inner.rows.push(entry.row.clone());
+            let seen = Seen { number: entry.row.number, payload: entry.payload };
+            inner.requests.insert((entry.actor.clone(), entry.request_id.clone()), seen);
+            for (digest, text) in &entry.texts {
+                inner.texts.entry(*digest).or_insert_with(|| text.clone());
+            }
+        }
+        drop(inner);
+        if death == Some(DeathInAppend::After) {
+            die();
+        }
+        Ok(())
+    }
+
+    fn scan(&self, from: u64, count: u64, take: &mut dyn FnMut(RowRef<'_>)) -> Result<(), StoreError> {
+        let inner = self.lock();
+        let rows = inner.rows.iter().skip(from.saturating_sub(1) as usize).take(count as usize);
+        rows.for_each(|row| take(row.borrow()));
+        Ok(())
+    }
+
+    fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError> {
+        let inner = self.lock();
+        Ok(asked.iter().map(|request| inner.requests.get(request).copied()).collect())
+    }
+
+    fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
+        let inner = self.lock();
+        let width = 1 << level;
+        let leaves = inner.rows.iter().skip((index * width) as usize).take(width as usize);
+        let mut hashes: Vec<Digest> = leaves.map(|row| row.leaf).collect();
+        while hashes.len() > 1 {
+            hashes = hashes.chunks(2).map(|pair| node_hash(&pair[0], &pair[pair.len() - 1])).collect();
+        }
+        hashes.pop().ok_or_else(|| StoreError::Unusable("no such subtree".into()))
+    }
+
+    fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError> {
+        Ok(self.lock().texts.get(digest).cloned())
+    }
+
+    fn erase_text(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.lock().texts.remove(digest).is_some())
+    }
+}
