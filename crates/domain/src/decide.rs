@@ -64,6 +64,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
             Err(Refusal::Invalid { why: "a charter comes with its documents".into() })
         }
         AdministrationAct::SuspendPerson { person } => charter::suspend(draft, asked, &person),
+        AdministrationAct::PutRecoveryKeyAway { key } => charter::put_recovery_away(draft, asked, &key),
         AdministrationAct::InviteTarget { .. } => target::invite(draft, asked, act),
         AdministrationAct::LabelTarget { target, labels } => target::label(draft, asked, &target, &labels),
         AdministrationAct::CordonTarget { target, cordoned } => target::cordon(draft, asked, &target, cordoned),

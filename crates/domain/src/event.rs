@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    authority::VerifiedDocuments,
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
@@ -28,6 +29,28 @@ pub struct BuildFacts {
     pub config: BTreeMap<String, ConfigKey>,
     /// What a target must be and have.
     pub needs: Needs,
+}
+
+/// What the owners' signed metadata say besides the charter. Entries of before this was recorded say nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RootFacts {
+    /// When the root of trust expires.
+    pub root_expires: Option<Timestamp>,
+    /// When the owners' signature under the charter expires.
+    pub charter_expires: Option<Timestamp>,
+    /// Whoever may sign the next root: the owners, and keys for recovery.
+    pub root_holders: Vec<(PersonName, PublicKey)>,
+}
+
+impl RootFacts {
+    /// What these documents say.
+    pub fn of(verified: &VerifiedDocuments) -> Self {
+        Self {
+            root_expires: Some(verified.root.expires()),
+            charter_expires: Some(verified.targets.expires()),
+            root_holders: verified.root.root_holders(),
+        }
+    }
 }
 
 /// How a deployment ended.
@@ -84,6 +107,16 @@ pub enum Event {
         roots: Vec<Digest>,
         /// The targets metadata, in the depot.
         targets: Digest,
+        /// What else the owners signed.
+        #[serde(default)]
+        facts: RootFacts,
+    },
+    /// The recovery key was put away: somewhere that is not this machine.
+    RecoveryKeyPutAway {
+        /// The key.
+        key: KeyId,
+        /// Who says so.
+        owner: PersonName,
     },
     /// A person has no powers until a new charter gives them back.
     PersonSuspended {
@@ -391,6 +424,7 @@ macro_rules! names {
 
 names! {
     CharterApplied = "charter-applied",
+    RecoveryKeyPutAway = "recovery-key-put-away",
     PersonSuspended = "person-suspended",
     BuildPushed = "build-pushed",
     BuildNumbered = "build-numbered",

@@ -8,6 +8,10 @@ pub const SETTLED_KEPT: usize = 20;
 pub const TARGET_DEADLINE_SECONDS: i64 = 600;
 /// How far ahead of the server's clock a statement's `submit_before` may lie, in seconds: one day.
 pub const SUBMIT_AHEAD_SECONDS: i64 = 86_400;
+/// From how many days before the root or the charter expires everyone is warned.
+pub const EXPIRY_WARNED_DAYS: i64 = 90;
+/// From how many days before a permit's time is over it is said; from a quarter of its life where that is less.
+pub const PERMIT_WARNED_DAYS: i64 = 14;
 /// The longest free text (a reason, a note) in bytes.
 pub const TEXT_BYTES: usize = 4096;
 /// How many live permits of one application in one audience the repository publishes: the newest.

@@ -7,6 +7,7 @@ pub mod approvals;
 pub mod checkpoints;
 pub mod configuration;
 pub mod evidence;
+pub mod expiry;
 pub mod holds;
 pub mod names;
 pub mod numbering;

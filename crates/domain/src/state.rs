@@ -1,6 +1,6 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Ending, Event};
+use crate::event::{BuildFacts, Ending, Event, RootFacts};
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub struct State {
     pub policy: Option<Arc<Policy>>,
     /// People without powers until a new charter.
     pub suspended: OrdSet<PersonName>,
+    /// The recovery keys that were put away.
+    pub recovery_put_away: OrdSet<KeyId>,
     /// The entries of the suspensions in force, for targets to read.
     pub suspension_entries: Vec<u64>,
     /// The applications.
@@ -87,6 +89,8 @@ pub struct PolicyRecord {
     pub targets: Digest,
     /// Who is suspended under it.
     pub suspended: std::collections::BTreeSet<PersonName>,
+    /// What else the owners signed.
+    pub facts: RootFacts,
 }
 
 impl TryFrom<PolicyRecord> for Policy {
@@ -100,6 +104,22 @@ impl TryFrom<PolicyRecord> for Policy {
 }
 
 impl Policy {
+    /// Whose key this is: a person's or robot's of the charter, an owner's, or one that may sign the next root and
+    /// nothing else. A suspended person has none.
+    pub fn holder(&self, id: &KeyId) -> Option<(&PersonName, PublicKey)> {
+        if let (Some(person), Some(key)) = (self.directory.person(id), self.directory.key(id)) {
+            return Some((person, key));
+        }
+        let (person, key) = self.record.facts.root_holders.iter().find(|(_, key)| key.id() == *id)?;
+        (!self.record.suspended.contains(person)).then_some((person, *key))
+    }
+
+    /// The keys that may sign the next root and nothing else: they are for when the owners' are lost.
+    pub fn recovery_keys(&self) -> impl Iterator<Item = &(PersonName, PublicKey)> {
+        let is_owner = |key: &PublicKey| self.record.owners.iter().any(|(_, owner)| owner == key);
+        self.record.facts.root_holders.iter().filter(move |(_, key)| !is_owner(key))
+    }
+
     /// Whose signatures count as approvals of this request: what owners uphold for it is in it.
     pub fn approvers_of(&self, request: &Digest) -> Cow<'_, Directory> {
         self.charter.approvers_of(&self.approvers, &self.record.suspended, request)

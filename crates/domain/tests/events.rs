@@ -3,7 +3,7 @@
 //! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
-use domain::event::{BuildFacts, Change, Ending, Event};
+use domain::event::{BuildFacts, Change, Ending, Event, RootFacts};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -112,7 +112,23 @@ fn release_events() -> Vec<Event> {
             charter: "charter = \"acme\"\n".into(),
             roots: vec![digest("root 1")],
             targets: digest("targets 1"),
+            facts: RootFacts::default(),
         },
+        Event::CharterApplied {
+            estate: digest("root 1"),
+            root_version: 2,
+            owners: vec![(read("olga"), key(1))],
+            version: 2,
+            charter: "charter = \"acme\"\n".into(),
+            roots: vec![digest("root 2")],
+            targets: digest("targets 2"),
+            facts: RootFacts {
+                root_expires: Some(read("2031-11-01T12:00:00Z")),
+                charter_expires: Some(read("2027-11-01T12:00:00Z")),
+                root_holders: vec![(read("olga"), key(1)), (read("recovery"), key(9))],
+            },
+        },
+        Event::RecoveryKeyPutAway { key: key(9).id(), owner: read("olga") },
         Event::PersonSuspended { person: read("tester") },
         pushed(facts, Some(tagged(Some("web/v1.4.0"))), Some("make dist")),
         pushed(bare, None, None),

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use depot::DiskStore;
 use domain::{
     command::{Actor, Command, Signed},
-    event::BuildFacts,
+    event::{BuildFacts, RootFacts},
     policy,
     refusal::{Refusal, exit},
     state::{Policy, PolicyRecord, State},
@@ -96,9 +96,9 @@ pub(crate) fn signer(state: &State, envelope: &Envelope) -> Result<Signer, Failu
         let name = state.target_keys.get(id)?;
         Some((name, state.targets.get(name)?.key))
     };
-    let key_of = |id: &KeyId| policy.directory.key(id).or_else(|| target(id).map(|(_, key)| key));
-    let whose = |id: &KeyId| match policy.directory.person(id) {
-        Some(person) => Some(Signer::Person(person.clone(), *id)),
+    let key_of = |id: &KeyId| policy.holder(id).map(|(_, key)| key).or_else(|| target(id).map(|(_, key)| key));
+    let whose = |id: &KeyId| match policy.holder(id) {
+        Some((person, _)) => Some(Signer::Person(person.clone(), *id)),
         None => target(id).map(|(name, _)| Signer::Target(name.clone(), *id)),
     };
     let mut signers = genuine(envelope, key_of)?.into_iter().filter_map(|id| whose(&id));
@@ -306,6 +306,7 @@ fn charter_policy(
     for (digest, bytes) in digests.iter().zip(&roots).chain([(targets, &targets_bytes), (charter, &charter_bytes)]) {
         documents.keep(digest, Some(bytes))?;
     }
+    let facts = RootFacts::of(&verified);
     let record = PolicyRecord {
         estate,
         root_version: verified.root.version(),
@@ -315,6 +316,7 @@ fn charter_policy(
         roots: digests,
         targets: *targets,
         suspended: Default::default(),
+        facts,
     };
     Policy::try_from(record).map_err(|error| Failure::invalid(error.to_string()))
 }

@@ -37,6 +37,8 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 const RECOVERY_FILE: &str = "sortie-recovery.key";
 /// The first root while its charter is not in force, in the context's folder.
 const DRAFT_ROOT: &str = "first.root.json";
+/// Under which name a key for recovery stands in root.
+const RECOVERY: &str = "recovery";
 
 /// Who owns a new estate.
 pub struct Founder<'a> {
@@ -51,7 +53,7 @@ pub struct Founder<'a> {
 pub fn first_root(founder: &Founder<'_>, hello: &Hello) -> Result<(Vec<u8>, String), Failure> {
     let online = PublicKey::from_openssh(&hello.ledger_key).or_integrity("the server's ledger key")?;
     let recovery = SecretKey::generate().context("no recovery key could be made").map_err(Failure::from)?;
-    let recovery_name = PersonName::new("recovery").or_misused()?;
+    let recovery_name = PersonName::new(RECOVERY).or_misused()?;
     let signed = RootBuilder::first(in_future(ROOT_LIFE))
         .owner(founder.name, founder.signer.public())
         .root_holder(&recovery_name, recovery.public())
@@ -128,7 +130,7 @@ pub fn sign_charter(
     version: u64,
     root: &Root,
     signed_before: &[Vec<u8>],
-    signer: &dyn Signer,
+    signers: &[&dyn Signer],
 ) -> Result<Draft, Failure> {
     let policy = Charter::from_bytes(charter).or_misused()?;
     let listed = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter) };
@@ -140,7 +142,7 @@ pub fn sign_charter(
         Ok(signed)
     };
     let targets =
-        sign_agreed(&format!("this charter as version {version}"), wanted, TARGETS_LIFE, signed_before, signer)?;
+        sign_agreed(&format!("this charter as version {version}"), wanted, TARGETS_LIFE, signed_before, signers)?;
     Ok(Draft { charter: charter.to_vec(), targets })
 }
 
@@ -159,12 +161,12 @@ fn sign_agreed(
     wanted: impl Fn(Dates) -> Result<Value, Failure>,
     life: SignedDuration,
     signed_before: &[Vec<u8>],
-    signer: &dyn Signer,
+    signers: &[&dyn Signer],
 ) -> Result<Vec<u8>, Failure> {
     let sign_failed = "it could not be signed";
     let Some(document) = merge(signed_before)? else {
         let dates = Dates { signed: Timestamp::now(), expires: in_future(life) };
-        return sign_metadata(&wanted(dates)?, &[signer]).context(sign_failed).map_err(Failure::from);
+        return sign_metadata(&wanted(dates)?, signers).context(sign_failed).map_err(Failure::from);
     };
     // What others signed is signed here only if it says exactly what this machine would say itself.
     let expires: Option<Timestamp> = document["signed"]["expires"].as_str().and_then(|expires| expires.parse().ok());
@@ -180,7 +182,8 @@ fn sign_agreed(
         return Err(Failure::integrity(format!("the signed file is not about {what}: somebody signed something else")));
     }
     let bytes = serde_json::to_vec(&document).context("metadata").map_err(Failure::from)?;
-    add_signature(&bytes, signer).context(sign_failed).map_err(Failure::from)
+    let add = |bytes: Vec<u8>, signer: &&dyn Signer| add_signature(&bytes, *signer);
+    signers.iter().try_fold(bytes, add).context(sign_failed).map_err(Failure::from)
 }
 
 /// How the owners change.
@@ -192,6 +195,8 @@ pub struct OwnersChange {
     pub removed: Vec<PersonName>,
     /// How many distinct owners must sign from then on, where that changes.
     pub threshold: Option<u32>,
+    /// The key that is for recovery from then on, where that changes.
+    pub recovery: Option<PublicKey>,
 }
 
 impl OwnersChange {
@@ -217,9 +222,10 @@ pub fn sign_root(
     change: &OwnersChange,
     charter: &[u8],
     signed_before: &[(Vec<u8>, Vec<u8>)],
+    signers: &[&dyn Signer],
 ) -> Result<NextRoot, Failure> {
     let root = &connection.verified.root;
-    let signer = connection.identity.signer.as_ref();
+    let recovery = PersonName::new(RECOVERY).or_misused()?;
     let wanted = |dates: Dates| {
         let mut builder = RootBuilder::after(root, dates.expires);
         for person in &change.removed {
@@ -228,6 +234,9 @@ pub fn sign_root(
         for (person, key) in &change.added {
             builder = builder.owner(person, *key);
         }
+        if let Some(key) = change.recovery {
+            builder = builder.without(&recovery).root_holder(&recovery, key);
+        }
         if let Some(threshold) = change.threshold {
             builder = builder.thresholds(threshold, threshold);
         }
@@ -235,9 +244,13 @@ pub fn sign_root(
     };
     let (roots, targets): (Vec<_>, Vec<_>) = signed_before.iter().cloned().unzip();
     let what = format!("root {} with this change", root.version() + 1);
-    let bytes = sign_agreed(&what, wanted, ROOT_LIFE, &roots, signer)?;
+    let bytes = sign_agreed(&what, wanted, ROOT_LIFE, &roots, signers)?;
     let version = connection.verified.targets.version() + 1;
-    let draft = sign_charter(charter, version, root, &targets, signer)?;
+    // A recovery key names owners, and cannot sign the charter for them.
+    let owners = change.owners(&connection.verified.owners);
+    let is_owner = |signer: &&&dyn Signer| owners.iter().any(|(_, key)| *key == signer.public());
+    let signing: Vec<&dyn Signer> = signers.iter().filter(is_owner).copied().collect();
+    let draft = sign_charter(charter, version, root, &targets, &signing)?;
     Ok(NextRoot { root: bytes, draft })
 }
 
@@ -388,7 +401,7 @@ mod tests {
         assert!(SecretKey::from_openssh(&recovery, None).is_ok());
         let text = first_charter("Acme \"& Sons\"", &hello());
         let first = Root::bootstrap(&root).unwrap();
-        let draft = sign_charter(text.as_bytes(), 1, &first, &[], &me).unwrap();
+        let draft = sign_charter(text.as_bytes(), 1, &first, &[], &[&me]).unwrap();
         let documents = Documents {
             roots: vec![root.clone()],
             targets: draft.targets,
@@ -411,13 +424,13 @@ mod tests {
         let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
         let text = first_charter("acme", &hello());
         let root = root_of(&one);
-        let first = sign_charter(text.as_bytes(), 2, &root, &[], &one).unwrap();
-        let both = sign_charter(text.as_bytes(), 2, &root, std::slice::from_ref(&first.targets), &two).unwrap();
+        let first = sign_charter(text.as_bytes(), 2, &root, &[], &[&one]).unwrap();
+        let both = sign_charter(text.as_bytes(), 2, &root, std::slice::from_ref(&first.targets), &[&two]).unwrap();
         let value: Value = serde_json::from_slice(&both.targets).unwrap();
         assert_eq!(value["signatures"].as_array().unwrap().len(), 2);
         let other = text.replace("acme", "evil");
         let signed_before = [first.targets];
-        let failure = sign_charter(other.as_bytes(), 2, &root, &signed_before, &two).err().unwrap();
+        let failure = sign_charter(other.as_bytes(), 2, &root, &signed_before, &[&two]).err().unwrap();
         assert_eq!(failure.problem.exit, 5);
     }
 
@@ -426,11 +439,11 @@ mod tests {
         let (one, two) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
         let text = first_charter("acme", &hello());
         let root = root_of(&one);
-        let first = sign_charter(text.as_bytes(), 2, &root, &[], &one).unwrap();
+        let first = sign_charter(text.as_bytes(), 2, &root, &[], &[&one]).unwrap();
         let mut document: Value = serde_json::from_slice(&first.targets).unwrap();
         repository::date_targets(&mut document["signed"], in_future(SignedDuration::from_hours(24))).unwrap();
         let ahead = sign_metadata(&document["signed"], &[&one]).unwrap();
-        let failure = sign_charter(text.as_bytes(), 2, &root, &[ahead], &two).err().unwrap();
+        let failure = sign_charter(text.as_bytes(), 2, &root, &[ahead], &[&two]).err().unwrap();
         assert!(failure.problem.message.contains("has not come yet"), "{}", failure.problem.message);
     }
 
@@ -441,7 +454,8 @@ mod tests {
         let (root, _) = first_root(&Founder { name: &name, signer: &me }, &hello()).unwrap();
         let documents = |organisation: &str, version: u64| {
             let text = first_charter(organisation, &hello());
-            let Draft { charter, targets } = sign_charter(text.as_bytes(), version, &root_of(&me), &[], &me).unwrap();
+            let Draft { charter, targets } =
+                sign_charter(text.as_bytes(), version, &root_of(&me), &[], &[&me]).unwrap();
             Documents { roots: vec![root.clone()], targets, charter, suspensions: Vec::new() }
         };
         let estate = Digest::of(&root);

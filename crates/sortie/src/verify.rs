@@ -6,7 +6,7 @@
 
 use domain::{
     entry::Entry,
-    event::Event,
+    event::{Event, RootFacts},
     state::{Policy, Stamp, State, apply},
 };
 use std::{
@@ -207,10 +207,10 @@ impl Verifier {
             }
             (_, _, None) => Err("there was no charter yet".into()),
             (_, _, Some(policy)) => {
-                let signers = genuine(&|id| policy.directory.key(id))?;
-                let person = signers.first().and_then(|id| policy.directory.person(id));
-                let person = person.ok_or("nobody signed it")?;
-                if signers.iter().any(|id| policy.directory.person(id) != Some(person)) {
+                let signers = genuine(&|id| policy.holder(id).map(|(_, key)| key))?;
+                let person_of = |id: &KeyId| policy.holder(id).map(|(person, _)| person);
+                let person = signers.first().and_then(person_of).ok_or("nobody signed it")?;
+                if signers.iter().any(|id| person_of(id) != Some(person)) {
                     return Err("several people signed it".into());
                 }
                 acted(person.to_string())?;
@@ -255,7 +255,9 @@ impl Verifier {
                 }
             },
             Act::Administration(administration) => match &administration.act {
-                AdministrationAct::ApplyCharter { .. } => owner.clone(),
+                // Whoever may sign the next root may bring it: owners whose keys are lost can bring nothing.
+                AdministrationAct::ApplyCharter { roots, .. } if !roots.is_empty() && self.holds_root(entry) => None,
+                AdministrationAct::ApplyCharter { .. } | AdministrationAct::PutRecoveryKeyAway { .. } => owner.clone(),
                 AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.clone(),
                 AdministrationAct::InviteTarget { environment, .. } => inviters(environment)?,
                 AdministrationAct::LabelTarget { target, .. }
@@ -287,9 +289,15 @@ impl Verifier {
         }
     }
 
+    fn holds_root(&self, entry: &Entry) -> bool {
+        let mut holders = self.state.policy.iter().flat_map(|policy| &policy.record.facts.root_holders);
+        holders.any(|(person, _)| person.as_str() == entry.actor)
+    }
+
     /// The owners signed this very charter, under roots that follow one another from the pinned one.
     fn check_charter(&mut self, event: &Event, documents: &BTreeMap<Digest, Vec<u8>>) -> Check {
-        let Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets } = event else {
+        let Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets, facts } = event
+        else {
             return Ok(());
         };
         let find = |digest: &Digest| documents.get(digest).cloned().ok_or_else(|| format!("{digest} is not to be had"));
@@ -306,7 +314,8 @@ impl Verifier {
             && *root_version == verified.root.version()
             && *version == verified.targets.version()
             && owners_of(owners) == owners_of(&verified.owners);
-        if same { Ok(()) } else { Err("what it says of its charter is not what the owners signed".into()) }
+        let told = *facts == RootFacts::default() || *facts == RootFacts::of(&verified);
+        if same && told { Ok(()) } else { Err("what it says of its charter is not what the owners signed".into()) }
     }
 
     /// A permit is granted when every role has approved, by distinct people (R52): counted anew.
@@ -485,6 +494,7 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
             (target, cordoned) == (t, c)
         }
         (A::SuspendPerson { person }, Event::PersonSuspended { person: p }) => person == p,
+        (A::PutRecoveryKeyAway { key }, Event::RecoveryKeyPutAway { key: k, .. }) => key == k,
         (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
             (app, environment) == (a, e)
         }

@@ -8,7 +8,7 @@ use crate::{
     digest::Digest,
     dsse::{Envelope, PAYLOAD_TYPE},
     json::{self, JsonError},
-    key::{PublicKey, SignError, Signer},
+    key::{KeyId, PublicKey, SignError, Signer},
     names::{AppName, AudienceName, PersonName, TargetName, printable},
     quorum::Rule,
     version::Version,
@@ -565,6 +565,11 @@ pub enum AdministrationAct {
     SuspendPerson {
         /// Who.
         person: PersonName,
+    },
+    /// Says that the recovery key is put away, so that nobody is reminded of it any more.
+    PutRecoveryKeyAway {
+        /// The key.
+        key: KeyId,
     },
     /// Lets a version into an environment again after it was undone or rolled back there.
     LiftHold {

@@ -8,7 +8,7 @@ use crate::{
     rules::rights,
     state::{Draft, Policy},
 };
-use trust::PersonName;
+use trust::{PersonName, key::KeyId};
 
 /// Puts a charter in force. Its owners' signatures were verified; who brings it must be an owner too, or hold the claim
 /// of a server without an estate.
@@ -18,7 +18,9 @@ pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Resul
         None if context.actor != Actor::Founder => return Err(Refusal::NoEstate),
         None => {}
         Some(old) => {
-            rights::require_owner(&context.actor, &"the charter")?;
+            if !recovers(&context.actor, old, new) {
+                rights::require_owner(&context.actor, &"the charter")?;
+            }
             if new.record.estate != old.record.estate {
                 return Err(Refusal::OtherEstate);
             }
@@ -40,7 +42,30 @@ pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Resul
         charter: record.charter.clone(),
         roots: record.roots.get(known_roots..).unwrap_or_default().to_vec(),
         targets: record.targets,
+        facts: record.facts.clone(),
     });
+    Ok(())
+}
+
+/// Whether a holder of the root in force brings the next root. Owners whose keys are lost can bring nothing themselves;
+/// who may sign the next root may bring it, and with it the charter that its owners signed.
+fn recovers(actor: &Actor, old: &Policy, new: &Policy) -> bool {
+    let Actor::Person { key, .. } = actor else { return false };
+    new.record.root_version > old.record.root_version
+        && old.holder(key).is_some()
+        && old.record.facts.root_holders.iter().any(|(_, holder)| holder.id() == *key)
+}
+
+/// Records that a recovery key is not any more where it was made.
+pub(super) fn put_recovery_away(draft: &mut Draft, asked: &Asked<'_>, key: &KeyId) -> Result<(), Refusal> {
+    let owner = rights::require_owner(&asked.context.actor, &"the recovery key")?.clone();
+    if !asked.policy.recovery_keys().any(|(_, known)| known.id() == *key) {
+        return Err(Refusal::Invalid { why: "the root of trust has no such recovery key".into() });
+    }
+    if draft.state.recovery_put_away.contains(key) {
+        return Err(Refusal::AlreadyDone { what: "the recovery key is put away".into(), since: None });
+    }
+    draft.record(Event::RecoveryKeyPutAway { key: *key, owner });
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::{event::Change, policy};
 pub fn apply(state: &mut State, event: &Event) {
     let stamp = state.head;
     match event {
-        Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets } => {
+        Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets, facts } => {
             let mut all_roots = state.policy.as_ref().map(|policy| policy.record.roots.clone()).unwrap_or_default();
             all_roots.extend(roots.iter().copied());
             let record = PolicyRecord {
@@ -19,6 +19,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 roots: all_roots,
                 targets: *targets,
                 suspended: Default::default(),
+                facts: facts.clone(),
             };
             // A stored charter was parsed before it was stored; one that cannot be read leaves the old one in force.
             if let Ok(policy) = Policy::try_from(record) {
@@ -26,6 +27,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 state.suspended = OrdSet::new();
                 state.suspension_entries = Vec::new();
             }
+        }
+        Event::RecoveryKeyPutAway { key, .. } => {
+            state.recovery_put_away.insert(*key);
         }
         Event::PersonSuspended { person } => {
             state.suspended.insert(person.clone());

@@ -3,7 +3,7 @@
 use super::{OWNER, World, public, read, secret};
 use domain::{
     command::{Actor, Command},
-    event::BuildFacts,
+    event::{BuildFacts, RootFacts},
     plan,
     rules::{self, Candidate, numbering},
     state::{Policy, PolicyRecord},
@@ -153,6 +153,9 @@ impl World {
                 self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned })
             }
             ("retires", [target]) => self.administer(who, AdministrationAct::RetireTarget { target: read(target) }),
+            ("puts", ["the", "recovery", "key", "away"]) => {
+                self.administer(who, AdministrationAct::PutRecoveryKeyAway { key: public("recovery").id() })
+            }
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
             ("aborts", [number]) => {
                 self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })
@@ -195,13 +198,17 @@ impl World {
         let estate = if words.contains(&"another") { Digest::of(b"another root") } else { root };
         let record = PolicyRecord {
             estate,
-            root_version: 1,
+            root_version: after(&words, "root").map_or(old.as_ref().map_or(1, |record| record.root_version), read),
             owners: vec![(read(OWNER), public(OWNER))],
             version,
             charter: with_keys(&document.to_string()),
             roots: vec![root],
             targets: Digest::of(format!("targets {version}").as_bytes()),
             suspended: BTreeSet::new(),
+            facts: RootFacts {
+                root_holders: vec![(read(OWNER), public(OWNER)), (read("recovery"), public("recovery"))],
+                ..RootFacts::default()
+            },
         };
         let policy = match Policy::try_from(record) {
             Ok(policy) => policy,

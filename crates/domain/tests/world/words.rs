@@ -65,6 +65,7 @@ impl World {
     pub(super) fn event_in_words(&self, event: &Event) -> String {
         match event {
             Event::CharterApplied { version, .. } => format!("charter {version} is in force"),
+            Event::RecoveryKeyPutAway { .. } => "the recovery key is put away".into(),
             Event::PersonSuspended { person } => format!("{person} is suspended"),
             Event::BuildPushed { app, build, pusher, commit, recipe, .. } => {
                 let commit = commit.as_ref().map(|commit| format!(", commit {}", commit.id)).unwrap_or_default();

@@ -50,6 +50,9 @@ pub(crate) struct Metrics {
     escapes: Gauge,
     open_deployments: Gauge,
     sessions: Gauge,
+    root_expires: Gauge,
+    charter_expires: Gauge,
+    permits_expiring: Gauge,
 }
 
 impl Default for Metrics {
@@ -79,6 +82,14 @@ impl Default for Metrics {
         registry.register("deployments_open", "Deployments under way", open_deployments.clone());
         let sessions = Gauge::default();
         registry.register("sessions", "Tokens of people, robots and targets that are good", sessions.clone());
+        let root_expires = Gauge::default();
+        registry.register("root_expires_seconds", "Seconds until the root of trust expires", root_expires.clone());
+        let charter_expires = Gauge::default();
+        let help = "Seconds until the owners' signature under the charter expires";
+        registry.register("charter_expires_seconds", help, charter_expires.clone());
+        let permits_expiring = Gauge::default();
+        let help = "Newest permits of an application in an audience whose time is over soon";
+        registry.register("permits_expiring", help, permits_expiring.clone());
         Self {
             registry,
             requests,
@@ -90,6 +101,9 @@ impl Default for Metrics {
             escapes,
             open_deployments,
             sessions,
+            root_expires,
+            charter_expires,
+            permits_expiring,
         }
     }
 }
@@ -150,6 +164,16 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
     let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();
     gauge(&serving.metrics.escapes, escapes as u64);
+    let now = Timestamp::now();
+    let facts = state.policy.as_ref().map(|policy| policy.record.facts.clone()).unwrap_or_default();
+    let kinds = [
+        (&serving.metrics.root_expires, facts.root_expires),
+        (&serving.metrics.charter_expires, facts.charter_expires),
+    ];
+    for (seconds, expires) in kinds {
+        seconds.set(expires.map_or(0, |expires| expires.as_second() - now.as_second()));
+    }
+    gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now) as u64);
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -136,9 +136,9 @@ impl Sessions {
         }
         match holder {
             Holder::Person(name, key) => {
-                let directory = &state.policy.as_ref()?.directory;
-                let still = directory.person(&key) == Some(&name);
-                still.then(|| Actor::Person { roles: directory.roles(&name), name, key })
+                let policy = state.policy.as_ref()?;
+                let still = policy.holder(&key).is_some_and(|(person, _)| *person == name);
+                still.then(|| Actor::Person { roles: policy.directory.roles(&name), name, key })
             }
             Holder::Target(name, key) => (state.target_keys.get(&key) == Some(&name)).then_some(Actor::Target(name)),
         }

@@ -73,6 +73,7 @@ impl World {
             charter,
             roots: vec![Digest::of(b"root 1")],
             targets: Digest::of(b"targets"),
+            facts: Default::default(),
         });
         assert!(world.state.policy.is_some(), "the charter of the tests is no charter");
         for (place, environment) in ["dev", "test", "prod"].into_iter().enumerate() {

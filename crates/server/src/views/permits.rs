@@ -87,6 +87,20 @@ pub(crate) fn config_for_target(state: &State, target: &TargetName) -> BTreeSet<
     state.apps.values().filter_map(config).collect()
 }
 
+/// How many newest permits of an application in an audience will be over soon.
+pub(crate) fn expiring(state: &State, now: Timestamp) -> usize {
+    let soon = |app: &AppName, audience: &AudienceName, record: &domain::state::InAudience| {
+        let mut versions: Vec<&Version> = record.requests.keys().collect();
+        versions.sort();
+        let newest = versions.into_iter().rev().find_map(|version| live(state, app, version, audience, now));
+        newest.is_some_and(|(_, request)| {
+            rules::expiry::permit_warning(request.not_before, request.not_after, now).is_some()
+        })
+    };
+    let places = state.apps.iter().flat_map(|(app, record)| record.audiences.iter().map(move |place| (app, place)));
+    places.filter(|(app, (audience, record))| soon(app, audience, record)).count()
+}
+
 /// When a request was granted, if it was and nothing was withdrawn.
 pub(crate) fn granted_at(request: &Request) -> Option<Timestamp> {
     match request.standing {

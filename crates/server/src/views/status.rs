@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Stat
 use domain::{
     plan,
     refusal::Refusal,
-    rules::names,
+    rules::{expiry, names},
     state::{InAudience, Standing, State},
     waiting::WaitingOn,
 };
@@ -72,7 +72,7 @@ pub(crate) fn status(
         audiences,
         apps,
         targets: targets.unwrap_or_default().into_iter().filter(|target| !target.retired).collect(),
-        notes: notes(state),
+        notes: notes(state, now),
     })
 }
 
@@ -128,6 +128,11 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
     {
         notes.push(format!("{} released, never deployed", newest.version));
     }
+    if let Some(soon) = newest_request(state, app, &audience.name, &released)
+        .and_then(|request| expiry::permit_warning(request.not_before, request.not_after, now))
+    {
+        notes.push(format!("{} {soon}", released[0].version));
+    }
     for running in &runs {
         let name = running.build.of(app);
         match &running.build.version {
@@ -154,6 +159,16 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
         runs,
         notes,
     }
+}
+
+/// The request behind the newest live permit.
+fn newest_request<'a>(
+    state: &'a State,
+    app: &AppName,
+    audience: &AudienceName,
+    released: &[Released],
+) -> Option<&'a domain::state::Request> {
+    state.granted(app, &released.first()?.version, audience).map(|(_, request)| request)
 }
 
 /// The builds that settled there and may come back, the newest first.
@@ -259,7 +274,7 @@ fn targets_for(state: &State, app: &AppName, audience: &AudienceName, released: 
 }
 
 /// What everyone should know, whatever they asked about.
-fn notes(state: &State) -> Vec<String> {
+fn notes(state: &State, now: Timestamp) -> Vec<String> {
     let Some(policy) = &state.policy else {
         return vec!["this server has no estate yet: an owner brings the first charter".into()];
     };
@@ -277,6 +292,16 @@ fn notes(state: &State) -> Vec<String> {
                 ));
             }
         }
+    }
+    let facts = &policy.record.facts;
+    notes.extend(expiry::warnings(facts.root_expires, facts.charter_expires, now));
+    let recovery: Vec<_> = policy.recovery_keys().collect();
+    if recovery.iter().any(|(_, key)| !state.recovery_put_away.contains(&key.id())) {
+        let then = "move it off the machine where it was made, then: sortie charter recovery --put-away";
+        notes.push(format!("the recovery key is not put away: {then}"));
+    } else if recovery.is_empty() && !facts.root_holders.is_empty() {
+        let then = "if the owners lose their keys, nobody can name others: sortie charter root --recovery FILE";
+        notes.push(format!("there is no recovery key: {then}"));
     }
     for person in &state.suspended {
         notes.push(format!("{person} is suspended until owners bring a new charter"));

@@ -103,6 +103,7 @@ impl Teller<'_> {
     fn line(&self, event: &Event) -> String {
         let actor = self.actor();
         match event {
+            Event::RecoveryKeyPutAway { .. } => format!("{actor} says that the recovery key is put away"),
             Event::CharterApplied { version, .. } => format!("charter {version} is in force, applied by {actor}"),
             Event::PersonSuspended { person } => {
                 format!("{actor} suspended {person}, who has no powers until a new charter gives them back")

@@ -1,16 +1,22 @@
 //! `sortie charter`.
 
+mod renew;
+mod root;
+
+use self::{renew::Renew, root::Root};
+
 use crate::{
     amendment::Amendment,
     connection::{self, Connection},
     context::{Context, write_whole},
-    estate::{self, Founder, OwnersChange},
+    estate::{self, Founder},
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
     leaving::Leaving,
     output::Answer,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
+use domain::rules::expiry;
+use jiff::Timestamp;
 use serde_json::json;
 use std::{
     fs,
@@ -56,35 +62,14 @@ pub enum CharterAct {
     Show {},
     /// Change the owners: the root of trust goes on by one, signed by enough owners old and new
     Root(Root),
-}
-
-/// How the owners change.
-#[derive(Debug, clap::Args)]
-pub struct Root {
-    /// An owner to add, or one who gets another key; with --keys
-    #[arg(long, value_name = "NAME", requires = "keys")]
-    pub owner: Option<String>,
-    /// The new owner's public keys, one a line
-    #[arg(long, value_name = "FILE", requires = "owner")]
-    pub keys: Option<PathBuf>,
-    /// An owner to take out
-    #[arg(long, value_name = "NAME")]
-    pub without: Vec<String>,
-    /// How many distinct owners must sign from then on
-    #[arg(long, value_name = "N")]
-    pub threshold: Option<u32>,
-    /// The charter to sign along with it; the one in force where left out
-    #[arg(long, value_name = "FILE")]
-    pub charter: Option<PathBuf>,
-    /// Keep the permits and withdrawals of an owner who goes, or whose key does, by what `charter plan` calls upheld
-    #[arg(long)]
-    pub uphold: bool,
-    /// Sign, and write the signatures to this file instead of applying
-    #[arg(long, value_name = "FILE")]
-    pub sign_only: Option<PathBuf>,
-    /// A file with other owners' signatures
-    #[arg(long, value_name = "FILE")]
-    pub with: Vec<PathBuf>,
+    /// Sign the charter in force anew, so that it does not expire; with --root the root of trust too
+    Renew(Renew),
+    /// Show the recovery key, and say that it is put away
+    Recovery {
+        /// It is somewhere else now than where it was made: remind nobody any more
+        #[arg(long)]
+        put_away: bool,
+    },
 }
 
 /// How a charter is applied.
@@ -118,6 +103,8 @@ impl Charter {
             CharterAct::Apply(apply) => apply.run(invocation).await,
             CharterAct::Show {} => show(invocation).await,
             CharterAct::Root(root) => root.run(invocation).await,
+            CharterAct::Renew(renew) => renew.run(invocation).await,
+            CharterAct::Recovery { put_away } => root::recovery(invocation, put_away).await,
         }
     }
 }
@@ -220,9 +207,22 @@ async fn show(invocation: &Invocation) -> Outcome {
     let charter = connection.documents.charter.clone();
     let text = String::from_utf8_lossy(&charter).into_owned();
     let owners: Vec<String> = connection.verified.owners.iter().map(|(name, _)| name.to_string()).collect();
-    invocation.aside(&format!("charter {version}, owned by {}", owners.join(", ")));
+    let (root_expires, expires) = (connection.verified.root.expires(), connection.verified.targets.expires());
+    invocation.aside(&format!(
+        "charter {version}, owned by {}; good until {}, the root of trust until {}",
+        owners.join(", "),
+        expires.strftime("%Y-%m-%d"),
+        root_expires.strftime("%Y-%m-%d")
+    ));
+    for warning in expiry::warnings(Some(root_expires), Some(expires), Timestamp::now()) {
+        invocation.aside(&format!("mind: {warning}"));
+    }
     if invocation.global.json {
-        return Ok(Answer::new(&json!({ "version": version, "owners": owners, "charter": text }), ""));
+        let data = json!({
+            "version": version, "owners": owners, "charter": text, "expires": expires, "root_expires": root_expires,
+            "root_version": connection.verified.root.version(), "epoch": connection.policy.charter.epoch,
+        });
+        return Ok(Answer::new(&data, ""));
     }
     // A file must get the very bytes; a terminal must not be driven by them.
     Ok(match std::io::stdout().is_terminal() {
@@ -251,7 +251,7 @@ impl Apply {
         let identity = first_identity(invocation, &context)?;
         let root = estate::draft(&context)?;
         let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
-        let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], identity.signer.as_ref())?;
+        let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], &[identity.signer.as_ref()])?;
         let client = connection::client(&context)?;
         let accepted =
             estate::found(invocation, &client, &mut context, identity.signer.as_ref(), root, draft, &claim).await?;
@@ -260,80 +260,6 @@ impl Apply {
         let next = environment.map_or("sortie status".into(), |(name, _)| format!("sortie target invite --in {name}"));
         Ok(Answer::new(&accepted, words).next(next))
     }
-}
-
-impl Root {
-    async fn run(self, invocation: &Invocation) -> Outcome {
-        let mut change = OwnersChange { threshold: self.threshold, ..OwnersChange::default() };
-        if let (Some(owner), Some(keys)) = (&self.owner, &self.keys) {
-            let owner = PersonName::new(owner).or_misused()?;
-            change.added = super::person::read_keys(keys)?.into_iter().map(|key| (owner.clone(), key)).collect();
-        }
-        change.removed = self.without.iter().map(|name| PersonName::new(name)).collect::<Result<_, _>>().or_misused()?;
-        if change.added.is_empty() && change.removed.is_empty() && change.threshold.is_none() {
-            return Err(Failure::misused("say who comes (--owner NAME --keys FILE), who goes (--without NAME), or how many must sign (--threshold N)"));
-        }
-        let connection = invocation.connect().await?;
-        let charter = self.charter_text(invocation, &connection, &change).await?;
-        let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
-        let next = estate::sign_root(&connection, &change, charter.as_bytes(), &others)?;
-        let version = connection.verified.root.version() + 1;
-        if let Some(path) = &self.sign_only {
-            let pair = json!({ "root": base64(&next.root), "targets": base64(&next.draft.targets) });
-            write_whole(path, pair.to_string().as_bytes())?;
-            let words = format!("signed root {version} into {}; nothing was applied", path.display());
-            let hint = format!("another owner: the same command with --with {}", path.display());
-            return Ok(Answer::new(&json!({ "root": version, "signatures": path }), words).next(hint));
-        }
-        let accepted = estate::apply_root(&connection, &next).await?;
-        let words = format!("root {version} is in force, and with it the charter, signed anew.");
-        Ok(Answer::new(&accepted, words).next("sortie charter show"))
-    }
-}
-
-impl Root {
-    /// The charter that is signed along with the root, once it was said what goes with the owners who go.
-    async fn charter_text(
-        &self,
-        invocation: &Invocation,
-        connection: &Connection,
-        change: &OwnersChange,
-    ) -> Result<String, Failure> {
-        let text = match &self.charter {
-            Some(file) => read(file)?.1,
-            None => String::from_utf8_lossy(&connection.documents.charter).into_owned(),
-        };
-        let owners = change.owners(&connection.verified.owners);
-        let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
-        let leaves = leaving(connection, &policy, &owners).await?;
-        if leaves.is_empty() {
-            return Ok(text);
-        }
-        invocation.aside(&leaves.in_words());
-        if !self.uphold {
-            keeps_withdrawals(&leaves, "sortie charter root … --uphold".into())?;
-            return Ok(text);
-        }
-        let text = leaves.uphold.added_to(&text)?;
-        if let Some(file) = &self.charter {
-            write_whole(file, text.as_bytes())?;
-        }
-        Ok(text)
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    BASE64_STANDARD.encode(bytes)
-}
-
-/// A file that `charter root --sign-only` wrote: the root's bytes and the targets'.
-fn read_pair(path: &Path) -> Result<(Vec<u8>, Vec<u8>), Failure> {
-    let wrong = || Failure::misused(format!("{} is no file of signatures for a root", path.display()));
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))?;
-    let pair: serde_json::Value = serde_json::from_str(&text).map_err(|_| wrong())?;
-    let part = |name: &str| pair[name].as_str().and_then(|text| BASE64_STANDARD.decode(text).ok()).ok_or_else(wrong);
-    Ok((part("root")?, part("targets")?))
 }
 
 /// Withdrawals outlive whoever signed them. A target that joins later knows them by the charter alone, so a charter that
@@ -370,7 +296,7 @@ pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str,
     };
     let others = how.with.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let signer = connection.identity.signer.as_ref();
-    let draft = estate::sign_charter(text.as_bytes(), version + 1, &connection.verified.root, &others, signer)?;
+    let draft = estate::sign_charter(text.as_bytes(), version + 1, &connection.verified.root, &others, &[signer])?;
     if let Some(path) = &how.sign_only {
         write_whole(path, &draft.targets)?;
         let words = format!("signed charter {} into {}; nothing was applied", version + 1, path.display());

@@ -169,7 +169,7 @@ async fn found(invocation: &Invocation, context: &mut Context, claim: &str) -> R
     let recovery = estate::write_recovery_key(folder, &recovery)?;
     let text = estate::first_charter("dev", &hello);
     let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
-    let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], signer)?;
+    let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], &[signer])?;
     estate::found(invocation, &client, context, signer, root, draft, claim).await?;
     Ok(recovery)
 }

@@ -63,6 +63,7 @@ impl Story {
             charter,
             roots: vec![estate],
             targets: targets_digest,
+            facts: Default::default(),
         };
         let documents = BTreeMap::from([(estate, root), (targets_digest, targets)]);
         let mut story = Self { estate, documents, entries: Vec::new() };

@@ -43,3 +43,39 @@ fn owners_change_and_everybody_follows() {
     world.sortie("coder", 0, &format!("deploy {build} --to dev")).says("1/1");
     world.sortie("coder", 0, "ledger verify").says("ledger whole");
 }
+
+/// Every owner's key is lost. Whoever has the recovery key names a new owner with it, who signs the charter; machines
+/// follow by themselves, and the lost key counts no more. Everyone is reminded of the key until it is put away.
+#[test]
+fn the_recovery_key_names_a_new_owner() {
+    let mut world = World::new();
+    world.found(&[("coder", "developer")], CHARTER);
+    world.add_machines(&[("dev-1", "dev")]);
+    world.sortie("owner", 0, "status").says("recovery key is not put away");
+    world.sortie("coder", 3, "charter recovery --put-away").says("ROLE_MISSING");
+    world.sortie("owner", 0, "charter recovery --put-away").says("recorded");
+    world.sortie("owner", 0, "status").lacks("not put away");
+
+    world.person("heir");
+    let recovery = world.home("heir").join("sortie-recovery.key");
+    std::fs::rename(world.home("owner").join("sortie-recovery.key"), &recovery).unwrap();
+    let key = world.home("heir").join(".ssh/id_ed25519.pub");
+    let change = format!("charter root --owner heir --keys {} --without owner", key.display());
+    let login = format!("login {} --identity {}", world.url_and_pin, recovery.display());
+    world.sortie("heir", 0, &login).says("recovery");
+    world.sortie("heir", 3, &change).says("SIGNER_UNKNOWN");
+    // The key names owners, and does nothing else.
+    let with_recovery = format!("--identity {}", recovery.display());
+    world.sortie("heir", 3, &format!("person suspend coder {with_recovery}")).says("ROLE_MISSING");
+    world.sortie("heir", 3, &format!("charter renew {with_recovery}")).says("SIGNATURES_MISSING");
+    world.sortie("heir", 0, &format!("{change} --key {}", recovery.display())).says("root 2 is in force");
+    world.sortie("owner", 3, "charter renew").says("SIGNER_UNKNOWN");
+    world.sortie("heir", 0, "charter renew").says("good for another year");
+    world.sortie("heir", 0, "charter renew --root").says("root 3");
+
+    world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev")).says("1/1");
+    world.sortie("coder", 0, "ledger verify").says("ledger whole");
+    world.sortie("coder", 0, "history").says("recovery");
+}
