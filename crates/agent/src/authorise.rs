@@ -69,6 +69,7 @@ pub fn authorise(
             None => journal.active.as_ref().map(|active| active.build),
         },
         performed: &performed,
+        emergencies: documents.emergencies(),
     };
     let authority = authority::authorise(
         &policy,
@@ -80,10 +81,13 @@ pub fn authorise(
         now,
     )?;
     // Expired documents stop what is new; stopping, restarting and removing what is here stays possible.
-    if matches!(authority, VerifiedAuthority::Permit(_) | VerifiedAuthority::Unreleased(_)) {
+    if authority.activates() {
         documents.check_expiry(now).map_err(|error| Refusal::new("DOCUMENTS_EXPIRED", error.to_string()))?;
     }
-    if matches!(authority, VerifiedAuthority::Permit(_)) {
+    if let Some(emergency) = authority.emergency() {
+        documents.keep_emergency(emergency)?;
+    }
+    if matches!(authority, VerifiedAuthority::Permit(_) | VerifiedAuthority::BreakGlass(_)) {
         documents.raise_floor(&assignment.app, dossier)?;
     }
     Ok(authority)

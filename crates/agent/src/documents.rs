@@ -1,7 +1,7 @@
 //! The documents of trust as this target last saw them: they move forward only.
 //!
-//! Kept besides: every genuine withdrawal for ever, whatever the server says later, and the highest floor of each
-//! application that a genuine permit carried. A check of the target's clock against the newest date the owners signed
+//! Kept besides: every genuine withdrawal for ever, whatever the server says later, the highest floor of each application
+//! that a genuine permit carried, and who gave the emergency permits that were found to hold here. A check of the target's clock against the newest date the owners signed
 //! belongs here; no document carries such a date yet, so it is not made.
 
 use crate::files::{self, FileError, Place};
@@ -17,6 +17,7 @@ use trust::{
     charter::CharterError,
     dsse::Envelope,
     statement::{Act, Statement},
+    way::KeptEmergency,
 };
 
 /// The documents in force on this target, and what it never forgets.
@@ -35,6 +36,8 @@ pub struct Documents {
 struct NeverForgotten {
     withdrawals: Vec<KeptWithdrawal>,
     floors: BTreeMap<AppName, Version>,
+    #[serde(default)]
+    emergencies: Vec<KeptEmergency>,
 }
 
 /// Why documents were not taken. Those in force stay in force.
@@ -185,6 +188,21 @@ impl Documents {
         };
         let mut next = self.never_forgotten.clone();
         next.floors.insert(app.clone(), floor);
+        self.never_forget(next)
+    }
+
+    /// Every emergency permit ever found to hold here.
+    pub fn emergencies(&self) -> &[KeptEmergency] {
+        &self.never_forgotten.emergencies
+    }
+
+    /// Keeps who gave an emergency permit, durably, before anything is done under it.
+    pub fn keep_emergency(&mut self, emergency: KeptEmergency) -> Result<(), TrustError> {
+        if self.emergencies().contains(&emergency) {
+            return Ok(());
+        }
+        let mut next = self.never_forgotten.clone();
+        next.emergencies.push(emergency);
         self.never_forget(next)
     }
 

@@ -418,9 +418,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let journal = self.journals.get(app);
         let now = self.now();
         let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, now)?;
-        let activates = matches!(authority, VerifiedAuthority::Permit(_) | VerifiedAuthority::Unreleased(_));
+        if authority.activates() && !authority.way().is_normal() {
+            tracing::warn!(%app, way = %authority.way(), "an emergency permit: somebody must review it");
+        }
         match self.follower.fork() {
-            Some(fork) if activates => Err(Refusal::new("LEDGER_FORKED", fork)),
+            Some(fork) if authority.activates() => Err(Refusal::new("LEDGER_FORKED", fork)),
             _ => Ok(authority),
         }
     }
@@ -577,9 +579,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             self.home.keep_config(app, config.serial, bytes)?;
             kept = Some((config.serial, Digest::of(bytes)));
         }
+        let configured = under_way.before.as_ref().filter(|_| under_way.assignment.act == OrderAct::Configure);
         let authority = session.authority.as_ref().map_or("", VerifiedAuthority::word);
-        let stopped = under_way.assignment.act == OrderAct::Configure
-            && under_way.before.as_ref().is_some_and(|before| before.stopped);
+        // New config does not change what allowed the build to run.
+        let authority = configured.map_or(authority, |before| before.authority.as_str());
+        let stopped = configured.is_some_and(|before| before.stopped);
         let next = Active {
             build: under_way.assignment.build,
             config: kept,
@@ -816,6 +820,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             phases: timings,
             endpoints: journal.endpoints.clone(),
             carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
+            way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);

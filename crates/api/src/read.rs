@@ -10,6 +10,7 @@ use trust::{
     charter::Class,
     dsse::base64_bytes,
     statement::{Commit, Facts, Finding, OrderAct, Phase, PhaseTiming},
+    way::Way,
 };
 use utoipa::ToSchema;
 
@@ -139,6 +140,64 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// What everyone should know: one person guards prod; secrets that targets still lack.
     pub notes: Vec<String>,
+    /// The emergency releases that nobody has reviewed, the oldest first.
+    #[serde(default)]
+    pub emergencies: Vec<Emergency>,
+}
+
+/// An emergency release that nobody who had no part in it has looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Emergency {
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The version.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// The build.
+    #[schema(value_type = String)]
+    pub build: Digest,
+    /// To whom it was released.
+    #[schema(value_type = String)]
+    pub audience: AudienceName,
+    /// Counts the requests for this version to this audience.
+    pub serial: u64,
+    /// By which way.
+    #[schema(value_type = String)]
+    pub way: Way,
+    /// The gates that this way leaves open by the charter in force.
+    pub waives: Vec<String>,
+    /// Who asked for it.
+    #[schema(value_type = String)]
+    pub requester: PersonName,
+    /// Who agreed.
+    #[schema(value_type = Vec<String>)]
+    pub approvers: Vec<PersonName>,
+    /// Why, unless it was erased.
+    pub reason: Option<String>,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// Until when it may be activated.
+    #[schema(value_type = String)]
+    pub not_after: Timestamp,
+    /// Whether it was withdrawn meanwhile.
+    pub withdrawn: bool,
+    /// The targets that run it.
+    #[schema(value_type = Vec<String>)]
+    pub runs_on: Vec<TargetName>,
+}
+
+impl Emergency {
+    /// `web@1.4.1 → prod by BREAK-GLASS`: in capitals, so that nobody reads over it.
+    pub fn headline(&self) -> String {
+        format!("{}@{} → {} by {}", self.app, self.version, self.audience, self.way.word().to_uppercase())
+    }
+
+    /// The command that ends the alarm.
+    pub fn review(&self) -> String {
+        format!("sortie review {}@{} --in {}", self.app, self.version, self.audience)
+    }
 }
 
 /// One audience.
@@ -217,6 +276,10 @@ pub struct Released {
     pub approvers: Vec<PersonName>,
     /// Whether it was ever deployed there.
     pub deployed: bool,
+    /// By which way.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub way: Way,
 }
 
 /// What some targets run.
@@ -393,6 +456,13 @@ pub struct DossierView {
     pub next_serial: u64,
     /// The version that runs or was last released there, to compare with.
     pub since: Option<BuildName>,
+    /// The requests before the newest one, the oldest first.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub earlier_requests: Vec<trust::dsse::Envelope>,
+    /// Why it was requested, where a reason was given and not erased: its digest stands in the request.
+    #[serde(default)]
+    pub reason: Option<crate::write::Text>,
 }
 
 /// One deployment.

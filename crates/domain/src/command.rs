@@ -83,6 +83,8 @@ pub enum Command {
     RequestRelease(Signed<statement::Request>),
     /// Approve a request.
     ApproveRequest(Signed<statement::Approval>),
+    /// Say that an emergency release was looked at.
+    ReviewEmergency(Signed<statement::Review>),
     /// Take permission back, or deny what was not granted yet.
     WithdrawPermission(Signed<statement::Withdrawal>),
     /// Deploy, roll back, remove, stop, start.

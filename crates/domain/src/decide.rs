@@ -6,6 +6,7 @@ mod deployment;
 mod exposure;
 mod release;
 mod report;
+mod review;
 mod target;
 
 use crate::{
@@ -37,6 +38,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::AttachEvidence(signed) => release::attach_evidence(&mut draft, &asked, signed)?,
         Command::RequestRelease(signed) => release::request(&mut draft, &asked, signed)?,
         Command::ApproveRequest(signed) => release::approve(&mut draft, &asked, signed)?,
+        Command::ReviewEmergency(signed) => review::review(&mut draft, &asked, signed)?,
         Command::WithdrawPermission(signed) => release::withdraw(&mut draft, &asked, signed)?,
         Command::RequestDeployment(signed) => deployment::request(&mut draft, &asked, signed)?,
         Command::SetConfig(signed) => config::set(&mut draft, &asked, signed)?,

@@ -10,6 +10,7 @@ use trust::{
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+    way::Way,
 };
 
 /// What the domain must know of a build's manifest.
@@ -190,6 +191,12 @@ pub enum Event {
         floor: Option<Version>,
         /// Who wishes it.
         requester: PersonName,
+        /// By which way; not written for the normal one.
+        #[serde(default, skip_serializing_if = "Way::is_normal")]
+        way: Way,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// One person said yes.
     RequestApproved {
@@ -210,6 +217,24 @@ pub enum Event {
         version: Version,
         /// To whom.
         audience: AudienceName,
+    },
+    /// Somebody who had no part in an emergency release has looked at it.
+    EmergencyReviewed {
+        /// Which request.
+        request: Digest,
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// To whom it was released.
+        audience: AudienceName,
+        /// By which way.
+        way: Way,
+        /// Who looked at it.
+        reviewer: PersonName,
+        /// The salted digest of what they found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finding: Option<Digest>,
     },
     /// Requests up to a serial are dead for ever.
     PermissionWithdrawn {
@@ -347,6 +372,9 @@ pub enum Event {
         /// Whether nothing was heard of it in time: it may have done its part all the same, and say so later.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         given_up: bool,
+        /// The way of the permit it acted under, by its own word; not written for the normal one.
+        #[serde(default, skip_serializing_if = "Way::is_normal")]
+        way: Way,
     },
     /// Targets that had switched are told to go back.
     UndoStarted {
@@ -432,6 +460,7 @@ names! {
     ReleaseRequested = "release-requested",
     RequestApproved = "request-approved",
     PermitGranted = "permit-granted",
+    EmergencyReviewed = "emergency-reviewed",
     PermissionWithdrawn = "permission-withdrawn",
     ConfigSet = "config-set",
     TargetInvited = "target-invited",

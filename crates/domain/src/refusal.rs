@@ -7,6 +7,7 @@ use trust::{
     charter::Class,
     quorum::{Lack, Rule},
     statement::OrderAct,
+    way::Way,
 };
 
 /// The exit codes, the same in every command (documented constants).
@@ -43,6 +44,8 @@ pub enum Right {
     Request,
     /// Agree to a release.
     Approve,
+    /// Look at an emergency release afterwards.
+    Review,
     /// Take permission back.
     Withdraw,
     /// Deploy, roll back, remove, stop, start, expose.
@@ -204,6 +207,47 @@ pub enum Refusal {
     NoReleaseNeeded {
         /// Which.
         audience: AudienceName,
+    },
+    /// The charter does not have that way for the audience.
+    WayMissing {
+        /// Which way.
+        way: Way,
+        /// The audience.
+        audience: AudienceName,
+        /// The ways it has besides the normal one.
+        ways: Vec<Way>,
+    },
+    /// The way does not reach so far: other targets, a longer life, no reason.
+    WayExceeded {
+        /// Which way.
+        way: Way,
+        /// What is exceeded.
+        why: String,
+    },
+    /// Whoever gave an emergency permit wants to prolong it.
+    RenewalBySame {
+        /// Which way.
+        way: Way,
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The audience.
+        audience: AudienceName,
+    },
+    /// No emergency of this version waits for a review there.
+    NothingToReview {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The audience.
+        audience: AudienceName,
+    },
+    /// The reviewer had a part in what is to be reviewed.
+    ReviewerInvolved {
+        /// What they did: `requested`, `approved`.
+        did: String,
     },
     /// The request names another serial, charter, rule or time than is in force.
     RequestStale {

@@ -16,6 +16,7 @@ pub mod placement;
 pub mod promotion;
 pub mod rights;
 pub mod unreleased;
+pub mod ways;
 
 use crate::{
     refusal::Refusal,
@@ -63,8 +64,9 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
         verdicts.push(verdict("unreleased", Ok(format!("{} accepts unreleased builds", candidate.audience))));
     } else {
         verdicts.push(verdict("permits", permits::live(state, policy, candidate, now)));
-        verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate)));
-        verdicts.extend(evidence::verdicts(policy, candidate).into_iter().map(|found| verdict("evidence", found)));
+        let way = ways::of(state, policy, candidate, now);
+        verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate, way)));
+        verdicts.extend(evidence::verdicts(policy, candidate, way).into_iter().map(|found| verdict("evidence", found)));
     }
     verdicts.push(verdict("holds", holds::not_held(state, candidate)));
     verdicts

@@ -11,6 +11,7 @@ use trust::{
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+    way::Way,
 };
 
 mod apply;
@@ -54,6 +55,9 @@ pub struct State {
     pub open_deployments: OrdSet<u64>,
     /// The number the next deployment gets, less one.
     pub last_deployment: u64,
+    /// The emergency permits that nobody has reviewed, by the digest of their request.
+    #[serde(default)]
+    pub unreviewed: OrdSet<Digest>,
 }
 
 /// The charter in force and everything derived from it.
@@ -261,6 +265,15 @@ pub struct Request {
     pub approvals: Vec<Approved>,
     /// Where it stands.
     pub standing: Standing,
+    /// By which way it was asked for.
+    #[serde(default)]
+    pub way: Way,
+    /// The salted digest of the reason.
+    #[serde(default)]
+    pub reason: Option<Digest>,
+    /// Who looked at it afterwards, where it was an emergency, and in which entry.
+    #[serde(default)]
+    pub reviewed: Option<(PersonName, Stamp)>,
 }
 
 /// One person's yes.
@@ -455,15 +468,22 @@ impl State {
         self.apps.get(app)?.audiences.get(audience)
     }
 
-    /// The live permit of a version for an audience: granted, within its time, with nothing withdrawn.
-    /// Whether its approvals still satisfy the charter is for [`crate::rules::approvals`] to say.
+    /// The newest permit of a version for an audience: granted, with nothing withdrawn. Whether it is in time and its approvals still satisfy the charter is for [`crate::rules::approvals`] to say.
     pub fn granted(&self, app: &AppName, version: &Version, audience: &AudienceName) -> Option<(Digest, &Request)> {
-        let requests = self.in_audience(app, audience)?.requests.get(version)?;
-        let is_granted = |digest: &&Digest| {
-            self.requests.get(*digest).is_some_and(|request| matches!(request.standing, Standing::Granted(_)))
-        };
-        let digest = requests.iter().rev().find(is_granted)?;
-        Some((*digest, self.requests.get(digest)?))
+        self.all_granted(app, version, audience).next()
+    }
+
+    /// Every request of a version for an audience that stands as a permit, the newest first.
+    pub fn all_granted<'a>(
+        &'a self,
+        app: &AppName,
+        version: &Version,
+        audience: &AudienceName,
+    ) -> impl Iterator<Item = (Digest, &'a Request)> + 'a {
+        let requests = self.in_audience(app, audience).and_then(|record| record.requests.get(version));
+        let known = |digest: &Digest| Some((*digest, self.requests.get(digest)?));
+        let is_granted = |(_, request): &(Digest, &Request)| matches!(request.standing, Standing::Granted(_));
+        requests.into_iter().flatten().rev().filter_map(known).filter(is_granted)
     }
 
     /// The newest request of a version for an audience that lacks approvals.

@@ -15,6 +15,7 @@ use trust::{
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
+    way::Way,
 };
 
 fn read<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -81,7 +82,7 @@ fn release_events() -> Vec<Event> {
         recipe: recipe.map(str::to_string),
         facts,
     };
-    let requested = |floor: Option<&str>| Event::ReleaseRequested {
+    let requested_by = |way, floor: Option<&str>, reason| Event::ReleaseRequested {
         request: digest("request"),
         app: read("web"),
         version: read("1.4.0"),
@@ -93,6 +94,18 @@ fn release_events() -> Vec<Event> {
         not_after: read("2027-01-31T12:00:00Z"),
         floor: floor.map(read),
         requester: read("coder"),
+        way,
+        reason,
+    };
+    let requested = |floor| requested_by(Way::Normal, floor, None);
+    let reviewed = |finding| Event::EmergencyReviewed {
+        request: digest("request"),
+        app: read("web"),
+        version: read("1.4.0"),
+        audience: read("prod"),
+        way: Way::BreakGlass,
+        reviewer: read("tester"),
+        finding,
     };
     let withdrawn = |was_granted, reason: Option<Digest>| Event::PermissionWithdrawn {
         app: read("web"),
@@ -146,6 +159,10 @@ fn release_events() -> Vec<Event> {
         },
         requested(None),
         requested(Some("1.3.0")),
+        requested_by(Way::Hotfix, None, Some(digest("reason"))),
+        requested_by(Way::BreakGlass, None, Some(digest("reason"))),
+        reviewed(None),
+        reviewed(Some(digest("finding"))),
         Event::RequestApproved { request: digest("request"), approver: read("tester"), key: key(3).id() },
         Event::PermitGranted {
             request: digest("request"),
@@ -227,7 +244,7 @@ fn deployment_events() -> Vec<Event> {
         warnings: warnings.iter().map(ToString::to_string).collect(),
         deployer: read("oncall"),
     };
-    let finished = |outcome, change, running: Option<Digest>| Event::TargetFinished {
+    let finished_by = |way, outcome, change, running: Option<Digest>| Event::TargetFinished {
         deployment: 1,
         target: read("prod-1"),
         outcome,
@@ -237,8 +254,12 @@ fn deployment_events() -> Vec<Event> {
         phases: phases.map(|phase| PhaseTiming { phase, started: noon(), milliseconds: 900 }).to_vec(),
         endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
         given_up: false,
+        way,
     };
+    let finished = |outcome, change, running| finished_by(Way::Normal, outcome, change, running);
     let mut events = vec![
+        finished_by(Way::Hotfix, Outcome::Verified, Some(Change::Upgraded), Some(build)),
+        finished_by(Way::BreakGlass, Outcome::Verified, Some(Change::Upgraded), Some(build)),
         requested(OrderAct::Deploy, Some("1.4.0"), true, &["1.4.0 is superseded"]),
         requested(OrderAct::Deploy, None, false, &[]),
         Event::WaveStarted { deployment: 1, wave: 1, targets: vec![read("prod-1")] },
@@ -247,6 +268,7 @@ fn deployment_events() -> Vec<Event> {
         finished(Outcome::Refused { code: "PERMIT_EXPIRED".into(), reason: "too late".into() }, None, None),
         finished(Outcome::Verified, None, None),
         Event::TargetFinished {
+            way: Way::Normal,
             deployment: 1,
             target: read("prod-2"),
             outcome: Outcome::Failed { phase: Phase::Check, reason: "no answer within 10 minutes".into() },

@@ -2,7 +2,8 @@
 //! then http://127.0.0.1:7499/ (busy), /calm, /pushed-nothing and /new.
 
 use api::read::{
-    AppStatus, AudienceStatus, BuildName, Cell, Escape, Escapes, HistoryEntry, Released, Runs, Status, TargetStatus,
+    AppStatus, AudienceStatus, BuildName, Cell, Emergency, Escape, Escapes, HistoryEntry, Released, Runs, Status,
+    TargetStatus,
 };
 use axum::{
     Router,
@@ -20,6 +21,7 @@ use trust::{
     charter::Class,
     quorum::Lack,
     statement::{Facts, Finding, FindingKind},
+    way::Way,
 };
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -54,6 +56,7 @@ fn released(version: &str, since_minutes: i64, days_left: i64) -> Released {
         not_after: ago(-days_left * 24 * 60),
         approvers: vec![name("tester"), name("oncall")],
         deployed: false,
+        way: Default::default(),
     }
 }
 
@@ -258,7 +261,7 @@ fn history() -> Vec<HistoryEntry> {
 fn status(apps: Vec<AppStatus>, audiences: Vec<AudienceStatus>, targets: Vec<TargetStatus>) -> Status {
     let notes = vec!["one person guards test: coder alone can release to it (approve = \"developer\")".into()];
     let notes = if audiences.is_empty() { Vec::new() } else { notes };
-    Status { entries: 1_204, at: Timestamp::now(), audiences, apps, targets, notes }
+    Status { entries: 1_204, at: Timestamp::now(), audiences, apps, targets, notes, emergencies: emergencies() }
 }
 
 fn page(which: &str) -> String {
@@ -311,4 +314,40 @@ async fn main() -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:7499").await?;
     println!("http://{}/", listener.local_addr()?);
     axum::serve(listener, router).await
+}
+
+/// One of each way that nobody has reviewed.
+fn emergencies() -> Vec<Emergency> {
+    let emergency =
+        |way, app, number, reason: Option<&str>, waives: &[&str], since_minutes, hours_left: i64, on: &[&str]| {
+            Emergency {
+                app: name(app),
+                version: name(number),
+                build: build(number).build,
+                audience: name("prod"),
+                serial: 1,
+                way,
+                waives: waives.iter().map(ToString::to_string).collect(),
+                requester: name("nightly"),
+                approvers: vec![name("oncall")],
+                reason: reason.map(str::to_string),
+                since: ago(since_minutes),
+                not_after: ago(-hours_left * 60),
+                withdrawn: false,
+                runs_on: on.iter().map(|target| name(target)).collect(),
+            }
+        };
+    vec![
+        emergency(
+            Way::BreakGlass,
+            "web",
+            "1.4.1",
+            Some("Checkout answers 500 since the certificate was renewed; the old build does not trust the new chain."),
+            &["after", "evidence:scan"],
+            95,
+            22,
+            &["prod-1"],
+        ),
+        emergency(Way::Hotfix, "shop", "2026.11.4", None, &["after"], 3_000, -2, &[]),
+    ]
 }

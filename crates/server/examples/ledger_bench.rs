@@ -261,6 +261,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
         },
         4 => Event::WaveStarted { deployment, wave: 1, targets: targets()? },
         5..15 => Event::TargetFinished {
+            way: Default::default(),
             deployment,
             target: target(deployment * 10 + step - 5)?,
             outcome: Outcome::Verified,

@@ -216,6 +216,7 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         }
         Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
         Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
+        Act::Review(act) => Command::ReviewEmergency(Signed { subject, act }),
         Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
         Act::Order(act) => {
             if installs(act.act) {
@@ -439,13 +440,15 @@ fn too_long(text: &str) -> Failure {
 /// The free texts a statement names, each present and with its digest; no others are taken.
 fn named_texts(act: &Act, texts: BTreeMap<Digest, Text>) -> Result<BTreeMap<Digest, Text>, Failure> {
     let named = match act {
+        Act::Request(request) => request.reason,
+        Act::Review(review) => review.finding,
         Act::Withdrawal(withdrawal) => withdrawal.reason,
         _ => None,
     };
     if let Some(named) = named
         && !texts.contains_key(&named)
     {
-        return Err(Failure::invalid("the statement names a reason that did not come with it"));
+        return Err(Failure::invalid("the statement names a text that did not come with it"));
     }
     for (digest, text) in &texts {
         if named != Some(*digest) {

@@ -11,6 +11,7 @@ pub mod board;
 pub(crate) mod config;
 pub(crate) mod deployment;
 pub(crate) mod dossier;
+pub(crate) mod emergencies;
 pub(crate) mod escapes;
 pub(crate) mod feed;
 #[cfg(test)]

@@ -158,7 +158,8 @@ impl World {
             app: "web".parse().unwrap(),
             version: version.parse().unwrap(),
             audience: audience.parse().unwrap(),
-            way: "normal".into(),
+            way: Default::default(),
+            reason: None,
             charter_version: 1,
             requires: requires.parse().unwrap(),
             serial: 1,
@@ -415,6 +416,7 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         phases: Vec::new(),
         endpoints: vec!["http://127.0.0.1:20001".into()],
         carried: None,
+        way: Default::default(),
     };
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));

@@ -1,11 +1,15 @@
 //! What a new charter would change: what it loosens, what it tightens, and the lines that differ.
 
 use crate::leaving::Leaving;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 use trust::{
     AudienceName, RoleName,
     charter::{Charter, HeldKey, Person},
     quorum::Rule,
+    way::{Way, WayRule},
 };
 
 /// What a new charter would change.
@@ -139,6 +143,7 @@ impl Amendment {
                         let word = "class changes; targets that joined before refuse until they join anew";
                         self.changes.push(format!("{name}: its {word}"));
                     }
+                    self.compare_ways(name, before.ways, after.ways);
                     self.compare_gates(name, before.after, after.after, before.evidence, after.evidence);
                 }
                 (None, None) => {}
@@ -152,6 +157,45 @@ impl Amendment {
                     Some(configure.0.unwrap_or(&before.deploy)),
                     Some(configure.1.unwrap_or(&after.deploy)),
                 );
+            }
+        }
+    }
+
+    fn compare_ways(&mut self, name: &AudienceName, old: &BTreeMap<Way, WayRule>, new: &BTreeMap<Way, WayRule>) {
+        for way in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            let (before, after) = match (old.get(way), new.get(way)) {
+                (None, Some(rule)) => {
+                    let waives = rule.waives_in_words();
+                    let line = format!("{name}: {way} by {}, waiving {waives}, for {} h", rule.approve, rule.hours);
+                    self.loosens.push(line);
+                    continue;
+                }
+                (Some(before), Some(after)) => (before, after),
+                _ => {
+                    self.tightens.push(format!("{name}: {way} goes, and its permits with it"));
+                    continue;
+                }
+            };
+            self.compare_rule(&format!("{way} to {name}"), Some(&before.approve), Some(&after.approve));
+            for gate in after.waives.difference(&before.waives) {
+                self.loosens.push(format!("{name}: {way} waives {gate}"));
+            }
+            for gate in before.waives.difference(&after.waives) {
+                self.tightens.push(format!("{name}: {way} no longer waives {gate}"));
+            }
+            let life = format!("{name}: {way} lives {} h → {} h", before.hours, after.hours);
+            match after.hours.cmp(&before.hours) {
+                Ordering::Greater => self.loosens.push(life),
+                Ordering::Less => self.tightens.push(life),
+                Ordering::Equal => {}
+            }
+            match (before.approve_own, after.approve_own) {
+                (false, true) => self.loosens.push(format!("{name}: {way}: requester and pusher may approve")),
+                (true, false) => self.tightens.push(format!("{name}: {way}: requester and pusher may not approve")),
+                _ => {}
+            }
+            if before.targets != after.targets {
+                self.changes.push(format!("{name}: the targets that {way} reaches"));
             }
         }
     }
@@ -309,6 +353,20 @@ mod tests {
         assert_eq!(between(&one, &more).loosens, ["bob joins as ops"]);
         assert!(between(&more, &one).tightens[0].starts_with("bob leaves"));
         assert_eq!(between(&one, &one), Amendment::default());
+    }
+
+    #[test]
+    fn a_way_for_emergencies_loosens() {
+        let with = |way: &str| {
+            charter(&format!("approve = \"qa\", evidence = {{ scan = \"qa\" }}, ways = {{ hotfix = {{ {way} }} }}"), "")
+        };
+        let none = charter("approve = \"qa\", evidence = { scan = \"qa\" }", "");
+        let small = with("approve = \"ops\", hours = 4");
+        let large = with("approve = \"ops\", hours = 8, waives = [\"evidence:scan\"], approve_own = true");
+        assert_eq!(between(&none, &small).loosens, ["prod: hotfix by ops, waiving nothing, for 4 h"]);
+        assert_eq!(between(&small, &none).tightens, ["prod: hotfix goes, and its permits with it"]);
+        assert_eq!(between(&small, &large).loosens.len(), 3);
+        assert_eq!(between(&large, &small).tightens.len(), 3);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use crate::{
     connection::{Connection, Found},
     failure::{Failure, OrMisused},
+    invocation,
     names::{Place, Thing},
     order, output, sign,
 };
 use api::{
     read::{Cell, DossierView, Released, Runs, Status},
     routes,
-    write::Accepted,
+    write::{Accepted, Text},
 };
 use domain::{
     event::Event,
@@ -25,6 +26,7 @@ use trust::{
     permit,
     quorum::{Lack, Rule},
     statement::{self, Act, Request},
+    way::{Terms, Way},
 };
 
 /// A permit begins so long before it is asked for, so that a clock that is a little ahead does no harm.
@@ -40,6 +42,48 @@ pub struct Matter {
     pub audience: AudienceName,
     /// The signed statements.
     pub view: DossierView,
+}
+
+/// How a release is asked for.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Asking {
+    /// The lowest version the audience may still activate once this is granted
+    #[arg(long, value_name = "VERSION")]
+    pub floor: Option<Version>,
+    /// Another rule than the normal one, for an emergency: hotfix or break-glass, where the charter has it
+    #[arg(long, value_name = "WAY", default_value = "normal", hide_default_value = true)]
+    pub way: Way,
+    /// How long it may be activated; as long as the charter allows unless said otherwise
+    #[arg(long, value_name = "DURATION")]
+    pub lasting: Option<String>,
+    /// Why it is asked for; an emergency always says so
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+impl Asking {
+    /// Fails where an emergency is asked for without a reason.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.way.is_normal() || self.reason.is_some() {
+            true => Ok(()),
+            false => Err(Failure::misused(format!("{} needs a reason: --reason \"what is on fire\"", self.way))),
+        }
+    }
+}
+
+/// What an emergency leaves open, in lines that nobody reads over; nothing for the normal way.
+pub fn emergency_in_words(terms: &Terms<'_>, way: Way, reason: Option<&str>) -> Vec<String> {
+    let Some(rule) = terms.rule else { return Vec::new() };
+    let names: Vec<&str> = rule.targets.iter().map(trust::TargetName::as_str).collect();
+    let reach = if names.is_empty() { "every target".into() } else { format!("{} only", names.join(", ")) };
+    let waives = rule.waives_in_words();
+    let loud = way.word().to_uppercase();
+    let hours = output::count(u64::from(rule.hours), "hour");
+    vec![
+        format!("  ‼ {loud}: waives {waives}; holds for {hours}; reaches {reach}"),
+        format!("  ‼ {loud}: why: {}", reason.map_or("the reason was erased".into(), trust::names::printable)),
+        format!("  ‼ {loud}: an alarm until somebody who had no part in it reviews it"),
+    ]
 }
 
 /// A request as it was signed.
@@ -73,10 +117,18 @@ impl Matter {
         audience.ok_or_else(|| crate::names::unknown_audience(&connection.policy.charter, &self.audience))
     }
 
-    /// The rule that a request has to satisfy.
-    pub fn rule(&self, connection: &Connection) -> Result<Rule, Failure> {
+    /// What the charter asks of a release by `way`.
+    pub fn terms<'a>(&self, connection: &'a Connection, way: Way) -> Result<Terms<'a>, Failure> {
+        let audience = self.audience(connection)?;
+        let ways = || audience.ways.keys().copied().collect();
+        let missing = || Refusal::WayMissing { way, audience: self.audience.clone(), ways: ways() };
+        Ok(audience.terms(way).ok_or_else(missing)?)
+    }
+
+    /// The rule that a request by `way` has to satisfy.
+    pub fn rule(&self, connection: &Connection, way: Way) -> Result<Rule, Failure> {
         let none = || Refusal::NoReleaseNeeded { audience: self.audience.clone() };
-        Ok(self.audience(connection)?.approve.cloned().ok_or_else(none)?)
+        Ok(self.terms(connection, way)?.approve.cloned().ok_or_else(none)?)
     }
 
     /// The newest request, verified to be about this very build in this audience.
@@ -93,32 +145,36 @@ impl Matter {
     }
 
     /// Signs and submits a request for this version. Gives the digest that approvals sign.
-    pub async fn ask(
-        &self,
-        connection: &Connection,
-        floor: Option<Version>,
-    ) -> Result<(Accepted, SignedRequest), Failure> {
-        let requires = self.rule(connection)?;
+    pub async fn ask(&self, connection: &Connection, asking: &Asking) -> Result<(Accepted, SignedRequest), Failure> {
+        let Asking { way, reason, floor, lasting } = asking;
+        let terms = self.terms(connection, *way)?;
+        let requires = self.rule(connection, *way)?;
         let now = Timestamp::now().checked_sub(CLOCK_MARGIN).or_misused()?;
         let not_before = Timestamp::from_second(now.as_second() / 60 * 60).or_misused()?;
         let days = i64::from(self.audience(connection)?.permit_days);
-        let not_after = not_before.checked_add(SignedDuration::from_hours(24 * days)).or_misused()?;
+        let hours = terms.rule.map_or(24 * days, |rule| i64::from(rule.hours));
+        let not_after = match lasting.as_deref().map(invocation::duration).transpose()? {
+            Some(lasting) => Timestamp::now().checked_add(lasting).or_misused()?,
+            None => not_before.checked_add(SignedDuration::from_hours(hours)).or_misused()?,
+        };
+        let texts: Vec<Text> = reason.as_deref().map(sign::text).transpose()?.into_iter().collect();
         let request = Request {
             app: self.found.app.clone(),
             version: self.version.clone(),
             audience: self.audience.clone(),
-            way: "normal".into(),
+            way: *way,
             charter_version: connection.verified.targets.version(),
             requires,
             serial: self.view.next_serial,
             not_before,
             not_after,
-            floor,
+            floor: floor.clone(),
+            reason: texts.first().map(Text::digest),
         };
         let act = Act::Request(request.clone());
         let envelope = connection.sign_act(&self.name(), self.found.build, act)?;
         let payload = Digest::of(&envelope.payload);
-        let accepted = connection.client.submit(&sign::submission(envelope, &[], &[])).await?;
+        let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await?;
         Ok((accepted, SignedRequest { payload, request, requester: connection.me().map(|(name, _)| name) }))
     }
 
@@ -179,7 +235,7 @@ pub fn lacks(
         keys.extend(connection.policy.signers(envelope).into_iter().map(|(id, _)| id));
     }
     let approvers = connection.policy.approvers_of(&request.payload);
-    permit::lacks(&request.request.requires, audience, &approvers, &authors, &keys)
+    permit::lacks(&request.request.requires, request.request.way, audience, &approvers, &authors, &keys)
 }
 
 /// The permit behind `dossier`, where it is whole: a request with every approval it needs.
@@ -251,9 +307,10 @@ pub fn runs_in_words(audience: &AudienceName, cell: Option<&Cell>) -> String {
     }
 }
 
-/// `already released to test since …`, where it is.
-pub fn released<'a>(matter: &Matter, cell: Option<&'a Cell>) -> Option<&'a Released> {
-    cell?.released.iter().find(|released| released.version == matter.version)
+/// `already released to test since …`, where it is: by whichever way, or by the one that is asked for.
+pub fn released<'a>(matter: &Matter, cell: Option<&'a Cell>, way: Option<Way>) -> Option<&'a Released> {
+    let fits = |released: &&Released| way.is_none_or(|way| released.way == way);
+    cell?.released.iter().filter(fits).find(|released| released.version == matter.version)
 }
 
 /// What a grant did and did not do.

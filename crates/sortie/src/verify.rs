@@ -330,7 +330,8 @@ impl Verifier {
         let authors: Vec<&PersonName> =
             build.map(|build| &build.pusher).into_iter().chain([&record.requester]).collect();
         let keys: Vec<KeyId> = record.approvals.iter().map(|approved| approved.key).collect();
-        let lacks = permit::lacks(&record.requires, &charter_audience, &policy.approvers_of(request), &authors, &keys);
+        let approvers = policy.approvers_of(request);
+        let lacks = permit::lacks(&record.requires, record.way, &charter_audience, &approvers, &authors, &keys);
         if !lacks.is_empty() {
             let lacks = domain::waiting::lacks_in_words(&lacks);
             return Err(format!("{app}@{version} was released to {audience} without {lacks}"));

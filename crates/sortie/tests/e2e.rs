@@ -13,6 +13,8 @@ mod bytes;
 mod channels;
 #[path = "e2e/crash.rs"]
 mod crash;
+#[path = "e2e/emergency.rs"]
+mod emergency;
 #[path = "e2e/first_application.rs"]
 mod first_application;
 #[path = "e2e/full.rs"]

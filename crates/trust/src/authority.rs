@@ -19,6 +19,7 @@ use crate::{
     },
     upheld::upheld_name,
     version::Version,
+    way::{KeptEmergency, Waiver, Way},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,8 @@ pub struct Wanted<'a> {
     /// Digests of the payloads of the orders that this target has carried out under another generation, by its own
     /// journal.
     pub performed: &'a [Digest],
+    /// The emergency permits that this target ever found to hold, by its own memory.
+    pub emergencies: &'a [KeptEmergency],
 }
 
 /// The proof. Its variants can be made in this module alone.
@@ -114,6 +117,8 @@ pub struct Wanted<'a> {
 pub enum VerifiedAuthority {
     /// A live permit, and an order where the class asks for one.
     Permit(Proof),
+    /// As a permit, by the way that waives most: whoever performs it says so loudly.
+    BreakGlass(Proof),
     /// A build that was never released, in a dev environment, by one who may push there and one who may deploy.
     Unreleased(Proof),
     /// Back to what ran when the deployment began.
@@ -131,12 +136,22 @@ pub enum VerifiedAuthority {
 pub struct Proof {
     app: AppName,
     build: Option<Digest>,
+    permit: Option<Held>,
+}
+
+/// The permit that was found to hold.
+#[derive(Clone, Debug, PartialEq)]
+struct Held {
+    way: Way,
+    request: Digest,
+    people: BTreeSet<PersonName>,
 }
 
 impl VerifiedAuthority {
     fn proof(&self) -> &Proof {
         match self {
             VerifiedAuthority::Permit(proof)
+            | VerifiedAuthority::BreakGlass(proof)
             | VerifiedAuthority::Unreleased(proof)
             | VerifiedAuthority::Undo(proof)
             | VerifiedAuthority::Rollback(proof)
@@ -155,16 +170,36 @@ impl VerifiedAuthority {
         self.proof().build
     }
 
+    /// The way of the permit that was found to hold; the normal one where no permit was needed.
+    pub fn way(&self) -> Way {
+        self.proof().permit.as_ref().map(|held| held.way).unwrap_or_default()
+    }
+
+    /// Whether it lets something run that did not run before.
+    pub fn activates(&self) -> bool {
+        use VerifiedAuthority::{BreakGlass, Permit, Unreleased};
+        matches!(self, Permit(_) | BreakGlass(_) | Unreleased(_))
+    }
+
+    /// The emergency that the target has to remember, where the permit is one.
+    pub fn emergency(&self) -> Option<KeptEmergency> {
+        let Proof { app, build: Some(build), permit: Some(held) } = self.proof() else { return None };
+        let Held { way, request, people } = held.clone();
+        (!way.is_normal()).then(|| KeptEmergency { app: app.clone(), build: *build, way, request, people })
+    }
+
     /// Undo is always allowed: within one unfinished deployment, back to what the agent's own journal says was active
     /// when it began. `before` comes from that journal, never from a server.
     pub fn undo(app: &AppName, before: Option<Digest>) -> Self {
-        VerifiedAuthority::Undo(Proof { app: app.clone(), build: before })
+        VerifiedAuthority::Undo(Proof { app: app.clone(), build: before, permit: None })
     }
 
     /// The word for the journal.
     pub fn word(&self) -> &'static str {
         match self {
+            VerifiedAuthority::Permit(_) if self.way() == Way::Hotfix => Way::Hotfix.word(),
             VerifiedAuthority::Permit(_) => "permit",
+            VerifiedAuthority::BreakGlass(_) => Way::BreakGlass.word(),
             VerifiedAuthority::Unreleased(_) => "unreleased",
             VerifiedAuthority::Undo(_) => "undo",
             VerifiedAuthority::Rollback(_) => "rollback",
@@ -219,6 +254,22 @@ pub enum Denial {
     /// The permit lacks approvals.
     #[error("the permit lacks {}", lacks_in_words(.0))]
     ApprovalsMissing(Vec<Lack>),
+    /// The permit is by a way that the charter does not have here.
+    #[error("the charter has no way '{way}' for {environment}")]
+    WayMissing {
+        /// The way.
+        way: Way,
+        /// The environment.
+        environment: AudienceName,
+    },
+    /// The permit's way does not reach this far.
+    #[error("{way} does not allow this: {why}")]
+    WayExceeded {
+        /// The way.
+        way: Way,
+        /// What is exceeded.
+        why: String,
+    },
     /// The permit was withdrawn.
     #[error("the permit was withdrawn (through serial {0})")]
     Withdrawn(u64),
@@ -268,6 +319,8 @@ impl Denial {
             Denial::Invalid { .. } => "STATEMENT_INVALID",
             Denial::Unreleased { .. } => "UNRELEASED",
             Denial::ApprovalsMissing(_) => "APPROVALS_MISSING",
+            Denial::WayMissing { .. } => "WAY_MISSING",
+            Denial::WayExceeded { .. } => "WAY_EXCEEDED",
             Denial::Withdrawn(_) => "PERMIT_WITHDRAWN",
             Denial::Manifest(_) => "MANIFEST_UNFIT",
             Denial::Expired { .. } => "PERMIT_EXPIRED",
@@ -468,7 +521,8 @@ impl TrustedPolicy {
 
 /// Whether someone with these roles may withdraw from `audience` alone.
 pub fn may_withdraw(charter: &Charter, audience: &AudienceName, roles: &BTreeSet<crate::names::RoleName>) -> bool {
-    let approve = charter.audience(audience).and_then(|audience| audience.approve).map(Rule::roles).unwrap_or_default();
+    let rules = charter.audience(audience).map(|audience| audience.rules().collect::<Vec<_>>());
+    let approve: Vec<_> = rules.into_iter().flatten().flat_map(Rule::roles).collect();
     let deploy = charter.environments.get(audience).map(|environment| environment.deploy.roles()).unwrap_or_default();
     let counts = |role: &crate::names::RoleName| {
         role.as_str() == crate::charter::OWNER || approve.contains(role) || deploy.contains(role)
@@ -511,7 +565,7 @@ fn prove(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Denial> {
     let app = wanted.app.clone();
-    let proof = |build: Option<Digest>| Proof { app: app.clone(), build };
+    let proof = |build: Option<Digest>| Proof { app: app.clone(), build, permit: None };
     match wanted.act {
         OrderAct::Undeploy => return Ok(VerifiedAuthority::Removal(proof(None))),
         OrderAct::Stop | OrderAct::Start | OrderAct::Restart | OrderAct::Configure => {
@@ -538,21 +592,26 @@ fn prove(
         }
         return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
     }
-    let version = check_permit(policy, pinned, dossier, wanted, kept, now)?;
+    let (version, held) = check_permit(policy, pinned, dossier, wanted, kept, now)?;
     if let Some(floor) = floor
         && version < *floor
         && wanted.act != OrderAct::Rollback
     {
         return Err(Denial::BelowFloor { version, floor: floor.clone() });
     }
-    check_evidence(policy, pinned, dossier, wanted)?;
+    check_evidence(policy, pinned, dossier, wanted, held.way)?;
+    let way = held.way;
+    let proof = Proof { app: wanted.app.clone(), build: Some(wanted.build), permit: Some(held) };
     if wanted.act == OrderAct::Rollback {
         if !wanted.settled.contains(&wanted.build) {
             return Err(Denial::NotHere(format!("{}#{} never settled here", wanted.app, wanted.build.short())));
         }
-        return Ok(VerifiedAuthority::Rollback(proof(Some(wanted.build))));
+        return Ok(VerifiedAuthority::Rollback(proof));
     }
-    Ok(VerifiedAuthority::Permit(proof(Some(wanted.build))))
+    Ok(match way {
+        Way::Normal | Way::Hotfix => VerifiedAuthority::Permit(proof),
+        Way::BreakGlass => VerifiedAuthority::BreakGlass(proof),
+    })
 }
 
 fn check_place(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>) -> Result<(), Denial> {
@@ -621,6 +680,17 @@ pub fn permit_of(
     audience: &AudienceName,
     dossier: &Dossier,
 ) -> Result<Request, Denial> {
+    granted(policy, app, build, audience, dossier).map(|(_, _, request)| request)
+}
+
+/// As [`permit_of`], with who gave it and, of these, who asked for it.
+fn granted(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
+    dossier: &Dossier,
+) -> Result<(Held, BTreeSet<PersonName>, Request), Denial> {
     let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
         Act::Push(push) => Some(push),
         _ => None,
@@ -646,6 +716,9 @@ pub fn permit_of(
         return Err(Denial::Invalid { what: "request", why: format!("it is for {}", asked.audience) });
     }
     let charter_audience = policy.charter.audience(audience).ok_or(Denial::Missing("audience"))?;
+    if charter_audience.terms(asked.way).is_none() {
+        return Err(Denial::WayMissing { way: asked.way, environment: audience.clone() });
+    }
     let mut keys: Vec<KeyId> = Vec::new();
     for envelope in &dossier.approvals {
         let approval = policy.open(envelope, "approval", |act| match act {
@@ -662,11 +735,14 @@ pub fn permit_of(
     // Whoever put a signature under the request or the push is an author of it, in whatever place it stands.
     let authors: Vec<&PersonName> = request.people().chain(push.people()).collect();
     let approvers = policy.approvers_of(&request.payload);
-    let lacks = permit::lacks(&asked.requires, &charter_audience, &approvers, &authors, &keys);
-    match lacks.is_empty() {
-        true => Ok(request.act),
-        false => Err(Denial::ApprovalsMissing(lacks)),
+    let lacks = permit::lacks(&asked.requires, asked.way, &charter_audience, &approvers, &authors, &keys);
+    if !lacks.is_empty() {
+        return Err(Denial::ApprovalsMissing(lacks));
     }
+    let requesters: BTreeSet<PersonName> = request.people().cloned().collect();
+    let agreed = keys.iter().filter_map(|id| approvers.person(id)).cloned();
+    let people = agreed.chain(requesters.iter().cloned()).collect();
+    Ok((Held { way: asked.way, request: request.payload, people }, requesters, request.act))
 }
 
 fn check_permit(
@@ -676,8 +752,9 @@ fn check_permit(
     wanted: &Wanted<'_>,
     kept: &[KeptWithdrawal],
     now: Timestamp,
-) -> Result<Version, Denial> {
-    let asked = permit_of(policy, wanted.app, wanted.build, &pinned.environment, dossier)?;
+) -> Result<(Version, Held), Denial> {
+    let (held, requesters, asked) = granted(policy, wanted.app, wanted.build, &pinned.environment, dossier)?;
+    check_way(policy, pinned, wanted, &asked, &held, &requesters)?;
     let withdrawn = kept.iter().filter(|kept| kept.app == *wanted.app && kept.build == wanted.build);
     let dead_through = withdrawn.map(|kept| kept.through_serial).max().unwrap_or(0);
     if asked.serial <= dead_through {
@@ -687,7 +764,43 @@ fn check_permit(
     if wanted.act != OrderAct::Rollback && (now < asked.not_before || now >= asked.not_after) {
         return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
     }
-    Ok(asked.version)
+    Ok((asked.version, held))
+}
+
+/// An emergency reaches the targets it names, lives no longer than the charter says, and is not prolonged by those who
+/// gave it: this target remembers who they were.
+fn check_way(
+    policy: &TrustedPolicy,
+    pinned: &Pinned,
+    wanted: &Wanted<'_>,
+    asked: &Request,
+    held: &Held,
+    requesters: &BTreeSet<PersonName>,
+) -> Result<(), Denial> {
+    let audience = policy.charter.audience(&pinned.environment).ok_or(Denial::Missing("audience"))?;
+    let missing = || Denial::WayMissing { way: asked.way, environment: pinned.environment.clone() };
+    let terms = audience.terms(asked.way).ok_or_else(missing)?;
+    let exceeded = |why: String| Err(Denial::WayExceeded { way: asked.way, why });
+    if !terms.reaches(&pinned.target) {
+        return exceeded(format!("it is not for {}", pinned.target));
+    }
+    if terms.outlives(asked.not_before, asked.not_after) {
+        let hours = terms.rule.map_or(0, |rule| rule.hours);
+        return exceeded(format!("its permits live for {hours} hours at most"));
+    }
+    if asked.is_emergency() && asked.reason.is_none() {
+        return exceeded("its request gives no reason".into());
+    }
+    let barred = |requester: &&PersonName| {
+        let bars = |kept: &KeptEmergency| kept.bars(wanted.app, &wanted.build, asked.way, &held.request, requester);
+        wanted.emergencies.iter().any(bars)
+    };
+    match requesters.iter().find(barred) {
+        Some(requester) => {
+            exceeded(format!("{requester} had a part in it before, and somebody else must ask for more"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_evidence(
@@ -695,9 +808,11 @@ fn check_evidence(
     pinned: &Pinned,
     dossier: &Dossier,
     wanted: &Wanted<'_>,
+    way: Way,
 ) -> Result<(), Denial> {
     let Some(audience) = policy.charter.audience(&pinned.environment) else { return Ok(()) };
-    for (kind, issuers) in audience.evidence {
+    let waived = |kind: &String| audience.terms(way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
+    for (kind, issuers) in audience.evidence.iter().filter(|(kind, _)| !waived(kind)) {
         let counts = |envelope: &Envelope| {
             let opened = policy.open(envelope, "evidence", |act| match act {
                 Act::Evidence(evidence) => Some(evidence),

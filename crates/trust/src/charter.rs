@@ -9,6 +9,7 @@ use crate::{
     names::{AppName, AudienceName, PersonName, RoleName, printable},
     quorum::{Directory, Rule},
     upheld::Upheld,
+    way::{self, Way, WayRule},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -163,6 +164,9 @@ pub struct Environment {
     /// What happens to the other targets when one fails.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Other rules than the normal one, for emergencies.
+    #[serde(default)]
+    pub ways: BTreeMap<Way, WayRule>,
 }
 
 impl Environment {
@@ -203,6 +207,9 @@ pub struct Channel {
     /// Whether approvals count only by keys that are held in hardware.
     #[serde(default)]
     pub hardware: bool,
+    /// Other rules than the normal one, for emergencies.
+    #[serde(default)]
+    pub ways: BTreeMap<Way, WayRule>,
 }
 
 /// What applies to one application only.
@@ -246,6 +253,8 @@ pub struct Audience<'a> {
     pub hardware: bool,
     /// How many days a permit may be activated.
     pub permit_days: u32,
+    /// The ways besides the normal one.
+    pub ways: &'a BTreeMap<Way, WayRule>,
 }
 
 /// Why a text is not a charter.
@@ -334,6 +343,7 @@ impl Charter {
                 excludes_author: environment.class == Class::Live && !environment.approve_own,
                 hardware: environment.hardware,
                 permit_days: environment.permit_days,
+                ways: &environment.ways,
             });
         }
         self.channels.get(name).map(|channel| Audience {
@@ -344,6 +354,7 @@ impl Charter {
             excludes_author: !channel.approve_own,
             hardware: channel.hardware,
             permit_days: default_permit_days(),
+            ways: &channel.ways,
         })
     }
 
@@ -432,10 +443,14 @@ impl Charter {
         }
         self.validate_hardware(name, &audience)?;
         let environment = self.environments.get(name);
+        if let Err(why) = way::validate(&audience) {
+            return Err(CharterError::Meaning(format!("{name}: {why}")));
+        }
         let optional = [environment.and_then(|e| e.configure.as_ref()), environment.and_then(|e| e.invite.as_ref())];
         let rules =
             audience.approve.into_iter().chain(environment.map(|e| &e.deploy)).chain(optional.into_iter().flatten());
-        for role in rules.chain(audience.evidence.values()).flat_map(Rule::roles) {
+        let by_ways = audience.ways.values().map(|way| &way.approve);
+        for role in rules.chain(audience.evidence.values()).chain(by_ways).flat_map(Rule::roles) {
             let mut everyone = self.people.values().chain(self.robots.values());
             if role.as_str() != OWNER && !everyone.any(|person| person.roles.contains(&role)) {
                 return Err(CharterError::Meaning(format!("{name} asks for the role {role}, which nobody holds")));

@@ -9,6 +9,7 @@
 //!   values.
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed.
+//! - [`way`]: the rules for emergencies, and what they waive.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 
@@ -31,6 +32,7 @@ pub mod statement;
 pub mod tuf;
 pub mod upheld;
 pub mod version;
+pub mod way;
 
 pub use digest::Digest;
 pub use names::{AppName, AudienceName, PersonName, RoleName, TargetName};

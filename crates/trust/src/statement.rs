@@ -12,6 +12,7 @@ use crate::{
     names::{AppName, AudienceName, PersonName, TargetName, printable},
     quorum::Rule,
     version::Version,
+    way::Way,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,8 @@ acts! {
     Request = "request",
     /// Subject: the request's payload.
     Approval = "approval",
+    /// Subject: the request's payload.
+    Review = "review",
     /// Subject: the build.
     Withdrawal = "withdrawal",
     /// Subject: the build it brings, or acts on.
@@ -204,8 +207,8 @@ pub struct Request {
     pub version: Version,
     /// To whom.
     pub audience: AudienceName,
-    /// The way: `normal`.
-    pub way: String,
+    /// By which way.
+    pub way: Way,
     /// The charter the requester saw.
     pub charter_version: u64,
     /// The rule of that charter: what the requester asks approvals for.
@@ -219,6 +222,9 @@ pub struct Request {
     /// The lowest version the audience may still activate once this is granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Version>,
+    /// The salted digest of why it is asked for, which stands in the side table. An emergency always has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Digest>,
 }
 
 /// One person's yes to one request.
@@ -231,6 +237,21 @@ pub struct Approval {
     pub version: Version,
     /// The audience, repeated for people.
     pub audience: AudienceName,
+}
+
+/// Somebody who had no part in an emergency release has looked at it, and says what they found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// The application, repeated for people.
+    pub app: AppName,
+    /// The version, repeated for people.
+    pub version: Version,
+    /// The audience, repeated for people.
+    pub audience: AudienceName,
+    /// The salted digest of what was found, which stands in the side table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Digest>,
 }
 
 /// Permission is taken back: requests up to a serial are dead for ever.
@@ -373,6 +394,9 @@ pub struct Report {
     /// Where the assignment came from, if not from a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<Carried>,
+    /// The way of the permit it acted under; not written for the normal one.
+    #[serde(default, skip_serializing_if = "Way::is_normal")]
+    pub way: Way,
 }
 
 /// An assignment that reached a target by a bundle, over an air gap.

@@ -29,6 +29,7 @@ use trust::{
         Withdrawal,
     },
     tuf::{self, RootBuilder, TargetFile, Targets},
+    way::Way,
 };
 
 pub fn app() -> AppName {
@@ -171,7 +172,8 @@ pub fn permitted(build: Digest, number: &str) -> Dossier {
         app: app(),
         version: version.clone(),
         audience: prod(),
-        way: "normal".into(),
+        way: Way::Normal,
+        reason: None,
         charter_version: 1,
         requires: "qa and ops".parse().unwrap(),
         serial: 1,

@@ -5,7 +5,7 @@ use crate::{
     command::Signed,
     event::{Ending, Event},
     refusal::{Refusal, Right},
-    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights},
+    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights, ways},
     state::{Deployment, DeploymentPhase, Draft, Part, Progress},
 };
 use imbl::Vector;
@@ -35,7 +35,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let targets = if installs(order.act) {
         awaits_permit = permission(draft, asked, &signed)?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
-        destinations(draft, &signed)?
+        let (targets, warning) = destinations(draft, asked, &signed)?;
+        warnings.extend(warning);
+        targets
     } else {
         running_targets(draft, order, signed.subject)?
     };
@@ -100,18 +102,27 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
     }
 }
 
-/// The targets a build goes to, once config and needs are found complete.
-fn destinations(draft: &Draft, signed: &Signed<Order>) -> Result<Vec<TargetName>, Refusal> {
+/// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open.
+fn destinations(
+    draft: &Draft,
+    asked: &Asked<'_>,
+    signed: &Signed<Order>,
+) -> Result<(Vec<TargetName>, Option<String>), Refusal> {
     let order = &signed.act;
     let record = names::build(&draft.state, &order.app, &signed.subject)?;
     let in_audience = draft.state.in_audience(&order.app, &order.environment);
     configuration::complete(&order.app, &order.environment, &record.facts, in_audience)?;
     let targets = placement::targets(&draft.state, &order.app, &order.environment, &record.facts, &order.only)?;
+    let candidate =
+        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
+    let named = !order.only.is_empty();
+    let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, asked.context.now)?;
+    let warning = ways::warning(&draft.state, &asked.policy, &candidate, asked.context.now);
     placement::meets_needs(&draft.state, &record.facts, &targets)?;
     if order.act != OrderAct::Redeploy {
         not_there_already(draft, signed, &targets)?;
     }
-    Ok(targets)
+    Ok((targets, warning))
 }
 
 /// Fails if every target runs just this already, with the config in force.
@@ -231,7 +242,10 @@ fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> R
         audience: &deployment.environment,
         act: deployment.act,
     };
-    rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)
+    rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)?;
+    // A deployment that stood and waited was ordered before it was known by which way its permit would come.
+    let targets = deployment.targets.iter().map(|(name, _)| name.clone()).collect();
+    ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
 }
 
 /// Starts the next wave of targets, as many at once as the charter says.

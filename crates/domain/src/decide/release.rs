@@ -6,7 +6,7 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{Candidate, approvals, evidence, names, numbering, promotion, rights},
+    rules::{Candidate, approvals, evidence, names, numbering, promotion, rights, ways},
     state::{Draft, Request, Standing},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -89,13 +89,15 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     let policy = &asked.policy;
     let requester = rights::require_member(&asked.context.actor, Right::Request, &wish.audience)?.clone();
     let audience = names::audience(policy, &wish.audience)?;
-    let rule = audience.approve.ok_or_else(|| Refusal::NoReleaseNeeded { audience: wish.audience.clone() })?;
+    let terms = ways::terms(&audience, &wish)?;
+    let rule = terms.approve.ok_or_else(|| Refusal::NoReleaseNeeded { audience: wish.audience.clone() })?;
     let (build, record) = names::version(&draft.state, &wish.app, &wish.version)?;
     if build != signed.subject {
         return Err(Refusal::NumberTaken { app: wish.app, version: wish.version, build });
     }
     if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience)
         && asked.context.now < request.not_after
+        && request.way == wish.way
     {
         let lacks = approvals::lacks(&draft.state, policy, request);
         return Err(Refusal::RequestWaiting { version: wish.version, audience: wish.audience, lacks });
@@ -109,11 +111,6 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if wish.charter_version != policy.record.version || wish.requires != *rule {
         return stale(format!("charter {} is in force and asks for {rule}", policy.record.version));
     }
-    if wish.way != "normal" {
-        return Err(Refusal::Invalid {
-            why: format!("the charter has no way '{}'", trust::names::printable(&wish.way)),
-        });
-    }
     let now = asked.context.now;
     let longest = SignedDuration::from_hours(24 * i64::from(audience.permit_days)) + SignedDuration::from_mins(10);
     let latest = now.checked_add(longest).unwrap_or(Timestamp::MAX);
@@ -123,14 +120,15 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
             wish.audience, audience.permit_days
         ));
     }
+    ways::may_ask(&draft.state, &terms, &wish, &requester, now)?;
     if let Some(floor) = &wish.floor
         && *floor > wish.version
     {
         return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
     }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
-    promotion::verified_before(policy, &candidate)?;
-    evidence::verdicts(policy, &candidate).into_iter().collect::<Result<Vec<_>, _>>()?;
+    promotion::verified_before(policy, &candidate, wish.way)?;
+    evidence::verdicts(policy, &candidate, wish.way).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;
     draft.record(Event::ReleaseRequested {
         request,
@@ -144,6 +142,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
         not_after: wish.not_after,
         floor: wish.floor,
         requester,
+        way: wish.way,
+        reason: wish.reason,
     });
     Ok(())
 }
@@ -154,15 +154,17 @@ fn next_serial(draft: &Draft, app: &AppName, version: &Version, audience: &Audie
     requests.map_or(0, |requests| requests.len() as u64) + 1
 }
 
-/// Fails if the version is released to the audience already, by a permit that still holds.
+/// Fails if the version is released to the audience already, by a permit of the same way that still holds. An emergency
+/// does not stand in the way of asking in the normal way, nor the other way round: it may be about a gate.
 fn not_granted(draft: &Draft, asked: &Asked<'_>, wish: &statement::Request) -> Result<(), Refusal> {
-    let Some((_, request)) = draft.state.granted(&wish.app, &wish.version, &wish.audience) else { return Ok(()) };
+    let holds = |request: &Request| {
+        request.way == wish.way
+            && asked.context.now < request.not_after
+            && approvals::lacks(&draft.state, &asked.policy, request).is_empty()
+    };
+    let mut granted = draft.state.all_granted(&wish.app, &wish.version, &wish.audience);
+    let Some((_, request)) = granted.find(|(_, request)| holds(request)) else { return Ok(()) };
     let Standing::Granted(stamp) = request.standing else { return Ok(()) };
-    let holds =
-        asked.context.now < request.not_after && approvals::lacks(&draft.state, &asked.policy, request).is_empty();
-    if !holds {
-        return Ok(());
-    }
     let what = format!("{}@{} is released to {}", wish.app, wish.version, wish.audience);
     Err(Refusal::AlreadyDone { what, since: Some(stamp.time) })
 }
@@ -221,7 +223,8 @@ pub(super) fn approve(
 /// Who approves, if they hold a role that either rule asks for. Robots never count as people.
 fn approver(asked: &Asked<'_>, request: &Request) -> Result<(trust::PersonName, trust::key::KeyId), Refusal> {
     let actor = &asked.context.actor;
-    let rule = asked.policy.charter.audience(&request.audience).and_then(|audience| audience.approve);
+    let terms = asked.policy.charter.audience(&request.audience).and_then(|audience| audience.terms(request.way));
+    let rule = terms.and_then(|terms| terms.approve);
     let wanted = rule.into_iter().chain([&request.requires]).flat_map(|rule| rule.roles());
     let roles: Vec<_> = wanted.collect();
     match actor {

@@ -46,6 +46,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         phases: report.phases,
         endpoints: report.endpoints.iter().map(|endpoint| trust::names::printable(endpoint)).collect(),
         given_up: false,
+        way: report.way,
     });
     deployment::go_on(draft, asked, report.deployment);
     Ok(())
@@ -157,6 +158,7 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         phases: Vec::new(),
         endpoints: running.map(|running| running.endpoints).unwrap_or_default(),
         given_up: true,
+        way: Default::default(),
     });
     deployment::go_on(draft, asked, number);
     Ok(())

@@ -13,6 +13,7 @@ impl Right {
             Right::Attest => "attest",
             Right::Request => "request a release to",
             Right::Approve => "approve for",
+            Right::Review => "review an emergency in",
             Right::Withdraw => "withdraw from",
             Right::Deploy => "deploy to",
             Right::Configure => "configure",
@@ -94,6 +95,25 @@ impl fmt::Display for Refusal {
             }
             Refusal::NoReleaseNeeded { audience } => {
                 write!(f, "{audience} asks nobody for approval: deploy there without a release")
+            }
+            Refusal::WayMissing { way, audience, ways } if ways.is_empty() => {
+                write!(f, "the charter has no way '{way}' for {audience}, nor any other besides the normal one")
+            }
+            Refusal::WayMissing { way, audience, ways } => {
+                write!(f, "the charter has no way '{way}' for {audience}; it has {}", list(ways))
+            }
+            Refusal::WayExceeded { way, why } => write!(f, "{way} does not allow this: {why}"),
+            Refusal::RenewalBySame { way, app, version, audience } => {
+                write!(
+                    f,
+                    "you had a part in {app}@{version} → {audience} by {way} before: somebody else must ask for more"
+                )
+            }
+            Refusal::NothingToReview { app, version, audience } => {
+                write!(f, "no emergency release of {app}@{version} to {audience} waits for a review")
+            }
+            Refusal::ReviewerInvolved { did } => {
+                write!(f, "you {did} it: somebody who had no part in it reviews an emergency")
             }
             Refusal::RequestStale { what } => write!(f, "the request is out of date: {what}"),
             Refusal::RequestWaiting { version, audience, lacks } => {
@@ -245,6 +265,11 @@ impl Refusal {
             | Refusal::PermitWithdrawn { app, version, audience, .. } => {
                 format!("sortie request {app}@{version} --to {audience}")
             }
+            Refusal::WayMissing { .. } => "sortie charter show".into(),
+            Refusal::RenewalBySame { app, version, audience, .. } => {
+                format!("sortie request {app}@{version} --to {audience}")
+            }
+            Refusal::NothingToReview { .. } | Refusal::ReviewerInvolved { .. } => "sortie escapes".into(),
             Refusal::BelowFloor { audience, .. } => format!("sortie status {audience}"),
             Refusal::Unreleased { app, version: Some(version), environment, .. } => {
                 format!("sortie request {app}@{version} --to {environment}")
@@ -323,6 +348,11 @@ pages! {
     EvidenceMissing, "EVIDENCE_MISSING", exit::REFUSED, "R33, R51: the audience asks for evidence about exactly these bytes, issued by somebody the charter names. Evidence about another build does not count, and evidence never grants by itself.";
     NotVerifiedBefore, "NOT_VERIFIED_BEFORE", exit::REFUSED, "The charter says after which environment this audience comes: the same bytes must have been deployed and verified there by a whole deployment.";
     NoReleaseNeeded, "NO_RELEASE_NEEDED", exit::MISUSED, "A dev environment without an `approve` rule accepts builds that were never released. There is nothing to ask for.";
+    WayMissing, "WAY_MISSING", exit::REFUSED, "An audience may have other ways than the normal one, hotfix and break-glass, where the charter says so. Owners add one; nobody else can.";
+    WayExceeded, "WAY_EXCEEDED", exit::REFUSED, "A way is a rule for emergencies, with a longest life, and the targets it names. It is always asked for with its reason. What lies beyond is released in the normal way.";
+    RenewalBySame, "RENEWAL_BY_SAME", exit::REFUSED, "An emergency ends by itself. Whoever asked for it or agreed to it cannot prolong it: somebody else asks for more, or the version is released in the normal way.";
+    NothingToReview, "NOTHING_TO_REVIEW", exit::MISUSED, "Only what was released by hotfix or break-glass is reviewed, and once. `sortie escapes` and `sortie status` show what waits for it.";
+    ReviewerInvolved, "REVIEWER_INVOLVED", exit::REFUSED, "An emergency stays an alarm until somebody who neither asked for it nor agreed to it has looked at it.";
     RequestStale, "REQUEST_STALE", exit::CONFLICT, "A request names the serial, the charter and the rule that its signer saw. One of them has changed; ask again.";
     RequestWaiting, "REQUEST_WAITING", exit::DONE, "The same release was asked for already and waits for approvals. It need not be asked for twice.";
     RequestClosed, "REQUEST_CLOSED", exit::CONFLICT, "A request that is granted needs no more approvals, and one that is withdrawn is dead for ever: ask anew.";

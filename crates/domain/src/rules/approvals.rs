@@ -12,7 +12,8 @@ use trust::{AudienceName, PersonName, charter::Audience, key::KeyId, permit, quo
 pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
     let Some(audience) = policy.charter.audience(&request.audience) else { return request_rule_lacks(policy, request) };
     let keys: Vec<KeyId> = request.approvals.iter().map(|approval| approval.key).collect();
-    permit::lacks(&request.requires, &audience, &policy.approvers_of(&request.digest), &authors(state, request), &keys)
+    let approvers = policy.approvers_of(&request.digest);
+    permit::lacks(&request.requires, request.way, &audience, &approvers, &authors(state, request), &keys)
 }
 
 /// An audience that left the charter can be satisfied by nobody.
@@ -41,7 +42,8 @@ pub fn not_author(
     request: &Request,
     person: &PersonName,
 ) -> Result<(), Refusal> {
-    if !audience.excludes_author || !authors(state, request).contains(&person) {
+    let excludes_author = audience.terms(request.way).is_none_or(|terms| terms.excludes_author);
+    if !excludes_author || !authors(state, request).contains(&person) {
         return Ok(());
     }
     let did = if *person == request.requester { "requested" } else { "pushed" };

@@ -7,36 +7,62 @@ use crate::{
     state::{Policy, Request, Standing, State},
 };
 use jiff::Timestamp;
-use trust::{Version, statement::OrderAct};
+use trust::{Digest, Version, statement::OrderAct};
 
-/// Fails unless the candidate has a live permit there; says who approved.
+/// Fails unless the candidate has a live permit there; says who approved, and by which way where it is not the normal one.
 pub fn live(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<String, Refusal> {
-    let Candidate { app, audience, .. } = *candidate;
     let Some(version) = candidate.version() else {
         return Err(super::unreleased::refusal(policy, candidate));
     };
-    let request = match state.granted(app, version, audience) {
-        Some((_, request)) => request,
-        None => return Err(missing(state, policy, candidate, version)),
-    };
+    let (_, request) = in_force(state, policy, candidate, version, now)?;
+    let approvers: Vec<String> = request.approvals.iter().map(|approval| approval.approver.to_string()).collect();
+    let by = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
+    Ok(format!("released to {}{by}, approved by {}", candidate.audience, approvers.join(", ")))
+}
+
+/// The permit under which the version may run there: the newest that holds. An emergency may stand beside a normal
+/// permit; once its short life is over, the other one counts again.
+pub fn in_force<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    version: &Version,
+    now: Timestamp,
+) -> Result<(Digest, &'a Request), Refusal> {
+    let mut first = None;
+    for (digest, request) in state.all_granted(candidate.app, version, candidate.audience) {
+        match holds(state, policy, candidate, request, now) {
+            Ok(()) => return Ok((digest, request)),
+            Err(refusal) => first = first.or(Some(refusal)),
+        }
+    }
+    Err(first.unwrap_or_else(|| missing(state, policy, candidate, version)))
+}
+
+/// Fails unless a granted request still satisfies the charter, and may be activated now.
+fn holds(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let need = approvals::lacks(state, policy, request);
     if !need.is_empty() {
-        let have = request.approvals.iter().map(|approval| approval.approver.clone()).collect();
         return Err(Refusal::ApprovalsMissing {
-            app: app.clone(),
-            version: version.clone(),
-            audience: audience.clone(),
-            have,
+            app: request.app.clone(),
+            version: request.version.clone(),
+            audience: request.audience.clone(),
+            have: request.approvals.iter().map(|approval| approval.approver.clone()).collect(),
             need,
         });
     }
     // Expiry and floor stop new activations; going back to what settled is not one.
     if candidate.act != OrderAct::Rollback {
         in_time(request, now)?;
-        above_floor(state, candidate, version)?;
+        above_floor(state, candidate, &request.version)?;
     }
-    let approvers: Vec<String> = request.approvals.iter().map(|approval| approval.approver.to_string()).collect();
-    Ok(format!("released to {audience}, approved by {}", approvers.join(", ")))
+    Ok(())
 }
 
 fn in_time(request: &Request, now: Timestamp) -> Result<(), Refusal> {

@@ -88,6 +88,8 @@ pub fn apply(state: &mut State, event: &Event) {
             not_after,
             floor,
             requester,
+            way,
+            reason,
         } => {
             let record = Request {
                 digest: *request,
@@ -104,6 +106,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 stamp,
                 approvals: Vec::new(),
                 standing: Standing::Waiting,
+                way: *way,
+                reason: *reason,
+                reviewed: None,
             };
             state.requests.insert(*request, record);
             in_audience(state, app, audience).requests.entry(version.clone()).or_default().push(*request);
@@ -113,14 +118,23 @@ pub fn apply(state: &mut State, event: &Event) {
                 request.approvals.push(Approved { approver: approver.clone(), key: *key, stamp });
             }
         }
-        Event::PermitGranted { request, app, audience, .. } => {
+        Event::PermitGranted { request: digest, app, audience, .. } => {
             let mut floor = None;
-            if let Some(request) = state.requests.get_mut(request) {
+            if let Some(request) = state.requests.get_mut(digest) {
                 request.standing = Standing::Granted(stamp);
                 floor = request.floor.clone();
+                if !request.way.is_normal() {
+                    state.unreviewed.insert(*digest);
+                }
             }
             let record = in_audience(state, app, audience);
             record.floor = record.floor.take().max(floor);
+        }
+        Event::EmergencyReviewed { request: digest, reviewer, .. } => {
+            state.unreviewed.remove(digest);
+            if let Some(request) = state.requests.get_mut(digest) {
+                request.reviewed = Some((reviewer.clone(), stamp));
+            }
         }
         Event::PermissionWithdrawn { app, version, audience, through_serial, .. } => {
             let record = in_audience(state, app, audience);
@@ -239,6 +253,7 @@ pub fn apply(state: &mut State, event: &Event) {
             phases,
             endpoints,
             given_up,
+            ..
         } => {
             let (change, running, config_serial, given_up) = (*change, *running, *config_serial, *given_up);
             let finished = Finished { outcome, change, running, config_serial, endpoints, given_up };

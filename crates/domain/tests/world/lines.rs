@@ -21,8 +21,9 @@ use trust::{
     manifest::{ConfigKey, Driver, Needs},
     statement::{
         Act, AdministrationAct, Approval, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind, Inventory,
-        Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Report, Request, RequestId, Withdrawal,
+        Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Report, Request, RequestId, Review, Withdrawal,
     },
+    way::Way,
 };
 
 /// The word after `key`, for the optional parts of a line.
@@ -123,6 +124,7 @@ impl World {
             }
             ("requests", [what, "for", audience, rest @ ..]) => self.requests(who, what, audience, rest),
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
+            ("reviews", [what, "in", audience, rest @ ..]) => self.reviews(who, what, audience, rest),
             ("withdraws", [what, "from", audience, rest @ ..]) => self.withdraws(who, what, audience, rest),
             ("deploys" | "redeploys", [what, "to", environment, rest @ ..]) => {
                 self.orders(who, verb, what, environment, rest)
@@ -403,18 +405,24 @@ impl World {
         let policy = self.policy();
         let charter_audience = policy.charter.audience(&audience);
         let days = charter_audience.map_or(90, |audience| i64::from(audience.permit_days));
-        let rule = charter_audience.and_then(|audience| audience.approve.cloned());
+        let way = after(rest, "by").map_or(Way::Normal, read);
+        let terms = charter_audience.and_then(|audience| audience.terms(way));
+        let rule = terms.and_then(|terms| terms.approve.cloned());
+        let life = terms.and_then(|terms| terms.rule).map_or(24 * days, |way| i64::from(way.hours));
+        let life = after(rest, "lasting").map_or(life, |days| 24 * read::<i64>(days));
+        let life = after(rest, "hours").map_or(life, read);
         let in_days = |days: i64| self.now.checked_add(hours(24 * days)).expect("in this era");
         let starts = after(rest, "starting").map_or(0, read);
         let serial = self.requests_of(&app, &version, &audience).len() as u64 + 1;
         let asking = all_after(rest, "asking").join(" ");
         let request = Request {
-            way: after(rest, "way").unwrap_or("normal").into(),
+            way,
+            reason: after(rest, "because").map(|reason| Digest::of(reason.as_bytes())),
             charter_version: after(rest, "charter").map_or(policy.record.version, read),
             requires: if asking.is_empty() { rule.unwrap_or_else(|| read("qa")) } else { read(&asking) },
             serial: after(rest, "serial").map_or(serial, read),
             not_before: in_days(starts),
-            not_after: in_days(after(rest, "lasting").map_or(days, read)),
+            not_after: self.now.checked_add(hours(life)).expect("in this era"),
             floor: after(rest, "floor").map(read),
             app,
             version,
@@ -435,6 +443,18 @@ impl World {
         let subject = requests.get(serial.wrapping_sub(1)).copied().unwrap_or(Digest::of(b"nobody knows"));
         let audience = after(rest, "as").map_or(audience, read);
         self.act(who, subject, Act::Approval(Approval { app, version, audience }))
+    }
+
+    /// Reviews the newest request, or the one of `serial N`; `finding X` says what was found.
+    fn reviews(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
+        let (app, version, audience): (AppName, _, AudienceName) =
+            (read(app_of(what)), version_of(what), read(audience));
+        let requests = self.requests_of(&app, &version, &audience);
+        let serial = after(rest, "serial").map_or(requests.len(), read);
+        let subject = requests.get(serial.wrapping_sub(1)).copied().unwrap_or(Digest::of(b"nobody knows"));
+        let audience = after(rest, "as").map_or(audience, read);
+        let finding = after(rest, "finding").map(|finding| Digest::of(finding.as_bytes()));
+        self.act(who, subject, Act::Review(Review { app, version, audience, finding }))
     }
 
     fn withdraws(&mut self, who: &str, what: &str, audience: &str, rest: &[&str]) -> Vec<String> {
@@ -519,6 +539,7 @@ impl World {
                 phases: Vec::new(),
                 endpoints: Vec::new(),
                 carried: None,
+                way: Way::Normal,
             };
             return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
         };
@@ -552,6 +573,10 @@ impl World {
             config_serial: config.map_or(0, |(serial, _)| serial),
             endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
             carried: None,
+            way: match rest {
+                ["by", way, ..] => read(way),
+                _ => Way::Normal,
+            },
         };
         self.act(target, build, Act::Report(report))
     }

@@ -239,8 +239,19 @@ impl World {
             return;
         }
         let version = deployment.version.as_ref().expect("only versions go beyond dev");
+        let build = &self.state.apps[&deployment.app].builds[&deployment.build];
+        let candidate = Candidate {
+            app: &deployment.app,
+            build: deployment.build,
+            record: build,
+            audience: &deployment.environment,
+            act: deployment.act,
+        };
         let (_, request) =
-            self.state.granted(&deployment.app, version, &deployment.environment).expect("there is a permit");
+            permits::in_force(&self.state, &policy, &candidate, version, self.now).expect("there is a permit");
+        let terms = policy.charter.audience(&deployment.environment).and_then(|audience| audience.terms(request.way));
+        let terms = terms.expect("the charter has its way");
+        assert!(deployment.targets.iter().all(|(name, _)| terms.reaches(name)), "it reaches every target");
         assert!(matches!(request.standing, Standing::Granted(_)));
         assert_eq!(request.build, deployment.build);
         assert!(approvals::lacks(&self.state, &policy, request).is_empty(), "its approvals satisfy the charter");
@@ -284,6 +295,7 @@ fn command(subject: Digest, act: Act) -> Command {
         Act::Evidence(act) => Command::AttachEvidence(Signed { subject, act }),
         Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
         Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
+        Act::Review(act) => Command::ReviewEmergency(Signed { subject, act }),
         Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
         Act::Order(act) => Command::RequestDeployment(Signed { subject, act }),
         Act::Config(act) => Command::SetConfig(Signed { subject, act }),

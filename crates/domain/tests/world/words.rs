@@ -79,13 +79,17 @@ impl World {
                 let passed = if *passed { "passed" } else { "failed" };
                 format!("{kind} of {} {passed}: {summary} ({issuer})", self.called(app, build))
             }
-            Event::ReleaseRequested { app, version, audience, serial, requires, floor, requester, .. } => {
+            Event::ReleaseRequested { app, version, audience, serial, requires, floor, requester, way, .. } => {
+                let by = if way.is_normal() { String::new() } else { format!("{way}, ") };
                 let floor = floor.as_ref().map(|floor| format!(", floor {floor}")).unwrap_or_default();
-                format!("{requester} asks for {app}@{version} → {audience} (request {serial}, {requires}{floor})")
+                format!("{requester} asks for {app}@{version} → {audience} (request {serial}, {by}{requires}{floor})")
             }
             Event::RequestApproved { approver, .. } => format!("{approver} approved"),
             Event::PermitGranted { app, version, audience, .. } => {
                 format!("{app}@{version} is released to {audience}")
+            }
+            Event::EmergencyReviewed { app, version, audience, way, reviewer, .. } => {
+                format!("{reviewer} reviewed {app}@{version} → {audience} by {way}")
             }
             Event::PermissionWithdrawn { app, version, audience, through_serial, was_granted, .. } => {
                 let what = if *was_granted { "withdrawn" } else { "denied" };
@@ -132,11 +136,12 @@ impl World {
             Event::WaveStarted { deployment, wave, targets } => {
                 format!("deployment {deployment}, wave {wave}: {}", list(targets))
             }
-            Event::TargetFinished { deployment, target, outcome: how, change, running, .. } => {
+            Event::TargetFinished { deployment, target, outcome: how, change, running, way, .. } => {
+                let by = if way.is_normal() { String::new() } else { format!(" by {way}") };
                 let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());
                 let runs = app.zip(*running).map(|(app, build)| self.number_of(&app, build));
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
-                format!("{target} {}{change}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
+                format!("{target} {}{change}{by}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
             }
             Event::UndoStarted { deployment, reason, targets, absent } => {
                 let how = match targets.is_empty() {

@@ -48,6 +48,7 @@ pub(crate) struct Metrics {
     entries: Gauge,
     connected: Gauge,
     escapes: Gauge,
+    emergencies: Gauge,
     open_deployments: Gauge,
     sessions: Gauge,
     root_expires: Gauge,
@@ -78,6 +79,12 @@ impl Default for Metrics {
             "Things that run without permission or are not as they should be",
             escapes.clone(),
         );
+        let emergencies = Gauge::default();
+        registry.register(
+            "emergencies_unreviewed",
+            "Releases by hotfix or break-glass that nobody has reviewed",
+            emergencies.clone(),
+        );
         let open_deployments = Gauge::default();
         registry.register("deployments_open", "Deployments under way", open_deployments.clone());
         let sessions = Gauge::default();
@@ -99,6 +106,7 @@ impl Default for Metrics {
             entries,
             connected,
             escapes,
+            emergencies,
             open_deployments,
             sessions,
             root_expires,
@@ -174,6 +182,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
         seconds.set(expires.map_or(0, |expires| expires.as_second() - now.as_second()));
     }
     gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now) as u64);
+    gauge(&serving.metrics.emergencies, state.unreviewed.len() as u64);
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

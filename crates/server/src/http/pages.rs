@@ -29,7 +29,7 @@ use maud::Markup;
 use std::{convert::Infallible, time::Duration};
 use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
-use trust::TargetName;
+use trust::{Digest, TargetName};
 
 /// How many entries the board shows.
 const HISTORY: usize = 14;
@@ -73,7 +73,8 @@ async fn render(serving: Shared, draw: fn(&Board<'_>) -> Markup) -> Result<Marku
     away(move || {
         let state = serving.ledger.state();
         let seen = |target: &TargetName| serving.targets.seen(target);
-        let status = views::status::status(&state, &Filter::default(), seen, Timestamp::now())?;
+        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+        let status = views::status::status(&state, &Filter::default(), seen, &texts, Timestamp::now())?;
         let escapes = views::escapes::escapes(&state, |target: &TargetName| serving.targets.scan_time(target));
         let history = reads::newest_history(&serving, HISTORY)?;
         let estate = state.policy.as_ref().map(|policy| policy.charter.charter.as_str());

@@ -123,12 +123,17 @@ pub(crate) async fn status(
 ) -> Result<Json<Status>, Failure> {
     let StatusQuery { app, environment, target, at } = query;
     let filter = Filter { app, audience: environment, target };
-    let Some(at) = at else {
-        let seen = |target: &TargetName| serving.targets.seen(target);
-        return Ok(Json(views::status::status(&serving.ledger.state(), &filter, seen, Timestamp::now())?));
-    };
-    let then = away(move || Ok(serving.ledger.state_at(at)?)).await?;
-    Ok(Json(views::status::status(&then, &filter, |_| None, at)?))
+    let status = away(move || {
+        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+        Ok(match at {
+            Some(at) => views::status::status(&serving.ledger.state_at(at)?, &filter, |_| None, &texts, at)?,
+            None => {
+                let seen = |target: &TargetName| serving.targets.seen(target);
+                views::status::status(&serving.ledger.state(), &filter, seen, &texts, Timestamp::now())?
+            }
+        })
+    });
+    Ok(Json(status.await?))
 }
 
 /// A version in an audience.
@@ -333,21 +338,27 @@ pub(crate) async fn dossier(
     };
     let (entries, next_serial, since) = views::dossier::for_people(&state, &app, &build, &audience)?;
     let name = views::build_name(&state, &app, &build);
-    let dossier = away(move || Ok(dossier_of(&serving.ledger, &entries)?)).await?;
-    Ok(Json(DossierView { name, dossier, next_serial, since }))
+    let mut requests = views::dossier::requests(&state, &app, &build, &audience);
+    let reason = requests.pop().and_then(|request| request.reason);
+    let earlier: Vec<u64> = requests.iter().map(|request| request.stamp.entry).collect();
+    let assembled = away(move || {
+        let reason = reason.map(|digest| serving.ledger.salted_text(&digest)).transpose()?.flatten();
+        Ok((dossier_of(&serving.ledger, &entries)?, envelopes(&serving.ledger, &earlier)?, reason))
+    });
+    let (dossier, earlier_requests, reason) = assembled.await?;
+    Ok(Json(DossierView { name, dossier, next_serial, since, earlier_requests, reason }))
 }
 
 /// The envelopes in these entries of the ledger.
 pub(crate) fn dossier_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
-    let envelope = |entry: u64| Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope));
+    let envelope = |entry: u64| -> Result<Option<Envelope>, LedgerError> {
+        Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope))
+    };
     let one = |entry: Option<u64>| match entry {
         Some(entry) => envelope(entry),
         None => Ok(None),
     };
-    let many = |entries: &[u64]| -> Result<Vec<Envelope>, LedgerError> {
-        let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(|entry| envelope(*entry)).collect();
-        Ok(envelopes?.into_iter().flatten().collect())
-    };
+    let many = |entries: &[u64]| envelopes(ledger, entries);
     Ok(Dossier {
         push: one(entries.push)?,
         number: one(entries.number)?,
@@ -358,6 +369,15 @@ pub(crate) fn dossier_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Do
         evidence: many(&entries.evidence)?,
         withdrawals: many(&entries.withdrawals)?,
     })
+}
+
+/// The envelopes in these entries of the ledger, in order.
+fn envelopes(ledger: &Ledger, entries: &[u64]) -> Result<Vec<Envelope>, LedgerError> {
+    let envelope = |entry: &u64| -> Result<Option<Envelope>, LedgerError> {
+        Ok(ledger.entry(*entry)?.and_then(|entry| entry.envelope))
+    };
+    let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(envelope).collect();
+    Ok(envelopes?.into_iter().flatten().collect())
 }
 
 /// One deployment.

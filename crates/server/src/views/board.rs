@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use trust::{Digest, names::printable};
 
 mod drawing;
+mod emergencies;
 use drawing::{Sign, pips, share, sign};
 
 /// The board's style sheet.
@@ -83,6 +84,7 @@ pub fn fragment(board: &Board<'_>) -> Markup {
         @if status.audiences.is_empty() {
             (no_estate())
         } @else {
+            (emergencies::band(status))
             (escaped(escapes, status.at))
             @if status.apps.is_empty() { (no_applications(status)) } @else { (grid(status, escapes)) }
             div.below {
@@ -114,6 +116,9 @@ fn head(board: &Board<'_>) -> Markup {
                 @if under_way > 0 { li.busy { (sign(Sign::Busy)) b { (under_way) } " under way" } }
                 @if !people.is_empty() { li.wait { (sign(Sign::Wait)) b { (people.len()) } @if people.len() == 1 { " waits" } @else { " wait" } " for people" } }
                 @if held > 0 { li.held { (sign(Sign::Held)) b { (held) } " held" } }
+                @if !status.emergencies.is_empty() {
+                    li.bad { (sign(Sign::Bad)) a href="#emergencies" { b { (status.emergencies.len()) } @if status.emergencies.len() == 1 { " emergency" } @else { " emergencies" } " not reviewed" } }
+                }
                 @if escapes.escapes.is_empty() {
                     li.well { (sign(Sign::Runs)) "no escapes" }
                 } @else {
@@ -231,13 +236,14 @@ fn row(app: &AppStatus, status: &Status, escapes: &Escapes) -> Markup {
                 @if let Some(newest) = &app.newest { span.about title="its newest build" { "newest " (newest.short()) } }
             }
             @for (cell, audience) in app.cells.iter().zip(&status.audiences) {
-                (self::cell(app, cell, audience, escapes, status.at))
+                (self::cell(app, cell, audience, escapes, status))
             }
         }
     }
 }
 
-fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escapes, now: Timestamp) -> Markup {
+fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escapes, status: &Status) -> Markup {
+    let now = status.at;
     let is_channel = audience.class.is_none();
     let class = audience.class.map_or("channel", |class| class.word());
     let wrong = escapes.escapes.iter().filter(|escape| {
@@ -263,6 +269,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
                     span { @if *percent == 0 { "no end user sees it" } @else { (size_of_share(*percent)) " see " b.version { (version) } } }
                 }
             }
+            (emergencies::badges(status, &app.app, &audience.name))
             @if wrong > 0 { p.bad { (sign(Sign::Bad)) span { a href="#escapes" { (count(wrong, "escape")) } } } }
         }
     }

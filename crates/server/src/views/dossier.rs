@@ -51,9 +51,12 @@ pub(crate) fn for_assignment(
     entries.order = Some(deployment.stamp.entry);
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     let version = build_name(state, app, &assignment.build).version;
-    let request = version.and_then(|version| match class {
-        Some(Class::Dev) => permits::live(state, app, &version, environment, now).map(|(_, request)| request),
-        _ => best_request(state, app, &version, environment),
+    let request = version.and_then(|version| {
+        let live = permits::live(state, app, &version, environment, now).map(|(_, request)| request);
+        match class {
+            Some(Class::Dev) => live,
+            _ => live.or_else(|| best_request(state, app, &version, environment)),
+        }
     });
     entries.take_request(request);
     Some(entries)
@@ -86,6 +89,19 @@ pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
     let mut entries = of_build(state, &request.app, &request.build, &request.audience);
     entries.take_request(Some(request));
     DossierEntries { config: None, withdrawals: Vec::new(), ..entries }
+}
+
+/// Every request for a build's version to an audience, the oldest first.
+pub(crate) fn requests<'a>(
+    state: &'a State,
+    app: &AppName,
+    build: &Digest,
+    audience: &AudienceName,
+) -> Vec<&'a Request> {
+    let version = build_name(state, app, build).version;
+    let here = state.in_audience(app, audience);
+    let digests = here.zip(version).and_then(|(here, version)| here.requests.get(&version));
+    digests.into_iter().flatten().filter_map(|digest| state.requests.get(digest)).collect()
 }
 
 fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> DossierEntries {

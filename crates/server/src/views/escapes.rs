@@ -1,7 +1,7 @@
 //! What runs without permission, and what is not as it should be (R37).
 
 use super::{build_name, permits, words};
-use api::read::{Escape, Escapes};
+use api::read::{Emergency, Escape, Escapes};
 use domain::state::{Standing, State, Target};
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest, TargetName};
@@ -9,14 +9,16 @@ use trust::{AppName, AudienceName, Digest, TargetName};
 /// Everything that is wrong, target by target; `scanned` says when a target last took stock, since the server started.
 pub(crate) fn escapes(state: &State, scanned: impl Fn(&TargetName) -> Option<Timestamp>) -> Escapes {
     let present = || state.targets.iter().filter(|(_, target)| !target.retired);
+    let unreviewed = super::emergencies::unreviewed(state, &|_| None);
     Escapes {
-        escapes: present().flat_map(|(name, target)| on_target(state, name, target)).collect(),
+        escapes: present().flat_map(|(name, target)| on_target(state, name, target, &unreviewed)).collect(),
         scanned: present().map(|(name, _)| (name.clone(), scanned(name))).collect(),
     }
 }
 
-/// What is wrong on one target: first what runs there without permission, then files and processes.
-pub(crate) fn on_target(state: &State, name: &TargetName, target: &Target) -> Vec<Escape> {
+/// What is wrong on one target: first what runs there without permission, then unreviewed emergencies, then files and
+/// processes.
+fn on_target(state: &State, name: &TargetName, target: &Target, unreviewed: &[Emergency]) -> Vec<Escape> {
     let escape =
         |what, finding| Escape { target: name.clone(), environment: target.environment.clone(), what, finding };
     let runs = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
@@ -24,8 +26,13 @@ pub(crate) fn on_target(state: &State, name: &TargetName, target: &Target) -> Ve
     let unpermitted = runs
         .filter(|(_, running)| !running.stopped)
         .filter_map(|(app, running)| Some(escape(unpermitted(state, app, &running.build, &target.environment)?, None)));
+    let alarms = unreviewed.iter().filter(|emergency| emergency.runs_on.contains(name));
+    let alarms = alarms.map(|emergency| {
+        let what = format!("runs {}, and nobody who had no part in it has reviewed it", emergency.headline());
+        escape(what, None)
+    });
     let found = target.findings.iter().map(|finding| escape(words::finding(finding), Some(finding.clone())));
-    unpermitted.chain(found).collect()
+    unpermitted.chain(alarms).chain(found).collect()
 }
 
 /// Why a build that runs in an environment has no permission for it, if it has none. A permit whose time is over still

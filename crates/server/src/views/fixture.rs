@@ -11,6 +11,7 @@ use trust::{
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
     statement::{Commit, Facts, Finding, OrderAct, Outcome},
+    way::Way,
 };
 
 /// Three environments and two channels; coder, oncall and second (ops), tester (qa).
@@ -23,7 +24,7 @@ second = { roles = ["ops"],              keys = ["KEY4"] }
 [environments]
 dev  = { class = "dev",  deploy = "developer" }
 test = { class = "test", approve = "developer", deploy = "developer" }
-prod = { class = "live", approve = "qa and ops", deploy = "ops", after = "test" }
+prod = { class = "live", approve = "qa and ops", deploy = "ops", after = "test", ways = { break-glass = { approve = "ops", waives = ["after"], hours = 24 } } }
 [channels]
 beta   = { approve = "qa", public = true }
 friend = { approve = "qa" }
@@ -172,6 +173,10 @@ impl World {
     }
 
     pub fn requested(&mut self, name: &str, text: &str, to: &str, requester: &str) -> Digest {
+        self.requested_by(Way::Normal, name, text, to, requester)
+    }
+
+    pub fn requested_by(&mut self, way: Way, name: &str, text: &str, to: &str, requester: &str) -> Digest {
         let build = self.numbered(name, text);
         let here = self.state.in_audience(&app(name), &audience(to));
         let serial = 1 + here.and_then(|here| here.requests.get(&version(text))).map_or(0, |all| all.len() as u64);
@@ -191,6 +196,8 @@ impl World {
             not_after: now + SignedDuration::from_hours(24 * 90),
             floor: None,
             requester: requester.parse().unwrap(),
+            way,
+            reason: (!way.is_normal()).then(|| Digest::of(b"the house is on fire")),
         });
         request
     }
@@ -203,8 +210,13 @@ impl World {
 
     /// A version with a permit: requested, approved by everybody needed, granted.
     pub fn released(&mut self, name: &str, text: &str, to: &str) -> Digest {
+        self.released_by(Way::Normal, name, text, to)
+    }
+
+    /// As [`Self::released`], by another way: the charter here has break-glass in prod.
+    pub fn released_by(&mut self, way: Way, name: &str, text: &str, to: &str) -> Digest {
         let build = self.numbered(name, text);
-        let request = self.requested(name, text, to, "coder");
+        let request = self.requested_by(way, name, text, to, "coder");
         for approver in ["tester", "oncall"] {
             self.approved(name, text, to, approver);
         }
@@ -257,6 +269,7 @@ impl World {
             phases: Vec::new(),
             endpoints: Vec::new(),
             given_up: false,
+            way: Way::Normal,
         });
         self.happen(Event::DeploymentEnded { deployment, ending: Ending::Succeeded });
     }

@@ -22,11 +22,9 @@ pub(crate) fn live<'a>(
     now: Timestamp,
 ) -> Option<(Digest, &'a Request)> {
     let policy = state.policy.as_ref()?;
-    let (digest, request) = state.granted(app, version, audience)?;
     let (build, record) = names::version(state, app, version).ok()?;
     let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
-    rules::permits::live(state, policy, &candidate, now).ok()?;
-    Some((digest, request))
+    rules::permits::in_force(state, policy, &candidate, version, now).ok()
 }
 
 /// Whether the version's permission was taken back and not given again.

@@ -1,6 +1,6 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, carries, permits, targets};
+use super::{build_name, carries, emergencies, permits, targets, words::Texts};
 use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Status};
 use domain::{
     plan,
@@ -27,11 +27,12 @@ pub(crate) struct Filter {
     pub target: Option<TargetName>,
 }
 
-/// The status at `now`. `seen` says when a target last polled.
+/// The status at `now`. `seen` says when a target last polled; `texts` finds the reasons of emergencies.
 pub(crate) fn status(
     state: &State,
     filter: &Filter,
     seen: impl Fn(&TargetName) -> Option<Timestamp>,
+    texts: Texts<'_>,
     now: Timestamp,
 ) -> Result<Status, Refusal> {
     let mut audience_filter = filter.audience.clone();
@@ -66,7 +67,13 @@ pub(crate) fn status(
     };
     let targets = state.targets.iter().filter(|(name, target)| target_wanted(name, &target.environment));
     let targets = targets.map(|(name, _)| targets::target(state, name, &seen)).collect::<Option<Vec<_>>>();
+    let mut emergencies = emergencies::unreviewed(state, texts);
+    emergencies.retain(|emergency| {
+        filter.app.as_ref().is_none_or(|only| *only == emergency.app)
+            && audience_filter.as_ref().is_none_or(|only| *only == emergency.audience)
+    });
     Ok(Status {
+        emergencies,
         entries: state.head.entry,
         at: now,
         audiences,
@@ -203,6 +210,7 @@ fn released(
             build: request.build,
             since: permits::granted_at(request)?,
             not_after: request.not_after,
+            way: request.way,
             approvers: approvers.into_iter().cloned().collect(),
             deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),

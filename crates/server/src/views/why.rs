@@ -10,7 +10,8 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack, statement::OrderAct,
+    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack,
+    statement::OrderAct, way::Terms,
 };
 
 /// Whether `version` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
@@ -82,7 +83,8 @@ impl Asked<'_> {
     /// The approvals of the request in question, who is missing, and whether the permit holds now.
     fn permit(&self, verdict: Result<String, Refusal>) -> Vec<Condition> {
         let Candidate { app, audience, .. } = self.candidate;
-        let granted = self.state.granted(app, self.version, audience);
+        let in_force = rules::permits::in_force(self.state, self.policy, &self.candidate, self.version, self.now).ok();
+        let granted = in_force.or_else(|| self.state.granted(app, self.version, audience));
         let waiting = || self.state.waiting_request(app, self.version, audience);
         let Some((_, request)) = granted.or_else(waiting) else {
             return vec![match verdict {
@@ -110,14 +112,15 @@ impl Asked<'_> {
             _ => request.stamp.time,
         };
         let (audience, until) = (self.candidate.audience, words::moment(request.not_after));
-        format!("released to {audience} since {}, may be activated until {until}", words::moment(since))
+        let by = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
+        format!("released to {audience}{by} since {}, may be activated until {until}", words::moment(since))
     }
 
     /// Whether an approval still counts: its key is its person's, and they are no author where authors do not count.
     fn counts(&self, request: &Request, approval: &Approved) -> bool {
         let Some(audience) = self.policy.charter.audience(&request.audience) else { return false };
-        let is_author =
-            audience.excludes_author && approvals::authors(self.state, request).contains(&&approval.approver);
+        let excluded = audience.terms(request.way).is_none_or(|terms| terms.excludes_author);
+        let is_author = excluded && approvals::authors(self.state, request).contains(&&approval.approver);
         let approvers = self.policy.approvers_of(&request.digest);
         let is_theirs = approvers.person(&approval.key) == Some(&approval.approver);
         is_theirs && permit::may_approve_with(&approval.key, &audience, &approvers) && !is_author
@@ -137,10 +140,14 @@ impl Asked<'_> {
         met(format!("{approver}{roles} approved {when}"))
     }
 
+    /// What the charter in force asks of the request's way.
+    fn terms(&self, request: &Request) -> Option<Terms<'_>> {
+        self.policy.charter.audience(&request.audience)?.terms(request.way)
+    }
+
     /// The roles asked for by the request and by the charter in force.
     fn wanted_roles(&self, request: &Request) -> BTreeSet<RoleName> {
-        let audience = self.policy.charter.audience(self.candidate.audience);
-        let charter = audience.and_then(|audience| audience.approve).map(|rule| rule.roles()).unwrap_or_default();
+        let charter = self.terms(request).and_then(|terms| terms.approve).map(|rule| rule.roles()).unwrap_or_default();
         request.requires.roles().into_iter().chain(charter).collect()
     }
 
@@ -162,7 +169,7 @@ impl Asked<'_> {
 
     /// The people in the role who have not approved yet and may.
     fn who_can(&self, request: &Request, lack: &Lack) -> Vec<PersonName> {
-        let excluded = self.policy.charter.audience(&request.audience).is_some_and(|audience| audience.excludes_author);
+        let excluded = self.terms(request).is_some_and(|terms| terms.excludes_author);
         let authors = if excluded { approvals::authors(self.state, request) } else { Vec::new() };
         let approved = |person: &PersonName| {
             request.approvals.iter().any(|approval| approval.approver == *person && self.counts(request, approval))

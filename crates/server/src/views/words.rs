@@ -13,6 +13,7 @@ use trust::{
     AppName, Digest, TargetName, Version,
     names::printable,
     statement::{Finding, FindingKind, OrderAct, Outcome, PhaseTiming},
+    way::Way,
 };
 
 /// How many names a line lists before it counts the rest.
@@ -93,6 +94,11 @@ pub(crate) fn moment(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// A way that must not be overread: `HOTFIX`, `BREAK-GLASS`.
+pub(crate) fn loud(way: Way) -> String {
+    way.word().to_uppercase()
+}
+
 struct Teller<'a> {
     state: &'a State,
     entry: &'a Entry,
@@ -116,15 +122,30 @@ impl Teller<'_> {
                 let verdict = if *passed { "passed" } else { "failed" };
                 format!("{issuer} attached {kind} to {}: {verdict}, {summary}", self.named(app, build))
             }
-            Event::ReleaseRequested { app, version, audience, serial, requires, requester, .. } => {
-                format!("{requester} requested {app}@{version} → {audience} (request {serial}); it needs {requires}")
+            Event::ReleaseRequested { app, version, audience, serial, requires, requester, way, reason, .. } => {
+                let by = if way.is_normal() { String::new() } else { format!(" by {}", loud(*way)) };
+                let reason = self.text(reason.as_ref());
+                format!(
+                    "{requester} requested {app}@{version} → {audience}{by} (request {serial}); it needs {requires}{reason}"
+                )
             }
             Event::RequestApproved { request, approver, .. } => self.approved(request, approver),
-            Event::PermitGranted { app, version, audience, .. } => {
-                format!("{app}@{version} released to {audience}: the last required approval came")
+            Event::PermitGranted { request, app, version, audience } => {
+                let way = self.state.requests.get(request).map(|request| request.way).unwrap_or_default();
+                match way.is_normal() {
+                    true => format!("{app}@{version} released to {audience}: the last required approval came"),
+                    false => format!(
+                        "{app}@{version} released to {audience} by {}: somebody who had no part in it must review it",
+                        loud(way)
+                    ),
+                }
+            }
+            Event::EmergencyReviewed { app, version, audience, way, reviewer, finding, .. } => {
+                let finding = self.text(finding.as_ref());
+                format!("{reviewer} reviewed {app}@{version} → {audience} by {}{finding}", loud(*way))
             }
             Event::PermissionWithdrawn { app, version, audience, was_granted, reason, .. } => {
-                let reason = reason.as_ref().and_then(self.texts).map(|text| format!(": {text}")).unwrap_or_default();
+                let reason = self.text(reason.as_ref());
                 match was_granted {
                     true => format!("{actor} withdrew {app}@{version} from {audience}{reason}"),
                     false => format!("{actor} denied {app}@{version} → {audience}{reason}"),
@@ -157,9 +178,10 @@ impl Teller<'_> {
             Event::WaveStarted { deployment, wave, targets } => {
                 format!("{}: wave {wave} began on {}", self.deployment(*deployment), names(targets))
             }
-            Event::TargetFinished { deployment, target, outcome, change, running, phases, .. } => {
+            Event::TargetFinished { deployment, target, outcome, change, running, phases, way, .. } => {
                 let finished = Finished { outcome, change: *change, running, phases };
-                self.finished(*deployment, target, &finished)
+                let by = if way.is_normal() { String::new() } else { format!(", by {}", loud(*way)) };
+                format!("{}{by}", self.finished(*deployment, target, &finished))
             }
             Event::UndoStarted { deployment, reason, targets, absent } => {
                 let on = if targets.is_empty() { String::new() } else { format!(" on {}", names(targets)) };
@@ -208,6 +230,11 @@ impl Teller<'_> {
             Some(other) => format!("{actor} for {other}"),
             None => actor.into(),
         }
+    }
+
+    /// `: the reason`, where there is one and it was not erased.
+    fn text(&self, digest: Option<&Digest>) -> String {
+        digest.and_then(self.texts).map(|text| format!(": {text}")).unwrap_or_default()
     }
 
     fn named(&self, app: &AppName, build: &Digest) -> String {

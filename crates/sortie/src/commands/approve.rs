@@ -102,6 +102,8 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
         _ => None,
     };
     let mut lines = vec![origin(matter, connection, commit.as_ref(), listed)];
+    let way = request.request.way;
+    lines.extend(releasing::emergency_in_words(&matter.terms(connection, way)?, way, reason(matter, request)?));
     let mut checks = vec!["digest ✓", "push ✓", "number ✓", "request ✓"];
     if let Some(since) = &matter.view.since {
         let (line, permit) = compare(connection, matter, since, &made, commit.as_ref(), &app.builds).await?;
@@ -134,6 +136,15 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
     ));
     lines.push(format!("  I checked on this machine: {}", checks.join(" ")));
     Ok(lines)
+}
+
+/// Why it was requested: the text whose digest the requester signed.
+fn reason<'a>(matter: &'a Matter, request: &SignedRequest) -> Result<Option<&'a str>, Failure> {
+    match (&matter.view.reason, request.request.reason) {
+        (Some(text), Some(signed)) if text.digest() == signed => Ok(Some(&text.text)),
+        (Some(_), _) => Err(Failure::integrity("the server gave another reason than the one that was signed")),
+        (None, _) => Ok(None),
+    }
 }
 
 fn origin(matter: &Matter, connection: &Connection, commit: Option<&Commit>, listed: Option<&Build>) -> String {

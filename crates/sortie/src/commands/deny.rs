@@ -32,7 +32,7 @@ impl Deny {
         let (name, audience) = (matter.name(), &matter.audience);
         let request = matter.request(&connection)?.ok_or(Refusal::UnknownRequest)?;
         let cell = releasing::cell(&connection, &matter).await?;
-        if releasing::released(&matter, cell.as_ref()).is_some() {
+        if releasing::released(&matter, cell.as_ref(), None).is_some() {
             return Err(Failure::misused(format!(
                 "{name} is released to {audience} already: there is nothing to deny"
             ))

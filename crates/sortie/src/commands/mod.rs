@@ -44,6 +44,7 @@ verbs! {
     approve::Approve,
     deny::Deny,
     withdraw::Withdraw,
+    review::Review,
     permit::Permit,
     bundle::Bundle,
     deploy::Deploy,

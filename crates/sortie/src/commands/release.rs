@@ -2,17 +2,18 @@
 
 use crate::{
     connection::Connection,
-    failure::{Failure, OrMisused, Outcome},
+    failure::{Failure, Outcome},
     invocation::Invocation,
     names::Place,
     output::Answer,
-    releasing::{self, Matter},
+    releasing::{self, Asking, Matter},
 };
 use domain::refusal::exit;
 use trust::{
     AudienceName,
     quorum::Rule,
     statement::{self, Act, OrderAct},
+    way::Way,
 };
 
 /// Give an audience permission over a version, where you may do so alone. Installs nothing
@@ -26,27 +27,32 @@ pub struct Release {
     /// Order its deployment as well: two acts, two entries
     #[arg(long)]
     pub deploy: bool,
-    /// The lowest version the audience may still activate once this is granted
-    #[arg(long, value_name = "VERSION")]
-    pub floor: Option<String>,
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 impl Release {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        let floor = self.floor.as_deref().map(str::parse).transpose().or_misused()?;
+        self.asking.check()?;
+        let way = self.asking.way;
         let mut connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "release", &self.what, &self.place).await?;
         let cell = releasing::cell(&connection, &matter).await?;
         let (name, audience) = (matter.name(), matter.audience.clone());
-        if let Some(released) = releasing::released(&matter, cell.as_ref()) {
+        if let Some(released) = releasing::released(&matter, cell.as_ref(), Some(way)) {
             let words =
                 format!("{name} is already released to {audience} since {:.0}. Nothing was written.", released.since);
             let answer = Answer::new(released, words);
             return Ok(answer.next(releasing::deploy_command(&connection, &matter)));
         }
-        may_alone(&connection, &matter)?;
-        let asked = match matter.ask(&connection, floor).await {
+        may_alone(&connection, &matter, way)?;
+        let terms = matter.terms(&connection, way)?;
+        let emergency = releasing::emergency_in_words(&terms, way, self.asking.reason.as_deref());
+        if !emergency.is_empty() {
+            invocation.say(&emergency.join("\n"));
+        }
+        let asked = match matter.ask(&connection, &self.asking).await {
             Ok((_, asked)) => asked,
             // Somebody asked already: agreeing to that request is what is left to do.
             Err(failure) if failure.code() == "REQUEST_WAITING" => matter.request(&connection)?.ok_or(failure)?,
@@ -95,14 +101,14 @@ async fn order_deployment(
 }
 
 /// Fails with who must agree, unless the signer's own approval suffices.
-fn may_alone(connection: &Connection, matter: &Matter) -> Result<(), Failure> {
-    let rule = matter.rule(connection)?;
+fn may_alone(connection: &Connection, matter: &Matter, way: Way) -> Result<(), Failure> {
+    let rule = matter.rule(connection, way)?;
     let audience = &matter.audience;
     let me = connection.me();
     let counts = me.as_ref().is_some_and(|(name, _)| {
         connection.policy.approvers.person(&connection.identity.signer.public().id()) == Some(name)
     });
-    let excluded = matter.audience(connection)?.excludes_author;
+    let excluded = matter.terms(connection, way)?.excludes_author;
     let alone = counts && me.is_some_and(|(_, roles)| rule.allows_alone(&roles));
     match alone && !excluded {
         true => Ok(()),
@@ -111,8 +117,13 @@ fn may_alone(connection: &Connection, matter: &Matter) -> Result<(), Failure> {
             exit::REFUSED,
             role_missing(audience, &rule, alone, &connection.my_roles()),
         )
-        .next(format!("sortie request {} --to {audience}", matter.name()))),
+        .next(format!("sortie request {} --to {audience}{}", matter.name(), option(way)))),
     }
+}
+
+/// ` --way hotfix --reason …`; nothing for the normal way.
+fn option(way: Way) -> String {
+    if way.is_normal() { String::new() } else { format!(" --way {way} --reason …") }
 }
 
 fn role_missing(audience: &AudienceName, rule: &Rule, alone: bool, roles: &str) -> String {

@@ -2,14 +2,15 @@
 
 use crate::{
     connection::Connection,
-    failure::{Failure, OrMisused, Outcome},
+    failure::{Failure, Outcome},
     invocation::{Invocation, duration},
     names::Place,
     output::Answer,
-    releasing::{self, Matter},
+    releasing::{self, Asking, Matter},
 };
 use jiff::SignedDuration;
 use std::time::Duration;
+use trust::way::Way;
 
 /// How often a request that is waited for is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -25,20 +26,19 @@ pub struct Request {
     /// Wait until it is granted or turned down, this long
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
-    /// The lowest version the audience may still activate once this is granted
-    #[arg(long, value_name = "VERSION")]
-    pub floor: Option<String>,
+    #[command(flatten)]
+    pub asking: Asking,
 }
 
 impl Request {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let wait = self.wait.as_deref().map(duration).transpose()?;
-        let floor = self.floor.as_deref().map(str::parse).transpose().or_misused()?;
+        self.asking.check()?;
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "request", &self.what, &self.place).await?;
         let (name, audience) = (matter.name(), matter.audience.clone());
-        let (accepted, asked) = match matter.ask(&connection, floor).await {
+        let (accepted, asked) = match matter.ask(&connection, &self.asking).await {
             Ok((accepted, asked)) => (Some(accepted), asked),
             // Whoever waits wants to know how it ends, whoever asked first.
             Err(failure) if failure.code() == "REQUEST_WAITING" && wait.is_some() => {
@@ -48,10 +48,15 @@ impl Request {
         };
         let lacks = matter.lacks(&connection, &asked, &[])?;
         let waits = format!(
-            "request {} for {name} → {audience}. Waiting for {}.",
+            "request {} for {name} → {audience}{}. Waiting for {}.",
             asked.request.serial,
+            by(asked.request.way),
             releasing::lacks_with_people(&connection, &lacks)
         );
+        let terms = matter.terms(&connection, asked.request.way)?;
+        let mut lines = vec![waits];
+        lines.extend(releasing::emergency_in_words(&terms, asked.request.way, self.asking.reason.as_deref()));
+        let waits = lines.join("\n");
         let Some(limit) = wait else {
             return Ok(Answer::new(&accepted, waits).next(format!("sortie approve {name} --to {audience}")));
         };
@@ -60,13 +65,18 @@ impl Request {
     }
 }
 
+/// ` by BREAK-GLASS`; nothing for the normal way.
+fn by(way: Way) -> String {
+    if way.is_normal() { String::new() } else { format!(" by {}", way.word().to_uppercase()) }
+}
+
 async fn wait_for(connection: &Connection, matter: &Matter, serial: u64, limit: SignedDuration) -> Outcome {
     let (name, audience) = (matter.name(), &matter.audience);
     let seconds = u64::try_from(limit.as_secs()).unwrap_or(0);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
     loop {
         let cell = releasing::cell(connection, matter).await?;
-        if let Some(released) = releasing::released(matter, cell.as_ref()) {
+        if let Some(released) = releasing::released(matter, cell.as_ref(), None) {
             let words = releasing::granted_in_words(connection, matter, cell.as_ref());
             return Ok(Answer::new(released, words).next(releasing::deploy_command(connection, matter)));
         }

@@ -97,6 +97,7 @@ fn released(version: &str, deployed: bool) -> Released {
         not_after: "2027-02-20T07:30:00Z".parse().unwrap(),
         approvers: vec!["tester".parse().unwrap(), "oncall".parse().unwrap()],
         deployed,
+        way: Default::default(),
     }
 }
 
@@ -166,5 +167,6 @@ pub fn status() -> Status {
         apps: vec![AppStatus { app: "web".parse().unwrap(), newest: Some(unreleased), cells: vec![dev, test, prod] }],
         targets,
         notes: vec!["one person guards prod".into()],
+        emergencies: Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     output::{Answer, ago, bytes, count, table},
 };
 use api::{
-    read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Runs, Status as View, TargetStatus},
+    read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Emergency, Runs, Status as View, TargetStatus},
     routes,
 };
 use domain::event::Ending;
@@ -129,11 +129,20 @@ fn board(view: &View) -> String {
     with_notes(table(&header, &rows), view)
 }
 
-fn with_notes(mut words: String, view: &View) -> String {
+fn with_notes(words: String, view: &View) -> String {
+    let mut words = alarms(view).into_iter().chain([words]).collect::<Vec<_>>().join("\n");
     for note in &view.notes {
         words.push_str(&format!("\nmind: {note}"));
     }
     words
+}
+
+/// One line for each emergency that nobody has reviewed, above everything else.
+fn alarms(view: &View) -> Vec<String> {
+    let one = |emergency: &Emergency| {
+        format!("‼ {}, {}, not reviewed: {}", emergency.headline(), ago(emergency.since, view.at), emergency.review())
+    };
+    view.emergencies.iter().map(one).collect()
 }
 
 fn rows(app: &AppStatus, now: Timestamp) -> Vec<Vec<String>> {

@@ -63,7 +63,8 @@ words! {
     ["permit", "permission"] "A request with every approval it needs: the signed permission to activate a version. The last approval that was missing is the release.";
     ["release"] "As an act: to give an audience permission over a version. It installs nothing. As a thing: a version that has, or had, a permit.";
     ["withdraw", "deny"] "To take permission back, for ever, up to a serial. Anyone with a role the audience asks for may do it alone. Denying is withdrawing a request that was not granted yet. What runs goes on running.";
-    ["way"] "A rule by which an audience may be released to: the normal one, and others such as hotfix where the charter has them.";
+    ["way", "hotfix", "break-glass", "emergency"] "A rule by which an audience may be released to: the normal one, and for emergencies hotfix and break-glass where the charter has them, each with its own roles, the gates it waives, a longest life and the targets it reaches.";
+    ["review"] "To look at an emergency release one had no part in, and to say what one found. Until somebody does, it is an alarm everywhere.";
     ["floor"] "The lowest version that an audience may still activate. It travels in permits.";
     ["supersede", "skipped"] "A version is superseded when a later one is released to the same audience, and skipped when a later one was deployed without it.";
     ["deploy", "order"] "To install, configure, activate and verify a build on targets. It needs a permit AND a deployer's signed order. A dev environment may take builds that were never released.";

@@ -172,7 +172,8 @@ impl Story {
             app: app.clone(),
             version: version.clone(),
             audience: prod.clone(),
-            way: "normal".into(),
+            way: Default::default(),
+            reason: None,
             charter_version: 1,
             requires: requires.clone(),
             serial: 1,
@@ -193,6 +194,8 @@ impl Story {
                 not_after,
                 floor: None,
                 requester: "coder".parse().unwrap(),
+                way: Default::default(),
+                reason: None,
             }]
         })
     }

@@ -160,7 +160,8 @@ fn request_of(build: Digest, to: &str, serial: u64, seeds: &[u8]) -> Envelope {
         app: app(),
         version: version(),
         audience: audience(to),
-        way: "normal".into(),
+        way: Default::default(),
+        reason: None,
         charter_version: 1,
         requires: "qa and ops".parse().unwrap(),
         serial,
@@ -304,6 +305,7 @@ impl Attempt {
             settled: &self.settled,
             active: self.active,
             performed: &self.performed,
+            emergencies: &[],
         };
         authorise(&self.policy, &self.pinned, &self.dossier, &wanted, &self.kept, self.floor.as_ref(), self.now)
     }

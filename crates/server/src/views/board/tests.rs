@@ -6,7 +6,7 @@ use trust::TargetName;
 /// The board of a state, with every target connected.
 fn drawn(world: &World, history: &[HistoryEntry]) -> String {
     let (state, now) = (&world.state, world.now());
-    let status = status::status(state, &status::Filter::default(), |_: &TargetName| Some(now), now).unwrap();
+    let status = status::status(state, &status::Filter::default(), |_: &TargetName| Some(now), &|_| None, now).unwrap();
     let escapes = escapes(state, |_: &TargetName| None);
     page(&Board { estate: Some("acme"), status: &status, escapes: &escapes, history }).into_string()
 }
