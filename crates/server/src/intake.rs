@@ -22,6 +22,7 @@ use trust::{
     dsse::Envelope,
     key::{KeyId, PublicKey},
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    oidc,
     statement::{Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
 };
@@ -92,6 +93,9 @@ pub(crate) fn check_estate(state: &State, statement: &Statement) -> Result<(), F
 /// The one person, robot or target that signed. Every signature must be genuine and of the same one.
 pub(crate) fn signer(state: &State, envelope: &Envelope) -> Result<Signer, Failure> {
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    if envelope.signatures.iter().any(|signature| signature.proof.is_some()) {
+        return proved(policy, envelope);
+    }
     let target = |id: &KeyId| {
         let name = state.target_keys.get(id)?;
         Some((name, state.targets.get(name)?.key))
@@ -113,6 +117,20 @@ pub(crate) fn signer(state: &State, envelope: &Envelope) -> Result<Signer, Failu
     }
     let message = "several people signed this statement, and each act is one person's";
     Err(Failure::integrity("SEVERAL_SIGNERS", message))
+}
+
+/// The robot for whom an issuer's token speaks. Such a signature stands alone.
+fn proved(policy: &Policy, envelope: &Envelope) -> Result<Signer, Failure> {
+    let refused = |message: String| {
+        let failure = Failure::new(StatusCode::FORBIDDEN, "TOKEN_REFUSED", message).exit(exit::REFUSED);
+        failure.next("sortie charter show")
+    };
+    let [signature] = envelope.signatures.as_slice() else {
+        return Err(refused("a signature that a token speaks for stands alone".into()));
+    };
+    let key = oidc::prove(&policy.directory, envelope, signature).map_err(|error| refused(error.to_string()))?;
+    let robot = policy.directory.person(&key).ok_or_else(nobody_signed)?;
+    Ok(Signer::Person(robot.clone(), key))
 }
 
 /// The keys that genuinely signed; fails unless every signature is genuine.

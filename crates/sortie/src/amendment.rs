@@ -81,7 +81,11 @@ impl Amendment {
         let roles = |roles: &BTreeSet<RoleName>| roles.iter().map(RoleName::to_string).collect::<Vec<_>>().join(", ");
         for (name, person) in new {
             match old.get(name) {
-                None => self.loosens.push(format!("{kind}{name} joins as {}", roles(&person.roles))),
+                None => {
+                    let by = person.oidc.as_ref().map(|oidc| format!(": tokens of {} speak for it", oidc.issuer));
+                    let words = format!("{kind}{name} joins as {}{}", roles(&person.roles), by.unwrap_or_default());
+                    self.loosens.push(words);
+                }
                 Some(before) => {
                     let gained: BTreeSet<_> = person.roles.difference(&before.roles).cloned().collect();
                     let lost: BTreeSet<_> = before.roles.difference(&person.roles).cloned().collect();
@@ -90,6 +94,9 @@ impl Amendment {
                     }
                     if !lost.is_empty() {
                         self.tightens.push(format!("{kind}{name} is no longer {}", roles(&lost)));
+                    }
+                    if before.oidc != person.oidc {
+                        self.changes.push(format!("{kind}{name}: whose tokens speak for it"));
                     }
                     if before.keys != person.keys {
                         self.compare_keys(&format!("{kind}{name}"), &before.keys, &person.keys);

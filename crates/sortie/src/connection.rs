@@ -13,12 +13,14 @@ use api::{
     routes,
 };
 use domain::refusal::Refusal;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, PersonName, RoleName, Version,
     authority::{self, Dossier, TrustedPolicy, VerifiedDocuments},
     charter::{Class, Environment},
     dsse::Envelope,
+    oidc,
     quorum::Rule,
     statement::{Act, Statement},
 };
@@ -169,8 +171,12 @@ impl Connection {
 
     /// The signer as the charter names them.
     pub fn me(&self) -> Option<(PersonName, BTreeSet<RoleName>)> {
-        let name = self.policy.directory.person(&self.identity.signer.public().id())?;
-        Some((name.clone(), self.policy.directory.roles(name)))
+        let directory = &self.policy.directory;
+        let name = match self.identity.signer.proof() {
+            Ok(Some(proof)) => oidc::robot(directory, &proof, Timestamp::now())?,
+            _ => directory.person(&self.identity.signer.public().id())?,
+        };
+        Some((name.clone(), directory.roles(name)))
     }
 
     /// The signer's roles in words: `developer and ops`.

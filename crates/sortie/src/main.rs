@@ -16,6 +16,7 @@ mod failure;
 mod follow;
 mod git;
 mod invocation;
+mod job;
 mod leaving;
 mod moment;
 mod names;

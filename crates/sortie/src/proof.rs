@@ -1,12 +1,7 @@
 //! A permit as files that other people's programs can check: DSSE envelopes, the bytes that were signed, public keys in
 //! the forms of OpenSSL and of securesystemslib, the roots of trust and the charter.
 
-use crate::{
-    connection::Connection,
-    context::write_whole,
-    failure::{Failure, OrIntegrity},
-    releasing::Matter,
-};
+use crate::{connection::Connection, context::write_whole, failure::Failure, releasing::Matter};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::{collections::BTreeMap, fs, path::Path};
@@ -14,6 +9,7 @@ use trust::{
     Digest, PersonName,
     dsse::{Envelope, pre_authentication_encoding},
     key::{KeyId, PublicKey},
+    oidc,
     pem::public_key_pem,
 };
 
@@ -113,12 +109,17 @@ fn write_statement(
     let signed = pre_authentication_encoding(&envelope.payload_type, &envelope.payload);
     write_whole(&folder.join(format!("{file}.pae")), &signed)?;
     let directory = &connection.policy.directory;
-    let genuine: Vec<KeyId> = envelope.signers(|id| directory.key(id));
+    let bare: Vec<KeyId> = envelope.signers(|id| directory.key(id));
     let mut signed_by = Vec::new();
-    for id in genuine {
-        let (Some(person), Some(key)) = (directory.person(&id), directory.key(&id)) else { continue };
-        let bytes = envelope.signatures.iter().find(|signature| signature.keyid == id).map(|found| &found.sig);
-        let bytes = bytes.ok_or("it is gone").or_integrity("a signature")?;
+    for made in &envelope.signatures {
+        let (id, bytes) = (made.keyid, &made.sig);
+        let found = match &made.proof {
+            // The key of a job; whose it is says the issuer's token, which stands in the envelope.
+            Some(proof) => oidc::prove(directory, envelope, made).ok().map(|issuer| (issuer, proof.key)),
+            None => directory.key(&id).filter(|_| bare.contains(&id)).map(|key| (id, key)),
+        };
+        let Some((key_or_issuer, key)) = found else { continue };
+        let Some(person) = directory.person(&key_or_issuer) else { continue };
         let name = format!("{person}-{}", &id.to_string()[..8]);
         let signature = format!("{file}.{name}.sig");
         let mut message = format!("{file}.pae");

@@ -1,7 +1,11 @@
 //! Statements are built here, by whoever signs them, from what this machine has checked: no bytes that a server sent
 //! are ever signed.
 
-use crate::{connection::Connection, failure::Failure, invocation::Global};
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused},
+    invocation::Global,
+};
 use anyhow::Context as _;
 use api::{
     client::{SUBMIT_WITHIN, fresh_request_id, in_future},
@@ -12,6 +16,7 @@ use trust::{
     Digest,
     dsse::Envelope,
     key::Signer,
+    oidc,
     statement::{Act, Administration, AdministrationAct, Header, RequestId, Statement},
 };
 
@@ -78,8 +83,14 @@ impl Connection {
 
     /// Builds and signs a statement.
     pub fn sign_act(&self, subject_name: &str, subject: Digest, act: Act) -> Result<Envelope, Failure> {
-        let statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
-        sign(&statement, &[self.identity.signer.as_ref()])
+        let mut statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
+        let signer = self.identity.signer.as_ref();
+        if let Some(proof) = signer.proof().map_err(|error| Failure::failed(error.to_string()))? {
+            // What a token speaks for is submitted while it holds.
+            let until = oidc::holds_until(&proof.token).or_misused()?;
+            statement.header.submit_before = statement.header.submit_before.min(until);
+        }
+        sign(&statement, &[signer])
     }
 
     /// Makes what is submitted next another request: one command may do two acts, and an id is for one.

@@ -1,6 +1,9 @@
-//! The key that signs: SORTIE_KEY, a named file, ssh-agent, or the usual file.
+//! The key that signs: a named file, SORTIE_KEY, a key of a CI job, ssh-agent, or the usual file.
 
-use crate::failure::{Failure, OrMisused};
+use crate::{
+    failure::{Failure, OrMisused},
+    job,
+};
 use ssh_agent_lib::{
     blocking::Client,
     proto::{PublicCredential, SignRequest},
@@ -37,6 +40,9 @@ pub fn candidates(named: Option<&Path>) -> Result<Vec<Identity>, Failure> {
         let key = SecretKey::from_openssh(&text.replace("\\n", "\n"), None)
             .map_err(|error| Failure::misused(format!("SORTIE_KEY: {error}")))?;
         return Ok(vec![Identity { signer: Box::new(key), label: "SORTIE_KEY".into() }]);
+    }
+    if let Some(identity) = job::identity()? {
+        return Ok(vec![identity]);
     }
     let mut found = from_agent();
     let usual = usual_file().filter(|path| path.exists());

@@ -21,7 +21,7 @@ use trust::{
     key::{KeyId, PublicKey},
     log::{Frontier, leaf_hash},
     names::printable,
-    permit,
+    oidc, permit,
     quorum::Rule,
     statement::{Act, AdministrationAct, OrderAct, Outcome, Statement},
 };
@@ -207,8 +207,15 @@ impl Verifier {
             }
             (_, _, None) => Err("there was no charter yet".into()),
             (_, _, Some(policy)) => {
-                let signers = genuine(&|id| policy.holder(id).map(|(_, key)| key))?;
-                let person_of = |id: &KeyId| policy.holder(id).map(|(person, _)| person);
+                let by_token = envelope.signatures.iter().any(|signature| signature.proof.is_some());
+                let signers = match by_token {
+                    true => oidc::all_signers(&policy.directory, envelope).ok_or("a token speaks for nobody")?,
+                    false => genuine(&|id| policy.holder(id).map(|(_, key)| key))?,
+                };
+                let person_of = |id: &KeyId| match by_token {
+                    true => policy.directory.person(id),
+                    false => policy.holder(id).map(|(person, _)| person),
+                };
                 let person = signers.first().and_then(person_of).ok_or("nobody signed it")?;
                 if signers.iter().any(|id| person_of(id) != Some(person)) {
                     return Err("several people signed it".into());

@@ -11,6 +11,8 @@ mod bad_version;
 mod bytes;
 #[path = "e2e/channels.rs"]
 mod channels;
+#[path = "e2e/ci.rs"]
+mod ci;
 #[path = "e2e/crash.rs"]
 mod crash;
 #[path = "e2e/emergency.rs"]

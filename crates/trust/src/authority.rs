@@ -12,7 +12,7 @@ use crate::{
     key::{KeyId, PublicKey},
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
-    permit,
+    oidc, permit,
     quorum::{Directory, Lack, Rule},
     statement::{
         Act, Administration, AdministrationAct, Config, Evidence, Order, OrderAct, Push, Request, Statement, Withdrawal,
@@ -427,7 +427,7 @@ impl TrustedPolicy {
     pub fn signers(&self, envelope: &Envelope) -> Vec<(KeyId, PersonName)> {
         let Ok(statement) = Statement::read(envelope) else { return Vec::new() };
         let directory = self.directory_of(&upheld_name(&statement, &envelope.payload));
-        let signers = envelope.signers(|id| directory.key(id));
+        let signers = oidc::signers(&directory, envelope);
         signers.into_iter().filter_map(|id| Some((id, directory.person(&id)?.clone()))).collect()
     }
 
@@ -470,7 +470,7 @@ impl TrustedPolicy {
         let kind = statement.act.kind();
         let act = pick(statement.act).ok_or_else(|| invalid(format!("it is a statement of kind {kind}")))?;
         let directory = self.charter.directory_of(directory, suspended, &name);
-        let signers = envelope.signers(|id| directory.key(id));
+        let signers = oidc::signers(&directory, envelope);
         if signers.is_empty() {
             return Err(invalid("nobody of the charter signed it".into()));
         }

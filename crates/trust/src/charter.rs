@@ -7,6 +7,7 @@ use crate::{
     digest::Digest,
     key::{KeyId, PublicKey},
     names::{AppName, AudienceName, PersonName, RoleName, printable},
+    oidc::Oidc,
     quorum::{Directory, Rule},
     upheld::Upheld,
     way::{self, Way, WayRule},
@@ -92,6 +93,9 @@ pub struct Person {
     /// The public keys.
     #[serde(default)]
     pub keys: Vec<HeldKey>,
+    /// Whose short-lived tokens speak for it instead of keys; for robots only.
+    #[serde(default)]
+    pub oidc: Option<Oidc>,
 }
 
 /// A key of a person or a robot: an OpenSSH line, or `{ key = "…", hardware = true }`.
@@ -304,6 +308,9 @@ impl Charter {
                     directory.declare_in_hardware(key.id());
                 }
             }
+            if let Some(oidc) = &person.oidc {
+                directory.add_tokens(name, oidc, person.roles.iter().cloned()).map_err(shared)?;
+            }
         }
         let owner = RoleName::new(OWNER).map_err(|e| CharterError::Meaning(e.to_string()))?;
         for (name, key) in owners {
@@ -385,8 +392,18 @@ impl Charter {
             return wrong(format!("format {} is unknown; this program reads format {FORMAT}", self.format));
         }
         for (name, person) in self.people.iter().chain(&self.robots) {
-            if person.keys.is_empty() {
-                return wrong(format!("{name} has no key"));
+            match (&person.oidc, person.keys.is_empty()) {
+                (None, true) => return wrong(format!("{name} has no key")),
+                (Some(_), false) => return wrong(format!("{name} signs with keys or by oidc, not both")),
+                (Some(_), _) if self.people.contains_key(name) => {
+                    return wrong(format!("{name} is a person, and tokens speak for robots only"));
+                }
+                (Some(oidc), _) => {
+                    if let Some(mistake) = oidc.mistake() {
+                        return wrong(format!("oidc of {name}: {mistake}"));
+                    }
+                }
+                (None, false) => {}
             }
             if person.roles.iter().any(|role| role.as_str() == OWNER) {
                 return wrong(format!(

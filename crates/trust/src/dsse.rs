@@ -1,6 +1,9 @@
 //! Dead Simple Signing Envelopes (DSSE v1.0.2): the one form in which people, robots and targets sign.
 
-use crate::key::{KeyId, PublicKey, SignError, Signer};
+use crate::{
+    key::{KeyId, PublicKey, SignError, Signer},
+    oidc::Proof,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +38,10 @@ pub struct Signature {
     /// signature is checked; one whose tag says anything else is no signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// What speaks for a key that is in no charter. A signature with a proof counts as its proof says, and never as its
+    /// key's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl Signature {
@@ -42,7 +49,13 @@ impl Signature {
     pub fn make(payload_type: &str, payload: &[u8], signer: &dyn Signer) -> Result<Self, SignError> {
         let key = signer.public();
         let sig = signer.sign(&pre_authentication_encoding(payload_type, payload))?;
-        Ok(Self { keyid: key.id(), sig, scheme: key.signature_scheme().map(Into::into) })
+        Ok(Self { keyid: key.id(), sig, scheme: key.signature_scheme().map(Into::into), proof: signer.proof()? })
+    }
+
+    /// Whether the key that a proof speaks for made this over exactly the payload.
+    pub(crate) fn is_by_key_of_proof(&self, payload_type: &str, payload: &[u8]) -> bool {
+        let message = pre_authentication_encoding(payload_type, payload);
+        self.proof.as_ref().is_some_and(|proof| self.is_by(&proof.key, &message))
     }
 
     /// Whether `key` made this over exactly `message`, and its tag says so.
@@ -64,7 +77,8 @@ impl Envelope {
         let message = pre_authentication_encoding(&self.payload_type, &self.payload);
         let mut signers = Vec::new();
         for signature in &self.signatures {
-            let genuine = key_of(&signature.keyid).is_some_and(|key| signature.is_by(&key, &message));
+            let bare = signature.proof.is_none();
+            let genuine = bare && key_of(&signature.keyid).is_some_and(|key| signature.is_by(&key, &message));
             if genuine && !signers.contains(&signature.keyid) {
                 signers.push(signature.keyid);
             }

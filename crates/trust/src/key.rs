@@ -3,7 +3,7 @@
 //! Four kinds of key sign: Ed25519 (RFC 8032), ECDSA on P-256 (smart cards), and the two kinds of FIDO security key that
 //! OpenSSH makes. One key has one form, hence one id, and its kind alone says how its signatures are checked.
 
-use crate::{digest::Digest, json};
+use crate::{digest::Digest, json, oidc::Proof};
 use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -220,6 +220,10 @@ pub trait Signer: Send + Sync {
     /// The signature over exactly `message`, in the form that [`PublicKey::verify`] takes; an error says what stopped the
     /// signer.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// What speaks for the key, where it is in no charter: an issuer's token.
+    fn proof(&self) -> Result<Option<Proof>, SignError> {
+        Ok(None)
+    }
 }
 
 /// A signer that could not sign.

@@ -3,6 +3,7 @@
 //! Read in this order:
 //! - [`digest`], [`names`], [`json`]: bytes, names and texts, read strictly.
 //! - [`key`], [`pem`], [`dsse`]: who can sign, their keys as others read them, and the envelope they sign.
+//! - [`oidc`]: the tokens that speak for a key of a CI job.
 //! - [`quorum`]: rules such as `qa and ops`, and the one function that counts distinct people.
 //! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
 //! - [`charter`], [`upheld`], [`config`]: the signed policy, what it keeps of those who left, and an environment's signed
@@ -25,6 +26,7 @@ pub mod log;
 pub mod manifest;
 pub mod names;
 pub mod note;
+pub mod oidc;
 pub mod pem;
 pub mod permit;
 pub mod quorum;

@@ -7,6 +7,7 @@
 use crate::{
     key::{KeyId, PublicKey},
     names::{PersonName, RoleName, printable},
+    oidc::Oidc,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -70,6 +71,8 @@ pub struct Directory {
     /// The keys that were declared to be held in hardware.
     in_hardware: BTreeSet<KeyId>,
     holders: BTreeMap<KeyId, PersonName>,
+    /// Robots for whom tokens speak. Such a signature stands under the id of the issuer's key.
+    tokens: BTreeMap<PersonName, Oidc>,
     roles: BTreeMap<PersonName, BTreeSet<RoleName>>,
 }
 
@@ -105,6 +108,26 @@ impl Directory {
         Ok(())
     }
 
+    /// Adds a robot for whom an issuer's tokens speak.
+    pub fn add_tokens(
+        &mut self,
+        robot: &PersonName,
+        oidc: &Oidc,
+        roles: impl IntoIterator<Item = RoleName>,
+    ) -> Result<(), SharedKeyError> {
+        for id in oidc.ids(robot) {
+            self.add_id(robot, id, [])?;
+        }
+        self.tokens.insert(robot.clone(), oidc.clone());
+        self.roles.entry(robot.clone()).or_default().extend(roles);
+        Ok(())
+    }
+
+    /// The robots for whom tokens speak.
+    pub fn tokens(&self) -> impl Iterator<Item = (&PersonName, &Oidc)> {
+        self.tokens.iter()
+    }
+
     /// Declares that a key is held in hardware, which its bits do not show.
     pub fn declare_in_hardware(&mut self, key: KeyId) {
         self.in_hardware.insert(key);
@@ -136,6 +159,7 @@ impl Directory {
     pub fn remove(&mut self, person: &PersonName) {
         self.keys.retain(|id, _| self.holders.get(id) != Some(person));
         self.holders.retain(|_, holder| holder != person);
+        self.tokens.remove(person);
         self.roles.remove(person);
     }
 

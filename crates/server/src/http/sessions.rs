@@ -116,10 +116,10 @@ impl Sessions {
         }
     }
 
-    fn issue(&self, holder: Holder, now: Timestamp) -> Result<LoggedIn, Failure> {
+    fn issue(&self, holder: Holder, life: SignedDuration, now: Timestamp) -> Result<LoggedIn, Failure> {
         let token = random_hex::<32>()
             .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "NO_RANDOMNESS", error.to_string()))?;
-        let expires = now.checked_add(SignedDuration::from_hours(TOKEN_HOURS)).unwrap_or(Timestamp::MAX);
+        let expires = now.checked_add(life).unwrap_or(Timestamp::MAX);
         let mut inner = self.lock();
         make_room(&mut inner.tokens, TOKENS, now, |_| true);
         make_room(&mut inner.tokens, TOKENS_EACH, now, |other| *other == holder);
@@ -137,7 +137,9 @@ impl Sessions {
         match holder {
             Holder::Person(name, key) => {
                 let policy = state.policy.as_ref()?;
-                let still = policy.holder(&key).is_some_and(|(person, _)| *person == name);
+                // A robot for whom tokens speak has no key of its own, and stands under its issuer's.
+                let by_token = policy.directory.person(&key) == Some(&name);
+                let still = by_token || policy.holder(&key).is_some_and(|(person, _)| *person == name);
                 still.then(|| Actor::Person { roles: policy.directory.roles(&name), name, key })
             }
             Holder::Target(name, key) => (state.target_keys.get(&key) == Some(&name)).then_some(Actor::Target(name)),
@@ -204,7 +206,14 @@ pub(crate) async fn log_in(
         intake::Signer::Target(name, key) => (Holder::Target(name, key), key),
     };
     serving.sessions.use_once(key, statement.header.request_id, until, now)?;
-    Ok(Json(serving.sessions.issue(holder, now)?))
+    // What rests on an issuer's short-lived token is no longer than such a token may be.
+    let by_token = login.envelope.signatures.iter().any(|signature| signature.proof.is_some());
+    let life = if by_token {
+        SignedDuration::from_secs(trust::oidc::MAX_LIFE_SECONDS)
+    } else {
+        SignedDuration::from_hours(TOKEN_HOURS)
+    };
+    Ok(Json(serving.sessions.issue(holder, life, now)?))
 }
 
 /// Whoever is logged in.
@@ -300,7 +309,7 @@ mod tests {
         let key = trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[1; 32])).id();
         let holder = Holder::Person(PersonName::new("ann").unwrap(), key);
         for second in 0..100 {
-            sessions.issue(holder.clone(), at(second)).unwrap();
+            sessions.issue(holder.clone(), SignedDuration::from_hours(1), at(second)).unwrap();
         }
         assert_eq!(sessions.lock().tokens.len(), TOKENS_EACH);
     }

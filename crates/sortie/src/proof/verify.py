@@ -20,8 +20,11 @@ import tomllib
 from datetime import datetime, timezone
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from securesystemslib.dsse import Envelope
@@ -118,16 +121,59 @@ def charter_key(line):
     return SecurityKey(line) if line.startswith("sk-") else SSlibKey.from_crypto(load_ssh_public_key(line.encode()))
 
 
+def unpadded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def made(jwk, alg, signed, signature):
+    """Whether an issuer's key signed, by the one algorithm that the key is for."""
+    number = lambda name: int.from_bytes(unpadded(jwk[name]), "big")
+    try:
+        if (jwk["kty"], alg) == ("RSA", "RS256"):
+            RSAPublicNumbers(number("e"), number("n")).public_key().verify(signature, signed, PKCS1v15(), SHA256())
+        elif (jwk["kty"], alg) == ("EC", "ES256") and len(signature) == 64:
+            r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+            point = EllipticCurvePublicNumbers(number("x"), number("y"), SECP256R1()).public_key()
+            point.verify(encode_dss_signature(r, s), signed, ECDSA(SHA256()))
+        elif jwk["kty"] == "OKP" and alg in ("EdDSA", "Ed25519"):
+            Ed25519PublicKey.from_public_bytes(unpadded(jwk["x"])).verify(signature, signed)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def speaks_for(oidc, token, keyid, submit_before):
+    """Whether an issuer's token, as the charter pins it, speaks for a job's key when its statement is submitted."""
+    signed, signature = token.rsplit(".", 1)
+    header, claims = (json.loads(unpadded(part), object_pairs_hook=once) for part in signed.split("."))
+    word = lambda value: value if isinstance(value, str) else json.dumps(value)
+    keys = [json.loads(jwk) if isinstance(jwk, str) else jwk for jwk in oidc["keys"]]
+    audience = claims["aud"][0] if isinstance(claims["aud"], list) and len(claims["aud"]) == 1 else claims["aud"]
+    return (
+        "crit" not in header
+        and any(made(jwk, header["alg"], signed.encode(), unpadded(signature)) for jwk in keys)
+        and claims["iss"] == oidc["issuer"]
+        and audience == f"{oidc['audience']}:{keyid}"
+        and all(word(claims.get(claim)) == wanted for claim, wanted in oidc["claims"].items())
+        and claims["exp"] - claims["iat"] <= 3600
+        and max(claims["iat"], claims.get("nbf", 0)) <= submit_before.timestamp() <= claims["exp"]
+    )
+
+
 class People:
     """Whose key is whose, and what roles they hold."""
 
     def __init__(self, root, charter):
-        self.keys, self.name, self.roles, self.in_hardware = {}, {}, {}, set()
+        self.keys, self.name, self.roles, self.in_hardware, self.tokens = {}, {}, {}, set(), {}
         self.robots = set(charter.get("robots", {}))
         for section in "people", "robots":
             for name, person in charter.get(section, {}).items():
                 self.roles.setdefault(name, set()).update(person.get("roles", []))
-                for held in person["keys"]:
+                if "oidc" in person:
+                    self.tokens[name] = person["oidc"]
+                for held in person.get("keys", []):
                     held = {"key": held} if isinstance(held, str) else held
                     key = charter_key(held["key"])
                     self.add(name, key)
@@ -144,7 +190,21 @@ class People:
             raise Wrong(f"one key belongs to both {name} and {self.name[key.keyid]}")
         self.keys[key.keyid] = key
 
+    def job_keys(self, envelope, submit_before):
+        """The keys of CI jobs that an issuer's tokens speak for, with the robot that each stands for."""
+        for signature in envelope["signatures"]:
+            if proof := signature.get("proof"):
+                form = proof["key"]
+                line = form["keyval"]["public"]
+                written = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                keyid = hashlib.sha256(written.replace("\\n", "\n").encode()).hexdigest()
+                key = SecurityKey(line) if line.startswith("sk-") else SSlibKey.from_dict(keyid, dict(form))
+                for robot, oidc in self.tokens.items():
+                    if key.keyid == keyid and speaks_for(oidc, proof["token"], keyid, submit_before):
+                        yield robot, key
+
     def forget(self, name):
+        self.tokens.pop(name, None)
         self.keys = {keyid: key for keyid, key in self.keys.items() if self.name[keyid] != name}
         self.roles.pop(name, None)
 
@@ -153,16 +213,22 @@ class Statement:
     """A signed statement: what it says, and who of the charter genuinely signed it."""
 
     def __init__(self, file, people, estate, kind):
-        envelope = Envelope.from_dict(json.loads(file.read_text(), object_pairs_hook=once))
+        written = json.loads(file.read_text(), object_pairs_hook=once)
+        envelope = Envelope.from_dict(json.loads(file.read_text()))
         if envelope.payload_type != PAYLOAD_TYPE:
             raise Wrong(f"{file.name} is no in-toto statement")
+        said = json.loads(envelope.payload, object_pairs_hook=once)
+        submit_before = moment(said["predicate"]["submit_before"])
+        # A signature with a proof counts as its proof says, and never as its key's alone.
+        proved = {signature["keyid"] for signature in written["signatures"] if "proof" in signature}
+        robots = {key.keyid: (robot, key) for robot, key in people.job_keys(written, submit_before)}
+        keys = [key for keyid, key in people.keys.items() if keyid not in proved]
         try:
-            signed = envelope.verify(list(people.keys.values()), 1)
+            signed = envelope.verify(keys + [key for _, key in robots.values()], 1)
         except VerificationError:
             raise Wrong(f"{file.name}: nobody of the charter signed this") from None
-        self.keys = set(signed)
-        self.by = {people.name[keyid] for keyid in signed}
-        said = json.loads(envelope.payload, object_pairs_hook=once)
+        self.keys = {keyid for keyid in signed if keyid not in robots}
+        self.by = {robots[keyid][0] if keyid in robots else people.name[keyid] for keyid in signed}
         self.kind = said["predicateType"].removeprefix("https://sortie.dev/").removesuffix("/v1")
         self.payload = digest(envelope.payload)
         self.says = said["predicate"]

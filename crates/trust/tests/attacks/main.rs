@@ -24,4 +24,5 @@ mod mirror;
 mod one_key;
 mod parser;
 mod stolen_server;
+mod tokens;
 mod world;
