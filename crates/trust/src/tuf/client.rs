@@ -493,7 +493,9 @@ impl Client {
                 return Ok(Next::Done(Some(self.found(path, role, target))));
             }
             let mut delegates: Vec<(&str, &str, &Targets)> = Vec::new();
-            for delegate in targets.delegates().iter().filter(|delegate| delegate.covers(path)) {
+            // More than one role's share of those that may be visited is never reached, so it need not be held.
+            let covering = targets.delegates().iter().filter(|delegate| delegate.covers(path));
+            for delegate in covering.take(MAX_ROLES_VISITED + 1) {
                 delegates.push((&delegate.name, role, targets));
                 if delegate.terminating {
                     // 5.6.7.2.1: nobody who stands after this one is asked, here or above.

@@ -100,7 +100,7 @@ impl Root {
         check_expiry(TufRole::Root.as_str(), self.content.version, self.content.expires, now)
     }
 
-    /// The estate: the digest of the exact bytes of root 1.
+    /// The estate: the digest of the exact bytes of root 1. (Of the root that was trusted first, where there is no estate.)
     pub fn estate(&self) -> Digest {
         self.estate
     }

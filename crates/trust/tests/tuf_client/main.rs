@@ -2,7 +2,7 @@
 //!
 //! Each part is named after what is attacked: [`chain`] the roots, [`freshness`] versions and time, [`search`] the
 //! delegations, [`keys`] who signed and with what, [`files`] what is called how and is which bytes, [`others`] whether those
-//! whom we did not write understand us.
+//! whom we did not write understand us. [`properties`] does all of it in any order.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,6 +11,7 @@ mod files;
 mod freshness;
 mod keys;
 mod others;
+mod properties;
 mod search;
 mod simulator;
 
