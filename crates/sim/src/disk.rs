@@ -1,7 +1,7 @@
 //! A target's disk, with the promises of a real one and no more: bytes are safe once written, names once their folder is
 //! synced. A loss of power takes what was not; a process may die in the middle of a write; the disk may be full.
 
-use crate::random::Random;
+use crate::{fault::Fault, random::Random};
 use agent::files::Disk;
 use std::{
     collections::BTreeMap,
@@ -34,6 +34,8 @@ struct Inner {
     dies_in: Option<u32>,
     is_full: bool,
     random: Random,
+    /// What is wrong with it, on purpose.
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,9 +70,9 @@ impl Change {
 
 impl SimDisk {
     /// An empty disk.
-    pub fn new(random: Random) -> Self {
-        let (shown, durable) = (BTreeMap::new(), BTreeMap::new());
-        Self(Mutex::new(Inner { shown, durable, unsynced: Vec::new(), dies_in: None, is_full: false, random }))
+    pub fn new(random: Random, fault: Option<Fault>) -> Self {
+        let (shown, durable, unsynced) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self(Mutex::new(Inner { shown, durable, unsynced, dies_in: None, is_full: false, random, fault }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -145,6 +147,18 @@ impl Inner {
     }
 }
 
+/// What a target with a fault writes down.
+fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
+    let forgets = match fault {
+        Some(Fault::OrdersForgotten) if path.parent().is_some_and(|folder| folder.ends_with("journal")) => "performed",
+        Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => "withdrawals",
+        _ => return bytes.to_owned(),
+    };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(bytes) else { return bytes.to_owned() };
+    value[forgets] = serde_json::Value::Array(Vec::new());
+    serde_json::to_vec(&value).unwrap_or_default()
+}
+
 fn absent() -> io::Error {
     io::Error::from(io::ErrorKind::NotFound)
 }
@@ -160,7 +174,8 @@ impl Disk for SimDisk {
             self.change(Change::Put(path.to_owned(), Vec::new()))?;
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        self.change(Change::Put(path.to_owned(), bytes.to_owned()))
+        let fault = self.lock().fault;
+        self.change(Change::Put(path.to_owned(), forgetful(fault, path, bytes)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -173,7 +188,9 @@ impl Disk for SimDisk {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut inner = self.lock();
         let dies = inner.step();
-        let (synced, left): (Vec<_>, Vec<_>) = inner.unsynced.drain(..).partition(|change| change.is_in(folder));
+        let forgets = inner.fault == Some(Fault::NamesUnsynced);
+        let (synced, left): (Vec<_>, Vec<_>) =
+            inner.unsynced.drain(..).partition(|change| change.is_in(folder) && !forgets);
         inner.unsynced = left;
         for change in synced {
             change.make(&mut inner.durable);

@@ -6,11 +6,13 @@
 //! - `script`: what is tried in a world, drawn from its seed. `cast`: who and what there is in it.
 //! - `world`: the queue of events, and everything they happen to. `people`: what is signed.
 //! - `server`: intake, ledger and answers. `process`: an agent on a stack of its own.
-//! - `disk`, `store`: what they stand on, and lose. `random`: chance.
+//! - `disk`, `store`: what they stand on, and lose. `thief`: whoever has taken the server. `random`: chance.
+//! - `fault`: what is wrong on purpose, to see that it is found.
 //! - `model`: the rules, told once more and smaller. `shrink`: leaves out of a failing script what does not matter.
 
 mod cast;
 mod disk;
+mod fault;
 mod model;
 mod people;
 mod process;
@@ -19,8 +21,10 @@ mod script;
 mod server;
 mod shrink;
 mod store;
+mod thief;
 mod world;
 
+pub use fault::{FAULTS, Fault};
 pub use model::Violation;
 pub use script::{Script, moment};
 pub use shrink::shrink;
@@ -28,5 +32,10 @@ pub use world::End;
 
 /// Runs a script; `tells` keeps the story.
 pub fn run(script: &Script, tells: bool) -> Result<End, Box<dyn std::error::Error>> {
-    Ok(world::World::new(script, tells)?.run())
+    Ok(world::World::new(script, None, tells)?.run())
+}
+
+/// Runs a script in a world that has something wrong with it.
+pub fn run_with(script: &Script, fault: Fault) -> Result<End, Box<dyn std::error::Error>> {
+    Ok(world::World::new(script, Some(fault), false)?.run())
 }

@@ -7,6 +7,7 @@ use domain::{
     event::{Ending, Event},
     plan,
     state::{DeploymentPhase, State},
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::{
@@ -71,6 +72,7 @@ struct Course {
     undone: BTreeSet<TargetName>,
     targets: Vec<TargetName>,
     taken_back: bool,
+    ended: Option<Timestamp>,
 }
 
 /// The model.
@@ -86,16 +88,20 @@ pub struct Model {
     courses: BTreeMap<u64, Course>,
     running: BTreeMap<TargetName, Digest>,
     held: BTreeSet<Digest>,
-    /// What died at the server: builds, and through which serial.
+    /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
+    /// The entry of every statement that was recorded.
+    recorded: BTreeMap<Digest, u64>,
+    soak_seconds: i64,
     published: Option<Arc<State>>,
 }
 
 impl Model {
     /// A model of a world in which nothing has happened.
-    pub fn new(targets: usize, at_once: u32) -> Self {
+    pub fn new(targets: usize, at_once: u32, soak_minutes: u32) -> Self {
         Self {
             at_once: if at_once == 0 { usize::MAX } else { at_once as usize },
+            soak_seconds: i64::from(soak_minutes) * 60,
             targets: (0..targets).map(|_| OnTarget::default()).collect(),
             ..Self::default()
         }
@@ -273,8 +279,9 @@ impl Model {
                 continue;
             }
             self.seen = entry.number;
+            self.recorded(entry)?;
             for event in &entry.events {
-                self.happened(cast, event)?;
+                self.happened(cast, event, entry.time)?;
             }
         }
         for number in &state.open_deployments {
@@ -286,7 +293,31 @@ impl Model {
         Ok(())
     }
 
-    fn happened(&mut self, cast: &Cast, event: &Event) -> Result<(), Violation> {
+    /// What was signed is recorded once, and does what it says.
+    fn recorded(&mut self, entry: &Entry) -> Result<(), Violation> {
+        let Some(envelope) = &entry.envelope else { return Ok(()) };
+        let payload = Digest::of(&envelope.payload);
+        if let Some(first) = self.recorded.insert(payload, entry.number) {
+            return broken("ONCE", format!("entries {first} and {} hold the same statement", entry.number));
+        }
+        if let Some((build, through)) = self.withdrawals.get(&payload) {
+            let dead = self.dead.entry(*build).or_default();
+            *dead = (*dead).max(*through);
+        }
+        Ok(())
+    }
+
+    /// Whoever asks again for what was recorded hears the first answer, and not a no.
+    pub fn is_not_recorded(&self, payload: Digest, code: &str) -> Result<(), Violation> {
+        match self.recorded.get(&payload) {
+            Some(number) if code != "NOT_WRITTEN" => {
+                broken("ONCE", format!("entry {number} holds a statement, and who sends it again hears {code}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn happened(&mut self, cast: &Cast, event: &Event, time: Timestamp) -> Result<(), Violation> {
         match event {
             Event::DeploymentRequested { deployment, act, build, targets, .. } => {
                 if *act == OrderAct::Rollback {
@@ -301,6 +332,7 @@ impl Model {
                     undone: BTreeSet::new(),
                     targets: targets.clone(),
                     taken_back: false,
+                    ended: None,
                 };
                 self.courses.insert(*deployment, course);
             }
@@ -325,12 +357,14 @@ impl Model {
                     }
                 }
             }
-            Event::DeploymentEnded { deployment, ending } => return self.ended(*deployment, *ending),
-            Event::HoldLifted { .. } => self.held.clear(),
-            Event::PermissionWithdrawn { build, through_serial, .. } => {
-                let dead = self.dead.entry(*build).or_default();
-                *dead = (*dead).max(*through_serial);
+            Event::DeploymentEnded { deployment, ending } => return self.ended(*deployment, *ending, time),
+            Event::DeploymentSettled { deployment } => {
+                let ended = self.courses.get(deployment).and_then(|course| course.ended);
+                if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < self.soak_seconds) {
+                    return broken("SOAK", format!("deployment {deployment} settled before its time"));
+                }
             }
+            Event::HoldLifted { .. } => self.held.clear(),
             _ => {}
         }
         Ok(())
@@ -368,12 +402,22 @@ impl Model {
         Ok(())
     }
 
-    fn ended(&mut self, deployment: u64, ending: Ending) -> Result<(), Violation> {
-        let Some(course) = self.courses.get(&deployment) else { return Ok(()) };
+    fn ended(&mut self, deployment: u64, ending: Ending, time: Timestamp) -> Result<(), Violation> {
+        let Some(course) = self.courses.get_mut(&deployment) else { return Ok(()) };
+        course.ended = Some(time);
         let verified = |name: &TargetName| course.outcomes.get(name) == Some(&Outcome::Verified);
         if ending == Ending::Succeeded && !course.targets.iter().all(verified) {
             let what = format!("deployment {deployment} is said to have succeeded, and not every target verified it");
             return broken("TRUTH", what);
+        }
+        let mut switched = course.targets.iter().filter(|name| verified(name));
+        if ending == Ending::Undone
+            && let Some(left) = switched.find(|name| !course.undone.contains(*name))
+        {
+            return broken(
+                "TRUTH",
+                format!("deployment {deployment} is said to be undone, and {left} never went back"),
+            );
         }
         let bad = |outcome: &Outcome| matches!(outcome, Outcome::Undone { .. } | Outcome::Failed { .. });
         let failed = course.outcomes.values().any(bad) || !course.undone.is_empty();
@@ -412,7 +456,20 @@ impl Model {
     }
 
     /// Troubles are over for long: everything has ended, and everyone says the same.
-    pub fn settled(&self, cast: &Cast, state: &State, actual: &[Option<Digest>]) -> Result<(), Violation> {
+    pub fn settled(
+        &self,
+        cast: &Cast,
+        state: &State,
+        now: Timestamp,
+        actual: &[Option<Digest>],
+    ) -> Result<(), Violation> {
+        for number in state.deployments.keys() {
+            if let Some(WaitingOn::Soak { until, .. }) = plan::waits(state, *number)
+                && until < now
+            {
+                return broken("PROGRESS", format!("deployment {number} should have settled at {until}"));
+            }
+        }
         for number in &state.open_deployments {
             let phase = state.deployments.get(number).map(|deployment| &deployment.phase);
             if phase != Some(&DeploymentPhase::AwaitingPermit) {

@@ -9,11 +9,12 @@ use crate::{
 use std::fmt;
 use trust::statement::OrderAct;
 
-const MINUTE: u64 = 60_000;
-/// When troubles end and the network heals, in milliseconds.
-pub const CALM: u64 = 45 * MINUTE;
-/// When everything that can end has ended.
-pub const END: u64 = CALM + 35 * MINUTE;
+/// A minute in milliseconds.
+pub const MINUTE: u64 = 60_000;
+/// Before when everything is tried.
+const CALM: u64 = 45 * MINUTE;
+/// How long after the end of troubles everything that can end has ended.
+pub const QUIET: u64 = 35 * MINUTE;
 
 /// What a world is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Setting {
     pub sick: Vec<(usize, usize)>,
     /// How much faster than time each target's clock runs, in millionths; the last is the server's.
     pub drift: Vec<i64>,
+    /// From when on, until troubles end, somebody has taken the server.
+    pub taken: Option<u64>,
 }
 
 /// Something that is tried at a moment.
@@ -107,6 +110,9 @@ impl Script {
             let deed = afterthought(random);
             deeds.push((random.between(3 * MINUTE, CALM - 2 * MINUTE), deed));
         }
+        if let Some(from) = setting.taken {
+            tempt(random, from, setting.targets, &mut deeds);
+        }
         let busy: Vec<u64> =
             deeds.iter().filter(|(_, deed)| matches!(deed, Deed::Order { .. })).map(|(at, _)| *at).collect();
         for _ in 0..random.below(8) {
@@ -140,6 +146,7 @@ fn setting(random: &mut Random) -> Setting {
         slowest: if stormy { random.between(10, 4_000) } else { 50 },
         sick,
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
+        taken: random.chance(350).then(|| random.between(MINUTE, 20 * MINUTE)),
     }
 }
 
@@ -166,6 +173,31 @@ fn release(random: &mut Random, at: u64, version: usize, deeds: &mut Vec<(u64, D
         let who = *random.pick(&[Who::Oncall, Who::Second]);
         let other = random.below(VERSIONS as u64) as usize;
         deeds.push((from + random.between(500, 3 * MINUTE), Deed::Order { who, version: other, act, when_released }));
+    }
+}
+
+/// What a thief likes to see: permission that was taken back, orders that nobody would carry out, targets that start
+/// anew and know only what they have kept.
+fn tempt(random: &mut Random, from: u64, targets: usize, deeds: &mut Vec<(u64, Deed)>) {
+    let released: Vec<usize> = (deeds.iter())
+        .filter_map(|(_, deed)| match deed {
+            Deed::Request { version, .. } => Some(*version),
+            _ => None,
+        })
+        .collect();
+    let mut at = from;
+    for _ in 0..3 {
+        let version = *random.pick(&released);
+        at += random.between(MINUTE, 6 * MINUTE);
+        let who = *random.pick(&[Who::Oncall, Who::Second]);
+        let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
+        deeds.push((at, Deed::Order { who, version, act, when_released: false }));
+        if random.chance(600) {
+            deeds.push((at + random.below(MINUTE), Deed::Withdraw { who: Who::Tester, version }));
+        }
+        let target = random.below(targets as u64) as usize;
+        let power = random.chance(300);
+        deeds.push((at + 2 * MINUTE, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     cast::{self, CLAIM, Cast, ORIGIN},
+    fault::{self, Fault},
     people::Told,
     process::{Answer, Request},
     store::SimStore,
@@ -68,8 +69,6 @@ struct Open {
     waiters: Vec<Waiter>,
     /// The newest entry that was looked at.
     looked: u64,
-    /// When the clock looks again.
-    ticks_at: Option<Timestamp>,
 }
 
 /// The server.
@@ -88,13 +87,14 @@ pub struct Server {
     /// Which entry each accepted payload of a target is.
     pub accepted: BTreeMap<Digest, u64>,
     looked: u64,
+    fault: Option<Fault>,
 }
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
 
 impl Server {
-    /// A server with an estate, its targets joined and its builds pushed.
-    pub fn new(cast: &Cast, targets: usize) -> Made<Self> {
+    /// A server with an estate, its targets joined and its builds pushed, and a fault from then on.
+    pub fn new(cast: &Cast, targets: usize, fault: Option<Fault>) -> Made<Self> {
         // Memory where the system has some to offer: what is lost with the world need not reach a disk.
         let shared = std::path::Path::new("/dev/shm");
         let folder = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }?;
@@ -113,19 +113,21 @@ impl Server {
             dies_for: 0,
             accepted: BTreeMap::new(),
             looked: 0,
+            fault,
         };
         server.open()?;
         for submission in cast.opening(targets)? {
             if let Err(Told::Refused { code }) = server.submit(Asker::Clock, submission) {
                 return Err(format!("the world cannot begin: {code}").into());
             }
-            for (_, told) in server.turn() {
+            for (_, _, told) in server.turn() {
                 if let Told::Refused { code } = told {
                     return Err(format!("the world cannot begin: {code}").into());
                 }
             }
         }
         let _the_opening = server.news();
+        server.store.break_by(fault);
         Ok(server)
     }
 
@@ -133,11 +135,12 @@ impl Server {
     pub fn open(&mut self) -> Made<()> {
         let clock = self.clock.clone();
         let now = move || Timestamp::from_millisecond(clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
-        let writing = Writing { clock: Arc::new(now), ..Writing::default() };
+        let decide = fault::decides(self.fault);
+        let writing = Writing { decide, clock: Arc::new(now), ..Writing::default() };
         let store = Box::new(self.store.clone());
         let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
         let (pending, waiters) = (Vec::new(), Vec::new());
-        self.open = Some(Open { ledger, writer, pending, waiters, looked: self.looked, ticks_at: None });
+        self.open = Some(Open { ledger, writer, pending, waiters, looked: self.looked });
         Ok(())
     }
 
@@ -146,7 +149,7 @@ impl Server {
         if let Some(open) = self.open.take() {
             self.looked = open.looked;
         }
-        self.store.dies(None);
+        self.store.is_left();
     }
 
     /// Whether it runs.
@@ -174,7 +177,8 @@ impl Server {
         self.clock.store(now.as_millisecond(), Ordering::Relaxed);
     }
 
-    fn now(&self) -> Timestamp {
+    /// What its clock shows.
+    pub fn now(&self) -> Timestamp {
         Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
     }
 
@@ -201,8 +205,8 @@ impl Server {
         open.pending.push(Pending { asker, payload, answer });
     }
 
-    /// The writer takes all that waits; the answers.
-    pub fn turn(&mut self) -> Vec<(Asker, Told)> {
+    /// The writer takes all that waits; the answers, and the digest of what each is about.
+    pub fn turn(&mut self) -> Vec<(Asker, Option<Digest>, Told)> {
         let Some(open) = &mut self.open else { return Vec::new() };
         open.writer.turn();
         let mut answers = Vec::new();
@@ -212,15 +216,15 @@ impl Server {
                 Poll::Pending => still.push(pending),
                 Poll::Ready(Ok(accepted)) => {
                     let payload = pending.payload.unwrap_or_else(|| Digest::of(b""));
-                    answers.push((pending.asker, Told::Accepted { number: accepted.entry, payload }));
+                    let told = Told::Accepted { number: accepted.entry, payload };
+                    answers.push((pending.asker, pending.payload, told));
                 }
-                Poll::Ready(Err(error)) => answers.push((pending.asker, no(&answers::refused(error)))),
+                Poll::Ready(Err(error)) => {
+                    answers.push((pending.asker, pending.payload, no(&answers::refused(error))));
+                }
             }
         }
         open.pending = still;
-        if answers.iter().any(|(asker, told)| *asker == Asker::Clock && matches!(told, Told::Refused { .. })) {
-            open.ticks_at = None;
-        }
         answers
     }
 
@@ -237,15 +241,15 @@ impl Server {
         Some((state, rows.iter().filter_map(|row| serde_json::from_slice(row).ok()).collect()))
     }
 
-    /// A poll: its answer if there is news, or else it waits.
-    pub fn poll(&mut self, asker: Asker, generation: u64, charter: u64) -> Option<Answer> {
+    /// A poll: its answer if there is news or it is to be answered at once, or else it waits.
+    pub fn poll(&mut self, asker: Asker, generation: u64, charter: u64, at_once: bool) -> Option<Answer> {
         let Asker::Target { target, .. } = asker else { return Some(Answer::Away) };
         let open = self.open.as_ref()?;
         let orders = match self.served(open).orders(&cast::target(target)) {
             Ok(orders) => orders,
             Err(problem) => return Some(refusal(&problem)),
         };
-        if answers::is_news(&orders, &orders, generation, Some(charter)) {
+        if at_once || answers::is_news(&orders, &orders, generation, Some(charter)) {
             return Some(Answer::Orders(Box::new(orders)));
         }
         self.open.as_mut()?.waiters.push(Waiter { asker, generation, charter, before: orders });
@@ -311,9 +315,12 @@ impl Server {
         answer.unwrap_or_else(|problem| refusal(&problem))
     }
 
-    /// Asks for what is due by now; whether anything is asked, and when to look again, unless a look is coming anyway.
-    pub fn tick(&mut self) -> Option<(bool, Option<u64>)> {
-        let open = self.open.as_mut()?;
+    /// Asks for what is due by now; whether anything is asked, and after how long to look again.
+    pub fn tick(&mut self) -> Option<(bool, u64)> {
+        if self.fault == Some(Fault::ClockStopped) {
+            return None;
+        }
+        let open = self.open.as_ref()?;
         let state = open.ledger.state();
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
@@ -324,11 +331,6 @@ impl Server {
             u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, LONGEST_SLEEP)
         });
         let pause = if is_asking { AFTER_FAILURE } else { until_next };
-        let at = shown.checked_add(jiff::SignedDuration::from_millis(pause as i64)).unwrap_or(Timestamp::MAX);
-        let is_coming = open.ticks_at.is_some_and(|coming| shown < coming && coming <= at);
-        if !is_coming {
-            open.ticks_at = Some(at);
-        }
         let asks_already = open.pending.iter().any(|pending| pending.asker == Asker::Clock);
         if !asks_already {
             for (request_id, command) in commands {
@@ -343,7 +345,7 @@ impl Server {
                 self.hand_over(Asker::Clock, prepared, None);
             }
         }
-        Some((is_asking, (!is_coming).then_some(pause)))
+        Some((is_asking, pause))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ledger's disk: a batch is stored whole or not at all. The server may die just before or just after; there may be
 //! no room.
 
-use crate::disk::die;
+use crate::{disk::die, fault::Fault};
 use api::write::Text;
 use server::ledger::store::{LedgerStore, NewEntry, Row, RowRef, Seen, StoreError};
 use std::{
@@ -30,6 +30,10 @@ struct Inner {
     texts: BTreeMap<Digest, Text>,
     dies: Option<DeathInAppend>,
     is_full: bool,
+    /// What is wrong with it, on purpose.
+    fault: Option<Fault>,
+    /// How many entries survive a death of a disk that says too early that it has stored them.
+    stored: usize,
 }
 
 impl SimStore {
@@ -40,6 +44,31 @@ impl SimStore {
     /// Has the server die at the next batch, or not.
     pub fn dies(&self, death: Option<DeathInAppend>) {
         self.lock().dies = death;
+    }
+
+    /// Puts a fault into it.
+    pub fn break_by(&self, fault: Option<Fault>) {
+        let mut inner = self.lock();
+        (inner.fault, inner.stored) = (fault, inner.rows.len());
+    }
+
+    /// The server is gone: what a faulty disk makes of what it was given.
+    pub fn is_left(&self) {
+        let inner = &mut *self.lock();
+        inner.dies = None;
+        match inner.fault {
+            Some(Fault::AcknowledgedTooEarly) => {
+                inner.rows.truncate(inner.stored);
+                let stored = inner.stored as u64;
+                inner.requests.retain(|_, seen| seen.number <= stored);
+            }
+            Some(Fault::EntryDamaged) => {
+                if let Some(byte) = inner.rows.get_mut(3).and_then(|row| row.bytes.get_mut(40)) {
+                    *byte ^= 1;
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Fills the disk up, or makes room.
@@ -63,6 +92,7 @@ impl LedgerStore for SimStore {
         if inner.is_full {
             return Err(StoreError::Full("no room".into()));
         }
+        inner.stored = inner.rows.len();
         for entry in batch {
             let expected = inner.rows.len() as u64 + 1;
             if entry.row.number != expected {
@@ -91,6 +121,9 @@ impl LedgerStore for SimStore {
 
     fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError> {
         let inner = self.lock();
+        if inner.fault == Some(Fault::RequestsForgotten) {
+            return Ok(vec![None; asked.len()]);
+        }
         Ok(asked.iter().map(|request| inner.requests.get(request).copied()).collect())
     }
 

@@ -6,16 +6,19 @@
 use crate::{
     cast::{self, Cast, IDENTITY, Who, target},
     disk::{Died, SimDisk},
+    fault::Fault,
     model::{Model, Violation, broken},
     people::{self, Told},
     process::{Answer, Ask, Effect, Hardware, Installed, POLL_WAIT, Process, Request, process},
     random::Random,
-    script::{CALM, Deed, END, Script, moment},
+    script::{Deed, MINUTE, QUIET, Script, moment},
     server::{Asker, Server},
+    thief::Thief,
 };
 use agent::{documents::Documents, files, home::Home};
 use api::write::Submission;
 use corosensei::CoroutineResult;
+use domain::{plan, state::DeploymentPhase, waiting::WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     cell::{Cell, RefCell},
@@ -32,6 +35,8 @@ use trust::{
 
 /// How long anyone waits for an answer.
 const PATIENCE: u64 = 15_000;
+/// How long after the end of troubles, and how often, it is looked whether everything has ended.
+const LOOK_AFTER: u64 = 3 * MINUTE;
 /// How often a person tries again, and how often.
 const PERSON_TRIES: u32 = 8;
 
@@ -53,8 +58,8 @@ enum Event {
     Again { call: u64, tries: u32 },
     /// The ledger's writer takes what waits.
     Turn,
-    /// The server's clock looks for what is due.
-    Tick,
+    /// The server's clock looks for what is due, unless it has looked since.
+    Tick(u64),
     /// A poll has waited for long enough.
     PollDue { call: u64 },
     /// A process starts.
@@ -63,6 +68,10 @@ enum Event {
     Open,
     /// Targets are reached again.
     Reach,
+    /// Troubles are over.
+    Calm,
+    /// Whether everything has ended.
+    Look,
     /// A target's disk has room again.
     Room { target: usize },
     /// The ledger's disk has room again.
@@ -129,6 +138,13 @@ pub struct World<'a> {
     agents: Vec<Agent>,
     people: BTreeMap<u64, PersonsCall>,
     model: Model,
+    thief: Thief,
+    fault: Option<Fault>,
+    /// How often the server's clock has looked for what is due.
+    looks: u64,
+    /// When troubles end.
+    calm: u64,
+    is_over: bool,
     story: Option<Vec<String>>,
     activations: u64,
 }
@@ -136,18 +152,20 @@ pub struct World<'a> {
 type Step = Result<(), Violation>;
 
 impl<'a> World<'a> {
-    /// The world of a script, before anything happens; `tells` keeps its story.
-    pub fn new(script: &'a Script, tells: bool) -> Result<Self, Box<dyn std::error::Error>> {
+    /// The world of a script, before anything happens, with what is wrong in it on purpose; `tells` keeps its story.
+    pub fn new(script: &'a Script, fault: Option<Fault>, tells: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let cast = Cast::new(&script.setting)?;
         let setting = &script.setting;
-        let server = Server::new(&cast, setting.targets)?;
+        let server = Server::new(&cast, setting.targets, fault)?;
+        let mut thief = Thief::new(Random::new(script.seed, "thief"));
+        cast.opening(setting.targets)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
         for index in 0..setting.targets {
             let random = Random::new(script.seed, &format!("disk {index}"));
             let hardware = Hardware {
                 index,
                 installed: Rc::new(RefCell::new(Installed::default())),
-                disk: Arc::new(SimDisk::new(random)),
+                disk: Arc::new(SimDisk::new(random, fault)),
                 now: Rc::new(Cell::new(cast::beginning())),
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
             };
@@ -175,19 +193,24 @@ impl<'a> World<'a> {
             opens_at: None,
             agents,
             people: BTreeMap::new(),
-            model: Model::new(setting.targets, setting.at_once),
+            model: Model::new(setting.targets, setting.at_once, setting.soak_minutes),
+            thief,
+            fault,
+            looks: 0,
+            calm: script.steps.last().map_or(0, |step| step.at + MINUTE),
+            is_over: false,
             story: tells.then(Vec::new),
             activations: 0,
             cast,
         };
-        world.at(0, Event::Tick);
+        world.at(0, Event::Tick(0));
         for target in 0..setting.targets {
             world.at(10 * target as u64, Event::Start { target });
         }
         for (index, step) in script.steps.iter().enumerate() {
             world.at(step.at, Event::Try(index, 0));
         }
-        world.at(CALM, Event::Reach);
+        world.at(world.calm, Event::Calm);
         Ok(world)
     }
 
@@ -196,8 +219,9 @@ impl<'a> World<'a> {
         let mut events = 0;
         let mut verdict = Ok(());
         while verdict.is_ok()
+            && !self.is_over
             && let Some(((at, _), event)) = self.queue.pop_first()
-            && at <= END
+            && at <= self.calm + QUIET
         {
             self.now = at;
             events += 1;
@@ -230,7 +254,11 @@ impl<'a> World<'a> {
             return broken("LEDGER", problem);
         }
         self.model.nothing_is_lost(|number| ledger.entry(number).ok().flatten())?;
-        self.model.settled(&self.cast, &ledger.state(), &actual)
+        if self.script.setting.taken.is_some() {
+            // What a thief has withheld or made up may keep a deployment from ending well, or from being told of.
+            return Ok(());
+        }
+        self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
     }
 
     fn at(&mut self, at: u64, event: Event) {
@@ -263,7 +291,29 @@ impl<'a> World<'a> {
     }
 
     fn is_calm(&self) -> bool {
-        self.now >= CALM
+        self.now >= self.calm
+    }
+
+    /// Whether nothing is left to wait for.
+    fn is_quiet(&self) -> bool {
+        let Some(ledger) = self.server.ledger() else { return false };
+        let state = ledger.state();
+        let idles = |agent: &Agent| agent.process.is_some() && matches!(agent.asked, Some(Request::Poll { .. }));
+        let stands = |number: &u64| {
+            let phase = state.deployments.get(number).map(|deployment| &deployment.phase);
+            phase == Some(&DeploymentPhase::AwaitingPermit)
+        };
+        let soaks = |number: &u64| matches!(plan::waits(&state, *number), Some(WaitingOn::Soak { .. }));
+        self.people.is_empty()
+            && self.agents.iter().all(idles)
+            && (0..self.agents.len()).all(|index| plan::assignments(&state, &target(index)).is_empty())
+            && state.open_deployments.iter().all(stands)
+            && !state.deployments.keys().any(soaks)
+    }
+
+    /// Whether somebody else answers for the server.
+    fn is_taken(&self) -> bool {
+        !self.is_calm() && self.script.setting.taken.is_some_and(|from| self.now >= from)
     }
 
     /// How long a message takes; nothing if it is lost.
@@ -311,8 +361,10 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Event::Turn => self.turn(),
-            Event::Tick => {
-                self.tick();
+            Event::Tick(look) => {
+                if look == self.looks {
+                    self.tick();
+                }
                 Ok(())
             }
             Event::PollDue { call } => {
@@ -326,6 +378,23 @@ impl<'a> World<'a> {
             Event::Reach => {
                 self.agents.iter_mut().for_each(|agent| agent.reached = true);
                 self.tell(|_| "every target can be reached".into());
+                Ok(())
+            }
+            Event::Calm => {
+                for agent in &mut self.agents {
+                    agent.reached = true;
+                    agent.hardware.disk.fill(false);
+                    agent.hardware.disk.dies_in(None);
+                }
+                self.server.store().fill(false);
+                self.server.store().dies(None);
+                self.tell(|_| "troubles are over".into());
+                self.after(LOOK_AFTER, Event::Look);
+                Ok(())
+            }
+            Event::Look => {
+                self.is_over = self.is_quiet();
+                self.after(LOOK_AFTER / 3, Event::Look);
                 Ok(())
             }
             Event::Room { target } => {
@@ -457,14 +526,19 @@ impl<'a> World<'a> {
             return Ok(());
         }
         match asked {
-            Asked::Person(submission) => self.submit(asker, (**submission).clone()),
+            Asked::Person(submission) => {
+                self.thief.sees(&submission.envelope);
+                self.submit(asker, (**submission).clone());
+            }
+            Asked::Target(Request::Submit(_)) if self.swallows() => self.reply(asker, Answer::Done),
             Asked::Target(Request::Submit(envelope)) => {
                 let envelope = (**envelope).clone();
                 let (attachments, texts) = (BTreeMap::new(), BTreeMap::new());
                 self.submit(asker, Submission { envelope, attachments, texts, claim: None });
             }
             Asked::Target(Request::Poll { generation, charter }) => {
-                match self.server.poll(asker, *generation, *charter) {
+                let at_once = self.is_taken() && self.thief.is_eager();
+                match self.server.poll(asker, *generation, *charter, at_once) {
                     Some(answer) => self.reply(asker, answer),
                     None => {
                         if let Asker::Target { call, .. } = asker {
@@ -479,6 +553,11 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a report is taken and passed on to nobody.
+    fn swallows(&mut self) -> bool {
+        self.fault == Some(Fault::ReportsSwallowed) || self.is_taken() && self.thief.swallows()
     }
 
     fn submit(&mut self, asker: Asker, submission: Submission) {
@@ -516,7 +595,10 @@ impl<'a> World<'a> {
             }
             self.model.published(&self.cast, state.clone(), entries)?;
         }
-        for (asker, told) in answers {
+        for (asker, payload, told) in answers {
+            if let (Told::Refused { code }, Some(payload)) = (&told, payload) {
+                self.model.is_not_recorded(payload, code)?;
+            }
             self.reply_told(asker, told);
         }
         if news.is_some() {
@@ -533,9 +615,8 @@ impl<'a> World<'a> {
         if is_asking {
             self.turn_soon();
         }
-        if let Some(pause) = pause {
-            self.after(pause, Event::Tick);
-        }
+        self.looks += 1;
+        self.after(pause, Event::Tick(self.looks));
     }
 
     fn reply_told(&mut self, asker: Asker, told: Told) {
@@ -565,6 +646,15 @@ impl<'a> World<'a> {
         if !self.agents[target].reached {
             return;
         }
+        let answer = if self.is_taken() {
+            let generation = match &self.agents[target].asked {
+                Some(Request::Dossier { generation }) => Some(*generation),
+                _ => None,
+            };
+            self.thief.twist(&self.cast, generation, answer)
+        } else {
+            answer
+        };
         if let Some(takes) = self.travel() {
             self.after(takes, Event::ToTarget { target, call, answer: Rc::new(answer) });
         }

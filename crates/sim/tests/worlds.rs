@@ -3,7 +3,7 @@
 use sim::{Script, run};
 
 /// Worlds a test. There are several tests, so that they run beside each other.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 50;
 
 #[track_caller]
 fn no_invariant_breaks_from(seed: u64) {

@@ -1,0 +1,150 @@
+//! Whoever has taken the server: he holds its keys, its disk and everything that ever reached it, and tells targets what
+//! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals out, and answers with what was
+//! true once. He has nobody's key but the server's own.
+
+use crate::{
+    cast::{Cast, ORIGIN, VERSIONS, app, ledger_key, prod, version},
+    process::Answer,
+    random::Random,
+};
+use api::agent::Orders;
+use domain::plan::Assignment;
+use std::collections::BTreeMap;
+use trust::{
+    Digest,
+    authority::Dossier,
+    dsse::Envelope,
+    note::{Checkpoint, sign_checkpoint},
+    statement::{Act, OrderAct, Statement},
+};
+
+/// The thief.
+pub struct Thief {
+    random: Random,
+    loot: Vec<(Digest, Act, Envelope)>,
+    once: Vec<Orders>,
+    dossiers: Vec<Dossier>,
+    /// What he has assigned, by generation.
+    forged: BTreeMap<u64, Digest>,
+}
+
+impl Thief {
+    /// One who has seen nothing yet.
+    pub fn new(random: Random) -> Self {
+        let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        Self { random, loot, once, dossiers, forged }
+    }
+
+    /// Keeps what reached the server.
+    pub fn sees(&mut self, envelope: &Envelope) {
+        if let Ok(statement) = Statement::read(envelope) {
+            self.loot.push((statement.subject, statement.act, envelope.clone()));
+        }
+    }
+
+    /// Whether he answers a poll at once, though there is no news.
+    pub fn is_eager(&mut self) -> bool {
+        self.random.chance(250)
+    }
+
+    /// Whether he takes a report and passes it on to nobody.
+    pub fn swallows(&mut self) -> bool {
+        self.random.chance(300)
+    }
+
+    /// What he says instead.
+    pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
+        match answer {
+            Answer::Orders(orders) => Answer::Orders(Box::new(self.orders(cast, *orders))),
+            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(generation, *dossier))),
+            // An assignment of his own making is not known to the ledger.
+            Answer::Refused { .. } if generation.is_some_and(|number| self.forged.contains_key(&number)) => {
+                Answer::Dossier(Box::new(self.dossier(generation, Dossier::default())))
+            }
+            Answer::Proof(mut proof) if self.random.chance(200) => {
+                proof.pop();
+                Answer::Proof(proof)
+            }
+            other => other,
+        }
+    }
+
+    fn orders(&mut self, cast: &Cast, honest: Orders) -> Orders {
+        self.once.push(honest.clone());
+        let mut orders = if self.random.chance(150) { self.random.pick(&self.once).clone() } else { honest };
+        if self.random.chance(600) {
+            orders.withdrawals.clear();
+        }
+        if self.random.chance(150) {
+            orders.assignments.clear();
+        }
+        if self.random.chance(200) {
+            orders.settled = cast.builds.iter().map(|build| (app(), *build)).collect();
+        }
+        if self.random.chance(20) {
+            let root = Digest::of(b"another history");
+            let checkpoint = Checkpoint { origin: ORIGIN.into(), size: self.random.between(1, 60), root };
+            orders.checkpoint = sign_checkpoint(&checkpoint, ORIGIN, &ledger_key()).unwrap_or_default();
+        }
+        if self.random.chance(500) {
+            let assignment = self.assignment(cast, &orders);
+            orders.generation = orders.generation.max(assignment.generation);
+            orders.assignments = vec![assignment];
+        }
+        orders
+    }
+
+    fn assignment(&mut self, cast: &Cast, orders: &Orders) -> Assignment {
+        let index = self.random.below(VERSIONS as u64) as usize;
+        let build = cast.builds[index];
+        let generation = orders.generation + self.random.below(4);
+        self.forged.insert(generation, build);
+        let acts = [OrderAct::Deploy, OrderAct::Deploy, OrderAct::Redeploy, OrderAct::Rollback, OrderAct::Undeploy];
+        Assignment {
+            epoch: if self.random.chance(950) { 1 } else { 2 },
+            generation,
+            deployment: self.random.between(1, 9),
+            app: app(),
+            environment: prod(),
+            act: *self.random.pick(&acts),
+            undo: self.random.chance(150),
+            build,
+            version: Some(version(index)),
+            config: None,
+        }
+    }
+
+    /// Statements from everything he has, for whatever he has assigned.
+    fn dossier(&mut self, generation: Option<u64>, honest: Dossier) -> Dossier {
+        self.dossiers.push(honest.clone());
+        let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
+        if let Some(build) = generation.and_then(|number| self.forged.get(&number)).copied() {
+            let of_build = |wanted: fn(&Act) -> bool| -> Vec<Envelope> {
+                let fits = self.loot.iter().filter(|(subject, act, _)| *subject == build && wanted(act));
+                fits.map(|(_, _, envelope)| envelope.clone()).collect()
+            };
+            let pushes = of_build(|act| matches!(act, Act::Push(_)));
+            let numbers = of_build(|act| matches!(act, Act::Number(_)));
+            let requests = of_build(|act| matches!(act, Act::Request(_)));
+            let orders = of_build(|act| matches!(act, Act::Order(_)));
+            let approvals = self.loot.iter().filter(|(_, act, _)| matches!(act, Act::Approval(_)));
+            dossier.approvals = approvals.map(|(_, _, envelope)| envelope.clone()).collect();
+            dossier.push = pushes.last().cloned();
+            dossier.number = numbers.last().cloned();
+            dossier.request = self.one_of(&requests);
+            dossier.order = self.one_of(&orders);
+        }
+        if self.random.chance(100) {
+            let others: Vec<Envelope> = self.loot.iter().map(|(_, _, envelope)| envelope.clone()).collect();
+            dossier.order = self.one_of(&others);
+        }
+        if self.random.chance(700) {
+            dossier.withdrawals.clear();
+        }
+        dossier
+    }
+
+    fn one_of(&mut self, envelopes: &[Envelope]) -> Option<Envelope> {
+        (!envelopes.is_empty()).then(|| self.random.pick(envelopes).clone())
+    }
+}

@@ -1,0 +1,48 @@
+//! What is wrong on purpose is found: within so many worlds, some invariant breaks.
+
+use sim::{FAULTS, Fault, Script, run_with};
+
+/// In how many worlds a fault must be found.
+const WORLDS: u64 = 120;
+
+/// The invariant that breaks first, and in which world.
+fn found(fault: Fault) -> Option<(u64, &'static str)> {
+    (1..=WORLDS).find_map(|seed| {
+        let end = run_with(&Script::new(seed), fault).expect("the world begins");
+        end.violation.map(|violation| (seed, violation.invariant))
+    })
+}
+
+macro_rules! faults {
+    ($($test:ident: $fault:ident breaks $($invariant:literal)|+;)*) => {
+        $(#[test]
+        fn $test() {
+            let (seed, invariant) = found(Fault::$fault).expect("the fault was not found");
+            println!("world {seed} breaks {invariant}");
+            assert!([$($invariant),+].contains(&invariant), "world {seed} breaks {invariant}");
+        })*
+
+        #[test]
+        fn every_fault_has_its_test() {
+            assert_eq!(FAULTS, [$(Fault::$fault),*]);
+        }
+    };
+}
+
+faults! {
+    a_hold_that_is_forgotten: HoldForgotten breaks "HOLD";
+    a_wave_that_is_too_wide: WaveTooWide breaks "MINIMUM";
+    a_failure_that_is_passed_over: FailurePassedOver breaks "MINIMUM";
+    a_success_before_its_time: SuccessTooEarly breaks "TRUTH";
+    a_settling_without_soaking: SettledUnsoaked breaks "SOAK";
+    an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH";
+    a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY";
+    an_acknowledgement_before_its_commit: AcknowledgedTooEarly breaks "DURABLE";
+    a_request_that_is_recorded_twice: RequestsForgotten breaks "ONCE";
+    an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
+    a_clock_that_stands: ClockStopped breaks "PROGRESS";
+    a_disk_that_forgets_names: NamesUnsynced breaks "AUTHORITY" | "GENERATIONS" | "TRUTH" | "WHOLE" | "PROGRESS";
+    a_target_that_forgets_its_orders: OrdersForgotten breaks "AUTHORITY";
+    a_target_that_forgets_withdrawals: WithdrawalsForgotten breaks "AUTHORITY";
+    an_outcome_that_is_swallowed: ReportsSwallowed breaks "TRUTH" | "PROGRESS";
+}
