@@ -1,7 +1,11 @@
 //! What the agent takes from a bundle that was unpacked here, in place of a server. It is believed no more than one.
 
 use crate::supply::{Dossier, Supply, SupplyError};
-use api::{agent::ProgressReport, read::Estate, write::Attachment};
+use api::{
+    agent::{Memory, ProgressReport},
+    read::Estate,
+    write::Attachment,
+};
 use depot::bundle::{Index, OBJECTS};
 use domain::{plan::Assignment, policy::CARRIED_FROM};
 use std::{
@@ -219,6 +223,14 @@ impl<S: Supply> Supply for Sources<S> {
         self.server.learn(keys);
     }
 
+    fn learn_places(&self, urls: &[String]) {
+        self.server.learn_places(urls);
+    }
+
+    fn remember(&self, memory: &Memory) -> Result<(), SupplyError> {
+        self.server.remember(memory)
+    }
+
     fn bundle(&self) -> Option<Digest> {
         self.open.borrow().as_ref().map(|opened| opened.bundle.bundle)
     }
@@ -265,6 +277,10 @@ impl Supply for Nowhere {
         Err(away())
     }
     fn learn(&self, _: &[Digest]) {}
+    fn learn_places(&self, _: &[String]) {}
+    fn remember(&self, _: &Memory) -> Result<(), SupplyError> {
+        Err(away())
+    }
 }
 
 fn away() -> SupplyError {

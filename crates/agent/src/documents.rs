@@ -35,6 +35,9 @@ pub struct Documents {
 #[serde(deny_unknown_fields)]
 struct NeverForgotten {
     withdrawals: Vec<KeptWithdrawal>,
+    /// The same as they were signed, for a server whose ledger lost them.
+    #[serde(default)]
+    envelopes: Vec<Envelope>,
     floors: BTreeMap<AppName, Version>,
     #[serde(default)]
     emergencies: Vec<KeptEmergency>,
@@ -162,11 +165,21 @@ impl Documents {
             {
                 next.withdrawals.push(kept);
             }
+            let is_kept = |kept: &Envelope| kept.payload == envelope.payload;
+            if !next.envelopes.iter().any(is_kept) && policy.withdrawal(envelope, &self.pinned.environment).is_ok() {
+                next.envelopes.push(envelope.clone());
+            }
         }
-        if next.withdrawals.len() > self.never_forgotten.withdrawals.len() {
+        if next.envelopes.len() > self.never_forgotten.envelopes.len() {
             self.never_forget(next)?;
         }
         Ok(())
+    }
+
+    /// The withdrawals that are kept here and are not among those `shown`.
+    pub fn withdrawals_missing_in(&self, shown: &[Envelope]) -> Vec<Envelope> {
+        let is_shown = |kept: &&Envelope| shown.iter().any(|shown| shown.payload == kept.payload);
+        self.never_forgotten.envelopes.iter().filter(|kept| !is_shown(kept)).cloned().collect()
     }
 
     /// Every withdrawal ever found genuine here.

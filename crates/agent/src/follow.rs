@@ -12,6 +12,8 @@ use trust::{
 /// The last checkpoint seen, and whether the ledger was ever found to have forked.
 #[derive(Debug)]
 pub struct Follower {
+    /// Why new activations are refused for now: the server shows less than was seen.
+    behind: Option<String>,
     place: Place,
     seen: Seen,
 }
@@ -22,6 +24,19 @@ struct Seen {
     epoch: u64,
     checkpoint: Option<SeenCheckpoint>,
     fork: Option<String>,
+    /// The last checkpoint of the epoch before, until the server was told.
+    #[serde(default)]
+    untold: Option<Note>,
+}
+
+/// A checkpoint as the server signed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// The epoch it was seen in.
+    pub epoch: u64,
+    /// The signed note.
+    pub text: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +45,9 @@ struct SeenCheckpoint {
     origin: String,
     size: u64,
     root: Digest,
+    /// The note it came in: the server's own word, which it cannot deny.
+    #[serde(default)]
+    note: String,
 }
 
 /// What a new checkpoint asks for.
@@ -54,7 +72,7 @@ impl Follower {
     /// Reads what was seen last from `place`.
     pub fn open(place: Place) -> Result<Self, FileError> {
         let seen = files::read_json(&place)?.unwrap_or_default();
-        Ok(Self { place, seen })
+        Ok(Self { behind: None, place, seen })
     }
 
     /// Why new activations are refused: the fork that was found.
@@ -65,7 +83,10 @@ impl Follower {
     /// Reads a note by the charter's ledger keys. A new epoch, which owners sign, starts anew.
     pub fn look(&mut self, note: &str, keys: &[PublicKey], epoch: u64) -> Result<Look, FileError> {
         if epoch > self.seen.epoch {
-            self.save(Seen { epoch, ..Seen::default() })?;
+            let (before, seen) = (self.seen.epoch, self.seen.checkpoint.clone());
+            let untold = seen.filter(|seen| !seen.note.is_empty()).map(|seen| Note { epoch: before, text: seen.note });
+            self.behind = None;
+            self.save(Seen { epoch, untold, ..Seen::default() })?;
         }
         if keys.is_empty() || note.is_empty() {
             return Ok(Look::Known);
@@ -82,7 +103,7 @@ impl Follower {
         }
         let Some(shown) = shown else { return Ok(Look::Invalid(complaint)) };
         let Some(seen) = self.seen.checkpoint.clone() else {
-            self.take(&shown)?;
+            self.take(&shown, note)?;
             return Ok(Look::Known);
         };
         if seen.origin != shown.origin {
@@ -92,19 +113,53 @@ impl Follower {
             if seen.root != shown.root {
                 self.accuse(format!("two different ledgers of {} entries were shown", seen.size))?;
             }
+            self.behind = None;
             return Ok(Look::Known);
         }
         Ok(Look::Prove { from: seen.size.min(shown.size), to: seen.size.max(shown.size), shown })
     }
 
-    /// Judges the proof for [`Look::Prove`].
-    pub fn judge(&mut self, shown: &Checkpoint, proof: &[Digest]) -> Result<(), FileError> {
-        let Some(seen) = self.seen.checkpoint.clone() else { return self.take(shown) };
+    /// The server gives no proof for [`Look::Prove`]. One that shows less than was seen here and cannot prove that it
+    /// has the rest was put back from an older copy: nothing new is activated until it has caught up, or owners sign a
+    /// new epoch.
+    pub fn unproved(&mut self, shown: &Checkpoint) {
+        if let Some(seen) = self.seen.checkpoint.as_ref().filter(|seen| seen.size > shown.size) {
+            let (had, has) = (seen.size, shown.size);
+            let why = format!("this target has seen entry {had} of the ledger, and the server shows {has}");
+            self.behind = Some(format!("{why}: was it put back from an older copy? Owners must sign a new epoch"));
+        }
+    }
+
+    /// Why new activations are refused for now: the server's ledger lacks what was seen here.
+    pub fn behind(&self) -> Option<&str> {
+        self.behind.as_deref()
+    }
+
+    /// The newest checkpoint seen, for a server that has lost it or shows another history.
+    pub fn newest(&self) -> Option<Note> {
+        let seen = self.seen.checkpoint.as_ref().filter(|seen| !seen.note.is_empty())?;
+        Some(Note { epoch: self.seen.epoch, text: seen.note.clone() })
+    }
+
+    /// The last checkpoint of the epoch before, while the server was not told.
+    pub fn untold(&self) -> Option<&Note> {
+        self.seen.untold.as_ref()
+    }
+
+    /// The server was told.
+    pub fn told(&mut self) -> Result<(), FileError> {
+        self.save(Seen { untold: None, ..self.seen.clone() })
+    }
+
+    /// Judges the proof for [`Look::Prove`]; `note` is what showed it.
+    pub fn judge(&mut self, shown: &Checkpoint, note: &str, proof: &[Digest]) -> Result<(), FileError> {
+        self.behind = None;
+        let Some(seen) = self.seen.checkpoint.clone() else { return self.take(shown, note) };
         let (older, newer) = ((seen.size, seen.root), (shown.size, shown.root));
         // A lagging answer shows an earlier size; the log seen before must then extend that one.
         let (older, newer) = if older.0 <= newer.0 { (older, newer) } else { (newer, older) };
         match verify_consistency(older.0, newer.0, &older.1, &newer.1, proof) {
-            Ok(()) if shown.size > seen.size => self.take(shown),
+            Ok(()) if shown.size > seen.size => self.take(shown, note),
             Ok(()) => Ok(()),
             Err(error) => self.accuse(format!(
                 "the ledger of {} entries does not extend the one of {} that was seen here: {error}",
@@ -113,8 +168,9 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, shown: &Checkpoint) -> Result<(), FileError> {
-        let checkpoint = SeenCheckpoint { origin: shown.origin.clone(), size: shown.size, root: shown.root };
+    fn take(&mut self, shown: &Checkpoint, note: &str) -> Result<(), FileError> {
+        let Checkpoint { origin, size, root, .. } = shown.clone();
+        let checkpoint = SeenCheckpoint { origin, size, root, note: note.into() };
         self.save(Seen { checkpoint: Some(checkpoint), ..self.seen.clone() })
     }
 

@@ -9,7 +9,7 @@ use trust::{
     AppName, Digest,
     authority::Dossier,
     dsse::Envelope,
-    statement::{Phase, PhaseTiming, Report},
+    statement::{OrderAct, Phase, PhaseTiming, Report},
 };
 
 /// How many settled builds are remembered as places to roll back to.
@@ -194,6 +194,16 @@ impl Journal {
         if self.performed.len() > PERFORMED_KEPT {
             self.performed.remove(0);
         }
+    }
+
+    /// Whether what an assignment orders was carried out here in an earlier epoch, and is what is active: a ledger that
+    /// lost the report asks again.
+    pub fn did(&self, assignment: &Assignment, dossier: &Dossier) -> bool {
+        let Some(order) = dossier.order.as_ref().map(|order| Digest::of(&order.payload)) else { return false };
+        let before = |performed: &&Performed| performed.order == order && performed.epoch < assignment.epoch;
+        let installs = matches!(assignment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+        let is_active = self.active.as_ref().is_some_and(|active| active.build == assignment.build);
+        installs && !assignment.undo && is_active && self.performed.iter().any(|performed| before(&performed))
     }
 
     /// Whether an assignment is no newer than the last one whose outcome was decided.

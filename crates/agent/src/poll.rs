@@ -66,16 +66,18 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
     let (mut generation, mut charter) = (0, 0);
     let mut pause = FIRST_PAUSE;
     let mut errands = VecDeque::new();
-    let mut away = false;
+    let (mut away, mut looked) = (false, false);
     loop {
-        let answer = ask(&link, generation, charter).await;
+        // Whoever has just started or come back wants to know at once how things stand.
+        let wait = if looked { WAIT_SECONDS } else { 0 };
+        let answer = ask(&link, generation, charter, wait).await;
         let orders = match answer {
             Ok(orders) => orders,
             Err(error) => {
                 if !away {
                     tracing::warn!(%error, "the server is away; what runs goes on running");
                 }
-                (away, generation) = (true, 0);
+                (away, looked, generation) = (true, false, 0);
                 tokio::time::sleep(with_jitter(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
@@ -84,7 +86,7 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         if away {
             tracing::info!("the server answers again");
         }
-        (away, pause) = (false, FIRST_PAUSE);
+        (away, looked, pause) = (false, true, FIRST_PAUSE);
         let news = orders.generation != generation;
         (generation, charter) = (orders.generation, orders.charter_version);
         let mut fresh = false;
@@ -110,8 +112,8 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
     }
 }
 
-async fn ask(link: &Link, generation: u64, charter: u64) -> Result<Orders, ClientError> {
-    let (generation, charter, wait) = (generation.to_string(), charter.to_string(), WAIT_SECONDS.to_string());
+async fn ask(link: &Link, generation: u64, charter: u64, wait: u64) -> Result<Orders, ClientError> {
+    let (generation, charter, wait) = (generation.to_string(), charter.to_string(), wait.to_string());
     let limit = Duration::from_secs(WAIT_SECONDS) + MARGIN;
     link.ask(async |client| {
         let query = [("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", charter.as_str())];

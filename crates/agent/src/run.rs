@@ -14,7 +14,7 @@ use crate::{
     step::{self, Last, Step},
     supply::{Supply, SupplyError, found_in_release},
 };
-use api::agent::{Orders, ProgressReport};
+use api::agent::{Memory, Orders, ProgressReport};
 use domain::{plan::Assignment, policy::CARRIED_FROM};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -52,6 +52,8 @@ pub struct Engine<S, M> {
     journals: Journals,
     supply: S,
     drivers: Drivers<M>,
+    /// What the server was told last of what it has lost.
+    told: Option<Memory>,
 }
 
 /// Why the engine stopped in the middle. The journal says where it goes on.
@@ -95,7 +97,17 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let identity = home.identity()?;
         let journals = Journals::open(home.journal())?;
         let follower = Follower::open(home.trust().join("checkpoint.json"))?;
-        Ok(Self { home, key, identity, documents, follower, journals, supply, drivers: Drivers::new(machine) })
+        Ok(Self {
+            home,
+            key,
+            identity,
+            documents,
+            follower,
+            journals,
+            supply,
+            drivers: Drivers::new(machine),
+            told: None,
+        })
     }
 
     /// The target's own key.
@@ -155,10 +167,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if let Err(error) = self.keep_withdrawals(&orders.withdrawals) {
             tracing::error!(%error, "cannot keep a withdrawal");
         }
-        self.supply.learn(&self.documents.verified().charter.server.keys);
+        let server = &self.documents.verified().charter.server;
+        self.supply.learn(&server.keys);
+        self.supply.learn_places(&server.urls);
         if let Err(error) = self.follow_ledger(&orders.checkpoint) {
             tracing::error!(%error, "cannot follow the ledger");
         }
+        self.remember(&orders.withdrawals);
         if let Err(error) = self.settle(&orders.settled) {
             tracing::error!(%error, "cannot remember what settled");
         }
@@ -183,12 +198,45 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Ok(())
             }
             Look::Prove { from, to, shown } => match self.supply.consistency(from, to) {
-                Ok(proof) => self.follower.judge(&shown, &proof),
+                Ok(proof) => self.follower.judge(&shown, note, &proof),
                 Err(error) => {
                     tracing::warn!(%error, "the server gives no proof that its ledger only grew");
+                    if matches!(error, SupplyError::Refused { .. }) {
+                        self.follower.unproved(&shown);
+                    }
                     Ok(())
                 }
             },
+        }
+    }
+
+    /// Tells the server what is remembered here and may be lost there: once for each thing that is missing.
+    fn remember(&mut self, shown: &[Envelope]) {
+        let withdrawals = self.documents.withdrawals_missing_in(shown);
+        let lacks = self.follower.behind().is_some() || self.follower.fork().is_some();
+        let note = self.follower.untold().cloned().or_else(|| self.follower.newest().filter(|_| lacks));
+        if note.is_none() && withdrawals.is_empty() {
+            return;
+        }
+        let active = |journal: &Journal| Some((journal.app.clone(), journal.active.as_ref()?.build));
+        let (epoch, checkpoint) = match note {
+            Some(note) => (note.epoch, note.text),
+            None => (self.documents.verified().charter.epoch, String::new()),
+        };
+        let active = self.journals.iter().filter_map(active).collect();
+        let memory = Memory { epoch, checkpoint, withdrawals, active };
+        if self.told.as_ref() == Some(&memory) {
+            return;
+        }
+        match self.supply.remember(&memory) {
+            Ok(()) => {
+                tracing::warn!("told the server what its ledger has lost");
+                self.told = Some(memory);
+                if let Err(error) = self.follower.told() {
+                    tracing::error!(%error, "cannot remember that the server was told");
+                }
+            }
+            Err(error) => tracing::info!(%error, "the server was not told yet what its ledger has lost"),
         }
     }
 
@@ -397,6 +445,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
         let authority = match self.authorise(app, assignment, &dossier) {
             Ok(authority) => authority,
+            // A ledger that was put back may ask again for what it has forgotten was done.
+            Err(refusal) if refusal.code == "ORDER_REPEATED" && self.journals.get(app).did(assignment, &dossier) => {
+                return Ok(Last::Done(Phase::Verify));
+            }
             Err(refusal) => return Ok(denied(refusal)),
         };
         session.authority = Some(authority.clone());
@@ -421,8 +473,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if authority.activates() && !authority.way().is_normal() {
             tracing::warn!(%app, way = %authority.way(), "an emergency permit: somebody must review it");
         }
-        match self.follower.fork() {
-            Some(fork) if authority.activates() => Err(Refusal::new("LEDGER_FORKED", fork)),
+        let activates = authority.activates();
+        match (self.follower.fork(), self.follower.behind()) {
+            (Some(fork), _) if activates => {
+                let then = "if the server was put back from an older copy, owners must sign a new epoch";
+                Err(Refusal::new("LEDGER_FORKED", format!("{fork}; {then}")))
+            }
+            (None, Some(behind)) if activates => Err(Refusal::new("LEDGER_BEHIND", behind)),
             _ => Ok(authority),
         }
     }
@@ -782,7 +839,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if let Some(under_way) = under_way {
             let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
             let went_back = under_way.undoing.is_some();
-            if outcome == Outcome::Verified && !went_back {
+            if outcome == Outcome::Verified && !went_back && touched {
                 if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
                     journal.verify(next.build);
                 }
@@ -812,6 +869,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let report = Report {
             target: self.documents.pinned().target.clone(),
             app: app.clone(),
+            epoch: assignment.epoch,
             generation: assignment.generation,
             deployment: assignment.deployment,
             outcome,

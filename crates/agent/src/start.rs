@@ -105,6 +105,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     pins.extend(documents.verified().charter.server.keys.iter().filter(|pin| **pin != enrolled.pin));
     let key = Arc::new(home.key()?);
     let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
+    link.learn_places(&documents.verified().charter.server.urls);
     let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
     let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current()));
     let data = options.data.clone();

@@ -2,7 +2,7 @@
 //! taken over every byte, and statements are checked by [`crate::authorise`].
 
 use api::{
-    agent::{AssignmentDossier, ProgressReport},
+    agent::{AssignmentDossier, Memory, ProgressReport},
     client::{Client, ClientError},
     read::{Consistency, Estate},
     routes,
@@ -78,12 +78,16 @@ pub trait Supply {
     ) -> Result<(), SupplyError>;
     /// Submits a signed statement.
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError>;
+    /// Tells what is remembered here and may be lost there.
+    fn remember(&self, memory: &Memory) -> Result<(), SupplyError>;
     /// Tells progress; nobody minds if it is lost.
     fn tell(&self, progress: ProgressReport);
     /// The proof that one size of the ledger extends another.
     fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError>;
     /// Accepts these keys of the server too: the charter names them.
     fn learn(&self, keys: &[Digest]);
+    /// Looks for the server at these places too: the charter names them.
+    fn learn_places(&self, urls: &[String]);
     /// The bundle that everything comes from, where it is not a server.
     fn bundle(&self) -> Option<Digest> {
         None
@@ -94,17 +98,18 @@ pub use trust::authority::Dossier;
 
 /// The connection to the server: the key it must have, and our login.
 pub struct Link {
-    url: String,
     estate: Digest,
     key: Arc<SecretKey>,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
+    /// Where the server may be: the charter's places, and that of the invitation.
+    urls: Vec<String>,
     /// The pin of the invitation, and those of the charter.
     pins: Vec<Digest>,
-    /// Which of them the client in use has.
-    chosen: usize,
+    /// Which of each the client in use has.
+    chosen: (usize, usize),
     client: Client,
 }
 
@@ -112,8 +117,8 @@ impl Link {
     /// A link to the server at `url`, whose TLS key must have one of `pins`; fails without any.
     pub fn new(url: &str, pins: Vec<Digest>, estate: Digest, key: Arc<SecretKey>) -> Result<Self, ClientError> {
         let client = Client::new(url, pins.first().copied())?;
-        let inner = Mutex::new(Inner { pins, chosen: 0, client });
-        Ok(Self { url: url.into(), estate, key, inner })
+        let inner = Mutex::new(Inner { urls: vec![url.into()], pins, chosen: (0, 0), client });
+        Ok(Self { estate, key, inner })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -130,18 +135,35 @@ impl Link {
         }
     }
 
+    /// Looks for the server at these places first.
+    pub fn learn_places(&self, urls: &[String]) {
+        let mut inner = self.lock();
+        let current = inner.urls.get(inner.chosen.0).cloned();
+        let known = std::mem::take(&mut inner.urls);
+        inner.urls = urls.to_vec();
+        inner.urls.extend(known.into_iter().filter(|url| !urls.contains(url)));
+        inner.chosen.0 = current.and_then(|url| inner.urls.iter().position(|other| *other == url)).unwrap_or(0);
+    }
+
     /// The client in use.
     pub fn client(&self) -> Client {
         self.lock().client.clone()
     }
 
-    /// After a failure to connect, tries the next key the server may have.
-    fn try_next_key(&self) -> Result<(), ClientError> {
+    /// After a failure to connect, tries the next key the server may have, and after the last one the next place.
+    fn try_next(&self) -> Result<(), ClientError> {
         let mut inner = self.lock();
-        if inner.pins.len() > 1 {
-            inner.chosen = (inner.chosen + 1) % inner.pins.len();
-            inner.client = Client::new(&self.url, inner.pins.get(inner.chosen).copied())?;
+        if inner.pins.len() * inner.urls.len() < 2 {
+            return Ok(());
         }
+        let (mut place, mut key) = inner.chosen;
+        key += 1;
+        if key >= inner.pins.len() {
+            (place, key) = ((place + 1) % inner.urls.len(), 0);
+        }
+        inner.chosen = (place, key);
+        let url = inner.urls.get(place).cloned().unwrap_or_default();
+        inner.client = Client::new(&url, inner.pins.get(key).copied())?;
         Ok(())
     }
 
@@ -156,7 +178,7 @@ impl Link {
             other => other,
         };
         if matches!(answer, Err(ClientError::Away { .. } | ClientError::OtherKey { .. })) {
-            self.try_next_key()?;
+            self.try_next()?;
         }
         answer
     }
@@ -376,6 +398,16 @@ impl Supply for Server {
 
     fn learn(&self, keys: &[Digest]) {
         self.link.learn(keys);
+    }
+
+    fn learn_places(&self, urls: &[String]) {
+        self.link.learn_places(urls);
+    }
+
+    fn remember(&self, memory: &Memory) -> Result<(), SupplyError> {
+        let request = |client: &Client| client.request(reqwest::Method::POST, routes::AGENT_MEMORY).json(memory);
+        let answer = self.handle.block_on(self.link.stream(request, ANSWER));
+        answer.map(|_| ()).map_err(SupplyError::from)
     }
 
     fn tell(&self, progress: ProgressReport) {

@@ -3,6 +3,7 @@
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use trust::{AppName, Digest, TargetName, authority::Dossier, dsse::Envelope, statement::Phase};
 use utoipa::ToSchema;
 
@@ -30,6 +31,22 @@ pub struct Orders {
     /// Which builds have settled here, by application.
     #[schema(value_type = Vec<(String, String)>)]
     pub settled: Vec<(AppName, Digest)>,
+}
+
+/// What a target remembers that the server's ledger may have lost: sent when the ledger does not extend what was seen
+/// here, when an epoch ends, and when a withdrawal that is kept here is missing there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Memory {
+    /// The epoch of the checkpoint.
+    pub epoch: u64,
+    /// The newest checkpoint seen in it, as the note that the server signed; empty where there is none to tell.
+    pub checkpoint: String,
+    /// Withdrawals that are kept here and that the server did not show.
+    #[schema(value_type = Vec<Object>)]
+    pub withdrawals: Vec<Envelope>,
+    /// What is active, by application.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub active: BTreeMap<AppName, Digest>,
 }
 
 /// Something a person wants to know of a target now.

@@ -29,6 +29,13 @@ pub struct Hello {
     pub pin: Digest,
     /// The key that signs checkpoints, as an OpenSSH line.
     pub ledger_key: String,
+    /// The pin of the TLS key that comes next, which the server keeps ready.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub next_pin: Option<Digest>,
+    /// The key that signs checkpoints next, as an OpenSSH line.
+    #[serde(default)]
+    pub next_ledger_key: Option<String>,
 }
 
 /// How the TUF repository for agents and mirrors stands.
@@ -463,6 +470,54 @@ pub struct DossierView {
     /// Why it was requested, where a reason was given and not erased: its digest stands in the request.
     #[serde(default)]
     pub reason: Option<crate::write::Text>,
+}
+
+/// What is known to be lost: targets have seen more of this ledger than it has.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Lost {
+    /// The epoch now.
+    pub epoch: u64,
+    /// How many entries the ledger has.
+    pub entries: u64,
+    /// What each target saw that is not in this ledger.
+    pub seen: Vec<LostSight>,
+    /// What targets run and this ledger knows otherwise.
+    pub runs: Vec<LostRun>,
+    /// Withdrawals that targets keep and that this ledger cannot take again: `web@1.4.0 from prod`.
+    pub withdrawals: Vec<String>,
+}
+
+/// An entry that a target saw and that this ledger does not have.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LostSight {
+    /// The target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// In which epoch.
+    pub epoch: u64,
+    /// How many entries the ledger had then, by its own signature.
+    pub entries: u64,
+    /// Whether owners have signed a new epoch since.
+    pub is_over: bool,
+}
+
+/// An application on a target that the ledger has no record of.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LostRun {
+    /// The target.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// What is active there.
+    #[schema(value_type = String)]
+    pub active: Digest,
+    /// What the ledger says is.
+    #[schema(value_type = Option<String>)]
+    pub recorded: Option<Digest>,
+    /// Whether the ledger knows the build at all.
+    pub is_known: bool,
 }
 
 /// One deployment.

@@ -56,6 +56,10 @@ pub const REPOSITORY: &str = "/v1/repository";
 pub const REPOSITORY_FILE: &str = "/v1/repository/{*path}";
 /// GET `?generation=&wait=&charter=`, by an agent: its assignments, as soon as there is one newer.
 pub const AGENT_POLL: &str = "/v1/agent/poll";
+/// POST, by an agent: what it remembers that the ledger may have lost.
+pub const AGENT_MEMORY: &str = "/v1/agent/memory";
+/// GET: what is known to be lost since the ledger was put back from an older copy.
+pub const LOST: &str = "/v1/ledger/lost";
 /// GET, by an agent: the statements behind one assignment.
 pub const AGENT_DOSSIER: &str = "/v1/agent/dossier/{generation}/{app}";
 /// POST, by an agent: progress, which is not history.

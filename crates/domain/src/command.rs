@@ -87,6 +87,8 @@ pub enum Command {
     ReviewEmergency(Signed<statement::Review>),
     /// Take permission back, or deny what was not granted yet.
     WithdrawPermission(Signed<statement::Withdrawal>),
+    /// The same, by a statement that a target kept and this ledger lost. It may be about requests that are lost too.
+    RememberWithdrawal(Signed<statement::Withdrawal>),
     /// Deploy, roll back, remove, stop, start.
     RequestDeployment(Signed<statement::Order>),
     /// Set config. The document is in the depot.

@@ -56,7 +56,7 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
     let deployment = state.deployments.get(&assigned.deployment)?;
     let config = state.in_audience(app, &deployment.environment).and_then(|record| record.config.as_ref());
     Some(Assignment {
-        epoch: state.policy.as_ref().map_or(1, |policy| policy.charter.epoch),
+        epoch: state.epoch(),
         generation: assigned.generation,
         deployment: assigned.deployment,
         app: app.clone(),

@@ -2,6 +2,9 @@
 
 /// How many closed deployments stay in the state for a quick look; the ledger keeps all.
 pub const DEPLOYMENTS_KEPT: usize = 500;
+/// The deployments of a new epoch are counted on from a multiple of this, so that none has the number of one that a restore
+/// lost.
+pub const DEPLOYMENTS_OF_EPOCH: u64 = 10_000;
 /// How many settled builds an environment remembers as places to roll back to.
 pub const SETTLED_KEPT: usize = 20;
 /// How long a target may be silent about an assignment before the deployment goes on without it, in seconds.

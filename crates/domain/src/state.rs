@@ -124,6 +124,11 @@ impl Policy {
         self.record.facts.root_holders.iter().filter(move |(_, key)| !is_owner(key))
     }
 
+    /// Whose key is whose for the statement of this name: what owners uphold is in it.
+    pub fn directory_of(&self, statement: &Digest) -> Cow<'_, Directory> {
+        self.charter.directory_of(&self.directory, &self.record.suspended, statement)
+    }
+
     /// Whose signatures count as approvals of this request: what owners uphold for it is in it.
     pub fn approvers_of(&self, request: &Digest) -> Cow<'_, Directory> {
         self.charter.approvers_of(&self.approvers, &self.record.suspended, request)
@@ -497,6 +502,20 @@ impl State {
         let digest = requests.last()?;
         let request = self.requests.get(digest)?;
         (request.standing == Standing::Waiting).then_some((*digest, request))
+    }
+
+    /// The charter's epoch, which counts restores and evictions from 1.
+    pub fn epoch(&self) -> u64 {
+        self.policy.as_ref().map_or(1, |policy| policy.charter.epoch)
+    }
+
+    /// The serial that the next request for a version to an audience gets: above every request there is, and above what
+    /// is dead already, for targets may remember a withdrawal whose request this ledger lost.
+    pub fn next_serial(&self, app: &AppName, version: &Version, audience: &AudienceName) -> u64 {
+        let Some(record) = self.in_audience(app, audience) else { return 1 };
+        let newest = record.requests.get(version).and_then(|requests| self.requests.get(requests.last()?));
+        let dead = record.dead_through.get(version).copied().unwrap_or(0);
+        newest.map_or(0, |request| request.serial).max(dead).saturating_add(1)
     }
 
     /// What `target` runs of `app`.

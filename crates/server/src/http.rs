@@ -39,6 +39,8 @@ const SMALL_BODY_BYTES: usize = 64 << 10;
 
 /// Everything a handler may need.
 pub(crate) struct Serving {
+    /// What targets remember and the ledger has lost.
+    pub memories: crate::lost::Memories,
     /// The ledger.
     pub ledger: Ledger,
     /// The depot.
@@ -116,6 +118,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(ledgers::checkpoint))
         .routes(routes!(ledgers::entries))
         .routes(routes!(ledgers::consistency))
+        .routes(routes!(ledgers::lost))
         .routes(routes!(objects::missing))
         .routes(routes!(objects::fetch_pack))
         .routes(routes!(feeds::feed))
@@ -124,6 +127,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(agents::poll))
         .routes(routes!(agents::dossier))
         .routes(routes!(agents::progress))
+        .routes(routes!(agents::remember))
         .layer(DefaultBodyLimit::max(BODY_BYTES));
     OpenApiRouter::with_openapi(Contract::openapi()).merge(small).merge(streams).merge(json)
 }

@@ -75,6 +75,27 @@ pub(crate) fn prepare(serving: &Served<'_>, submission: Submission, now: Timesta
     })
 }
 
+/// A withdrawal that a target kept and this ledger lost: it proves itself, however old it is. Its signer counts by the
+/// charter in force, or because owners uphold it.
+pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Prepared, Failure> {
+    let state = serving.ledger.state();
+    let statement = Statement::read(envelope).map_err(|error| unreadable_statement(&error))?;
+    check_estate(&state, &statement)?;
+    let Act::Withdrawal(act) = statement.act else { return Err(Failure::invalid("that is no withdrawal")) };
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    let directory = policy.directory_of(&Digest::of(&envelope.payload));
+    let key = *genuine(envelope, |id| directory.key(id))?.first().ok_or_else(nobody_signed)?;
+    let name = directory.person(&key).ok_or_else(nobody_signed)?.clone();
+    Ok(Prepared {
+        actor: Actor::Person { roles: directory.roles(&name), name, key },
+        texts: BTreeMap::new(),
+        request_id: statement.header.request_id,
+        on_behalf_of: statement.header.on_behalf_of,
+        command: Command::RememberWithdrawal(Signed { subject: statement.subject, act }),
+        envelope: Some(envelope.clone()),
+    })
+}
+
 /// A statement that cannot be read.
 pub(crate) fn unreadable_statement(error: &StatementError) -> Failure {
     let message = format!("the statement cannot be read: {error}");

@@ -18,6 +18,8 @@ use trust::{
 const TLS_KEY: &str = "tls.key";
 const TLS_CERTIFICATE: &str = "tls.crt";
 const LEDGER_KEY: &str = "ledger.key";
+/// What stands before the names of the keys that come next.
+const NEXT: &str = "next.";
 const ORIGIN: &str = "origin";
 const CLAIM: &str = "claim";
 
@@ -57,6 +59,10 @@ pub struct Keys {
     pub ledger: Arc<SecretKey>,
     /// The name under which checkpoints are signed; it never changes once chosen.
     pub origin: String,
+    /// The pin of the TLS key that comes next.
+    pub next_pin: Digest,
+    /// The key that signs checkpoints next.
+    pub next_ledger: PublicKey,
     folder: PathBuf,
     claim: Mutex<Option<String>>,
 }
@@ -65,14 +71,10 @@ impl Keys {
     /// Reads the keys in `folder`, or makes them there.
     pub fn open(folder: &Path) -> Result<Self, KeysError> {
         make_private_folder(folder)?;
-        let (certificate, tls) = open_tls(folder)?;
-        let pin = api::client::certificate_pin(&certificate)
-            .ok_or_else(|| unreadable(folder, TLS_CERTIFICATE, "not an X.509 certificate"))?;
-        let ledger = read_or_make(folder, LEDGER_KEY, || {
-            let key = SecretKey::generate().map_err(|error| KeysError::NotMade(error.to_string()))?;
-            key.to_openssh("sortie ledger").map_err(|error| KeysError::NotMade(error.to_string()))
-        })?;
-        let ledger = SecretKey::from_openssh(&ledger, None).map_err(|why| unreadable(folder, LEDGER_KEY, why))?;
+        let (certificate, tls, pin) = open_tls(folder, "")?;
+        let ledger = open_ledger(folder, "")?;
+        let (_, _, next_pin) = open_tls(folder, NEXT)?;
+        let next_ledger = open_ledger(folder, NEXT)?.public();
         let origin = read_or_make(folder, ORIGIN, || Ok(format!("sortie-ledger/{}\n", &pin.hex()[..16])))?;
         let claim = read(folder, CLAIM)?.map(|claim| claim.trim().to_string());
         Ok(Self {
@@ -81,9 +83,41 @@ impl Keys {
             pin,
             ledger: Arc::new(ledger),
             origin: origin.trim().to_string(),
+            next_pin,
+            next_ledger,
             folder: folder.to_path_buf(),
             claim: Mutex::new(claim),
         })
+    }
+
+    /// Takes the keys that come next, keeps those in use until now beside them as `old.…`, and lets others be made.
+    pub fn rotate(folder: &Path) -> Result<(), KeysError> {
+        for name in [TLS_KEY, TLS_CERTIFICATE, LEDGER_KEY] {
+            // The next ones take the place at once, so that a power cut leaves one or the other.
+            copy_aside(folder, name)?;
+            rename(folder, &format!("{NEXT}{name}"), name)?;
+        }
+        sync_folder(folder)
+    }
+
+    /// Makes every key anew, for a server whose keys somebody else has held. Those until now are kept as `old.…`, and
+    /// the log goes on under its name.
+    pub fn replace(folder: &Path) -> Result<(), KeysError> {
+        if read(folder, ORIGIN)?.is_none() {
+            return Ok(());
+        }
+        for name in [TLS_KEY, TLS_CERTIFICATE, LEDGER_KEY] {
+            copy_aside(folder, name)?;
+            for stale in [name.to_string(), format!("{NEXT}{name}")] {
+                match fs::remove_file(folder.join(&stale)) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(KeysError::Disk { path: folder.join(stale), source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        sync_folder(folder)
     }
 
     /// The public half of the key that signs checkpoints.
@@ -136,20 +170,46 @@ pub(crate) fn make_private_folder(folder: &Path) -> Result<(), KeysError> {
     fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)
 }
 
-fn open_tls(folder: &Path) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), KeysError> {
-    let key = read_or_make(folder, TLS_KEY, || {
+fn copy_aside(folder: &Path, name: &str) -> Result<(), KeysError> {
+    match read(folder, name)? {
+        Some(text) => write(folder, &format!("old.{name}"), text.as_bytes()),
+        None => Ok(()),
+    }
+}
+
+fn rename(folder: &Path, from: &str, to: &str) -> Result<(), KeysError> {
+    let path = folder.join(from);
+    fs::rename(&path, folder.join(to)).map_err(|source| KeysError::Disk { path, source })
+}
+
+fn open_ledger(folder: &Path, which: &str) -> Result<SecretKey, KeysError> {
+    let name = format!("{which}{LEDGER_KEY}");
+    let text = read_or_make(folder, &name, || {
+        let key = SecretKey::generate().map_err(|error| KeysError::NotMade(error.to_string()))?;
+        key.to_openssh("sortie ledger").map_err(|error| KeysError::NotMade(error.to_string()))
+    })?;
+    SecretKey::from_openssh(&text, None).map_err(|why| unreadable(folder, &name, why))
+}
+
+type Tls = (CertificateDer<'static>, PrivateKeyDer<'static>, Digest);
+
+fn open_tls(folder: &Path, which: &str) -> Result<Tls, KeysError> {
+    let (key_name, certificate_name) = (format!("{which}{TLS_KEY}"), format!("{which}{TLS_CERTIFICATE}"));
+    let key = read_or_make(folder, &key_name, || {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| KeysError::NotMade(e.to_string()))?;
         Ok(key.serialize_pem())
     })?;
     // The certificate is only the key's wrapping: people pin the key, so it may be made anew at any time.
-    let certificate = read_or_make(folder, TLS_CERTIFICATE, || {
-        let key = KeyPair::from_pem(&key).map_err(|why| unreadable(folder, TLS_KEY, why))?;
+    let certificate = read_or_make(folder, &certificate_name, || {
+        let key = KeyPair::from_pem(&key).map_err(|why| unreadable(folder, &key_name, why))?;
         certificate(&key).map_err(|error| KeysError::NotMade(error.to_string()))
     })?;
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())
-        .map_err(|why| unreadable(folder, TLS_CERTIFICATE, why))?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|why| unreadable(folder, TLS_KEY, why))?;
-    Ok((certificate, key))
+        .map_err(|why| unreadable(folder, &certificate_name, why))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|why| unreadable(folder, &key_name, why))?;
+    let pin = api::client::certificate_pin(&certificate)
+        .ok_or_else(|| unreadable(folder, &certificate_name, "not an X.509 certificate"))?;
+    Ok((certificate, key, pin))
 }
 
 fn certificate(key: &KeyPair) -> Result<String, rcgen::Error> {

@@ -277,6 +277,11 @@ impl Ledger {
         Ok(consistency_proof(&StoredTree(self.shared.store.as_ref()), from, to)?)
     }
 
+    /// The root that the log had when it had `size` entries.
+    pub fn root_at(&self, size: u64) -> Result<Digest, LedgerError> {
+        Ok(trust::log::root_at(&StoredTree(self.shared.store.as_ref()), size)?)
+    }
+
     /// Tells each new head (the newest durable entry's number). Whoever lags sees the newest only and reads entries.
     pub fn heads(&self) -> watch::Receiver<u64> {
         self.shared.heads.subscribe()

@@ -15,6 +15,7 @@ mod http;
 mod intake;
 pub mod keys;
 pub mod ledger;
+mod lost;
 mod repository;
 pub mod start;
 mod views;

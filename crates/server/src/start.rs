@@ -5,6 +5,7 @@ use crate::{
     http::{self, Serving, Shared},
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
+    lost::Memories,
     repository::{self, Repository},
 };
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -43,6 +44,20 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where to show the board and metrics in the clear, to whoever sits at this machine: a loopback address.
     pub board: Option<SocketAddr>,
+    /// What is done with the server's keys first.
+    pub keys: KeyChange,
+}
+
+/// What is done with the server's keys when it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// The next ones, which the charter announces, take their place.
+    Rotate,
+    /// All are made anew: somebody else has held them.
+    Replace,
 }
 
 /// Why a server did not start.
@@ -67,6 +82,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The charter does not announce the next keys, so that nobody would believe them.
+    #[error("the charter in force does not announce this server's next keys: an owner does, by `sortie server rotate`")]
+    NotAnnounced,
     /// The board is shown without a login, so only on this machine.
     #[error("the board is shown without a login, so only on a loopback address, and {0} is none")]
     BoardNotLoopback(SocketAddr),
@@ -122,7 +140,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     }
     let (stop, stopping) = watch::channel(false);
     let data = options.data.clone();
-    let (lock, serving) = tokio::task::spawn_blocking(move || open(&data, stopping)).await??;
+    let change = options.keys;
+    let (lock, serving) = tokio::task::spawn_blocking(move || open(&data, change, stopping)).await??;
     let claim = if serving.ledger.state().policy.is_none() {
         Some(serving.keys.claim()?)
     } else {
@@ -192,12 +211,37 @@ impl Running {
     }
 }
 
-fn open(data: &Path, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
+/// Changes the keys that lie in the folder. The next ones are taken only where targets and people can know them.
+fn change_keys(data: &Path, change: KeyChange) -> Result<(), StartError> {
+    let folder = data.join("keys");
+    match change {
+        KeyChange::Keep => Ok(()),
+        KeyChange::Replace => Ok(Keys::replace(&folder)?),
+        KeyChange::Rotate => {
+            let keys = Keys::open(&folder)?;
+            let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
+            let policy = ledger.state().policy.clone();
+            ledger.close();
+            let server = policy.as_ref().map(|policy| &policy.charter.server);
+            let is_announced = |server: &trust::charter::Server| {
+                server.keys.contains(&keys.next_pin) && server.ledger.contains(&keys.next_ledger)
+            };
+            match server.is_some_and(is_announced) {
+                true => Ok(Keys::rotate(&folder)?),
+                false => Err(StartError::NotAnnounced),
+            }
+        }
+    }
+}
+
+fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
     make_private_folder(data)?;
     let lock = lock(data)?;
+    change_keys(data, change)?;
     let keys = Keys::open(&data.join("keys"))?;
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
     let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
+    let memories = Memories::open(data).map_err(|source| StartError::Folder { path: data.to_path_buf(), source })?;
     let is_new = ledger.state().policy.is_none();
     let repository = Repository::open(&private(data, "repository")?, is_new)
         .map_err(|error| StartError::Repository(error.to_string()))?;
@@ -205,6 +249,7 @@ fn open(data: &Path, stopping: watch::Receiver<bool>) -> Result<(File, Shared), 
         ledger,
         depot,
         keys,
+        memories,
         repository,
         sessions: Default::default(),
         targets: Default::default(),

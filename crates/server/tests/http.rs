@@ -218,7 +218,7 @@ impl World {
 
 fn options(folder: &tempfile::TempDir) -> Options {
     let listen = "127.0.0.1:0".parse().unwrap();
-    Options { data: folder.path().join("data"), listen, board: Some(listen) }
+    Options { data: folder.path().join("data"), listen, board: Some(listen), keys: Default::default() }
 }
 
 fn submission(envelope: Envelope) -> Submission {
@@ -408,6 +408,7 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
     let report = Report {
         target: "prod-1".parse().unwrap(),
         app: "web".parse().unwrap(),
+        epoch: assignment.epoch,
         generation: assignment.generation,
         deployment: assignment.deployment,
         outcome: Outcome::Verified,

@@ -15,7 +15,7 @@ use agent::{
     supply::{Supply, SupplyError},
 };
 use api::{
-    agent::{Orders, ProgressReport},
+    agent::{Memory, Orders, ProgressReport},
     read::Estate,
 };
 use corosensei::{Coroutine, Yielder};
@@ -229,6 +229,12 @@ impl Supply for Wire<'_> {
     }
 
     fn learn(&self, _keys: &[Digest]) {}
+
+    fn learn_places(&self, _urls: &[String]) {}
+
+    fn remember(&self, _memory: &Memory) -> Result<(), SupplyError> {
+        Ok(())
+    }
 }
 
 impl Clock for Wire<'_> {

@@ -66,6 +66,33 @@ pub fn client(context: &Context) -> Result<Client, Failure> {
     Ok(Client::new(&context.settings.url, context.settings.pin)?)
 }
 
+/// A client of the context's server, wherever the charter verified last says that it is, and by whichever key. What was
+/// found is remembered.
+async fn reach(context: &mut Context) -> Result<Client, Failure> {
+    let usual = client(context)?;
+    let is_gone = |error: &ClientError| matches!(error, ClientError::Away { .. } | ClientError::OtherKey { .. });
+    let failure = match usual.hello().await {
+        Err(error) if is_gone(&error) => error,
+        _ => return Ok(usual),
+    };
+    let (Some(estate), Some(documents)) = (context.settings.estate, context.documents()) else {
+        return Err(failure.into());
+    };
+    let server = verify(&estate, &documents, None)?.charter.server;
+    let here = context.settings.url.clone();
+    for url in server.urls.iter().chain([&here]) {
+        for pin in server.keys.iter().chain(&context.settings.pin) {
+            let other = Client::new(url, Some(*pin))?;
+            if other.hello().await.is_ok() {
+                (context.settings.url, context.settings.pin) = (url.clone(), Some(*pin));
+                context.save()?;
+                return Ok(other);
+            }
+        }
+    }
+    Err(failure.into())
+}
+
 /// The keys this run may sign with.
 pub fn identities(global: &Global, context: &Context) -> Result<Vec<Identity>, Failure> {
     signer::candidates(global.identity.as_deref().or(context.settings.identity.as_deref()))
@@ -79,8 +106,18 @@ pub async fn connect(invocation: &Invocation) -> Result<Connection, Failure> {
 }
 
 /// As [`connect`], to this context's server.
-pub async fn connect_to(global: &Global, mut context: Context) -> Result<Connection, Failure> {
-    let client = client(&context)?;
+pub async fn connect_to(global: &Global, context: Context) -> Result<Connection, Failure> {
+    connect_in(global, context, true).await
+}
+
+/// As [`connect_to`], to a server that may have lost what this machine has verified: its documents must verify, and may
+/// be older. Nothing is kept of them.
+pub async fn connect_to_older(global: &Global, context: Context) -> Result<Connection, Failure> {
+    connect_in(global, context, false).await
+}
+
+async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -> Result<Connection, Failure> {
+    let client = reach(&mut context).await?;
     let estate = match context.settings.estate {
         Some(estate) => estate,
         None => {
@@ -98,9 +135,12 @@ pub async fn connect_to(global: &Global, mut context: Context) -> Result<Connect
         charter: answer.charter.into_bytes(),
         suspensions: answer.suspensions,
     };
-    let known = context.documents();
-    let verified = verify(&estate, &documents, known.as_ref())?;
-    if known.as_ref() != Some(&documents) {
+    let known = context.documents().filter(|_| only_forward);
+    let verified = verify(&estate, &documents, known.as_ref()).map_err(|failure| match known {
+        Some(_) => failure.next("if the server was put back from an older copy: sortie charter restore"),
+        None => failure,
+    })?;
+    if only_forward && known.as_ref() != Some(&documents) {
         context.keep_documents(&documents)?;
         context.save()?;
     }

@@ -202,14 +202,17 @@ impl Context {
         write_whole(&folder.join("suspensions.json"), &suspensions)
     }
 
-    /// The last checkpoint seen, as the note it came in.
-    pub fn checkpoint(&self) -> Option<String> {
-        fs::read_to_string(self.folder().join("checkpoint")).ok()
+    /// The last checkpoint seen, as the note it came in, and the epoch it was seen in.
+    pub fn checkpoint(&self) -> Option<(String, u64)> {
+        let epoch = fs::read_to_string(self.folder().join("checkpoint.epoch")).ok();
+        let epoch = epoch.and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+        Some((fs::read_to_string(self.folder().join("checkpoint")).ok()?, epoch))
     }
 
     /// Keeps the last checkpoint seen.
-    pub fn keep_checkpoint(&self, note: &str) -> Result<(), Failure> {
-        write_whole(&self.folder().join("checkpoint"), note.as_bytes())
+    pub fn keep_checkpoint(&self, note: &str, epoch: u64) -> Result<(), Failure> {
+        write_whole(&self.folder().join("checkpoint"), note.as_bytes())?;
+        write_whole(&self.folder().join("checkpoint.epoch"), format!("{epoch}\n").as_bytes())
     }
 }
 

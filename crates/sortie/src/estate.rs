@@ -197,6 +197,8 @@ pub struct OwnersChange {
     pub threshold: Option<u32>,
     /// The key that is for recovery from then on, where that changes.
     pub recovery: Option<PublicKey>,
+    /// The server's keys for snapshot and timestamp from then on, where they change.
+    pub online: Vec<PublicKey>,
 }
 
 impl OwnersChange {
@@ -236,6 +238,9 @@ pub fn sign_root(
         }
         if let Some(key) = change.recovery {
             builder = builder.without(&recovery).root_holder(&recovery, key);
+        }
+        if !change.online.is_empty() {
+            builder = builder.online_keys(&change.online);
         }
         if let Some(threshold) = change.threshold {
             builder = builder.thresholds(threshold, threshold);
@@ -323,6 +328,16 @@ pub async fn apply(connection: &Connection, draft: &Draft) -> Result<Accepted, F
     bring(connection, documents, &[], draft, "charter apply --sign-only FILE").await
 }
 
+/// Brings documents that the server had before and lost. Enough owners signed them long ago.
+pub async fn bring_back(
+    connection: &Connection,
+    documents: &Documents,
+    roots: &[Vec<u8>],
+    draft: &Draft,
+) -> Result<Accepted, Failure> {
+    bring(connection, documents.clone(), roots, draft, "charter restore").await
+}
+
 async fn bring(
     connection: &Connection,
     documents: Documents,
@@ -385,6 +400,8 @@ mod tests {
             version: "0".into(),
             pin: Digest::of(b"tls"),
             ledger_key: SecretKey::from_seed(&[9; 32]).public().to_openssh(),
+            next_pin: None,
+            next_ledger_key: None,
         }
     }
 

@@ -10,6 +10,7 @@ use domain::{
     state::{Policy, Stamp, State, apply},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -207,21 +208,24 @@ impl Verifier {
             }
             (_, _, None) => Err("there was no charter yet".into()),
             (_, _, Some(policy)) => {
+                // A withdrawal that a target kept may be taken again once its signer has left: owners uphold it then.
+                let directory = policy.directory_of(&Digest::of(&envelope.payload));
                 let by_token = envelope.signatures.iter().any(|signature| signature.proof.is_some());
+                let key_of = |id: &KeyId| policy.holder(id).map(|(_, key)| key).or_else(|| directory.key(id));
                 let signers = match by_token {
                     true => oidc::all_signers(&policy.directory, envelope).ok_or("a token speaks for nobody")?,
-                    false => genuine(&|id| policy.holder(id).map(|(_, key)| key))?,
+                    false => genuine(&key_of)?,
                 };
                 let person_of = |id: &KeyId| match by_token {
                     true => policy.directory.person(id),
-                    false => policy.holder(id).map(|(person, _)| person),
+                    false => policy.holder(id).map(|(person, _)| person).or_else(|| directory.person(id)),
                 };
                 let person = signers.first().and_then(person_of).ok_or("nobody signed it")?;
                 if signers.iter().any(|id| person_of(id) != Some(person)) {
                     return Err("several people signed it".into());
                 }
                 acted(person.to_string())?;
-                let roles = policy.directory.roles(person);
+                let roles = directory.roles(person);
                 match entry.roles.iter().find(|role| !roles.iter().any(|held| held.as_str() == role.as_str())) {
                     Some(role) => Err(format!("{person} did not hold the role {}", printable(role))),
                     None => Ok(signers),
@@ -242,7 +246,9 @@ impl Verifier {
             Ok(environment(name)?.invite.clone().or_else(|| owner.clone()))
         };
         let of_target = |target: &TargetName| self.state.targets.get(target).map(|target| &target.environment);
-        let roles = PersonName::new(&entry.actor).map(|name| policy.directory.roles(&name)).unwrap_or_default();
+        let payload = entry.envelope.as_ref().map(|envelope| Digest::of(&envelope.payload));
+        let directory = payload.map_or(Cow::Borrowed(&policy.directory), |payload| policy.directory_of(&payload));
+        let roles = PersonName::new(&entry.actor).map(|name| directory.roles(&name)).unwrap_or_default();
         let rule = match &statement.act {
             Act::Push(push) => Some(charter.push_rule(&push.app).clone()),
             Act::Number(number) => Some(charter.push_rule(&number.app).clone()),

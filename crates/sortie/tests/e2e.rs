@@ -17,6 +17,8 @@ mod ci;
 mod crash;
 #[path = "e2e/emergency.rs"]
 mod emergency;
+#[path = "e2e/epochs.rs"]
+mod epochs;
 #[path = "e2e/first_application.rs"]
 mod first_application;
 #[path = "e2e/full.rs"]
@@ -27,6 +29,8 @@ mod hostile;
 mod leaving;
 #[path = "e2e/logs.rs"]
 mod logs;
+#[path = "e2e/moved.rs"]
+mod moved;
 #[path = "e2e/owners.rs"]
 mod owners;
 #[path = "e2e/proofs.rs"]

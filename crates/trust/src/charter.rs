@@ -81,6 +81,9 @@ pub struct Server {
     /// The keys that sign the ledger's checkpoints, as OpenSSH lines.
     #[serde(default, with = "openssh_lines")]
     pub ledger: Vec<PublicKey>,
+    /// Where the server is, the likeliest place first; where it stands since joining when nothing is said.
+    #[serde(default)]
+    pub urls: Vec<String>,
 }
 
 /// A person or a robot.
@@ -418,6 +421,9 @@ impl Charter {
             return wrong(format!("{name} is both a person and a robot"));
         }
         self.directory(&[], &BTreeSet::new())?;
+        if let Some(url) = self.server.urls.iter().find(|url| !url.starts_with("https://")) {
+            return wrong(format!("[server] urls: '{}' does not begin with https://", printable(url)));
+        }
         if let Some(upheld) = self.upheld.iter().find(|upheld| upheld.statements.is_empty()) {
             return wrong(format!("an [[upheld]] entry of {} names no statement", upheld.person));
         }

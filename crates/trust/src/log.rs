@@ -202,6 +202,15 @@ pub fn consistency_proof<S: Subtrees + ?Sized>(tree: &S, older: u64, newer: u64)
     Ok(proof)
 }
 
+/// The root that the log had at an earlier size: of its first `size` leaves.
+pub fn root_at<S: Subtrees + ?Sized>(tree: &S, size: u64) -> Result<Digest, S::Error> {
+    match size {
+        0 => Ok(empty_root()),
+        1 => tree.subtree(0, 0),
+        _ => root_of(tree, 0, size),
+    }
+}
+
 /// Checks an inclusion proof for a leaf's hash (RFC 9162, 2.1.3.2).
 pub fn verify_inclusion(
     leaf: &Digest,

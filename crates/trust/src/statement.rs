@@ -376,7 +376,10 @@ pub struct Report {
     pub target: TargetName,
     /// About which application.
     pub app: AppName,
-    /// Which assignment.
+    /// The epoch of the assignment.
+    #[serde(default = "first_epoch", skip_serializing_if = "is_first_epoch")]
+    pub epoch: u64,
+    /// Which assignment of that epoch.
     pub generation: u64,
     /// Which deployment.
     pub deployment: u64,
@@ -407,6 +410,15 @@ pub struct Carried {
     pub bundle: Digest,
     /// The order in it: the digest of its payload.
     pub order: Digest,
+}
+
+fn first_epoch() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first_epoch(epoch: &u64) -> bool {
+    *epoch == first_epoch()
 }
 
 /// How an assignment ended.

@@ -174,6 +174,7 @@ fn an_outcome_is_sent_before_anything_else_and_waits_while_the_server_is_away() 
     let report = Report {
         target: TargetName::new("prod-1").unwrap(),
         app: journal.app.clone(),
+        epoch: 1,
         generation: 1,
         deployment: 1,
         outcome: Outcome::Verified,

@@ -7,7 +7,11 @@ use crate::{
     run::Engine,
     supply::{Supply, SupplyError},
 };
-use api::{agent::ProgressReport, read::Estate, write::Attachment};
+use api::{
+    agent::{Memory, ProgressReport},
+    read::Estate,
+    write::Attachment,
+};
 use domain::plan::Assignment;
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -363,6 +367,12 @@ impl Supply for FakeServer {
     }
 
     fn learn(&self, _keys: &[Digest]) {}
+
+    fn learn_places(&self, _urls: &[String]) {}
+
+    fn remember(&self, _memory: &Memory) -> Result<(), SupplyError> {
+        Ok(())
+    }
 }
 
 /// What a machine is like: it outlives agents.

@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
-    AppName, AudienceName, Digest, Version,
+    Digest,
     authority::may_withdraw,
     permit::may_approve_with,
     statement::{self, OrderAct},
@@ -104,7 +104,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     }
     not_granted(draft, asked, &wish)?;
     let stale = |what: String| Err(Refusal::RequestStale { what });
-    let next_serial = next_serial(draft, &wish.app, &wish.version, &wish.audience);
+    let next_serial = draft.state.next_serial(&wish.app, &wish.version, &wish.audience);
     if wish.serial != next_serial {
         return stale(format!("its serial is {}, the next is {next_serial}", wish.serial));
     }
@@ -146,12 +146,6 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
         reason: wish.reason,
     });
     Ok(())
-}
-
-/// The serial the next request for a version to an audience gets.
-fn next_serial(draft: &Draft, app: &AppName, version: &Version, audience: &AudienceName) -> u64 {
-    let requests = draft.state.in_audience(app, audience).and_then(|record| record.requests.get(version));
-    requests.map_or(0, |requests| requests.len() as u64) + 1
 }
 
 /// Fails if the version is released to the audience already, by a permit of the same way that still holds. An emergency
@@ -243,6 +237,7 @@ pub(super) fn withdraw(
     draft: &mut Draft,
     asked: &Asked<'_>,
     signed: Signed<statement::Withdrawal>,
+    remembered: bool,
 ) -> Result<(), Refusal> {
     let statement::Withdrawal { app, version, audience, through_serial, reason } = signed.act;
     names::audience(&asked.policy, &audience)?;
@@ -258,15 +253,23 @@ pub(super) fn withdraw(
     }
     let record = draft.state.in_audience(&app, &audience);
     let requests = record.and_then(|record| record.requests.get(&version)).cloned().unwrap_or_default();
-    if through_serial == 0 || through_serial > requests.len() as u64 {
-        let newest = requests.len();
+    let of_state = |digest: &Digest| draft.state.requests.get(digest);
+    let newest = requests.last().and_then(of_state).map_or(0, |request| request.serial);
+    // What a target kept may be about requests that this ledger lost: they are dead all the same.
+    if through_serial == 0 || (through_serial > newest && !remembered) {
         return Err(Refusal::Invalid {
             why: format!("{app}@{version} → {audience} has requests 1 to {newest}, not {through_serial}"),
         });
     }
-    let of_state = |digest: &Digest| draft.state.requests.get(digest);
     let dying = requests.iter().filter_map(of_state).filter(|request| request.serial <= through_serial);
     let standings: Vec<Standing> = dying.map(|request| request.standing).collect();
+    let dead = record.and_then(|record| record.dead_through.get(&version)).is_some_and(|dead| *dead >= through_serial);
+    if remembered && dead {
+        return Err(Refusal::AlreadyDone {
+            what: format!("{app}@{version} is withdrawn from {audience}"),
+            since: None,
+        });
+    }
     if let Some(Standing::Withdrawn(stamp)) = standings.iter().rev().find(|s| matches!(s, Standing::Withdrawn(_)))
         && standings.iter().all(|standing| matches!(standing, Standing::Withdrawn(_)))
     {

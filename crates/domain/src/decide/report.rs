@@ -21,7 +21,9 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     let assigned = on_target.and_then(|on_target| on_target.assigned).ok_or(Refusal::ReportStale)?;
     // Who was given up on is heard all the same: what runs there must be known.
     let is_over = assigned.finished && !assigned.given_up;
-    if assigned.generation != report.generation || assigned.deployment != report.deployment || is_over {
+    // Generations are counted anew in each epoch: what a target says of an earlier one is not about this assignment.
+    let same_epoch = report.epoch == draft.state.epoch();
+    if !same_epoch || assigned.generation != report.generation || assigned.deployment != report.deployment || is_over {
         return Err(Refusal::ReportStale);
     }
     let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;

@@ -23,6 +23,10 @@ pub fn apply(state: &mut State, event: &Event) {
             };
             // A stored charter was parsed before it was stored; one that cannot be read leaves the old one in force.
             if let Ok(policy) = Policy::try_from(record) {
+                if state.policy.as_ref().is_some_and(|old| old.charter.epoch < policy.charter.epoch) {
+                    let step = crate::policy::DEPLOYMENTS_OF_EPOCH;
+                    state.last_deployment = (state.last_deployment / step + 1) * step;
+                }
                 state.policy = Some(Arc::new(policy));
                 state.suspended = OrdSet::new();
                 state.suspension_entries = Vec::new();

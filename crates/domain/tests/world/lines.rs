@@ -531,6 +531,7 @@ impl World {
             let report = Report {
                 target: name,
                 app,
+                epoch: after(rest, "epoch").map_or(self.state.epoch(), read),
                 generation,
                 deployment,
                 outcome: Outcome::Verified,
@@ -565,6 +566,7 @@ impl World {
         let report = Report {
             target: name,
             app,
+            epoch: after(rest, "epoch").map_or(self.state.epoch(), read),
             generation,
             deployment,
             phases: self.phases_through(&outcome),

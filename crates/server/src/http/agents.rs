@@ -6,9 +6,9 @@ use super::{
     failure::Failure,
     sessions::KnownTarget,
 };
-use crate::{answers, keys::random_hex, views};
+use crate::{answers, intake, keys::random_hex, views};
 use api::{
-    agent::{AssignmentDossier, Errand, Orders, ProgressReport, Want},
+    agent::{AssignmentDossier, Errand, Memory, Orders, ProgressReport, Want},
     problem::Problem,
     routes,
 };
@@ -40,6 +40,8 @@ const ERRANDS: usize = 16;
 const HANDED_AGAIN: Duration = Duration::from_secs(10);
 /// Pieces of an answer on their way at a time.
 const PIECES: usize = 32;
+/// The most withdrawals that are taken again from one message.
+const WITHDRAWALS_AT_ONCE: usize = 1024;
 
 /// What is known of targets besides history. Heartbeats are not history: it is forgotten when the server stops.
 pub(crate) struct Targets {
@@ -272,6 +274,47 @@ pub(crate) async fn dossier(
     let dossier = move || answers::dossier_of(&serving.ledger, &target, generation, &app, Timestamp::now());
     let dossier = super::failure::away(dossier).await?;
     Ok(Json(AssignmentDossier { dossier }))
+}
+
+/// Takes what a target remembers and this ledger may have lost. Withdrawals among it are taken into the ledger again: they
+/// prove themselves.
+#[utoipa::path(
+    post, path = routes::AGENT_MEMORY, request_body = Memory,
+    responses((status = 204), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn remember(
+    State(serving): State<Shared>,
+    KnownTarget(target): KnownTarget,
+    Strict(memory): Strict<Memory>,
+) -> Result<StatusCode, Failure> {
+    let mut refused = Vec::new();
+    for envelope in memory.withdrawals.iter().take(WITHDRAWALS_AT_ONCE) {
+        let prepared = match intake::remembered(&serving.served(), envelope) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                tracing::warn!(%target, code = failure.code(), "a withdrawal that it keeps does not count here");
+                refused.push(envelope.clone());
+                continue;
+            }
+        };
+        match serving.ledger.submit(prepared).await.map_err(Failure::from) {
+            Ok(_) => tracing::warn!(%target, "took a withdrawal again that this ledger had lost"),
+            Err(failure) if matches!(failure.code(), "ALREADY_DONE" | "REQUEST_ID_REUSED") => {}
+            Err(failure) => {
+                tracing::warn!(%target, code = failure.code(), "a withdrawal that it keeps cannot be taken again yet");
+                refused.push(envelope.clone());
+            }
+        }
+    }
+    let state = serving.ledger.state();
+    let mut keys = state.policy.as_ref().map(|policy| policy.charter.server.ledger.clone()).unwrap_or_default();
+    keys.push(serving.keys.ledger_public());
+    let kept =
+        super::failure::away(move || Ok(serving.memories.keep(&serving.ledger, &keys, &target, &memory, refused)?));
+    match kept.await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Failure::invalid("the checkpoint was not signed by this server")),
+    }
 }
 
 /// Takes progress, tells it to whoever watches, and forgets it.

@@ -6,7 +6,11 @@ use super::{
     failure::{Failure, away},
     sessions::Known,
 };
-use api::{problem::Problem, read::Consistency, routes};
+use api::{
+    problem::Problem,
+    read::{Consistency, Lost},
+    routes,
+};
 use axum::{
     Json,
     extract::State,
@@ -85,4 +89,10 @@ pub(crate) async fn consistency(
     }
     let proof = away(move || Ok(serving.ledger.consistency(query.from, query.to)?)).await?;
     Ok(Json(Consistency { proof }))
+}
+
+/// What is known to be lost: what targets have seen and run that is not in this ledger.
+#[utoipa::path(get, path = routes::LOST, responses((status = 200, body = Lost), (status = "4XX", body = Problem)))]
+pub(crate) async fn lost(State(serving): State<Shared>, _: super::sessions::KnownPerson) -> Json<Lost> {
+    Json(serving.memories.lost(&serving.ledger.state()))
 }

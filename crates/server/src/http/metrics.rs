@@ -54,6 +54,7 @@ pub(crate) struct Metrics {
     root_expires: Gauge,
     charter_expires: Gauge,
     permits_expiring: Gauge,
+    entries_lost: Gauge,
 }
 
 impl Default for Metrics {
@@ -94,6 +95,9 @@ impl Default for Metrics {
         let charter_expires = Gauge::default();
         let help = "Seconds until the owners' signature under the charter expires";
         registry.register("charter_expires_seconds", help, charter_expires.clone());
+        let entries_lost = Gauge::default();
+        let help = "1 while targets have seen entries that this ledger lost and owners have signed no new epoch";
+        registry.register("ledger_put_back", help, entries_lost.clone());
         let permits_expiring = Gauge::default();
         let help = "Newest permits of an application in an audience whose time is over soon";
         registry.register("permits_expiring", help, permits_expiring.clone());
@@ -112,6 +116,7 @@ impl Default for Metrics {
             root_expires,
             charter_expires,
             permits_expiring,
+            entries_lost,
         }
     }
 }
@@ -183,6 +188,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     }
     gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now) as u64);
     gauge(&serving.metrics.emergencies, state.unreviewed.len() as u64);
+    gauge(&serving.metrics.entries_lost, u64::from(serving.memories.warning(&state).is_some()));
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -74,7 +74,8 @@ async fn render(serving: Shared, draw: fn(&Board<'_>) -> Markup) -> Result<Marku
         let state = serving.ledger.state();
         let seen = |target: &TargetName| serving.targets.seen(target);
         let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-        let status = views::status::status(&state, &Filter::default(), seen, &texts, Timestamp::now())?;
+        let mut status = views::status::status(&state, &Filter::default(), seen, &texts, Timestamp::now())?;
+        status.notes.splice(0..0, serving.memories.warning(&state));
         let escapes = views::escapes::escapes(&state, |target: &TargetName| serving.targets.scan_time(target));
         let history = reads::newest_history(&serving, HISTORY)?;
         let estate = state.policy.as_ref().map(|policy| policy.charter.charter.as_str());

@@ -71,6 +71,8 @@ pub(crate) async fn hello(
         version: env!("CARGO_PKG_VERSION").into(),
         pin: serving.keys.pin,
         ledger_key: serving.keys.ledger_public().to_openssh(),
+        next_pin: Some(serving.keys.next_pin),
+        next_ledger_key: Some(serving.keys.next_ledger.to_openssh()),
     }))
 }
 
@@ -129,7 +131,10 @@ pub(crate) async fn status(
             Some(at) => views::status::status(&serving.ledger.state_at(at)?, &filter, |_| None, &texts, at)?,
             None => {
                 let seen = |target: &TargetName| serving.targets.seen(target);
-                views::status::status(&serving.ledger.state(), &filter, seen, &texts, Timestamp::now())?
+                let state = serving.ledger.state();
+                let mut status = views::status::status(&state, &filter, seen, &texts, Timestamp::now())?;
+                status.notes.splice(0..0, serving.memories.warning(&state));
+                status
             }
         })
     });

@@ -80,7 +80,7 @@ pub(crate) fn for_people(
         state.requests.get(digest)
     });
     entries.take_request(newest);
-    let next_serial = newest.map_or(0, |request| request.serial) + 1;
+    let next_serial = version.as_ref().map_or(1, |version| state.next_serial(app, version, audience));
     Ok((entries, next_serial, before(state, app, build, audience)))
 }
 

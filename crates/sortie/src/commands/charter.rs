@@ -1,9 +1,11 @@
 //! `sortie charter`.
 
+mod epoch;
 mod renew;
 mod root;
 
-use self::{renew::Renew, root::Root};
+use self::{epoch::Epoch, renew::Renew, root::Root};
+pub use self::root::{read_pair, write_pair};
 
 use crate::{
     amendment::Amendment,
@@ -64,6 +66,10 @@ pub enum CharterAct {
     Root(Root),
     /// Sign the charter in force anew, so that it does not expire; with --root the root of trust too
     Renew(Renew),
+    /// Begin a new epoch, after the server was put back from an older copy or its keys were stolen
+    Epoch(Epoch),
+    /// Bring the newest charter that this machine has verified to a server that lost it
+    Restore {},
     /// Show the recovery key, and say that it is put away
     Recovery {
         /// It is somewhere else now than where it was made: remind nobody any more
@@ -104,6 +110,8 @@ impl Charter {
             CharterAct::Show {} => show(invocation).await,
             CharterAct::Root(root) => root.run(invocation).await,
             CharterAct::Renew(renew) => renew.run(invocation).await,
+            CharterAct::Epoch(epoch) => epoch.run(invocation).await,
+            CharterAct::Restore {} => epoch::restore(invocation).await,
             CharterAct::Recovery { put_away } => root::recovery(invocation, put_away).await,
         }
     }

@@ -8,7 +8,10 @@ use crate::{
     output::{Answer, count},
     verify::Verifier,
 };
-use api::{read::Hello, routes};
+use api::{
+    read::{Hello, Lost},
+    routes,
+};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -47,6 +50,8 @@ pub enum LedgerAct {
     },
     /// Print the ledger's signed checkpoint, for others to verify against
     Checkpoint,
+    /// List what is known to be lost, where the server was put back from an older copy
+    Lost,
 }
 
 impl Ledger {
@@ -54,6 +59,7 @@ impl Ledger {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
             LedgerAct::Verify { against } => verify(invocation, against.as_deref()).await,
+            LedgerAct::Lost => lost(invocation).await,
             LedgerAct::Checkpoint => {
                 let connection = invocation.connect().await?;
                 let note = text(&connection, routes::CHECKPOINT).await?;
@@ -73,7 +79,10 @@ async fn verify(invocation: &Invocation, against: Option<&Path>) -> Outcome {
     let (keys, whose) = ledger_keys(&connection).await?;
     let checkpoint = signed(&note, &keys)?;
     let mut seen = Vec::new();
-    if let Some(kept) = connection.context.checkpoint() {
+    let epoch = connection.policy.charter.epoch;
+    let kept = connection.context.checkpoint();
+    // Owners who sign a new epoch say that what was seen in the one before is not a beginning of what follows.
+    if let Some((kept, _)) = kept.filter(|(_, seen_in)| *seen_in == epoch) {
         seen.push(Seen { checkpoint: read_unsigned(&kept)?, place: "here before".into() });
     }
     let known_here = seen.first().map(|seen| seen.checkpoint.size);
@@ -89,7 +98,7 @@ async fn verify(invocation: &Invocation, against: Option<&Path>) -> Outcome {
     }
     let verifier = read_all(invocation, &connection, &checkpoint, &seen).await?;
     check_charter(&connection, &verifier)?;
-    connection.context.keep_checkpoint(&note)?;
+    connection.context.keep_checkpoint(&note, epoch)?;
     let grown = known_here.map(|size| checkpoint.size - size);
     let data = serde_json::json!({
         "entries": verifier.size(), "signatures": verifier.signatures(), "permits": verifier.permits(),
@@ -101,6 +110,44 @@ async fn verify(invocation: &Invocation, against: Option<&Path>) -> Outcome {
         words.push_str(&format!("\nit extends {file}, which was signed at {}", entries(seen.checkpoint.size)));
     }
     Ok(Answer::new(&data, words))
+}
+
+/// What targets have seen and run that this ledger does not hold.
+async fn lost(invocation: &Invocation) -> Outcome {
+    let connection = invocation.connect().await?;
+    let lost: Lost = connection.client.get(routes::LOST, &[]).await?;
+    let mut lines = Vec::new();
+    for sight in &lost.seen {
+        let then = match sight.is_over {
+            true => "owners signed a new epoch since",
+            false => "owners must sign a new epoch",
+        };
+        let (target, epoch, seen) = (&sight.target, sight.epoch, sight.entries);
+        lines.push(format!("{target} saw the ledger at {} in epoch {epoch}: {then}", entries(seen)));
+    }
+    for run in &lost.runs {
+        let what = format!("{}#{}", run.app, run.active.short());
+        let known = if run.is_known { "" } else { ", which this ledger does not know: push it again" };
+        let recorded = match run.recorded {
+            Some(recorded) => format!("the ledger says {}#{}", run.app, recorded.short()),
+            None => "the ledger says nothing".into(),
+        };
+        lines.push(format!("{} runs {what}{known}; {recorded}", run.target));
+    }
+    lines.extend(lost.withdrawals.iter().map(|withdrawal| {
+        format!("withdrawal of {withdrawal}: targets keep it, and this ledger cannot take it again yet")
+    }));
+    let is_open = lost.seen.iter().any(|sight| !sight.is_over);
+    if lines.is_empty() {
+        return Ok(Answer::new(&lost, "nothing is known to be lost"));
+    }
+    let newest = lost.seen.iter().map(|sight| sight.entries).max().unwrap_or(0);
+    lines.insert(0, format!("epoch {}, {}; targets have seen up to {}", lost.epoch, entries(lost.entries), entries(newest)));
+    let answer = Answer::new(&lost, lines.join("\n"));
+    Ok(match is_open {
+        true => answer.next("sortie charter epoch --reason restore"),
+        false => answer.next("sortie status"),
+    })
 }
 
 /// A checkpoint that was seen before, and where.

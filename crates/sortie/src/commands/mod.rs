@@ -71,6 +71,7 @@ verbs! {
     context::Context,
     whoami::Whoami,
     charter::Charter,
+    server::Server,
     person::Person,
     target::Target,
     agent::Agent,

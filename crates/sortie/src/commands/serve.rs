@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use api::client::in_future;
 use jiff::SignedDuration;
 use serde_json::json;
-use server::start::{Options, Running, start};
+use server::start::{KeyChange, Options, Running, start};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -50,6 +50,12 @@ pub struct Serve {
     /// A server with agents dev-1, test-1 and prod-1 on this machine, for trying things out
     #[arg(long)]
     pub dev: bool,
+    /// Take the next keys, which the charter announces (`sortie server rotate`), in place of those in use
+    #[arg(long)]
+    pub rotate_keys: bool,
+    /// Make every key of the server anew, because somebody else has held them; owners then sign a new epoch
+    #[arg(long, conflicts_with = "rotate_keys")]
+    pub new_keys: bool,
     /// Print the HTTP contract in OpenAPI and serve nothing
     #[arg(long)]
     pub openapi: bool,
@@ -72,7 +78,12 @@ impl Serve {
         if self.dev {
             std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         }
-        let options = Options { data: folder, listen: self.listen, board: Some(self.board) };
+        let keys = match (self.rotate_keys, self.new_keys) {
+            (true, _) => KeyChange::Rotate,
+            (_, true) => KeyChange::Replace,
+            _ => KeyChange::Keep,
+        };
+        let options = Options { data: folder, listen: self.listen, board: Some(self.board), keys };
         let running = start(options).await.map_err(|error| Failure::failed(error.to_string()))?;
         let agents = match self.dev {
             true => match dev(invocation, &running, &data).await {

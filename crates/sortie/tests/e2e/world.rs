@@ -360,15 +360,37 @@ impl World {
 
     // The server.
 
+    /// An address where the server may stand next.
+    pub fn another_address() -> SocketAddr {
+        free_address()
+    }
+
+    /// Starts the server on the world's data, at another address and with more arguments.
+    #[track_caller]
+    pub fn start_server_at(&mut self, address: SocketAddr, arguments: &[&str]) {
+        self.address = address;
+        self.start_server_with(arguments);
+    }
+
     /// Starts the server on the world's data.
     #[track_caller]
     pub fn start_server(&mut self) {
+        self.start_server_with(&[]);
+    }
+
+    #[track_caller]
+    fn start_server_with(&mut self, arguments: &[&str]) {
         let log = self.root.join("server.log");
         // What a server before this one said is no sign that this one answers.
         let already = read_text(&log).len();
         let mut command = Command::new(self.root.join("bin/sortie"));
         command.args(["serve", "--listen", &self.address.to_string(), "--board", &self.board.to_string(), "--data"]);
-        command.arg(self.server_data()).current_dir(&self.root).env("NO_COLOR", "1").env("HOME", &self.root);
+        command
+            .arg(self.server_data())
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("NO_COLOR", "1")
+            .env("HOME", &self.root);
         self.server = Some(background(&mut command, &log));
         let url = format!("{}#", self.url());
         let server = self.server.as_mut().unwrap();

@@ -69,8 +69,13 @@ impl RootBuilder {
     }
 
     /// The server's key for snapshot and timestamp, in place of any before.
-    pub fn online(mut self, key: PublicKey) -> Self {
-        (self.snapshot, self.timestamp) = (vec![key], vec![key]);
+    pub fn online(self, key: PublicKey) -> Self {
+        self.online_keys(&[key])
+    }
+
+    /// As [`Self::online`], with several keys, any one of which suffices: the current one and the next.
+    pub fn online_keys(mut self, keys: &[PublicKey]) -> Self {
+        (self.snapshot, self.timestamp) = (keys.to_vec(), keys.to_vec());
         (self.thresholds[2], self.thresholds[3]) = (1, 1);
         self
     }

@@ -1,6 +1,6 @@
 //! `sortie charter renew`: the same charter, signed for another year; and the same owners, for another five.
 
-use super::root::read_pair;
+use super::root::{read_pair, write_pair};
 use crate::{
     context::write_whole,
     estate::{self, OwnersChange},
@@ -8,7 +8,6 @@ use crate::{
     invocation::Invocation,
     output::Answer,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::{fs, path::PathBuf};
 
@@ -37,9 +36,7 @@ impl Renew {
             let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
             let next = estate::sign_root(&connection, &OwnersChange::default(), &charter, &others, &signers)?;
             if let Some(path) = &self.sign_only {
-                let [root, targets] =
-                    [&next.root, &next.draft.targets].map(|bytes| BASE64_STANDARD.encode(bytes.as_slice()));
-                write_whole(path, json!({ "root": root, "targets": targets }).to_string().as_bytes())?;
+                write_pair(path, &next)?;
                 return Ok(signed(path, "charter renew --root"));
             }
             let accepted = estate::apply_root(&connection, &next).await?;

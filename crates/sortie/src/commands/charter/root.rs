@@ -4,7 +4,7 @@ use super::{keeps_withdrawals, leaving, read};
 use crate::{
     connection::{self, Connection},
     context::{Context, write_whole},
-    estate::{self, OwnersChange},
+    estate::{self, NextRoot, OwnersChange},
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
@@ -85,8 +85,7 @@ impl Root {
         let next = estate::sign_root(&connection, &change, charter.as_bytes(), &others, &signers)?;
         let version = connection.verified.root.version() + 1;
         if let Some(path) = &self.sign_only {
-            let pair = json!({ "root": base64(&next.root), "targets": base64(&next.draft.targets) });
-            write_whole(path, pair.to_string().as_bytes())?;
+            write_pair(path, &next)?;
             let words = format!("signed root {version} into {}; nothing was applied", path.display());
             let hint = format!("another owner: the same command with --with {}", path.display());
             return Ok(Answer::new(&json!({ "root": version, "signatures": path }), words).next(hint));
@@ -126,6 +125,12 @@ impl Root {
         }
         Ok(text)
     }
+}
+
+/// Writes what other owners add their signatures to.
+pub fn write_pair(path: &Path, next: &NextRoot) -> Result<(), Failure> {
+    let pair = json!({ "root": base64(&next.root), "targets": base64(&next.draft.targets) });
+    write_whole(path, pair.to_string().as_bytes())
 }
 
 fn base64(bytes: &[u8]) -> String {

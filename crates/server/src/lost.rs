@@ -1,0 +1,154 @@
+//! What targets remember and this ledger has lost. A server whose data folder was put back from an older copy cannot know
+//! by itself that it is behind; the targets can, and show it the checkpoint that it signed itself.
+//!
+//! What is told is kept in a file of its own beside the ledger: it is about what the ledger does not hold.
+
+use crate::ledger::{Ledger, LedgerError};
+use api::{
+    agent::Memory,
+    read::{Lost, LostRun, LostSight},
+};
+use domain::state::State;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+use trust::{
+    AppName, Digest, TargetName,
+    dsse::Envelope,
+    key::PublicKey,
+    note::{Checkpoint, verify_checkpoint},
+    statement::{Act, Statement},
+};
+
+const FILE: &str = "lost.json";
+
+/// What the targets told, by target.
+pub(crate) struct Memories {
+    path: PathBuf,
+    told: Mutex<BTreeMap<TargetName, Told>>,
+}
+
+/// What one target told last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    /// The newest checkpoint of each epoch that this ledger does not hold, by its number of entries.
+    seen: BTreeMap<u64, u64>,
+    active: BTreeMap<AppName, Digest>,
+    withdrawals: Vec<Envelope>,
+}
+
+impl Memories {
+    /// Reads what was told before from the data folder.
+    pub fn open(data: &std::path::Path) -> io::Result<Self> {
+        let path = data.join(FILE);
+        let told = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, told: Mutex::new(told) })
+    }
+
+    /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
+    /// could not be taken again. Says whether the checkpoint, where there is one, was this server's own word.
+    pub fn keep(
+        &self,
+        ledger: &Ledger,
+        keys: &[PublicKey],
+        target: &TargetName,
+        memory: &Memory,
+        refused: Vec<Envelope>,
+    ) -> Result<bool, LedgerError> {
+        let origin = memory.checkpoint.lines().next().unwrap_or_default();
+        let genuine = keys.iter().find_map(|key| verify_checkpoint(&memory.checkpoint, origin, key).ok());
+        let is_ours = memory.checkpoint.is_empty() || genuine.is_some();
+        let lost =
+            genuine.map(|seen| Ok::<_, LedgerError>((!holds(ledger, &seen)?).then_some(seen))).transpose()?.flatten();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = told.clone();
+        let known = next.entry(target.clone()).or_default();
+        if let Some(seen) = lost {
+            let size = known.seen.entry(memory.epoch).or_default();
+            *size = (*size).max(seen.size);
+        }
+        known.active = memory.active.clone();
+        known.withdrawals = refused;
+        if *told != next {
+            self.write(&next).map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
+            *told = next;
+        }
+        Ok(is_ours)
+    }
+
+    fn write(&self, told: &BTreeMap<TargetName, Told>) -> io::Result<()> {
+        let temporary = self.path.with_extension("new");
+        let mut file = File::create(&temporary)?;
+        file.write_all(&serde_json::to_vec(told).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)?;
+        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    }
+
+    /// What everyone should know while owners have not signed a new epoch.
+    pub fn warning(&self, state: &State) -> Option<String> {
+        let lost = self.lost(state);
+        let now = |sight: &&LostSight| !sight.is_over;
+        let newest = lost.seen.iter().filter(now).map(|sight| sight.entries).max()?;
+        let targets = lost.seen.iter().filter(now).count();
+        let who = if targets == 1 { "a target has".into() } else { format!("{targets} targets have") };
+        Some(format!(
+            "{who} seen entry {newest} of this ledger, which has {} and does not hold that one: it was put back from an \
+             older copy. Nothing new is activated there until owners sign a new epoch: sortie charter epoch --reason restore",
+            lost.entries
+        ))
+    }
+
+    /// Everything that is known to be lost.
+    pub fn lost(&self, state: &State) -> Lost {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = Lost {
+            epoch: state.epoch(),
+            entries: state.head.entry,
+            seen: Vec::new(),
+            runs: Vec::new(),
+            withdrawals: Vec::new(),
+        };
+        for (target, told) in told.iter() {
+            let sight = |(epoch, entries): (&u64, &u64)| LostSight {
+                target: target.clone(),
+                epoch: *epoch,
+                entries: *entries,
+                is_over: *epoch < state.epoch(),
+            };
+            lost.seen.extend(told.seen.iter().map(sight));
+            for (app, active) in told.active.iter().filter(|_| !told.seen.is_empty()) {
+                let recorded = state.running(app, target).map(|running| running.build);
+                let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(active));
+                if recorded != Some(*active) {
+                    let (target, app, active) = (target.clone(), app.clone(), *active);
+                    lost.runs.push(LostRun { target, app, active, recorded, is_known });
+                }
+            }
+            lost.withdrawals.extend(told.withdrawals.iter().filter_map(in_words));
+        }
+        lost.withdrawals.sort();
+        lost.withdrawals.dedup();
+        lost
+    }
+}
+
+/// Whether the ledger that this is a checkpoint of is a beginning of this one.
+fn holds(ledger: &Ledger, seen: &Checkpoint) -> Result<bool, LedgerError> {
+    Ok(seen.size <= ledger.state().head.entry && ledger.root_at(seen.size)? == seen.root)
+}
+
+fn in_words(envelope: &Envelope) -> Option<String> {
+    let Act::Withdrawal(withdrawal) = Statement::read(envelope).ok()?.act else { return None };
+    Some(format!("{}@{} from {}", withdrawal.app, withdrawal.version, withdrawal.audience))
+}

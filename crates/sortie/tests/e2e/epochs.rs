@@ -1,0 +1,79 @@
+//! The server's data folder is put back from an older copy: it is noticed, said, and mended by a new epoch.
+
+use crate::world::{PROJECT, World, read_text, until};
+use std::{path::Path, process::Command};
+
+/// What happened after the copy was made is gone from the server, and not from the targets: they refuse what is new and
+/// show the server its own signature. Owners sign a new epoch, and everybody follows. What was lost is listed; a
+/// withdrawal is not lost, because targets keep it and bring it back.
+#[test]
+fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    world.stop_server();
+    let backup = world.root().join("backup");
+    copy(&world.server_data(), &backup);
+    world.start_server();
+
+    // This is what will be lost.
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    world.sortie("oncall", 0, &format!("deploy {second} --to prod"));
+    world.sortie("tester", 0, &format!("withdraw {first} --from prod --reason \"it greets too late\""));
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+    let kept = world.agent_data("prod-1").join("trust/withdrawals.json");
+    until("the withdrawal to reach prod-1", || read_text(&kept).contains("through_serial").then_some(()));
+
+    world.stop_server();
+    std::fs::remove_dir_all(world.server_data()).unwrap();
+    copy(&backup, &world.server_data());
+    world.start_server();
+    until("the targets to tell", || {
+        let said = world.sortie("coder", 0, "status").text();
+        said.contains("put back from an older copy").then_some(())
+    });
+    let page = crate::world::get(world.board(), "/").unwrap();
+    assert!(page.contains("put back from an older copy"), "{page}");
+    let metrics = crate::world::get(world.board(), "/metrics").unwrap();
+    assert!(metrics.contains("sortie_ledger_put_back 1"), "{metrics}");
+    world.sortie("owner", 5, "ledger verify").says("the ledger has shrunk");
+    // The withdrawal came back by itself.
+    until("the withdrawal to come back", || {
+        let mut command = world.sortie_command("oncall");
+        let output = command.args(["why", &first, "--in", "prod"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("withdrawn").then_some(())
+    });
+    world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("withdrawn");
+
+    world.change_greeting("Good evening, {name}!");
+    let third = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {third} --to test"));
+    world.sortie("coder", 4, &format!("deploy {third} --to test")).says("owners must sign a new epoch");
+
+    world.sortie("coder", 3, "charter epoch --reason restore --yes").says("SIGNATURES_MISSING");
+    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
+    let lost = world.sortie("owner", 0, "ledger lost");
+    lost.says("owners signed a new epoch since").says("prod-1 runs web#").says("does not know: push it again");
+    world.sortie("coder", 0, "status").lacks("put back from an older copy");
+
+    let deployed = world.sortie("coder", 0, &format!("deploy {third} --to test --json"));
+    assert!(deployed.stdout.contains("1000"), "deployments of the new epoch are counted on\n{deployed}");
+    world.sortie("coder", 0, &format!("request {third} --to prod"));
+    world.sortie("tester", 0, &format!("approve {third} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("approve {third} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
+    world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("withdrawn");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+    world.sortie("owner", 0, "ledger verify").says("the same as was seen last");
+    // Given again, it is not dead by the old withdrawal: its serial is above.
+    world.sortie("coder", 0, &format!("request {first} --to prod")).says("request 2");
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
