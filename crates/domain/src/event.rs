@@ -166,6 +166,15 @@ pub enum Event {
         issuer: PersonName,
         /// By which key.
         key: KeyId,
+        /// The predicate type of the document.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicate: Option<String>,
+        /// The whole numbers in it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        facts: BTreeMap<String, i64>,
+        /// When it was issued, by the issuer's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issued: Option<Timestamp>,
     },
     /// Somebody wishes that a version be released to an audience.
     ReleaseRequested {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::Class,
+    evidence::Shortfall,
     quorum::{Lack, Rule},
     statement::OrderAct,
     way::Way,
@@ -189,8 +190,8 @@ pub enum Refusal {
         kind: String,
         /// Who may issue it.
         issuers: Rule,
-        /// Whether there is one that says it is bad.
-        failed: bool,
+        /// Why what is there does not suffice.
+        why: Box<Shortfall>,
     },
     /// The same bytes were not verified in the environment that comes first.
     NotVerifiedBefore {

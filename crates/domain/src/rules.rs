@@ -66,7 +66,9 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
         verdicts.push(verdict("permits", permits::live(state, policy, candidate, now)));
         let way = ways::of(state, policy, candidate, now);
         verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate, way)));
-        verdicts.extend(evidence::verdicts(policy, candidate, way).into_iter().map(|found| verdict("evidence", found)));
+        verdicts.extend(
+            evidence::verdicts(policy, candidate, way, now).into_iter().map(|found| verdict("evidence", found)),
+        );
     }
     verdicts.push(verdict("holds", holds::not_held(state, candidate)));
     verdicts

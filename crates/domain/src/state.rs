@@ -199,6 +199,15 @@ pub struct EvidenceRecord {
     pub key: KeyId,
     /// The entry that attached it.
     pub stamp: Stamp,
+    /// The predicate type of the document.
+    #[serde(default)]
+    pub predicate: Option<String>,
+    /// The whole numbers in it.
+    #[serde(default)]
+    pub facts: BTreeMap<String, i64>,
+    /// When it was issued, by the issuer's clock.
+    #[serde(default)]
+    pub issued: Option<Timestamp>,
 }
 
 /// What holds for one application in one audience.

@@ -245,6 +245,9 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             document: build,
             issuer: PersonName::new("ci")?,
             key: key.public().id(),
+            predicate: None,
+            facts: Default::default(),
+            issued: None,
         },
         2 => Event::BuildNumbered { app, build, version: format!("1.{deployment}.0").parse()? },
         3 => Event::DeploymentRequested {

@@ -8,6 +8,7 @@ use std::{
 use trust::{
     AudienceName, RoleName,
     charter::{Charter, HeldKey, Person},
+    evidence::Gate,
     quorum::Rule,
     way::{Way, WayRule},
 };
@@ -212,8 +213,8 @@ impl Amendment {
         name: &AudienceName,
         after_old: Option<&AudienceName>,
         after_new: Option<&AudienceName>,
-        old: &BTreeMap<String, Rule>,
-        new: &BTreeMap<String, Rule>,
+        old: &BTreeMap<String, Gate>,
+        new: &BTreeMap<String, Gate>,
     ) {
         match (after_old, after_new) {
             (Some(gone), None) => self.loosens.push(format!("{name} no longer comes after {gone}")),
@@ -227,7 +228,18 @@ impl Amendment {
             match (old.get(kind), new.get(kind)) {
                 (Some(_), None) => self.loosens.push(format!("{name} no longer asks for evidence {kind}")),
                 (None, Some(_)) => self.tightens.push(format!("{name} asks for evidence {kind}")),
-                (before, after) => self.compare_rule(&format!("attest {kind} for {name}"), before, after),
+                (before, after) => {
+                    let from = |gate: Option<&'_ Gate>| gate.map(|gate| gate.from.clone());
+                    let (old, new) = (from(before), from(after));
+                    self.compare_rule(&format!("attest {kind} for {name}"), old.as_ref(), new.as_ref());
+                    let rest = |gate: Option<&Gate>| {
+                        gate.map(|gate| (gate.predicate.clone(), gate.pass.clone(), gate.max_age_days, gate.pusher))
+                    };
+                    if rest(before) != rest(after) {
+                        self.changes
+                            .push(format!("{name}: what evidence {kind} must say, its age, or who may not issue it"));
+                    }
+                }
             }
         }
     }

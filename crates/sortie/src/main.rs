@@ -5,6 +5,7 @@
 //! which `main` prints as people's words or as one JSON document.
 
 mod amendment;
+mod attestation;
 mod build;
 mod bundle;
 mod cli;

@@ -436,7 +436,18 @@ impl Signed<'_> {
             }
             (Act::Evidence(a), Event::EvidenceAttached { app, build, kind, passed, document, issuer, key, .. }) => {
                 let same = a.app == *app && subject == build && a.kind == *kind && a.passed == *passed;
-                same && a.document == *document && by_actor(issuer) && self.signers.contains(key)
+                let Event::EvidenceAttached { predicate, facts, issued, .. } = event else { return false };
+                let predicate_same = a.predicate.as_deref().map(printable) == *predicate;
+                same && predicate_same
+                    && a.facts == *facts
+                    && a.issued == *issued
+                    && a.document == *document
+                    && by_actor(issuer)
+                    && self.signers.contains(key)
+            }
+            (Act::Review(a), Event::EmergencyReviewed { request, app, version, audience, reviewer, finding, .. }) => {
+                let same = a.app == *app && a.version == *version && a.audience == *audience && subject == request;
+                same && a.finding == *finding && by_actor(reviewer)
             }
             (Act::Request(_), Event::ReleaseRequested { .. }) => self.requests(event),
             (Act::Approval(_), Event::RequestApproved { request, approver, key }) => {
@@ -462,11 +473,14 @@ impl Signed<'_> {
                 let same = a.target == *target && a.environment == *environment && a.facts == *facts;
                 same && a.invitation == *invitation && a.key == *key
             }
-            (Act::Report(a), Event::TargetFinished { deployment, target, outcome, running, config_serial, .. }) => {
+            (
+                Act::Report(a),
+                Event::TargetFinished { deployment, target, outcome, running, config_serial, way, .. },
+            ) => {
                 let same = a.deployment == *deployment && a.target == *target && a.running == *running;
                 // Reasons are shortened when they are recorded; what kind of end it was is not.
                 let kind = std::mem::discriminant(&a.outcome) == std::mem::discriminant(outcome);
-                same && kind && a.config_serial == *config_serial
+                same && kind && a.config_serial == *config_serial && a.way == *way
             }
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
@@ -482,12 +496,14 @@ impl Signed<'_> {
         else {
             return false;
         };
-        let Event::ReleaseRequested { requires, not_before, not_after, floor, requester, .. } = event else {
+        let Event::ReleaseRequested { requires, not_before, not_after, floor, requester, way, reason, .. } = event
+        else {
             return false;
         };
         let what =
             a.app == *app && a.version == *version && self.statement.subject == *build && *request == self.payload;
         let how = a.audience == *audience && a.serial == *serial && a.requires == *requires && a.floor == *floor;
+        let how = how && a.way == *way && a.reason == *reason;
         what && how && a.not_before == *not_before && a.not_after == *not_after && requester.as_str() == self.actor
     }
 }

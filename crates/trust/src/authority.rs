@@ -9,6 +9,7 @@ use crate::{
     config::{ConfigDocument, ConfigError, check_keys},
     digest::Digest,
     dsse::Envelope,
+    evidence::{self, Piece, Shortfall},
     key::{KeyId, PublicKey},
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
@@ -295,8 +296,13 @@ pub enum Denial {
         floor: Version,
     },
     /// Evidence the charter asks for is missing.
-    #[error("no evidence of type {0} counts for this build")]
-    EvidenceMissing(String),
+    #[error("there is no good evidence of type {kind} for this build: {why}")]
+    EvidenceMissing {
+        /// The type.
+        kind: String,
+        /// Why what is there does not suffice.
+        why: Shortfall,
+    },
     /// The config does not fit.
     #[error("the config does not fit: {0}")]
     Config(String),
@@ -325,7 +331,7 @@ impl Denial {
             Denial::Manifest(_) => "MANIFEST_UNFIT",
             Denial::Expired { .. } => "PERMIT_EXPIRED",
             Denial::BelowFloor { .. } => "BELOW_FLOOR",
-            Denial::EvidenceMissing(_) => "EVIDENCE_MISSING",
+            Denial::EvidenceMissing { .. } => "EVIDENCE_MISSING",
             Denial::Config(_) => "CONFIG_UNFIT",
             Denial::NotHere(_) => "NOT_HERE",
             Denial::OrderRepeated(_) => "ORDER_REPEATED",
@@ -599,7 +605,7 @@ fn prove(
     {
         return Err(Denial::BelowFloor { version, floor: floor.clone() });
     }
-    check_evidence(policy, pinned, dossier, wanted, held.way)?;
+    check_evidence(policy, pinned, dossier, wanted, held.way, now)?;
     let way = held.way;
     let proof = Proof { app: wanted.app.clone(), build: Some(wanted.build), permit: Some(held) };
     if wanted.act == OrderAct::Rollback {
@@ -809,25 +815,41 @@ fn check_evidence(
     dossier: &Dossier,
     wanted: &Wanted<'_>,
     way: Way,
+    now: Timestamp,
 ) -> Result<(), Denial> {
     let Some(audience) = policy.charter.audience(&pinned.environment) else { return Ok(()) };
-    let waived = |kind: &String| audience.terms(way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
-    for (kind, issuers) in audience.evidence.iter().filter(|(kind, _)| !waived(kind)) {
-        let counts = |envelope: &Envelope| {
-            let opened = policy.open(envelope, "evidence", |act| match act {
-                Act::Evidence(evidence) => Some(evidence),
-                _ => None,
-            });
-            let Ok(opened) = opened else { return false };
-            let Evidence { app, kind: k, passed, .. } = &opened.act;
-            app == wanted.app
-                && opened.subject == wanted.build
-                && k == kind
-                && *passed
-                && policy.require("evidence", issuers, &opened).is_ok()
-        };
-        if !dossier.evidence.iter().any(counts) {
-            return Err(Denial::EvidenceMissing(kind.clone()));
+    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
+        Act::Push(push) => Some(push),
+        _ => None,
+    })?;
+    let evidence = |act| match act {
+        Act::Evidence(evidence) => Some(evidence),
+        _ => None,
+    };
+    let opened = dossier.evidence.iter().filter_map(|envelope| policy.open(envelope, "evidence", evidence).ok());
+    let about_it = |opened: &Opened<'_, Evidence>| opened.subject == wanted.build && opened.act.app == *wanted.app;
+    let opened: Vec<Opened<'_, Evidence>> = opened.filter(about_it).collect();
+    // Expiry stops new activations only: a rollback goes back to what was found good once.
+    let now = (wanted.act != OrderAct::Rollback).then_some(now);
+    for (kind, gate) in audience.evidence {
+        let piece = |opened: &&Opened<'_, Evidence>| opened.act.kind == *kind;
+        let of_kind: Vec<&Opened<'_, Evidence>> = opened.iter().filter(piece).collect();
+        let pieces: Vec<Piece<'_>> = of_kind
+            .iter()
+            .map(|opened| Piece {
+                predicate: opened.act.predicate.as_deref(),
+                passed: opened.act.passed,
+                facts: &opened.act.facts,
+                issued: opened.act.issued,
+                by_issuer: policy.require("evidence", &gate.from, opened).is_ok(),
+                by_pusher: opened.people().any(|person| push.people().any(|pusher| pusher == person)),
+            })
+            .collect();
+        let waived = || audience.terms(way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
+        if let Err(why) = evidence::judge(gate, &pieces, now)
+            && !waived()
+        {
+            return Err(Denial::EvidenceMissing { kind: kind.clone(), why });
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 use crate::{
     digest::Digest,
+    evidence::Gate,
     key::{KeyId, PublicKey},
     names::{AppName, AudienceName, PersonName, RoleName, printable},
     oidc::Oidc,
@@ -150,9 +151,9 @@ pub struct Environment {
     pub invite: Option<Rule>,
     /// The environment in which the same bytes must have been verified first.
     pub after: Option<AudienceName>,
-    /// The evidence asked for by type, and who may issue it.
+    /// The evidence asked for by type: who may issue it, and what it must say.
     #[serde(default)]
-    pub evidence: BTreeMap<String, Rule>,
+    pub evidence: BTreeMap<String, Gate>,
     /// Whether requester and pusher count as approvers; in class live they do not unless this says so.
     #[serde(default)]
     pub approve_own: bool,
@@ -205,9 +206,9 @@ pub struct Channel {
     pub public: bool,
     /// The environment in which the same bytes must have been verified first.
     pub after: Option<AudienceName>,
-    /// The evidence asked for by type, and who may issue it.
+    /// The evidence asked for by type: who may issue it, and what it must say.
     #[serde(default)]
-    pub evidence: BTreeMap<String, Rule>,
+    pub evidence: BTreeMap<String, Gate>,
     /// Whether requester and pusher count as approvers.
     #[serde(default)]
     pub approve_own: bool,
@@ -251,7 +252,7 @@ pub struct Audience<'a> {
     /// The environment that comes first.
     pub after: Option<&'a AudienceName>,
     /// The evidence asked for.
-    pub evidence: &'a BTreeMap<String, Rule>,
+    pub evidence: &'a BTreeMap<String, Gate>,
     /// The class of an environment; nothing for a channel.
     pub class: Option<Class>,
     /// Whether requester and pusher do not count as approvers.
@@ -473,7 +474,8 @@ impl Charter {
         let rules =
             audience.approve.into_iter().chain(environment.map(|e| &e.deploy)).chain(optional.into_iter().flatten());
         let by_ways = audience.ways.values().map(|way| &way.approve);
-        for role in rules.chain(audience.evidence.values()).chain(by_ways).flat_map(Rule::roles) {
+        for role in rules.chain(audience.evidence.values().map(|gate| &gate.from)).chain(by_ways).flat_map(Rule::roles)
+        {
             let mut everyone = self.people.values().chain(self.robots.values());
             if role.as_str() != OWNER && !everyone.any(|person| person.roles.contains(&role)) {
                 return Err(CharterError::Meaning(format!("{name} asks for the role {role}, which nobody holds")));

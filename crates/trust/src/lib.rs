@@ -11,6 +11,7 @@
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed.
 //! - [`way`]: the rules for emergencies, and what they waive.
+//! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 
@@ -19,6 +20,7 @@ pub mod charter;
 pub mod config;
 pub mod digest;
 pub mod dsse;
+pub mod evidence;
 pub mod json;
 pub mod key;
 pub mod links;

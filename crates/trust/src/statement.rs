@@ -195,6 +195,15 @@ pub struct Evidence {
     pub summary: String,
     /// The document itself, in the depot.
     pub document: Digest,
+    /// The predicate type of the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<String>,
+    /// The whole numbers in it, by their place: `failed`, `summary.critical`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, i64>,
+    /// When it was issued, by the issuer's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Timestamp>,
 }
 
 /// A wish that a version be released to an audience.

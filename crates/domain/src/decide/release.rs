@@ -52,7 +52,7 @@ pub(super) fn attach_evidence(
     asked: &Asked<'_>,
     signed: Signed<statement::Evidence>,
 ) -> Result<(), Refusal> {
-    let statement::Evidence { app, kind, passed, summary, document } = signed.act;
+    let statement::Evidence { app, kind, passed, summary, document, predicate, facts, issued } = signed.act;
     let actor = &asked.context.actor;
     let issuer = rights::require_member(actor, Right::Attest, &kind)?.clone();
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -60,8 +60,10 @@ pub(super) fn attach_evidence(
         let why = "evidence has a type of up to 63 lower-case letters, digits and hyphens, and a short summary".into();
         return Err(Refusal::Invalid { why });
     }
+    evidence::measured(predicate.as_deref(), &facts, issued, asked.context.now)?;
     let charter = &asked.policy.charter;
-    let asked_for = charter.audience_names().filter_map(|name| charter.audience(name)?.evidence.get(&kind));
+    let asked_for =
+        charter.audience_names().filter_map(|name| charter.audience(name)?.evidence.get(&kind).map(|gate| &gate.from));
     let rules: Vec<_> = asked_for.collect();
     if let Some(rule) = rules.first()
         && !rules.iter().any(|rule| rights::require(actor, Right::Attest, &kind, rule).is_ok())
@@ -79,6 +81,9 @@ pub(super) fn attach_evidence(
         document,
         issuer,
         key: *key,
+        predicate: predicate.as_deref().map(trust::names::printable),
+        facts,
+        issued,
     });
     Ok(())
 }
@@ -128,7 +133,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
     promotion::verified_before(policy, &candidate, wish.way)?;
-    evidence::verdicts(policy, &candidate, wish.way).into_iter().collect::<Result<Vec<_>, _>>()?;
+    evidence::verdicts(policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;
     draft.record(Event::ReleaseRequested {
         request,

@@ -82,13 +82,9 @@ impl fmt::Display for Refusal {
             Refusal::ObjectsMissing { count, first } => {
                 write!(f, "{count} objects are not in the depot yet, {first} among them; nothing was recorded")
             }
-            Refusal::EvidenceMissing { build, kind, issuers, failed } => {
-                let bad = if *failed { "the newest says it failed; " } else { "" };
-                write!(
-                    f,
-                    "there is no good evidence of type {kind} for build #{}: {bad}{issuers} can attach it",
-                    build.short()
-                )
+            Refusal::EvidenceMissing { build, kind, issuers, why } => {
+                let build = build.short();
+                write!(f, "there is no good evidence of type {kind} for build #{build}: {why}; {issuers} can attach it")
             }
             Refusal::NotVerifiedBefore { app, version, after, audience } => {
                 write!(f, "{audience} comes after {after}, and {app}@{version} was not verified in {after} yet")

@@ -1,32 +1,73 @@
-//! An audience may ask for evidence about this very digest, from issuers the charter names (R33, R51). The newest word
-//! of such an issuer counts; evidence never grants by itself.
+//! An audience may ask for evidence about this very digest: from issuers the charter names, of a predicate type, saying
+//! what it must, no older than so many days, and not by the pusher where the charter says so (R33, R51). The newest word
+//! of such an issuer counts; evidence never grants by itself. Targets evaluate by the same function.
 
 use super::{Candidate, ways};
-use crate::{refusal::Refusal, state::Policy};
-use trust::way::{Waiver, Way};
+use crate::{
+    refusal::Refusal,
+    state::{EvidenceRecord, Policy},
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use trust::{
+    evidence::{CLOCK_MARGIN, Gate, MAX_FACTS, MAX_NAME_BYTES, Piece, judge},
+    statement::OrderAct,
+    way::{Waiver, Way},
+};
 
 /// One verdict for each type of evidence the audience asks for.
-pub fn verdicts(policy: &Policy, candidate: &Candidate<'_>, way: Way) -> Vec<Result<String, Refusal>> {
+pub fn verdicts(policy: &Policy, candidate: &Candidate<'_>, way: Way, now: Timestamp) -> Vec<Result<String, Refusal>> {
     let Some(audience) = policy.charter.audience(candidate.audience) else { return Vec::new() };
-    let verdict = |(kind, issuers): (&String, &trust::quorum::Rule)| {
-        let counts = |record: &&crate::state::EvidenceRecord| {
-            record.kind == *kind
-                && policy.directory.person(&record.key) == Some(&record.issuer)
-                && issuers.allows_alone(&policy.directory.roles(&record.issuer))
-        };
-        let newest = candidate.record.evidence.iter().rfind(counts);
-        match newest {
-            Some(record) if record.passed => Ok(format!("{kind}: {} ({})", record.summary, record.issuer)),
-            _ if ways::waives(policy, candidate, way, &Waiver::Evidence(kind.clone())) => {
+    // Age stops new activations only: a rollback goes back to what was found good once.
+    let now = (candidate.act != OrderAct::Rollback).then_some(now);
+    let verdict = |(kind, gate): (&String, &Gate)| {
+        let of_kind: Vec<&EvidenceRecord> = candidate.record.evidence.iter().filter(|e| e.kind == *kind).collect();
+        let pieces: Vec<Piece<'_>> = of_kind.iter().map(|record| piece(policy, candidate, gate, record)).collect();
+        match judge(gate, &pieces, now) {
+            Ok(at) => Ok(of_kind.get(at).map_or_else(String::new, |e| format!("{kind}: {} ({})", e.summary, e.issuer))),
+            Err(_) if ways::waives(policy, candidate, way, &Waiver::Evidence(kind.clone())) => {
                 Ok(format!("{kind}: waived by {way}"))
             }
-            _ => Err(Refusal::EvidenceMissing {
+            Err(why) => Err(Refusal::EvidenceMissing {
                 build: candidate.build,
                 kind: kind.clone(),
-                issuers: issuers.clone(),
-                failed: newest.is_some(),
+                issuers: gate.from.clone(),
+                why: Box::new(why),
             }),
         }
     };
     audience.evidence.iter().map(verdict).collect()
+}
+
+fn piece<'a>(policy: &Policy, candidate: &Candidate<'_>, gate: &Gate, record: &'a EvidenceRecord) -> Piece<'a> {
+    let is_theirs = policy.directory.person(&record.key) == Some(&record.issuer);
+    Piece {
+        predicate: record.predicate.as_deref(),
+        passed: record.passed,
+        facts: &record.facts,
+        issued: record.issued,
+        by_issuer: is_theirs && gate.from.allows_alone(&policy.directory.roles(&record.issuer)),
+        by_pusher: record.issuer == candidate.record.pusher,
+    }
+}
+
+/// Fails unless what evidence says beside its verdict is of a size, and issued now: a time that its issuer makes up would
+/// make it younger than it is.
+pub fn measured(
+    predicate: Option<&str>,
+    facts: &BTreeMap<String, i64>,
+    issued: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let invalid = |why: &str| Err(Refusal::Invalid { why: why.into() });
+    let is_long = |name: &str| name.is_empty() || name.len() > MAX_NAME_BYTES;
+    if predicate.is_some_and(is_long) || facts.len() > MAX_FACTS || facts.keys().any(|name| is_long(name)) {
+        return invalid("evidence carries at most 64 numbers, and names and predicate types of at most 256 bytes");
+    }
+    match issued {
+        Some(issued) if now.duration_since(issued).abs() > CLOCK_MARGIN => {
+            invalid("evidence says when it is issued, which is now: check this machine's clock")
+        }
+        _ => Ok(()),
+    }
 }

@@ -66,7 +66,19 @@ pub fn apply(state: &mut State, event: &Event) {
                 build.version = Some(version.clone());
             }
         }
-        Event::EvidenceAttached { app, build, kind, passed, summary, document, issuer, key } => {
+        Event::EvidenceAttached {
+            app,
+            build,
+            kind,
+            passed,
+            summary,
+            document,
+            issuer,
+            key,
+            predicate,
+            facts,
+            issued,
+        } => {
             let record = EvidenceRecord {
                 kind: kind.clone(),
                 passed: *passed,
@@ -75,6 +87,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 issuer: issuer.clone(),
                 key: *key,
                 stamp,
+                predicate: predicate.clone(),
+                facts: facts.clone(),
+                issued: *issued,
             };
             if let Some(build) = state.apps.entry(app.clone()).or_default().builds.get_mut(build) {
                 build.evidence.push(record);

@@ -115,12 +115,27 @@ impl World {
                 let subject = self.build(app, letter);
                 self.act(who, subject, Act::Number(Number { app: read(app), version: read(number) }))
             }
-            ("attaches", [kind, passed, summary, "to", app, letter]) => {
+            ("attaches", [kind, passed, summary, "to", app, letter, rest @ ..]) => {
                 let subject = self.build(app, letter);
                 let document = Digest::of(summary.as_bytes());
                 let (app, kind, summary) = (read(app), kind.to_string(), summary.to_string());
                 let passed = *passed == "passed";
-                self.act(who, subject, Act::Evidence(Evidence { app, kind, passed, summary, document }))
+                let number = |pair: &&str| pair.split_once('=').map(|(name, value)| (name.to_string(), read(value)));
+                let evidence = Evidence {
+                    app,
+                    kind,
+                    passed,
+                    summary,
+                    document,
+                    predicate: after(rest, "predicate").map(str::to_string),
+                    facts: rest.iter().filter_map(number).collect(),
+                    issued: match after(rest, "issued") {
+                        Some("once") => None,
+                        Some(at) => Some(read(at)),
+                        None => Some(self.now),
+                    },
+                };
+                self.act(who, subject, Act::Evidence(evidence))
             }
             ("requests", [what, "for", audience, rest @ ..]) => self.requests(who, what, audience, rest),
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),

@@ -1,14 +1,21 @@
 //! `sortie evidence`.
 
 use crate::{
+    attestation::Attestation,
     failure::{Failure, Outcome},
     invocation::Invocation,
     names::Thing,
+    object,
     output::Answer,
 };
 use api::routes;
 use quick_xml::{Reader, events::Event};
-use std::{fs, path::PathBuf};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 use trust::{
     Digest,
     names::printable,
@@ -41,9 +48,13 @@ pub struct Attach {
     /// Its type: test-result, scan, sbom, provenance or a word of your own
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: String,
-    /// The document; of JUnit XML the results are counted
+    /// The document: JUnit XML, whose results are counted; an in-toto statement, bare or in its envelope; any JSON, whose
+    /// whole numbers gates may compare; or anything else
     #[arg(long)]
     pub file: PathBuf,
+    /// The predicate type of the document, where it does not say so itself
+    #[arg(long, value_name = "TYPE")]
+    pub predicate: Option<String>,
     /// It says that all is well
     #[arg(long, conflicts_with = "failed")]
     pub passed: bool,
@@ -80,9 +91,16 @@ impl Attach {
             return Err(Failure::misused(format!("{} is longer than {most}", self.file.display())));
         }
         let document = fs::read(&self.file).map_err(cannot)?;
-        let (passed, summary) = self.verdict(&document)?;
         let connection = invocation.connect().await?;
+        let charter = &connection.policy.charter;
+        let gates = charter.audience_names().filter_map(|name| charter.audience(name)?.evidence.get(&self.kind));
+        let wanted: BTreeSet<&str> = gates.flat_map(|gate| gate.pass.names()).collect();
+        let attestation = Attestation::read(&document, &wanted).unwrap_or_default();
+        let (passed, summary, facts) = self.verdict(&document, &attestation)?;
         let (found, _) = connection.find(&thing, None).await?;
+        if attestation.predicate.is_some() {
+            attestation.check_subject(&found.build, &object::manifest(&connection, &found.build).await?)?;
+        }
         let digest = Digest::of(&document);
         let path = routes::path(routes::OBJECT, &[&digest.to_string()]);
         let request = connection.client.request(reqwest::Method::PUT, &path).body(document);
@@ -93,6 +111,9 @@ impl Attach {
             passed,
             summary: summary.clone(),
             document: digest,
+            predicate: attestation.predicate.or(self.predicate),
+            facts,
+            issued: Some(Timestamp::now()),
         });
         let accepted = connection.submit(&found.name(), found.build, act).await?;
         let mark = if passed { "✓" } else { "✗" };
@@ -102,7 +123,17 @@ impl Attach {
     }
 
     /// Whether the evidence is good, and what it says: by its author's word, or counted.
-    fn verdict(&self, document: &[u8]) -> Result<(bool, String), Failure> {
+    fn verdict(
+        &self,
+        document: &[u8],
+        attestation: &Attestation,
+    ) -> Result<(bool, String, BTreeMap<String, i64>), Failure> {
+        if let (Some(said), Some(own)) = (&self.predicate, &attestation.predicate)
+            && said != own
+        {
+            let own = printable(own);
+            return Err(Failure::misused(format!("the document is of predicate type {own}: --predicate contradicts it")));
+        }
         let results = junit(document);
         let said = match (self.passed, self.failed) {
             (true, _) => Some(true),
@@ -110,16 +141,23 @@ impl Attach {
             _ => None,
         };
         let counted = results.map(|results| results.failed == 0 && results.passed > 0);
+        let counted = counted.or(attestation.result);
         if said == Some(true) && counted == Some(false) {
-            return Err(Failure::misused("the report says that tests failed, or that none ran: --passed contradicts it"));
+            return Err(Failure::misused("the report says that something failed, or that nothing ran: --passed contradicts it"));
         }
         let passed = said.or(counted).ok_or_else(|| {
             let file = self.file.display();
-            Failure::misused(format!("{file} is no JUnit XML, so say what it means: --passed or --failed"))
+            Failure::misused(format!("{file} is no JUnit XML and has no verdict of its own, so say what it means: --passed or --failed"))
         })?;
         let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let summary = self.summary.clone().or(results.map(|results| results.in_words())).unwrap_or(name);
-        Ok((passed, printable(&summary.chars().take(200).collect::<String>())))
+        let counts = |results: Results| {
+            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            let Results { passed, failed, skipped } = results;
+            [("passed", passed), ("failed", failed), ("skipped", skipped)].map(|(name, n)| (name.to_string(), count(n))).into()
+        };
+        let facts = results.map_or_else(|| attestation.facts.clone(), counts);
+        Ok((passed, printable(&summary.chars().take(200).collect::<String>()), facts))
     }
 }
 
@@ -185,7 +223,7 @@ mod tests {
 
     fn attach(passed: bool, failed: bool) -> Attach {
         let (what, kind, file) = ("web@1.0.0".into(), "test-result".into(), "report.xml".into());
-        Attach { what, kind, file, passed, failed, summary: None }
+        Attach { what, kind, file, passed, failed, summary: None, predicate: None }
     }
 
     #[test]
@@ -197,16 +235,19 @@ mod tests {
         let results = junit(report).unwrap();
         assert_eq!(results, Results { passed: 2, failed: 2, skipped: 1 });
         assert_eq!(results.in_words(), "2/4, 1 skipped");
-        assert_eq!(attach(false, false).verdict(report).unwrap(), (false, "2/4, 1 skipped".into()));
-        assert!(attach(true, false).verdict(report).is_err(), "a report is not talked out of its failures");
+        let none = Attestation::default();
+        let (passed, summary, facts) = attach(false, false).verdict(report, &none).unwrap();
+        assert_eq!((passed, summary.as_str(), facts["failed"]), (false, "2/4, 1 skipped", 2));
+        assert!(attach(true, false).verdict(report, &none).is_err(), "a report is not talked out of its failures");
     }
 
     #[test]
     fn r33_what_is_no_report_needs_a_verdict() {
         for other in [&b"{}"[..], b"<html><body/></html>", b"<testsuite><testcase>", b""] {
-            assert!(attach(false, false).verdict(other).is_err(), "{}", String::from_utf8_lossy(other));
+            assert!(attach(false, false).verdict(other, &Attestation::default()).is_err(), "{}", String::from_utf8_lossy(other));
         }
-        assert_eq!(attach(true, false).verdict(b"{}").unwrap(), (true, "report.xml".into()));
-        assert!(attach(false, false).verdict(b"<testsuite/>").unwrap() == (false, "0/0".into()));
+        let said = |attach: Attach, document: &[u8]| attach.verdict(document, &Attestation::default()).unwrap();
+        assert_eq!(said(attach(true, false), b"{}").1, "report.xml");
+        assert!(!said(attach(false, false), b"<testsuite/>").0);
     }
 }

@@ -69,6 +69,7 @@ fn r33_r37_r51_r52_break_glass_is_loud_until_somebody_else_has_looked() {
     world.sortie("tester", 0, "escapes");
     world.sortie("tester", 0, "status").lacks("BREAK-GLASS");
     world.sortie("tester", 0, "history").says("a cache was full");
+    world.sortie("owner", 0, "ledger verify");
     assert!(get(world.board(), "/metrics").unwrap().contains("sortie_emergencies_unreviewed 0"));
 }
 
@@ -97,4 +98,39 @@ fn r31_an_emergency_ends_by_itself() {
     world.sortie("tester", 0, &ask);
     world.sortie("oncall", 0, &format!("approve {prod} --yes"));
     world.sortie("oncall", 0, &format!("deploy {prod}"));
+}
+
+/// R33, R51: a gate compares numbers of an in-toto statement about these very bytes, whoever's word goes with it.
+#[test]
+fn r33_r51_a_gate_reads_in_toto_statements_about_these_bytes() {
+    let mut world = World::new();
+    let gate = r#"scan = { from = "qa", predicate = "https://example.com/scan/v1", pass = "found.critical <= 0", max_age_days = 30, pusher = false }"#;
+    let prod =
+        format!("prod = {{ class = \"live\", approve = \"qa and ops\", deploy = \"ops\", evidence = {{ {gate} }} }}");
+    world.found(TEAM, &format!("[environments]\n{prod}\n"));
+    world.add_machines(&[("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    let build = world.ask("coder", &format!("status {version}"))["build"]["build"].as_str().unwrap().to_string();
+    let hex = build.trim_start_matches("sha256:");
+    let statement = |hex: &str, critical: u32| {
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"web","digest":{{"sha256":"{hex}"}}}}],
+            "predicateType":"https://example.com/scan/v1","predicate":{{"found":{{"critical":{critical},"low":9}}}}}}"#
+        )
+    };
+    let file = world.home("tester").join("scan.json");
+    let attach = format!("evidence attach {version} --type scan --file {} --failed", file.display());
+    std::fs::write(&file, statement(&"0".repeat(64), 0)).unwrap();
+    world.sortie("tester", 5, &attach).says("about other bytes");
+    std::fs::write(&file, statement(hex, 2)).unwrap();
+    world.sortie("tester", 0, &attach);
+    world.sortie("coder", 3, &format!("request {version} --to prod")).says("found.critical is 2");
+    std::fs::write(&file, statement(hex, 0)).unwrap();
+    world.sortie("tester", 0, &attach);
+    world.sortie("coder", 0, &format!("request {version} --to prod"));
+    world.sortie("tester", 0, &format!("approve {version} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("approve {version} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("deploy {version} --to prod"));
+    world.sortie("owner", 0, "ledger verify");
 }

@@ -381,6 +381,9 @@ fn r33_no_evidence_for_this_digest() {
             passed: true,
             summary: "812/812".into(),
             document: Digest::of(b"report"),
+            predicate: None,
+            facts: Default::default(),
+            issued: None,
         };
         signed(subject, Act::Evidence(act), &[seed])
     };

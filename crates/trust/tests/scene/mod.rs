@@ -2,6 +2,7 @@
 //! change one thing at a time and ask the target.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
+#![allow(dead_code, reason = "each test file uses a part of the scene")]
 
 use jiff::Timestamp;
 use std::collections::BTreeSet;
