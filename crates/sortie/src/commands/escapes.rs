@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 /// What the agents do not look at, said with every answer, so that no silence is taken for a promise.
 const UNSEEN: &str = "not seen: what runs outside the applications' folders and was not started by an agent; memory of \
-    running programs; data folders; machines without an agent";
+    running programs; data folders; machines without an agent; whoever is root on a machine can have its agent say anything";
 
 /// List what runs without permission or is not as it should be. Exits 7 when there is any
 #[derive(Debug, clap::Args)]
