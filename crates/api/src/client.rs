@@ -177,7 +177,21 @@ impl Client {
 
     /// Sends a request and answers with the response once it is known to be a success.
     pub async fn stream(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.away(&error))?;
+        let mut request = request;
+        let mut tries = 0;
+        let response = loop {
+            let again = request.try_clone();
+            let response = request.send().await.map_err(|error| self.away(&error))?;
+            // A fleet that comes back at once is asked to take turns.
+            match again {
+                Some(again) if response.status() == reqwest::StatusCode::TOO_MANY_REQUESTS && tries < 5 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(500 << tries)).await;
+                    request = again;
+                }
+                _ => break response,
+            }
+        };
         if response.status().is_success() {
             return Ok(response);
         }

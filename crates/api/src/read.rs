@@ -100,6 +100,24 @@ pub struct Whoami {
     /// The estate.
     #[schema(value_type = String)]
     pub estate: Digest,
+    /// Their read-only tokens.
+    #[serde(default)]
+    pub tokens: Vec<TokenView>,
+}
+
+/// A read-only token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    /// SHA-256 of its secret.
+    #[schema(value_type = String)]
+    pub token: Digest,
+    /// Whose it is.
+    pub holder: String,
+    /// What it is for.
+    pub name: String,
+    /// Until when it is good.
+    #[schema(value_type = String)]
+    pub expires: Timestamp,
 }
 
 /// A build, named as people name it.

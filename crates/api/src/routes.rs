@@ -10,6 +10,8 @@ pub const COMMANDS: &str = "/v1/commands";
 pub const ESTATE: &str = "/v1/estate";
 /// GET: the signer as the server knows them.
 pub const WHOAMI: &str = "/v1/whoami";
+/// GET: the read-only tokens, one's own, and for owners everybody's.
+pub const TOKENS: &str = "/v1/tokens";
 /// GET `?app=&environment=&target=&at=`: what may be deployed, what runs, who sees it.
 pub const STATUS: &str = "/v1/status";
 /// GET `?app=&version=&audience=`: every condition, met or not.

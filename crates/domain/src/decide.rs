@@ -8,6 +8,7 @@ mod release;
 mod report;
 mod review;
 mod target;
+mod token;
 
 use crate::{
     command::{Command, Context},
@@ -72,6 +73,8 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::LabelTarget { target, labels } => target::label(draft, asked, &target, &labels),
         AdministrationAct::CordonTarget { target, cordoned } => target::cordon(draft, asked, &target, cordoned),
         AdministrationAct::RetireTarget { target } => target::retire(draft, asked, &target),
+        AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
+        AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
         AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
         AdministrationAct::Expose { app, environment, version, percent } => {

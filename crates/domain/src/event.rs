@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, PersonName, TargetName, TokenName, Version,
     authority::VerifiedDocuments,
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
@@ -328,6 +328,26 @@ pub enum Event {
         /// Which.
         target: TargetName,
     },
+    /// Somebody has a token that reads as they do, and does nothing else.
+    TokenCreated {
+        /// SHA-256 of the secret.
+        token: Digest,
+        /// Whose it is.
+        holder: PersonName,
+        /// What it is for.
+        name: TokenName,
+        /// Until when it is good.
+        expires: Timestamp,
+    },
+    /// A token is good no more.
+    TokenRevoked {
+        /// SHA-256 of the secret.
+        token: Digest,
+        /// Whose it was.
+        holder: PersonName,
+        /// What it was for.
+        name: TokenName,
+    },
     /// Somebody ordered a deployment.
     DeploymentRequested {
         /// Its number.
@@ -477,6 +497,8 @@ names! {
     TargetLabelled = "target-labelled",
     TargetCordoned = "target-cordoned",
     TargetRetired = "target-retired",
+    TokenCreated = "token-created",
+    TokenRevoked = "token-revoked",
     DeploymentRequested = "deployment-requested",
     WaveStarted = "wave-started",
     TargetFinished = "target-finished",

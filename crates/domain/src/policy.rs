@@ -15,6 +15,10 @@ pub const SUBMIT_AHEAD_SECONDS: i64 = 86_400;
 pub const EXPIRY_WARNED_DAYS: i64 = 90;
 /// From how many days before a permit's time is over it is said; from a quarter of its life where that is less.
 pub const PERMIT_WARNED_DAYS: i64 = 14;
+/// The longest life of a read-only token, in days.
+pub const TOKEN_DAYS: i64 = 366;
+/// How many read-only tokens one person may have at a time.
+pub const TOKENS_EACH: usize = 32;
 /// The longest free text (a reason, a note) in bytes.
 pub const TEXT_BYTES: usize = 4096;
 /// How many live permits of one application in one audience the repository publishes: the newest.

@@ -55,6 +55,8 @@ pub enum Right {
     Configure,
     /// Invite, label, cordon and retire targets.
     Invite,
+    /// Read, and let a token read.
+    Read,
     /// Change the charter and suspend people.
     Own,
 }

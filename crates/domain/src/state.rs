@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, PersonName, TargetName, TokenName, Version,
     charter::{Charter, CharterError},
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
@@ -49,6 +49,9 @@ pub struct State {
     pub targets: OrdMap<TargetName, Target>,
     /// Whose target key is whose.
     pub target_keys: OrdMap<KeyId, TargetName>,
+    /// The read-only tokens by the digest of their secret, until some time after their end.
+    #[serde(default)]
+    pub tokens: OrdMap<Digest, Token>,
     /// The deployments: open ones, and the last closed ones.
     pub deployments: OrdMap<u64, Deployment>,
     /// The numbers of the open ones.
@@ -58,6 +61,17 @@ pub struct State {
     /// The emergency permits that nobody has reviewed, by the digest of their request.
     #[serde(default)]
     pub unreviewed: OrdSet<Digest>,
+}
+
+/// A token that reads as its holder does, and does nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// Whose it is.
+    pub holder: PersonName,
+    /// What it is for.
+    pub name: TokenName,
+    /// Until when it is good.
+    pub expires: Timestamp,
 }
 
 /// The charter in force and everything derived from it.

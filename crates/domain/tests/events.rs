@@ -238,6 +238,13 @@ fn target_events() -> Vec<Event> {
         Event::TargetLabelled { target: read("prod-1"), labels: labels() },
         Event::TargetCordoned { target: read("prod-1"), cordoned: true },
         Event::TargetRetired { target: read("prod-1") },
+        Event::TokenCreated {
+            token: digest("secret"),
+            holder: read("oncall"),
+            name: read("dashboard"),
+            expires: noon(),
+        },
+        Event::TokenRevoked { token: digest("secret"), holder: read("oncall"), name: read("dashboard") },
         Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
         Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
     ]

@@ -103,6 +103,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(commands::submit))
         .routes(routes!(reads::estate))
         .routes(routes!(reads::whoami))
+        .routes(routes!(reads::tokens))
         .routes(routes!(reads::status))
         .routes(routes!(reads::why))
         .routes(routes!(reads::history))
@@ -148,7 +149,8 @@ pub(crate) fn router(serving: Shared) -> Router {
         .route(api::routes::HEALTHZ, get(metrics::healthz))
         .route(api::routes::READYZ, get(metrics::readyz))
         .route(api::routes::OPENAPI, get(move || async move { axum::Json(openapi.as_ref().clone()) }));
-    finish(contract.merge(pages).merge(open), serving)
+    let limits = middleware::from_fn_with_state(serving.clone(), sessions::limit_strangers);
+    finish(contract.merge(pages).merge(open).layer(limits), serving)
 }
 
 /// What is served in the clear on a loopback address, to whoever sits at the machine: pages and metrics, read only.

@@ -32,6 +32,10 @@ use trust::Digest;
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a client may take to send a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest headers of a request, in bytes.
+const HEADER_BYTES: usize = 64 << 10;
+/// How many requests one connection may have under way.
+const STREAMS: u32 = 256;
 /// Progress reports that slow watchers may lag behind.
 const PROGRESS_KEPT: usize = 1024;
 
@@ -319,9 +323,13 @@ fn serve_tls(
         .map_err(TlsError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let config = RustlsConfig::from_config(Arc::new(config));
-    let mut server = axum_server::from_tcp_rustls(listener, config).map_err(TlsError::Listen)?.handle(handle);
+    let server = axum_server::from_tcp_rustls(listener, config).map_err(TlsError::Listen)?.handle(handle);
+    // Before a request is whole nobody is known, so nobody may take long: neither for the handshake, which has its own
+    // limit of ten seconds, nor for what follows it.
+    let mut server = server.first_request_timeout(HEADER_TIMEOUT);
     let builder = server.http_builder();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES);
+    builder.http2().max_header_list_size(HEADER_BYTES as u32).max_concurrent_streams(STREAMS);
     builder.http2().timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(Duration::from_secs(30));
     let router = http::router(serving.clone()).into_make_service_with_connect_info::<SocketAddr>();
     Ok(tokio::spawn(server.serve(router)))

@@ -623,3 +623,41 @@ async fn health_metrics_and_the_contract_are_there_and_the_clear_is_for_this_mac
     assert!(start(options).await.err().unwrap().to_string().contains("loopback"));
     world.running.shutdown().await;
 }
+
+/// Attack: flood before a login.
+/// Holds: the server's address, and no key that the charter knows.
+/// Left to him: what many addresses together can ask. Each is bounded in how often, how much and how long, before
+/// anything is verified for it, and whoever is logged in is not held up.
+#[tokio::test]
+async fn strangers_are_bounded_and_members_are_not() {
+    let world = World::founded().await;
+    let member = world.client(CODER).await;
+    let stranger = world.anyone();
+    // Not by the client's own reading of answers, which waits its turn.
+    let ask = |path: &str| stranger.request(reqwest::Method::GET, path).send();
+    let mut refused = None;
+    for _ in 0..5000 {
+        let answer = ask(routes::HELLO).await.unwrap();
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+    }
+    let refused = refused.expect("a flood that is never refused");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert!(refused.text().await.unwrap().contains("TOO_MANY_REQUESTS"));
+    // The same address, logged in, goes on; and one without a login is served again a little later, by waiting its turn.
+    member.get::<Whoami>(routes::WHOAMI, &[]).await.unwrap();
+    stranger.hello().await.unwrap();
+
+    let large = |bytes: usize| stranger.request(reqwest::Method::POST, routes::COMMANDS).body(vec![b' '; bytes]).send();
+    let answer = loop {
+        let answer = large((4 << 20) + 1).await.unwrap();
+        if answer.status() != 429 {
+            break answer;
+        }
+    };
+    assert_eq!(answer.status(), 413);
+    assert!(answer.text().await.unwrap().contains("TOO_LARGE"));
+}

@@ -279,6 +279,15 @@ impl Verifier {
                     Some(environment) => inviters(environment)?,
                     None => return Err(format!("there was no target {target}")),
                 },
+                AdministrationAct::CreateToken { .. } if roles.is_empty() => {
+                    return Err(format!("{} had no role and may not make a token", printable(&entry.actor)));
+                }
+                AdministrationAct::CreateToken { .. } => None,
+                AdministrationAct::RevokeToken { token } => match self.state.tokens.get(token) {
+                    Some(token) if token.holder.as_str() == entry.actor => None,
+                    Some(_) => owner.clone(),
+                    None => return Err("there was no such token".into()),
+                },
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
                 AdministrationAct::AbortDeployment { deployment } => match self.state.deployments.get(deployment) {
@@ -485,6 +494,9 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
             }
+            (Act::Administration(a), Event::TokenCreated { holder, .. }) => {
+                by_actor(holder) && administers(&a.act, event)
+            }
             (Act::Administration(a), event) => administers(&a.act, event),
             _ => false,
         }
@@ -518,6 +530,10 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
             A::InviteTarget { invitation, environment, labels, name, uses, expires },
             Event::TargetInvited { invitation: i, environment: e, labels: l, name: n, uses: u, expires: x },
         ) => (invitation, environment, labels, name, uses, expires) == (i, e, l, n, u, x),
+        (A::CreateToken { token, name, expires }, Event::TokenCreated { token: t, name: n, expires: e, .. }) => {
+            (token, name, expires) == (t, n, e)
+        }
+        (A::RevokeToken { token }, Event::TokenRevoked { token: t, .. }) => token == t,
         (A::LabelTarget { target, .. }, Event::TargetLabelled { target: t, .. })
         | (A::RetireTarget { target }, Event::TargetRetired { target: t }) => target == t,
         (A::CordonTarget { target, cordoned }, Event::TargetCordoned { target: t, cordoned: c }) => {

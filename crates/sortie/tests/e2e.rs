@@ -45,6 +45,8 @@ mod security_keys;
 mod shapes;
 #[path = "e2e/team.rs"]
 mod team;
+#[path = "e2e/tokens.rs"]
+mod tokens;
 #[path = "e2e/world.rs"]
 mod world;
 #[path = "e2e/wrong.rs"]

@@ -39,5 +39,5 @@ pub mod version;
 pub mod way;
 
 pub use digest::Digest;
-pub use names::{AppName, AudienceName, PersonName, RoleName, TargetName};
+pub use names::{AppName, AudienceName, PersonName, RoleName, TargetName, TokenName};
 pub use version::Version;

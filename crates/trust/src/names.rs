@@ -100,6 +100,10 @@ name! {
     PersonName
 }
 name! {
+    /// A read-only token, among those of whoever made it: `dashboard`.
+    TokenName
+}
+name! {
     /// A role of the charter: `developer`, `qa`, `ops`. `owner` is held by the owners in the root of trust alone.
     RoleName
 }

@@ -9,7 +9,7 @@ use crate::{
     dsse::{Envelope, PAYLOAD_TYPE},
     json::{self, JsonError},
     key::{KeyId, PublicKey, SignError, Signer},
-    names::{AppName, AudienceName, PersonName, TargetName, printable},
+    names::{AppName, AudienceName, PersonName, TargetName, TokenName, printable},
     quorum::Rule,
     version::Version,
     way::Way,
@@ -615,6 +615,21 @@ pub enum AdministrationAct {
     PutRecoveryKeyAway {
         /// The key.
         key: KeyId,
+    },
+    /// Makes a token that reads as the signer does, and does nothing else. Whoever signs made its secret, and the server
+    /// learns of it when it is first shown.
+    CreateToken {
+        /// SHA-256 of the secret.
+        token: Digest,
+        /// What it is for.
+        name: TokenName,
+        /// Until when it is good.
+        expires: Timestamp,
+    },
+    /// Ends a token.
+    RevokeToken {
+        /// SHA-256 of the secret.
+        token: Digest,
     },
     /// Lets a version into an environment again after it was undone or rolled back there.
     LiftHold {

@@ -18,6 +18,7 @@ impl Right {
             Right::Deploy => "deploy to",
             Right::Configure => "configure",
             Right::Invite => "invite and manage targets in",
+            Right::Read => "make a token that reads",
             Right::Own => "change",
         }
     }

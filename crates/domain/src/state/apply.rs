@@ -189,6 +189,16 @@ pub fn apply(state: &mut State, event: &Event) {
             };
             state.invitations.insert(invitation.id(), record);
         }
+        Event::TokenCreated { token, holder, name, expires } => {
+            // Those that are long over make room; what they were stands in the ledger.
+            let over: Vec<Digest> =
+                state.tokens.iter().filter(|(_, token)| token.expires < stamp.time).map(|(id, _)| *id).collect();
+            over.iter().for_each(|id| drop(state.tokens.remove(id)));
+            state.tokens.insert(*token, Token { holder: holder.clone(), name: name.clone(), expires: *expires });
+        }
+        Event::TokenRevoked { token, .. } => {
+            state.tokens.remove(token);
+        }
         Event::TargetEnrolled { target, environment, invitation, key, recipient, labels, facts } => {
             if let Some(invitation) = state.invitations.get_mut(&invitation.id()) {
                 invitation.uses_left = invitation.uses_left.saturating_sub(1);

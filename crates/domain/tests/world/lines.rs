@@ -170,6 +170,16 @@ impl World {
                 self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned })
             }
             ("retires", [target]) => self.administer(who, AdministrationAct::RetireTarget { target: read(target) }),
+            ("makes", ["token", name, "for", days, "days"]) => {
+                let expires =
+                    self.now.checked_add(jiff::SignedDuration::from_hours(24 * read::<i64>(days))).expect("a time");
+                let token = Digest::of(format!("{who} {name}").as_bytes());
+                self.administer(who, AdministrationAct::CreateToken { token, name: read(name), expires })
+            }
+            ("revokes", ["token", name, "of", whose]) => {
+                let token = Digest::of(format!("{whose} {name}").as_bytes());
+                self.administer(who, AdministrationAct::RevokeToken { token })
+            }
             ("puts", ["the", "recovery", "key", "away"]) => {
                 self.administer(who, AdministrationAct::PutRecoveryKeyAway { key: public("recovery").id() })
             }

@@ -121,6 +121,8 @@ impl World {
             Event::TargetCordoned { target, cordoned } => {
                 format!("{target} is {}cordoned", if *cordoned { "" } else { "no longer " })
             }
+            Event::TokenCreated { holder, name, .. } => format!("{holder} has a token {name}"),
+            Event::TokenRevoked { holder, name, .. } => format!("{holder}'s token {name} is over"),
             Event::TargetRetired { target } => format!("{target} left for good"),
             Event::DeploymentRequested { deployment, app, environment, act, build, targets, warnings, .. } => {
                 let waits = if matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }) {

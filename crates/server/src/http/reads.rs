@@ -20,11 +20,7 @@ use api::{
     },
     routes,
 };
-use axum::{
-    Json,
-    extract::{ConnectInfo, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
@@ -34,7 +30,6 @@ use domain::{
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -58,11 +53,7 @@ const SCAN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who the server is, and whether it has an estate.
 #[utoipa::path(get, path = routes::HELLO, responses((status = 200, body = Hello)))]
-pub(crate) async fn hello(
-    State(serving): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-) -> Result<Json<Hello>, Failure> {
-    serving.sessions.allow(peer.ip(), Timestamp::now())?;
+pub(crate) async fn hello(State(serving): State<Shared>) -> Result<Json<Hello>, Failure> {
     let state = serving.ledger.state();
     let policy = state.policy.as_ref();
     Ok(Json(Hello {
@@ -92,7 +83,30 @@ pub(crate) async fn whoami(State(serving): State<Shared>, person: KnownPerson) -
         roles: person.roles.iter().map(ToString::to_string).collect(),
         estate_name: policy.charter.charter.clone(),
         estate: policy.record.estate,
+        tokens: tokens_of(&state, |holder| *holder == person.name),
     }))
+}
+
+/// The read-only tokens that are good: your own, and for owners everybody's.
+#[utoipa::path(get, path = routes::TOKENS, responses((status = 200, body = Vec<api::read::TokenView>), (status = "4XX", body = Problem)))]
+pub(crate) async fn tokens(
+    State(serving): State<Shared>,
+    person: KnownPerson,
+) -> Result<Json<Vec<api::read::TokenView>>, Failure> {
+    let is_owner = person.roles.iter().any(|role| role.as_str() == trust::charter::OWNER);
+    Ok(Json(tokens_of(&serving.ledger.state(), |holder| is_owner || *holder == person.name)))
+}
+
+fn tokens_of(state: &Facts, of: impl Fn(&trust::PersonName) -> bool) -> Vec<api::read::TokenView> {
+    let now = Timestamp::now();
+    let good = state.tokens.iter().filter(|(_, token)| token.expires > now && of(&token.holder));
+    let view = |(id, token): (&Digest, &domain::state::Token)| api::read::TokenView {
+        token: *id,
+        holder: token.holder.to_string(),
+        name: token.name.to_string(),
+        expires: token.expires,
+    };
+    good.map(view).collect()
 }
 
 /// What the status is limited to.

@@ -9,21 +9,24 @@ use api::{
 };
 use axum::{
     Json,
+    body::Body,
     extract::{ConnectInfo, FromRequestParts, Request, State},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use domain::{
     command::Actor,
     refusal::{Refusal, exit},
     state::State as Facts,
 };
+use http_body_util::Limited;
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 use trust::{
     Digest, PersonName, RoleName, TargetName,
@@ -44,6 +47,10 @@ const BURST: f64 = 200.0;
 const REFILL_PER_SECOND: f64 = 50.0;
 /// The most addresses that are remembered.
 const ADDRESSES: usize = 10_000;
+/// The longest body of whoever is not logged in, in bytes: the first charter of an estate comes with its documents.
+const STRANGERS_BODY_BYTES: usize = 4 << 20;
+/// How long whoever is not logged in may take for a request and its answer's beginning.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose token it is. What they may do is looked up in the charter in force at each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +91,7 @@ impl Sessions {
 
     /// Takes one from what `address` may ask without a login; fails when nothing is left.
     pub fn allow(&self, address: IpAddr, now: Timestamp) -> Result<(), Failure> {
+        let address = counted(address);
         let mut inner = self.lock();
         if inner.addresses.len() >= ADDRESSES {
             inner.addresses.retain(|_, bucket| refilled(bucket, now) < BURST);
@@ -180,11 +188,9 @@ fn make_room(
 )]
 pub(crate) async fn log_in(
     State(serving): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Strict(login): Strict<Login>,
 ) -> Result<Json<LoggedIn>, Failure> {
     let now = Timestamp::now();
-    serving.sessions.allow(peer.ip(), now)?;
     let state = serving.ledger.state();
     let statement = Statement::read(&login.envelope).map_err(|error| intake::unreadable_statement(&error))?;
     let Act::Session(session) = &statement.act else {
@@ -230,11 +236,76 @@ pub(crate) struct KnownPerson {
 /// A target that is logged in.
 pub(crate) struct KnownTarget(pub TargetName);
 
-/// Who sent the request, if its token is good.
+/// Who sent the request, if its token is good for it.
 pub(crate) fn known(parts: &Parts, serving: &Shared) -> Option<Actor> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let token = value.strip_prefix("Bearer ")?;
-    serving.sessions.actor(token.trim(), &serving.ledger.state(), Timestamp::now())
+    identified(parts, serving).ok()
+}
+
+/// Who sent the request, by a session or by a read-only token.
+fn identified(parts: &Parts, serving: &Shared) -> Result<Actor, Failure> {
+    let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(login_needed)?.trim();
+    let (state, now) = (serving.ledger.state(), Timestamp::now());
+    match state.tokens.get(&Digest::of(token.as_bytes())) {
+        Some(found) => reader(found, parts, &state, now),
+        None => serving.sessions.actor(token, &state, now).ok_or_else(login_needed),
+    }
+}
+
+/// The holder of a read-only token, where the request reads what such a token may: everything but the bytes of builds.
+fn reader(token: &domain::state::Token, parts: &Parts, state: &Facts, now: Timestamp) -> Result<Actor, Failure> {
+    let (holder, name) = (&token.holder, &token.name);
+    if token.expires <= now {
+        let message = format!("the read-only token {name} of {holder} was good until {:.0}", token.expires);
+        let failure = Failure::new(StatusCode::UNAUTHORIZED, "TOKEN_EXPIRED", message).exit(exit::REFUSED);
+        return Err(failure.next(format!("sortie token create --note {name}")));
+    }
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    let path = parts.uri.path();
+    if !reads || path.starts_with("/v1/objects") || path.starts_with("/v1/packs") {
+        let message =
+            format!("the token {name} of {holder} reads how things stand; it neither writes nor fetches builds");
+        return Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_READS_ONLY", message).exit(exit::REFUSED));
+    }
+    let directory = &state.policy.as_ref().ok_or_else(login_needed)?.directory;
+    let key = directory.keys_of(holder).into_iter().next().ok_or_else(login_needed)?;
+    Ok(Actor::Person { name: holder.clone(), key, roles: directory.roles(holder) })
+}
+
+/// The address that is counted: a whole network of IPv6, of which anyone gets one.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address => address,
+    }
+}
+
+/// Bounds what anyone may ask who is not logged in: how often, how much, and for how long.
+pub(crate) async fn limit_strangers(State(serving): State<Shared>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if known(&parts, &serving).is_some() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    if let Some(peer) = peer
+        && let Err(failure) = serving.sessions.allow(peer, Timestamp::now())
+    {
+        let mut response = failure.into_response();
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
+    }
+    let body = Body::new(Limited::new(body, STRANGERS_BODY_BYTES));
+    let answer = next.run(Request::from_parts(parts, body));
+    match tokio::time::timeout(STRANGERS_PATIENCE, answer).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = "whoever is not logged in must send a whole request within half a minute";
+            Failure::new(StatusCode::REQUEST_TIMEOUT, "TOO_SLOW", message).into_response()
+        }
+    }
 }
 
 fn login_needed() -> Failure {
@@ -245,14 +316,14 @@ fn login_needed() -> Failure {
 impl FromRequestParts<Shared> for Known {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        known(parts, serving).map(|_| Known).ok_or_else(login_needed)
+        identified(parts, serving).map(|_| Known)
     }
 }
 
 impl FromRequestParts<Shared> for KnownPerson {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        match known(parts, serving).ok_or_else(login_needed)? {
+        match identified(parts, serving)? {
             Actor::Person { name, roles, .. } => Ok(KnownPerson { name, roles }),
             _ => Err(Failure::new(StatusCode::FORBIDDEN, "PEOPLE_ONLY", "this is for people and robots, not targets")
                 .exit(exit::REFUSED)),
@@ -263,7 +334,7 @@ impl FromRequestParts<Shared> for KnownPerson {
 impl FromRequestParts<Shared> for KnownTarget {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        match known(parts, serving).ok_or_else(login_needed)? {
+        match identified(parts, serving)? {
             Actor::Target(name) => Ok(KnownTarget(name)),
             _ => Err(Failure::new(StatusCode::FORBIDDEN, "TARGETS_ONLY", "this is for targets, not people")
                 .exit(exit::REFUSED)),
@@ -292,6 +363,17 @@ mod tests {
         assert_eq!(taken, BURST as usize);
         assert!(sessions.allow(two, at(0)).is_ok());
         assert!(sessions.allow(one, at(1)).is_ok());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_asker() {
+        let sessions = Sessions::default();
+        let from = |host: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, host));
+        let taken = (0..1000).take_while(|host| sessions.allow(from(*host), at(0)).is_ok()).count();
+        assert_eq!(taken, BURST as usize);
+        assert!(sessions.allow("2001:db8:1:3::1".parse().unwrap(), at(0)).is_ok());
+        // The same machine by either family's form is one asker.
+        assert_eq!(counted("::ffff:10.0.0.1".parse().unwrap()), counted("10.0.0.1".parse().unwrap()));
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Teller<'_> {
             Event::TargetCordoned { target, cordoned: false } => {
                 format!("{actor} uncordoned {target}: deployments come again")
             }
+            Event::TokenCreated { name, expires, .. } => {
+                format!("{actor} made the read-only token {name}, good until {}", moment(*expires))
+            }
+            Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
             Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
             Event::DeploymentRequested { .. } => self.ordered(event),
             Event::WaveStarted { deployment, wave, targets } => {

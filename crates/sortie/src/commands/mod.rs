@@ -70,6 +70,7 @@ verbs! {
     logout::Logout,
     context::Context,
     whoami::Whoami,
+    token::Token,
     charter::Charter,
     server::Server,
     person::Person,

@@ -97,6 +97,7 @@ words! {
     ["status", "why"] "Three questions with three answers: may it run there, does it run there, who sees it.";
     ["logs"] "The lines that an application's processes wrote on a target.";
     ["context", "login", "logout", "whoami"] "Which server and estate a command means, pinned on this machine, and who you are there.";
+    ["token"] "A secret by which a dashboard or a scraper reads as its holder does, and does nothing else, until it expires or is revoked.";
     ["init"] "Writes sortie.toml, the file beside the code that says what to ship and how it runs.";
     ["bundle"] "A released version with everything it needs, in files that are carried to where no network reaches.";
     ["receipt"] "What a target behind an air gap did with a bundle, signed by it and carried back.";

@@ -21,6 +21,11 @@ impl Whoami {
             connection.context.name,
             connection.client.url()
         );
+        let tokens: Vec<&str> = who.tokens.iter().map(|token| token.name.as_str()).collect();
+        let words = match tokens.is_empty() {
+            true => words,
+            false => format!("{words}\nread-only tokens: {}", tokens.join(", ")),
+        };
         Ok(Answer::new(&who, words))
     }
 }
