@@ -19,7 +19,13 @@ use domain::plan::Assignment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, sync::Arc};
-use trust::{AppName, Digest, Version, authority::Pinned, dsse::Envelope, statement::Outcome};
+use trust::{
+    AppName, Digest, Version,
+    authority::Pinned,
+    dsse::Envelope,
+    receipt::{self, Document, MAX_OUTCOMES, SignedOutcome},
+    statement::Outcome,
+};
 
 /// The index, kept beside what it lists.
 const INDEX: &str = "bundle.json";
@@ -105,6 +111,27 @@ fn numbers(data: &Path) -> Result<Vec<u64>, FileError> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// What this target has to tell of bundles; nothing where none was followed here.
+pub fn receipt(data: &Path) -> Result<Option<Document>, FileError> {
+    let Some(pinned) = pinned(data)? else { return Ok(None) };
+    let carried = carried(data)?;
+    let outcomes = carried.iter().filter_map(|carried| {
+        let (order, report) = (carried.order.clone()?, carried.report.clone()?);
+        Some(SignedOutcome { order, report })
+    });
+    let mut outcomes: Vec<SignedOutcome> = outcomes.collect();
+    // Those of long ago were brought home long ago.
+    outcomes.drain(..outcomes.len().saturating_sub(MAX_OUTCOMES));
+    let document = Document {
+        format: receipt::FORMAT,
+        target: pinned.target,
+        enrolment: files::read_json(&at(data).join("enrolment.json"))?,
+        inventory: carried.last().and_then(|carried| carried.inventory.clone()),
+        outcomes,
+    };
+    Ok((!document.outcomes.is_empty() || document.enrolment.is_some()).then_some(document))
 }
 
 /// Who the target is whose data folder this is; nothing where none has joined.

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use trust::{
     Digest, PersonName, RoleName, TargetName,
     key::KeyId,
+    receipt::VerifiedReceipt,
     statement::{self, RequestId},
 };
 
@@ -101,6 +102,8 @@ pub enum Command {
     ReportOutcome(statement::Report),
     /// Say what was found on a target.
     ReportInventory(statement::Inventory),
+    /// Bring back what a target behind an air gap did. Every signature in the document was checked.
+    TakeReceipt(Signed<statement::Receipt>, Arc<VerifiedReceipt>),
     /// By the clock: the permit that a deployment waited for begins to hold.
     StartDeployment(u64),
     /// By the clock: a deployment stayed healthy for its soak time.

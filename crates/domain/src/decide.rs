@@ -4,6 +4,7 @@ mod charter;
 mod config;
 mod deployment;
 mod exposure;
+mod receipt;
 mod release;
 mod report;
 mod review;
@@ -48,6 +49,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::EnrolTarget(enrolment) => target::enrol(&mut draft, &asked, enrolment)?,
         Command::ReportOutcome(report) => report::outcome(&mut draft, &asked, report)?,
         Command::ReportInventory(inventory) => report::inventory(&mut draft, &asked, inventory)?,
+        Command::TakeReceipt(signed, receipt) => receipt::take(&mut draft, &asked, &signed, &receipt)?,
         Command::StartDeployment(number) => report::start(&mut draft, &asked, number)?,
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,

@@ -452,6 +452,46 @@ pub enum Event {
         /// Everything that is wrong there now; empty when all is as it should be.
         findings: Vec<Finding>,
     },
+    /// Somebody brought back what a target behind an air gap did with a bundle.
+    ReceiptTaken {
+        /// The receipt in the depot.
+        receipt: Digest,
+        /// The digest of the target's signed report: each is taken once.
+        report: Digest,
+        /// The bundle.
+        bundle: Digest,
+        /// The number that the deployment gets.
+        deployment: u64,
+        /// Which target.
+        target: TargetName,
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The build it brought.
+        build: Digest,
+        /// Its version.
+        version: Option<Version>,
+        /// Who ordered it, as far as the charter still knows them.
+        deployer: Option<PersonName>,
+        /// How it ended.
+        outcome: Outcome,
+        /// What changed on the target.
+        change: Option<Change>,
+        /// What runs there since then.
+        running: Option<Digest>,
+        /// The serial of the config it runs with.
+        config_serial: u64,
+        /// The phases.
+        phases: Vec<PhaseTiming>,
+        /// Where its processes listen.
+        endpoints: Vec<String>,
+        /// When that was, by the target's clock.
+        at: Timestamp,
+        /// By which way of the charter it was permitted.
+        #[serde(default, skip_serializing_if = "Way::is_normal")]
+        way: Way,
+    },
     /// End users reach a version, or no longer do.
     ExposureChanged {
         /// The application.
@@ -508,5 +548,6 @@ names! {
     HoldPlaced = "hold-placed",
     HoldLifted = "hold-lifted",
     EscapesChanged = "escapes-changed",
+    ReceiptTaken = "receipt-taken",
     ExposureChanged = "exposure-changed",
 }

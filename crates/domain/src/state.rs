@@ -61,6 +61,9 @@ pub struct State {
     /// The emergency permits that nobody has reviewed, by the digest of their request.
     #[serde(default)]
     pub unreviewed: OrdSet<Digest>,
+    /// The reports that receipts brought: each is taken once.
+    #[serde(default)]
+    pub carried_reports: OrdSet<Digest>,
 }
 
 /// A token that reads as its holder does, and does nothing else.

@@ -23,7 +23,8 @@ use trust::{
     key::{KeyId, PublicKey},
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
     oidc,
-    statement::{Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
+    receipt::{self, MAX_RECEIPT_BYTES, VerifiedReceipt},
+    statement::{self, Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
 };
 
@@ -43,7 +44,7 @@ pub(crate) enum Signer {
 pub(crate) fn needs_depot(submission: &Submission) -> bool {
     let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. });
     match Statement::read(&submission.envelope).map(|statement| statement.act) {
-        Ok(Act::Push(_) | Act::Evidence(_) | Act::Config(_)) => true,
+        Ok(Act::Push(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
         Ok(Act::Order(order)) => installs(order.act),
         Ok(Act::Administration(administration)) => administers(administration.act),
         _ => false,
@@ -280,6 +281,10 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         Act::Enrolment(act) => Command::EnrolTarget(act),
         Act::Report(act) => Command::ReportOutcome(act),
         Act::Inventory(act) => Command::ReportInventory(act),
+        Act::Receipt(act) => {
+            let receipt = verified_receipt(state, documents, &subject, &act)?;
+            Command::TakeReceipt(Signed { subject, act }, Arc::new(receipt))
+        }
         Act::Session(_) => {
             return Err(Failure::invalid(format!("a session statement goes to {}", api::routes::SESSIONS)));
         }
@@ -433,6 +438,23 @@ fn check_config(documents: &Attached<'_>, subject: &Digest, config: &Config) -> 
         return Err(Failure::invalid("the config document does not say what its statement says"));
     }
     documents.keep(subject, Some(&bytes))
+}
+
+/// Reads a receipt and checks what the target signed in it; it stays in the depot, where anybody can check it again.
+fn verified_receipt(
+    state: &State,
+    documents: &Attached<'_>,
+    subject: &Digest,
+    act: &statement::Receipt,
+) -> Result<VerifiedReceipt, Failure> {
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    let bytes = documents.read(subject, MAX_RECEIPT_BYTES)?;
+    let known = state.targets.get(&act.target).filter(|target| !target.retired).map(|target| target.key);
+    let verified = receipt::Document::from_bytes(&bytes)
+        .and_then(|document| document.verify(&policy.record.estate, known, &policy.directory))
+        .map_err(|error| Failure::integrity("RECEIPT_FORGED", format!("{error}; nothing was written")))?;
+    documents.keep(subject, Some(&bytes))?;
+    Ok(verified)
 }
 
 fn check_attachments(attachments: &BTreeMap<Digest, Attachment>) -> Result<(), Failure> {

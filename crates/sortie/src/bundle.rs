@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(size("4.7 GB"), Ok(4_700_000_000));
         assert_eq!(size("100MiB"), Ok(100 << 20));
         assert_eq!(size("70000"), Ok(70_000));
-        for bad in ["", "MB", "1 parsec", "-1MB", "1.2.3MB", "99999999999999999999TB", "9999999TB"] {
+        for bad in ["", "MB", "1 parsec", "-1MB", "1.2.3MB", "99999999999999999999TB", "99999999TB"] {
             assert!(size(bad).is_err(), "{bad:?} was taken");
         }
     }

@@ -24,7 +24,8 @@ use trust::{
     names::printable,
     oidc, permit,
     quorum::Rule,
-    statement::{Act, AdministrationAct, OrderAct, Outcome, Statement},
+    receipt::{Document, Outcome as Outcomes},
+    statement::{Act, AdministrationAct, OrderAct, Outcome, Receipt, Statement},
 };
 
 /// The first entry that is not as it must be.
@@ -86,18 +87,22 @@ impl Verifier {
         self.state.policy.as_ref().map(|policy| (policy.record.version, policy.record.charter.as_str()))
     }
 
-    /// The documents that [`Self::take`] needs for an entry: the roots and targets of a charter.
+    /// The documents that [`Self::take`] needs for an entry: the roots and targets of a charter, and receipts.
     pub fn needs(bytes: &[u8]) -> Vec<Digest> {
-        // Charters are rare, and reading every entry twice would take twice as long.
-        let brings_charter = std::str::from_utf8(bytes).is_ok_and(|text| text.contains("charter-applied"));
-        let Some(entry) = brings_charter.then(|| serde_json::from_slice::<Entry>(bytes).ok()).flatten() else {
+        // Both are rare, and reading every entry twice would take twice as long.
+        const BROUGHT: [&str; 4] = ["charter-applied", "receipt-taken", "target-enrolled", "escapes-changed"];
+        let may_name = std::str::from_utf8(bytes).is_ok_and(|text| BROUGHT.iter().any(|event| text.contains(event)));
+        let Some(entry) = may_name.then(|| serde_json::from_slice::<Entry>(bytes).ok()).flatten() else {
             return Vec::new();
         };
         let of = |event: &Event| match event {
             Event::CharterApplied { roots, targets, .. } => roots.iter().chain([targets]).copied().collect(),
             _ => Vec::new(),
         };
-        entry.events.iter().flat_map(of).collect()
+        let mut named: Vec<Digest> = entry.events.iter().flat_map(of).collect();
+        let statement = entry.envelope.as_ref().and_then(|envelope| Statement::read(envelope).ok());
+        named.extend(statement.filter(|s| matches!(s.act, Act::Receipt(_))).map(|statement| statement.subject));
+        named
     }
 
     /// Takes the next entry's bytes as they are stored. Nothing may be taken after an entry that was wrong.
@@ -147,6 +152,10 @@ impl Verifier {
             self.check_charter(event, documents)?;
         }
         let signers = self.signers(entry, envelope, &statement.act, brought)?;
+        if let Act::Receipt(receipt) = &statement.act {
+            self.signatures += signers.len() as u64;
+            return self.check_receipt(entry, receipt, &statement.subject, documents);
+        }
         self.signatures += signers.len() as u64;
         self.check_right(entry, &statement)?;
         let signed =
@@ -314,6 +323,55 @@ impl Verifier {
     fn holds_root(&self, entry: &Entry) -> bool {
         let mut holders = self.state.policy.iter().flat_map(|policy| &policy.record.facts.root_holders);
         holders.any(|(person, _)| person.as_str() == entry.actor)
+    }
+
+    /// What a receipt is said to have told stands in it, signed by the target.
+    fn check_receipt(
+        &self,
+        entry: &Entry,
+        act: &Receipt,
+        subject: &Digest,
+        documents: &BTreeMap<Digest, Vec<u8>>,
+    ) -> Check {
+        let policy = self.state.policy.as_ref().ok_or("there was no charter yet")?;
+        let bytes = documents.get(subject).ok_or_else(|| format!("{subject} is not to be had"))?;
+        let known = self.state.targets.get(&act.target).map(|target| target.key);
+        let verified = Document::from_bytes(bytes)
+            .and_then(|document| document.verify(&self.estate, known, &policy.directory))
+            .map_err(|error| error.to_string())?;
+        let told = |event: &Event| match event {
+            Event::ReceiptTaken {
+                receipt,
+                report,
+                bundle,
+                target,
+                app,
+                environment,
+                build,
+                running,
+                outcome,
+                at,
+                ..
+            } => {
+                let fits = |told: &Outcomes| {
+                    let kind = std::mem::discriminant(&told.report.outcome) == std::mem::discriminant(outcome);
+                    let what = told.payload == *report && told.bundle == *bundle && told.order.app == *app;
+                    let how = told.order.environment == *environment && told.build == *build && told.at >= *at;
+                    what && how && kind && told.report.running == *running
+                };
+                receipt == subject && *target == verified.target && verified.outcomes.iter().any(fits)
+            }
+            Event::TargetEnrolled { target, key, invitation, .. } => verified
+                .enrolment
+                .as_ref()
+                .is_some_and(|told| told.target == *target && told.key == *key && told.invitation == *invitation),
+            Event::EscapesChanged { target, .. } => *target == verified.target && verified.inventory.is_some(),
+            _ => false,
+        };
+        match entry.events.iter().find(|event| !told(event)) {
+            Some(event) => Err(format!("{} is not what the receipt tells", event.name())),
+            None => Ok(()),
+        }
     }
 
     /// The owners signed this very charter, under roots that follow one another from the pinned one.

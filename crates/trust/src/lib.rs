@@ -13,6 +13,7 @@
 //! - [`way`]: the rules for emergencies, and what they waive.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
+//! - [`receipt`]: what a target behind an air gap says it did.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 
 pub mod authority;
@@ -32,6 +33,7 @@ pub mod oidc;
 pub mod pem;
 pub mod permit;
 pub mod quorum;
+pub mod receipt;
 pub mod statement;
 pub mod tuf;
 pub mod upheld;

@@ -143,6 +143,8 @@ acts! {
     Report = "report",
     /// Subject: the estate.
     Inventory = "inventory",
+    /// Subject: the receipt's document.
+    Receipt = "receipt",
     /// Subject: the estate.
     Administration = "administration",
 }
@@ -548,6 +550,14 @@ pub enum FindingKind {
     Link,
     /// A running process whose program no manifest accounts for.
     Process,
+}
+
+/// This is what a target behind an air gap did with bundles: see [`crate::receipt`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The target.
+    pub target: TargetName,
 }
 
 /// An act on the estate itself.

@@ -17,6 +17,10 @@ use trust::{
 /// A target says how its newest assignment ended.
 pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> Result<(), Refusal> {
     by_itself(asked, &report.target)?;
+    if report.carried.is_some() {
+        let why = "what came of a bundle is brought back by a receipt".into();
+        return Err(Refusal::Invalid { why });
+    }
     let on_target = draft.state.targets.get(&report.target).and_then(|target| target.apps.get(&report.app));
     let assigned = on_target.and_then(|on_target| on_target.assigned).ok_or(Refusal::ReportStale)?;
     // Who was given up on is heard all the same: what runs there must be known.
@@ -55,7 +59,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
 }
 
 /// What a verified assignment changed on a target (R57).
-fn change(act: OrderAct, before: Option<trust::Digest>, build: trust::Digest) -> Change {
+pub(super) fn change(act: OrderAct, before: Option<trust::Digest>, build: trust::Digest) -> Change {
     match act {
         OrderAct::Deploy | OrderAct::Redeploy => match before {
             None => Change::Deployed,
@@ -70,7 +74,7 @@ fn change(act: OrderAct, before: Option<trust::Digest>, build: trust::Digest) ->
 }
 
 /// Reasons come from programs' output: nothing in them may drive a terminal, and they stay short.
-fn printable(outcome: Outcome) -> Outcome {
+pub(super) fn printable(outcome: Outcome) -> Outcome {
     let clean = |text: String| trust::names::printable(&text.chars().take(500).collect::<String>());
     match outcome {
         Outcome::Verified => Outcome::Verified,
@@ -83,7 +87,22 @@ fn printable(outcome: Outcome) -> Outcome {
 /// A target says what it found. Only what differs from before is history (R37).
 pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Inventory) -> Result<(), Refusal> {
     by_itself(asked, &inventory.target)?;
-    let target = draft.state.targets.get(&inventory.target).ok_or(Refusal::ReportStale)?;
+    if !draft.state.targets.contains_key(&inventory.target) {
+        return Err(Refusal::ReportStale);
+    }
+    let what = format!("{} is as it was last seen", inventory.target);
+    match found(draft, inventory) {
+        Some(event) => {
+            draft.record(event);
+            Ok(())
+        }
+        None => Err(Refusal::AlreadyDone { what, since: None }),
+    }
+}
+
+/// What an inventory changes in what is known of a target; nothing where nothing.
+pub(super) fn found(draft: &Draft, inventory: Inventory) -> Option<Event> {
+    let target = draft.state.targets.get(&inventory.target)?;
     let mut findings = inventory.findings;
     findings.sort();
     findings.truncate(1000);
@@ -91,12 +110,8 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
         finding.path = trust::names::printable(&finding.path);
         finding.app = trust::names::printable(&finding.app);
     }
-    if target.findings.iter().eq(findings.iter()) {
-        let what = format!("{} is as it was last seen", inventory.target);
-        return Err(Refusal::AlreadyDone { what, since: None });
-    }
-    draft.record(Event::EscapesChanged { target: inventory.target, findings });
-    Ok(())
+    let same = target.findings.iter().eq(findings.iter());
+    (!same).then_some(Event::EscapesChanged { target: inventory.target, findings })
 }
 
 fn by_itself(asked: &Asked<'_>, target: &TargetName) -> Result<(), Refusal> {

@@ -61,6 +61,17 @@ pub(super) fn enrol(draft: &mut Draft, asked: &Asked<'_>, enrolment: Enrolment) 
     if asked.context.actor != Actor::Invited {
         return Err(Refusal::InvitationInvalid { why: "the enrolment is not signed with its key".into() });
     }
+    let now = asked.context.now;
+    admit(draft, asked, enrolment, now)
+}
+
+/// Lets a machine in whose enrolment was found genuine, and which joined at `joined`.
+pub(super) fn admit(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    enrolment: Enrolment,
+    joined: Timestamp,
+) -> Result<(), Refusal> {
     let invalid = |why: String| Err(Refusal::InvitationInvalid { why });
     let Some(invitation) = draft.state.invitations.get(&enrolment.invitation.id()) else {
         return invalid("nobody made it".into());
@@ -68,7 +79,7 @@ pub(super) fn enrol(draft: &mut Draft, asked: &Asked<'_>, enrolment: Enrolment) 
     if invitation.uses_left == 0 {
         return invalid("it is used up".into());
     }
-    if invitation.expires <= asked.context.now {
+    if invitation.expires <= joined {
         return invalid(format!("it expired at {:.0}", invitation.expires));
     }
     if invitation.environment != enrolment.environment {

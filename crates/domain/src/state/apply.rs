@@ -308,8 +308,94 @@ pub fn apply(state: &mut State, event: &Event) {
                 target.findings = findings.to_vec();
             }
         }
+        Event::ReceiptTaken { .. } => take_receipt(state, event),
         Event::ExposureChanged { app, environment, version, percent } => {
             in_audience(state, app, environment).exposure = Some((version.clone(), *percent, stamp));
+        }
+    }
+}
+
+/// A deployment that was over before anybody here heard of it. It never stands in the way of one that is open.
+fn take_receipt(state: &mut State, event: &Event) {
+    let Event::ReceiptTaken {
+        report,
+        deployment,
+        target,
+        app,
+        environment,
+        build,
+        version,
+        deployer,
+        outcome,
+        change,
+        running,
+        config_serial,
+        phases,
+        endpoints,
+        at,
+        ..
+    } = event
+    else {
+        return;
+    };
+    let stamp = state.head;
+    state.carried_reports.insert(*report);
+    state.last_deployment = *deployment;
+    let on_target = state.targets.get(target).and_then(|target| target.apps.get(app));
+    let known = on_target.and_then(|on_target| on_target.running.clone());
+    let ending = match outcome {
+        Outcome::Verified => Ending::Succeeded,
+        Outcome::Undone { .. } => Ending::Undone,
+        Outcome::Failed { .. } | Outcome::Refused { .. } => Ending::Failed,
+    };
+    let reason = match outcome {
+        Outcome::Verified => None,
+        Outcome::Undone { reason, .. } | Outcome::Failed { reason, .. } | Outcome::Refused { reason, .. } => {
+            Some(reason.clone())
+        }
+    };
+    let part = Part {
+        before: known.as_ref().map(|running| running.build),
+        progress: Progress::Finished(outcome.clone()),
+        phases: phases.clone(),
+    };
+    let nobody = || trust::PersonName::new("unknown").unwrap_or_else(|_| unreachable!("a plain name"));
+    let record = Deployment {
+        app: app.clone(),
+        environment: environment.clone(),
+        act: OrderAct::Deploy,
+        build: *build,
+        version: version.clone(),
+        deployer: deployer.clone().unwrap_or_else(nobody),
+        stamp,
+        warnings: Vec::new(),
+        targets: Vector::from_iter([(target.clone(), part)]),
+        waves: 1,
+        phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
+    };
+    state.deployments.insert(*deployment, record);
+    forget_old_deployments(state);
+    // What is known already may be newer than what a receipt tells that was long on its way.
+    if known.as_ref().is_some_and(|known| known.since > *at) {
+        return;
+    }
+    let Some(record) = state.targets.get_mut(target) else { return };
+    let on_target = record.apps.entry(app.clone()).or_default();
+    on_target.running = running.map(|build| match known {
+        Some(known) if known.build == build && *change != Some(Change::Repeated) => known,
+        _ => Running {
+            build,
+            since: *at,
+            deployment: *deployment,
+            config_serial: *config_serial,
+            endpoints: endpoints.clone(),
+            stopped: false,
+        },
+    });
+    if *outcome == Outcome::Verified && runs_everywhere(state, app, environment, build) {
+        let builds = &mut state.apps.entry(app.clone()).or_default().builds;
+        if let Some(build) = builds.get_mut(build) {
+            build.verified_in.entry(environment.clone()).or_insert(*at);
         }
     }
 }

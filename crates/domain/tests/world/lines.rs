@@ -2,7 +2,7 @@
 
 use super::{OWNER, World, public, read, secret};
 use domain::{
-    command::{Actor, Command},
+    command::{Actor, Command, Signed},
     event::{BuildFacts, RootFacts},
     plan,
     rules::{self, Candidate, numbering},
@@ -19,12 +19,24 @@ use trust::{
     config::ConfigDocument,
     key::Signer,
     manifest::{ConfigKey, Driver, Needs},
+    receipt::{self, VerifiedReceipt},
     statement::{
-        Act, AdministrationAct, Approval, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind, Inventory,
-        Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Report, Request, RequestId, Review, Withdrawal,
+        Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
+        Inventory, Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Receipt, Report, Request, RequestId,
+        Review, Withdrawal,
     },
     way::Way,
 };
+
+/// What a line says of a report that was carried back.
+#[derive(Clone, Copy)]
+struct CarriedFacts<'a> {
+    target: &'a str,
+    app: &'a str,
+    letter: &'a str,
+    environment: &'a str,
+    at: Timestamp,
+}
 
 /// The word after `key`, for the optional parts of a line.
 fn after<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
@@ -161,6 +173,14 @@ impl World {
             ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
             ("finds", _) => self.finds(who, line),
             ("joins", [environment, rest @ ..]) => self.joins(who, environment, rest),
+            (
+                "carries",
+                ["the", "receipt", "of", target, app, letter, "in", environment, hours, "hours", "old", how, rest @ ..],
+            ) => {
+                let at = self.now - SignedDuration::from_hours(read(hours));
+                let facts = CarriedFacts { target, app, letter, environment, at };
+                self.carries(who, &facts, how, rest)
+            }
             ("invites", [count, "to", environment, rest @ ..]) => self.invites(who, read(count), environment, rest),
             ("labels", [target, rest @ ..]) => {
                 self.administer(who, AdministrationAct::LabelTarget { target: read(target), labels: labels(rest) })
@@ -343,6 +363,64 @@ impl World {
         };
         self.last_invitation = Some(word);
         self.administer(who, act)
+    }
+
+    /// A target behind an air gap, known already or joined `by letter-1`, has its report carried back.
+    fn carries(&mut self, who: &str, facts: &CarriedFacts<'_>, how: &str, rest: &[&str]) -> Vec<String> {
+        let CarriedFacts { target, app, letter, environment, at } = *facts;
+        let build = self.build(app, letter);
+        let outcome = outcome(how, rest);
+        let report = Report {
+            target: read(target),
+            app: read(app),
+            generation: domain::policy::CARRIED_FROM + 1,
+            deployment: domain::policy::CARRIED_FROM + 1,
+            running: (outcome == Outcome::Verified).then_some(build),
+            outcome,
+            config_serial: 0,
+            phases: Vec::new(),
+            endpoints: Vec::new(),
+            epoch: 1,
+            carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(b"order") }),
+            way: Way::Normal,
+        };
+        let order = Order {
+            app: read(app),
+            environment: read(environment),
+            act: OrderAct::Deploy,
+            version: None,
+            only: BTreeSet::new(),
+            when_released: false,
+        };
+        let enrolment = after(rest, "by").map(|letter| Enrolment {
+            environment: read(environment),
+            target: read(target),
+            invitation: public(letter),
+            key: public(target),
+            recipient: format!("age1{target}"),
+            facts: Facts { os: "linux".into(), arch: "x86_64".into(), ..Facts::default() },
+        });
+        let payload = Digest::of(format!("{target} {app} {letter} {at} {how}").as_bytes());
+        let told = receipt::Outcome {
+            payload,
+            bundle: Digest::of(b"bundle"),
+            build,
+            order,
+            deployer: Some(read("oncall")),
+            report,
+            at,
+        };
+        let receipt = VerifiedReceipt {
+            target: read(target),
+            enrolment,
+            enrolled_before: Some(at),
+            outcomes: vec![told],
+            inventory: None,
+        };
+        let signed = Signed { subject: payload, act: Receipt { target: read(target) } };
+        self.requests_made += 1;
+        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        self.submit(self.actor(who), None, id, Command::TakeReceipt(signed, Arc::new(receipt)))
     }
 
     fn joins(&mut self, name: &str, environment: &str, rest: &[&str]) -> Vec<String> {

@@ -165,6 +165,16 @@ impl World {
             }
             Event::HoldLifted { app, environment } => format!("nothing of {app} is held out of {environment}"),
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
+            Event::ReceiptTaken { deployment, target, app, build, outcome, change, .. } => {
+                let what = format!("{app} {}", self.number_of(app, *build));
+                let how = match outcome {
+                    trust::statement::Outcome::Verified => {
+                        format!("{} there", change.map_or("is".into(), word))
+                    }
+                    _ => "did not go well there".to_string(),
+                };
+                format!("deployment {deployment}, by a bundle: {target} says that {what} {how}")
+            }
             Event::ExposureChanged { app, environment, version, percent } => {
                 format!("{percent} % see {app}@{version} in {environment}")
             }

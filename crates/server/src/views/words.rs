@@ -214,6 +214,7 @@ impl Teller<'_> {
                 };
                 format!("{target}: escape: {}{more}", found.join(""))
             }
+            Event::ReceiptTaken { .. } => self.carried(event),
             Event::ExposureChanged { app, environment, version, percent: 0 } => {
                 format!("{actor} concealed {app}@{version} in {environment}: no end user sees it")
             }
@@ -283,6 +284,17 @@ impl Teller<'_> {
             self.entry.roles.iter().map(String::as_str).filter(|role| wanted.contains(*role)).collect();
         let roles = if roles.is_empty() { String::new() } else { format!(" as {}", roles.join(" and ")) };
         format!("{approver} approved {app}@{version} → {audience}{roles}")
+    }
+
+    fn carried(&self, event: &Event) -> String {
+        let Event::ReceiptTaken { deployment, target, deployer, outcome, change, running, phases, at, .. } = event
+        else {
+            return String::new();
+        };
+        let by = deployer.as_ref().map_or(String::new(), |deployer| format!(", ordered by {deployer}"));
+        let finished = Finished { outcome, change: *change, running, phases };
+        let what = self.finished(*deployment, target, &finished);
+        format!("{what}; by a bundle{by}, at {at:.0} (deployment {deployment}); {} brought the receipt", self.actor())
     }
 
     fn ordered(&self, event: &Event) -> String {

@@ -62,6 +62,15 @@ pub struct Joining {
     pub scan_seconds: u64,
 }
 
+/// The agent's data folder: as given, or where it usually is.
+pub fn data_folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(data) => Ok(data.to_path_buf()),
+        None if rustix::process::geteuid().is_root() => Ok("/var/lib/sortie-agent".into()),
+        None => Ok(until::data_home()?.join("agent")),
+    }
+}
+
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let wrong = || format!("'{}' is no range of ports: write for example 20000-20999", printable(text));
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
@@ -82,11 +91,7 @@ impl Agent {
 impl Joining {
     /// The data folder that is meant.
     pub fn data(&self) -> Result<PathBuf, Failure> {
-        match &self.data {
-            Some(data) => Ok(data.clone()),
-            None if rustix::process::geteuid().is_root() => Ok("/var/lib/sortie-agent".into()),
-            None => Ok(until::data_home()?.join("agent")),
-        }
+        data_folder(self.data.as_deref())
     }
 
     /// As the agent takes them.

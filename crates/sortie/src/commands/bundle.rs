@@ -2,7 +2,7 @@
 
 use crate::{
     bundle::{self, Contents, Progress},
-    failure::{Failure, OrMisused, Outcome},
+    failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::{Invocation, WAIT},
     names::Place,
     output::{Answer, bytes, count},
@@ -16,7 +16,10 @@ use agent::{
 };
 use anyhow::Context as _;
 use depot::bundle::{Index, Volumes};
-use domain::refusal::{Refusal, Right, exit};
+use domain::{
+    event::Event,
+    refusal::{Refusal, Right, exit},
+};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -24,7 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 use trust::{
-    TargetName,
+    Digest, TargetName,
+    receipt::{Document, MAX_RECEIPT_BYTES},
     statement::{self, Act, OrderAct},
 };
 
@@ -47,6 +51,8 @@ pub enum BundleAct {
     Export(Export),
     /// Take a bundle in on a machine without a network: verify it, install it, remember what came of it
     Import(Import),
+    /// Say what came of it: on the target, write the receipt (--out); at home, bring it to the ledger (FILE)
+    Receipt(Receipt),
 }
 
 /// What goes into a bundle, and where to.
@@ -78,12 +84,27 @@ pub struct Import {
     pub joining: Joining,
 }
 
+/// A receipt, written or brought.
+#[derive(Debug, clap::Args)]
+pub struct Receipt {
+    /// A receipt that was carried back
+    #[arg(value_name = "FILE", required_unless_present = "out", conflicts_with_all = ["out", "data"])]
+    pub file: Option<PathBuf>,
+    /// Write this target's receipt to a file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The target's data folder, as for `sortie agent`
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
 impl Bundle {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
             BundleAct::Export(export) => export.run(invocation).await,
             BundleAct::Import(import) => import.run(invocation).await,
+            BundleAct::Receipt(receipt) => receipt.run(invocation).await,
         }
     }
 }
@@ -207,6 +228,75 @@ impl Import {
             .next(receipt_command(&data))),
             (None, reason) => Err(Failure::failed(reason.as_deref().unwrap_or("it could not be followed"))),
         }
+    }
+}
+
+impl Receipt {
+    async fn run(self, invocation: &Invocation) -> Outcome {
+        match (&self.file, &self.out) {
+            (Some(file), _) => bring(invocation, file).await,
+            (None, Some(out)) => {
+                let data = super::agent::data_folder(self.data.as_deref())?;
+                let written = inbox::receipt(&data).context("what was carried here").map_err(Failure::from)?;
+                let document = written.ok_or_else(|| {
+                    Failure::misused(format!("nothing was installed by a bundle in {}", data.display()))
+                })?;
+                let bytes = serde_json::to_vec_pretty(&document).context("the receipt").map_err(Failure::from)?;
+                crate::context::write_whole(out, &bytes)?;
+                let words = format!(
+                    "{}'s receipt of {} is in {}: carry it back to those who sent the bundle.",
+                    document.target,
+                    count(document.outcomes.len() as u64, "bundle"),
+                    out.display()
+                );
+                let data = json!({ "file": out, "target": document.target, "outcomes": document.outcomes.len() });
+                Ok(Answer::new(&data, words).next(format!("sortie bundle receipt {}", out.display())))
+            }
+            (None, None) => Err(Failure::misused("name a receipt, or say where to write one: --out")),
+        }
+    }
+}
+
+/// Brings a receipt into the ledger.
+async fn bring(invocation: &Invocation, file: &Path) -> Outcome {
+    let cannot = |error: std::io::Error| Failure::misused(format!("cannot read {}: {error}", file.display()));
+    let length = std::fs::metadata(file).map_err(cannot)?.len();
+    if length > MAX_RECEIPT_BYTES as u64 {
+        return Err(Failure::integrity(format!("{} is longer than any receipt may be", file.display())));
+    }
+    let bytes = std::fs::read(file).map_err(cannot)?;
+    let document = Document::from_bytes(&bytes).or_integrity("the file")?;
+    let connection = invocation.connect().await?;
+    let target = document.target.clone();
+    let act = Act::Receipt(statement::Receipt { target: target.clone() });
+    let name = format!("receipt of {target}");
+    let accepted = connection.submit_with(&name, Digest::of(&bytes), act, &[bytes], &[]).await?;
+    let told: Vec<String> = accepted.events.iter().filter_map(told_in_words).collect();
+    let words = if told.is_empty() { format!("{target} told nothing new.") } else { told.join("\n") };
+    Ok(Answer::new(&accepted, words).next("sortie status"))
+}
+
+fn told_in_words(event: &Event) -> Option<String> {
+    match event {
+        Event::TargetEnrolled { target, environment, .. } => Some(format!("{target} has joined {environment}.")),
+        Event::ReceiptTaken { target, app, build, version, outcome, deployment, at, .. } => {
+            let what = match version {
+                Some(version) => format!("{app}@{version}"),
+                None => format!("{app}#{}", build.short()),
+            };
+            Some(match outcome {
+                statement::Outcome::Verified => {
+                    format!("{target} runs {what} since {at:.0} (deployment {deployment}).")
+                }
+                statement::Outcome::Refused { code, reason } => format!("{target} refused {what}: {code}, {reason}"),
+                statement::Outcome::Undone { reason, .. } => format!("{target} went back from {what}: {reason}"),
+                statement::Outcome::Failed { reason, .. } => format!("{what} failed on {target}: {reason}"),
+            })
+        }
+        Event::EscapesChanged { target, findings } if !findings.is_empty() => {
+            Some(format!("{target}: {}", count(findings.len() as u64, "escape")))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A site that no network reaches gets its versions on media, and word of them comes back on media.
 
 use crate::world::{Ended, Output, PROJECT, TEAM, World, files, free_address, get, read_text, until};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use depot::bundle::{Index, Member};
 use std::{
     collections::BTreeMap,
@@ -195,6 +196,53 @@ fn r11_r31_a_bundle_is_of_no_use_elsewhere() {
     until("the new version", || answer(&vendor.data()).contains("Good evening").then_some(()));
     vendor.import(3, &genuine, "").says("ORDER_REPEATED");
     assert!(agent.runs());
+}
+
+/// R12: the receipt carried back tells the ledger of the site: a target that nobody had heard of, what runs there, since
+/// when, and by whose order. Brought twice it is taken once; changed, it is not taken at all.
+#[test]
+fn r12_the_receipt_carried_back_puts_the_site_into_the_ledger() {
+    let vendor = Vendor::new();
+    let version = vendor.version.clone();
+    let media = vendor.export(&version, "site", "media", "");
+    vendor.import(0, &media, &format!("--join {}", vendor.token));
+    let receipt = vendor.world.root().join("receipt.json");
+    let write = format!("bundle receipt --out {} --data {}", receipt.display(), vendor.data().display());
+    vendor.world.sortie("installer", 0, &write).says("site-1's receipt of 1 bundle");
+    let bring = format!("bundle receipt {}", receipt.display());
+
+    let genuine = read_text(&receipt);
+    let document: serde_json::Value = serde_json::from_str(&genuine).unwrap();
+    let report = document["outcomes"][0]["report"]["payload"].as_str().unwrap();
+    let said = String::from_utf8(BASE64_STANDARD.decode(report).unwrap()).unwrap();
+    let forged = BASE64_STANDARD.encode(said.replace("\"verified\"", "\"refused_\"").replace("web", "bad"));
+    fs::write(&receipt, genuine.replace(report, &forged)).unwrap();
+    vendor.world.sortie("tester", 5, &bring).says("RECEIPT_FORGED").says("nothing was written");
+    let mut stranger = document.clone();
+    stranger["enrolment"] = serde_json::Value::Null;
+    fs::write(&receipt, serde_json::to_vec(&stranger).unwrap()).unwrap();
+    vendor.world.sortie("tester", 5, &bring).says("nobody knows site-1");
+    vendor.world.sortie("oncall", 0, "status site").says("no targets");
+
+    fs::write(&receipt, genuine).unwrap();
+    let brought = vendor.world.sortie("tester", 0, &bring);
+    brought.says("site-1 has joined site").says(&format!("site-1 runs {version} since"));
+    vendor.world.sortie("tester", 0, &bring).says("already");
+    vendor.world.sortie("oncall", 0, "status site").says("0.1.0 on 1/1");
+    let history = vendor.world.sortie("coder", 0, "history web");
+    history.says("by a bundle, ordered by oncall").says("tester brought the receipt");
+    vendor.world.sortie("owner", 0, "ledger verify").says("ledger whole");
+
+    // What came of the next one is told with what came of the first, and only that is new.
+    vendor.world.change_greeting("Good evening, {name}!");
+    let second = vendor.world.push_and_number();
+    vendor.release(&second, "site");
+    vendor.import(0, &vendor.export(&second, "site", "newer", ""), "");
+    vendor.world.sortie("installer", 0, &write).says("2 bundles");
+    let brought = vendor.world.sortie("tester", 0, &bring);
+    brought.says(&format!("site-1 runs {second} since")).lacks(&version).lacks("joined");
+    vendor.world.sortie("coder", 0, "history web").says("upgraded");
+    vendor.world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }
 
 type Contents = BTreeMap<String, Vec<u8>>;
