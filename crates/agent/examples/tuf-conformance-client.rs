@@ -70,23 +70,23 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let source = Http::new(arguments.metadata_url.as_deref(), arguments.target_base_url.as_deref())?;
     let now = Timestamp::now();
-    let mut repository = Repository::of_anyone(metadata, source, now)?;
-    repository.refresh(now)?;
+    let mut repository = Repository::of_anyone(metadata, now)?;
+    repository.refresh(&source, now)?;
     if let Act::Download = arguments.act {
         let folder = arguments.target_dir.as_deref().ok_or("--target-dir is missing")?;
-        arguments.target_name.iter().try_for_each(|path| download(&mut repository, path, folder))?;
+        arguments.target_name.iter().try_for_each(|path| download(&mut repository, &source, path, folder))?;
     }
     Ok(())
 }
 
-fn download(repository: &mut Repository<Http>, path: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let found = repository.find(path)?.ok_or_else(|| format!("nobody vouches for {path}"))?;
+fn download(repository: &mut Repository, source: &Http, path: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let found = repository.find(source, path)?.ok_or_else(|| format!("nobody vouches for {path}"))?;
     // One file a path, whatever is in the path.
     let file = Place::from(folder.join(role_file(path)));
     if files::read(&file)?.is_some_and(|bytes| found.target.check(&bytes).is_ok()) {
         return Ok(());
     }
-    Ok(files::replace(&file, &repository.download(&found)?)?)
+    Ok(files::replace(&file, &repository.download(source, &found)?)?)
 }
 
 /// A repository behind two URLs.

@@ -8,7 +8,7 @@ use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
     AppName,
-    authority::{self, Denial, Dossier, VerifiedAuthority, Wanted},
+    authority::{self, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
     config::ConfigDocument,
     manifest::{Driver, Manifest, Needs},
 };
@@ -48,6 +48,7 @@ pub fn authorise(
     assignment: &Assignment,
     dossier: &Dossier,
     journal: &Journal,
+    freshness: Freshness,
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Refusal> {
     let policy = documents.policy()?;
@@ -70,6 +71,7 @@ pub fn authorise(
         },
         performed: &performed,
         emergencies: documents.emergencies(),
+        freshness,
     };
     let authority = authority::authorise(
         &policy,

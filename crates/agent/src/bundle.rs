@@ -1,6 +1,9 @@
 //! What the agent takes from a bundle that was unpacked here, in place of a server. It is believed no more than one.
 
-use crate::supply::{Dossier, Supply, SupplyError};
+use crate::{
+    repository::FetchError,
+    supply::{Dossier, Origin, Supply, SupplyError},
+};
 use api::{
     agent::{Memory, ProgressReport},
     read::Estate,
@@ -8,6 +11,7 @@ use api::{
 };
 use depot::bundle::{Index, OBJECTS};
 use domain::{plan::Assignment, policy::CARRIED_FROM};
+use jiff::Timestamp;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -41,6 +45,12 @@ pub const CHARTER: &str = "estate/charter.toml";
 /// The place of root `number`.
 pub fn root_path(number: usize) -> String {
     format!("estate/{number}.root.json")
+}
+
+/// The place of a file of the estate's repository, as far as that concerns what is carried: under the digest of its path
+/// there, because names in a bundle are short.
+pub fn repository_path(path: &str) -> String {
+    format!("repository/{}", Digest::of(path.as_bytes()).hex())
 }
 
 /// A bundle that was unpacked into a folder.
@@ -194,6 +204,25 @@ impl<S: Supply> Supply for Sources<S> {
         Ok(())
     }
 
+    fn repository(&self, origin: Origin, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        let Some(opened) = &*self.open.borrow() else { return self.server.repository(origin, path, max_bytes) };
+        let file = opened.bundle.folder.join(repository_path(path));
+        match read(&file, max_bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // A bundle from before there was a repository, or from an estate without one.
+            Err(_) if !file.exists() => Ok(None),
+            Err(error) => Err(FetchError::Away(error.to_string())),
+        }
+    }
+
+    fn mirrors(&self) -> usize {
+        if self.open.borrow().is_some() { 0 } else { self.server.mirrors() }
+    }
+
+    fn refreshed(&self, signed: Option<Timestamp>) {
+        self.server.refreshed(signed);
+    }
+
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
         let Some(opened) = &mut *self.open.borrow_mut() else { return self.server.submit(envelope) };
         let carried = matches!(
@@ -272,6 +301,13 @@ impl Supply for Nowhere {
     fn submit(&self, _: &Envelope) -> Result<(), SupplyError> {
         Err(away())
     }
+    fn repository(&self, _: Origin, _: &str, _: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        Err(FetchError::Away("there is no server here".into()))
+    }
+    fn mirrors(&self) -> usize {
+        0
+    }
+    fn refreshed(&self, _: Option<Timestamp>) {}
     fn tell(&self, _: ProgressReport) {}
     fn consistency(&self, _: u64, _: u64) -> Result<Vec<Digest>, SupplyError> {
         Err(away())

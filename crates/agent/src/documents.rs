@@ -1,8 +1,7 @@
 //! The documents of trust as this target last saw them: they move forward only.
 //!
 //! Kept besides: every genuine withdrawal for ever, whatever the server says later, the highest floor of each application
-//! that a genuine permit carried, and who gave the emergency permits that were found to hold here. A check of the target's clock against the newest date the owners signed
-//! belongs here; no document carries such a date yet, so it is not made.
+//! that a genuine permit carried, and who gave the emergency permits that were found to hold here.
 
 use crate::files::{self, FileError, Place};
 use api::read::Estate;
@@ -134,6 +133,11 @@ impl Documents {
     /// The verified documents.
     pub fn verified(&self) -> &VerifiedDocuments {
         &self.verified
+    }
+
+    /// The documents in force, as files.
+    pub fn estate(&self) -> &Estate {
+        &self.estate
     }
 
     /// What this target knows of itself.

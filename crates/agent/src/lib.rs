@@ -4,7 +4,9 @@
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
 //! - [`bundle`]: what stands in for the server over an air gap. [`inbox`]: bundles that wait, and what came of each.
 //! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
-//! - [`repository`]: a TUF repository, refreshed and kept. [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
+//! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
+//! - [`repository`]: a TUF repository, refreshed and kept. [`freshness`]: how fresh what is known is, and withdrawals from
+//!   mirrors. [`withdraw`]: those that are carried here.
 //! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
@@ -17,6 +19,7 @@ pub mod drivers;
 pub mod escapes;
 pub mod files;
 pub mod follow;
+pub mod freshness;
 pub mod home;
 pub mod inbox;
 pub mod join;
@@ -29,6 +32,7 @@ pub mod secrets;
 pub mod start;
 pub mod step;
 pub mod supply;
+pub mod withdraw;
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// How often copies whose keepers died are looked for, and unacknowledged outcomes sent again.
 const LOOK_AFTER: Duration = Duration::from_secs(15);
+/// How often the repository is refreshed from, besides before anything is activated.
+const REFRESH_AFTER: Duration = Duration::from_secs(240);
 /// How long to wait before what stopped in the middle, on a full disk say, is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// An inventory that says nothing new is sent again after this long.
@@ -116,7 +118,10 @@ async fn ask(link: &Link, generation: u64, charter: u64, wait: u64) -> Result<Or
     let (generation, charter, wait) = (generation.to_string(), charter.to_string(), wait.to_string());
     let limit = Duration::from_secs(WAIT_SECONDS) + MARGIN;
     link.ask(async |client| {
-        let query = [("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", charter.as_str())];
+        let refreshed = link.freshness().map(|signed| signed.to_string());
+        let mut query =
+            vec![("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", charter.as_str())];
+        query.extend(refreshed.as_deref().map(|signed| ("refreshed", signed)));
         within(client, limit, client.get(routes::AGENT_POLL, &query)).await
     })
     .await
@@ -228,10 +233,12 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
     desk.engine.recover();
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
+    desk.engine.refresh_repository();
+    let mut next_refresh = Instant::now() + REFRESH_AFTER;
     let mut again: Option<Box<Orders>> = None;
     loop {
         let now = Instant::now();
-        let mut until = next_scan.min(next_look).saturating_duration_since(now);
+        let mut until = next_scan.min(next_look).min(next_refresh).saturating_duration_since(now);
         if again.is_some() {
             until = until.min(AGAIN_AFTER);
         }
@@ -261,6 +268,10 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
         if Instant::now() >= next_look {
             desk.engine.recover();
             next_look = Instant::now() + LOOK_AFTER;
+        }
+        if Instant::now() >= next_refresh {
+            desk.engine.refresh_repository();
+            next_refresh = Instant::now() + REFRESH_AFTER;
         }
         if Instant::now() >= next_scan {
             desk.scan(false);

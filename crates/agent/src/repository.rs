@@ -1,4 +1,4 @@
-//! A TUF repository as a target sees it: the metadata it trusts, in a folder, and a source it refreshes from.
+//! A TUF repository as a target sees it: the metadata it trusts, in a folder, refreshed from any source.
 //!
 //! [`trust::tuf::client`] decides; here files are read, fetched and written. The source is believed in nothing, the folder
 //! in nothing either: what lies there is verified whenever it is read.
@@ -83,18 +83,17 @@ pub enum RepositoryError {
 }
 
 /// A repository, and what is trusted of it.
-pub struct Repository<S> {
+#[derive(Debug)]
+pub struct Repository {
     folder: Place,
-    source: S,
     client: Client,
 }
 
-impl<S: Source> Repository<S> {
+impl Repository {
     /// Opens the repository of an estate, whose first root has the digest `estate`. The roots that were kept since are
     /// walked again from there.
     pub fn of_estate(
         folder: Place,
-        source: S,
         first_root: &[u8],
         estate: &trust::Digest,
         now: Timestamp,
@@ -107,18 +106,18 @@ impl<S: Source> Repository<S> {
             let Ok(next) = root.next(&bytes) else { break };
             root = next;
         }
-        Self::open(folder, source, root, now)
+        Self::open(folder, root, now)
     }
 
     /// Opens any repository, from the `root.json` that lies in the folder and is trusted.
-    pub fn of_anyone(folder: Place, source: S, now: Timestamp) -> Result<Self, RepositoryError> {
+    pub fn of_anyone(folder: Place, now: Timestamp) -> Result<Self, RepositoryError> {
         let bytes = read_at_most(&folder.join("root.json"), tuf::MAX_ROOT_BYTES as u64)?;
         let root =
             Root::of_any_repository(&bytes.unwrap_or_default()).map_err(|why| RepositoryError::Root(why.into()))?;
-        Self::open(folder, source, root, now)
+        Self::open(folder, root, now)
     }
 
-    fn open(folder: Place, source: S, root: Root, now: Timestamp) -> Result<Self, RepositoryError> {
+    fn open(folder: Place, root: Root, now: Timestamp) -> Result<Self, RepositoryError> {
         files::make_private_folder(&folder)?;
         files::make_private_folder(&folder.join("roots"))?;
         let kept = Kept {
@@ -126,37 +125,44 @@ impl<S: Source> Repository<S> {
             snapshot: read_at_most(&folder.join("snapshot.json"), MAX_SNAPSHOT_BYTES as u64)?,
         };
         let client = Client::start(root, kept, now);
-        Ok(Self { folder, source, client })
+        Ok(Self { folder, client })
     }
 
     /// Refreshes root, timestamp, snapshot and targets, all as of `now`.
-    pub fn refresh(&mut self, now: Timestamp) -> Result<(), RepositoryError> {
+    pub fn refresh(&mut self, source: &dyn Source, now: Timestamp) -> Result<(), RepositoryError> {
         self.client.again(now);
         while let Next::Wants(wanted) = self.client.refresh()? {
-            self.supply(&wanted)?;
+            self.supply(source, &wanted)?;
         }
         Ok(())
     }
 
     /// Searches for who vouches for the target at `path`, as of the last refresh; nothing if nobody does who may.
-    pub fn find(&mut self, path: &str) -> Result<Option<Found>, RepositoryError> {
+    pub fn find(&mut self, source: &dyn Source, path: &str) -> Result<Option<Found>, RepositoryError> {
         loop {
             match self.client.find(path)? {
                 Next::Done(found) => return Ok(found),
-                Next::Wants(wanted) => self.supply(&wanted)?,
+                Next::Wants(wanted) => self.supply(source, &wanted)?,
             }
         }
     }
 
     /// Fetches a target that was found, whole: its length and hashes are those that are vouched for.
-    pub fn download(&self, found: &Found) -> Result<Vec<u8>, RepositoryError> {
+    pub fn download(&self, source: &dyn Source, found: &Found) -> Result<Vec<u8>, RepositoryError> {
         let (path, role) = (&found.path, &found.role);
         let wrong = |why| RepositoryError::Target { path: path.clone(), role: role.clone(), why: Box::new(why) };
-        let fetched = self.source.target(&found.location, found.target.length_bytes);
+        let fetched = source.target(&found.location, found.target.length_bytes);
         let fetched = fetched.map_err(|why| RepositoryError::Fetch { path: found.location.clone(), why })?;
         let bytes = fetched.ok_or(TufError::NotThere).map_err(wrong)?;
         found.target.check(&bytes).map_err(wrong)?;
         Ok(bytes)
+    }
+
+    /// The roots after the first, as far as the trusted one.
+    pub fn roots(&self) -> Result<Vec<Vec<u8>>, FileError> {
+        let kept = (2..=self.client.root().version())
+            .map(|version| read_at_most(&kept_root(&self.folder, version), tuf::MAX_ROOT_BYTES as u64));
+        Ok(kept.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// What is trusted.
@@ -165,14 +171,14 @@ impl<S: Source> Repository<S> {
     }
 
     /// Gives the client a file: the kept one if that is the file it wants, else a fetched one.
-    fn supply(&mut self, wanted: &Wanted) -> Result<(), RepositoryError> {
+    fn supply(&mut self, source: &dyn Source, wanted: &Wanted) -> Result<(), RepositoryError> {
         if let Some(name) = wanted.kept_as()
             && let Some(bytes) = read_at_most(&self.folder.join(name), wanted.limit_bytes)?
             && self.client.take(wanted, Some(&bytes)).is_ok()
         {
             return Ok(());
         }
-        let fetched = self.source.metadata(&wanted.path, wanted.limit_bytes);
+        let fetched = source.metadata(&wanted.path, wanted.limit_bytes);
         let bytes = fetched.map_err(|why| RepositoryError::Fetch { path: wanted.path.clone(), why })?;
         for change in self.client.take(wanted, bytes.as_deref())? {
             self.keep(change)?;

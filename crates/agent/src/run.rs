@@ -7,20 +7,26 @@ use crate::{
     drivers::{Bringing, Drivers, Machine, MachineError},
     files::{self, FileError},
     follow::{Follower, Look},
+    freshness::{self, Copy, RefreshError, Refresher},
     home::{Home, HomeError, memory_bytes},
     journal::{Active, Failure, Journal, Journals, LastDeployment, LastState, UnderWay, Unreported},
     runtime::{Runtime, ServiceSpec},
     secrets,
     step::{self, Last, Step},
-    supply::{Supply, SupplyError, found_in_release},
+    supply::{Origin, Supply, SupplyError, found_in_release},
+    withdraw,
 };
 use api::agent::{Memory, Orders, ProgressReport};
 use domain::{plan::Assignment, policy::CARRIED_FROM};
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use trust::{
     AppName, Digest,
-    authority::{Dossier, VerifiedAuthority},
+    authority::{Dossier, Road, VerifiedAuthority},
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
     key::SecretKey,
@@ -35,6 +41,8 @@ use trust::{
 const REPORT_WITHIN: SignedDuration = SignedDuration::from_hours(12);
 /// The longest reason in a report, in characters.
 const REASON_CHARACTERS: usize = 500;
+/// The code of the refusal where nothing fresh is known.
+const STALE: &str = "STALE";
 /// How often something is tried that fails because the server is away.
 const TRIES: u32 = 3;
 /// How long to wait before the next try.
@@ -50,6 +58,7 @@ pub struct Engine<S, M> {
     /// The ledger's checkpoints.
     pub follower: Follower,
     journals: Journals,
+    refresher: Refresher,
     supply: S,
     drivers: Drivers<M>,
     /// What the server was told last of what it has lost.
@@ -68,6 +77,9 @@ pub enum EngineError {
     /// A report could not be signed.
     #[error(transparent)]
     Sign(#[from] StatementSignError),
+    /// What was seen of the repository cannot be taken up.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
     /// The journal contradicts itself.
     #[error("the journal of {0} makes no sense: {1}")]
     Journal(AppName, &'static str),
@@ -97,6 +109,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let identity = home.identity()?;
         let journals = Journals::open(home.journal())?;
         let follower = Follower::open(home.trust().join("checkpoint.json"))?;
+        let refresher = Refresher::open(&home.trust(), &documents, machine.clock().now())?;
+        supply.refreshed(refresher.signed());
         Ok(Self {
             home,
             key,
@@ -104,6 +118,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             documents,
             follower,
             journals,
+            refresher,
             supply,
             drivers: Drivers::new(machine),
             told: None,
@@ -143,6 +158,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     /// Finishes or takes back what a process before this one was killed in, and starts again what should run and does
     /// not. Needs no server. To be called at the start and every now and then.
     pub fn recover(&mut self) {
+        if let Err(error) = self.take_carried() {
+            tracing::error!(%error, "cannot keep a withdrawal that was carried here");
+        }
         let apps: Vec<AppName> = self.journals.iter().map(|journal| journal.app.clone()).collect();
         for app in apps {
             if let Err(error) = self.follow(&app, None) {
@@ -259,6 +277,72 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
         let policy = self.documents.policy()?;
         self.documents.keep_withdrawals(&policy, withdrawals)
+    }
+
+    /// How what is followed now came here.
+    fn road(&self) -> Road {
+        if self.supply.bundle().is_some() { Road::Carried } else { Road::Network }
+    }
+
+    /// Keeps the withdrawals that somebody carried here.
+    fn take_carried(&mut self) -> Result<(), TrustError> {
+        for (place, envelope) in withdraw::waiting(&self.home.trust())? {
+            self.keep_withdrawals(&[envelope])?;
+            files::remove(&place)?;
+        }
+        Ok(())
+    }
+
+    /// The date of the newest word of the repository that this target has seen whole.
+    pub fn refreshed(&self) -> Option<Timestamp> {
+        self.refresher.signed()
+    }
+
+    /// Refreshes from the server's repository, and from every mirror: what a server holds back, a mirror may tell.
+    pub fn refresh_repository(&mut self) {
+        let apps: BTreeSet<AppName> = self.journals.iter().map(|journal| journal.app.clone()).collect();
+        for origin in std::iter::once(Origin::Server).chain((0..self.supply.mirrors()).map(Origin::Mirror)) {
+            if let Err(error) = self.refresh_from(origin, &apps) {
+                tracing::warn!(%error, ?origin, "the repository was not refreshed");
+            }
+        }
+    }
+
+    /// Refreshes what concerns one application: from the server, and from every mirror where `all` of them are to be
+    /// heard, else from the first that has all of it.
+    fn refresh_for(&mut self, app: &AppName, all: bool) -> Result<(), RefreshError> {
+        let apps = BTreeSet::from([app.clone()]);
+        let mut outcome = self.refresh_from(Origin::Server, &apps);
+        for mirror in 0..self.supply.mirrors() {
+            if outcome.is_err() || all {
+                let from_mirror = self.refresh_from(Origin::Mirror(mirror), &apps);
+                outcome = outcome.or(from_mirror);
+            }
+        }
+        outcome
+    }
+
+    /// Withdrawals are taken even from what is too old to count.
+    fn refresh_from(&mut self, origin: Origin, apps: &BTreeSet<AppName>) -> Result<(), RefreshError> {
+        if self.documents.verified().targets.delegations().is_none() {
+            // An estate from before there was a repository.
+            return Ok(());
+        }
+        let source = Copy { supply: &self.supply, origin };
+        let now = match self.road() {
+            Road::Network => self.drivers.machine().clock().now(),
+            // How old what is carried may be, the owners say; the online keys' own terms are for the network.
+            Road::Carried => Timestamp::MIN,
+        };
+        let refreshed = self.refresher.refresh(&mut self.documents, apps, &source, now);
+        self.supply.refreshed(self.refresher.signed());
+        if let (Err(error), Origin::Mirror(_)) = (&refreshed, origin)
+            && error.away().is_none()
+        {
+            let found = freshness::old_withdrawals(&self.documents, apps, &source);
+            self.keep_withdrawals(&found)?;
+        }
+        refreshed
     }
 
     /// Takes the server's word on what settled, for builds that were verified here.
@@ -443,13 +527,23 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             self.refresh();
             self.change(app, |under_way| under_way.dossier = dossier.clone())?;
         }
-        let authority = match self.authorise(app, assignment, &dossier) {
-            Ok(authority) => authority,
+        let refreshed = self.refresh_for(app, true);
+        let authority = match (self.authorise(app, assignment, &dossier), refreshed) {
+            (Ok(authority), _) => authority,
             // A ledger that was put back may ask again for what it has forgotten was done.
-            Err(refusal) if refusal.code == "ORDER_REPEATED" && self.journals.get(app).did(assignment, &dossier) => {
+            (Err(refusal), _)
+                if refusal.code == "ORDER_REPEATED" && self.journals.get(app).did(assignment, &dossier) =>
+            {
                 return Ok(Last::Done(Phase::Verify));
             }
-            Err(refusal) => return Ok(denied(refusal)),
+            // Who cannot be reached now may be reached in a moment; who shows something wrong is told of.
+            (Err(refusal), Err(error)) if refusal.code == STALE => {
+                if let Some(why) = error.away() {
+                    return Ok(Last::Away(why.to_owned()));
+                }
+                return Ok(denied(Refusal { reason: format!("{}; {error}", refusal.reason), ..refusal }));
+            }
+            (Err(refusal), _) => return Ok(denied(refusal)),
         };
         session.authority = Some(authority.clone());
         if step::touches(under_way.phase) {
@@ -467,9 +561,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         assignment: &Assignment,
         dossier: &Dossier,
     ) -> Result<VerifiedAuthority, Refusal> {
+        self.take_carried()?;
         let journal = self.journals.get(app);
+        let freshness = self.refresher.freshness(&self.documents, app, self.road());
         let now = self.now();
-        let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, now)?;
+        let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, freshness, now)?;
         if authority.activates() && !authority.way().is_normal() {
             tracing::warn!(%app, way = %authority.way(), "an emergency permit: somebody must review it");
         }
@@ -663,6 +759,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     fn check_again(&mut self, app: &AppName) -> Result<Result<VerifiedAuthority, Refusal>, EngineError> {
         let under_way = self.under_way(app)?;
         self.refresh();
+        if let Err(error) = self.refresh_for(app, false) {
+            tracing::debug!(%app, %error, "no fresher word just before activation");
+        }
         let fresh = self.supply.dossier(under_way.assignment.generation, app);
         let dossier = match fresh {
             Ok(dossier) => {

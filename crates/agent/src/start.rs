@@ -9,7 +9,7 @@ use crate::{
     poll::{self, Work, Worker},
     run::{Engine, EngineError},
     runtime::{DEFAULT_PORTS, Layout, Runtime, RuntimeError, Site},
-    supply::{Link, Server},
+    supply::{Link, Mirror, Server},
 };
 use std::{
     ops::RangeInclusive,
@@ -40,6 +40,8 @@ pub struct Options {
     pub port_range: RangeInclusive<u16>,
     /// How often it looks for escapes, in seconds.
     pub scan_seconds: u64,
+    /// Copies of the repository on web servers, from which it also refreshes.
+    pub mirrors: Vec<String>,
     /// The program that keeps copies running; this very binary where absent.
     pub keeper_program: Option<PathBuf>,
 }
@@ -47,8 +49,8 @@ pub struct Options {
 impl Options {
     /// The usual options for a data folder.
     pub fn new(data: PathBuf) -> Self {
-        let (name, join, keeper_program) = (None, None, None);
-        Self { data, name, join, port_range: DEFAULT_PORTS, scan_seconds: SCAN_SECONDS, keeper_program }
+        let (name, join, keeper_program, mirrors) = (None, None, None, Vec::new());
+        Self { data, name, join, port_range: DEFAULT_PORTS, scan_seconds: SCAN_SECONDS, mirrors, keeper_program }
     }
 }
 
@@ -107,7 +109,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
     link.learn_places(&documents.verified().charter.server.urls);
     let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
-    let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current()));
+    let mirrors = options.mirrors.iter().map(|url| Mirror::new(url)).collect::<Result<_, _>>()?;
+    let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current(), mirrors));
     let data = options.data.clone();
     let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
     let pinned = &enrolled.pinned;

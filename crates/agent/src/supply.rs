@@ -1,6 +1,7 @@
 //! Everything the agent gets from the server and sends there. Nothing that comes from here is believed: digests are
 //! taken over every byte, and statements are checked by [`crate::authorise`].
 
+use crate::repository::{FetchError, Patience};
 use api::{
     agent::{AssignmentDossier, Memory, ProgressReport},
     client::{Client, ClientError},
@@ -10,6 +11,7 @@ use api::{
 };
 use depot::pack::PackLimits;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -76,6 +78,12 @@ pub trait Supply {
         folder: &Path,
         heard: &mut dyn FnMut(u64),
     ) -> Result<(), SupplyError>;
+    /// One file of a repository by its path there, no longer than `max_bytes`; nothing where there is none.
+    fn repository(&self, origin: Origin, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError>;
+    /// How many mirrors of the repository are known.
+    fn mirrors(&self) -> usize;
+    /// Lets the server know how fresh the target's knowledge is.
+    fn refreshed(&self, signed: Option<Timestamp>);
     /// Submits a signed statement.
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError>;
     /// Tells what is remembered here and may be lost there.
@@ -96,11 +104,22 @@ pub trait Supply {
 
 pub use trust::authority::Dossier;
 
+/// Whose copy of the repository is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The server's own.
+    Server,
+    /// A mirror's, by its place among those that are known.
+    Mirror(usize),
+}
+
 /// The connection to the server: the key it must have, and our login.
 pub struct Link {
     estate: Digest,
     key: Arc<SecretKey>,
     inner: Mutex<Inner>,
+    /// How fresh the target's knowledge is, for the server to know.
+    refreshed: Mutex<Option<Timestamp>>,
 }
 
 struct Inner {
@@ -118,7 +137,7 @@ impl Link {
     pub fn new(url: &str, pins: Vec<Digest>, estate: Digest, key: Arc<SecretKey>) -> Result<Self, ClientError> {
         let client = Client::new(url, pins.first().copied())?;
         let inner = Mutex::new(Inner { urls: vec![url.into()], pins, chosen: (0, 0), client });
-        Ok(Self { estate, key, inner })
+        Ok(Self { estate, key, inner, refreshed: Mutex::default() })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -143,6 +162,16 @@ impl Link {
         inner.urls = urls.to_vec();
         inner.urls.extend(known.into_iter().filter(|url| !urls.contains(url)));
         inner.chosen.0 = current.and_then(|url| inner.urls.iter().position(|other| *other == url)).unwrap_or(0);
+    }
+
+    /// Lets the server know how fresh the target's knowledge is.
+    pub fn refreshed(&self, signed: Option<Timestamp>) {
+        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = signed;
+    }
+
+    /// How fresh the target's knowledge is.
+    pub fn freshness(&self) -> Option<Timestamp> {
+        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client in use.
@@ -237,12 +266,13 @@ pub async fn within<T>(
 pub struct Server {
     link: Arc<Link>,
     handle: Handle,
+    mirrors: Vec<Mirror>,
 }
 
 impl Server {
     /// Uses `link`, whose work `handle`'s runtime does. Not to be called from that runtime's own thread.
-    pub fn new(link: Arc<Link>, handle: Handle) -> Self {
-        Self { link, handle }
+    pub fn new(link: Arc<Link>, handle: Handle, mirrors: Vec<Mirror>) -> Self {
+        Self { link, handle, mirrors }
     }
 
     async fn download(&self, request: Request<'_>, into: &mut impl Write, max_bytes: u64) -> Result<u64, SupplyError> {
@@ -260,6 +290,18 @@ impl Server {
                 return Err(SupplyError::Broken(format!("the server sent more than the {max_bytes} bytes expected")));
             }
             into.write_all(&piece).map_err(|error| SupplyError::Broken(format!("cannot store it: {error}")))?;
+        }
+    }
+
+    /// A file of the server's own repository.
+    async fn repository_file(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        // Names of metadata and of targets are written as a URL has them.
+        let path = format!("{}/{path}", routes::REPOSITORY);
+        let request = |client: &Client| client.request(reqwest::Method::GET, &path);
+        match self.link.stream(request, ANSWER).await {
+            Ok(response) => Patience::default().read(response.bytes_stream(), max_bytes).await.map(Some),
+            Err(ClientError::Refused(problem)) if problem.code == "NOT_FOUND" => Ok(None),
+            Err(error) => Err(FetchError::Away(error.to_string())),
         }
     }
 
@@ -316,6 +358,30 @@ impl Request<'_> {
     }
 }
 
+/// A copy of the repository on a plain web server, which knows nobody and is believed nothing.
+pub struct Mirror {
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Mirror {
+    /// The mirror at `url`: below it lie `metadata/` and `targets/`.
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        Ok(Self { url: url.trim_end_matches('/').into(), http: api::client::web_client(ANSWER)? })
+    }
+
+    async fn get(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        let away = |error: reqwest::Error| FetchError::Away(error.without_url().to_string());
+        let response = self.http.get(format!("{}/{path}", self.url)).send().await.map_err(away)?;
+        match response.status().as_u16() {
+            200 => Patience::default().read(response.bytes_stream(), max_bytes).await.map(Some),
+            // Stores of objects answer 403 for what they do not have.
+            403 | 404 | 410 => Ok(None),
+            status => Err(FetchError::Away(format!("{} answers {status}", self.url))),
+        }
+    }
+}
+
 struct Digesting {
     file: File,
     hasher: Hasher,
@@ -352,6 +418,24 @@ impl Supply for Server {
         let mut bytes = Vec::new();
         self.handle.block_on(self.download(Request::Object(digest), &mut bytes, max_bytes))?;
         Ok(bytes)
+    }
+
+    fn repository(&self, origin: Origin, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        self.handle.block_on(async {
+            let Origin::Mirror(place) = origin else { return self.repository_file(path, max_bytes).await };
+            match self.mirrors.get(place) {
+                Some(mirror) => mirror.get(path, max_bytes).await,
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn mirrors(&self) -> usize {
+        self.mirrors.len()
+    }
+
+    fn refreshed(&self, signed: Option<Timestamp>) {
+        self.link.refreshed(signed);
     }
 
     fn gather(

@@ -225,6 +225,19 @@ impl Client {
     }
 }
 
+/// A client of any web server, whose certificate is checked as browsers do. What comes from it proves itself; each
+/// request may take `limit`.
+pub fn web_client(limit: Duration) -> Result<reqwest::Client, ClientError> {
+    // Another part of this program may have chosen one already, which is as good.
+    let _ = aws_lc_rs::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(limit)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+    builder.build().map_err(|error| ClientError::Here(error.to_string()))
+}
+
 /// What the TLS verifier says of a key that is not pinned. The error passes through layers that keep only its words.
 const OTHER_KEY: &str = "the server's TLS key is not the pinned one";
 

@@ -352,6 +352,13 @@ pub struct TargetStatus {
     /// When it last polled, where it has since the server started.
     #[schema(value_type = Option<String>)]
     pub seen: Option<Timestamp>,
+    /// When the newest word of the repository was signed that it has seen, as it says since the server started.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub refreshed: Option<Timestamp>,
+    /// Whether that is too old by the charter: it activates nothing new until it refreshes.
+    #[serde(default)]
+    pub stale: bool,
     /// What it runs.
     #[schema(value_type = BTreeMap<String, BuildName>)]
     pub runs: BTreeMap<AppName, BuildName>,

@@ -183,6 +183,8 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         cordoned,
         retired: false,
         seen: seen.map(ago),
+        refreshed: None,
+        stale: false,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),
         findings,
     }

@@ -11,8 +11,9 @@ use agent::{
     drivers::{Bringing, Machine, MachineError},
     files::Place,
     home::Home,
+    repository::FetchError,
     run::Engine,
-    supply::{Supply, SupplyError},
+    supply::{Origin, Supply, SupplyError},
 };
 use api::{
     agent::{Memory, Orders, ProgressReport},
@@ -214,6 +215,17 @@ impl Supply for Wire<'_> {
     ) -> Result<(), SupplyError> {
         self.ask(Request::Gather(objects.keys().copied().collect())).map(|_| ())
     }
+
+    /// The world's owners delegate no repository, so that its agents ask for none.
+    fn repository(&self, _origin: Origin, _path: &str, _max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        Ok(None)
+    }
+
+    fn mirrors(&self) -> usize {
+        0
+    }
+
+    fn refreshed(&self, _signed: Option<Timestamp>) {}
 
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
         self.ask(Request::Submit(Box::new(envelope.clone()))).map(|_| ())

@@ -159,6 +159,13 @@ impl Amendment {
             let (before, after) = (old.environments.get(name), new.environments.get(name));
             if let (Some(before), Some(after)) = (before, after) {
                 self.compare_rule(&format!("deploy to {name}"), Some(&before.deploy), Some(&after.deploy));
+                for (what, before, after) in [
+                    ("stale_hours", before.stale_hours, after.stale_hours),
+                    ("offline_days", before.offline_days, after.offline_days),
+                    ("permit_days", before.permit_days, after.permit_days),
+                ] {
+                    self.compare_limit(&format!("{name}: {what}"), before, after);
+                }
                 let configure = (before.configure.as_ref(), after.configure.as_ref());
                 self.compare_rule(
                     &format!("configure {name}"),
@@ -241,6 +248,16 @@ impl Amendment {
                     }
                 }
             }
+        }
+    }
+
+    /// A limit of time, of which less is stricter.
+    fn compare_limit(&mut self, what: &str, old: u32, new: u32) {
+        let line = format!("{what} {old} → {new}");
+        match old.cmp(&new) {
+            std::cmp::Ordering::Less => self.loosens.push(line),
+            std::cmp::Ordering::Greater => self.tightens.push(line),
+            std::cmp::Ordering::Equal => {}
         }
     }
 
@@ -368,6 +385,9 @@ mod tests {
         assert_eq!(between(&one, &other).changes, ["release to prod: qa → 2 ops"]);
         let own = charter("approve = \"qa\", approve_own = true", "");
         assert_eq!(between(&one, &own).loosens, ["prod: requester and pusher may approve"]);
+        let longer = charter("approve = \"qa\", stale_hours = 48, offline_days = 14", "");
+        assert_eq!(between(&one, &longer).loosens, ["prod: stale_hours 24 → 48", "prod: offline_days 0 → 14"]);
+        assert_eq!(between(&longer, &one).tightens.len(), 2);
         let more = charter("approve = \"qa\"", "bob = { roles = [\"ops\"], keys = [\"KEY\"] }");
         assert_eq!(between(&one, &more).loosens, ["bob joins as ops"]);
         assert!(between(&more, &one).tightens[0].starts_with("bob leaves"));

@@ -4,11 +4,12 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrIntegrity},
     invocation::Invocation,
+    mirror::{self, Part},
     object,
     output::bytes,
     releasing::Matter,
 };
-use agent::bundle::{CHARTER, DOSSIER, MANIFEST, SUSPENSIONS, TARGETS, root_path};
+use agent::bundle::{CHARTER, DOSSIER, MANIFEST, SUSPENSIONS, TARGETS, repository_path, root_path};
 use anyhow::Context as _;
 use api::{client::Client, routes};
 use depot::bundle::{BundleError, FORMAT, Index, Member, Written};
@@ -58,6 +59,9 @@ impl Contents {
         for (number, root) in (1..).zip(&documents.roots) {
             small.insert(root_path(number), root.clone());
         }
+        // How fresh all this is: the site judges it by the charter's offline grace.
+        let repository = mirror::fetch(connection, Part::Pair(&matter.audience, &matter.found.app)).await?;
+        small.extend(repository.into_iter().map(|(path, bytes)| (repository_path(&path), bytes)));
         let mut members: Vec<Member> = small.iter().map(|(path, bytes)| Member::of(path.clone(), bytes)).collect();
         for (digest, limit_bytes) in named_documents(dossier) {
             let document = object::read(client, &digest, limit_bytes).await?;

@@ -19,6 +19,7 @@ mod git;
 mod invocation;
 mod job;
 mod leaving;
+mod mirror;
 mod moment;
 mod names;
 mod object;

@@ -1,11 +1,11 @@
 //! The proof that something may happen on a target: what the agent checks before it touches anything.
 //!
 //! [`authorise`] goes through the checks in the order of the design and answers with a [`VerifiedAuthority`], which
-//! can be had nowhere else, or with the first [`Denial`]. The checks of freshness (TUF timestamp and snapshot) belong
-//! between the root chain and the charter; they are not made yet, and nothing here pretends that they are.
+//! can be had nowhere else, or with the first [`Denial`]. How fresh the target's knowledge is ([`Freshness`]) comes from
+//! the TUF client that verified timestamp and snapshot.
 
 use crate::{
-    charter::{Charter, CharterError, Class},
+    charter::{Charter, CharterError, Class, Environment},
     config::{ConfigDocument, ConfigError, check_keys},
     digest::Digest,
     dsse::Envelope,
@@ -22,7 +22,7 @@ use crate::{
     version::Version,
     way::{KeptEmergency, Waiver, Way},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
@@ -111,6 +111,60 @@ pub struct Wanted<'a> {
     pub performed: &'a [Digest],
     /// The emergency permits that this target ever found to hold, by its own memory.
     pub emergencies: &'a [KeptEmergency],
+    /// How fresh what is known here is.
+    pub freshness: Freshness,
+}
+
+/// How fresh a target's knowledge is: what has to do with withdrawals that it may not have heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// How the order came.
+    pub road: Road,
+    /// When the owners dated what they signed last; nothing in files from before they did.
+    pub owners_signed: Option<Timestamp>,
+    /// Whether the owners delegated a repository. Their signature decides that there is a date to be seen, so that no
+    /// server can make a target forget it; charters from before there was a repository ask for none.
+    pub is_demanded: bool,
+    /// When the newest timestamp was signed that this target verified.
+    pub signed: Option<Timestamp>,
+}
+
+/// How an order came to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// From the server, which could have told of everything new.
+    Network,
+    /// By hand: in a bundle.
+    Carried,
+}
+
+/// How far two machines' clocks may differ before it matters.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+impl Freshness {
+    /// Whether something new may be activated at `now`: undo, restart, removal and the intake of withdrawals never ask.
+    pub fn check(&self, environment: &Environment, now: Timestamp) -> Result<(), Denial> {
+        let behind = |signed: Timestamp| signed > now.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+        if let Some(signed) = self.owners_signed.filter(|signed| behind(*signed)) {
+            return Err(Denial::ClockBehind { what: "the charter", signed, now });
+        }
+        if !self.is_demanded {
+            return Ok(());
+        }
+        let hours = i64::from(environment.stale_hours);
+        let hours = match self.road {
+            Road::Network => hours,
+            // What is fresh enough for the network is fresh enough for whoever carries it.
+            Road::Carried => hours.max(i64::from(environment.offline_days) * 24),
+        };
+        let limit = SignedDuration::from_hours(hours);
+        match self.signed {
+            // A date that has not come would make what it dates fresh for ever.
+            Some(signed) if behind(signed) => Err(Denial::ClockBehind { what: "the repository", signed, now }),
+            Some(signed) if now.duration_since(signed) <= limit => Ok(()),
+            signed => Err(Denial::Stale { signed, hours, road: self.road }),
+        }
+    }
 }
 
 /// The proof. Its variants can be made in this module alone.
@@ -229,6 +283,26 @@ pub enum Denial {
     /// The charter asks for what this agent cannot do.
     #[error("the charter requires '{0}', which this agent cannot do: upgrade it")]
     FeatureMissing(String),
+    /// What is known here is too old for something new: a withdrawal may have been held back.
+    #[error("{}", stale_in_words(.signed, .hours, .road))]
+    Stale {
+        /// When the newest date that was seen was signed, if one was.
+        signed: Option<Timestamp>,
+        /// How old it may be, in hours.
+        hours: i64,
+        /// How the order came.
+        road: Road,
+    },
+    /// The target's clock is before a date that was signed.
+    #[error("{what} was signed at {signed}, and it is {now} by this machine's clock: set the clock")]
+    ClockBehind {
+        /// What was signed.
+        what: &'static str,
+        /// When.
+        signed: Timestamp,
+        /// The target's clock.
+        now: Timestamp,
+    },
     /// A statement that is absent.
     #[error("no signed {0} was given")]
     Missing(&'static str),
@@ -321,6 +395,8 @@ impl Denial {
             Denial::AppNotAccepted(_) => "APP_NOT_ACCEPTED",
             Denial::ClassChanged { .. } => "CLASS_CHANGED",
             Denial::FeatureMissing(_) => "FEATURE_MISSING",
+            Denial::Stale { .. } => "STALE",
+            Denial::ClockBehind { .. } => "CLOCK_BEHIND",
             Denial::Missing(_) => "STATEMENT_MISSING",
             Denial::Invalid { .. } => "STATEMENT_INVALID",
             Denial::Unreleased { .. } => "UNRELEASED",
@@ -341,6 +417,17 @@ impl Denial {
 
 fn lacks_in_words(lacks: &[Lack]) -> String {
     lacks.iter().map(|lack| format!("{} {}", lack.count, lack.role)).collect::<Vec<_>>().join(" and ")
+}
+
+fn stale_in_words(signed: &Option<Timestamp>, hours: &i64, road: &Road) -> String {
+    let limit = match road {
+        Road::Network => format!("{hours} hours here (stale_hours)"),
+        Road::Carried => format!("{hours} hours here for what is carried (offline_days)"),
+    };
+    match signed {
+        Some(signed) => format!("the newest word of the repository is of {signed}, and may be at most {limit} old"),
+        None => format!("the repository was never seen here, and its newest word may be at most {limit} old"),
+    }
 }
 
 /// A withdrawal that was found genuine. Agents keep them for ever, whatever the server says later.
@@ -551,6 +638,9 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Denial> {
     check_place(policy, pinned, wanted)?;
+    if let (true, Some(environment)) = (activates(wanted.act), policy.charter.environments.get(&pinned.environment)) {
+        wanted.freshness.check(environment, now)?;
+    }
     let order = check_order(policy, pinned, dossier, wanted)?;
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
@@ -558,6 +648,11 @@ pub fn authorise(
         true => Err(Denial::OrderRepeated(order)),
         false => Ok(authority),
     }
+}
+
+/// Whether an act brings something new. Going back to what settled here does not, nor does anything about what runs.
+fn activates(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Deploy | OrderAct::Redeploy)
 }
 
 /// Everything after the order: that the subject of it may run, or stop running, here.

@@ -163,6 +163,14 @@ pub struct Environment {
     /// How many days a permit may be activated; 90 unless said otherwise.
     #[serde(default = "default_permit_days")]
     pub permit_days: u32,
+    /// How old the newest date that is signed over permits and withdrawals may be, in hours, where something new is to
+    /// be activated; 24 unless said otherwise.
+    #[serde(default = "default_stale_hours")]
+    pub stale_hours: u32,
+    /// How old it may be, in days, where an order was carried to a target that nobody reaches by network; 0 unless said
+    /// otherwise.
+    #[serde(default)]
+    pub offline_days: u32,
     /// How many minutes a deployment must stay healthy to be settled.
     #[serde(default)]
     pub soak_minutes: u32,
@@ -441,6 +449,12 @@ impl Charter {
             if !(1..=3650).contains(&environment.permit_days) {
                 return wrong(format!("environment {name}: permit_days is from 1 to 3650"));
             }
+            if !(1..=8760).contains(&environment.stale_hours) {
+                return wrong(format!("environment {name}: stale_hours is from 1 to 8760"));
+            }
+            if environment.offline_days > 3650 {
+                return wrong(format!("environment {name}: offline_days is at most 3650"));
+            }
         }
         for name in self.audience_names() {
             self.validate_audience(name)?;
@@ -524,6 +538,10 @@ fn default_epoch() -> u64 {
 
 fn default_permit_days() -> u32 {
     90
+}
+
+fn default_stale_hours() -> u32 {
+    24
 }
 
 fn default_at_once() -> u32 {

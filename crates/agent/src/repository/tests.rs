@@ -34,7 +34,7 @@ struct Mirror {
     asked: RefCell<Vec<String>>,
 }
 
-impl Source for &Mirror {
+impl Source for Mirror {
     fn metadata(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
         self.asked.borrow_mut().push(path.to_owned());
         match self.files.get(path) {
@@ -75,9 +75,9 @@ impl Mirror {
     }
 }
 
-fn open<'a>(folder: &Path, mirror: &'a Mirror) -> Repository<&'a Mirror> {
+fn open(folder: &Path) -> Repository {
     let first = root(1, "2031-01-01T00:00:00Z");
-    Repository::of_estate(folder.to_owned().into(), mirror, &first, &Digest::of(&first), now()).unwrap()
+    Repository::of_estate(folder.to_owned().into(), &first, &Digest::of(&first), now()).unwrap()
 }
 
 #[test]
@@ -86,25 +86,25 @@ fn what_was_trusted_is_remembered_by_an_agent_that_starts_anew() {
     let mut mirror = Mirror::default();
     mirror.publish(1);
     mirror.files.insert("2.root.json".into(), root(2, "2031-01-01T00:00:00Z"));
-    let mut repository = open(folder.path(), &mirror);
-    repository.refresh(now()).unwrap();
-    let found = repository.find("charter.toml").unwrap().unwrap();
-    assert_eq!(repository.download(&found).unwrap(), b"charter");
+    let mut repository = open(folder.path());
+    repository.refresh(&mirror, now()).unwrap();
+    let found = repository.find(&mirror, "charter.toml").unwrap().unwrap();
+    assert_eq!(repository.download(&mirror, &found).unwrap(), b"charter");
     drop(repository);
     mirror.asked.take();
 
     // Another process: nothing is fetched again but what may have changed.
-    let mut repository = open(folder.path(), &mirror);
+    let mut repository = open(folder.path());
     assert_eq!(repository.client().root().version(), 2);
-    repository.refresh(now()).unwrap();
+    repository.refresh(&mirror, now()).unwrap();
     assert_eq!(mirror.asked.take(), ["3.root.json", "timestamp.json"]);
 
     // A server that goes back is refused by the next one too.
     drop(repository);
     mirror.publish(2);
-    open(folder.path(), &mirror).refresh(now()).unwrap();
+    open(folder.path()).refresh(&mirror, now()).unwrap();
     mirror.publish(1);
-    let error = open(folder.path(), &mirror).refresh(now()).unwrap_err();
+    let error = open(folder.path()).refresh(&mirror, now()).unwrap_err();
     assert!(matches!(&error, RepositoryError::Metadata(error) if error.section == "5.4.3.1"), "{error}");
 }
 
@@ -114,12 +114,12 @@ fn a_damaged_folder_is_mended_from_the_repository() {
     let mut mirror = Mirror::default();
     mirror.publish(1);
     mirror.files.insert("2.root.json".into(), root(2, "2031-01-01T00:00:00Z"));
-    open(folder.path(), &mirror).refresh(now()).unwrap();
+    open(folder.path()).refresh(&mirror, now()).unwrap();
     let kept = ["roots/2.root.json", "timestamp.json", "snapshot.json", "targets.json"];
     for file in kept {
         std::fs::write(folder.path().join(file), vec![b'x'; 9 << 20]).unwrap();
     }
-    open(folder.path(), &mirror).refresh(now()).unwrap();
+    open(folder.path()).refresh(&mirror, now()).unwrap();
     for (file, path) in kept.into_iter().zip(["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"]) {
         assert_eq!(std::fs::read(folder.path().join(file)).unwrap(), mirror.files[path], "{file}");
     }
@@ -132,14 +132,14 @@ fn another_file_under_a_target_s_name_is_not_the_target() {
     mirror.publish(1);
     let path = format!("targets/{}.charter.toml", Digest::of(b"charter").hex());
     mirror.files.insert(path.clone(), b"chartre".to_vec());
-    let mut repository = open(folder.path(), &mirror);
-    repository.refresh(now()).unwrap();
-    let found = repository.find("charter.toml").unwrap().unwrap();
-    let error = repository.download(&found).unwrap_err();
+    let mut repository = open(folder.path());
+    repository.refresh(&mirror, now()).unwrap();
+    let found = repository.find(&mirror, "charter.toml").unwrap().unwrap();
+    let error = repository.download(&mirror, &found).unwrap_err();
     assert!(error.to_string().contains("is not the target that targets vouches for: "), "{error}");
     drop(repository);
     mirror.files.insert(path, vec![0; 100]);
-    let error = open(folder.path(), &mirror).download(&found).unwrap_err();
+    let error = open(folder.path()).download(&mirror, &found).unwrap_err();
     assert!(matches!(error, RepositoryError::Fetch { why: FetchError::TooLong(7), .. }), "{error}");
 }
 

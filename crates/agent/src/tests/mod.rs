@@ -2,6 +2,7 @@
 //! that only remembers what was done to it.
 
 mod crash;
+mod fresh;
 mod hostile;
 mod site;
 mod world;

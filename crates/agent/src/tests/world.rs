@@ -4,8 +4,9 @@ use crate::{
     documents::Documents,
     drivers::{Bringing, Machine, MachineError},
     home::{Enrolled, Home},
+    repository::FetchError,
     run::Engine,
-    supply::{Supply, SupplyError},
+    supply::{Origin, Supply, SupplyError},
 };
 use api::{
     agent::{Memory, ProgressReport},
@@ -14,6 +15,7 @@ use api::{
 };
 use domain::plan::Assignment;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +25,7 @@ use std::{
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{Dossier, Pinned},
-    charter::{CHARTER_TARGET, Class},
+    charter::{CHARTER_TARGET, Charter, Class},
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
     key::{SecretKey, Signer},
@@ -32,7 +34,10 @@ use trust::{
         Act, Approval, Config, Header, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId, Statement,
         Withdrawal,
     },
-    tuf::{self, RootBuilder, TargetFile, Targets},
+    tuf::{
+        self, Root, RootBuilder, TargetFile, Targets,
+        repository::{self, ListedFile, PermitFile},
+    },
     way::Way,
 };
 
@@ -74,8 +79,52 @@ fn root() -> Vec<u8> {
     tuf::sign_metadata(&built, &[&owner()]).unwrap()
 }
 
-/// The charter, with prod of this class.
+/// The charter, with prod of this class, from before there was a repository.
 pub fn estate(version: u64, class: &str) -> Estate {
+    estate_delegating(version, class, None)
+}
+
+/// The charter with which the owners delegate a repository to the server's key.
+pub fn estate_with_repository(version: u64) -> Estate {
+    let plain = estate(version, "live");
+    let root = Root::bootstrap(&plain.roots[0].0).unwrap();
+    let charter = Charter::from_bytes(plain.charter.as_bytes()).unwrap();
+    estate_delegating(version, "live", Some(&repository::delegations(&charter, &root)))
+}
+
+/// A repository of `estate` as the server's key signs it: version, date, and what is withdrawn. By path.
+pub fn published(estate: &Estate, version: u64, dated: Timestamp, withdrawn: &[Envelope]) -> BTreeMap<String, Vec<u8>> {
+    let good_until = dated + SignedDuration::from_hours(24 * 7);
+    let sign = |signed: Result<Value, tuf::TufError>| repository::sign_online(&signed.unwrap(), &key(9)).unwrap();
+    let mut files = BTreeMap::new();
+    let charter = Digest::of(estate.charter.as_bytes());
+    files.insert(format!("targets/{}.charter.toml", charter.hex()), estate.charter.as_bytes().to_vec());
+    let targets_version =
+        serde_json::from_slice::<Value>(&estate.targets).unwrap()["signed"]["version"].as_u64().unwrap();
+    files.insert(format!("metadata/{targets_version}.targets.json"), estate.targets.clone());
+    let mut permits = PermitFile::new(estate_digest(), app(), prod());
+    permits.withdrawals = withdrawn.to_vec();
+    let bytes = permits.to_bytes().unwrap();
+    let digest = Digest::of(&bytes);
+    let listed = TargetFile { length_bytes: bytes.len() as u64, digest };
+    files.insert(format!("targets/permits/prod/{}.web.json", digest.hex()), bytes);
+    let listing = [(repository::permits_target(&prod(), &app()), (listed, Value::Null))].into();
+    let mut meta = BTreeMap::from([("targets.json".to_string(), ListedFile::of(targets_version, &estate.targets))]);
+    for audience in ["dev", "prod"] {
+        let files_of =
+            if audience == "prod" { repository::listing(&listing) } else { Value::Object(Default::default()) };
+        let bytes = sign(repository::permits_role(version, good_until, &files_of));
+        meta.insert(format!("permits-{audience}.json"), ListedFile::of(version, &bytes));
+        files.insert(format!("metadata/{version}.permits-{audience}.json"), bytes);
+    }
+    let snapshot = sign(repository::snapshot(version, good_until, &meta));
+    let timestamp = repository::timestamp(version, good_until, dated, &ListedFile::of(version, &snapshot));
+    files.insert(format!("metadata/{version}.snapshot.json"), snapshot);
+    files.insert("metadata/timestamp.json".into(), sign(timestamp));
+    files
+}
+
+fn estate_delegating(version: u64, class: &str, delegations: Option<&Value>) -> Estate {
     thread_local! {
         // Its expiry is taken from the clock, and root 1 is what the estate's digest is of.
         static ROOT: Vec<u8> = root();
@@ -98,7 +147,10 @@ prod = {{ class = "{class}", approve = "qa and ops", deploy = "ops" }}
     );
     let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
     let targets = [(CHARTER_TARGET.to_owned(), file)].into();
-    let unsigned = Targets::unsigned(version, far(), &targets, None).unwrap();
+    let mut unsigned = Targets::unsigned(version, far(), &targets, delegations).unwrap();
+    if delegations.is_some() {
+        repository::date_targets(&mut unsigned, Timestamp::now()).unwrap();
+    }
     let targets = tuf::sign_metadata(&unsigned, &[&owner()]).unwrap();
     Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() }
 }
@@ -290,6 +342,10 @@ pub struct Sayings {
     pub reports: Vec<Report>,
     pub report_ids: Vec<String>,
     pub away: bool,
+    /// The repository's files, by path.
+    pub repository: BTreeMap<String, Vec<u8>>,
+    /// Its mirrors.
+    pub mirrors: Vec<BTreeMap<String, Vec<u8>>>,
 }
 
 #[derive(Clone, Default)]
@@ -343,6 +399,27 @@ impl Supply for FakeServer {
         }
         Ok(())
     }
+
+    fn repository(&self, origin: Origin, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        let says = self.says.borrow();
+        let files = match origin {
+            Origin::Server => {
+                self.here().map_err(|error| FetchError::Away(error.to_string()))?;
+                &says.repository
+            }
+            Origin::Mirror(place) => &says.mirrors[place],
+        };
+        match files.get(path) {
+            Some(bytes) if bytes.len() as u64 > max_bytes => Err(FetchError::TooLong(max_bytes)),
+            file => Ok(file.cloned()),
+        }
+    }
+
+    fn mirrors(&self) -> usize {
+        self.says.borrow().mirrors.len()
+    }
+
+    fn refreshed(&self, _signed: Option<Timestamp>) {}
 
     fn submit(&self, envelope: &Envelope) -> Result<(), SupplyError> {
         self.here()?;
@@ -492,11 +569,16 @@ pub type TestEngine = Engine<FakeServer, FakeMachine>;
 
 impl World {
     pub fn new() -> Self {
+        Self::of(estate(1, "live"))
+    }
+
+    /// A target of this estate.
+    pub fn of(estate: Estate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let fuse = Fuse::default();
         let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
         let machine = FakeMachine { disk: Rc::default(), fuse };
-        server.says.borrow_mut().estate = Some(estate(1, "live"));
+        server.says.borrow_mut().estate = Some(estate.clone());
         for content in ["one", "two", "three"] {
             let bytes = manifest(content).to_bytes().unwrap();
             server.says.borrow_mut().objects.insert(Digest::of(&bytes), bytes);
@@ -510,7 +592,7 @@ impl World {
             target: TargetName::new("prod-1").unwrap(),
             apps: BTreeSet::new(),
         };
-        Documents::found(home.trust(), pinned.clone(), estate(1, "live")).unwrap();
+        Documents::found(home.trust(), pinned.clone(), estate).unwrap();
         home.enrol(&Enrolled { pinned, url: "https://127.0.0.1:1".into(), pin: Digest::of(b"") }).unwrap();
         world
     }

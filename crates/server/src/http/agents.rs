@@ -55,6 +55,7 @@ pub(crate) struct Targets {
 struct Inner {
     seen: HashMap<TargetName, (Timestamp, Instant)>,
     scanned: HashMap<TargetName, (Timestamp, Instant)>,
+    refreshed: HashMap<TargetName, Timestamp>,
     errands: HashMap<String, Waiting>,
     withdrawals: HashMap<u64, Envelope>,
 }
@@ -101,6 +102,18 @@ impl Targets {
 
     fn saw(&self, target: &TargetName) {
         self.lock().seen.insert(target.clone(), (Timestamp::now(), Instant::now()));
+    }
+
+    /// Remembers how fresh a target says its knowledge is.
+    fn refreshed(&self, target: &TargetName, signed: Option<Timestamp>) {
+        if let Some(signed) = signed {
+            self.lock().refreshed.insert(target.clone(), signed);
+        }
+    }
+
+    /// When the newest word of the repository was signed that the target has seen, as it said since the server started.
+    pub fn freshness(&self, target: &TargetName) -> Option<Timestamp> {
+        self.lock().refreshed.get(target).copied()
     }
 
     /// When the target last polled, since the server started.
@@ -194,6 +207,9 @@ pub(crate) struct PollQuery {
     wait: u64,
     /// The charter's version the agent has, to be told at once of a newer one.
     charter: Option<u64>,
+    /// When the newest timestamp of the repository was signed that the agent has seen whole.
+    #[param(value_type = Option<String>)]
+    refreshed: Option<Timestamp>,
 }
 
 /// Answers with the target's assignments as soon as one is newer than `generation`, the charter changes, or there is an
@@ -216,6 +232,7 @@ pub(crate) async fn poll(
     let withdrawn_before = views::targets::withdrawals(&state, &target);
     drop(state);
     serving.targets.saw(&target);
+    serving.targets.refreshed(&target, query.refreshed);
     loop {
         heads.mark_unchanged();
         changes.mark_unchanged();

@@ -55,6 +55,8 @@ pub(crate) struct Metrics {
     charter_expires: Gauge,
     permits_expiring: Gauge,
     entries_lost: Gauge,
+    repository_age: Gauge,
+    stale: Gauge,
 }
 
 impl Default for Metrics {
@@ -101,6 +103,11 @@ impl Default for Metrics {
         let permits_expiring = Gauge::default();
         let help = "Newest permits of an application in an audience whose time is over soon";
         registry.register("permits_expiring", help, permits_expiring.clone());
+        let repository_age = Gauge::default();
+        let help = "Age of the repository's newest timestamp; targets stop activating when it grows too old";
+        registry.register("repository_age_seconds", help, repository_age.clone());
+        let stale = Gauge::default();
+        registry.register("targets_stale", "Targets whose knowledge is too old to activate anything", stale.clone());
         Self {
             registry,
             requests,
@@ -117,6 +124,8 @@ impl Default for Metrics {
             charter_expires,
             permits_expiring,
             entries_lost,
+            repository_age,
+            stale,
         }
     }
 }
@@ -189,6 +198,13 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now) as u64);
     gauge(&serving.metrics.emergencies, state.unreviewed.len() as u64);
     gauge(&serving.metrics.entries_lost, u64::from(serving.memories.warning(&state).is_some()));
+    let signed = serving.repository.status().signed;
+    serving.metrics.repository_age.set(signed.map_or(0, |signed| now.duration_since(signed).as_secs()));
+    let is_stale = |(name, target): &(&trust::TargetName, &domain::state::Target)| {
+        let refreshed = serving.targets.freshness(name);
+        !target.retired && crate::views::repository::is_stale(&state, &target.environment, refreshed, now)
+    };
+    gauge(&serving.metrics.stale, state.targets.iter().filter(is_stale).count() as u64);
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

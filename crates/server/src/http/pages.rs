@@ -24,12 +24,11 @@ use axum::{
 };
 use domain::refusal::exit;
 use futures_util::stream;
-use jiff::Timestamp;
 use maud::Markup;
 use std::{convert::Infallible, time::Duration};
 use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
-use trust::{Digest, TargetName};
+use trust::TargetName;
 
 /// How many entries the board shows.
 const HISTORY: usize = 14;
@@ -72,10 +71,7 @@ async fn fragment(State(serving): State<Shared>) -> Result<Markup, Failure> {
 async fn render(serving: Shared, draw: fn(&Board<'_>) -> Markup) -> Result<Markup, Failure> {
     away(move || {
         let state = serving.ledger.state();
-        let seen = |target: &TargetName| serving.targets.seen(target);
-        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-        let mut status = views::status::status(&state, &Filter::default(), seen, &texts, Timestamp::now())?;
-        status.notes.splice(0..0, serving.memories.warning(&state));
+        let status = reads::status_now(&serving, &state, &Filter::default())?;
         let escapes = views::escapes::escapes(&state, |target: &TargetName| serving.targets.scan_time(target));
         let history = reads::newest_history(&serving, HISTORY)?;
         let estate = state.policy.as_ref().map(|policy| policy.charter.charter.as_str());

@@ -139,20 +139,36 @@ pub(crate) async fn status(
 ) -> Result<Json<Status>, Failure> {
     let StatusQuery { app, environment, target, at } = query;
     let filter = Filter { app, audience: environment, target };
-    let status = away(move || {
-        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-        Ok(match at {
-            Some(at) => views::status::status(&serving.ledger.state_at(at)?, &filter, |_| None, &texts, at)?,
-            None => {
-                let seen = |target: &TargetName| serving.targets.seen(target);
-                let state = serving.ledger.state();
-                let mut status = views::status::status(&state, &filter, seen, &texts, Timestamp::now())?;
-                status.notes.splice(0..0, serving.memories.warning(&state));
-                status
-            }
-        })
+    let status = away(move || match at {
+        Some(at) => {
+            let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+            Ok(views::status::status(&serving.ledger.state_at(at)?, &filter, |_| None, &texts, at)?)
+        }
+        None => Ok(status_now(&serving, &serving.ledger.state(), &filter)?),
     });
     Ok(Json(status.await?))
+}
+
+/// The status now, with what the running server alone knows: how fresh its repository and its targets are.
+pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> Result<Status, Refusal> {
+    let now = Timestamp::now();
+    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+    let seen = |target: &TargetName| serving.targets.seen(target);
+    let mut status = views::status::status(state, filter, seen, &texts, now)?;
+    tell_freshness(serving, state, &mut status.targets, now);
+    status.notes.splice(0..0, serving.memories.warning(state));
+    if state.policy.is_some() {
+        status.notes.extend(views::repository::note(&serving.repository.status(), now));
+    }
+    Ok(status)
+}
+
+/// Says of each target how fresh its knowledge is, by its own word.
+pub(crate) fn tell_freshness(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
+    for target in targets {
+        target.refreshed = serving.targets.freshness(&target.name);
+        target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
+    }
 }
 
 /// A version in an audience.
@@ -441,7 +457,10 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
     responses((status = 200, body = Vec<TargetStatus>), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
-    Json(views::targets::targets(&serving.ledger.state(), |target| serving.targets.seen(target)))
+    let state = serving.ledger.state();
+    let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target));
+    tell_freshness(&serving, &state, &mut targets, Timestamp::now());
+    Json(targets)
 }
 
 /// The config in force; secrets as they are encrypted.

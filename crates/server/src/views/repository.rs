@@ -5,8 +5,9 @@ use super::{
     dossier::{self, DossierEntries},
     permits,
 };
+use api::read::RepositoryStatus;
 use domain::{policy, state::State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use trust::{AppName, AudienceName, Version};
 
 /// The entries behind one pair of application and audience.
@@ -53,10 +54,54 @@ pub(crate) fn pair(state: &State, app: &AppName, audience: &AudienceName, now: T
     }
 }
 
+/// Whether a target's newest word of the repository is too old for something new; what it never told of is not known.
+pub(crate) fn is_stale(
+    state: &State,
+    environment: &AudienceName,
+    refreshed: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    let policy = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment));
+    match (policy, refreshed) {
+        (Some(environment), Some(refreshed)) => {
+            now.duration_since(refreshed) > SignedDuration::from_hours(environment.stale_hours.into())
+        }
+        _ => false,
+    }
+}
+
+/// What everyone should know of the repository: that it is not published, or grows old.
+pub(crate) fn note(status: &RepositoryStatus, now: Timestamp) -> Option<String> {
+    // A server that has just started is about to publish.
+    let every = SignedDuration::from_secs(policy::TIMESTAMP_EVERY_SECONDS.cast_signed());
+    match (&status.problem, status.signed) {
+        (Some(problem), _) => Some(format!("the repository for targets is not published: {problem}")),
+        (None, Some(signed)) if now.duration_since(signed) > every * 4 => {
+            let since = super::words::moment(signed);
+            Some(format!("the repository for targets has no newer word than of {since}: targets stop activating soon"))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::views::fixture;
+
+    #[test]
+    fn a_repository_that_is_not_published_or_grows_old_is_told_of_and_so_is_a_stale_target() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let fresh = RepositoryStatus { signed: Some(now), ..RepositoryStatus::default() };
+        assert_eq!(note(&fresh, now + SignedDuration::from_mins(20)), None);
+        assert!(note(&fresh, now + SignedDuration::from_mins(61)).unwrap().contains("no newer word"));
+        let broken = RepositoryStatus { problem: Some("no space left".into()), ..fresh };
+        assert!(note(&broken, now).unwrap().contains("no space left"));
+        let (state, prod) = (fixture::World::new().state, fixture::audience("prod"));
+        assert!(!is_stale(&state, &prod, None, now), "nothing is known");
+        assert!(!is_stale(&state, &prod, Some(now - SignedDuration::from_hours(24)), now));
+        assert!(is_stale(&state, &prod, Some(now - SignedDuration::from_hours(25)), now));
+    }
 
     #[test]
     fn what_expired_or_was_withdrawn_is_not_published_and_withdrawals_always_are() {

@@ -26,6 +26,8 @@ pub(crate) fn target(
         cordoned: target.cordoned,
         retired: target.retired,
         seen: seen(name),
+        refreshed: None,
+        stale: false,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
     })

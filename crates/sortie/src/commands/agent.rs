@@ -6,8 +6,12 @@ use crate::{
     output::Answer,
     until,
 };
-use agent::start::{AgentError, Options, SCAN_SECONDS};
+use agent::{
+    start::{AgentError, Options, SCAN_SECONDS},
+    withdraw::WithdrawError,
+};
 use anyhow::Context as _;
+use domain::refusal::exit;
 use serde_json::json;
 use std::{
     fs,
@@ -17,7 +21,11 @@ use std::{
     process::Command,
     time::Duration,
 };
-use trust::{TargetName, names::printable};
+use trust::{
+    TargetName,
+    authority::{Denial, KeptWithdrawal},
+    names::printable,
+};
 
 /// Where systemd's units of this machine lie.
 const UNITS: &str = "/etc/systemd/system";
@@ -35,6 +43,14 @@ pub struct Agent {
 /// What is to be done.
 #[derive(Debug, clap::Subcommand)]
 pub enum AgentAct {
+    /// Give a target a withdrawal that was carried to it: it counts at once, without any server
+    Withdraw {
+        /// What `sortie withdraw … --out FILE` wrote, or a file of permits from a mirror
+        file: PathBuf,
+        /// The agent's data folder (/var/lib/sortie-agent for root, else below the home folder)
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
     /// Write a systemd unit and start it
     Install {
         #[command(flatten)]
@@ -60,6 +76,9 @@ pub struct Joining {
     /// How often it looks for escapes, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = SCAN_SECONDS)]
     pub scan_seconds: u64,
+    /// A copy of the repository on a web server, to refresh from as well; may be given several times
+    #[arg(long = "mirror", value_name = "URL")]
+    pub mirrors: Vec<String>,
 }
 
 /// The agent's data folder: as given, or where it usually is.
@@ -84,8 +103,30 @@ impl Agent {
         match self.act {
             None => self.joining.work(invocation).await,
             Some(AgentAct::Install { joining }) => joining.install().await,
+            Some(AgentAct::Withdraw { file, data }) => withdraw(&file, data),
         }
     }
+}
+
+fn withdraw(file: &Path, data: Option<PathBuf>) -> Outcome {
+    let data = data_folder(data.as_deref())?;
+    let bytes =
+        fs::read(file).map_err(|error| Failure::misused(format!("cannot read {}: {error}", file.display())))?;
+    let kept = agent::withdraw::carry(&data, &bytes).map_err(|error| match error {
+        WithdrawError::Denied(denial) => Failure::new(denial.code(), exit::INTEGRITY, error_words(&denial)),
+        WithdrawError::NotJoined | WithdrawError::Nothing => Failure::misused(error.to_string()),
+        error => Failure::failed(error.to_string()),
+    })?;
+    let lines = kept.iter().map(|kept| {
+        let KeptWithdrawal { app, build, through_serial } = kept;
+        format!("{app}#{}: permits through serial {through_serial} are dead on this target", build.short())
+    });
+    let words = lines.chain(["what runs goes on running".to_string()]).collect::<Vec<_>>().join("\n");
+    Ok(Answer::new(&json!({ "kept": kept }), words))
+}
+
+fn error_words(denial: &Denial) -> String {
+    format!("this target does not take it: {denial}")
 }
 
 impl Joining {
@@ -109,6 +150,7 @@ impl Joining {
         let mut options = Options::new(self.data()?);
         (options.join, options.name) = (join, name);
         (options.port_range, options.scan_seconds) = (self.ports.clone(), self.scan_seconds);
+        options.mirrors = self.mirrors.clone();
         Ok(options)
     }
 
@@ -147,8 +189,9 @@ impl Joining {
         let ports = format!("{}-{}", self.ports.start(), self.ports.end());
         let scan = self.scan_seconds.to_string();
         let (program, folder) = (program.to_string_lossy(), data.to_string_lossy());
-        let words = [&*program, "agent", "--data", &*folder, "--ports", &ports, "--scan-seconds", &scan];
-        let start = words.map(quoted).join(" ");
+        let mut words = vec![&*program, "agent", "--data", &*folder, "--ports", &ports, "--scan-seconds", &scan];
+        words.extend(self.mirrors.iter().flat_map(|url| ["--mirror", url.as_str()]));
+        let start = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
         let unit = Path::new(UNITS).join(UNIT);
         fs::write(&unit, unit_text(&start)).with_context(|| format!("cannot write {}", unit.display()))?;
         for words in [&["daemon-reload"][..], &["enable", "--now", UNIT]] {

@@ -95,6 +95,16 @@ const OTHERS: &[(&str, u8, &str)] = &[
         "The charter requires what this target's agent cannot do. Upgrade the agent.",
     ),
     (
+        "STALE",
+        exit::DEPLOYMENT_FAILED,
+        "A target has had no fresh word of the repository, so that a withdrawal may have been held back. It activates nothing new until it refreshes: see `sortie repository status` and `sortie target list`. Going back, restarting and removing are not kept waiting.",
+    ),
+    (
+        "CLOCK_BEHIND",
+        exit::DEPLOYMENT_FAILED,
+        "A target's clock is before a date that the owners or the repository have signed. Set the clock, then deploy again.",
+    ),
+    (
         "STATEMENT_MISSING",
         exit::DEPLOYMENT_FAILED,
         "The server gave a target no signed statement for what it was to do, so the target did nothing.",

@@ -1,8 +1,9 @@
 //! `sortie repository`: what the server publishes for targets, and copies of it.
 
 use crate::{
-    failure::Outcome,
+    failure::{Failure, Outcome},
     invocation::Invocation,
+    mirror::{self, Part},
     output::{Answer, ago, count},
 };
 use api::{
@@ -10,6 +11,8 @@ use api::{
     routes,
 };
 use jiff::Timestamp;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use trust::tuf::repository::role_audience;
 
 /// What the server publishes for targets: permits, withdrawals, and how fresh they are
@@ -24,6 +27,12 @@ pub struct Repository {
 pub enum RepositoryAct {
     /// Say what is published, in which versions, and how fresh it is
     Status {},
+    /// Make or renew a copy of it in a folder, for any web server to serve as a mirror. Run it again to keep up
+    Export {
+        /// The folder; other files in it are left alone
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 impl Repository {
@@ -31,6 +40,7 @@ impl Repository {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
             RepositoryAct::Status {} => status(invocation).await,
+            RepositoryAct::Export { folder } => export(invocation, &folder).await,
         }
     }
 }
@@ -43,6 +53,24 @@ async fn status(invocation: &Invocation) -> Outcome {
         Some(problem) if problem.contains("charter apply") => answer.next("sortie charter apply"),
         _ => answer,
     })
+}
+
+async fn export(invocation: &Invocation, folder: &Path) -> Outcome {
+    let connection = invocation.connect().await?;
+    let files = mirror::fetch(&connection, Part::All).await?;
+    if files.is_empty() {
+        return Err(Failure::failed("the charter in force delegates nothing to a repository: there is nothing to copy")
+            .next("sortie charter apply"));
+    }
+    let written = mirror::write(folder, &files)?;
+    let (all, bytes) = (files.len() as u64, files.values().map(|bytes| bytes.len() as u64).sum::<u64>());
+    let words = format!(
+        "{} is a mirror of {}, {written} of them new. Serve the folder as it is; targets take it with \
+         `sortie agent --mirror URL`",
+        folder.display(),
+        count(all, "file")
+    );
+    Ok(Answer::new(&json!({ "files": all, "bytes": bytes, "written": written, "folder": folder }), words))
 }
 
 fn in_words(status: &RepositoryStatus, now: Timestamp) -> String {

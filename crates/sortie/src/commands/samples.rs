@@ -128,6 +128,8 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         cordoned: false,
         retired: false,
         seen: Some(time("09:59:30")),
+        refreshed: None,
+        stale: false,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
         findings: 0,
     }

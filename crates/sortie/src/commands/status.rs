@@ -207,9 +207,12 @@ fn seen(target: &TargetStatus, now: Timestamp) -> String {
     target.seen.map_or("not since the server started".into(), |seen| ago(seen, now))
 }
 
+/// What a target is like that has had no fresh word of the repository.
+const STALE: &str = "! stale: it activates nothing new until it has refreshed";
+
 fn standing(target: &TargetStatus) -> Vec<String> {
     let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
-    let marks = [(target.cordoned, "cordoned"), (target.retired, "retired")];
+    let marks = [(target.cordoned, "cordoned"), (target.retired, "retired"), (target.stale, STALE)];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
     marks.chain(findings).collect()
 }
@@ -222,6 +225,8 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
         format!("  {} {}, {} memory, agent {}", facts.os, facts.arch, bytes(facts.memory_bytes), facts.agent_version),
     ];
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
+    let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
+    lines.extend(refreshed);
     lines.extend(standing(target).into_iter().map(|line| format!("  {line}")));
     for (app, build) in &target.runs {
         let cell = order::cell(view, app, &target.environment);

@@ -247,6 +247,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.cordoned.then(|| "cordoned".to_string()),
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
+        target.stale.then(|| "stale".to_string()),
     ];
     vec![
         target.name.to_string(),

@@ -2,15 +2,18 @@
 
 use crate::{
     connection::Connection,
-    failure::Outcome,
+    context::write_whole,
+    failure::{Failure, Outcome},
     invocation::Invocation,
     names::Place,
     output::Answer,
     releasing::{self, Matter},
     sign,
 };
+use anyhow::Context as _;
 use domain::refusal::Refusal;
 use serde_json::json;
+use std::path::PathBuf;
 use trust::statement::{self, Act, OrderAct, Withdrawal};
 
 /// Take permission back, for good. Says how far that reaches
@@ -27,6 +30,10 @@ pub struct Withdraw {
     /// Order what runs of it there to stop as well: two acts, two entries
     #[arg(long)]
     pub stop: bool,
+    /// Write the signed withdrawal to this file too, before the server hears of it: to be carried to targets with
+    /// `sortie agent withdraw FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 impl Withdraw {
@@ -47,7 +54,13 @@ impl Withdraw {
             through_serial,
             reason: Some(text.digest()),
         });
-        let accepted = connection.submit_with(&name, matter.found.build, act, &[], &[text]).await?;
+        let envelope = connection.sign_act(&name, matter.found.build, act)?;
+        if let Some(path) = &self.out {
+            let bytes = serde_json::to_vec_pretty(&envelope).context("a withdrawal").map_err(Failure::from)?;
+            write_whole(path, &bytes)?;
+            invocation.aside(&format!("signed into {}: `sortie agent withdraw` takes it to a target", path.display()));
+        }
+        let accepted = connection.client.submit(&sign::submission(envelope, &[], &[text])).await?;
         let cell = releasing::cell(&connection, &matter).await?;
         let is_channel = connection.charter_environment(&audience).is_none();
         let reach = releasing::reach_in_words(is_channel, &matter, cell.as_ref());

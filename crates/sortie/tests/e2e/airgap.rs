@@ -170,7 +170,8 @@ fn r11_r31_a_bundle_is_of_no_use_elsewhere() {
     vendor.import(3, &for_prod, "").says("OTHER_ENVIRONMENT");
     vendor.import(5, &another, "").says("belongs to");
     let renamed = forge("renamed", &for_prod, &|index, _| index.audience = "site".parse().unwrap());
-    vendor.import(5, &renamed, "").says("STATEMENT_INVALID").says("orders something else");
+    // What was made for prod brings no word of the repository about site.
+    vendor.import(3, &renamed, "").says("STALE").says("permits-site");
     let unapproved = forge("unapproved", &genuine, &|_, contents| {
         let dossier = contents.get_mut("statements/dossier.json").unwrap();
         let mut said: serde_json::Value = serde_json::from_slice(dossier).unwrap();

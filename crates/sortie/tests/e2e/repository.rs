@@ -1,7 +1,8 @@
 //! What the server publishes, read by other people's TUF clients from a mirror that is nothing but a folder behind a
 //! plain web server.
 
-use crate::world::{Ended, Output, World, files, free_address, until};
+use crate::world::{Ended, Output, World, files, find, free_address, until};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
     fs,
@@ -10,8 +11,9 @@ use std::{
     process::Command,
 };
 use trust::{
+    key::SecretKey,
     statement::{Act, Statement},
-    tuf::repository::PermitFile,
+    tuf::repository::{self, PermitFile},
 };
 
 const PEOPLE: &[(&str, &str)] = &[("coder", "developer"), ("tester", "qa"), ("oncall", "ops")];
@@ -170,6 +172,15 @@ fn r13_r33_other_peoples_clients_read_permits_and_withdrawals_from_a_plain_mirro
     assert_eq!(copies[0], copies[1]);
     let older = files(&mirror.folder);
 
+    // A copy made by our own command has the same files, and all that clients need.
+    fs::remove_dir_all(mirror.folder.join("targets")).unwrap();
+    world.sortie("oncall", 0, &format!("repository export {}", mirror.folder.display())).says("is a mirror of");
+    assert!(files(&mirror.folder).iter().all(|(path, bytes)| older.get(path) == Some(bytes)));
+    for client in CLIENTS {
+        let _ = fs::remove_dir_all(world.root().join(client).join("targets"));
+        fetch(&world, &mirror, client, 0, &[PERMITS]);
+    }
+
     world.change_greeting("Hello again, {name}!");
     let second = world.push_and_number();
     approve(&world, &second);
@@ -242,4 +253,107 @@ fn a_server_that_was_killed_publishes_on_from_where_it_was() {
     await_published(&world);
     mirror.copy(&world);
     fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
+}
+
+/// Attack: stolen online keys.
+/// Attack: freeze.
+/// The thief has the server's disk and keys. He dates the repository as he likes, and a word that is too old, or of a
+/// day to come, lets a target activate nothing; what runs goes on running, and can be stopped.
+#[test]
+fn a_repository_with_a_date_that_is_too_old_or_ahead_lets_nothing_new_start() {
+    let mut world = world();
+    world.add_machines(&[("prod-1", "prod")]);
+    let first = world.push_and_number();
+    approve(&world, &first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    world.change_greeting("Hello again, {name}!");
+    let second = world.push_and_number();
+    approve(&world, &second);
+    await_published(&world);
+    let status = world.ask("owner", "target list");
+    assert!(find(&status, &|target| target["refreshed"].is_string()).is_some(), "{status}");
+
+    for (hours, code) in [(-25, "STALE"), (25, "CLOCK_BEHIND")] {
+        forge_date(&world, hours);
+        let refused = world.sortie("oncall", 4, &format!("redeploy {second} --in prod"));
+        refused.says(code.replace('_', " ").to_lowercase().split(' ').next().unwrap());
+        let deployment = world.ask("owner", "status web --in prod");
+        assert!(deployment.to_string().contains(first.trim_start_matches("web@")));
+    }
+    world.sortie("owner", 0, "explain STALE");
+    world.sortie("oncall", 0, "stop web --in prod");
+}
+
+/// Signs the newest timestamp anew with the server's own key, dated so many hours from now.
+fn forge_date(world: &World, hours: i64) {
+    let key = fs::read_to_string(world.server_data().join("keys/ledger.key")).unwrap();
+    let key = SecretKey::from_openssh(&key, None).unwrap();
+    let path = world.server_data().join("repository/metadata/timestamp.json");
+    let mut timestamp: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let signed = &mut timestamp["signed"];
+    let dated = Timestamp::from_second((Timestamp::now() + SignedDuration::from_hours(hours)).as_second()).unwrap();
+    signed[repository::SIGNED_FIELD] = dated.to_string().into();
+    signed["version"] = (signed["version"].as_u64().unwrap() + 1).into();
+    fs::write(&path, repository::sign_online(signed, &key).unwrap()).unwrap();
+}
+
+/// Attack: withheld withdrawal.
+/// Attack: malicious mirror.
+/// R31: whoever holds the server puts it back to before a withdrawal. A target that has a mirror, or is brought the
+/// withdrawal by hand, refuses all the same; a mirror cannot make it forget.
+#[test]
+fn r31_a_server_put_back_to_before_a_withdrawal_does_not_get_its_way() {
+    let mut world = world();
+    world.add_machines(&[("prod-1", "prod"), ("prod-2", "prod")]);
+    let version = world.push_and_number();
+    approve(&world, &version);
+    await_published(&world);
+    world.stop_agent("prod-1");
+    world.stop_agent("prod-2");
+    world.stop_server();
+    let (data, before) = (world.server_data(), world.root().join("before"));
+    copy_folder(&data, &before);
+    world.start_server();
+    let carried = world.home("tester").join("withdrawal.json");
+    world.sortie(
+        "tester",
+        0,
+        &format!("withdraw {version} --from prod --reason \"it bites\" --out {}", carried.display()),
+    );
+    await_published(&world);
+    let mirror = Mirror::of(&world);
+    world.kill_server();
+    fs::remove_dir_all(&data).unwrap();
+    copy_folder(&before, &data);
+    world.start_server();
+
+    world.start_agent_with("prod-1", &["--mirror", &mirror.url]);
+    world.start_agent("prod-2");
+    let folder = world.agent_data("prod-2");
+    let line = format!("agent withdraw {} --data {}", carried.display(), folder.display());
+    world.sortie("owner", 0, &line).says("dead on this target");
+    world.await_machines(&["prod-1", "prod-2"]);
+    // Once a target has told it what it had forgotten, even the server knows.
+    for machine in ["prod-1", "prod-2"] {
+        let line = format!("deploy {version} --to prod --only {machine}");
+        let output = world.sortie_command("oncall").args(line.split(' ')).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains("withdrawn"), "{}", String::from_utf8_lossy(&said));
+        assert!(matches!(output.status.code(), Some(3 | 4)), "{:?}", output.status);
+    }
+    until("both to have kept it", || {
+        let kept = |machine: &str| fs::read_to_string(world.agent_data(machine).join("trust/withdrawals.json"));
+        let has = |machine: &str| kept(machine).is_ok_and(|kept| kept.contains("through_serial"));
+        (has("prod-1") && has("prod-2")).then_some(())
+    });
+    world.sortie("owner", 2, &format!("agent withdraw /dev/null --data {}", folder.display()));
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for (path, bytes) in files(from) {
+        let to = to.join(&path);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(&to, bytes).unwrap();
+        fs::set_permissions(&to, fs::metadata(from.join(path)).unwrap().permissions()).unwrap();
+    }
 }

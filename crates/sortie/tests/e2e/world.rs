@@ -444,6 +444,11 @@ impl World {
         self.run_agent(name, &[]);
     }
 
+    /// Starts a machine's agent again, with more options.
+    pub fn start_agent_with(&mut self, name: &str, options: &[&str]) {
+        self.run_agent(name, options);
+    }
+
     fn run_agent(&mut self, name: &str, arguments: &[&str]) {
         let folder = self.machine_folder(name);
         let machine = self.machines.get_mut(name).expect("a machine that has joined");

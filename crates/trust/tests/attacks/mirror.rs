@@ -1,11 +1,13 @@
 //! He stands between the owners and a target: a mirror, a proxy, a server. He signs nothing; he chooses what is shown.
 
 use crate::world::*;
+use jiff::SignedDuration;
 use trust::{
     Digest,
-    authority::{Documents, VerifiedDocuments, check_manifest},
+    authority::{Documents, Freshness, Road, VerifiedDocuments, check_manifest},
     charter::MAX_CHARTER_BYTES,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
+    statement::OrderAct,
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, Root, Targets, TufError},
 };
 
@@ -47,6 +49,61 @@ fn freeze() {
     let verified = VerifiedDocuments::verify(&estate, &documents, 1).unwrap();
     assert!(verified.check_expiry(now()).is_ok());
     assert!(verified.check_expiry(time(EXPIRES)).is_err());
+
+    // Long before that, the date that was signed over permits and withdrawals has grown too old: 24 hours here.
+    let frozen = fresh_at(now());
+    let after = |hours: i64, freshness: Freshness| {
+        let mut attempt = Attempt::new(whole());
+        attempt.now = now() + SignedDuration::from_hours(hours);
+        attempt.freshness = Some(freshness);
+        attempt
+    };
+    assert!(after(24, frozen).run().is_ok());
+    assert_eq!(after(25, frozen).denied(), "STALE");
+    // What never had a date is no better, once owners have signed that there is one.
+    let never = Freshness { signed: None, ..frozen };
+    assert_eq!(after(0, never).denied(), "STALE");
+    assert!(
+        after(25, Freshness { is_demanded: false, ..never }).run().is_ok(),
+        "a charter from before there was a date"
+    );
+    // Carried by hand, an order may be as old as the charter's offline grace, which is not for what comes by network.
+    let carried = Freshness { road: Road::Carried, ..frozen };
+    assert_eq!(after(25, carried).denied(), "STALE");
+    for (freshness, is_taken) in [(carried, true), (frozen, false)] {
+        let mut attempt = after(25, freshness);
+        attempt.policy.charter.environments.get_mut(&audience("prod")).unwrap().offline_days = 14;
+        assert_eq!(attempt.run().is_ok(), is_taken);
+    }
+    // Going back and removing ask for no fresh word.
+    for act in [OrderAct::Undeploy, OrderAct::Rollback] {
+        let mut attempt = after(25, never);
+        (attempt.act, attempt.settled) = (act, vec![build()]);
+        attempt.dossier.order = Some(order_in("prod", act, ONCALL));
+        assert!(attempt.run().is_ok(), "{act:?} asked for a fresh word");
+    }
+}
+
+/// Attack: a clock set back.
+/// Holds: the target's time, by a forged answer to its time service; he sets it back to when an old set of metadata was
+/// fresh, or dates his own far ahead.
+/// Left to him: to keep a target from activating anything new, and to set the clock back to the newest date that the
+/// owners or the repository have signed, less five minutes.
+#[test]
+fn a_clock_set_back() {
+    let at = |minutes: i64, freshness: Freshness| {
+        let mut attempt = Attempt::new(whole());
+        attempt.now = now() + SignedDuration::from_mins(minutes);
+        attempt.freshness = Some(freshness);
+        attempt
+    };
+    assert!(at(-4, fresh_at(now())).run().is_ok(), "clocks differ a little");
+    assert_eq!(at(-6, fresh_at(now())).denied(), "CLOCK_BEHIND");
+    let undated = Freshness { owners_signed: None, ..fresh_at(now()) };
+    assert_eq!(at(-6, undated).denied(), "CLOCK_BEHIND", "the repository's date counts as well");
+    // A stolen online key that dates far ahead makes nothing fresh for ever.
+    let ahead = Freshness { signed: Some(now() + SignedDuration::from_hours(24 * 365)), ..fresh_at(now()) };
+    assert_eq!(at(0, ahead).denied(), "CLOCK_BEHIND");
 }
 
 /// Attack: endless data.

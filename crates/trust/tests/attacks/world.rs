@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    authority::{Denial, Dossier, KeptWithdrawal, Pinned, TrustedPolicy, VerifiedAuthority, Wanted, authorise},
+    authority::{
+        Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted, authorise,
+    },
     charter::{Charter, Class},
     dsse::Envelope,
     key::{SecretKey, Signer},
@@ -260,6 +262,11 @@ pub fn targets_for(root: &Root, charter: &[u8], version: u64, seeds: &[u8]) -> R
     Targets::verify(&targets_bytes(charter, version, seeds), root, 0)
 }
 
+/// A target that has refreshed a moment ago.
+pub fn fresh_at(now: Timestamp) -> Freshness {
+    Freshness { road: Road::Network, owners_signed: Some(now), is_demanded: true, signed: Some(now) }
+}
+
 /// One assignment, as a target would check it.
 pub struct Attempt {
     pub app: AppName,
@@ -273,6 +280,8 @@ pub struct Attempt {
     pub settled: Vec<Digest>,
     pub active: Option<Digest>,
     pub performed: Vec<Digest>,
+    /// How fresh the target's knowledge is; as fresh as can be where nothing is said.
+    pub freshness: Option<Freshness>,
 }
 
 impl Attempt {
@@ -289,6 +298,7 @@ impl Attempt {
             settled: vec![],
             active: None,
             performed: vec![],
+            freshness: None,
         }
     }
 
@@ -306,6 +316,7 @@ impl Attempt {
             active: self.active,
             performed: &self.performed,
             emergencies: &[],
+            freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };
         authorise(&self.policy, &self.pinned, &self.dossier, &wanted, &self.kept, self.floor.as_ref(), self.now)
     }

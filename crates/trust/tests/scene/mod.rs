@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    authority::{Denial, Dossier, KeptWithdrawal, Pinned, TrustedPolicy, VerifiedAuthority, Wanted, authorise},
+    authority::{
+        Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted, authorise,
+    },
     charter::{Charter, Class},
     dsse::Envelope,
     key::{SecretKey, Signer},
@@ -161,6 +163,12 @@ impl Attempt {
             active: None,
             performed: &[],
             emergencies: &self.emergencies,
+            freshness: Freshness {
+                road: Road::Network,
+                owners_signed: Some(self.now),
+                is_demanded: true,
+                signed: Some(self.now),
+            },
         };
         let pinned = Pinned {
             estate: Digest::of(b"root 1"),
