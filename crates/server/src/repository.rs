@@ -166,10 +166,23 @@ impl Repository {
 struct Versions {
     /// Added to what is not counted yet; more than nothing where counters were lost.
     floor: u64,
+    /// The epoch they were given in.
+    #[serde(default)]
+    epoch: u64,
     roles: BTreeMap<String, u64>,
 }
 
 impl Versions {
+    /// A new epoch begins with a ledger that was put back, and with it these counters: what was given since is not
+    /// known, so that counting goes on above all that can have been.
+    fn enter(&mut self, epoch: u64) {
+        if self.epoch > 0 && epoch > self.epoch {
+            self.floor = above_all_given();
+            self.roles.values_mut().for_each(|version| *version = (*version).max(self.floor));
+        }
+        self.epoch = self.epoch.max(epoch);
+    }
+
     fn next(&mut self, role: &str) -> u64 {
         let version = self.roles.entry(role.into()).or_insert(self.floor);
         *version += 1;
@@ -192,6 +205,11 @@ impl Published {
     fn is_fresh(&self, now: Timestamp) -> bool {
         self.is_ours && self.expires > now + half(policy::SNAPSHOT_DAYS)
     }
+}
+
+/// A version above every one that was given: seconds since 1970, because at most one is given a second.
+fn above_all_given() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 
 fn half(days: i64) -> SignedDuration {
@@ -239,9 +257,8 @@ impl Publisher {
         let versions = match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(versions) => versions,
             None if is_new => Versions::default(),
-            // The counters were lost, or never kept. Seconds since 1970 are above all that can have been given, at
-            // most one a second; agents take nothing that is below what they have seen.
-            None => Versions { floor: u64::try_from(Timestamp::now().as_second()).unwrap_or(0), ..Versions::default() },
+            // The counters were lost, or never kept; agents take nothing that is below what they have seen.
+            None => Versions { floor: above_all_given(), ..Versions::default() },
         };
         let publisher = Self {
             folder: folder.to_path_buf(),
@@ -280,6 +297,7 @@ impl Publisher {
             true => Scope::All,
             false => touched(serving, self.seen_entry, state.head.entry)?,
         };
+        self.versions.enter(policy.charter.epoch);
         self.look_at(serving, state, policy, &scope, now)?;
         let changed = self.write_roles(policy, key, now)?;
         let is_old = self.timestamp.is_none_or(|(signed, _, _)| {
@@ -610,4 +628,23 @@ fn expiry(signed: &Value) -> Timestamp {
 
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_within_an_epoch_and_go_on_above_all_that_was_given_in_the_next() {
+        let mut versions = Versions::default();
+        versions.enter(1);
+        assert_eq!([versions.next("timestamp"), versions.next("timestamp"), versions.next("snapshot")], [1, 2, 1]);
+        versions.enter(1);
+        assert_eq!(versions.next("timestamp"), 3);
+        versions.enter(2);
+        let (again, fresh) = (versions.next("timestamp"), versions.next("permits-prod"));
+        assert!(again > 1_000_000_000 && fresh > 1_000_000_000, "{again} {fresh}");
+        versions.enter(2);
+        assert_eq!(versions.next("timestamp"), again + 1);
+    }
 }
