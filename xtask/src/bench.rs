@@ -55,6 +55,12 @@ const ROWS: &[Row] = &[
     },
     Row { name: "ledger of 1 million opened, cold", unit: "s", bound: Bound::Under(5.0), measure: ledger_cold },
     Row { name: "ledger of 1 million opened, snapshot", unit: "s", bound: Bound::Under(1.0), measure: ledger_snapshot },
+    Row {
+        name: "a target's check of a permit, one core",
+        unit: "/s",
+        bound: Bound::Over(1_000.0),
+        measure: permit_rate,
+    },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
     Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
     Row { name: "simulated worlds", unit: "/s", bound: Bound::Over(50.0), measure: |_| sim::worlds_a_second() },
@@ -173,6 +179,14 @@ fn ledger_cold(world: &mut World) -> Result<f64> {
 
 fn ledger_snapshot(world: &mut World) -> Result<f64> {
     ledger(world, "/open/from_snapshot/seconds")
+}
+
+/// The whole of `trust::authority::authorise`: six signatures, three of them the permit's.
+fn permit_rate(_: &mut World) -> Result<f64> {
+    let built = cargo::build(&["--release", "--package", "trust", "--example", "permit_bench"])?;
+    let output = Command::new(built.get("permit_bench").context("cargo built no permit_bench")?).output()?;
+    let printed: Value = serde_json::from_slice(&output.stdout).context("permit_bench printed no JSON")?;
+    printed.pointer("/permit/per_second").and_then(Value::as_f64).context("permit_bench says no rate")
 }
 
 /// The speed of `sortie push` of 1 GiB of noise, as a share of that of `sha256sum` over the same file just before.

@@ -7,6 +7,7 @@
 //! - [`requirements`]: which test shows which requirement
 //! - [`docs`]: the generated pages, and whether they have drifted
 //! - [`attacks`]: the table of attacks in docs/SECURITY.md
+//! - [`fuzz`]: every parser of untrusted bytes, fed for a while
 //! - [`bench`]: the measurements
 //! - [`sim`]: worlds in seeds
 
@@ -19,6 +20,7 @@ mod clients;
 mod conformance;
 mod demo;
 mod docs;
+mod fuzz;
 mod processes;
 mod requirements;
 mod sim;
@@ -50,6 +52,8 @@ enum Recipe {
     Requirements,
     /// Write the generated pages in docs/, or with --check say which have drifted
     Docs(docs::Options),
+    /// Feed every parser of untrusted bytes with what cargo-fuzz comes up with
+    Fuzz(fuzz::Options),
     /// Measure what the product should reach, as a table and JSON
     Bench(bench::Options),
     /// Run simulated worlds, each from its seed; one that breaks an invariant tells how
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Recipe::Conformance(options) => conformance::run(&options),
         Recipe::Requirements => requirements::run(),
         Recipe::Docs(options) => docs::run(&options),
+        Recipe::Fuzz(options) => fuzz::run(&options),
         Recipe::Bench(options) => bench::run(&options),
         Recipe::Sim(options) => sim::run(&options),
     };

@@ -185,3 +185,69 @@ impl Follower {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trust::{
+        key::{SecretKey, Signer},
+        log::{Frontier, consistency_proof, leaf_hash},
+        note::sign_checkpoint,
+    };
+
+    const ORIGIN: &str = "ledger.example/acme";
+
+    fn leaves(entries: &[&str]) -> Vec<Digest> {
+        entries.iter().map(|entry| leaf_hash(entry.as_bytes())).collect()
+    }
+
+    /// Shows a target these histories one after the other, with the best proofs there are; gives the fork it found.
+    fn shown(histories: &[&[&str]]) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.json");
+        let key = SecretKey::from_seed(&[7; 32]);
+        let mut longest: Vec<Digest> = Vec::new();
+        for entries in histories {
+            // A process of its own each time: what was seen is on disk.
+            let mut follower = Follower::open(path.clone().into()).unwrap();
+            let leaves = leaves(entries);
+            let mut frontier = Frontier::new();
+            leaves.iter().for_each(|leaf| frontier.push(*leaf));
+            let checkpoint = Checkpoint { origin: ORIGIN.into(), size: frontier.size(), root: frontier.root() };
+            let note = sign_checkpoint(&checkpoint, ORIGIN, &key).unwrap();
+            match follower.look(&note, &[key.public()], 1).unwrap() {
+                Look::Known => {}
+                Look::Prove { from, to, shown } => {
+                    // An answer that lags behind is proved by the longer ledger.
+                    let tree = if leaves.len() as u64 == to { &leaves } else { &longest };
+                    let proof = consistency_proof(&tree[..], from, to).unwrap_or_default();
+                    follower.judge(&shown, &proof).unwrap();
+                }
+                Look::Invalid(why) => panic!("{why}"),
+            }
+            if leaves.len() > longest.len() {
+                longest = leaves;
+            }
+        }
+        Follower::open(path.into()).unwrap().fork().map(String::from)
+    }
+
+    /// Attack: split view.
+    /// Attack: truncated ledger.
+    /// Attack: reordered ledger.
+    #[test]
+    fn a_history_that_does_not_extend_the_one_seen_is_told_for_ever() {
+        let seen: &[&str] = &["charter", "permit", "withdrawal"];
+        assert_eq!(shown(&[seen, &["charter", "permit", "withdrawal", "order"], seen]), None);
+        for other in [
+            &["charter", "permit", "order"][..],
+            &["charter", "withdrawal", "permit"],
+            &["charter", "permit", "order", "more"],
+            &["charter", "order"],
+        ] {
+            assert!(shown(&[seen, other]).is_some(), "{other:?}");
+            // What comes afterwards does not make it good.
+            assert!(shown(&[seen, other, seen]).is_some(), "{other:?}");
+        }
+    }
+}

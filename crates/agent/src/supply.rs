@@ -30,6 +30,8 @@ const PACK_OBJECTS: usize = 1024;
 const PACK_BYTES: u64 = 8 << 20;
 /// How long the server may take to answer, and to send more of an answer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The slowest that a download may go, in bytes a second, once the first minute is over.
+const SLOWEST_BYTES_PER_SECOND: u64 = 4096;
 
 /// Why something could not be got or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -277,7 +279,7 @@ impl Server {
 
     async fn download(&self, request: Request<'_>, into: &mut impl Write, max_bytes: u64) -> Result<u64, SupplyError> {
         let mut body = self.link.stream(|client| request.to(client), ANSWER).await?.bytes_stream();
-        let mut total = 0u64;
+        let (began, mut total) = (tokio::time::Instant::now(), 0u64);
         loop {
             let piece = match tokio::time::timeout(ANSWER, body.next()).await {
                 Err(_) => return Err(SupplyError::Away("the server stopped sending".into())),
@@ -288,6 +290,9 @@ impl Server {
             total = total.saturating_add(piece.len() as u64);
             if total > max_bytes {
                 return Err(SupplyError::Broken(format!("the server sent more than the {max_bytes} bytes expected")));
+            }
+            if began.elapsed() > ANSWER + Duration::from_secs(total / SLOWEST_BYTES_PER_SECOND) {
+                return Err(SupplyError::Away(format!("the server sent {total} bytes so slowly that it never ends")));
             }
             into.write_all(&piece).map_err(|error| SupplyError::Broken(format!("cannot store it: {error}")))?;
         }
@@ -551,6 +556,61 @@ fn digest_file(path: &Path) -> std::io::Result<Digest> {
         match std::io::Read::read(&mut file, &mut chunk)? {
             0 => return Ok(hasher.finish()),
             count => hasher.update(&chunk[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// A server that sends one byte of an object every `pause`, and the first `head` of them at once.
+    async fn slow(head: usize, pause: Duration) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let _request = client.read(&mut [0; 4096]).await.unwrap();
+            // From here on time jumps ahead whenever everything waits.
+            tokio::time::pause();
+            client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+            client.write_all(&vec![b'x'; head]).await.unwrap();
+            while client.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        });
+        url
+    }
+
+    async fn fetch(url: String) -> (Result<u64, SupplyError>, usize) {
+        let key = Arc::new(SecretKey::from_seed(&[1; 32]));
+        let client = Client::new(&url, None).unwrap();
+        let inner = Mutex::new(Inner { pins: vec![], chosen: 0, client });
+        let link = Arc::new(Link { url, estate: Digest::of(b""), key, inner });
+        let server = Server::new(link, Handle::current());
+        let mut got = Vec::new();
+        let result = server.download(Request::Object(&Digest::of(b"x")), &mut got, 1_000_000).await;
+        (result, got.len())
+    }
+
+    /// Attack: slow retrieval.
+    /// Holds: the server, a mirror, or the network; he sends what is asked for, one byte at a time, so that an update
+    /// never arrives and never fails.
+    /// Left to him: to send at the slowest pace that is taken, 4 KiB a second after the first minute, or nothing. The
+    /// target says so, tries again, and goes on running what it runs.
+    #[test]
+    fn a_download_that_never_ends_is_given_up() {
+        for (head, at_most) in [(0, 10), (400_000, 400_100)] {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let pause = Duration::from_secs(20);
+            let (result, got) = runtime.block_on(async { fetch(slow(head, pause).await).await });
+            let Err(SupplyError::Away(why)) = result else { panic!("{result:?}") };
+            assert!(why.contains("so slowly"), "{why}");
+            assert!(got >= head && got < at_most, "{got}");
         }
     }
 }

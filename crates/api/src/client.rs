@@ -196,7 +196,7 @@ impl Client {
             return Ok(response);
         }
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.away(&error))?;
+        let body = self.whole(response, MAX_PROBLEM_BYTES).await?;
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
             Err(_) => Err(self.nonsense(format!("{status}"))),
@@ -205,8 +205,20 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
         let response = self.stream(request).await?;
-        let body = response.bytes().await.map_err(|error| self.away(&error))?;
+        let body = self.whole(response, MAX_ANSWER_BYTES).await?;
         serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))
+    }
+
+    /// An answer's whole body, no longer than `limit_bytes`: a server that sends without end fills nobody's memory.
+    async fn whole(&self, mut response: reqwest::Response, limit_bytes: usize) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.away(&error))? {
+            if body.len() + piece.len() > limit_bytes {
+                return Err(self.nonsense(format!("more than the {limit_bytes} bytes that an answer may have")));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
     }
 
     fn away(&self, error: &reqwest::Error) -> ClientError {
@@ -224,6 +236,11 @@ impl Client {
         ClientError::Nonsense { url: self.url.clone(), why }
     }
 }
+
+/// The longest answer that is read whole, in bytes: the documents of an estate with a thousand roots fit.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// The longest refusal that is read, in bytes.
+const MAX_PROBLEM_BYTES: usize = 1 << 20;
 
 /// A client of any web server, whose certificate is checked as browsers do. What comes from it proves itself; each
 /// request may take `limit`.
@@ -309,4 +326,52 @@ impl ServerCertVerifier for PinnedKey {
 pub fn certificate_pin(certificate: &[u8]) -> Option<Digest> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(Digest::of(parsed.public_key().raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    /// A server that answers the first request with `status` and a body without end, until the client hangs up.
+    fn endless(status: &'static str) -> (String, std::thread::JoinHandle<u64>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _request = client.read(&mut [0; 4096]).unwrap();
+            client
+                .write_all(format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\r\n[").as_bytes())
+                .unwrap();
+            let mut sent = 0;
+            while client.write_all(&[b' '; 1 << 16]).is_ok() {
+                sent += 1 << 16;
+            }
+            sent
+        });
+        (url, served)
+    }
+
+    /// Whoever holds the server, or stands before it, sends an answer that never ends.
+    /// Attack: endless data.
+    #[test]
+    fn an_answer_without_end_is_cut_off() {
+        for (status, limit) in [("200 OK", MAX_ANSWER_BYTES), ("500 Gone", MAX_PROBLEM_BYTES)] {
+            let (url, served) = endless(status);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let answer = runtime.block_on(async {
+                let client = Client::new(&url, None).unwrap();
+                client.get::<serde_json::Value>("/", &[]).await
+            });
+            let Err(ClientError::Nonsense { why, .. }) = answer else { panic!("{answer:?}") };
+            assert!(why.contains(&limit.to_string()), "{why}");
+            // The connection ends with whoever polls it.
+            drop(runtime);
+            // What was under way when the client hung up is all that was sent besides.
+            assert!(served.join().unwrap() < 2 * limit as u64 + (32 << 20));
+        }
+    }
 }

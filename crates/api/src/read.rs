@@ -610,6 +610,19 @@ pub struct PartView {
     pub endpoints: Vec<String>,
 }
 
+/// Who a handle is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonView {
+    /// The handle; another in its place once the person was erased.
+    #[schema(value_type = String)]
+    pub handle: PersonName,
+    /// The name, where somebody said it.
+    pub name: Option<String>,
+    /// When the person was erased.
+    #[schema(value_type = Option<String>)]
+    pub erased: Option<Timestamp>,
+}
+
 /// The config in force; secrets as they are encrypted.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigView {
@@ -624,9 +637,22 @@ pub struct ConfigView {
     /// The age recipients of the environment's targets.
     #[schema(value_type = BTreeMap<String, String>)]
     pub recipients: BTreeMap<TargetName, String>,
+    /// What vouches for each of those targets: whoever encrypts to one checks it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub vouched: BTreeMap<TargetName, Vouched>,
     /// The targets that still lack the secrets.
     #[schema(value_type = Vec<String>)]
     pub lacking: Vec<TargetName>,
+}
+
+/// The signed statements by which a target joined.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// The invitation, by somebody who may invite.
+    pub invitation: trust::dsse::Envelope,
+    /// The enrolment, by the invitation's key and the target's own.
+    pub enrolment: trust::dsse::Envelope,
 }
 
 /// What runs without permission, and what is not as it should be (R37).

@@ -12,6 +12,8 @@ pub const ESTATE: &str = "/v1/estate";
 pub const WHOAMI: &str = "/v1/whoami";
 /// GET: the read-only tokens, one's own, and for owners everybody's.
 pub const TOKENS: &str = "/v1/tokens";
+/// GET: who the handles of the charter are, and who was erased.
+pub const PEOPLE: &str = "/v1/people";
 /// GET `?app=&environment=&target=&at=`: what may be deployed, what runs, who sees it.
 pub const STATUS: &str = "/v1/status";
 /// GET `?app=&version=&audience=`: every condition, met or not.

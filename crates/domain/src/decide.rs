@@ -4,6 +4,7 @@ mod charter;
 mod config;
 mod deployment;
 mod exposure;
+mod people;
 mod receipt;
 mod release;
 mod report;
@@ -71,6 +72,8 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         }
         AdministrationAct::SuspendPerson { person } => charter::suspend(draft, asked, &person),
         AdministrationAct::PutRecoveryKeyAway { key } => charter::put_recovery_away(draft, asked, &key),
+        AdministrationAct::NamePerson { person, name } => people::name(draft, asked, person, name),
+        AdministrationAct::ErasePerson { person } => people::erase(draft, asked, person),
         AdministrationAct::InviteTarget { .. } => target::invite(draft, asked, act),
         AdministrationAct::LabelTarget { target, labels } => target::label(draft, asked, &target, &labels),
         AdministrationAct::CordonTarget { target, cordoned } => target::cordon(draft, asked, &target, cordoned),

@@ -124,6 +124,18 @@ pub enum Event {
         /// Who.
         person: PersonName,
     },
+    /// It was said who a handle is.
+    PersonNamed {
+        /// The handle.
+        person: PersonName,
+        /// The salted digest of the name; nothing where it is said no longer.
+        name: Option<Digest>,
+    },
+    /// The name behind a handle and all that the person wrote is gone from the side table.
+    PersonErased {
+        /// The handle.
+        person: PersonName,
+    },
     /// A build is known.
     BuildPushed {
         /// The application; the first push creates it.
@@ -523,6 +535,8 @@ names! {
     CharterApplied = "charter-applied",
     RecoveryKeyPutAway = "recovery-key-put-away",
     PersonSuspended = "person-suspended",
+    PersonNamed = "person-named",
+    PersonErased = "person-erased",
     BuildPushed = "build-pushed",
     BuildNumbered = "build-numbered",
     EvidenceAttached = "evidence-attached",

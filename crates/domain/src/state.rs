@@ -39,6 +39,9 @@ pub struct State {
     pub recovery_put_away: OrdSet<KeyId>,
     /// The entries of the suspensions in force, for targets to read.
     pub suspension_entries: Vec<u64>,
+    /// What is known of people besides the charter, by handle.
+    #[serde(default)]
+    pub people: OrdMap<PersonName, Handle>,
     /// The applications.
     pub apps: OrdMap<AppName, App>,
     /// The requests by the digest of their signed payload.
@@ -75,6 +78,24 @@ pub struct Token {
     pub name: TokenName,
     /// Until when it is good.
     pub expires: Timestamp,
+}
+
+impl State {
+    /// A handle as it is shown: that of an erased person is replaced.
+    pub fn shown(&self, person: &PersonName) -> PersonName {
+        let erased = self.people.get(person).and_then(|known| known.erased);
+        let alias = erased.and_then(|stamp| PersonName::new(&format!("erased-{}", stamp.entry)).ok());
+        alias.unwrap_or_else(|| person.clone())
+    }
+}
+
+/// What is known of the person behind a handle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    /// The salted digest of the name, in the side table.
+    pub name: Option<Digest>,
+    /// When the person was erased.
+    pub erased: Option<Stamp>,
 }
 
 /// The charter in force and everything derived from it.
@@ -343,6 +364,8 @@ pub struct Invitation {
     pub uses_left: u32,
     /// Until when.
     pub expires: Timestamp,
+    /// The entry that holds it.
+    pub stamp: Stamp,
 }
 
 /// One target.

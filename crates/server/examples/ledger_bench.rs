@@ -186,7 +186,14 @@ fn grow(folder: &Path, count: u64) -> Result<u64> {
             let bytes = serde_json::to_vec(&entry)?;
             let row = Row { number, leaf: leaf_hash(&bytes), bytes };
             let payload = Some(Digest::of(&number.to_be_bytes()));
-            batch.push(NewEntry { row, actor: entry.actor, request_id, payload, texts: Vec::new() });
+            batch.push(NewEntry {
+                row,
+                actor: entry.actor,
+                request_id,
+                payload,
+                texts: Vec::new(),
+                erases: Default::default(),
+            });
         }
         number += batch.len() as u64;
         store.append(&batch)?;

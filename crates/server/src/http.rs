@@ -104,6 +104,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::estate))
         .routes(routes!(reads::whoami))
         .routes(routes!(reads::tokens))
+        .routes(routes!(reads::people))
         .routes(routes!(reads::status))
         .routes(routes!(reads::why))
         .routes(routes!(reads::history))

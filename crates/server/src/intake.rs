@@ -68,7 +68,7 @@ pub(crate) fn prepare(serving: &Served<'_>, submission: Submission, now: Timesta
     check_lengths(&statement)?;
     Ok(Prepared {
         actor,
-        texts: named_texts(&statement.act, submission.texts)?,
+        texts: named_texts(&statement, submission.texts)?,
         request_id: statement.header.request_id,
         on_behalf_of: statement.header.on_behalf_of,
         command,
@@ -499,20 +499,13 @@ fn too_long(text: &str) -> Failure {
 }
 
 /// The free texts a statement names, each present and with its digest; no others are taken.
-fn named_texts(act: &Act, texts: BTreeMap<Digest, Text>) -> Result<BTreeMap<Digest, Text>, Failure> {
-    let named = match act {
-        Act::Request(request) => request.reason,
-        Act::Review(review) => review.finding,
-        Act::Withdrawal(withdrawal) => withdrawal.reason,
-        _ => None,
-    };
-    if let Some(named) = named
-        && !texts.contains_key(&named)
-    {
+fn named_texts(statement: &Statement, texts: BTreeMap<Digest, Text>) -> Result<BTreeMap<Digest, Text>, Failure> {
+    let named = statement.texts();
+    if named.iter().any(|named| !texts.contains_key(named)) {
         return Err(Failure::invalid("the statement names a text that did not come with it"));
     }
     for (digest, text) in &texts {
-        if named != Some(*digest) {
+        if !named.contains(digest) {
             return Err(Failure::invalid("a text came along that the statement does not name"));
         }
         if text.digest() != *digest {

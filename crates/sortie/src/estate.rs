@@ -309,10 +309,11 @@ pub async fn found(
         charter: Digest::of(&documents.charter),
     };
     let act = Act::Administration(Administration { act });
-    let statement = sign::statement(&invocation.global, estate, "estate", estate, act)?;
+    let (statement, whom) = sign::statement(&invocation.global, estate, "estate", estate, act)?;
     let envelope = sign::sign(&statement, &[signer])?;
     let attachments = [documents.roots[0].clone(), documents.targets.clone(), documents.charter.clone()];
-    let submission = Submission { claim: Some(claim.into()), ..sign::submission(envelope, &attachments, &[]) };
+    let submission = sign::submission(envelope, &attachments, whom.as_slice());
+    let submission = Submission { claim: Some(claim.into()), ..submission };
     let accepted = client.submit(&submission).await?;
     context.settings.estate = Some(estate);
     context.settings.claim = None;

@@ -172,8 +172,9 @@ impl Matter {
             reason: texts.first().map(Text::digest),
         };
         let act = Act::Request(request.clone());
-        let envelope = connection.sign_act(&self.name(), self.found.build, act)?;
+        let (envelope, whom) = connection.sign_act(&self.name(), self.found.build, act)?;
         let payload = Digest::of(&envelope.payload);
+        let texts: Vec<Text> = texts.into_iter().chain(whom).collect();
         let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await?;
         Ok((accepted, SignedRequest { payload, request, requester: connection.me().map(|(name, _)| name) }))
     }

@@ -20,29 +20,32 @@ use trust::{
     statement::{Act, Administration, AdministrationAct, Header, RequestId, Statement},
 };
 
-/// A statement of this estate, about one subject, to be submitted within five minutes.
+/// A statement of this estate, about one subject, to be submitted within five minutes; and the text that says for whom it
+/// is, where that is somebody else: the statement names only its digest, so that it can be erased.
 pub fn statement(
     global: &Global,
     estate: Digest,
     subject_name: &str,
     subject: Digest,
     act: Act,
-) -> Result<Statement, Failure> {
+) -> Result<(Statement, Option<Text>), Failure> {
+    let whom = global.on_behalf_of.as_deref().map(text).transpose()?;
     let request_id = match &global.request_id {
         Some(id) => RequestId::new(id.as_str()).map_err(|error| Failure::misused(error.to_string()))?,
         None => fresh_request_id()?,
     };
-    Ok(Statement {
+    let statement = Statement {
         subject_name: subject_name.into(),
         subject,
         header: Header {
             estate,
             request_id,
             submit_before: in_future(SUBMIT_WITHIN),
-            on_behalf_of: global.on_behalf_of.clone(),
+            on_behalf_of: whom.as_ref().map(|text| trust::text::reference(&text.digest())),
         },
         act,
-    })
+    };
+    Ok((statement, whom))
 }
 
 /// Signs a statement.
@@ -77,20 +80,21 @@ impl Connection {
         attachments: &[Vec<u8>],
         texts: &[Text],
     ) -> Result<Accepted, Failure> {
-        let envelope = self.sign_act(subject_name, subject, act)?;
-        Ok(self.client.submit(&submission(envelope, attachments, texts)).await?)
+        let (envelope, whom) = self.sign_act(subject_name, subject, act)?;
+        let texts: Vec<Text> = texts.iter().cloned().chain(whom).collect();
+        Ok(self.client.submit(&submission(envelope, attachments, &texts)).await?)
     }
 
-    /// Builds and signs a statement.
-    pub fn sign_act(&self, subject_name: &str, subject: Digest, act: Act) -> Result<Envelope, Failure> {
-        let mut statement = statement(&self.global, self.estate(), subject_name, subject, act)?;
+    /// Builds and signs a statement; gives the text too that says for whom, where that is somebody else.
+    pub fn sign_act(&self, subject_name: &str, subject: Digest, act: Act) -> Result<(Envelope, Option<Text>), Failure> {
+        let (mut statement, whom) = statement(&self.global, self.estate(), subject_name, subject, act)?;
         let signer = self.identity.signer.as_ref();
         if let Some(proof) = signer.proof().map_err(|error| Failure::failed(error.to_string()))? {
             // What a token speaks for is submitted while it holds.
             let until = oidc::holds_until(&proof.token).or_misused()?;
             statement.header.submit_before = statement.header.submit_before.min(until);
         }
-        sign(&statement, &[signer])
+        Ok((sign(&statement, &[signer])?, whom))
     }
 
     /// Makes what is submitted next another request: one command may do two acts, and an id is for one.

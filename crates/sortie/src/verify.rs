@@ -158,6 +158,7 @@ impl Verifier {
         }
         self.signatures += signers.len() as u64;
         self.check_right(entry, &statement)?;
+        self.check_labels(entry, &statement.act)?;
         let signed =
             Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
         let happened: Vec<&Event> = entry.events.iter().filter(|event| !is_consequence(event)).collect();
@@ -168,6 +169,40 @@ impl Verifier {
             Some(event) => Err(format!("{} is not what the signed {} asks for", event.name(), statement.act.kind())),
             None => Ok(()),
         }
+    }
+
+    /// Labels decide what runs where: a target has those of its invitation, and changes that somebody signed for.
+    fn check_labels(&self, entry: &Entry, act: &Act) -> Check {
+        for event in &entry.events {
+            let (target, given, signed) = match (event, act) {
+                (Event::TargetEnrolled { target, labels, invitation, .. }, _) => {
+                    let invited = self.state.invitations.get(&invitation.id());
+                    (target, labels, invited.map(|invitation| invitation.labels.clone()))
+                }
+                (Event::TargetLabelled { target, labels }, Act::Administration(administration)) => {
+                    let AdministrationAct::LabelTarget { labels: changes, .. } = &administration.act else { continue };
+                    let before = self.state.targets.get(target).map(|target| target.labels.clone());
+                    (
+                        target,
+                        labels,
+                        before.map(|mut after| {
+                            for (key, value) in changes {
+                                match value.as_str() {
+                                    "" => after.remove(key),
+                                    value => after.insert(key.clone(), value.into()),
+                                };
+                            }
+                            after
+                        }),
+                    )
+                }
+                _ => continue,
+            };
+            if signed.as_ref() != Some(given) {
+                return Err(format!("{target} got other labels than were signed for"));
+            }
+        }
+        Ok(())
     }
 
     /// The keys that signed: all signatures genuine, all of whoever the entry says acted.
@@ -194,8 +229,12 @@ impl Verifier {
                 let keys = [enrolment.invitation, enrolment.key];
                 let signers = genuine(&|id| keys.iter().find(|key| key.id() == *id).copied())?;
                 let both = enrolment.invitation != enrolment.key && signers.len() == 2;
-                let invited = self.state.invitations.get(&enrolment.invitation.id());
-                match (both, invited.is_some_and(|invitation| invitation.uses_left > 0)) {
+                let invited = self.state.invitations.get(&enrolment.invitation.id()).is_some_and(|invitation| {
+                    let open = invitation.uses_left > 0 && invitation.expires > entry.time;
+                    let named = invitation.name.as_ref().is_none_or(|name| *name == enrolment.target);
+                    open && named && invitation.environment == enrolment.environment
+                });
+                match (both, invited) {
                     (false, _) => Err("an enrolment needs the invitation's signature and the target's own".into()),
                     (true, false) => Err("nobody had invited this target".into()),
                     (true, true) => Ok(signers),
@@ -303,7 +342,14 @@ impl Verifier {
                     Some(deployment) => Some(environment(&deployment.environment)?.deploy.clone()),
                     None => return Err(format!("there was no deployment {deployment}")),
                 },
-                AdministrationAct::SuspendPerson { .. } => None,
+                AdministrationAct::NamePerson { person, .. } | AdministrationAct::ErasePerson { person }
+                    if person.as_str() != entry.actor =>
+                {
+                    owner.clone()
+                }
+                AdministrationAct::SuspendPerson { .. }
+                | AdministrationAct::NamePerson { .. }
+                | AdministrationAct::ErasePerson { .. } => None,
             },
             _ => None,
         };
@@ -536,9 +582,12 @@ impl Signed<'_> {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;
                 same && subject == document && a.keys == *keys && a.recipients == *recipients
             }
-            (Act::Enrolment(a), Event::TargetEnrolled { target, environment, invitation, key, facts, .. }) => {
+            (
+                Act::Enrolment(a),
+                Event::TargetEnrolled { target, environment, invitation, key, recipient, facts, .. },
+            ) => {
                 let same = a.target == *target && a.environment == *environment && a.facts == *facts;
-                same && a.invitation == *invitation && a.key == *key
+                same && a.invitation == *invitation && a.key == *key && printable(&a.recipient) == *recipient
             }
             (
                 Act::Report(a),
@@ -597,7 +646,9 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::CordonTarget { target, cordoned }, Event::TargetCordoned { target: t, cordoned: c }) => {
             (target, cordoned) == (t, c)
         }
-        (A::SuspendPerson { person }, Event::PersonSuspended { person: p }) => person == p,
+        (A::SuspendPerson { person }, Event::PersonSuspended { person: p })
+        | (A::ErasePerson { person }, Event::PersonErased { person: p }) => person == p,
+        (A::NamePerson { person, name }, Event::PersonNamed { person: p, name: n }) => (person, name) == (p, n),
         (A::PutRecoveryKeyAway { key }, Event::RecoveryKeyPutAway { key: k, .. }) => key == k,
         (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
             (app, environment) == (a, e)

@@ -19,6 +19,8 @@ mod crash;
 mod emergency;
 #[path = "e2e/epochs.rs"]
 mod epochs;
+#[path = "e2e/erasure.rs"]
+mod erasure;
 #[path = "e2e/first_application.rs"]
 mod first_application;
 #[path = "e2e/full.rs"]
@@ -43,6 +45,8 @@ mod secrets;
 mod security_keys;
 #[path = "e2e/shapes.rs"]
 mod shapes;
+#[path = "e2e/stolen_disk.rs"]
+mod stolen_disk;
 #[path = "e2e/team.rs"]
 mod team;
 #[path = "e2e/tokens.rs"]

@@ -29,6 +29,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+mod enrolment;
+
 /// The signed statements behind one assignment, as the server hands them over. Nothing in it is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@
 //! - [`charter`], [`upheld`], [`config`]: the signed policy, what it keeps of those who left, and an environment's signed
 //!   values.
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
-//! - [`statement`]: the closed list of what can be signed.
+//! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
 //! - [`way`]: the rules for emergencies, and what they waive.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
@@ -35,6 +35,7 @@ pub mod permit;
 pub mod quorum;
 pub mod receipt;
 pub mod statement;
+pub mod text;
 pub mod tuf;
 pub mod upheld;
 pub mod version;

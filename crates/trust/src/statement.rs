@@ -46,7 +46,8 @@ pub struct Header {
     pub request_id: RequestId,
     /// Until when it may be submitted.
     pub submit_before: Timestamp,
-    /// For whom the signer acts, where that is somebody else (R56).
+    /// For whom the signer acts, where that is somebody else (R56): a reference to a text ([`crate::text`]), or the
+    /// name itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
 }
@@ -169,7 +170,7 @@ pub struct Commit {
     pub id: String,
     /// The tag that pointed at it when it was pushed.
     pub tag: Option<String>,
-    /// The first line of its message.
+    /// The first line of its message: a reference to a text ([`crate::text`]), or the line itself.
     pub title: String,
 }
 
@@ -640,6 +641,18 @@ pub enum AdministrationAct {
     RevokeToken {
         /// SHA-256 of the secret.
         token: Digest,
+    },
+    /// Says who a person or robot of the charter is: handles stand in the ledger for ever, names can be erased.
+    NamePerson {
+        /// The handle.
+        person: PersonName,
+        /// The salted digest of the name, which stands in the side table; nothing takes an earlier name away.
+        name: Option<Digest>,
+    },
+    /// Erases a person: the name behind the handle, and every free text that the person wrote.
+    ErasePerson {
+        /// The handle.
+        person: PersonName,
     },
     /// Lets a version into an environment again after it was undone or rolled back there.
     LiftHold {

@@ -26,12 +26,14 @@ fn refused(prepare: impl FnOnce(&World, &mut Assignment), dossier: Dossier, code
     assert_eq!((before.running, before.current, before.touched), (after.running, after.current, after.touched));
 }
 
+/// Attack: arbitrary installation.
 #[test]
 fn r2_r31_an_unreleased_build_is_refused_by_a_live_target() {
     let dossier = released("two", "2.0.0", OrderAct::Deploy);
     refused(|_, _| (), Dossier { request: None, approvals: Vec::new(), ..dossier }, "UNRELEASED");
 }
 
+/// Attack: key compromise below threshold.
 #[test]
 fn r52_a_missing_approval_is_refused() {
     let mut dossier = released("two", "2.0.0", OrderAct::Deploy);
@@ -39,6 +41,7 @@ fn r52_a_missing_approval_is_refused() {
     refused(|_, _| (), dossier, "APPROVALS_MISSING");
 }
 
+/// Attack: replay to another environment.
 #[test]
 fn r15_no_order_or_another_order_is_refused() {
     let dossier = released("two", "2.0.0", OrderAct::Deploy);
@@ -51,6 +54,7 @@ fn r15_no_order_or_another_order_is_refused() {
     refused(|_, wanted| wanted.environment = elsewhere, dossier, "OTHER_ENVIRONMENT");
 }
 
+/// Attack: withheld withdrawal.
 #[test]
 fn r31_a_withdrawal_once_seen_counts_for_ever() {
     let world = World::new();
@@ -79,6 +83,7 @@ fn r31_a_withdrawal_that_comes_between_check_and_activation_is_in_time() {
     assert_eq!((disk.touched, disk.running.clone()), (0, None));
 }
 
+/// Attack: changed command.
 #[test]
 fn r4_r34_a_changed_byte_in_the_manifest_is_refused() {
     let change = |world: &World, _: &mut Assignment| {
@@ -114,6 +119,7 @@ fn an_older_or_changed_config_is_refused() {
     assert_eq!(world.touched(), touched);
 }
 
+/// Attack: rollback.
 #[test]
 fn older_generations_and_other_epochs_are_let_lie() {
     let world = World::new();
@@ -130,6 +136,7 @@ fn older_generations_and_other_epochs_are_let_lie() {
     assert_eq!((world.touched(), engine.journals().get(&app()).generation), (touched, 6));
 }
 
+/// Attack: repeated order.
 #[test]
 fn an_order_is_carried_out_once() {
     let world = World::new();
@@ -182,6 +189,7 @@ fn a_refused_forgery_does_not_outrank_what_is_genuine() {
     world.deploy(&mut engine, 6, "two", "2.0.0");
 }
 
+/// Attack: class changed from live to dev.
 #[test]
 fn r2_an_environment_that_changed_its_class_is_refused_and_charters_never_go_back() {
     let world = World::new();

@@ -46,6 +46,12 @@ pub fn apply(state: &mut State, event: &Event) {
                 }
             }
         }
+        Event::PersonNamed { person, name } => {
+            state.people.entry(person.clone()).or_default().name = *name;
+        }
+        Event::PersonErased { person } => {
+            state.people.insert(person.clone(), Handle { name: None, erased: Some(stamp) });
+        }
         Event::BuildPushed { app, build, pusher, commit, recipe, facts } => {
             let record = Build {
                 pusher: pusher.clone(),
@@ -186,6 +192,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 name: name.clone(),
                 uses_left: *uses,
                 expires: *expires,
+                stamp,
             };
             state.invitations.insert(invitation.id(), record);
         }

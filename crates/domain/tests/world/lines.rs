@@ -203,6 +203,11 @@ impl World {
             ("puts", ["the", "recovery", "key", "away"]) => {
                 self.administer(who, AdministrationAct::PutRecoveryKeyAway { key: public("recovery").id() })
             }
+            ("names", [person]) => {
+                let name = Some(Digest::of(format!("the name of {person}").as_bytes()));
+                self.administer(who, AdministrationAct::NamePerson { person: read(person), name })
+            }
+            ("erases", [person]) => self.administer(who, AdministrationAct::ErasePerson { person: read(person) }),
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
             ("aborts", [number]) => {
                 self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })

@@ -66,6 +66,9 @@ impl World {
         match event {
             Event::CharterApplied { version, .. } => format!("charter {version} is in force"),
             Event::RecoveryKeyPutAway { .. } => "the recovery key is put away".into(),
+            Event::PersonNamed { person, name: Some(_) } => format!("it is known who {person} is"),
+            Event::PersonNamed { person, name: None } => format!("{person} has no name"),
+            Event::PersonErased { person } => format!("{person} is erased"),
             Event::PersonSuspended { person } => format!("{person} is suspended"),
             Event::BuildPushed { app, build, pusher, commit, recipe, .. } => {
                 let commit = commit.as_ref().map(|commit| format!(", commit {}", commit.id)).unwrap_or_default();

@@ -15,8 +15,8 @@ use api::{
     agent::Want,
     problem::Problem,
     read::{
-        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, Status, TargetStatus,
-        Trace, Whoami, Why,
+        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, PersonView, Status,
+        TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
 };
@@ -25,19 +25,21 @@ use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
     rules::names,
-    state::State as Facts,
+    state::{Handle, State as Facts},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 use trust::{
-    AppName, AudienceName, Digest, TargetName, Version,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::Dossier,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
+    statement::{Act, Statement},
 };
 use utoipa::IntoParams;
 
@@ -293,9 +295,7 @@ pub(crate) fn history_entries(serving: &Serving, from: u64, count: u64) -> Resul
 }
 
 fn history_entry(serving: &Serving, state: &Facts, entry: Entry) -> HistoryEntry {
-    // A text that cannot be read is told like one that was erased; the ledger itself says what is wrong with it.
-    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-    views::words::history_entry(state, entry, &texts)
+    views::words::history_entry(state, entry, &texts(serving))
 }
 
 fn read_entries(serving: &Serving, from: u64, count: u64) -> Result<Vec<Entry>, Failure> {
@@ -333,7 +333,33 @@ pub(crate) async fn app(
     _: KnownPerson,
     InPath(app): InPath<AppName>,
 ) -> Result<Json<App>, Failure> {
-    Ok(Json(views::apps::app(&serving.ledger.state(), &app)?))
+    let mut view = views::apps::app(&serving.ledger.state(), &app)?;
+    let texts = texts(&serving);
+    for commit in view.builds.iter_mut().filter_map(|build| build.commit.as_mut()) {
+        commit.title = views::words::readable(std::mem::take(&mut commit.title), &texts);
+    }
+    Ok(Json(view))
+}
+
+/// Who the handles of the charter are, as far as somebody said so, and who was erased.
+#[utoipa::path(
+    get, path = routes::PEOPLE,
+    responses((status = 200, body = Vec<PersonView>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn people(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<PersonView>> {
+    let (state, texts) = (serving.ledger.state(), texts(&serving));
+    let view = |(handle, known): (&PersonName, &Handle)| PersonView {
+        handle: state.shown(handle),
+        name: known.name.as_ref().and_then(&texts),
+        erased: known.erased.map(|stamp| stamp.time),
+    };
+    Json(state.people.iter().map(view).collect())
+}
+
+/// The free texts of the side table. One that cannot be read is told like one that was erased; the ledger itself says
+/// what is wrong with it.
+fn texts(serving: &Serving) -> impl Fn(&Digest) -> Option<String> {
+    |digest: &Digest| serving.ledger.text(digest).ok().flatten()
 }
 
 /// A version or build in an audience.
@@ -482,7 +508,31 @@ pub(crate) async fn config(
             Some(ConfigDocument::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?)
         }
     };
-    Ok(Json(views::config::config(&state, &app, &environment, document)?))
+    let view = views::config::config(&state, &app, &environment, document)?;
+    let ledger = serving.ledger.clone();
+    let vouched = away(move || vouched(&ledger, &state, &environment)).await?;
+    Ok(Json(ConfigView { vouched, ..view }))
+}
+
+/// The statements by which each target of the environment joined.
+fn vouched(
+    ledger: &Ledger,
+    state: &Facts,
+    environment: &AudienceName,
+) -> Result<BTreeMap<TargetName, Vouched>, Failure> {
+    let envelope = |entry: u64| Ok::<_, Failure>(ledger.entry(entry)?.and_then(|entry| entry.envelope));
+    let mut vouched = BTreeMap::new();
+    for (name, target) in state.targets_in(environment) {
+        let Some(enrolment) = envelope(target.stamp.entry)? else { continue };
+        let Some(Act::Enrolment(joined)) = Statement::read(&enrolment).ok().map(|statement| statement.act) else {
+            continue;
+        };
+        let Some(invited) = state.invitations.get(&joined.invitation.id()) else { continue };
+        if let Some(invitation) = envelope(invited.stamp.entry)? {
+            vouched.insert(name.clone(), Vouched { invitation, enrolment });
+        }
+    }
+    Ok(vouched)
 }
 
 /// How escapes are looked for.

@@ -207,7 +207,11 @@ impl LedgerStore for SqliteStore {
             insert(&transaction, entry).map_err(failed)?;
             store_tiles(&transaction, expected)?;
         }
-        transaction.commit().map_err(failed)
+        transaction.commit().map_err(failed)?;
+        if batch.iter().any(|entry| !entry.erases.is_empty()) {
+            empty_log(&writer).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn scan(&self, from: u64, count: u64, take: &mut dyn FnMut(RowRef<'_>)) -> Result<(), StoreError> {
@@ -248,6 +252,18 @@ impl LedgerStore for SqliteStore {
         asked.iter().map(&mut look_up).collect()
     }
 
+    fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
+        const DOING: &str = "looking up somebody's entries";
+        let failed = |e| of_sqlite(DOING, e);
+        self.reading(DOING, |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT number FROM requests WHERE actor = ?1 ORDER BY number")
+                .map_err(failed)?;
+            let numbers = statement.query_map([actor], |row| row.get(0).map(unsigned)).map_err(failed)?;
+            numbers.collect::<rusqlite::Result<_>>().map_err(failed)
+        })
+    }
+
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
         let missing = ProofError::Missing { level, index };
         let (tile_level, height) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
@@ -275,10 +291,14 @@ impl LedgerStore for SqliteStore {
         let failed = |e| of_sqlite("erasing a text", e);
         let writer = self.writer();
         let erased = writer.execute("DELETE FROM texts WHERE digest = ?1", [digest.as_bytes()]).map_err(failed)?;
-        // The write-ahead log still holds the text. Emptying it may have to wait for readers; then a later one does.
-        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
+        empty_log(&writer).map_err(failed)?;
         Ok(erased > 0)
     }
+}
+
+/// The write-ahead log still holds what was erased. Emptying it may have to wait for readers; then a later one does.
+fn empty_log(writer: &Connection) -> rusqlite::Result<()> {
+    writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 fn newest(connection: &Connection) -> Result<u64, StoreError> {
@@ -289,7 +309,7 @@ fn newest(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 fn insert(connection: &Connection, entry: &NewEntry) -> rusqlite::Result<()> {
-    let NewEntry { row, actor, request_id, payload, texts } = entry;
+    let NewEntry { row, actor, request_id, payload, texts, erases } = entry;
     let number = signed(row.number);
     connection.prepare_cached("INSERT INTO entries (number, leaf, bytes) VALUES (?1, ?2, ?3)")?.execute(params![
         number,
@@ -303,6 +323,12 @@ fn insert(connection: &Connection, entry: &NewEntry) -> rusqlite::Result<()> {
         connection
             .prepare_cached("INSERT INTO texts (digest, salt, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
             .execute(params![digest.as_bytes(), text.salt, text.text])?;
+    }
+    for digest in &erases.digests {
+        connection.prepare_cached("DELETE FROM texts WHERE digest = ?1")?.execute([digest.as_bytes()])?;
+    }
+    for saying in &erases.saying {
+        connection.prepare_cached("DELETE FROM texts WHERE text = ?1")?.execute([saying])?;
     }
     Ok(())
 }

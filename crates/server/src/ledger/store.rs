@@ -86,6 +86,24 @@ pub struct NewEntry {
     pub payload: Option<Digest>,
     /// Free texts for the side table. One that is there already stays as it is.
     pub texts: Vec<(Digest, Text)>,
+    /// What leaves the side table together with it.
+    pub erases: Erases,
+}
+
+/// Texts to be erased.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erases {
+    /// Those with these digests.
+    pub digests: Vec<Digest>,
+    /// Those that say just this: a handle or a name that somebody else wrote down.
+    pub saying: Vec<String>,
+}
+
+impl Erases {
+    /// Whether nothing is to be erased.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty() && self.saying.is_empty()
+    }
 }
 
 /// A request that was accepted before.
@@ -118,6 +136,9 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// For each actor and id, in order, the request that was accepted before. For the writer, who asks once a batch.
     fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError>;
+
+    /// The entries that somebody asked for, in order.
+    fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError>;
 
     /// The hash of the perfect subtree over the `2^level` leaves from `index * 2^level` on (leaf 0 is entry 1), in a
     /// time that does not grow with the ledger.

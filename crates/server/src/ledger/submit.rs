@@ -5,7 +5,7 @@
 
 use super::{
     LedgerError, Prepared, Published, Shared, SubmitError, snapshot,
-    store::{NewEntry, Row, Seen, StoreError},
+    store::{Erases, NewEntry, Row, Seen, StoreError},
 };
 use api::write::Accepted;
 use domain::{
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use trust::{
     Digest,
     log::{Frontier, leaf_hash},
+    statement::{Act, Administration, AdministrationAct, Statement},
 };
 
 /// The most commands that share one commit.
@@ -302,11 +303,46 @@ impl Writer {
         let bytes = serde_json::to_vec(&entry)
             .map_err(|error| SubmitError::NotWritten(format!("the entry cannot be written down: {error}")))?;
         let Entry { actor, request_id, events, .. } = entry;
+        let erases = self.erased_by(&state, &events)?;
         state.head = Stamp { entry: number, time };
         events.iter().for_each(|event| apply(&mut state, event));
         let row = Row { number, leaf: leaf_hash(&bytes), bytes };
-        let entry = NewEntry { row, actor, request_id, payload, texts: texts.into_iter().collect() };
+        let entry = NewEntry { row, actor, request_id, payload, texts: texts.into_iter().collect(), erases };
         Ok((state, entry, Accepted { entry: number, time, events, repeated: false }))
+    }
+
+    /// What an erasure takes from the side table: every text that the person's own statements name, the name behind the
+    /// handle, and whatever says just the handle or that name. The entries that name them stay as they are.
+    fn erased_by(&self, state: &State, events: &[Event]) -> Result<Erases, SubmitError> {
+        let unread = |error: &dyn std::fmt::Display| SubmitError::NotWritten(error.to_string());
+        let store = &self.shared.store;
+        let name_of = |person| state.people.get(person).and_then(|known| known.name);
+        let mut erases = Erases::default();
+        for event in events {
+            let person = match event {
+                Event::PersonNamed { person, .. } => {
+                    erases.digests.extend(name_of(person));
+                    continue;
+                }
+                Event::PersonErased { person } => person,
+                _ => continue,
+            };
+            for number in store.entries_by(person.as_str()).map_err(|error| unread(&error))? {
+                let entry = self.shared.read_entry(number).map_err(|error| unread(&error))?;
+                let envelope = entry.and_then(|entry| entry.envelope);
+                let statement = envelope.and_then(|envelope| Statement::read(&envelope).ok());
+                // The names that an owner gave to others are theirs.
+                let statement = statement.filter(|statement| !names_somebody(&statement.act));
+                erases.digests.extend(statement.iter().flat_map(Statement::texts));
+            }
+            erases.saying.push(person.to_string());
+            if let Some(digest) = name_of(person) {
+                erases.digests.push(digest);
+                let name = store.text(&digest).map_err(|error| unread(&error))?;
+                erases.saying.extend(name.map(|name| name.text));
+            }
+        }
+        Ok(erases)
     }
 
     /// The time in whole milliseconds: nobody's clock is better, and entries stay shorter.
@@ -340,6 +376,10 @@ impl Writer {
             log_failure(snapshot::write(&self.shared.folder, &published.state, &published.frontier));
         }
     }
+}
+
+fn names_somebody(act: &Act) -> bool {
+    matches!(act, Act::Administration(Administration { act: AdministrationAct::NamePerson { .. } }))
 }
 
 fn request_of(prepared: &Prepared) -> Request {

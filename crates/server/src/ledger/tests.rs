@@ -106,6 +106,9 @@ impl LedgerStore for SharedStore {
     fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<store::Seen>>, StoreError> {
         self.store.requests(asked)
     }
+    fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
+        self.store.entries_by(actor)
+    }
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
         self.store.subtree(level, index)
     }

@@ -13,7 +13,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
     let build = |(digest, build): (&trust::Digest, &domain::state::Build)| Build {
         name: build_name(state, app, digest),
         pushed: build.stamp.time,
-        pusher: build.pusher.clone(),
+        pusher: state.shown(&build.pusher),
         commit: build.commit.clone(),
         recipe: build.recipe.clone(),
         files: build.facts.files,

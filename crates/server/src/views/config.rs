@@ -32,6 +32,7 @@ pub(crate) fn config(
         document,
         declared: newest.map(|build| build.facts.config.clone()).unwrap_or_default(),
         recipients: recipients.collect::<BTreeMap<_, _>>(),
+        vouched: BTreeMap::new(),
         lacking: in_audience.map(|record| lacking(state, record, environment)).unwrap_or_default(),
     })
 }

@@ -27,7 +27,7 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<De
         environment: record.environment.clone(),
         act: record.act,
         build: build_name(names, &record.app, &record.build),
-        deployer: record.deployer.clone(),
+        deployer: state.shown(&record.deployer),
         requested: record.stamp.time,
         ending,
         ended,

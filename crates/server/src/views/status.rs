@@ -211,7 +211,7 @@ fn released(
             since: permits::granted_at(request)?,
             not_after: request.not_after,
             way: request.way,
-            approvers: approvers.into_iter().cloned().collect(),
+            approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),
         })

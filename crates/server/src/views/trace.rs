@@ -99,7 +99,7 @@ fn traced(state: &State, app: &AppName, record: &App, digest: &Digest, build: &B
         app: app.clone(),
         build: build_name(state, app, digest),
         pushed: build.stamp.time,
-        pusher: build.pusher.clone(),
+        pusher: state.shown(&build.pusher),
         released_to,
         runs_in,
         exposed_in,

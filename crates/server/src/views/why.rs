@@ -128,7 +128,7 @@ impl Asked<'_> {
 
     fn approval(&self, request: &Request, approval: &Approved) -> Condition {
         let directory = self.policy.approvers_of(&request.digest);
-        let (approver, when) = (&approval.approver, words::moment(approval.stamp.time));
+        let (approver, when) = (&self.state.shown(&approval.approver), words::moment(approval.stamp.time));
         if !self.counts(request, approval) {
             let what = format!("{approver} approved {when}, which no longer counts under the charter in force");
             return Condition { met: false, what, remedy: None };

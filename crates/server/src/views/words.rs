@@ -10,7 +10,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, Digest, TargetName, Version,
+    AppName, Digest, PersonName, TargetName, Version,
     names::printable,
     statement::{Finding, FindingKind, OrderAct, Outcome, PhaseTiming},
     way::Way,
@@ -22,9 +22,25 @@ const NAMES_SHOWN: usize = 4;
 /// Finds a free text by its digest, unless it was erased.
 pub(crate) type Texts<'a> = &'a dyn Fn(&Digest) -> Option<String>;
 
+/// An actor's name as it is shown: an erased person's is replaced.
+fn shown(state: &State, actor: &str) -> String {
+    PersonName::new(actor).map_or_else(|_| actor.to_string(), |person| state.shown(&person).to_string())
+}
+
+/// The text that stands in the side table, where the words refer to one.
+pub(crate) fn readable(words: String, texts: Texts<'_>) -> String {
+    match trust::text::referred(&words) {
+        Some(digest) => texts(&digest).unwrap_or_else(|| "(erased)".into()),
+        None => words,
+    }
+}
+
 /// An entry without its envelope, with what happened in words. `state` is any state from the entry on.
 pub(crate) fn history_entry(state: &State, entry: Entry, texts: Texts<'_>) -> HistoryEntry {
+    let mut entry = entry;
+    entry.on_behalf_of = entry.on_behalf_of.map(|whom| readable(whom, texts));
     let lines = lines(state, &entry, texts);
+    entry.actor = shown(state, &entry.actor);
     HistoryEntry { entry: Entry { envelope: None, ..entry }, lines }
 }
 
@@ -112,7 +128,15 @@ impl Teller<'_> {
             Event::RecoveryKeyPutAway { .. } => format!("{actor} says that the recovery key is put away"),
             Event::CharterApplied { version, .. } => format!("charter {version} is in force, applied by {actor}"),
             Event::PersonSuspended { person } => {
+                let person = self.state.shown(person);
                 format!("{actor} suspended {person}, who has no powers until a new charter gives them back")
+            }
+            Event::PersonNamed { person, name: Some(_) } => format!("{actor} said who {} is", self.state.shown(person)),
+            Event::PersonNamed { person, name: None } => {
+                format!("{actor} took the name of {} away", self.state.shown(person))
+            }
+            Event::PersonErased { person } => {
+                format!("{actor} erased {}: the name, and every text that person wrote", self.state.shown(person))
             }
             Event::BuildPushed { .. } => self.pushed(event),
             Event::BuildNumbered { app, build, version } => {
@@ -120,16 +144,18 @@ impl Teller<'_> {
             }
             Event::EvidenceAttached { app, build, kind, passed, summary, issuer, .. } => {
                 let verdict = if *passed { "passed" } else { "failed" };
+                let issuer = self.state.shown(issuer);
                 format!("{issuer} attached {kind} to {}: {verdict}, {summary}", self.named(app, build))
             }
             Event::ReleaseRequested { app, version, audience, serial, requires, requester, way, reason, .. } => {
                 let by = if way.is_normal() { String::new() } else { format!(" by {}", loud(*way)) };
                 let reason = self.text(reason.as_ref());
+                let requester = self.state.shown(requester);
                 format!(
                     "{requester} requested {app}@{version} → {audience}{by} (request {serial}); it needs {requires}{reason}"
                 )
             }
-            Event::RequestApproved { request, approver, .. } => self.approved(request, approver),
+            Event::RequestApproved { request, approver, .. } => self.approved(request, &self.state.shown(approver)),
             Event::PermitGranted { request, app, version, audience } => {
                 let way = self.state.requests.get(request).map(|request| request.way).unwrap_or_default();
                 match way.is_normal() {
@@ -142,6 +168,7 @@ impl Teller<'_> {
             }
             Event::EmergencyReviewed { app, version, audience, way, reviewer, finding, .. } => {
                 let finding = self.text(finding.as_ref());
+                let reviewer = self.state.shown(reviewer);
                 format!("{reviewer} reviewed {app}@{version} → {audience} by {}{finding}", loud(*way))
             }
             Event::PermissionWithdrawn { app, version, audience, was_granted, reason, .. } => {
@@ -227,13 +254,13 @@ impl Teller<'_> {
     /// Who did it: `ann`, `ann for bob`, `prod-1`, `the clock`.
     fn actor(&self) -> String {
         let actor = match self.entry.actor.as_str() {
-            "clock" => "the clock",
-            "founder" => "the founder",
-            name => name.strip_prefix("target:").unwrap_or(name),
+            "clock" => "the clock".to_string(),
+            "founder" => "the founder".into(),
+            name => name.strip_prefix("target:").map_or_else(|| shown(self.state, name), str::to_string),
         };
         match &self.entry.on_behalf_of {
             Some(other) => format!("{actor} for {other}"),
-            None => actor.into(),
+            None => actor,
         }
     }
 
@@ -271,6 +298,7 @@ impl Teller<'_> {
         });
         let files = count(facts.files as usize, "file");
         let of = format!("{files}, {}{}", size(facts.size_bytes), commit.unwrap_or_default());
+        let pusher = self.state.shown(pusher);
         format!("{pusher} pushed {app}#{}: {of}", build.short())
     }
 
@@ -325,6 +353,7 @@ impl Teller<'_> {
             OrderAct::Restart => format!("{app} in {environment} to restart, {on}"),
         };
         let waits = if *awaits_permit { "; it waits for its permit" } else { "" };
+        let deployer = self.state.shown(deployer);
         format!("{deployer} ordered {ordered} (deployment {deployment}){waits}")
     }
 

@@ -134,7 +134,11 @@ impl Export {
                 only,
                 when_released: false,
             };
-            dossier.order = Some(connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?);
+            let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
+            if whom.is_some() {
+                return Err(Failure::misused("a bundle carries no names of people: leave --on-behalf-of out"));
+            }
+            dossier.order = Some(order);
         }
         let contents = Contents::gather(&connection, &matter, &dossier).await?;
         let index = contents.index.clone();

@@ -43,6 +43,9 @@ pub enum ConfigAct {
         /// Encrypt to the environment's targets; the server never sees it
         #[arg(long)]
         secret: bool,
+        /// Encrypt for this target on your own word, though no signature that counts vouches for its key
+        #[arg(long, value_name = "TARGET")]
+        vouch: Vec<TargetName>,
         #[command(flatten)]
         place: Place,
     },
@@ -79,6 +82,9 @@ pub enum ConfigAct {
     Rewrap {
         /// The application
         app: String,
+        /// Encrypt for this target on your own word, though no signature that counts vouches for its key
+        #[arg(long, value_name = "TARGET")]
+        vouch: Vec<TargetName>,
         #[command(flatten)]
         place: Place,
     },
@@ -88,11 +94,14 @@ impl Config {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         match self.act {
-            ConfigAct::Set { app, values, secret, place } => set(invocation, &app, &values, secret, &place).await,
+            ConfigAct::Set { app, values, secret, vouch, place } => {
+                let secret = secret.then_some(vouch.as_slice());
+                set(invocation, &app, &values, secret, &place).await
+            }
             ConfigAct::Unset { app, keys, place } => unset(invocation, &app, &keys, &place).await,
             ConfigAct::Get { app, key, place } => get(invocation, &app, key.as_deref(), &place).await,
             ConfigAct::Diff { app, place, with } => diff(invocation, &app, &place, with).await,
-            ConfigAct::Rewrap { app, place } => rewrap(invocation, &app, &place).await,
+            ConfigAct::Rewrap { app, vouch, place } => rewrap(invocation, &app, &vouch, &place).await,
         }
     }
 }
@@ -112,6 +121,38 @@ impl InForce {
         let environment = connection.environment(place)?;
         let view = view(&connection, &app, &environment).await?;
         Ok(Self { connection, app, environment, view })
+    }
+
+    /// Whom secrets are encrypted for: targets that somebody who may invite has invited, and those that whoever types
+    /// this vouches for. A server could name a machine of its own among them; then nothing is encrypted.
+    fn recipients(&self, vouch: &[TargetName]) -> Result<BTreeMap<TargetName, String>, Failure> {
+        let policy = &self.connection.policy;
+        let mut recipients = BTreeMap::new();
+        for (name, recipient) in &self.view.recipients {
+            let proof = self.view.vouched.get(name).ok_or("the server shows no signature".to_string());
+            let enrolled = proof
+                .and_then(|proof| policy.enrolment(&proof.invitation, &proof.enrolment).map_err(|error| error.to_string()));
+            let why = match enrolled {
+                Ok(joined) if joined.target == *name && joined.environment == self.environment => {
+                    recipients.insert(name.clone(), joined.recipient);
+                    continue;
+                }
+                Ok(joined) => format!("the signatures are of {} in {}", joined.target, joined.environment),
+                Err(why) => why,
+            };
+            if vouch.contains(name) {
+                recipients.insert(name.clone(), recipient.clone());
+                continue;
+            }
+            let message = format!(
+                "nobody who may invite to {} vouches for the key of {name}: {why}. Nothing was encrypted. Whoever holds \
+                 the server could have put it there; or its inviter has left, and owners may uphold the invitation",
+                self.environment
+            );
+            return Err(Failure::new("TARGET_UNVOUCHED", exit::INTEGRITY, message)
+                .next(format!("sortie target retire {name}   or, if you know that machine: --vouch {name}")));
+        }
+        Ok(recipients)
     }
 
     /// The values in force, to build on. Fails where nobody who may configure here now vouches for them.
@@ -200,8 +241,17 @@ async fn view(connection: &Connection, app: &AppName, environment: &AudienceName
     Ok(connection.client.get(&path, &[]).await?)
 }
 
-async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool, place: &Place) -> Outcome {
+/// Sets values; secret ones where `vouch` is given, for the targets that are vouched for.
+async fn set(
+    invocation: &Invocation,
+    app: &str,
+    given: &[String],
+    vouch: Option<&[TargetName]>,
+    place: &Place,
+) -> Outcome {
+    let secret = vouch.is_some();
     let config = InForce::find(invocation, app, place).await?;
+    let recipients = vouch.map(|vouch| config.recipients(vouch)).transpose()?.unwrap_or_default();
     let mut values = config.values_to_begin_with(invocation).await?;
     let own = if secret { Some(secrets::own_identity()?) } else { None };
     let mut keys = Vec::new();
@@ -218,7 +268,7 @@ async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool,
         })?;
         let value = value.map_or_else(|| secrets::ask(key, secret), Ok)?;
         let value = match &own {
-            Some(own) => ConfigValue::Secret(secrets::encrypt(&value, &config.view.recipients, own)?),
+            Some(own) => ConfigValue::Secret(secrets::encrypt(&value, &recipients, own)?),
             None => ConfigValue::Plain(value),
         };
         values.insert(key.to_string(), value);
@@ -233,7 +283,7 @@ async fn set(invocation: &Invocation, app: &str, given: &[String], secret: bool,
             config.app
         ));
     }
-    let how = if secret { encrypted_for(&config.view.recipients) } else { "set".into() };
+    let how = if secret { encrypted_for(&recipients) } else { "set".into() };
     let words = format!("{}: {how}, signed by you. Nothing that runs has changed.", keys.join(", "));
     Ok(Answer::new(&accepted, words).next(config.deploy_config()))
 }
@@ -373,8 +423,9 @@ fn differences(here: &BTreeMap<String, ConfigValue>, there: &BTreeMap<String, Co
     keys.into_iter().filter_map(row).collect()
 }
 
-async fn rewrap(invocation: &Invocation, app: &str, place: &Place) -> Outcome {
+async fn rewrap(invocation: &Invocation, app: &str, vouch: &[TargetName], place: &Place) -> Outcome {
     let config = InForce::find(invocation, app, place).await?;
+    let recipients = config.recipients(vouch)?;
     let mut values = config.verified_values().await?;
     let own = secrets::own_identity()?;
     let mut count = 0;
@@ -382,7 +433,7 @@ async fn rewrap(invocation: &Invocation, app: &str, place: &Place) -> Outcome {
         let ConfigValue::Secret(armoured) = value else { continue };
         // Somebody else's secret cannot be read here, so whoever knows it types it again.
         let secret = secrets::decrypt(armoured, &own).map_or_else(|| secrets::ask(key, true), Ok)?;
-        *value = ConfigValue::Secret(secrets::encrypt(&secret, &config.view.recipients, &own)?);
+        *value = ConfigValue::Secret(secrets::encrypt(&secret, &recipients, &own)?);
         count += 1;
     }
     if count == 0 {
@@ -393,8 +444,8 @@ async fn rewrap(invocation: &Invocation, app: &str, place: &Place) -> Outcome {
         ));
     }
     let accepted = config.sign(values, true).await?;
-    let recipients = encrypted_for(&config.view.recipients);
-    let words = format!("{}: {recipients}. Nothing that runs has changed.", output::count(count, "secret"));
+    let readers = encrypted_for(&recipients);
+    let words = format!("{}: {readers}. Nothing that runs has changed.", output::count(count, "secret"));
     Ok(Answer::new(&accepted, words).next(config.deploy_config()))
 }
 

@@ -5,14 +5,24 @@ use crate::{
     context::write_whole,
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
-    output::Answer,
+    output::{self, Answer},
+    sign,
 };
+use api::{read::PersonView, routes, write::Text};
+use domain::refusal::exit;
+use serde_json::json;
 use std::{
+    collections::BTreeMap,
     io::Read,
     path::{Path, PathBuf},
 };
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
-use trust::{PersonName, RoleName, key::PublicKey, statement::AdministrationAct};
+use trust::{
+    PersonName, RoleName,
+    key::PublicKey,
+    names::printable,
+    statement::{Act, Administration, AdministrationAct},
+};
 
 /// Add people to the charter, or take their powers away
 #[derive(Debug, clap::Args)]
@@ -46,6 +56,23 @@ pub enum PersonAct {
         /// The name
         name: String,
     },
+    /// Say who a handle is: handles stay in the ledger for ever, and this name can be erased
+    Name {
+        /// The handle, as the charter has it: p7
+        handle: String,
+        /// The name; without it, the handle has none any more
+        name: Option<String>,
+    },
+    /// List the handles of the charter, and who they are
+    List,
+    /// Erase a person for good: the name behind the handle, and every text that person wrote. Every proof stays whole
+    Erase {
+        /// The handle
+        handle: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 impl Person {
@@ -68,8 +95,82 @@ impl Person {
                 );
                 Ok(Answer::new(&accepted, words).next("sortie charter show > charter.toml"))
             }
+            PersonAct::Name { handle, name } => self::name(invocation, &handle, name.as_deref()).await,
+            PersonAct::List => list(invocation).await,
+            PersonAct::Erase { handle, yes } => erase(invocation, &handle, yes).await,
         }
     }
+}
+
+async fn name(invocation: &Invocation, handle: &str, name: Option<&str>) -> Outcome {
+    let person = PersonName::new(handle).or_misused()?;
+    let connection = invocation.connect().await?;
+    let text = name.map(sign::text).transpose()?;
+    let act = AdministrationAct::NamePerson { person: person.clone(), name: text.as_ref().map(Text::digest) };
+    let act = Act::Administration(Administration { act });
+    let accepted = connection.submit_with("estate", connection.estate(), act, &[], text.as_slice()).await?;
+    let words = match name {
+        Some(name) => format!("{person} is {}. The ledger has no more of it than a salted digest.", printable(name)),
+        None => format!("{person} has no name any more; the one it had is erased."),
+    };
+    Ok(Answer::new(&accepted, words).next("sortie person list"))
+}
+
+async fn list(invocation: &Invocation) -> Outcome {
+    let connection = invocation.connect().await?;
+    let known: Vec<PersonView> = connection.client.get(routes::PEOPLE, &[]).await?;
+    let charter = &connection.policy.charter;
+    let mut everyone: BTreeMap<PersonName, Vec<String>> = BTreeMap::new();
+    for (name, person) in charter.people.iter().chain(&charter.robots) {
+        everyone.entry(name.clone()).or_default().extend(person.roles.iter().map(RoleName::to_string));
+    }
+    for (name, _) in connection.policy.owners() {
+        everyone.entry(name.clone()).or_default().push(trust::charter::OWNER.into());
+    }
+    for view in &known {
+        everyone.entry(view.handle.clone()).or_default();
+    }
+    let mut data = Vec::new();
+    let mut rows = Vec::new();
+    for (handle, mut roles) in everyone {
+        roles.dedup();
+        let view = known.iter().find(|view| view.handle == handle);
+        let (name, erased) = view.map_or((None, None), |view| (view.name.clone(), view.erased));
+        let shown = match erased {
+            Some(when) => format!("erased {when:.0}"),
+            None => printable(name.as_deref().unwrap_or("−")),
+        };
+        rows.push(vec![handle.to_string(), shown, roles.join(", ")]);
+        data.push(json!({ "handle": handle, "name": name, "roles": roles, "erased": erased }));
+    }
+    Ok(Answer::new(&data, output::table(&["handle", "name", "roles"], &rows)))
+}
+
+async fn erase(invocation: &Invocation, handle: &str, yes: bool) -> Outcome {
+    let person = PersonName::new(handle).or_misused()?;
+    let connection = invocation.connect().await?;
+    let question = format!(
+        "the name behind {person} and every text that {person} wrote (reasons, titles, on whose behalf) go for good. Erase?"
+    );
+    if !yes && !invocation.confirm(&question) {
+        let message = format!("nothing was erased: {}", invocation.unconfirmed());
+        return Err(Failure::new("NOT_CONFIRMED", exit::REFUSED, message).next(format!("sortie person erase {person} --yes")));
+    }
+    let accepted = connection.administer(AdministrationAct::ErasePerson { person: person.clone() }).await?;
+    let mut words = format!(
+        "{person} is erased, and shown as erased-{} from now on. What {person} signed stays, and every proof with it. \
+         The handle itself stands in signed bytes for ever; backups made before still hold the rest.",
+        accepted.entry
+    );
+    let charter = &connection.policy.charter;
+    let next = match charter.people.contains_key(&person) || charter.robots.contains_key(&person) {
+        true => {
+            words.push_str(" The charter still lists the handle.");
+            "sortie charter show > charter.toml"
+        }
+        false => "sortie ledger verify",
+    };
+    Ok(Answer::new(&accepted, words).next(next))
 }
 
 async fn add(

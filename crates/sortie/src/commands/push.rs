@@ -6,10 +6,12 @@ use crate::{
     failure::Outcome,
     invocation::Invocation,
     output::{self, Answer},
+    sign,
 };
+use api::write::Text;
 use serde_json::json;
 use std::{io::IsTerminal, path::PathBuf, time::Instant};
-use trust::statement::{self, Act};
+use trust::statement::{self, Act, Commit};
 
 /// Send a build: a folder, a file or an archive, with the commit it came from. Prints its name
 #[derive(Debug, clap::Args)]
@@ -48,15 +50,19 @@ impl Push {
             }
         };
         let sent = build::send(&connection, &ready, &say).await?;
+        // People's words do not go into what is kept for ever: the statement names the title by its digest.
+        let title = ready.commit.as_ref().map(|commit| sign::text(&commit.title)).transpose()?;
+        let named = |text: &Text| trust::text::reference(&text.digest());
+        let commit = ready.commit.clone().map(|commit| Commit { title: title.iter().map(named).collect(), ..commit });
         let act = Act::Push(statement::Push {
             app: ready.project.app.clone(),
-            commit: ready.commit.clone(),
+            commit,
             recipe: ready.project.build.clone(),
         });
         let (app, digest) = (&ready.project.app, ready.digest());
         let name = format!("{app}#{}", digest.short());
         // The same bytes again are the same build: that is an answer, not a mistake.
-        let known = match connection.submit(&name, digest, act).await {
+        let known = match connection.submit_with(&name, digest, act, &[], title.as_slice()).await {
             Ok(_) => false,
             Err(failure) if failure.code() == "ALREADY_DONE" => true,
             Err(failure) => return Err(failure),

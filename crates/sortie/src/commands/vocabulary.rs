@@ -88,6 +88,7 @@ words! {
     ["escape", "escapes"] "What runs somewhere without permission, or is not as it should be: a hand-copied file, a withdrawn version, a changed byte.";
     ["charter"] "The signed policy: people and keys, roles, robots, audiences, rules. Owners sign it.";
     ["owner"] "Someone whose key is in the root of trust. Owners sign the charter, and nobody else can.";
+    ["handle", "erase"] "A person's short name in the charter and the ledger, which stays for ever: p7. Who that is, and every free text a person wrote, stands in a side table and can be erased; every signature and proof stays whole.";
     ["person", "robot", "role"] "Who acts, by keys of their own. A role is what the charter lets them do. A robot never counts as a person.";
     ["estate", "root"] "One installation: everything under one root of trust, and named by the digest of its first root.";
     ["ledger", "history", "trace"] "The append-only record of everything that was accepted, one entry a command, under a Merkle tree that anyone can check. History lists it; trace follows one commit through it.";

@@ -5,6 +5,10 @@ use std::{path::PathBuf, process::Command};
 
 /// R31: a live target runs neither what was withdrawn nor what was never released, whatever the server says. And what
 /// the thief made up is forgotten: the very next genuine deployment is followed.
+/// Attack: arbitrary installation.
+/// Attack: withheld withdrawal.
+/// Attack: repeated order.
+/// Attack: stolen online keys.
 #[test]
 fn r2_r31_a_stolen_server_moves_no_live_target() {
     let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);

@@ -112,6 +112,8 @@ fn r52_a_permit_is_checked_by_others_programs() {
 
 /// Two people who were shown two histories find out by one file; so does one who was shown a shorter ledger. A file
 /// that anybody wrote proves nothing.
+/// Attack: split view.
+/// Attack: truncated ledger.
 #[test]
 fn a_split_view_and_a_truncated_ledger_are_found_by_a_checkpoint_from_elsewhere() {
     let mut world = World::new();

@@ -20,6 +20,7 @@ mod insider;
 mod keys;
 mod leaver;
 mod log;
+mod metadata;
 mod mirror;
 mod one_key;
 mod parser;

@@ -8,8 +8,11 @@ use trust::{
     charter::Class,
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
+    key::Signer,
     manifest::{ConfigKey, Health, HealthCheck, Manifest, Process, StopSignal},
-    statement::{Act, Config, Number, Order, OrderAct, Push, Session},
+    statement::{
+        Act, Administration, AdministrationAct, Config, Enrolment, Facts, Number, Order, OrderAct, Push, Session,
+    },
 };
 
 #[test]
@@ -336,6 +339,55 @@ fn signing_oracle_at_login() {
     let attempt = Attempt::new(Dossier { approvals, request: Some(request), ..whole() });
     assert_eq!(attempt.denied(), "APPROVALS_MISSING");
     assert_eq!(Attempt::new(Dossier { order: Some(session), ..whole() }).denied(), "STATEMENT_INVALID");
+}
+
+fn invitation(seed: u8, environment: &str) -> Envelope {
+    let act = AdministrationAct::InviteTarget {
+        invitation: key(INVITATION).public(),
+        environment: audience(environment),
+        labels: BTreeMap::new(),
+        name: Some(TargetName::new("prod-3").unwrap()),
+        uses: 1,
+        expires: time("2026-11-23T00:00:00Z"),
+    };
+    signed(estate(), Act::Administration(Administration { act }), &[seed])
+}
+
+fn enrolment(target: &str, environment: &str, seeds: &[u8]) -> Envelope {
+    let act = Enrolment {
+        environment: audience(environment),
+        target: TargetName::new(target).unwrap(),
+        invitation: key(INVITATION).public(),
+        key: key(TARGET).public(),
+        recipient: "age1target".into(),
+        facts: Facts::default(),
+    };
+    signed(estate(), Act::Enrolment(act), seeds)
+}
+
+/// Attack: forged invitation.
+/// Holds: the server; he puts a machine of his own among prod's targets, so that secrets are encrypted for it too.
+/// Left to him: to show such a machine in lists, and to send it builds, which he has. Who sets a secret checks each
+/// target's enrolment and invitation first. Whoever gets hold of an unused token joins with it, as its holder.
+#[test]
+fn forged_invitation() {
+    let policy = policy();
+    let both = &[INVITATION, TARGET];
+    let joined = policy.enrolment(&invitation(OWNER, "prod"), &enrolment("prod-3", "prod", both)).unwrap();
+    assert_eq!((joined.recipient.as_str(), joined.target.as_str()), ("age1target", "prod-3"));
+    let refused = |invitation: Envelope, enrolment: Envelope| policy.enrolment(&invitation, &enrolment).is_err();
+    // Nobody who may invite signed: a stranger, the server itself, the deployer where only owners invite.
+    for seed in [STRANGER, SERVER, ONCALL] {
+        assert!(refused(invitation(seed, "prod"), enrolment("prod-3", "prod", both)));
+    }
+    // A genuine invitation, and a machine that does not have its key, or another one's name or place.
+    for seeds in [&[TARGET][..], &[STRANGER, TARGET], &[INVITATION]] {
+        assert!(refused(invitation(OWNER, "prod"), enrolment("prod-3", "prod", seeds)));
+    }
+    assert!(refused(invitation(OWNER, "prod"), enrolment("prod-4", "prod", both)));
+    assert!(refused(invitation(OWNER, "dev"), enrolment("prod-3", "prod", both)));
+    // Another statement of an owner's is no invitation.
+    assert!(refused(withdrawal(1, OWNER), enrolment("prod-3", "prod", both)));
 }
 
 /// R31: time passes; the permit is over, or has not begun.

@@ -26,6 +26,9 @@ pub const SECOND_KEY: u8 = 7;
 /// The key that the server holds.
 pub const SERVER: u8 = 8;
 pub const STRANGER: u8 = 9;
+/// The key in an invitation's token, and that of the target that joins by it.
+pub const INVITATION: u8 = 10;
+pub const TARGET: u8 = 11;
 /// When the owners' metadata expires.
 pub const EXPIRES: &str = "2030-01-01T00:00:00Z";
 
@@ -39,7 +42,7 @@ pub fn line(seed: u8) -> String {
 }
 
 pub fn hex_of(key: &SecretKey) -> String {
-    hex::encode(key.public().point())
+    Digest::from_bytes(*key.public().ed25519().unwrap()).hex()
 }
 
 pub fn app() -> AppName {

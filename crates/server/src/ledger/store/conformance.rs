@@ -12,15 +12,17 @@ pub(crate) fn batch(first: u64, count: u64) -> Vec<NewEntry> {
         let bytes = format!("entry {number}").into_bytes();
         let row = Row { number, leaf: leaf_hash(&bytes), bytes };
         let payload = (!number.is_multiple_of(3)).then(|| Digest::of(&number.to_be_bytes()));
-        NewEntry { row, actor: format!("actor{}", number % 2), request_id: number.to_string(), payload, texts: vec![] }
+        let (actor, request_id) = (format!("actor{}", number % 2), number.to_string());
+        NewEntry { row, actor, request_id, payload, texts: vec![], erases: Erases::default() }
     };
     (first..first + count).map(entry).collect()
 }
 
 /// Runs every check, each on a store in a new place; `open` opens the store in a place, again and again.
 pub(crate) fn run<P>(place: impl Fn() -> P, open: impl Fn(&P) -> Box<dyn LedgerStore>) {
-    let checks: [fn(Open<'_>); 6] = [
+    let checks: [fn(Open<'_>); 7] = [
         what_was_appended_is_read_after_opening_again,
+        an_entry_erases_texts_in_the_same_moment,
         a_batch_is_stored_whole_or_not_at_all,
         requests_are_found_by_actor_and_id,
         texts_are_kept_until_erased,
@@ -94,6 +96,30 @@ fn texts_are_kept_until_erased(open: Open<'_>) {
     let store = open();
     assert_eq!(store.text(&erased.digest()).unwrap(), None);
     assert_eq!(store.text(&kept.digest()).unwrap(), Some(kept));
+}
+
+fn an_entry_erases_texts_in_the_same_moment(open: Open<'_>) {
+    let store = open();
+    let text = |text: &str| Text { salt: "5a17".into(), text: text.into() };
+    let (kept, hers, about_her) = (text("kept"), text("what she wrote"), text("ann"));
+    let mut entries = batch(1, 5);
+    entries[0].texts = [&kept, &hers, &about_her].map(|text| (text.digest(), text.clone())).to_vec();
+    store.append(&entries[..4]).unwrap();
+    assert_eq!(store.entries_by("actor1").unwrap(), [1, 3]);
+    assert!(store.entries_by("nobody").unwrap().is_empty());
+    // One that cannot be appended erases nothing.
+    let erases = Erases { digests: vec![hers.digest()], saying: vec!["ann".into()] };
+    let mut gap = batch(7, 1);
+    gap[0].erases = erases.clone();
+    assert!(store.append(&gap).is_err());
+    assert!(store.text(&hers.digest()).unwrap().is_some());
+    entries[4].erases = erases;
+    store.append(&entries[4..]).unwrap();
+    for gone in [&hers, &about_her] {
+        assert_eq!(store.text(&gone.digest()).unwrap(), None);
+    }
+    assert_eq!(store.text(&kept.digest()).unwrap(), Some(kept));
+    assert_eq!(store.read(1, 9).unwrap().len(), 5);
 }
 
 fn subtrees_are_those_of_the_leaves(open: Open<'_>) {
