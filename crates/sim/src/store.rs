@@ -104,6 +104,8 @@ impl LedgerStore for SimStore {
             for (digest, text) in &entry.texts {
                 inner.texts.entry(*digest).or_insert_with(|| text.clone());
             }
+            let erases = &entry.erases;
+            inner.texts.retain(|digest, text| !erases.digests.contains(digest) && !erases.saying.contains(&text.text));
         }
         drop(inner);
         if death == Some(DeathInAppend::After) {
@@ -125,6 +127,14 @@ impl LedgerStore for SimStore {
             return Ok(vec![None; asked.len()]);
         }
         Ok(asked.iter().map(|request| inner.requests.get(request).copied()).collect())
+    }
+
+    fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
+        let inner = self.lock();
+        let theirs = inner.requests.iter().filter(|((by, _), _)| by == actor).map(|(_, seen)| seen.number);
+        let mut numbers: Vec<u64> = theirs.collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     fn subtree(&self, level: u32, index: u64) -> Result<Digest, StoreError> {
