@@ -47,7 +47,7 @@ pub(super) fn name(
 pub(super) fn erase(draft: &mut Draft, asked: &Asked<'_>, person: PersonName) -> Result<(), Refusal> {
     require_owner_or_self(asked, &person)?;
     if let Some(erased) = draft.state.people.get(&person).and_then(|known| known.erased) {
-        return Err(Refusal::AlreadyDone { what: format!("{person} was erased"), since: Some(erased.time) });
+        return Err(Refusal::AlreadyDone { what: format!("{person} is erased"), since: Some(erased.time) });
     }
     draft.record(Event::PersonErased { person });
     Ok(())
