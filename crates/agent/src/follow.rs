@@ -221,7 +221,7 @@ mod tests {
                     // An answer that lags behind is proved by the longer ledger.
                     let tree = if leaves.len() as u64 == to { &leaves } else { &longest };
                     let proof = consistency_proof(&tree[..], from, to).unwrap_or_default();
-                    follower.judge(&shown, &proof).unwrap();
+                    follower.judge(&shown, &note, &proof).unwrap();
                 }
                 Look::Invalid(why) => panic!("{why}"),
             }
