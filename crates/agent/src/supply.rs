@@ -590,8 +590,8 @@ mod tests {
         let key = Arc::new(SecretKey::from_seed(&[1; 32]));
         let client = Client::new(&url, None).unwrap();
         let inner = Mutex::new(Inner { urls: vec![url], pins: vec![], chosen: (0, 0), client });
-        let link = Arc::new(Link { estate: Digest::of(b""), key, inner });
-        let server = Server::new(link, Handle::current());
+        let link = Arc::new(Link { estate: Digest::of(b""), key, inner, refreshed: Mutex::default() });
+        let server = Server::new(link, Handle::current(), Vec::new());
         let mut got = Vec::new();
         let result = server.download(Request::Object(&Digest::of(b"x")), &mut got, 1_000_000).await;
         (result, got.len())

@@ -54,13 +54,14 @@ impl Withdraw {
             through_serial,
             reason: Some(text.digest()),
         });
-        let envelope = connection.sign_act(&name, matter.found.build, act)?;
+        let (envelope, whom) = connection.sign_act(&name, matter.found.build, act)?;
         if let Some(path) = &self.out {
             let bytes = serde_json::to_vec_pretty(&envelope).context("a withdrawal").map_err(Failure::from)?;
             write_whole(path, &bytes)?;
             invocation.aside(&format!("signed into {}: `sortie agent withdraw` takes it to a target", path.display()));
         }
-        let accepted = connection.client.submit(&sign::submission(envelope, &[], &[text])).await?;
+        let texts: Vec<_> = [text].into_iter().chain(whom).collect();
+        let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await?;
         let cell = releasing::cell(&connection, &matter).await?;
         let is_channel = connection.charter_environment(&audience).is_none();
         let reach = releasing::reach_in_words(is_channel, &matter, cell.as_ref());
