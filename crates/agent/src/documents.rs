@@ -164,17 +164,25 @@ impl Documents {
     pub fn keep_withdrawals(&mut self, policy: &TrustedPolicy, envelopes: &[Envelope]) -> Result<(), TrustError> {
         let mut next = self.never_forgotten.clone();
         for envelope in envelopes {
-            if let Ok(kept) = policy.withdrawal(envelope, &self.pinned.environment)
-                && !next.withdrawals.contains(&kept)
-            {
+            let is_kept = next.envelopes.iter().any(|kept| kept.payload == envelope.payload);
+            // What was found genuine once stays so, though whoever signed it may have left meanwhile.
+            let kept = match is_kept {
+                true => KeptWithdrawal::read(envelope, &self.pinned.environment),
+                false => policy.withdrawal(envelope, &self.pinned.environment).ok(),
+            };
+            let Some(kept) = kept else { continue };
+            if !next.withdrawals.contains(&kept) {
+                // It may have been kept without its digest.
+                next.withdrawals.retain(|other| *other != KeptWithdrawal { payload: None, ..kept.clone() });
                 next.withdrawals.push(kept);
             }
-            let is_kept = |kept: &Envelope| kept.payload == envelope.payload;
-            if !next.envelopes.iter().any(is_kept) && policy.withdrawal(envelope, &self.pinned.environment).is_ok() {
+            if !is_kept {
                 next.envelopes.push(envelope.clone());
             }
         }
-        if next.envelopes.len() > self.never_forgotten.envelopes.len() {
+        if next.withdrawals != self.never_forgotten.withdrawals
+            || next.envelopes.len() > self.never_forgotten.envelopes.len()
+        {
             self.never_forget(next)?;
         }
         Ok(())

@@ -273,6 +273,9 @@ pub enum Event {
         was_granted: bool,
         /// The salted digest of the reason.
         reason: Option<Digest>,
+        /// The digest of the signed payload, by which owners may annul it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<Digest>,
     },
     /// Config holds for an application in an environment.
     ConfigSet {

@@ -253,9 +253,9 @@ pub struct EvidenceRecord {
 pub struct InAudience {
     /// The requests of each version, in the order of their serials.
     pub requests: OrdMap<Version, Vec<Digest>>,
-    /// The entries of all withdrawals.
-    pub withdrawals: Vec<u64>,
-    /// For each version, the last serial that is dead.
+    /// All withdrawals, in the order in which they came, those too that owners annul.
+    pub withdrawals: Vec<Withdrawal>,
+    /// For each version, the last serial that is dead: what owners annul kills nothing.
     pub dead_through: OrdMap<Version, u64>,
     /// The lowest version that may still be activated.
     pub floor: Option<Version>,
@@ -269,6 +269,19 @@ pub struct InAudience {
     pub open_deployment: Option<u64>,
     /// Which version end users see, how many of them in percent, and since when.
     pub exposure: Option<(Version, u8, Stamp)>,
+}
+
+/// One withdrawal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The entry that made it.
+    pub stamp: Stamp,
+    /// The version.
+    pub version: Version,
+    /// The last serial that it kills.
+    pub through_serial: u64,
+    /// The digest of the signed payload, by which owners may annul it; not known of the oldest entries.
+    pub payload: Option<Digest>,
 }
 
 /// The config in force for an application in an environment.
@@ -317,6 +330,9 @@ pub struct Request {
     pub approvals: Vec<Approved>,
     /// Where it stands.
     pub standing: Standing,
+    /// Since when it has been a permit, whether or not it was withdrawn since.
+    #[serde(default)]
+    pub granted: Option<Stamp>,
     /// By which way it was asked for.
     #[serde(default)]
     pub way: Way,
@@ -347,7 +363,7 @@ pub enum Standing {
     Waiting,
     /// It is a permit.
     Granted(Stamp),
-    /// It is dead for ever.
+    /// It is dead, unless owners annul the withdrawal.
     Withdrawn(Stamp),
 }
 
@@ -559,11 +575,12 @@ impl State {
     }
 
     /// The serial that the next request for a version to an audience gets: above every request there is, and above what
-    /// is dead already, for targets may remember a withdrawal whose request this ledger lost.
+    /// was ever withdrawn, for targets may remember a withdrawal whose request this ledger lost.
     pub fn next_serial(&self, app: &AppName, version: &Version, audience: &AudienceName) -> u64 {
         let Some(record) = self.in_audience(app, audience) else { return 1 };
         let newest = record.requests.get(version).and_then(|requests| self.requests.get(requests.last()?));
-        let dead = record.dead_through.get(version).copied().unwrap_or(0);
+        let withdrawn = record.withdrawals.iter().filter(|withdrawal| withdrawal.version == *version);
+        let dead = withdrawn.map(|withdrawal| withdrawal.through_serial).max().unwrap_or(0);
         newest.map_or(0, |request| request.serial).max(dead).saturating_add(1)
     }
 

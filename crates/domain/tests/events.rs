@@ -107,7 +107,7 @@ fn release_events() -> Vec<Event> {
         reviewer: read("tester"),
         finding,
     };
-    let withdrawn = |was_granted, reason: Option<Digest>| Event::PermissionWithdrawn {
+    let withdrawn = |was_granted, reason: Option<Digest>, payload| Event::PermissionWithdrawn {
         app: read("web"),
         version: read("1.4.0"),
         build,
@@ -115,6 +115,7 @@ fn release_events() -> Vec<Event> {
         through_serial: 2,
         was_granted,
         reason,
+        payload,
     };
     vec![
         Event::CharterApplied {
@@ -189,8 +190,9 @@ fn release_events() -> Vec<Event> {
             version: read("1.4.0"),
             audience: read("prod"),
         },
-        withdrawn(true, Some(digest("reason"))),
-        withdrawn(false, None),
+        withdrawn(true, Some(digest("reason")), None),
+        withdrawn(false, None, None),
+        withdrawn(true, None, Some(digest("withdrawal"))),
         Event::ConfigSet {
             app: read("web"),
             environment: read("prod"),

@@ -19,7 +19,7 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, PersonName, RoleName,
-    authority::{Dossier, TrustedPolicy, permit_of},
+    authority::{Dossier, KeptWithdrawal, TrustedPolicy, permit_of},
     charter::Charter,
     dsse::Envelope,
     key::PublicKey,
@@ -39,6 +39,9 @@ pub struct Leaving {
     pub orders: Vec<String>,
     /// Withdrawals that a target which joins later would not take any more.
     pub withdrawals: Vec<String>,
+    /// Withdrawals that would be annulled, by their digests, and those whose annulment would end.
+    #[serde(skip)]
+    annulled: [BTreeMap<Digest, String>; 2],
     /// What owners may uphold.
     #[serde(serialize_with = "as_toml")]
     pub uphold: Proposal,
@@ -104,6 +107,12 @@ impl Leaving {
         self.dies.is_empty() && self.config.is_empty() && self.orders.is_empty() && self.withdrawals.is_empty()
     }
 
+    /// What annulling gives back, and what its end takes again, in words; looked at once, and told elsewhere.
+    pub fn take_annulled(&mut self) -> (Vec<String>, Vec<String>) {
+        let [gives_back, takes_again] = std::mem::take(&mut self.annulled);
+        (gives_back.into_values().collect(), takes_again.into_values().collect())
+    }
+
     /// In words: what is taken along, and what would keep it.
     pub fn in_words(&self) -> String {
         let mut words = Vec::new();
@@ -133,6 +142,13 @@ pub async fn leaving(connection: &Connection, new: &TrustedPolicy) -> Result<Lea
     if old.directory == new.directory && old.charter == new.charter {
         return Ok(leaving);
     }
+    // What nobody here has heard of is told as well, unless it is found below.
+    let unseen =
+        |digest: &Digest, verb: &str| (*digest, format!("{verb} the withdrawal {digest}, which nobody sent here"));
+    let (before, after) = (&old.charter.annulled, &new.charter.annulled);
+    let comes = after.iter().filter(|digest| !before.contains(digest)).map(|digest| unseen(digest, "annuls"));
+    let goes = before.iter().filter(|digest| !after.contains(digest)).map(|digest| unseen(digest, "no longer annuls"));
+    leaving.annulled = [comes.collect(), goes.collect()];
     let status = order::status(connection, None).await?;
     let judge = Judge { old: &old, new };
     for app in &status.apps {
@@ -277,7 +293,12 @@ impl Judge<'_> {
     }
 
     fn withdrawals(&self, app: &AppName, audience: &AudienceName, dossier: &Dossier, leaving: &mut Leaving) {
+        self.annulled(app, audience, dossier, leaving);
         for envelope in &dossier.withdrawals {
+            // Owners who annul it have decided about it.
+            if self.new.charter.annulled.contains(&Digest::of(&envelope.payload)) {
+                continue;
+            }
             let counts = |policy: &TrustedPolicy| policy.withdrawal(envelope, audience).is_ok();
             if !counts(self.old) || counts(self.new) {
                 continue;
@@ -295,6 +316,34 @@ impl Judge<'_> {
             let mut roles: Vec<RoleName> = approve.into_iter().chain(deploy).collect();
             roles.extend(RoleName::new(trust::charter::OWNER).ok());
             self.lost_signers(envelope, &roles, &format!("withdrew {name} from {audience}"), &mut leaving.uphold);
+        }
+    }
+
+    /// Says of each withdrawal that is annulled, or not any more, what it is about.
+    fn annulled(&self, app: &AppName, audience: &AudienceName, dossier: &Dossier, leaving: &mut Leaving) {
+        let read = |envelope: &Envelope| KeptWithdrawal::read(envelope, audience);
+        let kept: Vec<KeptWithdrawal> = dossier.withdrawals.iter().filter_map(read).collect();
+        for envelope in &dossier.withdrawals {
+            let digest = Digest::of(&envelope.payload);
+            let Ok(Statement { subject, act: Act::Withdrawal(withdrawal), .. }) = Statement::read(envelope) else {
+                continue;
+            };
+            let by: Vec<String> = self.old.signers(envelope).iter().map(|(_, person)| person.to_string()).collect();
+            let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+            let through = withdrawal.through_serial;
+            let name = format!("the withdrawal of {app}@{} from {audience}{by}", withdrawal.version);
+            let [gives_back, takes_again] = &mut leaving.annulled;
+            if let Some(words) = gives_back.get_mut(&digest) {
+                let then = match self.new.dead_through(app, &subject, &kept) {
+                    dead if dead >= through => "another one takes the same".to_string(),
+                    0 => "the permit lives again".to_string(),
+                    dead => format!("the permit lives again from request {}", dead + 1),
+                };
+                *words = format!("annuls {name}, through request {through}; {then}");
+            }
+            if let Some(words) = takes_again.get_mut(&digest) {
+                *words = format!("no longer annuls {name}: it counts again, through request {through}");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AudienceName, Digest, PersonName, Version,
-    authority::Dossier,
+    authority::{Dossier, KeptWithdrawal},
     charter::Audience,
     dsse::Envelope,
     key::KeyId,
@@ -256,8 +256,8 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
     };
     let policy = &connection.policy;
     let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, &audience).ok());
-    let of_this = genuine.filter(|kept| kept.app == app && kept.build == matter.found.build);
-    if of_this.map(|kept| kept.through_serial).max().unwrap_or(0) >= permit.request.serial {
+    let genuine: Vec<KeptWithdrawal> = genuine.collect();
+    if policy.dead_through(&app, &matter.found.build, &genuine) >= permit.request.serial {
         let message = format!("{app}@{version} was withdrawn from {audience}");
         let next = format!("sortie request {app}@{version} --to {audience}");
         return Err(Failure::new("PERMIT_WITHDRAWN", exit::REFUSED, message).next(next));

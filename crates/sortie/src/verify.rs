@@ -568,10 +568,11 @@ impl Signed<'_> {
             }
             (
                 Act::Withdrawal(a),
-                Event::PermissionWithdrawn { app, version, build, audience, through_serial, reason, .. },
+                Event::PermissionWithdrawn { app, version, build, audience, through_serial, reason, payload, .. },
             ) => {
                 let same = a.app == *app && a.version == *version && subject == build && a.audience == *audience;
-                same && a.through_serial == *through_serial && a.reason == *reason
+                let said = payload.is_none_or(|payload| payload == self.payload);
+                same && a.through_serial == *through_serial && a.reason == *reason && said
             }
             (Act::Order(a), Event::DeploymentRequested { app, environment, act, build, targets, deployer, .. }) => {
                 let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;

@@ -441,6 +441,23 @@ pub struct KeptWithdrawal {
     pub build: Digest,
     /// The last dead serial.
     pub through_serial: u64,
+    /// The digest of its payload, by which owners may annul it. One that was kept before digests were cannot be annulled
+    /// until it comes again.
+    #[serde(default)]
+    pub payload: Option<Digest>,
+}
+
+impl KeptWithdrawal {
+    /// What an envelope says that it withdraws from `audience`. Whether it is genuine is for
+    /// [`TrustedPolicy::withdrawal`] to say.
+    pub fn read(envelope: &Envelope, audience: &AudienceName) -> Option<Self> {
+        let statement = Statement::read(envelope).ok()?;
+        let Act::Withdrawal(Withdrawal { app, audience: from, through_serial, .. }) = statement.act else {
+            return None;
+        };
+        let payload = Some(Digest::of(&envelope.payload));
+        (from == *audience).then_some(Self { app, build: statement.subject, through_serial, payload })
+    }
 }
 
 /// A statement with its genuine signers.
@@ -610,7 +627,20 @@ impl TrustedPolicy {
             return Err(Denial::Invalid { what, why: "its signer holds no role that counts here".into() });
         }
         let Withdrawal { app, through_serial, .. } = opened.act;
-        Ok(KeptWithdrawal { app, build: opened.subject, through_serial })
+        Ok(KeptWithdrawal { app, build: opened.subject, through_serial, payload: Some(opened.payload) })
+    }
+
+    /// The last serial of a build's requests that is dead by what was `kept`, less what owners annul.
+    pub fn dead_through<'a>(
+        &self,
+        app: &AppName,
+        build: &Digest,
+        kept: impl IntoIterator<Item = &'a KeptWithdrawal>,
+    ) -> u64 {
+        let annulled =
+            |kept: &KeptWithdrawal| kept.payload.is_some_and(|digest| self.charter.annulled.contains(&digest));
+        let counts = |kept: &&KeptWithdrawal| kept.app == *app && kept.build == *build && !annulled(kept);
+        kept.into_iter().filter(counts).map(|kept| kept.through_serial).max().unwrap_or(0)
     }
 }
 
@@ -858,8 +888,7 @@ fn check_permit(
 ) -> Result<(Version, Held), Denial> {
     let (held, requesters, asked) = granted(policy, wanted.app, wanted.build, &pinned.environment, dossier)?;
     check_way(policy, pinned, wanted, &asked, &held, &requesters)?;
-    let withdrawn = kept.iter().filter(|kept| kept.app == *wanted.app && kept.build == wanted.build);
-    let dead_through = withdrawn.map(|kept| kept.through_serial).max().unwrap_or(0);
+    let dead_through = policy.dead_through(wanted.app, &wanted.build, kept);
     if asked.serial <= dead_through {
         return Err(Denial::Withdrawn(dead_through));
     }

@@ -70,6 +70,10 @@ pub struct Charter {
     /// What goes on counting though its signer left, or lost the role.
     #[serde(default)]
     pub upheld: Vec<Upheld>,
+    /// Withdrawals that count for nothing, by the digests of their payloads: what they took lives again. One that nobody
+    /// has seen yet may stand here too.
+    #[serde(default)]
+    pub annulled: Vec<Digest>,
 }
 
 /// The server's public keys.
@@ -432,6 +436,10 @@ impl Charter {
         self.directory(&[], &BTreeSet::new())?;
         if let Some(url) = self.server.urls.iter().find(|url| !url.starts_with("https://")) {
             return wrong(format!("[server] urls: '{}' does not begin with https://", printable(url)));
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(digest) = self.annulled.iter().find(|digest| !seen.insert(**digest)) {
+            return wrong(format!("annulled names {digest} twice"));
         }
         if let Some(upheld) = self.upheld.iter().find(|upheld| upheld.statements.is_empty()) {
             return wrong(format!("an [[upheld]] entry of {} names no statement", upheld.person));

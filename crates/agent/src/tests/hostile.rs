@@ -72,6 +72,39 @@ fn r31_a_withdrawal_once_seen_counts_for_ever() {
 }
 
 #[test]
+fn r31_owners_alone_annul_a_withdrawal_that_is_kept() {
+    let world = World::new();
+    let (clean, taken) = (released("two", "2.0.0", OrderAct::Deploy), withdrawal("two", "2.0.0"));
+    let annuls = format!("annulled = [\"{}\"]", Digest::of(&taken.payload));
+    for generation in 1..=4 {
+        world.say(generation, clean.clone());
+    }
+    let follow = |generation| match world.follow(&mut world.agent(), &assignment(generation, "two", OrderAct::Deploy)) {
+        Some(Outcome::Refused { code, .. }) => code,
+        other => format!("{other:?}"),
+    };
+    let keep = || {
+        let mut engine = world.agent();
+        engine.keep_withdrawals(std::slice::from_ref(&taken)).unwrap();
+    };
+    keep();
+    assert_eq!(follow(1), "PERMIT_WITHDRAWN");
+    // The server, or an approver, shows a charter that annuls it, and owners did not sign that.
+    assert!(world.documents().adopt(estate_with(2, "live", &annuls, &tester())).is_err());
+    assert_eq!(follow(2), "PERMIT_WITHDRAWN");
+    // Kept by a program that knew no digests: it comes again with the next poll, and counts until then.
+    let file = world.folder.path().join("trust/withdrawals.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    kept["withdrawals"][0].as_object_mut().unwrap().remove("payload").unwrap();
+    std::fs::write(&file, kept.to_string()).unwrap();
+    world.documents().adopt(estate_with(2, "live", &annuls, &owner())).unwrap();
+    assert_eq!(follow(3), "PERMIT_WITHDRAWN");
+    keep();
+    assert_eq!(world.documents().withdrawals().len(), 1, "it is kept for ever, and once");
+    assert_eq!(follow(4), format!("{:?}", Some(Outcome::Verified)));
+}
+
+#[test]
 fn r31_a_withdrawal_that_comes_between_check_and_activation_is_in_time() {
     let world = World::new();
     let clean = released("two", "2.0.0", OrderAct::Deploy);

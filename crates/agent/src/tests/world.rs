@@ -53,7 +53,7 @@ fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn owner() -> SecretKey {
+pub fn owner() -> SecretKey {
     key(1)
 }
 
@@ -81,7 +81,12 @@ fn root() -> Vec<u8> {
 
 /// The charter, with prod of this class, from before there was a repository.
 pub fn estate(version: u64, class: &str) -> Estate {
-    estate_delegating(version, class, None)
+    estate_with(version, class, "", &owner())
+}
+
+/// The charter with a first line more, signed by `signer`.
+pub fn estate_with(version: u64, class: &str, first: &str, signer: &SecretKey) -> Estate {
+    estate_delegating(version, class, None, first, signer)
 }
 
 /// The charter with which the owners delegate a repository to the server's key.
@@ -89,7 +94,7 @@ pub fn estate_with_repository(version: u64) -> Estate {
     let plain = estate(version, "live");
     let root = Root::bootstrap(&plain.roots[0].0).unwrap();
     let charter = Charter::from_bytes(plain.charter.as_bytes()).unwrap();
-    estate_delegating(version, "live", Some(&repository::delegations(&charter, &root)))
+    estate_delegating(version, "live", Some(&repository::delegations(&charter, &root)), "", &owner())
 }
 
 /// A repository of `estate` as the server's key signs it: version, date, and what is withdrawn. By path.
@@ -124,7 +129,13 @@ pub fn published(estate: &Estate, version: u64, dated: Timestamp, withdrawn: &[E
     files
 }
 
-fn estate_delegating(version: u64, class: &str, delegations: Option<&Value>) -> Estate {
+fn estate_delegating(
+    version: u64,
+    class: &str,
+    delegations: Option<&Value>,
+    first: &str,
+    signer: &SecretKey,
+) -> Estate {
     thread_local! {
         // Its expiry is taken from the clock, and root 1 is what the estate's digest is of.
         static ROOT: Vec<u8> = root();
@@ -132,7 +143,8 @@ fn estate_delegating(version: u64, class: &str, delegations: Option<&Value>) -> 
     let root = ROOT.with(Clone::clone);
     let line = |key: SecretKey| key.public().to_openssh();
     let charter = format!(
-        r#"charter = "acme"
+        r#"{first}
+charter = "acme"
 [people]
 coder  = {{ roles = ["developer"], keys = ["{}"] }}
 tester = {{ roles = ["qa"], keys = ["{}"] }}
@@ -151,7 +163,7 @@ prod = {{ class = "{class}", approve = "qa and ops", deploy = "ops" }}
     if delegations.is_some() {
         repository::date_targets(&mut unsigned, Timestamp::now()).unwrap();
     }
-    let targets = tuf::sign_metadata(&unsigned, &[&owner()]).unwrap();
+    let targets = tuf::sign_metadata(&unsigned, &[signer]).unwrap();
     Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() }
 }
 
@@ -608,6 +620,12 @@ impl World {
         let pinned = home.enrolled().unwrap().unwrap().pinned;
         let documents = Documents::open(home.trust(), pinned).unwrap();
         Engine::new(home, documents, self.server.clone(), machine).unwrap()
+    }
+
+    /// The documents as they are on disk.
+    pub fn documents(&self) -> Documents {
+        let home = Home::take(self.folder.path()).unwrap();
+        Documents::open(home.trust(), home.enrolled().unwrap().unwrap().pinned).unwrap()
     }
 
     pub fn say(&self, generation: u64, dossier: Dossier) {

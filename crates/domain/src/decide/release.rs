@@ -7,7 +7,7 @@ use crate::{
     policy,
     refusal::{Refusal, Right},
     rules::{Candidate, approvals, evidence, names, numbering, promotion, rights, ways},
-    state::{Draft, Request, Standing},
+    state::{Draft, Request, Standing, Withdrawal},
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
@@ -268,20 +268,36 @@ pub(super) fn withdraw(
     }
     let dying = requests.iter().filter_map(of_state).filter(|request| request.serial <= through_serial);
     let standings: Vec<Standing> = dying.map(|request| request.standing).collect();
-    let dead = record.and_then(|record| record.dead_through.get(&version)).is_some_and(|dead| *dead >= through_serial);
-    if remembered && dead {
+    // Another withdrawal of the same requests is kept for itself: owners annul them one by one.
+    let payload = asked.context.payload;
+    let is_same = |known: &Withdrawal| match known.payload {
+        Some(digest) => Some(digest) == payload,
+        None => known.version == version && known.through_serial >= through_serial,
+    };
+    let is_known = record.is_some_and(|record| record.withdrawals.iter().any(is_same));
+    if remembered && is_known {
         return Err(Refusal::AlreadyDone {
             what: format!("{app}@{version} is withdrawn from {audience}"),
             since: None,
         });
     }
-    if let Some(Standing::Withdrawn(stamp)) = standings.iter().rev().find(|s| matches!(s, Standing::Withdrawn(_)))
+    if !remembered
+        && let Some(Standing::Withdrawn(stamp)) = standings.iter().rev().find(|s| matches!(s, Standing::Withdrawn(_)))
         && standings.iter().all(|standing| matches!(standing, Standing::Withdrawn(_)))
     {
         let what = format!("{app}@{version} is withdrawn from {audience}");
         return Err(Refusal::AlreadyDone { what, since: Some(stamp.time) });
     }
     let was_granted = standings.iter().any(|standing| matches!(standing, Standing::Granted(_)));
-    draft.record(Event::PermissionWithdrawn { app, version, build, audience, through_serial, was_granted, reason });
+    draft.record(Event::PermissionWithdrawn {
+        app,
+        version,
+        build,
+        audience,
+        through_serial,
+        was_granted,
+        reason,
+        payload,
+    });
     Ok(())
 }

@@ -27,9 +27,15 @@ pub fn apply(state: &mut State, event: &Event) {
                     let step = crate::policy::DEPLOYMENTS_OF_EPOCH;
                     state.last_deployment = (state.last_deployment / step + 1) * step;
                 }
-                state.policy = Some(Arc::new(policy));
+                let before = state.policy.replace(Arc::new(policy));
                 state.suspended = OrdSet::new();
                 state.suspension_entries = Vec::new();
+                let annulled = |policy: &Option<Arc<Policy>>| {
+                    policy.as_ref().map(|policy| policy.charter.annulled.clone()).unwrap_or_default()
+                };
+                if annulled(&before) != annulled(&state.policy) {
+                    weigh_all_withdrawals(state);
+                }
             }
         }
         Event::RecoveryKeyPutAway { key, .. } => {
@@ -131,6 +137,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 stamp,
                 approvals: Vec::new(),
                 standing: Standing::Waiting,
+                granted: None,
                 way: *way,
                 reason: *reason,
                 reviewed: None,
@@ -147,6 +154,7 @@ pub fn apply(state: &mut State, event: &Event) {
             let mut floor = None;
             if let Some(request) = state.requests.get_mut(digest) {
                 request.standing = Standing::Granted(stamp);
+                request.granted = Some(stamp);
                 floor = request.floor.clone();
                 if !request.way.is_normal() {
                     state.unreviewed.insert(*digest);
@@ -161,20 +169,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 request.reviewed = Some((reviewer.clone(), stamp));
             }
         }
-        Event::PermissionWithdrawn { app, version, audience, through_serial, .. } => {
-            let record = in_audience(state, app, audience);
-            record.withdrawals.push(stamp.entry);
-            let dead = record.dead_through.entry(version.clone()).or_default();
-            *dead = (*dead).max(*through_serial);
-            let requests = record.requests.get(version).cloned().unwrap_or_default();
-            for digest in requests {
-                if let Some(request) = state.requests.get_mut(&digest)
-                    && request.serial <= *through_serial
-                    && !matches!(request.standing, Standing::Withdrawn(_))
-                {
-                    request.standing = Standing::Withdrawn(stamp);
-                }
-            }
+        Event::PermissionWithdrawn { app, version, audience, through_serial, payload, .. } => {
+            let withdrawal =
+                Withdrawal { stamp, version: version.clone(), through_serial: *through_serial, payload: *payload };
+            in_audience(state, app, audience).withdrawals.push(withdrawal);
+            weigh_withdrawals(state, app, audience, version);
         }
         Event::ConfigSet { app, environment, serial, document, keys, recipients } => {
             in_audience(state, app, environment).config = Some(ConfigInForce {
@@ -419,6 +418,43 @@ struct Finished<'a> {
 
 fn in_audience<'a>(state: &'a mut State, app: &AppName, audience: &AudienceName) -> &'a mut InAudience {
     state.apps.entry(app.clone()).or_default().audiences.entry(audience.clone()).or_default()
+}
+
+/// Derives from the withdrawals that the charter in force does not annul which requests of a version are dead. The others
+/// stand as they stood before anything was withdrawn.
+fn weigh_withdrawals(state: &mut State, app: &AppName, audience: &AudienceName, version: &Version) {
+    let policy = state.policy.clone();
+    let record = in_audience(state, app, audience);
+    let annulled = |digest: &Digest| policy.as_ref().is_some_and(|policy| policy.charter.annulled.contains(digest));
+    let counts =
+        |withdrawal: &&Withdrawal| withdrawal.version == *version && !withdrawal.payload.as_ref().is_some_and(annulled);
+    let counting: Vec<Withdrawal> = record.withdrawals.iter().filter(counts).cloned().collect();
+    match counting.iter().map(|withdrawal| withdrawal.through_serial).max() {
+        Some(dead) => record.dead_through.insert(version.clone(), dead),
+        None => record.dead_through.remove(version),
+    };
+    for digest in record.requests.get(version).cloned().unwrap_or_default() {
+        let Some(request) = state.requests.get_mut(&digest) else { continue };
+        let killer = counting.iter().find(|withdrawal| withdrawal.through_serial >= request.serial);
+        request.standing = match (killer, request.granted) {
+            (Some(killer), _) => Standing::Withdrawn(killer.stamp),
+            (None, Some(granted)) => Standing::Granted(granted),
+            (None, None) => Standing::Waiting,
+        };
+    }
+}
+
+fn weigh_all_withdrawals(state: &mut State) {
+    let mut withdrawn = std::collections::BTreeSet::new();
+    for (app, record) in &state.apps {
+        for (audience, record) in &record.audiences {
+            let versions = record.withdrawals.iter().map(|withdrawal| &withdrawal.version);
+            withdrawn.extend(versions.map(|version| (app.clone(), audience.clone(), version.clone())));
+        }
+    }
+    for (app, audience, version) in withdrawn {
+        weigh_withdrawals(state, &app, &audience, &version);
+    }
 }
 
 fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool) {

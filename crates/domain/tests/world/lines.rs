@@ -237,6 +237,9 @@ impl World {
                 [who, "is", "upheld", how, whom, "for", what, "in", audience] => {
                     self.uphold(&mut document, who, (how, whom), what, audience);
                 }
+                ["withdrawal", number, "of", what, "from", audience, "is", "annulled"] => {
+                    self.annul(&mut document, read(number), what, audience);
+                }
                 _ => alter(&mut document, change),
             }
         }
@@ -291,6 +294,16 @@ impl World {
         entry["statements"] = toml_edit::value(toml_edit::Array::from_iter([request.to_string()]));
         let upheld = document.entry("upheld").or_insert(toml_edit::Item::ArrayOfTables(Default::default()));
         upheld.as_array_of_tables_mut().expect("a list of tables").push(entry);
+    }
+
+    /// `withdrawal 1 of web@1.0.0 from prod is annulled`: counted from 1.
+    fn annul(&self, document: &mut toml_edit::DocumentMut, number: usize, what: &str, audience: &str) {
+        let (app, version) = (read(app_of(what)), version_of(what));
+        let record = self.state.in_audience(&app, &read(audience)).expect("something happened there");
+        let mut withdrawals = record.withdrawals.iter().filter(|withdrawal| withdrawal.version == version);
+        let digest = withdrawals.nth(number - 1).and_then(|withdrawal| withdrawal.payload).expect("it was withdrawn");
+        let list = document.entry("annulled").or_insert(toml_edit::value(toml_edit::Array::new()));
+        list.as_array_mut().expect("a list").push(digest.to_string());
     }
 
     /// `prod-1 prod-2 in prod with role=web and 1024 MiB`: invited by the owner, and joined.

@@ -114,7 +114,11 @@ fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceNam
         number: numbered.map(|numbered| numbered.stamp.entry),
         config: in_audience.and_then(|record| record.config.as_ref()).map(|config| config.stamp.entry),
         evidence: build.into_iter().flat_map(|build| &build.evidence).map(|evidence| evidence.stamp.entry).collect(),
-        withdrawals: in_audience.into_iter().flat_map(|record| &record.withdrawals).copied().collect(),
+        withdrawals: in_audience
+            .into_iter()
+            .flat_map(|record| &record.withdrawals)
+            .map(|withdrawal| withdrawal.stamp.entry)
+            .collect(),
         ..Default::default()
     }
 }

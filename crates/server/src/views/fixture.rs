@@ -231,9 +231,10 @@ impl World {
             version: version(text),
             build: self.state.apps[&app(name)].versions[&version(text)].build,
             audience: audience(from),
-            through_serial: u64::MAX,
+            through_serial: self.state.next_serial(&app(name), &version(text), &audience(from)) - 1,
             was_granted: true,
             reason: None,
+            payload: None,
         });
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn pair(state: &State, app: &AppName, audience: &AudienceName, now: T
     };
     PairEntries {
         permits: granted.iter().map(entries).collect(),
-        withdrawals: record.withdrawals.clone(),
+        withdrawals: record.withdrawals.iter().map(|withdrawal| withdrawal.stamp.entry).collect(),
         until: granted.iter().map(|request| request.not_after).min(),
     }
 }

@@ -52,5 +52,5 @@ pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)
 pub(crate) fn withdrawals(state: &State, name: &TargetName) -> Vec<u64> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let records = state.apps.values().filter_map(|app| app.audiences.get(&target.environment));
-    records.flat_map(|record| record.withdrawals.iter().copied()).collect()
+    records.flat_map(|record| record.withdrawals.iter().map(|withdrawal| withdrawal.stamp.entry)).collect()
 }

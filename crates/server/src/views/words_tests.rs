@@ -88,6 +88,7 @@ fn nothing_in_a_line_can_drive_a_terminal() {
         through_serial: 1,
         was_granted: true,
         reason: Some(build),
+        payload: None,
     };
     assert_eq!(told(&world, "tester", &[], event), "tester withdrew web@1.4.0 from prod: it \u{FFFD}[31mleaks");
 }

@@ -1,10 +1,11 @@
 //! `sortie charter`.
 
+mod annul;
 mod epoch;
 mod renew;
 mod root;
 
-use self::{epoch::Epoch, renew::Renew, root::Root};
+use self::{annul::Annul, epoch::Epoch, renew::Renew, root::Root};
 pub use self::root::{read_pair, write_pair};
 
 use crate::{
@@ -58,6 +59,8 @@ pub enum CharterAct {
         #[arg(long)]
         uphold: bool,
     },
+    /// Write into charter.toml what gives back what a withdrawal took; owners sign it with `charter apply`
+    Annul(Annul),
     /// Sign a charter.toml and put it in force
     Apply(Apply),
     /// Print the charter in force
@@ -106,6 +109,7 @@ impl Charter {
                 init(invocation, &organisation, name.as_deref(), &file).await
             }
             CharterAct::Plan { file, uphold } => plan(invocation, &file, uphold).await,
+            CharterAct::Annul(annul) => annul.run(invocation).await,
             CharterAct::Apply(apply) => apply.run(invocation).await,
             CharterAct::Show {} => show(invocation).await,
             CharterAct::Root(root) => root.run(invocation).await,
@@ -169,6 +173,9 @@ pub async fn amendment(connection: &Connection, policy: &Policy, text: &str) -> 
     let in_force = String::from_utf8_lossy(&connection.documents.charter);
     let mut amendment = Amendment::between((&connection.policy.charter, &in_force), (policy, text));
     amendment.leaving = leaving(connection, policy, &connection.verified.owners).await?;
+    let (gives_back, takes_again) = amendment.leaving.take_annulled();
+    amendment.loosens.extend(gives_back);
+    amendment.tightens.extend(takes_again);
     Ok(amendment)
 }
 

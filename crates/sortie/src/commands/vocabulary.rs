@@ -64,7 +64,7 @@ words! {
     ["approval", "approve"] "One person's signature under a request. Roles are counted over distinct people, and one person fills one role.";
     ["permit", "permission"] "A request with every approval it needs: the signed permission to activate a version. The last approval that was missing is the release.";
     ["release"] "As an act: to give an audience permission over a version. It installs nothing. As a thing: a version that has, or had, a permit.";
-    ["withdraw", "deny"] "To take permission back, for ever, up to a serial. Anyone with a role the audience asks for may do it alone. Denying is withdrawing a request that was not granted yet. What runs goes on running.";
+    ["withdraw", "deny", "annul"] "To take permission back, for ever, up to a serial. Anyone with a role the audience asks for may do it alone. Denying is withdrawing a request that was not granted yet. What runs goes on running. Owners alone may annul a withdrawal, by its digest in the charter: what it took lives again.";
     ["way", "hotfix", "break-glass", "emergency"] "A rule by which an audience may be released to: the normal one, and for emergencies hotfix and break-glass where the charter has them, each with its own roles, the gates it waives, a longest life and the targets it reaches.";
     ["review"] "To look at an emergency release one had no part in, and to say what one found. Until somebody does, it is an alarm everywhere.";
     ["floor"] "The lowest version that an audience may still activate. It travels in permits.";

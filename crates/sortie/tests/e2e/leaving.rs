@@ -52,6 +52,34 @@ fn r31_r52_owners_uphold_what_leavers_signed() {
     world.sortie("oncall", 0, &format!("redeploy {first} --to prod")).says("2/2");
 }
 
+/// R31: a withdrawal was a mistake. Owners annul it by its digest; the server and a machine that kept it go by that, and
+/// a later withdrawal counts.
+#[test]
+fn r31_owners_annul_a_withdrawal() {
+    let world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    world.release_to_prod(&version);
+    world.sortie("oncall", 0, &format!("deploy {version} --to prod"));
+    world.sortie("tester", 0, &format!("withdraw {version} --from prod --reason \"the wrong one\""));
+    world.sortie("oncall", 3, &format!("redeploy {version} --to prod")).says("withdrawn");
+
+    let file = world.home("owner").join("charter.toml");
+    let annul = format!("charter annul {version} --in prod");
+    world.sortie("owner", 0, &annul).says("nothing has changed yet").says("charter plan");
+    assert!(read_text(&file).contains(&format!("# tester withdrew {version} from prod")));
+    world.sortie("owner", 2, &annul).says("no withdrawal");
+    let plan = world.sortie("owner", 0, "charter plan");
+    plan.says(&format!("loosens  annuls the withdrawal of {version} from prod by tester"))
+        .says("the permit lives again");
+    world.sortie("oncall", 3, &format!("redeploy {version} --to prod")).says("withdrawn");
+    world.sortie("owner", 0, "charter apply --yes");
+    world.sortie("oncall", 0, &format!("redeploy {version} --to prod")).says("1/1");
+    world.sortie("oncall", 0, &format!("withdraw {version} --from prod --reason \"the right one\""));
+    world.sortie("oncall", 3, &format!("redeploy {version} --to prod")).says("withdrawn");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+}
+
 /// The line of the charter that upholds what its comment says.
 fn request_line(text: &str, what: &str) -> String {
     let line = text.lines().find(|line| line.contains(what)).expect("a line that upholds it");

@@ -3,11 +3,11 @@
 use crate::world::*;
 use trust::{
     Digest, PersonName,
-    authority::{Denial, Dossier, TrustedPolicy, permit_of},
+    authority::{Denial, Documents, Dossier, TrustedPolicy, VerifiedDocuments, permit_of},
     charter::Charter,
     dsse::Envelope,
     key::Signer,
-    statement::{Act, Administration, AdministrationAct, Request, Statement},
+    statement::{Act, Administration, AdministrationAct, Request, Statement, Withdrawal},
 };
 
 /// The charter without some of its people, and with `more` at its end. The role `qa` is held by `second` besides.
@@ -154,4 +154,61 @@ fn a_withdrawal_outlives_its_signer() {
     assert!(policy_without(&["tester"], "", &[]).withdrawal(&taken, &prod).is_err());
     let kept = upheld("tester", "qa", TESTER, &[Digest::of(&taken.payload)]);
     assert!(policy_without(&["tester"], &kept, &[]).withdrawal(&taken, &prod).is_ok());
+}
+
+/// Attack: withheld withdrawal.
+/// Holds: the wish to bring back what was withdrawn. Owners may, by the withdrawal's digest in the charter that they sign;
+/// every other withdrawal goes on killing, one of the same requests too, and one that a target kept without its digest.
+#[test]
+fn owners_annul_one_withdrawal_by_its_digest() {
+    let (taken, prod) = (withdrawal(1, TESTER), audience("prod"));
+    let annulled = |envelopes: &[&Envelope]| {
+        let digests: Vec<String> = envelopes.iter().map(|e| format!("\"{}\"", Digest::of(&e.payload))).collect();
+        policy_of(&format!("annulled = [{}]\n{}", digests.join(", "), charter_text(PROD)), &[])
+    };
+    let kept = |envelopes: &[&Envelope]| envelopes.iter().map(|e| policy().withdrawal(e, &prod).unwrap()).collect();
+    let mut attempt = Attempt { kept: kept(&[&taken]), ..Attempt::new(whole()) };
+    assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
+    attempt.policy = annulled(&[&taken]);
+    assert!(attempt.run().is_ok(), "what owners annulled lives again");
+
+    let Act::Withdrawal(act) = Statement::read(&taken).unwrap().act else { panic!("it is a withdrawal") };
+    let for_a_reason = Withdrawal { reason: Some(Digest::of(b"too loud")), ..act };
+    let again = signed(build(), Act::Withdrawal(for_a_reason), &[ONCALL]);
+    let later = withdrawal(2, TESTER);
+    for other in [&again, &later] {
+        attempt.kept = kept(&[&taken, other]);
+        assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN", "the other one is not annulled");
+    }
+    attempt.policy = annulled(&[&taken, &later]);
+    assert!(attempt.run().is_ok());
+    attempt.kept[0].payload = None;
+    assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
+
+    let twice = format!("annulled = [\"{0}\", \"{0}\"]\n{1}", Digest::of(&taken.payload), charter_text(PROD));
+    assert!(Charter::from_bytes(twice.as_bytes()).unwrap_err().to_string().contains("twice"));
+}
+
+/// Attack: forged charter.
+/// Holds: the server's key, an approver's and a stranger's. A charter that annuls is a charter: owners signed it, or it is
+/// nothing.
+#[test]
+fn an_annulment_that_owners_did_not_sign_is_nothing() {
+    let annuls = format!("annulled = [\"{}\"]\n{}", Digest::of(b"withdrawal"), charter_text(PROD));
+    let root = signed_root(&root_signed(1), &[OWNER, SECOND_OWNER]);
+    let documents = |seeds: &[u8]| {
+        let targets = targets_bytes(annuls.as_bytes(), 2, seeds);
+        let documents = Documents { roots: std::slice::from_ref(&root), targets: &targets, charter: annuls.as_bytes() };
+        VerifiedDocuments::verify(&Digest::of(&root), &documents, 1).map(|documents| documents.charter.annulled.len())
+    };
+    assert_eq!(documents(&[OWNER]).unwrap(), 1);
+    for seeds in [&[SERVER][..], &[TESTER], &[STRANGER], &[SERVER, TESTER, STRANGER]] {
+        assert!(documents(seeds).is_err(), "{seeds:?}");
+    }
+    let plain = targets_bytes(charter_text(PROD).as_bytes(), 2, &[OWNER]);
+    let swapped = Documents { roots: std::slice::from_ref(&root), targets: &plain, charter: annuls.as_bytes() };
+    assert!(
+        VerifiedDocuments::verify(&Digest::of(&root), &swapped, 1).is_err(),
+        "another charter under their signature"
+    );
 }

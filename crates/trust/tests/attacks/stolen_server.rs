@@ -97,7 +97,7 @@ fn regrant_with_mixed_approvals() {
         request: Some(new),
         ..whole()
     });
-    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1 }];
+    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "APPROVALS_MISSING");
 }
 
@@ -150,7 +150,7 @@ fn replay_to_another_estate() {
 #[test]
 fn replay_to_another_serial() {
     let mut attempt = Attempt::new(whole());
-    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1 }];
+    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
     // He changes the number in the request's bytes: neither the requester's signature nor an approval covers it.
     let renumbered = |seed| request_for("prod", 2, seed);
@@ -178,7 +178,7 @@ fn repeated_order() {
     attempt.dossier = Dossier { request: None, approvals: vec![], number: None, ..released.clone() };
     assert_eq!(attempt.denied(), "UNRELEASED");
     attempt.dossier = released;
-    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1 }];
+    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
     // Stopping and removing are carried out once, too.
     for act in [OrderAct::Undeploy, OrderAct::Stop] {
@@ -419,7 +419,7 @@ fn rollback_to_what_never_settled_here() {
     // Expiry does not stop going back; a withdrawal does.
     attempt.now = time("2027-01-01T00:00:00Z");
     assert!(attempt.run().is_ok());
-    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1 }];
+    attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
 }
 

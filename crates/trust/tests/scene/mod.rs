@@ -177,7 +177,8 @@ impl Attempt {
             target: TargetName::new(self.target).unwrap(),
             apps: BTreeSet::new(),
         };
-        let kept = [KeptWithdrawal { app: app(), build: build(), through_serial: self.withdrawn_through }];
+        let kept =
+            [KeptWithdrawal { app: app(), build: build(), through_serial: self.withdrawn_through, payload: None }];
         authorise(&self.policy, &pinned, &self.dossier(), &wanted, &kept, None, self.now)
     }
 
