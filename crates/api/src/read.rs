@@ -663,6 +663,36 @@ pub struct Escapes {
     /// How fresh each target's answer is.
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     pub scanned: BTreeMap<TargetName, Option<Timestamp>>,
+    /// What each target itself signed, for whoever would rather not take the server's word.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub signed: BTreeMap<TargetName, SignedInventory>,
+    /// The statements behind each build that those inventories name.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub active: Vec<ActiveBuild>,
+}
+
+/// A target's newest inventory, and what vouches for the key that signed it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedInventory {
+    /// The statements by which it joined.
+    pub vouched: Option<Vouched>,
+    /// The inventory.
+    pub inventory: Option<trust::dsse::Envelope>,
+}
+
+/// A build that is active somewhere, with what permits it there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActiveBuild {
+    /// The application.
+    pub app: AppName,
+    /// The build.
+    pub name: BuildName,
+    /// In which environment.
+    pub environment: AudienceName,
+    /// The statements behind it.
+    pub dossier: trust::authority::Dossier,
 }
 
 /// One escape.
@@ -679,6 +709,10 @@ pub struct Escape {
     /// The finding behind it, where it is one of files.
     #[schema(value_type = Option<Object>)]
     pub finding: Option<Finding>,
+    /// The build that runs without permission, where it is one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub build: Option<Digest>,
 }
 
 /// The versions a channel may have (R6), newest first.

@@ -407,6 +407,9 @@ pub struct Target {
     pub apps: OrdMap<AppName, OnTarget>,
     /// What is wrong there.
     pub findings: Vec<Finding>,
+    /// The entry with the inventory that says so.
+    #[serde(default)]
+    pub inventory: Option<u64>,
 }
 
 /// One application on one target.

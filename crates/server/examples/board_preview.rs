@@ -267,8 +267,13 @@ fn status(apps: Vec<AppStatus>, audiences: Vec<AudienceStatus>, targets: Vec<Tar
 }
 
 fn page(which: &str) -> String {
-    let escape =
-        |what: &str, finding| Escape { target: name("prod-3"), environment: name("prod"), what: what.into(), finding };
+    let escape = |what: &str, finding| Escape {
+        target: name("prod-3"),
+        environment: name("prod"),
+        what: what.into(),
+        finding,
+        build: None,
+    };
     let found = Finding { app: "thumbnailer".into(), path: "current/hotfix.sh".into(), kind: FindingKind::Extra };
     let bad = Escapes {
         escapes: vec![
@@ -276,8 +281,10 @@ fn page(which: &str) -> String {
             escape("thumbnailer: current/hotfix.sh was put there by hand: no build has it", Some(found)),
         ],
         scanned: BTreeMap::from([(name("prod-3"), Some(ago(31)))]),
+        signed: BTreeMap::new(),
+        active: Vec::new(),
     };
-    let well = Escapes { escapes: Vec::new(), scanned: BTreeMap::new() };
+    let well = Escapes { escapes: Vec::new(), scanned: BTreeMap::new(), signed: BTreeMap::new(), active: Vec::new() };
     let (status, escapes, history, estate) = match which {
         "new" => (status(Vec::new(), Vec::new(), Vec::new()), well, Vec::new(), None),
         "pushed-nothing" => {

@@ -8,7 +8,7 @@ use crate::{
     order, output, sign,
 };
 use api::{
-    read::{Cell, DossierView, Released, Runs, Status},
+    read::{ActiveBuild, Cell, DossierView, Released, Runs, Status},
     routes,
     write::{Accepted, Text},
 };
@@ -18,8 +18,13 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
+<<<<<<< HEAD
     AudienceName, Digest, PersonName, Version,
     authority::{Dossier, KeptWithdrawal},
+=======
+    AppName, AudienceName, Digest, PersonName, Version,
+    authority::Dossier,
+>>>>>>> 1f2f663 (Let escapes be judged by what the targets signed, not by what the server says of it)
     charter::Audience,
     dsse::Envelope,
     key::KeyId,
@@ -246,6 +251,44 @@ pub fn whole_permit(connection: &Connection, dossier: &Dossier, audience: &Audie
     lacks(connection, dossier, &request, &audience, &[]).is_empty().then_some(request)
 }
 
+/// Why a build that is active somewhere has no permission there that this machine can verify, if it has none. A permit
+/// whose time is over still covers what runs: expiry stops new activations only.
+pub fn unpermitted(connection: &Connection, active: &ActiveBuild) -> Option<String> {
+    let ActiveBuild { app, name, environment, dossier } = active;
+    let found = Found { app: app.clone(), build: name.build, version: name.version.clone() };
+    if let Err(failure) = connection.check_found(&found, dossier) {
+        return Some(failure.problem.message);
+    }
+    let is_of_this = |permit: &SignedRequest| {
+        let request = &permit.request;
+        let named = request.app == *app && Some(&request.version) == name.version.as_ref();
+        let subject = dossier.request.as_ref().and_then(|envelope| signed_subject(envelope).ok());
+        named && request.audience == *environment && subject == Some(name.build)
+    };
+    let permit = whole_permit(connection, dossier, environment).filter(is_of_this);
+    let withdrawn = withdrawn_through(connection, dossier, app, &name.build, environment);
+    match permit {
+        Some(permit) if permit.request.serial > withdrawn => None,
+        None if withdrawn == 0 && connection.is_dev(environment) => None,
+        _ if withdrawn > 0 => Some(format!("it was withdrawn from {environment}")),
+        _ => Some(format!("no signatures that count today release it to {environment}")),
+    }
+}
+
+/// The highest serial through which the build is withdrawn from an audience, by statements that count; nought where none.
+fn withdrawn_through(
+    connection: &Connection,
+    dossier: &Dossier,
+    app: &AppName,
+    build: &Digest,
+    audience: &AudienceName,
+) -> u64 {
+    let policy = &connection.policy;
+    let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, audience).ok());
+    let of_this = genuine.filter(|kept| kept.app == *app && kept.build == *build);
+    of_this.map(|kept| kept.through_serial).max().unwrap_or(0)
+}
+
 /// The permit of `matter` as this machine finds it: whole, not withdrawn, and for now.
 pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedRequest, Failure> {
     let (app, version, audience) = (matter.found.app.clone(), matter.version.clone(), matter.audience.clone());
@@ -254,10 +297,14 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
         let needs = matter.audience(connection)?.approve.cloned();
         return Err(Refusal::PermitMissing { app, version, audience, needs }.into());
     };
+<<<<<<< HEAD
     let policy = &connection.policy;
     let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, &audience).ok());
     let genuine: Vec<KeptWithdrawal> = genuine.collect();
     if policy.dead_through(&app, &matter.found.build, &genuine) >= permit.request.serial {
+=======
+    if withdrawn_through(connection, dossier, &app, &matter.found.build, &audience) >= permit.request.serial {
+>>>>>>> 1f2f663 (Let escapes be judged by what the targets signed, not by what the server says of it)
         let message = format!("{app}@{version} was withdrawn from {audience}");
         let next = format!("sortie request {app}@{version} --to {audience}");
         return Err(Failure::new("PERMIT_WITHDRAWN", exit::REFUSED, message).next(next));

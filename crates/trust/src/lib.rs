@@ -12,6 +12,7 @@
 //! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
 //! - [`way`]: the rules for emergencies, and what they waive.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
+//! - [`inventory`]: what a target says it has, in its own signature.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
 //! - [`receipt`]: what a target behind an air gap says it did.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod digest;
 pub mod dsse;
 pub mod evidence;
+pub mod inventory;
 pub mod json;
 pub mod key;
 pub mod links;

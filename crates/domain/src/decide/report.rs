@@ -103,13 +103,7 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
 /// What an inventory changes in what is known of a target; nothing where nothing.
 pub(super) fn found(draft: &Draft, inventory: Inventory) -> Option<Event> {
     let target = draft.state.targets.get(&inventory.target)?;
-    let mut findings = inventory.findings;
-    findings.sort();
-    findings.truncate(1000);
-    for finding in &mut findings {
-        finding.path = trust::names::printable(&finding.path);
-        finding.app = trust::names::printable(&finding.app);
-    }
+    let findings = trust::inventory::recorded(&inventory.findings);
     let same = target.findings.iter().eq(findings.iter());
     (!same).then_some(Event::EscapesChanged { target: inventory.target, findings })
 }

@@ -221,6 +221,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 stamp,
                 apps: OrdMap::new(),
                 findings: Vec::new(),
+                inventory: None,
             };
             state.targets.insert(target.clone(), record);
         }
@@ -310,8 +311,10 @@ pub fn apply(state: &mut State, event: &Event) {
             in_audience(state, app, environment).held = OrdSet::new();
         }
         Event::EscapesChanged { target, findings } => {
+            let entry = state.head.entry;
             if let Some(target) = state.targets.get_mut(target) {
                 target.findings = findings.to_vec();
+                target.inventory = Some(entry);
             }
         }
         Event::ReceiptTaken { .. } => take_receipt(state, event),

@@ -54,10 +54,19 @@ pub(crate) struct Targets {
 #[derive(Default)]
 struct Inner {
     seen: HashMap<TargetName, (Timestamp, Instant)>,
-    scanned: HashMap<TargetName, (Timestamp, Instant)>,
+    scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     errands: HashMap<String, Waiting>,
     withdrawals: HashMap<u64, Envelope>,
+}
+
+/// What a target said when it last took stock.
+struct Scanned {
+    /// When it looked, by its own clock.
+    at: Timestamp,
+    /// When it was heard of.
+    heard: Instant,
+    inventory: Envelope,
 }
 
 struct Waiting {
@@ -131,20 +140,25 @@ impl Targets {
         self.lock().seen.values().filter(|(_, at)| at.elapsed() < CONNECTED).count()
     }
 
-    /// Remembers when a target last took stock, by its own clock.
-    pub fn scanned(&self, target: &TargetName, at: Timestamp) {
-        self.lock().scanned.insert(target.clone(), (at, Instant::now()));
+    /// Remembers a target's inventory, and when it took stock, by its own clock.
+    pub fn scanned(&self, target: &TargetName, at: Timestamp, inventory: Envelope) {
+        self.lock().scanned.insert(target.clone(), Scanned { at, heard: Instant::now(), inventory });
         self.poke();
     }
 
     /// When the target last took stock, by its own clock, since the server started.
     pub fn scan_time(&self, target: &TargetName) -> Option<Timestamp> {
-        self.lock().scanned.get(target).map(|(time, _)| *time)
+        self.lock().scanned.get(target).map(|scanned| scanned.at)
+    }
+
+    /// The target's newest inventory since the server started.
+    pub fn inventory(&self, target: &TargetName) -> Option<Envelope> {
+        self.lock().scanned.get(target).map(|scanned| scanned.inventory.clone())
     }
 
     /// Whether the target has taken stock since `began`.
     pub fn scanned_since(&self, target: &TargetName, began: Instant) -> bool {
-        self.lock().scanned.get(target).is_some_and(|(_, at)| *at >= began)
+        self.lock().scanned.get(target).is_some_and(|scanned| scanned.heard >= began)
     }
 
     /// Sends a target on an errand. The answer comes in pieces; it ends when the target says so.

@@ -35,13 +35,15 @@ pub(crate) async fn submit(
     };
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {
-        Command::ReportInventory(inventory) => Some((inventory.target.clone(), inventory.scanned)),
+        Command::ReportInventory(inventory) => {
+            prepared.envelope.clone().map(|envelope| (inventory.target.clone(), inventory.scanned, envelope))
+        }
         _ => None,
     };
     let answer = serving.ledger.submit(prepared).await.map_err(Failure::from);
     let unchanged = answer.as_ref().is_err_and(|failure| failure.code() == "ALREADY_DONE");
-    if let Some((target, scanned)) = scanned.filter(|_| answer.is_ok() || unchanged) {
-        serving.targets.scanned(&target, scanned);
+    if let Some((target, scanned, envelope)) = scanned.filter(|_| answer.is_ok() || unchanged) {
+        serving.targets.scanned(&target, scanned, envelope);
     }
     let accepted = answer?;
     if founds && let Err(error) = serving.keys.spend_claim() {

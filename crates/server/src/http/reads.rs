@@ -15,8 +15,8 @@ use api::{
     agent::Want,
     problem::Problem,
     read::{
-        App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, PersonView, Status,
-        TargetStatus, Trace, Vouched, Whoami, Why,
+        ActiveBuild, App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, PersonView,
+        SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
 };
@@ -25,12 +25,12 @@ use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
     rules::names,
-    state::{Handle, State as Facts},
+    state::{Handle, State as Facts, Target},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -520,19 +520,24 @@ fn vouched(
     state: &Facts,
     environment: &AudienceName,
 ) -> Result<BTreeMap<TargetName, Vouched>, Failure> {
-    let envelope = |entry: u64| Ok::<_, Failure>(ledger.entry(entry)?.and_then(|entry| entry.envelope));
     let mut vouched = BTreeMap::new();
     for (name, target) in state.targets_in(environment) {
-        let Some(enrolment) = envelope(target.stamp.entry)? else { continue };
-        let Some(Act::Enrolment(joined)) = Statement::read(&enrolment).ok().map(|statement| statement.act) else {
-            continue;
-        };
-        let Some(invited) = state.invitations.get(&joined.invitation.id()) else { continue };
-        if let Some(invitation) = envelope(invited.stamp.entry)? {
-            vouched.insert(name.clone(), Vouched { invitation, enrolment });
+        if let Some(joined) = joined(ledger, state, target)? {
+            vouched.insert(name.clone(), joined);
         }
     }
     Ok(vouched)
+}
+
+/// The statements by which a target joined, where both are to be had.
+fn joined(ledger: &Ledger, state: &Facts, target: &Target) -> Result<Option<Vouched>, Failure> {
+    let envelope = |entry: u64| Ok::<_, Failure>(ledger.entry(entry)?.and_then(|entry| entry.envelope));
+    let Some(enrolment) = envelope(target.stamp.entry)? else { return Ok(None) };
+    let Some(Act::Enrolment(joined)) = Statement::read(&enrolment).ok().map(|statement| statement.act) else {
+        return Ok(None);
+    };
+    let Some(invited) = state.invitations.get(&joined.invitation.id()) else { return Ok(None) };
+    Ok(envelope(invited.stamp.entry)?.map(|invitation| Vouched { invitation, enrolment }))
 }
 
 /// How escapes are looked for.
@@ -558,7 +563,46 @@ pub(crate) async fn escapes(
         scan(&serving).await?;
     }
     let scanned = |target: &TargetName| serving.targets.scan_time(target);
-    Ok(Json(views::escapes::escapes(&serving.ledger.state(), scanned)))
+    let state = serving.ledger.state();
+    let view = views::escapes::escapes(&state, scanned);
+    let (signed, active) = away(move || proofs(&serving, &state)).await?;
+    Ok(Json(Escapes { signed, active, ..view }))
+}
+
+/// What each target signed, what vouches for it, and the statements behind whatever it says is active.
+fn proofs(
+    serving: &Serving,
+    state: &Facts,
+) -> Result<(BTreeMap<TargetName, SignedInventory>, Vec<ActiveBuild>), Failure> {
+    let mut signed = BTreeMap::new();
+    let mut active = BTreeSet::new();
+    for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
+        let recorded = || match target.inventory {
+            Some(entry) => Ok::<_, Failure>(serving.ledger.entry(entry)?.and_then(|entry| entry.envelope)),
+            None => Ok(None),
+        };
+        // What another machine said that had this name before is nothing that this one says.
+        let is_its_own = |envelope: &Envelope| envelope.signatures.iter().any(|made| made.keyid == target.key.id());
+        let kept = serving.targets.inventory(name).filter(is_its_own);
+        let newest = kept.map_or_else(recorded, |envelope| Ok(Some(envelope)))?.filter(is_its_own);
+        let read = |envelope: &Envelope| match Statement::read(envelope).ok()?.act {
+            Act::Inventory(inventory) => Some(inventory),
+            _ => None,
+        };
+        let inventory = newest.as_ref().and_then(read);
+        for (app, build) in inventory.iter().flat_map(|inventory| &inventory.active) {
+            active.insert((app.clone(), *build, target.environment.clone()));
+        }
+        let envelope = newest.filter(|_| inventory.is_some());
+        let vouched = joined(&serving.ledger, state, target)?;
+        signed.insert(name.clone(), SignedInventory { vouched, inventory: envelope });
+    }
+    let behind = |(app, build, environment): (AppName, Digest, AudienceName)| {
+        let entries = views::dossier::for_active(state, &app, &build, &environment);
+        let name = views::build_name(state, &app, &build);
+        Ok(ActiveBuild { dossier: dossier_of(&serving.ledger, &entries)?, app, name, environment })
+    };
+    Ok((signed, active.into_iter().map(behind).collect::<Result<_, Failure>>()?))
 }
 
 /// Has all targets take stock, and waits until those that are there have, or patience ends.

@@ -84,6 +84,14 @@ pub(crate) fn for_people(
     Ok((entries, next_serial, before(state, app, build, audience)))
 }
 
+/// The statements behind a build that is active in an environment: those of its permit, where it was granted one.
+pub(crate) fn for_active(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> DossierEntries {
+    let mut entries = of_build(state, app, build, environment);
+    let version = build_name(state, app, build).version;
+    entries.take_request(version.and_then(|version| best_request(state, app, &version, environment)));
+    DossierEntries { config: None, evidence: Vec::new(), ..entries }
+}
+
 /// The statements behind one request, without the withdrawals.
 pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
     let mut entries = of_build(state, &request.app, &request.build, &request.audience);

@@ -4,6 +4,7 @@ use super::{build_name, permits, words};
 use api::read::{Emergency, Escape, Escapes};
 use domain::state::{Standing, State, Target};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, TargetName};
 
 /// Everything that is wrong, target by target; `scanned` says when a target last took stock, since the server started.
@@ -13,25 +14,30 @@ pub(crate) fn escapes(state: &State, scanned: impl Fn(&TargetName) -> Option<Tim
     Escapes {
         escapes: present().flat_map(|(name, target)| on_target(state, name, target, &unreviewed)).collect(),
         scanned: present().map(|(name, _)| (name.clone(), scanned(name))).collect(),
+        signed: BTreeMap::new(),
+        active: Vec::new(),
     }
 }
 
 /// What is wrong on one target: first what runs there without permission, then unreviewed emergencies, then files and
 /// processes.
 fn on_target(state: &State, name: &TargetName, target: &Target, unreviewed: &[Emergency]) -> Vec<Escape> {
-    let escape =
-        |what, finding| Escape { target: name.clone(), environment: target.environment.clone(), what, finding };
+    let escape = |what, finding| {
+        let environment = target.environment.clone();
+        Escape { target: name.clone(), environment, what, finding, build: None }
+    };
     let runs = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     // What was stopped by an order does not run, whatever its permit.
-    let unpermitted = runs
-        .filter(|(_, running)| !running.stopped)
-        .filter_map(|(app, running)| Some(escape(unpermitted(state, app, &running.build, &target.environment)?, None)));
+    let unpermitted = runs.filter(|(_, running)| !running.stopped).filter_map(|(app, running)| {
+        let what = unpermitted(state, app, &running.build, &target.environment)?;
+        Some(Escape { build: Some(running.build), ..escape(what, None) })
+    });
     let alarms = unreviewed.iter().filter(|emergency| emergency.runs_on.contains(name));
     let alarms = alarms.map(|emergency| {
         let what = format!("runs {}, and nobody who had no part in it has reviewed it", emergency.headline());
         escape(what, None)
     });
-    let found = target.findings.iter().map(|finding| escape(words::finding(finding), Some(finding.clone())));
+    let found = target.findings.iter().map(|finding| escape(finding.in_words(), Some(finding.clone())));
     unpermitted.chain(alarms).chain(found).collect()
 }
 

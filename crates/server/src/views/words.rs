@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, Digest, PersonName, TargetName, Version,
     names::printable,
-    statement::{Finding, FindingKind, OrderAct, Outcome, PhaseTiming},
+    statement::{Finding, OrderAct, Outcome, PhaseTiming},
     way::Way,
 };
 
@@ -48,19 +48,6 @@ pub(crate) fn history_entry(state: &State, entry: Entry, texts: Texts<'_>) -> Hi
 pub(crate) fn lines(state: &State, entry: &Entry, texts: Texts<'_>) -> Vec<String> {
     let teller = Teller { state, entry, texts };
     entry.events.iter().map(|event| printable(&teller.line(event))).collect()
-}
-
-/// What is wrong with a file or process, in words.
-pub(crate) fn finding(finding: &Finding) -> String {
-    let Finding { app, path, kind } = finding;
-    printable(&match kind {
-        FindingKind::Changed => format!("{app}: {path} is not what was released"),
-        FindingKind::Missing => format!("{app}: {path} is missing"),
-        FindingKind::Extra => format!("{app}: {path} was put there by hand: no build has it"),
-        FindingKind::Mode => format!("{app}: {path} has other permissions than released"),
-        FindingKind::Link => format!("{app}: {path} leads elsewhere than released"),
-        FindingKind::Process => format!("{app}: {path} runs, and no build has it"),
-    })
 }
 
 /// `dev-1, dev-2` or `dev-1, dev-2, dev-3, dev-4 and 8 more`.
@@ -234,7 +221,7 @@ impl Teller<'_> {
                 format!("{target}: everything is as it was released again")
             }
             Event::EscapesChanged { target, findings } => {
-                let found: Vec<String> = findings.iter().take(1).map(finding).collect();
+                let found: Vec<String> = findings.iter().take(1).map(Finding::in_words).collect();
                 let more = match findings.len() {
                     0 | 1 => String::new(),
                     n => format!(", and {} more", n - 1),

@@ -1,10 +1,12 @@
 //! What runs is what was approved, byte for byte, from the repository to the machine.
 
+use crate::stolen_disk;
 use crate::world::{PROJECT, World, files, find, read_text};
 use api::{
     client::{Client, ClientError},
     routes,
 };
+use domain::{entry::Entry, event::Event};
 use std::fs;
 use trust::{Digest, key::SecretKey};
 
@@ -139,17 +141,38 @@ fn r25_a_checkpoint_is_released_and_not_deployed() {
     world.sortie("coder", 3, &format!("deploy {version} --to test")).says("nothing to install");
 }
 
+/// He writes into the ledger that nothing is wrong. The target's own signature says otherwise, also after a restart; and
+/// where he withholds it, that is said.
+fn whoever_holds_the_server_cannot_hide_what_a_target_signed(world: &mut World) {
+    let signed = |entries: &[Entry]| {
+        let told = |entry: &&Entry| entry.events.iter().any(|event| matches!(event, Event::EscapesChanged { .. }));
+        entries.iter().rev().find(told).and_then(|entry| entry.envelope.clone())
+    };
+    let hidden = || Event::EscapesChanged { target: "dev-1".parse().unwrap(), findings: vec![] };
+    world.stop_server();
+    world.start_server();
+    world.sortie("coder", 7, "escapes").says("quick-fix.sh").says("the oldest signed look");
+    stolen_disk::forge_beside(world, |entries| (hidden(), signed(entries)));
+    let found_out = world.sortie("coder", 5, "escapes");
+    found_out.says("dev-1 signed \"web: ").says("quick-fix.sh").says("the server does not tell of it");
+    stolen_disk::forge_beside(world, |_| (hidden(), None));
+    world.sortie("coder", 0, "escapes").says("by the server's word alone, for want of a signed inventory: dev-1");
+    world.sortie("coder", 7, "escapes --scan").says("quick-fix.sh").says("the oldest signed look");
+}
+
 /// R37: a file copied by hand is found. R8: what is removed leaves a clean machine and a record.
+/// Attack: forged inventory.
 #[test]
 fn r8_r37_what_escaped_is_found_and_what_is_removed_is_gone() {
-    let world = World::of_team(&[("dev-1", "dev")]);
+    let mut world = World::of_team(&[("dev-1", "dev")]);
     world.make_repository(PROJECT);
     let build = world.push();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
-    world.sortie("coder", 0, "escapes --scan");
+    world.sortie("coder", 0, "escapes --scan").says("the oldest signed look").lacks("word alone");
     let by_hand = world.active("dev-1", "web").join("quick-fix.sh");
     fs::write(&by_hand, "#!/bin/sh\n").unwrap();
     world.sortie("coder", 7, "escapes --scan").says("quick-fix.sh").says("dev-1");
+    whoever_holds_the_server_cannot_hide_what_a_target_signed(&mut world);
     fs::remove_file(&by_hand).unwrap();
     world.sortie("coder", 0, "escapes --scan");
 

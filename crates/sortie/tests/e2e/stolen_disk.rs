@@ -9,6 +9,7 @@ use server::ledger::{
 };
 use trust::{
     Digest,
+    dsse::Envelope,
     key::{SecretKey, Signer},
     log::leaf_hash,
     statement::Facts,
@@ -16,11 +17,17 @@ use trust::{
 
 /// Appends an entry that nobody signed, as whoever holds the disk can, and starts the server on it.
 fn forge(world: &mut World, event: impl FnOnce(&[Entry]) -> Event) {
+    forge_beside(world, |entries| (event(entries), None));
+}
+
+/// As [`forge`], with an envelope beside the event.
+pub fn forge_beside(world: &mut World, forged: impl FnOnce(&[Entry]) -> (Event, Option<Envelope>)) {
     world.stop_server();
     let store = SqliteStore::open(&world.server_data().join("ledger")).unwrap();
     let entries: Vec<Entry> =
         store.read(1, 10_000).unwrap().iter().map(|row| serde_json::from_slice(&row.bytes).unwrap()).collect();
     let last = entries.last().unwrap();
+    let (event, envelope) = forged(&entries);
     let Stamp { entry: number, time } = Stamp { entry: last.number + 1, time: last.time };
     let entry = Entry {
         number,
@@ -29,8 +36,8 @@ fn forge(world: &mut World, event: impl FnOnce(&[Entry]) -> Event) {
         roles: vec![],
         on_behalf_of: None,
         request_id: format!("forged-{number}"),
-        events: vec![event(&entries)],
-        envelope: None,
+        events: vec![event],
+        envelope,
     };
     let bytes = serde_json::to_vec(&entry).unwrap();
     let row = Row { number, leaf: leaf_hash(&bytes), bytes };

@@ -8,10 +8,12 @@ use trust::{
     charter::Class,
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
+    inventory,
     key::Signer,
     manifest::{ConfigKey, Health, HealthCheck, Manifest, Process, StopSignal},
     statement::{
-        Act, Administration, AdministrationAct, Config, Enrolment, Facts, Number, Order, OrderAct, Push, Session,
+        Act, Administration, AdministrationAct, Config, Enrolment, Facts, Inventory, Number, Order, OrderAct, Push,
+        Session,
     },
 };
 
@@ -388,6 +390,42 @@ fn forged_invitation() {
     assert!(refused(invitation(OWNER, "dev"), enrolment("prod-3", "prod", both)));
     // Another statement of an owner's is no invitation.
     assert!(refused(withdrawal(1, OWNER), enrolment("prod-3", "prod", both)));
+}
+
+fn inventory(target: &str, seeds: &[u8]) -> Envelope {
+    let act = Inventory {
+        target: TargetName::new(target).unwrap(),
+        scanned: now(),
+        active: BTreeMap::from([(app(), build())]),
+        findings: vec![],
+    };
+    signed(estate(), Act::Inventory(act), seeds)
+}
+
+/// Attack: forged inventory.
+/// Holds: the server; he answers for a target, so that what escaped there is not seen.
+/// Left to him: to withhold the target's newest inventory or to show an old one; `sortie escapes` says of each how old
+/// it is by the target's own clock. Whoever is root on the machine can have its agent sign anything.
+#[test]
+fn forged_inventory() {
+    let both = &[INVITATION, TARGET];
+    let joined = policy().enrolment(&invitation(OWNER, "prod"), &enrolment("prod-3", "prod", both)).unwrap();
+    let genuine = inventory("prod-3", &[TARGET]);
+    let read = inventory::verify(&estate(), &joined, &genuine).unwrap();
+    assert_eq!((read.scanned, read.active.get(&app())), (now(), Some(&build())));
+    // Signed by the server, a person, the invitation's key, or nobody who is this target; or by it about another.
+    for seed in [SERVER, ONCALL, INVITATION, STRANGER] {
+        assert!(inventory::verify(&estate(), &joined, &inventory("prod-3", &[seed])).is_err());
+    }
+    assert!(inventory::verify(&estate(), &joined, &inventory("prod-4", &[TARGET])).is_err());
+    // Bytes that it did not sign under its signature; another estate's; another kind of statement.
+    let mut changed = inventory("prod-3", &[SERVER]);
+    changed.signatures.clone_from(&genuine.signatures);
+    changed.payload =
+        String::from_utf8(changed.payload).unwrap().replace("2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z").into();
+    assert!(inventory::verify(&estate(), &joined, &changed).is_err());
+    assert!(inventory::verify(&Digest::of(b"another"), &joined, &genuine).is_err());
+    assert!(inventory::verify(&estate(), &joined, &enrolment("prod-3", "prod", both)).is_err());
 }
 
 /// R31: time passes; the permit is over, or has not begun.
