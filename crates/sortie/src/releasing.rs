@@ -18,13 +18,8 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
-<<<<<<< HEAD
-    AudienceName, Digest, PersonName, Version,
-    authority::{Dossier, KeptWithdrawal},
-=======
     AppName, AudienceName, Digest, PersonName, Version,
-    authority::Dossier,
->>>>>>> 1f2f663 (Let escapes be judged by what the targets signed, not by what the server says of it)
+    authority::{Dossier, KeptWithdrawal},
     charter::Audience,
     dsse::Envelope,
     key::KeyId,
@@ -285,8 +280,8 @@ fn withdrawn_through(
 ) -> u64 {
     let policy = &connection.policy;
     let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, audience).ok());
-    let of_this = genuine.filter(|kept| kept.app == *app && kept.build == *build);
-    of_this.map(|kept| kept.through_serial).max().unwrap_or(0)
+    let genuine: Vec<KeptWithdrawal> = genuine.collect();
+    policy.dead_through(app, build, &genuine)
 }
 
 /// The permit of `matter` as this machine finds it: whole, not withdrawn, and for now.
@@ -297,14 +292,7 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
         let needs = matter.audience(connection)?.approve.cloned();
         return Err(Refusal::PermitMissing { app, version, audience, needs }.into());
     };
-<<<<<<< HEAD
-    let policy = &connection.policy;
-    let genuine = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, &audience).ok());
-    let genuine: Vec<KeptWithdrawal> = genuine.collect();
-    if policy.dead_through(&app, &matter.found.build, &genuine) >= permit.request.serial {
-=======
     if withdrawn_through(connection, dossier, &app, &matter.found.build, &audience) >= permit.request.serial {
->>>>>>> 1f2f663 (Let escapes be judged by what the targets signed, not by what the server says of it)
         let message = format!("{app}@{version} was withdrawn from {audience}");
         let next = format!("sortie request {app}@{version} --to {audience}");
         return Err(Failure::new("PERMIT_WITHDRAWN", exit::REFUSED, message).next(next));

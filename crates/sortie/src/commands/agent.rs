@@ -118,7 +118,7 @@ fn withdraw(file: &Path, data: Option<PathBuf>) -> Outcome {
         error => Failure::failed(error.to_string()),
     })?;
     let lines = kept.iter().map(|kept| {
-        let KeptWithdrawal { app, build, through_serial } = kept;
+        let KeptWithdrawal { app, build, through_serial, .. } = kept;
         format!("{app}#{}: permits through serial {through_serial} are dead on this target", build.short())
     });
     let words = lines.chain(["what runs goes on running".to_string()]).collect::<Vec<_>>().join("\n");
