@@ -48,9 +48,9 @@ fn suspension(name: &str) -> Envelope {
     signed(estate(), Act::Administration(Administration { act }), &[OWNER])
 }
 
-/// Attack: approver removed meanwhile.
-/// Holds: the key of an approver who left, and the server.
+/// He holds the key of an approver who left, and the server.
 /// The approval left with the key; upheld, it counts for that request alone.
+/// Attack: approver removed meanwhile.
 #[test]
 fn r52_what_is_upheld_is_one_request() {
     let dossier = by_coder();
@@ -88,9 +88,9 @@ fn a_leaving_developers_builds_are_kept_statement_by_statement() {
     assert!(policy.signers(&other).is_empty(), "what is not named counts no more");
 }
 
-/// Attack: one person with two keys.
-/// Holds: a developer's old key, whose builds are upheld, and the same person's new key with a role that approves. Nobody
+/// He holds a developer's old key, whose builds are upheld, and the same person's new key with a role that approves. Nobody
 /// approves what they pushed, by whatever key.
+/// Attack: one person with two keys.
 #[test]
 fn r52_an_author_with_a_new_key_is_an_author() {
     let request = request_for("prod", 1, CI);
@@ -109,8 +109,8 @@ fn r52_an_author_with_a_new_key_is_an_author() {
     assert!(judge(&policy, &by_ci).is_ok(), "what somebody else pushed, coder may approve");
 }
 
+/// He holds one owner's word. A key under two people, upheld or not, makes no charter, and neither does an empty entry.
 /// Attack: one key under two ids.
-/// Holds: one owner's word. A key under two people, upheld or not, makes no charter, and neither does an empty entry.
 #[test]
 fn an_upheld_key_is_one_persons() {
     let read = |text: &str| Charter::from_bytes(text.as_bytes()).unwrap_err().to_string();
@@ -145,8 +145,8 @@ fn suspension_takes_what_is_upheld_along() {
     assert_eq!(judge(&suspended, &dossier).unwrap_err().code(), "APPROVALS_MISSING");
 }
 
+/// He holds the wish to bring back what was withdrawn, by suspending whoever withdrew it, or by a charter without them.
 /// Attack: withheld withdrawal.
-/// Holds: the wish to bring back what was withdrawn, by suspending whoever withdrew it, or by a charter without them.
 #[test]
 fn a_withdrawal_outlives_its_signer() {
     let (taken, prod) = (withdrawal(1, TESTER), audience("prod"));
@@ -156,9 +156,9 @@ fn a_withdrawal_outlives_its_signer() {
     assert!(policy_without(&["tester"], &kept, &[]).withdrawal(&taken, &prod).is_ok());
 }
 
-/// Attack: withheld withdrawal.
-/// Holds: the wish to bring back what was withdrawn. Owners may, by the withdrawal's digest in the charter that they sign;
+/// He holds the wish to bring back what was withdrawn. Owners may, by the withdrawal's digest in the charter that they sign;
 /// every other withdrawal goes on killing, one of the same requests too, and one that a target kept without its digest.
+/// Attack: withheld withdrawal.
 #[test]
 fn owners_annul_one_withdrawal_by_its_digest() {
     let (taken, prod) = (withdrawal(1, TESTER), audience("prod"));
@@ -192,6 +192,7 @@ fn owners_annul_one_withdrawal_by_its_digest() {
 /// Attack: forged charter.
 /// Holds: the server's key, an approver's and a stranger's. A charter that annuls is a charter: owners signed it, or it is
 /// nothing.
+/// Left to him: nothing; a charter without its owners' signatures is not read any further.
 #[test]
 fn an_annulment_that_owners_did_not_sign_is_nothing() {
     let annuls = format!("annulled = [\"{}\"]\n{}", Digest::of(b"withdrawal"), charter_text(PROD));
