@@ -183,7 +183,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             self.refresh();
         }
         if let Err(error) = self.keep_withdrawals(&orders.withdrawals) {
-            tracing::error!(%error, "cannot keep a withdrawal");
+            // Nothing is followed that a withdrawal heard of may forbid, until that withdrawal is kept.
+            tracing::error!(%error, "cannot keep a withdrawal; nothing new is followed until it is kept");
+            return false;
         }
         let server = &self.documents.verified().charter.server;
         self.supply.learn(&server.keys);

@@ -57,9 +57,9 @@ fn a_server_that_shows_an_old_word_for_ever_gets_nothing_new_activated() {
     assert_eq!(world.follow(&mut engine, &assignment(7, "one", OrderAct::Restart)), Some(Outcome::Verified));
 }
 
-/// Attack: withheld withdrawal.
 /// The server tells of no withdrawal, in its polls and in its dossiers; its repository, which it must date to stay
 /// fresh, has it.
+/// Attack: withheld withdrawal.
 #[test]
 fn r31_a_withdrawal_that_only_the_repository_tells_of_counts() {
     let world = world(1, hours_ago(0), &[withdrawal("one", "1.0.0")]);
@@ -71,8 +71,8 @@ fn r31_a_withdrawal_that_only_the_repository_tells_of_counts() {
     refused(world.order_one(&mut world.agent(), 6), "PERMIT_WITHDRAWN");
 }
 
-/// Attack: withheld withdrawal.
 /// The mirror is so old that nothing else of it counts; withdrawals speak for themselves.
+/// Attack: withheld withdrawal.
 #[test]
 fn r31_a_withdrawal_is_taken_from_a_mirror_that_is_too_old_for_anything_else() {
     let world = world(9, hours_ago(0), &[]);
@@ -81,8 +81,8 @@ fn r31_a_withdrawal_is_taken_from_a_mirror_that_is_too_old_for_anything_else() {
     refused(world.order_one(&mut world.agent(), 5), "PERMIT_WITHDRAWN");
 }
 
-/// Attack: mix-and-match.
 /// A new date over the lists of yesterday, or over files that cannot be had, makes nothing fresh.
+/// Attack: mix-and-match.
 #[test]
 fn a_new_date_over_old_or_missing_lists_makes_nothing_fresh() {
     for missing in ["metadata/2.permits-prod.json", "metadata/2.snapshot.json", "targets/permits/prod/"] {
@@ -143,8 +143,8 @@ fn a_mirror_carries_what_the_owners_signed() {
     assert_eq!(engine.documents.version(), 2);
 }
 
-/// Attack: withheld withdrawal.
 /// Carried by hand to a target whose server tells of nothing, to an agent that runs or one that does not.
+/// Attack: withheld withdrawal.
 #[test]
 fn r31_a_withdrawal_that_is_carried_to_the_target_counts_without_any_server() {
     let world = world(1, hours_ago(0), &[]);

@@ -255,10 +255,10 @@ fn a_server_that_was_killed_publishes_on_from_where_it_was() {
     fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
 }
 
-/// Attack: stolen online keys.
-/// Attack: freeze.
 /// The thief has the server's disk and keys. He dates the repository as he likes, and a word that is too old, or of a
 /// day to come, lets a target activate nothing; what runs goes on running, and can be stopped.
+/// Attack: stolen online keys.
+/// Attack: freeze.
 #[test]
 fn a_repository_with_a_date_that_is_too_old_or_ahead_lets_nothing_new_start() {
     let mut world = world();
@@ -297,10 +297,10 @@ fn forge_date(world: &World, hours: i64) {
     fs::write(&path, repository::sign_online(signed, &key).unwrap()).unwrap();
 }
 
-/// Attack: withheld withdrawal.
-/// Attack: malicious mirror.
 /// R31: whoever holds the server puts it back to before a withdrawal. A target that has a mirror, or is brought the
 /// withdrawal by hand, refuses all the same; a mirror cannot make it forget.
+/// Attack: withheld withdrawal.
+/// Attack: malicious mirror.
 #[test]
 fn r31_a_server_put_back_to_before_a_withdrawal_does_not_get_its_way() {
     let mut world = world();
