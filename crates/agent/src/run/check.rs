@@ -1,0 +1,162 @@
+//! The Check phase: every proof, and every need, before anything is copied.
+
+use super::{CheckedConfig, Engine, EngineError, STALE, Session, bring::free_bytes, no_supply};
+use crate::{
+    authorise::{self, Refusal},
+    drivers::Machine,
+    home::memory_bytes,
+    step::{self, Last},
+    supply::{Supply, SupplyError},
+};
+use domain::plan::Assignment;
+use trust::{
+    AppName, Digest,
+    authority::{Dossier, VerifiedAuthority},
+    config::MAX_CONFIG_BYTES,
+    manifest::MAX_MANIFEST_BYTES,
+    statement::{OrderAct, Phase},
+};
+
+impl<S: Supply, M: Machine> Engine<S, M> {
+    /// The Check phase: every proof, and every need. Nothing is copied yet.
+    pub(super) fn check(&mut self, app: &AppName, session: &mut Session) -> Result<Last, EngineError> {
+        let under_way = self.under_way(app)?;
+        let assignment = &under_way.assignment;
+        // What was begun before a restart goes on by the statements in the journal; they are judged anew all the same.
+        let dossier = if step::touches(under_way.phase) {
+            under_way.dossier.clone()
+        } else {
+            match self.supply.dossier(assignment.generation, app) {
+                Ok(dossier) => dossier,
+                Err(error) => return Ok(no_supply(error)),
+            }
+        };
+        if !step::touches(under_way.phase) {
+            self.refresh();
+            self.change(app, |under_way| under_way.dossier = dossier.clone())?;
+        }
+        let refreshed = self.refresh_for(app, true);
+        let authority = match (self.authorise(app, assignment, &dossier), refreshed) {
+            (Ok(authority), _) => authority,
+            // A ledger that was put back may ask again for what it has forgotten was done.
+            (Err(refusal), _)
+                if refusal.code == "ORDER_REPEATED" && self.journals.get(app).did(assignment, &dossier) =>
+            {
+                return Ok(Last::Done(Phase::Verify));
+            }
+            // Who cannot be reached now may be reached in a moment; who shows something wrong is told of.
+            (Err(refusal), Err(error)) if refusal.code == STALE => {
+                if let Some(why) = error.away() {
+                    return Ok(Last::Away(why.to_owned()));
+                }
+                return Ok(denied(Refusal { reason: format!("{}; {error}", refusal.reason), ..refusal }));
+            }
+            (Err(refusal), _) => return Ok(denied(refusal)),
+        };
+        session.authority = Some(authority.clone());
+        if step::touches(under_way.phase) {
+            return Ok(Last::Done(Phase::Check));
+        }
+        match self.check_build(app, assignment, &dossier, &authority, session)? {
+            Some(last) => Ok(last),
+            None => Ok(Last::Done(Phase::Check)),
+        }
+    }
+
+    pub(super) fn authorise(
+        &mut self,
+        app: &AppName,
+        assignment: &Assignment,
+        dossier: &Dossier,
+    ) -> Result<VerifiedAuthority, Refusal> {
+        self.take_carried()?;
+        let journal = self.journals.get(app);
+        let freshness = self.refresher.freshness(&self.documents, app, self.road());
+        let now = self.now();
+        let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, freshness, now)?;
+        if authority.activates() && !authority.way().is_normal() {
+            tracing::warn!(%app, way = %authority.way(), "an emergency permit: somebody must review it");
+        }
+        let activates = authority.activates();
+        match (self.follower.fork(), self.follower.behind()) {
+            (Some(fork), _) if activates => {
+                let then = "if the server was put back from an older copy, owners must sign a new epoch";
+                Err(Refusal::new("LEDGER_FORKED", format!("{fork}; {then}")))
+            }
+            (None, Some(behind)) if activates => Err(Refusal::new("LEDGER_BEHIND", behind)),
+            _ => Ok(authority),
+        }
+    }
+
+    /// Manifest, config and needs, for acts that bring or configure a build.
+    pub(super) fn check_build(
+        &mut self,
+        app: &AppName,
+        assignment: &Assignment,
+        dossier: &Dossier,
+        authority: &VerifiedAuthority,
+        session: &mut Session,
+    ) -> Result<Option<Last>, EngineError> {
+        let brings = match assignment.act {
+            OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => true,
+            OrderAct::Configure => false,
+            OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => return Ok(None),
+        };
+        let bytes = match self.home.manifest_bytes(&assignment.build)? {
+            Some(bytes) => Ok(bytes),
+            None => self.supply.object(&assignment.build, MAX_MANIFEST_BYTES as u64),
+        };
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Some(no_supply(error))),
+        };
+        let manifest = match authorise::check_manifest(authority, &bytes) {
+            Ok(manifest) => manifest,
+            Err(refusal) => return Ok(Some(denied(refusal))),
+        };
+        let document = match assignment.config {
+            None => None,
+            Some((serial, digest)) => match self.config_bytes(app, serial, &digest)? {
+                Ok(bytes) => Some(bytes),
+                Err(error) => return Ok(Some(no_supply(error))),
+            },
+        };
+        let last_serial = self.journals.get(app).config_serial;
+        let fits = authorise::check_config(&self.documents, &manifest, dossier, document.as_deref(), last_serial);
+        let serial = match fits {
+            Ok((serial, _)) => serial,
+            Err(refusal) => return Ok(Some(denied(refusal))),
+        };
+        if brings {
+            let lacking =
+                if self.machine().is_staged(app, &assignment.build) { 0 } else { manifest.total_size_bytes() };
+            let has = authorise::Machine {
+                memory_bytes: memory_bytes("MemAvailable").unwrap_or(u64::MAX),
+                disk_bytes: free_bytes(self.home.root()),
+            };
+            if let Err(refusal) = authorise::check_needs(app, &manifest.run.needs, &has, lacking) {
+                return Ok(Some(denied(refusal)));
+            }
+        }
+        self.home.keep_manifest(&assignment.build, &bytes)?;
+        session.manifest = Some(manifest);
+        session.config = Some(CheckedConfig { serial, bytes: document });
+        Ok(None)
+    }
+
+    pub(super) fn config_bytes(
+        &self,
+        app: &AppName,
+        serial: u64,
+        digest: &Digest,
+    ) -> Result<Result<Vec<u8>, SupplyError>, EngineError> {
+        if let Some(bytes) = self.home.config(app, serial, digest)? {
+            return Ok(Ok(bytes));
+        }
+        Ok(self.supply.object(digest, MAX_CONFIG_BYTES as u64))
+    }
+}
+
+pub(super) fn denied(refusal: Refusal) -> Last {
+    Last::Denied { code: refusal.code, reason: refusal.reason }
+}

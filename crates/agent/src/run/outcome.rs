@@ -1,0 +1,210 @@
+//! How an assignment ended: one write decides it, one report tells it.
+
+use super::{Engine, EngineError, Session};
+use crate::{
+    drivers::Machine,
+    journal::{Journal, LastDeployment, LastState, UnderWay, Unreported},
+    step::{self, Last},
+    supply::{Supply, SupplyError},
+};
+use api::agent::ProgressReport;
+use domain::{plan::Assignment, policy::CARRIED_FROM};
+use jiff::{SignedDuration, Timestamp};
+use trust::{
+    AppName, Digest,
+    dsse::Envelope,
+    key::SecretKey,
+    names::printable,
+    statement::{Act, Carried, Header, Outcome, Phase, Report, RequestId, Statement, StatementSignError},
+};
+
+/// For how long a report may be submitted: less than the day the server allows, for clocks differ.
+const REPORT_WITHIN: SignedDuration = SignedDuration::from_hours(12);
+/// The longest reason in a report, in characters.
+const REASON_CHARACTERS: usize = 500;
+
+impl<S: Supply, M: Machine> Engine<S, M> {
+    /// Decides the outcome: one write says what is active from now on and what has to be reported.
+    pub(super) fn close(
+        &mut self,
+        mut journal: Journal,
+        offered: Option<&Assignment>,
+        outcome: Outcome,
+        session: &mut Session,
+    ) -> Result<(), EngineError> {
+        let under_way = journal.under_way.take();
+        let assignment = under_way.as_ref().map(|under_way| &under_way.assignment).or(offered).cloned();
+        let Some(assignment) = assignment else {
+            return Err(EngineError::Journal(journal.app, "an outcome of nothing"));
+        };
+        let app = journal.app.clone();
+        let outcome = shortened(outcome);
+        let mut timings = Vec::new();
+        let order = under_way.as_ref().and_then(|under_way| under_way.dossier.order.as_ref());
+        let order = order.map(|envelope| Digest::of(&envelope.payload));
+        if let Some(under_way) = under_way {
+            let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
+            let went_back = under_way.undoing.is_some();
+            if outcome == Outcome::Verified && !went_back && touched {
+                if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
+                    journal.verify(next.build);
+                }
+                journal.active = under_way.next.clone();
+                journal.endpoints = std::mem::take(&mut session.endpoints);
+            } else if went_back {
+                journal.active = under_way.before.clone();
+                journal.endpoints = std::mem::take(&mut session.endpoints);
+            }
+            if touched {
+                let state = if went_back { LastState::Undone } else { LastState::Open };
+                let deployment = assignment.deployment;
+                journal.last = Some(LastDeployment { deployment, before: under_way.before, state });
+            }
+            timings = std::mem::take(&mut session.timings);
+        }
+        // What was refused may be made up, and with it its generation: that must not outrank a genuine one. Nor may one
+        // that came by a bundle outrank the server's, which are numbered apart.
+        if !matches!(outcome, Outcome::Refused { .. }) && assignment.generation < CARRIED_FROM {
+            (journal.epoch, journal.generation) = (assignment.epoch, assignment.generation);
+        }
+        // Where going back failed, what is there is said, and not what should be.
+        let running = match outcome {
+            Outcome::Failed { .. } => self.machine().current(&app),
+            _ => journal.active.as_ref().map(|active| active.build),
+        };
+        let report = Report {
+            target: self.documents.pinned().target.clone(),
+            app: app.clone(),
+            epoch: assignment.epoch,
+            generation: assignment.generation,
+            deployment: assignment.deployment,
+            outcome,
+            running,
+            config_serial: journal.active.as_ref().and_then(|active| active.config).map_or(0, |(serial, _)| serial),
+            phases: timings,
+            endpoints: journal.endpoints.clone(),
+            carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
+            way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
+        };
+        tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
+        let (build, epoch) = (assignment.build, assignment.epoch);
+        journal.unreported = Some(Unreported { report, build, epoch, signings: 0, signed: None });
+        self.journals.save(journal)?;
+        self.discard(&app);
+        Ok(())
+    }
+
+    /// Removes releases that nothing goes back to. What cannot be removed now is removed after the next deployment.
+    pub(super) fn discard(&mut self, app: &AppName) {
+        let journal = self.journals.get(app);
+        let needed = journal.needed();
+        let keep: Vec<Digest> = needed.iter().map(|active| active.build).collect();
+        let configs: Vec<(u64, Digest)> = needed.iter().filter_map(|active| active.config).collect();
+        let discarded = match self.machine().discard(app, &keep) {
+            Ok(discarded) => discarded,
+            Err(error) => return tracing::warn!(%app, %error, "cannot remove old releases"),
+        };
+        if let Err(error) = self.home.forget(app, &discarded, &configs) {
+            tracing::warn!(%app, %error, "cannot remove what old releases ran with");
+        }
+    }
+
+    /// Sends the outcome, signed once for as long as that signature is good, until the server has answered.
+    pub(super) fn report(&mut self, mut journal: Journal) -> Result<(), ReportError> {
+        let app = journal.app.clone();
+        let Some(unreported) = &mut journal.unreported else { return Ok(()) };
+        let now = self.now();
+        let good = |(until, _): &(Timestamp, Envelope)| now < *until;
+        let envelope = match unreported.signed.as_ref().filter(|signed| good(signed)) {
+            Some((_, envelope)) => envelope.clone(),
+            None => {
+                unreported.signings += 1;
+                let until = now.checked_add(REPORT_WITHIN).unwrap_or(Timestamp::MAX);
+                let envelope = sign_report(unreported, self.documents.pinned().estate, until, &self.key)?;
+                unreported.signed = Some((until, envelope.clone()));
+                self.journals.save(journal.clone()).map_err(EngineError::from)?;
+                envelope
+            }
+        };
+        match self.supply.submit(&envelope) {
+            Ok(()) => {}
+            // It was heard before, or a newer assignment has made it pointless: either way it is answered.
+            Err(SupplyError::Refused { code, .. }) if is_answered(&code) => {}
+            Err(SupplyError::Refused { code, message }) if code == "STATEMENT_EXPIRED" => {
+                // This machine's clock or the server's is wrong; the next signing may fare better.
+                if let Some(unreported) = &mut journal.unreported {
+                    unreported.signed = None;
+                }
+                self.journals.save(journal).map_err(EngineError::from)?;
+                return Err(ReportError::Unsent(SupplyError::Refused { code, message }));
+            }
+            Err(error) => return Err(ReportError::Unsent(error)),
+        }
+        journal.unreported = None;
+        self.journals.save(journal).map_err(EngineError::from)?;
+        tracing::debug!(%app, "the outcome is acknowledged");
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, under_way: &UnderWay, last: &Last) {
+        if let Last::Done(phase) = last {
+            self.note(under_way, *phase, true, String::new());
+        }
+    }
+
+    pub(super) fn note(&self, under_way: &UnderWay, phase: Phase, done: bool, note: String) {
+        self.supply.tell(ProgressReport {
+            deployment: under_way.assignment.deployment,
+            target: self.documents.pinned().target.clone(),
+            phase,
+            done,
+            note,
+            time: self.now(),
+        });
+    }
+}
+
+/// Refusals of a report that no repetition would change.
+pub(super) fn is_answered(code: &str) -> bool {
+    matches!(code, "REPORT_STALE" | "ALREADY_DONE" | "UNKNOWN_DEPLOYMENT" | "DEPLOYMENT_OVER" | "REQUEST_ID_REUSED")
+}
+
+pub(super) enum ReportError {
+    Unsent(SupplyError),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for ReportError {
+    fn from(error: EngineError) -> Self {
+        ReportError::Engine(error)
+    }
+}
+
+pub(super) fn sign_report(
+    unreported: &Unreported,
+    estate: Digest,
+    until: Timestamp,
+    key: &SecretKey,
+) -> Result<Envelope, EngineError> {
+    let report = &unreported.report;
+    // Derived, so that a repetition is one; counted, because other bytes under one id would be a conflict.
+    let id = format!("report:{}:{}:{}", unreported.epoch, report.generation, unreported.signings);
+    let request_id = RequestId::new(id).map_err(StatementSignError::from)?;
+    let statement = Statement {
+        subject_name: format!("{}#{}", report.app, unreported.build.short()),
+        subject: unreported.build,
+        header: Header { estate, request_id, submit_before: until, on_behalf_of: None },
+        act: Act::Report(report.clone()),
+    };
+    Ok(statement.sign(&[key])?)
+}
+
+pub(super) fn shortened(outcome: Outcome) -> Outcome {
+    let short = |reason: String| printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>());
+    match outcome {
+        Outcome::Verified => Outcome::Verified,
+        Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: short(reason) },
+        Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: short(reason) },
+        Outcome::Refused { code, reason } => Outcome::Refused { code, reason: short(reason) },
+    }
+}

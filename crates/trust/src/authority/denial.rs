@@ -1,0 +1,178 @@
+//! Every reason for which a target refuses.
+
+use super::Road;
+use crate::{
+    digest::Digest,
+    evidence::Shortfall,
+    names::{AppName, AudienceName},
+    quorum::Lack,
+    version::Version,
+    way::Way,
+};
+use jiff::Timestamp;
+
+/// Why a target refuses. The variants stand in the order of the checks.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Denial {
+    /// It is for another application than this target accepts.
+    #[error("this target does not accept {0}")]
+    AppNotAccepted(AppName),
+    /// The charter gives the environment another class than was pinned, or has no such environment.
+    #[error("this target was enrolled in {environment} as {pinned}; the charter says {charter}")]
+    ClassChanged {
+        /// The environment.
+        environment: AudienceName,
+        /// As pinned.
+        pinned: &'static str,
+        /// As the charter says.
+        charter: &'static str,
+    },
+    /// The charter asks for what this agent cannot do.
+    #[error("the charter requires '{0}', which this agent cannot do: upgrade it")]
+    FeatureMissing(String),
+    /// What is known here is too old for something new: a withdrawal may have been held back.
+    #[error("{}", stale_in_words(.signed, .hours, .road))]
+    Stale {
+        /// When the newest date that was seen was signed, if one was.
+        signed: Option<Timestamp>,
+        /// How old it may be, in hours.
+        hours: i64,
+        /// How the order came.
+        road: Road,
+    },
+    /// The target's clock is before a date that was signed.
+    #[error("{what} was signed at {signed}, and it is {now} by this machine's clock: set the clock")]
+    ClockBehind {
+        /// What was signed.
+        what: &'static str,
+        /// When.
+        signed: Timestamp,
+        /// The target's clock.
+        now: Timestamp,
+    },
+    /// A statement that is absent.
+    #[error("no signed {0} was given")]
+    Missing(&'static str),
+    /// A statement that cannot be read, names another subject or estate, or whose signer may not sign it.
+    #[error("the {what} does not count: {why}")]
+    Invalid {
+        /// Which statement.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The build was never released and this is no dev environment.
+    #[error("{app}#{} was never released to {environment}, and {environment} is {class}", .build.short())]
+    Unreleased {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// The environment.
+        environment: AudienceName,
+        /// Its class.
+        class: &'static str,
+    },
+    /// The permit lacks approvals.
+    #[error("the permit lacks {}", lacks_in_words(.0))]
+    ApprovalsMissing(Vec<Lack>),
+    /// The permit is by a way that the charter does not have here.
+    #[error("the charter has no way '{way}' for {environment}")]
+    WayMissing {
+        /// The way.
+        way: Way,
+        /// The environment.
+        environment: AudienceName,
+    },
+    /// The permit's way does not reach this far.
+    #[error("{way} does not allow this: {why}")]
+    WayExceeded {
+        /// The way.
+        way: Way,
+        /// What is exceeded.
+        why: String,
+    },
+    /// The permit was withdrawn.
+    #[error("the permit was withdrawn (through serial {0})")]
+    Withdrawn(u64),
+    /// The manifest is not what was signed for.
+    #[error("the manifest does not fit: {0}")]
+    Manifest(String),
+    /// The permit's time has not come, or is over.
+    #[error("the permit holds from {not_before} until {not_after}, and it is {now} here")]
+    Expired {
+        /// From.
+        not_before: Timestamp,
+        /// Until.
+        not_after: Timestamp,
+        /// The target's clock.
+        now: Timestamp,
+    },
+    /// The version is below the floor.
+    #[error("{version} is below the floor {floor}")]
+    BelowFloor {
+        /// The version.
+        version: Version,
+        /// The floor.
+        floor: Version,
+    },
+    /// Evidence the charter asks for is missing.
+    #[error("there is no good evidence of type {kind} for this build: {why}")]
+    EvidenceMissing {
+        /// The type.
+        kind: String,
+        /// Why what is there does not suffice.
+        why: Shortfall,
+    },
+    /// The config does not fit.
+    #[error("the config does not fit: {0}")]
+    Config(String),
+    /// The target has nothing to go back to, or to act on.
+    #[error("{0}")]
+    NotHere(String),
+    /// The target has carried out this very order before.
+    #[error("order {} was carried out here before: whoever wants it again signs a new one", .0.short())]
+    OrderRepeated(Digest),
+}
+
+impl Denial {
+    /// The stable code, as reports carry it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Denial::AppNotAccepted(_) => "APP_NOT_ACCEPTED",
+            Denial::ClassChanged { .. } => "CLASS_CHANGED",
+            Denial::FeatureMissing(_) => "FEATURE_MISSING",
+            Denial::Stale { .. } => "STALE",
+            Denial::ClockBehind { .. } => "CLOCK_BEHIND",
+            Denial::Missing(_) => "STATEMENT_MISSING",
+            Denial::Invalid { .. } => "STATEMENT_INVALID",
+            Denial::Unreleased { .. } => "UNRELEASED",
+            Denial::ApprovalsMissing(_) => "APPROVALS_MISSING",
+            Denial::WayMissing { .. } => "WAY_MISSING",
+            Denial::WayExceeded { .. } => "WAY_EXCEEDED",
+            Denial::Withdrawn(_) => "PERMIT_WITHDRAWN",
+            Denial::Manifest(_) => "MANIFEST_UNFIT",
+            Denial::Expired { .. } => "PERMIT_EXPIRED",
+            Denial::BelowFloor { .. } => "BELOW_FLOOR",
+            Denial::EvidenceMissing { .. } => "EVIDENCE_MISSING",
+            Denial::Config(_) => "CONFIG_UNFIT",
+            Denial::NotHere(_) => "NOT_HERE",
+            Denial::OrderRepeated(_) => "ORDER_REPEATED",
+        }
+    }
+}
+
+fn lacks_in_words(lacks: &[Lack]) -> String {
+    lacks.iter().map(|lack| format!("{} {}", lack.count, lack.role)).collect::<Vec<_>>().join(" and ")
+}
+
+fn stale_in_words(signed: &Option<Timestamp>, hours: &i64, road: &Road) -> String {
+    let limit = match road {
+        Road::Network => format!("{hours} hours here (stale_hours)"),
+        Road::Carried => format!("{hours} hours here for what is carried (offline_days)"),
+    };
+    match signed {
+        Some(signed) => format!("the newest word of the repository is of {signed}, and may be at most {limit} old"),
+        None => format!("the repository was never seen here, and its newest word may be at most {limit} old"),
+    }
+}
