@@ -247,6 +247,11 @@ async fn object(client: &Client, digest: Digest, channel: Option<&str>) -> Resul
     Ok(client.stream(request).await?.bytes().await.unwrap().to_vec())
 }
 
+async fn pack(client: &Client, digests: &[Digest]) -> Result<Vec<u8>, ClientError> {
+    let request = client.request(reqwest::Method::POST, routes::PACKS_FETCH).json(&digests);
+    Ok(client.stream(request).await?.bytes().await.unwrap().to_vec())
+}
+
 fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
     problem(answer).code
 }
@@ -467,6 +472,54 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
     let history: Vec<HistoryEntry> = oncall.get(routes::HISTORY, &[("limit", "1")]).await.unwrap();
     assert!(history[0].lines.iter().any(|line| line.contains("it leaks")), "{history:#?}");
     assert!(history[0].entry.envelope.is_none());
+    world.running.shutdown().await;
+}
+
+/// R35: what a target may have of the depot is what the permits of its own environment cover: no manifest, no file, no
+/// pack without one, nor by a permit for elsewhere; nothing more once it is withdrawn, or the target has left.
+#[tokio::test]
+async fn r35_the_permit_opens_the_depot_for_its_own_environment_and_for_no_other() {
+    let world = World::founded().await;
+    let (build, file) = world.push("hello", Some("1.0.0")).await;
+    let (other, others_file) = world.push("later", Some("1.1.0")).await;
+    let prod = world.enrol("prod-1", "prod", 40).await;
+    let dev = world.enrol("dev-1", "dev", 50).await;
+    let stranger = world.anyone();
+    let nothing = async |client: &Client, digests: &[Digest], expected: &str| {
+        let path = routes::path(routes::OBJECT, &[&digests[0].to_string()]);
+        let status = client.request(reqwest::Method::GET, &path).send().await.unwrap().status();
+        assert_eq!(status.as_u16(), if expected == "LOGIN_NEEDED" { 401 } else { 403 });
+        for digest in digests {
+            assert_eq!(code(object(client, *digest, None).await), expected);
+            assert_eq!(code(pack(client, &[*digest]).await), expected);
+        }
+    };
+    nothing(&prod, &[build, file], "PERMIT_MISSING").await;
+    nothing(&stranger, &[build, file], "LOGIN_NEEDED").await;
+    world.release(build, "1.0.0", "prod", &[TESTER]).await;
+    nothing(&prod, &[build, file], "PERMIT_MISSING").await;
+    world.release(other, "1.1.0", "prod", &[TESTER, ONCALL]).await;
+    assert_eq!(object(&prod, others_file, None).await.unwrap(), b"later");
+    assert!(!pack(&prod, &[other, others_file]).await.unwrap().is_empty());
+    // One object too many in a pack, and none of it is given.
+    assert_eq!(code(pack(&prod, &[others_file, file]).await), "PERMIT_MISSING");
+    nothing(&prod, &[build, file], "PERMIT_MISSING").await;
+    nothing(&dev, &[other, others_file], "PERMIT_MISSING").await;
+    let not_for_targets = put(&prod, Digest::of(b"mine"), b"mine".to_vec()).await;
+    assert_eq!(code(not_for_targets), "PEOPLE_ONLY");
+
+    let withdrawal = Withdrawal {
+        app: "web".parse().unwrap(),
+        version: "1.1.0".parse().unwrap(),
+        audience: "prod".parse().unwrap(),
+        through_serial: 1,
+        reason: None,
+    };
+    world.submit(TESTER, other, Act::Withdrawal(withdrawal)).await;
+    nothing(&prod, &[other, others_file], "PERMIT_MISSING").await;
+    let retire = AdministrationAct::RetireTarget { target: "prod-1".parse().unwrap() };
+    world.submit(OWNER, world.estate, Act::Administration(Administration { act: retire })).await;
+    nothing(&prod, &[other, others_file], "LOGIN_NEEDED").await;
     world.running.shutdown().await;
 }
 

@@ -9,7 +9,7 @@ use super::{
     Serving, Shared,
     extract::{Asked, InPath, Strict},
     failure::{Failure, away},
-    sessions::{KnownPerson, known},
+    sessions::{KnownPerson, identified},
     streams,
 };
 use crate::views::permits;
@@ -132,16 +132,16 @@ pub(crate) struct ObjectQuery {
 }
 
 fn reader(parts: &Parts, serving: &Shared, query: &ObjectQuery) -> Result<Reader, Failure> {
-    let login = known(parts, serving);
-    if let Some(Actor::Person { .. }) = login {
+    let login = identified(parts, serving);
+    if let Ok(Actor::Person { .. }) = login {
         return Ok(Reader::Anything);
     }
     if let Some(channel) = &query.channel {
-        super::feeds::check_open(&serving.ledger.state(), channel, login.as_ref())?;
+        super::feeds::check_open(&serving.ledger.state(), channel, login.as_ref().ok())?;
         return Ok(Reader::Channel(channel.clone()));
     }
-    match login {
-        Some(Actor::Target(name)) => Ok(Reader::Target(name)),
+    match login? {
+        Actor::Target(name) => Ok(Reader::Target(name)),
         _ => Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", "this needs a login")
             .exit(exit::REFUSED)
             .next("sortie login")),

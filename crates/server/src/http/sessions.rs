@@ -241,8 +241,8 @@ pub(crate) fn known(parts: &Parts, serving: &Shared) -> Option<Actor> {
     identified(parts, serving).ok()
 }
 
-/// Who sent the request, by a session or by a read-only token.
-fn identified(parts: &Parts, serving: &Shared) -> Result<Actor, Failure> {
+/// Who sent the request, by a session or by a read-only token; or why nobody did.
+pub(crate) fn identified(parts: &Parts, serving: &Shared) -> Result<Actor, Failure> {
     let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(login_needed)?.trim();
     let (state, now) = (serving.ledger.state(), Timestamp::now());

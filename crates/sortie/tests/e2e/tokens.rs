@@ -39,13 +39,10 @@ fn r56_a_read_only_token_reads_and_nothing_else() {
         assert!(answer.ends_with("\n200"), "{path}: {answer}");
     }
     let digest = format!("/v1/objects/sha256:{}", "0".repeat(64));
-    for (method, path) in [("POST", "/v1/objects/missing"), ("PUT", &digest), ("POST", "/v1/packs")] {
+    let builds = [("PUT", digest.as_str()), ("GET", &digest), ("POST", "/v1/packs"), ("POST", "/v1/packs/fetch")];
+    for (method, path) in builds.into_iter().chain([("POST", "/v1/objects/missing")]) {
         let answer = curl(&world, &token, method, path);
         assert!(answer.contains("TOKEN_READS_ONLY") && answer.ends_with("\n403"), "{method} {path}: {answer}");
-    }
-    // The bytes of builds are for whoever is logged in; to them this is a stranger.
-    for (method, path) in [("GET", digest.as_str()), ("POST", "/v1/packs/fetch")] {
-        assert!(curl(&world, &token, method, path).ends_with("\n401"), "{method} {path}");
     }
     // It logs nobody in, and it is no signature.
     for path in ["/v1/sessions", "/v1/commands"] {
