@@ -27,9 +27,10 @@ mod online;
 pub mod repository;
 mod root;
 mod targets;
+pub mod witness;
 
 pub use builder::RootBuilder;
-pub use document::{add_signature, sign_metadata};
+pub use document::{MetadataSignature, add_signature, sign_metadata};
 pub use error::TufError;
 pub use listed::{Hashes, ListedMetadata, ListedTarget};
 pub use names::{role_file, role_path, target_path};

@@ -73,10 +73,23 @@ impl RootBuilder {
         self.online_keys(&[key])
     }
 
-    /// As [`Self::online`], with several keys, any one of which suffices: the current one and the next.
+    /// As [`Self::online`], with several keys, any one of which suffices: the current one and the next. A witness stays.
     pub fn online_keys(mut self, keys: &[PublicKey]) -> Self {
-        (self.snapshot, self.timestamp) = (keys.to_vec(), keys.to_vec());
-        (self.thresholds[2], self.thresholds[3]) = (1, 1);
+        let witness = self.timestamp.iter().find(|key| !self.snapshot.contains(key)).copied();
+        self.snapshot = keys.to_vec();
+        self.thresholds[2] = 1;
+        self.witness(witness)
+    }
+
+    /// The witness without whose signature no timestamp counts, in place of any before; nobody where none is given. Its
+    /// key must be no online key. All online keys sign beside it: the server has the next one too, and any two of its
+    /// own must not do without the witness.
+    pub fn witness(mut self, key: Option<PublicKey>) -> Self {
+        self.timestamp = self.snapshot.iter().copied().chain(key).collect();
+        self.thresholds[3] = match key {
+            Some(_) => u32::try_from(self.timestamp.len()).unwrap_or(u32::MAX),
+            None => 1,
+        };
         self
     }
 

@@ -33,7 +33,7 @@ use super::{
     listed::{ListedMetadata, ListedTarget},
     names::{check_target_path, role_file, role_path, target_path},
 };
-use crate::names::printable;
+use crate::{key::PublicKey, names::printable};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,6 +85,11 @@ impl Wanted {
             File::Targets => Some(role_file(TARGETS)),
             File::Role { name, .. } => Some(role_file(name)),
         }
+    }
+
+    /// Whether it is the timestamp, with which all roots were walked.
+    pub fn is_timestamp(&self) -> bool {
+        self.file == File::Timestamp
     }
 
     fn name(&self) -> String {
@@ -521,6 +526,29 @@ impl Client {
             };
             (role, targets) = (next, known);
         }
+    }
+
+    /// Everything that a role lists to which the top-level targets delegate. To be asked after a refresh.
+    pub fn listed_by(&self, role: &str) -> Result<Next<Vec<Found>>, ClientError> {
+        let Some(targets) = self.known_role(role, TARGETS, self.trusted_targets()?)? else {
+            return Ok(Next::Wants(self.wanted_role(role, TARGETS)?));
+        };
+        Ok(Next::Done(targets.all().map(|(path, target)| self.found(path, role, target)).collect()))
+    }
+
+    /// The roles to which the top-level targets delegate, in their order.
+    pub fn delegated_roles(&self) -> Vec<String> {
+        let targets = self.targets.iter().flat_map(|targets| targets.content.delegates());
+        targets.map(|role| role.name.clone()).collect()
+    }
+
+    /// This client as the witness `key` looks at what it has not signed yet, with the same memory and at the time `now`;
+    /// nothing where root asks for no signature by that key. What it takes counts for nobody else.
+    pub(super) fn before_the_witness(&self, key: &PublicKey, now: Timestamp) -> Option<Self> {
+        let root = self.root.before_the_witness(key)?;
+        let mut client = Self { now, root, stage: Stage::Timestamp, is_consistent: false, ..self.clone() };
+        client.verify_anew();
+        Some(client)
     }
 
     fn found(&self, path: &str, role: &str, target: &ListedTarget) -> Found {

@@ -20,13 +20,13 @@ pub(super) struct Document {
     /// The canonical form of `signed`, which signatures are made over (TUF 4.2.1). Fields that are not understood are
     /// in it.
     pub(super) message: Vec<u8>,
-    pub(super) signatures: Vec<SignatureJson>,
+    pub(super) signatures: Vec<MetadataSignature>,
 }
 
-/// A signature as it stands in the file. One that cannot be genuine (empty, or under an unknown id) is no error: it
-/// counts for nothing, as every signature does until a key has verified it.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SignatureJson {
+/// A signature as it stands in a file of metadata. One that cannot be genuine (empty, or under an unknown id) is no
+/// error: it counts for nothing, as every signature does until a key has verified it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataSignature {
     pub(super) keyid: String,
     pub(super) sig: String,
 }
@@ -34,7 +34,7 @@ pub(super) struct SignatureJson {
 /// Fields beside these are in no signature, so that whoever passes the file on may add them: they mean nothing.
 #[derive(Serialize, Deserialize)]
 struct DocumentJson {
-    signatures: Vec<SignatureJson>,
+    signatures: Vec<MetadataSignature>,
     signed: Value,
 }
 
@@ -72,15 +72,25 @@ impl Document {
 
     /// Adds the signer's signature, in place of an earlier one by the same key.
     pub(super) fn sign(&mut self, signer: &dyn Signer) -> Result<(), TufError> {
+        let signature = self.signature(signer)?;
+        self.add(signature);
+        Ok(())
+    }
+
+    /// The signer's signature over `signed`.
+    pub(super) fn signature(&self, signer: &dyn Signer) -> Result<MetadataSignature, TufError> {
         let public = signer.public();
         let signature = signer.sign(&self.message)?;
         if !public.verify(&self.message, &signature) {
             return Err(SignError("the signer gave a signature that its own key does not verify".into()).into());
         }
-        let keyid = public.id().to_string();
-        self.signatures.retain(|earlier| earlier.keyid != keyid);
-        self.signatures.push(SignatureJson { keyid, sig: hex::encode(signature) });
-        Ok(())
+        Ok(MetadataSignature { keyid: public.id().to_string(), sig: hex::encode(signature) })
+    }
+
+    /// Adds a signature, in place of an earlier one by the same key.
+    pub(super) fn add(&mut self, signature: MetadataSignature) {
+        self.signatures.retain(|earlier| earlier.keyid != signature.keyid);
+        self.signatures.push(signature);
     }
 }
 

@@ -105,6 +105,11 @@ impl SnapshotMetadata {
         self.listed.get(&format!("{role}.json"))
     }
 
+    /// Every file it lists, by its name.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, &ListedMetadata)> {
+        self.listed.iter().map(|(name, listed)| (name.as_str(), listed))
+    }
+
     /// The version of every file it lists.
     pub(super) fn versions(&self) -> BTreeMap<String, u64> {
         self.listed.iter().map(|(name, listed)| (name.clone(), listed.version)).collect()

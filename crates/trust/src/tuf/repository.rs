@@ -7,7 +7,7 @@
 //! brought it.
 
 use super::{
-    Root, TargetFile, Targets, TufError, TufRole,
+    MAX_TIMESTAMP_BYTES, MetadataSignature, Root, TargetFile, Targets, TufError, TufRole,
     document::{Document, check_size, header, read_as},
 };
 use crate::{
@@ -291,9 +291,64 @@ pub fn signed_at(signed: &Value) -> Result<Option<Timestamp>, TufError> {
 
 /// Signs metadata that machines read often: without the white space that is for people.
 pub fn sign_online(signed: &Value, signer: &dyn Signer) -> Result<Vec<u8>, TufError> {
+    sign_online_by(signed, &[signer])
+}
+
+/// As [`sign_online`], with several keys.
+pub fn sign_online_by(signed: &Value, signers: &[&dyn Signer]) -> Result<Vec<u8>, TufError> {
     let mut document = Document::unsigned(signed)?;
-    document.sign(signer)?;
+    signers.iter().try_for_each(|signer| document.sign(*signer))?;
     document.write_compact()
+}
+
+/// Adds somebody's signature to a file of metadata that machines read often. Whether it is genuine says whoever verifies
+/// the file.
+pub fn with_signature(bytes: &[u8], signature: MetadataSignature) -> Result<Vec<u8>, TufError> {
+    let mut document = Document::read(bytes, MAX_TIMESTAMP_BYTES)?;
+    document.add(signature);
+    document.write_compact()
+}
+
+/// The withdrawals from one audience that a witness has heard of, by any road: a file of its own beside the repository's,
+/// because it has no need of being fresh. Each proves itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalsFile {
+    /// 1.
+    pub format: u32,
+    /// The estate.
+    pub estate: Digest,
+    /// The audience.
+    pub audience: AudienceName,
+    /// The signed withdrawals.
+    pub withdrawals: Vec<Envelope>,
+}
+
+/// Where the withdrawals from an audience lie at a witness, below its address.
+pub fn withdrawals_path(audience: &AudienceName) -> String {
+    format!("withdrawals/{audience}.json")
+}
+
+impl WithdrawalsFile {
+    /// A file of this format.
+    pub fn new(estate: Digest, audience: AudienceName, withdrawals: Vec<Envelope>) -> Self {
+        Self { format: PERMITS_FORMAT, estate, audience, withdrawals }
+    }
+
+    /// Reads a file. Nothing in it is trusted yet.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TufError> {
+        check_size(bytes, MAX_PERMITS_BYTES)?;
+        let file: Self = read_as(json::strict_value(bytes)?)?;
+        match file.format {
+            PERMITS_FORMAT => Ok(file),
+            other => Err(TufError::Malformed(format!("a file of withdrawals of format {other} is not known"))),
+        }
+    }
+
+    /// The bytes that are served.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
+        json::sorted(self)
+    }
 }
 
 fn whole_seconds(time: Timestamp) -> Result<Timestamp, TufError> {

@@ -141,6 +141,28 @@ impl Root {
         (keyids.iter().filter_map(|id| self.content.own_key(id)).collect(), *threshold)
     }
 
+    /// The witness: whose signature every timestamp needs, and who may not sign snapshot. Nobody where the others suffice.
+    pub fn witness(&self) -> Option<PublicKey> {
+        let (snapshot, _) = self.keys(TufRole::Snapshot);
+        let (timestamp, threshold) = self.keys(TufRole::Timestamp);
+        let mut witnesses = timestamp.iter().filter(|key| !snapshot.contains(key));
+        let witness = *witnesses.next()?;
+        (witnesses.next().is_none() && threshold as usize == timestamp.len()).then_some(witness)
+    }
+
+    /// This root as the witness `key` looks at a timestamp that it has not signed: everybody else must have. Nothing that
+    /// this vouches for counts for anybody else.
+    pub(super) fn before_the_witness(&self, key: &PublicKey) -> Option<Self> {
+        if self.witness() != Some(*key) {
+            return None;
+        }
+        let mut root = self.clone();
+        let timestamp = &mut root.content.roles.timestamp;
+        timestamp.keyids.retain(|id| *id != key.id().to_string());
+        timestamp.threshold -= 1;
+        Some(root)
+    }
+
     pub(super) fn form(&self) -> Form {
         self.content.form
     }

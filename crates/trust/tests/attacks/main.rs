@@ -26,4 +26,5 @@ mod one_key;
 mod parser;
 mod stolen_server;
 mod tokens;
+mod witness;
 mod world;
