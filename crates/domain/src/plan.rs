@@ -5,7 +5,7 @@ use crate::{
     command::Command,
     policy,
     rules::approvals,
-    state::{Assigned, Deployment, DeploymentPhase, Progress, State},
+    state::{Assigned, Deployment, DeploymentPhase, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -82,11 +82,12 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             },
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
-            let at_it = busy(state, deployment);
-            let since = at_it.iter().map(|(_, since)| *since).min().unwrap_or(deployment.stamp.time);
+            let since = deployment.parts.busy().next().map_or(deployment.stamp.time, |(since, _)| since);
+            let mut targets: Vec<TargetName> = deployment.parts.busy().map(|(_, target)| target.clone()).collect();
+            targets.sort();
             Some(WaitingOn::Targets {
                 deployment: number,
-                targets: at_it.into_iter().map(|(target, _)| target.clone()).collect(),
+                targets,
                 until: later(since, policy::TARGET_DEADLINE_SECONDS),
             })
         }
@@ -114,7 +115,7 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
         if let Some(at) = starts(state, deployment) {
             consider(at, format!("start:{number}"), Command::StartDeployment(*number));
         }
-        for (target, since) in busy(state, deployment) {
+        for (since, target) in deployment.parts.busy() {
             let at = later(since, policy::TARGET_DEADLINE_SECONDS);
             let generation =
                 state.targets.get(target).and_then(|t| t.apps.get(&deployment.app)).and_then(|a| a.assigned);
@@ -124,26 +125,19 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
                 format!("give-up:{number}:{target}:{generation}"),
                 Command::GiveUpOnTarget(*number, target.clone()),
             );
+            // Those that began later are due later.
+            if at > now {
+                break;
+            }
         }
     }
-    for (number, deployment) in state.deployments.iter().filter(|(number, _)| !state.open_deployments.contains(*number))
-    {
-        if let Some(at) = soaked(state, *number, deployment) {
+    for number in &state.soaking {
+        let deployment = state.deployments.get(number);
+        if let Some(at) = deployment.and_then(|deployment| soaked(state, *number, deployment)) {
             consider(at, format!("settle:{number}"), Command::SettleDeployment(*number));
         }
     }
     (commands, next)
-}
-
-/// The targets that are at it, and since when. One that left is not waited for.
-fn busy<'a>(state: &State, deployment: &'a Deployment) -> Vec<(&'a TargetName, Timestamp)> {
-    let since = |part: &crate::state::Part| match part.progress {
-        Progress::Assigned(since) | Progress::Undoing(since) => Some(since.time),
-        _ => None,
-    };
-    let here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
-    let parts = deployment.targets.iter().filter(|(target, _)| here(target));
-    parts.filter_map(|(target, part)| Some((target, since(part)?))).collect()
 }
 
 /// When the permit that a standing deployment waited for begins to hold, once it is granted.
@@ -155,22 +149,11 @@ pub fn starts(state: &State, deployment: &Deployment) -> Option<Timestamp> {
     satisfied.then_some(request.not_before)
 }
 
-/// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle.
+/// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle: what
+/// was replaced, undone, rolled back or removed before its time is no place to go back to.
 fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
-    let DeploymentPhase::Ended { ending: crate::event::Ending::Succeeded, stamp, settled: None, .. } =
-        &deployment.phase
-    else {
-        return None;
-    };
-    if !matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback) {
-        return None;
-    }
-    // What was replaced, undone, rolled back or removed before its time is no place to go back to.
-    let still_runs = |(name, _): &(TargetName, crate::state::Part)| {
-        let left = state.targets.get(name).is_none_or(|target| target.retired);
-        left || state.running(&deployment.app, name).is_some_and(|running| running.deployment == number)
-    };
-    if !deployment.targets.iter().all(still_runs) {
+    let DeploymentPhase::Ended { stamp, .. } = &deployment.phase else { return None };
+    if !state.soaking.contains(&number) {
         return None;
     }
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;

@@ -1,7 +1,7 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
 use crate::event::{BuildFacts, Ending, Event, RootFacts};
-use imbl::{OrdMap, OrdSet, Vector};
+use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -15,7 +15,9 @@ use trust::{
 };
 
 mod apply;
+mod parts;
 pub use apply::apply;
+pub use parts::{Part, Parts, Progress};
 
 /// Where in the ledger something stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub struct State {
     pub deployments: OrdMap<u64, Deployment>,
     /// The numbers of the open ones.
     pub open_deployments: OrdSet<u64>,
+    /// The numbers of those that succeeded, whose targets all still run what they brought, and that have not settled yet.
+    #[serde(default)]
+    pub soaking: OrdSet<u64>,
     /// The number the next deployment gets, less one.
     pub last_deployment: u64,
     /// The emergency permits that nobody has reviewed, by the digest of their request.
@@ -473,8 +478,8 @@ pub struct Deployment {
     pub stamp: Stamp,
     /// What the deployer was warned of.
     pub warnings: Vec<String>,
-    /// Its targets, in order.
-    pub targets: Vector<(TargetName, Part)>,
+    /// The parts of its targets, in order.
+    pub parts: Parts,
     /// The waves that have started.
     pub waves: u32,
     /// Where it stands.
@@ -505,34 +510,6 @@ pub enum DeploymentPhase {
         /// Why it was undone, where it was.
         reason: Option<String>,
     },
-}
-
-/// One target's part in a deployment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Part {
-    /// What ran there when its part began.
-    pub before: Option<Digest>,
-    /// Where it stands.
-    pub progress: Progress,
-    /// The phases it went through.
-    pub phases: Vec<PhaseTiming>,
-}
-
-/// Where one target's part stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Progress {
-    /// Not its turn yet.
-    #[default]
-    Waiting,
-    /// It is at it since this entry.
-    Assigned(Stamp),
-    /// It finished like this.
-    Finished(Outcome),
-    /// It goes back since this entry.
-    Undoing(Stamp),
-    /// It is back on what ran before.
-    Undone,
 }
 
 impl State {

@@ -7,7 +7,7 @@ use domain::{
     decide::decide,
     event::{Ending, Event},
     refusal::Refusal,
-    state::{Progress, State},
+    state::State,
 };
 use server::ledger::Decide;
 
@@ -83,9 +83,8 @@ type Decided = Result<Vec<Event>, Refusal>;
 
 /// The targets of a deployment that have not had their turn.
 fn waiting(state: &State, number: u64) -> Vec<trust::TargetName> {
-    let parts = state.deployments.get(&number).map(|deployment| deployment.targets.clone()).unwrap_or_default();
-    let waiting = parts.iter().filter(|(_, part)| part.progress == Progress::Waiting);
-    waiting.map(|(name, _)| name.clone()).collect()
+    let deployment = state.deployments.get(&number);
+    deployment.into_iter().flat_map(|deployment| deployment.parts.waiting()).cloned().collect()
 }
 
 fn without_holds(state: &State, context: &Context, command: Command) -> Decided {

@@ -6,9 +6,8 @@ use crate::{
     event::{Ending, Event},
     refusal::{Refusal, Right},
     rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights, ways},
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress},
+    state::{Deployment, DeploymentPhase, Draft},
 };
-use imbl::Vector;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -214,7 +213,8 @@ pub(super) fn start_awaiting(
 /// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    match may_still_run(draft, asked, &deployment) {
+    let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
+    match may_still_run(draft, asked, &deployment, all) {
         Ok(()) => start_next_wave(draft, asked, number),
         Err(refusal) => {
             draft.record(Event::UndoStarted {
@@ -228,9 +228,14 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
-/// Whether the rules still let the deployment's build run there: a permit may be withdrawn or expire, and a charter may
-/// change, between an order and each of its waves.
-fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+/// Whether the rules still let the deployment's build run on these targets: a permit may be withdrawn or expire, and a
+/// charter may change, between an order and each of its waves.
+fn may_still_run(
+    draft: &Draft,
+    asked: &Asked<'_>,
+    deployment: &Deployment,
+    targets: Vec<TargetName>,
+) -> Result<(), Refusal> {
     if !installs(deployment.act) {
         return Ok(());
     }
@@ -244,18 +249,13 @@ fn may_still_run(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> R
     };
     rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)?;
     // A deployment that stood and waited was ordered before it was known by which way its permit would come.
-    let targets = deployment.targets.iter().map(|(name, _)| name.clone()).collect();
     ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
 }
 
 /// Starts the next wave of targets, as many at once as the charter says.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    let at_once = asked.policy.charter.environments.get(&deployment.environment).map_or(1, |e| e.at_once);
-    let size = if at_once == 0 { usize::MAX } else { at_once as usize };
-    let parts = remaining(draft, deployment);
-    let waiting = parts.iter().filter(|(_, part)| part.progress == Progress::Waiting);
-    let targets: Vec<TargetName> = waiting.take(size).map(|(target, _)| target.clone()).collect();
+    let targets = next_wave(asked, deployment);
     if targets.is_empty() {
         draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
         return;
@@ -264,42 +264,42 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     draft.record(Event::WaveStarted { deployment: number, wave, targets });
 }
 
-/// The parts of the targets that have not left the estate meanwhile: nobody waits for the others.
-fn remaining(draft: &Draft, deployment: &Deployment) -> Vector<(TargetName, Part)> {
-    let here = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| !target.retired);
-    deployment.targets.iter().filter(|(name, _)| here(name)).cloned().collect()
+/// The targets whose turn it is next.
+fn next_wave(asked: &Asked<'_>, deployment: &Deployment) -> Vec<TargetName> {
+    let at_once = asked.policy.charter.environments.get(&deployment.environment).map_or(1, |e| e.at_once);
+    let size = if at_once == 0 { usize::MAX } else { at_once as usize };
+    deployment.parts.waiting().take(size).cloned().collect()
 }
 
 /// Goes on after a target has finished its part, or left: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
-    let Some(mut deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    deployment.targets = remaining(draft, &deployment);
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
     // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
     if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
         return;
     }
-    let bad = deployment.targets.iter().find_map(|(name, part)| match &part.progress {
-        Progress::Finished(Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason }) => {
-            Some(format!("{name}: {}: {reason}", phase.word()))
+    let parts = &deployment.parts;
+    let bad = parts.bad().next().map(|(name, outcome)| match outcome {
+        Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason } => {
+            format!("{name}: {}: {reason}", phase.word())
         }
-        Progress::Finished(Outcome::Refused { code, reason }) => Some(format!("{name} refused: {code}: {reason}")),
-        _ => None,
+        Outcome::Refused { code, reason } => format!("{name} refused: {code}: {reason}"),
+        Outcome::Verified => format!("{name}: verified"),
     });
-    let at_it = |part: &Part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_));
-    let busy = deployment.targets.iter().any(|(_, part)| at_it(part));
+    let busy = parts.busy().next().is_some();
     match (&deployment.phase, bad) {
         (DeploymentPhase::AwaitingPermit, _) => {}
         (DeploymentPhase::Undoing { .. }, _) if busy => {}
-        (DeploymentPhase::Undoing { .. }, _) => end_undone(draft, asked, number, &deployment),
+        (DeploymentPhase::Undoing { .. }, _) => end_undone(draft, asked, number),
         (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
         (_, None) if busy => {}
-        (_, None) if deployment.targets.iter().any(|(_, part)| part.progress == Progress::Waiting) => {
-            match may_still_run(draft, asked, &deployment) {
+        (_, None) if parts.waiting().next().is_some() => {
+            match may_still_run(draft, asked, &deployment, next_wave(asked, &deployment)) {
                 Ok(()) => start_next_wave(draft, asked, number),
                 Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
             }
         }
-        (_, None) if deployment.targets.is_empty() => {
+        (_, None) if parts.all_left() => {
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
         }
         (_, None) => succeed(draft, asked, number, &deployment),
@@ -320,7 +320,7 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
     let on_failure = environment.map_or(OnFailure::Undo, |environment| environment.on_failure);
     if !installs(deployment.act) && deployment.act != OrderAct::Configure || on_failure == OnFailure::Stop {
         draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed });
-        place_hold(draft, asked, deployment);
+        place_hold(draft, asked, number);
         return;
     }
     undo(draft, asked, number, deployment, reason);
@@ -328,50 +328,47 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
 
 /// Tells every target that has switched, or is about to, to go back.
 fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
-    let switched = |part: &Part| matches!(part.progress, Progress::Assigned(_) | Progress::Finished(Outcome::Verified));
-    let parts = deployment.targets.iter().filter(|(_, part)| switched(part));
-    let targets: Vec<TargetName> = parts.map(|(target, _)| target.clone()).collect();
+    let mut targets: Vec<TargetName> =
+        deployment.parts.assigned().chain(deployment.parts.verified()).cloned().collect();
+    targets.sort();
     // Who was given up on may have switched all the same.
     let given_up = |name: &TargetName| {
         let on_target = draft.state.targets.get(name).and_then(|target| target.apps.get(&deployment.app));
         let assigned = on_target.and_then(|on_target| on_target.assigned);
         assigned.is_some_and(|assigned| assigned.deployment == number && assigned.given_up)
     };
-    let names = deployment.targets.iter().map(|(name, _)| name);
-    let absent: Vec<TargetName> = names.filter(|name| given_up(name)).cloned().collect();
+    let bad = deployment.parts.bad().map(|(name, _)| name);
+    let absent: Vec<TargetName> = bad.filter(|name| given_up(name)).cloned().collect();
     let nothing_to_undo = targets.is_empty();
     draft.record(Event::UndoStarted { deployment: number, reason, targets, absent });
     if nothing_to_undo {
-        end_undone(draft, asked, number, deployment);
+        end_undone(draft, asked, number);
     }
 }
 
-fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
-    let parts = draft.state.deployments.get(&number).map(|deployment| deployment.targets.clone()).unwrap_or_default();
-    let failed = parts.iter().any(|(_, part)| matches!(part.progress, Progress::Finished(Outcome::Failed { .. })));
+fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    let failed = deployment.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(Event::DeploymentEnded { deployment: number, ending });
-    place_hold(draft, asked, deployment);
+    place_hold(draft, asked, number);
 }
 
 /// What failed in a test or live environment stays out until somebody lifts the hold. A target's refusal is no failure
 /// of the build, and a build that runs there by an earlier deployment is not held for a failed change of config.
-fn place_hold(draft: &mut Draft, asked: &Asked<'_>, deployment: &Deployment) {
+fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
-    let refused = |(_, part): &(TargetName, Part)| matches!(part.progress, Progress::Finished(Outcome::Refused { .. }));
-    let only_refused = deployment.targets.iter().any(refused)
-        && !deployment.targets.iter().any(|(_, part)| {
-            matches!(part.progress, Progress::Finished(Outcome::Undone { .. } | Outcome::Failed { .. }))
-        });
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
+    let mut bad = deployment.parts.bad().map(|(_, outcome)| outcome);
+    let only_refused = bad.next().is_some_and(refused) && bad.all(refused);
+    drop(bad);
     let brings = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy);
     if class == Some(Class::Dev) || !brings || only_refused {
         return;
     }
-    draft.record(Event::HoldPlaced {
-        app: deployment.app.clone(),
-        environment: deployment.environment.clone(),
-        build: deployment.build,
-    });
+    let (app, environment, build) = (deployment.app.clone(), deployment.environment.clone(), deployment.build);
+    draft.record(Event::HoldPlaced { app, environment, build });
 }
 
 /// Ends an unfinished deployment; what had switched goes back.

@@ -37,7 +37,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
             format!("{} reports {}#{} as verified, and runs another", report.target, report.app, record.build.short());
         return Err(Refusal::Invalid { why });
     }
-    let before = record.targets.iter().find(|(name, _)| *name == report.target).and_then(|(_, part)| part.before);
+    let before = record.parts.get(&report.target).and_then(|part| part.before);
     let change = match (&report.outcome, assigned.undo) {
         (Outcome::Verified, false) => Some(change(record.act, before, record.build)),
         _ => None,
@@ -152,8 +152,10 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
     by_clock(asked)?;
     let over = || Refusal::DeploymentOver { deployment: number };
     let record = draft.state.deployments.get(&number).ok_or_else(over)?;
-    let part = record.targets.iter().find(|(target, _)| target == name).map(|(_, part)| part);
-    let at_it = part.is_some_and(|part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_)));
+    let at_it = record
+        .parts
+        .get(name)
+        .is_some_and(|part| matches!(part.progress, Progress::Assigned(_) | Progress::Undoing(_)));
     if !at_it || matches!(record.phase, DeploymentPhase::Ended { .. }) {
         return Err(over());
     }

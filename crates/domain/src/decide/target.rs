@@ -161,7 +161,7 @@ pub(super) fn retire(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName) ->
     draft.record(Event::TargetRetired { target: name.clone() });
     let waits_for_it = |number: &u64| {
         let deployment = draft.state.deployments.get(number);
-        deployment.is_some_and(|deployment| deployment.targets.iter().any(|(target, _)| target == name))
+        deployment.is_some_and(|deployment| deployment.parts.get(name).is_some())
     };
     let numbers: Vec<u64> = draft.state.open_deployments.iter().copied().filter(waits_for_it).collect();
     for number in numbers {

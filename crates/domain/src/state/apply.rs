@@ -240,6 +240,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 target.retired = true;
                 state.target_keys.remove(&target.key.id());
             }
+            for number in state.open_deployments.clone() {
+                if let Some(record) = state.deployments.get_mut(&number) {
+                    record.parts.change(target, |part| part.left = true);
+                }
+            }
         }
         Event::DeploymentRequested {
             deployment,
@@ -265,7 +270,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 deployer: deployer.clone(),
                 stamp,
                 warnings: warnings.clone(),
-                targets: targets.iter().map(|target| (target.clone(), Part::default())).collect(),
+                parts: targets.iter().cloned().collect(),
                 waves: 0,
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
             };
@@ -367,6 +372,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         before: known.as_ref().map(|running| running.build),
         progress: Progress::Finished(outcome.clone()),
         phases: phases.clone(),
+        left: false,
     };
     let nobody = || trust::PersonName::new("unknown").unwrap_or_else(|_| unreachable!("a plain name"));
     let record = Deployment {
@@ -378,7 +384,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         deployer: deployer.clone().unwrap_or_else(nobody),
         stamp,
         warnings: Vec::new(),
-        targets: Vector::from_iter([(target.clone(), part)]),
+        parts: vec![(target.clone(), part)].into(),
         waves: 1,
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
     };
@@ -388,9 +394,7 @@ fn take_receipt(state: &mut State, event: &Event) {
     if known.as_ref().is_some_and(|known| known.since > *at) {
         return;
     }
-    let Some(record) = state.targets.get_mut(target) else { return };
-    let on_target = record.apps.entry(app.clone()).or_default();
-    on_target.running = running.map(|build| match known {
+    let running = running.map(|build| match known {
         Some(known) if known.build == build && *change != Some(Change::Repeated) => known,
         _ => Running {
             build,
@@ -401,6 +405,7 @@ fn take_receipt(state: &mut State, event: &Event) {
             stopped: false,
         },
     });
+    runs_now(state, target, app, running);
     if *outcome == Outcome::Verified && runs_everywhere(state, app, environment, build) {
         let builds = &mut state.apps.entry(app.clone()).or_default().builds;
         if let Some(build) = builds.get_mut(build) {
@@ -463,17 +468,21 @@ fn weigh_all_withdrawals(state: &mut State) {
 fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool) {
     let stamp = state.head;
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
-    for (name, part) in record.targets.iter_mut().filter(|(name, _)| targets.contains(name)) {
-        let Some(target) = state.targets.get_mut(name) else { continue };
-        let on_target = target.apps.entry(record.app.clone()).or_default();
-        on_target.assigned =
-            Some(Assigned { generation: stamp.entry, deployment, undo, finished: false, given_up: false });
-        if undo {
-            part.progress = Progress::Undoing(stamp);
-        } else {
-            part.before = on_target.running.as_ref().map(|running| running.build);
-            part.progress = Progress::Assigned(stamp);
+    let assigned = Assigned { generation: stamp.entry, deployment, undo, finished: false, given_up: false };
+    for name in targets {
+        let mut before = None;
+        if let Some(target) = state.targets.get_mut(name) {
+            let on_target = target.apps.entry(record.app.clone()).or_default();
+            on_target.assigned = Some(assigned);
+            before = on_target.running.as_ref().map(|running| running.build);
         }
+        record.parts.change(name, |part| match undo {
+            true => part.progress = Progress::Undoing(stamp),
+            false => {
+                part.before = before;
+                part.progress = Progress::Assigned(stamp);
+            }
+        });
     }
 }
 
@@ -498,32 +507,30 @@ fn finish_target(
 ) {
     let stamp = state.head;
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
-    let on_target = state.targets.get(name).and_then(|target| target.apps.get(&record.app));
-    let goes_back = on_target
-        .and_then(|on_target| on_target.assigned)
-        .is_some_and(|assigned| assigned.deployment == deployment && assigned.undo);
-    if let Some((_, part)) = record.targets.iter_mut().find(|(target, _)| target == name) {
+    let (app, act) = (record.app.clone(), record.act);
+    let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
+    let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
+    let assigned = assigned.filter(|assigned| assigned.deployment == deployment);
+    let goes_back = assigned.as_ref().is_some_and(|assigned| assigned.undo);
+    if let Some(assigned) = assigned {
+        assigned.finished = true;
+        assigned.given_up = finished.given_up;
+    }
+    record.parts.change(name, |part| {
+        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
         part.progress = match finished.outcome {
             Outcome::Verified if goes_back => Progress::Undone,
             outcome => Progress::Finished(outcome.clone()),
         };
         part.phases.extend(phases.iter().cloned());
-    }
-    let Some(target) = state.targets.get_mut(name) else { return };
-    let on_target = target.apps.entry(record.app.clone()).or_default();
-    if let Some(assigned) = &mut on_target.assigned
-        && assigned.deployment == deployment
-    {
-        assigned.finished = true;
-        assigned.given_up = finished.given_up;
-    }
-    let stopped = match record.act {
+    });
+    let before = state.running(&app, name).cloned();
+    let stopped = match act {
         OrderAct::Stop => *finished.outcome == Outcome::Verified,
-        OrderAct::Configure => on_target.running.as_ref().is_some_and(|running| running.stopped),
+        OrderAct::Configure => before.as_ref().is_some_and(|running| running.stopped),
         _ => false,
     };
-    let before = on_target.running.take();
-    on_target.running = finished.running.map(|build| match before {
+    let running = finished.running.map(|build| match before {
         // A target that goes on running the same build has run it since then.
         Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
             Running { config_serial: finished.config_serial, endpoints: finished.endpoints.to_vec(), stopped, ..before }
@@ -537,6 +544,18 @@ fn finish_target(
             stopped,
         },
     });
+    runs_now(state, name, &app, running);
+}
+
+/// A target runs this from now on. What was replaced before it settled does not settle any more.
+fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option<Running>) {
+    let Some(target) = state.targets.get_mut(name) else { return };
+    let on_target = target.apps.entry(app.clone()).or_default();
+    let before = std::mem::replace(&mut on_target.running, running);
+    let by = |running: &Option<Running>| running.as_ref().map(|running| running.deployment);
+    if let Some(replaced) = by(&before).filter(|_| by(&before) != by(&on_target.running)) {
+        state.soaking.remove(&replaced);
+    }
 }
 
 fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
@@ -550,9 +569,12 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     let Deployment { app, environment, act, build, .. } = record.clone();
     let whole = runs_everywhere(state, &app, &environment, &build);
+    let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    if ending == Ending::Succeeded && installs && brought_all(state, deployment) {
+        state.soaking.insert(deployment);
+    }
     let app_record = state.apps.entry(app).or_default();
     app_record.audiences.entry(environment.clone()).or_default().open_deployment = None;
-    let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
     if ending == Ending::Succeeded
         && whole
         && installs
@@ -560,6 +582,13 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
     {
         build.verified_in.entry(environment).or_insert(stamp.time);
     }
+}
+
+/// Whether all that is running on a deployment's targets was brought by it.
+fn brought_all(state: &State, deployment: u64) -> bool {
+    let Some(record) = state.deployments.get(&deployment) else { return false };
+    let brought = |name: &TargetName| state.running(&record.app, name).map(|running| running.deployment);
+    record.parts.iter().all(|(name, part)| part.left || brought(name) == Some(deployment))
 }
 
 /// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach.
@@ -575,6 +604,7 @@ fn runs_everywhere(state: &State, app: &AppName, environment: &AudienceName, bui
 
 fn settle(state: &mut State, deployment: u64) {
     let stamp = state.head;
+    state.soaking.remove(&deployment);
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     if let DeploymentPhase::Ended { settled, .. } = &mut record.phase {
         *settled = Some(stamp);
@@ -593,7 +623,10 @@ fn forget_old_deployments(state: &mut State) {
     while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() {
         let oldest_closed = state.deployments.keys().find(|number| !state.open_deployments.contains(*number)).copied();
         match oldest_closed {
-            Some(number) => state.deployments.remove(&number),
+            Some(number) => {
+                state.soaking.remove(&number);
+                state.deployments.remove(&number)
+            }
             None => return,
         };
     }

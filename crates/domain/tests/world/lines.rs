@@ -667,10 +667,7 @@ impl World {
         };
         let (app, generation, deployment, act, undo, build, config) = assigned;
         let outcome = outcome(how, rest);
-        let before = {
-            let parts = &self.state.deployments[&deployment].targets;
-            parts.iter().find(|(part, _)| *part == name).and_then(|(_, part)| part.before)
-        };
+        let before = self.state.deployments[&deployment].parts.get(&name).and_then(|part| part.before);
         let current = self.runs(&app, &name);
         let running = match (&outcome, act, undo) {
             (Outcome::Verified, _, true) => before,

@@ -251,7 +251,7 @@ impl World {
             permits::in_force(&self.state, &policy, &candidate, version, self.now).expect("there is a permit");
         let terms = policy.charter.audience(&deployment.environment).and_then(|audience| audience.terms(request.way));
         let terms = terms.expect("the charter has its way");
-        assert!(deployment.targets.iter().all(|(name, _)| terms.reaches(name)), "it reaches every target");
+        assert!(deployment.parts.iter().all(|(name, _)| terms.reaches(name)), "it reaches every target");
         assert!(matches!(request.standing, Standing::Granted(_)));
         assert_eq!(request.build, deployment.build);
         assert!(approvals::lacks(&self.state, &policy, request).is_empty(), "its approvals satisfy the charter");

@@ -261,13 +261,13 @@ impl World {
         let Some(deployment) = self.state.deployments.get(&number) else { return vec!["forgotten".into()] };
         let phase =
             |timing: &trust::statement::PhaseTiming| format!("{} {} ms", timing.phase.word(), timing.milliseconds);
-        let part = |(name, part): &(TargetName, domain::state::Part)| {
+        let part = |(name, part): (&TargetName, &domain::state::Part)| {
             format!("{name}: {}", part.phases.iter().map(phase).collect::<Vec<_>>().join(", "))
         };
         let kind = if brings(deployment.act) { "brought" } else { "acted on" };
         let over = matches!(deployment.phase, DeploymentPhase::Ended { .. });
         let over = if over { "over" } else { "open" };
         let head = format!("{kind} {} and is {over}", self.number_of(&deployment.app, deployment.build));
-        std::iter::once(head).chain(deployment.targets.iter().map(part)).collect()
+        std::iter::once(head).chain(deployment.parts.iter().map(part)).collect()
     }
 }

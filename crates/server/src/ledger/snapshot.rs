@@ -25,12 +25,13 @@ const FORMAT: u32 = 1;
 /// The sources that say what the state is and how it is folded. Any change to them makes older snapshots worthless.
 static SHAPE: LazyLock<Digest> = LazyLock::new(|| {
     let mut hasher = Hasher::new();
-    let sources: [&[u8]; 5] = [
+    let sources: [&[u8]; 6] = [
         env!("CARGO_PKG_VERSION").as_bytes(),
         include_bytes!("../../../domain/src/event.rs"),
         include_bytes!("../../../domain/src/policy.rs"),
         include_bytes!("../../../domain/src/state.rs"),
         include_bytes!("../../../domain/src/state/apply.rs"),
+        include_bytes!("../../../domain/src/state/parts.rs"),
     ];
     for source in sources {
         hasher.update(&(source.len() as u64).to_be_bytes());

@@ -35,7 +35,7 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<De
         reason: reason.map(|reason| trust::names::printable(&reason)),
         waits: plan::waits(state, number).map(|waits| waits.to_string()),
         warnings: record.warnings.clone(),
-        targets: record.targets.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
+        targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
     })
 }
 

@@ -396,9 +396,9 @@ impl Teller<'_> {
         let Some(record) = self.state.deployments.get(&number) else {
             return format!("deployment {number} {}", ending_word(ending));
         };
-        let Deployment { app, build, environment, act, targets, .. } = record;
+        let Deployment { app, build, environment, act, parts, .. } = record;
         let what = self.named(app, build);
-        let on = count(targets.len(), "target");
+        let on = count(parts.len(), "target");
         match (ending, act) {
             (Ending::Succeeded, OrderAct::Undeploy) => {
                 format!("deployment {number} succeeded: {app} is removed from {environment}, {on}")
