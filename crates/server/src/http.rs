@@ -57,6 +57,8 @@ pub(crate) struct Serving {
     pub progress: broadcast::Sender<ProgressReport>,
     /// Which objects each build needs.
     pub builds: objects::Builds,
+    /// How outgoing notifications fare.
+    pub notifier: crate::notify::Notifier,
     /// What Prometheus reads.
     pub metrics: metrics::Metrics,
     /// Turns true when the server shuts down; whatever waits for long looks at it.

@@ -7,6 +7,7 @@
 //! - `http`: one file a kind of request.
 //! - `views`: from the state to the answers of the reads; pure.
 //! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
+//! - [`notify`]: outgoing webhooks, told from the ledger.
 //! - `clock`: asks for what time itself brings about.
 
 pub mod answers;
@@ -16,6 +17,7 @@ mod intake;
 pub mod keys;
 pub mod ledger;
 mod lost;
+pub mod notify;
 mod repository;
 pub mod start;
 mod views;

@@ -6,6 +6,7 @@ use crate::{
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
     lost::Memories,
+    notify,
     repository::{self, Repository},
 };
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -129,7 +130,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     handles: Vec<Handle<SocketAddr>>,
     tasks: Vec<JoinHandle<io::Result<()>>>,
-    /// What works beside the answers: the clock and the publisher.
+    /// What works beside the answers: the clock, the publisher, the notifier.
     workers: Vec<JoinHandle<()>>,
     serving: Shared,
     _lock: File,
@@ -173,7 +174,11 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         handles.push(handle);
         board_url = Some(format!("http://{address}"));
     }
-    let workers = vec![tokio::spawn(clock::run(serving.clone())), tokio::spawn(repository::run(serving.clone()))];
+    let workers = vec![
+        tokio::spawn(clock::run(serving.clone())),
+        tokio::spawn(repository::run(serving.clone())),
+        tokio::spawn(notify::run(serving.clone(), options.data.clone())),
+    ];
     Ok(Running {
         url: format!("https://{}", reachable(address)),
         pin: serving.keys.pin,
@@ -205,7 +210,7 @@ impl Running {
         }
         for worker in self.workers {
             if let Err(error) = worker.await {
-                tracing::error!(%error, "the clock or the publisher broke off");
+                tracing::error!(%error, "the clock, the publisher or the notifier broke off");
             }
         }
         let ledger = self.serving.ledger.clone();
@@ -259,6 +264,7 @@ fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Resu
         targets: Default::default(),
         progress: broadcast::channel(PROGRESS_KEPT).0,
         builds: Default::default(),
+        notifier: Default::default(),
         metrics: Default::default(),
         stopping,
     };

@@ -33,6 +33,8 @@ mod leaving;
 mod logs;
 #[path = "e2e/moved.rs"]
 mod moved;
+#[path = "e2e/notifications.rs"]
+mod notifications;
 #[path = "e2e/owners.rs"]
 mod owners;
 #[path = "e2e/proofs.rs"]

@@ -38,6 +38,11 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    hook: String,
+}
+
 /// The numbers and where they are registered.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -57,6 +62,9 @@ pub(crate) struct Metrics {
     entries_lost: Gauge,
     repository_age: Gauge,
     stale: Gauge,
+    notified: Family<HookLabels, Gauge>,
+    unheard: Family<HookLabels, Gauge>,
+    failing: Family<HookLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -108,6 +116,15 @@ impl Default for Metrics {
         registry.register("repository_age_seconds", help, repository_age.clone());
         let stale = Gauge::default();
         registry.register("targets_stale", "Targets whose knowledge is too old to activate anything", stale.clone());
+        let notified = Family::default();
+        let help = "Notifications that a hook's receiver has taken since the server started";
+        registry.register("notifications_delivered", help, notified.clone());
+        let unheard = Family::default();
+        let help = "Notifications that no receiver took within a day, since the server started";
+        registry.register("notifications_dropped", help, unheard.clone());
+        let failing = Family::default();
+        let help = "Seconds for which a hook's receiver has not taken the oldest notification";
+        registry.register("notifications_failing_seconds", help, failing.clone());
         Self {
             registry,
             requests,
@@ -126,6 +143,9 @@ impl Default for Metrics {
             entries_lost,
             repository_age,
             stale,
+            notified,
+            unheard,
+            failing,
         }
     }
 }
@@ -195,7 +215,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     for (seconds, expires) in kinds {
         seconds.set(expires.map_or(0, |expires| expires.as_second() - now.as_second()));
     }
-    gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now) as u64);
+    gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now).len() as u64);
     gauge(&serving.metrics.emergencies, state.unreviewed.len() as u64);
     gauge(&serving.metrics.entries_lost, u64::from(serving.memories.warning(&state).is_some()));
     let signed = serving.repository.status().signed;
@@ -205,6 +225,13 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
         !target.retired && crate::views::repository::is_stale(&state, &target.environment, refreshed, now)
     };
     gauge(&serving.metrics.stale, state.targets.iter().filter(is_stale).count() as u64);
+    for (hook, fares) in serving.notifier.fares() {
+        let labels = HookLabels { hook };
+        gauge(&serving.metrics.notified.get_or_create(&labels), fares.delivered);
+        gauge(&serving.metrics.unheard.get_or_create(&labels), fares.dropped);
+        let seconds = fares.failing.map_or(0, |(since, _)| now.duration_since(since).as_secs());
+        serving.metrics.failing.get_or_create(&labels).set(seconds);
+    }
     let mut text = String::new();
     if encode(&mut text, &serving.metrics.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -159,6 +159,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     let mut status = views::status::status(state, filter, seen, &texts, now)?;
     tell_freshness(serving, state, &mut status.targets, now);
     status.notes.splice(0..0, serving.memories.warning(state));
+    status.notes.extend(serving.notifier.warnings());
     if state.policy.is_some() {
         status.notes.extend(views::repository::note(&serving.repository.status(), now));
     }

@@ -85,18 +85,17 @@ pub(crate) fn config_for_target(state: &State, target: &TargetName) -> BTreeSet<
     state.apps.values().filter_map(config).collect()
 }
 
-/// How many newest permits of an application in an audience will be over soon.
-pub(crate) fn expiring(state: &State, now: Timestamp) -> usize {
+/// The newest permits of an application in an audience that will be over soon, with how soon in words.
+pub(crate) fn expiring(state: &State, now: Timestamp) -> Vec<(&Request, String)> {
     let soon = |app: &AppName, audience: &AudienceName, record: &domain::state::InAudience| {
         let mut versions: Vec<&Version> = record.requests.keys().collect();
         versions.sort();
-        let newest = versions.into_iter().rev().find_map(|version| live(state, app, version, audience, now));
-        newest.is_some_and(|(_, request)| {
-            rules::expiry::permit_warning(request.not_before, request.not_after, now).is_some()
-        })
+        let (_, newest) = versions.into_iter().rev().find_map(|version| live(state, app, version, audience, now))?;
+        let request = state.requests.get(&newest.digest)?;
+        Some((request, rules::expiry::permit_warning(request.not_before, request.not_after, now)?))
     };
     let places = state.apps.iter().flat_map(|(app, record)| record.audiences.iter().map(move |place| (app, place)));
-    places.filter(|(app, (audience, record))| soon(app, audience, record)).count()
+    places.filter_map(|(app, (audience, record))| soon(app, audience, record)).collect()
 }
 
 /// When a request was granted, if it was and nothing was withdrawn.

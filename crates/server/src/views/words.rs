@@ -23,7 +23,7 @@ const NAMES_SHOWN: usize = 4;
 pub(crate) type Texts<'a> = &'a dyn Fn(&Digest) -> Option<String>;
 
 /// An actor's name as it is shown: an erased person's is replaced.
-fn shown(state: &State, actor: &str) -> String {
+pub(crate) fn shown(state: &State, actor: &str) -> String {
     PersonName::new(actor).map_or_else(|_| actor.to_string(), |person| state.shown(&person).to_string())
 }
 

@@ -78,6 +78,7 @@ verbs! {
     agent::Agent,
     repository::Repository,
     serve::Serve,
+    notify::Notify,
     explain::Explain,
     vocabulary::Vocabulary,
     completions::Completions,

@@ -1,0 +1,187 @@
+//! From an entry of the ledger to what is told of it.
+
+use crate::views::words::{self, Texts};
+use domain::{
+    entry::Entry,
+    event::{Ending, Event},
+    state::State,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use trust::{AppName, AudienceName, Digest, TargetName, Version};
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Somebody asked for a release.
+    Requested,
+    /// A request was denied.
+    Denied,
+    /// The last required approval came.
+    Released,
+    /// Permission was taken back.
+    Withdrawn,
+    /// A deployment reached its first targets.
+    Started,
+    /// A deployment failed and nothing, or not everything, went back.
+    Failed,
+    /// A deployment was taken back.
+    Undone,
+    /// A deployment was ended by somebody.
+    Aborted,
+    /// A deployment stayed healthy for its soak time.
+    Settled,
+    /// Something runs without permission.
+    Escape,
+    /// A permit, the charter or the root is over soon.
+    Expiring,
+    /// Nothing happened: somebody tries whether messages arrive.
+    Test,
+}
+
+/// One message. The fields that are `None` do not apply, and are not written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Notice {
+    /// Its identity: whoever hears it twice hears the same one.
+    pub id: String,
+    /// What it is about.
+    pub kind: Kind,
+    /// When that was.
+    pub time: Timestamp,
+    /// Of which estate; a trial is of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estate: Option<Digest>,
+    /// All of it in words.
+    pub text: String,
+    /// Who did it: a person's handle, a target's name, `clock`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The entry of the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<u64>,
+    /// The application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// The version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Digest>,
+    /// The environment or channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<AudienceName>,
+    /// The deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<u64>,
+    /// The target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
+}
+
+impl Notice {
+    /// One that is about nothing but its words.
+    pub fn about(id: String, kind: Kind, time: Timestamp, estate: Option<Digest>, text: String) -> Self {
+        Self {
+            id,
+            kind,
+            time,
+            estate,
+            text,
+            actor: None,
+            entry: None,
+            app: None,
+            version: None,
+            build: None,
+            audience: None,
+            deployment: None,
+            target: None,
+        }
+    }
+}
+
+/// What is told of an entry: nothing of most. `state` is any state from the entry on.
+pub(crate) fn notices(state: &State, entry: &Entry, texts: Texts<'_>) -> Vec<Notice> {
+    let Some(policy) = &state.policy else { return Vec::new() };
+    let lines = words::lines(state, entry, texts);
+    let about = |(index, (event, text)): (usize, (&Event, String))| {
+        let (kind, about) = about(state, event)?;
+        let notice = Notice::about(
+            format!("entry-{}-{}-{index}", policy.record.estate.short(), entry.number),
+            kind,
+            entry.time,
+            Some(policy.record.estate),
+            text,
+        );
+        Some(Notice {
+            actor: Some(words::shown(state, &entry.actor)),
+            entry: Some(entry.number),
+            app: about.app,
+            version: about.version,
+            build: about.build,
+            audience: about.audience,
+            deployment: about.deployment,
+            target: about.target,
+            ..notice
+        })
+    };
+    entry.events.iter().zip(lines).enumerate().filter_map(about).collect()
+}
+
+/// What an event is about.
+#[derive(Default)]
+struct About {
+    app: Option<AppName>,
+    version: Option<Version>,
+    build: Option<Digest>,
+    audience: Option<AudienceName>,
+    deployment: Option<u64>,
+    target: Option<TargetName>,
+}
+
+fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
+    let permission = |app: &AppName, version: &Version, audience: &AudienceName| About {
+        app: Some(app.clone()),
+        version: Some(version.clone()),
+        build: state.apps.get(app).and_then(|app| app.versions.get(version)).map(|numbered| numbered.build),
+        audience: Some(audience.clone()),
+        ..About::default()
+    };
+    let deployment = |number: &u64| {
+        let record = state.deployments.get(number);
+        About {
+            app: record.map(|record| record.app.clone()),
+            version: record.and_then(|record| record.version.clone()),
+            build: record.map(|record| record.build),
+            audience: record.map(|record| record.environment.clone()),
+            deployment: Some(*number),
+            target: None,
+        }
+    };
+    match event {
+        Event::ReleaseRequested { app, version, audience, .. } => {
+            Some((Kind::Requested, permission(app, version, audience)))
+        }
+        Event::PermitGranted { app, version, audience, .. } => {
+            Some((Kind::Released, permission(app, version, audience)))
+        }
+        Event::PermissionWithdrawn { app, version, audience, was_granted, .. } => {
+            let kind = if *was_granted { Kind::Withdrawn } else { Kind::Denied };
+            Some((kind, permission(app, version, audience)))
+        }
+        Event::WaveStarted { deployment: number, wave: 1, .. } => Some((Kind::Started, deployment(number))),
+        Event::DeploymentEnded { deployment: number, ending } => match ending {
+            Ending::Failed => Some((Kind::Failed, deployment(number))),
+            Ending::Undone => Some((Kind::Undone, deployment(number))),
+            Ending::Aborted => Some((Kind::Aborted, deployment(number))),
+            Ending::Succeeded => None,
+        },
+        Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
+        Event::EscapesChanged { target, findings } if !findings.is_empty() => {
+            let audience = state.targets.get(target).map(|target| target.environment.clone());
+            Some((Kind::Escape, About { target: Some(target.clone()), audience, ..About::default() }))
+        }
+        _ => None,
+    }
+}
