@@ -8,7 +8,7 @@ use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
     AppName,
-    authority::{self, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
+    authority::{self, CarriedOut, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
     config::ConfigDocument,
     manifest::{Driver, Manifest, Needs},
 };
@@ -69,7 +69,11 @@ pub fn authorise(
             Some(under_way) => under_way.before.as_ref().map(|active| active.build),
             None => journal.active.as_ref().map(|active| active.build),
         },
-        performed: &performed,
+        carried_out: CarriedOut {
+            performed: &performed,
+            begun: journal.begun(assignment),
+            newest: journal.newest_order,
+        },
         emergencies: documents.emergencies(),
         freshness,
     };

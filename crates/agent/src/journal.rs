@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
     AppName, Digest,
-    authority::Dossier,
+    authority::{CarriedOut, Dossier},
     dsse::Envelope,
-    statement::{OrderAct, Phase, PhaseTiming, Report},
+    statement::{OrderAct, Phase, PhaseTiming, Report, Statement},
 };
 
 /// How many settled builds are remembered as places to roll back to.
 const SETTLED_KEPT: usize = 20;
-/// How many orders are remembered as carried out.
+/// How many orders are remembered as carried out, beside those that only this memory keeps from being carried out again.
 const PERFORMED_KEPT: usize = 64;
 
 /// Everything remembered of one application on this target.
@@ -48,6 +48,9 @@ pub struct Journal {
     /// The orders that were carried out here, newest last: none is followed twice.
     #[serde(default)]
     pub performed: Vec<Performed>,
+    /// Until when the newest of all orders could be submitted that were ever carried out here: none that is older is.
+    #[serde(default)]
+    pub newest_order: Option<Timestamp>,
 }
 
 /// An order that was carried out, whatever came of it.
@@ -60,6 +63,15 @@ pub struct Performed {
     pub epoch: u64,
     /// The generation of that assignment, which may go on with it after the agent was killed.
     pub generation: u64,
+    /// Until when it could be submitted; nothing in what was remembered before that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submit_before: Option<Timestamp>,
+}
+
+impl Performed {
+    fn is_of(&self, assignment: &Assignment) -> bool {
+        (self.epoch, self.generation) == (assignment.epoch, assignment.generation)
+    }
 }
 
 /// What is active, and what it runs with.
@@ -166,6 +178,7 @@ impl Journal {
             unreported: None,
             endpoints: Vec::new(),
             performed: Vec::new(),
+            newest_order: None,
         }
     }
 
@@ -176,22 +189,32 @@ impl Journal {
 
     /// The orders that were carried out under another assignment than this one.
     pub fn performed_before(&self, assignment: &Assignment) -> Vec<Digest> {
-        let this = (assignment.epoch, assignment.generation);
-        let others = self.performed.iter().filter(|performed| (performed.epoch, performed.generation) != this);
+        let others = self.performed.iter().filter(|performed| !performed.is_of(assignment));
         others.map(|performed| performed.order).collect()
     }
 
-    /// Remembers that the order of what is under way is being carried out.
-    pub fn perform(&mut self) {
+    /// The order that this assignment has begun to carry out.
+    pub fn begun(&self, assignment: &Assignment) -> Option<Digest> {
+        self.performed.iter().find(|performed| performed.is_of(assignment)).map(|performed| performed.order)
+    }
+
+    /// Remembers that the order of what is under way is being carried out at `now`.
+    pub fn perform(&mut self, now: Timestamp) {
         let Some(under_way) = &self.under_way else { return };
-        let Some(order) = &under_way.dossier.order else { return };
-        let Assignment { epoch, generation, .. } = under_way.assignment;
-        let performed = Performed { order: Digest::of(&order.payload), epoch, generation };
-        if self.performed.contains(&performed) {
+        let Some(envelope) = &under_way.dossier.order else { return };
+        let order = Digest::of(&envelope.payload);
+        if self.begun(&under_way.assignment) == Some(order) {
             return;
         }
-        self.performed.push(performed);
-        if self.performed.len() > PERFORMED_KEPT {
+        let Assignment { epoch, generation, .. } = under_way.assignment;
+        let submit_before = Statement::read(envelope).ok().map(|statement| statement.header.submit_before);
+        self.newest_order = CarriedOut::newest_with(self.newest_order, submit_before, now);
+        self.performed.push(Performed { order, epoch, generation, submit_before });
+        let newest = self.newest_order.unwrap_or(Timestamp::MIN);
+        let is_outdated = |performed: &Performed| {
+            performed.submit_before.is_none_or(|submit_before| CarriedOut::is_outdated(submit_before, newest))
+        };
+        while self.performed.len() > PERFORMED_KEPT && self.performed.first().is_some_and(is_outdated) {
             self.performed.remove(0);
         }
     }

@@ -486,7 +486,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             return Err(EngineError::Journal(app.clone(), "nothing is under way"));
         };
         change(under_way);
-        journal.perform();
+        journal.perform(self.now());
         Ok(self.journals.save(journal)?)
     }
 

@@ -10,7 +10,7 @@ pub const SETTLED_KEPT: usize = 20;
 /// How long a target may be silent about an assignment before the deployment goes on without it, in seconds.
 pub const TARGET_DEADLINE_SECONDS: i64 = 600;
 /// How far ahead of the server's clock a statement's `submit_before` may lie, in seconds: one day.
-pub const SUBMIT_AHEAD_SECONDS: i64 = 86_400;
+pub const SUBMIT_AHEAD_SECONDS: i64 = trust::statement::SUBMIT_AHEAD_SECONDS;
 /// From how many days before the root or the charter expires everyone is warned.
 pub const EXPIRY_WARNED_DAYS: i64 = 90;
 /// From how many days before a permit's time is over it is said; from a quarter of its life where that is less.

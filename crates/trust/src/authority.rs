@@ -27,10 +27,12 @@ use std::collections::{BTreeMap, BTreeSet};
 mod denial;
 mod documents;
 mod enrolment;
+mod orders;
 mod policy;
 
 pub use denial::Denial;
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
+pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
 pub use policy::{KeptWithdrawal, TrustedPolicy};
 
 /// The signed statements behind one assignment, as the server hands them over. Nothing in it is trusted.
@@ -91,9 +93,8 @@ pub struct Wanted<'a> {
     pub settled: &'a [Digest],
     /// What is active here.
     pub active: Option<Digest>,
-    /// Digests of the payloads of the orders that this target has carried out under another generation, by its own
-    /// journal.
-    pub performed: &'a [Digest],
+    /// The orders that this target has carried out.
+    pub carried_out: CarriedOut<'a>,
     /// The emergency permits that this target ever found to hold, by its own memory.
     pub emergencies: &'a [KeptEmergency],
     /// How fresh what is known here is.
@@ -281,10 +282,7 @@ pub fn authorise(
     let order = check_order(policy, pinned, dossier, wanted)?;
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
-    match wanted.performed.contains(&order) {
-        true => Err(Denial::OrderRepeated(order)),
-        false => Ok(authority),
-    }
+    wanted.carried_out.check(&order, now).map(|()| authority)
 }
 
 /// Whether an act brings something new. Going back to what settled here does not, nor does anything about what runs.
@@ -370,13 +368,13 @@ fn check_place(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>) -> 
     }
 }
 
-/// The digest of the order's payload, if the order fits and counts.
-fn check_order(
-    policy: &TrustedPolicy,
+/// The order, if it fits and counts.
+fn check_order<'a>(
+    policy: &'a TrustedPolicy,
     pinned: &Pinned,
     dossier: &Dossier,
     wanted: &Wanted<'_>,
-) -> Result<Digest, Denial> {
+) -> Result<Opened<'a, Order>, Denial> {
     let what = "order";
     let invalid = |why: String| Denial::Invalid { what, why };
     let opened = policy.open_present(dossier.order.as_ref(), what, |act| match act {
@@ -393,7 +391,8 @@ fn check_order(
     let Some(environment) = policy.charter.environments.get(&pinned.environment) else {
         return Err(invalid("the charter has no such environment".into()));
     };
-    policy.require(what, &environment.deploy, &opened).map(|_| opened.payload)
+    policy.require(what, &environment.deploy, &opened)?;
+    Ok(opened)
 }
 
 fn check_push(

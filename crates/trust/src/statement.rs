@@ -24,6 +24,9 @@ const PREDICATE_PREFIX: &str = "https://sortie.dev/";
 /// The longest statement that is read, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 256 << 10;
 
+/// How far ahead of a server's clock a statement's `submit_before` may lie, in seconds: one day.
+pub const SUBMIT_AHEAD_SECONDS: i64 = 86_400;
+
 /// One signed claim or act.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {

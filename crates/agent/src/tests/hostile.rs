@@ -209,6 +209,54 @@ fn an_order_that_was_taken_back_is_used_up_too() {
     assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_REPEATED"), "{outcome:?}");
 }
 
+/// Attack: replayed old order.
+#[test]
+fn an_order_that_was_held_back_is_let_lie_once_it_is_old() {
+    let stop = |hours: i64| Dossier { order: Some(order_until(hours, "one", OrderAct::Stop)), ..Dossier::default() };
+    // On a target that has carried out an order since, whatever that was.
+    let world = World::new();
+    world.deploy(&mut world.agent(), 5, "one", "1.0.0");
+    let touched = world.touched();
+    for generation in [6, 7] {
+        world.say(generation, stop(-1));
+        let outcome = world.follow(&mut world.agent(), &assignment(generation, "one", OrderAct::Stop));
+        assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_OUTDATED"), "{outcome:?}");
+    }
+    assert_eq!(world.touched(), touched);
+    world.say(8, stop(1));
+    let mut engine = world.agent();
+    assert_eq!(world.follow(&mut engine, &assignment(8, "one", OrderAct::Stop)), Some(Outcome::Verified));
+    // And on one that has not.
+    let world = World::new();
+    let order = Some(order_until(-24 * 30, "one", OrderAct::Deploy));
+    world.say(5, Dossier { order, ..permitted(build("one"), "1.0.0") });
+    let mut engine = world.agent();
+    assert_eq!(world.follow(&mut engine, &assignment(5, "one", OrderAct::Deploy)), Some(Outcome::Verified));
+    world.say(6, stop(-24 * 8));
+    let outcome = world.follow(&mut engine, &assignment(6, "one", OrderAct::Stop));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_EXPIRED"), "{outcome:?}");
+    world.say(7, stop(-24 * 6));
+    assert_eq!(world.follow(&mut engine, &assignment(7, "one", OrderAct::Stop)), Some(Outcome::Verified));
+}
+
+/// Attack: repeated order.
+#[test]
+fn however_many_orders_a_day_brings_none_of_them_is_carried_out_again() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    let restart = || Dossier { order: Some(order("one", OrderAct::Restart)), ..Dossier::default() };
+    let first = restart();
+    for generation in 6..72 {
+        world.say(generation, if generation == 6 { first.clone() } else { restart() });
+        let outcome = world.follow(&mut engine, &assignment(generation, "one", OrderAct::Restart));
+        assert_eq!(outcome, Some(Outcome::Verified));
+    }
+    world.say(72, first);
+    let outcome = world.follow(&mut engine, &assignment(72, "one", OrderAct::Restart));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "ORDER_REPEATED"), "{outcome:?}");
+}
+
 #[test]
 fn a_refused_forgery_does_not_outrank_what_is_genuine() {
     let world = World::new();

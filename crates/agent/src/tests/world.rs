@@ -172,12 +172,17 @@ fn estate_digest() -> Digest {
 }
 
 pub fn sign(subject: Digest, act: Act, signer: &SecretKey) -> Envelope {
+    sign_until(far(), subject, act, signer)
+}
+
+/// The same, to be submitted until then.
+fn sign_until(submit_before: Timestamp, subject: Digest, act: Act, signer: &SecretKey) -> Envelope {
     thread_local!(static COUNT: Cell<u32> = const { Cell::new(0) });
     let count = COUNT.with(|count| count.replace(count.get() + 1));
     let header = Header {
         estate: estate_digest(),
         request_id: RequestId::new(format!("test:{count}")).unwrap(),
-        submit_before: far(),
+        submit_before,
         on_behalf_of: None,
     };
     Statement { subject_name: "test".into(), subject, header, act }.sign(&[signer]).unwrap()
@@ -220,6 +225,13 @@ pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Enve
     let only = BTreeSet::new();
     let order = Order { app: app(), environment, act, version: None, only, when_released: false };
     sign(build, Act::Order(order), &oncall())
+}
+
+/// An order in prod that could be submitted until so many hours from now.
+pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
+    let only = BTreeSet::new();
+    let order = Order { app: app(), environment: prod(), act, version: None, only, when_released: false };
+    sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }
 
 pub fn version(text: &str) -> Version {

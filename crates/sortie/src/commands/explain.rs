@@ -126,6 +126,16 @@ const OTHERS: &[(&str, u8, &str)] = &[
         exit::DEPLOYMENT_FAILED,
         "A target carries out each signed order once. Whoever wants the same again gives the order anew.",
     ),
+    (
+        "ORDER_OUTDATED",
+        exit::DEPLOYMENT_FAILED,
+        "A target has carried out an order for this application that is more than a day newer, so it lets the older one lie: it may have been held back. Whoever still wants it gives the order anew.",
+    ),
+    (
+        "ORDER_EXPIRED",
+        exit::DEPLOYMENT_FAILED,
+        "An order to stop, start, restart, configure, remove or roll back has no permit that could end, so a target begins with it within seven days or not at all. Give the order anew; if it is new, set the target's clock.",
+    ),
 ];
 
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -1,6 +1,6 @@
 //! Every reason for which a target refuses.
 
-use super::Road;
+use super::{ORDER_GOOD_DAYS, Road};
 use crate::{
     digest::Digest,
     evidence::Shortfall,
@@ -133,6 +133,28 @@ pub enum Denial {
     /// The target has carried out this very order before.
     #[error("order {} was carried out here before: whoever wants it again signs a new one", .0.short())]
     OrderRepeated(Digest),
+    /// The target has carried out a newer order for this application.
+    #[error(
+        "the order was to be submitted until {submit_before:.0}, and one until {newest:.0} was carried out here since: \
+         whoever wants it signs a new one"
+    )]
+    OrderOutdated {
+        /// Until when it could be submitted.
+        submit_before: Timestamp,
+        /// Until when the newest one could that was carried out.
+        newest: Timestamp,
+    },
+    /// The order comes too late to begin.
+    #[error(
+        "the order was to be submitted until {submit_before:.0}, it is {now:.0} by this machine's clock, and what needs \
+         no living permit begins within {ORDER_GOOD_DAYS} days: whoever wants it signs a new one"
+    )]
+    OrderExpired {
+        /// Until when it could be submitted.
+        submit_before: Timestamp,
+        /// The target's clock.
+        now: Timestamp,
+    },
 }
 
 impl Denial {
@@ -158,6 +180,8 @@ impl Denial {
             Denial::Config(_) => "CONFIG_UNFIT",
             Denial::NotHere(_) => "NOT_HERE",
             Denial::OrderRepeated(_) => "ORDER_REPEATED",
+            Denial::OrderOutdated { .. } => "ORDER_OUTDATED",
+            Denial::OrderExpired { .. } => "ORDER_EXPIRED",
         }
     }
 }

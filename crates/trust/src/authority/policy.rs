@@ -12,6 +12,7 @@ use crate::{
     statement::{Act, Administration, AdministrationAct, Statement, Withdrawal},
     upheld::upheld_name,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -66,6 +67,7 @@ impl KeptWithdrawal {
 pub(super) struct Opened<'a, T> {
     pub(super) subject: Digest,
     pub(super) payload: Digest,
+    pub(super) submit_before: Timestamp,
     pub(super) act: T,
     pub(super) signers: Vec<KeyId>,
     /// Whose key is whose for this very statement: what owners uphold is in it.
@@ -188,7 +190,14 @@ impl TrustedPolicy {
         if signers.is_empty() {
             return Err(invalid("nobody of the charter signed it".into()));
         }
-        Ok(Opened { subject: statement.subject, payload: Digest::of(&envelope.payload), act, signers, directory })
+        Ok(Opened {
+            subject: statement.subject,
+            payload: Digest::of(&envelope.payload),
+            submit_before: statement.header.submit_before,
+            act,
+            signers,
+            directory,
+        })
     }
 
     pub(super) fn open_present<T>(

@@ -4,7 +4,7 @@ use crate::world::*;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     Digest, TargetName,
-    authority::{Dossier, KeptWithdrawal, VerifiedAuthority, check_config, check_manifest},
+    authority::{CarriedOut, Dossier, KeptWithdrawal, VerifiedAuthority, check_config, check_manifest},
     charter::Class,
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
@@ -193,6 +193,69 @@ fn repeated_order() {
     let mut attempt = Attempt::new(whole());
     attempt.performed = vec![Digest::of(b"an earlier order")];
     assert!(attempt.run().is_ok());
+}
+
+/// Attack: replayed old order.
+/// Holds: the server, and every order that was ever signed, some of which a target never got: a `stop` of last year, a
+/// deployment of what has long been replaced.
+/// Left to him: to hold an order back, and to deliver it late: one that brings a build as long as its permit lives, any
+/// other for seven days, and each as long as the target has carried out none for this application that is more than a day
+/// newer. In class dev, where nothing needs a permit, only the last ends an order to deploy.
+#[test]
+fn replayed_old_order() {
+    const IN_PLACE: [OrderAct; 6] = [
+        OrderAct::Stop,
+        OrderAct::Start,
+        OrderAct::Restart,
+        OrderAct::Configure,
+        OrderAct::Undeploy,
+        OrderAct::Rollback,
+    ];
+    let attempt = |act: OrderAct, submit_before: &str| {
+        let order = order_until("prod", act, time(submit_before), ONCALL);
+        let settled = vec![build()];
+        Attempt { act, active: Some(build()), settled, ..Attempt::new(Dossier { order: Some(order), ..whole() }) }
+    };
+    // It is noon of the 22nd. What needs no permit is good for a week, however long the target was away.
+    for act in IN_PLACE {
+        assert!(attempt(act, "2026-11-15T12:00:00Z").run().is_ok(), "{act:?}");
+        assert_eq!(attempt(act, "2026-11-15T11:59:59Z").denied(), "ORDER_EXPIRED", "{act:?}");
+        assert_eq!(attempt(act, "2025-11-22T12:00:00Z").denied(), "ORDER_EXPIRED", "{act:?}");
+    }
+    // A deployment may wait for its permit, or travel on media: its permit ends it.
+    for act in [OrderAct::Deploy, OrderAct::Redeploy] {
+        assert!(attempt(act, "2026-11-01T12:00:00Z").run().is_ok(), "{act:?}");
+    }
+    // What was carried out since ends every older order, also one that was never seen here.
+    let newest = Some(time("2026-11-20T12:00:00Z"));
+    for act in IN_PLACE.into_iter().chain([OrderAct::Deploy, OrderAct::Redeploy]) {
+        // Two orders in their right succession may differ by what people may write into them.
+        let beside = Attempt { newest, ..attempt(act, "2026-11-19T12:00:00Z") };
+        assert!(beside.run().is_ok(), "{act:?}");
+        let older = Attempt { newest, ..attempt(act, "2026-11-19T11:59:59Z") };
+        assert_eq!(older.denied(), "ORDER_OUTDATED", "{act:?}");
+    }
+}
+
+/// What was begun goes on, however long the machine was without power; and an order that claims to be of the far future
+/// shuts out none that come after it.
+#[test]
+fn an_order_that_was_begun_goes_on_and_none_ends_those_to_come() {
+    let order = order_until("prod", OrderAct::Undeploy, time("2026-11-01T12:00:00Z"), ONCALL);
+    let begun = Some(Digest::of(&order.payload));
+    let dossier = Dossier { order: Some(order), ..Dossier::default() };
+    let attempt = Attempt { act: OrderAct::Undeploy, active: Some(build()), ..Attempt::new(dossier) };
+    assert_eq!(attempt.denied(), "ORDER_EXPIRED");
+    assert!(Attempt { begun, ..attempt }.run().is_ok());
+
+    let carried_out = |newest: Option<&str>, order: &str| {
+        CarriedOut::newest_with(newest.map(time), Some(time(order)), now()).unwrap().to_string()
+    };
+    assert_eq!(carried_out(None, "2026-11-22T12:05:00Z"), "2026-11-22T12:05:00Z");
+    assert_eq!(carried_out(None, "9999-01-01T00:00:00Z"), "2026-11-23T12:00:00Z");
+    let known = Some("2026-11-22T12:05:00Z");
+    assert_eq!(carried_out(known, "2026-11-22T01:00:00Z"), "2026-11-22T12:05:00Z", "the newest never falls");
+    assert_eq!(CarriedOut::newest_with(known.map(time), None, now()), known.map(time));
 }
 
 /// R15: a permit without the deployer's order, or with a developer's, activates nothing.
@@ -456,6 +519,7 @@ fn rollback_to_what_never_settled_here() {
     assert!(matches!(attempt.run(), Ok(VerifiedAuthority::Rollback(_))));
     // Expiry does not stop going back; a withdrawal does.
     attempt.now = time("2027-01-01T00:00:00Z");
+    attempt.dossier.order = Some(order_until("prod", OrderAct::Rollback, attempt.now, ONCALL));
     assert!(attempt.run().is_ok());
     attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");

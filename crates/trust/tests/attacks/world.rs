@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{
-        Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted, authorise,
+        CarriedOut, Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted,
+        authorise,
     },
     charter::{Charter, Class},
     dsse::Envelope,
@@ -121,12 +122,11 @@ pub fn pinned(environment: &str, class: Class) -> Pinned {
 }
 
 pub fn signed_in(estate: Digest, subject: Digest, act: Act, seeds: &[u8]) -> Envelope {
-    let header = Header {
-        estate,
-        request_id: RequestId::new("1").unwrap(),
-        submit_before: time("2026-11-22T12:05:00Z"),
-        on_behalf_of: None,
-    };
+    signed_at(estate, subject, act, time("2026-11-22T12:05:00Z"), seeds)
+}
+
+fn signed_at(estate: Digest, subject: Digest, act: Act, submit_before: Timestamp, seeds: &[u8]) -> Envelope {
+    let header = Header { estate, request_id: RequestId::new("1").unwrap(), submit_before, on_behalf_of: None };
     let keys: Vec<SecretKey> = seeds.iter().map(|seed| key(*seed)).collect();
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     Statement { subject_name: "web".into(), subject, header, act }.sign(&signers).unwrap()
@@ -183,6 +183,11 @@ pub fn approval(request: &Envelope, seed: u8) -> Envelope {
 }
 
 pub fn order_in(environment: &str, act: OrderAct, seed: u8) -> Envelope {
+    order_until(environment, act, time("2026-11-22T12:05:00Z"), seed)
+}
+
+/// An order that could be submitted until then.
+pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, seed: u8) -> Envelope {
     let order = Order {
         app: app(),
         environment: audience(environment),
@@ -191,7 +196,7 @@ pub fn order_in(environment: &str, act: OrderAct, seed: u8) -> Envelope {
         only: BTreeSet::new(),
         when_released: false,
     };
-    signed(build(), Act::Order(order), &[seed])
+    signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
 
 pub fn withdrawal(through_serial: u64, seed: u8) -> Envelope {
@@ -283,6 +288,10 @@ pub struct Attempt {
     pub settled: Vec<Digest>,
     pub active: Option<Digest>,
     pub performed: Vec<Digest>,
+    /// As a target reckons the newest order that it has carried out.
+    pub newest: Option<Timestamp>,
+    /// The order that was begun under this very assignment.
+    pub begun: Option<Digest>,
     /// How fresh the target's knowledge is; as fresh as can be where nothing is said.
     pub freshness: Option<Freshness>,
 }
@@ -301,6 +310,8 @@ impl Attempt {
             settled: vec![],
             active: None,
             performed: vec![],
+            newest: None,
+            begun: None,
             freshness: None,
         }
     }
@@ -317,7 +328,7 @@ impl Attempt {
             act: self.act,
             settled: &self.settled,
             active: self.active,
-            performed: &self.performed,
+            carried_out: CarriedOut { performed: &self.performed, begun: self.begun, newest: self.newest },
             emergencies: &[],
             freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };

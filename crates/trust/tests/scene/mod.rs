@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{
-        Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted, authorise,
+        CarriedOut, Denial, Dossier, Freshness, KeptWithdrawal, Pinned, Road, TrustedPolicy, VerifiedAuthority, Wanted,
+        authorise,
     },
     charter::{Charter, Class},
     dsse::Envelope,
@@ -161,7 +162,7 @@ impl Attempt {
             act: OrderAct::Deploy,
             settled: &[],
             active: None,
-            performed: &[],
+            carried_out: CarriedOut::default(),
             emergencies: &self.emergencies,
             freshness: Freshness {
                 road: Road::Network,
