@@ -5,10 +5,11 @@ use crate::{
     documents::{self, Documents, TrustError},
     files::{self, FileError},
     home::{Enrolled, Home, HomeError, memory_bytes},
-    supply::{SupplyError, within},
+    supply::SupplyError,
 };
 use api::{
     client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
+    link::within,
     read::Estate,
     routes,
     write::Submission,

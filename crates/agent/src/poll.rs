@@ -7,11 +7,12 @@ use crate::{
     escapes, inbox,
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
-    supply::{Link, Server, Supply, within},
+    supply::{Server, Supply},
 };
 use api::{
     agent::{Errand, Orders, Want},
     client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
+    link::{Link, Stranger, within},
     routes,
 };
 use jiff::Timestamp;
@@ -59,6 +60,8 @@ pub enum Work {
     Scan,
     /// Follow the bundles that wait.
     Inbox,
+    /// Look at whoever answers in the server's place.
+    Meet(Box<Stranger>),
     /// End, once the step at hand is done.
     Stop,
 }
@@ -80,6 +83,11 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
                     tracing::warn!(%error, "the server is away; what runs goes on running");
                 }
                 (away, looked, generation) = (true, false, 0);
+                if let Some(stranger) = meet(&link, &error).await
+                    && work.send(Work::Meet(Box::new(stranger))).is_err()
+                {
+                    return;
+                }
                 tokio::time::sleep(with_jitter(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
@@ -112,6 +120,15 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
             tokio::time::sleep(with_jitter(FIRST_PAUSE)).await;
         }
     }
+}
+
+/// Whoever answered with a key that is not known here. It is looked at once a try, and tries grow rare.
+async fn meet(link: &Link, error: &ClientError) -> Option<Stranger> {
+    let ClientError::OtherKey { url, key } = error else { return None };
+    let stranger = link.look_at_stranger(url, *key).await;
+    stranger
+        .inspect_err(|error| tracing::info!(%error, "whoever answers in the server's place shows no charter"))
+        .ok()?
 }
 
 async fn ask(link: &Link, generation: u64, charter: u64, wait: u64) -> Result<Orders, ClientError> {
@@ -252,6 +269,7 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
                         Work::Scan => scan = true,
                         // It is told of again as long as there is something in it.
                         Work::Inbox => {}
+                        Work::Meet(stranger) => desk.engine.meet(*stranger),
                         Work::Stop => return,
                     }
                 }
@@ -262,6 +280,7 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
             }
             Ok(Work::Scan) => desk.scan(true),
             Ok(Work::Inbox) => desk.open_inbox(),
+            Ok(Work::Meet(stranger)) => desk.engine.meet(*stranger),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.engine.obey(orders)),
         }

@@ -2,7 +2,7 @@
 //! a step needs after a restart stands on disk before the journal says so.
 
 use crate::{
-    documents::{Documents, TrustError},
+    documents::{self, Documents, TrustError},
     drivers::{Drivers, Machine},
     files::{self, FileError},
     follow::{Follower, Look},
@@ -14,7 +14,10 @@ use crate::{
     supply::{Origin, Supply, SupplyError},
     withdraw,
 };
-use api::agent::{Memory, Orders};
+use api::{
+    agent::{Memory, Orders},
+    link::Stranger,
+};
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
@@ -176,9 +179,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             tracing::error!(%error, "cannot keep a withdrawal; nothing new is followed until it is kept");
             return false;
         }
-        let server = &self.documents.verified().charter.server;
-        self.supply.learn(&server.keys);
-        self.supply.learn_places(&server.urls);
+        self.know_server();
         if let Err(error) = self.follow_ledger(&orders.checkpoint) {
             tracing::error!(%error, "cannot follow the ledger");
         }
@@ -259,6 +260,32 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             },
             Err(error) => tracing::debug!(%error, "cannot fetch the estate documents"),
         }
+        self.know_server();
+    }
+
+    /// Looks for the server where the charter in force says, by the keys that it names and no others.
+    fn know_server(&self) {
+        let server = &self.documents.verified().charter.server;
+        self.supply.learn(&server.keys);
+        self.supply.learn_places(&server.urls);
+    }
+
+    /// Follows a server with other keys than those known here, as after an eviction, where a newer charter names them.
+    /// Nothing else of what it says is believed.
+    pub fn meet(&mut self, stranger: Stranger) {
+        let Stranger { key, estate } = stranger;
+        let verified = documents::verify(&self.documents.pinned().estate, &estate, self.documents.version());
+        match verified {
+            Ok(verified) if verified.charter.server.keys.contains(&key) => match self.documents.adopt(estate) {
+                Ok(_) => tracing::warn!(%key, "owners gave the server other keys; it is followed"),
+                Err(error) => {
+                    tracing::error!(%key, %error, "a server with a key that is not known here is not followed")
+                }
+            },
+            Ok(_) => tracing::error!(%key, "whoever answers in the server's place has a key that owners did not name"),
+            Err(error) => tracing::error!(%key, %error, "a server with a key that is not known here is not followed"),
+        }
+        self.know_server();
     }
 
     /// Keeps every genuine withdrawal for this environment, whether or not anything it is about was assigned.
@@ -327,6 +354,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let refreshed = self.refresher.refresh(&mut self.documents, apps, &source, now);
         self.supply.refreshed(self.refresher.signed());
+        self.know_server();
         if let (Err(error), Origin::Mirror(_)) = (&refreshed, origin)
             && error.away().is_none()
         {

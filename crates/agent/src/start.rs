@@ -9,8 +9,9 @@ use crate::{
     poll::{self, Work, Worker},
     run::{Engine, EngineError},
     runtime::{DEFAULT_PORTS, Layout, Runtime, RuntimeError, Site},
-    supply::{Link, Mirror, Server},
+    supply::{Mirror, Server},
 };
+use api::link::Link;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -103,8 +104,9 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         (None, None) => return Err(AgentError::NotJoined),
     };
     let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
-    let mut pins = vec![enrolled.pin];
-    pins.extend(documents.verified().charter.server.keys.iter().filter(|pin| **pin != enrolled.pin));
+    // Once a charter names keys, the invitation's is as good as any other: it may have been stolen meanwhile.
+    let named = &documents.verified().charter.server.keys;
+    let pins = if named.is_empty() { vec![enrolled.pin] } else { named.clone() };
     let key = Arc::new(home.key()?);
     let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
     link.learn_places(&documents.verified().charter.server.urls);

@@ -5,7 +5,8 @@ use crate::repository::{FetchError, Patience};
 use api::{
     agent::{AssignmentDossier, Memory, ProgressReport},
     client::{Client, ClientError},
-    read::{Consistency, Estate},
+    link::{ANSWER, Link, within},
+    read::Estate,
     routes,
     write::{Accepted, Submission},
 };
@@ -17,19 +18,17 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::runtime::Handle;
-use trust::{AppName, Digest, digest::Hasher, dsse::Envelope, key::SecretKey};
+use trust::{AppName, Digest, digest::Hasher, dsse::Envelope};
 
 /// Objects up to this length travel in packs, in bytes.
 const SMALL_BYTES: u64 = 256 << 10;
 /// The most objects and bytes asked for in one pack.
 const PACK_OBJECTS: usize = 1024;
 const PACK_BYTES: u64 = 8 << 20;
-/// How long the server may take to answer, and to send more of an answer.
-const ANSWER: Duration = Duration::from_secs(60);
 /// The slowest that a download may go, in bytes a second, once the first minute is over.
 const SLOWEST_BYTES_PER_SECOND: u64 = 4096;
 
@@ -94,7 +93,7 @@ pub trait Supply {
     fn tell(&self, progress: ProgressReport);
     /// The proof that one size of the ledger extends another.
     fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, SupplyError>;
-    /// Accepts these keys of the server too: the charter names them.
+    /// Accepts these keys of the server and no others: the charter names them. Nothing changes where it names none.
     fn learn(&self, keys: &[Digest]);
     /// Looks for the server at these places too: the charter names them.
     fn learn_places(&self, urls: &[String]);
@@ -113,155 +112,6 @@ pub enum Origin {
     Server,
     /// A mirror's, by its place among those that are known.
     Mirror(usize),
-}
-
-/// The connection to the server: the key it must have, and our login.
-pub struct Link {
-    estate: Digest,
-    key: Arc<SecretKey>,
-    inner: Mutex<Inner>,
-    /// How fresh the target's knowledge is, for the server to know.
-    refreshed: Mutex<Option<Timestamp>>,
-}
-
-struct Inner {
-    /// Where the server may be: the charter's places, and that of the invitation.
-    urls: Vec<String>,
-    /// The pin of the invitation, and those of the charter.
-    pins: Vec<Digest>,
-    /// Which of each the client in use has.
-    chosen: (usize, usize),
-    client: Client,
-}
-
-impl Link {
-    /// A link to the server at `url`, whose TLS key must have one of `pins`; fails without any.
-    pub fn new(url: &str, pins: Vec<Digest>, estate: Digest, key: Arc<SecretKey>) -> Result<Self, ClientError> {
-        let client = Client::new(url, pins.first().copied())?;
-        let inner = Mutex::new(Inner { urls: vec![url.into()], pins, chosen: (0, 0), client });
-        Ok(Self { estate, key, inner, refreshed: Mutex::default() })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Accepts these keys of the server too: the charter names them.
-    pub fn learn(&self, pins: &[Digest]) {
-        let mut inner = self.lock();
-        for pin in pins {
-            if !inner.pins.contains(pin) {
-                inner.pins.push(*pin);
-            }
-        }
-    }
-
-    /// Looks for the server at these places first.
-    pub fn learn_places(&self, urls: &[String]) {
-        let mut inner = self.lock();
-        let current = inner.urls.get(inner.chosen.0).cloned();
-        let known = std::mem::take(&mut inner.urls);
-        inner.urls = urls.to_vec();
-        inner.urls.extend(known.into_iter().filter(|url| !urls.contains(url)));
-        inner.chosen.0 = current.and_then(|url| inner.urls.iter().position(|other| *other == url)).unwrap_or(0);
-    }
-
-    /// Lets the server know how fresh the target's knowledge is.
-    pub fn refreshed(&self, signed: Option<Timestamp>) {
-        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = signed;
-    }
-
-    /// How fresh the target's knowledge is.
-    pub fn freshness(&self) -> Option<Timestamp> {
-        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The client in use.
-    pub fn client(&self) -> Client {
-        self.lock().client.clone()
-    }
-
-    /// After a failure to connect, tries the next key the server may have, and after the last one the next place.
-    fn try_next(&self) -> Result<(), ClientError> {
-        let mut inner = self.lock();
-        if inner.pins.len() * inner.urls.len() < 2 {
-            return Ok(());
-        }
-        let (mut place, mut key) = inner.chosen;
-        key += 1;
-        if key >= inner.pins.len() {
-            (place, key) = ((place + 1) % inner.urls.len(), 0);
-        }
-        inner.chosen = (place, key);
-        let url = inner.urls.get(place).cloned().unwrap_or_default();
-        inner.client = Client::new(&url, inner.pins.get(key).copied())?;
-        Ok(())
-    }
-
-    /// Asks the server, logging in when it wants that.
-    pub async fn ask<T>(&self, question: impl AsyncFn(&Client) -> Result<T, ClientError>) -> Result<T, ClientError> {
-        let client = self.client();
-        let answer = match question(&client).await {
-            Err(ClientError::Refused(problem)) if wants_login(&problem.code) => {
-                client.log_in(self.estate, self.key.as_ref()).await?;
-                question(&client).await
-            }
-            other => other,
-        };
-        if matches!(answer, Err(ClientError::Away { .. } | ClientError::OtherKey { .. })) {
-            self.try_next()?;
-        }
-        answer
-    }
-
-    /// Sends a request, built anew for each try, and answers with the response once it is known to be a success.
-    pub async fn stream(
-        &self,
-        build: impl Fn(&Client) -> reqwest::RequestBuilder,
-        limit: Duration,
-    ) -> Result<reqwest::Response, ClientError> {
-        let client = self.client();
-        match within(&client, limit, client.stream(build(&client))).await {
-            Err(ClientError::Refused(problem)) if wants_login(&problem.code) => {
-                client.log_in(self.estate, self.key.as_ref()).await?;
-                within(&client, limit, client.stream(build(&client))).await
-            }
-            other => other,
-        }
-    }
-
-    /// GETs JSON within the usual time.
-    pub async fn get<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<T, ClientError> {
-        self.ask(async |client| within(client, ANSWER, client.get(path, query)).await).await
-    }
-
-    /// The proof that one size of the ledger extends another.
-    pub async fn consistency(&self, from: u64, to: u64) -> Result<Vec<Digest>, ClientError> {
-        let (from, to) = (from.to_string(), to.to_string());
-        let answer: Consistency = self.get(routes::CONSISTENCY, &[("from", &from), ("to", &to)]).await?;
-        Ok(answer.proof)
-    }
-}
-
-/// A token that is missing, unknown or over: logging in mends it.
-fn wants_login(code: &str) -> bool {
-    code == "LOGIN_NEEDED"
-}
-
-/// Gives up on an answer that does not come.
-pub async fn within<T>(
-    client: &Client,
-    limit: Duration,
-    answer: impl Future<Output = Result<T, ClientError>>,
-) -> Result<T, ClientError> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(ClientError::Away { url: client.url().into(), why: "it does not answer".into() }),
-    }
 }
 
 /// The server as the agent's worker thread uses it: each call waits.
@@ -486,7 +336,9 @@ impl Supply for Server {
     }
 
     fn learn(&self, keys: &[Digest]) {
-        self.link.learn(keys);
+        if let Err(error) = self.link.learn(keys) {
+            tracing::error!(%error, "cannot go by the server's keys as the charter names them");
+        }
     }
 
     fn learn_places(&self, urls: &[String]) {
@@ -567,6 +419,7 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
+    use trust::key::SecretKey;
 
     /// A server that sends one byte of an object every `pause`, and the first `head` of them at once.
     async fn slow(head: usize, pause: Duration) -> String {
@@ -588,9 +441,7 @@ mod tests {
 
     async fn fetch(url: String) -> (Result<u64, SupplyError>, usize) {
         let key = Arc::new(SecretKey::from_seed(&[1; 32]));
-        let client = Client::new(&url, None).unwrap();
-        let inner = Mutex::new(Inner { urls: vec![url], pins: vec![], chosen: (0, 0), client });
-        let link = Arc::new(Link { estate: Digest::of(b""), key, inner, refreshed: Mutex::default() });
+        let link = Arc::new(Link::new(&url, vec![], Digest::of(b""), key).unwrap());
         let server = Server::new(link, Handle::current(), Vec::new());
         let mut got = Vec::new();
         let result = server.download(Request::Object(&Digest::of(b"x")), &mut got, 1_000_000).await;

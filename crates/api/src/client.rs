@@ -16,7 +16,7 @@ use rustls::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 use trust::{
@@ -47,6 +47,8 @@ pub enum ClientError {
     OtherKey {
         /// Where.
         url: String,
+        /// The pin of the key it has.
+        key: Digest,
     },
     /// The server answered what this program does not understand.
     #[error("{url} gave an answer that makes no sense: {why}")]
@@ -68,7 +70,12 @@ pub struct Client {
     url: String,
     pin: Option<Digest>,
     token: Arc<RwLock<Option<String>>>,
+    /// The last key that was shown and is not the pinned one.
+    other: OtherKey,
 }
+
+/// A key that was shown and is not the pinned one, once there was one.
+type OtherKey = Arc<Mutex<Option<Digest>>>;
 
 impl Client {
     /// A client of the server at `url` (`https://host:port`), whose TLS key must have `pin`. Plain `http://` is taken
@@ -76,19 +83,21 @@ impl Client {
     pub fn new(url: &str, pin: Option<Digest>) -> Result<Self, ClientError> {
         let here = |error: &dyn std::fmt::Display| ClientError::Here(error.to_string());
         let url = url.trim_end_matches('/').to_string();
+        let other = OtherKey::default();
+        let tls = |pin| pinned_tls(pin, other.clone()).map_err(|e| here(&e));
         let builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
         let builder = match (url.starts_with("https://"), pin) {
-            (true, Some(pin)) => builder.tls_backend_preconfigured(pinned_tls(pin).map_err(|e| here(&e))?),
+            (true, Some(pin)) => builder.tls_backend_preconfigured(tls(pin)?),
             (true, None) => return Err(ClientError::Here(format!("no pin is known for {url}: log in with URL#PIN"))),
             (false, _) if url.starts_with("http://127.0.0.1") || url.starts_with("http://[::1]") => {
-                builder.tls_backend_preconfigured(pinned_tls(Digest::of(b"")).map_err(|e| here(&e))?)
+                builder.tls_backend_preconfigured(tls(Digest::of(b""))?)
             }
             (false, _) => return Err(ClientError::Here(format!("{url} is not an https:// address"))),
         };
         let http = builder.build().map_err(|e| here(&e))?;
-        Ok(Self { http, url, pin, token: Arc::default() })
+        Ok(Self { http, url, pin, token: Arc::default(), other })
     }
 
     /// The server's address.
@@ -148,7 +157,17 @@ impl Client {
 
     /// GETs JSON.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, ClientError> {
-        self.json(self.request(reqwest::Method::GET, path).query(query)).await
+        self.get_at_most(path, query, MAX_ANSWER_BYTES).await
+    }
+
+    /// GETs JSON of no more than `limit_bytes`.
+    pub async fn get_at_most<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit_bytes: usize,
+    ) -> Result<T, ClientError> {
+        self.json(self.request(reqwest::Method::GET, path).query(query), limit_bytes).await
     }
 
     /// GETs an answer that is read piece by piece: logs, events.
@@ -163,7 +182,7 @@ impl Client {
 
     /// POSTs JSON for JSON.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        self.json(self.request(reqwest::Method::POST, path).json(body)).await
+        self.json(self.request(reqwest::Method::POST, path).json(body), MAX_ANSWER_BYTES).await
     }
 
     /// A request to `path` with the token, for bodies and answers that are streams. Use with [`Self::stream`].
@@ -203,9 +222,13 @@ impl Client {
         }
     }
 
-    async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+    async fn json<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        limit_bytes: usize,
+    ) -> Result<T, ClientError> {
         let response = self.stream(request).await?;
-        let body = self.whole(response, MAX_ANSWER_BYTES).await?;
+        let body = self.whole(response, limit_bytes).await?;
         serde_json::from_slice(&body).map_err(|error| self.nonsense(error.to_string()))
     }
 
@@ -229,7 +252,11 @@ impl Client {
             source = error.source();
         }
         let url = self.url.clone();
-        if why.contains(OTHER_KEY) { ClientError::OtherKey { url } } else { ClientError::Away { url, why } }
+        let other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
+        match other.filter(|_| why.contains(OTHER_KEY)) {
+            Some(key) => ClientError::OtherKey { url, key },
+            None => ClientError::Away { url, why },
+        }
     }
 
     fn nonsense(&self, why: String) -> ClientError {
@@ -268,12 +295,12 @@ pub fn in_future(from_now: SignedDuration) -> Timestamp {
     Timestamp::now().checked_add(from_now).unwrap_or(Timestamp::MAX)
 }
 
-fn pinned_tls(pin: Digest) -> Result<rustls::ClientConfig, rustls::Error> {
+fn pinned_tls(pin: Digest, other: OtherKey) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinnedKey { pin, provider }))
+        .with_custom_certificate_verifier(Arc::new(PinnedKey { pin, provider, other }))
         .with_no_client_auth())
 }
 
@@ -282,6 +309,7 @@ fn pinned_tls(pin: Digest) -> Result<rustls::ClientConfig, rustls::Error> {
 struct PinnedKey {
     pin: Digest,
     provider: Arc<CryptoProvider>,
+    other: OtherKey,
 }
 
 impl ServerCertVerifier for PinnedKey {
@@ -295,7 +323,10 @@ impl ServerCertVerifier for PinnedKey {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match certificate_pin(end_entity) {
             Some(pin) if pin == self.pin => Ok(ServerCertVerified::assertion()),
-            _ => Err(rustls::Error::General(OTHER_KEY.into())),
+            other => {
+                *self.other.lock().unwrap_or_else(PoisonError::into_inner) = other;
+                Err(rustls::Error::General(OTHER_KEY.into()))
+            }
         }
     }
 

@@ -20,6 +20,8 @@ const TLS_CERTIFICATE: &str = "tls.crt";
 const LEDGER_KEY: &str = "ledger.key";
 /// What stands before the names of the keys that come next.
 const NEXT: &str = "next.";
+/// What stands before the names of the keys that were in use before.
+const OLD: &str = "old.";
 const ORIGIN: &str = "origin";
 const CLAIM: &str = "claim";
 
@@ -63,6 +65,8 @@ pub struct Keys {
     pub next_pin: Digest,
     /// The key that signs checkpoints next.
     pub next_ledger: PublicKey,
+    /// The other keys for checkpoints that lie in the folder: the next one, and the one that was in use before.
+    pub others: Vec<SecretKey>,
     folder: PathBuf,
     claim: Mutex<Option<String>>,
 }
@@ -74,7 +78,12 @@ impl Keys {
         let (certificate, tls, pin) = open_tls(folder, "")?;
         let ledger = open_ledger(folder, "")?;
         let (_, _, next_pin) = open_tls(folder, NEXT)?;
-        let next_ledger = open_ledger(folder, NEXT)?.public();
+        let next = open_ledger(folder, NEXT)?;
+        let next_ledger = next.public();
+        let old = match read(folder, &format!("{OLD}{LEDGER_KEY}"))? {
+            Some(_) => Some(open_ledger(folder, OLD)?),
+            None => None,
+        };
         let origin = read_or_make(folder, ORIGIN, || Ok(format!("sortie-ledger/{}\n", &pin.hex()[..16])))?;
         let claim = read(folder, CLAIM)?.map(|claim| claim.trim().to_string());
         Ok(Self {
@@ -85,6 +94,7 @@ impl Keys {
             origin: origin.trim().to_string(),
             next_pin,
             next_ledger,
+            others: [next].into_iter().chain(old).collect(),
             folder: folder.to_path_buf(),
             claim: Mutex::new(claim),
         })
@@ -172,7 +182,7 @@ pub(crate) fn make_private_folder(folder: &Path) -> Result<(), KeysError> {
 
 fn copy_aside(folder: &Path, name: &str) -> Result<(), KeysError> {
     match read(folder, name)? {
-        Some(text) => write(folder, &format!("old.{name}"), text.as_bytes()),
+        Some(text) => write(folder, &format!("{OLD}{name}"), text.as_bytes()),
         None => Ok(()),
     }
 }

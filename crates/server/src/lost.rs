@@ -56,7 +56,8 @@ impl Memories {
     }
 
     /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
-    /// could not be taken again. Says whether the checkpoint, where there is one, was this server's own word.
+    /// could not be taken again. Says whether the checkpoint, where there is one, was this server's own word, or of an epoch
+    /// that is over.
     pub fn keep(
         &self,
         ledger: &Ledger,
@@ -67,7 +68,9 @@ impl Memories {
     ) -> Result<bool, LedgerError> {
         let origin = memory.checkpoint.lines().next().unwrap_or_default();
         let genuine = keys.iter().find_map(|key| verify_checkpoint(&memory.checkpoint, origin, key).ok());
-        let is_ours = memory.checkpoint.is_empty() || genuine.is_some();
+        // What was seen in an epoch that is over may be of keys that are gone; nothing can be said of it any more.
+        let is_over = memory.epoch < ledger.state().epoch();
+        let is_ours = memory.checkpoint.is_empty() || genuine.is_some() || is_over;
         let lost =
             genuine.map(|seen| Ok::<_, LedgerError>((!holds(ledger, &seen)?).then_some(seen))).transpose()?.flatten();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,9 @@ use trust::{
     statement::{Act, Statement},
 };
 
+/// The most bytes of documents that are read from whoever answers with a key that is not known.
+const STRANGERS_BYTES: usize = 8 << 20;
+
 /// A connection that is ready for reads and writes.
 pub struct Connection {
     /// The typed client, logged in.
@@ -68,10 +71,10 @@ pub fn client(context: &Context) -> Result<Client, Failure> {
 
 /// A client of the context's server, wherever the charter verified last says that it is, and by whichever key. What was
 /// found is remembered.
-async fn reach(context: &mut Context) -> Result<Client, Failure> {
+async fn reach(global: &Global, context: &mut Context) -> Result<Client, Failure> {
     let usual = client(context)?;
     let is_gone = |error: &ClientError| matches!(error, ClientError::Away { .. } | ClientError::OtherKey { .. });
-    let failure = match usual.hello().await {
+    let mut failure = match usual.hello().await {
         Err(error) if is_gone(&error) => error,
         _ => return Ok(usual),
     };
@@ -80,17 +83,84 @@ async fn reach(context: &mut Context) -> Result<Client, Failure> {
     };
     let server = verify(&estate, &documents, None)?.charter.server;
     let here = context.settings.url.clone();
+    let pins: Vec<Digest> = server.keys.iter().chain(&context.settings.pin).copied().collect();
     for url in server.urls.iter().chain([&here]) {
-        for pin in server.keys.iter().chain(&context.settings.pin) {
+        for pin in &pins {
             let other = Client::new(url, Some(*pin))?;
-            if other.hello().await.is_ok() {
-                (context.settings.url, context.settings.pin) = (url.clone(), Some(*pin));
-                context.save()?;
-                return Ok(other);
+            match other.hello().await {
+                Ok(_) => {
+                    (context.settings.url, context.settings.pin) = (url.clone(), Some(*pin));
+                    context.save()?;
+                    return Ok(other);
+                }
+                Err(error @ ClientError::OtherKey { .. }) => failure = error,
+                Err(_) => {}
             }
         }
     }
-    Err(failure.into())
+    match failure {
+        ClientError::OtherKey { url, key } if !pins.contains(&key) => meet(global, context, &url, key).await,
+        failure => Err(failure.into()),
+    }
+}
+
+/// Follows a server with a key that is not known here, as after an eviction, where a newer charter names that key. All that
+/// it is sent is a session statement, which is good for that very key alone, and all it is asked for are the documents.
+async fn meet(global: &Global, context: &mut Context, url: &str, key: Digest) -> Result<Client, Failure> {
+    let (Some(estate), known) = (context.settings.estate, context.documents()) else {
+        return Err(ClientError::OtherKey { url: url.into(), key }.into());
+    };
+    let stranger = Client::new(url, Some(key))?;
+    let shown = async {
+        log_in(&stranger, estate, identities(global, context)?, context).await?;
+        let answer: Estate = stranger.get_at_most(routes::ESTATE, &[], STRANGERS_BYTES).await?;
+        Ok::<_, Failure>(files_of(answer))
+    };
+    let refused = |why: &str| {
+        let other = Failure::from(ClientError::OtherKey { url: url.into(), key });
+        let message = format!("{}. {why}", other.problem.message);
+        Failure::integrity(message).next(
+            "ask an owner whether the server has other keys; if so: sortie login URL#PIN, with the pin by another road",
+        )
+    };
+    let documents =
+        shown.await.map_err(|failure| refused(&format!("It shows no charter: {}", failure.problem.message)))?;
+    let verified = verify(&estate, &documents, known.as_ref())
+        .map_err(|failure| refused(&format!("What it shows does not count: {}", failure.problem.message)))?;
+    if !verified.charter.server.keys.contains(&key) {
+        return Err(refused("No charter that owners signed names that key"));
+    }
+    (context.settings.url, context.settings.pin) = (url.into(), Some(key));
+    context.keep_documents(&documents)?;
+    context.save()?;
+    Ok(stranger)
+}
+
+fn files_of(estate: Estate) -> Documents {
+    Documents {
+        roots: estate.roots.into_iter().map(|root| root.0).collect(),
+        targets: estate.targets,
+        charter: estate.charter.into_bytes(),
+        suspensions: estate.suspensions,
+    }
+}
+
+/// Once the charter names the server's keys, one that it does not name may be that of somebody who stole it: owners alone
+/// go on, because they are the ones who give a server other keys.
+fn check_key(client: &Client, verified: &VerifiedDocuments, identity: &Identity) -> Result<(), Failure> {
+    let named = &verified.charter.server.keys;
+    let Some(pin) = client.pin().filter(|pin| !named.is_empty() && !named.contains(pin)) else { return Ok(()) };
+    let key = identity.signer.public();
+    let holders = verified.root.root_holders();
+    if holders.iter().chain(&verified.owners).any(|(_, holder)| *holder == key) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} has a key that the charter does not name ({pin}): its keys were stolen and replaced, or owners have not signed \
+         for the new ones yet. Nothing was done",
+        client.url()
+    );
+    Err(Failure::integrity(message).next("an owner: sortie charter epoch --reason eviction"))
 }
 
 /// The keys this run may sign with.
@@ -117,7 +187,7 @@ pub async fn connect_to_older(global: &Global, context: Context) -> Result<Conne
 }
 
 async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -> Result<Connection, Failure> {
-    let client = reach(&mut context).await?;
+    let client = reach(global, &mut context).await?;
     let estate = match context.settings.estate {
         Some(estate) => estate,
         None => {
@@ -129,17 +199,13 @@ async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -
     };
     let identity = log_in(&client, estate, identities(global, &context)?, &context).await?;
     let answer: Estate = client.get(routes::ESTATE, &[]).await?;
-    let documents = Documents {
-        roots: answer.roots.into_iter().map(|root| root.0).collect(),
-        targets: answer.targets,
-        charter: answer.charter.into_bytes(),
-        suspensions: answer.suspensions,
-    };
+    let documents = files_of(answer);
     let known = context.documents().filter(|_| only_forward);
     let verified = verify(&estate, &documents, known.as_ref()).map_err(|failure| match known {
         Some(_) => failure.next("if the server was put back from an older copy: sortie charter restore"),
         None => failure,
     })?;
+    check_key(&client, &verified, &identity)?;
     if only_forward && known.as_ref() != Some(&documents) {
         context.keep_documents(&documents)?;
         context.save()?;

@@ -21,6 +21,8 @@ mod emergency;
 mod epochs;
 #[path = "e2e/erasure.rs"]
 mod erasure;
+#[path = "e2e/eviction.rs"]
+mod eviction;
 #[path = "e2e/first_application.rs"]
 mod first_application;
 #[path = "e2e/full.rs"]

@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
-use trust::{AppName, TargetName, dsse::Envelope};
+use trust::{AppName, TargetName, dsse::Envelope, key::Signer};
 use utoipa::IntoParams;
 
 /// The longest a poll waits, in seconds.
@@ -339,7 +339,9 @@ pub(crate) async fn remember(
     }
     let state = serving.ledger.state();
     let mut keys = state.policy.as_ref().map(|policy| policy.charter.server.ledger.clone()).unwrap_or_default();
+    // What targets saw before this server got other keys was signed by its former ones.
     keys.push(serving.keys.ledger_public());
+    keys.extend(serving.keys.others.iter().map(Signer::public));
     let kept =
         super::failure::away(move || Ok(serving.memories.keep(&serving.ledger, &keys, &target, &memory, refused)?));
     match kept.await? {

@@ -8,6 +8,7 @@ use crate::{
     output::Answer,
 };
 use anyhow::Context as _;
+use domain::refusal::exit;
 
 /// Get to know a server by its address and the pin of its key, and save it as a context
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,8 @@ impl Login {
             None => hello.name.as_deref().and_then(file_name).unwrap_or_else(|| host(&url)),
         };
         let mut saved = Context::new(&name, Settings { estate: hello.estate, ..settings })?;
-        if let Ok(known) = Context::load(&name)
+        let before = Context::load(&name).ok();
+        if let Some(known) = &before
             && known.settings.estate.is_some()
             && known.settings.estate != hello.estate
         {
@@ -60,9 +62,18 @@ impl Login {
         }
         saved.settings.claim = None;
         saved.save_as_current()?;
-        let connected = connection::connect_to(&invocation.global, saved).await.inspect_err(|_| {
-            invocation.aside(&format!("context {name} saved; the server does not take your key"));
-        })?;
+        let connected = match (connection::connect_to(&invocation.global, saved).await, before) {
+            (Ok(connected), _) => connected,
+            // What was known before is worth more than a server that does not fit it.
+            (Err(failure), Some(before)) if failure.problem.exit == exit::INTEGRITY => {
+                before.save()?;
+                return Err(failure);
+            }
+            (Err(failure), _) => {
+                invocation.aside(&format!("context {name} saved; the server does not take your key"));
+                return Err(failure);
+            }
+        };
         let who = connected.me().map_or("nobody the charter knows".to_string(), |(name, _)| name.to_string());
         let words = format!(
             "{}: you are {who} ({}), with {}. Context {name} saved.",
