@@ -264,6 +264,7 @@ fn manifest_seeds() -> Vec<Vec<u8>> {
                 check: trust::manifest::HealthCheck::Http("/healthz".into()),
                 within_seconds: 5,
                 consecutive: 2,
+                every_seconds: Some(1),
             }),
             stop_signal: trust::manifest::StopSignal::Term,
             stop_seconds: 5,

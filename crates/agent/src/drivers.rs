@@ -6,19 +6,19 @@
 
 use crate::{
     clock::{Clock, SystemClock},
-    runtime::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy},
+    runtime::{Running, Runtime, RuntimeError},
 };
 use depot::materialise::MaterialiseError;
 use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::Arc,
 };
 use trust::{
     AppName, Digest,
     authority::VerifiedAuthority,
-    manifest::{Driver, HealthCheck, Manifest},
+    manifest::{Driver, Manifest},
 };
 
 /// A build with everything it runs with.
@@ -220,41 +220,8 @@ impl Machine for Arc<Runtime> {
 
     fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
         let Bringing { build, manifest, values } = bringing;
-        let specs = self.specs(&manifest.app, build, &manifest.run, values)?;
-        let health_of = |spec: &ServiceSpec| manifest.run.processes.get(&spec.id.process)?.health.as_ref();
-        // All at once, for the time each may take to become well began when all were started.
-        let (say, said) = mpsc::channel();
-        let check = |spec: &ServiceSpec, say: mpsc::Sender<String>| {
-            let mut on_try = |attempt: &Attempt| {
-                let _nobody_listens = say.send(format!("{} {}", spec.id, attempt.said));
-            };
-            let well = self.check_health(spec, health_of(spec), &mut on_try);
-            well.map_err(|unhealthy| (spec.id.clone(), unhealthy))
-        };
-        let check = &check;
-        let found: Result<(), (CopyId, Unhealthy)> = std::thread::scope(|scope| {
-            let checks: Vec<_> = specs
-                .iter()
-                .map(|spec| {
-                    let say = say.clone();
-                    scope.spawn(move || check(spec, say))
-                })
-                .collect();
-            drop(say);
-            said.iter().for_each(|line| heard(&line));
-            checks
-                .into_iter()
-                .try_for_each(|check| check.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause)))
-        });
-        found.map_err(|(id, unhealthy)| MachineError(format!("{id} {unhealthy}")))?;
-        let endpoint = |spec: &ServiceSpec| {
-            let scheme = match health_of(spec).map(|health| &health.check) {
-                Some(HealthCheck::Tcp) => "tcp",
-                _ => "http",
-            };
-            Some(format!("{scheme}://127.0.0.1:{}", spec.port?))
-        };
-        Ok(specs.iter().filter_map(endpoint).collect())
+        let running = Running { app: &manifest.app, build, run: &manifest.run, values };
+        Runtime::verify(self, running, heard).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
     fn remove(&self, app: &AppName) -> Result<(), MachineError> {

@@ -3,6 +3,7 @@
 //! Nothing is guessed and nothing is overlooked: an unknown field, a wrong type or a value that cannot be is refused
 //! with its line and column, and with the field that was probably meant. [`guess`] writes a first such file.
 
+mod checks;
 mod fields;
 pub mod guess;
 pub mod words;
@@ -12,8 +13,7 @@ use std::collections::BTreeMap;
 use trust::{
     AppName,
     manifest::{
-        ConfigKey, Entry, FORMAT, Health, HealthCheck, Manifest, ManifestError, Needs, Process, Run, StopSignal,
-        check_path, config_may_fill,
+        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, check_path, config_may_fill,
     },
 };
 
@@ -95,6 +95,8 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     let checkpoint = top.take("checkpoint");
     let processes = top.take("process");
     let config = top.take("config");
+    let verify = top.take("verify");
+    let smoke = top.take("smoke");
     top.end()?;
 
     let app = app.ok_or_else(|| source.error(&(0..0), "the field 'app' is missing; write app = \"name\""))?;
@@ -125,6 +127,14 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
         run.config.insert(field.name.clone(), key);
         let partial = Run { config: run.config.clone(), environment: run.environment.clone(), ..Run::default() };
         rules.check(&partial).map_err(|why| source.error(&field.key_span, why))?;
+    }
+    for field in verify.map_or(Ok(Vec::new()), |field| Ok(field.table("verify")?.take_all()))? {
+        run.verify.insert(field.name.clone(), checks::read_verification(&field)?);
+        rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
+    }
+    if let Some(field) = smoke {
+        run.smoke = Some(checks::read_smoke(&field)?);
+        rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
     }
     // Everything that the manifest's own rules say of the parts together.
     rules.check(&run).map_err(|why| source.error(&(0..0), why))?;
@@ -275,7 +285,7 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
         run: read_command(&run)?,
         copies: copies.map_or(Ok(1), |field| field.number(1, 64))?,
         port: port.map(|field| Ok(field.number(1, 65_535)? as u16)).transpose()?,
-        health: health.map(|field| read_health(&field, &place)).transpose()?,
+        health: health.map(|field| checks::read_health(&field, &place)).transpose()?,
         stop_signal: stop.map_or(Ok(StopSignal::default()), |field| read_signal(&field))?,
         stop_seconds: stop_within.map_or(Ok(STOP_SECONDS), |field| read_duration(&field))?,
     })
@@ -313,41 +323,6 @@ fn read_signal(field: &Field<'_>) -> Parsed<StopSignal> {
         "HUP" => Ok(StopSignal::Hup),
         _ => Err(field.error(format!("{} must be \"TERM\", \"INT\", \"QUIT\" or \"HUP\"", field.said()))),
     }
-}
-
-fn read_health(field: &Field<'_>, place: &str) -> Parsed<Health> {
-    let mut fields = field.table(&format!("health of {place}"))?;
-    let (http, tcp, command) = (fields.take("http"), fields.take("tcp"), fields.take("command"));
-    let (within, consecutive) = (fields.take("within"), fields.take("consecutive"));
-    fields.end()?;
-    let check = match (http, tcp, command) {
-        (Some(http), None, None) => HealthCheck::Http(read_http_path(&http)?),
-        (None, Some(tcp), None) => match tcp.boolean()? {
-            true => HealthCheck::Tcp,
-            false => return Err(tcp.error("tcp = false asks nothing; leave health away to ask nothing")),
-        },
-        (None, None, Some(command)) => HealthCheck::Command(read_command(&command)?),
-        _ => {
-            return Err(field.error(format!(
-                "{} must ask exactly one thing: {{ http = \"/healthz\" }}, {{ tcp = true }} or {{ command = \"…\" }}",
-                field.said()
-            )));
-        }
-    };
-    Ok(Health {
-        check,
-        within_seconds: within.map_or(Ok(WITHIN_SECONDS), |field| read_duration(&field))?,
-        consecutive: consecutive.map_or(Ok(CONSECUTIVE), |field| field.number(1, 100))?,
-    })
-}
-
-fn read_http_path(field: &Field<'_>) -> Parsed<String> {
-    let text = field.text()?;
-    // The path goes into a request line as it is, so it must not be able to end one.
-    if !text.starts_with('/') || text.len() > 2048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(field.error(format!("{} must be a path such as \"/healthz\"", field.said())));
-    }
-    Ok(text.to_owned())
 }
 
 fn read_config_key(field: &Field<'_>) -> Parsed<ConfigKey> {

@@ -12,6 +12,12 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod checks;
+
+pub use checks::{
+    Health, HealthCheck, HttpCheck, Inconclusive, Prometheus, Smoke, Threshold, ThresholdError, Verification,
+};
+
 /// The only manifest format there is so far.
 pub const FORMAT: u32 = 1;
 /// The longest manifest, in bytes, that is read: room for about 300,000 files.
@@ -82,6 +88,12 @@ pub struct Run {
     pub config: BTreeMap<String, ConfigKey>,
     /// What the target must be and have.
     pub needs: Needs,
+    /// What is asked once every copy is healthy, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verify: BTreeMap<String, Verification>,
+    /// What runs once after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoke: Option<Smoke>,
 }
 
 /// One process of an application.
@@ -116,30 +128,6 @@ pub enum StopSignal {
     Quit,
     /// SIGHUP.
     Hup,
-}
-
-/// A health check. It must answer well within `within_seconds` of the start, `consecutive` times in a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// What is asked.
-    pub check: HealthCheck,
-    /// How long after the start it may take to become healthy.
-    pub within_seconds: u32,
-    /// How many good answers in a row make it healthy.
-    pub consecutive: u32,
-}
-
-/// What a health check asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthCheck {
-    /// GET this path on 127.0.0.1 and the copy's port: a status from 200 to 399 is healthy.
-    Http(String),
-    /// Connect to 127.0.0.1 and the copy's port.
-    Tcp,
-    /// Run this program in the working folder with the process's environment: exit 0 is healthy.
-    Command(Vec<String>),
 }
 
 /// One config key an environment may fill.
@@ -296,14 +284,8 @@ impl Run {
             if process.port.is_some() && process.copies > 1 {
                 return wrong(format!("process {name} fixes its port, so it can have one copy only"));
             }
-            let asks_port =
-                matches!(&process.health, Some(Health { check: HealthCheck::Http(_) | HealthCheck::Tcp, .. }));
-            if asks_port && !process.wants_port(&self.environment) {
-                return wrong(format!(
-                    "process {name} has a health check on a port but no port: use $PORT in run, or port = N"
-                ));
-            }
         }
+        self.validate_checks()?;
         for data in &self.data {
             check_path(data)?;
         }

@@ -67,9 +67,9 @@ pub struct Observed {
 }
 
 /// One keeper on disk: its specification and files.
-struct Kept {
-    spec: ServiceSpec,
-    files: KeeperFiles,
+pub(super) struct Kept {
+    pub spec: ServiceSpec,
+    pub files: KeeperFiles,
 }
 
 impl Runtime {
@@ -179,7 +179,7 @@ impl Runtime {
     }
 
     /// One start or stop of an application at a time, whoever asks: held until the file is dropped.
-    fn turn(&self, app: &AppName) -> Result<File, RuntimeError> {
+    pub(super) fn turn(&self, app: &AppName) -> Result<File, RuntimeError> {
         let run = self.layout.run(app);
         make_folder(&run, 0o700)?;
         let path = run.join("turn.lock");
@@ -210,7 +210,7 @@ impl Runtime {
         Ok(found)
     }
 
-    fn launch(&self, kept: &Kept) -> Result<(), RuntimeError> {
+    pub(super) fn launch(&self, kept: &Kept) -> Result<(), RuntimeError> {
         let mut command = launch_command(&self.keeper_program, &kept.files.spec);
         let cannot = |error: io::Error| kept.failed(&format!("it cannot be started: {error}"));
         let mut launcher = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
@@ -248,7 +248,7 @@ impl Kept {
 }
 
 /// Asks all to stop, so that their graces pass together, then waits for each.
-fn stop_all(all: &[Kept]) -> Result<(), RuntimeError> {
+pub(super) fn stop_all(all: &[Kept]) -> Result<(), RuntimeError> {
     let mut asked = Vec::new();
     for kept in all {
         asked.push((kept, ask_to_stop(kept)?));
@@ -293,7 +293,7 @@ fn finish_stop(kept: &Kept) -> Result<(), RuntimeError> {
 }
 
 /// Whether a keeper lives, and what it says or last said.
-fn look(files: &KeeperFiles) -> Result<(bool, Option<CopyState>), RuntimeError> {
+pub(super) fn look(files: &KeeperFiles) -> Result<(bool, Option<CopyState>), RuntimeError> {
     let is_kept = files.is_kept()?;
     // The keeper's own word is newer than its file where a full disk kept it from writing.
     let asked = if is_kept { ask(files, "status", ANSWER).ok() } else { None };
@@ -307,7 +307,7 @@ fn observe(kept: &Kept) -> Result<Observed, RuntimeError> {
         _ if !is_kept => ObservedState::Dead,
         Some(Phase::Running) => ObservedState::Running,
         Some(Phase::Stopping) => ObservedState::Stopping,
-        Some(Phase::Backoff) | None => ObservedState::Backoff,
+        Some(Phase::Backoff | Phase::Ended) | None => ObservedState::Backoff,
     };
     let process = state.as_ref().and_then(|state| state.process).filter(|_| is_kept);
     Ok(Observed {

@@ -1,24 +1,17 @@
-//! Whether a copy is well: asked over HTTP, TCP or by a program, until it said so often enough or time is up.
+//! Whether something is well: asked again and again until it said so often enough or time is up.
 
 use super::{
     Runtime, ServiceSpec,
+    ask::{Answer, Asked, Question},
     control::running_process,
-    exec,
     log_reader::last_line_of_process,
-    spec::{KeeperFiles, expand},
+    spec::KeeperFiles,
 };
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     fmt,
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::Stdio,
     time::{Duration, Instant},
 };
-use trust::{
-    manifest::{Health, HealthCheck},
-    names::printable,
-};
+use trust::{manifest::Health, names::printable};
 
 /// How long a copy without a health check must stay alive.
 const ALIVE: Duration = Duration::from_secs(2);
@@ -26,8 +19,6 @@ const ALIVE: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How much of an HTTP answer is read: its first line is all that counts.
-const STATUS_LINE_BYTES: usize = 1024;
 
 /// One question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +31,7 @@ pub struct Attempt {
     pub said: String,
 }
 
-/// Why a copy is not well.
+/// Why a copy, or the build, is not well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Unhealthy {
     /// How often it was asked.
@@ -49,6 +40,8 @@ pub struct Unhealthy {
     pub repeated: u32,
     /// What was said last, as in [`Attempt::said`].
     pub last: String,
+    /// Whether nothing was said that decides.
+    pub is_unclear: bool,
     /// What the copy last wrote to its log.
     pub last_log_line: Option<String>,
 }
@@ -66,68 +59,119 @@ impl fmt::Display for Unhealthy {
     }
 }
 
+/// Whose answer it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nobody's: the process does not run.
+    Absent,
+    /// This process's.
+    Process(i32),
+    /// The build's as a whole.
+    Build,
+}
+
+impl Who {
+    fn pid(self) -> Option<i32> {
+        match self {
+            Who::Process(pid) => Some(pid),
+            Who::Absent | Who::Build => None,
+        }
+    }
+}
+
+/// How often it was asked, and what was said.
+#[derive(Default)]
+struct Tally {
+    tries: u32,
+    repeated: u32,
+    last: String,
+    good_in_a_row: u32,
+}
+
+impl Tally {
+    fn hear(&mut self, good: bool, said: String) -> Attempt {
+        self.tries += 1;
+        self.repeated = if said == self.last { self.repeated + 1 } else { 1 };
+        self.good_in_a_row = if good { self.good_in_a_row + 1 } else { 0 };
+        self.last.clone_from(&said);
+        Attempt { number: self.tries, good, said }
+    }
+
+    fn unhealthy(self, spec: &ServiceSpec, is_unclear: bool) -> Unhealthy {
+        let last_log_line = last_line_of_process(&spec.log());
+        Unhealthy { tries: self.tries, repeated: self.repeated, last: self.last, is_unclear, last_log_line }
+    }
+}
+
 impl Runtime {
     /// Waits until the copy is well: `health` answered well so many times in a row, by one and the same process,
     /// within its time; or, without `health`, the process stayed alive for two seconds. `on_try` hears every attempt.
+    /// Answers with the process that is well.
     pub fn check_health(
         &self,
         spec: &ServiceSpec,
         health: Option<&Health>,
         on_try: &mut dyn FnMut(&Attempt),
-    ) -> Result<(), Unhealthy> {
-        match health {
-            Some(health) => self.ask_until_well(spec, health, on_try),
-            None => self.watch_alive(spec, on_try),
-        }
+    ) -> Result<i32, Unhealthy> {
+        let Some(health) = health else { return self.watch_alive(spec, on_try) };
+        let files = KeeperFiles::new(&self.layout.run(&spec.app), &spec.id);
+        let asked = Asked { spec, spec_file: &files.spec, port: spec.port };
+        let mut pid = 0;
+        let mut alive = || match self.running_pid(spec) {
+            Some(running) => {
+                pid = running;
+                Ok(Who::Process(running))
+            }
+            None => Ok(Who::Absent),
+        };
+        self.ask_until_well(&asked, health, &mut alive, on_try)?;
+        Ok(pid)
     }
 
-    fn ask_until_well(
+    /// Asks until it is well. `alive` is asked around each question who is there to answer: a stranger on the same
+    /// port, or a process that ended meanwhile, must not pass for a copy, and another process begins anew. Its error ends
+    /// the asking.
+    pub(super) fn ask_until_well(
         &self,
-        spec: &ServiceSpec,
+        asked: &Asked<'_>,
         health: &Health,
+        alive: &mut dyn FnMut() -> Result<Who, String>,
         on_try: &mut dyn FnMut(&Attempt),
     ) -> Result<(), Unhealthy> {
         let deadline = Instant::now() + Duration::from_secs(health.within_seconds.into());
-        let mut pause = FIRST_PAUSE;
-        let mut good_in_a_row = 0;
-        let mut asked_pid = None;
-        let mut number = 0;
-        let mut repeated = 0;
-        let mut last = String::new();
+        let every = health.every_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let mut pause = every.unwrap_or(FIRST_PAUSE);
+        let mut question = Question::new(self, &health.check);
+        let mut tally = Tally::default();
+        let mut answered = Who::Absent;
         loop {
-            number += 1;
-            let pid = self.running_pid(spec);
             let limit = deadline.saturating_duration_since(Instant::now()).clamp(LONGEST_PAUSE, ATTEMPT);
-            let answer = self.ask_once(spec, &health.check, limit);
-            // A stranger on the same port, or a process that ended meanwhile, must not pass for this copy.
-            let answer = match answer {
-                Ok(_) if pid.is_none() || self.running_pid(spec) != pid => {
-                    Err("the process does not stay alive".into())
-                }
-                other => other,
-            };
-            if pid != asked_pid {
-                good_in_a_row = 0;
-                asked_pid = pid;
+            let (who, answer) = ask_of_one(&mut question, asked, alive, limit);
+            if who != answered {
+                tally.good_in_a_row = 0;
+                answered = who;
             }
-            let good = answer.is_ok();
-            let said = printable(&answer.unwrap_or_else(|said| said));
-            repeated = if said == last { repeated + 1 } else { 1 };
-            last.clone_from(&said);
-            on_try(&Attempt { number, good, said: said.clone() });
-            good_in_a_row = if good { good_in_a_row + 1 } else { 0 };
-            if good_in_a_row >= health.consecutive.max(1) {
+            let (good, is_unclear, is_final, said) = match answer {
+                Answer::Good(said) => (true, false, false, said),
+                Answer::Bad(said) => (false, false, false, said),
+                Answer::Unclear(said) => (false, true, false, said),
+                Answer::Final(said) => (false, false, true, said),
+            };
+            on_try(&tally.hear(good, printable(&said)));
+            if tally.good_in_a_row >= health.consecutive.max(1) {
                 return Ok(());
             }
-            if Instant::now() + pause >= deadline {
-                return Err(unhealthy(spec, number, repeated, said));
+            if is_final || Instant::now() + pause >= deadline {
+                return Err(tally.unhealthy(asked.spec, is_unclear));
             }
             std::thread::sleep(pause);
-            pause = if good { pause } else { (pause * 3 / 2).min(LONGEST_PAUSE) };
+            if every.is_none() && !good {
+                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            }
         }
     }
 
-    fn watch_alive(&self, spec: &ServiceSpec, on_try: &mut dyn FnMut(&Attempt)) -> Result<(), Unhealthy> {
+    fn watch_alive(&self, spec: &ServiceSpec, on_try: &mut dyn FnMut(&Attempt)) -> Result<i32, Unhealthy> {
         // The keeper may need a moment to start the first process at all.
         let give_up = Instant::now() + ATTEMPT;
         let first = loop {
@@ -138,129 +182,49 @@ impl Runtime {
             }
         };
         let well_at = Instant::now() + ALIVE;
-        while first.is_some() && self.running_pid(spec) == first {
+        let mut tally = Tally::default();
+        while let Some(pid) = first.filter(|_| self.running_pid(spec) == first) {
             if Instant::now() >= well_at {
-                on_try(&Attempt { number: 1, good: true, said: "alive".into() });
-                return Ok(());
+                on_try(&tally.hear(true, "alive".into()));
+                return Ok(pid);
             }
             std::thread::sleep(FIRST_PAUSE * 2);
         }
-        let (_, how) = running_process(self, spec);
-        let said = how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"));
-        on_try(&Attempt { number: 1, good: false, said: said.clone() });
-        Err(unhealthy(spec, 1, 1, said))
+        on_try(&tally.hear(false, self.how_it_ended(spec)));
+        Err(tally.unhealthy(spec, false))
     }
 
-    fn running_pid(&self, spec: &ServiceSpec) -> Option<i32> {
+    /// The process that runs a copy now, if one does.
+    pub(super) fn running_pid(&self, spec: &ServiceSpec) -> Option<i32> {
         running_process(self, spec).0
     }
 
-    /// Both answers say something: well, or not.
-    fn ask_once(&self, spec: &ServiceSpec, check: &HealthCheck, limit: Duration) -> Result<String, String> {
-        let until = Instant::now() + limit;
-        match check {
-            HealthCheck::Http(path) => http_status(port_of(spec)?, path, until),
-            HealthCheck::Tcp => connect(port_of(spec)?, until).map(|_| "connected".into()),
-            HealthCheck::Command(argv) => self.run_check(spec, argv, until),
+    /// What became of a process that runs no more.
+    pub(super) fn how_it_ended(&self, spec: &ServiceSpec) -> String {
+        let (_, how) = running_process(self, spec);
+        how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"))
+    }
+}
+
+/// Asks once, and sees to it that one and the same was there before and after.
+fn ask_of_one(
+    question: &mut Question<'_>,
+    asked: &Asked<'_>,
+    alive: &mut dyn FnMut() -> Result<Who, String>,
+    limit: Duration,
+) -> (Who, Answer) {
+    let before = match alive() {
+        Ok(who) => who,
+        Err(why) => return (Who::Absent, Answer::Final(why)),
+    };
+    let answer = question.ask(asked, before.pid(), limit);
+    match (alive(), answer) {
+        (Err(why), _) => (before, Answer::Final(why)),
+        (Ok(after), Answer::Good(_)) if after != before || after == Who::Absent => {
+            (before, Answer::Bad("the process does not stay alive".into()))
         }
+        (Ok(_), answer) => (before, answer),
     }
-
-    fn run_check(&self, spec: &ServiceSpec, argv: &[String], until: Instant) -> Result<String, String> {
-        let files = KeeperFiles::new(&self.layout.run(&spec.app), &spec.id);
-        let argv: Vec<String> = argv.iter().map(|argument| expand(argument, &spec.environment)).collect();
-        let name = argv.first().cloned().unwrap_or_default();
-        let mut command = exec::command(&self.keeper_program, &files.spec, &argv);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut child = child.map_err(|error| format!("{name} cannot be started: {error}"))?;
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < until => std::thread::sleep(FIRST_PAUSE),
-                Ok(None) | Err(_) => break None,
-            }
-        };
-        // What the check left behind is ended with it. Its leader is a zombie or alive, or its number is still taken
-        // by its group, or the group is empty: no other process can be meant.
-        if status.is_none() {
-            if let Some(group) = Pid::from_raw(child.id() as i32) {
-                let _already_gone = kill_process_group(group, Signal::KILL);
-            }
-            let _reaped = child.wait();
-        }
-        match status {
-            Some(status) if status.success() => Ok(format!("{name} exit code 0")),
-            Some(status) => Err(match status.code() {
-                Some(code) => format!("{name} exit code {code}"),
-                None => format!("{name} was killed"),
-            }),
-            None => Err(format!("{name} took too long")),
-        }
-    }
-}
-
-fn unhealthy(spec: &ServiceSpec, tries: u32, repeated: u32, last: String) -> Unhealthy {
-    Unhealthy { tries, repeated, last, last_log_line: last_line_of_process(&spec.log()) }
-}
-
-fn port_of(spec: &ServiceSpec) -> Result<u16, String> {
-    spec.port.ok_or_else(|| "the copy has no port".into())
-}
-
-fn remaining(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-}
-
-fn connect(port: u16, until: Instant) -> Result<TcpStream, String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpStream::connect_timeout(&address, remaining(until)).map_err(|error| describe(&error))
-}
-
-fn describe(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => "no answer in time".into(),
-        _ => error.to_string(),
-    }
-}
-
-/// GET by hand: one request, of whose answer only the first line is read, needs no client library.
-fn http_status(port: u16, path: &str, until: Instant) -> Result<String, String> {
-    if !path.starts_with('/') || path.contains(|c: char| c.is_control() || c == ' ') {
-        return Err(format!("{path} is not a path that can be asked for"));
-    }
-    let named = |what: String| format!("{path} {what}");
-    let failed = |error: std::io::Error| named(describe(&error));
-    let mut stream = connect(port, until).map_err(named)?;
-    stream.set_write_timeout(Some(remaining(until))).map_err(failed)?;
-    // In one piece: a server that answers after the first packet and closes must not meet the rest of the request.
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: sortie-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut head = Vec::new();
-    let mut piece = [0; 256];
-    while !head.contains(&b'\n') && head.len() < STATUS_LINE_BYTES {
-        if Instant::now() >= until {
-            return Err(named("no answer in time".into()));
-        }
-        stream.set_read_timeout(Some(remaining(until))).map_err(failed)?;
-        match stream.read(&mut piece).map_err(failed)? {
-            0 => break,
-            length => head.extend_from_slice(&piece[..length]),
-        }
-    }
-    match status_of(&head) {
-        Some(status @ 200..=399) => Ok(named(status.to_string())),
-        Some(status) => Err(named(status.to_string())),
-        None => Err(named("does not answer in HTTP".into())),
-    }
-}
-
-fn status_of(head: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(head.split(|byte| *byte == b'\r' || *byte == b'\n').next()?).ok()?;
-    let mut words = line.split(' ');
-    let status = words.next().filter(|version| version.starts_with("HTTP/1.")).and_then(|_| words.next())?;
-    status.parse().ok().filter(|_| status.len() == 3)
 }
 
 #[cfg(test)]
@@ -268,24 +232,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_status_line_is_an_answer() {
-        assert_eq!(status_of(b"HTTP/1.1 503 Service Unavailable\r\n"), Some(503));
-        assert_eq!(status_of(b"HTTP/1.0 200\r\n"), Some(200));
-        for bad in [&b"SSH-2.0-OpenSSH"[..], b"", b"HTTP/1.1 ", b"HTTP/1.1 2000 x", b"HTTP/1.1 +20 x\xff"] {
-            assert_eq!(status_of(bad), None);
-        }
-    }
-
-    #[test]
-    fn a_path_cannot_carry_a_second_request() {
-        let until = Instant::now();
-        assert!(http_status(1, "/x HTTP/1.1\r\nEvil: 1", until).unwrap_err().contains("not a path"));
-    }
-
-    #[test]
     fn the_reason_reads_as_one_line() {
         let last_log_line = Some("no such column: plan".to_owned());
-        let reason = Unhealthy { tries: 9, repeated: 5, last: "/healthz 503".into(), last_log_line };
+        let reason = Unhealthy { tries: 9, repeated: 5, last: "/healthz 503".into(), is_unclear: false, last_log_line };
         assert_eq!(reason.to_string(), "/healthz 503 × 5 (last log: \"no such column: plan\")");
     }
 }

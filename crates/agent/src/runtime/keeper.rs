@@ -7,7 +7,7 @@
 
 use super::{
     RuntimeError,
-    disk::{failed, is_locked, open_lock, or_absent, replace},
+    disk::{failed, is_locked, open_lock, or_absent, replace, replace_durably},
     exec,
     log::{LIMITS, LineSplitter, LogWriter, Stream, append_line},
     proc::{self, ProcessMark, boot_id, descendants},
@@ -137,13 +137,27 @@ enum Then {
     Leave,
     /// Exit and keep the files: the machine goes down, and the copy runs again when it is back.
     Pause,
+    /// Record how the task ended, and exit.
+    Record,
 }
 
 /// What the keeper is doing.
 enum Doing {
-    Running { pid: i32, since: Instant },
-    Waiting { until: Instant },
-    Ending { kill_at: Instant, then: Then },
+    Running {
+        pid: i32,
+        since: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+    Ending {
+        kill_at: Instant,
+        then: Then,
+    },
+    /// The end of a task stands to be recorded, next at this time.
+    Recording {
+        again: Instant,
+    },
     Left,
 }
 
@@ -270,6 +284,7 @@ impl Keeper {
             Doing::Waiting { until } if until <= now => self.start(),
             Doing::Running { pid, since } if self.main.is_none() => self.exited(pid, since),
             Doing::Ending { kill_at, then } => self.continue_ending(kill_at, then, now),
+            Doing::Recording { again } if again <= now => self.record(),
             _ => {}
         }
     }
@@ -287,6 +302,9 @@ impl Keeper {
             Err(error) => {
                 note(&mut self.log, &format!("cannot start: {error}"));
                 self.state.last_exit = Some(Exit::Code(exec::EXIT_NOT_STARTED));
+                if self.spec.once {
+                    return self.record();
+                }
                 let wait = self.next_wait();
                 self.doing = Doing::Waiting { until: Instant::now() + wait };
             }
@@ -313,9 +331,14 @@ impl Keeper {
         if since.elapsed() >= WELL_AFTER {
             self.failures = 0;
         }
-        let wait = self.next_wait();
         self.finish_lines();
         let how = self.state.last_exit.map_or_else(|| "unknown".into(), |exit| exit.to_string());
+        if self.spec.once {
+            note(&mut self.log, &format!("process {pid} ended ({how})"));
+            self.doing = Doing::Ending { kill_at: Instant::now(), then: Then::Record };
+            return self.advance();
+        }
+        let wait = self.next_wait();
         note(&mut self.log, &format!("process {pid} ended ({how}); starts again in {} s", wait.as_secs()));
         self.state.phase = Phase::Backoff;
         self.doing = Doing::Ending { kill_at: Instant::now(), then: Then::Wait(wait) };
@@ -328,8 +351,11 @@ impl Keeper {
         match &mut self.doing {
             Doing::Left => return,
             Doing::Ending { then: Then::Leave, .. } => return,
+            Doing::Recording { .. } if then != Then::Leave => return,
             Doing::Ending { then: next, .. } => *next = then,
-            Doing::Waiting { .. } => self.doing = Doing::Ending { kill_at: Instant::now(), then },
+            Doing::Waiting { .. } | Doing::Recording { .. } => {
+                self.doing = Doing::Ending { kill_at: Instant::now(), then }
+            }
             Doing::Running { pid, .. } => {
                 let pid = *pid;
                 self.doing = Doing::Ending { kill_at: Instant::now() + grace, then };
@@ -377,8 +403,27 @@ impl Keeper {
                 self.tell_askers("restarted");
             }
             Then::Leave => self.leave(),
+            // What a task did before the machine went down is over, and must be known.
+            Then::Pause if self.spec.once => self.record(),
             Then::Pause => self.doing = Doing::Left,
+            Then::Record => self.record(),
         }
+    }
+
+    /// Writes how the task ended, and leaves once that is durable: it may be what must not be done twice.
+    fn record(&mut self) {
+        self.state.phase = Phase::Ended;
+        let written = serde_json::to_vec(&self.state)
+            .map_err(|error| failed("write", &self.files.state)(error.into()))
+            .and_then(|bytes| replace_durably(&self.files.state, &bytes, 0o600));
+        self.doing = match written {
+            Ok(()) => {
+                self.saved = Some(self.state.clone());
+                Doing::Left
+            }
+            // A full disk: until there is room, whoever asks is told.
+            Err(_) => Doing::Recording { again: Instant::now() + BACKOFF_FIRST },
+        };
     }
 
     /// Removes what says that the copy should run. The specification goes first: without it nothing starts again.
@@ -405,6 +450,7 @@ impl Keeper {
             Doing::Running { .. } if self.main.is_none() => Duration::ZERO,
             Doing::Waiting { until } => until.saturating_duration_since(Instant::now()).min(IDLE),
             Doing::Ending { .. } => ENDING,
+            Doing::Recording { again } => again.saturating_duration_since(Instant::now()),
             _ => IDLE,
         };
         let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };

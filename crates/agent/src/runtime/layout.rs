@@ -7,6 +7,7 @@
 //!                   data/<name>/         outlives releases; linked into each
 //!                   logs/<process>-<copy>.log, .1 … .4
 //!                   run/<process>-<copy>.spec.json, .state.json, .lock, .sock
+//!                   run/tasks/           the same of what runs once
 //! ```
 
 use super::{
@@ -71,6 +72,11 @@ impl Layout {
     /// Where keepers have their specifications, states, locks and sockets.
     pub fn run(&self, app: &AppName) -> PathBuf {
         self.app(app).join("run")
+    }
+
+    /// The same for what runs once.
+    pub fn tasks(&self, app: &AppName) -> PathBuf {
+        self.run(app).join("tasks")
     }
 
     /// The file that remembers every copy's port.

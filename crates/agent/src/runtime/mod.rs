@@ -10,12 +10,15 @@
 //! - [`keeper`]: the process that keeps a copy running; [`exec`]: the step that becomes the program; [`state`]: what
 //!   the keeper says; [`proc`]: who is whose child.
 //! - [`control`]: starting, stopping, restarting and observing copies.
-//! - [`health`]: whether a copy is well. [`log`], [`log_reader`]: what copies write.
+//! - [`verify`]: whether the whole build is well. [`health`]: whether a copy is; [`ask`]: one question; [`measure`]: one
+//!   to a Prometheus server. [`task`]: what runs once.
+//! - [`log`], [`log_reader`]: what copies write.
 //!
 //! Every operation may be repeated, and may be repeated after being cut short at any point: the end is the same.
 //! All of it blocks; asynchronous callers use a thread for it.
 
 mod account;
+mod ask;
 mod control;
 mod disk;
 mod exec;
@@ -24,10 +27,13 @@ mod keeper;
 mod layout;
 mod log;
 mod log_reader;
+mod measure;
 mod ports;
 mod proc;
 mod spec;
 mod state;
+mod task;
+mod verify;
 
 pub use control::{Observed, ObservedState};
 pub use health::{Attempt, Unhealthy};
@@ -38,6 +44,8 @@ pub use log_reader::{LogFollower, LogLine};
 pub use ports::DEFAULT_PORTS;
 pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
+pub use task::TaskState;
+pub use verify::{Running, Unverified};
 
 use ports::Ports;
 use spec::{KeeperFiles, Placement, expand_run};

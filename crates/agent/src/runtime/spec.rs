@@ -15,6 +15,9 @@ use trust::{
 /// The search path of every process unless its build says otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How long a task that takes too long may take to stop, in seconds.
+const TASK_STOP_SECONDS: u32 = 10;
+
 /// One copy of one process: `web-2`. Copies are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CopyId {
@@ -55,6 +58,9 @@ pub struct ServiceSpec {
     pub stop_seconds: u32,
     /// The folder of its log.
     pub logs: PathBuf,
+    /// Whether it is a task, which runs once and whose end is recorded, rather than a copy that is kept running.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }
 
 impl fmt::Debug for ServiceSpec {
@@ -114,12 +120,44 @@ pub(super) fn expand_run(
                 stop_signal: process.stop_signal,
                 stop_seconds: process.stop_seconds,
                 logs: placement.logs.clone(),
+                once: false,
             };
             spec.check_text()?;
             specs.push(spec);
         }
     }
     Ok(specs)
+}
+
+/// Works out something that runs once, as a copy of the build would run. `port` is that of the copy whose environment it
+/// gets, if any.
+pub(super) fn expand_task(
+    placement: &Placement<'_>,
+    run: &Run,
+    config: &BTreeMap<String, String>,
+    name: &str,
+    argv: &[String],
+    port: Option<u16>,
+) -> Result<ServiceSpec, RuntimeError> {
+    let base = base_environment(placement, run.user.as_deref())?;
+    let config = fill_config(run, config)?;
+    let environment = complete_environment(&base, &run.environment, &config, port);
+    let spec = ServiceSpec {
+        app: placement.app.clone(),
+        build: placement.build,
+        id: CopyId { process: name.to_owned(), copy: 1 },
+        argv: argv.iter().map(|argument| expand(argument, &environment)).collect(),
+        environment,
+        working_folder: placement.working_folder.clone(),
+        user: run.user.clone(),
+        port,
+        stop_signal: StopSignal::Term,
+        stop_seconds: TASK_STOP_SECONDS,
+        logs: placement.logs.clone(),
+        once: true,
+    };
+    spec.check_text()?;
+    Ok(spec)
 }
 
 impl ServiceSpec {

@@ -16,6 +16,8 @@ pub(super) enum Phase {
     Backoff,
     /// The agent has asked for the end. If the keeper dies in it, the agent completes it.
     Stopping,
+    /// A task has ended: `last_exit` says how.
+    Ended,
 }
 
 /// How a process ended.

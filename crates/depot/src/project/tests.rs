@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Smoke};
 
 fn wrong(text: &str) -> String {
     match parse(text, "sortie.toml") {
@@ -36,7 +37,12 @@ fn the_file_in_the_design_reads() {
     let web = &project.run.processes["web"];
     assert_eq!(web.run, ["./web", "--port", "$PORT"]);
     assert_eq!((web.copies, web.port, web.stop_seconds), (2, None, STOP_SECONDS));
-    let health = Health { check: HealthCheck::Http("/healthz".into()), within_seconds: 30, consecutive: CONSECUTIVE };
+    let health = Health {
+        check: HealthCheck::Http("/healthz".into()),
+        within_seconds: 30,
+        consecutive: CONSECUTIVE,
+        every_seconds: None,
+    };
     assert_eq!(web.health, Some(health));
     assert!(project.run.config["DATABASE_URL"].secret);
     assert_eq!(project.run.config["LOG_LEVEL"].default.as_deref(), Some("info"));
@@ -87,6 +93,57 @@ fn every_other_field_reads_too() {
 }
 
 #[test]
+fn checks_of_every_kind_read() {
+    let project = parse(
+        r#"
+        app = "web"
+        files = "dist"
+        config = { PROMETHEUS = "required" }
+        [process.web]
+        run = "./web --port $PORT"
+        health = { http = "/healthz", status = 200, contains = "well", every = "2s", within = "1m", successes = 3 }
+        [process.worker]
+        run = "./web work"
+        health = { log = "ready for *" }
+        [verify.errors]
+        prometheus = "$PROMETHEUS/"
+        query = "rate(errors[1m])"
+        success = "< 0.01"
+        failure = "> 0.05"
+        inconclusive = "continue"
+        [verify.front]
+        tcp = true
+        port = 443
+        [verify.page]
+        process = "web"
+        http = "/"
+        [smoke]
+        run = "./smoke.sh"
+        process = "web"
+        within = "10s"
+        "#,
+        "sortie.toml",
+    )
+    .unwrap();
+    let run = &project.run;
+    let http = HttpCheck { path: "/healthz".into(), status: Some(200), contains: Some("well".into()) };
+    let health = Health { check: HealthCheck::Http(http), within_seconds: 60, consecutive: 3, every_seconds: Some(2) };
+    assert_eq!(run.processes["web"].health, Some(health));
+    assert_eq!(run.processes["worker"].health.as_ref().unwrap().check, HealthCheck::Log("ready for *".into()));
+    let errors = &run.verify["errors"];
+    let HealthCheck::Prometheus(measured) = &errors.check.check else { panic!("{errors:?}") };
+    assert_eq!((measured.url.as_str(), measured.inconclusive), ("$PROMETHEUS", Inconclusive::Continue));
+    assert!(measured.success.as_ref().unwrap().is_met(0.0) && measured.failure.as_ref().unwrap().is_met(1.0));
+    assert_eq!((errors.check.within_seconds, errors.check.every_seconds), (300, Some(10)));
+    assert_eq!(run.verify["front"].port, Some(443));
+    assert_eq!(run.verify["page"].process.as_deref(), Some("web"));
+    let smoke = Smoke { run: vec!["./smoke.sh".into()], process: Some("web".into()), within_seconds: 10 };
+    assert_eq!(run.smoke, Some(smoke));
+    let manifest = project.manifest(Vec::new()).unwrap();
+    assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
+}
+
+#[test]
 fn r25_a_checkpoint_has_nothing_to_install() {
     let project = parse("app = \"spec\"\ncheckpoint = true\npaths = [\"docs\"]", "sortie.toml").unwrap();
     assert!(project.checkpoint && project.files.is_empty());
@@ -128,6 +185,45 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "sortie.toml:3:10: process web has a health check on a port but no port",
         ),
         ("[process.web]\nrun = \"x\"\nhealth = {}", "must ask exactly one thing"),
+        (
+            "[process.web]\nrun = \"x\"\nhealth = { command = \"x\", status = 200 }",
+            "'status' in health of process web belongs to http",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nhealth = { log = \"x\", successes = 1, consecutive = 2 }",
+            "another word for 'successes'",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nhealth = { prometheus = \"http://p\", query = \"q\", success = \"< 1\" }",
+            "sortie.toml:3:10: process web: prometheus measures the whole build; put it under [verify.NAME]",
+        ),
+        ("[process.web]\nrun = \"x\"\nhealth = { log = \"\" }", "log must have 1 to 1024 bytes"),
+        ("[verify.m]\nprometheus = \"http://p\"\nquery = \"q\"", "sortie.toml:3:9: verify m needs success or failure"),
+        (
+            "[verify.m]\nprometheus = \"http://p\"\nquery = \"q\"\nsuccess = \"0.1\"",
+            "sortie.toml:6:11: 'success' in verify m: a threshold is a comparison with a number",
+        ),
+        (
+            "[verify.m]\nprometheus = \"p\"\nquery = \"q\"\nsuccess = \"< 1\"\ninconclusive = \"stop\"",
+            "must be \"continue\", \"undo\" or \"pause\"",
+        ),
+        ("[verify.m]\nprometheus = \"http://p\"\nsuccess = \"< 1\"", "a measurement needs query"),
+        (
+            "[verify.page]\nhttp = \"/\"",
+            "sortie.toml:3:9: verify page must say which process it asks: process = \"NAME\", or which port: port = N",
+        ),
+        ("[verify.page]\nlog = \"x\"", "verify page must say which process it asks: process = \"NAME\""),
+        (
+            "[process.web]\nrun = \"x\"\n[verify.page]\nhttp = \"/\"",
+            "verify page asks a port, and process web has none",
+        ),
+        ("[verify.Page]\ntcp = true\nport = 1", "'Page' cannot name a verification"),
+        ("[verify.page]\ntcp = true\nport = 1\nprocess = \"x\"", "names the process 'x', which there is not"),
+        ("[smoke]\nwithin = \"1s\"", "sortie.toml:3:2: smoke has no 'run'"),
+        (
+            "[process.smoke]\nrun = \"x\"\n[smoke]\nrun = \"x\"",
+            "a process cannot be called smoke where there is a [smoke]",
+        ),
         ("[process.web]\nrun = \"x $PORT\"\nhealth = { http = \"h\" }", "must be a path such as \"/healthz\""),
         (
             "[process.web]\nrun = \"x $PORT\"\nhealth = { http = \"/h\", witin = \"1s\" }",

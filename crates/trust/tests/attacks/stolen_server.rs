@@ -287,7 +287,12 @@ fn changed(change: impl FnOnce(&mut Manifest)) {
         run: vec!["./web".into()],
         copies: 1,
         port: None,
-        health: Some(Health { check: HealthCheck::Command(vec!["./check".into()]), within_seconds: 5, consecutive: 1 }),
+        health: Some(Health {
+            check: HealthCheck::Command(vec!["./check".into()]),
+            within_seconds: 5,
+            consecutive: 1,
+            every_seconds: None,
+        }),
         stop_signal: StopSignal::Term,
         stop_seconds: 5,
     };

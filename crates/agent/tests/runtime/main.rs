@@ -1,0 +1,7 @@
+//! The runtime with real processes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod copies;
+mod target;
+mod verification;

@@ -1,0 +1,132 @@
+//! The parts of `sortie.toml` that say how it is found out that a build is well.
+
+use super::{CONSECUTIVE, Field, Parsed, WITHIN_SECONDS, fields::Fields, read_command, read_duration};
+use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Prometheus, Smoke, Threshold, Verification};
+
+/// How long measurements may take, in seconds, unless the file says otherwise: they need traffic to measure.
+pub const MEASURED_WITHIN_SECONDS: u32 = 300;
+/// How often a measurement is asked for, in seconds, unless the file says otherwise.
+pub const MEASURED_EVERY_SECONDS: u32 = 10;
+/// How long a smoke test may take, in seconds, unless the file says otherwise.
+pub const SMOKE_WITHIN_SECONDS: u32 = 60;
+
+/// The `health` of a process.
+pub(super) fn read_health(field: &Field<'_>, place: &str) -> Parsed<Health> {
+    let mut fields = field.table(&format!("health of {place}"))?;
+    let health = read_check(field, &mut fields)?;
+    fields.end()?;
+    Ok(health)
+}
+
+/// One `[verify.NAME]`.
+pub(super) fn read_verification(field: &Field<'_>) -> Parsed<Verification> {
+    let mut fields = field.table(&format!("verify {}", field.name))?;
+    let (process, port) = (fields.take("process"), fields.take("port"));
+    let check = read_check(field, &mut fields)?;
+    fields.end()?;
+    Ok(Verification {
+        process: process.map(|field| Ok(field.text()?.to_owned())).transpose()?,
+        port: port.map(|field| Ok(field.number(1, 65_535)? as u16)).transpose()?,
+        check,
+    })
+}
+
+/// `[smoke]`.
+pub(super) fn read_smoke(field: &Field<'_>) -> Parsed<Smoke> {
+    let mut fields = field.table("smoke")?;
+    let (run, process, within) = (fields.take("run"), fields.take("process"), fields.take("within"));
+    fields.end()?;
+    let run =
+        run.ok_or_else(|| field.source.error(&field.key_span, "smoke has no 'run'; write run = \"./smoke.sh\""))?;
+    Ok(Smoke {
+        run: read_command(&run)?,
+        process: process.map(|field| Ok(field.text()?.to_owned())).transpose()?,
+        within_seconds: within.map_or(Ok(SMOKE_WITHIN_SECONDS), |field| read_duration(&field))?,
+    })
+}
+
+/// What is asked, how often and for how long.
+fn read_check(field: &Field<'_>, fields: &mut Fields<'_>) -> Parsed<Health> {
+    let check = read_question(field, fields)?;
+    let (within, every) = (fields.take("within"), fields.take("every"));
+    // The second is the word of before, which files written with it keep.
+    let (successes, consecutive) = (fields.take("successes"), fields.take("consecutive"));
+    if let (Some(_), Some(again)) = (&successes, &consecutive) {
+        return Err(again.error("'consecutive' is another word for 'successes'; write it once"));
+    }
+    let measures = matches!(check, HealthCheck::Prometheus(_));
+    let usually = if measures { MEASURED_WITHIN_SECONDS } else { WITHIN_SECONDS };
+    let every_seconds = every.map(|field| read_duration(&field)).transpose()?;
+    Ok(Health {
+        check,
+        within_seconds: within.map_or(Ok(usually), |field| read_duration(&field))?,
+        consecutive: successes.or(consecutive).map_or(Ok(CONSECUTIVE), |field| field.number(1, 100))?,
+        every_seconds: every_seconds.or(measures.then_some(MEASURED_EVERY_SECONDS)),
+    })
+}
+
+fn read_question(field: &Field<'_>, fields: &mut Fields<'_>) -> Parsed<HealthCheck> {
+    let (http, tcp, command) = (fields.take("http"), fields.take("tcp"), fields.take("command"));
+    let (log, prometheus) = (fields.take("log"), fields.take("prometheus"));
+    let (status, contains) = (fields.take("status"), fields.take("contains"));
+    let (query, success) = (fields.take("query"), fields.take("success"));
+    let (failure, inconclusive) = (fields.take("failure"), fields.take("inconclusive"));
+    let of_http = [&status, &contains].into_iter().flatten().next().cloned();
+    let of_prometheus = [&query, &success, &failure, &inconclusive].into_iter().flatten().next().cloned();
+    if let Some(stray) = of_http.filter(|_| http.is_none()) {
+        return Err(stray.error(format!("{} belongs to http = \"/path\"", stray.said())));
+    }
+    if let Some(stray) = of_prometheus.filter(|_| prometheus.is_none()) {
+        return Err(stray.error(format!("{} belongs to prometheus = \"ADDRESS\"", stray.said())));
+    }
+    match (http, tcp, command, log, prometheus) {
+        (Some(http), None, None, None, None) => Ok(HealthCheck::Http(HttpCheck {
+            path: read_http_path(&http)?,
+            status: status.map(|field| Ok(field.number(100, 599)? as u16)).transpose()?,
+            contains: contains.map(|field| Ok(field.text()?.to_owned())).transpose()?,
+        })),
+        (None, Some(tcp), None, None, None) => match tcp.boolean()? {
+            true => Ok(HealthCheck::Tcp),
+            false => Err(tcp.error("tcp = false asks nothing; leave it away to ask nothing")),
+        },
+        (None, None, Some(command), None, None) => Ok(HealthCheck::Command(read_command(&command)?)),
+        (None, None, None, Some(log), None) => Ok(HealthCheck::Log(log.text()?.to_owned())),
+        (None, None, None, None, Some(url)) => {
+            let query = query.ok_or_else(|| url.error("a measurement needs query = \"…\", in PromQL"))?;
+            Ok(HealthCheck::Prometheus(Prometheus {
+                url: url.text()?.trim_end_matches('/').to_owned(),
+                query: query.text()?.to_owned(),
+                success: success.map(|field| read_threshold(&field)).transpose()?,
+                failure: failure.map(|field| read_threshold(&field)).transpose()?,
+                inconclusive: inconclusive.map_or(Ok(Inconclusive::default()), |field| read_inconclusive(&field))?,
+            }))
+        }
+        _ => Err(field.error(format!(
+            "{} must ask exactly one thing: {{ http = \"/healthz\" }}, {{ tcp = true }}, {{ command = \"…\" }}, \
+             {{ log = \"…\" }} or {{ prometheus = \"…\" }}",
+            field.said()
+        ))),
+    }
+}
+
+fn read_http_path(field: &Field<'_>) -> Parsed<String> {
+    let text = field.text()?;
+    // The path goes into a request line as it is, so it must not be able to end one.
+    if !text.starts_with('/') || text.len() > 2048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(field.error(format!("{} must be a path such as \"/healthz\"", field.said())));
+    }
+    Ok(text.to_owned())
+}
+
+fn read_threshold(field: &Field<'_>) -> Parsed<Threshold> {
+    Threshold::try_from(field.text()?.to_owned()).map_err(|why| field.error(format!("{}: {why}", field.said())))
+}
+
+fn read_inconclusive(field: &Field<'_>) -> Parsed<Inconclusive> {
+    match field.text()? {
+        "continue" => Ok(Inconclusive::Continue),
+        "undo" => Ok(Inconclusive::Undo),
+        "pause" => Ok(Inconclusive::Pause),
+        _ => Err(field.error(format!("{} must be \"continue\", \"undo\" or \"pause\"", field.said()))),
+    }
+}
