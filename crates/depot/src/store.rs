@@ -142,6 +142,22 @@ impl DiskStore {
         digests.iter().filter(|digest| seen.insert(**digest) && !self.has(digest)).copied().collect()
     }
 
+    /// The names of all objects, in order.
+    pub fn objects(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut found = Vec::new();
+        let listing = failed("listing", &self.objects);
+        for folder in fs::read_dir(&self.objects).map_err(&listing)? {
+            let folder = folder.map_err(&listing)?;
+            for entry in fs::read_dir(folder.path()).map_err(&listing)? {
+                let mut name = folder.file_name();
+                name.push(entry.map_err(&listing)?.file_name());
+                found.extend(name.to_str().and_then(|name| Digest::from_hex(name).ok()));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Opens an object for streaming, with its length in bytes. The bytes are not verified: whoever reads them digests them.
     pub fn open_object(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
         let path = self.path(digest);

@@ -22,7 +22,7 @@ const LEDGER_KEY: &str = "ledger.key";
 const NEXT: &str = "next.";
 /// What stands before the names of the keys that were in use before.
 const OLD: &str = "old.";
-const ORIGIN: &str = "origin";
+pub(crate) const ORIGIN: &str = "origin";
 const CLAIM: &str = "claim";
 
 /// Why the keys cannot be had.

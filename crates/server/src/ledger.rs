@@ -114,6 +114,11 @@ pub enum SubmitError {
 #[error("{0}")]
 pub struct LedgerError(pub String);
 
+/// Copies the ledger in `folder`, which may be served, as of one moment into the new file `copy`.
+pub(crate) fn snapshot_of(folder: &Path, copy: &Path) -> Result<(), LedgerError> {
+    Ok(sqlite::snapshot_of(folder, copy)?)
+}
+
 impl From<StoreError> for LedgerError {
     fn from(error: StoreError) -> Self {
         Self(error.to_string())

@@ -7,10 +7,12 @@
 //! - `http`: one file a kind of request.
 //! - `views`: from the state to the answers of the reads; pure.
 //! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
+//! - [`backup`]: a server in one file, and back.
 //! - [`notify`]: outgoing webhooks, told from the ledger.
 //! - `clock`: asks for what time itself brings about.
 
 pub mod answers;
+pub mod backup;
 mod clock;
 mod http;
 mod intake;

@@ -3,7 +3,10 @@
 //!
 //! What is told is kept in a file of its own beside the ledger: it is about what the ledger does not hold.
 
-use crate::ledger::{Ledger, LedgerError};
+use crate::{
+    backup::Restored,
+    ledger::{Ledger, LedgerError},
+};
 use api::{
     agent::Memory,
     read::{Lost, LostRun, LostSight},
@@ -30,6 +33,8 @@ const FILE: &str = "lost.json";
 /// What the targets told, by target.
 pub(crate) struct Memories {
     path: PathBuf,
+    /// Where the whole data folder came from, if it was put back.
+    restored: Option<Restored>,
     told: Mutex<BTreeMap<TargetName, Told>>,
 }
 
@@ -52,7 +57,7 @@ impl Memories {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        Ok(Self { path, told: Mutex::new(told) })
+        Ok(Self { path, restored: Restored::read(data)?, told: Mutex::new(told) })
     }
 
     /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
@@ -100,6 +105,10 @@ impl Memories {
 
     /// What everyone should know while owners have not signed a new epoch.
     pub fn warning(&self, state: &State) -> Option<String> {
+        self.seen_warning(state).or_else(|| self.restored.as_ref()?.warning(state.epoch()))
+    }
+
+    fn seen_warning(&self, state: &State) -> Option<String> {
         let lost = self.lost(state);
         let now = |sight: &&LostSight| !sight.is_over;
         let newest = lost.seen.iter().filter(now).map(|sight| sight.entries).max()?;

@@ -28,6 +28,7 @@ mod output;
 mod project;
 mod proof;
 mod releasing;
+mod sealing;
 mod secrets;
 mod sign;
 mod signer;

@@ -131,6 +131,18 @@ impl SqliteStore {
     }
 }
 
+/// Copies the ledger in `folder`, which may be served, as of one moment into the new file `copy`.
+pub(crate) fn snapshot_of(folder: &Path, copy: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error| of_sqlite("copying the ledger", error);
+    let path = copy.to_str().ok_or_else(|| StoreError::Unusable(format!("{} is not UTF-8", copy.display())))?;
+    let ledger = Connection::open_with_flags(folder.join("ledger.sqlite"), flags).map_err(failed)?;
+    ledger.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    ledger.execute("VACUUM INTO ?1", [path]).map_err(failed)?;
+    let synced = File::open(copy).and_then(|copy| copy.sync_all());
+    synced.map_err(|source| StoreError::Failed { doing: "copying the ledger", source: source.into() })
+}
+
 fn require_version(version: i32) -> Result<(), StoreError> {
     if version >= OLDEST_SQLITE {
         return Ok(());

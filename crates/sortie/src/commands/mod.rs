@@ -79,6 +79,8 @@ verbs! {
     repository::Repository,
     serve::Serve,
     notify::Notify,
+    backup::Backup,
+    restore::Restore,
     explain::Explain,
     vocabulary::Vocabulary,
     completions::Completions,

@@ -104,6 +104,7 @@ words! {
     ["bundle"] "A released version with everything it needs, in files that are carried to where no network reaches.";
     ["receipt"] "What a target behind an air gap did with a bundle, signed by it and carried back.";
     ["serve"] "Runs the server.";
+    ["backup", "restore"] "A server in one file: ledger, depot and sealed keys, taken while it serves. Restored, it knows nothing of what came after, so owners sign a new epoch.";
     ["notify", "notification", "hook"] "What happened, told to other people's systems: a signed message to each hook that the server's operator names. It is tried for a day, and nothing waits for it.";
     ["explain", "vocabulary", "completions", "man"] "Help: what a refusal's code means, these words, the shell's completions, the manual pages.";
 }

@@ -1,0 +1,429 @@
+//! A server in one file: its ledger, its depot and its keys, taken while it serves, and put back where there is none.
+//!
+//! The file is a tar archive, compressed with zstd: what it is (`backup.json`), the keys and the operator's settings,
+//! sealed (`sealed.age`), the ledger (`ledger.sqlite`), the objects of the depot by digest, and last a count of them
+//! (`end.json`), so that a file that was cut off is known as such. Everything but the sealed part can be checked by whoever
+//! holds the file: objects are named by their digests, and the ledger's root stands under the server's signature.
+//!
+//! The ledger is copied first and the objects after it: whatever an entry names was in the depot before the entry was.
+
+use crate::{
+    keys::{Keys, KeysError, ORIGIN, make_private_folder},
+    ledger::{Ledger, LedgerError, snapshot_of},
+};
+use depot::{DiskStore, StoreError};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+use trust::{Digest, note::verify_checkpoint};
+
+/// The only form of backups there is so far.
+const FORMAT: u32 = 1;
+const FACTS: &str = "backup.json";
+const SEALED: &str = "sealed.age";
+const LEDGER: &str = "ledger.sqlite";
+const OBJECTS: &str = "objects/";
+const END: &str = "end.json";
+/// Files of the data folder that are sealed, besides the keys.
+const SETTINGS: [&str; 2] = ["notify.toml", "lost.json"];
+/// What a restored server remembers of it, until owners sign a new epoch.
+const RESTORED: &str = "restored.json";
+/// The longest of the small parts, in bytes.
+const SMALL_BYTES: u64 = 4 << 20;
+/// How many objects become durable together.
+const OBJECTS_AT_ONCE: usize = 512;
+
+/// What a backup is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The version of the program that took it.
+    pub version: String,
+    /// When it was taken.
+    pub taken: Timestamp,
+    /// The estate, where one was founded.
+    pub estate: Option<Digest>,
+    /// The charter's epoch.
+    pub epoch: u64,
+    /// How many entries the ledger has.
+    pub entries: u64,
+    /// The ledger's checkpoint, signed by the server (C2SP signed note).
+    pub checkpoint: String,
+    /// The server's ledger key, as an OpenSSH line.
+    pub ledger_key: String,
+    /// The name the checkpoint is signed under.
+    pub origin: String,
+}
+
+/// What was taken or put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// What it is of.
+    pub facts: Facts,
+    /// How many objects of the depot.
+    pub objects: u64,
+    /// Their length together, in bytes.
+    pub object_bytes: u64,
+    /// Objects that the disk has changed since they were stored: they are left out.
+    pub damaged: Vec<Digest>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    objects: u64,
+    object_bytes: u64,
+}
+
+/// What a restored server remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Restored {
+    taken: Timestamp,
+    epoch: u64,
+    entries: u64,
+}
+
+/// Why a backup was not taken or not put back.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is no server's data in the folder.
+    #[error("{0} holds no server's data: give the folder that `sortie serve --data` was given")]
+    NoServer(PathBuf),
+    /// There is something where it is to be put back.
+    #[error("{0} is not empty: a backup is put back where there is no server yet")]
+    NotEmpty(PathBuf),
+    /// The file is no backup, or of another program's.
+    #[error("this is no backup of Sortie that this program reads: {0}")]
+    NotOne(String),
+    /// The file was cut off or changed.
+    #[error("the backup is not whole: {0}")]
+    Damaged(String),
+    /// The keys could not be sealed or opened.
+    #[error("{0}")]
+    Seal(String),
+    /// Reading or writing failed.
+    #[error("{doing} failed: {source}")]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The ledger.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The depot.
+    #[error("the depot: {0}")]
+    Depot(#[from] StoreError),
+    /// The keys.
+    #[error("the keys: {0}")]
+    Keys(#[from] KeysError),
+}
+
+impl BackupError {
+    /// Whether the bytes are not what they should be.
+    pub fn is_integrity(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(io::Error) -> BackupError {
+    move |source| BackupError::Disk { doing, source }
+}
+
+/// Encrypts, or decrypts, the part that is secret.
+pub type Seal<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, String>;
+
+/// Told of the bytes of the depot that were moved.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);
+
+/// Writes a backup of the server's data in `data`, which may be serving, to `out`.
+pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -> Result<Done, BackupError> {
+    if !data.join("ledger").join(LEDGER).is_file() || !data.join("keys").is_dir() {
+        return Err(BackupError::NoServer(data.to_path_buf()));
+    }
+    let keys = Keys::open(&data.join("keys"))?;
+    let beside = tempfile::Builder::new().prefix(".backup-").tempdir_in(data).map_err(failed("making a folder"))?;
+    let copy = beside.path().join(LEDGER);
+    snapshot_of(&data.join("ledger"), &copy)?;
+    let ledger = Ledger::open(beside.path(), keys.ledger.clone(), &keys.origin)?;
+    if let Some(problem) = ledger.verify().problem {
+        return Err(BackupError::Damaged(format!("the ledger itself: {problem}")));
+    }
+    let state = ledger.state();
+    let facts = Facts {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        taken: Timestamp::now(),
+        estate: state.policy.as_ref().map(|policy| policy.record.estate),
+        epoch: state.epoch(),
+        entries: state.head.entry,
+        checkpoint: ledger.checkpoint().to_string(),
+        ledger_key: keys.ledger_public().to_openssh(),
+        origin: keys.origin.clone(),
+    };
+    ledger.close();
+
+    let writing = failed("writing the backup");
+    let packed = zstd::Encoder::new(out, 3).map_err(&writing)?;
+    let mut archive = tar::Builder::new(packed);
+    append(&mut archive, FACTS, &json(&facts)?).map_err(&writing)?;
+    let sealed = seal(&json(&secrets(data)?)?).map_err(BackupError::Seal)?;
+    append(&mut archive, SEALED, &sealed).map_err(&writing)?;
+    let mut file = File::open(&copy).map_err(failed("reading the ledger's copy"))?;
+    archive.append_file(LEDGER, &mut file).map_err(&writing)?;
+
+    let depot = DiskStore::open(&data.join("depot"))?;
+    let mut end = End { objects: 0, object_bytes: 0 };
+    let mut damaged = Vec::new();
+    for digest in depot.objects()? {
+        // What the disk has changed cannot be taken, and must not stop what is whole from being taken.
+        match depot.verify(&digest) {
+            Ok(length) => {
+                let (file, _) = depot.open_object(&digest)?;
+                append_reader(&mut archive, &format!("{OBJECTS}{}", digest.hex()), length, file).map_err(&writing)?;
+                end = End { objects: end.objects + 1, object_bytes: end.object_bytes + length };
+                moved(length);
+            }
+            Err(StoreError::Corrupt { expected, .. }) => damaged.push(expected),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    append(&mut archive, END, &json(&end)?).map_err(&writing)?;
+    let mut out = archive.into_inner().and_then(|packed| packed.finish()).map_err(&writing)?;
+    out.flush().map_err(&writing)?;
+    Ok(Done { facts, objects: end.objects, object_bytes: end.object_bytes, damaged })
+}
+
+/// Puts a backup back as `data`, which must not be there or be empty. Everything is checked before the folder gets its
+/// name: a backup that is not whole leaves nothing. Without `unseal` the server gets keys of its own.
+pub fn put_back(
+    from: impl Read,
+    data: &Path,
+    unseal: Option<Seal<'_>>,
+    moved: Progress<'_>,
+) -> Result<Done, BackupError> {
+    let is_empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(BackupError::NotEmpty(data.to_path_buf()));
+    }
+    let parent = match data.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(BackupError::NotEmpty(data.to_path_buf())),
+    };
+    fs::create_dir_all(parent).map_err(failed("making the folder above"))?;
+    let beside = tempfile::Builder::new().prefix(".restore-").tempdir_in(parent).map_err(failed("making a folder"))?;
+    let done = unpack(from, beside.path(), unseal, moved)?;
+    check(beside.path(), &done.facts)?;
+    let restored = Restored { taken: done.facts.taken, epoch: done.facts.epoch, entries: done.facts.entries };
+    write_private(&beside.path().join(RESTORED), &json(&restored)?)?;
+    let naming = failed("giving the folder its name");
+    rustix::fs::syncfs(File::open(beside.path()).map_err(&naming)?).map_err(|error| naming(error.into()))?;
+    if data.exists() {
+        fs::remove_dir(data).map_err(&naming)?;
+    }
+    fs::rename(beside.path(), data).map_err(&naming)?;
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(&naming)?;
+    // It has another name now, so that nothing is left to remove.
+    let _gone = beside.keep();
+    Ok(done)
+}
+
+impl Restored {
+    /// What the data folder says of where it came from; nothing of one that was always here.
+    pub fn read(data: &Path) -> io::Result<Option<Self>> {
+        match fs::read(data.join(RESTORED)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(io::Error::other)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What everyone should know while owners have not signed a new epoch.
+    pub fn warning(&self, epoch: u64) -> Option<String> {
+        (self.epoch >= epoch).then(|| {
+            format!(
+                "this server was put back from a backup of {} with {} entries; what was accepted after that is lost \
+                 here. Owners sign a new epoch: sortie charter epoch --reason restore",
+                crate::views::words::moment(self.taken),
+                self.entries
+            )
+        })
+    }
+}
+
+fn unpack(from: impl Read, folder: &Path, unseal: Option<Seal<'_>>, moved: Progress<'_>) -> Result<Done, BackupError> {
+    let no_archive = |error: io::Error| BackupError::NotOne(error.to_string());
+    let mut archive = tar::Archive::new(zstd::Decoder::new(from).map_err(no_archive)?);
+    let mut facts: Option<Facts> = None;
+    let mut end: Option<End> = None;
+    let depot = DiskStore::open(&folder.join("depot"))?;
+    let mut batch = depot.batch();
+    let (mut objects, mut object_bytes, mut staged) = (0, 0, 0);
+    make_private_folder(&folder.join("ledger"))?;
+    let cut = |error: io::Error| BackupError::Damaged(error.to_string());
+    for entry in archive.entries().map_err(no_archive)? {
+        let mut entry = entry.map_err(|error| if facts.is_none() { no_archive(error) } else { cut(error) })?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if facts.is_none() && path != FACTS {
+            return Err(BackupError::NotOne(format!("it begins with {path:?}")));
+        }
+        match path.as_str() {
+            FACTS => {
+                let read: Facts = small(&mut entry)?;
+                if read.format != FORMAT {
+                    let why = format!("it has format {}, taken by version {}", read.format, read.version);
+                    return Err(BackupError::NotOne(why));
+                }
+                facts = Some(read);
+            }
+            SEALED => {
+                let mut sealed = Vec::new();
+                entry.take(SMALL_BYTES).read_to_end(&mut sealed).map_err(cut)?;
+                match unseal {
+                    Some(unseal) => lay_out(folder, &parse(&unseal(&sealed).map_err(BackupError::Seal)?)?)?,
+                    // The log goes on under its name, whoever signs it.
+                    None => {
+                        let origin = facts.as_ref().map(|facts| format!("{}\n", facts.origin)).unwrap_or_default();
+                        lay_out(folder, &BTreeMap::from([(format!("keys/{ORIGIN}"), origin)]))?;
+                    }
+                }
+            }
+            LEDGER => {
+                let mut file = create_private(&folder.join("ledger").join(LEDGER))?;
+                io::copy(&mut entry, &mut file).map_err(cut)?;
+                file.sync_all().map_err(failed("writing the ledger"))?;
+            }
+            END => end = Some(small(&mut entry)?),
+            path => {
+                let name = path.strip_prefix(OBJECTS).and_then(|hex| Digest::from_hex(hex).ok());
+                let digest = name.ok_or_else(|| BackupError::Damaged(format!("{path:?} does not belong in it")))?;
+                let length = batch.put(&mut entry, digest, u64::MAX).map_err(not_whole)?;
+                (objects, object_bytes, staged) = (objects + 1, object_bytes + length, staged + 1);
+                moved(length);
+                if staged == OBJECTS_AT_ONCE {
+                    std::mem::replace(&mut batch, depot.batch()).commit()?;
+                    staged = 0;
+                }
+            }
+        }
+    }
+    batch.commit()?;
+    let facts = facts.ok_or_else(|| BackupError::NotOne("it is empty".into()))?;
+    match end {
+        None => Err(BackupError::Damaged("it was cut off: its end is missing".into())),
+        Some(end) if end != (End { objects, object_bytes }) => {
+            let why = format!("it has {objects} objects of {} that were taken", end.objects);
+            Err(BackupError::Damaged(why))
+        }
+        Some(_) => Ok(Done { facts, objects, object_bytes, damaged: Vec::new() }),
+    }
+}
+
+/// What the file lacks is told as the file's fault, and not as the depot's.
+fn not_whole(error: StoreError) -> BackupError {
+    match error {
+        StoreError::Source { digest, source } => BackupError::Damaged(format!("it ends within {digest}: {source}")),
+        StoreError::Mismatch { expected, .. } => BackupError::Damaged(format!("{expected} was changed in it")),
+        error => error.into(),
+    }
+}
+
+/// The ledger is the one under the checkpoint, entry by entry, and the checkpoint is the server's.
+fn check(folder: &Path, facts: &Facts) -> Result<(), BackupError> {
+    let wrong = |what: &str| BackupError::Damaged(what.to_string());
+    let key = trust::key::PublicKey::from_openssh(&facts.ledger_key).map_err(|_| wrong("its ledger key is none"))?;
+    let checkpoint = verify_checkpoint(&facts.checkpoint, &facts.origin, &key)
+        .map_err(|error| BackupError::Damaged(format!("its checkpoint is not the server's: {error}")))?;
+    let keys = Keys::open(&folder.join("keys"))?;
+    let ledger = Ledger::open(&folder.join("ledger"), keys.ledger.clone(), &keys.origin)?;
+    let verified = ledger.verify();
+    let estate = ledger.state().policy.as_ref().map(|policy| policy.record.estate);
+    ledger.close();
+    match verified.problem {
+        Some(problem) => Err(BackupError::Damaged(format!("its ledger: {problem}"))),
+        None if verified.entries != checkpoint.size || verified.root != checkpoint.root => {
+            Err(wrong("its ledger is not the one under its checkpoint"))
+        }
+        None if verified.entries != facts.entries || estate != facts.estate => {
+            Err(wrong("its ledger is of another estate or length than it says"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The keys and settings, by their path in the data folder.
+fn secrets(data: &Path) -> Result<BTreeMap<String, String>, BackupError> {
+    let reading = failed("reading the keys");
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(data.join("keys")).map_err(&reading)? {
+        let entry = entry.map_err(&reading)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type().map_err(&reading)?.is_file() && !name.ends_with(".new") {
+            found.insert(format!("keys/{name}"), fs::read_to_string(entry.path()).map_err(&reading)?);
+        }
+    }
+    for name in SETTINGS {
+        match fs::read_to_string(data.join(name)) {
+            Ok(text) => drop(found.insert(name.into(), text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(reading(error)),
+        }
+    }
+    Ok(found)
+}
+
+fn lay_out(folder: &Path, secrets: &BTreeMap<String, String>) -> Result<(), BackupError> {
+    make_private_folder(&folder.join("keys"))?;
+    for (path, text) in secrets {
+        let is_key = path.strip_prefix("keys/").is_some_and(|name| !name.is_empty() && !name.contains(['/', '\\']));
+        if !is_key && !SETTINGS.contains(&path.as_str()) || path.contains("..") {
+            return Err(BackupError::Damaged(format!("{path:?} does not belong among its keys")));
+        }
+        write_private(&folder.join(path), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> Result<File, BackupError> {
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    created.map_err(failed("making a file"))
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    create_private(path)?.write_all(bytes).map_err(failed("writing a file"))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, BackupError> {
+    serde_json::to_vec(value).map_err(|error| failed("writing the backup")(error.into()))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BackupError> {
+    serde_json::from_slice(bytes).map_err(|error| BackupError::Damaged(error.to_string()))
+}
+
+fn small<T: DeserializeOwned>(entry: &mut impl Read) -> Result<T, BackupError> {
+    let mut bytes = Vec::new();
+    entry.take(SMALL_BYTES).read_to_end(&mut bytes).map_err(|error| BackupError::Damaged(error.to_string()))?;
+    parse(&bytes)
+}
+
+fn append(archive: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    append_reader(archive, name, bytes.len() as u64, bytes)
+}
+
+fn append_reader(archive: &mut tar::Builder<impl Write>, name: &str, length: u64, from: impl Read) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(length);
+    archive.append_data(&mut header, name, from)
+}

@@ -1,0 +1,106 @@
+//! `sortie backup`: a server in one file, taken while it serves. It runs on the server's machine.
+
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+    output::{self, Answer},
+    sealing::Lock,
+    until,
+};
+use anyhow::Context as _;
+use domain::refusal::exit;
+use server::backup::{self, BackupError};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+};
+
+/// How many bytes pass between two words of progress.
+const TOLD_EVERY_BYTES: u64 = 256 << 20;
+
+/// Write the server's ledger, depot and sealed keys to one file, on its machine, while it serves
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The server's data folder (below the home folder by default)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Seal the keys to this age recipient (may be given again); without one a passphrase is asked for
+    #[arg(long, value_name = "AGE1…", conflicts_with = "passphrase_file")]
+    pub recipient: Vec<String>,
+    /// Seal the keys under the passphrase in this file
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+impl Backup {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => until::data_home()?.join("server"),
+        };
+        if self.file.exists() {
+            return Err(Failure::misused(format!("{} is there already", self.file.display())));
+        }
+        let lock = Lock::chosen(&self.recipient, self.passphrase_file.as_deref())?;
+        // Whoever sees the file sees a whole one.
+        let unfinished = self.file.with_extension("unfinished");
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+        let file = file.with_context(|| format!("cannot write {}", unfinished.display()))?;
+        let (mut total, mut told) = (0, 0);
+        let mut moved = |bytes: u64| {
+            total += bytes;
+            if total - told >= TOLD_EVERY_BYTES {
+                told = total;
+                invocation.aside(&format!("{} of the depot so far", output::bytes(total)));
+            }
+        };
+        let seal = |bytes: &[u8]| lock.seal(bytes);
+        let taken = backup::take(&data, BufWriter::new(&file), &seal, &mut moved);
+        let taken = taken.and_then(|taken| {
+            let named = file.sync_all().and_then(|()| fs::rename(&unfinished, &self.file));
+            let folder = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let synced = named.and_then(|()| File::open(folder.unwrap_or(".".as_ref()))?.sync_all());
+            synced.map(|()| taken).map_err(|source| BackupError::Disk { doing: "naming the backup", source })
+        });
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                // Half a backup is of use to nobody.
+                let _gone = fs::remove_file(&unfinished);
+                return Err(of(error));
+            }
+        };
+        let length = fs::metadata(&self.file).map_or(0, |known| known.len());
+        let mut words = format!(
+            "{}: {} entries and {} objects ({}), keys sealed; {} long.",
+            self.file.display(),
+            taken.facts.entries,
+            taken.objects,
+            output::bytes(taken.object_bytes),
+            output::bytes(length)
+        );
+        for digest in &taken.damaged {
+            words.push_str(&format!("\nleft out: {digest} was changed in the depot after it was stored"));
+        }
+        let answer = Answer::new(&taken, words);
+        let restore = format!("sortie restore {} --data FOLDER, where there is no server yet", self.file.display());
+        Ok(if taken.damaged.is_empty() { answer.next(restore) } else { answer.exit(exit::INTEGRITY) })
+    }
+}
+
+/// A failure of a backup as people see it.
+pub fn of(error: BackupError) -> Failure {
+    match &error {
+        error if error.is_integrity() => Failure::integrity(error.to_string()),
+        BackupError::NoServer(_) | BackupError::NotEmpty(_) | BackupError::NotOne(_) | BackupError::Seal(_) => {
+            Failure::misused(error.to_string())
+        }
+        _ => Failure::failed(error.to_string()),
+    }
+}

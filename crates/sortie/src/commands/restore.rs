@@ -1,0 +1,61 @@
+//! `sortie restore`: puts a backup back where there is no server yet.
+
+use super::backup::of;
+use crate::{
+    failure::{Failure, Outcome},
+    invocation::Invocation,
+    output::{self, Answer},
+    sealing::Key,
+    until,
+};
+use server::backup;
+use std::{fs::File, io::BufReader, path::PathBuf};
+
+/// Put a backup back where there is no server yet, after checking every byte of it
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The data folder to make (below the home folder by default)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The age identity that opens the keys, where they were sealed to a recipient
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub key: Option<PathBuf>,
+    /// The file with the passphrase that opens the keys; it is asked for otherwise
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Leave the keys in the backup shut and make new ones: owners then sign an epoch with --reason eviction
+    #[arg(long, conflicts_with_all = ["key", "passphrase_file"])]
+    pub new_keys: bool,
+}
+
+impl Restore {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => until::data_home()?.join("server"),
+        };
+        let file = File::open(&self.file);
+        let file = file.map_err(|error| Failure::misused(format!("{}: {error}", self.file.display())))?;
+        let key = Key::chosen(self.key.as_deref(), self.passphrase_file.clone())?;
+        let open = |sealed: &[u8]| key.open(sealed);
+        let unseal: Option<backup::Seal<'_>> = if self.new_keys { None } else { Some(&open) };
+        invocation.aside("every object and every entry is checked");
+        let done = backup::put_back(BufReader::new(file), &data, unseal, &mut |_| ()).map_err(of)?;
+        let words = format!(
+            "{} holds the server of {}: {} entries and {} objects ({}), all as they were.\n\
+             What it accepted after that is lost here; targets that saw it will say so. Then owners sign a new epoch:\n  \
+             sortie charter epoch --reason {}",
+            data.display(),
+            done.facts.taken.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            done.facts.entries,
+            done.objects,
+            output::bytes(done.object_bytes),
+            if self.new_keys { "eviction" } else { "restore" }
+        );
+        Ok(Answer::new(&done, words).next(format!("sortie serve --data {}", data.display())))
+    }
+}

@@ -1,0 +1,70 @@
+//! A server in one file: taken while it serves, checked in full, put back where there is none.
+
+use crate::world::{PROJECT, World, until};
+use std::fs;
+
+/// What was acknowledged before the backup is there after the restore, and the machine that saw more than that says so
+/// until owners sign a new epoch. A file that is cut off or changed is named, and leaves nothing behind.
+#[test]
+fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    let passphrase = world.root().join("passphrase");
+    fs::write(&passphrase, "an afternoon by the lake\n").unwrap();
+    let file = world.root().join("sortie.backup");
+    let data = world.server_data();
+    let take = format!("backup {} --data {}", file.display(), data.display());
+    world.sortie("owner", 2, &take).says("--passphrase-file");
+    let take = format!("{take} --passphrase-file {}", passphrase.display());
+    world.sortie("owner", 0, &take).says("keys sealed").says("sortie restore");
+    world.sortie("owner", 2, &take).says("is there already");
+    let elsewhere = format!("backup {0}/b --data {0} --passphrase-file {0}/passphrase", world.root().display());
+    world.sortie("owner", 2, &elsewhere).says("holds no server's data");
+    let taken = fs::read(&file).unwrap();
+    assert!(!taken.windows(8).any(|window| window == b"OPENSSH "), "a key lies in it for everybody");
+
+    // This is what will be lost: prod-1 runs it.
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    world.sortie("oncall", 0, &format!("deploy {second} --to prod"));
+
+    world.stop_server();
+    let put_back = |exit: i32, file: &std::path::Path, options: &str| {
+        let line = format!("restore {} --data {} {options}", file.display(), data.display());
+        world.sortie("owner", exit, &line)
+    };
+    let opened = format!("--passphrase-file {}", passphrase.display());
+    put_back(2, &file, &opened).says("is not empty");
+    let (cut, changed) = (world.root().join("cut"), world.root().join("changed"));
+    fs::write(&cut, &taken[..taken.len() * 2 / 3]).unwrap();
+    let mut bytes = taken.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&changed, bytes).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    put_back(5, &cut, &opened).says("not whole");
+    put_back(5, &changed, &opened);
+    fs::write(world.root().join("other"), "a morning in the hills\n").unwrap();
+    put_back(2, &file, &format!("--passphrase-file {}", world.root().join("other").display())).says("does not open");
+    put_back(2, &passphrase, &opened).says("no backup");
+    assert!(!data.exists(), "what is not whole leaves nothing");
+    put_back(0, &file, &opened).says("all as they were").says("charter epoch --reason restore");
+
+    world.start_server();
+    world.sortie("owner", 0, "status").says("put back from a backup of").says("charter epoch --reason restore");
+    until("prod-1 to tell what it saw", || {
+        world.sortie("owner", 0, "status").text().contains("put back from an older copy").then_some(())
+    });
+    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
+    world.sortie("owner", 0, "status").lacks("put back");
+    world.sortie("owner", 0, "ledger lost").says("prod-1 runs web#");
+    world.change_greeting("Good evening, {name}!");
+    let third = world.push_and_number();
+    world.release_to_prod(&third);
+    world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+}
