@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    charter::Class,
+    charter::{Class, DeployedBy},
     evidence::Shortfall,
     quorum::{Lack, Rule},
     statement::OrderAct,
@@ -355,6 +355,17 @@ pub enum Refusal {
     NotAnEnvironment {
         /// Which.
         channel: AudienceName,
+    },
+    /// The charter says that others deploy the application, or nobody (R22, R24).
+    DeployedByOthers {
+        /// The application.
+        app: AppName,
+        /// The version, where the build has one.
+        version: Option<Version>,
+        /// Who deploys it.
+        by: DeployedBy,
+        /// The channels there are.
+        channels: Vec<AudienceName>,
     },
     /// The release is a checkpoint (R25).
     NothingToInstall {

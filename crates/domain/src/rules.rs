@@ -1,11 +1,12 @@
 //! The rules, one a file: each says its sentence and its R-number on top, looks, and refuses or lets pass.
 //!
-//! [`may_run`] is the ladder a deployment climbs, in this order: what it is (checkpoint), permission (permit or
+//! [`may_run`] is the ladder a deployment climbs, in this order: whose it is to deploy, what it is (checkpoint), permission (permit or
 //! unreleased), promotion, evidence, hold. Placement, config and needs follow once it is known where it would go.
 
 pub mod approvals;
 pub mod checkpoints;
 pub mod configuration;
+pub mod deployers;
 pub mod evidence;
 pub mod expiry;
 pub mod holds;
@@ -59,7 +60,11 @@ pub struct Verdict {
 /// Every rule about whether the candidate may run there at all, each looked at on its own.
 pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<Verdict> {
     let verdict = |rule, verdict| Verdict { rule, verdict };
-    let mut verdicts = vec![verdict("checkpoints", checkpoints::has_something_to_install(candidate))];
+    let mut verdicts = Vec::new();
+    // Nearly always it is ours to deploy, and then nobody asks.
+    verdicts
+        .extend(deployers::deployed_by_us(policy, candidate).err().map(|refusal| verdict("deployers", Err(refusal))));
+    verdicts.push(verdict("checkpoints", checkpoints::has_something_to_install(candidate)));
     if unreleased::accepted(policy, candidate.audience) {
         verdicts.push(verdict("unreleased", Ok(format!("{} accepts unreleased builds", candidate.audience))));
     } else {

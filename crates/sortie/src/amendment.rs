@@ -7,7 +7,7 @@ use std::{
 };
 use trust::{
     AudienceName, RoleName,
-    charter::{Charter, HeldKey, Person},
+    charter::{Charter, Class, DeployedBy, HeldKey, Person},
     evidence::Gate,
     quorum::Rule,
     way::{Way, WayRule},
@@ -40,6 +40,12 @@ impl Amendment {
         for app in old.0.applications.keys().chain(new.0.applications.keys()).collect::<BTreeSet<_>>() {
             let what = format!("push and number builds of {app}");
             amendment.compare_rule(&what, Some(old.0.push_rule(app)), Some(new.0.push_rule(app)));
+            let by = |charter: &Charter| charter.deployed_by(app, Class::Live);
+            match (by(old.0), by(new.0)) {
+                (before, after) if before == after => {}
+                (_, DeployedBy::Us) => amendment.loosens.push(format!("{app} may be deployed to live environments")),
+                (_, _) => amendment.tightens.push(format!("{app} may not be deployed to live environments")),
+            }
         }
         if old.0.upheld != new.0.upheld {
             let statements =

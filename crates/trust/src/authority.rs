@@ -5,7 +5,7 @@
 //! the TUF client that verified timestamp and snapshot.
 
 use crate::{
-    charter::{Charter, Class, Environment},
+    charter::{Charter, Class, DeployedBy, Environment},
     config::{ConfigDocument, ConfigError, check_keys},
     digest::Digest,
     dsse::Envelope,
@@ -311,6 +311,9 @@ fn prove(
             };
         }
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
+    }
+    if activates(wanted.act) && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {
+        return Err(Denial::DeployedByOthers(wanted.app.clone()));
     }
     if dossier.request.is_none() {
         let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {

@@ -241,6 +241,22 @@ pub struct Application {
     /// How it is numbered.
     #[serde(default)]
     pub numbers: Numbering,
+    /// Who deploys it.
+    #[serde(default)]
+    pub deployed_by: DeployedBy,
+}
+
+/// Who deploys an application (R24).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeployedBy {
+    /// The estate's own people, to its machines.
+    #[default]
+    Us,
+    /// Whoever it was released to installs it for themselves.
+    Customer,
+    /// Nobody: it is built into something else, and goes where that goes.
+    Embedded,
 }
 
 /// How an application is numbered.
@@ -394,6 +410,14 @@ impl Charter {
     /// How `app` is numbered.
     pub fn numbering(&self, app: &AppName) -> Numbering {
         self.applications.get(app).map(|application| application.numbers).unwrap_or_default()
+    }
+
+    /// Who deploys `app` in live environments. In test and dev its makers may always try it (R22).
+    pub fn deployed_by(&self, app: &AppName, class: Class) -> DeployedBy {
+        match class {
+            Class::Dev | Class::Test => DeployedBy::Us,
+            Class::Live => self.applications.get(app).map(|application| application.deployed_by).unwrap_or_default(),
+        }
     }
 
     /// The name of the person or robot whose key this is.

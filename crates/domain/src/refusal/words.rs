@@ -3,7 +3,7 @@
 use super::{Refusal, Right, exit};
 use crate::waiting::lacks_in_words;
 use std::fmt;
-use trust::statement::OrderAct;
+use trust::{charter::DeployedBy, statement::OrderAct};
 
 impl Right {
     /// The right as a verb.
@@ -155,6 +155,12 @@ impl fmt::Display for Refusal {
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
+            Refusal::DeployedByOthers { app, by: DeployedBy::Embedded, .. } => {
+                write!(f, "{app} is embedded: it goes where the product that contains it goes, and nobody deploys it")
+            }
+            Refusal::DeployedByOthers { app, .. } => {
+                write!(f, "{app} is deployed by its customers: release it to their channel, and they install it")
+            }
             Refusal::NothingToInstall { app, build } => {
                 write!(f, "{app}#{} is a checkpoint: nothing to install", build.short())
             }
@@ -272,6 +278,11 @@ impl Refusal {
                 format!("sortie request {app}@{version} --to {environment}")
             }
             Refusal::Unreleased { app, build, .. } => format!("sortie number {app}#{} next", build.short()),
+            Refusal::DeployedByOthers { app, version: Some(version), by: DeployedBy::Customer, channels } => {
+                let channel = channels.first().map_or("CHANNEL", |channel| channel.as_str());
+                format!("sortie request {app}@{version} --to {channel}")
+            }
+            Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::ConfigMissing { app, environment, keys, secret } => match (secret, keys.first()) {
                 (Some(key), _) => format!("sortie config set {app} {key} --secret --in {environment}"),
                 (None, Some(key)) => format!("sortie config set {app} {key}=… --in {environment}"),
@@ -362,6 +373,7 @@ pages! {
     BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
+    DeployedByOthers, "DEPLOYED_BY_OTHERS", exit::REFUSED, "R22, R24: the charter says who deploys an application (`deployed_by`). One that customers install is released to their channel; one that is embedded goes where its product goes. Test and dev environments may try both.";
     NothingToInstall, "NOTHING_TO_INSTALL", exit::REFUSED, "R25: a release may be a checkpoint only, with no file and no process.";
     ConfigMissing, "CONFIG_MISSING", exit::REFUSED, "R10: the build declares config keys without a default, and the environment sets no value for them.";
     ConfigRefused, "CONFIG_REFUSED", exit::REFUSED, "Config fills the keys a build declares; never variables that decide what code is loaded, and no secret in the clear.";

@@ -17,6 +17,9 @@ pub enum Denial {
     /// It is for another application than this target accepts.
     #[error("this target does not accept {0}")]
     AppNotAccepted(AppName),
+    /// The charter says that others deploy it (R22).
+    #[error("{0} is not deployed by this estate in live environments, as the charter says")]
+    DeployedByOthers(AppName),
     /// The charter gives the environment another class than was pinned, or has no such environment.
     #[error("this target was enrolled in {environment} as {pinned}; the charter says {charter}")]
     ClassChanged {
@@ -162,6 +165,7 @@ impl Denial {
     pub fn code(&self) -> &'static str {
         match self {
             Denial::AppNotAccepted(_) => "APP_NOT_ACCEPTED",
+            Denial::DeployedByOthers(_) => "DEPLOYED_BY_OTHERS",
             Denial::ClassChanged { .. } => "CLASS_CHANGED",
             Denial::FeatureMissing(_) => "FEATURE_MISSING",
             Denial::Stale { .. } => "STALE",

@@ -48,6 +48,16 @@ fn r2_unreleased_to_live() {
     assert_eq!(Attempt::new(dossier).denied(), "UNRELEASED");
 }
 
+/// R22, R24: who deploys an application is the charter's word, and a target knows it without the server.
+#[test]
+fn r22_r24_a_target_knows_what_others_deploy() {
+    let text = format!("{}\n[applications]\nweb = {{ deployed_by = \"customer\" }}\n", charter_text(PROD));
+    let attempt = |policy| Attempt { policy, ..Attempt::new(whole()) };
+    assert_eq!(attempt(policy_of(&text, &[])).denied(), "DEPLOYED_BY_OTHERS");
+    let ours = text.replace("customer", "us");
+    assert!(attempt(policy_of(&ours, &[])).run().is_ok());
+}
+
 /// Attack: stolen online keys.
 /// Holds: every key that lives on the server: TLS, ledger, timestamp and snapshot. He signs what only people may sign.
 /// Left to him: to sign what is fresh, and to answer in the server's name. Freshness grants nothing; the targets and the
