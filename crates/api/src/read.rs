@@ -120,6 +120,34 @@ pub struct TokenView {
     pub expires: Timestamp,
 }
 
+/// What may be pruned of one application (R36).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Prunable {
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The builds that may go, the newest first.
+    pub builds: Vec<PrunableBuild>,
+    /// How many builds stay.
+    pub kept: u64,
+    /// What would become free, in bytes.
+    pub bytes: u64,
+}
+
+/// A build that may be pruned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrunableBuild {
+    /// The build.
+    #[schema(value_type = String)]
+    pub build: Digest,
+    /// Its number, where it has one.
+    #[schema(value_type = Option<String>)]
+    pub version: Option<Version>,
+    /// When it was pushed.
+    #[schema(value_type = String)]
+    pub pushed: Timestamp,
+}
+
 /// A build, named as people name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BuildName {

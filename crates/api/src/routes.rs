@@ -20,6 +20,8 @@ pub const STATUS: &str = "/v1/status";
 pub const WHY: &str = "/v1/why";
 /// GET `?since=&app=&limit=`: the newest entries, newest first.
 pub const HISTORY: &str = "/v1/history";
+/// GET `?app=&keep=&days=`: the builds whose bytes may be pruned (R36).
+pub const PRUNABLE: &str = "/v1/prunable";
 /// GET: a code change followed to where it runs (R16).
 pub const TRACE: &str = "/v1/trace/{commit}";
 /// GET: an application with its builds and versions.

@@ -158,6 +158,16 @@ impl DiskStore {
         Ok(found)
     }
 
+    /// Removes an object, whose bytes nothing needs any more; says whether it was there. Whoever has it open reads on.
+    pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(DiskError::new("removing", &path, error).into()),
+        }
+    }
+
     /// Opens an object for streaming, with its length in bytes. The bytes are not verified: whoever reads them digests them.
     pub fn open_object(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
         let path = self.path(digest);

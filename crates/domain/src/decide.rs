@@ -81,6 +81,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
         AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
+        AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
         AdministrationAct::Expose { app, environment, version, percent } => {
             exposure::expose(draft, asked, &app, &environment, &version, percent)

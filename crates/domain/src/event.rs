@@ -151,6 +151,13 @@ pub enum Event {
         /// What its manifest says.
         facts: BuildFacts,
     },
+    /// The bytes of builds that nothing needed are gone; their names, numbers and manifests stay (R36).
+    BuildsPruned {
+        /// The application.
+        app: AppName,
+        /// Its builds.
+        builds: Vec<Digest>,
+    },
     /// A build has a number, for good.
     BuildNumbered {
         /// The application.
@@ -520,6 +527,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The documents in the depot that the event names, which stay for ever.
+    pub fn documents(&self) -> Vec<Digest> {
+        match self {
+            Event::CharterApplied { roots, targets, .. } => roots.iter().chain([targets]).copied().collect(),
+            Event::BuildPushed { build, .. } => vec![*build],
+            Event::EvidenceAttached { document, .. } | Event::ConfigSet { document, .. } => vec![*document],
+            Event::ReceiptTaken { receipt, .. } => vec![*receipt],
+            _ => Vec::new(),
+        }
+    }
+}
+
 macro_rules! names {
     ($($variant:ident = $name:literal,)*) => {
         impl Event {
@@ -541,6 +561,7 @@ names! {
     PersonNamed = "person-named",
     PersonErased = "person-erased",
     BuildPushed = "build-pushed",
+    BuildsPruned = "builds-pruned",
     BuildNumbered = "build-numbered",
     EvidenceAttached = "evidence-attached",
     ReleaseRequested = "release-requested",

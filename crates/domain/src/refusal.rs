@@ -356,6 +356,24 @@ pub enum Refusal {
         /// Which.
         channel: AudienceName,
     },
+    /// The build's bytes were pruned (R36).
+    BuildPruned {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// Since when they are gone.
+        since: Timestamp,
+    },
+    /// Something needs the build's bytes, so that they cannot be pruned (R36).
+    BuildNeeded {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// What needs them.
+        why: String,
+    },
     /// The charter says that others deploy the application, or nobody (R22, R24).
     DeployedByOthers {
         /// The application.

@@ -15,6 +15,7 @@ pub mod numbering;
 pub mod permits;
 pub mod placement;
 pub mod promotion;
+pub mod retention;
 pub mod rights;
 pub mod unreleased;
 pub mod ways;
@@ -65,6 +66,7 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
     verdicts
         .extend(deployers::deployed_by_us(policy, candidate).err().map(|refusal| verdict("deployers", Err(refusal))));
     verdicts.push(verdict("checkpoints", checkpoints::has_something_to_install(candidate)));
+    verdicts.extend(retention::bytes_are_here(candidate).err().map(|refusal| verdict("retention", Err(refusal))));
     if unreleased::accepted(policy, candidate.audience) {
         verdicts.push(verdict("unreleased", Ok(format!("{} accepts unreleased builds", candidate.audience))));
     } else {

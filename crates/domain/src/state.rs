@@ -223,6 +223,9 @@ pub struct Build {
     pub evidence: Vec<EvidenceRecord>,
     /// Where and since when it was verified by a whole deployment.
     pub verified_in: OrdMap<AudienceName, Timestamp>,
+    /// Since when its bytes are gone.
+    #[serde(default)]
+    pub pruned: Option<Stamp>,
 }
 
 /// One piece of evidence.

@@ -25,7 +25,7 @@ mod feeds;
 mod ledgers;
 mod logs;
 pub(crate) mod metrics;
-mod objects;
+pub(crate) mod objects;
 mod pages;
 pub(crate) mod reads;
 mod repository;
@@ -57,6 +57,10 @@ pub(crate) struct Serving {
     pub progress: broadcast::Sender<ProgressReport>,
     /// Which objects each build needs.
     pub builds: objects::Builds,
+    /// Held while a command is decided that may rely on objects of the depot, and alone while pruned ones are removed.
+    pub pruning: tokio::sync::RwLock<()>,
+    /// Told when something was pruned.
+    pub pruned: tokio::sync::Notify,
     /// How outgoing notifications fare.
     pub notifier: crate::notify::Notifier,
     /// What Prometheus reads.
@@ -110,6 +114,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::status))
         .routes(routes!(reads::why))
         .routes(routes!(reads::history))
+        .routes(routes!(reads::prunable))
         .routes(routes!(reads::trace))
         .routes(routes!(reads::app))
         .routes(routes!(reads::dossier))

@@ -9,6 +9,7 @@
 //! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
 //! - [`backup`]: a server in one file, and back.
 //! - [`notify`]: outgoing webhooks, told from the ledger.
+//! - `prune`: removes the bytes of builds that were pruned.
 //! - `clock`: asks for what time itself brings about.
 
 pub mod answers;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod ledger;
 mod lost;
 pub mod notify;
+mod prune;
 mod repository;
 pub mod start;
 mod views;

@@ -6,7 +6,7 @@ use crate::{
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
     lost::Memories,
-    notify,
+    notify, prune,
     repository::{self, Repository},
 };
 use axum_server::{Handle, tls_rustls::RustlsConfig};
@@ -177,6 +177,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let workers = vec![
         tokio::spawn(clock::run(serving.clone())),
         tokio::spawn(repository::run(serving.clone())),
+        tokio::spawn(prune::run(serving.clone())),
         tokio::spawn(notify::run(serving.clone(), options.data.clone())),
     ];
     Ok(Running {
@@ -264,6 +265,8 @@ fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Resu
         targets: Default::default(),
         progress: broadcast::channel(PROGRESS_KEPT).0,
         builds: Default::default(),
+        pruning: Default::default(),
+        pruned: Default::default(),
         notifier: Default::default(),
         metrics: Default::default(),
         stopping,

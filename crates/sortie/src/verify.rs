@@ -336,6 +336,7 @@ impl Verifier {
                     Some(_) => owner.clone(),
                     None => return Err("there was no such token".into()),
                 },
+                AdministrationAct::PruneBuilds { app, .. } => Some(charter.push_rule(app).clone()),
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
                 AdministrationAct::AbortDeployment { deployment } => match self.state.deployments.get(deployment) {
@@ -651,6 +652,9 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         | (A::ErasePerson { person }, Event::PersonErased { person: p }) => person == p,
         (A::NamePerson { person, name }, Event::PersonNamed { person: p, name: n }) => (person, name) == (p, n),
         (A::PutRecoveryKeyAway { key }, Event::RecoveryKeyPutAway { key: k, .. }) => key == k,
+        (A::PruneBuilds { app, builds }, Event::BuildsPruned { app: a, builds: gone }) => {
+            app == a && gone.iter().all(|build| builds.contains(build))
+        }
         (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
             (app, environment) == (a, e)
         }

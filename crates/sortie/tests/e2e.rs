@@ -43,6 +43,8 @@ mod notifications;
 mod owners;
 #[path = "e2e/proofs.rs"]
 mod proofs;
+#[path = "e2e/prune.rs"]
+mod prune;
 #[path = "e2e/repository.rs"]
 mod repository;
 #[path = "e2e/secrets.rs"]

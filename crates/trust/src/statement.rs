@@ -664,6 +664,13 @@ pub enum AdministrationAct {
         /// Where.
         environment: AudienceName,
     },
+    /// Lets the bytes of builds go that nothing needs; their names, numbers and manifests stay.
+    PruneBuilds {
+        /// The application.
+        app: AppName,
+        /// Its builds.
+        builds: BTreeSet<Digest>,
+    },
     /// Ends an unfinished deployment; targets that had switched go back.
     AbortDeployment {
         /// Its number.

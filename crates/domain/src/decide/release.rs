@@ -6,12 +6,13 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{Candidate, approvals, evidence, names, numbering, promotion, rights, ways},
+    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, rights, ways},
     state::{Draft, Request, Standing, Withdrawal},
 };
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 use trust::{
-    Digest,
+    AppName, Digest,
     authority::may_withdraw,
     permit::may_approve_with,
     statement::{self, OrderAct},
@@ -27,11 +28,38 @@ pub(super) fn push(
     let statement::Push { app, commit, recipe } = signed.act;
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
-    if let Some(build) = draft.state.apps.get(&app).and_then(|record| record.builds.get(&signed.subject)) {
+    // What was pruned may be brought again: the same bytes, under the same name.
+    let known = draft.state.apps.get(&app).and_then(|record| record.builds.get(&signed.subject));
+    if let Some(build) = known.filter(|build| build.pruned.is_none()) {
         let what = format!("{app}#{} is known", signed.subject.short());
         return Err(Refusal::AlreadyDone { what, since: Some(build.stamp.time) });
     }
     draft.record(Event::BuildPushed { app, build: signed.subject, pusher, commit, recipe, facts: facts.clone() });
+    Ok(())
+}
+
+/// Lets the bytes of builds go that nothing needs (R36).
+pub(super) fn prune(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    app: &AppName,
+    builds: &BTreeSet<Digest>,
+) -> Result<(), Refusal> {
+    rights::require(&asked.context.actor, Right::Push, app, asked.policy.charter.push_rule(app))?;
+    let mut gone = Vec::new();
+    for build in builds {
+        if names::build(&draft.state, app, build)?.pruned.is_some() {
+            continue;
+        }
+        if let Some(why) = retention::needed(&draft.state, app, build, asked.context.now) {
+            return Err(Refusal::BuildNeeded { app: app.clone(), build: *build, why });
+        }
+        gone.push(*build);
+    }
+    if gone.is_empty() {
+        return Err(Refusal::AlreadyDone { what: format!("nothing of {app} is left to prune"), since: None });
+    }
+    draft.record(Event::BuildsPruned { app: app.clone(), builds: gone });
     Ok(())
 }
 
@@ -132,6 +160,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
         return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
     }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
+    retention::bytes_are_here(&candidate)?;
     promotion::verified_before(policy, &candidate, wish.way)?;
     evidence::verdicts(policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;

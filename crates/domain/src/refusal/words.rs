@@ -155,6 +155,17 @@ impl fmt::Display for Refusal {
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
+            Refusal::BuildPruned { app, build, since } => {
+                let day = since.strftime("%Y-%m-%d");
+                write!(
+                    f,
+                    "the bytes of {app}#{} were pruned on {day}; whoever has them pushes them again",
+                    build.short()
+                )
+            }
+            Refusal::BuildNeeded { app, build, why } => {
+                write!(f, "{app}#{} cannot be pruned: {why}. Nothing was pruned", build.short())
+            }
             Refusal::DeployedByOthers { app, by: DeployedBy::Embedded, .. } => {
                 write!(f, "{app} is embedded: it goes where the product that contains it goes, and nobody deploys it")
             }
@@ -283,6 +294,8 @@ impl Refusal {
                 format!("sortie request {app}@{version} --to {channel}")
             }
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
+            Refusal::BuildPruned { .. } => "sortie push".into(),
+            Refusal::BuildNeeded { app, .. } => format!("sortie prune {app} --dry-run"),
             Refusal::ConfigMissing { app, environment, keys, secret } => match (secret, keys.first()) {
                 (Some(key), _) => format!("sortie config set {app} {key} --secret --in {environment}"),
                 (None, Some(key)) => format!("sortie config set {app} {key}=… --in {environment}"),
@@ -373,6 +386,8 @@ pages! {
     BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
+    BuildPruned, "BUILD_PRUNED", exit::REFUSED, "R36: the bytes of builds that nothing needed were let go. The build keeps its name, number and history; push the same bytes again, and it is whole.";
+    BuildNeeded, "BUILD_NEEDED", exit::REFUSED, "R36: what runs, what may be rolled back to, and what holds permission or asks for it keeps its bytes.";
     DeployedByOthers, "DEPLOYED_BY_OTHERS", exit::REFUSED, "R22, R24: the charter says who deploys an application (`deployed_by`). One that customers install is released to their channel; one that is embedded goes where its product goes. Test and dev environments may try both.";
     NothingToInstall, "NOTHING_TO_INSTALL", exit::REFUSED, "R25: a release may be a checkpoint only, with no file and no process.";
     ConfigMissing, "CONFIG_MISSING", exit::REFUSED, "R10: the build declares config keys without a default, and the environment sets no value for them.";

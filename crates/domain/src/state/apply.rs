@@ -58,6 +58,21 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::PersonErased { person } => {
             state.people.insert(person.clone(), Handle { name: None, erased: Some(stamp) });
         }
+        Event::BuildPushed { app, build, .. }
+            if state.apps.get(app).is_some_and(|record| record.builds.contains_key(build)) =>
+        {
+            // Pruned bytes that are brought again are the build that they were, by whom it was.
+            if let Some(build) = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build)) {
+                build.pruned = None;
+            }
+        }
+        Event::BuildsPruned { app, builds } => {
+            for build in builds {
+                if let Some(build) = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build)) {
+                    build.pruned = Some(stamp);
+                }
+            }
+        }
         Event::BuildPushed { app, build, pusher, commit, recipe, facts } => {
             let record = Build {
                 pusher: pusher.clone(),
@@ -68,6 +83,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 version: None,
                 evidence: Vec::new(),
                 verified_in: OrdMap::new(),
+                pruned: None,
             };
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
         }

@@ -209,6 +209,10 @@ impl World {
             }
             ("erases", [person]) => self.administer(who, AdministrationAct::ErasePerson { person: read(person) }),
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
+            ("prunes", [app, letters @ ..]) => {
+                let builds = letters.iter().map(|letter| self.build(app, letter)).collect();
+                self.administer(who, AdministrationAct::PruneBuilds { app: read(app), builds })
+            }
             ("aborts", [number]) => {
                 self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })
             }

@@ -75,6 +75,10 @@ impl World {
                 let recipe = recipe.as_ref().map(|recipe| format!(", made by {recipe}")).unwrap_or_default();
                 format!("{} pushed by {pusher}{commit}{recipe}", self.called(app, build))
             }
+            Event::BuildsPruned { app, builds } => {
+                let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();
+                format!("{} pruned", builds.join(", "))
+            }
             Event::BuildNumbered { app, build, version } => {
                 format!("{} is {app}@{version}", self.called(app, build))
             }

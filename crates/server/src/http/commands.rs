@@ -12,7 +12,10 @@ use api::{
     write::{Accepted, Submission},
 };
 use axum::{Json, extract::State};
-use domain::command::{Actor, Command};
+use domain::{
+    command::{Actor, Command},
+    event::Event,
+};
 use jiff::Timestamp;
 use std::time::Instant;
 
@@ -27,6 +30,7 @@ pub(crate) async fn submit(
 ) -> Result<Json<Accepted>, Failure> {
     let began = Instant::now();
     let now = Timestamp::now();
+    let _relied_on = serving.pruning.read().await;
     let prepared = if intake::needs_depot(&submission) {
         let serving = serving.clone();
         away(move || intake::prepare(&serving.served(), submission, now)).await?
@@ -51,5 +55,8 @@ pub(crate) async fn submit(
     }
     serving.metrics.submitted(began.elapsed());
     serving.metrics.happened(&accepted.events);
+    if accepted.events.iter().any(|event| matches!(event, Event::BuildsPruned { .. })) {
+        serving.pruned.notify_one();
+    }
     Ok(Json(accepted))
 }

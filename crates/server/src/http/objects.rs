@@ -85,6 +85,17 @@ impl Builds {
     }
 }
 
+/// The files of a build with their lengths in bytes, by its manifest in the depot.
+pub(crate) fn files_of(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, String> {
+    let bytes = depot.read_bytes(build, MAX_MANIFEST_BYTES as u64).map_err(|error| error.to_string())?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|error| error.to_string())?;
+    let files = manifest.files.iter().filter_map(|entry| match entry {
+        Entry::File { digest, size, .. } => Some((*digest, *size)),
+        Entry::Link { .. } => None,
+    });
+    Ok(files.collect())
+}
+
 /// Why somebody may read objects.
 enum Reader {
     /// A person or robot that is logged in.

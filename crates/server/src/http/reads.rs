@@ -16,7 +16,7 @@ use api::{
     problem::Problem,
     read::{
         ActiveBuild, App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, PersonView,
-        SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
+        Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
 };
@@ -109,6 +109,41 @@ fn tokens_of(state: &Facts, of: impl Fn(&trust::PersonName) -> bool) -> Vec<api:
         expires: token.expires,
     };
     good.map(view).collect()
+}
+
+/// What may be pruned.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrunableQuery {
+    /// One application.
+    #[param(value_type = Option<String>)]
+    app: Option<AppName>,
+    /// How many of the newest builds of each application stay whatever they are.
+    keep: usize,
+    /// How many days a build stays whatever it is.
+    days: u32,
+}
+
+/// The builds that nothing needs, and what they hold (R36).
+#[utoipa::path(
+    get, path = routes::PRUNABLE, params(PrunableQuery),
+    responses((status = 200, body = Vec<Prunable>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn prunable(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<PrunableQuery>,
+) -> Result<Json<Vec<Prunable>>, Failure> {
+    let found = away(move || {
+        let state = serving.ledger.state();
+        if let Some(app) = &query.app {
+            names::app(&state, app)?;
+        }
+        let now = Timestamp::now();
+        crate::prune::prunable(&serving, query.app.as_ref(), query.keep, query.days, now)
+            .map_err(|error| Failure::broken(&error))
+    });
+    Ok(Json(found.await?))
 }
 
 /// What the status is limited to.

@@ -126,6 +126,10 @@ impl Teller<'_> {
                 format!("{actor} erased {}: the name, and every text that person wrote", self.state.shown(person))
             }
             Event::BuildPushed { .. } => self.pushed(event),
+            Event::BuildsPruned { app, builds } => {
+                let names: Vec<String> = builds.iter().map(|build| self.named(app, build)).collect();
+                format!("{actor} pruned the bytes of {}; what they were stays known", self::names(&names))
+            }
             Event::BuildNumbered { app, build, version } => {
                 format!("{actor} numbered {app}#{}: it is {app}@{version}, for good", build.short())
             }

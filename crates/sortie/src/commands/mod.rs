@@ -39,6 +39,7 @@ verbs! {
     number::Number,
     evidence::Evidence,
     reproduce::Reproduce,
+    prune::Prune,
     request::Request,
     release::Release,
     approve::Approve,

@@ -1,0 +1,62 @@
+//! Pruning takes the bytes of builds that nothing needs (R36): never of what runs, of what can be rolled back to, or of
+//! what holds permission or asks for it. History keeps the build's name, number, manifest and evidence for ever.
+
+use super::Candidate;
+use crate::{
+    refusal::Refusal,
+    state::{DeploymentPhase, Part, Request, Standing, State},
+};
+use jiff::Timestamp;
+use trust::{AppName, Digest};
+
+/// Why the bytes of a build are needed, in words; nothing where they may go.
+pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> Option<String> {
+    let record = state.apps.get(app)?;
+    for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
+        if target.apps.get(app).and_then(|on_target| on_target.running.as_ref()).is_some_and(|r| r.build == *build) {
+            return Some(format!("{name} runs it"));
+        }
+    }
+    for number in &state.open_deployments {
+        let Some(deployment) = state.deployments.get(number).filter(|deployment| deployment.app == *app) else {
+            continue;
+        };
+        let before = |part: &Part| part.before == Some(*build);
+        if deployment.build == *build || deployment.parts.iter().any(|(_, part)| before(part)) {
+            return Some(format!("deployment {number} is under way with it, or would go back to it"));
+        }
+    }
+    // What soaks may be rolled back to what ran before it.
+    for (number, deployment) in state.deployments.iter().filter(|(_, deployment)| deployment.app == *app) {
+        let soaks = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, .. });
+        if soaks && deployment.build == *build {
+            return Some(format!("deployment {number} has not settled"));
+        }
+    }
+    for (audience, in_audience) in &record.audiences {
+        if in_audience.settled.contains(build) {
+            return Some(format!("it settled in {audience}, which may be rolled back to it"));
+        }
+        let asked = |request: &&Request| request.build == *build && request.not_after > now;
+        let requests = in_audience.requests.values().flatten();
+        let asked = requests.filter_map(|digest| state.requests.get(digest)).filter(asked);
+        for request in asked {
+            match request.standing {
+                Standing::Waiting => return Some(format!("somebody asks that it be released to {audience}")),
+                Standing::Granted(_) => return Some(format!("it is released to {audience}")),
+                Standing::Withdrawn(_) => {}
+            }
+        }
+    }
+    None
+}
+
+/// Fails where the build's bytes were pruned.
+pub fn bytes_are_here(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match candidate.record.pruned {
+        None => Ok(()),
+        Some(stamp) => {
+            Err(Refusal::BuildPruned { app: candidate.app.clone(), build: candidate.build, since: stamp.time })
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Removes the bytes of builds that were pruned (R36), and nothing else: no object that another build has, and no document
+//! that the ledger names, whatever it is called.
+//!
+//! The entry is what counts: it says that the bytes may go, and this makes it so, again after each start. What is swept is
+//! found without anybody waiting; only the last look and the removal keep commands out, so that no push relies on an
+//! object while it goes.
+
+use crate::http::{Shared, objects::files_of};
+use api::read::{Prunable, PrunableBuild};
+use depot::{DiskStore, StoreError};
+use domain::{
+    entry::Entry,
+    event::Event,
+    rules::retention,
+    state::{App, State},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use trust::{AppName, Digest};
+
+/// How many entries are read from the ledger at a time.
+const CHUNK: u64 = 500;
+
+/// Why nothing was swept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SweepError {
+    #[error("the ledger cannot be read: {0}")]
+    Ledger(String),
+    #[error(transparent)]
+    Depot(#[from] StoreError),
+    #[error("the manifest of {0} cannot be read, so nobody knows what it needs: {1}")]
+    Manifest(Digest, String),
+}
+
+/// Runs until the server stops: sweeps at its start, and whenever something was pruned.
+pub(crate) async fn run(serving: Shared) {
+    loop {
+        match sweep(&serving).await {
+            Ok((0, _)) => {}
+            Ok((objects, bytes)) => tracing::info!(objects, bytes, "pruned"),
+            Err(error) => tracing::error!(%error, "nothing was pruned; it is tried again at the next occasion"),
+        }
+        tokio::select! {
+            () = serving.pruned.notified() => {}
+            () = serving.stopped() => return,
+        }
+    }
+}
+
+/// Removes what may go; says how many objects, and how many bytes.
+async fn sweep(serving: &Shared) -> Result<(u64, u64), SweepError> {
+    let reader = serving.clone();
+    let found = tokio::task::spawn_blocking(move || find(&reader)).await;
+    let (mut candidates, seen) = found.map_err(|error| SweepError::Ledger(error.to_string()))??;
+    if candidates.is_empty() {
+        return Ok((0, 0));
+    }
+    let _alone = serving.pruning.write().await;
+    let sweeper = serving.clone();
+    let removed = tokio::task::spawn_blocking(move || {
+        // What came in the meantime needs what it needs.
+        let named = named(&sweeper, seen + 1)?;
+        for digest in named.documents {
+            candidates.remove(&digest);
+        }
+        for build in named.pushed {
+            for (file, _) in files(&sweeper.depot, &build)? {
+                candidates.remove(&file);
+            }
+        }
+        let mut removed = (0, 0);
+        for (digest, bytes) in candidates {
+            if sweeper.depot.remove(&digest)? {
+                removed = (removed.0 + 1, removed.1 + bytes);
+            }
+        }
+        Ok(removed)
+    });
+    removed.await.map_err(|error| SweepError::Ledger(error.to_string()))?
+}
+
+/// The objects of pruned builds that are still here and that nothing needs as of an entry, with their lengths.
+fn find(serving: &Shared) -> Result<(HashMap<Digest, u64>, u64), SweepError> {
+    let state = serving.ledger.state();
+    let mut candidates = HashMap::new();
+    for (build, _) in builds(&state).filter(|(_, pruned)| *pruned) {
+        let here = files(&serving.depot, &build)?.into_iter().filter(|(digest, _)| serving.depot.has(digest));
+        candidates.extend(here);
+    }
+    if candidates.is_empty() {
+        return Ok((candidates, state.head.entry));
+    }
+    for (build, _) in builds(&state).filter(|(_, pruned)| !pruned) {
+        for (file, _) in files(&serving.depot, &build)? {
+            candidates.remove(&file);
+        }
+    }
+    let named = named(serving, 1)?;
+    for digest in named.documents {
+        candidates.remove(&digest);
+    }
+    Ok((candidates, named.last))
+}
+
+fn builds(state: &State) -> impl Iterator<Item = (Digest, bool)> + '_ {
+    let of_app = |record: &'_ App| -> Vec<(Digest, bool)> {
+        record.builds.iter().map(|(build, record)| (*build, record.pruned.is_some())).collect()
+    };
+    state.apps.values().flat_map(of_app)
+}
+
+fn files(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, SweepError> {
+    files_of(depot, build).map_err(|error| SweepError::Manifest(*build, error))
+}
+
+/// What entries name.
+struct Named {
+    /// Documents, every build's manifest among them.
+    documents: HashSet<Digest>,
+    /// Builds that were pushed, or pushed again.
+    pushed: BTreeSet<Digest>,
+    /// The last entry that was looked at.
+    last: u64,
+}
+
+/// What the entries from `from` on name.
+fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
+    let failed = |error: &dyn std::fmt::Display| SweepError::Ledger(error.to_string());
+    let mut named = Named { documents: HashSet::new(), pushed: BTreeSet::new(), last: from - 1 };
+    loop {
+        let entries = serving.ledger.entries(named.last + 1, CHUNK).map_err(|error| failed(&error))?;
+        if entries.is_empty() {
+            return Ok(named);
+        }
+        for bytes in entries {
+            let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
+            named.last = entry.number;
+            for event in &entry.events {
+                named.documents.extend(event.documents());
+                if let Event::BuildPushed { build, .. } = event {
+                    named.pushed.insert(*build);
+                }
+            }
+        }
+    }
+}
+
+/// What may be pruned of each application, or of one: builds that nothing needs, neither among the newest `keep` nor younger
+/// than `days`; and what would become free.
+pub(crate) fn prunable(
+    serving: &Shared,
+    app: Option<&AppName>,
+    keep: usize,
+    days: u32,
+    now: Timestamp,
+) -> Result<Vec<Prunable>, SweepError> {
+    let state = serving.ledger.state();
+    let young = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
+    let mut answers = Vec::new();
+    let mut kept_objects = HashSet::new();
+    let mut chosen: Vec<(AppName, Vec<Digest>, usize)> = Vec::new();
+    for (name, record) in &state.apps {
+        let mut builds: Vec<_> = record.builds.iter().filter(|(_, build)| build.pruned.is_none()).collect();
+        builds.sort_by_key(|(_, build)| std::cmp::Reverse(build.stamp.entry));
+        let asked = app.is_none_or(|app| app == name);
+        let goes = |(place, (build, known)): &(usize, &(&Digest, &domain::state::Build))| {
+            let old = *place >= keep && known.stamp.time <= young;
+            asked && old && retention::needed(&state, name, build, now).is_none()
+        };
+        let (go, stay): (Vec<_>, Vec<_>) = builds.iter().enumerate().partition(goes);
+        for (_, (build, _)) in &stay {
+            kept_objects.extend(files(&serving.depot, build)?.into_iter().map(|(digest, _)| digest));
+        }
+        if asked {
+            chosen.push((name.clone(), go.into_iter().map(|(_, (build, _))| **build).collect(), stay.len()));
+        }
+    }
+    let mut counted = HashSet::new();
+    for (name, builds, kept) in chosen {
+        let mut bytes = 0;
+        for build in &builds {
+            for (digest, length) in files(&serving.depot, build)? {
+                let is_new = !kept_objects.contains(&digest) && counted.insert(digest);
+                bytes += if is_new { length } else { 0 };
+            }
+        }
+        let view = |build: &Digest| {
+            let known = state.apps.get(&name)?.builds.get(build)?;
+            Some(PrunableBuild { build: *build, version: known.version.clone(), pushed: known.stamp.time })
+        };
+        let builds = builds.iter().filter_map(view).collect();
+        answers.push(Prunable { app: name, builds, kept: kept as u64, bytes });
+    }
+    Ok(answers)
+}

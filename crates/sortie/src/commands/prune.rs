@@ -1,0 +1,99 @@
+//! `sortie prune`: lets the bytes of builds go that nothing needs (R36).
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    invocation::Invocation,
+    output::{self, Answer, table},
+};
+use api::{read::Prunable, routes};
+use serde_json::json;
+use trust::{AppName, statement::AdministrationAct};
+
+/// Let the bytes of builds go that nothing needs; what they were stays known
+#[derive(Debug, clap::Args)]
+pub struct Prune {
+    /// One application; all where left out
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+    /// How many of the newest builds of each application stay whatever they are
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub keep: usize,
+    /// How many days a build stays whatever it is
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub days: u32,
+    /// Say what would go, and let nothing go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+impl Prune {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let app = self.app.as_deref().map(AppName::new).transpose().or_misused()?;
+        let connection = invocation.connect().await?;
+        let (keep, days) = (self.keep.to_string(), self.days.to_string());
+        let mut query = vec![("keep", keep.as_str()), ("days", days.as_str())];
+        query.extend(app.as_ref().map(|app| ("app", app.as_str())));
+        let found: Vec<Prunable> = connection.client.get(routes::PRUNABLE, &query).await?;
+        let going: Vec<&Prunable> = found.iter().filter(|app| !app.builds.is_empty()).collect();
+        if going.is_empty() {
+            let words = format!(
+                "nothing to prune: every build is among the newest {}, younger than {} days, or needed.",
+                self.keep, self.days
+            );
+            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words));
+        }
+        let words = in_words(&going);
+        if self.dry_run {
+            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next("sortie prune"));
+        }
+        invocation.say(&words);
+        if !self.yes && !invocation.confirm("Let their bytes go?") {
+            let why = format!("nothing was pruned: {}", invocation.unconfirmed());
+            return Err(Failure::failed(why).next("sortie prune --yes"));
+        }
+        let mut pruned = 0;
+        for app in &going {
+            pruned += app.builds.len();
+            one(&connection, app).await?;
+        }
+        let bytes: u64 = going.iter().map(|app| app.bytes).sum();
+        let words = format!(
+            "{} pruned; {} become free. Their names, numbers and history stay.",
+            output::count(pruned as u64, "build"),
+            output::bytes(bytes)
+        );
+        Ok(Answer::new(&json!({ "prunable": found, "pruned": pruned }), words))
+    }
+}
+
+async fn one(connection: &Connection, app: &Prunable) -> Result<(), Failure> {
+    let builds = app.builds.iter().map(|build| build.build).collect();
+    connection.administer(AdministrationAct::PruneBuilds { app: app.app.clone(), builds }).await?;
+    Ok(())
+}
+
+fn in_words(going: &[&Prunable]) -> String {
+    let mut rows = Vec::new();
+    for app in going {
+        for build in &app.builds {
+            let name = match &build.version {
+                Some(version) => format!("{}@{version}", app.app),
+                None => format!("{}#{}", app.app, build.build.short()),
+            };
+            rows.push(vec![name, build.pushed.strftime("%Y-%m-%d").to_string()]);
+        }
+    }
+    let kept: u64 = going.iter().map(|app| app.kept).sum();
+    let bytes: u64 = going.iter().map(|app| app.bytes).sum();
+    format!(
+        "{}\n{} stay; {} would become free.",
+        table(&["build", "pushed"], &rows),
+        output::count(kept, "build"),
+        output::bytes(bytes)
+    )
+}
