@@ -268,6 +268,7 @@ fn manifest_seeds() -> Vec<Vec<u8>> {
             }),
             stop_signal: trust::manifest::StopSignal::Term,
             stop_seconds: 5,
+            socket: None,
         },
     );
     [plain, manifest.to_bytes().ok()].into_iter().flatten().collect()

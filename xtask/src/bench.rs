@@ -1,5 +1,7 @@
 //! The measurements: what the product should reach, what it reaches here, as a table and as JSON.
 
+mod upgrade;
+
 use crate::{
     cargo,
     demo::{self, world::World},
@@ -39,6 +41,8 @@ struct Row {
 enum Bound {
     Under(f64),
     Over(f64),
+    /// Nothing: it is measured beside another row, for comparison.
+    Compared,
 }
 
 /// The table. The world is opened once: a server and four agents that run nothing yet.
@@ -63,6 +67,18 @@ const ROWS: &[Row] = &[
     },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
     Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
+    Row {
+        name: "requests dropped by an upgrade under load",
+        unit: "",
+        bound: Bound::Under(1.0),
+        measure: |world| upgrade::dropped(world, true),
+    },
+    Row {
+        name: "… without handing the socket on",
+        unit: "",
+        bound: Bound::Compared,
+        measure: |world| upgrade::dropped(world, false),
+    },
     Row { name: "simulated worlds", unit: "/s", bound: Bound::Over(50.0), measure: |_| sim::worlds_a_second() },
 ];
 
@@ -96,17 +112,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn print_row(row: &Row, measured: Result<f64>) -> Value {
-    let (word, bound) = match row.bound {
-        Bound::Under(bound) => ("under", bound),
-        Bound::Over(bound) => ("over", bound),
+    let mut result = json!({ "name": row.name, "unit": row.unit });
+    let should = match row.bound {
+        Bound::Under(bound) => {
+            result["under"] = json!(bound);
+            format!("under {bound} {}", row.unit)
+        }
+        Bound::Over(bound) => {
+            result["over"] = json!(bound);
+            format!("over {bound} {}", row.unit)
+        }
+        Bound::Compared => "–".into(),
     };
-    let should = format!("{word} {bound} {}", row.unit);
-    let mut result = json!({ "name": row.name, "unit": row.unit, word: bound });
     match measured {
         Ok(value) => {
             let reached = match row.bound {
                 Bound::Under(bound) => value < bound,
                 Bound::Over(bound) => value > bound,
+                Bound::Compared => true,
             };
             let verdict = if reached { "" } else { "   missed" };
             println!("{:<42} {:>12} {should:>14}{verdict}", row.name, format!("{value:.2} {}", row.unit));

@@ -1,7 +1,7 @@
 //! The main job, live: a server and four agents as processes, people with their own keys, and the command line that
 //! users type. [`WALK`] is the plot; every line on the screen is the answer of a command that ran.
 
-mod traffic;
+pub(crate) mod traffic;
 pub(crate) mod world;
 
 use crate::{cargo, processes};
@@ -145,7 +145,7 @@ fn repository(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-fn commit_and_build(world: &World, message: &str) -> Result<()> {
+pub(crate) fn commit_and_build(world: &World, message: &str) -> Result<()> {
     world.types("coder", 0, &["git", "add", "--all"])?;
     world.types("coder", 0, &["git", "commit", "-q", "-m", message])?;
     world.types("coder", 0, &["./build.sh"])?;
@@ -313,7 +313,7 @@ fn deploy_to_prod(world: &mut World) -> Result<()> {
 /// Does `act` while the client is told again and again where the machines listen, as a load balancer would be.
 fn while_looking_for_machines(world: &World, act: impl FnOnce(&World) -> Result<()>) -> Result<()> {
     let traffic = world.traffic.as_ref().context("nobody is out there")?;
-    let look = || world.machines().map(|machines| traffic.machines_are(machines));
+    let look = || world.machines("prod").map(|machines| traffic.machines_are(machines));
     let acted = std::thread::scope(|scope| {
         let (done, is_done) = std::sync::mpsc::channel::<()>();
         let looking = scope.spawn(move || {
@@ -328,7 +328,7 @@ fn while_looking_for_machines(world: &World, act: impl FnOnce(&World) -> Result<
         acted.and(looking.join().unwrap_or_else(|_| bail!("looking for the machines failed")))
     });
     acted?;
-    traffic.machines_are(world.machines()?);
+    traffic.machines_are(world.machines("prod")?);
     Ok(())
 }
 

@@ -32,6 +32,13 @@ pub struct Bringing {
     pub values: BTreeMap<String, String>,
 }
 
+impl Bringing {
+    fn running(&self) -> Running<'_> {
+        let Self { build, manifest, values } = self;
+        Running { app: &manifest.app, build, run: &manifest.run, values }
+    }
+}
+
 /// What builds are installed on and run by. Every operation may be repeated, and repeated after being cut short.
 pub trait Machine {
     /// Lays the build's files out beside what runs. `sources` say where an object's bytes can be read.
@@ -46,8 +53,8 @@ pub trait Machine {
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError>;
     /// Stops every copy of the application.
     fn stop(&self, app: &AppName) -> Result<(), MachineError>;
-    /// Stops and starts every copy.
-    fn restart(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Stops and starts every copy of the build, which runs.
+    fn restart(&self, bringing: &Bringing) -> Result<(), MachineError>;
     /// Waits until every copy is well; answers with where they listen.
     fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError>;
     /// Removes the application's files. Its data stays: people's data is not part of any build.
@@ -131,9 +138,9 @@ impl<M: Machine> Drivers<M> {
     }
 
     /// Stops and starts every copy of the active build.
-    pub fn restart(&self, authority: &VerifiedAuthority, app: &AppName, build: Digest) -> Result<(), MachineError> {
-        check(authority, app, Some(build))?;
-        self.0.restart(app)
+    pub fn restart(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
+        check(authority, &bringing.manifest.app, Some(bringing.build))?;
+        self.0.restart(bringing)
     }
 
     /// Removes the application.
@@ -196,32 +203,19 @@ impl Machine for Arc<Runtime> {
     }
 
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
-        let Bringing { build, manifest, values } = bringing;
-        let specs = self.specs(&manifest.app, build, &manifest.run, values)?;
-        // Copies that the build does not have go first: a port of theirs may be wanted.
-        for kept in self.kept_specs(&manifest.app)? {
-            if !specs.iter().any(|spec| spec.id == kept.id) {
-                self.stop_copy(&manifest.app, &kept.id)?;
-            }
-        }
-        for spec in &specs {
-            Runtime::start(self, spec)?;
-        }
-        Ok(())
+        self.bring(bringing.running()).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
     fn stop(&self, app: &AppName) -> Result<(), MachineError> {
         Ok(Runtime::stop(self, app)?)
     }
 
-    fn restart(&self, app: &AppName) -> Result<(), MachineError> {
-        Ok(Runtime::restart(self, app)?)
+    fn restart(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        self.restart_build(bringing.running()).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
     fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
-        let Bringing { build, manifest, values } = bringing;
-        let running = Running { app: &manifest.app, build, run: &manifest.run, values };
-        Runtime::verify(self, running, heard).map_err(|unverified| MachineError(unverified.to_string()))
+        Runtime::verify(self, bringing.running(), heard).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
     fn remove(&self, app: &AppName) -> Result<(), MachineError> {

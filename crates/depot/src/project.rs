@@ -9,7 +9,10 @@ pub mod guess;
 pub mod words;
 
 use fields::{Field, Fields, Source, nearest};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 use trust::{
     AppName,
     manifest::{
@@ -277,6 +280,7 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
     let mut fields = field.table(&place)?;
     let (run, port, copies) = (fields.take("run"), fields.take("port"), fields.take("copies"));
     let (health, stop, stop_within) = (fields.take("health"), fields.take("stop"), fields.take("stop_within"));
+    let socket = fields.take("socket");
     fields.end()?;
     let run = run.ok_or_else(|| {
         field.source.error(&field.key_span, format!("{place} has no 'run'; write run = \"./program --port $PORT\""))
@@ -288,7 +292,18 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
         health: health.map(|field| checks::read_health(&field, &place)).transpose()?,
         stop_signal: stop.map_or(Ok(StopSignal::default()), |field| read_signal(&field))?,
         stop_seconds: stop_within.map_or(Ok(STOP_SECONDS), |field| read_duration(&field))?,
+        socket: socket.map_or(Ok(None), |field| read_socket(&field))?,
     })
+}
+
+/// `true` is this machine alone; an address says otherwise.
+fn read_socket(field: &Field<'_>) -> Parsed<Option<IpAddr>> {
+    if field.value.as_bool().is_some() {
+        return Ok(field.boolean()?.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    }
+    let wrong = || field.error(format!("{} must be true, or an address such as \"0.0.0.0\"", field.said()));
+    let text = field.value.as_str().ok_or_else(wrong)?;
+    text.parse().map(Some).map_err(|_| wrong())
 }
 
 /// A command as one text, split as a shell would, or as a list, taken as it is.

@@ -140,6 +140,7 @@ pub fn manifest(index: usize) -> Manifest {
         health: None,
         stop_signal: StopSignal::Term,
         stop_seconds: 5,
+        socket: None,
     };
     let run = Run { processes: [("web".to_owned(), process)].into(), ..Run::default() };
     let bytes = content(index);

@@ -305,7 +305,7 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Stop)
     }
 
-    fn restart(&self, _app: &AppName) -> Result<(), MachineError> {
+    fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
         self.perform(Effect::Restart)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     names::{AppName, printable},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 mod checks;
 
@@ -113,6 +113,10 @@ pub struct Process {
     pub stop_signal: StopSignal,
     /// How long it may take to stop before it is killed.
     pub stop_seconds: u32,
+    /// The address on which its target listens for it, on the copy's port: it gets the socket as sd_listen_fds(3) says,
+    /// and an upgrade hands it on. Absent means that it listens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<IpAddr>,
 }
 
 /// The signals by which a process may be asked to stop.
@@ -300,10 +304,14 @@ impl Run {
 }
 
 impl Process {
-    /// Whether a copy needs a port: one is fixed, or `$PORT` is mentioned in its arguments or environment.
+    /// Whether a copy needs a port: one is fixed or listened on for it, or `$PORT` is mentioned in its arguments or
+    /// environment.
     pub fn wants_port(&self, environment: &BTreeMap<String, String>) -> bool {
         let mentions = |text: &String| text.contains("$PORT") || text.contains("${PORT}");
-        self.port.is_some() || self.run.iter().any(mentions) || environment.values().any(mentions)
+        self.port.is_some()
+            || self.socket.is_some()
+            || self.run.iter().any(mentions)
+            || environment.values().any(mentions)
     }
 }
 

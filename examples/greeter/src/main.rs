@@ -6,21 +6,25 @@
 //! - `GET /healthz` 200, or 503 and the reason
 //! - `GET /version` the commit
 //!
-//! It answers one request a connection, and finishes what it has accepted when it is asked to stop (SIGTERM).
+//! It answers one request a connection, and finishes what it has accepted when it is asked to stop (SIGTERM). Where it is
+//! given a socket (LISTEN_FDS, sd_listen_fds(3)) it listens on that one, and leaves what waits there to its successor.
 
 mod greeting;
 
 use greeting::Greeting;
-use signal_hook::{consts::SIGTERM, iterator::Signals};
+use listenfd::ListenFd;
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::SIGTERM;
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -60,22 +64,21 @@ fn run() -> Result<(), String> {
         database: database.into(),
         served: AtomicUsize::new(0),
     });
-    let listener =
-        TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+    let given = ListenFd::from_env().take_tcp_listener(0).map_err(|error| format!("LISTEN_FDS: {error}"))?;
+    let keeps_queue = given.is_none();
+    let listener = match given {
+        Some(listener) => listener,
+        None => {
+            TcpListener::bind(("127.0.0.1", port)).map_err(|error| format!("cannot listen on port {port}: {error}"))?
+        }
+    };
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("greeter {} listens on http://{address}", service.commit);
 
-    let stopping = Arc::new(AtomicBool::new(false));
-    let mut signals = Signals::new([SIGTERM]).map_err(|error| format!("cannot wait for SIGTERM: {error}"))?;
-    let asked_to_stop = stopping.clone();
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            asked_to_stop.store(true, Ordering::SeqCst);
-            // A connection of its own wakes the loop below, which otherwise waits for the next client.
-            drop(TcpStream::connect(address));
-        }
-    });
-    serve(&listener, &service, &stopping);
+    let (stop, stopped) = UnixStream::pair().map_err(|error| error.to_string())?;
+    signal_hook::low_level::pipe::register(SIGTERM, stop)
+        .map_err(|error| format!("cannot wait for SIGTERM: {error}"))?;
+    serve(&listener, &service, &stopped, keeps_queue).map_err(|error| format!("cannot serve: {error}"))?;
     println!("greeter {} stops: every request that was accepted is answered", service.commit);
     Ok(())
 }
@@ -91,36 +94,38 @@ fn port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
 }
 
 /// Answers until it is asked to stop, then waits for the answers under way.
-fn serve(listener: &TcpListener, service: &Arc<Service>, stopping: &AtomicBool) {
+fn serve(listener: &TcpListener, service: &Arc<Service>, stopped: &UnixStream, keeps_queue: bool) -> io::Result<()> {
+    // A socket that was given may be shared with another process, which may take what both were woken for.
+    listener.set_nonblocking(true)?;
     let mut answering = Vec::new();
-    for connection in listener.incoming() {
-        if stopping.load(Ordering::SeqCst) {
+    let mut stopping = false;
+    while !stopping {
+        let mut waiting = [PollFd::new(listener, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        match poll(&mut waiting, None) {
+            Ok(_) => stopping = !waiting[1].revents().is_empty(),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if stopping && !keeps_queue {
             break;
         }
-        answering.retain(|thread: &thread::JoinHandle<()>| !thread.is_finished());
-        match connection {
-            Ok(connection) => {
-                let service = service.clone();
-                answering.push(thread::spawn(move || {
-                    // A client that went away is no concern of the service.
-                    let _ = answer(&connection, &service);
-                }));
-            }
-            Err(error) => eprintln!("greeter: a connection failed: {error}"),
-        }
-    }
-    // The kernel accepted these before the port was closed, so they get an answer as well.
-    if listener.set_nonblocking(true).is_ok() {
+        // The kernel accepted these before the port is closed, so they get an answer as well.
         while let Ok((connection, _)) = listener.accept() {
-            let _ = connection.set_nonblocking(false).and_then(|()| answer(&connection, service));
+            answering.retain(|thread: &thread::JoinHandle<()>| !thread.is_finished());
+            let service = service.clone();
+            answering.push(thread::spawn(move || {
+                // A client that went away is no concern of the service.
+                let _ = answer(&connection, &service);
+            }));
         }
     }
     for thread in answering {
         let _ = thread.join();
     }
+    Ok(())
 }
 
-fn answer(connection: &TcpStream, service: &Service) -> std::io::Result<()> {
+fn answer(connection: &TcpStream, service: &Service) -> io::Result<()> {
     connection.set_read_timeout(Some(READ_TIMEOUT))?;
     let mut head = BufReader::new(connection.take(MAX_HEAD_BYTES));
     let mut request = String::new();

@@ -282,9 +282,9 @@ impl World {
         Ok(())
     }
 
-    /// Where the machines of prod listen, by what the server observed.
-    pub(crate) fn machines(&self) -> Result<Vec<SocketAddr>> {
-        let status = self.ask("oncall", "status prod")?;
+    /// Where the machines of an environment listen, by what the server observed.
+    pub(crate) fn machines(&self, environment: &str) -> Result<Vec<SocketAddr>> {
+        let status = self.ask("oncall", &format!("status {environment}"))?;
         let mut machines = Vec::new();
         collect_addresses(&status, &mut machines);
         machines.sort();

@@ -172,8 +172,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let was_stopped = under_way.before.as_ref().is_some_and(|before| before.stopped);
         let done = match act {
             OrderAct::Stop => self.drivers.stop(&authority, app, next.build),
-            OrderAct::Restart if !was_stopped => self.drivers.restart(&authority, app, next.build),
             _ => self.bringing(app, &next)?.and_then(|bringing| match next.stopped {
+                false if act == OrderAct::Restart && !was_stopped => self.drivers.restart(&authority, &bringing),
                 true => self.drivers.activate_stopped(&authority, &bringing),
                 false => self.drivers.activate(&authority, &bringing),
             }),

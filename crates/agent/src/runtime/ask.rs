@@ -36,6 +36,15 @@ pub(super) enum Answer {
     Final(String),
 }
 
+impl Answer {
+    /// What was said, whatever it means.
+    pub fn said(self) -> String {
+        match self {
+            Answer::Good(said) | Answer::Bad(said) | Answer::Unclear(said) | Answer::Final(said) => said,
+        }
+    }
+}
+
 /// Who is asked, and where.
 #[derive(Clone)]
 pub(super) struct Asked<'a> {
@@ -184,14 +193,28 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-/// GET by hand: one request, of whose answer at most a megabyte is read, needs no client library.
+/// Asks over a connection that was made already, what can be asked over one.
+pub(super) fn answer_over(stream: TcpStream, check: &HealthCheck, until: Instant) -> Answer {
+    let said = match check {
+        HealthCheck::Http(http) => http_over(stream, http, until),
+        _ => Ok("connected".into()),
+    };
+    said.map_or_else(Answer::Bad, Answer::Good)
+}
+
 fn http_answer(port: u16, http: &HttpCheck, until: Instant) -> Result<String, String> {
+    let stream = connect(port, until).map_err(|why| format!("{} {why}", http.path))?;
+    http_over(stream, http, until)
+}
+
+/// GET by hand: one request, of whose answer at most a megabyte is read, needs no client library.
+fn http_over(mut stream: TcpStream, http: &HttpCheck, until: Instant) -> Result<String, String> {
     let path = &http.path;
     if !path.starts_with('/') || path.contains(|c: char| c.is_control() || c == ' ') {
         return Err(format!("{path} is not a path that can be asked for"));
     }
     let named = |what: String| format!("{path} {what}");
-    let mut stream = connect(port, until).map_err(named)?;
+    let port = stream.peer_addr().map_or(0, |peer| peer.port());
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: sortie-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
@@ -279,8 +302,10 @@ mod tests {
 
     #[test]
     fn a_path_cannot_carry_a_second_request() {
-        let until = Instant::now();
-        assert!(http_answer(1, &"/x HTTP/1.1\r\nEvil: 1".into(), until).unwrap_err().contains("not a path"));
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let asked = http_over(stream, &"/x HTTP/1.1\r\nEvil: 1".into(), Instant::now());
+        assert!(asked.unwrap_err().contains("not a path"));
     }
 
     #[test]

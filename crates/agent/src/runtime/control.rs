@@ -78,12 +78,43 @@ impl Runtime {
     /// stopped first.
     pub fn start(&self, spec: &ServiceSpec) -> Result<(), RuntimeError> {
         let _turn = self.turn(&spec.app)?;
+        let (same, others) = self.kept_of(spec)?;
+        stop_all(&others)?;
+        match same {
+            Some(_) => Ok(()),
+            None => self.begin(spec, &[]),
+        }
+    }
+
+    /// Whoever keeps the copy just as specified and goes on doing so, and the other keepers of it.
+    pub(super) fn kept_of(&self, spec: &ServiceSpec) -> Result<(Option<Kept>, Vec<Kept>), RuntimeError> {
+        let mut same = None;
+        let mut others = Vec::new();
+        for kept in self.kept(&spec.app)?.into_iter().filter(|kept| kept.spec.id == spec.id) {
+            if same.is_none() && kept.spec == *spec && kept.files.is_kept()? && kept.stays() {
+                same = Some(kept);
+            } else {
+                others.push(kept);
+            }
+        }
+        Ok((same, others))
+    }
+
+    /// Starts a keeper for the copy, in a place that none of `beside` has; these hand their socket on.
+    pub(super) fn begin(&self, spec: &ServiceSpec, beside: &[Kept]) -> Result<(), RuntimeError> {
         if let Some(user) = &spec.user {
             super::account::Account::find(user)?;
         }
         make_folder(&spec.logs, 0o750)?;
-        let files = KeeperFiles::new(&self.layout.run(&spec.app), &spec.id);
-        let kept = Kept { spec: spec.clone(), files };
+        let places = KeeperFiles::places(&self.layout.run(&spec.app), &spec.id);
+        let is_free = |files: &KeeperFiles| !beside.iter().any(|kept| kept.files.spec == files.spec);
+        let kept = match places.into_iter().find(is_free) {
+            Some(files) => Kept { spec: spec.clone(), files },
+            None => {
+                let why = "both places of the copy are taken".to_owned();
+                return Err(RuntimeError::Keeper { copy: format!("{} {}", spec.app, spec.id), why });
+            }
+        };
         let bytes = serde_json::to_vec(spec).map_err(|error| failed("write", &kept.files.spec)(error.into()))?;
         let lock = loop {
             if kept.files.is_kept()? {
@@ -97,12 +128,22 @@ impl Runtime {
                 break lock;
             }
         };
-        if let Some(port) = spec.port.filter(|port| is_taken(*port)) {
+        if let Some(port) = spec.port.filter(|port| beside.is_empty() && is_taken(*port)) {
             return Err(RuntimeError::PortTaken { copy: format!("{} {}", spec.app, spec.id), port });
         }
         replace_durably(&kept.files.spec, &bytes, 0o600)?;
         drop(lock);
         self.launch(&kept)
+    }
+
+    /// The files of the keeper that keeps the copy as specified; else of one that keeps its build, else of its usual
+    /// place.
+    pub(super) fn files_of(&self, spec: &ServiceSpec) -> KeeperFiles {
+        let places = KeeperFiles::places(&self.layout.run(&spec.app), &spec.id);
+        let kept = |files: &KeeperFiles| ServiceSpec::read(&files.spec).ok();
+        let found = places.iter().find(|files| kept(files).as_ref() == Some(spec));
+        let found = found.or_else(|| places.iter().find(|files| kept(files).is_some_and(|is| is.build == spec.build)));
+        found.unwrap_or(&places[0]).clone()
     }
 
     /// Stops every copy of the application: asks each by its signal, waits as long as each may take, kills what is
@@ -125,13 +166,10 @@ impl Runtime {
         stop_all(&kept)
     }
 
-    /// Stops and starts every copy, one after the other, and returns when the last one's new process has started.
-    pub fn restart(&self, app: &AppName) -> Result<(), RuntimeError> {
-        if !self.layout.run(app).is_dir() {
-            return Ok(());
-        }
+    /// Stops and starts one copy, and returns when its new process has started.
+    pub fn restart_copy(&self, app: &AppName, id: &CopyId) -> Result<(), RuntimeError> {
         let _turn = self.turn(app)?;
-        for kept in self.kept(app)? {
+        for kept in self.kept(app)?.iter().filter(|kept| kept.spec.id == *id) {
             if kept.files.is_kept()? {
                 let patience = kept.patience();
                 let answer = ask(&kept.files, "restart", patience).map_err(|error| kept.failed(&error.to_string()))?;
@@ -139,7 +177,7 @@ impl Runtime {
                     return Err(kept.failed(&answer));
                 }
             } else {
-                self.launch(&kept)?;
+                self.launch(kept)?;
             }
         }
         Ok(())
@@ -188,7 +226,7 @@ impl Runtime {
         Ok(file)
     }
 
-    fn kept(&self, app: &AppName) -> Result<Vec<Kept>, RuntimeError> {
+    pub(super) fn kept(&self, app: &AppName) -> Result<Vec<Kept>, RuntimeError> {
         let run = self.layout.run(app);
         let entries = match std::fs::read_dir(&run) {
             Ok(entries) => entries,
@@ -235,7 +273,7 @@ impl Kept {
 
     /// Whether the keeper runs the copy as specified and goes on doing so. The keeper itself is asked, for a request to
     /// stop by an agent that was killed since may still be before it, and requests are answered in their order.
-    fn stays(&self) -> bool {
+    pub(super) fn stays(&self) -> bool {
         let told = ask(&self.files, "status", ANSWER).ok();
         let state = told.and_then(|answer| serde_json::from_str::<CopyState>(&answer).ok());
         let same = ServiceSpec::read(&self.files.spec).is_ok_and(|running| running == self.spec);
@@ -326,8 +364,7 @@ fn observe(kept: &Kept) -> Result<Observed, RuntimeError> {
 
 /// The main process of a copy that runs this build now, and how it last ended.
 pub(super) fn running_process(runtime: &Runtime, spec: &ServiceSpec) -> (Option<i32>, Option<Exit>) {
-    let files = KeeperFiles::new(&runtime.layout.run(&spec.app), &spec.id);
-    match look(&files) {
+    match look(&runtime.files_of(spec)) {
         Ok((is_kept, Some(state))) => {
             let runs = is_kept && state.phase == Phase::Running && state.build == spec.build;
             (state.process.filter(|_| runs).map(|process| process.pid), state.last_exit)

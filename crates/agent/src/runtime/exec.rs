@@ -1,20 +1,30 @@
 //! The step between keeper and service: a fresh process that becomes the user, ties its life to its parent's, and
 //! then turns into the program. It stands in for what other programs do between fork and exec, which needs `unsafe`.
+//!
+//! A copy that takes its socket from outside gets it as file 3, with LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)). Its
+//! keeper gives it to this step as standard input, for that is what a process can be given.
 
 use super::{RuntimeError, account::Account, disk::failed, spec::ServiceSpec};
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::{
     fs::{Gid, Mode, Uid},
     process::{Pid, Signal},
 };
 use std::{
     convert::Infallible,
-    os::unix::process::CommandExt,
+    os::{
+        fd::{AsFd, RawFd},
+        unix::process::CommandExt,
+    },
     path::Path,
     process::{Command, Stdio},
 };
 
 /// The exit code of a copy whose program could not be started, as shells have it.
 pub(super) const EXIT_NOT_STARTED: i32 = 127;
+
+/// The number under which a program finds the first socket it was given (sd_listen_fds(3), SD_LISTEN_FDS_START).
+const FIRST_SOCKET: RawFd = 3;
 
 /// The command that runs `argv` as the copy of `spec_file` would run: its user, environment and folder. The caller is
 /// its parent, and when the calling thread dies the program is killed. Standard streams are the caller's to set.
@@ -38,6 +48,8 @@ pub(super) fn run(spec_file: &Path, parent: i32, argv: &[String]) -> i32 {
 
 fn become_program(spec_file: &Path, parent: i32, argv: &[String]) -> Result<Infallible, RuntimeError> {
     let spec = ServiceSpec::read(spec_file)?;
+    // A check is run as the copy would be, and gets nothing to listen on.
+    let listens = spec.socket.is_some() && argv.is_empty();
     let argv = if argv.is_empty() { &spec.argv } else { argv };
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     if let Some(account) = spec.user.as_deref().map(Account::find).transpose()?
@@ -53,8 +65,17 @@ fn become_program(spec_file: &Path, parent: i32, argv: &[String]) -> Result<Infa
     }
     std::env::set_current_dir(&spec.working_folder).map_err(failed("work in", &spec.working_folder))?;
     let program = argv.first().map_or("", String::as_str);
-    let error = Command::new(program).args(&argv[1..]).env_clear().envs(&spec.environment).exec();
-    Err(failed("run", Path::new(program))(error))
+    let mut command = Command::new(program);
+    command.args(&argv[1..]).env_clear().envs(&spec.environment);
+    if listens {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned();
+        let parent_fd = socket.map_err(failed("pass the socket to", Path::new(program)))?;
+        // This very process becomes the program.
+        command.env("LISTEN_FDS", "1").env("LISTEN_PID", std::process::id().to_string()).stdin(Stdio::null());
+        let mapped = command.fd_mappings(vec![FdMapping { parent_fd, child_fd: FIRST_SOCKET }]).map(|_| ());
+        mapped.map_err(|error| failed("pass the socket to", Path::new(program))(std::io::Error::other(error)))?;
+    }
+    Err(failed("run", Path::new(program))(command.exec()))
 }
 
 /// Groups first, for only the old user may change them. This process has one thread, so that changing the thread's

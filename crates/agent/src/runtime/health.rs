@@ -5,7 +5,6 @@ use super::{
     ask::{Answer, Asked, Question},
     control::running_process,
     log_reader::last_line_of_process,
-    spec::KeeperFiles,
 };
 use std::{
     fmt,
@@ -81,15 +80,15 @@ impl Who {
 
 /// How often it was asked, and what was said.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     tries: u32,
     repeated: u32,
     last: String,
-    good_in_a_row: u32,
+    pub good_in_a_row: u32,
 }
 
 impl Tally {
-    fn hear(&mut self, good: bool, said: String) -> Attempt {
+    pub fn hear(&mut self, good: bool, said: String) -> Attempt {
         self.tries += 1;
         self.repeated = if said == self.last { self.repeated + 1 } else { 1 };
         self.good_in_a_row = if good { self.good_in_a_row + 1 } else { 0 };
@@ -97,7 +96,7 @@ impl Tally {
         Attempt { number: self.tries, good, said }
     }
 
-    fn unhealthy(self, spec: &ServiceSpec, is_unclear: bool) -> Unhealthy {
+    pub fn unhealthy(self, spec: &ServiceSpec, is_unclear: bool) -> Unhealthy {
         let last_log_line = last_line_of_process(&spec.log());
         Unhealthy { tries: self.tries, repeated: self.repeated, last: self.last, is_unclear, last_log_line }
     }
@@ -114,8 +113,8 @@ impl Runtime {
         on_try: &mut dyn FnMut(&Attempt),
     ) -> Result<i32, Unhealthy> {
         let Some(health) = health else { return self.watch_alive(spec, on_try) };
-        let files = KeeperFiles::new(&self.layout.run(&spec.app), &spec.id);
-        let asked = Asked { spec, spec_file: &files.spec, port: spec.port };
+        let spec_file = self.files_of(spec).spec;
+        let asked = Asked { spec, spec_file: &spec_file, port: spec.port };
         let mut pid = 0;
         let mut alive = || match self.running_pid(spec) {
             Some(running) => {
@@ -151,13 +150,9 @@ impl Runtime {
                 tally.good_in_a_row = 0;
                 answered = who;
             }
-            let (good, is_unclear, is_final, said) = match answer {
-                Answer::Good(said) => (true, false, false, said),
-                Answer::Bad(said) => (false, false, false, said),
-                Answer::Unclear(said) => (false, true, false, said),
-                Answer::Final(said) => (false, false, true, said),
-            };
-            on_try(&tally.hear(good, printable(&said)));
+            let (good, is_final) = (matches!(answer, Answer::Good(_)), matches!(answer, Answer::Final(_)));
+            let is_unclear = matches!(answer, Answer::Unclear(_));
+            on_try(&tally.hear(good, printable(&answer.said())));
             if tally.good_in_a_row >= health.consecutive.max(1) {
                 return Ok(());
             }

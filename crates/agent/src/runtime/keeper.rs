@@ -11,6 +11,7 @@ use super::{
     exec,
     log::{LIMITS, LineSplitter, LogWriter, Stream, append_line},
     proc::{self, ProcessMark, boot_id, descendants},
+    socket,
     spec::{KeeperFiles, ServiceSpec},
     state::{CopyState, Exit, Phase},
 };
@@ -24,8 +25,9 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
+    net::{SocketAddr, TcpListener},
     os::{
-        fd::AsFd,
+        fd::{AsFd, OwnedFd},
         unix::{
             net::{UnixListener, UnixStream},
             process::CommandExt,
@@ -168,6 +170,8 @@ struct Keeper {
     /// Held, never read: its lock is what says that this keeper lives.
     _lock: File,
     listener: UnixListener,
+    /// What the copy listens on, where it takes its socket from outside.
+    socket: Option<TcpListener>,
     /// Woken when a child ends, and when this process is asked to end.
     child_ended: UnixStream,
     asked_to_end: UnixStream,
@@ -224,6 +228,7 @@ impl Keeper {
         if let Some(earlier) = &earlier {
             earlier.kill_leftovers();
         }
+        let socket = spec.socket.map(|address| obtain(&files, &spec, address)).transpose()?;
         let listener = listen(&files.socket).map_err(failed("listen on", &files.socket))?;
         let mut log = LogWriter::new(spec.log(), LIMITS);
         note(&mut log, &format!("keeps {} of {}#{}", spec.id, spec.app, spec.build.short()));
@@ -246,6 +251,7 @@ impl Keeper {
             files,
             _lock: lock,
             listener,
+            socket,
             child_ended,
             asked_to_end,
             pipes,
@@ -315,6 +321,9 @@ impl Keeper {
         let [out, err] = &self.pipes;
         let mut command = exec::command(Path::new(OWN_PROGRAM), &self.spec_file, &[]);
         command.stdout(out.writer.try_clone()?).stderr(err.writer.try_clone()?);
+        if let Some(socket) = &self.socket {
+            command.stdin(OwnedFd::from(socket.try_clone()?));
+        }
         Ok(command.spawn()?.id() as i32)
     }
 
@@ -530,6 +539,9 @@ impl Keeper {
                     self.askers.push(asker);
                     self.end(Then::Start);
                 }
+                Some(socket::ASK) if self.socket.is_some() => {
+                    let _asker_may_be_gone = self.socket.as_ref().map(|socket| socket::give(&asker, socket));
+                }
                 _ => {
                     let _asker_may_be_gone = writeln!(asker, "what a keeper can be asked: status, stop, restart");
                 }
@@ -604,6 +616,19 @@ pub(super) fn short_path(socket: &Path) -> io::Result<(File, PathBuf)> {
     let short =
         PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(socket.file_name().unwrap_or_default());
     Ok((folder, short))
+}
+
+/// The socket that another keeper of the copy holds, or a new one.
+fn obtain(own: &KeeperFiles, spec: &ServiceSpec, address: SocketAddr) -> Result<TcpListener, RuntimeError> {
+    let folder = own.spec.parent().unwrap_or(Path::new("/"));
+    for other in KeeperFiles::places(folder, &spec.id).iter().filter(|other| other.spec != own.spec) {
+        if other.is_kept()?
+            && let Some(socket) = socket::take(other, address).map_err(failed("ask", &other.socket))?
+        {
+            return Ok(socket);
+        }
+    }
+    socket::listen(address).map_err(failed("listen on", Path::new(&address.to_string())))
 }
 
 fn listen(socket: &Path) -> io::Result<UnixListener> {

@@ -12,6 +12,7 @@
 //! - [`control`]: starting, stopping, restarting and observing copies.
 //! - [`verify`]: whether the whole build is well. [`health`]: whether a copy is; [`ask`]: one question; [`measure`]: one
 //!   to a Prometheus server. [`task`]: what runs once.
+//! - [`replace`]: one build in the place of another, copy by copy. [`socket`]: sockets that outlive programs.
 //! - [`log`], [`log_reader`]: what copies write.
 //!
 //! Every operation may be repeated, and may be repeated after being cut short at any point: the end is the same.
@@ -30,6 +31,8 @@ mod log_reader;
 mod measure;
 mod ports;
 mod proc;
+mod replace;
+mod socket;
 mod spec;
 mod state;
 mod task;
@@ -181,9 +184,10 @@ impl Runtime {
             logs: self.layout.logs(app),
         };
         expand_run(&placement, run, config, |id| {
-            let files = KeeperFiles::new(&self.layout.run(app), id);
+            let places = KeeperFiles::places(&self.layout.run(app), id);
             // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
-            self.ports.port_of(app, &id.process, id.copy, || files.is_kept().unwrap_or(true))
+            let is_kept = || places.iter().any(|files| files.is_kept().unwrap_or(true));
+            self.ports.port_of(app, &id.process, id.copy, is_kept)
         })
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 use trust::{
@@ -52,6 +53,9 @@ pub struct ServiceSpec {
     pub user: Option<String>,
     /// The port it is to listen on.
     pub port: Option<u16>,
+    /// Where its keeper listens for it; absent means that it listens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<SocketAddr>,
     /// The signal that asks it to stop.
     pub stop_signal: StopSignal,
     /// How long it may take to stop before it is killed.
@@ -117,6 +121,7 @@ pub(super) fn expand_run(
                 working_folder: placement.working_folder.clone(),
                 user: run.user.clone(),
                 port,
+                socket: process.socket.zip(port).map(|(address, port)| SocketAddr::new(address, port)),
                 stop_signal: process.stop_signal,
                 stop_seconds: process.stop_seconds,
                 logs: placement.logs.clone(),
@@ -151,6 +156,7 @@ pub(super) fn expand_task(
         working_folder: placement.working_folder.clone(),
         user: run.user.clone(),
         port,
+        socket: None,
         stop_signal: StopSignal::Term,
         stop_seconds: TASK_STOP_SECONDS,
         logs: placement.logs.clone(),
@@ -170,6 +176,11 @@ impl ServiceSpec {
             Some((name, _)) => Err(RuntimeError::ZeroByte { what: format!("the variable {name}") }),
             None => Ok(()),
         }
+    }
+
+    /// Whether what is kept as `self` can hand its socket on to `next`.
+    pub(super) fn hands_on_to(&self, next: &Self) -> bool {
+        self.id == next.id && self.socket.is_some() && self.socket == next.socket
     }
 
     /// Reads a specification's file.
@@ -277,6 +288,8 @@ pub(super) struct KeeperFiles {
 }
 
 const SPEC_ENDING: &str = ".spec.json";
+/// Behind the name of a copy's second place; no copy's name has it.
+const BESIDE: &str = "+";
 
 impl KeeperFiles {
     pub fn new(run_folder: &Path, id: &CopyId) -> Self {
@@ -286,6 +299,11 @@ impl KeeperFiles {
     fn named(run_folder: &Path, name: &str) -> Self {
         let file = |ending: &str| run_folder.join(format!("{name}{ending}"));
         Self { spec: file(SPEC_ENDING), state: file(".state.json"), lock: file(".lock"), socket: file(".sock") }
+    }
+
+    /// The two places a copy may be kept in: while a socket is handed on, its old and its new program run side by side.
+    pub fn places(run_folder: &Path, id: &CopyId) -> [Self; 2] {
+        [Self::new(run_folder, id), Self::named(run_folder, &format!("{id}{BESIDE}"))]
     }
 
     /// The files beside a specification's file.
@@ -344,6 +362,7 @@ mod tests {
             health: None,
             stop_signal: StopSignal::Term,
             stop_seconds: 5,
+            socket: None,
         };
         let mut run = Run {
             processes: [("web".to_owned(), process)].into(),
@@ -391,6 +410,7 @@ mod tests {
             health: None,
             stop_signal: StopSignal::Term,
             stop_seconds: 5,
+            socket: None,
         };
         let environment = variables(&[("PASSWORD", "hunter2")]);
         let run = Run { processes: [("w".to_owned(), process)].into(), environment, ..Run::default() };

@@ -1,9 +1,7 @@
 //! Finding out that a whole build is well: every copy's health, then what the build asks besides, then its smoke test;
 //! and through all of it the same processes must stay alive.
 
-use super::{
-    Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who, spec::KeeperFiles,
-};
+use super::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -108,11 +106,10 @@ impl Runtime {
             let of_copies = well.iter().filter(|(spec, _)| Some(spec.id.process.as_str()) == meant);
             let is_of_copies = !matches!(verification.check.check, HealthCheck::Prometheus(_)) && meant.is_some();
             if is_of_copies && verification.port.is_none() {
-                let files = |spec: &ServiceSpec| KeeperFiles::new(&self.layout.run(&spec.app), &spec.id).spec;
                 questions.extend(of_copies.map(|(spec, pid)| Asking {
                     said: format!("verify {name} of {}", spec.id),
                     verification,
-                    file: files(spec),
+                    file: self.files_of(spec).spec,
                     spec: spec.clone(),
                     pid: Some(*pid),
                 }));
@@ -181,7 +178,8 @@ struct Asking<'a> {
     pid: Option<i32>,
 }
 
-fn health_of<'a>(run: &'a Run, id: &CopyId) -> Option<&'a Health> {
+/// The health check of a copy's process.
+pub(super) fn health_of<'a>(run: &'a Run, id: &CopyId) -> Option<&'a Health> {
     run.processes.get(&id.process)?.health.as_ref()
 }
 

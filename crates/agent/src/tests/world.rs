@@ -197,6 +197,7 @@ pub fn manifest(content: &str) -> Manifest {
         health: None,
         stop_signal: StopSignal::Term,
         stop_seconds: 5,
+        socket: None,
     };
     let mut run = Run { processes: [("web".to_owned(), process)].into(), ..Run::default() };
     run.config.insert("LEVEL".into(), ConfigKey { secret: false, default: Some("info".into()) });
@@ -537,7 +538,7 @@ impl Machine for FakeMachine {
         self.touch(|disk| disk.running = None)
     }
 
-    fn restart(&self, _app: &AppName) -> Result<(), MachineError> {
+    fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
         self.touch(|_| ())
     }
 

@@ -28,7 +28,7 @@ fn a_copy_runs_and_stops_and_both_can_be_repeated() {
     target.runtime.start(&spec).unwrap();
     assert_eq!(target.observed().pid, first.pid, "starting what already runs must leave it alone");
 
-    target.runtime.restart(&app()).unwrap();
+    target.runtime.restart_copy(&app(), &spec.id).unwrap();
     let second = target.observed();
     assert_ne!(second.pid, first.pid);
     assert_eq!(second.restarts, 0, "a restart that was asked for is no crash");

@@ -85,10 +85,14 @@ pub fn app() -> AppName {
 }
 
 pub fn open(root: &Path) -> Runtime {
-    let site = Site { environment: AudienceName::new("prod").unwrap(), target: TargetName::new("prod-1").unwrap() };
     // Tests run side by side, as threads or as processes: each gets ports of its own.
     static OPENED: AtomicU32 = AtomicU32::new(0);
-    let first = 20_000 + ((std::process::id() + OPENED.fetch_add(1, Ordering::Relaxed) * 37) % 600 * 16) as u16;
+    open_at(root, 20_000 + ((std::process::id() + OPENED.fetch_add(1, Ordering::Relaxed) * 37) % 600 * 16) as u16)
+}
+
+/// The same with the ports of another.
+pub fn open_at(root: &Path, first: u16) -> Runtime {
+    let site = Site { environment: AudienceName::new("prod").unwrap(), target: TargetName::new("prod-1").unwrap() };
     let runtime = Runtime::open(Layout::new(root).unwrap(), site, first..=first + 15).unwrap();
     runtime.with_keeper_program(KEEPER.into())
 }
@@ -101,6 +105,7 @@ pub fn run_of(script: &str) -> Run {
         health: None,
         stop_signal: StopSignal::Term,
         stop_seconds: 1,
+        socket: None,
     };
     Run { processes: [("web".to_owned(), process)].into(), ..Run::default() }
 }

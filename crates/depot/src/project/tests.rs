@@ -69,6 +69,7 @@ fn every_other_field_reads_too() {
         [process.fixed]
         run = "./api"
         port = 8080
+        socket = "::"
         health = { command = "./check 'it is up'" }
         [config]
         A = "required"
@@ -86,7 +87,7 @@ fn every_other_field_reads_too() {
     assert_eq!((api.stop_signal, api.stop_seconds), (StopSignal::Quit, 120));
     assert_eq!(api.health.as_ref().unwrap().consecutive, 3);
     let fixed = &project.run.processes["fixed"];
-    assert_eq!(fixed.port, Some(8080));
+    assert_eq!((fixed.port, fixed.socket), (Some(8080), "::".parse().ok()));
     assert_eq!(fixed.health.as_ref().unwrap().check, HealthCheck::Command(vec!["./check".into(), "it is up".into()]));
     assert_eq!(project.run.config["A"], ConfigKey { secret: false, default: None });
     assert!(project.run.config["B"].secret);
@@ -102,6 +103,7 @@ fn checks_of_every_kind_read() {
         [process.web]
         run = "./web --port $PORT"
         health = { http = "/healthz", status = 200, contains = "well", every = "2s", within = "1m", successes = 3 }
+        socket = true
         [process.worker]
         run = "./web work"
         health = { log = "ready for *" }
@@ -129,6 +131,7 @@ fn checks_of_every_kind_read() {
     let http = HttpCheck { path: "/healthz".into(), status: Some(200), contains: Some("well".into()) };
     let health = Health { check: HealthCheck::Http(http), within_seconds: 60, consecutive: 3, every_seconds: Some(2) };
     assert_eq!(run.processes["web"].health, Some(health));
+    assert_eq!(run.processes["web"].socket, "127.0.0.1".parse().ok());
     assert_eq!(run.processes["worker"].health.as_ref().unwrap().check, HealthCheck::Log("ready for *".into()));
     let errors = &run.verify["errors"];
     let HealthCheck::Prometheus(measured) = &errors.check.check else { panic!("{errors:?}") };
@@ -219,6 +222,10 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
         ),
         ("[verify.Page]\ntcp = true\nport = 1", "'Page' cannot name a verification"),
         ("[verify.page]\ntcp = true\nport = 1\nprocess = \"x\"", "names the process 'x', which there is not"),
+        (
+            "[process.web]\nrun = \"x\"\nsocket = 80",
+            "sortie.toml:5:10: 'socket' in process web must be true, or an address such as \"0.0.0.0\"",
+        ),
         ("[smoke]\nwithin = \"1s\"", "sortie.toml:3:2: smoke has no 'run'"),
         (
             "[process.smoke]\nrun = \"x\"\n[smoke]\nrun = \"x\"",

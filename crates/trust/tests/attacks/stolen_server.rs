@@ -305,6 +305,7 @@ fn changed(change: impl FnOnce(&mut Manifest)) {
         }),
         stop_signal: StopSignal::Term,
         stop_seconds: 5,
+        socket: None,
     };
     let mut genuine = manifest();
     genuine.run.processes.insert("web".into(), process);
