@@ -1,5 +1,6 @@
 //! From a command to events, or to a refusal: who may, what is known, and then the rules, in that order.
 
+mod application;
 mod charter;
 mod config;
 mod deployment;
@@ -81,6 +82,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
         AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
+        AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
         AdministrationAct::Expose { app, environment, version, percent } => {

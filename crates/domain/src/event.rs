@@ -151,6 +151,11 @@ pub enum Event {
         /// What its manifest says.
         facts: BuildFacts,
     },
+    /// An application takes nothing new, for good.
+    AppRetired {
+        /// Which.
+        app: AppName,
+    },
     /// The bytes of builds that nothing needed are gone; their names, numbers and manifests stay (R36).
     BuildsPruned {
         /// The application.
@@ -561,6 +566,7 @@ names! {
     PersonNamed = "person-named",
     PersonErased = "person-erased",
     BuildPushed = "build-pushed",
+    AppRetired = "app-retired",
     BuildsPruned = "builds-pruned",
     BuildNumbered = "build-numbered",
     EvidenceAttached = "evidence-attached",

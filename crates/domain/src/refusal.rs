@@ -356,6 +356,20 @@ pub enum Refusal {
         /// Which.
         channel: AudienceName,
     },
+    /// The application was retired: it takes nothing new.
+    AppRetired {
+        /// The application.
+        app: AppName,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The application still runs, so that it cannot be retired.
+    AppRuns {
+        /// The application.
+        app: AppName,
+        /// Where.
+        targets: Vec<TargetName>,
+    },
     /// The build's bytes were pruned (R36).
     BuildPruned {
         /// The application.

@@ -16,6 +16,7 @@ pub mod permits;
 pub mod placement;
 pub mod promotion;
 pub mod retention;
+pub mod retired;
 pub mod rights;
 pub mod unreleased;
 pub mod ways;
@@ -62,7 +63,9 @@ pub struct Verdict {
 pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<Verdict> {
     let verdict = |rule, verdict| Verdict { rule, verdict };
     let mut verdicts = Vec::new();
-    // Nearly always it is ours to deploy, and then nobody asks.
+    // Nearly always both are so, and then nobody asks.
+    let retired = retired::takes_something_new(candidate.app, state.apps.get(candidate.app));
+    verdicts.extend(retired.err().map(|refusal| verdict("retired", Err(refusal))));
     verdicts
         .extend(deployers::deployed_by_us(policy, candidate).err().map(|refusal| verdict("deployers", Err(refusal))));
     verdicts.push(verdict("checkpoints", checkpoints::has_something_to_install(candidate)));

@@ -193,6 +193,9 @@ pub struct App {
     pub versions: OrdMap<Version, Numbered>,
     /// What holds for it in each audience.
     pub audiences: OrdMap<AudienceName, InAudience>,
+    /// Since when it takes nothing new.
+    #[serde(default)]
+    pub retired: Option<Stamp>,
 }
 
 /// A version: a number given to a build.

@@ -150,6 +150,7 @@ fn release_events() -> Vec<Event> {
         pushed(facts, Some(tagged(Some("web/v1.4.0"))), Some("make dist")),
         pushed(bare, None, None),
         pushed(site, Some(tagged(None)), None),
+        Event::AppRetired { app: read("web") },
         Event::BuildsPruned { app: read("web"), builds: vec![build] },
         Event::BuildNumbered { app: read("web"), build, version: read("1.4.0-rc.1") },
         Event::EvidenceAttached {

@@ -336,6 +336,7 @@ impl Verifier {
                     Some(_) => owner.clone(),
                     None => return Err("there was no such token".into()),
                 },
+                AdministrationAct::RetireApp { .. } => owner.clone(),
                 AdministrationAct::PruneBuilds { app, .. } => Some(charter.push_rule(app).clone()),
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
@@ -652,6 +653,7 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         | (A::ErasePerson { person }, Event::PersonErased { person: p }) => person == p,
         (A::NamePerson { person, name }, Event::PersonNamed { person: p, name: n }) => (person, name) == (p, n),
         (A::PutRecoveryKeyAway { key }, Event::RecoveryKeyPutAway { key: k, .. }) => key == k,
+        (A::RetireApp { app }, Event::AppRetired { app: a }) => app == a,
         (A::PruneBuilds { app, builds }, Event::BuildsPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))
         }

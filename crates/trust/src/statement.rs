@@ -664,6 +664,11 @@ pub enum AdministrationAct {
         /// Where.
         environment: AudienceName,
     },
+    /// Ends an application for good: nothing new of it comes in, and its name is never given again.
+    RetireApp {
+        /// Which.
+        app: AppName,
+    },
     /// Lets the bytes of builds go that nothing needs; their names, numbers and manifests stay.
     PruneBuilds {
         /// The application.

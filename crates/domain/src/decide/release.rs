@@ -6,7 +6,7 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, rights, ways},
+    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, retired, rights, ways},
     state::{Draft, Request, Standing, Withdrawal},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +28,7 @@ pub(super) fn push(
     let statement::Push { app, commit, recipe } = signed.act;
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
+    retired::takes_something_new(&app, draft.state.apps.get(&app))?;
     // What was pruned may be brought again: the same bytes, under the same name.
     let known = draft.state.apps.get(&app).and_then(|record| record.builds.get(&signed.subject));
     if let Some(build) = known.filter(|build| build.pruned.is_none()) {
@@ -68,6 +69,7 @@ pub(super) fn number(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<statem
     let statement::Number { app, version } = signed.act;
     rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?;
     let record = names::app(&draft.state, &app)?;
+    retired::takes_something_new(&app, Some(record))?;
     let build = names::build(&draft.state, &app, &signed.subject)?;
     numbering::next(&app, record, &signed.subject, build, &version, asked.policy.charter.numbering(&app))?;
     draft.record(Event::BuildNumbered { app, build: signed.subject, version });
@@ -160,6 +162,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
         return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
     }
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
+    retired::takes_something_new(&wish.app, draft.state.apps.get(&wish.app))?;
     retention::bytes_are_here(&candidate)?;
     promotion::verified_before(policy, &candidate, wish.way)?;
     evidence::verdicts(policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -155,6 +155,12 @@ impl fmt::Display for Refusal {
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
+            Refusal::AppRetired { app, since } => {
+                write!(f, "{app} was retired on {}: nothing new of it comes in", since.strftime("%Y-%m-%d"))
+            }
+            Refusal::AppRuns { app, targets } => {
+                write!(f, "{app} runs on {}: undeploy it first. Nothing was retired", list(targets))
+            }
             Refusal::BuildPruned { app, build, since } => {
                 let day = since.strftime("%Y-%m-%d");
                 write!(
@@ -294,6 +300,7 @@ impl Refusal {
                 format!("sortie request {app}@{version} --to {channel}")
             }
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
+            Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
             Refusal::BuildPruned { .. } => "sortie push".into(),
             Refusal::BuildNeeded { app, .. } => format!("sortie prune {app} --dry-run"),
             Refusal::ConfigMissing { app, environment, keys, secret } => match (secret, keys.first()) {
@@ -386,6 +393,8 @@ pages! {
     BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
+    AppRetired, "APP_RETIRED", exit::REFUSED, "Owners retire an application for good. What it was stays known, its name is never given again, and a new one takes another name.";
+    AppRuns, "APP_RUNS", exit::REFUSED, "An application is retired when it runs nowhere: undeploy it from each environment first.";
     BuildPruned, "BUILD_PRUNED", exit::REFUSED, "R36: the bytes of builds that nothing needed were let go. The build keeps its name, number and history; push the same bytes again, and it is whole.";
     BuildNeeded, "BUILD_NEEDED", exit::REFUSED, "R36: what runs, what may be rolled back to, and what holds permission or asks for it keeps its bytes.";
     DeployedByOthers, "DEPLOYED_BY_OTHERS", exit::REFUSED, "R22, R24: the charter says who deploys an application (`deployed_by`). One that customers install is released to their channel; one that is embedded goes where its product goes. Test and dev environments may try both.";

@@ -66,6 +66,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 build.pruned = None;
             }
         }
+        Event::AppRetired { app } => {
+            if let Some(record) = state.apps.get_mut(app) {
+                record.retired = Some(stamp);
+            }
+        }
         Event::BuildsPruned { app, builds } => {
             for build in builds {
                 if let Some(build) = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build)) {

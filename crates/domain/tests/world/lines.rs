@@ -209,6 +209,7 @@ impl World {
             }
             ("erases", [person]) => self.administer(who, AdministrationAct::ErasePerson { person: read(person) }),
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
+            ("retires", ["application", app]) => self.administer(who, AdministrationAct::RetireApp { app: read(app) }),
             ("prunes", [app, letters @ ..]) => {
                 let builds = letters.iter().map(|letter| self.build(app, letter)).collect();
                 self.administer(who, AdministrationAct::PruneBuilds { app: read(app), builds })

@@ -6,7 +6,7 @@ use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, names},
-    state::{InAudience, Standing, State},
+    state::{App, InAudience, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -51,8 +51,12 @@ pub(crate) fn status(
         Some(target) => state.running(app, target).is_some(),
         None => true,
     };
-    let wanted = |app: &AppName| filter.app.as_ref().is_none_or(|only| only == app) && runs_there(app);
-    let apps = state.apps.iter().filter(|(app, _)| wanted(app)).map(|(app, record)| {
+    // What was retired runs nowhere; whoever asks for it by name sees what it was.
+    let wanted = |app: &AppName, record: &App| match &filter.app {
+        Some(only) => only == app && runs_there(app),
+        None => record.retired.is_none() && runs_there(app),
+    };
+    let apps = state.apps.iter().filter(|(app, record)| wanted(app, record)).map(|(app, record)| {
         let newest = record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| digest);
         AppStatus {
             app: app.clone(),

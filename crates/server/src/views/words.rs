@@ -126,6 +126,7 @@ impl Teller<'_> {
                 format!("{actor} erased {}: the name, and every text that person wrote", self.state.shown(person))
             }
             Event::BuildPushed { .. } => self.pushed(event),
+            Event::AppRetired { app } => format!("{actor} retired {app}, for good: nothing new of it comes in"),
             Event::BuildsPruned { app, builds } => {
                 let names: Vec<String> = builds.iter().map(|build| self.named(app, build)).collect();
                 format!("{actor} pruned the bytes of {}; what they were stays known", self::names(&names))

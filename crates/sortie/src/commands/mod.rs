@@ -40,6 +40,7 @@ verbs! {
     evidence::Evidence,
     reproduce::Reproduce,
     prune::Prune,
+    app::App,
     request::Request,
     release::Release,
     approve::Approve,

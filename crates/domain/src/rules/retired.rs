@@ -1,0 +1,35 @@
+//! A retired application takes nothing new: no build, no number, no request, no deployment. Its name is never given again.
+
+use crate::{
+    refusal::Refusal,
+    state::{App, State},
+};
+use trust::{AppName, TargetName};
+
+/// Fails for an application that was retired. One that nobody knows yet is not.
+pub fn takes_something_new(app: &AppName, record: Option<&App>) -> Result<(), Refusal> {
+    match record.and_then(|record| record.retired) {
+        None => Ok(()),
+        Some(stamp) => Err(Refusal::AppRetired { app: app.clone(), since: stamp.time }),
+    }
+}
+
+/// Fails while the application runs somewhere, or a deployment of it is under way.
+pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
+    for number in &state.open_deployments {
+        let deployment = state.deployments.get(number).filter(|deployment| deployment.app == *app);
+        if let Some(deployment) = deployment {
+            let environment = deployment.environment.clone();
+            return Err(Refusal::DeploymentUnderWay { app: app.clone(), environment, deployment: *number });
+        }
+    }
+    let runs = |(name, target): (&TargetName, &crate::state::Target)| {
+        let here = !target.retired && target.apps.get(app).is_some_and(|on_target| on_target.running.is_some());
+        here.then(|| name.clone())
+    };
+    let targets: Vec<TargetName> = state.targets.iter().filter_map(runs).collect();
+    match targets.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::AppRuns { app: app.clone(), targets }),
+    }
+}
