@@ -278,6 +278,10 @@ pub struct AppStatus {
     pub newest: Option<BuildName>,
     /// What holds in each audience, in the order of [`Status::audiences`].
     pub cells: Vec<Cell>,
+    /// Since when it takes nothing new, where it was retired.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub retired: Option<Timestamp>,
 }
 
 /// One application in one audience: a cell of the board.

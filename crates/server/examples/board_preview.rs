@@ -100,6 +100,7 @@ fn web() -> AppStatus {
         (ten.iter().map(String::as_str).collect(), two.iter().map(String::as_str).collect());
     let targets: Vec<TargetName> = vec![name("prod-11"), name("prod-12")];
     AppStatus {
+        retired: None,
         app: name("web"),
         newest: Some(build("fresh")),
         cells: vec![
@@ -132,6 +133,7 @@ fn api_app() -> AppStatus {
     let all = prod(1..=12);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     AppStatus {
+        retired: None,
         app: name("billing-api"),
         newest: Some(build("2026.11.3")),
         cells: vec![
@@ -157,6 +159,7 @@ fn api_app() -> AppStatus {
 fn worker() -> AppStatus {
     let withdrawn = Runs { permitted: false, settled: false, ..runs("0.9.0", &["prod-3"], 60_000) };
     AppStatus {
+        retired: None,
         app: name("thumbnailer"),
         newest: Some(build("1.0.0")),
         cells: vec![

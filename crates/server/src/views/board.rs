@@ -206,7 +206,7 @@ fn grid(status: &Status, escapes: &Escapes) -> Markup {
                     }
                 }
                 tbody {
-                    @for app in &status.apps { (row(app, status, escapes)) }
+                    @for app in status.apps.iter().filter(|app| app.retired.is_none()) { (row(app, status, escapes)) }
                 }
             }
         }

@@ -6,7 +6,7 @@ use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, names},
-    state::{App, InAudience, Standing, State},
+    state::{InAudience, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -51,17 +51,14 @@ pub(crate) fn status(
         Some(target) => state.running(app, target).is_some(),
         None => true,
     };
-    // What was retired runs nowhere; whoever asks for it by name sees what it was.
-    let wanted = |app: &AppName, record: &App| match &filter.app {
-        Some(only) => only == app && runs_there(app),
-        None => record.retired.is_none() && runs_there(app),
-    };
-    let apps = state.apps.iter().filter(|(app, record)| wanted(app, record)).map(|(app, record)| {
+    let wanted = |app: &AppName| filter.app.as_ref().is_none_or(|only| only == app) && runs_there(app);
+    let apps = state.apps.iter().filter(|(app, _)| wanted(app)).map(|(app, record)| {
         let newest = record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| digest);
         AppStatus {
             app: app.clone(),
             newest: newest.map(|build| build_name(state, app, build)),
             cells: audiences.iter().map(|audience| cell(state, app, audience, now)).collect(),
+            retired: record.retired.map(|stamp| stamp.time),
         }
     });
     let apps = apps.collect();

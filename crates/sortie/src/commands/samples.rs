@@ -166,7 +166,12 @@ pub fn status() -> Status {
             audience("test", Class::Test, Some("developer"), 1),
             audience("prod", Class::Live, Some("qa and ops"), 3),
         ],
-        apps: vec![AppStatus { app: "web".parse().unwrap(), newest: Some(unreleased), cells: vec![dev, test, prod] }],
+        apps: vec![AppStatus {
+            app: "web".parse().unwrap(),
+            newest: Some(unreleased),
+            cells: vec![dev, test, prod],
+            retired: None,
+        }],
         targets,
         notes: vec!["one person guards prod".into()],
         emergencies: Vec::new(),

@@ -50,10 +50,15 @@ impl Status {
             keep_audience(&mut view, audience);
         }
         match self.what.as_deref().map(|what| pick(&view, what)).transpose()? {
-            None => Ok(Answer::new(&view, board(&view))),
+            None => {
+                // What was retired runs nowhere; whoever asks for it by name sees what it was.
+                view.apps.retain(|app| app.retired.is_none());
+                Ok(Answer::new(&view, board(&view)))
+            }
             Some(Picked::App(app)) => application(&connection, view, &app, at.is_none()).await,
             Some(Picked::Audience(audience)) => {
                 keep_audience(&mut view, &audience);
+                view.apps.retain(|app| app.retired.is_none());
                 let words = format!("{}\n\n{}", board(&view), targets(&view));
                 Ok(Answer::new(&view, words))
             }
@@ -245,6 +250,9 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
 async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
     view.apps.retain(|other| other.app == *app);
     let mut words = board(&view);
+    if let Some(since) = view.apps.first().and_then(|app| app.retired) {
+        words = format!("{app} was retired on {}: nothing new of it comes in.\n{words}", since.strftime("%Y-%m-%d"));
+    }
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
         let known: App = connection.app(app).await?;

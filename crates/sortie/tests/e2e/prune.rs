@@ -59,4 +59,16 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.push();
     world.sortie("coder", 0, &format!("release {unneeded} --to test"));
     world.sortie("coder", 0, &format!("deploy {unneeded} --to test")).says("1/1");
+
+    // In the end the application itself goes.
+    world.sortie("owner", 3, "app retire web --yes").says("APP_RUNS").says("prod-1");
+    world.sortie("oncall", 0, "undeploy web --in prod");
+    world.sortie("coder", 0, "undeploy web --in test");
+    world.sortie("coder", 3, "app retire web --yes").says("ROLE_MISSING");
+    world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
+    world.sortie("owner", 0, "status").lacks("web");
+    world.sortie("owner", 0, "status web").says("web was retired on");
+    world.change_greeting("Too late, {name}!");
+    world.sortie("coder", 3, "push").says("APP_RETIRED");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }
