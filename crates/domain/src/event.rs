@@ -540,7 +540,36 @@ impl Event {
             Event::BuildPushed { build, .. } => vec![*build],
             Event::EvidenceAttached { document, .. } | Event::ConfigSet { document, .. } => vec![*document],
             Event::ReceiptTaken { receipt, .. } => vec![*receipt],
-            _ => Vec::new(),
+            // No wildcard: whoever adds an event says which documents it names, or pruning might take them.
+            Event::RecoveryKeyPutAway { .. }
+            | Event::PersonSuspended { .. }
+            | Event::PersonNamed { .. }
+            | Event::PersonErased { .. }
+            | Event::AppRetired { .. }
+            | Event::BuildsPruned { .. }
+            | Event::BuildNumbered { .. }
+            | Event::ReleaseRequested { .. }
+            | Event::RequestApproved { .. }
+            | Event::PermitGranted { .. }
+            | Event::EmergencyReviewed { .. }
+            | Event::PermissionWithdrawn { .. }
+            | Event::TargetInvited { .. }
+            | Event::TargetEnrolled { .. }
+            | Event::TargetLabelled { .. }
+            | Event::TargetCordoned { .. }
+            | Event::TargetRetired { .. }
+            | Event::TokenCreated { .. }
+            | Event::TokenRevoked { .. }
+            | Event::DeploymentRequested { .. }
+            | Event::WaveStarted { .. }
+            | Event::TargetFinished { .. }
+            | Event::UndoStarted { .. }
+            | Event::DeploymentEnded { .. }
+            | Event::DeploymentSettled { .. }
+            | Event::HoldPlaced { .. }
+            | Event::HoldLifted { .. }
+            | Event::EscapesChanged { .. }
+            | Event::ExposureChanged { .. } => Vec::new(),
         }
     }
 }
