@@ -37,6 +37,8 @@ mod leaving;
 mod logs;
 #[path = "e2e/moved.rs"]
 mod moved;
+#[path = "e2e/network.rs"]
+mod network;
 #[path = "e2e/notifications.rs"]
 mod notifications;
 #[path = "e2e/owners.rs"]
