@@ -6,7 +6,7 @@
 
 use crate::{
     clock::{Clock, SystemClock},
-    runtime::{Running, Runtime, RuntimeError},
+    runtime::{Leaving, Running, Runtime, RuntimeError},
 };
 use depot::materialise::MaterialiseError;
 use std::{
@@ -30,12 +30,15 @@ pub struct Bringing {
     pub manifest: Manifest,
     /// The values of its config keys, secrets in the clear.
     pub values: BTreeMap<String, String>,
+    /// Whether it ran before and comes back, which nothing may keep from happening.
+    pub comes_back: bool,
 }
 
 impl Bringing {
     fn running(&self) -> Running<'_> {
-        let Self { build, manifest, values } = self;
-        Running { app: &manifest.app, build, run: &manifest.run, values }
+        let Self { build, manifest, values, comes_back } = self;
+        let leaving = if *comes_back { Leaving::IsTried } else { Leaving::MustSucceed };
+        Running { app: &manifest.app, build, run: &manifest.run, values, leaving }
     }
 }
 

@@ -21,7 +21,7 @@ use trust::{
 /// The most findings in one report: whoever copied a whole system onto a target is found out by fewer.
 const FINDINGS: usize = 1000;
 /// What an application's folder may hold.
-const OURS: &[&str] = &["releases", "current", "current.new", "data", "logs", "run"];
+const OURS: &[&str] = &["releases", "current", "current.new", "data", "logs", "run", "traffic"];
 
 /// Why a target could not be looked over.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@
 //!        inbox/<hex>/      bundles that were unpacked here and wait to be followed
 //!        carried/<n>.json  what came of each, for the receipt      enrolment.json  how it joined without a network
 //!        apps/, ports.json what runs: see [`crate::runtime`]
+//!        agent.toml        what the machine's owner decides: see [`crate::local`]
 //! ```
 
 use crate::files::{self, FileError, Place, failed};

@@ -7,7 +7,8 @@
 //! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
 //! - [`repository`]: a TUF repository, refreshed and kept. [`freshness`]: how fresh what is known is, and withdrawals from
 //!   mirrors. [`withdraw`]: those that are carried here.
-//! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`clock`]: what time it is.
+//! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`local`]: what the
+//!   machine's owner decides. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
 
@@ -24,6 +25,7 @@ pub mod home;
 pub mod inbox;
 pub mod join;
 pub mod journal;
+pub mod local;
 pub mod poll;
 pub mod repository;
 pub mod run;

@@ -6,6 +6,7 @@ use crate::{
     home::{Home, HomeError},
     inbox,
     join::{self, Invitation, InvitationError, JoinError},
+    local::Local,
     poll::{self, Work, Worker},
     run::{Engine, EngineError},
     runtime::{DEFAULT_PORTS, Layout, Runtime, RuntimeError, Site},
@@ -173,6 +174,9 @@ pub fn follow_bundles(options: &Options) -> Result<(), AgentError> {
 fn open_runtime(home: &Home, options: &Options, pinned: &trust::authority::Pinned) -> Result<Runtime, AgentError> {
     let site = Site { environment: pinned.environment.clone(), target: pinned.target.clone() };
     let runtime = Runtime::open(Layout::new(home.root())?, site, options.port_range.clone())?;
+    if let Err(error) = Local::read(home.root()) {
+        tracing::error!(%error, "what this machine's owner says cannot be followed");
+    }
     Ok(match &options.keeper_program {
         Some(program) => runtime.with_keeper_program(program.clone()),
         None => runtime,

@@ -16,7 +16,8 @@ use std::{
 use trust::{
     AppName,
     manifest::{
-        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, check_path, config_may_fill,
+        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, Traffic, Upstream,
+        check_path, config_may_fill,
     },
 };
 
@@ -31,6 +32,8 @@ pub const WITHIN_SECONDS: u32 = 30;
 pub const CONSECUTIVE: u32 = 1;
 /// How long a process may take to stop, in seconds, unless the file says otherwise.
 pub const STOP_SECONDS: u32 = 10;
+/// How long a copy that is out of service may finish its work, in seconds, unless the file says otherwise.
+pub const DRAIN_SECONDS: u32 = 5;
 /// The longest duration that makes sense for a process to start or stop: a day.
 const MOST_SECONDS: u32 = 86_400;
 
@@ -100,6 +103,7 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     let config = top.take("config");
     let verify = top.take("verify");
     let smoke = top.take("smoke");
+    let traffic = top.take("traffic");
     top.end()?;
 
     let app = app.ok_or_else(|| source.error(&(0..0), "the field 'app' is missing; write app = \"name\""))?;
@@ -137,6 +141,10 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     }
     if let Some(field) = smoke {
         run.smoke = Some(checks::read_smoke(&field)?);
+        rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
+    }
+    if let Some(field) = traffic {
+        run.traffic = Some(read_traffic(&field)?);
         rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
     }
     // Everything that the manifest's own rules say of the parts together.
@@ -293,6 +301,28 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
         stop_signal: stop.map_or(Ok(StopSignal::default()), |field| read_signal(&field))?,
         stop_seconds: stop_within.map_or(Ok(STOP_SECONDS), |field| read_duration(&field))?,
         socket: socket.map_or(Ok(None), |field| read_socket(&field))?,
+    })
+}
+
+/// `[traffic]`.
+fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
+    let mut fields = field.table("traffic")?;
+    let (upstream, drain) = (fields.take("upstream"), fields.take("drain"));
+    let (back, wait) = (fields.take("back"), fields.take("wait"));
+    fields.end()?;
+    let form = |field: Field<'_>| match field.text()? {
+        "nginx" => Ok(Upstream::Nginx),
+        "haproxy" => Ok(Upstream::Haproxy),
+        _ => Err(field.error(format!(
+            "{} must be \"nginx\" or \"haproxy\"; which file it goes into, the machine's owner says in agent.toml",
+            field.said()
+        ))),
+    };
+    Ok(Traffic {
+        upstream: upstream.map(form).transpose()?,
+        drain: drain.map(|field| read_command(&field)).transpose()?,
+        back: back.map(|field| read_command(&field)).transpose()?,
+        drain_seconds: wait.map_or(Ok(DRAIN_SECONDS), |field| read_duration(&field))?,
     })
 }
 

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
 mod checks;
+mod traffic;
 
 pub use checks::{
     Health, HealthCheck, HttpCheck, Inconclusive, Prometheus, Smoke, Threshold, ThresholdError, Verification,
 };
+pub use traffic::{Traffic, Upstream};
 
 /// The only manifest format there is so far.
 pub const FORMAT: u32 = 1;
@@ -94,6 +96,9 @@ pub struct Run {
     /// What runs once after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smoke: Option<Smoke>,
+    /// How its copies go out of service and come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
 }
 
 /// One process of an application.
@@ -290,6 +295,7 @@ impl Run {
             }
         }
         self.validate_checks()?;
+        self.validate_traffic()?;
         for data in &self.data {
             check_path(data)?;
         }

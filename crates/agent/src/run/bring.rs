@@ -235,7 +235,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             });
         };
         let bringing = match self.bringing(app, before)? {
-            Ok(bringing) => bringing,
+            Ok(bringing) => Bringing { comes_back: true, ..bringing },
             Err(error) => return Ok(Last::Failed(error.0)),
         };
         // A removal took the files away.
@@ -286,7 +286,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let values = secrets::values(&manifest.run, document.as_ref(), &self.identity);
         Ok(match values {
-            Ok(values) => Ok(Bringing { build: active.build, manifest, values }),
+            Ok(values) => Ok(Bringing { build: active.build, manifest, values, comes_back: false }),
             Err(error) => Err(MachineError(error.to_string())),
         })
     }

@@ -144,7 +144,8 @@ fn fits(text: &str, pattern: &str) -> bool {
 }
 
 impl Runtime {
-    fn run_check(&self, asked: &Asked<'_>, argv: &[String], until: Instant) -> Result<String, String> {
+    /// Runs a program as the copy is run, until it ends or time is up; exit code 0 is good.
+    pub(super) fn run_check(&self, asked: &Asked<'_>, argv: &[String], until: Instant) -> Result<String, String> {
         let argv: Vec<String> = argv.iter().map(|argument| expand(argument, &asked.spec.environment)).collect();
         let name = argv.first().cloned().unwrap_or_default();
         let mut command = exec::command(&self.keeper_program, asked.spec_file, &argv);

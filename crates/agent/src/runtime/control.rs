@@ -1,7 +1,7 @@
 //! Starting, stopping, restarting and observing copies: the agent's side of the keepers.
 
 use super::{
-    CopyId, Exit, Runtime, RuntimeError, ServiceSpec,
+    CopyId, Exit, Leaving, Runtime, RuntimeError, ServiceSpec,
     disk::{failed, make_folder, open_lock, replace_durably},
     keeper::{KEPT_ALREADY, READY, launch_command, short_path},
     log_reader::last_line_of_process,
@@ -147,13 +147,15 @@ impl Runtime {
     }
 
     /// Stops every copy of the application: asks each by its signal, waits as long as each may take, kills what is
-    /// left, and forgets them. Old copies are stopped before new ones start, because they share a port.
+    /// left, and forgets them. Those that are in service leave it first.
     pub fn stop(&self, app: &AppName) -> Result<(), RuntimeError> {
         if !self.layout.run(app).is_dir() {
             return Ok(());
         }
         let _turn = self.turn(app)?;
-        stop_all(&self.kept(app)?)
+        let all = self.kept(app)?;
+        self.leave(app, &all, Leaving::IsTried)?;
+        stop_all(&all)
     }
 
     /// Stops one copy, as [`Runtime::stop`] does all.

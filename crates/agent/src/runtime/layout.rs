@@ -8,6 +8,7 @@
 //!                   logs/<process>-<copy>.log, .1 … .4
 //!                   run/<process>-<copy>.spec.json, .state.json, .lock, .sock
 //!                   run/tasks/           the same of what runs once
+//!                   traffic/upstream.conf, copies.json
 //! ```
 
 use super::{
@@ -77,6 +78,11 @@ impl Layout {
     /// The same for what runs once.
     pub fn tasks(&self, app: &AppName) -> PathBuf {
         self.run(app).join("tasks")
+    }
+
+    /// The list of an application's copies that serve.
+    pub fn traffic(&self, app: &AppName) -> PathBuf {
+        self.app(app).join("traffic")
     }
 
     /// The file that remembers every copy's port.
@@ -189,9 +195,8 @@ impl Layout {
             return Ok(());
         }
         self.unlink_current(app)?;
-        let parts: &[&str] =
-            if keep_data { &["releases", "logs", "run"] } else { &["releases", "logs", "run", "data"] };
-        for part in parts {
+        let data: &[&str] = if keep_data { &[] } else { &["data"] };
+        for part in ["releases", "logs", "run", "traffic"].iter().chain(data) {
             let part = folder.join(part);
             or_absent(fs::remove_dir_all(&part)).map_err(failed("remove", &part))?;
         }

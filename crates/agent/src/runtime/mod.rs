@@ -12,7 +12,8 @@
 //! - [`control`]: starting, stopping, restarting and observing copies.
 //! - [`verify`]: whether the whole build is well. [`health`]: whether a copy is; [`ask`]: one question; [`measure`]: one
 //!   to a Prometheus server. [`task`]: what runs once.
-//! - [`replace`]: one build in the place of another, copy by copy. [`socket`]: sockets that outlive programs.
+//! - [`replace`]: one build in the place of another, copy by copy. [`socket`]: sockets that outlive programs;
+//!   [`traffic`]: out of service before a copy stops, and back once it is healthy.
 //! - [`log`], [`log_reader`]: what copies write.
 //!
 //! Every operation may be repeated, and may be repeated after being cut short at any point: the end is the same.
@@ -36,6 +37,7 @@ mod socket;
 mod spec;
 mod state;
 mod task;
+mod traffic;
 mod verify;
 
 pub use control::{Observed, ObservedState};
@@ -48,6 +50,7 @@ pub use ports::DEFAULT_PORTS;
 pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
 pub use task::TaskState;
+pub use traffic::Leaving;
 pub use verify::{Running, Unverified};
 
 use ports::Ports;
@@ -132,6 +135,14 @@ pub enum RuntimeError {
         app: AppName,
         /// The build.
         build: Digest,
+    },
+    /// A copy cannot be taken out of service, or put back.
+    #[error("the traffic of {app} cannot be turned: {why}")]
+    Traffic {
+        /// The application.
+        app: AppName,
+        /// Why not.
+        why: String,
     },
     /// Something else lies where a link or folder belongs.
     #[error("{} is in the way of a data folder: move it away", path.display())]

@@ -32,10 +32,12 @@ impl Runtime {
     pub fn bring(&self, build: Running<'_>) -> Result<(), Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
         // Copies that the build does not have go first: a port of theirs may be wanted.
-        for kept in self.kept_specs(build.app)? {
-            if !specs.iter().any(|spec| spec.id == kept.id) {
-                self.stop_copy(build.app, &kept.id)?;
-            }
+        {
+            let _turn = self.turn(build.app)?;
+            let is_needed = |kept: &Kept| specs.iter().any(|spec| spec.id == kept.spec.id);
+            let needless: Vec<Kept> = self.kept(build.app)?.into_iter().filter(|kept| !is_needed(kept)).collect();
+            self.leave(build.app, &needless, build.leaving)?;
+            stop_all(&needless)?;
         }
         let mut before: Option<&ServiceSpec> = None;
         for spec in &specs {
@@ -53,6 +55,7 @@ impl Runtime {
                 }
                 Some(_) => stop_all(&others)?,
                 None => {
+                    self.leave(build.app, &others, build.leaving)?;
                     stop_all(&others)?;
                     self.begin(spec, &[])?;
                 }
@@ -67,13 +70,15 @@ impl Runtime {
         let mut before = None;
         for spec in &self.specs(build.app, build.build, build.run, build.values)? {
             self.await_the_one_before(before, spec, health_of(build.run, &spec.id))?;
+            let (same, _) = self.kept_of(spec)?;
+            self.leave(build.app, same.as_slice(), build.leaving)?;
             self.restart_copy(&spec.app, &spec.id)?;
             before = Some(spec);
         }
         Ok(())
     }
 
-    /// At least one copy serves: before the next is stopped, the one that took its turn before is healthy.
+    /// At least one copy serves: before the next is stopped, the one that took its turn before is healthy and back.
     fn await_the_one_before(
         &self,
         before: Option<&ServiceSpec>,
@@ -83,7 +88,8 @@ impl Runtime {
         let of_one_process = |before: &&ServiceSpec| before.id.process == next.id.process && before.port.is_some();
         let Some(before) = before.filter(of_one_process) else { return Ok(()) };
         let well = self.check_health(before, health, &mut |_| ());
-        well.map(|_| ()).map_err(|unhealthy| Unverified::Unhealthy(before.id.clone(), unhealthy))
+        well.map_err(|unhealthy| Unverified::Unhealthy(before.id.clone(), unhealthy))?;
+        Ok(self.enter(&before.app, &[before], false)?)
     }
 
     /// Starts the new program beside the old one unless it runs already, and stops the old one once the new one is up. A

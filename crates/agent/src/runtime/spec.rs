@@ -10,7 +10,7 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName,
-    manifest::{Run, StopSignal, config_may_fill},
+    manifest::{Run, StopSignal, Traffic, config_may_fill},
 };
 
 /// The search path of every process unless its build says otherwise.
@@ -56,6 +56,9 @@ pub struct ServiceSpec {
     /// Where its keeper listens for it; absent means that it listens by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<SocketAddr>,
+    /// How it goes out of service and comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
     /// The signal that asks it to stop.
     pub stop_signal: StopSignal,
     /// How long it may take to stop before it is killed.
@@ -122,6 +125,7 @@ pub(super) fn expand_run(
                 user: run.user.clone(),
                 port,
                 socket: process.socket.zip(port).map(|(address, port)| SocketAddr::new(address, port)),
+                traffic: run.traffic.clone().filter(|_| port.is_some()),
                 stop_signal: process.stop_signal,
                 stop_seconds: process.stop_seconds,
                 logs: placement.logs.clone(),
@@ -157,6 +161,7 @@ pub(super) fn expand_task(
         user: run.user.clone(),
         port,
         socket: None,
+        traffic: None,
         stop_signal: StopSignal::Term,
         stop_seconds: TASK_STOP_SECONDS,
         logs: placement.logs.clone(),

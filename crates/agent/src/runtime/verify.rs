@@ -1,7 +1,7 @@
-//! Finding out that a whole build is well: every copy's health, then what the build asks besides, then its smoke test;
-//! and through all of it the same processes must stay alive.
+//! Finding out that a whole build is well: every copy's health, then, back in service, what the build asks besides, then
+//! its smoke test; and through all of it the same processes must stay alive.
 
-use super::{Attempt, CopyId, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
+use super::{Attempt, CopyId, Leaving, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -50,6 +50,8 @@ pub struct Running<'a> {
     pub run: &'a Run,
     /// The values of its config keys.
     pub values: &'a BTreeMap<String, String>,
+    /// Whether something stands in the way of what must happen all the same.
+    pub leaving: Leaving,
 }
 
 /// A copy and the process by which it is well.
@@ -60,6 +62,7 @@ impl Runtime {
     pub fn verify(&self, build: Running<'_>, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
         let well = self.all_healthy(build.run, &specs, heard)?;
+        self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
         self.ask_all(build, &well, heard)?;
         if let Some(smoke) = &build.run.smoke {
             let named = ("smoke", smoke.run.as_slice(), smoke.process.as_deref());

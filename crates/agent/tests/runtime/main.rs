@@ -5,4 +5,5 @@
 mod copies;
 mod socket;
 mod target;
+mod traffic;
 mod verification;

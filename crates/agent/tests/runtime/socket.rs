@@ -1,7 +1,7 @@
 //! Sockets that outlive programs: an upgrade under load drops nothing.
 
 use crate::target::*;
-use agent::runtime::{Running, Unverified};
+use agent::runtime::{Leaving, Running, Unverified};
 use std::{
     collections::BTreeMap,
     fs,
@@ -54,7 +54,7 @@ fn build(target: &Target, commit: &str, socket: bool, broken: bool) -> (Digest, 
 
 fn bring(target: &Target, (build, run): &(Digest, Run)) -> Result<(), Unverified> {
     let values = BTreeMap::new();
-    target.runtime.bring(Running { app: &app(), build, run, values: &values })
+    target.runtime.bring(Running { app: &app(), build, run, values: &values, leaving: Leaving::MustSucceed })
 }
 
 /// `GET /version`, which every build answers.

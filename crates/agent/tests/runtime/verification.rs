@@ -1,7 +1,7 @@
 //! Verifying a whole build: what its manifest asks, by processes that stay alive.
 
 use crate::target::*;
-use agent::runtime::{Running, TaskState, Unverified};
+use agent::runtime::{Leaving, Running, TaskState, Unverified};
 use std::{
     collections::BTreeMap,
     fs,
@@ -33,7 +33,7 @@ impl Verified {
 fn verify(target: &Target, build: &Digest, run: &Run) -> Verified {
     let mut heard = Vec::new();
     let values = BTreeMap::new();
-    let running = Running { app: &app(), build, run, values: &values };
+    let running = Running { app: &app(), build, run, values: &values, leaving: Leaving::MustSucceed };
     let outcome = target.runtime.verify(running, &mut |said| heard.push(said.to_owned()));
     Verified { outcome, heard }
 }

@@ -123,6 +123,11 @@ fn checks_of_every_kind_read() {
         run = "./smoke.sh"
         process = "web"
         within = "10s"
+        [traffic]
+        upstream = "nginx"
+        drain = "./leave $PORT"
+        back = "./enter $PORT"
+        wait = "3s"
         "#,
         "sortie.toml",
     )
@@ -142,6 +147,9 @@ fn checks_of_every_kind_read() {
     assert_eq!(run.verify["page"].process.as_deref(), Some("web"));
     let smoke = Smoke { run: vec!["./smoke.sh".into()], process: Some("web".into()), within_seconds: 10 };
     assert_eq!(run.smoke, Some(smoke));
+    let command = |program: &str| Some(vec![program.to_owned(), "$PORT".into()]);
+    let (drain, back) = (command("./leave"), command("./enter"));
+    assert_eq!(run.traffic, Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3 }));
     let manifest = project.manifest(Vec::new()).unwrap();
     assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
 }
@@ -226,6 +234,16 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "[process.web]\nrun = \"x\"\nsocket = 80",
             "sortie.toml:5:10: 'socket' in process web must be true, or an address such as \"0.0.0.0\"",
         ),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\nupstream = \"/etc/nginx/x\"",
+            "'upstream' in traffic must be \"nginx\" or \"haproxy\"; which file it goes into, the machine's owner says",
+        ),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\nwait = \"1s\"",
+            "sortie.toml:5:2: traffic says neither upstream",
+        ),
+        ("[process.web]\nrun = \"x\"\n[traffic]\nupstream = \"nginx\"", "traffic is of copies with a port"),
+        ("[traffic]\ndrain_seconds = 1", "unknown field 'drain_seconds' in traffic"),
         ("[smoke]\nwithin = \"1s\"", "sortie.toml:3:2: smoke has no 'run'"),
         (
             "[process.smoke]\nrun = \"x\"\n[smoke]\nrun = \"x\"",
