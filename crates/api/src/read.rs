@@ -8,7 +8,7 @@ use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::Dossier,
     charter::Class,
-    dsse::base64_bytes,
+    dsse::{Envelope, base64_bytes},
     statement::{Commit, Facts, Finding, OrderAct, Phase, PhaseTiming},
     way::Way,
 };
@@ -85,7 +85,7 @@ pub struct Estate {
     pub charter: String,
     /// The signed suspensions in force.
     #[schema(value_type = Vec<Object>)]
-    pub suspensions: Vec<trust::dsse::Envelope>,
+    pub suspensions: Vec<Envelope>,
 }
 
 /// The signer as the server knows them.
@@ -118,6 +118,17 @@ pub struct TokenView {
     /// Until when it is good.
     #[schema(value_type = String)]
     pub expires: Timestamp,
+}
+
+/// A build that several jobs make.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DraftView {
+    /// What its parts make together, once somebody said so.
+    #[schema(value_type = Option<String>)]
+    pub sealed: Option<Digest>,
+    /// The signed statement of each part, in the order of their names.
+    #[schema(value_type = Vec<Object>)]
+    pub parts: Vec<Envelope>,
 }
 
 /// What may be pruned of one application (R36).
@@ -523,7 +534,7 @@ pub struct DossierView {
     /// The requests before the newest one, the oldest first.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
-    pub earlier_requests: Vec<trust::dsse::Envelope>,
+    pub earlier_requests: Vec<Envelope>,
     /// Why it was requested, where a reason was given and not erased: its digest stands in the request.
     #[serde(default)]
     pub reason: Option<crate::write::Text>,

@@ -26,6 +26,8 @@ pub const PRUNABLE: &str = "/v1/prunable";
 pub const TRACE: &str = "/v1/trace/{commit}";
 /// GET: an application with its builds and versions.
 pub const APP: &str = "/v1/apps/{app}";
+/// GET: a build that several jobs make, with the signed statement of each part.
+pub const DRAFT: &str = "/v1/apps/{app}/drafts/{draft}";
 /// GET `?app=&version=|build=&audience=`: every signed statement that stands behind a version in an audience.
 pub const DOSSIER: &str = "/v1/dossier";
 /// GET: a deployment.

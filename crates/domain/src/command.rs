@@ -76,6 +76,8 @@ pub enum Command {
     SuspendPerson(PersonName),
     /// Record a build. The facts were read from its manifest, whose files are all in the depot.
     PushBuild(Signed<statement::Push>, Arc<BuildFacts>),
+    /// Add a part to a build that several jobs make. Its files are all in the depot.
+    AddPart(Signed<statement::Part>, Arc<BuildFacts>),
     /// Give a build its number.
     NumberBuild(Signed<statement::Number>),
     /// Attach evidence to a build. Its document is in the depot.

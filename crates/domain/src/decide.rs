@@ -4,6 +4,7 @@ mod application;
 mod charter;
 mod config;
 mod deployment;
+mod draft;
 mod exposure;
 mod people;
 mod receipt;
@@ -38,6 +39,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::ApplyCharter(_) => {}
         Command::SuspendPerson(person) => charter::suspend(&mut draft, &asked, &person)?,
         Command::PushBuild(signed, facts) => release::push(&mut draft, &asked, signed, &facts)?,
+        Command::AddPart(signed, facts) => draft::add(&mut draft, &asked, signed, &facts)?,
         Command::NumberBuild(signed) => release::number(&mut draft, &asked, signed)?,
         Command::AttachEvidence(signed) => release::attach_evidence(&mut draft, &asked, signed)?,
         Command::RequestRelease(signed) => release::request(&mut draft, &asked, signed)?,
@@ -82,6 +84,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
         AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
+        AdministrationAct::SealDraft { app, draft: name, build } => draft::seal(draft, asked, &app, &name, build),
         AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, TokenName, Version,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, Version,
     authority::VerifiedDocuments,
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
@@ -150,6 +150,35 @@ pub enum Event {
         recipe: Option<String>,
         /// What its manifest says.
         facts: BuildFacts,
+    },
+    /// A job added its part to a build that several make.
+    PartAdded {
+        /// The application.
+        app: AppName,
+        /// The build under way.
+        draft: DraftName,
+        /// Which part.
+        part: PartName,
+        /// Its manifest in the depot.
+        manifest: Digest,
+        /// Who pushed it.
+        pusher: PersonName,
+        /// What it was made from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<Commit>,
+        /// How many files and links it has.
+        files: u64,
+        /// Their length together, in bytes.
+        size_bytes: u64,
+    },
+    /// A build is what the parts of a draft make together: none is added any more.
+    DraftSealed {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// The build.
+        build: Digest,
     },
     /// An application takes nothing new, for good.
     AppRetired {
@@ -540,11 +569,13 @@ impl Event {
             Event::BuildPushed { build, .. } => vec![*build],
             Event::EvidenceAttached { document, .. } | Event::ConfigSet { document, .. } => vec![*document],
             Event::ReceiptTaken { receipt, .. } => vec![*receipt],
+            Event::PartAdded { manifest, .. } => vec![*manifest],
             // No wildcard: whoever adds an event says which documents it names, or pruning might take them.
             Event::RecoveryKeyPutAway { .. }
             | Event::PersonSuspended { .. }
             | Event::PersonNamed { .. }
             | Event::PersonErased { .. }
+            | Event::DraftSealed { .. }
             | Event::AppRetired { .. }
             | Event::BuildsPruned { .. }
             | Event::BuildNumbered { .. }
@@ -595,6 +626,8 @@ names! {
     PersonNamed = "person-named",
     PersonErased = "person-erased",
     BuildPushed = "build-pushed",
+    PartAdded = "part-added",
+    DraftSealed = "draft-sealed",
     AppRetired = "app-retired",
     BuildsPruned = "builds-pruned",
     BuildNumbered = "build-numbered",

@@ -19,6 +19,10 @@ pub const PERMIT_WARNED_DAYS: i64 = 14;
 pub const TOKEN_DAYS: i64 = 366;
 /// How many read-only tokens one person may have at a time.
 pub const TOKENS_EACH: usize = 32;
+/// For how many days the parts of a build are remembered after the last word on them.
+pub const DRAFT_DAYS: i64 = 30;
+/// How many parts a build has at most.
+pub const DRAFT_PARTS: usize = 64;
 /// The longest free text (a reason, a note) in bytes.
 pub const TEXT_BYTES: usize = 4096;
 /// How many live permits of one application in one audience the repository publishes: the newest.

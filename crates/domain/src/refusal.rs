@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version,
     charter::{Class, DeployedBy},
     evidence::Shortfall,
     quorum::{Lack, Rule},
@@ -355,6 +355,24 @@ pub enum Refusal {
     NotAnEnvironment {
         /// Which.
         channel: AudienceName,
+    },
+    /// No build of this name is under way.
+    UnknownDraft {
+        /// The application.
+        app: AppName,
+        /// What was asked for.
+        draft: DraftName,
+        /// The nearest name there is.
+        nearest: Option<DraftName>,
+    },
+    /// The build is sealed, and no part is added to it any more.
+    DraftSealed {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// What it became.
+        build: Digest,
     },
     /// The application was retired: it takes nothing new.
     AppRetired {

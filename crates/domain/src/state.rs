@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, TokenName, Version,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, Version,
     charter::{Charter, CharterError},
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
@@ -196,6 +196,33 @@ pub struct App {
     /// Since when it takes nothing new.
     #[serde(default)]
     pub retired: Option<Stamp>,
+    /// The builds that several jobs make, until some time after the last word on them.
+    #[serde(default)]
+    pub drafts: OrdMap<DraftName, DraftBuild>,
+}
+
+/// A build that several jobs make.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DraftBuild {
+    /// Its parts.
+    pub parts: OrdMap<PartName, DraftPart>,
+    /// What they make together, once somebody said so.
+    pub sealed: Option<Digest>,
+    /// The last entry about it.
+    pub stamp: Stamp,
+}
+
+/// One job's part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DraftPart {
+    /// Its manifest in the depot.
+    pub manifest: Digest,
+    /// Who pushed it.
+    pub pusher: PersonName,
+    /// What it was made from.
+    pub commit: Option<Commit>,
+    /// The entry that added it.
+    pub stamp: Stamp,
 }
 
 /// A version: a number given to a build.

@@ -115,6 +115,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::why))
         .routes(routes!(reads::history))
         .routes(routes!(reads::prunable))
+        .routes(routes!(reads::draft))
         .routes(routes!(reads::trace))
         .routes(routes!(reads::app))
         .routes(routes!(reads::dossier))

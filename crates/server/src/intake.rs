@@ -10,12 +10,13 @@ use domain::{
     event::{BuildFacts, RootFacts},
     policy,
     refusal::{Refusal, exit},
-    state::{Policy, PolicyRecord, State},
+    rules::names,
+    state::{DraftPart, Policy, PolicyRecord, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 use trust::{
-    Digest, PersonName, TargetName,
+    AppName, Digest, DraftName, PartName, PersonName, TargetName,
     authority::{Documents, DocumentsError, VerifiedDocuments},
     charter::MAX_CHARTER_BYTES,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
@@ -24,7 +25,7 @@ use trust::{
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
     oidc,
     receipt::{self, MAX_RECEIPT_BYTES, VerifiedReceipt},
-    statement::{self, Act, AdministrationAct, Config, Enrolment, OrderAct, Push, Statement, StatementError},
+    statement::{self, Act, AdministrationAct, Config, Enrolment, OrderAct, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
 };
 
@@ -42,9 +43,9 @@ pub(crate) enum Signer {
 
 /// Whether preparing the statement's command reads or writes the depot, and so may take a while.
 pub(crate) fn needs_depot(submission: &Submission) -> bool {
-    let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. });
+    let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. } | AdministrationAct::SealDraft { .. });
     match Statement::read(&submission.envelope).map(|statement| statement.act) {
-        Ok(Act::Push(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
+        Ok(Act::Push(_) | Act::Part(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
         Ok(Act::Order(order)) => installs(order.act),
         Ok(Act::Administration(administration)) => administers(administration.act),
         _ => false,
@@ -246,8 +247,12 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
     let subject = statement.subject;
     Ok(match statement.act.clone() {
         Act::Push(act) => {
-            let facts = build_facts(documents, &subject, &act)?;
+            let facts = build_facts(documents, &subject, &act.app)?;
             Command::PushBuild(Signed { subject, act }, Arc::new(facts))
+        }
+        Act::Part(act) => {
+            let facts = build_facts(documents, &subject, &act.app)?;
+            Command::AddPart(Signed { subject, act }, Arc::new(facts))
         }
         Act::Number(act) => Command::NumberBuild(Signed { subject, act }),
         Act::Evidence(act) => {
@@ -276,6 +281,10 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
                 Command::ApplyCharter(Arc::new(policy))
             }
             AdministrationAct::SuspendPerson { person } => Command::SuspendPerson(person),
+            AdministrationAct::SealDraft { app, draft, build } => {
+                check_parts(state, documents.depot, &app, &draft, &build)?;
+                Command::Administer(AdministrationAct::SealDraft { app, draft, build })
+            }
             act => Command::Administer(act),
         },
         Act::Enrolment(act) => Command::EnrolTarget(act),
@@ -379,11 +388,11 @@ fn check_published(verified: &VerifiedDocuments, now: Timestamp) -> Result<(), F
 }
 
 /// Reads the manifest of a pushed build and makes sure that the depot has everything it lists.
-fn build_facts(documents: &Attached<'_>, build: &Digest, push: &Push) -> Result<BuildFacts, Failure> {
+fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Result<BuildFacts, Failure> {
     let bytes = documents.read(build, MAX_MANIFEST_BYTES)?;
     let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
-    if manifest.app != push.app {
-        return Err(Failure::invalid(format!("the manifest is of {}, and the push of {}", manifest.app, push.app)));
+    if manifest.app != *app {
+        return Err(Failure::invalid(format!("the manifest is of {}, and the push of {app}", manifest.app)));
     }
     let digest = |entry: &Entry| match entry {
         Entry::File { digest, .. } => Some(*digest),
@@ -404,6 +413,30 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, push: &Push) -> Result<
         config: manifest.run.config,
         needs: manifest.run.needs,
     })
+}
+
+/// A build is sealed as what its parts make, and as nothing else.
+fn check_parts(
+    state: &State,
+    depot: &DiskStore,
+    app: &AppName,
+    draft: &DraftName,
+    build: &Digest,
+) -> Result<(), Failure> {
+    let known = names::draft(state, app, draft)?;
+    let read = |(name, part): (&PartName, &DraftPart)| {
+        let bytes = depot.read_bytes(&part.manifest, MAX_MANIFEST_BYTES as u64)?;
+        let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+        Ok::<_, Failure>((name.to_string(), manifest))
+    };
+    let parts: Vec<(String, Manifest)> = known.parts.iter().map(read).collect::<Result<_, _>>()?;
+    let whole = Manifest::of_parts(parts.iter().map(|(name, manifest)| (name.as_str(), manifest)));
+    let invalid = |error: &dyn std::fmt::Display| Failure::invalid(format!("the parts of {draft}: {error}"));
+    let whole = whole.map_err(|error| invalid(&error))?.to_bytes().map_err(|error| invalid(&error))?;
+    match Digest::of(&whole) == *build {
+        true => Ok(()),
+        false => Err(Failure::invalid(format!("{app}#{} is not what the parts of {draft} make", build.short()))),
+    }
 }
 
 /// Whether an order makes targets fetch the build. What is left out concerns what they have already.

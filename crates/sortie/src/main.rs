@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod connection;
 mod context;
+mod draft;
 mod estate;
 mod failure;
 mod follow;

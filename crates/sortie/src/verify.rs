@@ -299,6 +299,7 @@ impl Verifier {
         let roles = PersonName::new(&entry.actor).map(|name| directory.roles(&name)).unwrap_or_default();
         let rule = match &statement.act {
             Act::Push(push) => Some(charter.push_rule(&push.app).clone()),
+            Act::Part(part) => Some(charter.push_rule(&part.app).clone()),
             Act::Number(number) => Some(charter.push_rule(&number.app).clone()),
             Act::Order(order) => Some(environment(&order.environment)?.deploy.clone()),
             Act::Config(config) => {
@@ -337,7 +338,9 @@ impl Verifier {
                     None => return Err("there was no such token".into()),
                 },
                 AdministrationAct::RetireApp { .. } => owner.clone(),
-                AdministrationAct::PruneBuilds { app, .. } => Some(charter.push_rule(app).clone()),
+                AdministrationAct::PruneBuilds { app, .. } | AdministrationAct::SealDraft { app, .. } => {
+                    Some(charter.push_rule(app).clone())
+                }
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
                 AdministrationAct::AbortDeployment { deployment } => match self.state.deployments.get(deployment) {
@@ -601,6 +604,10 @@ impl Signed<'_> {
                 let kind = std::mem::discriminant(&a.outcome) == std::mem::discriminant(outcome);
                 same && kind && a.config_serial == *config_serial && a.way == *way
             }
+            (Act::Part(a), Event::PartAdded { app, draft, part, manifest, pusher, commit, .. }) => {
+                let what = a.app == *app && a.draft == *draft && a.part == *part && a.commit == *commit;
+                what && self.statement.subject == *manifest && by_actor(pusher)
+            }
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
             }
@@ -653,6 +660,9 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         | (A::ErasePerson { person }, Event::PersonErased { person: p }) => person == p,
         (A::NamePerson { person, name }, Event::PersonNamed { person: p, name: n }) => (person, name) == (p, n),
         (A::PutRecoveryKeyAway { key }, Event::RecoveryKeyPutAway { key: k, .. }) => key == k,
+        (A::SealDraft { app, draft, build }, Event::DraftSealed { app: a, draft: d, build: b }) => {
+            (app, draft, build) == (a, d, b)
+        }
         (A::RetireApp { app }, Event::AppRetired { app: a }) => app == a,
         (A::PruneBuilds { app, builds }, Event::BuildsPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))

@@ -43,6 +43,8 @@ mod network;
 mod notifications;
 #[path = "e2e/owners.rs"]
 mod owners;
+#[path = "e2e/parts.rs"]
+mod parts;
 #[path = "e2e/proofs.rs"]
 mod proofs;
 #[path = "e2e/prune.rs"]

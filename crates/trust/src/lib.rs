@@ -44,5 +44,5 @@ pub mod version;
 pub mod way;
 
 pub use digest::Digest;
-pub use names::{AppName, AudienceName, PersonName, RoleName, TargetName, TokenName};
+pub use names::{AppName, AudienceName, DraftName, PartName, PersonName, RoleName, TargetName, TokenName};
 pub use version::Version;

@@ -201,6 +201,23 @@ pub enum ManifestError {
     Run(String),
 }
 
+/// Why parts do not make a build.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    /// There is none.
+    #[error("it has no part")]
+    None,
+    /// They say differently what runs and how.
+    #[error("{0} and {1} have different words in sortie.toml on what runs and how")]
+    Run(String, String),
+    /// They have different content under one path.
+    #[error("{1} and {2} have different content at {0}: let each write into a folder of its own")]
+    Path(String, String, String),
+    /// Together they are no build.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
 impl Manifest {
     /// The manifest's bytes: what is digested, signed for, stored and sent.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
@@ -215,6 +232,30 @@ impl Manifest {
         let manifest: Manifest = json::from_strict(bytes)?;
         manifest.validate()?;
         Ok(manifest)
+    }
+
+    /// The manifest of what `parts` make together: all their files, run as all of them say. Fails where they are of different
+    /// applications, would run differently, or have different content under one path.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = (&'a str, &'a Manifest)>) -> Result<Self, PartsError> {
+        let mut parts = parts.into_iter();
+        let (first, whole) = parts.next().ok_or(PartsError::None)?;
+        let mut files: BTreeMap<&str, (&str, &Entry)> = BTreeMap::new();
+        files.extend(whole.files.iter().map(|entry| (entry.path(), (first, entry))));
+        for (name, part) in parts {
+            if part.app != whole.app || part.run != whole.run {
+                return Err(PartsError::Run(first.into(), name.into()));
+            }
+            for entry in &part.files {
+                let (other, known) = files.entry(entry.path()).or_insert((name, entry));
+                if *known != entry {
+                    return Err(PartsError::Path(entry.path().into(), (*other).into(), name.into()));
+                }
+            }
+        }
+        let files = files.into_values().map(|(_, entry)| entry.clone()).collect();
+        let whole = Self { files, ..whole.clone() };
+        whole.validate()?;
+        Ok(whole)
     }
 
     /// Which driver installs it.

@@ -104,6 +104,14 @@ name! {
     TokenName
 }
 name! {
+    /// A build that several jobs make together, until it is sealed: `ci-4711`.
+    DraftName
+}
+name! {
+    /// What one job adds to a draft: `linux-arm64`.
+    PartName
+}
+name! {
     /// A role of the charter: `developer`, `qa`, `ops`. `owner` is held by the owners in the root of trust alone.
     RoleName
 }

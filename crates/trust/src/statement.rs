@@ -9,7 +9,7 @@ use crate::{
     dsse::{Envelope, PAYLOAD_TYPE},
     json::{self, JsonError},
     key::{KeyId, PublicKey, SignError, Signer},
-    names::{AppName, AudienceName, PersonName, TargetName, TokenName, printable},
+    names::{AppName, AudienceName, DraftName, PartName, PersonName, TargetName, TokenName, printable},
     quorum::Rule,
     version::Version,
     way::Way,
@@ -123,6 +123,8 @@ macro_rules! acts {
 acts! {
     /// Subject: the build.
     Push = "push",
+    /// Subject: the part's manifest.
+    Part = "part",
     /// Subject: the build.
     Number = "number",
     /// Subject: the build.
@@ -163,6 +165,20 @@ pub struct Push {
     pub commit: Option<Commit>,
     /// The command that makes the files from the commit (R20).
     pub recipe: Option<String>,
+}
+
+/// These bytes are one job's part of a build that several make: a manifest with the files of this job alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The application.
+    pub app: AppName,
+    /// The build under way that it is added to.
+    pub draft: DraftName,
+    /// Which part it is.
+    pub part: PartName,
+    /// The checkpoint in version control it was made from; the same for all parts.
+    pub commit: Option<Commit>,
 }
 
 /// A checkpoint in version control.
@@ -663,6 +679,15 @@ pub enum AdministrationAct {
         app: AppName,
         /// Where.
         environment: AudienceName,
+    },
+    /// Says that a build is what the parts of a draft make together: none is added to it any more.
+    SealDraft {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// The build.
+        build: Digest,
     },
     /// Ends an application for good: nothing new of it comes in, and its name is never given again.
     RetireApp {

@@ -213,6 +213,9 @@ fn base_environment(placement: &Placement<'_>, user: Option<&str>) -> Result<BTr
     base.insert("SORTIE_BUILD".into(), placement.build.to_string());
     base.insert("SORTIE_ENVIRONMENT".into(), placement.site.environment.to_string());
     base.insert("SORTIE_TARGET".into(), placement.site.target.to_string());
+    // So that one build may bring programs for several kinds of machine.
+    base.insert("SORTIE_OS".into(), std::env::consts::OS.into());
+    base.insert("SORTIE_ARCH".into(), std::env::consts::ARCH.into());
     Ok(base)
 }
 
@@ -393,8 +396,10 @@ mod tests {
             "PATH",
             "PORT",
             "SORTIE_APP",
+            "SORTIE_ARCH",
             "SORTIE_BUILD",
             "SORTIE_ENVIRONMENT",
+            "SORTIE_OS",
             "SORTIE_TARGET",
             "TZ",
             "URL",

@@ -155,6 +155,12 @@ impl fmt::Display for Refusal {
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
+            Refusal::UnknownDraft { app, draft, nearest } => {
+                write!(f, "no part was pushed into {draft} of {app}{}", did_you_mean(nearest))
+            }
+            Refusal::DraftSealed { app, draft, build } => {
+                write!(f, "{draft} of {app} is sealed: it is {app}#{}, and stays so", build.short())
+            }
             Refusal::AppRetired { app, since } => {
                 write!(f, "{app} was retired on {}: nothing new of it comes in", since.strftime("%Y-%m-%d"))
             }
@@ -301,6 +307,8 @@ impl Refusal {
             }
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
+            Refusal::UnknownDraft { draft, .. } => format!("sortie push --into {draft} --part NAME"),
+            Refusal::DraftSealed { app, build, .. } => format!("sortie status {app}#{}", build.short()),
             Refusal::BuildPruned { .. } => "sortie push".into(),
             Refusal::BuildNeeded { app, .. } => format!("sortie prune {app} --dry-run"),
             Refusal::ConfigMissing { app, environment, keys, secret } => match (secret, keys.first()) {
@@ -393,6 +401,8 @@ pages! {
     BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
+    UnknownDraft, "UNKNOWN_DRAFT", exit::MISUSED, "A build that several jobs make begins with the first part that is pushed into it. What nobody adds to for a month is forgotten.";
+    DraftSealed, "DRAFT_SEALED", exit::CONFLICT, "Once sealed, the parts are one build with one digest, and none is added. A job that runs again pushes into a draft of another name.";
     AppRetired, "APP_RETIRED", exit::REFUSED, "Owners retire an application for good. What it was stays known, its name is never given again, and a new one takes another name.";
     AppRuns, "APP_RUNS", exit::REFUSED, "An application is retired when it runs nowhere: undeploy it from each environment first.";
     BuildPruned, "BUILD_PRUNED", exit::REFUSED, "R36: the bytes of builds that nothing needed were let go. The build keeps its name, number and history; push the same bytes again, and it is whole.";

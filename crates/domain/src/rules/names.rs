@@ -2,10 +2,10 @@
 
 use crate::{
     refusal::Refusal,
-    state::{App, Build, Policy, State, Target},
+    state::{App, Build, DraftBuild, Policy, State, Target},
 };
 use trust::{
-    AppName, AudienceName, Digest, TargetName, Version,
+    AppName, AudienceName, Digest, DraftName, TargetName, Version,
     charter::{Audience, Environment},
 };
 
@@ -27,6 +27,16 @@ pub fn app<'a>(state: &'a State, name: &AppName) -> Result<&'a App, Refusal> {
 pub fn build<'a>(state: &'a State, name: &AppName, build: &Digest) -> Result<&'a Build, Refusal> {
     let unknown = || Refusal::UnknownBuild { app: name.clone(), build: *build };
     app(state, name)?.builds.get(build).ok_or_else(unknown)
+}
+
+/// The build under way of this name.
+pub fn draft<'a>(state: &'a State, name: &AppName, draft: &DraftName) -> Result<&'a DraftBuild, Refusal> {
+    let drafts = &app(state, name)?.drafts;
+    drafts.get(draft).ok_or_else(|| Refusal::UnknownDraft {
+        app: name.clone(),
+        draft: draft.clone(),
+        nearest: nearest(draft.as_str(), drafts.keys().map(DraftName::as_str)).and_then(|name| name.parse().ok()),
+    })
 }
 
 /// The build that has this number.

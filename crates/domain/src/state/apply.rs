@@ -66,6 +66,26 @@ pub fn apply(state: &mut State, event: &Event) {
                 build.pruned = None;
             }
         }
+        Event::PartAdded { app, draft, part, manifest, pusher, commit, .. } => {
+            let record = state.apps.entry(app.clone()).or_default();
+            let old = |(_, draft): &(&DraftName, &DraftBuild)| {
+                stamp.time.duration_since(draft.stamp.time).as_hours() >= 24 * policy::DRAFT_DAYS
+            };
+            let forgotten: Vec<DraftName> = record.drafts.iter().filter(old).map(|(name, _)| name.clone()).collect();
+            for name in forgotten {
+                record.drafts.remove(&name);
+            }
+            let draft = record.drafts.entry(draft.clone()).or_default();
+            draft.stamp = stamp;
+            let added = DraftPart { manifest: *manifest, pusher: pusher.clone(), commit: commit.clone(), stamp };
+            draft.parts.insert(part.clone(), added);
+        }
+        Event::DraftSealed { app, draft, build } => {
+            if let Some(draft) = state.apps.get_mut(app).and_then(|record| record.drafts.get_mut(draft)) {
+                draft.sealed = Some(*build);
+                draft.stamp = stamp;
+            }
+        }
         Event::AppRetired { app } => {
             if let Some(record) = state.apps.get_mut(app) {
                 record.retired = Some(stamp);

@@ -22,8 +22,8 @@ use trust::{
     receipt::{self, VerifiedReceipt},
     statement::{
         Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
-        Inventory, Number, Order, OrderAct, Outcome, Phase, PhaseTiming, Push, Receipt, Report, Request, RequestId,
-        Review, Withdrawal,
+        Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
+        RequestId, Review, Withdrawal,
     },
     way::Way,
 };
@@ -76,6 +76,18 @@ fn act_of(verb: &str) -> OrderAct {
         "restarts" => OrderAct::Restart,
         "configures" => OrderAct::Configure,
         _ => panic!("{verb} is no order"),
+    }
+}
+
+fn facts_of(app: &str) -> BuildFacts {
+    BuildFacts {
+        driver: Driver::Process,
+        files: 3,
+        size_bytes: 4_100_000,
+        processes: vec![app.to_string()],
+        on: BTreeMap::new(),
+        config: BTreeMap::new(),
+        needs: Needs::default(),
     }
 }
 
@@ -209,6 +221,18 @@ impl World {
             }
             ("erases", [person]) => self.administer(who, AdministrationAct::ErasePerson { person: read(person) }),
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
+            ("adds", ["part", part, letter, "into", draft, "of", app]) => {
+                let subject = self.build(app, letter);
+                let part = Part { app: read(app), draft: read(draft), part: read(part), commit: None };
+                let facts = facts_of(app);
+                self.requests_made += 1;
+                let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+                self.submit(self.actor(who), None, id, Command::AddPart(Signed { subject, act: part }, Arc::new(facts)))
+            }
+            ("seals", [draft, "of", app, "as", letter]) => {
+                let build = self.build(app, letter);
+                self.administer(who, AdministrationAct::SealDraft { app: read(app), draft: read(draft), build })
+            }
             ("retires", ["application", app]) => self.administer(who, AdministrationAct::RetireApp { app: read(app) }),
             ("prunes", [app, letters @ ..]) => {
                 let builds = letters.iter().map(|letter| self.build(app, letter)).collect();
@@ -470,15 +494,7 @@ impl World {
     /// `commit 1f0c`, `tag v1`, `recipe make`, `files only`, `checkpoint`, divided by commas.
     fn pushes(&mut self, who: &str, app: &str, letter: &str, options: &str) -> Vec<String> {
         let subject = self.build(app, letter);
-        let mut facts = BuildFacts {
-            driver: Driver::Process,
-            files: 3,
-            size_bytes: 4_100_000,
-            processes: vec![app.to_string()],
-            on: BTreeMap::new(),
-            config: BTreeMap::new(),
-            needs: Needs::default(),
-        };
+        let mut facts = facts_of(app);
         let mut push = Push { app: read(app), commit: None, recipe: None };
         for option in options.split(", ").filter(|option| !option.is_empty()) {
             let words: Vec<&str> = option.split_whitespace().collect();

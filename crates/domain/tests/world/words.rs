@@ -75,6 +75,10 @@ impl World {
                 let recipe = recipe.as_ref().map(|recipe| format!(", made by {recipe}")).unwrap_or_default();
                 format!("{} pushed by {pusher}{commit}{recipe}", self.called(app, build))
             }
+            Event::PartAdded { app, draft, part, pusher, .. } => {
+                format!("{pusher} pushed {part} into {draft} of {app}")
+            }
+            Event::DraftSealed { app, draft, build } => format!("{draft} of {app} is {}", self.called(app, build)),
             Event::AppRetired { app } => format!("{app} is retired"),
             Event::BuildsPruned { app, builds } => {
                 let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();

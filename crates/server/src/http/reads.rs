@@ -15,8 +15,8 @@ use api::{
     agent::Want,
     problem::Problem,
     read::{
-        ActiveBuild, App, ConfigView, DeploymentView, DossierView, Escapes, Estate, Hello, HistoryEntry, PersonView,
-        Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
+        ActiveBuild, App, ConfigView, DeploymentView, DossierView, DraftView, Escapes, Estate, Hello, HistoryEntry,
+        PersonView, Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
 };
@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version,
     authority::Dossier,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
@@ -109,6 +109,23 @@ fn tokens_of(state: &Facts, of: impl Fn(&trust::PersonName) -> bool) -> Vec<api:
         expires: token.expires,
     };
     good.map(view).collect()
+}
+
+/// A build that several jobs make.
+#[utoipa::path(
+    get, path = routes::DRAFT, params(("app" = String, Path), ("draft" = String, Path)),
+    responses((status = 200, body = DraftView), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn draft(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    InPath((app, draft)): InPath<(AppName, DraftName)>,
+) -> Result<Json<DraftView>, Failure> {
+    let state = serving.ledger.state();
+    let known = names::draft(&state, &app, &draft)?;
+    let (sealed, entries) = (known.sealed, known.parts.values().map(|part| part.stamp.entry).collect::<Vec<_>>());
+    let parts = away(move || Ok(envelopes(&serving.ledger, &entries)?)).await?;
+    Ok(Json(DraftView { sealed, parts }))
 }
 
 /// What may be pruned.

@@ -126,6 +126,14 @@ impl Teller<'_> {
                 format!("{actor} erased {}: the name, and every text that person wrote", self.state.shown(person))
             }
             Event::BuildPushed { .. } => self.pushed(event),
+            Event::PartAdded { app, draft, part, pusher, files, size_bytes, .. } => {
+                let pusher = self.state.shown(pusher);
+                let files = count(*files as usize, "file");
+                format!("{pusher} pushed the part {part} into {draft} of {app}: {files}, {}", size(*size_bytes))
+            }
+            Event::DraftSealed { app, draft, build } => {
+                format!("{actor} sealed {draft} of {app}: its parts make {}", self.named(app, build))
+            }
             Event::AppRetired { app } => format!("{actor} retired {app}, for good: nothing new of it comes in"),
             Event::BuildsPruned { app, builds } => {
                 let names: Vec<String> = builds.iter().map(|build| self.named(app, build)).collect();

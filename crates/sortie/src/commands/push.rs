@@ -3,6 +3,7 @@
 use crate::{
     build::{self, Ready, Sent},
     connection::Connection,
+    draft,
     failure::Outcome,
     invocation::Invocation,
     output::{self, Answer},
@@ -25,11 +26,26 @@ pub struct Push {
     /// Print the build's name and nothing else
     #[arg(short, long)]
     pub quiet: bool,
+    /// Send one job's part of a build that several make: the name of the build under way
+    #[arg(long, value_name = "DRAFT", requires = "part")]
+    pub into: Option<String>,
+    /// Which part it is: linux-arm64
+    #[arg(long, value_name = "NAME", requires = "into")]
+    pub part: Option<String>,
+    /// Make one build of the parts that jobs have pushed
+    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "source"])]
+    pub seal: Option<String>,
+    /// Seal only if this part is there (may be given again)
+    #[arg(long, value_name = "PART", requires = "seal")]
+    pub expect: Vec<String>,
 }
 
 impl Push {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
+        if let Some(draft) = &self.seal {
+            return draft::seal(invocation, self.app.as_deref(), draft, &self.expect, self.quiet).await;
+        }
         // What lies ready is looked at first: a tree that cannot be pushed needs no server to say so.
         let ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
         if !self.quiet {
@@ -54,6 +70,9 @@ impl Push {
         let title = ready.commit.as_ref().map(|commit| sign::text(&commit.title)).transpose()?;
         let named = |text: &Text| trust::text::reference(&text.digest());
         let commit = ready.commit.clone().map(|commit| Commit { title: title.iter().map(named).collect(), ..commit });
+        if let (Some(draft), Some(part)) = (&self.into, &self.part) {
+            return draft::add(&connection, &ready, draft, part, sent).await;
+        }
         let act = Act::Push(statement::Push {
             app: ready.project.app.clone(),
             commit,

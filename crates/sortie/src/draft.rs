@@ -1,0 +1,141 @@
+//! A build that several jobs make: each pushes its part, and one of them seals the whole.
+//!
+//! A part is a manifest with this job's files, signed by who made it. Whoever seals verifies each part against the pinned
+//! charter, puts the manifests together, and pushes the result as any other build: no bytes of the server's are signed.
+
+use crate::{
+    build::{Ready, Sent},
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
+    git,
+    invocation::Invocation,
+    object,
+    output::{self, Answer},
+    project, sign,
+};
+use api::{read::DraftView, routes};
+use serde_json::json;
+use std::{collections::BTreeMap, path::Path};
+use trust::{
+    AppName, Digest, DraftName, PartName,
+    manifest::Manifest,
+    statement::{self, Act, AdministrationAct, Commit},
+};
+
+/// Adds a part whose files were sent.
+pub async fn add(connection: &Connection, ready: &Ready, draft: &str, part: &str, sent: Sent) -> Outcome {
+    let (draft, part) = (DraftName::new(draft).or_misused()?, PartName::new(part).or_misused()?);
+    let (app, digest) = (&ready.project.app, ready.digest());
+    // Titles are people's words; the whole build carries them.
+    let commit = ready.commit.clone().map(|commit| Commit { title: String::new(), ..commit });
+    let act = Act::Part(statement::Part { app: app.clone(), draft: draft.clone(), part: part.clone(), commit });
+    let name = format!("{part} of {app} {draft}");
+    let known = match connection.submit(&name, digest, act).await {
+        Ok(_) => false,
+        Err(failure) if failure.code() == "ALREADY_DONE" => true,
+        Err(failure) => return Err(failure),
+    };
+    let data =
+        json!({ "app": app, "draft": draft, "part": part, "manifest": digest, "sent": sent, "already_known": known });
+    let how = if known { "the same part as before" } else { "added" };
+    let files = output::count(ready.files(), "file");
+    let words = format!("{name}: {files}, {}   {how}", output::bytes(ready.manifest.total_size_bytes()));
+    Ok(Answer::new(&data, words).next(format!("when all parts are there: sortie push --seal {draft}")))
+}
+
+/// Makes one build of the parts.
+pub async fn seal(
+    invocation: &Invocation,
+    app: Option<&str>,
+    draft: &str,
+    expected: &[String],
+    quiet: bool,
+) -> Outcome {
+    let draft = DraftName::new(draft).or_misused()?;
+    let located = project::find(Path::new("."), app)?;
+    let app = match (app, &located) {
+        (Some(app), _) => AppName::new(app).or_misused()?,
+        (None, Some(located)) => located.project.app.clone(),
+        (None, None) => {
+            return Err(Failure::misused("which application? There is no sortie.toml here").next("--app APP"));
+        }
+    };
+    let connection = invocation.connect().await?;
+    let path = routes::path(routes::DRAFT, &[app.as_str(), draft.as_str()]);
+    let view: DraftView = connection.client.get(&path, &[]).await?;
+    let mut parts: BTreeMap<PartName, (Manifest, Option<Commit>)> = BTreeMap::new();
+    for envelope in &view.parts {
+        let (name, manifest, commit) = part(&connection, &app, &draft, envelope).await?;
+        parts.insert(name, (manifest, commit));
+    }
+    for expected in expected {
+        let expected = PartName::new(expected).or_misused()?;
+        if !parts.contains_key(&expected) {
+            let there = parts.keys().map(PartName::to_string).collect::<Vec<_>>().join(", ");
+            let why = format!("{expected} is not there yet: {draft} of {app} has {there}. Nothing was sealed");
+            return Err(Failure::failed(why).next(format!("sortie push --into {draft} --part {expected}")));
+        }
+    }
+    let commits: Vec<&Option<Commit>> = parts.values().map(|(_, commit)| commit).collect();
+    if commits.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(Failure::integrity("the server mixes parts of different commits"));
+    }
+    let commit = commits.first().and_then(|commit| (*commit).clone());
+    let whole = Manifest::of_parts(parts.iter().map(|(name, (manifest, _))| (name.as_str(), manifest)));
+    let whole = whole.map_err(|error| Failure::misused(format!("{draft} of {app}: {error}. Nothing was sealed")))?;
+    let bytes = whole.to_bytes().or_misused()?;
+    let build = Digest::of(&bytes);
+    let name = format!("{app}#{}", build.short());
+    // The commit's title is known where the commit is; the statement names it by its digest.
+    let head = located.as_ref().and_then(|located| git::head(&git::top(&located.folder)?, app.as_str()).ok());
+    let head = head.filter(|head| commit.as_ref().is_some_and(|commit| commit.id == head.id));
+    let title = head.map(|head| sign::text(&head.title)).transpose()?;
+    let named = title.iter().map(|text| trust::text::reference(&text.digest())).collect();
+    let commit = commit.map(|commit| Commit { title: named, ..commit });
+    let recipe = located.and_then(|located| located.project.build);
+    let push = Act::Push(statement::Push { app: app.clone(), commit: commit.clone(), recipe });
+    let attached = [bytes];
+    let known = match connection.submit_with(&name, build, push, &attached, title.as_slice()).await {
+        Ok(_) => false,
+        Err(failure) if failure.code() == "ALREADY_DONE" => true,
+        Err(failure) => return Err(failure),
+    };
+    let act = AdministrationAct::SealDraft { app: app.clone(), draft: draft.clone(), build };
+    match connection.administer(act).await {
+        Ok(_) => {}
+        Err(failure) if failure.code() == "ALREADY_DONE" => {}
+        Err(failure) => return Err(failure),
+    }
+    let names: Vec<&PartName> = parts.keys().collect();
+    let data = json!({
+        "app": app, "build": build, "name": name, "draft": draft, "parts": names, "commit": commit,
+        "files": whole.files.len(), "size_bytes": whole.total_size_bytes(), "already_known": known,
+    });
+    if quiet {
+        return Ok(Answer::new(&data, name));
+    }
+    let of = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let files = output::count(whole.files.len() as u64, "file");
+    let words = format!("{name}   {files}, {}   of {of}", output::bytes(whole.total_size_bytes()));
+    Ok(Answer::new(&data, words).next(format!("sortie number {name} next")))
+}
+
+/// One part, believed for its signature and its digest alone.
+async fn part(
+    connection: &Connection,
+    app: &AppName,
+    draft: &DraftName,
+    envelope: &trust::dsse::Envelope,
+) -> Result<(PartName, Manifest, Option<Commit>), Failure> {
+    let signed = connection.open(Some(envelope), "a part")?;
+    let Act::Part(part) = signed.act else {
+        return Err(Failure::integrity("the server shows something else as a part"));
+    };
+    let rule = connection.policy.charter.push_rule(app);
+    if part.app != *app || part.draft != *draft || !connection.signed_by(Some(envelope), rule) {
+        let why = format!("{} of {app} {draft} is not signed by anybody who may push", part.part);
+        return Err(Failure::integrity(why));
+    }
+    let manifest = object::manifest(connection, &signed.subject).await?;
+    Ok((part.part, manifest, part.commit))
+}
