@@ -41,6 +41,8 @@ mod moved;
 mod network;
 #[path = "e2e/notifications.rs"]
 mod notifications;
+#[path = "e2e/older.rs"]
+mod older;
 #[path = "e2e/owners.rs"]
 mod owners;
 #[path = "e2e/parts.rs"]
