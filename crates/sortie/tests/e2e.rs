@@ -65,6 +65,8 @@ mod stolen_disk;
 mod team;
 #[path = "e2e/tokens.rs"]
 mod tokens;
+#[path = "e2e/traffic.rs"]
+mod traffic;
 #[path = "e2e/world.rs"]
 mod world;
 #[path = "e2e/wrong.rs"]

@@ -127,7 +127,8 @@ fn nginx_is_shipped_upgraded_and_rolled_back() {
     shows("prod", "Opening soon");
 }
 
-fn install_nginx() {
+/// Sees to it that there is an nginx.
+pub fn install_nginx() {
     if Path::new("/usr/sbin/nginx").exists() {
         return;
     }

@@ -692,12 +692,14 @@ pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The greeter program: beside our own program, built once if it is not there.
+/// The greeter program: beside our own program, built once if it is not there or older than its source.
 pub fn greeter() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let program = Path::new(env!("CARGO_BIN_EXE_sortie")).with_file_name("greeter");
-        if !program.exists() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/greeter/src/main.rs");
+        let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        if changed(&program) < changed(&source) {
             let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut build = Command::new(cargo);
             build.args(["build", "--quiet", "--package", "greeter"]).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,174 @@
+//! People who go on asking while a new build takes the place of the old one, and verifications that say no.
+
+use crate::world::{Ended, PROJECT, World, free_address, get, read_text, until};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// How many people ask at the same time.
+const PEOPLE: usize = 4;
+
+/// What people got who never stop asking while something is done: which commits answered, and what else they got.
+fn asked_meanwhile(address: SocketAddr, deed: impl FnOnce()) -> (BTreeMap<String, u32>, Vec<String>) {
+    let over = AtomicBool::new(false);
+    let (answered, dropped) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..PEOPLE {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    match get(address, "/version") {
+                        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => {
+                            let commit = answer.trim_end().rsplit('\n').next().unwrap_or_default().to_string();
+                            *answered.lock().unwrap().entry(commit).or_insert(0) += 1;
+                        }
+                        Ok(other) => dropped.lock().unwrap().push(other),
+                        Err(error) => dropped.lock().unwrap().push(error.to_string()),
+                    }
+                }
+            });
+        }
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed));
+        over.store(true, Ordering::Relaxed);
+        done.unwrap();
+    });
+    (answered.into_inner().unwrap(), dropped.into_inner().unwrap())
+}
+
+fn with(process: &str, more: &str) -> String {
+    PROJECT.replace("[process.web]\n", &format!("[process.web]\n{process}\n")) + more
+}
+
+/// The socket is held outside of the program and of the agent: neither's end drops a request.
+#[test]
+fn an_upgrade_drops_no_request_though_the_agent_is_killed_in_between() {
+    let mut world = World::of_team(&[("dev-1", "dev")]);
+    world.make_repository(&with("socket = true", ""));
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    let [there] = world.endpoints("dev")[..] else { panic!("one machine, one endpoint") };
+    let (answered, dropped) = asked_meanwhile(there, || {
+        for greeting in ["Good day, {name}!", "Good evening, {name}!"] {
+            world.kill_agent("dev-1");
+            world.start_agent("dev-1");
+            world.change_greeting(greeting);
+            let build = world.push();
+            world.sortie("coder", 0, &format!("deploy {build} --to dev")).says("verify ✓");
+        }
+        // What is never well is taken back, and nobody has noticed.
+        world.change_greeting("Hello, {name}! Your plan: {plan}.");
+        let bad = world.push();
+        world.sortie("coder", 4, &format!("deploy {bad} --to dev")).says("/healthz 503");
+        world.sortie("coder", 0, "restart web --in dev");
+    });
+    assert_eq!(dropped, [""; 0], "{answered:?}");
+    assert_eq!(answered.len(), 4, "four commits have answered: {answered:?}");
+    assert_eq!(world.endpoints("dev"), [there]);
+}
+
+const FRONT: &str = r#"daemon off;
+pid front.pid;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  include web.conf;
+  server {
+    listen ADDRESS;
+    location / {
+      proxy_pass http://web-web;
+      proxy_next_upstream off;
+    }
+  }
+}
+"#;
+
+/// An nginx in front, which asks nobody else when a copy does not answer: it is told beforehand.
+#[test]
+fn nginx_is_told_before_a_copy_stops() {
+    super::shapes::install_nginx();
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let front = world.root().join("front");
+    fs::create_dir_all(&front).unwrap();
+    let address = free_address();
+    fs::write(front.join("front.conf"), FRONT.replace("ADDRESS", &address.to_string())).unwrap();
+    // What the owner of the machine begins with: nobody serves yet.
+    fs::write(front.join("web.conf"), "upstream web-web { server 127.0.0.1:1 down; }\n").unwrap();
+    let nginx = format!("/usr/sbin/nginx -p {} -c front.conf", front.display());
+    let owner = format!(
+        "[traffic]\nreload = \"{nginx} -s reload\"\n[traffic.files]\nweb = \"{}\"\n",
+        front.join("web.conf").display()
+    );
+    fs::write(world.agent_data("dev-1").join("agent.toml"), owner).unwrap();
+    let mut words = nginx.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    let _nginx = Nginx(Ended::start(command.args(words), &front.join("log")), &front);
+    until("nginx answers", || get(address, "/").ok());
+
+    world.make_repository(&with("copies = 2", "[traffic]\nupstream = \"nginx\"\nwait = \"1s\"\n"));
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    let list = read_text(&front.join("web.conf"));
+    assert!(list.contains("upstream web-web {") && list.matches("server 127.0.0.1:").count() == 2, "{list}");
+    until("nginx has read it", || get(address, "/version").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 ")));
+    let (answered, dropped) = asked_meanwhile(address, || {
+        world.change_greeting("Good day, {name}!");
+        let build = world.push();
+        world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    });
+    assert_eq!(dropped, [""; 0], "{answered:?}");
+    assert!(answered.len() == 2, "{answered:?}");
+    world.sortie("coder", 0, "undeploy web --from dev");
+    let list = read_text(&front.join("web.conf"));
+    assert_eq!(list.matches(" down;").count(), 2, "{list}");
+}
+
+/// An nginx of this story, whose workers end with it.
+struct Nginx<'a>(Ended, &'a Path);
+
+impl Drop for Nginx<'_> {
+    fn drop(&mut self) {
+        let _asked = Command::new("/usr/sbin/nginx")
+            .arg("-p")
+            .arg(self.1)
+            .args(["-c", "front.conf", "-s", "stop"])
+            .stderr(std::process::Stdio::null())
+            .status();
+        until("the end of nginx", || (!self.0.runs()).then_some(()));
+    }
+}
+
+/// R3, R54: what fails to verify after it was healthy is taken back, and says which verification it was.
+#[test]
+fn a_build_that_is_healthy_and_fails_its_own_tests_is_taken_back() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let smoke =
+        "[verify.page]\nhttp = \"/\"\ncontains = \"Hello\"\nwithin = \"2s\"\n[smoke]\nrun = \"sh smoke.sh $PORT\"\n";
+    world.make_repository(&with("", smoke));
+    let ship = |greeting: &str, smoke: &str, exit: i32| {
+        world.change_greeting(greeting);
+        fs::write(world.repository().join("dist/smoke.sh"), smoke).unwrap();
+        let build = world.push();
+        world.sortie("coder", exit, &format!("deploy {build} --to dev"))
+    };
+    ship("Hello there, {name}!", "echo port $1 looks good", 0);
+    let log = read_text(&world.agent_data("dev-1").join("apps/web/logs/smoke-1.log"));
+    assert!(log.contains(" out port ") && log.contains(" looks good"), "{log}");
+    ship("Good day, {name}!", "true", 4).says("verify page of web-1: / 200 without \"Hello\"");
+    ship("Hello again, {name}!", "echo the basket is empty; exit 3", 4).says("smoke: exit code 3").says("the basket");
+    let [there] = world.endpoints("dev")[..] else { panic!("one machine, one endpoint") };
+    assert!(get(there, "/").unwrap().contains("Hello there, "));
+    world.sortie("coder", 0, "logs web --on dev-1 --process smoke").says("the basket is empty");
+}
