@@ -9,6 +9,7 @@ use trust::{
     authority::Dossier,
     charter::Class,
     dsse::{Envelope, base64_bytes},
+    rollout::Rollout,
     statement::{Commit, Facts, Finding, OrderAct, Phase, PhaseTiming},
     way::Way,
 };
@@ -626,6 +627,16 @@ pub struct DeploymentView {
     pub waits: Option<String>,
     /// What the deployer was warned of.
     pub warnings: Vec<String>,
+    /// How it goes over its targets.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub rollout: Rollout,
+    /// Its rings and how many targets each has, in order; empty where there is one only.
+    #[serde(default)]
+    pub rings: Vec<(String, u32)>,
+    /// How many waves it takes, as far as can be known.
+    #[serde(default)]
+    pub waves: u32,
     /// Its targets.
     pub targets: Vec<PartView>,
 }
@@ -636,7 +647,7 @@ pub struct PartView {
     /// The target.
     #[schema(value_type = String)]
     pub target: TargetName,
-    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`.
+    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`.
     pub state: String,
     /// What there is to say about it: why it failed, why the target refused.
     pub detail: Option<String>,
@@ -644,6 +655,9 @@ pub struct PartView {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub failed_in: Option<Phase>,
+    /// In which wave it had its turn, once it had.
+    #[serde(default)]
+    pub wave: Option<u32>,
     /// What ran there before.
     pub before: Option<BuildName>,
     /// Its phases.

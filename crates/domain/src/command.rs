@@ -108,6 +108,8 @@ pub enum Command {
     TakeReceipt(Signed<statement::Receipt>, Arc<VerifiedReceipt>),
     /// By the clock: the permit that a deployment waited for begins to hold.
     StartDeployment(u64),
+    /// By the clock: a ring of a deployment stayed healthy for its time, and the next begins.
+    AdvanceDeployment(u64),
     /// By the clock: a deployment stayed healthy for its soak time.
     SettleDeployment(u64),
     /// By the clock: a target has not answered within its deadline.

@@ -55,6 +55,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::ReportInventory(inventory) => report::inventory(&mut draft, &asked, inventory)?,
         Command::TakeReceipt(signed, receipt) => receipt::take(&mut draft, &asked, &signed, &receipt)?,
         Command::StartDeployment(number) => report::start(&mut draft, &asked, number)?,
+        Command::AdvanceDeployment(number) => report::advance(&mut draft, &asked, number)?,
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
     }
@@ -88,6 +89,12 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
+        AdministrationAct::PauseDeployment { deployment, reason } => {
+            deployment::pause(draft, asked, deployment, reason)
+        }
+        AdministrationAct::ResumeDeployment { deployment, reason } => {
+            deployment::resume(draft, asked, deployment, reason)
+        }
         AdministrationAct::Expose { app, environment, version, percent } => {
             exposure::expose(draft, asked, &app, &environment, &version, percent)
         }

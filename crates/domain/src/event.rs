@@ -9,6 +9,7 @@ use trust::{
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
+    rollout::Rollout,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
     way::Way,
 };
@@ -52,6 +53,15 @@ impl RootFacts {
             root_holders: verified.root.root_holders(),
         }
     }
+}
+
+/// A ring of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingOf {
+    /// Its name: `canary`, `ring=early`, `rest`.
+    pub name: String,
+    /// How many targets it has.
+    pub targets: u32,
 }
 
 /// How a deployment ended.
@@ -426,6 +436,15 @@ pub enum Event {
         warnings: Vec<String>,
         /// Who ordered it.
         deployer: PersonName,
+        /// How it goes over its targets; entries of before this was recorded went by the charter of the moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollout: Option<Box<Rollout>>,
+        /// Its rings, which divide `targets` in their order; not written where there is one only.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rings: Vec<RingOf>,
+        /// Whether the order names its targets, so that it is for no others.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        narrowed: bool,
     },
     /// A wave of targets is assigned the deployment.
     WaveStarted {
@@ -435,6 +454,40 @@ pub enum Event {
         wave: u32,
         /// Its targets.
         targets: Vec<TargetName>,
+        /// The ring they are of, where there are several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ring: Option<String>,
+    },
+    /// A ring is well, and the next one waits: for its time, or for somebody's word.
+    RingVerified {
+        /// Which deployment.
+        deployment: u64,
+        /// Which ring.
+        ring: String,
+    },
+    /// No further target of a deployment begins.
+    DeploymentPaused {
+        /// Which.
+        deployment: u64,
+        /// Who says so; nobody where the charter does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<PersonName>,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+        /// What went wrong, where the charter says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
+    /// A deployment goes on: in spite of what failed so far.
+    DeploymentResumed {
+        /// Which.
+        deployment: u64,
+        /// Who says so.
+        by: PersonName,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// A target finished its part.
     TargetFinished {
@@ -593,6 +646,9 @@ impl Event {
             | Event::TokenRevoked { .. }
             | Event::DeploymentRequested { .. }
             | Event::WaveStarted { .. }
+            | Event::RingVerified { .. }
+            | Event::DeploymentPaused { .. }
+            | Event::DeploymentResumed { .. }
             | Event::TargetFinished { .. }
             | Event::UndoStarted { .. }
             | Event::DeploymentEnded { .. }
@@ -647,6 +703,9 @@ names! {
     TokenRevoked = "token-revoked",
     DeploymentRequested = "deployment-requested",
     WaveStarted = "wave-started",
+    RingVerified = "ring-verified",
+    DeploymentPaused = "deployment-paused",
+    DeploymentResumed = "deployment-resumed",
     TargetFinished = "target-finished",
     UndoStarted = "undo-started",
     DeploymentEnded = "deployment-ended",

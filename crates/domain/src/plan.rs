@@ -3,15 +3,16 @@
 
 use crate::{
     command::Command,
-    policy,
-    rules::approvals,
-    state::{Assigned, Deployment, DeploymentPhase, State},
+    event::Ending,
+    rules::{approvals, rollout},
+    state::{Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
+    rollout::Advance,
     statement::{OrderAct, RequestId},
 };
 
@@ -40,16 +41,30 @@ pub struct Assignment {
     pub config: Option<(u64, Digest)>,
 }
 
-/// The assignments that `target` has not reported on yet. One that was given up on is offered no more, unless it is to go
-/// back: that it must, however late.
+/// The assignments that `target` has not reported on yet. One that was given up on goes on being offered, so that the
+/// target catches up when it returns: as long as the others go on with it, or keep it; and if it is to go back it must,
+/// however late.
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &crate::state::OnTarget)| {
-        let is_open = |assigned: &Assigned| !assigned.finished || assigned.given_up && assigned.undo;
+        let is_open = |assigned: &Assigned| !assigned.finished || assigned.given_up && may_catch_up(state, assigned);
         let assigned = on_target.assigned.filter(is_open)?;
         assignment(state, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()
+}
+
+fn may_catch_up(state: &State, assigned: &Assigned) -> bool {
+    let phase = state.deployments.get(&assigned.deployment).map(|deployment| &deployment.phase);
+    let is_kept = matches!(
+        phase,
+        Some(
+            DeploymentPhase::Running
+                | DeploymentPhase::Baking(_)
+                | DeploymentPhase::Ended { ending: Ending::Succeeded, .. }
+        )
+    );
+    assigned.undo || is_kept
 }
 
 fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assignment> {
@@ -72,6 +87,9 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
 /// What an open deployment, or one that soaks, waits on.
 pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
+    if let Some(Pause { by, failure, .. }) = &deployment.paused {
+        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
+    }
     match &deployment.phase {
         DeploymentPhase::AwaitingPermit => Some(match starts(state, deployment) {
             Some(begins) => WaitingOn::Beginning { deployment: number, begins },
@@ -88,8 +106,15 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             Some(WaitingOn::Targets {
                 deployment: number,
                 targets,
-                until: later(since, policy::TARGET_DEADLINE_SECONDS),
+                until: later(since, progress_seconds(state, deployment)),
             })
+        }
+        DeploymentPhase::Baking(_) => {
+            let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
+            match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
+                (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
+                (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
+            }
         }
         DeploymentPhase::Ended { settled: None, .. } => {
             Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? })
@@ -112,11 +137,15 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     };
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
+        if let Some(WaitingOn::Bake { until, .. }) = waits(state, *number) {
+            let id = format!("advance:{number}:{}", deployment.waves);
+            consider(until, id, Command::AdvanceDeployment(*number));
+        }
         if let Some(at) = starts(state, deployment) {
             consider(at, format!("start:{number}"), Command::StartDeployment(*number));
         }
         for (since, target) in deployment.parts.busy() {
-            let at = later(since, policy::TARGET_DEADLINE_SECONDS);
+            let at = later(since, progress_seconds(state, deployment));
             let generation =
                 state.targets.get(target).and_then(|t| t.apps.get(&deployment.app)).and_then(|a| a.assigned);
             let generation = generation.map_or(0, |assigned| assigned.generation);
@@ -143,10 +172,24 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
 /// When the permit that a standing deployment waited for begins to hold, once it is granted.
 pub fn starts(state: &State, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::AwaitingPermit = deployment.phase else { return None };
+    if deployment.paused.is_some() {
+        return None;
+    }
     let version = deployment.version.as_ref()?;
     let (_, request) = state.granted(&deployment.app, version, &deployment.environment)?;
     let satisfied = approvals::lacks(state, state.policy.as_ref()?, request).is_empty();
     satisfied.then_some(request.not_before)
+}
+
+/// How long a target of a deployment may be silent, in seconds.
+fn progress_seconds(state: &State, deployment: &Deployment) -> i64 {
+    i64::from(rollout::of(state, deployment).progress_minutes) * 60
+}
+
+/// Until when a ring bakes before the next may begin.
+pub fn bakes_until(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+    let DeploymentPhase::Baking(since) = deployment.phase else { return None };
+    Some(later(since.time, i64::from(rollout::of(state, deployment).bake_minutes) * 60))
 }
 
 /// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle: what

@@ -7,8 +7,6 @@ pub const DEPLOYMENTS_KEPT: usize = 500;
 pub const DEPLOYMENTS_OF_EPOCH: u64 = 10_000;
 /// How many settled builds an environment remembers as places to roll back to.
 pub const SETTLED_KEPT: usize = 20;
-/// How long a target may be silent about an assignment before the deployment goes on without it, in seconds.
-pub const TARGET_DEADLINE_SECONDS: i64 = 600;
 /// How far ahead of the server's clock a statement's `submit_before` may lie, in seconds: one day.
 pub const SUBMIT_AHEAD_SECONDS: i64 = trust::statement::SUBMIT_AHEAD_SECONDS;
 /// From how many days before the root or the charter expires everyone is warned.

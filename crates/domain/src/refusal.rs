@@ -470,6 +470,29 @@ pub enum Refusal {
         /// Where.
         environment: AudienceName,
     },
+    /// The order is less careful than the charter's rollout, and its signer may not hasten.
+    RolloutEased {
+        /// Where.
+        environment: AudienceName,
+        /// What is less careful, each in a line.
+        eased: Vec<String>,
+        /// Who may.
+        needs: Option<Rule>,
+    },
+    /// No target can be taken out of service: too few serve.
+    TooFewHealthy {
+        /// Where.
+        environment: AudienceName,
+        /// How many there are, and how many there must be.
+        why: String,
+    },
+    /// A ring has not baked yet.
+    Bakes {
+        /// The deployment.
+        deployment: u64,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The build is kept out after it was undone or rolled back there.
     Held {
         /// The application.

@@ -18,6 +18,7 @@ pub mod promotion;
 pub mod retention;
 pub mod retired;
 pub mod rights;
+pub mod rollout;
 pub mod unreleased;
 pub mod ways;
 

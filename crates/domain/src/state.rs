@@ -1,6 +1,6 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Ending, Event, RootFacts};
+use crate::event::{BuildFacts, Ending, Event, RingOf, RootFacts};
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use trust::{
     charter::{Charter, CharterError},
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
+    rollout::Rollout,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
     way::Way,
 };
@@ -17,7 +18,7 @@ use trust::{
 mod apply;
 mod parts;
 pub use apply::apply;
-pub use parts::{Part, Parts, Progress};
+pub use parts::{Aside, Part, Parts, Progress};
 
 /// Where in the ledger something stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -513,10 +514,44 @@ pub struct Deployment {
     pub warnings: Vec<String>,
     /// The parts of its targets, in order.
     pub parts: Parts,
+    /// How it goes over them; nothing where its entry is from before this was recorded.
+    pub rollout: Option<Arc<Rollout>>,
+    /// Its rings, which divide the parts in their order; none where there is one only.
+    pub rings: Arc<[RingOf]>,
+    /// Which ring has begun, counted from 0.
+    pub ring: usize,
+    /// The targets that the build is for and that have no part in it.
+    pub others: Others,
+    /// Whether the order names its targets, so that it is for no others.
+    pub narrowed: bool,
     /// The waves that have started.
     pub waves: u32,
+    /// Whether it stands still by somebody's word, or by the charter's.
+    pub paused: Option<Pause>,
     /// Where it stands.
     pub phase: DeploymentPhase,
+}
+
+/// How many targets have no part in a deployment, though the build is for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    /// How many there were when it was ordered.
+    pub targets: u32,
+    /// How many of them were serving.
+    pub serving: u32,
+}
+
+/// Why no further target of a deployment begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub stamp: Stamp,
+    /// Who says so; nobody where the charter does.
+    pub by: Option<PersonName>,
+    /// The salted digest of the reason.
+    pub reason: Option<Digest>,
+    /// What went wrong, where the charter says so.
+    pub failure: Option<String>,
 }
 
 /// Where a deployment stands.
@@ -527,6 +562,8 @@ pub enum DeploymentPhase {
     AwaitingPermit,
     /// Targets are at it.
     Running,
+    /// A ring is well since this entry, and the next waits for its time or for somebody's word.
+    Baking(Stamp),
     /// Targets go back.
     Undoing {
         /// Why.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use trust::{AudienceName, TargetName, Version, quorum::Lack};
+use trust::{AudienceName, PersonName, TargetName, Version, quorum::Lack};
 
 /// What something that stands still waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,33 @@ pub enum WaitingOn {
         /// When it gives up on the first of them.
         until: Timestamp,
     },
+    /// A ring of a deployment bakes; the next begins by itself.
+    Bake {
+        /// Its number.
+        deployment: u64,
+        /// The ring.
+        ring: String,
+        /// When the next begins.
+        until: Timestamp,
+    },
+    /// A ring of a deployment is well; the next begins when somebody says so.
+    Word {
+        /// Its number.
+        deployment: u64,
+        /// The ring.
+        ring: String,
+        /// From when it may be said.
+        from: Timestamp,
+    },
+    /// A deployment is paused until somebody says what is to be done.
+    Person {
+        /// Its number.
+        deployment: u64,
+        /// Who paused it; nobody where the charter did.
+        by: Option<PersonName>,
+        /// What went wrong, where the charter paused it.
+        failure: Option<String>,
+    },
     /// A deployment succeeded and soaks.
     Soak {
         /// Its number.
@@ -77,6 +104,24 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Targets { deployment, targets, .. } => {
                 let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();
                 write!(f, "deployment {deployment} waits for {}", names.join(", "))
+            }
+            WaitingOn::Bake { deployment, ring, until } => {
+                write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")
+            }
+            WaitingOn::Word { deployment, ring, from } => {
+                write!(
+                    f,
+                    "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
+                     resume {deployment}"
+                )
+            }
+            WaitingOn::Person { deployment, by, failure } => {
+                let why = match (by, failure) {
+                    (Some(by), _) => format!("paused by {by}"),
+                    (None, Some(failure)) => format!("paused: {failure}"),
+                    (None, None) => "paused".into(),
+                };
+                write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
             }
             WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
         }

@@ -3,7 +3,7 @@
 //! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
-use domain::event::{BuildFacts, Change, Ending, Event, RootFacts};
+use domain::event::{BuildFacts, Change, Ending, Event, RingOf, RootFacts};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +14,7 @@ use trust::{
     Digest,
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
+    rollout::{Advance, OnFailure, Ring, Rollout, Share},
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
     way::Way,
 };
@@ -284,7 +285,67 @@ fn deployment_events() -> Vec<Event> {
         awaits_permit,
         warnings: warnings.iter().map(ToString::to_string).collect(),
         deployer: read("oncall"),
+        rollout: None,
+        rings: Vec::new(),
+        narrowed: false,
     };
+    let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
+    let rolled_out =
+        |rollout: Rollout, rings: Vec<RingOf>, narrowed| match requested(OrderAct::Deploy, Some("1.4.0"), false, &[]) {
+            Event::DeploymentRequested {
+                deployment,
+                app,
+                environment,
+                act,
+                build,
+                version,
+                targets,
+                awaits_permit,
+                warnings,
+                deployer,
+                ..
+            } => Event::DeploymentRequested {
+                deployment,
+                app,
+                environment,
+                act,
+                build,
+                version,
+                targets,
+                awaits_permit,
+                warnings,
+                deployer,
+                rollout: Some(Box::new(rollout)),
+                rings,
+                narrowed,
+            },
+            other => other,
+        };
+    let careful = Rollout {
+        at_once: Share::Percent(25),
+        canary: 1,
+        rings: vec![Ring::Labelled { key: "ring".into(), value: "early".into() }, Ring::Rest],
+        bake_minutes: 10,
+        advance: Advance::Hand,
+        min_healthy: Share::Percent(80),
+        failure_budget: Share::Count(2),
+        progress_minutes: 5,
+        on_failure: OnFailure::Pause,
+    };
+    let stops = Rollout { at_once: Share::All, on_failure: OnFailure::Stop, ..Rollout::default() };
+    let wave = |ring: Option<&str>| Event::WaveStarted {
+        deployment: 1,
+        wave: 1,
+        targets: vec![read("prod-1")],
+        ring: ring.map(str::to_string),
+    };
+    let paused = |by: Option<&str>, reason, failure: Option<&str>| Event::DeploymentPaused {
+        deployment: 1,
+        by: by.map(read),
+        reason,
+        failure: failure.map(str::to_string),
+    };
+    let resumed = |reason| Event::DeploymentResumed { deployment: 1, by: read("oncall"), reason };
     let finished_by = |way, outcome, change, running: Option<Digest>| Event::TargetFinished {
         deployment: 1,
         target: read("prod-1"),
@@ -303,7 +364,16 @@ fn deployment_events() -> Vec<Event> {
         finished_by(Way::BreakGlass, Outcome::Verified, Some(Change::Upgraded), Some(build)),
         requested(OrderAct::Deploy, Some("1.4.0"), true, &["1.4.0 is superseded"]),
         requested(OrderAct::Deploy, None, false, &[]),
-        Event::WaveStarted { deployment: 1, wave: 1, targets: vec![read("prod-1")] },
+        wave(None),
+        rolled_out(Rollout::default(), Vec::new(), false),
+        rolled_out(stops, Vec::new(), true),
+        rolled_out(careful, vec![ring("canary"), ring("rest")], false),
+        wave(Some("ring=early")),
+        Event::RingVerified { deployment: 1, ring: "canary".into() },
+        paused(Some("oncall"), Some(digest("reason")), None),
+        paused(None, None, Some("prod-1: verify: 503")),
+        resumed(Some(digest("reason"))),
+        resumed(None),
         finished(Outcome::Undone { phase: Phase::Verify, reason: "503".into() }, None, Some(build)),
         finished(Outcome::Failed { phase: Phase::Activate, reason: "disk full".into() }, None, None),
         finished(Outcome::Refused { code: "PERMIT_EXPIRED".into(), reason: "too late".into() }, None, None),

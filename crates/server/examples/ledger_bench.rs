@@ -268,8 +268,11 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             awaits_permit: false,
             warnings: Vec::new(),
             deployer: PersonName::new("ann")?,
+            rollout: None,
+            rings: Vec::new(),
+            narrowed: false,
         },
-        4 => Event::WaveStarted { deployment, wave: 1, targets: targets()? },
+        4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None },
         5..15 => Event::TargetFinished {
             way: Default::default(),
             deployment,

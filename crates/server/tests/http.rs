@@ -212,6 +212,7 @@ impl World {
             version: version.map(|version| version.parse().unwrap()),
             only: BTreeSet::new(),
             when_released: false,
+            rollout: Default::default(),
         })
     }
 }

@@ -343,6 +343,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
     /// An order for prod.
     pub fn order(&self, act: OrderAct, when_released: bool) -> Act {
         let only = BTreeSet::new();
-        Act::Order(Order { app: app(), environment: prod(), act, version: None, only, when_released })
+        let rollout = Default::default();
+        Act::Order(Order { app: app(), environment: prod(), act, version: None, only, when_released, rollout })
     }
 }

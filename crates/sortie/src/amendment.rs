@@ -10,6 +10,7 @@ use trust::{
     charter::{Charter, Class, DeployedBy, HeldKey, Person},
     evidence::Gate,
     quorum::Rule,
+    rollout::{Rollout, RolloutTerms},
     way::{Way, WayRule},
 };
 
@@ -172,6 +173,20 @@ impl Amendment {
                 ] {
                     self.compare_limit(&format!("{name}: {what}"), before, after);
                 }
+                let soak = format!("{name}: soak_minutes {} → {}", before.soak_minutes, after.soak_minutes);
+                match after.soak_minutes.cmp(&before.soak_minutes) {
+                    Ordering::Less => self.loosens.push(soak),
+                    Ordering::Greater => self.tightens.push(soak),
+                    Ordering::Equal => {}
+                }
+                self.compare_rollouts(name, &before.rollout(), &after.rollout());
+                let what = format!("deploy to {name} with less care than its rollout");
+                match (before.hasten_rule(), after.hasten_rule()) {
+                    // Where nobody is named, nobody may.
+                    (None, Some(rule)) => self.loosens.push(format!("{what}: nobody → {rule}")),
+                    (Some(rule), None) => self.tightens.push(format!("{what}: {rule} → nobody")),
+                    (old, new) => self.compare_rule(&what, old, new),
+                }
                 let configure = (before.configure.as_ref(), after.configure.as_ref());
                 self.compare_rule(
                     &format!("configure {name}"),
@@ -253,6 +268,28 @@ impl Amendment {
                             .push(format!("{name}: what evidence {kind} must say, its age, or who may not issue it"));
                     }
                 }
+            }
+        }
+    }
+
+    /// What a rollout asks of deployers. A number is compared with a percentage over fleets of several sizes.
+    fn compare_rollouts(&mut self, name: &AudienceName, old: &Rollout, new: &Rollout) {
+        let sizes = [1, 2, 3, 5, 10, 20, 50, 100, 1_000, 100_000];
+        let eased = |one: &Rollout, other: &Rollout, what: &str| {
+            sizes.iter().any(|size| one.eased(other, *size).iter().any(|eased| eased.what == what))
+        };
+        let said = |rollout: &Rollout| serde_json::to_value(rollout).unwrap_or_default();
+        let (before, after) = (said(old), said(new));
+        for what in RolloutTerms::NAMES {
+            if before[what] == after[what] {
+                continue;
+            }
+            let word = |value: &serde_json::Value| value.to_string().replace('"', "");
+            let line = format!("{name}: rollout {what} {} → {}", word(&before[what]), word(&after[what]));
+            match (eased(new, old, what), eased(old, new, what)) {
+                (true, false) => self.loosens.push(line),
+                (false, true) => self.tightens.push(line),
+                _ => self.changes.push(line),
             }
         }
     }
@@ -398,6 +435,24 @@ mod tests {
         assert_eq!(between(&one, &more).loosens, ["bob joins as ops"]);
         assert!(between(&more, &one).tightens[0].starts_with("bob leaves"));
         assert_eq!(between(&one, &one), Amendment::default());
+    }
+
+    #[test]
+    fn a_rollout_with_less_care_loosens() {
+        let with = |rollout: &str| charter(&format!("approve = \"qa\", {rollout}"), "");
+        let plain = with("at_once = 1");
+        let careful = with("rollout = { at_once = 1, canary = 1, bake_minutes = 10, min_healthy = \"80%\" }");
+        let tightens = between(&plain, &careful).tightens;
+        assert_eq!(tightens[0], "prod: rollout canary 0 → 1");
+        assert_eq!((tightens.len(), between(&careful, &plain).loosens.len()), (3, 3));
+        let percent = with("at_once = \"25%\"");
+        assert_eq!(between(&plain, &percent).loosens, ["prod: rollout at_once 1 → 25%"]);
+        let five = with("at_once = 5");
+        assert_eq!(between(&percent, &five).changes, ["prod: rollout at_once 25% → 5"]);
+        let hasten = with("at_once = 1, hasten = \"ops\"");
+        assert_eq!(between(&plain, &hasten).loosens, ["deploy to prod with less care than its rollout: nobody → ops"]);
+        let soak = with("at_once = 1, soak_minutes = 5");
+        assert_eq!(between(&plain, &soak).tightens, ["prod: soak_minutes 0 → 5"]);
     }
 
     #[test]

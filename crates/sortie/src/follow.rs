@@ -63,8 +63,7 @@ pub async fn follow(
         let Some(view) = look(invocation, connection, deployment, deadline).await? else {
             return Err(too_long(deployment, limit, "the server is away"));
         };
-        let at_once = connection.charter_environment(&view.environment).map_or(1, |environment| environment.at_once);
-        let teller = teller.get_or_insert_with(|| Teller::new(at_once));
+        let teller = teller.get_or_insert_with(Teller::default);
         screen.say(&teller.news(&view));
         if view.ending.is_some() {
             return Ok(view);
@@ -147,6 +146,9 @@ pub fn deployment_of(event: &Event) -> Option<u64> {
     match event {
         Event::DeploymentRequested { deployment, .. }
         | Event::WaveStarted { deployment, .. }
+        | Event::RingVerified { deployment, .. }
+        | Event::DeploymentPaused { deployment, .. }
+        | Event::DeploymentResumed { deployment, .. }
         | Event::TargetFinished { deployment, .. }
         | Event::UndoStarted { deployment, .. }
         | Event::DeploymentEnded { deployment, .. }
@@ -158,32 +160,27 @@ pub fn deployment_of(event: &Event) -> Option<u64> {
 /// Knows what was said of each target, so that everything is said once.
 #[derive(Default)]
 struct Teller {
-    at_once: u32,
     told: BTreeMap<TargetName, String>,
     progress: BTreeMap<TargetName, Vec<ProgressReport>>,
     waits: Option<String>,
 }
 
 impl Teller {
-    fn new(at_once: u32) -> Self {
-        Self { at_once, ..Self::default() }
-    }
-
     /// A line for each target that has finished its part since the last look.
     fn news(&mut self, view: &DeploymentView) -> Vec<String> {
         let mut lines = Vec::new();
-        let stands_still = view.waits.clone().filter(|_| view.targets.iter().all(|part| part.state == "waiting"));
+        let stands_still = view.waits.clone().filter(|_| !view.targets.iter().any(is_at_it));
         if stands_still != self.waits {
             lines.extend(stands_still.clone());
             self.waits = stands_still;
         }
         let width = name_width(view);
-        for (index, part) in view.targets.iter().enumerate() {
+        for part in &view.targets {
             let before = self.told.get(&part.target).cloned();
             if !is_finished(part) || before.as_ref() == Some(&part.state) {
                 continue;
             }
-            let wave = wave(index, view.targets.len(), self.at_once);
+            let wave = wave(view, part);
             // A target that was well and went back because another one was not has nothing more to say than that.
             let went_back = part.state == "undone" && failed_in(part).is_none();
             let rest = if went_back { gone_back(part) } else { finished(part) };
@@ -202,13 +199,12 @@ impl Teller {
     /// A line for each target that is at it.
     fn live(&self, view: &DeploymentView) -> Vec<String> {
         let width = name_width(view);
-        let total = view.targets.len();
-        let at_it = view.targets.iter().enumerate().filter(|(_, part)| !is_finished(part) && part.state != "waiting");
+        let at_it = view.targets.iter().filter(|part| is_at_it(part));
         at_it
-            .map(|(index, part)| {
+            .map(|part| {
                 let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
                 let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
-                format!("{}{:<width$}  {words}", wave(index, total, self.at_once), part.target.as_str())
+                format!("{}{:<width$}  {words}", wave(view, part), part.target.as_str())
             })
             .collect()
     }
@@ -219,15 +215,18 @@ fn name_width(view: &DeploymentView) -> usize {
 }
 
 fn is_finished(part: &PartView) -> bool {
-    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused")
+    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent")
+}
+
+fn is_at_it(part: &PartView) -> bool {
+    !is_finished(part) && part.state != "waiting"
 }
 
 /// `wave 2/4  `, where there are several.
-fn wave(index: usize, total: usize, at_once: u32) -> String {
-    let at_once = if at_once == 0 { total.max(1) } else { at_once as usize };
-    match total.div_ceil(at_once) {
-        0 | 1 => String::new(),
-        waves => format!("wave {}/{waves}  ", index / at_once + 1),
+fn wave(view: &DeploymentView, part: &PartView) -> String {
+    match part.wave {
+        Some(wave) if view.waves > 1 => format!("wave {wave}/{}  ", view.waves),
+        _ => String::new(),
     }
 }
 
@@ -243,6 +242,9 @@ fn failed_in(part: &PartView) -> Option<Phase> {
 pub fn finished(part: &PartView) -> String {
     let failed_in = failed_in(part);
     let detail = part.detail.as_deref().unwrap_or_default();
+    if part.state == "absent" {
+        return format!("absent ✗ {detail}; left out until it returns").trim_end().to_string();
+    }
     if part.state == "refused" {
         return format!("refused ✗ {detail}").trim_end().to_string();
     }
@@ -376,7 +378,10 @@ mod tests {
     #[test]
     fn r41_every_target_is_told_once_in_its_wave_and_once_more_when_it_goes_back() {
         let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "at it"), ("prod-3", "waiting")]);
-        let mut teller = Teller::new(2);
+        for (part, wave) in view.targets.iter_mut().zip([Some(1), Some(1), None]) {
+            part.wave = wave;
+        }
+        let mut teller = Teller::default();
         let lines = teller.news(&view);
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with("wave 1/2  prod-1  fetch ✓"), "{}", lines[0]);
@@ -384,8 +389,12 @@ mod tests {
         assert_eq!(teller.live(&view), ["wave 1/2  prod-2  at it"]);
         view.targets[0].state = "undone".into();
         assert_eq!(teller.news(&view), ["wave 1/2  prod-1  back on 1.4.0"]);
-        assert_eq!(wave(0, 3, 0), "");
-        assert_eq!(wave(2, 3, 1), "wave 3/3  ");
+        view.waves = 1;
+        assert_eq!(wave(&view, &view.targets[0]), "");
+        view.targets[1].state = "waiting".into();
+        view.waits = Some("deployment 41 is paused".into());
+        assert_eq!(teller.news(&view), ["deployment 41 is paused"]);
+        assert!(teller.news(&view).is_empty());
     }
 
     #[test]
@@ -398,7 +407,7 @@ mod tests {
             note: note.into(),
             time: "2026-11-22T10:00:00Z".parse().unwrap(),
         };
-        let mut teller = Teller::new(0);
+        let mut teller = Teller::default();
         teller.progress(report(Phase::Fetch, false, "1 MB"));
         teller.progress(report(Phase::Fetch, true, ""));
         teller.progress(report(Phase::Stage, false, "12 files\u{1b}[2J"));

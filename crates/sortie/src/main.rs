@@ -29,6 +29,7 @@ mod output;
 mod project;
 mod proof;
 mod releasing;
+mod rollout;
 mod sealing;
 mod secrets;
 mod sign;

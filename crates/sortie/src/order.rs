@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, TargetName, Version,
     charter::{Charter, Class},
+    rollout::RolloutTerms,
     statement::{self, Act, OrderAct},
 };
 
@@ -38,6 +39,8 @@ pub struct Wanted {
     pub only: BTreeSet<TargetName>,
     /// Whether it may stand and wait for its permit.
     pub when_released: bool,
+    /// How it goes over the targets, where that is to be otherwise than the charter says.
+    pub rollout: RolloutTerms,
 }
 
 /// Reads `--only`.
@@ -88,6 +91,7 @@ pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted
         version: wanted.build.version.clone(),
         only: wanted.only.clone(),
         when_released: wanted.when_released,
+        rollout: wanted.rollout.clone(),
     };
     connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
 }
@@ -162,7 +166,7 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let (what, environment) = (named(view), &view.environment);
     let verified = view.targets.iter().filter(|part| part.state == "verified").count();
     let part = format!("{verified}/{}", view.targets.len());
-    match view.act {
+    let said = match view.act {
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
             let on = cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == view.build));
             let on = on.map_or(verified, |runs| runs.on.len());
@@ -175,7 +179,27 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
         OrderAct::Stop => format!("{what} is stopped in {environment}, {part}."),
         OrderAct::Start => format!("{what} is started in {environment}, {part}."),
         OrderAct::Restart => format!("{what} is restarted in {environment}, {part}."),
+    };
+    std::iter::once(said).chain(left_out(view)).collect::<Vec<_>>().join("\n")
+}
+
+/// `2 of 100 did not answer and will catch up: web-07, web-31`, and those that failed within the budget.
+fn left_out(view: &DeploymentView) -> Vec<String> {
+    let all = view.targets.len();
+    let named = |states: &[&str]| -> Vec<&str> {
+        let parts = view.targets.iter().filter(|part| states.contains(&part.state.as_str()));
+        parts.map(|part| part.target.as_str()).collect()
+    };
+    let mut lines = Vec::new();
+    let absent = named(&["absent"]);
+    if !absent.is_empty() {
+        lines.push(format!("{} of {all} did not answer and will catch up: {}", absent.len(), absent.join(", ")));
     }
+    let failed = named(&["undone", "failed", "refused"]);
+    if !failed.is_empty() {
+        lines.push(format!("{} of {all} failed and were left out: {}", failed.len(), failed.join(", ")));
+    }
+    lines
 }
 
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
@@ -195,6 +219,9 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     }
     if count("failed") > 0 {
         said.push(format!("{} of {of} could not go back", count("failed")));
+    }
+    if count("absent") > 0 {
+        said.push(format!("{} of {of} did not answer", count("absent")));
     }
     if said.is_empty() {
         said.push(format!("failed: {}", view.reason.as_deref().unwrap_or("no target is to blame")));

@@ -108,6 +108,17 @@ impl Connection {
     pub async fn administer(&self, act: AdministrationAct) -> Result<Accepted, Failure> {
         self.submit("estate", self.estate(), Act::Administration(Administration { act })).await
     }
+
+    /// Submits an act on the estate itself with its reason, which the act names by its digest.
+    pub async fn administer_because(
+        &self,
+        reason: &str,
+        act: impl FnOnce(Digest) -> AdministrationAct,
+    ) -> Result<Accepted, Failure> {
+        let text = text(reason)?;
+        let act = Act::Administration(Administration { act: act(text.digest()) });
+        self.submit_with("estate", self.estate(), act, &[], &[text]).await
+    }
 }
 
 /// A signed statement with its documents and texts, each under its own digest.

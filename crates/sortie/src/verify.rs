@@ -25,6 +25,7 @@ use trust::{
     oidc, permit,
     quorum::Rule,
     receipt::{Document, Outcome as Outcomes},
+    rollout::Rollout,
     statement::{Act, AdministrationAct, OrderAct, Outcome, Receipt, Statement},
 };
 
@@ -322,6 +323,14 @@ impl Verifier {
                 AdministrationAct::ApplyCharter { .. } | AdministrationAct::PutRecoveryKeyAway { .. } => owner.clone(),
                 AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.clone(),
                 AdministrationAct::InviteTarget { environment, .. } => inviters(environment)?,
+                // Deployers may cordon as well.
+                AdministrationAct::CordonTarget { target, .. }
+                    if of_target(target)
+                        .and_then(|name| charter.environments.get(name))
+                        .is_some_and(|environment| environment.deploy.allows_alone(&roles)) =>
+                {
+                    None
+                }
                 AdministrationAct::LabelTarget { target, .. }
                 | AdministrationAct::CordonTarget { target, .. }
                 | AdministrationAct::RetireTarget { target } => match of_target(target) {
@@ -343,10 +352,14 @@ impl Verifier {
                 }
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
-                AdministrationAct::AbortDeployment { deployment } => match self.state.deployments.get(deployment) {
-                    Some(deployment) => Some(environment(&deployment.environment)?.deploy.clone()),
-                    None => return Err(format!("there was no deployment {deployment}")),
-                },
+                AdministrationAct::AbortDeployment { deployment }
+                | AdministrationAct::PauseDeployment { deployment, .. }
+                | AdministrationAct::ResumeDeployment { deployment, .. } => {
+                    match self.state.deployments.get(deployment) {
+                        Some(deployment) => Some(environment(&deployment.environment)?.deploy.clone()),
+                        None => return Err(format!("there was no deployment {deployment}")),
+                    }
+                }
                 AdministrationAct::NamePerson { person, .. } | AdministrationAct::ErasePerson { person }
                     if person.as_str() != entry.actor =>
                 {
@@ -520,6 +533,8 @@ fn is_consequence(event: &Event) -> bool {
         event,
         Event::PermitGranted { .. }
             | Event::WaveStarted { .. }
+            | Event::RingVerified { .. }
+            | Event::DeploymentPaused { by: None, .. }
             | Event::UndoStarted { .. }
             | Event::DeploymentEnded { .. }
             | Event::DeploymentSettled { .. }
@@ -581,6 +596,11 @@ impl Signed<'_> {
             }
             (Act::Order(a), Event::DeploymentRequested { app, environment, act, build, targets, deployer, .. }) => {
                 let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;
+                let Event::DeploymentRequested { rollout, .. } = event else { return false };
+                // A rollback and what brings nothing new leave out some of what a rollout says.
+                let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
+                let said = |rollout: &Rollout| !brings || rollout.with(&a.rollout) == *rollout;
+                let same = same && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
                 same && meant && by_actor(deployer)
             }
@@ -666,6 +686,13 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::RetireApp { app }, Event::AppRetired { app: a }) => app == a,
         (A::PruneBuilds { app, builds }, Event::BuildsPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))
+        }
+        (
+            A::PauseDeployment { deployment, reason },
+            Event::DeploymentPaused { deployment: d, by: Some(_), reason: Some(r), .. },
+        ) => (deployment, reason) == (d, r),
+        (A::ResumeDeployment { deployment, reason }, Event::DeploymentResumed { deployment: d, reason: r, .. }) => {
+            (deployment, reason) == (d, r)
         }
         (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
             (app, environment) == (a, e)

@@ -10,6 +10,7 @@ use crate::{
     names::{AppName, AudienceName, PersonName, RoleName, printable},
     oidc::Oidc,
     quorum::{Directory, Rule},
+    rollout::{OnFailure, Rollout, RolloutTerms, Share},
     upheld::Upheld,
     way::{self, Way, WayRule},
 };
@@ -178,12 +179,15 @@ pub struct Environment {
     /// How many minutes a deployment must stay healthy to be settled.
     #[serde(default)]
     pub soak_minutes: u32,
-    /// How many targets change at once; 1 unless said otherwise, 0 for all.
-    #[serde(default = "default_at_once")]
-    pub at_once: u32,
-    /// What happens to the other targets when one fails.
-    #[serde(default)]
-    pub on_failure: OnFailure,
+    /// How a deployment goes over its targets. [`Self::rollout`] has it whole.
+    #[serde(default, rename = "rollout")]
+    pub rollout_terms: RolloutTerms,
+    /// The same as `rollout.at_once`, for those who say nothing else; 0 is all.
+    pub at_once: Option<Share>,
+    /// The same as `rollout.on_failure`.
+    pub on_failure: Option<OnFailure>,
+    /// Who may deploy with less care than that; nobody where left out, and in class dev everyone who may deploy.
+    pub hasten: Option<Rule>,
     /// Other rules than the normal one, for emergencies.
     #[serde(default)]
     pub ways: BTreeMap<Way, WayRule>,
@@ -194,17 +198,32 @@ impl Environment {
     pub fn configure_rule(&self) -> &Rule {
         self.configure.as_ref().unwrap_or(&self.deploy)
     }
-}
 
-/// What happens to a deployment when one target fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailure {
-    /// Every target that had switched goes back to what ran before.
-    #[default]
-    Undo,
-    /// Targets that are well keep the new version; no further target is touched.
-    Stop,
+    /// How a deployment goes over its targets.
+    pub fn rollout(&self) -> Rollout {
+        let short = RolloutTerms {
+            at_once: self.at_once.map(|share| if share == Share::Count(0) { Share::All } else { share }),
+            on_failure: self.on_failure,
+            ..RolloutTerms::default()
+        };
+        Rollout::default().with(&short).with(&self.rollout_terms)
+    }
+
+    /// Who may deploy with less care than the rollout asks for; nobody where nothing is said.
+    pub fn hasten_rule(&self) -> Option<&Rule> {
+        match self.class {
+            Class::Dev => Some(self.hasten.as_ref().unwrap_or(&self.deploy)),
+            Class::Test | Class::Live => self.hasten.as_ref(),
+        }
+    }
+
+    fn mistake_in_rollout(&self) -> Option<String> {
+        let RolloutTerms { at_once, on_failure, .. } = &self.rollout_terms;
+        if at_once.is_some() && self.at_once.is_some() || on_failure.is_some() && self.on_failure.is_some() {
+            return Some("at_once and on_failure stand beside rollout or in it, not in both places".into());
+        }
+        self.rollout().mistake().map(|mistake| format!("rollout: {mistake}"))
+    }
 }
 
 /// One channel.
@@ -487,6 +506,9 @@ impl Charter {
             if environment.offline_days > 3650 {
                 return wrong(format!("environment {name}: offline_days is at most 3650"));
             }
+            if let Some(mistake) = environment.mistake_in_rollout() {
+                return wrong(format!("environment {name}: {mistake}"));
+            }
         }
         for name in self.audience_names() {
             self.validate_audience(name)?;
@@ -516,7 +538,11 @@ impl Charter {
         if let Err(why) = way::validate(&audience) {
             return Err(CharterError::Meaning(format!("{name}: {why}")));
         }
-        let optional = [environment.and_then(|e| e.configure.as_ref()), environment.and_then(|e| e.invite.as_ref())];
+        let optional = [
+            environment.and_then(|e| e.configure.as_ref()),
+            environment.and_then(|e| e.invite.as_ref()),
+            environment.and_then(|e| e.hasten.as_ref()),
+        ];
         let rules =
             audience.approve.into_iter().chain(environment.map(|e| &e.deploy)).chain(optional.into_iter().flatten());
         let by_ways = audience.ways.values().map(|way| &way.approve);
@@ -574,10 +600,6 @@ fn default_permit_days() -> u32 {
 
 fn default_stale_hours() -> u32 {
     24
-}
-
-fn default_at_once() -> u32 {
-    1
 }
 
 fn default_push() -> Rule {
@@ -658,6 +680,28 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", after = "test"
         let prod = AudienceName::new("prod").unwrap();
         assert_eq!(charter.audience(&prod).unwrap().approve.unwrap().to_string(), "qa and ops");
         assert!(charter.audience(&prod).unwrap().excludes_author);
+    }
+
+    #[test]
+    fn a_rollout_stands_in_a_table_or_in_two_short_words() {
+        let with = |prod: &str| {
+            let text = fifteen_lines().replacen(r#"after = "test""#, &format!(r#"after = "test", {prod}"#), 1);
+            Charter::from_bytes(text.as_bytes()).map(|charter| charter.environments["prod"].rollout())
+        };
+        let short = with(r#"at_once = 0, on_failure = "stop""#).unwrap();
+        assert_eq!((short.at_once, short.on_failure), (Share::All, OnFailure::Stop));
+        let table = r#"rollout = { at_once = "25%", canary = 1, bake_minutes = 10, rings = ["ring=early", "rest"] }"#;
+        let long = with(table).unwrap();
+        assert_eq!((long.at_once, long.canary, long.rings.len()), (Share::Percent(25), 1, 2));
+        for (bad, expected) in [
+            (r#"at_once = 2, rollout = { at_once = 3 }"#, "not in both places"),
+            (r#"rollout = { bake_minutes = 3 }"#, "environment prod: rollout: a deployment bakes"),
+            (r#"rollout = { at_onse = 3 }"#, "charter.toml:11"),
+            (r#"hasten = "pope""#, "nobody holds"),
+        ] {
+            let message = with(bad).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

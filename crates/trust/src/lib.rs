@@ -10,7 +10,7 @@
 //!   values.
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
-//! - [`way`]: the rules for emergencies, and what they waive.
+//! - [`way`]: the rules for emergencies, and what they waive. [`rollout`]: how a deployment goes over its targets.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`inventory`]: what a target says it has, in its own signature.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
@@ -36,6 +36,7 @@ pub mod pem;
 pub mod permit;
 pub mod quorum;
 pub mod receipt;
+pub mod rollout;
 pub mod statement;
 pub mod text;
 pub mod tuf;

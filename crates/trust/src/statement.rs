@@ -11,6 +11,7 @@ use crate::{
     key::{KeyId, PublicKey, SignError, Signer},
     names::{AppName, AudienceName, DraftName, PartName, PersonName, TargetName, TokenName, printable},
     quorum::Rule,
+    rollout::RolloutTerms,
     version::Version,
     way::Way,
 };
@@ -319,6 +320,9 @@ pub struct Order {
     /// Whether it may stand and wait for the permit.
     #[serde(default)]
     pub when_released: bool,
+    /// How it goes over the targets, where that is to be otherwise than the charter says.
+    #[serde(default, skip_serializing_if = "RolloutTerms::is_empty")]
+    pub rollout: RolloutTerms,
 }
 
 /// What an order wants done.
@@ -705,6 +709,21 @@ pub enum AdministrationAct {
     AbortDeployment {
         /// Its number.
         deployment: u64,
+    },
+    /// Lets no further target of a deployment begin, until somebody lets it go on.
+    PauseDeployment {
+        /// Its number.
+        deployment: u64,
+        /// The salted digest of the reason, which stands in the side table.
+        reason: Digest,
+    },
+    /// Lets a deployment go on that was paused, or that waits for somebody's word between two rings.
+    ResumeDeployment {
+        /// Its number.
+        deployment: u64,
+        /// The salted digest of the reason, which stands in the side table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// Says which version end users may reach, and how many of them in percent: the third act (R26, R49).
     Expose {

@@ -27,10 +27,22 @@ impl Statement {
             Act::Request(request) => request.reason,
             Act::Review(review) => review.finding,
             Act::Push(push) => push.commit.as_ref().and_then(|commit| referred(&commit.title)),
-            Act::Administration(Administration { act: AdministrationAct::NamePerson { name, .. } }) => *name,
+            Act::Administration(Administration { act }) => act.text(),
             _ => None,
         };
         on_behalf_of.into_iter().chain(named).collect()
+    }
+}
+
+impl AdministrationAct {
+    /// The text that the act names by its digest.
+    fn text(&self) -> Option<Digest> {
+        match self {
+            AdministrationAct::NamePerson { name, .. } => *name,
+            AdministrationAct::PauseDeployment { reason, .. } => Some(*reason),
+            AdministrationAct::ResumeDeployment { reason, .. } => *reason,
+            _ => None,
+        }
     }
 }
 

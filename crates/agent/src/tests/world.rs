@@ -224,14 +224,23 @@ pub fn order_in(content: &str, act: OrderAct, environment: AudienceName) -> Enve
 
 pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Envelope {
     let only = BTreeSet::new();
-    let order = Order { app: app(), environment, act, version: None, only, when_released: false };
+    let order =
+        Order { app: app(), environment, act, version: None, only, when_released: false, rollout: Default::default() };
     sign(build, Act::Order(order), &oncall())
 }
 
 /// An order in prod that could be submitted until so many hours from now.
 pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
     let only = BTreeSet::new();
-    let order = Order { app: app(), environment: prod(), act, version: None, only, when_released: false };
+    let order = Order {
+        app: app(),
+        environment: prod(),
+        act,
+        version: None,
+        only,
+        when_released: false,
+        rollout: Default::default(),
+    };
     sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }
 

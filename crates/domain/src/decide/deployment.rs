@@ -4,14 +4,21 @@ use super::Asked;
 use crate::{
     command::Signed,
     event::{Ending, Event},
+    plan,
     refusal::{Refusal, Right},
-    rules::{self, Candidate, checkpoints, configuration, holds, names, placement, rights, ways},
+    rules::{
+        self, Candidate, checkpoints, configuration, holds, names, placement, rights,
+        rollout::{self, Wave},
+        ways,
+    },
     state::{Deployment, DeploymentPhase, Draft},
 };
 use std::collections::BTreeSet;
 use trust::{
-    AppName, AudienceName, Digest, TargetName, Version,
-    charter::{Class, OnFailure},
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    charter::Class,
+    quorum::Rule,
+    rollout::OnFailure,
     statement::{Order, OrderAct, Outcome},
 };
 
@@ -49,6 +56,11 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
             environment: order.environment.clone(),
         });
     }
+    let may_hasten =
+        |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
+    let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
+    let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
+    let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
     hold_what_is_left_behind(draft, order, signed.subject);
     let deployment = draft.state.last_deployment + 1;
     draft.record(Event::DeploymentRequested {
@@ -62,10 +74,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         awaits_permit,
         warnings,
         deployer,
+        rollout: Some(Box::new(rollout)),
+        rings,
+        narrowed: !order.only.is_empty(),
     });
-    if !awaits_permit {
-        start_next_wave(draft, asked, deployment);
+    if awaits_permit {
+        return Ok(());
     }
+    if let Some(record) = draft.state.deployments.get(&deployment) {
+        let rollout = rollout::of(&draft.state, record);
+        let too_few = |why| Refusal::TooFewHealthy { environment: order.environment.clone(), why };
+        rollout::can_spare(&rollout, record).and_then(|()| next_wave(draft, record).map(drop)).map_err(too_few)?;
+    }
+    start_next_wave(draft, asked, deployment);
     Ok(())
 }
 
@@ -201,7 +222,8 @@ pub(super) fn start_awaiting(
 ) {
     let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    if deployment.phase != DeploymentPhase::AwaitingPermit || deployment.version.as_ref() != Some(version) {
+    let stands = deployment.phase == DeploymentPhase::AwaitingPermit && deployment.paused.is_none();
+    if !stands || deployment.version.as_ref() != Some(version) {
         return;
     }
     let begins = draft.state.granted(app, version, audience).map(|(_, request)| request.not_before);
@@ -214,15 +236,11 @@ pub(super) fn start_awaiting(
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
     let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
-    match may_still_run(draft, asked, &deployment, all) {
+    let wave = || next_wave(draft, &deployment).map(drop);
+    match may_still_run(draft, asked, &deployment, all).map_err(|refusal| refusal.to_string()).and_then(|()| wave()) {
         Ok(()) => start_next_wave(draft, asked, number),
-        Err(refusal) => {
-            draft.record(Event::UndoStarted {
-                deployment: number,
-                reason: refusal.to_string(),
-                targets: Vec::new(),
-                absent: Vec::new(),
-            });
+        Err(reason) => {
+            draft.record(Event::UndoStarted { deployment: number, reason, targets: Vec::new(), absent: Vec::new() });
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
         }
     }
@@ -252,57 +270,68 @@ fn may_still_run(
     ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
 }
 
-/// Starts the next wave of targets, as many at once as the charter says.
+/// Starts the next wave of targets.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    let targets = next_wave(asked, deployment);
-    if targets.is_empty() {
-        draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
-        return;
+    match next_wave(draft, deployment) {
+        Ok(Wave { targets, .. }) if targets.is_empty() => {
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+        }
+        Ok(Wave { targets, ring }) => {
+            let wave = deployment.waves + 1;
+            draft.record(Event::WaveStarted { deployment: number, wave, targets, ring });
+        }
+        Err(why) => {
+            let deployment = deployment.clone();
+            fail(draft, asked, number, &deployment, why);
+        }
     }
-    let wave = deployment.waves + 1;
-    draft.record(Event::WaveStarted { deployment: number, wave, targets });
 }
 
-/// The targets whose turn it is next.
-fn next_wave(asked: &Asked<'_>, deployment: &Deployment) -> Vec<TargetName> {
-    let at_once = asked.policy.charter.environments.get(&deployment.environment).map_or(1, |e| e.at_once);
-    let size = if at_once == 0 { usize::MAX } else { at_once as usize };
-    deployment.parts.waiting().take(size).cloned().collect()
+fn next_wave(draft: &Draft, deployment: &Deployment) -> Result<Wave, String> {
+    rollout::next_wave(&rollout::of(&draft.state, deployment), deployment)
 }
 
 /// Goes on after a target has finished its part, or left: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
-    if matches!(deployment.phase, DeploymentPhase::Ended { .. }) {
-        return;
-    }
+    let rollout = rollout::of(&draft.state, &deployment).into_owned();
     let parts = &deployment.parts;
-    let bad = parts.bad().next().map(|(name, outcome)| match outcome {
-        Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason } => {
-            format!("{name}: {}: {reason}", phase.word())
-        }
-        Outcome::Refused { code, reason } => format!("{name} refused: {code}: {reason}"),
-        Outcome::Verified => format!("{name}: verified"),
-    });
     let busy = parts.busy().next().is_some();
-    match (&deployment.phase, bad) {
-        (DeploymentPhase::AwaitingPermit, _) => {}
-        (DeploymentPhase::Undoing { .. }, _) if busy => {}
-        (DeploymentPhase::Undoing { .. }, _) => end_undone(draft, asked, number),
-        (_, Some(reason)) => fail(draft, asked, number, &deployment, reason),
-        (_, None) if busy => {}
-        (_, None) if parts.waiting().next().is_some() => {
-            match may_still_run(draft, asked, &deployment, next_wave(asked, &deployment)) {
-                Ok(()) => start_next_wave(draft, asked, number),
-                Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
+    match &deployment.phase {
+        // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
+        DeploymentPhase::Ended { .. } | DeploymentPhase::AwaitingPermit => {}
+        DeploymentPhase::Undoing { .. } if busy => {}
+        DeploymentPhase::Undoing { reason } if parts.verified().next().is_some() => {
+            undo(draft, asked, number, &deployment, reason.clone());
+        }
+        DeploymentPhase::Undoing { .. } => end_undone(draft, asked, number),
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) if deployment.paused.is_some() => {}
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
+            if let Some(reason) = rollout::beyond_budget(&rollout, &deployment) {
+                fail(draft, asked, number, &deployment, reason);
+            } else if busy || matches!(deployment.phase, DeploymentPhase::Baking(_)) {
+            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {
+                draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
+            } else if parts.first_waiting().is_some() {
+                advance(draft, asked, number);
+            } else if parts.verified().next().is_none() {
+                // All have left, or somebody said that it goes on without every single one.
+                draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            } else {
+                succeed(draft, asked, number, &deployment);
             }
         }
-        (_, None) if parts.all_left() => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
-        }
-        (_, None) => succeed(draft, asked, number, &deployment),
+    }
+}
+
+/// Starts the next wave, if the rules still let it run.
+pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    let targets = next_wave(draft, &deployment).map(|wave| wave.targets).unwrap_or_default();
+    match may_still_run(draft, asked, &deployment, targets) {
+        Ok(()) => start_next_wave(draft, asked, number),
+        Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
     }
 }
 
@@ -314,22 +343,30 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deplo
     }
 }
 
-/// One target failed: by the charter, everything that had switched goes back, or the deployment stops where it is.
+/// More failed than may: by its rollout, everything that had switched goes back, or the deployment waits for somebody's
+/// word, or it stops where it is.
 fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
-    let environment = asked.policy.charter.environments.get(&deployment.environment);
-    let on_failure = environment.map_or(OnFailure::Undo, |environment| environment.on_failure);
-    if !installs(deployment.act) && deployment.act != OrderAct::Configure || on_failure == OnFailure::Stop {
-        draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed });
-        place_hold(draft, asked, number);
-        return;
+    let on_failure = rollout::of(&draft.state, deployment).on_failure;
+    let can_go_back = installs(deployment.act) || deployment.act == OrderAct::Configure;
+    match on_failure {
+        OnFailure::Pause => {
+            let failure = Some(reason);
+            draft.record(Event::DeploymentPaused { deployment: number, by: None, reason: None, failure });
+        }
+        OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason),
+        OnFailure::Undo | OnFailure::Stop => {
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed });
+            place_hold(draft, asked, number);
+        }
     }
-    undo(draft, asked, number, deployment, reason);
 }
 
-/// Tells every target that has switched, or is about to, to go back.
+/// Tells every target that has switched, or is about to, to go back: as many at a time as can be spared.
 fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
-    let mut targets: Vec<TargetName> =
-        deployment.parts.assigned().chain(deployment.parts.verified()).cloned().collect();
+    let parts = &deployment.parts;
+    let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
+    let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
+    let mut targets: Vec<TargetName> = parts.assigned().chain(parts.verified().take(spared)).cloned().collect();
     targets.sort();
     // Who was given up on may have switched all the same.
     let given_up = |name: &TargetName| {
@@ -337,8 +374,8 @@ fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
         let assigned = on_target.and_then(|on_target| on_target.assigned);
         assigned.is_some_and(|assigned| assigned.deployment == number && assigned.given_up)
     };
-    let bad = deployment.parts.bad().map(|(name, _)| name);
-    let absent: Vec<TargetName> = bad.filter(|name| given_up(name)).cloned().collect();
+    let silent = parts.absent().filter(|name| is_first && given_up(name));
+    let absent: Vec<TargetName> = silent.cloned().collect();
     let nothing_to_undo = targets.is_empty();
     draft.record(Event::UndoStarted { deployment: number, reason, targets, absent });
     if nothing_to_undo {
@@ -388,14 +425,75 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
             let what = format!("deployment {number} goes back");
             Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
         }
-        DeploymentPhase::Running if installs(deployment.act) => {
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) if installs(deployment.act) => {
             undo(draft, asked, number, &deployment, format!("aborted by {by}"));
             Ok(())
         }
-        DeploymentPhase::Running => {
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
             Ok(())
         }
+    }
+}
+
+/// Lets no further target begin, until somebody lets it go on.
+pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Digest) -> Result<(), Refusal> {
+    let (deployment, by) = guided(draft, asked, number)?;
+    if let Some(pause) = &deployment.paused {
+        let what = format!("deployment {number} is paused");
+        return Err(Refusal::AlreadyDone { what, since: Some(pause.stamp.time) });
+    }
+    let (by, reason) = (Some(by), Some(reason));
+    draft.record(Event::DeploymentPaused { deployment: number, by, reason, failure: None });
+    Ok(())
+}
+
+/// Lets a deployment go on that was paused, or that waits for somebody's word between two rings.
+pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
+    let (deployment, by) = guided(draft, asked, number)?;
+    let resumed = Event::DeploymentResumed { deployment: number, by, reason };
+    if deployment.paused.is_some() {
+        draft.record(resumed);
+        match deployment.phase {
+            DeploymentPhase::AwaitingPermit => {
+                let resumed = draft.state.deployments.get(&number);
+                let begins = resumed.and_then(|deployment| plan::starts(&draft.state, deployment));
+                if begins.is_some_and(|begins| begins <= asked.context.now) {
+                    start(draft, asked, number);
+                }
+            }
+            _ => go_on(draft, asked, number),
+        }
+        return Ok(());
+    }
+    match plan::bakes_until(&draft.state, &deployment) {
+        Some(until) if until > asked.context.now => Err(Refusal::Bakes { deployment: number, until }),
+        Some(_) => {
+            draft.record(resumed);
+            advance(draft, asked, number);
+            Ok(())
+        }
+        None => {
+            let what = format!("deployment {number} is not paused, and waits for nobody's word");
+            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
+        }
+    }
+}
+
+/// A deployment that has not ended and does not go back, and who may guide it.
+fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let unknown = Refusal::UnknownDeployment { deployment: number };
+    let deployment = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
+    let environment = names::environment(&asked.policy, &deployment.environment)?;
+    let actor = &asked.context.actor;
+    let by = rights::require(actor, Right::Deploy, &deployment.environment, &environment.deploy)?.clone();
+    match deployment.phase {
+        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
+        DeploymentPhase::Undoing { .. } => {
+            let what = format!("deployment {number} goes back");
+            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
+        }
+        _ => Ok((deployment, by)),
     }
 }
 

@@ -6,8 +6,9 @@ use crate::{
     event::{Change, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::rights,
+    rules::{rights, rollout},
     state::{DeploymentPhase, Draft, Progress},
+    waiting::WaitingOn,
 };
 use trust::{
     TargetName,
@@ -122,11 +123,23 @@ fn by_clock(asked: &Asked<'_>) -> Result<(), Refusal> {
     }
 }
 
+/// The clock says that a ring has baked.
+pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    match plan::waits(&draft.state, number) {
+        Some(WaitingOn::Bake { until, .. }) if until <= asked.context.now => {
+            deployment::advance(draft, asked, number);
+            Ok(())
+        }
+        _ => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
 /// The clock says that a deployment has soaked.
 pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
     match plan::waits(&draft.state, number) {
-        Some(crate::waiting::WaitingOn::Soak { until, .. }) if until <= asked.context.now => {
+        Some(WaitingOn::Soak { until, .. }) if until <= asked.context.now => {
             draft.record(Event::DeploymentSettled { deployment: number });
             Ok(())
         }
@@ -160,11 +173,12 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         return Err(over());
     }
     let running = draft.state.running(&record.app, name).cloned();
-    let minutes = crate::policy::TARGET_DEADLINE_SECONDS / 60;
+    let minutes = rollout::of(&draft.state, record).progress_minutes;
+    let minutes = if minutes == 1 { "1 minute".into() } else { format!("{minutes} minutes") };
     draft.record(Event::TargetFinished {
         deployment: number,
         target: name.clone(),
-        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("no answer within {minutes} minutes") },
+        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("no answer within {minutes}") },
         change: None,
         running: running.as_ref().map(|running| running.build),
         config_serial: running.as_ref().map_or(0, |running| running.config_serial),

@@ -205,6 +205,15 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")
             }
+            Refusal::RolloutEased { environment, eased, needs } => {
+                let needs = needs.as_ref().map_or("nobody".to_string(), ToString::to_string);
+                let eased = list(eased);
+                write!(f, "{environment} is rolled out with more care than that: {eased}. Less is for {needs}")
+            }
+            Refusal::TooFewHealthy { environment, why } => {
+                write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
+            }
+            Refusal::Bakes { deployment, until } => write!(f, "deployment {deployment} bakes until {until:.0}"),
             Refusal::Held { app, environment, build } => {
                 write!(
                     f,
@@ -268,7 +277,11 @@ impl Refusal {
             Refusal::UnknownTarget { .. } | Refusal::NameTaken { .. } => "sortie target list".into(),
             Refusal::UnknownPerson { .. } => "sortie charter show".into(),
             Refusal::UnknownDeployment { .. } => "sortie history".into(),
-            Refusal::DeploymentOver { deployment } => format!("sortie status {deployment}"),
+            Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
+                format!("sortie status {deployment}")
+            }
+            Refusal::RolloutEased { .. } => "sortie charter show".into(),
+            Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
                 format!("sortie status {app} --in {environment}")
             }
@@ -415,6 +428,9 @@ pages! {
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
+    RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
+    TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
+    Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
     Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
     NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn. Nothing else has.";

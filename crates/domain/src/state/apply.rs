@@ -283,7 +283,7 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             for number in state.open_deployments.clone() {
                 if let Some(record) = state.deployments.get_mut(&number) {
-                    record.parts.change(target, |part| part.left = true);
+                    record.parts.change(target, |part| part.aside = Some(Aside::Left));
                 }
             }
         }
@@ -298,6 +298,9 @@ pub fn apply(state: &mut State, event: &Event) {
             awaits_permit,
             warnings,
             deployer,
+            rollout,
+            rings,
+            narrowed,
         } => {
             state.last_deployment = *deployment;
             state.open_deployments.insert(*deployment);
@@ -311,18 +314,46 @@ pub fn apply(state: &mut State, event: &Event) {
                 deployer: deployer.clone(),
                 stamp,
                 warnings: warnings.clone(),
-                parts: targets.iter().cloned().collect(),
+                parts: parts(state, app, targets),
+                rollout: rollout.as_ref().map(|rollout| Arc::new(Rollout::clone(rollout))),
+                rings: rings.as_slice().into(),
+                ring: 0,
+                others: others(state, app, environment, build, targets),
+                narrowed: *narrowed,
                 waves: 0,
+                paused: None,
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
             };
             state.deployments.insert(*deployment, record);
             forget_old_deployments(state);
         }
-        Event::WaveStarted { deployment, wave, targets } => {
+        Event::WaveStarted { deployment, wave, targets, ring } => {
             assign(state, *deployment, targets, false);
             if let Some(record) = state.deployments.get_mut(deployment) {
+                targets.iter().for_each(|target| record.parts.change(target, |part| part.wave = *wave));
                 record.waves = *wave;
                 record.phase = DeploymentPhase::Running;
+                let at = ring.as_ref().and_then(|name| record.rings.iter().position(|ring| ring.name == *name));
+                record.ring = at.unwrap_or(0);
+            }
+        }
+        Event::RingVerified { deployment, .. } => {
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                record.phase = DeploymentPhase::Baking(stamp);
+            }
+        }
+        Event::DeploymentPaused { deployment, by, reason, failure } => {
+            let pause = Pause { stamp, by: by.clone(), reason: *reason, failure: failure.clone() };
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                record.paused = Some(pause);
+            }
+        }
+        Event::DeploymentResumed { deployment, .. } => {
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                let failed = record.paused.take().is_some_and(|pause| pause.failure.is_some());
+                let bad = record.parts.bad().filter(|_| failed).map(|(name, _)| name.clone());
+                let bad: Vec<TargetName> = bad.collect();
+                bad.iter().for_each(|name| record.parts.change(name, |part| part.aside = Some(Aside::Accepted)));
             }
         }
         Event::TargetFinished {
@@ -346,6 +377,7 @@ pub fn apply(state: &mut State, event: &Event) {
             leave_word(state, *deployment, absent);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 record.phase = DeploymentPhase::Undoing { reason: reason.clone() };
+                record.paused = None;
             }
         }
         Event::DeploymentEnded { deployment, ending } => end_deployment(state, *deployment, *ending),
@@ -413,7 +445,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         before: known.as_ref().map(|running| running.build),
         progress: Progress::Finished(outcome.clone()),
         phases: phases.clone(),
-        left: false,
+        ..Part::default()
     };
     let nobody = || trust::PersonName::new("unknown").unwrap_or_else(|_| unreachable!("a plain name"));
     let record = Deployment {
@@ -426,7 +458,13 @@ fn take_receipt(state: &mut State, event: &Event) {
         stamp,
         warnings: Vec::new(),
         parts: vec![(target.clone(), part)].into(),
+        rollout: None,
+        rings: [].into(),
+        ring: 0,
+        others: Others::default(),
+        narrowed: true,
         waves: 1,
+        paused: None,
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
     };
     state.deployments.insert(*deployment, record);
@@ -447,7 +485,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         },
     });
     runs_now(state, target, app, running);
-    if *outcome == Outcome::Verified && runs_everywhere(state, app, environment, build) {
+    if *outcome == Outcome::Verified && runs_everywhere(state, *deployment) {
         let builds = &mut state.apps.entry(app.clone()).or_default().builds;
         if let Some(build) = builds.get_mut(build) {
             build.verified_in.entry(environment.clone()).or_insert(*at);
@@ -517,11 +555,14 @@ fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool
             on_target.assigned = Some(assigned);
             before = on_target.running.as_ref().map(|running| running.build);
         }
-        record.parts.change(name, |part| match undo {
-            true => part.progress = Progress::Undoing(stamp),
-            false => {
-                part.before = before;
-                part.progress = Progress::Assigned(stamp);
+        record.parts.change(name, |part| {
+            part.serves = false;
+            match undo {
+                true => part.progress = Progress::Undoing(stamp),
+                false => {
+                    part.before = before;
+                    part.progress = Progress::Assigned(stamp);
+                }
             }
         });
     }
@@ -547,7 +588,7 @@ fn finish_target(
     phases: &[PhaseTiming],
 ) {
     let stamp = state.head;
-    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let Some(record) = state.deployments.get(&deployment) else { return };
     let (app, act) = (record.app.clone(), record.act);
     let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
     let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
@@ -557,20 +598,29 @@ fn finish_target(
         assigned.finished = true;
         assigned.given_up = finished.given_up;
     }
+    let before = state.running(&app, name).cloned();
+    let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
+    let stopped = match (act, finished.outcome) {
+        (OrderAct::Stop, Outcome::Verified) => true,
+        (OrderAct::Configure, _) => was_stopped,
+        (_, outcome) => was_stopped && *outcome != Outcome::Verified,
+    };
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
         let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
         part.progress = match finished.outcome {
             Outcome::Verified if goes_back => Progress::Undone,
             outcome => Progress::Finished(outcome.clone()),
         };
+        part.absent = finished.given_up;
+        // What nobody has heard of is not taken to serve, nor is what could not go back.
+        let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
+        part.serves = is_well && finished.running.is_some() && !stopped;
+        if *finished.outcome == Outcome::Verified && part.aside == Some(Aside::Accepted) {
+            part.aside = None;
+        }
         part.phases.extend(phases.iter().cloned());
     });
-    let before = state.running(&app, name).cloned();
-    let stopped = match act {
-        OrderAct::Stop => *finished.outcome == Outcome::Verified,
-        OrderAct::Configure => before.as_ref().is_some_and(|running| running.stopped),
-        _ => false,
-    };
     let running = finished.running.map(|build| match before {
         // A target that goes on running the same build has run it since then.
         Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
@@ -608,8 +658,9 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
         _ => None,
     };
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
+    record.paused = None;
     let Deployment { app, environment, act, build, .. } = record.clone();
-    let whole = runs_everywhere(state, &app, &environment, &build);
+    let whole = runs_everywhere(state, deployment);
     let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
     if ending == Ending::Succeeded && installs && brought_all(state, deployment) {
         state.soaking.insert(deployment);
@@ -625,22 +676,55 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
     }
 }
 
-/// Whether all that is running on a deployment's targets was brought by it.
+/// Whether all that is running on the targets that verified a deployment was brought by it.
 fn brought_all(state: &State, deployment: u64) -> bool {
     let Some(record) = state.deployments.get(&deployment) else { return false };
     let brought = |name: &TargetName| state.running(&record.app, name).map(|running| running.deployment);
-    record.parts.iter().all(|(name, part)| part.left || brought(name) == Some(deployment))
+    record.parts.verified().all(|name| brought(name) == Some(deployment))
 }
 
-/// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach.
-fn runs_everywhere(state: &State, app: &AppName, environment: &AudienceName, build: &Digest) -> bool {
+/// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach. What
+/// a deployment left out within its budget does not matter: the charter says that so many may be missing.
+fn runs_everywhere(state: &State, deployment: u64) -> bool {
+    let Some(Deployment { app, environment, build, parts, .. }) = state.deployments.get(&deployment) else {
+        return false;
+    };
     let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
-    let fitting = |target: &&Target| !target.cordoned && crate::rules::placement::fits(&record.facts, target);
-    let runs = |target: &Target| {
+    let fitting = |(name, target): &(&TargetName, &Target)| {
+        let may_be_missing = parts.get(name).is_some_and(|part| match &part.progress {
+            Progress::Finished(outcome) => *outcome != Outcome::Verified,
+            _ => part.aside.is_some(),
+        });
+        !may_be_missing && !target.cordoned && crate::rules::placement::fits(&record.facts, target)
+    };
+    let runs = |(_, target): (&TargetName, &Target)| {
         let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
         running.is_some_and(|running| running.build == *build)
     };
-    state.targets_in(environment).map(|(_, target)| target).filter(fitting).all(runs)
+    state.targets_in(environment).filter(fitting).all(runs)
+}
+
+/// The parts that a deployment begins with.
+fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
+    let part = |name: &TargetName| {
+        let serves = state.running(app, name).is_some_and(|running| !running.stopped);
+        (name.clone(), Part { serves, ..Part::default() })
+    };
+    targets.iter().map(part).collect::<Vec<_>>().into()
+}
+
+/// The targets that a build is for and that have no part in its deployment.
+fn others(state: &State, app: &AppName, environment: &AudienceName, build: &Digest, targets: &[TargetName]) -> Others {
+    let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
+    let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
+    let mut others = Others::default();
+    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
+        if facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
+            others.targets += 1;
+            others.serving += u32::from(state.running(app, name).is_some_and(|running| !running.stopped));
+        }
+    }
+    others
 }
 
 fn settle(state: &mut State, deployment: u64) {

@@ -5,6 +5,7 @@ use super::Stamp;
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use trust::{
     Digest, TargetName,
     statement::{Outcome, PhaseTiming},
@@ -19,8 +20,24 @@ pub struct Part {
     pub progress: Progress,
     /// The phases it went through.
     pub phases: Vec<PhaseTiming>,
-    /// Whether the target left for good before the deployment was over: nobody waits for it, and it counts no more.
-    pub left: bool,
+    /// Why it counts no more, if so.
+    pub aside: Option<Aside>,
+    /// Whether nothing was heard of the target in time: it may have done its part all the same, and say so later.
+    pub absent: bool,
+    /// In which wave it had its turn, from 1; 0 before it had.
+    pub wave: u32,
+    /// Whether the application serves on the target: it runs there, and nothing is being done with it.
+    pub serves: bool,
+}
+
+/// Why a part counts no more: nobody waits for it, and it is no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aside {
+    /// The target left for good.
+    Left,
+    /// Somebody said that the deployment goes on in spite of its failure.
+    Accepted,
 }
 
 /// Where one target's part stands.
@@ -53,7 +70,9 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     bad: OrdSet<Place>,
+    aside: OrdSet<Place>,
     left: usize,
+    serving: usize,
 }
 
 impl Parts {
@@ -67,9 +86,14 @@ impl Parts {
         self.order.is_empty()
     }
 
-    /// Whether every target that had a part has left.
-    pub fn all_left(&self) -> bool {
-        self.left == self.order.len()
+    /// How many targets have a part and did not leave.
+    pub fn present(&self) -> usize {
+        self.order.len() - self.left
+    }
+
+    /// On how many of them the application serves.
+    pub fn serving(&self) -> usize {
+        self.serving
     }
 
     /// A target's part.
@@ -85,6 +109,32 @@ impl Parts {
     /// The targets that have not had their turn, in order.
     pub fn waiting(&self) -> impl Iterator<Item = &TargetName> {
         self.named(&self.waiting)
+    }
+
+    /// Those of them in these places.
+    pub fn waiting_in(&self, places: Range<usize>) -> impl Iterator<Item = (&TargetName, &Part)> {
+        let names = self.waiting.range(range(&places)).filter_map(|place| self.order.get(*place as usize));
+        names.filter_map(|name| Some((name, self.get(name)?)))
+    }
+
+    /// The place of the first target that has not had its turn.
+    pub fn first_waiting(&self) -> Option<usize> {
+        self.waiting.get_min().map(|place| *place as usize)
+    }
+
+    /// Whether one of these places verified it.
+    pub fn any_verified_in(&self, places: Range<usize>) -> bool {
+        self.verified.range(range(&places)).next().is_some()
+    }
+
+    /// Whether one of these places did not get it.
+    pub fn any_bad_in(&self, places: Range<usize>) -> bool {
+        self.bad.range(range(&places)).next().is_some()
+    }
+
+    /// How many targets did not get it.
+    pub fn bad_count(&self) -> usize {
+        self.bad.len()
     }
 
     /// The targets that are at it or go back, the one that began first leading, and since when.
@@ -109,6 +159,12 @@ impl Parts {
             Progress::Finished(outcome) => Some((name, outcome)),
             _ => None,
         })
+    }
+
+    /// The targets of which nothing was heard in time, in order.
+    pub fn absent(&self) -> impl Iterator<Item = &TargetName> {
+        let names = self.named(&self.bad).chain(self.named(&self.aside));
+        names.filter(|name| self.get(name).is_some_and(|part| part.absent))
     }
 
     fn named<'a>(&'a self, places: &'a OrdSet<Place>) -> impl Iterator<Item = &'a TargetName> {
@@ -136,8 +192,13 @@ impl Parts {
     }
 
     fn count(&mut self, place: Place, part: &Part) {
-        if part.left {
+        if part.aside == Some(Aside::Left) {
             self.left += 1;
+            return;
+        }
+        self.serving += usize::from(part.serves);
+        if part.aside.is_some() {
+            self.aside.insert(place);
             return;
         }
         match &part.progress {
@@ -150,8 +211,13 @@ impl Parts {
     }
 
     fn discount(&mut self, place: Place, part: &Part) {
-        if part.left {
+        if part.aside == Some(Aside::Left) {
             self.left -= 1;
+            return;
+        }
+        self.serving -= usize::from(part.serves);
+        if part.aside.is_some() {
+            self.aside.remove(&place);
             return;
         }
         match &part.progress {
@@ -162,6 +228,11 @@ impl Parts {
             Progress::Undone => {}
         }
     }
+}
+
+fn range(places: &Range<usize>) -> Range<Place> {
+    let place = |at: usize| Place::try_from(at).unwrap_or(Place::MAX);
+    place(places.start)..place(places.end)
 }
 
 impl From<Vec<(TargetName, Part)>> for Parts {
@@ -175,11 +246,5 @@ impl From<Vec<(TargetName, Part)>> for Parts {
 impl From<Parts> for Vec<(TargetName, Part)> {
     fn from(parts: Parts) -> Self {
         parts.iter().map(|(name, part)| (name.clone(), part.clone())).collect()
-    }
-}
-
-impl FromIterator<TargetName> for Parts {
-    fn from_iter<I: IntoIterator<Item = TargetName>>(names: I) -> Self {
-        names.into_iter().map(|name| (name, Part::default())).collect::<Vec<_>>().into()
     }
 }

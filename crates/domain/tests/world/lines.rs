@@ -20,6 +20,7 @@ use trust::{
     key::Signer,
     manifest::{ConfigKey, Driver, Needs},
     receipt::{self, VerifiedReceipt},
+    rollout::RolloutTerms,
     statement::{
         Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
         Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
@@ -89,6 +90,22 @@ fn facts_of(app: &str) -> BuildFacts {
         config: BTreeMap::new(),
         needs: Needs::default(),
     }
+}
+
+/// `with at_once=25% canary=1`, the last words of a line.
+fn rollout(rest: &[&str]) -> RolloutTerms {
+    let Some(at) = rest.iter().position(|word| *word == "with") else { return RolloutTerms::default() };
+    let term = |word: &&str| {
+        let (name, value) = word.split_once('=').expect("name=value");
+        let value = match (name, value.parse::<u32>()) {
+            ("rings", _) => value.split(',').collect(),
+            (_, Ok(number)) => serde_json::json!(number),
+            (_, Err(_)) => serde_json::json!(value),
+        };
+        (name.to_string(), value)
+    };
+    let terms: serde_json::Value = rest[at + 1..].iter().map(term).collect();
+    serde_json::from_value(terms).expect("terms of a rollout")
 }
 
 fn hours(hours: i64) -> SignedDuration {
@@ -237,6 +254,14 @@ impl World {
             ("prunes", [app, letters @ ..]) => {
                 let builds = letters.iter().map(|letter| self.build(app, letter)).collect();
                 self.administer(who, AdministrationAct::PruneBuilds { app: read(app), builds })
+            }
+            ("pauses", [number, "because", reason]) => {
+                let reason = Digest::of(reason.as_bytes());
+                self.administer(who, AdministrationAct::PauseDeployment { deployment: read(number), reason })
+            }
+            ("resumes", [number, rest @ ..]) => {
+                let reason = after(rest, "because").map(|reason| Digest::of(reason.as_bytes()));
+                self.administer(who, AdministrationAct::ResumeDeployment { deployment: read(number), reason })
             }
             ("aborts", [number]) => {
                 self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })
@@ -438,6 +463,7 @@ impl World {
             version: None,
             only: BTreeSet::new(),
             when_released: false,
+            rollout: RolloutTerms::default(),
         };
         let enrolment = after(rest, "by").map(|letter| Enrolment {
             environment: read(environment),
@@ -609,7 +635,8 @@ impl World {
         self.act(who, subject, Act::Withdrawal(Withdrawal { app, version, audience, through_serial, reason: None }))
     }
 
-    /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs.
+    /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs. `with canary=1 at_once=25%` says how it
+    /// goes over its targets.
     fn orders(&mut self, who: &str, verb: &str, what: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let (app, environment): (AppName, AudienceName) = (read(app_of(what)), read(environment));
         let act = act_of(verb);
@@ -622,10 +649,11 @@ impl World {
                 builds.keys().next().copied().unwrap_or(Digest::of(b"nobody knows"))
             }),
         };
-        let only = all_after(rest, "only").iter().map(|name| read(name)).collect();
+        let only = all_after(rest, "only").iter().take_while(|word| **word != "with").map(|name| read(name)).collect();
         let version = what.contains('@').then(|| version_of(what));
         let when_released = rest.contains(&"released");
-        self.act(who, subject, Act::Order(Order { app, environment, act, version, only, when_released }))
+        let rollout = rollout(rest);
+        self.act(who, subject, Act::Order(Order { app, environment, act, version, only, when_released, rollout }))
     }
 
     /// `LEVEL=debug, secret TOKEN`; with `for prod-1` and `serial N` before the colon.

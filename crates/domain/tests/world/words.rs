@@ -147,9 +147,19 @@ impl World {
                 let targets = list(targets);
                 format!("deployment {deployment}: {} {what} in {environment} on {targets}{waits}{warned}", word(act))
             }
-            Event::WaveStarted { deployment, wave, targets } => {
-                format!("deployment {deployment}, wave {wave}: {}", list(targets))
+            Event::WaveStarted { deployment, wave, targets, ring } => {
+                let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
+                format!("deployment {deployment}, wave {wave}{ring}: {}", list(targets))
             }
+            Event::RingVerified { deployment, ring } => format!("deployment {deployment} is well on {ring}"),
+            Event::DeploymentPaused { deployment, failure: Some(why), .. } => {
+                format!("deployment {deployment} is paused: {why}")
+            }
+            Event::DeploymentPaused { deployment, by, .. } => {
+                let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+                format!("deployment {deployment} is paused{by}")
+            }
+            Event::DeploymentResumed { deployment, by, .. } => format!("{by} lets deployment {deployment} go on"),
             Event::TargetFinished { deployment, target, outcome: how, change, running, way, .. } => {
                 let by = if way.is_normal() { String::new() } else { format!(" by {way}") };
                 let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());

@@ -403,6 +403,29 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(targets)) } }
                 }
             }
+            WaitingOn::Bake { deployment, ring, until } => {
+                p.busy title=(format!("the next ring begins at {}", moment(*until))) {
+                    (sign(Sign::Busy))
+                    span { "bakes on " b { (ring) } ", " (left(*until)) " more" span.muted { " · deployment " (deployment) } }
+                }
+            }
+            WaitingOn::Word { deployment, ring, from } => {
+                p.wait title=(format!("sortie resume {deployment}, from {}", moment(*from))) {
+                    (sign(Sign::Wait))
+                    span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
+                }
+            }
+            WaitingOn::Person { deployment, by, failure } => {
+                p.wait title=(format!("sortie resume {deployment}, or abort")) {
+                    (sign(Sign::Wait))
+                    span {
+                        "paused"
+                        @if let Some(by) = by { " by " b { (by) } }
+                        @if let Some(failure) = failure { ": " (failure) }
+                        span.muted { " · deployment " (deployment) }
+                    }
+                }
+            }
             WaitingOn::Soak { deployment, until } => {
                 p.busy title=(format!("settles at {}", moment(*until))) {
                     (sign(Sign::Busy)) span { "soaks, " (left(*until)) " more" span.muted { " · deployment " (deployment) } }

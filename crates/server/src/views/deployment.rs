@@ -6,6 +6,7 @@ use domain::{
     entry::Entry,
     event::Event,
     plan,
+    rules::rollout,
     state::{Deployment, DeploymentPhase, Part, Progress, Stamp, State, apply},
 };
 use trust::{TargetName, statement::Outcome};
@@ -19,7 +20,9 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<De
             (Some(*ending), Some(stamp.time), settled.map(|settled| settled.time), reason.clone())
         }
         DeploymentPhase::Undoing { reason } => (None, None, None, Some(reason.clone())),
-        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running => (None, None, None, None),
+        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
+            (None, None, None, None)
+        }
     };
     Some(DeploymentView {
         deployment: number,
@@ -35,8 +38,17 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<De
         reason: reason.map(|reason| trust::names::printable(&reason)),
         waits: plan::waits(state, number).map(|waits| waits.to_string()),
         warnings: record.warnings.clone(),
+        rollout: rollout::of(names, record).into_owned(),
+        rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
+        waves: waves(names, record),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
     })
+}
+
+/// How many waves it takes, as far as can be known.
+fn waves(state: &State, record: &Deployment) -> u32 {
+    let planned = rollout::waves(&rollout::of(state, record), &record.rings, record.parts.len());
+    u32::try_from(planned).unwrap_or(u32::MAX).max(record.waves)
 }
 
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
@@ -45,6 +57,7 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         Progress::Assigned(_) => ("at it", None),
         Progress::Undoing(_) => ("going back", None),
         Progress::Undone => ("undone", None),
+        Progress::Finished(Outcome::Failed { reason, .. }) if part.absent => ("absent", Some(reason.clone())),
         Progress::Finished(Outcome::Verified) => ("verified", None),
         Progress::Finished(Outcome::Undone { phase, reason }) => {
             ("undone", Some(format!("{} failed: {reason}", phase.word())))
@@ -55,7 +68,9 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         Progress::Finished(Outcome::Refused { code, reason }) => ("refused", Some(format!("{code}: {reason}"))),
     };
     let failed_in = match &part.progress {
-        Progress::Finished(Outcome::Undone { phase, .. } | Outcome::Failed { phase, .. }) => Some(*phase),
+        Progress::Finished(Outcome::Undone { phase, .. } | Outcome::Failed { phase, .. }) if !part.absent => {
+            Some(*phase)
+        }
         _ => None,
     };
     let running = state.running(&record.app, target).filter(|running| running.deployment == number);
@@ -64,6 +79,7 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         state: word.into(),
         detail: detail.map(|detail| trust::names::printable(&detail)),
         failed_in,
+        wave: (part.wave > 0).then_some(part.wave),
         before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
@@ -75,6 +91,9 @@ pub(crate) fn number_of(event: &Event) -> Option<u64> {
     match event {
         Event::DeploymentRequested { deployment, .. }
         | Event::WaveStarted { deployment, .. }
+        | Event::RingVerified { deployment, .. }
+        | Event::DeploymentPaused { deployment, .. }
+        | Event::DeploymentResumed { deployment, .. }
         | Event::TargetFinished { deployment, .. }
         | Event::UndoStarted { deployment, .. }
         | Event::DeploymentEnded { deployment, .. }

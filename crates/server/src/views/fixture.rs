@@ -252,8 +252,11 @@ impl World {
             awaits_permit: false,
             warnings: Vec::new(),
             deployer: "oncall".parse().unwrap(),
+            rollout: None,
+            rings: Vec::new(),
+            narrowed: false,
         });
-        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)] });
+        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None });
         deployment
     }
 

@@ -206,8 +206,21 @@ impl Teller<'_> {
             Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
             Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
             Event::DeploymentRequested { .. } => self.ordered(event),
-            Event::WaveStarted { deployment, wave, targets } => {
-                format!("{}: wave {wave} began on {}", self.deployment(*deployment), names(targets))
+            Event::WaveStarted { deployment, wave, targets, ring } => {
+                let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
+                format!("{}: wave {wave}{ring} began on {}", self.deployment(*deployment), names(targets))
+            }
+            Event::RingVerified { deployment, ring } => {
+                format!("{} is well on {ring}; the next ring waits", self.deployment(*deployment))
+            }
+            Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
+                format!("{} is paused by the charter, since it failed: {failure}", self.deployment(*deployment))
+            }
+            Event::DeploymentPaused { deployment, reason, .. } => {
+                format!("{actor} paused {}{}", self.deployment(*deployment), self.text(reason.as_ref()))
+            }
+            Event::DeploymentResumed { deployment, reason, .. } => {
+                format!("{actor} let {} go on{}", self.deployment(*deployment), self.text(reason.as_ref()))
             }
             Event::TargetFinished { deployment, target, outcome, change, running, phases, way, .. } => {
                 let finished = Finished { outcome, change: *change, running, phases };

@@ -133,6 +133,7 @@ impl Export {
                 version: Some(matter.version.clone()),
                 only,
                 when_released: false,
+                rollout: Default::default(),
             };
             let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
             if whom.is_some() {

@@ -9,18 +9,21 @@ use crate::{
     names::{Place, Thing},
     object,
     order::{self, Wanted, only},
+    rollout::Care,
     output::{self, Answer},
 };
 use api::{
     read::{BuildName, ConfigView, Status, Why},
     routes,
 };
-use domain::refusal::exit;
+use domain::{refusal::exit, rules::rollout};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
+    charter::Environment,
     manifest::{Entry, Manifest},
+    rollout::Rollout,
     statement::OrderAct,
 };
 
@@ -45,6 +48,8 @@ pub struct Deploy {
     #[arg(long, conflicts_with_all = ["plan", "when_released"])]
     pub config_only: bool,
     #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
     pub following: Following,
 }
 
@@ -53,6 +58,7 @@ impl Deploy {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let thing = Thing::parse("deploy", &self.what)?;
         let only = only(&self.only)?;
+        let rollout = self.care.terms()?;
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
         if self.config_only {
@@ -64,7 +70,7 @@ impl Deploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let when_released = self.when_released;
-        let wanted = Wanted { app: found.app, build, environment, act: OrderAct::Deploy, only, when_released };
+        let wanted = Wanted { app: found.app, build, environment, act: OrderAct::Deploy, only, when_released, rollout };
         if self.plan {
             return plan(&connection, &wanted).await;
         }
@@ -165,8 +171,8 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let config: ConfigView =
         connection.client.get(&routes::path(routes::CONFIG, &[app.as_str(), environment.as_str()]), &[]).await?;
     let why = why::ask(connection, app, build, environment).await?;
-    let at_once = connection.charter_environment(environment).map_or(1, |environment| environment.at_once) as usize;
-    let waves = if at_once == 0 { 1 } else { targets.len().div_ceil(at_once) };
+    let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
+    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets);
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -179,6 +185,13 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
+}
+
+fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> usize {
+    let names: Vec<TargetName> = targets.iter().map(|target| target.target.clone()).collect();
+    let labels = |name: &TargetName| status.targets.iter().find(|target| target.name == *name).map(|t| &t.labels);
+    let (names, rings) = rollout::in_rings(rollout, names, labels);
+    rollout::waves(rollout, &rings, names.len())
 }
 
 fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, String>) -> Vec<PlannedTarget> {
@@ -295,6 +308,7 @@ mod tests {
             act: OrderAct::Deploy,
             only: BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]),
             when_released: false,
+            rollout: Default::default(),
         };
         let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
         assert_eq!(targets.len(), 2);

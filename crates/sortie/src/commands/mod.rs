@@ -56,6 +56,8 @@ verbs! {
     start::Start,
     stop::Stop,
     restart::Restart,
+    pause::Pause,
+    resume::Resume,
     abort::Abort,
     hold::Hold,
     expose::Expose,

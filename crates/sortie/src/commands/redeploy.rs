@@ -6,6 +6,7 @@ use crate::{
     invocation::Invocation,
     names::{self, Thing},
     order::{self, Wanted, only},
+    rollout::Care,
 };
 use api::{
     read::{BuildName, DeploymentView},
@@ -27,6 +28,8 @@ pub struct Redeploy {
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     pub only: Vec<String>,
     #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
     pub following: Following,
 }
 
@@ -34,6 +37,7 @@ impl Redeploy {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let only = only(&self.only)?;
+        let rollout = self.care.terms()?;
         let again = read(&self.what, self.audience.as_deref())?;
         let connection = invocation.connect().await?;
         let (thing, place, only) = match again {
@@ -50,7 +54,7 @@ impl Redeploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let act = OrderAct::Redeploy;
-        let wanted = Wanted { app: found.app, build, environment, act, only, when_released: false };
+        let wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

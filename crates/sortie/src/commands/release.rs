@@ -93,6 +93,7 @@ async fn order_deployment(
         version: Some(matter.version.clone()),
         only: Default::default(),
         when_released: false,
+        rollout: Default::default(),
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("the deployment of {} to {environment} is ordered.", matter.name());

@@ -7,6 +7,7 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     order::{self, Wanted, only},
+    rollout::Care,
 };
 use api::read::{BuildName, Cell};
 use domain::refusal::Refusal;
@@ -27,6 +28,8 @@ pub struct Rollback {
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     pub only: Vec<String>,
     #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
     pub following: Following,
 }
 
@@ -35,6 +38,7 @@ impl Rollback {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let app = application(&self.app)?;
         let only = only(&self.only)?;
+        let rollout = self.care.terms()?;
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
         let status = order::status(&connection, None).await?;
@@ -47,7 +51,7 @@ impl Rollback {
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
-        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false };
+        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

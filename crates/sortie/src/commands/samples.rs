@@ -48,6 +48,7 @@ pub fn part(target: &str, state: &str) -> PartView {
         state: state.into(),
         detail: None,
         failed_in: None,
+        wave: None,
         before: Some(build("1.4.0")),
         phases: phases.map(timing).to_vec(),
         endpoints: vec!["http://127.0.0.1:20001".into()],
@@ -70,6 +71,9 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         reason: None,
         waits: None,
         warnings: Vec::new(),
+        rollout: Default::default(),
+        rings: Vec::new(),
+        waves: 2,
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
     }
 }

@@ -393,7 +393,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
     for part in &view.targets {
         let words = match part.state.as_str() {
-            "verified" | "undone" | "failed" | "refused" => finished(part),
+            "verified" | "undone" | "failed" | "refused" | "absent" => finished(part),
             state => state.to_string(),
         };
         let before = part.before.as_ref().filter(|before| before.build != view.build.build);

@@ -79,6 +79,10 @@ words! {
     ["assignment"] "What a target should run: numbered, holding nothing but digests.";
     ["report"] "What a target says it observed, signed with the target's own key.";
     ["wave"] "The targets of a deployment that change together. The next wave waits until the last one is well.";
+    ["ring", "canary", "bake"] "Targets that have their turn before others: by a label, or a few canaries before everyone. A ring may change in several waves; then it bakes, and the next begins by itself or by somebody's word.";
+    ["rollout", "hasten"] "How a deployment goes over the targets of an environment: the charter says it, and an order may ask for more care. Less is for those whom the charter lets hasten.";
+    ["absent"] "A target of which nothing was heard in time. It is left out where the charter allows some to be missing, and catches up when it returns.";
+    ["pause", "resume"] "To let no further target of a deployment begin, and to let it go on. Both stand in the history with their reasons.";
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";
     ["rollback"] "A command: back to what last settled, under a permit that nobody withdrew since.";
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";

@@ -137,6 +137,7 @@ impl Story {
             version: Some(version.clone()),
             only: BTreeSet::new(),
             when_released: false,
+            rollout: Default::default(),
         };
         story.add(ONCALL, "oncall", build, Act::Order(order), |_| {
             vec![Event::DeploymentRequested {
@@ -150,6 +151,9 @@ impl Story {
                 awaits_permit: false,
                 warnings: Vec::new(),
                 deployer: "oncall".parse().unwrap(),
+                rollout: None,
+                rings: Vec::new(),
+                narrowed: false,
             }]
         });
         story.entries.push(Entry {

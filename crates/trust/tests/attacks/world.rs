@@ -195,6 +195,7 @@ pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, s
         version: Some(version()),
         only: BTreeSet::new(),
         when_released: false,
+        rollout: Default::default(),
     };
     signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
@@ -219,6 +220,7 @@ pub fn whole_of(build: Digest) -> Dossier {
         version: Some(version()),
         only: BTreeSet::new(),
         when_released: false,
+        rollout: Default::default(),
     };
     Dossier {
         push: Some(push_of(build, &[CI])),

@@ -141,6 +141,7 @@ impl Attempt {
             version: Some(version()),
             only: BTreeSet::new(),
             when_released: false,
+            rollout: Default::default(),
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {

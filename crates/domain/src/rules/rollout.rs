@@ -1,0 +1,254 @@
+//! A deployment goes over its targets ring by ring and wave by wave: never more at a time than `at_once`, never so many that
+//! fewer than `min_healthy` go on serving (R41); and a target that fails or is silent is left out, as long as no more are
+//! than `failure_budget` allows (R40).
+
+use crate::{
+    event::RingOf,
+    refusal::Refusal,
+    state::{Deployment, Parts, State},
+};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use trust::{
+    AudienceName, TargetName,
+    charter::Environment,
+    quorum::Rule,
+    rollout::{Advance, Ring, Rollout, Share},
+    statement::{OrderAct, Outcome},
+};
+
+/// The ring before all others.
+pub const CANARY: &str = "canary";
+/// The ring of those that are in no other.
+pub const REST: &str = "rest";
+
+/// How an order's rollout is to go: as the charter says, with what the order says besides, and without what makes no sense
+/// for the act. Fails where it can go nowhere, or is less careful than the deployer may be.
+pub fn of_order(
+    name: &AudienceName,
+    environment: &Environment,
+    order: &trust::statement::Order,
+    targets: usize,
+    may_hasten: impl Fn(&Rule) -> bool,
+) -> Result<Rollout, Refusal> {
+    let charter = environment.rollout();
+    let wanted = charter.with(&order.rollout);
+    if let Some(mistake) = wanted.mistake() {
+        return Err(Refusal::Invalid { why: format!("the rollout: {mistake}") });
+    }
+    let eased = wanted.eased(&charter, targets);
+    if !eased.is_empty() && !environment.hasten_rule().is_some_and(may_hasten) {
+        let needs = environment.hasten_rule().cloned();
+        let eased = eased.iter().map(ToString::to_string).collect();
+        return Err(Refusal::RolloutEased { environment: name.clone(), eased, needs });
+    }
+    Ok(for_act(wanted, order.act))
+}
+
+/// What ends service has nothing to keep serving, and what goes back or brings nothing new is not tried on a few first.
+fn for_act(rollout: Rollout, act: OrderAct) -> Rollout {
+    let plain = Rollout::default();
+    match act {
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure => rollout,
+        OrderAct::Rollback | OrderAct::Start | OrderAct::Restart => Rollout {
+            canary: plain.canary,
+            rings: plain.rings,
+            bake_minutes: plain.bake_minutes,
+            advance: plain.advance,
+            ..rollout
+        },
+        OrderAct::Stop | OrderAct::Undeploy => Rollout {
+            at_once: rollout.at_once,
+            failure_budget: rollout.failure_budget,
+            progress_minutes: rollout.progress_minutes,
+            on_failure: rollout.on_failure,
+            ..plain
+        },
+    }
+}
+
+/// How a deployment goes: as was recorded when it was ordered, or by the charter where nothing was.
+pub fn of<'a>(state: &State, deployment: &'a Deployment) -> Cow<'a, Rollout> {
+    if let Some(rollout) = &deployment.rollout {
+        return Cow::Borrowed(rollout);
+    }
+    let environments = state.policy.as_ref().map(|policy| &policy.charter.environments);
+    let environment = environments.and_then(|environments| environments.get(&deployment.environment));
+    Cow::Owned(for_act(environment.map(Environment::rollout).unwrap_or_default(), deployment.act))
+}
+
+/// The targets in the order in which they have their turn, and the rings that divide them; none where there is one only.
+pub fn in_rings<'a>(
+    rollout: &Rollout,
+    targets: Vec<TargetName>,
+    labels: impl Fn(&TargetName) -> Option<&'a BTreeMap<String, String>>,
+) -> (Vec<TargetName>, Vec<RingOf>) {
+    let mut rest = targets;
+    let mut rings: Vec<(String, Vec<TargetName>)> = Vec::new();
+    for ring in &rollout.rings {
+        let carries = |name: &TargetName| match ring {
+            Ring::Labelled { key, value } => labels(name).is_some_and(|labels| labels.get(key) == Some(value)),
+            Ring::Rest => true,
+        };
+        let (in_it, others) = rest.into_iter().partition(carries);
+        rings.push((ring.to_string(), in_it));
+        rest = others;
+    }
+    rings.push((REST.into(), rest));
+    rings.retain(|(_, targets)| !targets.is_empty());
+    if let Some((_, first)) = rings.first_mut()
+        && rollout.canary > 0
+    {
+        let others = first.split_off(first.len().min(rollout.canary as usize));
+        let canaries = std::mem::replace(first, others);
+        rings.insert(0, (CANARY.into(), canaries));
+        rings.retain(|(_, targets)| !targets.is_empty());
+    }
+    let counts = rings.iter().map(|(name, targets)| RingOf { name: name.clone(), targets: targets.len() as u32 });
+    let counts: Vec<RingOf> = if rings.len() > 1 { counts.collect() } else { Vec::new() };
+    (rings.into_iter().flat_map(|(_, targets)| targets).collect(), counts)
+}
+
+/// How many waves so many targets need, as far as it can be known before the first begins.
+pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize) -> usize {
+    let at_once = rollout.at_once.at_most(targets).max(1);
+    match rings.is_empty() {
+        true => targets.div_ceil(at_once),
+        false => rings.iter().map(|ring| (ring.targets as usize).div_ceil(at_once)).sum(),
+    }
+}
+
+/// The ring of a place in the order of a deployment, and the places it has.
+fn ring_at(deployment: &Deployment, place: usize) -> (usize, Range<usize>) {
+    let mut start = 0;
+    for (index, ring) in deployment.rings.iter().enumerate() {
+        let end = start + ring.targets as usize;
+        if place < end {
+            return (index, start..end);
+        }
+        start = end;
+    }
+    (deployment.rings.len().saturating_sub(1), start..usize::MAX)
+}
+
+fn places_of(deployment: &Deployment, index: usize) -> Range<usize> {
+    let before = deployment.rings.iter().take(index).map(|ring| ring.targets as usize).sum();
+    match deployment.rings.get(index) {
+        Some(ring) => before..before + ring.targets as usize,
+        None => 0..usize::MAX,
+    }
+}
+
+/// The ring that has begun; nothing where there is one only.
+pub fn current_ring(deployment: &Deployment) -> Option<&RingOf> {
+    deployment.rings.get(deployment.ring)
+}
+
+/// A wave that may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wave {
+    /// Its targets.
+    pub targets: Vec<TargetName>,
+    /// The ring they are of, where there are several.
+    pub ring: Option<String>,
+}
+
+/// The targets whose turn it is next; the answer is empty where nobody waits. Fails if too few targets serve for one more
+/// to be taken out of service.
+pub fn next_wave(rollout: &Rollout, deployment: &Deployment) -> Result<Wave, String> {
+    let parts = &deployment.parts;
+    let Some(first) = parts.first_waiting() else { return Ok(Wave { targets: Vec::new(), ring: None }) };
+    let (index, places) = ring_at(deployment, first);
+    let ring = deployment.rings.get(index).map(|ring| ring.name.clone());
+    let size = rollout.at_once.at_most(parts.len()).max(1);
+    let (healthy, must) = (healthy(deployment), must_serve(rollout, deployment));
+    let mut spare = healthy.saturating_sub(must);
+    let mut targets = Vec::new();
+    for (name, part) in parts.waiting_in(places.clone()) {
+        if targets.len() == size || part.serves && spare == 0 {
+            break;
+        }
+        spare -= usize::from(part.serves);
+        targets.push(name.clone());
+    }
+    if targets.is_empty() {
+        // Where none that serves can be spared, those come first that do not serve: they are the way out.
+        let idle = parts.waiting_in(places).filter(|(_, part)| !part.serves).take(size);
+        targets = idle.map(|(name, _)| name.clone()).collect();
+    }
+    match targets.is_empty() {
+        false => Ok(Wave { targets, ring }),
+        true => Err(format!("{healthy} of {} targets serve, and {must} must", all(deployment))),
+    }
+}
+
+/// Fails if there is a target in the deployment that serves and could never be spared, however many others serve.
+pub fn can_spare(rollout: &Rollout, deployment: &Deployment) -> Result<(), String> {
+    let (all, must) = (all(deployment), must_serve(rollout, deployment));
+    match deployment.parts.serving() > 0 && must >= all {
+        true => Err(format!("{must} of {all} targets must go on serving")),
+        false => Ok(()),
+    }
+}
+
+/// The verified targets that may go back next: one at least, and no more than can be spared.
+pub fn next_to_go_back(rollout: &Rollout, deployment: &Deployment) -> usize {
+    if rollout.min_healthy == Share::Count(0) {
+        return usize::MAX;
+    }
+    healthy(deployment).saturating_sub(must_serve(rollout, deployment)).max(1)
+}
+
+fn all(deployment: &Deployment) -> usize {
+    deployment.parts.present() + deployment.others.targets as usize
+}
+
+/// On how many targets the application serves, those included that have no part in the deployment.
+pub fn healthy(deployment: &Deployment) -> usize {
+    deployment.parts.serving() + deployment.others.serving as usize
+}
+
+/// On how many of them it must go on serving.
+pub fn must_serve(rollout: &Rollout, deployment: &Deployment) -> usize {
+    rollout.min_healthy.at_least(all(deployment))
+}
+
+/// Whether the ring that is next has still to wait: for its time, or for somebody's word.
+pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option<&'a RingOf> {
+    let current = current_ring(deployment)?;
+    let next = deployment.parts.first_waiting()?;
+    let waits = rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
+    (waits && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
+}
+
+/// Why the deployment cannot go on: more targets failed or are silent than may, a canary is among them, or a ring is over
+/// and none of it is well.
+pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<String> {
+    let parts: &Parts = &deployment.parts;
+    let first = || parts.bad().next().map(|(name, outcome)| in_words(name, outcome));
+    let places = places_of(deployment, deployment.ring);
+    let is_canary = current_ring(deployment).is_some_and(|ring| ring.name == CANARY);
+    if is_canary && parts.any_bad_in(places.clone()) {
+        return first();
+    }
+    let (bad, budget) = (parts.bad_count(), rollout.failure_budget.at_most(parts.len()));
+    if bad > budget {
+        return match budget {
+            0 => first(),
+            _ => first().map(|first| format!("{bad} of {} targets failed, and {budget} may; {first}", parts.len())),
+        };
+    }
+    let is_over = parts.busy().next().is_none() && parts.waiting_in(places.clone()).next().is_none();
+    let lost = bad > 0 && is_over && parts.any_bad_in(places.clone()) && !parts.any_verified_in(places);
+    lost.then(first).flatten()
+}
+
+/// `web-3: verify: /healthz 503`.
+fn in_words(name: &TargetName, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason } => {
+            format!("{name}: {}: {reason}", phase.word())
+        }
+        Outcome::Refused { code, reason } => format!("{name} refused: {code}: {reason}"),
+        Outcome::Verified => format!("{name}: verified"),
+    }
+}

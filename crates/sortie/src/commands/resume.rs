@@ -1,0 +1,44 @@
+//! `sortie resume`: lets a deployment go on that was paused, or that waits for somebody's word between two rings.
+
+use crate::{
+    failure::Outcome,
+    follow::{Following, follow},
+    invocation::Invocation,
+    order,
+    output::Answer,
+};
+use trust::statement::AdministrationAct;
+
+/// Let a deployment go on that was paused, or that waits for somebody's word
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    /// The deployment's number
+    pub deployment: u64,
+    /// Why; it stands in the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub following: Following,
+}
+
+impl Resume {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let limit = self.following.limit()?;
+        let connection = invocation.connect().await?;
+        let deployment = self.deployment;
+        let accepted = match &self.reason {
+            Some(reason) => {
+                let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason: Some(reason) };
+                connection.administer_because(reason, act).await?
+            }
+            None => connection.administer(AdministrationAct::ResumeDeployment { deployment, reason: None }).await?,
+        };
+        if self.following.detach {
+            let words = format!("deployment {deployment} goes on.");
+            return Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")));
+        }
+        let view = follow(invocation, &connection, deployment, limit).await?;
+        order::conclude(&connection, &view).await
+    }
+}
