@@ -182,15 +182,15 @@ mod tests {
     fn a_copy_has_what_it_should_and_nothing_else_and_leaves_other_files_alone() {
         let folder = tempfile::tempdir().unwrap();
         let files = |names: &[&str]| names.iter().map(|name| (name.to_string(), name.as_bytes().to_vec())).collect();
-        let old = files(&[TIMESTAMP, "metadata/1.snapshot.json", "targets/permits/prod/aa.web.json"]);
+        let old = files(&[TIMESTAMP, "metadata/1.snapshot.json", "targets/aa.permits.prod.web.json"]);
         assert_eq!(write(folder.path(), &old).unwrap(), 3);
         fs::write(folder.path().join("index.html"), "ours").unwrap();
-        let new = files(&[TIMESTAMP, "metadata/2.snapshot.json", "targets/permits/prod/bb.web.json"]);
+        let new = files(&[TIMESTAMP, "metadata/2.snapshot.json", "targets/bb.permits.prod.web.json"]);
         assert_eq!(write(folder.path(), &new).unwrap(), 2, "what is there is not written again");
         for (name, is_there) in [
             ("metadata/1.snapshot.json", false),
-            ("targets/permits/prod/aa.web.json", false),
-            ("targets/permits/prod/bb.web.json", true),
+            ("targets/aa.permits.prod.web.json", false),
+            ("targets/bb.permits.prod.web.json", true),
             ("index.html", true),
         ] {
             assert_eq!(folder.path().join(name).exists(), is_there, "{name}");

@@ -59,8 +59,8 @@ fn a_charter_has_exactly_the_delegations_that_fit_its_audiences() {
 
     // Every way to give the online key more than its own folder, or to ask for less than one signature.
     let wrong: [(&str, Value); 6] = [
-        ("/roles/0/paths", json!(["permits/*/*"])),
-        ("/roles/0/paths", json!(["permits/prod/*", "charter.toml"])),
+        ("/roles/0/paths", json!(["permits.*"])),
+        ("/roles/0/paths", json!(["permits.prod.*", "charter.toml"])),
         ("/roles/0/terminating", json!(false)),
         ("/roles/0/name", json!("permits-other")),
         ("/roles/0/name", json!("charter")),

@@ -112,7 +112,7 @@ pub fn published(estate: &Estate, version: u64, dated: Timestamp, withdrawn: &[E
     let bytes = permits.to_bytes().unwrap();
     let digest = Digest::of(&bytes);
     let listed = TargetFile { length_bytes: bytes.len() as u64, digest };
-    files.insert(format!("targets/permits/prod/{}.web.json", digest.hex()), bytes);
+    files.insert(format!("targets/{}.permits.prod.web.json", digest.hex()), bytes);
     let listing = [(repository::permits_target(&prod(), &app()), (listed, Value::Null))].into();
     let mut meta = BTreeMap::from([("targets.json".to_string(), ListedFile::of(targets_version, &estate.targets))]);
     for audience in ["dev", "prod"] {

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn nothing_but_published_files_can_be_named() {
-        for good in ["metadata/timestamp.json", "metadata/3.permits-prod.json", "targets/permits/prod/aa.web.json"] {
+        for good in ["metadata/timestamp.json", "metadata/3.permits-prod.json", "targets/aa.permits.prod.web.json"] {
             assert!(inside(good).is_some(), "{good}");
         }
         for bad in [

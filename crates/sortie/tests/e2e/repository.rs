@@ -24,7 +24,7 @@ prod = { class = "live", approve = "qa and ops", deploy = "ops" }
 [channels]
 beta = { approve = "qa" }
 "#;
-const PERMITS: &str = "permits/prod/web.json";
+const PERMITS: &str = "permits.prod.web.json";
 
 /// A copy of the repository behind a plain web server.
 struct Mirror {
@@ -167,7 +167,7 @@ fn r13_r33_other_peoples_clients_read_permits_and_withdrawals_from_a_plain_mirro
         assert!(file.withdrawals.is_empty());
         copies.push(fs::read(output.stdout.trim()).unwrap());
         fetch(&world, &mirror, client, 0, &["charter.toml"]);
-        fetch(&world, &mirror, client, 1, &["permits/test/web.json"]).says("nobody vouches");
+        fetch(&world, &mirror, client, 1, &["permits.test.web.json"]).says("nobody vouches");
     }
     assert_eq!(copies[0], copies[1]);
     let older = files(&mirror.folder);

@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 /// The field of timestamp and of the owners' targets that says when they were signed: TUF itself says only until when
 /// they are good.
 pub const SIGNED_FIELD: &str = "x-sortie-signed";
-/// The folder of permits among the targets.
-const PERMITS_FOLDER: &str = "permits";
+/// What the names of permits among the targets begin with.
+const PERMITS: &str = "permits";
 /// The largest file of permits that is read, in bytes.
 pub const MAX_PERMITS_BYTES: usize = 4 << 20;
 /// The format of a file of permits.
@@ -44,9 +44,16 @@ pub fn role_audience(role: &str) -> Option<AudienceName> {
     role.strip_prefix("permits-").and_then(|name| AudienceName::new(name).ok())
 }
 
-/// The name among the targets of the file for one application and audience.
+/// The name among the targets of the file for one application and audience. It leads into no folder: where files are
+/// found by their hashes, not all clients agree on which side of a folder the hash stands. Names of people's own have no
+/// dot in them, so none reaches into those of another audience.
 pub fn permits_target(audience: &AudienceName, app: &AppName) -> String {
-    format!("{PERMITS_FOLDER}/{audience}/{app}.json")
+    format!("{PERMITS}.{audience}.{app}.json")
+}
+
+/// The pattern of these names for an audience.
+fn permits_pattern(audience: &AudienceName) -> String {
+    format!("{PERMITS}.{audience}.*")
 }
 
 /// What `charter` makes the owners delegate: a terminating role an audience, to the server's ledger keys. A charter
@@ -63,7 +70,7 @@ pub fn delegations(charter: &Charter, root: &Root) -> Value {
             "keyids": by_id.keys().collect::<Vec<_>>(),
             "threshold": 1,
             "terminating": true,
-            "paths": [format!("{PERMITS_FOLDER}/{audience}/*")],
+            "paths": [permits_pattern(audience)],
         })
     };
     let mut audiences: Vec<&AudienceName> = charter.audience_names().collect();
@@ -82,7 +89,7 @@ pub enum DelegationError {
     #[error("no role is delegated for {0}")]
     Absent(AudienceName),
     /// A role that is not as it should be.
-    #[error("the role '{0}' is not one the charter asks for: one terminating role an audience, over its own folder")]
+    #[error("the role '{0}' is not one the charter asks for: one terminating role an audience, over its own files")]
     Unfit(String),
 }
 
@@ -123,7 +130,7 @@ pub fn delegated(
         let audience = role_audience(&role.name).filter(|audience| charter.audience(audience).is_some());
         let Some(audience) = audience else { return Err(DelegationError::Unfit(role.name)) };
         let is_sound = role.terminating
-            && role.paths == [format!("{PERMITS_FOLDER}/{audience}/*")]
+            && role.paths == [permits_pattern(&audience)]
             && (1..=role.keyids.len()).contains(&(role.threshold as usize))
             && role.keyids.iter().all(|id| read.keys.get(id).is_some_and(|key| key.id() == *id));
         let known = Delegated { keyids: role.keyids, threshold: role.threshold };
