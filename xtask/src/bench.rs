@@ -65,6 +65,31 @@ const ROWS: &[Row] = &[
         bound: Bound::Over(1_000.0),
         measure: permit_rate,
     },
+    Row {
+        name: "TUF refresh, 1,000 applications, one core",
+        unit: "/s",
+        bound: Bound::Over(20.0),
+        measure: refresh_rate,
+    },
+    Row { name: "the same, as a multiple of tough's", unit: "×", bound: Bound::Over(1.0), measure: beside_tough },
+    Row {
+        name: "agent's refresh of these, the first",
+        unit: "KB",
+        bound: Bound::Under(64.0),
+        measure: |world| refresh_kilobytes(world, "first"),
+    },
+    Row {
+        name: "agent's refresh, nothing new",
+        unit: "KB",
+        bound: Bound::Under(1.0),
+        measure: |world| refresh_kilobytes(world, "nothing_new"),
+    },
+    Row {
+        name: "agent's refresh, one permit more",
+        unit: "KB",
+        bound: Bound::Under(64.0),
+        measure: |world| refresh_kilobytes(world, "after_a_permit"),
+    },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
     Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
     Row {
@@ -176,20 +201,29 @@ fn binary_size(world: &mut World) -> Result<f64> {
     Ok(megabytes(fs::metadata(&world.programs.sortie)?.len()))
 }
 
-/// Runs the server's own ledger benchmark and takes one number from the JSON it prints. It decides by a toy, so
-/// that what is measured is the ledger alone; the row says so.
-fn ledger(world: &World, key: &str) -> Result<f64> {
-    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
-    let printed = match PRINTED.get() {
+/// One number of the JSON that a program prints, which runs once for all its numbers.
+fn number(printed: &OnceLock<Vec<u8>>, key: &str, command: impl FnOnce() -> Result<Command>) -> Result<f64> {
+    let printed = match printed.get() {
         Some(printed) => printed,
         None => {
-            let program = world.programs.ledger_bench.as_ref().context("cargo built no ledger_bench")?;
-            let output = Command::new(program).stderr(Stdio::inherit()).output()?;
-            PRINTED.get_or_init(|| output.stdout)
+            let output = command()?.stderr(Stdio::inherit()).output()?;
+            if !output.status.success() {
+                bail!("the measuring program failed: {}", output.status);
+            }
+            printed.get_or_init(|| output.stdout)
         }
     };
-    let value: Value = serde_json::from_slice(printed).context("ledger_bench printed no JSON")?;
-    value.pointer(key).and_then(Value::as_f64).with_context(|| format!("ledger_bench says no {key}"))
+    let value: Value = serde_json::from_slice(printed).context("the measuring program printed no JSON")?;
+    value.pointer(key).and_then(Value::as_f64).with_context(|| format!("the measuring program says no {key}"))
+}
+
+/// The server's own ledger benchmark. It decides by a toy, so that what is measured is the ledger alone; the row says so.
+fn ledger(world: &World, key: &str) -> Result<f64> {
+    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
+    number(&PRINTED, key, || {
+        let program = world.programs.ledger_bench.as_ref().context("cargo built no ledger_bench")?;
+        Ok(Command::new(program))
+    })
 }
 
 fn ledger_rate(world: &mut World) -> Result<f64> {
@@ -206,10 +240,60 @@ fn ledger_snapshot(world: &mut World) -> Result<f64> {
 
 /// The whole of `trust::authority::authorise`: six signatures, three of them the permit's.
 fn permit_rate(_: &mut World) -> Result<f64> {
-    let built = cargo::build(&["--release", "--package", "trust", "--example", "permit_bench"])?;
-    let output = Command::new(built.get("permit_bench").context("cargo built no permit_bench")?).output()?;
-    let printed: Value = serde_json::from_slice(&output.stdout).context("permit_bench printed no JSON")?;
-    printed.pointer("/permit/per_second").and_then(Value::as_f64).context("permit_bench says no rate")
+    number(&OnceLock::new(), "/permit/per_second", || example("trust", "permit_bench"))
+}
+
+/// An example of one of our crates, built for measuring.
+fn example(package: &str, name: &str) -> Result<Command> {
+    let built = cargo::build(&["--release", "--package", package, "--example", name])?;
+    Ok(Command::new(built.get(name).with_context(|| format!("cargo built no {name}"))?))
+}
+
+/// The repository of 1,000 applications in 3 environments with 5 approvers, made once.
+fn large_repository(world: &World) -> Result<PathBuf> {
+    let folder = world.folder.join("large-repository");
+    if !folder.exists() {
+        let status = example("trust", "large_repository")?.arg(&folder).stdout(Stdio::null()).status()?;
+        if !status.success() {
+            bail!("large_repository: {status}");
+        }
+    }
+    Ok(folder)
+}
+
+/// `benches/beside-tough`, which stands apart from the workspace so that tough is compiled for this alone.
+fn refreshes(world: &World, key: &str) -> Result<f64> {
+    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
+    number(&PRINTED, key, || {
+        let repository = large_repository(world)?;
+        let target = cargo::target_folder()?.join("beside-tough");
+        let mut build = cargo::cargo();
+        build.args(["build", "--release", "--manifest-path", "benches/beside-tough/Cargo.toml", "--target-dir"]);
+        cargo::run(build.arg(&target))?;
+        let mut command = Command::new(target.join("release/beside-tough"));
+        command.arg(repository);
+        Ok(command)
+    })
+}
+
+fn refresh_rate(world: &mut World) -> Result<f64> {
+    refreshes(world, "/ours_per_second")
+}
+
+fn beside_tough(world: &mut World) -> Result<f64> {
+    refreshes(world, "/ratio")
+}
+
+/// What the server sends to an agent that refreshes.
+fn refresh_kilobytes(world: &World, which: &str) -> Result<f64> {
+    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = number(&PRINTED, &format!("/{which}/sent_bytes"), || {
+        let repository = large_repository(world)?;
+        let mut command = example("agent", "refresh_bench")?;
+        command.arg(repository);
+        Ok(command)
+    })?;
+    Ok(bytes / 1e3)
 }
 
 /// The speed of `sortie push` of 1 GiB of noise, as a share of that of `sha256sum` over the same file just before.

@@ -163,7 +163,7 @@ impl Files {
             };
             let bytes = self.get(&format!("targets/{}", found.location)).ok_or("a target is not there")?;
             found.target.check(bytes)?;
-            if read != bytes {
+            if read != *bytes {
                 return Err(format!("{} is not the same to both", name.raw()).into());
             }
         }

@@ -12,7 +12,11 @@ use axum::{
 use depot::DiskStore;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
-use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::{
+    CompressionLevel,
+    compression::{CompressionLayer, predicate::SizeAbove},
+    set_header::SetResponseHeaderLayer,
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -36,6 +40,9 @@ mod streams;
 const BODY_BYTES: usize = 16 << 20;
 /// The longest body of a request that needs no login, in bytes.
 const SMALL_BODY_BYTES: usize = 64 << 10;
+
+/// From which length on a file of the repository is compressed for whoever takes it so, in bytes.
+const SHRUNK_FROM_BYTES: u64 = 1024;
 
 /// Everything a handler may need.
 pub(crate) struct Serving {
@@ -133,13 +140,17 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(objects::fetch_pack))
         .routes(routes!(feeds::feed))
         .routes(routes!(repository::status))
-        .routes(routes!(repository::file))
         .routes(routes!(agents::poll))
         .routes(routes!(agents::dossier))
         .routes(routes!(agents::progress))
         .routes(routes!(agents::remember))
         .layer(DefaultBodyLimit::max(BODY_BYTES));
-    OpenApiRouter::with_openapi(Contract::openapi()).merge(small).merge(streams).merge(json)
+    // Lists of permits are long and much alike; what is fetched from here says itself by its digest what it must be.
+    let shrunk = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+    let files = OpenApiRouter::new()
+        .routes(routes!(repository::file))
+        .layer(shrunk.compress_when(SizeAbove::new(SHRUNK_FROM_BYTES)));
+    OpenApiRouter::with_openapi(Contract::openapi()).merge(small).merge(streams).merge(json).merge(files)
 }
 
 /// The contract in OpenAPI 3.1, as JSON with an indent.

@@ -593,7 +593,9 @@ fn lacking(verified: &VerifiedDocuments, key: &SecretKey) -> Option<String> {
                     .into(),
             );
         }
-        Err(error) => return Some(format!("the charter in force cannot be published: {error}; see `sortie charter renew`")),
+        Err(error) => {
+            return Some(format!("the charter in force cannot be published: {error}; see `sortie charter renew`"));
+        }
     };
     let ours = key.public();
     for role in [TufRole::Snapshot, TufRole::Timestamp] {

@@ -547,6 +547,28 @@ async fn r6_a_public_channel_gives_what_is_released_to_it_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn long_files_of_the_repository_travel_compressed_to_whoever_takes_them_so() {
+    let world = World::founded().await;
+    let folder = options(&world.folder).data.join("repository/metadata");
+    std::fs::create_dir_all(&folder).unwrap();
+    let long: String = (0..3000).map(|number| format!("\"permits.prod.application-{number:04}.json\"\n")).collect();
+    for (name, content) in [("9.permits-prod.json", long.as_str()), ("8.permits-prod.json", "short")] {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    let client = world.client(CODER).await;
+    let get = async |name: &str, encoding: Option<&str>| {
+        let request = client.request(reqwest::Method::GET, &format!("{}/metadata/{name}", routes::REPOSITORY));
+        let request = encoding.into_iter().fold(request, |request, word| request.header("accept-encoding", word));
+        let response = client.stream(request).await.unwrap();
+        // The length stands before the answer unless it was compressed, and then it is not known before the end.
+        (response.content_length(), response.text().await.unwrap())
+    };
+    assert_eq!(get("9.permits-prod.json", None).await, (None, long.clone()));
+    assert_eq!(get("9.permits-prod.json", Some("identity")).await, (Some(long.len() as u64), long.clone()));
+    assert_eq!(get("8.permits-prod.json", None).await, (Some(5), "short".into()));
+}
+
+#[tokio::test]
 async fn logs_are_asked_of_the_target_and_passed_on() {
     let world = World::founded().await;
     world.push("hello", None).await;

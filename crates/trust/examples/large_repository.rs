@@ -176,7 +176,7 @@ impl<'a> Estate<'a> {
         let mut listed = before.unwrap_or_default();
         listed.insert("targets.json".into(), self.targets);
         for (environment, listing) in listings.iter().filter(|(name, _)| version == 1 || **name == "prod") {
-            let role = role_name(&AudienceName::new(*environment)?);
+            let role = role_name(&AudienceName::new(environment)?);
             let signed = repository::permits_role(version, expires, &repository::listing(listing))?;
             let bytes = repository::sign_online(&signed, &key(SERVER))?;
             self.write(&format!("metadata/{version}.{role}.json"), &bytes)?;
