@@ -53,6 +53,7 @@ pub fn authorise(
 ) -> Result<VerifiedAuthority, Refusal> {
     let policy = documents.policy()?;
     documents.keep_withdrawals(&policy, &dossier.withdrawals)?;
+    documents.hear_vendor(&policy, &assignment.app, dossier)?;
     let pinned = documents.pinned().clone();
     if assignment.environment != pinned.environment {
         let reason = format!("it is for {}, and this target is in {}", assignment.environment, pinned.environment);
@@ -75,6 +76,7 @@ pub fn authorise(
             newest: journal.newest_order,
         },
         emergencies: documents.emergencies(),
+        heard: documents.heard(&policy, &assignment.app),
         freshness,
     };
     let authority = authority::authorise(

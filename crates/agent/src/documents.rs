@@ -16,6 +16,7 @@ use trust::{
     charter::CharterError,
     dsse::Envelope,
     statement::{Act, Statement},
+    vendor::Heard,
     way::KeptEmergency,
 };
 
@@ -40,6 +41,9 @@ struct NeverForgotten {
     floors: BTreeMap<AppName, Version>,
     #[serde(default)]
     emergencies: Vec<KeptEmergency>,
+    /// What was heard of vendors ([`trust::vendor::Vendor::id`]).
+    #[serde(default)]
+    vendors: BTreeMap<Digest, Heard>,
 }
 
 /// Why documents were not taken. Those in force stay in force.
@@ -204,15 +208,43 @@ impl Documents {
         self.never_forgotten.floors.get(app)
     }
 
-    /// Raises the floor to what a request says that was found to be granted.
+    /// Raises the floor to what a request says that was found to be granted: our own, or the vendor's.
     pub fn raise_floor(&mut self, app: &AppName, dossier: &Dossier) -> Result<(), TrustError> {
-        let statement = dossier.request.as_ref().and_then(|envelope| Statement::read(envelope).ok());
-        let Some(Act::Request(request)) = statement.map(|statement| statement.act) else { return Ok(()) };
-        let Some(floor) = request.floor.filter(|floor| self.floor(app).is_none_or(|known| known < floor)) else {
+        let floor = |request: &Envelope| match Statement::read(request).ok()?.act {
+            Act::Request(request) => request.floor,
+            _ => None,
+        };
+        let of_vendor = dossier.vendor.as_ref().and_then(|release| release.dossier.request.as_ref());
+        let highest = dossier.request.iter().chain(of_vendor).filter_map(floor).max();
+        let Some(floor) = highest.filter(|floor| self.floor(app).is_none_or(|known| known < floor)) else {
             return Ok(());
         };
         let mut next = self.never_forgotten.clone();
         next.floors.insert(app.clone(), floor);
+        self.never_forget(next)
+    }
+
+    /// What was ever heard of the application's vendor, where it has one.
+    pub fn heard(&self, policy: &TrustedPolicy, app: &AppName) -> Option<&Heard> {
+        self.never_forgotten.vendors.get(&policy.charter.vendor_of(app)?.1.id())
+    }
+
+    /// Keeps what a vendor's genuine documents tell: a newer charter, and withdrawals. What is signed by somebody else, or
+    /// older, is left to the checks to refuse.
+    pub fn hear_vendor(&mut self, policy: &TrustedPolicy, app: &AppName, dossier: &Dossier) -> Result<(), TrustError> {
+        let (Some((_, vendor)), Some(release)) = (policy.charter.vendor_of(app), &dossier.vendor) else {
+            return Ok(());
+        };
+        let known = self.heard(policy, app).cloned().unwrap_or_default();
+        let heard = match release.open(vendor, &known) {
+            Ok(word) => word.heard(),
+            Err(_) => return Ok(()),
+        };
+        if heard == known {
+            return Ok(());
+        }
+        let mut next = self.never_forgotten.clone();
+        next.vendors.insert(vendor.id(), heard);
         self.never_forget(next)
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, PersonName, TargetName, VendorName, Version,
     authority::Dossier,
     charter::Class,
     dsse::{Envelope, base64_bytes},
@@ -473,6 +473,10 @@ pub struct TracedBuild {
     /// By whom.
     #[schema(value_type = String)]
     pub pusher: PersonName,
+    /// The vendor that made it, where it was brought in and not pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub vendor: Option<VendorName>,
     /// The audiences that have a live permit.
     #[schema(value_type = Vec<String>)]
     pub released_to: Vec<AudienceName>,
@@ -506,6 +510,10 @@ pub struct Build {
     /// By whom.
     #[schema(value_type = String)]
     pub pusher: PersonName,
+    /// The vendor that made it, where it was brought in and not pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub vendor: Option<VendorName>,
     /// What it was made from.
     #[schema(value_type = Option<Object>)]
     pub commit: Option<Commit>,

@@ -1,13 +1,18 @@
 //! Everything anyone may ask. A person's command is a verified statement; a clock's command is derived from the state.
 
-use crate::{event::BuildFacts, state::Policy};
+use crate::{
+    event::{BuildFacts, VendorWord},
+    state::Policy,
+};
 use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 use trust::{
     Digest, PersonName, RoleName, TargetName,
+    authority::{Denial, KeptWithdrawal},
     key::KeyId,
     receipt::VerifiedReceipt,
     statement::{self, RequestId},
+    vendor::Released,
 };
 
 /// Who asks, when, and under which id.
@@ -67,6 +72,17 @@ pub struct Signed<T> {
     pub act: T,
 }
 
+/// What somebody brought of a vendor.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// Whose it is.
+    pub word: VendorWord,
+    /// Every withdrawal that the vendor tells of.
+    pub withdrawals: Vec<KeptWithdrawal>,
+    /// The release in it with what its manifest says, or why it does not hold.
+    pub released: Result<(Released, BuildFacts), Denial>,
+}
+
 /// Everything anyone may ask.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -82,6 +98,8 @@ pub enum Command {
     NumberBuild(Signed<statement::Number>),
     /// Attach evidence to a build. Its document is in the depot.
     AttachEvidence(Signed<statement::Evidence>),
+    /// Bring in a vendor's release. Its documents were verified against the estate that the charter pins.
+    ImportRelease(Signed<statement::Import>, Arc<Brought>),
     /// Ask for a release.
     RequestRelease(Signed<statement::Request>),
     /// Approve a request.

@@ -13,6 +13,7 @@ mod report;
 mod review;
 mod target;
 mod token;
+mod vendor;
 
 use crate::{
     command::{Command, Context},
@@ -42,6 +43,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::AddPart(signed, facts) => draft::add(&mut draft, &asked, signed, &facts)?,
         Command::NumberBuild(signed) => release::number(&mut draft, &asked, signed)?,
         Command::AttachEvidence(signed) => release::attach_evidence(&mut draft, &asked, signed)?,
+        Command::ImportRelease(signed, brought) => vendor::import(&mut draft, &asked, &signed, &brought)?,
         Command::RequestRelease(signed) => release::request(&mut draft, &asked, signed)?,
         Command::ApproveRequest(signed) => release::approve(&mut draft, &asked, signed)?,
         Command::ReviewEmergency(signed) => review::review(&mut draft, &asked, signed)?,

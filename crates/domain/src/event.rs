@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, Version,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, VendorName, Version,
     authority::VerifiedDocuments,
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
     rollout::Rollout,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+    vendor::{Released, Vendor},
     way::Way,
 };
 
@@ -31,6 +32,61 @@ pub struct BuildFacts {
     pub config: BTreeMap<String, ConfigKey>,
     /// What a target must be and have.
     pub needs: Needs,
+}
+
+/// The word of a vendor: which of its documents something was judged by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VendorWord {
+    /// The vendor, as the charter called it.
+    pub vendor: VendorName,
+    /// The vendor's estate.
+    pub estate: Digest,
+    /// The audience that we are to the vendor.
+    pub audience: AudienceName,
+    /// The vendor's documents and statements, in the depot.
+    pub document: Digest,
+    /// The version of the vendor's charter in it.
+    pub charter: u64,
+    /// When the documents expire.
+    pub expires: Timestamp,
+    /// The withdrawals that the vendor's owners annul.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annulled: Vec<Digest>,
+}
+
+impl VendorWord {
+    /// Whose word it is, as the charter pins a vendor.
+    pub fn of(&self) -> Vendor {
+        Vendor { estate: self.estate, audience: self.audience.clone() }
+    }
+}
+
+/// A vendor's permit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VendorPermit {
+    /// Counts the vendor's requests for this version to us.
+    pub serial: u64,
+    /// From when it may be activated.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+    /// The lowest version that the vendor still lets us activate.
+    pub floor: Option<Version>,
+    /// Who of the vendor's people asked for it.
+    pub requester: Option<PersonName>,
+    /// Who of them agreed.
+    pub approvers: Vec<PersonName>,
+    /// By which way.
+    #[serde(default, skip_serializing_if = "Way::is_normal")]
+    pub way: Way,
+}
+
+impl VendorPermit {
+    /// What was found to hold.
+    pub fn of(released: &Released) -> Self {
+        let Released { serial, not_before, not_after, floor, way, requester, approvers, .. } = released.clone();
+        Self { serial, not_before, not_after, floor, requester, approvers, way }
+    }
 }
 
 /// What the owners' signed metadata say besides the charter. Entries of before this was recorded say nothing of it.
@@ -210,6 +266,40 @@ pub enum Event {
         build: Digest,
         /// The number.
         version: Version,
+    },
+    /// A vendor's release is here: its build, its number, and what the vendor's people signed.
+    ReleaseImported {
+        /// The application; the first release creates it.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// Its number.
+        version: Version,
+        /// Who brought it.
+        importer: PersonName,
+        /// What the vendor made it from.
+        commit: Option<Commit>,
+        /// By which command.
+        recipe: Option<String>,
+        /// What its manifest says.
+        facts: Box<BuildFacts>,
+        /// Whose release it is.
+        word: VendorWord,
+        /// The vendor's permit.
+        permit: VendorPermit,
+    },
+    /// A vendor took back what it had released.
+    VendorWithdrew {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// The last serial of the vendor's that died.
+        through_serial: u64,
+        /// The digest of the vendor's signed payload.
+        payload: Option<Digest>,
+        /// Whose word it is.
+        word: VendorWord,
     },
     /// A build has evidence.
     EvidenceAttached {
@@ -620,6 +710,8 @@ impl Event {
         match self {
             Event::CharterApplied { roots, targets, .. } => roots.iter().chain([targets]).copied().collect(),
             Event::BuildPushed { build, .. } => vec![*build],
+            Event::ReleaseImported { build, word, .. } => vec![*build, word.document],
+            Event::VendorWithdrew { word, .. } => vec![word.document],
             Event::EvidenceAttached { document, .. } | Event::ConfigSet { document, .. } => vec![*document],
             Event::ReceiptTaken { receipt, .. } => vec![*receipt],
             Event::PartAdded { manifest, .. } => vec![*manifest],
@@ -687,6 +779,8 @@ names! {
     AppRetired = "app-retired",
     BuildsPruned = "builds-pruned",
     BuildNumbered = "build-numbered",
+    ReleaseImported = "release-imported",
+    VendorWithdrew = "vendor-withdrew",
     EvidenceAttached = "evidence-attached",
     ReleaseRequested = "release-requested",
     RequestApproved = "request-approved",

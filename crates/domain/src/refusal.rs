@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trust::{
-    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, VendorName, Version,
     charter::{Class, DeployedBy},
     evidence::Shortfall,
     quorum::{Lack, Rule},
@@ -39,6 +39,8 @@ pub mod exit {
 pub enum Right {
     /// Push and number builds.
     Push,
+    /// Bring in what a vendor released.
+    Import,
     /// Attach evidence of a type.
     Attest,
     /// Ask for a release.
@@ -183,6 +185,46 @@ pub enum Refusal {
         count: u64,
         /// One of them.
         first: Digest,
+    },
+    /// Somebody else makes it, and the vendor's release of these very bytes is not here (R42).
+    VendorReleaseMissing {
+        /// The application.
+        app: AppName,
+        /// The build.
+        build: Digest,
+        /// Who makes it.
+        vendor: VendorName,
+    },
+    /// What was brought is no release of the vendor's to us.
+    VendorReleaseUnfit {
+        /// The application.
+        app: AppName,
+        /// Who makes it.
+        vendor: VendorName,
+        /// Why it does not count.
+        why: String,
+    },
+    /// The vendor took its release back.
+    VendorWithdrew {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// Who makes it.
+        vendor: VendorName,
+    },
+    /// The time of the vendor's release is over, or has not come.
+    VendorReleaseExpired {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// Who makes it.
+        vendor: VendorName,
+        /// From when.
+        not_before: Timestamp,
+        /// Until when.
+        not_after: Timestamp,
     },
     /// The audience asks for evidence about this very digest, and there is none that counts (R33, R51).
     EvidenceMissing {

@@ -1,7 +1,8 @@
 //! The rules, one a file: each says its sentence and its R-number on top, looks, and refuses or lets pass.
 //!
-//! [`may_run`] is the ladder a deployment climbs, in this order: whose it is to deploy, what it is (checkpoint), permission (permit or
-//! unreleased), promotion, evidence, hold. Placement, config and needs follow once it is known where it would go.
+//! [`may_run`] is the ladder a deployment climbs, in this order: whose it is to deploy, what it is (checkpoint), the release
+//! of whoever made it (vendor), permission (permit or unreleased), promotion, evidence, hold. Placement, config and needs
+//! follow once it is known where it would go.
 
 pub mod approvals;
 pub mod checkpoints;
@@ -20,6 +21,7 @@ pub mod retired;
 pub mod rights;
 pub mod rollout;
 pub mod unreleased;
+pub mod vendors;
 pub mod ways;
 
 use crate::{
@@ -71,6 +73,10 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
         .extend(deployers::deployed_by_us(policy, candidate).err().map(|refusal| verdict("deployers", Err(refusal))));
     verdicts.push(verdict("checkpoints", checkpoints::has_something_to_install(candidate)));
     verdicts.extend(retention::bytes_are_here(candidate).err().map(|refusal| verdict("retention", Err(refusal))));
+    if let Some(vendor) = policy.charter.vendor_of(candidate.app).map(|(name, _)| name) {
+        let released = vendors::released(state, policy, candidate, now);
+        verdicts.push(verdict("vendors", released.map(|by| format!("released by {vendor}{by}"))));
+    }
     if unreleased::accepted(policy, candidate.audience) {
         verdicts.push(verdict("unreleased", Ok(format!("{} accepts unreleased builds", candidate.audience))));
     } else {

@@ -1,17 +1,19 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Ending, Event, RingOf, RootFacts};
+use crate::event::{BuildFacts, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use trust::{
     AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, Version,
+    authority::KeptWithdrawal,
     charter::{Charter, CharterError},
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
     rollout::Rollout,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+    vendor::Heard,
     way::Way,
 };
 
@@ -197,6 +199,9 @@ pub struct App {
     /// Since when it takes nothing new.
     #[serde(default)]
     pub retired: Option<Stamp>,
+    /// What was heard of its vendors ([`trust::vendor::Vendor::id`]).
+    #[serde(default)]
+    pub vendors: OrdMap<Digest, OfVendor>,
     /// The builds that several jobs make, until some time after the last word on them.
     #[serde(default)]
     pub drafts: OrdMap<DraftName, DraftBuild>,
@@ -224,6 +229,35 @@ pub struct DraftPart {
     pub commit: Option<Commit>,
     /// The entry that added it.
     pub stamp: Stamp,
+}
+
+/// What was heard of a vendor about one application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfVendor {
+    /// The newest of the vendor's documents.
+    pub word: VendorWord,
+    /// Every withdrawal, with the document that told of it.
+    pub withdrawals: Vec<(KeptWithdrawal, Digest)>,
+    /// The lowest version that the vendor still lets us activate.
+    pub floor: Option<Version>,
+}
+
+impl OfVendor {
+    /// The last serial of the vendor's requests for a build that is dead, less what the vendor's owners annul.
+    pub fn dead_through(&self, build: &Digest) -> u64 {
+        let annulled =
+            |kept: &KeptWithdrawal| kept.payload.is_some_and(|payload| self.word.annulled.contains(&payload));
+        let dead = self.withdrawals.iter().filter(|(kept, _)| kept.build == *build && !annulled(kept));
+        dead.map(|(kept, _)| kept.through_serial).max().unwrap_or(0)
+    }
+
+    /// What a newer word of the vendor is judged by.
+    pub fn heard(&self) -> Heard {
+        Heard {
+            charter: self.word.charter,
+            withdrawals: self.withdrawals.iter().map(|(kept, _)| kept.clone()).collect(),
+        }
+    }
 }
 
 /// A version: a number given to a build.
@@ -257,6 +291,20 @@ pub struct Build {
     /// Since when its bytes are gone.
     #[serde(default)]
     pub pruned: Option<Stamp>,
+    /// The vendor's release of it, where it came from one.
+    #[serde(default)]
+    pub vendor: Option<Imported>,
+}
+
+/// A vendor's release of a build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Whose release it is.
+    pub word: VendorWord,
+    /// The vendor's permit.
+    pub permit: VendorPermit,
+    /// The entry that brought it.
+    pub stamp: Stamp,
 }
 
 /// One piece of evidence.

@@ -3,7 +3,7 @@
 //! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
-use domain::event::{BuildFacts, Change, Ending, Event, RingOf, RootFacts};
+use domain::event::{BuildFacts, Change, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -82,6 +82,35 @@ fn release_events() -> Vec<Event> {
         commit,
         recipe: recipe.map(str::to_string),
         facts,
+    };
+    let word = |annulled| VendorWord {
+        vendor: read("acme"),
+        estate: digest("root 1 of acme"),
+        audience: read("customers"),
+        document: digest("a release"),
+        charter: 3,
+        expires: read("2027-11-02T12:00:00Z"),
+        annulled,
+    };
+    let known = facts.clone();
+    let imported = move |word, floor: Option<&str>, way, commit| Event::ReleaseImported {
+        app: read("web"),
+        build,
+        version: read("1.4.0"),
+        importer: read("oncall"),
+        recipe: None,
+        facts: Box::new(known.clone()),
+        word,
+        permit: VendorPermit {
+            serial: 1,
+            not_before: noon(),
+            not_after: read("2027-01-31T12:00:00Z"),
+            floor: floor.map(read),
+            requester: floor.map(|_| read("maker")),
+            approvers: vec![read("checker"), read("seller")],
+            way,
+        },
+        commit,
     };
     let requested_by = |way, floor: Option<&str>, reason| Event::ReleaseRequested {
         request: digest("request"),
@@ -164,6 +193,16 @@ fn release_events() -> Vec<Event> {
         Event::DraftSealed { app: read("web"), draft: read("ci-4711"), build },
         Event::AppRetired { app: read("web") },
         Event::BuildsPruned { app: read("web"), builds: vec![build] },
+        imported(word(Vec::new()), None, Way::Normal, None),
+        imported(word(vec![digest("withdrawal")]), Some("1.2.0"), Way::Hotfix, Some(tagged(None))),
+        Event::VendorWithdrew { app: read("web"), build, through_serial: 2, payload: None, word: word(Vec::new()) },
+        Event::VendorWithdrew {
+            app: read("web"),
+            build,
+            through_serial: 2,
+            payload: Some(digest("withdrawal")),
+            word: word(Vec::new()),
+        },
         Event::BuildNumbered { app: read("web"), build, version: read("1.4.0-rc.1") },
         Event::EvidenceAttached {
             app: read("web"),

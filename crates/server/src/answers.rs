@@ -68,7 +68,7 @@ impl Served<'_> {
         app: &AppName,
         now: Timestamp,
     ) -> Result<Dossier, Box<Problem>> {
-        dossier_of(self.ledger, target, generation, app, now).map_err(Box::<Problem>::from)
+        dossier_of(self, target, generation, app, now).map_err(Box::<Problem>::from)
     }
 }
 
@@ -107,18 +107,18 @@ pub(crate) fn orders_of(ledger: &Ledger, state: &State, target: &TargetName) -> 
 
 /// The statements behind one assignment.
 pub(crate) fn dossier_of(
-    ledger: &Ledger,
+    served: &Served<'_>,
     target: &TargetName,
     generation: u64,
     app: &AppName,
     now: Timestamp,
 ) -> Result<Dossier, Failure> {
-    let state = ledger.state();
+    let state = served.ledger.state();
     let Some(entries) = views::dossier::for_assignment(&state, target, generation, app, now) else {
         let message = format!("{target} has no assignment {generation} for {app}; a newer one may have replaced it");
         return Err(Failure::new(StatusCode::NOT_FOUND, "ASSIGNMENT_UNKNOWN", message));
     };
-    Ok(reads::dossier_of(ledger, &entries)?)
+    reads::dossier_of(served, &entries)
 }
 
 /// The documents of trust in force.

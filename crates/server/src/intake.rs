@@ -6,18 +6,18 @@ use api::write::{Attachment, Submission, Text};
 use axum::http::StatusCode;
 use depot::DiskStore;
 use domain::{
-    command::{Actor, Command, Signed},
-    event::{BuildFacts, RootFacts},
+    command::{Actor, Brought, Command, Signed},
+    event::{BuildFacts, RootFacts, VendorWord},
     policy,
     refusal::{Refusal, exit},
     rules::names,
-    state::{DraftPart, Policy, PolicyRecord, State},
+    state::{DraftPart, OfVendor, Policy, PolicyRecord, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 use trust::{
     AppName, Digest, DraftName, PartName, PersonName, TargetName,
-    authority::{Documents, DocumentsError, VerifiedDocuments},
+    authority::{Denial, Documents, DocumentsError, VerifiedDocuments},
     charter::MAX_CHARTER_BYTES,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
@@ -25,8 +25,9 @@ use trust::{
     manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
     oidc,
     receipt::{self, MAX_RECEIPT_BYTES, VerifiedReceipt},
-    statement::{self, Act, AdministrationAct, Config, Enrolment, OrderAct, Statement, StatementError},
+    statement::{self, Act, AdministrationAct, Config, Enrolment, Import, OrderAct, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
+    vendor::{MAX_RELEASE_BYTES, Release},
 };
 
 /// The most signatures on one statement.
@@ -45,7 +46,7 @@ pub(crate) enum Signer {
 pub(crate) fn needs_depot(submission: &Submission) -> bool {
     let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. } | AdministrationAct::SealDraft { .. });
     match Statement::read(&submission.envelope).map(|statement| statement.act) {
-        Ok(Act::Push(_) | Act::Part(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
+        Ok(Act::Push(_) | Act::Import(_) | Act::Part(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
         Ok(Act::Order(order)) => installs(order.act),
         Ok(Act::Administration(administration)) => administers(administration.act),
         _ => false,
@@ -259,6 +260,10 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
             documents.keep(&act.document, documents.attached(&act.document))?;
             Command::AttachEvidence(Signed { subject, act })
         }
+        Act::Import(act) => {
+            let brought = brought(state, documents, &subject, &act, now)?;
+            Command::ImportRelease(Signed { subject, act }, Arc::new(brought))
+        }
         Act::Request(act) => Command::RequestRelease(Signed { subject, act }),
         Act::Approval(act) => Command::ApproveRequest(Signed { subject, act }),
         Act::Review(act) => Command::ReviewEmergency(Signed { subject, act }),
@@ -387,12 +392,57 @@ fn check_published(verified: &VerifiedDocuments, now: Timestamp) -> Result<(), F
     }
 }
 
-/// Reads the manifest of a pushed build and makes sure that the depot has everything it lists.
+/// Judges what was brought of a vendor, as every target will: against the estate that the charter pins, and by what was
+/// heard of that vendor before. It stays in the depot.
+fn brought(
+    state: &State,
+    documents: &Attached<'_>,
+    build: &Digest,
+    act: &Import,
+    now: Timestamp,
+) -> Result<Brought, Failure> {
+    let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+    let Some((name, vendor)) = policy.charter.vendor_of(&act.app) else {
+        return Err(Failure::invalid(format!(
+            "the charter names no vendor of {}: it is made and pushed here",
+            act.app
+        )));
+    };
+    let unfit = |denial: Denial| {
+        let (app, vendor, why) = (act.app.clone(), name.clone(), denial.to_string());
+        Failure::from(Refusal::VendorReleaseUnfit { app, vendor, why })
+    };
+    let bytes = documents.read(&act.document, MAX_RELEASE_BYTES)?;
+    let release = Release::from_bytes(&bytes).map_err(unfit)?;
+    let of_vendor = state.apps.get(&act.app).and_then(|app| app.vendors.get(&vendor.id()));
+    let word = release.open(vendor, &of_vendor.map(OfVendor::heard).unwrap_or_default()).map_err(unfit)?;
+    let released = match word.released(&act.app, *build, Some(now)) {
+        Ok(released) => Ok((released, build_facts(documents, build, &act.app)?)),
+        Err(denial) => Err(denial),
+    };
+    documents.keep(&act.document, Some(&bytes))?;
+    let heard = word.heard();
+    Ok(Brought {
+        word: VendorWord {
+            vendor: name.clone(),
+            estate: vendor.estate,
+            audience: vendor.audience.clone(),
+            document: act.document,
+            charter: heard.charter,
+            expires: word.expires(),
+            annulled: word.annulled().to_vec(),
+        },
+        withdrawals: heard.withdrawals,
+        released,
+    })
+}
+
+/// Reads the manifest of a build and makes sure that the depot has everything it lists.
 fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Result<BuildFacts, Failure> {
     let bytes = documents.read(build, MAX_MANIFEST_BYTES)?;
     let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
     if manifest.app != *app {
-        return Err(Failure::invalid(format!("the manifest is of {}, and the push of {app}", manifest.app)));
+        return Err(Failure::invalid(format!("the manifest is of {}, and not of {app}", manifest.app)));
     }
     let digest = |entry: &Entry| match entry {
         Entry::File { digest, .. } => Some(*digest),

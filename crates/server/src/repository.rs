@@ -569,7 +569,7 @@ fn permit_file(
 ) -> Result<PermitFile, PublishError> {
     let mut file = PermitFile::new(estate, app.clone(), audience.clone());
     for (_, permit) in &entries.permits {
-        let dossier = reads::dossier_of(&serving.ledger, permit)?;
+        let dossier = reads::statements_of(&serving.ledger, permit)?;
         let (Some(push), Some(number), Some(request)) = (dossier.push, dossier.number, dossier.request) else {
             tracing::warn!(%app, %audience, "a permit without its signed statements is not published");
             continue;

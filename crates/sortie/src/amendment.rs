@@ -48,6 +48,7 @@ impl Amendment {
                 (_, _) => amendment.tightens.push(format!("{app} may not be deployed to live environments")),
             }
         }
+        amendment.compare_vendors(old.0, new.0);
         if old.0.upheld != new.0.upheld {
             let statements =
                 |charter: &Charter| charter.upheld.iter().map(|upheld| upheld.statements.len()).sum::<usize>();
@@ -61,6 +62,23 @@ impl Amendment {
             amendment.changes.push(format!("epoch {} → {}", old.0.epoch, new.0.epoch));
         }
         amendment
+    }
+
+    fn compare_vendors(&mut self, old: &Charter, new: &Charter) {
+        for app in old.applications.keys().chain(new.applications.keys()).collect::<BTreeSet<_>>() {
+            match (old.vendor_of(app), new.vendor_of(app)) {
+                (None, Some((vendor, _))) => self
+                    .tightens
+                    .push(format!("{app} is made by {vendor}: nothing enters or starts without its release")),
+                (Some((vendor, _)), None) => {
+                    self.loosens.push(format!("{app} is made here: {vendor}'s release is not asked for"));
+                }
+                (Some(before), Some(after)) if before != after => {
+                    self.changes.push(format!("{app}: what its vendor released so far counts no more"));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// In words, the lines last.
@@ -467,6 +485,21 @@ mod tests {
         assert_eq!(between(&small, &none).tightens, ["prod: hotfix goes, and its permits with it"]);
         assert_eq!(between(&small, &large).loosens.len(), 3);
         assert_eq!(between(&large, &small).tightens.len(), 3);
+    }
+
+    #[test]
+    fn r42_a_vendor_tightens_and_making_it_oneself_loosens() {
+        let with = |audience: &str| {
+            let estate = trust::Digest::of(b"acme");
+            let vendor = format!("[vendors.acme]\nestate = \"{estate}\"\naudience = \"{audience}\"\n");
+            let (_, text) = charter("approve = \"qa\"", "");
+            let text = format!("{text}\n{vendor}[applications.web]\nvendor = \"acme\"\n");
+            (Charter::from_bytes(text.as_bytes()).unwrap(), text)
+        };
+        let (ours, theirs) = (charter("approve = \"qa\"", ""), with("customers"));
+        assert!(between(&ours, &theirs).tightens[0].starts_with("web is made by acme"));
+        assert!(between(&theirs, &ours).loosens[0].starts_with("web is made here"));
+        assert!(between(&theirs, &with("partners")).changes[0].contains("counts no more"));
     }
 
     #[test]

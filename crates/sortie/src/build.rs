@@ -185,12 +185,15 @@ fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, Vec<S
     .next("git commit"))
 }
 
-enum Source {
+/// Where an object's bytes are.
+pub enum Source {
+    /// In a file of this length in bytes.
     File(PathBuf, u64),
+    /// Here.
     Bytes(Vec<u8>),
 }
 
-/// Sends what the server does not have: small objects in packs, large ones alone and streamed.
+/// Sends what the server does not have of a build.
 pub async fn send(connection: &Connection, ready: &Ready, say: &dyn Fn(Sent)) -> Result<Sent, Failure> {
     let mut sources: BTreeMap<Digest, Source> = BTreeMap::new();
     for entry in &ready.manifest.files {
@@ -199,6 +202,15 @@ pub async fn send(connection: &Connection, ready: &Ready, say: &dyn Fn(Sent)) ->
         }
     }
     sources.insert(ready.digest(), Source::Bytes(ready.bytes.clone()));
+    send_objects(connection, &sources, say).await
+}
+
+/// Sends what the server does not have: small objects in packs, large ones alone and streamed.
+pub async fn send_objects(
+    connection: &Connection,
+    sources: &BTreeMap<Digest, Source>,
+    say: &dyn Fn(Sent),
+) -> Result<Sent, Failure> {
     let known: Vec<Digest> = sources.keys().copied().collect();
     let mut missing: Vec<Digest> = Vec::new();
     for asked in known.chunks(ASKED_AT_ONCE) {
@@ -214,7 +226,7 @@ pub async fn send(connection: &Connection, ready: &Ready, say: &dyn Fn(Sent)) ->
         missing.into_iter().partition(|digest| size(digest) <= SMALL_OBJECT_BYTES);
     let mut sent = Sent::default();
     for pack in packs(&small, size) {
-        let bytes = write_pack(&pack, |digest| open(&sources, digest), Vec::new())
+        let bytes = write_pack(&pack, |digest| open(sources, digest), Vec::new())
             .context("the files changed while they were read: push again")
             .map_err(Failure::from)?;
         sent.objects += pack.len() as u64;

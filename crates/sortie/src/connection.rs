@@ -375,8 +375,14 @@ impl Connection {
         }
     }
 
-    /// Verifies push and number of a build.
+    /// Verifies push and number of a build; of what a vendor makes, the vendor's release.
     pub fn check_found(&self, found: &Found, dossier: &Dossier) -> Result<(), Failure> {
+        if let Some(released) = crate::vendor::judge(self, &found.app, found.build, dossier, None)? {
+            return match found.version.as_ref() == Some(&released.version) {
+                true => Ok(()),
+                false => Err(Failure::integrity(format!("the vendor numbered it {}", released.version))),
+            };
+        }
         let rule = self.policy.charter.push_rule(&found.app);
         let push = self.open(dossier.push.as_ref(), "push")?;
         let pushed = matches!(&push.act, Act::Push(push) if push.app == found.app) && push.subject == found.build;

@@ -35,6 +35,7 @@ mod secrets;
 mod sign;
 mod signer;
 mod until;
+mod vendor;
 mod verify;
 
 use cli::Cli;

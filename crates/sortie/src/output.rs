@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::Value;
 use std::{fmt::Write, process::ExitCode};
-use trust::names::printable;
+use trust::{PersonName, VendorName, names::printable};
 
 /// What a command that did its work says.
 #[derive(Clone, Debug, Default)]
@@ -209,6 +209,14 @@ impl Failure {
     /// Prints the failure and gives its exit code, where there is no runtime yet.
     pub fn finish(self, json: bool) -> ExitCode {
         finish(Err(self), json)
+    }
+}
+
+/// `pushed by ci`, or `made by acme, brought by oncall`.
+pub fn origin(pusher: &PersonName, vendor: Option<&VendorName>) -> String {
+    match vendor {
+        Some(vendor) => format!("made by {vendor}, brought by {pusher}"),
+        None => format!("pushed by {pusher}"),
     }
 }
 

@@ -225,7 +225,9 @@ pub fn lacks(
     audience: &Audience<'_>,
     more: &[KeyId],
 ) -> Vec<Lack> {
-    let pusher = dossier.push.as_ref().and_then(|push| connection.signers(push).into_iter().next());
+    // Whoever brought a vendor's build made nothing of it.
+    let push = dossier.push.as_ref().filter(|_| crate::vendor::of(connection, &request.request.app).is_none());
+    let pusher = push.and_then(|push| connection.signers(push).into_iter().next());
     let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).collect();
     let about_it = |envelope: &&Envelope| {
         let statement = connection.open(Some(*envelope), "approval");

@@ -6,8 +6,8 @@
 
 use domain::{
     entry::Entry,
-    event::{Event, RootFacts},
-    state::{Policy, Stamp, State, apply},
+    event::{Event, RootFacts, VendorPermit, VendorWord},
+    state::{OfVendor, Policy, Stamp, State, apply},
 };
 use std::{
     borrow::Cow,
@@ -15,8 +15,8 @@ use std::{
     fmt,
 };
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    authority::{Documents, VerifiedDocuments, may_withdraw},
+    AppName, AudienceName, Digest, PersonName, TargetName, VendorName, Version,
+    authority::{Documents, KeptWithdrawal, VerifiedDocuments, may_withdraw},
     charter::Class,
     dsse::Envelope,
     key::{KeyId, PublicKey},
@@ -26,7 +26,8 @@ use trust::{
     quorum::Rule,
     receipt::{Document, Outcome as Outcomes},
     rollout::Rollout,
-    statement::{Act, AdministrationAct, OrderAct, Outcome, Receipt, Statement},
+    statement::{Act, AdministrationAct, Import, OrderAct, Outcome, Receipt, Statement},
+    vendor::{Release, Vendor},
 };
 
 /// The first entry that is not as it must be.
@@ -88,10 +89,18 @@ impl Verifier {
         self.state.policy.as_ref().map(|policy| (policy.record.version, policy.record.charter.as_str()))
     }
 
-    /// The documents that [`Self::take`] needs for an entry: the roots and targets of a charter, and receipts.
+    /// The documents that [`Self::take`] needs for an entry: the roots and targets of a charter, receipts, and what
+    /// vendors released.
     pub fn needs(bytes: &[u8]) -> Vec<Digest> {
-        // Both are rare, and reading every entry twice would take twice as long.
-        const BROUGHT: [&str; 4] = ["charter-applied", "receipt-taken", "target-enrolled", "escapes-changed"];
+        // They are rare, and reading every entry twice would take twice as long.
+        const BROUGHT: [&str; 6] = [
+            "charter-applied",
+            "receipt-taken",
+            "target-enrolled",
+            "escapes-changed",
+            "release-imported",
+            "vendor-withdrew",
+        ];
         let may_name = std::str::from_utf8(bytes).is_ok_and(|text| BROUGHT.iter().any(|event| text.contains(event)));
         let Some(entry) = may_name.then(|| serde_json::from_slice::<Entry>(bytes).ok()).flatten() else {
             return Vec::new();
@@ -102,7 +111,11 @@ impl Verifier {
         };
         let mut named: Vec<Digest> = entry.events.iter().flat_map(of).collect();
         let statement = entry.envelope.as_ref().and_then(|envelope| Statement::read(envelope).ok());
-        named.extend(statement.filter(|s| matches!(s.act, Act::Receipt(_))).map(|statement| statement.subject));
+        named.extend(statement.and_then(|statement| match statement.act {
+            Act::Receipt(_) => Some(statement.subject),
+            Act::Import(import) => Some(import.document),
+            _ => None,
+        }));
         named
     }
 
@@ -159,6 +172,9 @@ impl Verifier {
         }
         self.signatures += signers.len() as u64;
         self.check_right(entry, &statement)?;
+        if let Act::Import(import) = &statement.act {
+            return self.check_import(entry, import, &statement.subject, documents);
+        }
         self.check_labels(entry, &statement.act)?;
         let signed =
             Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
@@ -307,7 +323,7 @@ impl Verifier {
                 let environment = environment(&config.environment)?;
                 Some(environment.configure.as_ref().unwrap_or(&environment.deploy).clone())
             }
-            Act::Request(_) | Act::Evidence(_) if roles.is_empty() => {
+            Act::Request(_) | Act::Evidence(_) | Act::Import(_) if roles.is_empty() => {
                 return Err(format!("{} had no role and may not {}", printable(&entry.actor), statement.act.kind()));
             }
             Act::Withdrawal(withdrawal) => match may_withdraw(charter, &withdrawal.audience, &roles) {
@@ -438,6 +454,51 @@ impl Verifier {
         }
     }
 
+    /// What is said to have come from a vendor stands in what was brought, signed by the people of the estate that the
+    /// charter pinned then.
+    fn check_import(
+        &self,
+        entry: &Entry,
+        act: &Import,
+        build: &Digest,
+        documents: &BTreeMap<Digest, Vec<u8>>,
+    ) -> Check {
+        let policy = self.state.policy.as_ref().ok_or("there was no charter yet")?;
+        let (_, vendor) = policy.charter.vendor_of(&act.app).ok_or("the charter named no vendor then")?;
+        let bytes = documents.get(&act.document).ok_or_else(|| format!("{} is not to be had", act.document))?;
+        let release = Release::from_bytes(bytes).map_err(|denial| denial.to_string())?;
+        let of_vendor = self.state.apps.get(&act.app).and_then(|app| app.vendors.get(&vendor.id()));
+        let heard = of_vendor.map(OfVendor::heard).unwrap_or_default();
+        let word = release.open(vendor, &heard).map_err(|denial| denial.to_string())?;
+        let released = word.released(&act.app, *build, Some(entry.time));
+        let is_word = |told: &VendorWord| {
+            told.of() == *vendor
+                && told.document == act.document
+                && told.charter == word.heard().charter
+                && told.expires == word.expires()
+                && told.annulled == word.annulled()
+        };
+        let told = |event: &Event| match event {
+            Event::ReleaseImported { app, build: told, version, importer, commit, recipe, word, permit, .. } => {
+                let Ok(released) = &released else { return false };
+                let what = *app == act.app && told == build && *version == act.version && *version == released.version;
+                let how =
+                    *commit == released.commit && *recipe == released.recipe && *permit == VendorPermit::of(released);
+                what && how && is_word(word) && importer.as_str() == entry.actor
+            }
+            Event::VendorWithdrew { app, build, through_serial, payload, word: told } => {
+                let (app, build, through_serial, payload) = (app.clone(), *build, *through_serial, *payload);
+                let kept = KeptWithdrawal { app, build, through_serial, payload };
+                is_word(told) && word.heard().withdrawals.contains(&kept)
+            }
+            _ => false,
+        };
+        match entry.events.iter().find(|event| !told(event)) {
+            Some(event) => Err(format!("{} is not what the vendor signed", event.name())),
+            None => Ok(()),
+        }
+    }
+
     /// The owners signed this very charter, under roots that follow one another from the pinned one.
     fn check_charter(&mut self, event: &Event, documents: &BTreeMap<Digest, Vec<u8>>) -> Check {
         let Event::CharterApplied { estate, root_version, owners, version, charter, roots, targets, facts } = event
@@ -470,9 +531,7 @@ impl Verifier {
         let policy: &Policy = self.state.policy.as_ref().ok_or("there was no charter yet")?;
         let charter_audience = policy.charter.audience(audience).filter(|_| same);
         let charter_audience = charter_audience.ok_or("the permit is not for what was requested")?;
-        let build = self.state.apps.get(app).and_then(|known| known.builds.get(&record.build));
-        let authors: Vec<&PersonName> =
-            build.map(|build| &build.pusher).into_iter().chain([&record.requester]).collect();
+        let authors = domain::rules::approvals::authors(&self.state, policy, record);
         let keys: Vec<KeyId> = record.approvals.iter().map(|approved| approved.key).collect();
         let approvers = policy.approvers_of(request);
         let lacks = permit::lacks(&record.requires, record.way, &charter_audience, &approvers, &authors, &keys);
@@ -503,6 +562,15 @@ impl Verifier {
     fn check_granted(&self, app: &AppName, version: Option<&Version>, place: &AudienceName, act: OrderAct) -> Check {
         let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
         let environment = self.state.policy.as_ref().and_then(|policy| policy.charter.environments.get(place));
+        let vendor = self.state.policy.as_ref().and_then(|policy| policy.charter.vendor_of(app));
+        let released_there = |(_, vendor): (&VendorName, &Vendor)| {
+            let record = self.state.apps.get(app)?;
+            let build = record.builds.get(&record.versions.get(version?)?.build)?;
+            build.vendor.as_ref().filter(|imported| imported.word.of() == *vendor)
+        };
+        if brings && vendor.is_some_and(|vendor| released_there(vendor).is_none()) {
+            return Err(format!("{app} was deployed to {place} without its vendor's release"));
+        }
         if !brings || environment.is_some_and(|environment| environment.class == Class::Dev) {
             return Ok(());
         }

@@ -67,6 +67,8 @@ mod team;
 mod tokens;
 #[path = "e2e/traffic.rs"]
 mod traffic;
+#[path = "e2e/vendor.rs"]
+mod vendor;
 #[path = "e2e/world.rs"]
 mod world;
 #[path = "e2e/wrong.rs"]

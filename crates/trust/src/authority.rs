@@ -10,12 +10,11 @@ use crate::{
     digest::Digest,
     dsse::Envelope,
     evidence::{self, Piece},
-    key::KeyId,
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
-    permit,
     quorum::Rule,
-    statement::{Act, Config, Evidence, Order, OrderAct, Push, Request},
+    statement::{Act, Config, Evidence, Order, OrderAct},
+    vendor::{Heard, Release},
     version::Version,
     way::{KeptEmergency, Waiver, Way},
 };
@@ -27,11 +26,14 @@ use std::collections::{BTreeMap, BTreeSet};
 mod denial;
 mod documents;
 mod enrolment;
+mod granted;
 mod orders;
 mod policy;
 
 pub use denial::Denial;
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
+pub(crate) use granted::{Permit, Vendors, permit_behind, released_by_vendor};
+pub use granted::{permit_of, vendor_release};
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
 pub use policy::{KeptWithdrawal, TrustedPolicy};
 
@@ -62,6 +64,9 @@ pub struct Dossier {
     /// Withdrawals for the application here.
     #[serde(default)]
     pub withdrawals: Vec<Envelope>,
+    /// The release of whoever made it, where that is a vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Release>,
 }
 
 /// What an agent knows of itself since its enrolment, and takes from nobody.
@@ -99,6 +104,15 @@ pub struct Wanted<'a> {
     pub emergencies: &'a [KeptEmergency],
     /// How fresh what is known here is.
     pub freshness: Freshness,
+    /// What this target ever heard of the application's vendor, where it has one.
+    pub heard: Option<&'a Heard>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Expiry of a vendor's release stops new activations only, as that of a permit does.
+    fn vendors(&self, now: Timestamp) -> Vendors<'a> {
+        Vendors { heard: self.heard, now: activates(self.act).then_some(now) }
+    }
 }
 
 /// How fresh a target's knowledge is: what has to do with withdrawals that it may not have heard of.
@@ -316,11 +330,9 @@ fn prove(
         return Err(Denial::DeployedByOthers(wanted.app.clone()));
     }
     if dossier.request.is_none() {
-        let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
-            Act::Push(push) => Some(push),
-            _ => None,
-        })?;
-        check_push(policy, wanted.app, wanted.build, &push)?;
+        if released_by_vendor(policy, wanted.app, wanted.build, dossier, &wanted.vendors(now))?.is_none() {
+            granted::pushed(policy, wanted.app, wanted.build, dossier)?;
+        }
         if pinned.class != Class::Dev {
             return Err(Denial::Unreleased {
                 app: wanted.app.clone(),
@@ -331,15 +343,18 @@ fn prove(
         }
         return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
     }
-    let (version, held) = check_permit(policy, pinned, dossier, wanted, kept, now)?;
+    let permit = check_permit(policy, pinned, dossier, wanted, kept, now)?;
+    let version = &permit.asked.version;
     if let Some(floor) = floor
-        && version < *floor
+        && version < floor
         && wanted.act != OrderAct::Rollback
     {
-        return Err(Denial::BelowFloor { version, floor: floor.clone() });
+        return Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() });
     }
-    check_evidence(policy, pinned, dossier, wanted, held.way, now)?;
-    let way = held.way;
+    check_evidence(policy, pinned, dossier, wanted, &permit, now)?;
+    let way = permit.asked.way;
+    let people = permit.approvers.into_iter().chain(permit.requesters).collect();
+    let held = Held { way, request: permit.request, people };
     let proof = Proof { app: wanted.app.clone(), build: Some(wanted.build), permit: Some(held) };
     if wanted.act == OrderAct::Rollback {
         if !wanted.settled.contains(&wanted.build) {
@@ -398,93 +413,6 @@ fn check_order<'a>(
     Ok(opened)
 }
 
-fn check_push(
-    policy: &TrustedPolicy,
-    app: &AppName,
-    build: Digest,
-    push: &Opened<'_, Push>,
-) -> Result<PersonName, Denial> {
-    let what = "push";
-    if push.act.app != *app || push.subject != build {
-        return Err(Denial::Invalid { what, why: "it is of another build".into() });
-    }
-    policy.require(what, policy.charter.push_rule(app), push)
-}
-
-/// The permit of a build for an audience that `dossier` shows: push, number, request, and every approval the request and
-/// the charter ask for. Whether it was withdrawn and whether its time has come is not looked at.
-pub fn permit_of(
-    policy: &TrustedPolicy,
-    app: &AppName,
-    build: Digest,
-    audience: &AudienceName,
-    dossier: &Dossier,
-) -> Result<Request, Denial> {
-    granted(policy, app, build, audience, dossier).map(|(_, _, request)| request)
-}
-
-/// As [`permit_of`], with who gave it and, of these, who asked for it.
-fn granted(
-    policy: &TrustedPolicy,
-    app: &AppName,
-    build: Digest,
-    audience: &AudienceName,
-    dossier: &Dossier,
-) -> Result<(Held, BTreeSet<PersonName>, Request), Denial> {
-    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
-        Act::Push(push) => Some(push),
-        _ => None,
-    })?;
-    check_push(policy, app, build, &push)?;
-    let number = policy.open_present(dossier.number.as_ref(), "number", |act| match act {
-        Act::Number(number) => Some(number),
-        _ => None,
-    })?;
-    if number.act.app != *app || number.subject != build {
-        return Err(Denial::Invalid { what: "number", why: "it is of another build".into() });
-    }
-    policy.require("number", policy.charter.push_rule(app), &number)?;
-    let request = policy.open_present(dossier.request.as_ref(), "request", |act| match act {
-        Act::Request(request) => Some(request),
-        _ => None,
-    })?;
-    let asked = &request.act;
-    if asked.app != *app || request.subject != build || asked.version != number.act.version {
-        return Err(Denial::Invalid { what: "request", why: "it is of another version".into() });
-    }
-    if asked.audience != *audience {
-        return Err(Denial::Invalid { what: "request", why: format!("it is for {}", asked.audience) });
-    }
-    let charter_audience = policy.charter.audience(audience).ok_or(Denial::Missing("audience"))?;
-    if charter_audience.terms(asked.way).is_none() {
-        return Err(Denial::WayMissing { way: asked.way, environment: audience.clone() });
-    }
-    let mut keys: Vec<KeyId> = Vec::new();
-    for envelope in &dossier.approvals {
-        let approval = policy.open(envelope, "approval", |act| match act {
-            Act::Approval(approval) => Some(approval),
-            _ => None,
-        });
-        // An approval that does not count is passed over: those that do must suffice.
-        if let Ok(approval) = approval
-            && approval.subject == request.payload
-        {
-            keys.extend(approval.signers);
-        }
-    }
-    // Whoever put a signature under the request or the push is an author of it, in whatever place it stands.
-    let authors: Vec<&PersonName> = request.people().chain(push.people()).collect();
-    let approvers = policy.approvers_of(&request.payload);
-    let lacks = permit::lacks(&asked.requires, asked.way, &charter_audience, &approvers, &authors, &keys);
-    if !lacks.is_empty() {
-        return Err(Denial::ApprovalsMissing(lacks));
-    }
-    let requesters: BTreeSet<PersonName> = request.people().cloned().collect();
-    let agreed = keys.iter().filter_map(|id| approvers.person(id)).cloned();
-    let people = agreed.chain(requesters.iter().cloned()).collect();
-    Ok((Held { way: asked.way, request: request.payload, people }, requesters, request.act))
-}
-
 fn check_permit(
     policy: &TrustedPolicy,
     pinned: &Pinned,
@@ -492,30 +420,27 @@ fn check_permit(
     wanted: &Wanted<'_>,
     kept: &[KeptWithdrawal],
     now: Timestamp,
-) -> Result<(Version, Held), Denial> {
-    let (held, requesters, asked) = granted(policy, wanted.app, wanted.build, &pinned.environment, dossier)?;
-    check_way(policy, pinned, wanted, &asked, &held, &requesters)?;
+) -> Result<Permit, Denial> {
+    // A rollback goes back under a permit that was live once: expiry stops new activations only.
+    let activates = activates(wanted.act);
+    let vendors = wanted.vendors(now);
+    let permit = permit_behind(policy, wanted.app, wanted.build, &pinned.environment, dossier, &vendors)?;
+    check_way(policy, pinned, wanted, &permit)?;
+    let asked = &permit.asked;
     let dead_through = policy.dead_through(wanted.app, &wanted.build, kept);
     if asked.serial <= dead_through {
         return Err(Denial::Withdrawn(dead_through));
     }
-    // A rollback goes back under a permit that was live once: expiry stops new activations only.
-    if wanted.act != OrderAct::Rollback && (now < asked.not_before || now >= asked.not_after) {
+    if activates && (now < asked.not_before || now >= asked.not_after) {
         return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
     }
-    Ok((asked.version, held))
+    Ok(permit)
 }
 
 /// An emergency reaches the targets it names, lives no longer than the charter says, and is not prolonged by those who
 /// gave it: this target remembers who they were.
-fn check_way(
-    policy: &TrustedPolicy,
-    pinned: &Pinned,
-    wanted: &Wanted<'_>,
-    asked: &Request,
-    held: &Held,
-    requesters: &BTreeSet<PersonName>,
-) -> Result<(), Denial> {
+fn check_way(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>, permit: &Permit) -> Result<(), Denial> {
+    let Permit { asked, request, requesters, .. } = permit;
     let audience = policy.charter.audience(&pinned.environment).ok_or(Denial::Missing("audience"))?;
     let missing = || Denial::WayMissing { way: asked.way, environment: pinned.environment.clone() };
     let terms = audience.terms(asked.way).ok_or_else(missing)?;
@@ -531,7 +456,7 @@ fn check_way(
         return exceeded("its request gives no reason".into());
     }
     let barred = |requester: &&PersonName| {
-        let bars = |kept: &KeptEmergency| kept.bars(wanted.app, &wanted.build, asked.way, &held.request, requester);
+        let bars = |kept: &KeptEmergency| kept.bars(wanted.app, &wanted.build, asked.way, request, requester);
         wanted.emergencies.iter().any(bars)
     };
     match requesters.iter().find(barred) {
@@ -547,14 +472,10 @@ fn check_evidence(
     pinned: &Pinned,
     dossier: &Dossier,
     wanted: &Wanted<'_>,
-    way: Way,
+    permit: &Permit,
     now: Timestamp,
 ) -> Result<(), Denial> {
     let Some(audience) = policy.charter.audience(&pinned.environment) else { return Ok(()) };
-    let push = policy.open_present(dossier.push.as_ref(), "push", |act| match act {
-        Act::Push(push) => Some(push),
-        _ => None,
-    })?;
     let evidence = |act| match act {
         Act::Evidence(evidence) => Some(evidence),
         _ => None,
@@ -575,10 +496,11 @@ fn check_evidence(
                 facts: &opened.act.facts,
                 issued: opened.act.issued,
                 by_issuer: policy.require("evidence", &gate.from, opened).is_ok(),
-                by_pusher: opened.people().any(|person| push.people().any(|pusher| pusher == person)),
+                by_pusher: opened.people().any(|person| permit.pushers.contains(person)),
             })
             .collect();
-        let waived = || audience.terms(way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
+        let waived =
+            || audience.terms(permit.asked.way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
         if let Err(why) = evidence::judge(gate, &pieces, now)
             && !waived()
         {

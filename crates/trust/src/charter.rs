@@ -7,11 +7,12 @@ use crate::{
     digest::Digest,
     evidence::Gate,
     key::{KeyId, PublicKey},
-    names::{AppName, AudienceName, PersonName, RoleName, printable},
+    names::{AppName, AudienceName, PersonName, RoleName, VendorName, printable},
     oidc::Oidc,
     quorum::{Directory, Rule},
     rollout::{OnFailure, Rollout, RolloutTerms, Share},
     upheld::Upheld,
+    vendor::Vendor,
     way::{self, Way, WayRule},
 };
 use serde::{
@@ -65,6 +66,9 @@ pub struct Charter {
     /// The channels by name: people who download and install for themselves.
     #[serde(default)]
     pub channels: BTreeMap<AudienceName, Channel>,
+    /// The vendors by name: other estates whose releases are taken in here.
+    #[serde(default)]
+    pub vendors: BTreeMap<VendorName, Vendor>,
     /// What applies to one application only.
     #[serde(default)]
     pub applications: BTreeMap<AppName, Application>,
@@ -263,6 +267,9 @@ pub struct Application {
     /// Who deploys it.
     #[serde(default)]
     pub deployed_by: DeployedBy,
+    /// Who makes it, where that is somebody else: nothing of it enters, and nothing runs, without this vendor's release.
+    #[serde(default)]
+    pub vendor: Option<VendorName>,
 }
 
 /// Who deploys an application (R24).
@@ -439,6 +446,12 @@ impl Charter {
         }
     }
 
+    /// The vendor of `app`, where somebody else makes it.
+    pub fn vendor_of(&self, app: &AppName) -> Option<(&VendorName, &Vendor)> {
+        let name = self.applications.get(app)?.vendor.as_ref()?;
+        self.vendors.get_key_value(name)
+    }
+
     /// The name of the person or robot whose key this is.
     pub fn holder(&self, key: &KeyId) -> Option<&PersonName> {
         let mut everyone = self.people.iter().chain(&self.robots);
@@ -479,6 +492,17 @@ impl Charter {
         self.directory(&[], &BTreeSet::new())?;
         if let Some(url) = self.server.urls.iter().find(|url| !url.starts_with("https://")) {
             return wrong(format!("[server] urls: '{}' does not begin with https://", printable(url)));
+        }
+        for (app, application) in &self.applications {
+            match &application.vendor {
+                Some(vendor) if !self.vendors.contains_key(vendor) => {
+                    return wrong(format!("applications.{app}: there is no [vendors.{vendor}]"));
+                }
+                Some(vendor) if application.push.is_some() => {
+                    return wrong(format!("applications.{app}: it is made by {vendor}, so nobody pushes it here"));
+                }
+                _ => {}
+            }
         }
         let mut seen = BTreeSet::new();
         if let Some(digest) = self.annulled.iter().find(|digest| !seen.insert(**digest)) {

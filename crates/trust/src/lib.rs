@@ -14,6 +14,7 @@
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`inventory`]: what a target says it has, in its own signature.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
+//! - [`vendor`]: another estate's releases, and what of them counts here.
 //! - [`receipt`]: what a target behind an air gap says it did.
 //! - [`log`], [`note`]: the Merkle log under the ledger, and the signed statement of its size and root.
 
@@ -41,9 +42,10 @@ pub mod statement;
 pub mod text;
 pub mod tuf;
 pub mod upheld;
+pub mod vendor;
 pub mod version;
 pub mod way;
 
 pub use digest::Digest;
-pub use names::{AppName, AudienceName, DraftName, PartName, PersonName, RoleName, TargetName, TokenName};
+pub use names::{AppName, AudienceName, DraftName, PartName, PersonName, RoleName, TargetName, TokenName, VendorName};
 pub use version::Version;

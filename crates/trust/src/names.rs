@@ -112,6 +112,10 @@ name! {
     PartName
 }
 name! {
+    /// A vendor: another estate, whose releases this one takes in.
+    VendorName
+}
+name! {
     /// A role of the charter: `developer`, `qa`, `ops`. `owner` is held by the owners in the root of trust alone.
     RoleName
 }

@@ -131,6 +131,8 @@ acts! {
     /// Subject: the build.
     Evidence = "evidence",
     /// Subject: the build.
+    Import = "import",
+    /// Subject: the build.
     Request = "request",
     /// Subject: the request's payload.
     Approval = "approval",
@@ -227,6 +229,18 @@ pub struct Evidence {
     /// When it was issued, by the issuer's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Timestamp>,
+}
+
+/// A vendor's release is brought in. Whoever brings it vouches for nothing: see [`crate::vendor`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The application.
+    pub app: AppName,
+    /// The number that the vendor gave.
+    pub version: Version,
+    /// The vendor's documents and statements, in the depot.
+    pub document: Digest,
 }
 
 /// A wish that a version be released to an audience.

@@ -2,11 +2,13 @@
 
 use super::world::*;
 use crate::documents::TrustError;
+use api::read::Estate;
 use domain::plan::Assignment;
 use trust::{
     AudienceName, Digest,
     authority::Dossier,
     statement::{OrderAct, Outcome, Phase},
+    vendor::{self, Bytes, Release},
 };
 
 /// Follows on a target that runs build `one`, and requires a refusal with this code that touched nothing.
@@ -114,6 +116,45 @@ fn r31_a_withdrawal_that_comes_between_check_and_activation_is_in_time() {
     assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "PERMIT_WITHDRAWN"), "{outcome:?}");
     let disk = world.machine.disk.borrow();
     assert_eq!((disk.touched, disk.running.clone()), (0, None));
+}
+
+/// The receiving estate's server shows a vendor's release of which the target has heard that it was withdrawn, or that the
+/// vendor's charter has changed since.
+/// Attack: withheld vendor withdrawal.
+#[test]
+fn r42_what_a_vendor_took_back_is_never_forgotten_by_a_target() {
+    let vendors = |version| {
+        let Estate { roots, targets, charter, .. } = estate(version, "live");
+        let roots = roots.into_iter().map(|root| Bytes(root.0)).collect();
+        let (targets, dossier) = (Bytes(targets), Box::new(permitted(build("two"), "2.0.0")));
+        Release { format: vendor::FORMAT, roots, targets, charter, suspensions: Vec::new(), dossier }
+    };
+    // Here the vendor's root is the target's own, and its prod is we: what counts is whose charter says what.
+    let pinned = Digest::of(&estate(1, "live").roots[0].0);
+    let charter = format!(
+        "vendors = {{ acme = {{ estate = \"{pinned}\", audience = \"prod\" }} }}\napplications = {{ web = {{ vendor = \
+         \"acme\" }} }}"
+    );
+    let world = World::of(estate_with(1, "live", &charter, &owner()));
+    let shows = |generation, vendor: Option<Release>| {
+        let ours = released("two", "2.0.0", OrderAct::Deploy);
+        world.say(generation, Dossier { push: None, number: None, vendor, ..ours });
+        match world.follow(&mut world.agent(), &assignment(generation, "two", OrderAct::Deploy)) {
+            Some(Outcome::Refused { code, .. }) => code,
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(shows(1, None), "VENDOR_RELEASE_MISSING");
+    let mut withdrawn = vendors(2);
+    withdrawn.dossier.withdrawals = vec![withdrawal("two", "2.0.0")];
+    assert_eq!(shows(2, Some(withdrawn)), "VENDOR_WITHDREW");
+    assert_eq!(shows(3, Some(vendors(2))), "VENDOR_WITHDREW");
+    assert_eq!(shows(4, Some(vendors(1))), "VENDOR_RELEASE_UNFIT");
+    assert_eq!(world.touched(), 0);
+    let fresh = World::of(estate_with(1, "live", &charter, &owner()));
+    fresh.say(1, Dossier { vendor: Some(vendors(1)), ..released("two", "2.0.0", OrderAct::Deploy) });
+    let outcome = fresh.follow(&mut fresh.agent(), &assignment(1, "two", OrderAct::Deploy));
+    assert_eq!(outcome, Some(Outcome::Verified));
 }
 
 /// Attack: changed command.

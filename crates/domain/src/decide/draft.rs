@@ -6,7 +6,7 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{names, retired, rights},
+    rules::{names, retired, rights, vendors},
     state::{Draft, DraftBuild},
 };
 use trust::{AppName, Digest, DraftName, statement};
@@ -19,6 +19,7 @@ pub(super) fn add(
     facts: &BuildFacts,
 ) -> Result<(), Refusal> {
     let statement::Part { app, draft: name, part, commit } = signed.act;
+    vendors::makes_it_ourselves(&asked.policy, &app, &signed.subject)?;
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
     let record = draft.state.apps.get(&app);

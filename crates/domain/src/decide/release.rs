@@ -6,7 +6,7 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, retired, rights, ways},
+    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, retired, rights, vendors, ways},
     state::{Draft, Request, Standing, Withdrawal},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,7 @@ pub(super) fn push(
     facts: &BuildFacts,
 ) -> Result<(), Refusal> {
     let statement::Push { app, commit, recipe } = signed.act;
+    vendors::makes_it_ourselves(&asked.policy, &app, &signed.subject)?;
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
     retired::takes_something_new(&app, draft.state.apps.get(&app))?;
@@ -67,6 +68,7 @@ pub(super) fn prune(
 /// Gives a build its number.
 pub(super) fn number(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<statement::Number>) -> Result<(), Refusal> {
     let statement::Number { app, version } = signed.act;
+    vendors::makes_it_ourselves(&asked.policy, &app, &signed.subject)?;
     rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?;
     let record = names::app(&draft.state, &app)?;
     retired::takes_something_new(&app, Some(record))?;
@@ -164,6 +166,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
     retired::takes_something_new(&wish.app, draft.state.apps.get(&wish.app))?;
     retention::bytes_are_here(&candidate)?;
+    vendors::released(&draft.state, policy, &candidate, now)?;
     promotion::verified_before(policy, &candidate, wish.way)?;
     evidence::verdicts(policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;
@@ -236,7 +239,7 @@ pub(super) fn approve(
     if asked.context.now >= request.not_after {
         return Err(Refusal::RequestStale { what: format!("its time was over at {:.0}; ask anew", request.not_after) });
     }
-    approvals::not_author(&draft.state, &charter_audience, &request, &approver)?;
+    approvals::not_author(&draft.state, policy, &charter_audience, &request, &approver)?;
     draft.record(Event::RequestApproved { request: digest, approver, key });
     let Some(request) = draft.state.requests.get(&digest).cloned() else { return Ok(()) };
     if approvals::lacks(&draft.state, policy, &request).is_empty() {

@@ -10,6 +10,7 @@ impl Right {
     pub fn verb(self) -> &'static str {
         match self {
             Right::Push => "push and number builds of",
+            Right::Import => "bring in releases of",
             Right::Attest => "attest",
             Right::Request => "request a release to",
             Right::Approve => "approve for",
@@ -82,6 +83,16 @@ impl fmt::Display for Refusal {
             }
             Refusal::ObjectsMissing { count, first } => {
                 write!(f, "{count} objects are not in the depot yet, {first} among them; nothing was recorded")
+            }
+            Refusal::VendorReleaseMissing { app, build, vendor } => {
+                write!(f, "{vendor} makes {app}, and {vendor}'s release of {app}#{} is not here", build.short())
+            }
+            Refusal::VendorReleaseUnfit { app, vendor, why } => {
+                write!(f, "this is no release of {app} by {vendor} to us: {why}")
+            }
+            Refusal::VendorWithdrew { app, version, vendor } => write!(f, "{vendor} has withdrawn {app}@{version}"),
+            Refusal::VendorReleaseExpired { app, version, vendor, not_before, not_after } => {
+                write!(f, "{vendor}'s release of {app}@{version} holds from {not_before:.0} until {not_after:.0}")
             }
             Refusal::EvidenceMissing { build, kind, issuers, why } => {
                 let build = build.short();
@@ -289,6 +300,11 @@ impl Refusal {
                 format!("sortie number {app}#… next")
             }
             Refusal::BuildNumbered { app, version } => format!("sortie status {app}@{version}"),
+            Refusal::VendorReleaseMissing { .. } | Refusal::VendorReleaseExpired { .. } => {
+                "sortie bundle import FILE".into()
+            }
+            Refusal::VendorReleaseUnfit { .. } => "sortie charter show".into(),
+            Refusal::VendorWithdrew { app, .. } => format!("sortie status {app}"),
             Refusal::EvidenceMissing { kind, .. } => format!("sortie evidence attach … --type {kind} --file FILE"),
             Refusal::NotVerifiedBefore { app, version, after, .. } => {
                 format!("sortie deploy {app}@{version} --to {after}")
@@ -394,6 +410,10 @@ pages! {
     NumberNotIncreasing, "NUMBER_NOT_INCREASING", exit::CONFLICT, "R39: numbers increase within a release line (1.4.1 may follow 1.5.0, but not 1.4.2).";
     NumberKind, "NUMBER_KIND", exit::MISUSED, "The charter says how an application is numbered: semver (1.4.0), calver (2026.11.1) or counter (17).";
     ObjectsMissing, "OBJECTS_MISSING", exit::CONFLICT, "A build is recorded once every file its manifest lists is in the depot. `sortie push` sends what is missing first.";
+    VendorReleaseMissing, "VENDOR_RELEASE_MISSING", exit::REFUSED, "R42: the charter says that a vendor makes this application. Nobody here pushes or numbers it: a build comes in by the vendor's own release of it to us, which the vendor exports (`sortie bundle export`) and anybody here imports (`sortie bundle import`). Then our own people affirm it.";
+    VendorReleaseUnfit, "VENDOR_RELEASE_UNFIT", exit::INTEGRITY, "R42: the charter pins the vendor's estate and the audience that we are to it. What was brought is of another estate, for another audience, about other bytes, older than what was seen, or lacks signatures that the vendor's own charter asks for. Nothing was taken from it.";
+    VendorWithdrew, "VENDOR_WITHDREW", exit::REFUSED, "R42: the vendor took its permission back. What runs goes on running; nothing new is activated until the vendor releases it again.";
+    VendorReleaseExpired, "VENDOR_RELEASE_EXPIRED", exit::REFUSED, "R42: a vendor's release can be activated within its time, and while the vendor's documents are in force. What runs goes on running. The vendor renews it, and a newer bundle brings that.";
     EvidenceMissing, "EVIDENCE_MISSING", exit::REFUSED, "R33, R51: the audience asks for evidence about exactly these bytes, issued by somebody the charter names. Evidence about another build does not count, and evidence never grants by itself.";
     NotVerifiedBefore, "NOT_VERIFIED_BEFORE", exit::REFUSED, "The charter says after which environment this audience comes: the same bytes must have been deployed and verified there by a whole deployment.";
     NoReleaseNeeded, "NO_RELEASE_NEEDED", exit::MISUSED, "A dev environment without an `approve` rule accepts builds that were never released. There is nothing to ask for.";

@@ -13,7 +13,7 @@ pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
     let Some(audience) = policy.charter.audience(&request.audience) else { return request_rule_lacks(policy, request) };
     let keys: Vec<KeyId> = request.approvals.iter().map(|approval| approval.key).collect();
     let approvers = policy.approvers_of(&request.digest);
-    permit::lacks(&request.requires, request.way, &audience, &approvers, &authors(state, request), &keys)
+    permit::lacks(&request.requires, request.way, &audience, &approvers, &authors(state, policy, request), &keys)
 }
 
 /// An audience that left the charter can be satisfied by nobody.
@@ -21,8 +21,11 @@ fn request_rule_lacks(policy: &Policy, request: &Request) -> Vec<Lack> {
     request.requires.judge([], &policy.approvers).lacks
 }
 
-/// The requester and the pusher.
-pub fn authors<'a>(state: &'a State, request: &'a Request) -> Vec<&'a PersonName> {
+/// The requester and the pusher. Whoever brought a vendor's build made nothing of it.
+pub fn authors<'a>(state: &'a State, policy: &Policy, request: &'a Request) -> Vec<&'a PersonName> {
+    if policy.charter.vendor_of(&request.app).is_some() {
+        return vec![&request.requester];
+    }
     let build = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build));
     [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().collect()
 }
@@ -38,12 +41,13 @@ pub fn in_hardware(policy: &Policy, name: &AudienceName, audience: &Audience<'_>
 /// Fails if `person` may not count as an approver because of what they did before.
 pub fn not_author(
     state: &State,
+    policy: &Policy,
     audience: &Audience<'_>,
     request: &Request,
     person: &PersonName,
 ) -> Result<(), Refusal> {
     let excludes_author = audience.terms(request.way).is_none_or(|terms| terms.excludes_author);
-    if !excludes_author || !authors(state, request).contains(&person) {
+    if !excludes_author || !authors(state, policy, request).contains(&person) {
         return Ok(());
     }
     let did = if *person == request.requester { "requested" } else { "pushed" };

@@ -47,7 +47,8 @@ fn piece<'a>(policy: &Policy, candidate: &Candidate<'_>, gate: &Gate, record: &'
         facts: &record.facts,
         issued: record.issued,
         by_issuer: is_theirs && gate.from.allows_alone(&policy.directory.roles(&record.issuer)),
-        by_pusher: record.issuer == candidate.record.pusher,
+        // Whoever brought a vendor's build made nothing of it.
+        by_pusher: policy.charter.vendor_of(candidate.app).is_none() && record.issuer == candidate.record.pusher,
     }
 }
 

@@ -109,6 +109,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 evidence: Vec::new(),
                 verified_in: OrdMap::new(),
                 pruned: None,
+                vendor: None,
             };
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
         }
@@ -118,6 +119,12 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(build) = record.builds.get_mut(build) {
                 build.version = Some(version.clone());
             }
+        }
+        Event::ReleaseImported { .. } => import(state, event),
+        Event::VendorWithdrew { app, build, through_serial, payload, word } => {
+            let of_vendor = heard(state, app, word);
+            let (app, build, through_serial, payload) = (app.clone(), *build, *through_serial, *payload);
+            of_vendor.withdrawals.push((KeptWithdrawal { app, build, through_serial, payload }, word.document));
         }
         Event::EvidenceAttached {
             app,
@@ -400,6 +407,44 @@ pub fn apply(state: &mut State, event: &Event) {
             in_audience(state, app, environment).exposure = Some((version.clone(), *percent, stamp));
         }
     }
+}
+
+/// A vendor's build with its number. What is known of it already stays.
+fn import(state: &mut State, event: &Event) {
+    let Event::ReleaseImported { app, build, version, importer, commit, recipe, facts, word, permit } = event else {
+        return;
+    };
+    let stamp = state.head;
+    let of_vendor = heard(state, app, word);
+    of_vendor.floor = of_vendor.floor.take().max(permit.floor.clone());
+    let record = state.apps.entry(app.clone()).or_default();
+    record.versions.entry(version.clone()).or_insert(Numbered { build: *build, stamp });
+    let known = record.builds.entry(*build).or_insert_with(|| Build {
+        pusher: importer.clone(),
+        commit: commit.clone(),
+        recipe: recipe.clone(),
+        facts: Arc::new(BuildFacts::clone(facts)),
+        stamp,
+        version: None,
+        evidence: Vec::new(),
+        verified_in: OrdMap::new(),
+        pruned: None,
+        vendor: None,
+    });
+    known.pruned = None;
+    known.version = Some(version.clone());
+    known.vendor = Some(Imported { word: word.clone(), permit: permit.clone(), stamp });
+}
+
+/// What is known of a vendor, with a word that may be newer.
+fn heard<'a>(state: &'a mut State, app: &AppName, word: &VendorWord) -> &'a mut OfVendor {
+    let vendors = &mut state.apps.entry(app.clone()).or_default().vendors;
+    let first = || OfVendor { word: word.clone(), withdrawals: Vec::new(), floor: None };
+    let known = vendors.entry(word.of().id()).or_insert_with(first);
+    if word.charter >= known.word.charter {
+        known.word = word.clone();
+    }
+    known
 }
 
 /// A deployment that was over before anybody here heard of it. It never stands in the way of one that is open.

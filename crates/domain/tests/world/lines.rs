@@ -2,8 +2,8 @@
 
 use super::{OWNER, World, public, read, secret};
 use domain::{
-    command::{Actor, Command, Signed},
-    event::{BuildFacts, RootFacts},
+    command::{Actor, Brought, Command, Signed},
+    event::{BuildFacts, RootFacts, VendorWord},
     plan,
     rules::{self, Candidate, numbering},
     state::{Policy, PolicyRecord},
@@ -16,6 +16,7 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
+    authority::{Denial, KeptWithdrawal},
     config::ConfigDocument,
     key::Signer,
     manifest::{ConfigKey, Driver, Needs},
@@ -23,9 +24,10 @@ use trust::{
     rollout::RolloutTerms,
     statement::{
         Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
-        Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
+        Import, Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
         RequestId, Review, Withdrawal,
     },
+    vendor::Released,
     way::Way,
 };
 
@@ -178,6 +180,7 @@ impl World {
                 };
                 self.act(who, subject, Act::Evidence(evidence))
             }
+            ("imports", [what, letter, "from", vendor, rest @ ..]) => self.imports(who, (what, letter), vendor, rest),
             ("requests", [what, "for", audience, rest @ ..]) => self.requests(who, what, audience, rest),
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
             ("reviews", [what, "in", audience, rest @ ..]) => self.reviews(who, what, audience, rest),
@@ -551,6 +554,64 @@ impl World {
         self.push(who, subject, push, facts)
     }
 
+    /// What somebody brings of a vendor, as the server has judged it: `as others` for another audience, with `serial N`,
+    /// `charter N`, `floor X`, `withdrawing A through N` or `annulling A` (the first withdrawal of A), `unfit`, `expired`.
+    fn imports(&mut self, who: &str, (what, letter): (&str, &str), vendor: &str, rest: &[&str]) -> Vec<String> {
+        let (app, version): (AppName, Version) = (read(app_of(what)), version_of(what));
+        let subject = self.build(app.as_str(), letter);
+        let payload = |letter: &str, through: u64| Digest::of(format!("withdrawal {letter} {through}").as_bytes());
+        let withdrawn = after(rest, "withdrawing").map(|letter| {
+            let through_serial = read(after(rest, "through").expect("a serial"));
+            let payload = Some(payload(letter, through_serial));
+            KeptWithdrawal { app: app.clone(), build: self.build(app.as_str(), letter), through_serial, payload }
+        });
+        let in_days = |days: i64| self.now.checked_add(hours(24 * days)).expect("in this era");
+        let (serial, not_before, not_after) = (after(rest, "serial").map_or(1, read), self.now, in_days(60));
+        let dies = withdrawn.as_ref().is_some_and(|kept| kept.build == subject && kept.through_serial >= serial);
+        let word = VendorWord {
+            vendor: read("acme"),
+            estate: Digest::of(vendor.as_bytes()),
+            audience: read(after(rest, "as").unwrap_or("customers")),
+            document: Digest::of(rest.join(" ").as_bytes()),
+            charter: after(rest, "charter").map_or(1, read),
+            expires: in_days(365),
+            annulled: after(rest, "annulling").map(|letter| payload(letter, 1)).into_iter().collect(),
+        };
+        let facts = BuildFacts {
+            driver: Driver::Process,
+            files: 3,
+            size_bytes: 4_100_000,
+            processes: vec![app.to_string()],
+            on: BTreeMap::new(),
+            config: BTreeMap::new(),
+            needs: Needs::default(),
+        };
+        let released = Released {
+            version: after(rest, "as-number").map_or_else(|| version.clone(), read),
+            request: Digest::of(format!("request {serial} of {vendor}").as_bytes()),
+            serial,
+            not_before,
+            not_after,
+            floor: after(rest, "floor").map(read),
+            way: Way::Normal,
+            requester: Some(read("maker")),
+            approvers: vec![read("checker"), read("seller")],
+            commit: None,
+            recipe: None,
+        };
+        let released = match rest {
+            _ if dies => Err(Denial::Withdrawn(serial)),
+            ["expired", ..] => Err(Denial::Expired { not_before, not_after, now: not_after }),
+            ["unfit", ..] => Err(Denial::Invalid { what: "request", why: "it is for others".into() }),
+            _ => Ok((released, facts)),
+        };
+        let brought = Brought { word, withdrawals: withdrawn.into_iter().collect(), released };
+        let act = Import { app, version, document: brought.word.document };
+        self.requests_made += 1;
+        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        self.submit(self.actor(who), None, id, Command::ImportRelease(Signed { subject, act }, Arc::new(brought)))
+    }
+
     /// The build that `web@1.0.0` or `web#A` means; one that nobody knows where there is none.
     fn meant(&mut self, what: &str) -> Digest {
         let app: AppName = read(app_of(what));
@@ -867,7 +928,7 @@ fn outcome(how: &str, rest: &[&str]) -> Outcome {
 /// `prod has soak_minutes = 10`, or `tester is gone`.
 fn alter(document: &mut toml_edit::DocumentMut, change: &str) {
     let (entry, what) = change.split_once(' ').expect("an entry and what changes");
-    let sections = ["people", "robots", "environments", "channels", "applications"];
+    let sections = ["people", "robots", "environments", "channels", "applications", "vendors"];
     let section = sections.into_iter().find(|section| document.get(section).is_some_and(|s| s.get(entry).is_some()));
     let section = section.unwrap_or_else(|| panic!("the charter has no {entry}"));
     match what.strip_prefix("has ").and_then(|pair| pair.split_once(" = ")) {

@@ -303,6 +303,8 @@ fn command(subject: Digest, act: Act) -> Command {
         Act::Enrolment(act) => Command::EnrolTarget(act),
         Act::Report(act) => Command::ReportOutcome(act),
         Act::Inventory(act) => Command::ReportInventory(act),
-        Act::Push(_) | Act::Part(_) | Act::Session(_) | Act::Receipt(_) => panic!("these come another way"),
+        Act::Push(_) | Act::Import(_) | Act::Part(_) | Act::Session(_) | Act::Receipt(_) => {
+            panic!("these come another way")
+        }
     }
 }

@@ -87,6 +87,15 @@ impl World {
             Event::BuildNumbered { app, build, version } => {
                 format!("{} is {app}@{version}", self.called(app, build))
             }
+            Event::ReleaseImported { app, build, version, importer, word, permit, .. } => format!(
+                "{importer} brought {app}@{version} ({}) by {}, approved there by {}",
+                self.called(app, build),
+                word.vendor,
+                list(&permit.approvers)
+            ),
+            Event::VendorWithdrew { app, build, through_serial, word, .. } => {
+                format!("{} withdrew {} through its request {through_serial}", word.vendor, self.called(app, build))
+            }
             Event::EvidenceAttached { app, build, kind, passed, summary, issuer, .. } => {
                 let passed = if *passed { "passed" } else { "failed" };
                 format!("{kind} of {} {passed}: {summary} ({issuer})", self.called(app, build))

@@ -302,7 +302,7 @@ pub(crate) async fn dossier(
     KnownTarget(target): KnownTarget,
     InPath((generation, app)): InPath<(u64, AppName)>,
 ) -> Result<Json<AssignmentDossier>, Failure> {
-    let dossier = move || answers::dossier_of(&serving.ledger, &target, generation, &app, Timestamp::now());
+    let dossier = move || answers::dossier_of(&serving.served(), &target, generation, &app, Timestamp::now());
     let dossier = super::failure::away(dossier).await?;
     Ok(Json(AssignmentDossier { dossier }))
 }

@@ -7,9 +7,14 @@ use super::{
     sessions::{Known, KnownPerson},
 };
 use crate::{
-    answers,
+    answers::{self, Served},
     ledger::{Ledger, LedgerError},
-    views::{self, deployment::Recalled, dossier::DossierEntries, status::Filter},
+    views::{
+        self,
+        deployment::Recalled,
+        dossier::{DossierEntries, VendorEntries},
+        status::Filter,
+    },
 };
 use api::{
     agent::Want,
@@ -21,6 +26,7 @@ use api::{
     routes,
 };
 use axum::{Json, extract::State, http::StatusCode};
+use depot::DiskStore;
 use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
@@ -40,6 +46,7 @@ use trust::{
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
     statement::{Act, Statement},
+    vendor::{MAX_RELEASE_BYTES, Release},
 };
 use utoipa::IntoParams;
 
@@ -388,8 +395,14 @@ pub(crate) async fn app(
 ) -> Result<Json<App>, Failure> {
     let mut view = views::apps::app(&serving.ledger.state(), &app)?;
     let texts = texts(&serving);
-    for commit in view.builds.iter_mut().filter_map(|build| build.commit.as_mut()) {
-        commit.title = views::words::readable(std::mem::take(&mut commit.title), &texts);
+    for build in &mut view.builds {
+        let Some(commit) = &mut build.commit else { continue };
+        let title = std::mem::take(&mut commit.title);
+        commit.title = match build.vendor {
+            // What a vendor's people wrote stands in the vendor's own side table.
+            Some(_) if trust::text::referred(&title).is_some() => String::new(),
+            _ => views::words::readable(title, &texts),
+        };
     }
     Ok(Json(view))
 }
@@ -457,14 +470,20 @@ pub(crate) async fn dossier(
     let earlier: Vec<u64> = requests.iter().map(|request| request.stamp.entry).collect();
     let assembled = away(move || {
         let reason = reason.map(|digest| serving.ledger.salted_text(&digest)).transpose()?.flatten();
-        Ok((dossier_of(&serving.ledger, &entries)?, envelopes(&serving.ledger, &earlier)?, reason))
+        Ok((dossier_of(&serving.served(), &entries)?, envelopes(&serving.ledger, &earlier)?, reason))
     });
     let (dossier, earlier_requests, reason) = assembled.await?;
     Ok(Json(DossierView { name, dossier, next_serial, since, earlier_requests, reason }))
 }
 
+/// The envelopes in these entries of the ledger, with the vendor's release where there is one.
+pub(crate) fn dossier_of(served: &Served<'_>, entries: &DossierEntries) -> Result<Dossier, Failure> {
+    let vendor = entries.vendor.as_ref().map(|vendor| release_of(served.depot, vendor)).transpose()?;
+    Ok(Dossier { vendor, ..statements_of(served.ledger, entries)? })
+}
+
 /// The envelopes in these entries of the ledger.
-pub(crate) fn dossier_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
+pub(crate) fn statements_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
     let envelope = |entry: u64| -> Result<Option<Envelope>, LedgerError> {
         Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope))
     };
@@ -482,7 +501,27 @@ pub(crate) fn dossier_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Do
         config: one(entries.config)?,
         evidence: many(&entries.evidence)?,
         withdrawals: many(&entries.withdrawals)?,
+        vendor: None,
     })
+}
+
+/// A vendor's release with the newest that is known of the vendor, whichever bundle brought it.
+fn release_of(depot: &DiskStore, entries: &VendorEntries) -> Result<Release, Failure> {
+    let read = |digest: &Digest| {
+        let bytes = depot.read_bytes(digest, MAX_RELEASE_BYTES as u64)?;
+        Release::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))
+    };
+    let mut release = read(&entries.release)?;
+    if entries.newest != entries.release {
+        let Release { roots, targets, charter, suspensions, .. } = read(&entries.newest)?;
+        release = Release { roots, targets, charter, suspensions, ..release };
+    }
+    for document in entries.withdrawals.iter().filter(|document| **document != entries.release) {
+        let told = read(document)?.dossier.withdrawals;
+        let new = told.into_iter().filter(|one| !release.dossier.withdrawals.contains(one)).collect::<Vec<_>>();
+        release.dossier.withdrawals.extend(new);
+    }
+    Ok(release)
 }
 
 /// The envelopes in these entries of the ledger, in order.
@@ -653,7 +692,7 @@ fn proofs(
     let behind = |(app, build, environment): (AppName, Digest, AudienceName)| {
         let entries = views::dossier::for_active(state, &app, &build, &environment);
         let name = views::build_name(state, &app, &build);
-        Ok(ActiveBuild { dossier: dossier_of(&serving.ledger, &entries)?, app, name, environment })
+        Ok(ActiveBuild { dossier: dossier_of(&serving.served(), &entries)?, app, name, environment })
     };
     Ok((signed, active.into_iter().map(behind).collect::<Result<_, Failure>>()?))
 }

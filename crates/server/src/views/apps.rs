@@ -14,6 +14,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
         name: build_name(state, app, digest),
         pushed: build.stamp.time,
         pusher: state.shown(&build.pusher),
+        vendor: build.vendor.as_ref().map(|imported| imported.word.vendor.clone()),
         commit: build.commit.clone(),
         recipe: build.recipe.clone(),
         files: build.facts.files,

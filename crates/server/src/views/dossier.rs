@@ -30,6 +30,19 @@ pub(crate) struct DossierEntries {
     pub evidence: Vec<u64>,
     /// The withdrawals for the application in the audience.
     pub withdrawals: Vec<u64>,
+    /// What is known of the vendor's release, where a vendor makes the application.
+    pub vendor: Option<VendorEntries>,
+}
+
+/// The documents of a vendor that make up its release as it stands now, in the depot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VendorEntries {
+    /// The one with the release of the build.
+    pub release: Digest,
+    /// The one with the newest documents of the vendor's estate.
+    pub newest: Digest,
+    /// Those that tell of withdrawals.
+    pub withdrawals: Vec<Digest>,
 }
 
 /// The statements behind an assignment, for the target to judge.
@@ -96,7 +109,7 @@ pub(crate) fn for_active(state: &State, app: &AppName, build: &Digest, environme
 pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
     let mut entries = of_build(state, &request.app, &request.build, &request.audience);
     entries.take_request(Some(request));
-    DossierEntries { config: None, withdrawals: Vec::new(), ..entries }
+    DossierEntries { config: None, withdrawals: Vec::new(), vendor: None, ..entries }
 }
 
 /// Every request for a build's version to an audience, the oldest first.
@@ -116,8 +129,16 @@ fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceNam
     let Some(record) = state.apps.get(app) else { return DossierEntries::default() };
     let build = record.builds.get(build);
     let in_audience = record.audiences.get(audience);
+    let vendor = state.policy.as_ref().and_then(|policy| policy.charter.vendor_of(app)).and_then(|(_, vendor)| {
+        let of_vendor = record.vendors.get(&vendor.id())?;
+        let mut withdrawals: Vec<Digest> = of_vendor.withdrawals.iter().map(|(_, document)| *document).collect();
+        withdrawals.dedup();
+        let release = build?.vendor.as_ref()?.word.document;
+        Some(VendorEntries { release, newest: of_vendor.word.document, withdrawals })
+    });
     let numbered = build.and_then(|build| build.version.as_ref()).and_then(|version| record.versions.get(version));
     DossierEntries {
+        vendor,
         push: build.map(|build| build.stamp.entry),
         number: numbered.map(|numbered| numbered.stamp.entry),
         config: in_audience.and_then(|record| record.config.as_ref()).map(|config| config.stamp.entry),

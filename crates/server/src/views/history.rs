@@ -10,6 +10,8 @@ pub(crate) fn is_about(state: &State, event: &Event, app: &AppName) -> bool {
     match event {
         Event::BuildPushed { app: other, .. }
         | Event::BuildNumbered { app: other, .. }
+        | Event::ReleaseImported { app: other, .. }
+        | Event::VendorWithdrew { app: other, .. }
         | Event::EvidenceAttached { app: other, .. }
         | Event::ReleaseRequested { app: other, .. }
         | Event::PermitGranted { app: other, .. }

@@ -24,6 +24,8 @@ pub(crate) fn live<'a>(
     let policy = state.policy.as_ref()?;
     let (build, record) = names::version(state, app, version).ok()?;
     let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    // Of what a vendor makes, ours alone opens nothing.
+    rules::vendors::released(state, policy, &candidate, now).ok()?;
     rules::permits::in_force(state, policy, &candidate, version, now).ok()
 }
 
@@ -38,6 +40,9 @@ pub(crate) fn is_withdrawn(state: &State, app: &AppName, version: &Version, audi
 pub(crate) fn may_run(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> bool {
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     let version = super::build_name(state, app, build).version;
+    if rules::vendors::withdrawn_by(state, app, build).is_some() {
+        return false;
+    }
     match (class, version) {
         (Some(Class::Dev), None) => true,
         (Some(Class::Dev), Some(version)) => !is_withdrawn(state, app, &version, environment),

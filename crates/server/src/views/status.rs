@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Stat
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{expiry, names},
+    rules::{expiry, names, vendors},
     state::{InAudience, Standing, State},
     waiting::WaitingOn,
 };
@@ -143,15 +143,16 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
     }
     for running in &runs {
         let name = running.build.of(app);
-        match &running.build.version {
-            _ if !running.permitted && running.build.version.is_none() => {
+        match (&running.build.version, vendors::withdrawn_by(state, app, &running.build.build)) {
+            (_, Some(vendor)) => notes.push(format!("{name} was withdrawn by {vendor} and still runs")),
+            (None, None) if !running.permitted => {
                 notes.push(format!("unreleased build {name} runs without permission"));
             }
-            Some(version) if permits::is_withdrawn(state, app, version, &audience.name) => {
+            (Some(version), None) if permits::is_withdrawn(state, app, version, &audience.name) => {
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
-            Some(version) if state.granted(app, version, &audience.name).is_some() => {}
+            (Some(version), None) if state.granted(app, version, &audience.name).is_some() => {}
             _ => notes.push(format!("unreleased build {name}")),
         }
     }

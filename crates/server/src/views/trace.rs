@@ -100,6 +100,7 @@ fn traced(state: &State, app: &AppName, record: &App, digest: &Digest, build: &B
         build: build_name(state, app, digest),
         pushed: build.stamp.time,
         pusher: state.shown(&build.pusher),
+        vendor: build.vendor.as_ref().map(|imported| imported.word.vendor.clone()),
         released_to,
         runs_in,
         exposed_in,

@@ -120,7 +120,7 @@ impl Asked<'_> {
     fn counts(&self, request: &Request, approval: &Approved) -> bool {
         let Some(audience) = self.policy.charter.audience(&request.audience) else { return false };
         let excluded = audience.terms(request.way).is_none_or(|terms| terms.excludes_author);
-        let is_author = excluded && approvals::authors(self.state, request).contains(&&approval.approver);
+        let is_author = excluded && approvals::authors(self.state, self.policy, request).contains(&&approval.approver);
         let approvers = self.policy.approvers_of(&request.digest);
         let is_theirs = approvers.person(&approval.key) == Some(&approval.approver);
         is_theirs && permit::may_approve_with(&approval.key, &audience, &approvers) && !is_author
@@ -170,7 +170,7 @@ impl Asked<'_> {
     /// The people in the role who have not approved yet and may.
     fn who_can(&self, request: &Request, lack: &Lack) -> Vec<PersonName> {
         let excluded = self.terms(request).is_some_and(|terms| terms.excludes_author);
-        let authors = if excluded { approvals::authors(self.state, request) } else { Vec::new() };
+        let authors = if excluded { approvals::authors(self.state, self.policy, request) } else { Vec::new() };
         let approved = |person: &PersonName| {
             request.approvals.iter().any(|approval| approval.approver == *person && self.counts(request, approval))
         };

@@ -4,7 +4,7 @@ use super::build_name;
 use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
-    event::{Change, Ending, Event},
+    event::{Change, Ending, Event, VendorWord},
     state::{Deployment, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -141,6 +141,10 @@ impl Teller<'_> {
             }
             Event::BuildNumbered { app, build, version } => {
                 format!("{actor} numbered {app}#{}: it is {app}@{version}, for good", build.short())
+            }
+            Event::ReleaseImported { .. } => self.imported(event),
+            Event::VendorWithdrew { app, build, word, .. } => {
+                format!("{} has withdrawn {} from us; {actor} brought word of it", word.vendor, self.named(app, build))
             }
             Event::EvidenceAttached { app, build, kind, passed, summary, issuer, .. } => {
                 let verdict = if *passed { "passed" } else { "failed" };
@@ -313,6 +317,25 @@ impl Teller<'_> {
         let of = format!("{files}, {}{}", size(facts.size_bytes), commit.unwrap_or_default());
         let pusher = self.state.shown(pusher);
         format!("{pusher} pushed {app}#{}: {of}", build.short())
+    }
+
+    /// The vendor's release and its arrival here: two signatures, one line.
+    fn imported(&self, event: &Event) -> String {
+        let Event::ReleaseImported { app, build, version, importer, facts, word, permit, .. } = event else {
+            return String::new();
+        };
+        let VendorWord { vendor, audience, .. } = word;
+        let people: Vec<String> = permit.approvers.iter().map(|person| format!("{person} of {vendor}")).collect();
+        let by = if permit.way.is_normal() { String::new() } else { format!(" by {}", loud(permit.way)) };
+        let importer = self.state.shown(importer);
+        let of = format!("#{}, {}, {}", build.short(), count(facts.files as usize, "file"), size(facts.size_bytes));
+        let until = moment(permit.not_after);
+        format!(
+            "{importer} brought in {app}@{version} ({of}), which {vendor} released to {audience}{by} on {:.0}: approved by \
+             {}; it may be activated until {until}",
+            permit.not_before.strftime("%Y-%m-%d"),
+            names(&people)
+        )
     }
 
     /// With the roles that the request asks for, out of all that the approver holds.

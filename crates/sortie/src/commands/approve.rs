@@ -10,6 +10,7 @@ use crate::{
     object,
     output::{self, Answer},
     releasing::{self, Matter, SignedRequest},
+    vendor,
 };
 use api::read::{Build, BuildName};
 use domain::{refusal::Refusal, waiting::lacks_in_words};
@@ -96,15 +97,30 @@ async fn inspect(connection: &Connection, matter: &Matter, request: &SignedReque
     }
     let app = connection.app(&found.app).await?;
     let listed = app.builds.iter().find(|build| build.name.build == found.build);
-    let push = connection.open(matter.view.dossier.push.as_ref(), "push")?;
-    let commit = match push.act {
-        Act::Push(push) => push.commit,
-        _ => None,
+    let now = Some(Timestamp::now());
+    let released = vendor::judge(connection, &found.app, found.build, &matter.view.dossier, now)?;
+    let of_vendor = vendor::of(connection, &found.app).zip(released);
+    let (commit, mut lines) = match &of_vendor {
+        Some(((name, vendor), released)) => {
+            let hex = found.build.hex();
+            let first = format!("{}  sha256:{}…{}  made by {name}", matter.name(), &hex[..6], &hex[60..]);
+            (released.commit.clone(), vec![first, format!("  {}", vendor::in_words(name, vendor, released))])
+        }
+        None => {
+            let commit = match connection.open(matter.view.dossier.push.as_ref(), "push")?.act {
+                Act::Push(push) => push.commit,
+                _ => None,
+            };
+            let line = origin(matter, connection, commit.as_ref(), listed);
+            (commit, vec![line])
+        }
     };
-    let mut lines = vec![origin(matter, connection, commit.as_ref(), listed)];
     let way = request.request.way;
     lines.extend(releasing::emergency_in_words(&matter.terms(connection, way)?, way, reason(matter, request)?));
-    let mut checks = vec!["digest ✓", "push ✓", "number ✓", "request ✓"];
+    let mut checks = match of_vendor {
+        Some(_) => vec!["digest ✓", "vendor's roots, charter and permit ✓", "request ✓"],
+        None => vec!["digest ✓", "push ✓", "number ✓", "request ✓"],
+    };
     if let Some(since) = &matter.view.since {
         let (line, permit) = compare(connection, matter, since, &made, commit.as_ref(), &app.builds).await?;
         lines.push(line);

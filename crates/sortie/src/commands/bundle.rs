@@ -2,6 +2,8 @@
 
 use crate::{
     bundle::{self, Contents, Progress},
+    connection::{self, Connection},
+    context::Context,
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::{Invocation, WAIT},
     names::Place,
@@ -34,6 +36,8 @@ use trust::{
 
 use super::agent::Joining;
 
+mod vendor;
+
 /// How often it is looked whether the running agent has followed a bundle.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -49,7 +53,9 @@ pub struct Bundle {
 pub enum BundleAct {
     /// Write a released version with everything it needs into files that fit your media
     Export(Export),
-    /// Take a bundle in on a machine without a network: verify it, install it, remember what came of it
+    /// Take a bundle in: on a machine without a network, to install it; elsewhere, where it is of a vendor that your
+    /// charter names, into your own ledger and depot, for your people to affirm. A vendor's withdrawal that came as a file
+    /// is taken in likewise
     Import(Import),
     /// Say what came of it: on the target, write the receipt (--out); at home, bring it to the ledger (FILE)
     Receipt(Receipt),
@@ -168,13 +174,37 @@ impl Export {
 
 impl Import {
     async fn run(self, invocation: &Invocation) -> Outcome {
+        if let [file] = self.files.as_slice()
+            && let Some(withdrawal) = vendor::withdrawal_in(file)
+        {
+            return vendor::take_withdrawal(&invocation.connect().await?, &withdrawal).await;
+        }
         let files = self.files.clone();
         let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum();
         let mut progress = Progress::new(invocation, "read", sizes);
         let volumes = blocking(move || depot::bundle::open(&files, &mut |bytes| progress.heard(bytes))).await?;
         let volumes = volumes.map_err(bundle::failure)?;
         let index = volumes.index().map_err(bundle::failure)?;
-        self.install(invocation, volumes, index).await
+        match self.receiving(invocation, &index).await? {
+            Some(connection) => vendor::take_in(invocation, &connection, volumes, &index).await,
+            None => self.install(invocation, volumes, index).await,
+        }
+    }
+
+    /// The estate into which the bundle is brought: the one in use, unless a target lives or joins here, or the bundle is
+    /// of that very estate.
+    async fn receiving(&self, invocation: &Invocation, index: &Index) -> Result<Option<Connection>, Failure> {
+        let is_machines = self.joining.join.is_some() || self.joining.data.is_some();
+        if is_machines || inbox::pinned(&self.joining.data()?).is_ok_and(|pinned| pinned.is_some()) {
+            return Ok(None);
+        }
+        let global = &invocation.global;
+        match Context::choose(global.server.as_deref(), global.context.as_deref()) {
+            Ok(context) if context.settings.estate != Some(index.estate) => {
+                Ok(Some(connection::connect_to(global, context).await?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Hands the bundle to the agent of this machine, or does its work where none runs.

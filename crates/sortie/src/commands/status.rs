@@ -8,7 +8,7 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, bytes, count, table},
+    output::{Answer, ago, bytes, count, origin, table},
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Emergency, Runs, Status as View, TargetStatus},
@@ -16,7 +16,7 @@ use api::{
 };
 use domain::event::Ending;
 use jiff::{Timestamp, tz::TimeZone};
-use trust::{AppName, AudienceName};
+use trust::{AppName, AudienceName, VendorName};
 
 /// How many builds of an application are listed.
 const BUILDS_LISTED: usize = 12;
@@ -275,13 +275,13 @@ fn builds(app: &App, now: Timestamp) -> String {
         vec![
             number,
             format!("#{}", build.name.build.short()),
-            format!("{} {}", build.pusher, ago(build.pushed, now)),
+            format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
             bytes(build.size_bytes),
             commit.unwrap_or_else(|| "no commit".into()),
         ]
     };
     let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
-    let mut words = table(&["version", "build", "pushed by", "size", "commit"], &rows);
+    let mut words = table(&["version", "build", "by", "size", "commit"], &rows);
     if app.builds.len() > BUILDS_LISTED {
         words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
     }
@@ -308,10 +308,10 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         format!(" from commit {}{tag}", commit.id.get(..7).unwrap_or(&commit.id))
     });
     let mut lines = vec![format!(
-        "{}  {}  pushed by {}{}, {}; {} in {}",
+        "{}  {}  {}{}, {}; {} in {}",
         name.of(app),
         name.build,
-        build.pusher,
+        origin(&build.pusher, build.vendor.as_ref()),
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
         bytes(build.size_bytes),
@@ -466,6 +466,7 @@ mod tests {
             name: build("1.5.0"),
             pushed: time("08:00:00"),
             pusher: "ci".parse().unwrap(),
+            vendor: None,
             commit: None,
             recipe: None,
             files: 37,

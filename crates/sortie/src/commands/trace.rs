@@ -4,7 +4,7 @@ use crate::{
     failure::{Failure, Outcome},
     git,
     invocation::Invocation,
-    output::{Answer, ago},
+    output::{Answer, ago, origin},
 };
 use api::{
     read::{Trace as View, TracedBuild},
@@ -66,7 +66,7 @@ fn in_words(view: &View, now: Timestamp) -> String {
 }
 
 fn build_in_words(traced: &TracedBuild, now: Timestamp) -> String {
-    let TracedBuild { app, build, pushed, pusher, released_to, runs_in, exposed_in } = traced;
+    let TracedBuild { app, build, pushed, pusher, vendor, released_to, runs_in, exposed_in } = traced;
     let number = if build.version.is_some() { format!("  #{}", build.build.short()) } else { String::new() };
     let list = |names: Vec<String>| if names.is_empty() { "nobody".to_string() } else { names.join(", ") };
     let released = list(released_to.iter().map(ToString::to_string).collect());
@@ -78,8 +78,9 @@ fn build_in_words(traced: &TracedBuild, now: Timestamp) -> String {
         .map(|(environment, percent)| format!("{percent} % in {environment}"))
         .collect();
     format!(
-        "{}{number}  pushed by {pusher} {}\n  released to  {released}\n  runs in      {runs}\n  seen by      {}",
+        "{}{number}  {} {}\n  released to  {released}\n  runs in      {runs}\n  seen by      {}",
         build.of(app),
+        origin(pusher, vendor.as_ref()),
         ago(*pushed, now),
         list(seen)
     )
@@ -100,6 +101,7 @@ mod tests {
                 build: build("1.4.0"),
                 pushed: time("08:00:00"),
                 pusher: "ci".parse().unwrap(),
+                vendor: None,
                 released_to: vec!["test".parse().unwrap(), "prod".parse().unwrap()],
                 runs_in: BTreeMap::from([("prod".parse().unwrap(), 12)]),
                 exposed_in: BTreeMap::from([("prod".parse().unwrap(), 10)]),

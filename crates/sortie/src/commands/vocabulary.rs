@@ -65,6 +65,7 @@ words! {
     ["request"] "Somebody's signed wish that a version be released to an audience, counted by a serial.";
     ["approval", "approve"] "One person's signature under a request. Roles are counted over distinct people, and one person fills one role.";
     ["permit", "permission"] "A request with every approval it needs: the signed permission to activate a version. The last approval that was missing is the release.";
+    ["vendor", "import"] "Another estate, whose releases a receiving network takes in and affirms by its own people: the charter pins it, and the audience of it that we are. To import is to bring a release of it into the ledger and the depot; nothing is installed by that.";
     ["release"] "As an act: to give an audience permission over a version. It installs nothing. As a thing: a version that has, or had, a permit.";
     ["withdraw", "deny", "annul"] "To take permission back, for ever, up to a serial. Anyone with a role the audience asks for may do it alone. Denying is withdrawing a request that was not granted yet. What runs goes on running. Owners alone may annul a withdrawal, by its digest in the charter: what it took lives again.";
     ["way", "hotfix", "break-glass", "emergency"] "A rule by which an audience may be released to: the normal one, and for emergencies hotfix and break-glass where the charter has them, each with its own roles, the gates it waives, a longest life and the targets it reaches.";

@@ -4,7 +4,7 @@ use super::{ORDER_GOOD_DAYS, Road};
 use crate::{
     digest::Digest,
     evidence::Shortfall,
-    names::{AppName, AudienceName},
+    names::{AppName, AudienceName, VendorName},
     quorum::Lack,
     version::Version,
     way::Way,
@@ -63,6 +63,14 @@ pub enum Denial {
         what: &'static str,
         /// Why.
         why: String,
+    },
+    /// Somebody else makes it, and that vendor's release of it does not count, or is not there.
+    #[error("{vendor}'s release of it does not count: {why}")]
+    Vendor {
+        /// The vendor, as the charter calls it.
+        vendor: VendorName,
+        /// Why.
+        why: Box<Denial>,
     },
     /// The build was never released and this is no dev environment.
     #[error("{app}#{} was never released to {environment}, and {environment} is {class}", .build.short())]
@@ -172,6 +180,12 @@ impl Denial {
             Denial::ClockBehind { .. } => "CLOCK_BEHIND",
             Denial::Missing(_) => "STATEMENT_MISSING",
             Denial::Invalid { .. } => "STATEMENT_INVALID",
+            Denial::Vendor { why, .. } => match **why {
+                Denial::Withdrawn(_) => "VENDOR_WITHDREW",
+                Denial::Expired { .. } => "VENDOR_RELEASE_EXPIRED",
+                Denial::Missing("release") => "VENDOR_RELEASE_MISSING",
+                _ => "VENDOR_RELEASE_UNFIT",
+            },
             Denial::Unreleased { .. } => "UNRELEASED",
             Denial::ApprovalsMissing(_) => "APPROVALS_MISSING",
             Denial::WayMissing { .. } => "WAY_MISSING",

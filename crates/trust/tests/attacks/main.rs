@@ -26,5 +26,6 @@ mod one_key;
 mod parser;
 mod stolen_server;
 mod tokens;
+mod vendor;
 mod witness;
 mod world;

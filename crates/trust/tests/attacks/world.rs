@@ -14,6 +14,7 @@ use trust::{
     manifest::{ConfigKey, FORMAT, Manifest, Run},
     statement::{Act, Approval, Header, Number, Order, OrderAct, Push, Request, RequestId, Statement, Withdrawal},
     tuf::{Root, RootBuilder, TargetFile, Targets, TufError, sign_metadata},
+    vendor::Heard,
 };
 
 pub const CODER: u8 = 1;
@@ -294,6 +295,8 @@ pub struct Attempt {
     pub newest: Option<Timestamp>,
     /// The order that was begun under this very assignment.
     pub begun: Option<Digest>,
+    /// What the target ever heard of the application's vendor.
+    pub heard: Option<Heard>,
     /// How fresh the target's knowledge is; as fresh as can be where nothing is said.
     pub freshness: Option<Freshness>,
 }
@@ -314,6 +317,7 @@ impl Attempt {
             performed: vec![],
             newest: None,
             begun: None,
+            heard: None,
             freshness: None,
         }
     }
@@ -332,6 +336,7 @@ impl Attempt {
             active: self.active,
             carried_out: CarriedOut { performed: &self.performed, begun: self.begun, newest: self.newest },
             emergencies: &[],
+            heard: self.heard.as_ref(),
             freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };
         authorise(&self.policy, &self.pinned, &self.dossier, &wanted, &self.kept, self.floor.as_ref(), self.now)

@@ -165,6 +165,7 @@ impl Attempt {
             active: None,
             carried_out: CarriedOut::default(),
             emergencies: &self.emergencies,
+            heard: None,
             freshness: Freshness {
                 road: Road::Network,
                 owners_signed: Some(self.now),

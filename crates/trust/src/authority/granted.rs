@@ -1,0 +1,169 @@
+//! The permit behind a dossier: whose build it is, under which number, and who agreed to it.
+
+use super::{Denial, Dossier, TrustedPolicy};
+use crate::{
+    digest::Digest,
+    key::KeyId,
+    names::{AppName, AudienceName, PersonName},
+    permit,
+    statement::{Act, Request},
+    vendor::{Heard, Released},
+    version::Version,
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// The permit of a build for an audience that `dossier` shows: push, number, request, and every approval the request and
+/// the charter ask for; for what a vendor makes, the vendor's release in place of push and number. Whether it was
+/// withdrawn and whether its time has come is not looked at.
+pub fn permit_of(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
+    dossier: &Dossier,
+) -> Result<Request, Denial> {
+    permit_behind(policy, app, build, audience, dossier, &Vendors::default()).map(|permit| permit.asked)
+}
+
+/// A permit that has every approval it needs, and who gave it.
+pub(crate) struct Permit {
+    /// What was asked for.
+    pub asked: Request,
+    /// The digest of the request.
+    pub request: Digest,
+    /// Who asked for it.
+    pub requesters: BTreeSet<PersonName>,
+    /// Who agreed.
+    pub approvers: BTreeSet<PersonName>,
+    /// Who pushed the build; nobody of ours where a vendor made it.
+    pub pushers: BTreeSet<PersonName>,
+}
+
+/// What a vendor's release is judged by besides the charter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Vendors<'a> {
+    /// What was heard of the vendor before.
+    pub heard: Option<&'a Heard>,
+    /// When it must hold; going back asks for no time.
+    pub now: Option<Timestamp>,
+}
+
+/// As [`permit_of`], with who gave it.
+pub(crate) fn permit_behind(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
+    dossier: &Dossier,
+    vendors: &Vendors<'_>,
+) -> Result<Permit, Denial> {
+    let (version, pushers) = match released_by_vendor(policy, app, build, dossier, vendors)? {
+        Some(released) => (released.version, BTreeSet::new()),
+        None => numbered(policy, app, build, dossier)?,
+    };
+    let request = policy.open_present(dossier.request.as_ref(), "request", |act| match act {
+        Act::Request(request) => Some(request),
+        _ => None,
+    })?;
+    let asked = &request.act;
+    if asked.app != *app || request.subject != build || asked.version != version {
+        return Err(Denial::Invalid { what: "request", why: "it is of another version".into() });
+    }
+    if asked.audience != *audience {
+        return Err(Denial::Invalid { what: "request", why: format!("it is for {}", asked.audience) });
+    }
+    let charter_audience = policy.charter.audience(audience).ok_or(Denial::Missing("audience"))?;
+    if charter_audience.terms(asked.way).is_none() {
+        return Err(Denial::WayMissing { way: asked.way, environment: audience.clone() });
+    }
+    let mut keys: Vec<KeyId> = Vec::new();
+    for envelope in &dossier.approvals {
+        let approval = policy.open(envelope, "approval", |act| match act {
+            Act::Approval(approval) => Some(approval),
+            _ => None,
+        });
+        // An approval that does not count is passed over: those that do must suffice.
+        if let Ok(approval) = approval
+            && approval.subject == request.payload
+        {
+            keys.extend(approval.signers);
+        }
+    }
+    // Whoever put a signature under the request or the push is an author of it, in whatever place it stands.
+    let authors: Vec<&PersonName> = request.people().chain(&pushers).collect();
+    let approvers = policy.approvers_of(&request.payload);
+    let lacks = permit::lacks(&asked.requires, asked.way, &charter_audience, &approvers, &authors, &keys);
+    if !lacks.is_empty() {
+        return Err(Denial::ApprovalsMissing(lacks));
+    }
+    let agreed = keys.iter().filter_map(|id| approvers.person(id)).cloned().collect();
+    let requesters = request.people().cloned().collect();
+    Ok(Permit { request: request.payload, requesters, approvers: agreed, pushers, asked: request.act })
+}
+
+/// The number that one of ours gave the build, and who pushed it.
+fn numbered(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    dossier: &Dossier,
+) -> Result<(Version, BTreeSet<PersonName>), Denial> {
+    let pushers = pushed(policy, app, build, dossier)?;
+    let number = policy.open_present(dossier.number.as_ref(), "number", |act| match act {
+        Act::Number(number) => Some(number),
+        _ => None,
+    })?;
+    if number.act.app != *app || number.subject != build {
+        return Err(Denial::Invalid { what: "number", why: "it is of another build".into() });
+    }
+    policy.require("number", policy.charter.push_rule(app), &number)?;
+    Ok((number.act.version, pushers))
+}
+
+/// Who pushed the build, one of whom may.
+pub(super) fn pushed(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    dossier: &Dossier,
+) -> Result<BTreeSet<PersonName>, Denial> {
+    let what = "push";
+    let push = policy.open_present(dossier.push.as_ref(), what, |act| match act {
+        Act::Push(push) => Some(push),
+        _ => None,
+    })?;
+    if push.act.app != *app || push.subject != build {
+        return Err(Denial::Invalid { what, why: "it is of another build".into() });
+    }
+    policy.require(what, policy.charter.push_rule(app), &push)?;
+    Ok(push.people().cloned().collect())
+}
+
+/// The vendor's release behind a dossier, where the charter says that a vendor makes the application, for whoever was told
+/// nothing of the vendor before. With `now` it must hold at that time.
+pub fn vendor_release(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    dossier: &Dossier,
+    now: Option<Timestamp>,
+) -> Result<Option<Released>, Denial> {
+    released_by_vendor(policy, app, build, dossier, &Vendors { heard: None, now })
+}
+
+/// The vendor's release of the build, where the charter says that a vendor makes the application.
+pub(crate) fn released_by_vendor(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    dossier: &Dossier,
+    vendors: &Vendors<'_>,
+) -> Result<Option<Released>, Denial> {
+    let Some((name, vendor)) = policy.charter.vendor_of(app) else { return Ok(None) };
+    let of_vendor = |why: Denial| Denial::Vendor { vendor: name.clone(), why: Box::new(why) };
+    let release = dossier.vendor.as_ref().ok_or_else(|| of_vendor(Denial::Missing("release")))?;
+    let nothing = Heard::default();
+    let word = release.open(vendor, vendors.heard.unwrap_or(&nothing)).map_err(of_vendor)?;
+    word.released(app, build, vendors.now).map(Some).map_err(of_vendor)
+}
