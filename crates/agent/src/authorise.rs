@@ -42,7 +42,7 @@ impl From<TrustError> for Refusal {
     }
 }
 
-/// Goes through everything that is signed. Withdrawals in the dossier are kept first, whatever comes of it.
+/// Goes through everything that is signed. Withdrawals and freezes in the dossier are kept first, whatever comes of it.
 pub fn authorise(
     documents: &mut Documents,
     assignment: &Assignment,
@@ -54,6 +54,7 @@ pub fn authorise(
     let policy = documents.policy()?;
     documents.keep_withdrawals(&policy, &dossier.withdrawals)?;
     documents.hear_vendor(&policy, &assignment.app, dossier)?;
+    documents.keep_freezes(&policy, &dossier.freezes, now)?;
     let pinned = documents.pinned().clone();
     if assignment.environment != pinned.environment {
         let reason = format!("it is for {}, and this target is in {}", assignment.environment, pinned.environment);
@@ -77,6 +78,7 @@ pub fn authorise(
         },
         emergencies: documents.emergencies(),
         heard: documents.heard(&policy, &assignment.app),
+        freezes: documents.freezes(),
         freshness,
     };
     let authority = authority::authorise(

@@ -1,9 +1,12 @@
 //! The documents of trust as this target last saw them: they move forward only.
 //!
-//! Kept besides: every genuine withdrawal for ever, whatever the server says later, the highest floor of each application
+//! Kept besides: every genuine withdrawal for ever, whatever the server says later, freezes, the highest floor of each application
 //! that a genuine permit carried, and who gave the emergency permits that were found to hold here.
 
-use crate::files::{self, FileError, Place};
+use crate::{
+    files::{self, FileError, Place},
+    freezes::Freezes,
+};
 use api::read::Estate;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +18,7 @@ use trust::{
     },
     charter::CharterError,
     dsse::Envelope,
+    freeze::Known,
     statement::{Act, Statement},
     vendor::Heard,
     way::KeptEmergency,
@@ -28,6 +32,7 @@ pub struct Documents {
     verified: VerifiedDocuments,
     estate: Estate,
     never_forgotten: NeverForgotten,
+    freezes: Freezes,
 }
 
 /// What is kept whatever the server says later.
@@ -86,16 +91,20 @@ impl Documents {
     pub fn found(folder: Place, pinned: Pinned, estate: Estate) -> Result<Self, TrustError> {
         let verified = verify(&pinned.estate, &estate, 0)?;
         files::replace_json(&folder.join("documents.json"), &estate)?;
-        let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
-        Ok(Self { folder, pinned, verified, estate, never_forgotten })
+        Self::with(folder, pinned, verified, estate)
     }
 
     /// Reads the set in force, and verifies it anew: the disk is not trusted more than the server.
     pub fn open(folder: Place, pinned: Pinned) -> Result<Self, TrustError> {
         let estate: Estate = files::read_json(&folder.join("documents.json"))?.ok_or(TrustError::Absent)?;
         let verified = verify(&pinned.estate, &estate, 0)?;
+        Self::with(folder, pinned, verified, estate)
+    }
+
+    fn with(folder: Place, pinned: Pinned, verified: VerifiedDocuments, estate: Estate) -> Result<Self, TrustError> {
         let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
-        Ok(Self { folder, pinned, verified, estate, never_forgotten })
+        let freezes = Freezes::open(folder.join("freezes.json"))?;
+        Ok(Self { folder, pinned, verified, estate, never_forgotten, freezes })
     }
 
     /// Takes a newer set, or newly signed suspensions. Returns whether anything changed.
@@ -201,6 +210,21 @@ impl Documents {
     /// Every withdrawal ever found genuine here.
     pub fn withdrawals(&self) -> &[KeptWithdrawal] {
         &self.never_forgotten.withdrawals
+    }
+
+    /// Keeps what is genuine of what was said of freezes here, durably, before anything is decided.
+    pub fn keep_freezes(
+        &mut self,
+        policy: &TrustedPolicy,
+        envelopes: &[Envelope],
+        now: Timestamp,
+    ) -> Result<(), TrustError> {
+        Ok(self.freezes.keep(policy, &self.pinned.environment, envelopes, now)?)
+    }
+
+    /// The freezes heard of here.
+    pub fn freezes(&self) -> &[Known] {
+        self.freezes.known()
     }
 
     /// The lowest version of an application that may still be activated.

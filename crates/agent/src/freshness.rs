@@ -144,7 +144,7 @@ impl Refresher {
         let signed = signed.ok_or(RefreshError::Undated)?;
         let mut seen = self.seen.clone();
         for app in apps {
-            let file = self.take_withdrawals(documents, app, source)?;
+            let file = self.take_withdrawals(documents, app, source, now)?;
             seen.apps.insert(app.clone(), SeenApp { signed, file, charter: documents.version() });
         }
         seen.signed = Some(signed);
@@ -176,12 +176,13 @@ impl Refresher {
         Ok(())
     }
 
-    /// Keeps the withdrawals for an application; answers with the digest of the file they stand in.
+    /// Keeps the withdrawals and freezes for an application; answers with the digest of the file they stand in.
     fn take_withdrawals(
         &mut self,
         documents: &mut Documents,
         app: &AppName,
         source: &dyn Source,
+        now: Timestamp,
     ) -> Result<Option<Digest>, RefreshError> {
         let path = permits_target(&documents.pinned().environment, app);
         let Some(found) = self.repository.find(source, &path)? else { return Ok(None) };
@@ -193,6 +194,7 @@ impl Refresher {
         let file = PermitFile::from_bytes(&self.repository.download(source, &found)?)?;
         let policy = documents.policy()?;
         documents.keep_withdrawals(&policy, &file.withdrawals)?;
+        documents.keep_freezes(&policy, &file.freezes, now)?;
         Ok(digest)
     }
 }

@@ -4,7 +4,7 @@
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
 //! - [`bundle`]: what stands in for the server over an air gap. [`inbox`]: bundles that wait, and what came of each.
 //! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
-//! - [`documents`]: the documents of trust, which move forward only. [`follow`]: the ledger's checkpoints, likewise.
+//! - [`documents`]: the documents of trust, which move forward only. [`freezes`]: when nothing is activated. [`follow`]: the ledger's checkpoints, likewise.
 //! - [`repository`]: a TUF repository, refreshed and kept. [`freshness`]: how fresh what is known is, and withdrawals from
 //!   mirrors. [`withdraw`]: those that are carried here.
 //! - [`journal`]: what survives being killed. [`home`], [`files`]: where it stands on disk. [`local`]: what the
@@ -20,6 +20,7 @@ pub mod drivers;
 pub mod escapes;
 pub mod files;
 pub mod follow;
+pub mod freezes;
 pub mod freshness;
 pub mod home;
 pub mod inbox;

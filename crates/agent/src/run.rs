@@ -174,9 +174,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if orders.charter_version > self.documents.version() || orders.suspensions != self.documents.suspensions() {
             self.refresh();
         }
-        if let Err(error) = self.keep_withdrawals(&orders.withdrawals) {
-            // Nothing is followed that a withdrawal heard of may forbid, until that withdrawal is kept.
-            tracing::error!(%error, "cannot keep a withdrawal; nothing new is followed until it is kept");
+        let kept = self.keep_withdrawals(&orders.withdrawals).and_then(|()| self.keep_freezes(&orders.freezes));
+        if let Err(error) = kept {
+            // Nothing is followed that a withdrawal or freeze heard of may forbid, until it is kept.
+            tracing::error!(%error, "cannot keep a withdrawal or freeze; nothing new is followed until it is kept");
             return false;
         }
         self.know_server();
@@ -295,6 +296,16 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
         let policy = self.documents.policy()?;
         self.documents.keep_withdrawals(&policy, withdrawals)
+    }
+
+    /// Keeps what is genuine of what was said of freezes in this environment.
+    pub fn keep_freezes(&mut self, freezes: &[Envelope]) -> Result<(), TrustError> {
+        if freezes.is_empty() {
+            return Ok(());
+        }
+        let policy = self.documents.policy()?;
+        let now = self.now();
+        self.documents.keep_freezes(&policy, freezes, now)
     }
 
     /// How what is followed now came here.

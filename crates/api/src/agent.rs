@@ -26,6 +26,10 @@ pub struct Orders {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub withdrawals: Vec<Envelope>,
+    /// What is said of freezes in the target's environment: declared, lifted, excepted from. It keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub freezes: Vec<Envelope>,
     /// The ledger's newest signed checkpoint.
     pub checkpoint: String,
     /// Which builds have settled here, by application.

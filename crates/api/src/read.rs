@@ -210,6 +210,70 @@ pub struct Status {
     pub emergencies: Vec<Emergency>,
 }
 
+/// A time in which nothing new is activated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FreezeView {
+    /// Its number.
+    pub number: u64,
+    /// The digest of its signed declaration: its identity.
+    #[schema(value_type = String)]
+    pub freeze: Digest,
+    /// The environments it reaches by the charter in force.
+    #[schema(value_type = Vec<String>)]
+    pub environments: Vec<AudienceName>,
+    /// Whether it was declared for everything live.
+    pub all_live: bool,
+    /// The applications it is about; empty means all.
+    #[schema(value_type = Vec<String>)]
+    pub apps: Vec<AppName>,
+    /// From when.
+    #[schema(value_type = String)]
+    pub from: Timestamp,
+    /// Until when.
+    #[schema(value_type = String)]
+    pub until: Timestamp,
+    /// Why, unless it was erased.
+    pub reason: Option<String>,
+    /// Who declared it.
+    #[schema(value_type = String)]
+    pub by: PersonName,
+    /// The versions that pass.
+    pub exceptions: Vec<FreezeException>,
+    /// Who lifted it, and when.
+    #[schema(value_type = Option<(String, String)>)]
+    pub lifted: Option<(PersonName, Timestamp)>,
+    /// Whether it stops anything now.
+    pub is_on: bool,
+    /// Who may lift it or except from it: all of these rules.
+    pub may_lift: Vec<String>,
+    /// What was signed about it, where it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub statements: Vec<trust::dsse::Envelope>,
+}
+
+/// A version that passes a freeze.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FreezeException {
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The version.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// The build.
+    #[schema(value_type = String)]
+    pub build: Digest,
+    /// Who says so.
+    #[schema(value_type = String)]
+    pub by: PersonName,
+    /// Why, unless it was erased.
+    pub reason: Option<String>,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+}
+
 /// An emergency release that nobody who had no part in it has looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Emergency {

@@ -34,6 +34,8 @@ pub const DOSSIER: &str = "/v1/dossier";
 pub const DEPLOYMENT: &str = "/v1/deployments/{deployment}";
 /// GET: the targets.
 pub const TARGETS: &str = "/v1/targets";
+/// GET `?all=`: the freezes that are on or come, with what was signed; with `all=true` those too that are over.
+pub const FREEZES: &str = "/v1/freezes";
 /// GET: the config in force.
 pub const CONFIG: &str = "/v1/config/{app}/{environment}";
 /// GET, server-sent events: entries as they are accepted, and progress as it is told.

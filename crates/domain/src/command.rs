@@ -114,6 +114,8 @@ pub enum Command {
     RequestDeployment(Signed<statement::Order>),
     /// Set config. The document is in the depot.
     SetConfig(Signed<statement::Config>),
+    /// Declare a freeze, lift it, or except a version from it.
+    Freeze(Signed<trust::freeze::Freeze>),
     /// Say who sees what runs, and everything about targets and deployments that needs no statement of its own.
     Administer(statement::AdministrationAct),
     /// Join as a target.
@@ -124,7 +126,7 @@ pub enum Command {
     ReportInventory(statement::Inventory),
     /// Bring back what a target behind an air gap did. Every signature in the document was checked.
     TakeReceipt(Signed<statement::Receipt>, Arc<VerifiedReceipt>),
-    /// By the clock: the permit that a deployment waited for begins to hold.
+    /// By the clock: what a deployment stood and waited for has come.
     StartDeployment(u64),
     /// By the clock: a ring of a deployment stayed healthy for its time, and the next begins.
     AdvanceDeployment(u64),

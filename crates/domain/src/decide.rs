@@ -6,6 +6,7 @@ mod config;
 mod deployment;
 mod draft;
 mod exposure;
+mod freeze;
 mod people;
 mod receipt;
 mod release;
@@ -51,6 +52,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::RememberWithdrawal(signed) => release::withdraw(&mut draft, &asked, signed, true)?,
         Command::RequestDeployment(signed) => deployment::request(&mut draft, &asked, signed)?,
         Command::SetConfig(signed) => config::set(&mut draft, &asked, signed)?,
+        Command::Freeze(signed) => freeze::act(&mut draft, &asked, signed)?,
         Command::Administer(act) => administer(&mut draft, &asked, act)?,
         Command::EnrolTarget(enrolment) => target::enrol(&mut draft, &asked, enrolment)?,
         Command::ReportOutcome(report) => report::outcome(&mut draft, &asked, report)?,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, VendorName, Version,
     authority::VerifiedDocuments,
+    freeze::Terms,
     key::{KeyId, PublicKey},
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
@@ -433,6 +434,45 @@ pub enum Event {
         /// Who can decrypt its secrets.
         recipients: BTreeSet<TargetName>,
     },
+    /// Nothing new is activated for a time.
+    FreezeDeclared {
+        /// The digest of the signed declaration: its identity.
+        freeze: Digest,
+        /// Counts the freezes.
+        number: u64,
+        /// Where, for what, from when until when, and the salted digest of why.
+        terms: Terms,
+        /// Who declared it.
+        by: PersonName,
+    },
+    /// A version passes a freeze.
+    FreezeExcepted {
+        /// Which freeze.
+        freeze: Digest,
+        /// Its number.
+        number: u64,
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The build.
+        build: Digest,
+        /// The salted digest of the reason.
+        reason: Digest,
+        /// Who excepts it.
+        by: PersonName,
+    },
+    /// A freeze is over before its time.
+    FreezeLifted {
+        /// Which freeze.
+        freeze: Digest,
+        /// Its number.
+        number: u64,
+        /// The salted digest of the reason.
+        reason: Option<Digest>,
+        /// Who lifted it.
+        by: PersonName,
+    },
     /// Machines may join.
     TargetInvited {
         /// The invitation's key.
@@ -729,6 +769,9 @@ impl Event {
             | Event::PermitGranted { .. }
             | Event::EmergencyReviewed { .. }
             | Event::PermissionWithdrawn { .. }
+            | Event::FreezeDeclared { .. }
+            | Event::FreezeExcepted { .. }
+            | Event::FreezeLifted { .. }
             | Event::TargetInvited { .. }
             | Event::TargetEnrolled { .. }
             | Event::TargetLabelled { .. }
@@ -788,6 +831,9 @@ names! {
     EmergencyReviewed = "emergency-reviewed",
     PermissionWithdrawn = "permission-withdrawn",
     ConfigSet = "config-set",
+    FreezeDeclared = "freeze-declared",
+    FreezeExcepted = "freeze-excepted",
+    FreezeLifted = "freeze-lifted",
     TargetInvited = "target-invited",
     TargetEnrolled = "target-enrolled",
     TargetLabelled = "target-labelled",

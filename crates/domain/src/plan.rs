@@ -4,7 +4,7 @@
 use crate::{
     command::Command,
     event::Ending,
-    rules::{approvals, rollout},
+    rules::{approvals, rollout, schedule},
     state::{Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
 };
@@ -91,7 +91,11 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
         return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
     }
     match &deployment.phase {
-        DeploymentPhase::AwaitingPermit => Some(match starts(state, deployment) {
+        DeploymentPhase::AwaitingPermit => Some(match begins(state, deployment) {
+            Some(begins) if begins <= state.head.time => {
+                schedule::hindrance(state, number, deployment, state.head.time)
+                    .unwrap_or(WaitingOn::Beginning { deployment: number, begins })
+            }
             Some(begins) => WaitingOn::Beginning { deployment: number, begins },
             None => WaitingOn::Permit {
                 deployment: number,
@@ -100,6 +104,11 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
             },
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
+            if stands(deployment)
+                && let Some(hindrance) = schedule::hindrance(state, number, deployment, state.head.time)
+            {
+                return Some(hindrance);
+            }
             let since = deployment.parts.busy().next().map_or(deployment.stamp.time, |(since, _)| since);
             let mut targets: Vec<TargetName> = deployment.parts.busy().map(|(_, target)| target.clone()).collect();
             targets.sort();
@@ -112,6 +121,10 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
             match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
+                (Advance::Health, until) if until <= state.head.time => {
+                    let hindrance = schedule::hindrance(state, number, deployment, state.head.time);
+                    Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
+                }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
                 (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
             }
@@ -137,12 +150,18 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     };
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
-        if let Some(WaitingOn::Bake { until, .. }) = waits(state, *number) {
+        if let Some(at) = advances(state, deployment, now) {
             let id = format!("advance:{number}:{}", deployment.waves);
-            consider(until, id, Command::AdvanceDeployment(*number));
+            consider(at, id, Command::AdvanceDeployment(*number));
         }
-        if let Some(at) = starts(state, deployment) {
-            consider(at, format!("start:{number}"), Command::StartDeployment(*number));
+        if let Some(at) = starts(state, deployment, now) {
+            // It may start more than once: what stands between two waves starts again.
+            let id = if deployment.waves == 0 {
+                format!("start:{number}")
+            } else {
+                format!("start:{number}:{}", deployment.waves)
+            };
+            consider(at, id, Command::StartDeployment(*number));
         }
         for (since, target) in deployment.parts.busy() {
             let at = later(since, progress_seconds(state, deployment));
@@ -169,8 +188,32 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     (commands, next)
 }
 
+/// Whether a deployment stands: targets are left, and none is at it.
+fn stands(deployment: &Deployment) -> bool {
+    let parts = &deployment.parts;
+    let goes_forward = deployment.phase == DeploymentPhase::Running && deployment.paused.is_none();
+    goes_forward && parts.busy().next().is_none() && parts.waiting().next().is_some()
+}
+
+/// When the ring after one that bakes begins by itself, as far as is known at `now`.
+pub fn advances(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+    let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
+    let until = bakes_until(state, deployment).filter(|_| by_health)?;
+    schedule::goes_on(state, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
+}
+
+/// When a deployment that stands at `now` starts, or goes on, as far as is known.
+pub fn starts(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+    let from = match deployment.phase {
+        DeploymentPhase::AwaitingPermit => begins(state, deployment)?,
+        _ if stands(deployment) => now,
+        _ => return None,
+    };
+    schedule::goes_on(state, deployment, from.max(now)).map(|at| if at <= now { from } else { at })
+}
+
 /// When the permit that a standing deployment waited for begins to hold, once it is granted.
-pub fn starts(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+fn begins(state: &State, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::AwaitingPermit = deployment.phase else { return None };
     if deployment.paused.is_some() {
         return None;

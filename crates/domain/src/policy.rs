@@ -13,6 +13,10 @@ pub const SUBMIT_AHEAD_SECONDS: i64 = trust::statement::SUBMIT_AHEAD_SECONDS;
 pub const EXPIRY_WARNED_DAYS: i64 = 90;
 /// From how many days before a permit's time is over it is said; from a quarter of its life where that is less.
 pub const PERMIT_WARNED_DAYS: i64 = 14;
+/// The longest freeze, in days.
+pub const FREEZE_DAYS: i64 = 366;
+/// How long a freeze that is over stays in the state, in days: targets that come back late still hear of its end.
+pub const FREEZES_KEPT_DAYS: i64 = 30;
 /// The longest life of a read-only token, in days.
 pub const TOKEN_DAYS: i64 = 366;
 /// How many read-only tokens one person may have at a time.

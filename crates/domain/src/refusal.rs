@@ -55,12 +55,37 @@ pub enum Right {
     Deploy,
     /// Set config.
     Configure,
+    /// Declare and lift freezes, and except from them.
+    Freeze,
     /// Invite, label, cordon and retire targets.
     Invite,
     /// Read, and let a token read.
     Read,
     /// Change the charter and suspend people.
     Own,
+}
+
+/// What a freeze stops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// The application.
+    pub app: AppName,
+    /// The version, where it has one.
+    pub version: Option<Version>,
+    /// Where.
+    pub environment: AudienceName,
+    /// The freeze's number.
+    pub freeze: u64,
+    /// The salted digest of its reason.
+    pub reason: Digest,
+    /// The reason itself, once whoever answers has read it in the side table.
+    pub said: Option<String>,
+    /// Until when it is on.
+    pub until: Timestamp,
+    /// When the application may be activated there next, as far as is known.
+    pub opens: Timestamp,
+    /// Who may lift it, or except from it.
+    pub lift: Option<Rule>,
 }
 
 /// Every no.
@@ -543,6 +568,17 @@ pub enum Refusal {
         environment: AudienceName,
         /// The build.
         build: Digest,
+    },
+    /// A freeze is on (R1).
+    Frozen(Box<Frozen>),
+    /// No such freeze, or one that has long been over.
+    UnknownFreeze,
+    /// The freeze is over.
+    FreezeOver {
+        /// Its number.
+        freeze: u64,
+        /// Since when.
+        since: Timestamp,
     },
     /// The application does not run there, so there is nothing to act on.
     NothingRuns {

@@ -1,8 +1,8 @@
 //! The rules, one a file: each says its sentence and its R-number on top, looks, and refuses or lets pass.
 //!
 //! [`may_run`] is the ladder a deployment climbs, in this order: whose it is to deploy, what it is (checkpoint), the release
-//! of whoever made it (vendor), permission (permit or unreleased), promotion, evidence, hold. Placement, config and needs
-//! follow once it is known where it would go.
+//! of whoever made it (vendor), permission (permit or unreleased), promotion, evidence, hold. [`moment`] says whether this
+//! is the moment. Placement, config and needs follow once it is known where it would go.
 
 pub mod approvals;
 pub mod checkpoints;
@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod deployers;
 pub mod evidence;
 pub mod expiry;
+pub mod freezes;
 pub mod holds;
 pub mod names;
 pub mod numbering;
@@ -20,6 +21,7 @@ pub mod retention;
 pub mod retired;
 pub mod rights;
 pub mod rollout;
+pub mod schedule;
 pub mod unreleased;
 pub mod vendors;
 pub mod ways;
@@ -89,6 +91,21 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
     }
     verdicts.push(verdict("holds", holds::not_held(state, candidate)));
     verdicts
+}
+
+/// Every rule about whether the candidate may be activated at this moment, each looked at on its own: what may run there
+/// may have to wait.
+pub fn moment(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<Verdict> {
+    let way = ways::of(state, policy, candidate, now);
+    vec![Verdict { rule: "freezes", verdict: freezes::none_stops(state, policy, candidate, way, now) }]
+}
+
+/// Fails with the first verdict of [`moment`] that is a refusal.
+pub fn is_moment(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<(), Refusal> {
+    for verdict in moment(state, policy, candidate, now) {
+        verdict.verdict?;
+    }
+    Ok(())
 }
 
 /// Fails with the first verdict that is a refusal.

@@ -9,6 +9,7 @@ use trust::{
     AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, TokenName, Version,
     authority::KeptWithdrawal,
     charter::{Charter, CharterError},
+    freeze::Known,
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
     rollout::Rollout,
@@ -75,6 +76,61 @@ pub struct State {
     /// The reports that receipts brought: each is taken once.
     #[serde(default)]
     pub carried_reports: OrdSet<Digest>,
+    /// The freezes by the digest of their declaration, until some time after their end.
+    #[serde(default)]
+    pub freezes: OrdMap<Digest, Freeze>,
+    /// The number the next freeze gets, less one.
+    #[serde(default)]
+    pub last_freeze: u64,
+}
+
+/// A freeze as the ledger tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Its number.
+    pub number: u64,
+    /// What it says, and what was said of it since: what targets know of it too.
+    pub known: Known,
+    /// Who declared it.
+    pub by: PersonName,
+    /// The entry that declared it.
+    pub stamp: Stamp,
+    /// The versions that pass.
+    pub exceptions: Vec<Excepted>,
+    /// Who lifted it, in which entry.
+    pub lifted: Option<(PersonName, Stamp)>,
+}
+
+/// A version that passes a freeze.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Excepted {
+    /// The application.
+    pub app: AppName,
+    /// The version.
+    pub version: Version,
+    /// The build.
+    pub build: Digest,
+    /// The salted digest of the reason.
+    pub reason: Digest,
+    /// Who excepts it.
+    pub by: PersonName,
+    /// The entry that says so.
+    pub stamp: Stamp,
+}
+
+impl Freeze {
+    /// Since when it stops nothing any more, if it does not.
+    pub fn is_over(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.known.terms.until;
+        let lifted = self.lifted.as_ref().map(|(_, stamp)| stamp.time);
+        lifted.or((until <= now).then_some(until))
+    }
+
+    /// The entries in which something is said of it.
+    pub fn entries(&self) -> impl Iterator<Item = u64> + '_ {
+        let excepted = self.exceptions.iter().map(|excepted| excepted.stamp.entry);
+        [self.stamp.entry].into_iter().chain(excepted).chain(self.lifted.iter().map(|(_, stamp)| stamp.entry))
+    }
 }
 
 /// A token that reads as its holder does, and does nothing else.

@@ -34,6 +34,15 @@ pub enum WaitingOn {
         /// From when the permit holds.
         begins: Timestamp,
     },
+    /// A deployment waits until a freeze is over, or lifted, or lets it pass.
+    Freeze {
+        /// Its number.
+        deployment: u64,
+        /// The freeze's number.
+        freeze: u64,
+        /// Until when it is on.
+        until: Timestamp,
+    },
     /// A deployment waits for targets that are at it.
     Targets {
         /// Its number.
@@ -100,6 +109,9 @@ impl fmt::Display for WaitingOn {
             }
             WaitingOn::Beginning { deployment, begins } => {
                 write!(f, "deployment {deployment} waits for its permit, which begins at {begins:.0}")
+            }
+            WaitingOn::Freeze { deployment, freeze, until } => {
+                write!(f, "deployment {deployment} waits for freeze {freeze}, which ends at {until:.0}")
             }
             WaitingOn::Targets { deployment, targets, .. } => {
                 let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();

@@ -12,6 +12,7 @@ use std::{
 };
 use trust::{
     Digest,
+    freeze::Terms,
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
     rollout::{Advance, OnFailure, Ring, Rollout, Share},
@@ -257,6 +258,38 @@ fn release_events() -> Vec<Event> {
     ]
 }
 
+/// Events about freezes.
+fn freeze_events() -> Vec<Event> {
+    let declared = |environments: &[&str], apps: &[&str]| Event::FreezeDeclared {
+        freeze: digest("freeze"),
+        number: 3,
+        terms: Terms {
+            environments: environments.iter().map(|name| read(name)).collect(),
+            apps: apps.iter().map(|name| read(name)).collect(),
+            from: noon(),
+            until: read("2027-01-04T07:00:00Z"),
+            reason: digest("reason"),
+        },
+        by: read("oncall"),
+    };
+    let lifted = |reason| Event::FreezeLifted { freeze: digest("freeze"), number: 3, reason, by: read("oncall") };
+    vec![
+        declared(&[], &[]),
+        declared(&["prod"], &["web"]),
+        Event::FreezeExcepted {
+            freeze: digest("freeze"),
+            number: 3,
+            app: read("web"),
+            version: read("1.4.1"),
+            build: digest("web#A"),
+            reason: digest("reason"),
+            by: read("oncall"),
+        },
+        lifted(None),
+        lifted(Some(digest("reason"))),
+    ]
+}
+
 /// Events about targets.
 fn target_events() -> Vec<Event> {
     let invited = |name: Option<&str>, uses| Event::TargetInvited {
@@ -495,7 +528,7 @@ fn deployment_events() -> Vec<Event> {
 fn every_event_shape_ever_written_is_read_for_ever() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events/shapes.jsonl");
     let mut written = std::fs::read_to_string(&path).unwrap_or_default();
-    let now: Vec<Event> = [release_events(), target_events(), deployment_events()].concat();
+    let now: Vec<Event> = [release_events(), freeze_events(), target_events(), deployment_events()].concat();
     let missing = |written: &str| -> Vec<String> {
         let lines: BTreeSet<&str> = written.lines().collect();
         let now = now.iter().map(|event| serde_json::to_string(event).unwrap());

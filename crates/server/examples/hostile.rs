@@ -264,6 +264,7 @@ async fn poll(State(hostile): State<Arc<Hostile>>, headers: HeaderMap) -> Answer
         assignments: assignments.collect(),
         errands: vec![],
         withdrawals: vec![],
+        freezes: vec![],
         suspensions: 0,
         checkpoint: hostile.ledger.checkpoint().to_string(),
         settled: vec![],

@@ -50,13 +50,16 @@ impl Served<'_> {
         estate_of(self).map_err(Box::<Problem>::from)
     }
 
-    /// What a target is told when it asks: its assignments, the withdrawals that concern it, the newest checkpoint.
+    /// What a target is told when it asks: its assignments, the withdrawals and freezes that concern it, the newest
+    /// checkpoint.
     pub fn orders(&self, target: &TargetName) -> Result<Orders, Box<Problem>> {
         let state = self.ledger.state();
         let mut orders = orders_of(self.ledger, &state, target);
         let entries = views::targets::withdrawals(&state, target);
         let envelopes: Result<Vec<_>, Failure> = entries.iter().map(|entry| envelope(self.ledger, *entry)).collect();
         orders.withdrawals = envelopes?.into_iter().flatten().collect();
+        let freezes = views::freezes::of_target(&state, target).into_iter().map(|entry| envelope(self.ledger, entry));
+        orders.freezes = freezes.collect::<Result<Vec<_>, Failure>>()?.into_iter().flatten().collect();
         Ok(orders)
     }
 
@@ -78,7 +81,7 @@ pub fn refused(error: SubmitError) -> Box<Problem> {
 }
 
 /// Whether `orders` say something to a target that it was not told by `before`, or in answer to an earlier poll.
-/// Withdrawals are compared by whoever knows their entries.
+/// Withdrawals and freezes are compared by whoever knows their entries.
 pub fn is_news(before: &Orders, orders: &Orders, generation: u64, charter: Option<u64>) -> bool {
     orders.assignments.iter().any(|assignment| assignment.generation > generation)
         || !orders.errands.is_empty()
@@ -88,7 +91,7 @@ pub fn is_news(before: &Orders, orders: &Orders, generation: u64, charter: Optio
         || orders.settled != before.settled
 }
 
-/// A target's orders, without errands, and without withdrawals, which take reading.
+/// A target's orders, without errands, and without withdrawals and freezes, which take reading.
 pub(crate) fn orders_of(ledger: &Ledger, state: &State, target: &TargetName) -> Orders {
     let record = state.targets.get(target);
     let generations =
@@ -100,6 +103,7 @@ pub(crate) fn orders_of(ledger: &Ledger, state: &State, target: &TargetName) -> 
         assignments: plan::assignments(state, target),
         errands: Vec::new(),
         withdrawals: Vec::new(),
+        freezes: Vec::new(),
         checkpoint: ledger.checkpoint().to_string(),
         settled: views::targets::settled(state, target),
     }

@@ -129,6 +129,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::deployment))
         .routes(routes!(reads::targets))
         .routes(routes!(reads::config))
+        .routes(routes!(reads::freezes))
         .routes(routes!(events::events))
         .routes(routes!(reads::escapes))
         .routes(routes!(logs::logs))

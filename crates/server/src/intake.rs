@@ -278,6 +278,7 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
             check_config(documents, &subject, &act)?;
             Command::SetConfig(Signed { subject, act })
         }
+        Act::Freeze(act) => Command::Freeze(Signed { subject, act }),
         Act::Administration(administration) => match administration.act {
             AdministrationAct::ApplyCharter { roots, targets, charter } => {
                 let estate = statement.header.estate;

@@ -549,7 +549,11 @@ fn touched(serving: &Serving, seen: u64, newest: u64) -> Result<Scope, PublishEr
         let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| LedgerError(error.to_string()))?;
         for event in entry.events {
             match event {
-                Event::CharterApplied { .. } | Event::PersonSuspended { .. } => return Ok(Scope::All),
+                Event::CharterApplied { .. }
+                | Event::PersonSuspended { .. }
+                | Event::FreezeDeclared { .. }
+                | Event::FreezeExcepted { .. }
+                | Event::FreezeLifted { .. } => return Ok(Scope::All),
                 Event::PermitGranted { app, .. }
                 | Event::PermissionWithdrawn { app, .. }
                 | Event::EvidenceAttached { app, .. } => drop(apps.insert(app)),
@@ -579,6 +583,9 @@ fn permit_file(
     }
     for entry in &entries.withdrawals {
         file.withdrawals.extend(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
+    }
+    for entry in &entries.freezes {
+        file.freezes.extend(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
     }
     Ok(file)
 }

@@ -16,6 +16,7 @@ pub(crate) mod escapes;
 pub(crate) mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) mod freezes;
 pub(crate) mod history;
 pub(crate) mod permits;
 pub(crate) mod repository;

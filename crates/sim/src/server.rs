@@ -275,7 +275,8 @@ impl Server {
             let Asker::Target { target, .. } = waiter.asker else { continue };
             let Ok(orders) = self.served(&open).orders(&cast::target(target)) else { continue };
             let news = answers::is_news(&waiter.before, &orders, waiter.generation, Some(waiter.charter));
-            if news || orders.withdrawals.len() != waiter.before.withdrawals.len() {
+            let kept = |orders: &Orders| (orders.withdrawals.len(), orders.freezes.len());
+            if news || kept(&orders) != kept(&waiter.before) {
                 woken.push((waiter.asker, orders));
             } else {
                 still.push(waiter);

@@ -193,6 +193,7 @@ async fn look_at(
     for waiting in &cell.waiting {
         if let WaitingOn::Permit { deployment, .. }
         | WaitingOn::Beginning { deployment, .. }
+        | WaitingOn::Freeze { deployment, .. }
         | WaitingOn::Targets { deployment, .. } = waiting
         {
             let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);

@@ -28,6 +28,20 @@ pub fn read(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Fa
     })
 }
 
+/// Reads a moment that is to come: as [`read`], where a time of the day means its next one and a duration is ahead.
+pub fn ahead(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+    if let Ok(ahead) = invocation::duration(text.trim_start_matches("in ").trim()) {
+        return now.checked_add(ahead).map_err(|error| Failure::misused(error.to_string()));
+    }
+    let moment = read(text, now, zone)?;
+    let is_time_of_day = text.parse::<civil::Time>().is_ok() && text.parse::<civil::DateTime>().is_err();
+    if !is_time_of_day || moment > now {
+        return Ok(moment);
+    }
+    let tomorrow = now.to_zoned(zone.clone()).tomorrow().map_err(|error| Failure::misused(error.to_string()))?;
+    read(text, tomorrow.timestamp(), zone)
+}
+
 /// `2026-11-22 10:02:07`, by the clock on the wall of `zone`.
 pub fn written(moment: Timestamp, zone: &TimeZone) -> String {
     moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -36,6 +50,19 @@ pub fn written(moment: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_to_come_are_ahead() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let ahead = |text: &str| ahead(text, now, &TimeZone::UTC).map(|moment| moment.to_string());
+        assert_eq!(ahead("3d").unwrap(), "2026-11-25T10:00:00Z");
+        assert_eq!(ahead("in 90 min").unwrap(), "2026-11-22T11:30:00Z");
+        assert_eq!(ahead("18:00").unwrap(), "2026-11-22T18:00:00Z");
+        assert_eq!(ahead("09:00").unwrap(), "2026-11-23T09:00:00Z");
+        assert_eq!(ahead("2026-11-22 09:00").unwrap(), "2026-11-22T09:00:00Z", "who says a day means it");
+        assert_eq!(ahead("2027-01-04").unwrap(), "2027-01-04T00:00:00Z");
+        assert_eq!(ahead("when it is cold").unwrap_err().problem.exit, 2);
+    }
 
     #[test]
     fn moments_are_read_as_people_type_them() {

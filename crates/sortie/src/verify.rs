@@ -7,6 +7,7 @@
 use domain::{
     entry::Entry,
     event::{Event, RootFacts, VendorPermit, VendorWord},
+    rules::{freezes, schedule},
     state::{OfVendor, Policy, Stamp, State, apply},
 };
 use std::{
@@ -19,6 +20,7 @@ use trust::{
     authority::{Documents, KeptWithdrawal, VerifiedDocuments, may_withdraw},
     charter::Class,
     dsse::Envelope,
+    freeze::Freeze,
     key::{KeyId, PublicKey},
     log::{Frontier, leaf_hash},
     names::printable,
@@ -333,6 +335,25 @@ impl Verifier {
                     return Err(format!("{actor} may not withdraw from {audience}: no role of theirs counts there"));
                 }
             },
+            Act::Freeze(freeze) => {
+                let known = |freeze: &Digest| self.state.freezes.get(freeze).map(|freeze| &freeze.known.terms);
+                let terms = match freeze {
+                    Freeze::Declare(terms) => Some(terms),
+                    Freeze::Lift(_) => known(&statement.subject),
+                    Freeze::Except(exception) => known(&exception.freeze),
+                };
+                let terms = terms.ok_or("there was no such freeze")?;
+                for name in freezes::reached(policy, terms) {
+                    let rule = environment(name)?.freeze_rule();
+                    if !rule.allows_alone(&roles) {
+                        return Err(format!(
+                            "{} may not freeze {name}: the charter asks for {rule}",
+                            printable(&entry.actor)
+                        ));
+                    }
+                }
+                None
+            }
             Act::Administration(administration) => match &administration.act {
                 // Whoever may sign the next root may bring it: owners whose keys are lost can bring nothing.
                 AdministrationAct::ApplyCharter { roots, .. } if !roots.is_empty() && self.holds_root(entry) => None,
@@ -549,10 +570,12 @@ impl Verifier {
             Event::DeploymentRequested { app, environment, act, version, awaits_permit: false, .. } => {
                 self.check_granted(app, version.as_ref(), environment, *act)
             }
-            Event::WaveStarted { deployment, wave: 1, .. } => match self.state.deployments.get(deployment) {
-                Some(record) => {
-                    self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act)
-                }
+            Event::WaveStarted { deployment, wave, .. } => match self.state.deployments.get(deployment) {
+                Some(record) => match schedule::hindrance(&self.state, *deployment, record, self.state.head.time) {
+                    Some(hindrance) => Err(format!("wave {wave} began, and {hindrance}")),
+                    None if *wave > 1 => Ok(()),
+                    None => self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act),
+                },
                 None => Err(format!("deployment {deployment} began, and nobody ordered it")),
             },
             _ => Ok(()),
@@ -675,6 +698,16 @@ impl Signed<'_> {
             (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;
                 same && subject == document && a.keys == *keys && a.recipients == *recipients
+            }
+            (Act::Freeze(Freeze::Declare(a)), Event::FreezeDeclared { freeze, terms, by, .. }) => {
+                a == terms && *freeze == self.payload && by_actor(by)
+            }
+            (Act::Freeze(Freeze::Lift(a)), Event::FreezeLifted { freeze, reason, by, .. }) => {
+                freeze == subject && a.reason == *reason && by_actor(by)
+            }
+            (Act::Freeze(Freeze::Except(a)), Event::FreezeExcepted { freeze, app, version, build, reason, by, .. }) => {
+                let same = a.freeze == *freeze && a.app == *app && a.version == *version && subject == build;
+                same && a.reason == *reason && by_actor(by)
             }
             (
                 Act::Enrolment(a),

@@ -27,6 +27,8 @@ mod erasure;
 mod eviction;
 #[path = "e2e/first_application.rs"]
 mod first_application;
+#[path = "e2e/frozen.rs"]
+mod frozen;
 #[path = "e2e/full.rs"]
 mod full;
 #[path = "e2e/hostile.rs"]

@@ -10,6 +10,7 @@ use crate::{
     digest::Digest,
     dsse::Envelope,
     evidence::{self, Piece},
+    freeze::Known,
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
     quorum::Rule,
@@ -27,6 +28,7 @@ mod denial;
 mod documents;
 mod enrolment;
 mod granted;
+mod moment;
 mod orders;
 mod policy;
 
@@ -64,6 +66,9 @@ pub struct Dossier {
     /// Withdrawals for the application here.
     #[serde(default)]
     pub withdrawals: Vec<Envelope>,
+    /// What is said of freezes here: declared, lifted, excepted from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Envelope>,
     /// The release of whoever made it, where that is a vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Release>,
@@ -102,6 +107,8 @@ pub struct Wanted<'a> {
     pub carried_out: CarriedOut<'a>,
     /// The emergency permits that this target ever found to hold, by its own memory.
     pub emergencies: &'a [KeptEmergency],
+    /// The freezes that this target ever heard of, by its own memory.
+    pub freezes: &'a [Known],
     /// How fresh what is known here is.
     pub freshness: Freshness,
     /// What this target ever heard of the application's vendor, where it has one.
@@ -296,7 +303,9 @@ pub fn authorise(
     let order = check_order(policy, pinned, dossier, wanted)?;
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
-    wanted.carried_out.check(&order, now).map(|()| authority)
+    wanted.carried_out.check(&order, now)?;
+    moment::check(policy, pinned, wanted, &authority, now)?;
+    Ok(authority)
 }
 
 /// Whether an act brings something new. Going back to what settled here does not, nor does anything about what runs.

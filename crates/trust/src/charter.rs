@@ -158,6 +158,8 @@ pub struct Environment {
     pub configure: Option<Rule>,
     /// Who may invite targets; owners where left out.
     pub invite: Option<Rule>,
+    /// Who may declare and lift freezes, and except versions from them; the deployers where left out.
+    pub freeze: Option<Rule>,
     /// The environment in which the same bytes must have been verified first.
     pub after: Option<AudienceName>,
     /// The evidence asked for by type: who may issue it, and what it must say.
@@ -201,6 +203,11 @@ impl Environment {
     /// Who may set config there.
     pub fn configure_rule(&self) -> &Rule {
         self.configure.as_ref().unwrap_or(&self.deploy)
+    }
+
+    /// Who may declare and lift freezes there.
+    pub fn freeze_rule(&self) -> &Rule {
+        self.freeze.as_ref().unwrap_or(&self.deploy)
     }
 
     /// How a deployment goes over its targets.
@@ -566,6 +573,7 @@ impl Charter {
             environment.and_then(|e| e.configure.as_ref()),
             environment.and_then(|e| e.invite.as_ref()),
             environment.and_then(|e| e.hasten.as_ref()),
+            environment.and_then(|e| e.freeze.as_ref()),
         ];
         let rules =
             audience.approve.into_iter().chain(environment.map(|e| &e.deploy)).chain(optional.into_iter().flatten());

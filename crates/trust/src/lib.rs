@@ -11,6 +11,7 @@
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
 //! - [`way`]: the rules for emergencies, and what they waive. [`rollout`]: how a deployment goes over its targets.
+//!   [`freeze`]: when nothing new is activated.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`inventory`]: what a target says it has, in its own signature.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
@@ -24,6 +25,7 @@ pub mod config;
 pub mod digest;
 pub mod dsse;
 pub mod evidence;
+pub mod freeze;
 pub mod inventory;
 pub mod json;
 pub mod key;

@@ -7,6 +7,7 @@
 use crate::{
     digest::Digest,
     dsse::{Envelope, PAYLOAD_TYPE},
+    freeze::Freeze,
     json::{self, JsonError},
     key::{KeyId, PublicKey, SignError, Signer},
     names::{AppName, AudienceName, DraftName, PartName, PersonName, TargetName, TokenName, printable},
@@ -144,6 +145,8 @@ acts! {
     Order = "order",
     /// Subject: the config document.
     Config = "config",
+    /// Subject: the estate, the freeze that is lifted, or the build that is excepted.
+    Freeze = "freeze",
     /// Subject: the estate.
     Session = "session",
     /// Subject: the estate.

@@ -3,6 +3,7 @@
 
 use crate::{
     digest::Digest,
+    freeze::Freeze,
     statement::{Act, Administration, AdministrationAct, Statement},
 };
 
@@ -26,6 +27,9 @@ impl Statement {
             Act::Withdrawal(withdrawal) => withdrawal.reason,
             Act::Request(request) => request.reason,
             Act::Review(review) => review.finding,
+            Act::Freeze(Freeze::Declare(terms)) => Some(terms.reason),
+            Act::Freeze(Freeze::Except(exception)) => Some(exception.reason),
+            Act::Freeze(Freeze::Lift(lift)) => lift.reason,
             Act::Push(push) => push.commit.as_ref().and_then(|commit| referred(&commit.title)),
             Act::Administration(Administration { act }) => act.text(),
             _ => None,

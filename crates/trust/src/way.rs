@@ -70,6 +70,10 @@ impl FromStr for Way {
 pub enum Waiver {
     /// The environment that comes first.
     After,
+    /// Freezes.
+    Freezes,
+    /// Windows.
+    Windows,
     /// Evidence of one type.
     Evidence(String),
 }
@@ -78,6 +82,8 @@ impl fmt::Display for Waiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Waiver::After => f.write_str("after"),
+            Waiver::Freezes => f.write_str("freezes"),
+            Waiver::Windows => f.write_str("windows"),
             Waiver::Evidence(kind) => write!(f, "evidence:{kind}"),
         }
     }
@@ -89,10 +95,12 @@ impl TryFrom<String> for Waiver {
     fn try_from(text: String) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "after" => Ok(Waiver::After),
+            None if text == "freezes" => Ok(Waiver::Freezes),
+            None if text == "windows" => Ok(Waiver::Windows),
             Some(("evidence", kind)) if !kind.is_empty() => Ok(Waiver::Evidence(kind.into())),
             _ => Err(format!(
-                "'{}' cannot be waived: a way may waive \"after\" and \"evidence:TYPE\", and never a signature, a digest, a \
-                 platform or a withdrawal",
+                "'{}' cannot be waived: a way may waive \"after\", \"evidence:TYPE\", \"freezes\" and \"windows\", and never a \
+                 signature, a digest, a platform or a withdrawal",
                 printable(&text)
             )),
         }
@@ -229,6 +237,10 @@ pub(crate) fn validate(audience: &Audience<'_>) -> Result<(), String> {
         }
         if audience.class.is_none() && !rule.targets.is_empty() {
             return Err(format!("{way} names targets, and a channel has none"));
+        }
+        let waits = [Waiver::Freezes, Waiver::Windows];
+        if let Some(waiver) = waits.iter().find(|waiver| audience.class.is_none() && rule.waives(waiver)) {
+            return Err(format!("{way} waives {waiver}, and a channel has none"));
         }
         for waiver in &rule.waives {
             if let Waiver::Evidence(kind) = waiver

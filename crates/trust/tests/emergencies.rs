@@ -8,6 +8,7 @@ use trust::{
     Digest,
     authority::VerifiedAuthority,
     charter::Charter,
+    freeze::{Known, Terms},
     way::{KeptEmergency, Way},
 };
 
@@ -20,6 +21,25 @@ fn r33_what_the_charter_waives_is_waived_and_the_proof_says_so() {
     assert_eq!((authority.word(), authority.way()), ("break-glass", Way::BreakGlass));
     let people = authority.emergency().unwrap().people;
     assert_eq!(people.iter().map(|person| person.as_str()).collect::<Vec<_>>(), ["coder", "oncall"]);
+}
+
+/// A freeze is left open by the way that the charter says waives freezes, and by no other.
+#[test]
+fn r1_a_way_waives_freezes_where_the_charter_says_so() {
+    let freezes = vec![Known::declared(
+        Digest::of(b"freeze"),
+        Terms {
+            environments: Default::default(),
+            apps: Default::default(),
+            from: time("2026-11-01T00:00:00Z"),
+            until: time("2026-12-01T00:00:00Z"),
+            reason: Digest::of(b"holidays"),
+        },
+    )];
+    assert_eq!(Attempt { freezes: freezes.clone(), ..Attempt::new(PROD) }.denied(), "FROZEN");
+    let waiving = PROD.replace(r#""evidence:scan""#, r#""evidence:scan", "freezes""#);
+    let authority = Attempt { freezes, ..Attempt::new(&waiving) }.run().unwrap();
+    assert_eq!(authority.way(), Way::BreakGlass);
 }
 
 /// A hotfix is a permit like others, and says in the journal what it was.

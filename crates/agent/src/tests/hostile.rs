@@ -4,6 +4,7 @@ use super::world::*;
 use crate::documents::TrustError;
 use api::read::Estate;
 use domain::plan::Assignment;
+use jiff::{SignedDuration, Timestamp};
 use trust::{
     AudienceName, Digest,
     authority::Dossier,
@@ -71,6 +72,66 @@ fn r31_a_withdrawal_once_seen_counts_for_ever() {
         assert_eq!(code, "PERMIT_WITHDRAWN");
     }
     assert_eq!(world.touched(), 0);
+}
+
+/// Attack: withheld freeze.
+#[test]
+fn r1_a_freeze_once_heard_of_is_kept_whatever_the_server_says_later() {
+    let world = World::new();
+    let hour = SignedDuration::from_hours(1);
+    let frozen = freeze(Timestamp::now() - hour, Timestamp::now() + hour, &oncall());
+    let clean = |number| released("two", number, OrderAct::Deploy);
+    for generation in 1..=4 {
+        world.say(generation, clean("2.0.0"));
+    }
+    let follow =
+        |engine: &mut _, generation| match world.follow(engine, &assignment(generation, "two", OrderAct::Deploy)) {
+            Some(Outcome::Refused { code, .. }) => code,
+            other => format!("{other:?}"),
+        };
+    world.agent().keep_freezes(&[freeze(Timestamp::now() - hour, Timestamp::now() + hour, &coder())]).unwrap();
+    // It comes with a poll, and the next processes are told of nothing.
+    world.agent().keep_freezes(std::slice::from_ref(&frozen)).unwrap();
+    for generation in [1, 2] {
+        assert_eq!(follow(&mut world.agent(), generation), "FROZEN");
+    }
+    assert_eq!(world.touched(), 0);
+    // The server's word that it is over is nobody's; oncall's is.
+    let forged = lift(&frozen, &coder());
+    world.agent().keep_freezes(&[forged]).unwrap();
+    assert_eq!(follow(&mut world.agent(), 3), "FROZEN");
+    world.agent().keep_freezes(&[lift(&frozen, &oncall())]).unwrap();
+    assert_eq!(follow(&mut world.agent(), 4), format!("{:?}", Some(Outcome::Verified)));
+}
+
+#[test]
+fn r1_a_freeze_that_comes_between_check_and_activation_is_in_time() {
+    let world = World::new();
+    let hour = SignedDuration::from_hours(1);
+    let frozen = freeze(Timestamp::now() - hour, Timestamp::now() + hour, &oncall());
+    let clean = released("two", "2.0.0", OrderAct::Deploy);
+    world.say(1, clean.clone());
+    world.server.says.borrow_mut().later = Some(Dossier { freezes: vec![frozen], ..clean });
+    let outcome = world.follow(&mut world.agent(), &assignment(1, "two", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "FROZEN"), "{outcome:?}");
+    assert_eq!(world.touched(), 0);
+}
+
+#[test]
+fn r1_what_runs_in_a_frozen_environment_is_undone_and_rolled_back_all_the_same() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "one", "1.0.0");
+    engine.settle(&[(app(), build("one"))]).unwrap();
+    world.deploy(&mut engine, 2, "two", "2.0.0");
+    let hour = SignedDuration::from_hours(1);
+    engine.keep_freezes(&[freeze(Timestamp::now() - hour, Timestamp::now() + hour, &oncall())]).unwrap();
+    let mut undo = assignment(3, "two", OrderAct::Deploy);
+    (undo.undo, undo.deployment) = (true, 2);
+    assert_eq!(world.follow(&mut engine, &undo), Some(Outcome::Verified));
+    assert_eq!(world.machine.disk.borrow().running, Some((build("one"), None)));
+    world.say(4, released("one", "1.0.0", OrderAct::Rollback));
+    assert_eq!(world.follow(&mut engine, &assignment(4, "one", OrderAct::Rollback)), Some(Outcome::Verified));
 }
 
 #[test]

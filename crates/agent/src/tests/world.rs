@@ -28,6 +28,7 @@ use trust::{
     charter::{CHARTER_TARGET, Charter, Class},
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
+    freeze::{Freeze, Lift, Terms},
     key::{SecretKey, Signer},
     manifest::{ConfigKey, Entry, Manifest, Process, Run, StopSignal},
     statement::{
@@ -289,6 +290,18 @@ pub fn withdrawal(content: &str, number: &str) -> Envelope {
     let version = version(number);
     let act = Withdrawal { app: app(), version, audience: prod(), through_serial: 1, reason: None };
     sign(build(content), Act::Withdrawal(act), &tester())
+}
+
+/// A freeze of prod.
+pub fn freeze(from: Timestamp, until: Timestamp, signer: &SecretKey) -> Envelope {
+    let reason = Digest::of(b"holidays");
+    let terms = Terms { environments: [prod()].into(), apps: BTreeSet::new(), from, until, reason };
+    sign(estate_digest(), Act::Freeze(Freeze::Declare(terms)), signer)
+}
+
+/// The end of it, before its time.
+pub fn lift(freeze: &Envelope, signer: &SecretKey) -> Envelope {
+    sign(Digest::of(&freeze.payload), Act::Freeze(Freeze::Lift(Lift { reason: None })), signer)
 }
 
 /// A config set: its document's bytes and the statement over them.

@@ -9,7 +9,7 @@ use crate::{
     rules::{
         self, Candidate, checkpoints, configuration, holds, names, placement, rights,
         rollout::{self, Wave},
-        ways,
+        schedule, ways,
     },
     state::{Deployment, DeploymentPhase, Draft},
 };
@@ -36,6 +36,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
     let version = record.version.clone();
+    let candidate =
+        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
+    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, asked.context.now);
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
     let targets = if installs(order.act) {
@@ -47,6 +50,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         running_targets(draft, order, signed.subject)?
     };
+    // What may stand until it is released may stand until it is time, too.
+    if !order.when_released {
+        is_moment?;
+    }
     if let Some(open) =
         draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.open_deployment)
     {
@@ -235,6 +242,9 @@ pub(super) fn start_awaiting(
 /// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    if deployment.waves > 0 {
+        return go_on(draft, asked, number);
+    }
     let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
     let wave = || next_wave(draft, &deployment).map(drop);
     match may_still_run(draft, asked, &deployment, all).map_err(|refusal| refusal.to_string()).and_then(|()| wave()) {
@@ -270,9 +280,26 @@ fn may_still_run(
     ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
 }
 
+/// Fails while something keeps the deployment's build from being activated at this moment.
+fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
+    let candidate = Candidate {
+        app: &deployment.app,
+        build: deployment.build,
+        record,
+        audience: &deployment.environment,
+        act: deployment.act,
+    };
+    rules::is_moment(&draft.state, &asked.policy, &candidate, asked.context.now)
+}
+
 /// Starts the next wave of targets.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    // It stands then, and the clock looks again when that is over.
+    if schedule::hindrance(&draft.state, number, deployment, asked.context.now).is_some() {
+        return;
+    }
     match next_wave(draft, deployment) {
         Ok(Wave { targets, .. }) if targets.is_empty() => {
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
@@ -417,7 +444,8 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
     let by = rights::require(actor, Right::Deploy, &deployment.environment, &environment.deploy)?.clone();
     match deployment.phase {
         DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
-        DeploymentPhase::AwaitingPermit => {
+        // What stood and never began has nothing to take back.
+        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running if deployment.waves == 0 => {
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
             Ok(())
         }
@@ -429,7 +457,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
             undo(draft, asked, number, &deployment, format!("aborted by {by}"));
             Ok(())
         }
-        DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
+        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
             draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
             Ok(())
         }
@@ -457,7 +485,7 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
         match deployment.phase {
             DeploymentPhase::AwaitingPermit => {
                 let resumed = draft.state.deployments.get(&number);
-                let begins = resumed.and_then(|deployment| plan::starts(&draft.state, deployment));
+                let begins = resumed.and_then(|deployment| plan::starts(&draft.state, deployment, asked.context.now));
                 if begins.is_some_and(|begins| begins <= asked.context.now) {
                     start(draft, asked, number);
                 }
@@ -469,6 +497,7 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
     match plan::bakes_until(&draft.state, &deployment) {
         Some(until) if until > asked.context.now => Err(Refusal::Bakes { deployment: number, until }),
         Some(_) => {
+            is_moment(draft, asked, &deployment)?;
             draft.record(resumed);
             advance(draft, asked, number);
             Ok(())

@@ -126,8 +126,9 @@ fn by_clock(asked: &Asked<'_>) -> Result<(), Refusal> {
 /// The clock says that a ring has baked.
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
-    match plan::waits(&draft.state, number) {
-        Some(WaitingOn::Bake { until, .. }) if until <= asked.context.now => {
+    let deployment = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
+    match plan::advances(&draft.state, deployment, asked.context.now) {
+        Some(at) if at <= asked.context.now => {
             deployment::advance(draft, asked, number);
             Ok(())
         }
@@ -147,11 +148,11 @@ pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Resul
     }
 }
 
-/// The clock says that the permit a deployment waited for begins to hold.
+/// The clock says that what a deployment stood and waited for has come.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
     let record = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
-    match plan::starts(&draft.state, record) {
+    match plan::starts(&draft.state, record, asked.context.now) {
         Some(begins) if begins <= asked.context.now => {
             deployment::start(draft, asked, number);
             Ok(())

@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Refusal, Right, exit};
+use super::{Frozen, Refusal, Right, exit};
 use crate::waiting::lacks_in_words;
 use std::fmt;
 use trust::{charter::DeployedBy, statement::OrderAct};
@@ -18,6 +18,7 @@ impl Right {
             Right::Withdraw => "withdraw from",
             Right::Deploy => "deploy to",
             Right::Configure => "configure",
+            Right::Freeze => "freeze",
             Right::Invite => "invite and manage targets in",
             Right::Read => "make a token that reads",
             Right::Own => "change",
@@ -232,6 +233,11 @@ impl fmt::Display for Refusal {
                     build.short()
                 )
             }
+            Refusal::Frozen(frozen) => write!(f, "{frozen}"),
+            Refusal::UnknownFreeze => write!(f, "there is no such freeze"),
+            Refusal::FreezeOver { freeze, since } => {
+                write!(f, "freeze {freeze} is over since {since:.0}: it stops nothing any more")
+            }
             Refusal::NothingRuns { app, environment, act } => {
                 let verb = match act {
                     OrderAct::Undeploy => "remove",
@@ -264,6 +270,21 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Frozen { environment, freeze, said, until, opens, lift, .. } = self;
+        write!(f, "{environment} is frozen until {until:.0} by freeze {freeze}")?;
+        if let Some(said) = said {
+            write!(f, " ({said})")?;
+        }
+        write!(f, ". It opens at {opens:.0}; nothing was changed")?;
+        match lift {
+            Some(rule) => write!(f, ". {rule} may lift it, or except a version from it"),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Refusal {
     /// The stable code.
@@ -349,6 +370,13 @@ impl Refusal {
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::Held { app, environment, .. } => format!("sortie hold lift {app} --in {environment}"),
+            Refusal::Frozen(frozen) => match &frozen.version {
+                Some(version) => {
+                    format!("sortie freeze except {} {}@{version} --reason …", frozen.freeze, frozen.app)
+                }
+                None => "sortie freeze list".into(),
+            },
+            Refusal::UnknownFreeze | Refusal::FreezeOver { .. } => "sortie freeze list".into(),
             Refusal::NotDeployed { app, version, environment } => {
                 format!("sortie deploy {app}@{version} --to {environment}")
             }
@@ -452,6 +480,9 @@ pages! {
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
     Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
+    Frozen, "FROZEN", exit::REFUSED, "R1: somebody whom the charter lets freeze the environment has declared that nothing new is activated there for a time. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A version may be excepted by whoever may lift the freeze, and a way may waive freezes where the charter says so. Targets keep freezes and refuse by themselves.";
+    UnknownFreeze, "UNKNOWN_FREEZE", exit::MISUSED, "Freezes are counted: `sortie freeze list` shows them with their numbers.";
+    FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
     NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn. Nothing else has.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";

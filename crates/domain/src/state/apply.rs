@@ -232,6 +232,32 @@ pub fn apply(state: &mut State, event: &Event) {
                 stamp,
             });
         }
+        Event::FreezeDeclared { freeze, number, terms, by } => {
+            forget_old_freezes(state);
+            let record = Freeze {
+                number: *number,
+                known: Known::declared(*freeze, terms.clone()),
+                by: by.clone(),
+                stamp,
+                exceptions: Vec::new(),
+                lifted: None,
+            };
+            state.last_freeze = *number;
+            state.freezes.insert(*freeze, record);
+        }
+        Event::FreezeExcepted { freeze, app, version, build, reason, by, .. } => {
+            if let Some(record) = state.freezes.get_mut(freeze) {
+                record.known.excepted.insert(*build);
+                let (app, version, by) = (app.clone(), version.clone(), by.clone());
+                record.exceptions.push(Excepted { app, version, build: *build, reason: *reason, by, stamp });
+            }
+        }
+        Event::FreezeLifted { freeze, by, .. } => {
+            if let Some(record) = state.freezes.get_mut(freeze) {
+                record.known.lifted = true;
+                record.lifted = Some((by.clone(), stamp));
+            }
+        }
         Event::TargetInvited { invitation, environment, labels, name, uses, expires } => {
             let record = Invitation {
                 environment: environment.clone(),
@@ -786,6 +812,15 @@ fn settle(state: &mut State, deployment: u64) {
     while record.settled.len() > policy::SETTLED_KEPT {
         record.settled.remove(0);
     }
+}
+
+/// Freezes that have long been over make room; what they were stands in the ledger.
+fn forget_old_freezes(state: &mut State) {
+    let kept = jiff::SignedDuration::from_hours(24 * policy::FREEZES_KEPT_DAYS);
+    let long_ago = state.head.time.saturating_sub(kept).unwrap_or(Timestamp::MIN);
+    let over = state.freezes.iter().filter(|(_, freeze)| freeze.known.terms.until < long_ago);
+    let over: Vec<Digest> = over.map(|(freeze, _)| *freeze).collect();
+    over.iter().for_each(|freeze| drop(state.freezes.remove(freeze)));
 }
 
 /// Closed deployments leave the state after a while; the ledger keeps them all.

@@ -18,6 +18,7 @@ use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     authority::{Denial, KeptWithdrawal},
     config::ConfigDocument,
+    freeze::{Exception, Freeze, Lift, Terms},
     key::Signer,
     manifest::{ConfigKey, Driver, Needs},
     receipt::{self, VerifiedReceipt},
@@ -197,6 +198,19 @@ impl World {
             ) => self.orders(who, verb, app, environment, rest),
             ("sets", ["config", "of", app, "in", environment, ..]) => {
                 self.sets_config(who, app, environment.trim_end_matches(':'), line)
+            }
+            ("freezes", [environment, rest @ ..]) => self.freezes(who, environment, rest),
+            ("lifts", ["freeze", number]) => {
+                let (subject, reason) = (self.freeze(number), Some(Digest::of(b"why it is lifted")));
+                self.act(who, subject, Act::Freeze(Freeze::Lift(Lift { reason })))
+            }
+            ("excepts", [what, "from", "freeze", number, rest @ ..]) => {
+                let subject =
+                    after(rest, "build").map_or_else(|| (*what).into(), |letter| format!("{}#{letter}", app_of(what)));
+                let (freeze, subject) = (self.freeze(number), self.meant(&subject));
+                let reason = Digest::of(b"why it is excepted");
+                let (app, version) = (read(app_of(what)), version_of(what));
+                self.act(who, subject, Act::Freeze(Freeze::Except(Exception { freeze, app, version, reason })))
             }
             ("exposes", [what, "in", environment, "to", percent, ..]) => {
                 self.exposes(who, what, environment, read(percent))
@@ -717,6 +731,26 @@ impl World {
         self.act(who, subject, Act::Order(Order { app, environment, act, version, only, when_released, rollout }))
     }
 
+    /// `prod` or `prod,site`, or `everything` for what is live; `until`, `from` and `for` which applications.
+    fn freezes(&mut self, who: &str, environments: &str, rest: &[&str]) -> Vec<String> {
+        let environments = match environments {
+            "everything" => BTreeSet::new(),
+            names => names.split(',').map(read).collect(),
+        };
+        let apps = after(rest, "for").map(|names| names.split(',').map(read).collect()).unwrap_or_default();
+        let from = after(rest, "from").map_or(self.now, read);
+        let until = read(after(rest, "until").expect("until when"));
+        let terms = Terms { environments, apps, from, until, reason: Digest::of(b"why it is frozen") };
+        self.act(who, Digest::of(b"estate"), Act::Freeze(Freeze::Declare(terms)))
+    }
+
+    /// The freeze of this number, or one that nobody knows.
+    fn freeze(&self, number: &str) -> Digest {
+        let number: u64 = read(number);
+        let known = self.state.freezes.values().find(|freeze| freeze.number == number);
+        known.map_or(Digest::of(b"no freeze"), |freeze| freeze.known.freeze)
+    }
+
     /// `LEVEL=debug, secret TOKEN`; with `for prod-1` and `serial N` before the colon.
     fn sets_config(&mut self, who: &str, app: &str, environment: &str, line: &str) -> Vec<String> {
         let (head, values) = line.split_once(": ").expect("a colon before the values");
@@ -897,7 +931,9 @@ impl World {
         let record = self.state.apps.get(&app).and_then(|record| record.builds.get(&build)).cloned();
         let Some(record) = record else { return vec!["nobody knows it".into()] };
         let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
-        let verdicts = rules::verdicts(&self.state, &self.policy(), &candidate, self.now);
+        let policy = self.policy();
+        let mut verdicts = rules::verdicts(&self.state, &policy, &candidate, self.now);
+        verdicts.extend(rules::moment(&self.state, &policy, &candidate, self.now));
         let say = |verdict: rules::Verdict| match verdict.verdict {
             Ok(fact) => format!("yes {}: {fact}", verdict.rule),
             Err(refusal) => format!("no  {}: {} {refusal}", verdict.rule, refusal.code()),

@@ -13,7 +13,7 @@ use domain::{
     event::{BuildFacts, Event},
     plan,
     refusal::Refusal,
-    rules::{Candidate, approvals, permits},
+    rules::{self, Candidate, approvals, permits},
     state::{DeploymentPhase, Policy, Stamp, Standing, State, apply},
 };
 use jiff::Timestamp;
@@ -235,6 +235,8 @@ impl World {
         let deployment = &self.state.deployments[&number];
         let policy = self.policy();
         let class = policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
+        let hindrance = rules::schedule::hindrance(&self.state, number, deployment, self.now);
+        assert_eq!(hindrance, None, "nothing goes on at the wrong moment");
         if class == Some(Class::Dev) || !brings(deployment.act) {
             return;
         }
@@ -299,6 +301,7 @@ fn command(subject: Digest, act: Act) -> Command {
         Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
         Act::Order(act) => Command::RequestDeployment(Signed { subject, act }),
         Act::Config(act) => Command::SetConfig(Signed { subject, act }),
+        Act::Freeze(act) => Command::Freeze(Signed { subject, act }),
         Act::Administration(act) => Command::Administer(act.act),
         Act::Enrolment(act) => Command::EnrolTarget(act),
         Act::Report(act) => Command::ReportOutcome(act),

@@ -84,6 +84,19 @@ impl World {
                 let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();
                 format!("{} pruned", builds.join(", "))
             }
+            Event::FreezeDeclared { number, terms, by, .. } => {
+                let names = list(&terms.environments);
+                let environments = if names.is_empty() { "everything live".into() } else { names };
+                let apps = if terms.apps.is_empty() { String::new() } else { format!(" for {}", list(&terms.apps)) };
+                format!(
+                    "{by} froze {environments}{apps} from {:.0} until {:.0} (freeze {number})",
+                    terms.from, terms.until
+                )
+            }
+            Event::FreezeExcepted { number, app, version, by, .. } => {
+                format!("{by} excepted {app}@{version} from freeze {number}")
+            }
+            Event::FreezeLifted { number, by, .. } => format!("{by} lifted freeze {number}"),
             Event::BuildNumbered { app, build, version } => {
                 format!("{} is {app}@{version}", self.called(app, build))
             }

@@ -57,7 +57,7 @@ struct Inner {
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     errands: HashMap<String, Waiting>,
-    withdrawals: HashMap<u64, Envelope>,
+    statements: HashMap<u64, Envelope>,
 }
 
 /// What a target said when it last took stock.
@@ -243,7 +243,10 @@ pub(crate) async fn poll(
     let mut changes = serving.targets.changes();
     let state = serving.ledger.state();
     let before = answers::orders_of(&serving.ledger, &state, &target);
-    let withdrawn_before = views::targets::withdrawals(&state, &target);
+    let kept = |state: &domain::state::State| {
+        (views::targets::withdrawals(state, &target), views::freezes::of_target(state, &target))
+    };
+    let kept_before = kept(&state);
     drop(state);
     serving.targets.saw(&target);
     serving.targets.refreshed(&target, query.refreshed);
@@ -257,12 +260,13 @@ pub(crate) async fn poll(
         }
         let mut orders = answers::orders_of(&serving.ledger, &state, &target);
         orders.errands = serving.targets.errands(&target);
-        let withdrawn = views::targets::withdrawals(&state, &target);
-        let has_news =
-            answers::is_news(&before, &orders, query.generation, query.charter) || withdrawn != withdrawn_before;
+        let kept = kept(&state);
+        let has_news = answers::is_news(&before, &orders, query.generation, query.charter) || kept != kept_before;
         if has_news || tokio::time::Instant::now() >= until || *serving.stopping.borrow() {
             serving.targets.saw(&target);
-            orders.withdrawals = withdrawals(&serving, withdrawn).await?;
+            let (withdrawals, freezes) = kept;
+            orders.withdrawals = statements(&serving, withdrawals).await?;
+            orders.freezes = statements(&serving, freezes).await?;
             return Ok(Json(orders));
         }
         tokio::select! {
@@ -274,10 +278,10 @@ pub(crate) async fn poll(
     }
 }
 
-/// The signed withdrawals in these entries. An entry never changes, so each is read once.
-async fn withdrawals(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope>, Failure> {
+/// The signed statements in these entries. An entry never changes, so each is read once.
+async fn statements(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope>, Failure> {
     let missing: Vec<u64> = {
-        let known = &serving.targets.lock().withdrawals;
+        let known = &serving.targets.lock().statements;
         entries.iter().filter(|entry| !known.contains_key(*entry)).copied().collect()
     };
     if !missing.is_empty() {
@@ -286,9 +290,9 @@ async fn withdrawals(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope
         let found =
             super::failure::away(move || missing.into_iter().map(read).collect::<Result<Vec<_>, Failure>>()).await?;
         let found = found.into_iter().filter_map(|(entry, envelope)| Some((entry, envelope?)));
-        serving.targets.lock().withdrawals.extend(found);
+        serving.targets.lock().statements.extend(found);
     }
-    let known = &serving.targets.lock().withdrawals;
+    let known = &serving.targets.lock().statements;
     Ok(entries.iter().filter_map(|entry| known.get(entry).cloned()).collect())
 }
 

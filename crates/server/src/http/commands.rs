@@ -5,7 +5,7 @@ use super::{
     extract::Strict,
     failure::{Failure, away},
 };
-use crate::intake;
+use crate::{intake, ledger::SubmitError, views};
 use api::{
     problem::Problem,
     routes,
@@ -44,7 +44,13 @@ pub(crate) async fn submit(
         }
         _ => None,
     };
-    let answer = serving.ledger.submit(prepared).await.map_err(Failure::from);
+    let answer = serving.ledger.submit(prepared).await.map_err(|error| {
+        let texts = |digest: &trust::Digest| serving.ledger.text(digest).ok().flatten();
+        match error {
+            SubmitError::Refused(refusal) => views::freezes::with_reason(refusal, &texts).into(),
+            error => Failure::from(error),
+        }
+    });
     let unchanged = answer.as_ref().is_err_and(|failure| failure.code() == "ALREADY_DONE");
     if let Some((target, scanned, envelope)) = scanned.filter(|_| answer.is_ok() || unchanged) {
         serving.targets.scanned(&target, scanned, envelope);

@@ -259,7 +259,11 @@ pub(crate) async fn why(
     Asked(query): Asked<WhyQuery>,
 ) -> Result<Json<Why>, Failure> {
     let state = serving.ledger.state();
-    Ok(Json(views::why::why(&state, &query.app, &query.version, &query.audience, Timestamp::now())?))
+    let asked = away(move || {
+        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+        Ok(views::why::why(&state, &query.app, &query.version, &query.audience, &texts, Timestamp::now())?)
+    });
+    Ok(Json(asked.await?))
 }
 
 /// A stretch of history.
@@ -502,6 +506,7 @@ pub(crate) fn statements_of(ledger: &Ledger, entries: &DossierEntries) -> Result
         evidence: many(&entries.evidence)?,
         withdrawals: many(&entries.withdrawals)?,
         vendor: None,
+        freezes: many(&entries.freezes)?,
     })
 }
 
@@ -531,6 +536,39 @@ fn envelopes(ledger: &Ledger, entries: &[u64]) -> Result<Vec<Envelope>, LedgerEr
     };
     let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(envelope).collect();
     Ok(envelopes?.into_iter().flatten().collect())
+}
+
+/// What freezes are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FreezesQuery {
+    /// Those too that are over.
+    #[serde(default)]
+    all: bool,
+}
+
+/// The freezes, with what was signed about each.
+#[utoipa::path(
+    get, path = routes::FREEZES, params(FreezesQuery),
+    responses((status = 200, body = Vec<api::read::FreezeView>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn freezes(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<FreezesQuery>,
+) -> Result<Json<Vec<api::read::FreezeView>>, Failure> {
+    let state = serving.ledger.state();
+    let found = away(move || {
+        let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+        let mut views = views::freezes::freezes(&state, &texts, query.all, Timestamp::now());
+        for view in &mut views {
+            let record = state.freezes.get(&view.freeze);
+            let entries: Vec<u64> = record.into_iter().flat_map(|record| record.entries()).collect();
+            view.statements = envelopes(&serving.ledger, &entries)?;
+        }
+        Ok(views)
+    });
+    Ok(Json(found.await?))
 }
 
 /// One deployment.

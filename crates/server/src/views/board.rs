@@ -398,6 +398,11 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     (sign(Sign::Wait)) span { "begins in " (left(*begins)) span.muted { " · deployment " (deployment) } }
                 }
             }
+            WaitingOn::Freeze { deployment, freeze, until } => {
+                p.wait title=(format!("the freeze ends at {}", moment(*until))) {
+                    (sign(Sign::Wait)) span { "frozen for " (left(*until)) span.muted { " · freeze " (freeze) " · deployment " (deployment) } }
+                }
+            }
             WaitingOn::Targets { deployment, targets, until } => {
                 p.busy title=(format!("gives up at {}", moment(*until))) {
                     (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(targets)) } }

@@ -30,6 +30,8 @@ pub(crate) struct DossierEntries {
     pub evidence: Vec<u64>,
     /// The withdrawals for the application in the audience.
     pub withdrawals: Vec<u64>,
+    /// What is said of freezes in the environment.
+    pub freezes: Vec<u64>,
     /// What is known of the vendor's release, where a vendor makes the application.
     pub vendor: Option<VendorEntries>,
 }
@@ -102,14 +104,14 @@ pub(crate) fn for_active(state: &State, app: &AppName, build: &Digest, environme
     let mut entries = of_build(state, app, build, environment);
     let version = build_name(state, app, build).version;
     entries.take_request(version.and_then(|version| best_request(state, app, &version, environment)));
-    DossierEntries { config: None, evidence: Vec::new(), ..entries }
+    DossierEntries { config: None, evidence: Vec::new(), freezes: Vec::new(), ..entries }
 }
 
 /// The statements behind one request, without the withdrawals.
 pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
     let mut entries = of_build(state, &request.app, &request.build, &request.audience);
     entries.take_request(Some(request));
-    DossierEntries { config: None, withdrawals: Vec::new(), vendor: None, ..entries }
+    DossierEntries { config: None, withdrawals: Vec::new(), freezes: Vec::new(), vendor: None, ..entries }
 }
 
 /// Every request for a build's version to an audience, the oldest first.
@@ -148,6 +150,7 @@ fn of_build(state: &State, app: &AppName, build: &Digest, audience: &AudienceNam
             .flat_map(|record| &record.withdrawals)
             .map(|withdrawal| withdrawal.stamp.entry)
             .collect(),
+        freezes: super::freezes::of_audience(state, audience),
         ..Default::default()
     }
 }

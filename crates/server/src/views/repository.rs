@@ -17,6 +17,8 @@ pub(crate) struct PairEntries {
     pub permits: Vec<(Version, DossierEntries)>,
     /// All withdrawals.
     pub withdrawals: Vec<u64>,
+    /// What is said of freezes there.
+    pub freezes: Vec<u64>,
     /// When the first of the permits expires.
     pub until: Option<Timestamp>,
 }
@@ -50,6 +52,7 @@ pub(crate) fn pair(state: &State, app: &AppName, audience: &AudienceName, now: T
     PairEntries {
         permits: granted.iter().map(entries).collect(),
         withdrawals: record.withdrawals.iter().map(|withdrawal| withdrawal.stamp.entry).collect(),
+        freezes: super::freezes::of_audience(state, audience),
         until: granted.iter().map(|request| request.not_after).min(),
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn status(
         audiences,
         apps,
         targets: targets.unwrap_or_default().into_iter().filter(|target| !target.retired).collect(),
-        notes: notes(state, now),
+        notes: notes(state, texts, now),
     })
 }
 
@@ -284,7 +284,7 @@ fn targets_for(state: &State, app: &AppName, audience: &AudienceName, released: 
 }
 
 /// What everyone should know, whatever they asked about.
-fn notes(state: &State, now: Timestamp) -> Vec<String> {
+fn notes(state: &State, texts: Texts<'_>, now: Timestamp) -> Vec<String> {
     let Some(policy) = &state.policy else {
         return vec!["this server has no estate yet: an owner brings the first charter".into()];
     };
@@ -302,6 +302,14 @@ fn notes(state: &State, now: Timestamp) -> Vec<String> {
                 ));
             }
         }
+    }
+    for freeze in super::freezes::freezes(state, texts, false, now).into_iter().filter(|freeze| freeze.is_on) {
+        let places: Vec<String> = freeze.environments.iter().map(ToString::to_string).collect();
+        let apps: Vec<String> = freeze.apps.iter().map(ToString::to_string).collect();
+        let apps = if apps.is_empty() { String::new() } else { format!(" for {}", apps.join(", ")) };
+        let reason = freeze.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let (number, until) = (freeze.number, super::words::moment(freeze.until));
+        notes.push(format!("{} is frozen{apps} until {until} (freeze {number}){reason}", places.join(", ")));
     }
     let facts = &policy.record.facts;
     notes.extend(expiry::warnings(facts.root_expires, facts.charter_expires, now));

@@ -1,6 +1,9 @@
 //! Every condition of deploying a version to an environment, or of offering it in a channel, met or not.
 
-use super::{build_name, words};
+use super::{
+    build_name, freezes,
+    words::{self, Texts},
+};
 use api::read::{Condition, Why};
 use domain::{
     refusal::Refusal,
@@ -23,13 +26,14 @@ pub(crate) fn why(
     app: &AppName,
     version: &Version,
     audience: &AudienceName,
+    texts: Texts<'_>,
     now: Timestamp,
 ) -> Result<Why, Refusal> {
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
     names::audience(policy, audience)?;
     let (build, record) = names::version(state, app, version)?;
     let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
-    let asked = Asked { state, policy, candidate, version, here: state.in_audience(app, audience), now };
+    let asked = Asked { state, policy, candidate, version, here: state.in_audience(app, audience), texts, now };
     let mut conditions = asked.permission();
     if policy.charter.environments.contains_key(audience) {
         conditions.extend(asked.on_targets());
@@ -50,6 +54,7 @@ struct Asked<'a> {
     candidate: Candidate<'a>,
     version: &'a Version,
     here: Option<&'a InAudience>,
+    texts: Texts<'a>,
     now: Timestamp,
 }
 
@@ -182,7 +187,13 @@ impl Asked<'_> {
     fn on_targets(&self) -> Vec<Condition> {
         let Candidate { app, audience, record, .. } = self.candidate;
         let facts = &record.facts;
-        let mut conditions = Vec::new();
+        let mut conditions: Vec<Condition> = Vec::new();
+        for verdict in rules::moment(self.state, self.policy, &self.candidate, self.now) {
+            conditions.push(match verdict.verdict {
+                Ok(what) => met(what),
+                Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
+            });
+        }
         match placement::targets(self.state, app, audience, facts, &BTreeSet::new()) {
             Err(refusal) => conditions.push(unmet(&refusal)),
             Ok(targets) => match placement::meets_needs(self.state, facts, &targets) {
@@ -268,7 +279,7 @@ mod tests {
 
     fn ask(world: &World, version: &str, audience: &str) -> Why {
         let (app, version, audience) = ("web".parse().unwrap(), version.parse().unwrap(), audience.parse().unwrap());
-        why(&world.state, &app, &version, &audience, world.now()).unwrap()
+        why(&world.state, &app, &version, &audience, &|_| None, world.now()).unwrap()
     }
 
     fn shown(why: &Why) -> String {
@@ -354,7 +365,7 @@ mod tests {
         world.numbered("web", "1.4.0");
         let refused = |app: &str, version: &str, audience: &str| {
             let (app, version) = (app.parse().unwrap(), version.parse().unwrap());
-            why(&world.state, &app, &version, &audience.parse().unwrap(), world.now()).unwrap_err().code()
+            why(&world.state, &app, &version, &audience.parse().unwrap(), &|_| None, world.now()).unwrap_err().code()
         };
         assert_eq!(refused("wbe", "1.4.0", "prod"), "UNKNOWN_APPLICATION");
         assert_eq!(refused("web", "9.9.9", "prod"), "UNKNOWN_VERSION");

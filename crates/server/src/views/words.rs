@@ -188,6 +188,23 @@ impl Teller<'_> {
                 let keys = if keys.is_empty() { "no key".into() } else { names(&keys) };
                 format!("{actor} set config {serial} of {app} in {environment}: {keys}; nothing that runs changed")
             }
+            Event::FreezeDeclared { number, terms, .. } => {
+                let names: Vec<String> = terms.environments.iter().map(ToString::to_string).collect();
+                let what = if names.is_empty() { "everything live".into() } else { names.join(", ") };
+                let apps: Vec<String> = terms.apps.iter().map(ToString::to_string).collect();
+                let apps = if apps.is_empty() { String::new() } else { format!(" for {}", apps.join(", ")) };
+                let (from, until) = (moment(terms.from), moment(terms.until));
+                format!(
+                    "{actor} froze {what}{apps} from {from} until {until} (freeze {number}){}",
+                    self.text(Some(&terms.reason))
+                )
+            }
+            Event::FreezeExcepted { number, app, version, reason, .. } => {
+                format!("{actor} excepted {app}@{version} from freeze {number}{}", self.text(Some(reason)))
+            }
+            Event::FreezeLifted { number, reason, .. } => {
+                format!("{actor} lifted freeze {number}{}", self.text(reason.as_ref()))
+            }
             Event::TargetInvited { environment, labels, name, uses, expires, .. } => {
                 let whom = name.as_ref().map_or_else(|| count(*uses as usize, "machine"), ToString::to_string);
                 format!("{actor} invited {whom} to {environment}{} until {}", labelled(labels), moment(*expires))

@@ -60,6 +60,7 @@ verbs! {
     resume::Resume,
     abort::Abort,
     hold::Hold,
+    freeze::Freeze,
     expose::Expose,
     conceal::Conceal,
     config::Config,

@@ -91,7 +91,8 @@ words! {
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
     ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";
-    ["freeze", "window"] "When nothing may be activated; when something may.";
+    ["freeze", "except"] "A time in which nothing new is activated in an environment, declared and lifted by whom the charter names. Undo, rollback, stop and restart go on. A version may be excepted. Targets keep freezes themselves.";
+    ["window"] "When something new may be activated in an environment, by the clock on a wall: what comes at another time waits, or is refused.";
     ["expose", "conceal", "exposure"] "To let end users reach a version that is deployed and verified: none, some, or all of them. The third act, which neither a release nor a deployment implies.";
     ["escape", "escapes"] "What runs somewhere without permission, or is not as it should be: a hand-copied file, a withdrawn version, a changed byte.";
     ["charter"] "The signed policy: people and keys, roles, robots, audiences, rules. Owners sign it.";

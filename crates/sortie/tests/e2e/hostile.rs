@@ -46,7 +46,7 @@ fn r2_r31_a_stolen_server_moves_no_live_target() {
 }
 
 /// The example: beside our own program, built once if it is not there.
-fn example() -> PathBuf {
+pub fn example() -> PathBuf {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_sortie")).with_file_name("examples").join("hostile");
     if !program.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

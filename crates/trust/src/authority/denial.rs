@@ -135,6 +135,14 @@ pub enum Denial {
         /// Why what is there does not suffice.
         why: Shortfall,
     },
+    /// A freeze is on.
+    #[error("frozen until {until:.0} by freeze {}: only what somebody who may excepts from it passes", .freeze.short())]
+    Frozen {
+        /// The payload of its declaration.
+        freeze: Digest,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The config does not fit.
     #[error("the config does not fit: {0}")]
     Config(String),
@@ -195,6 +203,7 @@ impl Denial {
             Denial::Expired { .. } => "PERMIT_EXPIRED",
             Denial::BelowFloor { .. } => "BELOW_FLOOR",
             Denial::EvidenceMissing { .. } => "EVIDENCE_MISSING",
+            Denial::Frozen { .. } => "FROZEN",
             Denial::Config(_) => "CONFIG_UNFIT",
             Denial::NotHere(_) => "NOT_HERE",
             Denial::OrderRepeated(_) => "ORDER_REPEATED",

@@ -160,6 +160,9 @@ pub struct PermitFile {
     pub permits: Vec<PublishedPermit>,
     /// Every withdrawal there ever was.
     pub withdrawals: Vec<Envelope>,
+    /// What is said of freezes there: declared, lifted, excepted from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Envelope>,
 }
 
 /// The signed statements behind one live permit.
@@ -182,7 +185,8 @@ pub struct PublishedPermit {
 impl PermitFile {
     /// A file of this format.
     pub fn new(estate: Digest, app: AppName, audience: AudienceName) -> Self {
-        Self { format: PERMITS_FORMAT, estate, app, audience, permits: Vec::new(), withdrawals: Vec::new() }
+        let (permits, withdrawals, freezes) = Default::default();
+        Self { format: PERMITS_FORMAT, estate, app, audience, permits, withdrawals, freezes }
     }
 
     /// Reads a file. Nothing in it is trusted yet.

@@ -16,6 +16,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
 
+mod freezes;
 mod insider;
 mod keys;
 mod leaver;

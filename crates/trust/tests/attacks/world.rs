@@ -10,6 +10,7 @@ use trust::{
     },
     charter::{Charter, Class},
     dsse::Envelope,
+    freeze::Known,
     key::{SecretKey, Signer},
     manifest::{ConfigKey, FORMAT, Manifest, Run},
     statement::{Act, Approval, Header, Number, Order, OrderAct, Push, Request, RequestId, Statement, Withdrawal},
@@ -286,6 +287,7 @@ pub struct Attempt {
     pub dossier: Dossier,
     pub act: OrderAct,
     pub kept: Vec<KeptWithdrawal>,
+    pub freezes: Vec<Known>,
     pub floor: Option<Version>,
     pub now: Timestamp,
     pub settled: Vec<Digest>,
@@ -310,6 +312,7 @@ impl Attempt {
             dossier,
             act: OrderAct::Deploy,
             kept: vec![],
+            freezes: vec![],
             floor: None,
             now: now(),
             settled: vec![],
@@ -337,6 +340,7 @@ impl Attempt {
             carried_out: CarriedOut { performed: &self.performed, begun: self.begun, newest: self.newest },
             emergencies: &[],
             heard: self.heard.as_ref(),
+            freezes: &self.freezes,
             freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };
         authorise(&self.policy, &self.pinned, &self.dossier, &wanted, &self.kept, self.floor.as_ref(), self.now)

@@ -14,6 +14,7 @@ use trust::{
     },
     charter::{Charter, Class},
     dsse::Envelope,
+    freeze::Known,
     key::{SecretKey, Signer},
     statement::{Act, Approval, Header, Number, Order, OrderAct, Push, Request, RequestId, Statement},
     way::{KeptEmergency, Way},
@@ -93,6 +94,7 @@ pub struct Attempt {
     pub evidence: Vec<Envelope>,
     pub withdrawn_through: u64,
     pub emergencies: Vec<KeptEmergency>,
+    pub freezes: Vec<Known>,
     pub now: Timestamp,
 }
 
@@ -113,6 +115,7 @@ impl Attempt {
             evidence: Vec::new(),
             withdrawn_through: 0,
             emergencies: Vec::new(),
+            freezes: Vec::new(),
             now: time("2026-11-22T13:00:00Z"),
         }
     }
@@ -166,6 +169,7 @@ impl Attempt {
             carried_out: CarriedOut::default(),
             emergencies: &self.emergencies,
             heard: None,
+            freezes: &self.freezes,
             freshness: Freshness {
                 road: Road::Network,
                 owners_signed: Some(self.now),

@@ -1,0 +1,77 @@
+//! What was said of freezes in this target's environment: kept, whatever the server says later, until it is long over.
+
+use crate::files::{self, FileError, Place};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use trust::{
+    AudienceName, Digest,
+    authority::TrustedPolicy,
+    dsse::Envelope,
+    freeze::{self, Known, Said},
+};
+
+/// How long a freeze that is over is remembered: a clock that was ahead for a while must not make it forgotten.
+const KEPT_AFTER: SignedDuration = SignedDuration::from_hours(24 * 31);
+
+/// The freezes heard of here.
+#[derive(Debug)]
+pub struct Freezes {
+    place: Place,
+    kept: Kept,
+    known: Vec<Known>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// What was found genuine, by the digest of its payload.
+    said: BTreeMap<Digest, Said>,
+}
+
+impl Freezes {
+    /// Reads what was kept.
+    pub fn open(place: Place) -> Result<Self, FileError> {
+        let kept: Kept = files::read_json(&place)?.unwrap_or_default();
+        let known = freeze::known(kept.said.values());
+        Ok(Self { place, kept, known })
+    }
+
+    /// The freezes, those too that were lifted.
+    pub fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    /// Keeps what is genuine among `envelopes`, durably, and lets go of what is long over at `now`. What was found genuine
+    /// once stays so, though whoever signed it may have left meanwhile.
+    pub fn keep(
+        &mut self,
+        policy: &TrustedPolicy,
+        environment: &AudienceName,
+        envelopes: &[Envelope],
+        now: Timestamp,
+    ) -> Result<(), FileError> {
+        let mut next = self.kept.clone();
+        for envelope in envelopes {
+            let payload = Digest::of(&envelope.payload);
+            if !next.said.contains_key(&payload)
+                && let Ok(said) = policy.freeze(envelope, environment)
+            {
+                next.said.insert(payload, said);
+            }
+        }
+        let long_over = |known: &Known| known.terms.until.saturating_add(KEPT_AFTER).unwrap_or(Timestamp::MAX) < now;
+        let over: Vec<Digest> = self.known.iter().filter(|known| long_over(known)).map(|known| known.freeze).collect();
+        next.said.retain(|_, said| match said {
+            Said::Declared { freeze, .. } | Said::Lifted { freeze } | Said::Excepted { freeze, .. } => {
+                !over.contains(freeze)
+            }
+        });
+        if next != self.kept {
+            files::replace_json(&self.place, &next)?;
+            self.known = freeze::known(next.said.values());
+            self.kept = next;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! While a freeze is on, nothing new is activated in the environments it names (R1): no deployment begins or goes on, and
+//! no new config. Undo, rollback, stop, start, restart and removal go on, and so does what somebody who may excepts.
+//! Targets keep freezes and ask the same function.
+
+use super::{Candidate, ways};
+use crate::{
+    refusal::{Frozen, Refusal, Right},
+    rules::rights,
+    state::{Freeze, Policy, State},
+};
+use jiff::Timestamp;
+use trust::{
+    AudienceName, PersonName,
+    freeze::{self, Activation, Known, Terms, brings_something_new},
+    way::{Waiver, Way},
+};
+
+/// Fails while a freeze stops the candidate at `now`, unless its way waives freezes.
+pub fn none_stops(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    way: Way,
+    now: Timestamp,
+) -> Result<String, Refusal> {
+    let Some(stopping) = stopping(state, policy, candidate, now) else { return Ok("no freeze is on".into()) };
+    if ways::waives(policy, candidate, way, &Waiver::Freezes) {
+        return Ok(format!("freeze {} is on: waived by {way}", stopping.number));
+    }
+    let environment = policy.charter.environments.get(candidate.audience);
+    Err(Refusal::Frozen(Box::new(Frozen {
+        app: candidate.app.clone(),
+        version: candidate.version().cloned(),
+        environment: candidate.audience.clone(),
+        freeze: stopping.number,
+        reason: stopping.known.terms.reason,
+        said: None,
+        until: stopping.known.terms.until,
+        opens: over(state, policy, candidate, now),
+        lift: environment.map(|environment| environment.freeze_rule().clone()),
+    })))
+}
+
+/// The freeze that stops the candidate longest, whatever its way.
+pub fn stopping<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    now: Timestamp,
+) -> Option<&'a Freeze> {
+    let environment =
+        policy.charter.environments.get(candidate.audience).filter(|_| brings_something_new(candidate.act))?;
+    let activation = Activation {
+        environment: candidate.audience,
+        class: environment.class,
+        app: candidate.app,
+        build: candidate.build,
+    };
+    let known: Vec<&Known> = state.freezes.values().map(|freeze| &freeze.known).collect();
+    let stopping = freeze::stopping(known, &activation, now)?;
+    state.freezes.get(&stopping.freeze)
+}
+
+/// When no freeze that is known of stops the candidate any more: one may follow another.
+pub fn over(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Timestamp {
+    let mut at = now;
+    while let Some(freeze) = stopping(state, policy, candidate, at) {
+        at = freeze.known.terms.until;
+    }
+    at
+}
+
+/// The environments that a freeze reaches by the charter in force.
+pub fn reached<'a>(policy: &'a Policy, terms: &'a Terms) -> impl Iterator<Item = &'a AudienceName> {
+    let environments = policy.charter.environments.iter();
+    environments.filter(|(name, environment)| terms.reaches(name, environment.class)).map(|(name, _)| name)
+}
+
+/// Who acts, if they may freeze everywhere the freeze reaches.
+pub fn may<'a>(policy: &Policy, actor: &'a crate::command::Actor, terms: &Terms) -> Result<&'a PersonName, Refusal> {
+    let mut who = None;
+    for name in reached(policy, terms) {
+        if let Some(environment) = policy.charter.environments.get(name) {
+            who = Some(rights::require(actor, Right::Freeze, name, environment.freeze_rule())?);
+        }
+    }
+    who.ok_or_else(|| Refusal::Invalid { why: "the charter has no live environment: name those to freeze".into() })
+}

@@ -1,0 +1,82 @@
+//! Nothing new is activated in a frozen environment: the server says when it opens, and the machines keep it in mind.
+
+use crate::world::{PROJECT, World, files, get, until};
+use std::{path::PathBuf, process::Command};
+
+/// R1: prod is frozen; a deploy is refused, names the reason, the end and who may lift it, and no target is touched.
+#[test]
+fn r1_a_frozen_prod_is_deployed_to_when_it_opens_or_a_version_is_excepted() {
+    let world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world.release_to_prod(&one);
+    world.sortie("oncall", 0, &format!("deploy {one} --to prod"));
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.release_to_prod(&two);
+    let before = (world.active("prod-1", "web"), files(&world.agent_data("prod-1").join("apps/web/releases")));
+
+    world.sortie("oncall", 2, "freeze prod --until 2h").says("--reason");
+    world.sortie("coder", 3, "freeze prod --until 2h --reason holidays").says("ROLE_MISSING").says("needs ops");
+    world.sortie("oncall", 2, "freeze prd --until 2h --reason holidays").says("did you mean prod");
+    world.sortie("oncall", 2, "freeze prod --until 2020-01-01 --reason holidays").says("after now");
+    let frozen = world.sortie("oncall", 0, "freeze prod --until 2h --reason \"the holidays\"");
+    frozen.says("freeze 1: prod is frozen").says("rollback").says("sortie freeze lift 1");
+
+    let refused = world.sortie("oncall", 3, &format!("deploy {two} --to prod"));
+    refused.says("FROZEN").says("the holidays").says("It opens at").says("ops may lift it");
+    refused.says(&format!("sortie freeze except 1 {two}"));
+    let after = (world.active("prod-1", "web"), files(&world.agent_data("prod-1").join("apps/web/releases")));
+    assert!(before == after, "the target was touched");
+    world.sortie("tester", 0, &format!("why {two} --in prod")).says("✗ prod is frozen until").says("the holidays");
+    world.sortie("tester", 0, "freeze list").says("1  prod").says("by oncall: the holidays").says("ops may lift it");
+    world.sortie("tester", 0, "status").says("prod is frozen until").says("the holidays");
+    assert!(get(world.board(), "/").unwrap().contains("prod is frozen until"), "the page says so");
+
+    world.sortie("tester", 3, &format!("freeze except 1 {two} --reason \"a hole\"")).says("ROLE_MISSING");
+    world.sortie("oncall", 2, &format!("freeze except 7 {two} --reason \"a hole\"")).says("UNKNOWN_FREEZE");
+    world.sortie("oncall", 0, &format!("freeze except 1 {two} --reason \"a hole\"")).says("passes freeze 1");
+    world.sortie("oncall", 0, &format!("deploy {two} --to prod"));
+    world.sortie("tester", 0, "freeze list").says(&format!("{two} passes, by oncall: a hole"));
+    world.sortie("oncall", 3, &format!("redeploy {one} --to prod")).says("FROZEN");
+    world.sortie("nightly", 0, "freeze lift 1 --reason \"back at work\"").says("freeze 1 is lifted");
+    world.sortie("oncall", 2, "freeze lift 1").says("FREEZE_OVER");
+    world.sortie("oncall", 0, &format!("redeploy {one} --to prod"));
+    world.sortie("tester", 0, "freeze list --all").says("lifted").says("by nightly");
+    world.sortie("tester", 0, "history").says("oncall froze prod").says("back at work");
+    world.sortie("tester", 0, "ledger verify");
+}
+
+/// R1: a deployment that stands, its permit and its order are genuine; the server is stolen and says nothing of the freeze.
+/// Attack: withheld freeze.
+#[test]
+fn r1_a_machine_keeps_a_freeze_though_the_server_pretends_there_is_none() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world.release_to_prod(&one);
+    world.sortie("oncall", 0, &format!("deploy {one} --to prod"));
+    let before = world.active("prod-1", "web");
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.sortie("oncall", 0, &format!("deploy {two} --to prod --when-released --detach"));
+    world.sortie("oncall", 0, "freeze --live --until 2h --reason \"the holidays\"").says("prod is frozen");
+    world.release_to_prod(&two);
+    world.sortie("tester", 0, "status prod").says("waits for freeze 1");
+    until("the freeze on the machine", || {
+        let trust = files(&world.agent_data("prod-1").join("trust"));
+        let text = String::from_utf8_lossy(trust.get(&PathBuf::from("freezes.json"))?).into_owned();
+        text.contains("declared").then_some(())
+    });
+    world.stop_server();
+    let address = world.url().trim_start_matches("https://").to_string();
+    let mut thief = Command::new(crate::hostile::example());
+    let data = world.server_data();
+    thief.arg("--data").arg(&data).args(["--listen", &address, "--environment", "prod", "--order", &two]);
+    world.run("the thief".into(), &mut thief, 0).says("prod-1 refused: FROZEN").lacks("obeyed");
+    assert_eq!(world.active("prod-1", "web"), before, "something was activated");
+    world.start_server();
+    world.sortie("oncall", 0, "freeze lift 1");
+    until("the end of the freeze to let it go on", || (world.active("prod-1", "web") != before).then_some(()));
+    world.sortie("tester", 0, "ledger verify");
+}

@@ -1,0 +1,108 @@
+//! He wants something activated while its environment is frozen, or the freeze gone.
+
+use crate::world::*;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use trust::{
+    Digest,
+    authority::{Denial, VerifiedAuthority},
+    dsse::Envelope,
+    freeze::{Exception, Freeze, Known, Lift, Said, Terms, known},
+    statement::{Act, OrderAct},
+};
+
+fn terms(environments: &[&str]) -> Terms {
+    Terms {
+        environments: environments.iter().map(|name| audience(name)).collect(),
+        apps: BTreeSet::new(),
+        from: time("2026-11-20T00:00:00Z"),
+        until: time("2026-11-30T00:00:00Z"),
+        reason: Digest::of(b"holidays"),
+    }
+}
+
+fn declared(terms: Terms, seed: u8) -> Envelope {
+    signed(estate(), Act::Freeze(Freeze::Declare(terms)), &[seed])
+}
+
+fn lifted(freeze: &Envelope, seed: u8) -> Envelope {
+    signed(Digest::of(&freeze.payload), Act::Freeze(Freeze::Lift(Lift { reason: None })), &[seed])
+}
+
+fn excepted(freeze: &Envelope, build: Digest, seed: u8) -> Envelope {
+    let freeze = Digest::of(&freeze.payload);
+    let exception = Exception { freeze, app: app(), version: version(), reason: Digest::of(b"a hole") };
+    signed(build, Act::Freeze(Freeze::Except(exception)), &[seed])
+}
+
+/// What a target in prod makes of these, each as if it had come alone.
+fn kept(envelopes: &[&Envelope]) -> Vec<Known> {
+    let policy = policy();
+    let said: Vec<Said> =
+        envelopes.iter().filter_map(|envelope| policy.freeze(envelope, &audience("prod")).ok()).collect();
+    known(&said)
+}
+
+fn frozen(envelopes: &[&Envelope]) -> Attempt {
+    Attempt { freezes: kept(envelopes), ..Attempt::new(whole()) }
+}
+
+/// Attack: withheld freeze.
+/// Holds: the server, a live permit and a genuine order; he says nothing of the freeze, or that it is over.
+/// Left to him: targets that never heard of it by any road (poll, dossier, repository, mirror), as with a withdrawal. One
+/// that heard of it once keeps it to its end, and takes nobody's word but of those whom the charter lets lift it.
+#[test]
+fn r1_withheld_freeze() {
+    let freeze = declared(terms(&["prod"]), ONCALL);
+    assert!(matches!(Attempt::new(whole()).run(), Ok(VerifiedAuthority::Permit(_))), "he never heard of it");
+    assert_eq!(frozen(&[&freeze]).denied(), "FROZEN");
+    assert_eq!(frozen(&[&freeze, &lifted(&freeze, SERVER)]).denied(), "FROZEN");
+    assert_eq!(frozen(&[&freeze, &lifted(&freeze, CODER)]).denied(), "FROZEN");
+    assert_eq!(frozen(&[&freeze, &excepted(&freeze, build(), STRANGER)]).denied(), "FROZEN");
+    // Another freeze's end, or another build's exception, is none of this one.
+    let other = declared(terms(&[]), ONCALL);
+    assert_eq!(frozen(&[&freeze, &lifted(&other, ONCALL)]).denied(), "FROZEN");
+    assert_eq!(frozen(&[&freeze, &excepted(&freeze, Digest::of(b"another"), ONCALL)]).denied(), "FROZEN");
+    // Whoever may lift it does, in whatever order it comes.
+    assert!(frozen(&[&lifted(&freeze, ONCALL), &freeze]).run().is_ok());
+    assert!(frozen(&[&excepted(&freeze, build(), ONCALL), &freeze]).run().is_ok());
+}
+
+/// Holds: keys that may not freeze there; they would like to keep others from deploying.
+#[test]
+fn a_freeze_is_declared_by_those_whom_the_charter_names() {
+    for seed in [CODER, TESTER, SERVER, STRANGER] {
+        assert!(frozen(&[&declared(terms(&["prod"]), seed)]).run().is_ok(), "{seed} froze prod");
+    }
+    assert!(frozen(&[&declared(terms(&["test"]), ONCALL)]).run().is_ok(), "another environment is frozen");
+    assert_eq!(frozen(&[&declared(terms(&[]), ONCALL)]).denied(), "FROZEN", "everything live is");
+}
+
+#[test]
+fn going_back_and_stopping_are_never_frozen_and_config_is() {
+    let freeze = declared(terms(&["prod"]), ONCALL);
+    for act in [OrderAct::Rollback, OrderAct::Stop, OrderAct::Start, OrderAct::Restart, OrderAct::Undeploy] {
+        let mut attempt = frozen(&[&freeze]);
+        (attempt.act, attempt.settled, attempt.active) = (act, vec![build()], Some(build()));
+        attempt.dossier.order = Some(order_in("prod", act, ONCALL));
+        assert!(attempt.run().is_ok(), "{act:?}");
+    }
+    let mut attempt = frozen(&[&freeze]);
+    (attempt.act, attempt.active) = (OrderAct::Configure, Some(build()));
+    attempt.dossier.order = Some(order_in("prod", OrderAct::Configure, ONCALL));
+    assert_eq!(attempt.denied(), "FROZEN");
+}
+
+#[test]
+fn a_freeze_ends_by_itself_whatever_clocks_differ_by() {
+    let freeze = declared(terms(&["prod"]), ONCALL);
+    let at = |now: &str| Attempt { now: time(now), ..frozen(&[&freeze]) }.run();
+    let is_frozen = |outcome: Result<_, Denial>| matches!(outcome, Err(Denial::Frozen { until, .. }) if until == end());
+    assert!(is_frozen(at("2026-11-29T23:54:59Z")));
+    assert!(at("2026-11-29T23:55:00Z").is_ok());
+    assert!(at("2026-11-19T23:59:59Z").is_ok());
+}
+
+fn end() -> Timestamp {
+    time("2026-11-30T00:00:00Z")
+}
