@@ -18,7 +18,12 @@ use trust::{
     note::{Checkpoint, open_note, sign_checkpoint, verify_checkpoint},
     quorum::Rule,
     statement::Statement,
-    tuf::{Root, Targets, sign_metadata},
+    tuf::{
+        Root, Targets, TimestampMetadata,
+        repository::{self, ListedFile, PermitFile, WithdrawalsFile, with_signature},
+        sign_metadata,
+        witness::signature_in,
+    },
 };
 
 #[path = "../../crates/trust/tests/attacks/world.rs"]
@@ -39,6 +44,8 @@ pub struct Parser {
 pub const PARSERS: &[Parser] = &[
     Parser { name: "root", feed: root, seeds: root_seeds },
     Parser { name: "targets", feed: targets, seeds: targets_seeds },
+    Parser { name: "timestamp", feed: timestamp, seeds: timestamp_seeds },
+    Parser { name: "published", feed: published, seeds: published_seeds },
     Parser { name: "documents", feed: documents, seeds: documents_seeds },
     Parser { name: "envelope", feed: envelope, seeds: envelope_seeds },
     Parser { name: "statement", feed: statement, seeds: statement_seeds },
@@ -110,6 +117,57 @@ fn targets_seeds() -> Vec<Vec<u8>> {
     let file = world::targets_bytes(b"charter", 1, &[world::OWNER]);
     let content = json::strict_value(&file).ok().map(|value| value["signed"].to_string().into_bytes());
     [Some(file), content].into_iter().flatten().collect()
+}
+
+/// TUF timestamp metadata, likewise.
+pub fn timestamp(bytes: &[u8]) {
+    let online = world::key(world::SERVER);
+    let Ok(root) = Root::bootstrap(&root_one()) else { return };
+    let judged = |file: &[u8]| {
+        let Ok(timestamp) = TimestampMetadata::verify(file, &root) else { return };
+        assert!(timestamp.version() >= 1 && timestamp.snapshot().version >= 1);
+        let Some(signature) = signature_in(file, &online.public()) else { panic!("nobody else could have signed it") };
+        let again = with_signature(file, signature).ok();
+        assert_eq!(again.and_then(|file| TimestampMetadata::verify(&file, &root).ok()), Some(timestamp));
+    };
+    judged(bytes);
+    let Ok(signed) = json::strict_value(bytes) else { return };
+    if let Ok(file) = sign_metadata(&signed, &[&online]) {
+        judged(&file);
+    }
+}
+
+fn timestamp_seeds() -> Vec<Vec<u8>> {
+    let (now, listed) = (world::now(), ListedFile::of(3, b"snapshot"));
+    let signed = repository::timestamp(7, world::time(world::EXPIRES), now, &listed).ok();
+    let file = signed.as_ref().and_then(|signed| sign_metadata(signed, &[&world::key(world::SERVER)]).ok());
+    [file, signed.map(|signed| signed.to_string().into_bytes())].into_iter().flatten().collect()
+}
+
+/// What the repository and a witness publish of permits and withdrawals.
+pub fn published(bytes: &[u8]) {
+    if let Ok(file) = PermitFile::from_bytes(bytes) {
+        let again = file.to_bytes().ok().and_then(|bytes| PermitFile::from_bytes(&bytes).ok());
+        assert_eq!(again.as_ref(), Some(&file));
+    }
+    if let Ok(file) = WithdrawalsFile::from_bytes(bytes) {
+        let again = file.to_bytes().ok().and_then(|bytes| WithdrawalsFile::from_bytes(&bytes).ok());
+        assert_eq!(again.as_ref(), Some(&file));
+        let policy = world::policy();
+        let counts = |envelope: &&Envelope| policy.withdrawal(envelope, &file.audience).is_ok();
+        // What people of this scene signed, and nothing else.
+        let genuine = world::withdrawal(1, world::TESTER);
+        assert!(file.withdrawals.iter().filter(counts).all(|envelope| envelope.payload == genuine.payload));
+    }
+}
+
+fn published_seeds() -> Vec<Vec<u8>> {
+    let (estate, prod) = (world::estate(), world::audience("prod"));
+    let withdrawals = vec![world::withdrawal(1, world::TESTER)];
+    let mut permits = PermitFile::new(estate, world::app(), prod.clone());
+    permits.withdrawals = withdrawals.clone();
+    let brought = WithdrawalsFile::new(estate, prod, withdrawals);
+    [permits.to_bytes().ok(), brought.to_bytes().ok()].into_iter().flatten().collect()
 }
 
 /// The documents of an estate as a server answers them.

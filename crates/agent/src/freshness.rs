@@ -14,14 +14,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, Digest,
+    AppName, AudienceName, Digest,
     authority::{Freshness, Road},
     charter::CHARTER_TARGET,
     dsse::Envelope,
     tuf::{
         TufError,
         client::{Client, Found, Kept, Next, Wanted},
-        repository::{MAX_PERMITS_BYTES, PermitFile, permits_target},
+        repository::{MAX_PERMITS_BYTES, PermitFile, WithdrawalsFile, permits_target, withdrawals_path},
     },
 };
 
@@ -228,6 +228,14 @@ pub fn old_withdrawals(documents: &Documents, apps: &BTreeSet<AppName>, source: 
         found.extend(file.into_iter().flat_map(|file| file.withdrawals));
     }
     found
+}
+
+/// The withdrawals from an environment that a witness has heard of by any road, where the mirror is one. They need no date.
+pub fn brought_to_witness(supply: &impl Supply, mirror: usize, environment: &AudienceName) -> Vec<Envelope> {
+    let path = withdrawals_path(environment);
+    let bytes = supply.repository(Origin::Mirror(mirror), &path, MAX_PERMITS_BYTES as u64).ok().flatten();
+    let file = bytes.and_then(|bytes| WithdrawalsFile::from_bytes(&bytes).ok());
+    file.map(|file| file.withdrawals).unwrap_or_default()
 }
 
 fn permits(found: &Found, source: &dyn Source) -> Option<PermitFile> {

@@ -366,10 +366,15 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let refreshed = self.refresher.refresh(&mut self.documents, apps, &source, now);
         self.supply.refreshed(self.refresher.signed());
         self.know_server();
-        if let (Err(error), Origin::Mirror(_)) = (&refreshed, origin)
-            && error.away().is_none()
+        if let Origin::Mirror(mirror) = origin
+            && refreshed.as_ref().err().is_none_or(|error| error.away().is_none())
         {
-            let found = freshness::old_withdrawals(&self.documents, apps, &source);
+            let mut found = match &refreshed {
+                Ok(()) => Vec::new(),
+                Err(_) => freshness::old_withdrawals(&self.documents, apps, &source),
+            };
+            let environment = &self.documents.pinned().environment;
+            found.extend(freshness::brought_to_witness(&self.supply, mirror, environment));
             self.keep_withdrawals(&found)?;
         }
         refreshed

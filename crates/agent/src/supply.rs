@@ -220,9 +220,18 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// The mirror at `url`: below it lie `metadata/` and `targets/`.
+    /// The mirror at `url`: below it lie `metadata/` and `targets/`. Its certificate is checked as browsers do, or its key
+    /// has the pin that stands behind a `#`, as that of a witness.
     pub fn new(url: &str) -> Result<Self, ClientError> {
-        Ok(Self { url: url.trim_end_matches('/').into(), http: api::client::web_client(ANSWER)? })
+        let (url, http) = match url.split_once('#') {
+            None => (url, api::client::web_client(ANSWER)?),
+            Some((url, pin)) => {
+                let pin = Digest::from_hex(pin.trim_start_matches("sha256:"));
+                let pin = pin.map_err(|_| ClientError::Here(format!("the pin behind '#' in {url}#… is none")))?;
+                (url, api::client::pinned_client(pin, ANSWER)?)
+            }
+        };
+        Ok(Self { url: url.trim_end_matches('/').into(), http })
     }
 
     async fn get(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {

@@ -170,6 +170,26 @@ impl Client {
         self.json(self.request(reqwest::Method::GET, path).query(query), limit_bytes).await
     }
 
+    /// GETs a file of at most `limit_bytes`; nothing where there is none.
+    pub async fn file(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit_bytes: usize,
+    ) -> Result<Option<Vec<u8>>, ClientError> {
+        match self.stream(self.request(reqwest::Method::GET, path).query(query)).await {
+            Ok(response) if response.status() == reqwest::StatusCode::NO_CONTENT => Ok(None),
+            Ok(response) => self.whole(response, limit_bytes).await.map(Some),
+            Err(ClientError::Refused(problem)) if problem.code == "NOT_FOUND" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// POSTs JSON; no answer is read.
+    pub async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        self.stream(self.request(reqwest::Method::POST, path).json(body)).await.map(|_| ())
+    }
+
     /// GETs an answer that is read piece by piece: logs, events.
     pub async fn open(&self, path: &str, query: &[(&str, &str)]) -> Result<reqwest::Response, ClientError> {
         self.stream(self.request(reqwest::Method::GET, path).query(query)).await
@@ -280,6 +300,18 @@ pub fn web_client(limit: Duration) -> Result<reqwest::Client, ClientError> {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
     builder.build().map_err(|error| ClientError::Here(error.to_string()))
+}
+
+/// As [`web_client`], of a server whose TLS key must have `pin`: no certificate authority takes part.
+pub fn pinned_client(pin: Digest, limit: Duration) -> Result<reqwest::Client, ClientError> {
+    let here = |error: &dyn std::fmt::Display| ClientError::Here(error.to_string());
+    let builder = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(limit)
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(pinned_tls(pin, OtherKey::default()).map_err(|e| here(&e))?)
+        .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+    builder.build().map_err(|error| here(&error))
 }
 
 /// What the TLS verifier says of a key that is not pinned. The error passes through layers that keep only its words.

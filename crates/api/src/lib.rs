@@ -7,6 +7,7 @@
 //! - [`problem`]: how a no travels.
 //! - [`client`]: the typed client, with the server's TLS key pinned; [`happenings`]: what it hears of the server;
 //!   [`link`]: a machine's lasting connection, which follows a server that moves or gets other keys.
+//! - [`witness`]: what a witness of the repository and the server say to each other.
 
 pub mod agent;
 pub mod client;
@@ -15,4 +16,5 @@ pub mod link;
 pub mod problem;
 pub mod read;
 pub mod routes;
+pub mod witness;
 pub mod write;

@@ -56,6 +56,9 @@ pub struct RepositoryStatus {
     pub roles: BTreeMap<String, RepositoryRole>,
     /// Why nothing (new) is published, if so.
     pub problem: Option<String>,
+    /// The witness without whose signature nothing new is published, where root names one.
+    #[serde(default)]
+    pub witness: Option<crate::witness::WitnessStatus>,
 }
 
 /// One file of metadata that the server signs.

@@ -64,6 +64,14 @@ pub const FEED: &str = "/v1/feeds/{channel}/{app}";
 pub const REPOSITORY: &str = "/v1/repository";
 /// GET: one file of it, below `metadata/` or `targets/`.
 pub const REPOSITORY_FILE: &str = "/v1/repository/{*path}";
+/// GET `?known=&wait=`, by the witness: the newest timestamp that the server alone has signed, as soon as it is another.
+pub const WITNESS_CANDIDATE: &str = "/v1/witness/candidate";
+/// POST, by the witness: its signature, or why it gives none.
+pub const WITNESS_WORD: &str = "/v1/witness/word";
+/// POST, by the witness: a withdrawal that it was brought.
+pub const WITNESS_WITHDRAWALS: &str = "/v1/witness/withdrawals";
+/// At a witness, GET: how it stands. POST, by anybody: a signed withdrawal, which is kept before the answer.
+pub const WITNESS: &str = "/v1/witness";
 /// GET `?generation=&wait=&charter=`, by an agent: its assignments, as soon as there is one newer.
 pub const AGENT_POLL: &str = "/v1/agent/poll";
 /// POST, by an agent: what it remembers that the ledger may have lost.

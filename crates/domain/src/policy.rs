@@ -31,6 +31,8 @@ pub const TEXT_BYTES: usize = 4096;
 pub const PERMITS_PUBLISHED: usize = 32;
 /// How often the repository's timestamp is signed anew when nothing changes, in seconds.
 pub const TIMESTAMP_EVERY_SECONDS: u64 = 900;
+/// How long the repository's witness may take to sign before people are told, in seconds.
+pub const WITNESS_ANSWERS_WITHIN_SECONDS: i64 = 20;
 /// How long a timestamp is good, in days.
 pub const TIMESTAMP_DAYS: i64 = 7;
 /// How long a snapshot and a role of permits are good, in days; they are signed anew after half of it.

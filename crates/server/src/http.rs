@@ -32,9 +32,10 @@ pub(crate) mod metrics;
 pub(crate) mod objects;
 mod pages;
 pub(crate) mod reads;
-mod repository;
+pub(crate) mod repository;
 pub(crate) mod sessions;
-mod streams;
+pub(crate) mod streams;
+mod witness;
 
 /// The longest JSON body of a logged-in client, in bytes; commands carry small documents with them.
 const BODY_BYTES: usize = 16 << 20;
@@ -141,6 +142,9 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(objects::fetch_pack))
         .routes(routes!(feeds::feed))
         .routes(routes!(repository::status))
+        .routes(routes!(witness::candidate))
+        .routes(routes!(witness::word))
+        .routes(routes!(witness::withdrawal))
         .routes(routes!(agents::poll))
         .routes(routes!(agents::dossier))
         .routes(routes!(agents::progress))

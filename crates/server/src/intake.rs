@@ -99,6 +99,14 @@ pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Pr
     })
 }
 
+/// As [`remembered`], with the texts that came along: a withdrawal that somebody brought to the witness.
+pub(crate) fn brought(serving: &Served<'_>, submission: &Submission) -> Result<Prepared, Failure> {
+    let prepared = remembered(serving, &submission.envelope)?;
+    let statement = Statement::read(&submission.envelope).map_err(|error| unreadable_statement(&error))?;
+    // Whatever texts came along, the withdrawal counts.
+    Ok(Prepared { texts: named_texts(&statement, submission.texts.clone()).unwrap_or_default(), ..prepared })
+}
+
 /// A statement that cannot be read.
 pub(crate) fn unreadable_statement(error: &StatementError) -> Failure {
     let message = format!("the statement cannot be read: {error}");

@@ -193,17 +193,22 @@ fn rename(folder: &Path, from: &str, to: &str) -> Result<(), KeysError> {
 }
 
 fn open_ledger(folder: &Path, which: &str) -> Result<SecretKey, KeysError> {
-    let name = format!("{which}{LEDGER_KEY}");
-    let text = read_or_make(folder, &name, || {
-        let key = SecretKey::generate().map_err(|error| KeysError::NotMade(error.to_string()))?;
-        key.to_openssh("sortie ledger").map_err(|error| KeysError::NotMade(error.to_string()))
-    })?;
-    SecretKey::from_openssh(&text, None).map_err(|why| unreadable(folder, &name, why))
+    open_signing(folder, &format!("{which}{LEDGER_KEY}"), "sortie ledger")
 }
 
-type Tls = (CertificateDer<'static>, PrivateKeyDer<'static>, Digest);
+/// The Ed25519 key in this file of `folder`, made where there is none.
+pub(crate) fn open_signing(folder: &Path, name: &str, comment: &str) -> Result<SecretKey, KeysError> {
+    let text = read_or_make(folder, name, || {
+        let key = SecretKey::generate().map_err(|error| KeysError::NotMade(error.to_string()))?;
+        key.to_openssh(comment).map_err(|error| KeysError::NotMade(error.to_string()))
+    })?;
+    SecretKey::from_openssh(&text, None).map_err(|why| unreadable(folder, name, why))
+}
 
-fn open_tls(folder: &Path, which: &str) -> Result<Tls, KeysError> {
+pub(crate) type Tls = (CertificateDer<'static>, PrivateKeyDer<'static>, Digest);
+
+/// The TLS key in `folder` with its certificate and pin, made where there is none; `which` stands before the files' names.
+pub(crate) fn open_tls(folder: &Path, which: &str) -> Result<Tls, KeysError> {
     let (key_name, certificate_name) = (format!("{which}{TLS_KEY}"), format!("{which}{TLS_CERTIFICATE}"));
     let key = read_or_make(folder, &key_name, || {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|e| KeysError::NotMade(e.to_string()))?;

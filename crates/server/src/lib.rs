@@ -8,6 +8,7 @@
 //! - `views`: from the state to the answers of the reads; pure.
 //! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
 //! - [`backup`]: a server in one file, and back.
+//! - [`witness`]: the process on another machine that signs the repository's timestamp too.
 //! - [`notify`]: outgoing webhooks, told from the ledger.
 //! - `prune`: removes the bytes of builds that were pruned.
 //! - `clock`: asks for what time itself brings about.
@@ -25,6 +26,7 @@ mod prune;
 mod repository;
 pub mod start;
 mod views;
+pub mod witness;
 
 pub use http::openapi;
 pub use views::board;

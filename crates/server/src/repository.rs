@@ -7,12 +7,17 @@
 //! a snapshot whose files are not there: targets, roles, snapshot, timestamp. Whoever asks for the timestamp after
 //! hearing of an entry waits until that entry is published ([`Repository::reached`]).
 
+use self::witness::Waiting;
 use crate::{
     http::{Serving, Shared, reads},
+    keys::Keys,
     ledger::LedgerError,
     views::repository::{PairEntries, pair},
 };
-use api::read::{RepositoryRole, RepositoryStatus};
+use api::{
+    read::{RepositoryRole, RepositoryStatus},
+    witness::WitnessStatus,
+};
 use depot::{DiskStore, StoreError};
 use domain::{
     entry::Entry,
@@ -36,19 +41,23 @@ use trust::{
     authority::{Documents, DocumentsError, VerifiedDocuments},
     charter::{CHARTER_TARGET, MAX_CHARTER_BYTES},
     json::JsonError,
-    key::{SecretKey, Signer},
+    key::{PublicKey, SecretKey, Signer},
     tuf::{
-        MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TargetFile, TufError, TufRole,
+        MAX_ROOT_BYTES, MAX_TARGETS_BYTES, MetadataSignature, TargetFile, TimestampMetadata, TufError, TufRole,
         repository::{self as metadata, ListedFile, Listing, PermitFile, PublishedPermit, role_name},
     },
 };
 
-mod files;
+pub(crate) mod files;
+pub(crate) mod witness;
 
 /// How long to wait before what could not be published is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// The counters of versions, beside the files that are published.
 const VERSIONS: &str = "versions.json";
+/// How many timestamps may wait for the witness, and for how long each, in seconds: newer ones say the same and more.
+const KEPT_WAITING: usize = 8;
+const KEPT_WAITING_SECONDS: i64 = 1800;
 /// How many entries are looked through for what concerns the repository before all is looked at anew.
 const ENTRIES_LOOKED_THROUGH: u64 = 500;
 
@@ -58,6 +67,7 @@ pub(crate) struct Repository {
     publisher: Mutex<Publisher>,
     standing: Mutex<RepositoryStatus>,
     reached: watch::Sender<u64>,
+    witness: witness::Desk,
 }
 
 /// Why nothing could be published. It is tried again.
@@ -78,6 +88,9 @@ pub(crate) enum PublishError {
     /// A file could not be written down.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A signature for a timestamp that does not wait for one.
+    #[error("timestamp {0} does not wait for a signature: a newer one was signed, or takes its place")]
+    NotWaiting(u64),
     /// The documents in force do not verify any more.
     #[error("the charter in force does not verify: {0}")]
     Documents(#[from] DocumentsError),
@@ -119,7 +132,13 @@ impl Repository {
             publisher: Mutex::new(Publisher::open(folder, is_new)?),
             standing: Mutex::new(RepositoryStatus::default()),
             reached: watch::Sender::new(0),
+            witness: witness::Desk::default(),
         })
+    }
+
+    /// Where the witness is heard and shown what waits for it.
+    pub fn witness(&self) -> &witness::Desk {
+        &self.witness
     }
 
     /// Up to which entry of the ledger the repository is published.
@@ -134,29 +153,43 @@ impl Repository {
 
     /// What people are told of it.
     pub fn status(&self) -> RepositoryStatus {
-        self.standing().clone()
+        let mut status = self.standing().clone();
+        status.witness.iter_mut().for_each(|status| self.witness.tell(status));
+        status
     }
 
     fn standing(&self) -> MutexGuard<'_, RepositoryStatus> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes what the ledger says now, if that differs from what is published, or the timestamp grows old.
+    /// Publishes what the ledger says now, if that differs from what is published, or the timestamp grows old. Where root
+    /// names a witness, what is new waits for its signature, and what it signed last stays published.
     pub fn publish(&self, serving: &Serving, now: Timestamp) -> Result<(), PublishError> {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let state = serving.ledger.state();
-        let published = publisher.publish(serving, &state, now);
-        let mut standing = self.standing();
-        match published {
-            Ok(status) => *standing = RepositoryStatus { entry: state.head.entry, ..status },
+        match publisher.publish(serving, &state, now) {
+            Ok(status) => self.tell(&publisher, status),
             Err(error) => {
-                standing.problem = Some(error.to_string());
+                self.standing().problem = Some(error.to_string());
                 return Err(error);
             }
         }
-        drop(standing);
-        self.reached.send_replace(state.head.entry);
         Ok(())
+    }
+
+    /// Publishes the timestamp of this version with the witness's signature, if it waits for it.
+    pub fn cosign(&self, version: u64, signature: MetadataSignature) -> Result<(), PublishError> {
+        let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        publisher.cosign(version, signature)?;
+        let status = publisher.status();
+        self.tell(&publisher, status);
+        Ok(())
+    }
+
+    fn tell(&self, publisher: &Publisher, status: RepositoryStatus) {
+        self.witness.show(publisher.witness(), publisher.waiting.last_key_value().map(|(_, waiting)| waiting));
+        *self.standing() = status;
+        self.reached.send_replace(publisher.reached);
     }
 }
 
@@ -174,7 +207,7 @@ struct Versions {
 
 impl Versions {
     /// A new epoch begins with a ledger that was put back, and with it these counters: what was given since is not
-    /// known, so that counting goes on above all that can have been.
+    /// known, so that counting goes on above all that can have been, and what says the same as before is numbered anew.
     fn enter(&mut self, epoch: u64) {
         if self.epoch > 0 && epoch > self.epoch {
             self.floor = above_all_given();
@@ -201,9 +234,10 @@ struct Published {
 }
 
 impl Published {
-    /// Whether more than half of its life is left at `now`, and the key in use signed it.
-    fn is_fresh(&self, now: Timestamp) -> bool {
-        self.is_ours && self.expires > now + half(policy::SNAPSHOT_DAYS)
+    /// Whether more than half of its life is left at `now`, the key in use signed it, and clients cannot have seen a higher
+    /// version of it.
+    fn is_fresh(&self, versions: &Versions, now: Timestamp) -> bool {
+        self.is_ours && self.listed.version >= versions.floor && self.expires > now + half(policy::SNAPSHOT_DAYS)
     }
 }
 
@@ -235,6 +269,14 @@ struct InForce {
     verified: VerifiedDocuments,
 }
 
+/// Which timestamp is published.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    version: u64,
+    signed: Timestamp,
+    expires: Timestamp,
+}
+
 /// What the publishing thread keeps between two versions.
 struct Publisher {
     folder: PathBuf,
@@ -244,8 +286,16 @@ struct Publisher {
     pairs: BTreeMap<AudienceName, BTreeMap<AppName, Pair>>,
     /// By role: snapshot and the roles of permits.
     published: BTreeMap<String, Published>,
-    /// When the timestamp was signed last, until when it is good, and over which snapshot.
-    timestamp: Option<(Timestamp, Timestamp, ListedFile)>,
+    /// The timestamp that is published.
+    stamp: Option<Stamp>,
+    /// When the newest timestamp was made, whether it is published or waits.
+    made: Option<Timestamp>,
+    /// Timestamps that wait for the witness, by their versions.
+    waiting: BTreeMap<u64, Waiting>,
+    /// Since when any has waited.
+    waiting_since: Option<Timestamp>,
+    /// Up to which entry of the ledger everything is published.
+    reached: u64,
     /// Files that nothing names any more, and since when.
     leaving: BTreeMap<PathBuf, Timestamp>,
     looked_at_all: Option<Timestamp>,
@@ -267,7 +317,11 @@ impl Publisher {
             in_force: None,
             pairs: BTreeMap::new(),
             published: BTreeMap::new(),
-            timestamp: None,
+            stamp: None,
+            made: None,
+            waiting: BTreeMap::new(),
+            waiting_since: None,
+            reached: 0,
             leaving: BTreeMap::new(),
             looked_at_all: None,
         };
@@ -287,9 +341,12 @@ impl Publisher {
         let key = &serving.keys.ledger;
         self.take_in_force(&serving.depot, policy, key)?;
         let Some((_, in_force)) = &self.in_force else { return Ok(RepositoryStatus::default()) };
-        if let Some(problem) = lacking(&in_force.verified, key) {
-            return Ok(RepositoryStatus { problem: Some(problem), ..RepositoryStatus::default() });
-        }
+        let signing = match signing(&in_force.verified, &serving.keys) {
+            Ok(signing) => signing,
+            Err(problem) => {
+                return Ok(RepositoryStatus { problem: Some(problem), ..RepositoryStatus::default() });
+            }
+        };
         let is_due = self.looked_at_all.is_none_or(|last| {
             now.duration_since(last).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
         });
@@ -300,17 +357,20 @@ impl Publisher {
         self.versions.enter(policy.charter.epoch);
         self.look_at(serving, state, policy, &scope, now)?;
         let changed = self.write_roles(policy, key, now)?;
-        let is_old = self.timestamp.is_none_or(|(signed, _, _)| {
-            now.duration_since(signed).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
+        let is_old = self.made.is_none_or(|made| {
+            now.duration_since(made).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
         });
         if changed || is_old {
-            self.write_timestamp(key, now)?;
+            self.write_timestamp(&signing, state.head.entry, now)?;
         }
         if matches!(scope, Scope::All) {
             self.prune(now)?;
             self.looked_at_all = Some(now);
         }
         self.seen_entry = state.head.entry;
+        if self.waiting.is_empty() {
+            self.reached = self.seen_entry;
+        }
         Ok(self.status())
     }
 
@@ -347,7 +407,9 @@ impl Publisher {
             return Ok(());
         };
         let signed = metadata::signed_at(&timestamp).ok().flatten().unwrap_or_default();
-        self.timestamp = Some((signed, expiry(&timestamp), snapshot.listed));
+        let version = timestamp["version"].as_u64().unwrap_or_default();
+        self.stamp = Some(Stamp { version, signed, expires: expiry(&timestamp) });
+        self.made = Some(signed);
         let listed = snapshot.signed["meta"].as_object().cloned().unwrap_or_default();
         for (name, file) in listed {
             let Some(role) = name.strip_suffix(".json").filter(|role| *role != "targets") else { continue };
@@ -417,14 +479,17 @@ impl Publisher {
         stage.write(&files::metadata(targets_version, "targets"), &in_force.targets)?;
         let expires = whole_seconds(now + days(policy::SNAPSHOT_DAYS));
         let mut next = Vec::new();
-        for audience in policy.charter.audience_names() {
+        // Roles of audiences that are no more stay listed, and list nothing.
+        let gone = self.published.keys().filter_map(|role| metadata::role_audience(role));
+        let audiences: BTreeSet<AudienceName> = policy.charter.audience_names().cloned().chain(gone).collect();
+        for audience in &audiences {
             let pairs = self.pairs.get(audience).into_iter().flatten();
             let files: Listing = pairs
                 .map(|(app, pair)| (metadata::permits_target(audience, app), (pair.file, pair.custom.clone())))
                 .collect();
             let (role, listing) = (role_name(audience), metadata::listing(&files));
             let known = self.published.get(&role);
-            if known.is_none_or(|known| known.signed["targets"] != listing || !known.is_fresh(now)) {
+            if known.is_none_or(|known| known.signed["targets"] != listing || !known.is_fresh(&self.versions, now)) {
                 next.push((role, listing));
             }
         }
@@ -449,7 +514,7 @@ impl Publisher {
         }
         let listing = metadata::snapshot(1, expires, &meta)?["meta"].clone();
         let known = self.published.get("snapshot");
-        let changed = known.is_none_or(|known| known.signed["meta"] != listing || !known.is_fresh(now));
+        let changed = known.is_none_or(|known| known.signed["meta"] != listing || !known.is_fresh(&self.versions, now));
         if changed {
             let version = self.versions.next("snapshot");
             let bytes = metadata::sign_online(&metadata::snapshot(version, expires, &meta)?, key)?;
@@ -471,23 +536,63 @@ impl Publisher {
         Ok(changed)
     }
 
-    fn write_timestamp(&mut self, key: &SecretKey, now: Timestamp) -> Result<(), PublishError> {
+    fn write_timestamp(&mut self, signing: &Signing<'_>, entry: u64, now: Timestamp) -> Result<(), PublishError> {
         let Some(snapshot) = self.published.get("snapshot").map(|snapshot| snapshot.listed) else { return Ok(()) };
         let version = self.versions.next("timestamp");
         self.keep_versions()?;
         let expires = whole_seconds(now + days(policy::TIMESTAMP_DAYS));
         let signed = metadata::timestamp(version, expires, now, &snapshot)?;
+        let bytes = metadata::sign_online_by(&signed, &signing.timestamp)?;
+        let stamp = Stamp { version, signed: whole_seconds(now), expires };
+        self.made = Some(stamp.signed);
+        if signing.needs_witness {
+            // Files that only an old one names are removed some day.
+            self.waiting.retain(|_, waiting| now.duration_since(waiting.stamp.signed).as_secs() < KEPT_WAITING_SECONDS);
+            while self.waiting.len() >= KEPT_WAITING {
+                self.waiting.pop_first();
+            }
+            self.waiting.insert(version, Waiting { stamp, entry, bytes });
+            self.waiting_since.get_or_insert(stamp.signed);
+            return Ok(());
+        }
+        self.waiting.clear();
+        self.waiting_since = None;
+        self.put_timestamp(stamp, &bytes)
+    }
+
+    fn put_timestamp(&mut self, stamp: Stamp, bytes: &[u8]) -> Result<(), PublishError> {
         let mut stage = Stage::new(&self.folder);
-        stage.write(&files::timestamp(), &metadata::sign_online(&signed, key)?)?;
+        stage.write(&files::timestamp(), bytes)?;
         stage.finish()?;
-        self.timestamp = Some((whole_seconds(now), expires, snapshot));
+        self.stamp = Some(stamp);
         Ok(())
+    }
+
+    /// Publishes what waited, with the witness's signature: only if it then counts for everybody.
+    fn cosign(&mut self, version: u64, signature: MetadataSignature) -> Result<(), PublishError> {
+        let (Some(waiting), Some((_, in_force))) = (self.waiting.get(&version), &self.in_force) else {
+            return Err(PublishError::NotWaiting(version));
+        };
+        let bytes = metadata::with_signature(&waiting.bytes, signature)?;
+        TimestampMetadata::verify(&bytes, &in_force.verified.root)?;
+        let (stamp, entry) = (waiting.stamp, waiting.entry);
+        self.put_timestamp(stamp, &bytes)?;
+        self.waiting = self.waiting.split_off(&(version + 1));
+        self.waiting_since = self.waiting.first_key_value().map(|(_, waiting)| waiting.stamp.signed);
+        self.reached = if self.waiting.is_empty() { self.seen_entry } else { entry };
+        Ok(())
+    }
+
+    /// The witness that root names.
+    fn witness(&self) -> Option<PublicKey> {
+        self.in_force.as_ref().and_then(|(_, in_force)| in_force.verified.root.witness())
     }
 
     /// Removes files that newer ones replaced a while ago. Roots stay: new clients walk all of them.
     fn prune(&mut self, now: Timestamp) -> Result<(), PublishError> {
         let Some((_, in_force)) = &self.in_force else { return Ok(()) };
-        let mut named = BTreeSet::from([files::timestamp()]);
+        // What is published may be older than what waits for the witness.
+        let mut named = files::reachable(&self.folder)?;
         named.insert(files::target(CHARTER_TARGET, &Digest::of(&in_force.charter)));
         named.insert(files::metadata(in_force.verified.targets.version(), "targets"));
         named.extend(in_force.roots.iter().map(|(version, _)| files::metadata(*version, "root")));
@@ -495,16 +600,7 @@ impl Publisher {
         for (audience, pairs) in &self.pairs {
             named.extend(pairs.iter().map(|(app, pair)| files::permits(audience, app, &pair.file.digest)));
         }
-        let all = files::all(&self.folder)?;
-        self.leaving.retain(|path, _| !named.contains(path));
-        for path in all.into_iter().filter(|path| !named.contains(path)) {
-            let since = *self.leaving.entry(path.clone()).or_insert(now);
-            if now.duration_since(since).as_secs() >= policy::REPOSITORY_PRUNED_AFTER_SECONDS {
-                files::remove(&self.folder, &path)?;
-                self.leaving.remove(&path);
-            }
-        }
-        Ok(())
+        Ok(files::prune(&self.folder, &named, &mut self.leaving, now)?)
     }
 
     fn status(&self) -> RepositoryStatus {
@@ -514,12 +610,19 @@ impl Publisher {
             let size_bytes = file.length_bytes;
             (role.clone(), RepositoryRole { version, size_bytes, files, expires: known.expires })
         };
+        let witness = |key: PublicKey| WitnessStatus {
+            key: key.to_openssh(),
+            waiting_since: self.waiting_since,
+            ..WitnessStatus::default()
+        };
         RepositoryStatus {
-            signed: self.timestamp.map(|(signed, _, _)| signed),
-            expires: self.timestamp.map(|(_, expires, _)| expires),
-            version: self.versions.roles.get("timestamp").copied().unwrap_or(0),
+            entry: self.reached,
+            signed: self.stamp.map(|stamp| stamp.signed),
+            expires: self.stamp.map(|stamp| stamp.expires),
+            version: self.stamp.map_or(0, |stamp| stamp.version),
             roles: self.published.iter().map(role).collect(),
-            ..RepositoryStatus::default()
+            witness: self.witness().map(witness),
+            problem: None,
         }
     }
 }
@@ -590,32 +693,64 @@ fn permit_file(
     Ok(file)
 }
 
-/// Why this server cannot sign what the owners delegated, if it cannot.
-fn lacking(verified: &VerifiedDocuments, key: &SecretKey) -> Option<String> {
+/// How this server signs what the owners delegate to it.
+struct Signing<'a> {
+    /// Its keys that sign timestamp.
+    timestamp: Vec<&'a dyn Signer>,
+    /// Whether the timestamp needs a witness's signature besides.
+    needs_witness: bool,
+}
+
+/// How this server signs what the owners delegated; or why it cannot.
+fn signing<'a>(verified: &VerifiedDocuments, keys: &'a Keys) -> Result<Signing<'a>, String> {
     let delegated = match metadata::delegated(&verified.targets, &verified.charter) {
         Ok(Some(delegated)) => delegated,
         Ok(None) => {
-            return Some(
+            return Err(
                 "the charter in force delegates nothing to the repository; the next `sortie charter apply` brings it"
                     .into(),
             );
         }
         Err(error) => {
-            return Some(format!("the charter in force cannot be published: {error}; see `sortie charter renew`"));
+            return Err(format!("the charter in force cannot be published: {error}; see `sortie charter renew`"));
         }
     };
-    let ours = key.public();
-    for role in [TufRole::Snapshot, TufRole::Timestamp] {
-        let (keys, threshold) = verified.root.keys(role);
-        if threshold != 1 || !keys.contains(&ours) {
-            return Some(format!(
-                "root {} does not let this server's key sign for {role} alone; see `sortie charter root --help`",
-                verified.root.version()
-            ));
+    let root = &verified.root;
+    let ours = keys.ledger.public();
+    let (snapshot, threshold) = root.keys(TufRole::Snapshot);
+    let may_not = |role| {
+        let version = root.version();
+        let known = &verified.charter.server.ledger;
+        if !known.is_empty() && !known.contains(&ours) {
+            return "owners have not signed for this server's keys, which are new: `sortie charter epoch --reason eviction`"
+                .into();
         }
+        format!("root {version} does not let this server's key sign for {role}; see `sortie charter root --help`")
+    };
+    if threshold != 1 || !snapshot.contains(&ours) {
+        return Err(may_not(TufRole::Snapshot));
     }
+    let witness = root.witness();
+    let (timestamp, threshold) = root.keys(TufRole::Timestamp);
+    let held = std::iter::once(keys.ledger.as_ref()).chain(&keys.others);
+    let signers: Vec<&dyn Signer> = match witness {
+        // With a witness every online key signs: see `RootBuilder::witness`.
+        Some(witness) => {
+            let wanted = timestamp.iter().filter(|key| **key != witness);
+            let find =
+                |key: &PublicKey| held.clone().find(|held| held.public() == *key).map(|held| held as &dyn Signer);
+            wanted.map(find).collect::<Option<_>>().ok_or_else(|| may_not(TufRole::Timestamp))?
+        }
+        None if threshold == 1 && timestamp.contains(&ours) => vec![keys.ledger.as_ref()],
+        None => return Err(may_not(TufRole::Timestamp)),
+    };
     let foreign = delegated.iter().find(|(_, role)| role.threshold != 1 || !role.keyids.contains(&ours.id()));
-    foreign.map(|(audience, _)| format!("the owners gave the permits of {audience} to another key than this server's"))
+    match foreign {
+        Some((audience, _)) => {
+            Err(format!("the owners gave the permits of {audience} to another key than this server's"))
+        }
+        None => Ok(Signing { timestamp: signers, needs_witness: witness.is_some() }),
+    }
 }
 
 fn signed_part(bytes: &[u8]) -> Option<Value> {

@@ -9,11 +9,15 @@ use crate::{
     notify, prune,
     repository::{self, Repository},
 };
+use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use depot::{DiskStore, StoreError};
 use hyper_util::rt::TokioTimer;
 use rustix::fs::{FlockOperation, flock};
-use rustls::crypto::aws_lc_rs;
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -158,10 +162,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let board_listener = options.board.map(|board| listen(board).map(|listener| (board, listener))).transpose()?;
 
     let mut handles = vec![Handle::new()];
-    let mut tasks = vec![serve_tls(listener, &serving, handles[0].clone()).map_err(|error| match error {
-        TlsError::Tls(error) => StartError::Tls(error),
-        TlsError::Listen(source) => StartError::Listen { address, source },
-    })?];
+    let tls = (serving.keys.certificate.clone(), serving.keys.tls.clone_key());
+    let served = serve_tls(listener, tls, http::router(serving.clone()), handles[0].clone());
+    let mut tasks = vec![served.map_err(|error| failed(error, address))?];
     let mut board_url = None;
     if let Some((board, listener)) = board_listener {
         let address = local_address(&listener, board)?;
@@ -221,6 +224,13 @@ impl Running {
     }
 }
 
+pub(crate) fn failed(error: TlsError, address: SocketAddr) -> StartError {
+    match error {
+        TlsError::Tls(error) => StartError::Tls(error),
+        TlsError::Listen(source) => StartError::Listen { address, source },
+    }
+}
+
 /// Changes the keys that lie in the folder. The next ones are taken only where targets and people can know them.
 fn change_keys(data: &Path, change: KeyChange) -> Result<(), StartError> {
     let folder = data.join("keys");
@@ -274,14 +284,14 @@ fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Resu
     Ok((lock, Arc::new(serving)))
 }
 
-fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {
+pub(crate) fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {
     let folder = data.join(name);
     make_private_folder(&folder)?;
     Ok(folder)
 }
 
 /// Takes the folder for this process; the kernel gives it back when the process ends, however it ends.
-fn lock(data: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(data: &Path) -> Result<File, StartError> {
     let path = data.join("lock");
     let folder = |source| StartError::Folder { path: path.clone(), source };
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(folder)?;
@@ -292,7 +302,7 @@ fn lock(data: &Path) -> Result<File, StartError> {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let listener = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -300,12 +310,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     listener.map_err(|source| StartError::Listen { address, source })
 }
 
-fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
+pub(crate) fn local_address(listener: &TcpListener, asked: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Listen { address: asked, source })
 }
 
 /// An address that a client on this machine can use: one that listens everywhere is reached by loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let mut reachable = address;
     if address.ip().is_unspecified() {
         reachable.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
@@ -313,14 +323,19 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     reachable
 }
 
-enum TlsError {
+/// Why nothing can be served over TLS.
+pub(crate) enum TlsError {
+    /// The key or the certificate.
     Tls(rustls::Error),
+    /// The listener.
     Listen(io::Error),
 }
 
-fn serve_tls(
+/// Serves `router` over TLS with a key that clients pin.
+pub(crate) fn serve_tls(
     listener: TcpListener,
-    serving: &Shared,
+    (certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>),
+    router: Router,
     handle: Handle<SocketAddr>,
 ) -> Result<JoinHandle<io::Result<()>>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -328,7 +343,7 @@ fn serve_tls(
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Tls)?
         .with_no_client_auth()
-        .with_single_cert(vec![serving.keys.certificate.clone()], serving.keys.tls.clone_key())
+        .with_single_cert(vec![certificate], key)
         .map_err(TlsError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let config = RustlsConfig::from_config(Arc::new(config));
@@ -340,6 +355,5 @@ fn serve_tls(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES);
     builder.http2().max_header_list_size(HEADER_BYTES as u32).max_concurrent_streams(STREAMS);
     builder.http2().timer(TokioTimer::new()).adaptive_window(true).keep_alive_interval(Duration::from_secs(30));
-    let router = http::router(serving.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    Ok(tokio::spawn(server.serve(router)))
+    Ok(tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>())))
 }

@@ -199,6 +199,8 @@ pub struct OwnersChange {
     pub recovery: Option<PublicKey>,
     /// The server's keys for snapshot and timestamp from then on, where they change.
     pub online: Vec<PublicKey>,
+    /// The repository's witness from then on, or nobody, where that changes.
+    pub witness: Option<Option<PublicKey>>,
 }
 
 impl OwnersChange {
@@ -241,6 +243,9 @@ pub fn sign_root(
         }
         if !change.online.is_empty() {
             builder = builder.online_keys(&change.online);
+        }
+        if let Some(witness) = change.witness {
+            builder = builder.witness(witness);
         }
         if let Some(threshold) = change.threshold {
             builder = builder.thresholds(threshold, threshold);

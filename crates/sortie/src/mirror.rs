@@ -1,20 +1,21 @@
-//! A copy of the server's repository: every file verified here before it is written anywhere.
+//! A repository as the command line reads it, from the server or from a witness: every file is verified here before it is
+//! used or written anywhere.
 
 use crate::{
     connection::Connection,
     context::write_whole,
     failure::{Failure, OrIntegrity},
 };
-use api::{client::ClientError, routes};
+use api::{client, routes};
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fs, path::Path};
 use trust::{
-    AppName, AudienceName,
+    AppName, AudienceName, Digest,
     charter::CHARTER_TARGET,
     tuf::{
         Root,
         client::{Client, Found, Kept, Next, Wanted},
-        repository::permits_target,
+        repository::{permits_target, role_name},
     },
 };
 
@@ -31,6 +32,60 @@ pub enum Part<'a> {
     Pair(&'a AudienceName, &'a AppName),
 }
 
+/// Where a repository is.
+pub struct Place<'a> {
+    /// Who has it.
+    pub client: &'a client::Client,
+    /// Below which path.
+    pub folder: &'static str,
+}
+
+impl<'a> Place<'a> {
+    /// The server's own.
+    pub fn server(connection: &'a Connection) -> Self {
+        Self { client: &connection.client, folder: routes::REPOSITORY }
+    }
+
+    /// One file, of at most `max_bytes`.
+    pub async fn get(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        Ok(self.client.file(&format!("{}/{path}", self.folder), &[], limit).await?)
+    }
+}
+
+/// A client that has refreshed from `place`, as of `now`, from the first root of the estate that is pinned.
+pub async fn refreshed(
+    place: &Place<'_>,
+    estate: &Digest,
+    first: &[u8],
+    now: Timestamp,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<Client, Failure> {
+    let root = Root::pinned(first, estate).or_integrity("the first root")?;
+    files.insert("metadata/1.root.json".into(), first.to_vec());
+    let mut client = Client::start(root, Kept::default(), now);
+    while let Next::Wants(wanted) = client.refresh().or_integrity("the repository")? {
+        give(place, &mut client, &wanted, files).await?;
+    }
+    Ok(client)
+}
+
+/// A target that the repository vouches for, whole; nothing where nobody does.
+pub async fn target(
+    place: &Place<'_>,
+    client: &mut Client,
+    name: &str,
+    files: &mut BTreeMap<String, Vec<u8>>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(found) = find(place, client, name, files).await? else { return Ok(None) };
+    let path = format!("targets/{}", found.location);
+    let bytes = place.get(&path, found.target.length_bytes).await?;
+    let bytes = bytes.ok_or_else(|| Failure::integrity(format!("the repository lists {name} and has it not")))?;
+    found.target.check(&bytes).or_integrity(name)?;
+    files.insert(path, bytes.clone());
+    Ok(Some(bytes))
+}
+
 /// Fetches and verifies a part of the repository; answers with its files by their paths. Nothing where the estate has
 /// none yet.
 pub async fn fetch(connection: &Connection, part: Part<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
@@ -39,29 +94,20 @@ pub async fn fetch(connection: &Connection, part: Part<'_>) -> Result<BTreeMap<S
     if targets.delegations().is_none() {
         return Ok(files);
     }
+    let place = Place::server(connection);
     let first = connection.documents.roots.first().cloned().unwrap_or_default();
-    let root = Root::pinned(&first, &connection.estate()).or_integrity("the first root")?;
-    files.insert("metadata/1.root.json".into(), first);
-    let mut client = Client::start(root, Kept::default(), Timestamp::now());
-    while let Next::Wants(wanted) = client.refresh().or_integrity("the repository")? {
-        give(connection, &mut client, &wanted, &mut files).await?;
-    }
+    let mut client = refreshed(&place, &connection.estate(), &first, Timestamp::now(), &mut files).await?;
     let mut names = vec![CHARTER_TARGET.to_string()];
     match part {
         Part::Pair(audience, app) => names.push(permits_target(audience, app)),
         Part::All => {
             for audience in connection.policy.charter.audience_names() {
-                names.extend(listed(connection, &mut client, audience, &mut files).await?);
+                names.extend(listed(&place, &mut client, audience, &mut files).await?);
             }
         }
     }
     for name in names {
-        let Some(found) = find(connection, &mut client, &name, &mut files).await? else { continue };
-        let path = format!("targets/{}", found.location);
-        let bytes = get(connection, &path, found.target.length_bytes).await?;
-        let bytes = bytes.ok_or_else(|| Failure::integrity(format!("the repository lists {name} and has it not")))?;
-        found.target.check(&bytes).or_integrity(&name)?;
-        files.insert(path, bytes);
+        target(&place, &mut client, &name, &mut files).await?;
     }
     Ok(files)
 }
@@ -113,23 +159,22 @@ fn cannot(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 /// The names of all files that an audience's role lists.
 async fn listed(
-    connection: &Connection,
+    place: &Place<'_>,
     client: &mut Client,
     audience: &AudienceName,
     files: &mut BTreeMap<String, Vec<u8>>,
 ) -> Result<Vec<String>, Failure> {
-    // Any name of the role's own makes the client take the role.
-    let any = AppName::new("any").or_integrity("a name")?;
-    let before: Vec<String> = files.keys().cloned().collect();
-    find(connection, client, &permits_target(audience, &any), files).await?;
-    let role = files.iter().find(|(path, _)| !before.contains(path)).map(|(_, bytes)| bytes.clone());
-    let Some(role) = role else { return Ok(Vec::new()) };
-    let document = trust::json::strict_value(&role).or_integrity("a role of permits")?;
-    Ok(document["signed"]["targets"].as_object().into_iter().flat_map(|targets| targets.keys().cloned()).collect())
+    let role = role_name(audience);
+    loop {
+        match client.listed_by(&role).or_integrity("the repository")? {
+            Next::Done(found) => return Ok(found.into_iter().map(|found| found.path).collect()),
+            Next::Wants(wanted) => give(place, client, &wanted, files).await?,
+        }
+    }
 }
 
 async fn find(
-    connection: &Connection,
+    place: &Place<'_>,
     client: &mut Client,
     name: &str,
     files: &mut BTreeMap<String, Vec<u8>>,
@@ -137,41 +182,24 @@ async fn find(
     loop {
         match client.find(name).or_integrity("the repository")? {
             Next::Done(found) => return Ok(found),
-            Next::Wants(wanted) => give(connection, client, &wanted, files).await?,
+            Next::Wants(wanted) => give(place, client, &wanted, files).await?,
         }
     }
 }
 
 async fn give(
-    connection: &Connection,
+    place: &Place<'_>,
     client: &mut Client,
     wanted: &Wanted,
     files: &mut BTreeMap<String, Vec<u8>>,
 ) -> Result<(), Failure> {
     let path = format!("metadata/{}", wanted.path);
-    let bytes = get(connection, &path, wanted.limit_bytes).await?;
+    let bytes = place.get(&path, wanted.limit_bytes).await?;
     client.take(wanted, bytes.as_deref()).or_integrity("the repository")?;
     if let Some(bytes) = bytes {
         files.insert(path, bytes);
     }
     Ok(())
-}
-
-/// One file of the server's repository, of at most `max_bytes`.
-async fn get(connection: &Connection, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, Failure> {
-    let mut response = match connection.client.open(&format!("{}/{path}", routes::REPOSITORY), &[]).await {
-        Ok(response) => response,
-        Err(ClientError::Refused(problem)) if problem.code == "NOT_FOUND" => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| Failure::failed(format!("{path}: {error}")))? {
-        if (bytes.len() + piece.len()) as u64 > max_bytes {
-            return Err(Failure::integrity(format!("{path} is longer than the {max_bytes} bytes it may have")));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(Some(bytes))
 }
 
 #[cfg(test)]

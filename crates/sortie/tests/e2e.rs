@@ -71,6 +71,8 @@ mod tokens;
 mod traffic;
 #[path = "e2e/vendor.rs"]
 mod vendor;
+#[path = "e2e/witness.rs"]
+mod witness;
 #[path = "e2e/world.rs"]
 mod world;
 #[path = "e2e/wrong.rs"]

@@ -90,6 +90,7 @@ fn seeds_are_what_the_parsers_accept() {
         (parser.seeds)().swap_remove(0)
     };
     assert!(trust::tuf::Root::bootstrap(&accepted("root")).is_ok());
+    assert!(trust::tuf::repository::PermitFile::from_bytes(&accepted("published")).is_ok());
     assert!(trust::statement::Statement::from_payload(&accepted("statement")).is_ok());
     assert!(trust::charter::Charter::from_bytes(&accepted("charter")).is_ok());
     assert!(trust::manifest::Manifest::from_bytes(&accepted("manifest")).is_ok());

@@ -61,6 +61,8 @@ pub(crate) struct Metrics {
     permits_expiring: Gauge,
     entries_lost: Gauge,
     repository_age: Gauge,
+    repository_expires: Gauge,
+    witness_waited_for: Gauge,
     stale: Gauge,
     notified: Family<HookLabels, Gauge>,
     unheard: Family<HookLabels, Gauge>,
@@ -114,6 +116,12 @@ impl Default for Metrics {
         let repository_age = Gauge::default();
         let help = "Age of the repository's newest timestamp; targets stop activating when it grows too old";
         registry.register("repository_age_seconds", help, repository_age.clone());
+        let repository_expires = Gauge::default();
+        let help = "Seconds until the repository's newest timestamp expires for every TUF client";
+        registry.register("repository_expires_seconds", help, repository_expires.clone());
+        let witness_waited_for = Gauge::default();
+        let help = "Seconds for which the oldest timestamp has waited for the witness's signature";
+        registry.register("witness_waited_for_seconds", help, witness_waited_for.clone());
         let stale = Gauge::default();
         registry.register("targets_stale", "Targets whose knowledge is too old to activate anything", stale.clone());
         let notified = Family::default();
@@ -142,6 +150,8 @@ impl Default for Metrics {
             permits_expiring,
             entries_lost,
             repository_age,
+            repository_expires,
+            witness_waited_for,
             stale,
             notified,
             unheard,
@@ -218,8 +228,12 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     gauge(&serving.metrics.permits_expiring, crate::views::permits::expiring(&state, now).len() as u64);
     gauge(&serving.metrics.emergencies, state.unreviewed.len() as u64);
     gauge(&serving.metrics.entries_lost, u64::from(serving.memories.warning(&state).is_some()));
-    let signed = serving.repository.status().signed;
-    serving.metrics.repository_age.set(signed.map_or(0, |signed| now.duration_since(signed).as_secs()));
+    let repository = serving.repository.status();
+    let waiting = repository.witness.as_ref().and_then(|witness| witness.waiting_since);
+    let since = |then: Option<Timestamp>| then.map_or(0, |then| now.duration_since(then).as_secs());
+    serving.metrics.repository_age.set(since(repository.signed));
+    serving.metrics.repository_expires.set(repository.expires.map_or(0, |end| end.duration_since(now).as_secs()));
+    serving.metrics.witness_waited_for.set(since(waiting));
     let is_stale = |(name, target): &(&trust::TargetName, &domain::state::Target)| {
         let refreshed = serving.targets.freshness(name);
         !target.retired && crate::views::repository::is_stale(&state, &target.environment, refreshed, now)

@@ -220,7 +220,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(serving.notifier.warnings());
     if state.policy.is_some() {
-        status.notes.extend(views::repository::note(&serving.repository.status(), now));
+        status.notes.extend(views::repository::note(state, &serving.repository.status(), now));
     }
     Ok(status)
 }

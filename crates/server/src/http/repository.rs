@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::refusal::exit;
+use jiff::Timestamp;
 use std::{
     fs::File,
     io,
@@ -42,7 +43,8 @@ pub(crate) async fn file(
 ) -> Result<Response, Failure> {
     let below = inside(&path).ok_or_else(|| unknown(&path))?;
     let is_timestamp = path == TIMESTAMP;
-    if is_timestamp {
+    // What waits for a witness that is not there, or does not sign, is not worth waiting for.
+    if is_timestamp && !serving.repository.witness().is_of_no_help(Timestamp::now()) {
         let accepted = serving.ledger.state().head.entry;
         let mut reached = serving.repository.reached();
         // What there is after the wait is answered in any case: its own date says how old it is.
@@ -74,7 +76,7 @@ pub(crate) async fn status(State(serving): State<Shared>, _: Known) -> Json<Repo
 }
 
 /// The path of a published file, if the text is one: no way up, nothing hidden, nothing beside the two folders.
-fn inside(text: &str) -> Option<PathBuf> {
+pub(crate) fn inside(text: &str) -> Option<PathBuf> {
     let path = Path::new(text);
     let is_plain = |part: Component<'_>| match part {
         Component::Normal(name) => name.to_str().is_some_and(|name| !name.starts_with('.')),

@@ -57,6 +57,13 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(30);
 enum Holder {
     Person(PersonName, KeyId),
     Target(TargetName, KeyId),
+    Witness(KeyId),
+}
+
+/// Who asks. A witness is nobody of whom the ledger speaks: it reads the repository, and says its word of it.
+enum Who {
+    Actor(Actor),
+    Witness,
 }
 
 /// Who is logged in. Held in memory only: a restart asks everyone to log in again, which clients do by themselves.
@@ -135,14 +142,15 @@ impl Sessions {
         Ok(LoggedIn { token, expires })
     }
 
-    /// Who sent `token`, by the charter in force now; nobody when the token is unknown or over, or its holder has no
-    /// key or is no target any more.
-    fn actor(&self, token: &str, state: &Facts, now: Timestamp) -> Option<Actor> {
+    /// Who sent `token`, by the charter in force and the witness named now; nobody when the token is unknown or over, or
+    /// its holder has no key or is no target or witness any more.
+    fn who(&self, token: &str, state: &Facts, witness: Option<KeyId>, now: Timestamp) -> Option<Who> {
         let (holder, expires) = self.lock().tokens.get(&Digest::of(token.as_bytes())).cloned()?;
         if expires <= now {
             return None;
         }
-        match holder {
+        let actor = match holder {
+            Holder::Witness(key) => return (Some(key) == witness).then_some(Who::Witness),
             Holder::Person(name, key) => {
                 let policy = state.policy.as_ref()?;
                 // A robot for whom tokens speak has no key of its own, and stands under its issuer's.
@@ -151,7 +159,8 @@ impl Sessions {
                 still.then(|| Actor::Person { roles: policy.directory.roles(&name), name, key })
             }
             Holder::Target(name, key) => (state.target_keys.get(&key) == Some(&name)).then_some(Actor::Target(name)),
-        }
+        };
+        actor.map(Who::Actor)
     }
 }
 
@@ -206,10 +215,12 @@ pub(crate) async fn log_in(
     if until <= now || until > latest {
         return Err(Refusal::StatementExpired { submit_before: until }.into());
     }
-    let signer = intake::signer(&state, &login.envelope)?;
-    let (holder, key) = match signer {
-        intake::Signer::Person(name, key) => (Holder::Person(name, key), key),
-        intake::Signer::Target(name, key) => (Holder::Target(name, key), key),
+    let (holder, key) = match witness(&serving, &login.envelope) {
+        Some(key) => (Holder::Witness(key), key),
+        None => match intake::signer(&state, &login.envelope)? {
+            intake::Signer::Person(name, key) => (Holder::Person(name, key), key),
+            intake::Signer::Target(name, key) => (Holder::Target(name, key), key),
+        },
     };
     serving.sessions.use_once(key, statement.header.request_id, until, now)?;
     // What rests on an issuer's short-lived token is no longer than such a token may be.
@@ -222,8 +233,18 @@ pub(crate) async fn log_in(
     Ok(Json(serving.sessions.issue(holder, life, now)?))
 }
 
+/// The witness that root names, if it alone signed.
+fn witness(serving: &Shared, envelope: &trust::dsse::Envelope) -> Option<KeyId> {
+    let key = serving.repository.witness().key()?;
+    let signers = envelope.signers(|id| (*id == key.id()).then_some(key));
+    (envelope.signatures.len() == 1 && signers.contains(&key.id())).then_some(key.id())
+}
+
 /// Whoever is logged in.
 pub(crate) struct Known;
+
+/// The witness that root names.
+pub(crate) struct KnownWitness;
 
 /// A person or robot that is logged in.
 pub(crate) struct KnownPerson {
@@ -241,14 +262,28 @@ pub(crate) fn known(parts: &Parts, serving: &Shared) -> Option<Actor> {
     identified(parts, serving).ok()
 }
 
-/// Who sent the request, by a session or by a read-only token; or why nobody did.
+/// As [`known`], or why nobody did. The witness acts in nothing.
 pub(crate) fn identified(parts: &Parts, serving: &Shared) -> Result<Actor, Failure> {
+    match who(parts, serving)? {
+        Who::Actor(actor) => Ok(actor),
+        Who::Witness => {
+            let message = "the witness reads the repository, and nothing else";
+            Err(Failure::new(StatusCode::FORBIDDEN, "NOT_FOR_WITNESS", message).exit(exit::REFUSED))
+        }
+    }
+}
+
+/// Who sent the request, by a session or by a read-only token; or why nobody did.
+fn who(parts: &Parts, serving: &Shared) -> Result<Who, Failure> {
     let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(login_needed)?.trim();
     let (state, now) = (serving.ledger.state(), Timestamp::now());
     match state.tokens.get(&Digest::of(token.as_bytes())) {
-        Some(found) => reader(found, parts, &state, now),
-        None => serving.sessions.actor(token, &state, now).ok_or_else(login_needed),
+        Some(found) => reader(found, parts, &state, now).map(Who::Actor),
+        None => {
+            let witness = serving.repository.witness().key().map(|key| key.id());
+            serving.sessions.who(token, &state, witness, now).ok_or_else(login_needed)
+        }
     }
 }
 
@@ -286,7 +321,7 @@ fn counted(address: IpAddr) -> IpAddr {
 /// Bounds what anyone may ask who is not logged in: how often, how much, and for how long.
 pub(crate) async fn limit_strangers(State(serving): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    if known(&parts, &serving).is_some() {
+    if who(&parts, &serving).is_ok() {
         return next.run(Request::from_parts(parts, body)).await;
     }
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
@@ -316,7 +351,7 @@ fn login_needed() -> Failure {
 impl FromRequestParts<Shared> for Known {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        identified(parts, serving).map(|_| Known)
+        who(parts, serving).map(|_| Known)
     }
 }
 
@@ -337,6 +372,17 @@ impl FromRequestParts<Shared> for KnownTarget {
         match identified(parts, serving)? {
             Actor::Target(name) => Ok(KnownTarget(name)),
             _ => Err(Failure::new(StatusCode::FORBIDDEN, "TARGETS_ONLY", "this is for targets, not people")
+                .exit(exit::REFUSED)),
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for KnownWitness {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        match who(parts, serving)? {
+            Who::Witness => Ok(KnownWitness),
+            Who::Actor(_) => Err(Failure::new(StatusCode::FORBIDDEN, "WITNESS_ONLY", "this is for the witness alone")
                 .exit(exit::REFUSED)),
         }
     }

@@ -1,8 +1,11 @@
 //! The repository's files on disk: each written whole, synced and renamed, so that whoever copies or serves the folder
 //! meanwhile never sees half a file.
 
+use domain::policy;
+use jiff::Timestamp;
+use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -15,6 +18,25 @@ use trust::{AppName, AudienceName, Digest, tuf::repository::permits_target};
 pub(crate) struct FileError {
     path: PathBuf,
     source: io::Error,
+}
+
+impl FileError {
+    /// A file that says something else than it should.
+    pub fn unreadable(path: &Path, why: serde_json::Error) -> Self {
+        Self { path: path.to_path_buf(), source: why.into() }
+    }
+}
+
+/// The names of the files in a folder; none where it is not there.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(folder)(error)),
+    };
+    let name =
+        |entry: io::Result<fs::DirEntry>| Ok(entry.map_err(failed(folder))?.file_name().to_string_lossy().into());
+    entries.map(name).collect()
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
@@ -117,6 +139,48 @@ pub(crate) fn all(root: &Path) -> Result<Vec<PathBuf>, FileError> {
         }
     }
     Ok(found)
+}
+
+/// Every file that the timestamp leads to: what clients read now. Roots and what is not there yet are left out.
+pub(crate) fn reachable(root: &Path) -> Result<BTreeSet<PathBuf>, FileError> {
+    let mut found = BTreeSet::from([timestamp()]);
+    let json = |below: &Path| -> Result<Value, FileError> {
+        let bytes = read(root, below)?.unwrap_or_default();
+        Ok(serde_json::from_slice::<Value>(&bytes).map(|mut document| document["signed"].take()).unwrap_or_default())
+    };
+    let version = |listed: &Value| listed["version"].as_u64();
+    let Some(snapshot) = version(&json(&timestamp())?["meta"]["snapshot.json"]) else { return Ok(found) };
+    let snapshot = metadata(snapshot, "snapshot");
+    let roles = json(&snapshot)?["meta"].as_object().cloned().unwrap_or_default();
+    found.insert(snapshot);
+    for (name, listed) in roles {
+        let (Some(role), Some(version)) = (name.strip_suffix(".json"), version(&listed)) else { continue };
+        let role = metadata(version, role);
+        for (name, listed) in json(&role)?["targets"].as_object().into_iter().flatten() {
+            let digest = listed["hashes"]["sha256"].as_str().and_then(|hex| Digest::from_hex(hex).ok());
+            found.extend(digest.map(|digest| target(name, &digest)));
+        }
+        found.insert(role);
+    }
+    Ok(found)
+}
+
+/// Removes the files that are not `named` and have not been for a while; `leaving` says since when each is not.
+pub(crate) fn prune(
+    root: &Path,
+    named: &BTreeSet<PathBuf>,
+    leaving: &mut BTreeMap<PathBuf, Timestamp>,
+    now: Timestamp,
+) -> Result<(), FileError> {
+    leaving.retain(|path, _| !named.contains(path));
+    for path in all(root)?.into_iter().filter(|path| !named.contains(path)) {
+        let since = *leaving.entry(path.clone()).or_insert(now);
+        if now.duration_since(since).as_secs() >= policy::REPOSITORY_PRUNED_AFTER_SECONDS {
+            remove(root, &path)?;
+            leaving.remove(&path);
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file; one that is gone is what is wanted.

@@ -73,17 +73,47 @@ pub(crate) fn is_stale(
     }
 }
 
-/// What everyone should know of the repository: that it is not published, or grows old.
-pub(crate) fn note(status: &RepositoryStatus, now: Timestamp) -> Option<String> {
+/// What everyone should know of the repository: that it is not published, grows old, or waits for its witness.
+pub(crate) fn note(state: &State, status: &RepositoryStatus, now: Timestamp) -> Option<String> {
+    if let Some(problem) = &status.problem {
+        return Some(format!("the repository for targets is not published: {problem}"));
+    }
     // A server that has just started is about to publish.
     let every = SignedDuration::from_secs(policy::TIMESTAMP_EVERY_SECONDS.cast_signed());
-    match (&status.problem, status.signed) {
-        (Some(problem), _) => Some(format!("the repository for targets is not published: {problem}")),
-        (None, Some(signed)) if now.duration_since(signed) > every * 4 => {
+    let is_old = status.signed.is_some_and(|signed| now.duration_since(signed) > every * 4);
+    let standing = match status.signed {
+        Some(signed) => {
             let since = super::words::moment(signed);
-            Some(format!("the repository for targets has no newer word than of {since}: targets stop activating soon"))
+            format!(
+                "the repository for targets has no newer word than of {since}: targets {}",
+                stop_when(state, signed)
+            )
         }
-        _ => None,
+        None => "the repository for targets has no word that counts: targets activate nothing new".into(),
+    };
+    let Some(witness) = &status.witness else { return is_old.then_some(standing) };
+    let answers_within = SignedDuration::from_secs(policy::WITNESS_ANSWERS_WITHIN_SECONDS);
+    let waits = witness.waiting_since.is_some_and(|since| now.duration_since(since) > answers_within);
+    let is_first = status.signed.is_none() && witness.waiting_since.is_some();
+    if !(waits || is_old || is_first || witness.refuses.is_some()) {
+        return None;
+    }
+    let why = match (&witness.refuses, witness.seen) {
+        (Some(why), _) => format!("the witness does not sign: {why}"),
+        (None, Some(seen)) => format!("the witness was heard of last at {}", super::words::moment(seen)),
+        (None, None) => "the witness has not been heard of since the server started".into(),
+    };
+    Some(format!("{why}. So {standing}. See docs/witness.md"))
+}
+
+/// When the first environment's targets activate nothing new by a word of `signed`.
+fn stop_when(state: &State, signed: Timestamp) -> String {
+    let environments = state.policy.iter().flat_map(|policy| policy.charter.environments.values());
+    let first = environments.map(|environment| environment.stale_hours).min();
+    let end = first.and_then(|hours| signed.checked_add(SignedDuration::from_hours(hours.into())).ok());
+    match end {
+        Some(end) => format!("activate nothing new from {} on", super::words::moment(end)),
+        None => "stop activating soon".into(),
     }
 }
 
@@ -91,19 +121,41 @@ pub(crate) fn note(status: &RepositoryStatus, now: Timestamp) -> Option<String> 
 mod tests {
     use super::*;
     use crate::views::fixture;
+    use api::witness::WitnessStatus;
 
     #[test]
     fn a_repository_that_is_not_published_or_grows_old_is_told_of_and_so_is_a_stale_target() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let fresh = RepositoryStatus { signed: Some(now), ..RepositoryStatus::default() };
-        assert_eq!(note(&fresh, now + SignedDuration::from_mins(20)), None);
-        assert!(note(&fresh, now + SignedDuration::from_mins(61)).unwrap().contains("no newer word"));
-        let broken = RepositoryStatus { problem: Some("no space left".into()), ..fresh };
-        assert!(note(&broken, now).unwrap().contains("no space left"));
         let (state, prod) = (fixture::World::new().state, fixture::audience("prod"));
+        let fresh = RepositoryStatus { signed: Some(now), ..RepositoryStatus::default() };
+        assert_eq!(note(&state, &fresh, now + SignedDuration::from_mins(20)), None);
+        let old = note(&state, &fresh, now + SignedDuration::from_mins(61)).unwrap();
+        assert!(old.contains("no newer word") && old.contains("from 2026-11-23 12:00"), "{old}");
+        let broken = RepositoryStatus { problem: Some("no space left".into()), ..fresh };
+        assert!(note(&state, &broken, now).unwrap().contains("no space left"));
         assert!(!is_stale(&state, &prod, None, now), "nothing is known");
         assert!(!is_stale(&state, &prod, Some(now - SignedDuration::from_hours(24)), now));
         assert!(is_stale(&state, &prod, Some(now - SignedDuration::from_hours(25)), now));
+    }
+
+    #[test]
+    fn a_witness_that_is_away_or_does_not_sign_is_told_of() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let state = fixture::World::new().state;
+        let later = |minutes| now + SignedDuration::from_mins(minutes);
+        let witness = WitnessStatus { seen: Some(now), ..WitnessStatus::default() };
+        let mut status =
+            RepositoryStatus { signed: Some(now), witness: Some(witness.clone()), ..RepositoryStatus::default() };
+        assert_eq!(note(&state, &status, later(10)), None);
+        // What has just been made waits for a moment, and that is nothing.
+        status.witness = Some(WitnessStatus { waiting_since: Some(later(10)), ..witness.clone() });
+        assert_eq!(note(&state, &status, later(10)), None);
+        let away = note(&state, &status, later(12)).unwrap();
+        assert!(away.contains("heard of last") && away.contains("activate nothing new from"), "{away}");
+        status.witness = Some(WitnessStatus { refuses: Some("it hides one".into()), ..witness });
+        assert!(note(&state, &status, later(1)).unwrap().contains("does not sign: it hides one"));
+        status = RepositoryStatus { signed: None, ..status };
+        assert!(note(&state, &status, later(1)).unwrap().contains("no word that counts"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ verbs! {
     agent::Agent,
     repository::Repository,
     serve::Serve,
+    witness::Witness,
     notify::Notify,
     backup::Backup,
     restore::Restore,
@@ -95,6 +96,6 @@ verbs! {
 impl Verb {
     /// Whether it serves many at once. The agent does not: one thread costs it the least memory.
     pub fn serves_many(&self) -> bool {
-        matches!(self, Verb::Serve(_))
+        matches!(self, Verb::Serve(_) | Verb::Witness(_))
     }
 }

@@ -13,7 +13,7 @@ use api::{
 use jiff::Timestamp;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use trust::tuf::repository::role_audience;
+use trust::{names::printable, tuf::repository::role_audience};
 
 /// What the server publishes for targets: permits, withdrawals, and how fresh they are
 #[derive(Debug, clap::Args)]
@@ -89,6 +89,12 @@ fn in_words(status: &RepositoryStatus, now: Timestamp) -> String {
         };
         lines.push(format!("{name} {version}: {what}, {size_bytes} bytes, good until {expires}"));
     }
+    if let Some(witness) = &status.witness {
+        let seen = witness.seen.map_or("not heard of yet".into(), |seen| format!("heard of {}", ago(seen, now)));
+        let waits = witness.waiting_since.map(|since| format!("; what waits for it was made {}", ago(since, now)));
+        lines.push(format!("witness {}, {seen}{}", witness.key, waits.unwrap_or_default()));
+        lines.extend(witness.refuses.as_ref().map(|why| format!("! the witness does not sign: {}", printable(why))));
+    }
     lines.extend(status.problem.as_ref().map(|problem| format!("! {problem}")));
     lines.join("\n")
 }
@@ -97,6 +103,7 @@ fn in_words(status: &RepositoryStatus, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples::time;
+    use api::witness::WitnessStatus;
     use std::collections::BTreeMap;
 
     #[test]
@@ -113,6 +120,15 @@ mod tests {
         let words = in_words(&status, time("10:05:00"));
         assert!(words.contains("timestamp 9, signed 5 min ago"), "{words}");
         assert!(words.contains("permits-prod 3: 1 file for prod, 420 bytes"), "{words}");
+        let witness = WitnessStatus {
+            key: "ssh-ed25519 AAAA".into(),
+            seen: Some(time("10:04:00")),
+            waiting_since: Some(time("10:03:00")),
+            refuses: Some("it hides one".into()),
+        };
+        let words = in_words(&RepositoryStatus { witness: Some(witness), ..status.clone() }, time("10:05:00"));
+        assert!(words.contains("heard of 1 min ago; what waits for it was made 2 min ago"), "{words}");
+        assert!(words.contains("! the witness does not sign: it hides one"), "{words}");
         status = RepositoryStatus { problem: Some("another key".into()), ..RepositoryStatus::default() };
         assert_eq!(in_words(&status, time("10:05:00")), "nothing is published\n! another key");
     }

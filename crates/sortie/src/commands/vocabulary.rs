@@ -53,6 +53,7 @@ words! {
     ["build", "push"] "Identified bytes: the digest of a manifest that lists every file with its digest and says how to run them, with the commit and recipe it came from, signed by whoever pushed it. It never changes. Written web#3fa9c1.";
     ["version", "number"] "The number given once to one build, for good: web@1.4.0. Numbers increase within a release line, so 1.4.1 may follow 1.5.0.";
     ["server"] "The program that keeps ledger and depot and answers people and agents. It orders, tells and says what is fresh; it grants nothing.";
+    ["witness"] "A program on another machine that signs the repository's timestamp beside the server, once owners have named it in root. It signs nothing that hides a withdrawal it ever heard of, takes withdrawals directly, and is a mirror.";
     ["epoch", "lost"] "A count of restores and evictions, signed by owners in the charter. A new one counts generations, checkpoints and online versions anew, and never withdrawals, floors or the charter's version. What a restore lost is listed.";
     ["recovery key", "recovery", "put away"] "A key that may name new owners and nothing else, for when the owners have lost theirs. Everyone is reminded of it until an owner records that it is put away.";
     ["manifest"] "The list of a build's files and links with their digests, and the whole specification of how it runs. Its digest is the build's name.";

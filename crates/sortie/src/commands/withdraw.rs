@@ -14,7 +14,12 @@ use anyhow::Context as _;
 use domain::refusal::Refusal;
 use serde_json::json;
 use std::path::PathBuf;
-use trust::statement::{self, Act, OrderAct, Withdrawal};
+use trust::{
+    dsse::Envelope,
+    statement::{self, Act, OrderAct, Withdrawal},
+};
+
+mod by_witness;
 
 /// Take permission back, for good. Says how far that reaches
 #[derive(Debug, clap::Args)]
@@ -34,11 +39,18 @@ pub struct Withdraw {
     /// `sortie agent withdraw FILE`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Bring it to the witness, and not to the server, which may be away or in wrong hands: the witness keeps it, passes it
+    /// on, and signs for nothing that hides it
+    #[arg(long, value_name = "URL#PIN", conflicts_with = "stop")]
+    pub witness: Option<String>,
 }
 
 impl Withdraw {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
+        if let Some(witness) = &self.witness {
+            return by_witness::run(invocation, &self, witness).await;
+        }
         let mut connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "withdraw", &self.what, &self.place).await?;
         let (name, audience) = (matter.name(), matter.audience.clone());
@@ -55,11 +67,7 @@ impl Withdraw {
             reason: Some(text.digest()),
         });
         let (envelope, whom) = connection.sign_act(&name, matter.found.build, act)?;
-        if let Some(path) = &self.out {
-            let bytes = serde_json::to_vec_pretty(&envelope).context("a withdrawal").map_err(Failure::from)?;
-            write_whole(path, &bytes)?;
-            invocation.aside(&format!("signed into {}: `sortie agent withdraw` takes it to a target", path.display()));
-        }
+        self.write_out(invocation, &envelope)?;
         let texts: Vec<_> = [text].into_iter().chain(whom).collect();
         let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await?;
         let cell = releasing::cell(&connection, &matter).await?;
@@ -76,6 +84,16 @@ impl Withdraw {
             true => answer.next(format!("sortie rollback {} --in {audience}", matter.found.app)),
             false => answer,
         })
+    }
+}
+
+impl Withdraw {
+    fn write_out(&self, invocation: &Invocation, envelope: &Envelope) -> Result<(), Failure> {
+        let Some(path) = &self.out else { return Ok(()) };
+        let bytes = serde_json::to_vec_pretty(envelope).context("a withdrawal").map_err(Failure::from)?;
+        write_whole(path, &bytes)?;
+        invocation.aside(&format!("signed into {}: `sortie agent withdraw` takes it to a target", path.display()));
+        Ok(())
     }
 }
 

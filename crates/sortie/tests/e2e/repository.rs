@@ -24,12 +24,12 @@ prod = { class = "live", approve = "qa and ops", deploy = "ops" }
 [channels]
 beta = { approve = "qa" }
 "#;
-const PERMITS: &str = "permits.prod.web.json";
+pub const PERMITS: &str = "permits.prod.web.json";
 
 /// A copy of the repository behind a plain web server.
-struct Mirror {
-    folder: PathBuf,
-    url: String,
+pub struct Mirror {
+    pub folder: PathBuf,
+    pub url: String,
     _server: Ended,
 }
 
@@ -42,7 +42,7 @@ fn clients() -> PathBuf {
 }
 
 impl Mirror {
-    fn of(world: &World) -> Self {
+    pub fn of(world: &World) -> Self {
         let folder = world.root().join("mirror");
         fs::create_dir_all(&folder).unwrap();
         let address = free_address();
@@ -56,9 +56,14 @@ impl Mirror {
     }
 
     /// Makes the mirror the very copy of what is published now, as `rsync --delete` would.
-    fn copy(&self, world: &World) {
+    pub fn copy(&self, world: &World) {
+        self.copy_of(&world.server_data().join("repository"));
+    }
+
+    /// The same of another folder.
+    pub fn copy_of(&self, folder: &Path) {
         fs::remove_dir_all(&self.folder).unwrap();
-        for (path, bytes) in files(&world.server_data().join("repository")) {
+        for (path, bytes) in files(folder) {
             let to = self.folder.join(path);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::write(to, bytes).unwrap();
@@ -80,11 +85,11 @@ impl Mirror {
 }
 
 /// The two clients, each with a memory of its own.
-const CLIENTS: [&str; 2] = ["python-tuf", "tuf-js"];
+pub const CLIENTS: [&str; 2] = ["python-tuf", "tuf-js"];
 
 /// Lets a client refresh from the mirror and download `names`.
 #[track_caller]
-fn fetch(world: &World, mirror: &Mirror, client: &str, exit: i32, names: &[&str]) -> Output {
+pub fn fetch(world: &World, mirror: &Mirror, client: &str, exit: i32, names: &[&str]) -> Output {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/repository");
     let memory = world.root().join(client);
     let root = world.root().join("1.root.json");
@@ -109,7 +114,7 @@ fn fetch(world: &World, mirror: &Mirror, client: &str, exit: i32, names: &[&str]
 
 /// Waits until everything that was accepted is published.
 #[track_caller]
-fn await_published(world: &World) {
+pub fn await_published(world: &World) {
     let accepted = world.ask("owner", "ledger verify")["entries"].as_u64().expect("a number of entries");
     until("the repository to catch up", || {
         let status = world.ask("owner", "repository status");

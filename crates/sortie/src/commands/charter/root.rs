@@ -16,7 +16,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use trust::{PersonName, charter::Charter as Policy, key::Signer, statement::AdministrationAct};
+use trust::{
+    PersonName,
+    charter::Charter as Policy,
+    key::{PublicKey, Signer},
+    statement::AdministrationAct,
+    tuf::TufRole,
+};
 
 /// How the owners change.
 #[derive(Debug, clap::Args)]
@@ -37,6 +43,13 @@ pub struct Root {
     /// place of those there are
     #[arg(long, value_name = "FILE")]
     pub recovery: Option<PathBuf>,
+    /// The public key of a witness, as a file or as `sortie witness` prints it: without its signature nothing is fresh any
+    /// more. It takes the place of the one there is
+    #[arg(long, value_name = "KEY", conflicts_with = "without_witness")]
+    pub witness: Option<String>,
+    /// No witness any more: the server's signature suffices
+    #[arg(long)]
+    pub without_witness: bool,
     /// Another private key that signs too: the recovery key, where an owner's is lost
     #[arg(long = "key", value_name = "FILE")]
     pub more_keys: Vec<PathBuf>,
@@ -67,15 +80,20 @@ impl Root {
             let keys = super::super::person::read_keys(file)?;
             change.recovery = keys.first().copied();
         }
-        let says_nothing = change.added.is_empty() && change.removed.is_empty();
+        change.witness = match &self.witness {
+            Some(key) => Some(Some(witness_key(key)?)),
+            None => self.without_witness.then_some(None),
+        };
+        let says_nothing = change.added.is_empty() && change.removed.is_empty() && change.witness.is_none();
         if says_nothing && change.threshold.is_none() && change.recovery.is_none() {
             return Err(Failure::misused(
                 "say who comes (--owner NAME --keys FILE), who goes (--without NAME), how many must sign \
-                 (--threshold N), or which key is for recovery (--recovery FILE)",
+                 (--threshold N), which key is for recovery (--recovery FILE), or which is the witness's (--witness KEY)",
             ));
         }
         let more_keys = self.more_keys.iter().map(|path| signer::from_file(path)).collect::<Result<Vec<_>, _>>()?;
         let connection = connect(invocation, &self.more_keys).await?;
+        check_witness(&connection, &change)?;
         let own = connection::identities(&invocation.global, &connection.context)?;
         let charter = self.charter_text(invocation, &connection, &change).await?;
         let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
@@ -92,7 +110,13 @@ impl Root {
         }
         let accepted = estate::apply_root(&connection, &next).await?;
         let words = format!("root {version} is in force, and with it the charter, signed anew.");
-        Ok(Answer::new(&accepted, words).next("sortie charter show"))
+        Ok(match change.witness {
+            Some(Some(_)) => {
+                let then = "From now on nothing new is fresh without the witness: keep it running";
+                Answer::new(&accepted, format!("{words} {then}.")).next("sortie repository status")
+            }
+            _ => Answer::new(&accepted, words).next("sortie charter show"),
+        })
     }
 }
 
@@ -124,6 +148,41 @@ impl Root {
             write_whole(file, text.as_bytes())?;
         }
         Ok(text)
+    }
+}
+
+/// A witness's public key: a line, or a file with one.
+fn witness_key(text: &str) -> Result<PublicKey, Failure> {
+    match PublicKey::from_openssh(text) {
+        Ok(key) => Ok(key),
+        Err(_) if Path::new(text).is_file() => {
+            let keys = super::super::person::read_keys(Path::new(text))?;
+            keys.first().copied().ok_or_else(|| Failure::misused(format!("{text} has no key in it")))
+        }
+        Err(error) => Err(Failure::misused(format!(
+            "'{}' is neither a file nor a line of an OpenSSH public key: {error}",
+            trust::names::printable(text)
+        ))
+        .next("sortie witness")),
+    }
+}
+
+/// A witness is somebody else: neither the server nor an owner.
+fn check_witness(connection: &Connection, change: &OwnersChange) -> Result<(), Failure> {
+    let root = &connection.verified.root;
+    let misused = |message: &str| Err(Failure::misused(message).next("sortie witness"));
+    match change.witness {
+        None => Ok(()),
+        Some(None) if root.witness().is_none() => misused("root names no witness: the server's signature suffices already"),
+        Some(None) => Ok(()),
+        Some(Some(key)) if root.witness() == Some(key) => misused("that is the witness already"),
+        Some(Some(key)) if root.keys(TufRole::Snapshot).0.contains(&key) => {
+            misused("that is the server's own key: a witness stands on another machine")
+        }
+        Some(Some(key)) if root.root_holders().iter().any(|(_, holder)| *holder == key) => {
+            misused("that is an owner's key: a witness has a key of its own, which its machine keeps")
+        }
+        Some(Some(_)) => Ok(()),
     }
 }
 
