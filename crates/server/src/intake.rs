@@ -100,7 +100,7 @@ pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Pr
 }
 
 /// As [`remembered`], with the texts that came along: a withdrawal that somebody brought to the witness.
-pub(crate) fn brought(serving: &Served<'_>, submission: &Submission) -> Result<Prepared, Failure> {
+pub(crate) fn carried_by_witness(serving: &Served<'_>, submission: &Submission) -> Result<Prepared, Failure> {
     let prepared = remembered(serving, &submission.envelope)?;
     let statement = Statement::read(&submission.envelope).map_err(|error| unreadable_statement(&error))?;
     // Whatever texts came along, the withdrawal counts.

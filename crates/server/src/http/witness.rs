@@ -114,7 +114,7 @@ pub(crate) async fn withdrawal(
     Strict(submission): Strict<Submission>,
 ) -> Result<StatusCode, Failure> {
     serving.repository.witness().heard(Timestamp::now());
-    let prepared = intake::brought(&serving.served(), &submission)?;
+    let prepared = intake::carried_by_witness(&serving.served(), &submission)?;
     match serving.ledger.submit(prepared).await.map_err(Failure::from) {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(failure) if matches!(failure.code(), "ALREADY_DONE" | "REQUEST_ID_REUSED") => Ok(StatusCode::NO_CONTENT),
