@@ -209,6 +209,7 @@ fn r31_a_withdrawal_that_was_brought_to_the_witness_reaches_targets_and_is_not_l
     let mut world = world();
     let mut witness = Witness::of(&world);
     world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key));
+    await_signed(&world);
     world.add_machines(&[("prod-1", "prod")]);
     let first = world.push_and_number();
     approve(&world, &first);
