@@ -63,7 +63,7 @@ async fn sweep(serving: &Shared) -> Result<(u64, u64), SweepError> {
         for digest in named.documents {
             candidates.remove(&digest);
         }
-        for build in named.pushed {
+        for build in named.came {
             for (file, _) in files(&sweeper.depot, &build)? {
                 candidates.remove(&file);
             }
@@ -117,8 +117,8 @@ fn files(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, SweepE
 struct Named {
     /// Documents, every build's manifest among them.
     documents: HashSet<Digest>,
-    /// Builds that were pushed, or pushed again.
-    pushed: BTreeSet<Digest>,
+    /// Builds that came, or came again.
+    came: BTreeSet<Digest>,
     /// The last entry that was looked at.
     last: u64,
 }
@@ -126,7 +126,7 @@ struct Named {
 /// What the entries from `from` on name.
 fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
     let failed = |error: &dyn std::fmt::Display| SweepError::Ledger(error.to_string());
-    let mut named = Named { documents: HashSet::new(), pushed: BTreeSet::new(), last: from - 1 };
+    let mut named = Named { documents: HashSet::new(), came: BTreeSet::new(), last: from - 1 };
     loop {
         let entries = serving.ledger.entries(named.last + 1, CHUNK).map_err(|error| failed(&error))?;
         if entries.is_empty() {
@@ -137,8 +137,8 @@ fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
             named.last = entry.number;
             for event in &entry.events {
                 named.documents.extend(event.documents());
-                if let Event::BuildPushed { build, .. } = event {
-                    named.pushed.insert(*build);
+                if let Event::BuildPushed { build, .. } | Event::ReleaseImported { build, .. } = event {
+                    named.came.insert(*build);
                 }
             }
         }
