@@ -5,9 +5,12 @@ use crate::{
     state::Policy,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use trust::{
-    Digest, PersonName, RoleName, TargetName,
+    AppName, Digest, DraftName, PartName, PersonName, RoleName, TargetName,
     authority::{Denial, KeptWithdrawal},
     key::KeyId,
     receipt::VerifiedReceipt,
@@ -94,6 +97,17 @@ pub enum Command {
     PushBuild(Signed<statement::Push>, Arc<BuildFacts>),
     /// Add a part to a build that several jobs make. Its files are all in the depot.
     AddPart(Signed<statement::Part>, Arc<BuildFacts>),
+    /// Say that a build is what these parts make; that they do was looked at.
+    SealDraft {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// The build.
+        build: Digest,
+        /// The parts, and their manifests, that were looked at.
+        parts: BTreeMap<PartName, Digest>,
+    },
     /// Give a build its number.
     NumberBuild(Signed<statement::Number>),
     /// Attach evidence to a build. Its document is in the depot.

@@ -41,6 +41,9 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::ApplyCharter(_) => {}
         Command::SuspendPerson(person) => charter::suspend(&mut draft, &asked, &person)?,
         Command::PushBuild(signed, facts) => release::push(&mut draft, &asked, signed, &facts)?,
+        Command::SealDraft { app, draft: name, build, parts } => {
+            draft::seal(&mut draft, &asked, &app, &name, build, &parts)?;
+        }
         Command::AddPart(signed, facts) => draft::add(&mut draft, &asked, signed, &facts)?,
         Command::NumberBuild(signed) => release::number(&mut draft, &asked, signed)?,
         Command::AttachEvidence(signed) => release::attach_evidence(&mut draft, &asked, signed)?,
@@ -89,7 +92,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
         AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
-        AdministrationAct::SealDraft { app, draft: name, build } => draft::seal(draft, asked, &app, &name, build),
+        AdministrationAct::SealDraft { .. } => Err(Refusal::Invalid { why: "a draft is sealed with its parts".into() }),
         AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
         AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),

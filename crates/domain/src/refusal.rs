@@ -441,6 +441,13 @@ pub enum Refusal {
         /// What it became.
         build: Digest,
     },
+    /// A part was added while somebody sealed the build.
+    DraftChanged {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+    },
     /// The application was retired: it takes nothing new.
     AppRetired {
         /// The application.

@@ -347,6 +347,12 @@ pub struct Build {
     /// Since when its bytes are gone.
     #[serde(default)]
     pub pruned: Option<Stamp>,
+    /// The entry that brought its bytes again, after they were pruned.
+    #[serde(default)]
+    pub brought_again: Option<Stamp>,
+    /// Who pushed the parts that it was put together from.
+    #[serde(default)]
+    pub makers: Vec<PersonName>,
     /// The vendor's release of it, where it came from one.
     #[serde(default)]
     pub vendor: Option<Imported>,

@@ -15,16 +15,19 @@ use depot::{DiskStore, StoreError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
-use trust::{Digest, note::verify_checkpoint};
+use trust::{Digest, key::Signer as _, note::verify_checkpoint};
 
 /// The only form of backups there is so far.
 const FORMAT: u32 = 1;
+/// How the folder is called that holds a copy of the ledger while a backup is taken.
+pub(crate) const BESIDE: &str = ".backup-";
 const FACTS: &str = "backup.json";
 const SEALED: &str = "sealed.age";
 const LEDGER: &str = "ledger.sqlite";
@@ -36,6 +39,10 @@ const SETTINGS: [&str; 2] = ["notify.toml", "lost.json"];
 const RESTORED: &str = "restored.json";
 /// The longest of the small parts, in bytes.
 const SMALL_BYTES: u64 = 4 << 20;
+/// The longest sealed part, in bytes.
+const SEALED_BYTES: u64 = 256 << 20;
+/// What zstd's frames begin with (RFC 8878, 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// How many objects become durable together.
 const OBJECTS_AT_ONCE: usize = 512;
 
@@ -74,6 +81,8 @@ pub struct Done {
     pub object_bytes: u64,
     /// Objects that the disk has changed since they were stored: they are left out.
     pub damaged: Vec<Digest>,
+    /// Objects that the ledger or a build needs and that are not there.
+    pub missing: Vec<Digest>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +109,9 @@ pub enum BackupError {
     /// There is something where it is to be put back.
     #[error("{0} is not empty: a backup is put back where there is no server yet")]
     NotEmpty(PathBuf),
+    /// It cannot get the name that was asked for.
+    #[error("{0} {1}")]
+    NotAPlace(PathBuf, &'static str),
     /// The file is no backup, or of another program's.
     #[error("this is no backup of Sortie that this program reads: {0}")]
     NotOne(String),
@@ -150,11 +162,13 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
     if !data.join("ledger").join(LEDGER).is_file() || !data.join("keys").is_dir() {
         return Err(BackupError::NoServer(data.to_path_buf()));
     }
-    let keys = Keys::open(&data.join("keys"))?;
-    let beside = tempfile::Builder::new().prefix(".backup-").tempdir_in(data).map_err(failed("making a folder"))?;
+    let (key, origin) =
+        Keys::ledger_of(&data.join("keys"))?.ok_or_else(|| BackupError::NoServer(data.to_path_buf()))?;
+    let ledger_key = key.public().to_openssh();
+    let beside = tempfile::Builder::new().prefix(BESIDE).tempdir_in(data).map_err(failed("making a folder"))?;
     let copy = beside.path().join(LEDGER);
     snapshot_of(&data.join("ledger"), &copy)?;
-    let ledger = Ledger::open(beside.path(), keys.ledger.clone(), &keys.origin)?;
+    let ledger = Ledger::open(beside.path(), Arc::new(key), &origin)?;
     if let Some(problem) = ledger.verify().problem {
         return Err(BackupError::Damaged(format!("the ledger itself: {problem}")));
     }
@@ -167,9 +181,11 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
         epoch: state.epoch(),
         entries: state.head.entry,
         checkpoint: ledger.checkpoint().to_string(),
-        ledger_key: keys.ledger_public().to_openssh(),
-        origin: keys.origin.clone(),
+        ledger_key,
+        origin,
     };
+    let depot = DiskStore::open(&data.join("depot"))?;
+    let mut needed = needed(&ledger, &depot)?;
     ledger.close();
 
     let writing = failed("writing the backup");
@@ -177,30 +193,65 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
     let mut archive = tar::Builder::new(packed);
     append(&mut archive, FACTS, &json(&facts)?).map_err(&writing)?;
     let sealed = seal(&json(&secrets(data)?)?).map_err(BackupError::Seal)?;
+    if sealed.len() as u64 > SEALED_BYTES {
+        return Err(BackupError::Seal(format!("keys and settings are longer than {SEALED_BYTES} bytes")));
+    }
     append(&mut archive, SEALED, &sealed).map_err(&writing)?;
     let mut file = File::open(&copy).map_err(failed("reading the ledger's copy"))?;
     archive.append_file(LEDGER, &mut file).map_err(&writing)?;
 
-    let depot = DiskStore::open(&data.join("depot"))?;
     let mut end = End { objects: 0, object_bytes: 0 };
     let mut damaged = Vec::new();
     for digest in depot.objects()? {
         // What the disk has changed cannot be taken, and must not stop what is whole from being taken.
         match depot.verify(&digest) {
             Ok(length) => {
+                needed.remove(&digest);
                 let (file, _) = depot.open_object(&digest)?;
                 append_reader(&mut archive, &format!("{OBJECTS}{}", digest.hex()), length, file).map_err(&writing)?;
                 end = End { objects: end.objects + 1, object_bytes: end.object_bytes + length };
                 moved(length);
             }
-            Err(StoreError::Corrupt { expected, .. }) => damaged.push(expected),
+            Err(StoreError::Corrupt { expected, .. }) => {
+                needed.remove(&expected);
+                damaged.push(expected);
+            }
+            // It was pruned while the others were copied; what is needed all the same is named below.
+            Err(StoreError::Missing(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
     append(&mut archive, END, &json(&end)?).map_err(&writing)?;
     let mut out = archive.into_inner().and_then(|packed| packed.finish()).map_err(&writing)?;
     out.flush().map_err(&writing)?;
-    Ok(Done { facts, objects: end.objects, object_bytes: end.object_bytes, damaged })
+    let missing = needed.into_iter().filter(|digest| !depot.has(digest)).collect();
+    Ok(Done { facts, objects: end.objects, object_bytes: end.object_bytes, damaged, missing })
+}
+
+/// Every object that an entry or a whole build names.
+fn needed(ledger: &Ledger, depot: &DiskStore) -> Result<BTreeSet<Digest>, BackupError> {
+    let mut needed = BTreeSet::new();
+    let mut next = 1;
+    loop {
+        let entries = ledger.entries(next, 500)?;
+        if entries.is_empty() {
+            break;
+        }
+        next += entries.len() as u64;
+        for bytes in entries {
+            let entry: domain::entry::Entry = parse(&bytes)?;
+            needed.extend(entry.events.iter().flat_map(|event| event.documents()));
+        }
+    }
+    let state = ledger.state();
+    let whole = state.apps.values().flat_map(|record| record.builds.iter()).filter(|(_, build)| build.pruned.is_none());
+    for (build, _) in whole {
+        // A manifest that cannot be read is itself among what is needed, and is told as missing or damaged.
+        if let Ok(files) = crate::http::objects::files_of(depot, build) {
+            needed.extend(files.into_iter().map(|(digest, _)| digest));
+        }
+    }
+    Ok(needed)
 }
 
 /// Puts a backup back as `data`, which must not be there or be empty. Everything is checked before the folder gets its
@@ -211,10 +262,7 @@ pub fn put_back(
     unseal: Option<Seal<'_>>,
     moved: Progress<'_>,
 ) -> Result<Done, BackupError> {
-    let is_empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
-    if !is_empty {
-        return Err(BackupError::NotEmpty(data.to_path_buf()));
-    }
+    let data = &place(data)?;
     let parent = match data.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -222,8 +270,10 @@ pub fn put_back(
     };
     fs::create_dir_all(parent).map_err(failed("making the folder above"))?;
     let beside = tempfile::Builder::new().prefix(".restore-").tempdir_in(parent).map_err(failed("making a folder"))?;
+    make_private_folder(beside.path())?;
     let done = unpack(from, beside.path(), unseal, moved)?;
-    check(beside.path(), &done.facts)?;
+    let missing = check(beside.path(), &done.facts, unseal.is_some())?;
+    let done = Done { missing, ..done };
     let restored = Restored { taken: done.facts.taken, epoch: done.facts.epoch, entries: done.facts.entries };
     write_private(&beside.path().join(RESTORED), &json(&restored)?)?;
     let naming = failed("giving the folder its name");
@@ -236,6 +286,31 @@ pub fn put_back(
     // It has another name now, so that nothing is left to remove.
     let _gone = beside.keep();
     Ok(done)
+}
+
+/// Where a server may be put back: a folder that is not there, or is empty and can be replaced.
+fn place(data: &Path) -> Result<PathBuf, BackupError> {
+    let not = |why| Err(BackupError::NotAPlace(data.to_path_buf(), why));
+    let absolute = std::path::absolute(data).map_err(failed("looking at the folder"))?;
+    let known = match fs::symlink_metadata(&absolute) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(absolute),
+        Err(error) => return Err(failed("looking at the folder")(error)),
+        Ok(known) => known,
+    };
+    if !known.is_dir() {
+        return not("is no folder: give one that is not there yet, or is empty");
+    }
+    if fs::read_dir(&absolute).map_err(failed("looking into the folder"))?.next().is_some() {
+        return Err(BackupError::NotEmpty(data.to_path_buf()));
+    }
+    let above = absolute.parent().and_then(|parent| fs::metadata(parent).ok());
+    if above.is_some_and(|above| above.dev() != known.dev()) {
+        return not("is where a disk is mounted, and cannot be replaced: give a folder inside it");
+    }
+    if std::env::current_dir().is_ok_and(|here| here == absolute) {
+        return not("is the current folder, and cannot be replaced: go above it");
+    }
+    Ok(absolute)
 }
 
 impl Restored {
@@ -261,8 +336,19 @@ impl Restored {
     }
 }
 
-fn unpack(from: impl Read, folder: &Path, unseal: Option<Seal<'_>>, moved: Progress<'_>) -> Result<Done, BackupError> {
-    let no_archive = |error: io::Error| BackupError::NotOne(error.to_string());
+fn unpack(
+    mut from: impl Read,
+    folder: &Path,
+    unseal: Option<Seal<'_>>,
+    moved: Progress<'_>,
+) -> Result<Done, BackupError> {
+    let mut magic = [0; 4];
+    let is_packed = from.read_exact(&mut magic).is_ok() && magic == ZSTD_MAGIC;
+    let from = magic.as_slice().chain(from);
+    let no_archive = |error: io::Error| match is_packed {
+        true => BackupError::Damaged(error.to_string()),
+        false => BackupError::NotOne(error.to_string()),
+    };
     let mut archive = tar::Archive::new(zstd::Decoder::new(from).map_err(no_archive)?);
     let mut facts: Option<Facts> = None;
     let mut end: Option<End> = None;
@@ -288,7 +374,7 @@ fn unpack(from: impl Read, folder: &Path, unseal: Option<Seal<'_>>, moved: Progr
             }
             SEALED => {
                 let mut sealed = Vec::new();
-                entry.take(SMALL_BYTES).read_to_end(&mut sealed).map_err(cut)?;
+                entry.take(SEALED_BYTES).read_to_end(&mut sealed).map_err(cut)?;
                 match unseal {
                     Some(unseal) => lay_out(folder, &parse(&unseal(&sealed).map_err(BackupError::Seal)?)?)?,
                     // The log goes on under its name, whoever signs it.
@@ -318,6 +404,12 @@ fn unpack(from: impl Read, folder: &Path, unseal: Option<Seal<'_>>, moved: Progr
         }
     }
     batch.commit()?;
+    // An archive ends with nothing but zeros; whatever follows was not written by us.
+    let mut rest = Vec::new();
+    archive.into_inner().take(SMALL_BYTES).read_to_end(&mut rest).map_err(cut)?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(BackupError::Damaged("something follows its end".into()));
+    }
     let facts = facts.ok_or_else(|| BackupError::NotOne("it is empty".into()))?;
     match end {
         None => Err(BackupError::Damaged("it was cut off: its end is missing".into())),
@@ -325,7 +417,7 @@ fn unpack(from: impl Read, folder: &Path, unseal: Option<Seal<'_>>, moved: Progr
             let why = format!("it has {objects} objects of {} that were taken", end.objects);
             Err(BackupError::Damaged(why))
         }
-        Some(_) => Ok(Done { facts, objects, object_bytes, damaged: Vec::new() }),
+        Some(_) => Ok(Done { facts, objects, object_bytes, damaged: Vec::new(), missing: Vec::new() }),
     }
 }
 
@@ -338,8 +430,9 @@ fn not_whole(error: StoreError) -> BackupError {
     }
 }
 
-/// The ledger is the one under the checkpoint, entry by entry, and the checkpoint is the server's.
-fn check(folder: &Path, facts: &Facts) -> Result<(), BackupError> {
+/// The ledger is the one under the checkpoint, entry by entry, and the checkpoint is the server's: signed by the key that was
+/// sealed, or where that stays shut by one that the owners' charter names. Says which objects are needed and not there.
+fn check(folder: &Path, facts: &Facts, is_opened: bool) -> Result<Vec<Digest>, BackupError> {
     let wrong = |what: &str| BackupError::Damaged(what.to_string());
     let key = trust::key::PublicKey::from_openssh(&facts.ledger_key).map_err(|_| wrong("its ledger key is none"))?;
     let checkpoint = verify_checkpoint(&facts.checkpoint, &facts.origin, &key)
@@ -347,8 +440,16 @@ fn check(folder: &Path, facts: &Facts) -> Result<(), BackupError> {
     let keys = Keys::open(&folder.join("keys"))?;
     let ledger = Ledger::open(&folder.join("ledger"), keys.ledger.clone(), &keys.origin)?;
     let verified = ledger.verify();
-    let estate = ledger.state().policy.as_ref().map(|policy| policy.record.estate);
+    let state = ledger.state();
+    let estate = state.policy.as_ref().map(|policy| policy.record.estate);
+    let depot = DiskStore::open(&folder.join("depot"))?;
+    let missing = needed(&ledger, &depot)?.into_iter().filter(|digest| !depot.has(digest)).collect();
     ledger.close();
+    let named = state.policy.as_ref().map(|policy| policy.charter.server.ledger.clone()).unwrap_or_default();
+    let is_the_servers = if is_opened { keys.ledger_public() == key } else { named.is_empty() || named.contains(&key) };
+    if !is_the_servers {
+        return Err(wrong("its checkpoint is signed by another key than the server's"));
+    }
     match verified.problem {
         Some(problem) => Err(BackupError::Damaged(format!("its ledger: {problem}"))),
         None if verified.entries != checkpoint.size || verified.root != checkpoint.root => {
@@ -357,7 +458,7 @@ fn check(folder: &Path, facts: &Facts) -> Result<(), BackupError> {
         None if verified.entries != facts.entries || estate != facts.estate => {
             Err(wrong("its ledger is of another estate or length than it says"))
         }
-        None => Ok(()),
+        None => Ok(missing),
     }
 }
 

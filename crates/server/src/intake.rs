@@ -277,7 +277,9 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         Act::Review(act) => Command::ReviewEmergency(Signed { subject, act }),
         Act::Withdrawal(act) => Command::WithdrawPermission(Signed { subject, act }),
         Act::Order(act) => {
-            if installs(act.act) {
+            // What was pruned is refused as such, and not for what is missing of it.
+            let pruned = state.apps.get(&act.app).and_then(|app| app.builds.get(&subject)?.pruned);
+            if installs(act.act) && pruned.is_none() {
                 check_objects(documents.depot, &subject)?;
             }
             Command::RequestDeployment(Signed { subject, act })
@@ -296,8 +298,8 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
             }
             AdministrationAct::SuspendPerson { person } => Command::SuspendPerson(person),
             AdministrationAct::SealDraft { app, draft, build } => {
-                check_parts(state, documents.depot, &app, &draft, &build)?;
-                Command::Administer(AdministrationAct::SealDraft { app, draft, build })
+                let parts = check_parts(state, documents.depot, &app, &draft, &build)?;
+                Command::SealDraft { app, draft, build, parts }
             }
             act => Command::Administer(act),
         },
@@ -481,7 +483,7 @@ fn check_parts(
     app: &AppName,
     draft: &DraftName,
     build: &Digest,
-) -> Result<(), Failure> {
+) -> Result<BTreeMap<PartName, Digest>, Failure> {
     let known = names::draft(state, app, draft)?;
     let read = |(name, part): (&PartName, &DraftPart)| {
         let bytes = depot.read_bytes(&part.manifest, MAX_MANIFEST_BYTES as u64)?;
@@ -493,8 +495,8 @@ fn check_parts(
     let invalid = |error: &dyn std::fmt::Display| Failure::invalid(format!("the parts of {draft}: {error}"));
     let whole = whole.map_err(|error| invalid(&error))?.to_bytes().map_err(|error| invalid(&error))?;
     match Digest::of(&whole) == *build {
-        true => Ok(()),
-        false => Err(Failure::invalid(format!("{app}#{} is not what the parts of {draft} make", build.short()))),
+        true => Ok(known.parts.iter().map(|(name, part)| (name.clone(), part.manifest)).collect()),
+        false => Err(Refusal::DraftChanged { app: app.clone(), draft: draft.clone() }.into()),
     }
 }
 

@@ -100,6 +100,13 @@ impl Keys {
         })
     }
 
+    /// The key that signs checkpoints, and under which name, as they lie in `folder`; nothing where there are none. Makes none.
+    pub fn ledger_of(folder: &Path) -> Result<Option<(SecretKey, String)>, KeysError> {
+        let (Some(text), Some(origin)) = (read(folder, LEDGER_KEY)?, read(folder, ORIGIN)?) else { return Ok(None) };
+        let key = SecretKey::from_openssh(&text, None).map_err(|why| unreadable(folder, LEDGER_KEY, why))?;
+        Ok(Some((key, origin.trim().to_string())))
+    }
+
     /// Takes the keys that come next, keeps those in use until now beside them as `old.…`, and lets others be made.
     pub fn rotate(folder: &Path) -> Result<(), KeysError> {
         for name in [TLS_KEY, TLS_CERTIFICATE, LEDGER_KEY] {

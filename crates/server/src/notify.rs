@@ -203,6 +203,8 @@ async fn catch_up(
         }
         place.save()?;
     }
+    // Whatever failed before is done with, or is not wanted any more.
+    serving.notifier.change(name, |fares| fares.failing = None);
     for notice in expiring(&serving.ledger.state(), Timestamp::now()) {
         let was_told = !place.kept.warned.insert(notice.id.clone());
         if !was_told && hook.wants(&notice) {

@@ -12,7 +12,7 @@ use domain::{
     entry::Entry,
     event::Event,
     rules::retention,
-    state::{App, State},
+    state::{App, Build, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -95,6 +95,11 @@ fn find(serving: &Shared) -> Result<(HashMap<Digest, u64>, u64), SweepError> {
             candidates.remove(&file);
         }
     }
+    for part in parts(&state) {
+        for (file, _) in files(&serving.depot, &part)? {
+            candidates.remove(&file);
+        }
+    }
     let named = named(serving, 1)?;
     for digest in named.documents {
         candidates.remove(&digest);
@@ -109,6 +114,12 @@ fn builds(state: &State) -> impl Iterator<Item = (Digest, bool)> + '_ {
     state.apps.values().flat_map(of_app)
 }
 
+/// The manifests of parts of builds under way, and of those that became one not long ago.
+fn parts(state: &State) -> impl Iterator<Item = Digest> + '_ {
+    let drafts = state.apps.values().flat_map(|record| record.drafts.values());
+    drafts.flat_map(|draft| draft.parts.values().map(|part| part.manifest))
+}
+
 fn files(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, SweepError> {
     files_of(depot, build).map_err(|error| SweepError::Manifest(*build, error))
 }
@@ -117,7 +128,7 @@ fn files(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, SweepE
 struct Named {
     /// Documents, every build's manifest among them.
     documents: HashSet<Digest>,
-    /// Builds that came, or came again.
+    /// Builds that came, or came again, and parts of builds.
     came: BTreeSet<Digest>,
     /// The last entry that was looked at.
     last: u64,
@@ -137,8 +148,11 @@ fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
             named.last = entry.number;
             for event in &entry.events {
                 named.documents.extend(event.documents());
-                if let Event::BuildPushed { build, .. } | Event::ReleaseImported { build, .. } = event {
-                    named.came.insert(*build);
+                match event {
+                    Event::BuildPushed { build, .. }
+                    | Event::ReleaseImported { build, .. }
+                    | Event::PartAdded { manifest: build, .. } => drop(named.came.insert(*build)),
+                    _ => {}
                 }
             }
         }
@@ -156,15 +170,19 @@ pub(crate) fn prunable(
 ) -> Result<Vec<Prunable>, SweepError> {
     let state = serving.ledger.state();
     let young = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
+    let came = |build: &Build| build.brought_again.unwrap_or(build.stamp);
     let mut answers = Vec::new();
-    let mut kept_objects = HashSet::new();
+    let mut kept_objects: HashSet<Digest> = HashSet::new();
+    for part in parts(&state) {
+        kept_objects.extend(files(&serving.depot, &part)?.into_iter().map(|(digest, _)| digest));
+    }
     let mut chosen: Vec<(AppName, Vec<Digest>, usize)> = Vec::new();
     for (name, record) in &state.apps {
         let mut builds: Vec<_> = record.builds.iter().filter(|(_, build)| build.pruned.is_none()).collect();
-        builds.sort_by_key(|(_, build)| std::cmp::Reverse(build.stamp.entry));
+        builds.sort_by_key(|(_, build)| std::cmp::Reverse(came(build).entry));
         let asked = app.is_none_or(|app| app == name);
-        let goes = |(place, (build, known)): &(usize, &(&Digest, &domain::state::Build))| {
-            let old = *place >= keep && known.stamp.time <= young;
+        let goes = |(place, (build, known)): &(usize, &(&Digest, &Build))| {
+            let old = *place >= keep && came(known).time <= young;
             asked && old && retention::needed(&state, name, build, now).is_none()
         };
         let (go, stay): (Vec<_>, Vec<_>) = builds.iter().enumerate().partition(goes);

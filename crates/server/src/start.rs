@@ -257,6 +257,7 @@ fn change_keys(data: &Path, change: KeyChange) -> Result<(), StartError> {
 fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
     make_private_folder(data)?;
     let lock = lock(data)?;
+    sweep_backups(data);
     change_keys(data, change)?;
     let keys = Keys::open(&data.join("keys"))?;
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
@@ -282,6 +283,21 @@ fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Resu
         stopping,
     };
     Ok((lock, Arc::new(serving)))
+}
+
+/// Removes copies of the ledger that a backup left when it was interrupted; one that is under way is younger.
+fn sweep_backups(data: &Path) {
+    let is_old = |entry: &std::fs::DirEntry| {
+        let named = entry.file_name().to_string_lossy().starts_with(crate::backup::BESIDE);
+        let age = entry.metadata().and_then(|known| known.modified()).ok().and_then(|then| then.elapsed().ok());
+        named && age.is_some_and(|age| age > Duration::from_secs(86_400))
+    };
+    let entries = std::fs::read_dir(data).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(is_old) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "a backup's remains cannot be removed");
+        }
+    }
 }
 
 pub(crate) fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {

@@ -140,7 +140,7 @@ impl World {
         put(&client, file, content.as_bytes().to_vec()).await.unwrap();
         let manifest = manifest(file, content.len() as u64);
         let build = Digest::of(&manifest);
-        let push = Push { app: "web".parse().unwrap(), commit: None, recipe: None };
+        let push = Push { app: "web".parse().unwrap(), commit: None, recipe: None, makers: vec![] };
         let mut submission = self.signed(CODER, build, Act::Push(push));
         submission.attachments.insert(build, Attachment(manifest));
         client.submit(&submission).await.unwrap();
@@ -337,7 +337,7 @@ async fn bad_input_is_refused_with_a_problem_and_nothing_is_recorded() {
     let unknown = problem(client.get::<Status>(routes::STATUS, &[("environment", "prud")]).await);
     assert!(unknown.code == "UNKNOWN_AUDIENCE" && unknown.message.contains("did you mean prod?"), "{unknown}");
     // Another estate, too late, a file that is not in the depot, an attachment that is something else.
-    let push = || Act::Push(Push { app: "web".parse().unwrap(), commit: None, recipe: None });
+    let push = || Act::Push(Push { app: "web".parse().unwrap(), commit: None, recipe: None, makers: vec![] });
     let bytes = manifest(Digest::of(b"nowhere"), 7);
     let build = Digest::of(&bytes);
     let mut statement = world.statement(build, push());

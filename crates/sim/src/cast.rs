@@ -274,7 +274,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
         }
         let coder = Who::Coder.key();
         for (index, build) in self.builds.iter().enumerate() {
-            let push = Act::Push(Push { app: app(), commit: None, recipe: None });
+            let push = Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] });
             submissions.push(bare(self.sign(*build, push, &format!("push:{index}"), now, &[&coder])?));
             let number = Act::Number(Number { app: app(), version: version(index) });
             submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));

@@ -154,7 +154,7 @@ fn fits(located: &Located, app: Option<&str>) -> bool {
 
 /// The commit that the files stand for, and what is to be said about it. A tree that differs from its commit is
 /// refused: nobody could ever make those bytes again.
-fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, Vec<String>), Failure> {
+pub fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, Vec<String>), Failure> {
     let Some(top) = git::top(folder) else { return Ok((None, Vec::new())) };
     let below = |path: &Path| {
         let (path, top) = (path.canonicalize().ok()?, top.canonicalize().ok()?);

@@ -4,10 +4,9 @@
 //! charter, puts the manifests together, and pushes the result as any other build: no bytes of the server's are signed.
 
 use crate::{
-    build::{Ready, Sent},
+    build::{self, Ready, Sent},
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    git,
     invocation::Invocation,
     object,
     output::{self, Answer},
@@ -15,16 +14,23 @@ use crate::{
 };
 use api::{read::DraftView, routes};
 use serde_json::json;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 use trust::{
     AppName, Digest, DraftName, PartName,
     manifest::Manifest,
     statement::{self, Act, AdministrationAct, Commit},
 };
 
+/// The names that were typed.
+pub fn names(draft: &str, part: &str) -> Result<(DraftName, PartName), Failure> {
+    Ok((DraftName::new(draft).or_misused()?, PartName::new(part).or_misused()?))
+}
+
 /// Adds a part whose files were sent.
-pub async fn add(connection: &Connection, ready: &Ready, draft: &str, part: &str, sent: Sent) -> Outcome {
-    let (draft, part) = (DraftName::new(draft).or_misused()?, PartName::new(part).or_misused()?);
+pub async fn add(connection: &Connection, ready: &Ready, (draft, part): (DraftName, PartName), sent: Sent) -> Outcome {
     let (app, digest) = (&ready.project.app, ready.digest());
     // Titles are people's words; the whole build carries them.
     let commit = ready.commit.clone().map(|commit| Commit { title: String::new(), ..commit });
@@ -64,9 +70,11 @@ pub async fn seal(
     let path = routes::path(routes::DRAFT, &[app.as_str(), draft.as_str()]);
     let view: DraftView = connection.client.get(&path, &[]).await?;
     let mut parts: BTreeMap<PartName, (Manifest, Option<Commit>)> = BTreeMap::new();
+    let mut makers = BTreeSet::new();
     for envelope in &view.parts {
         let (name, manifest, commit) = part(&connection, &app, &draft, envelope).await?;
         parts.insert(name, (manifest, commit));
+        makers.extend(connection.signers(envelope));
     }
     for expected in expected {
         let expected = PartName::new(expected).or_misused()?;
@@ -77,7 +85,8 @@ pub async fn seal(
         }
     }
     let commits: Vec<&Option<Commit>> = parts.values().map(|(_, commit)| commit).collect();
-    if commits.windows(2).any(|pair| pair[0] != pair[1]) {
+    let id = |commit: &Option<Commit>| commit.as_ref().map(|commit| commit.id.clone());
+    if commits.windows(2).any(|pair| id(pair[0]) != id(pair[1])) {
         return Err(Failure::integrity("the server mixes parts of different commits"));
     }
     let commit = commits.first().and_then(|commit| (*commit).clone());
@@ -86,14 +95,23 @@ pub async fn seal(
     let bytes = whole.to_bytes().or_misused()?;
     let build = Digest::of(&bytes);
     let name = format!("{app}#{}", build.short());
-    // The commit's title is known where the commit is; the statement names it by its digest.
-    let head = located.as_ref().and_then(|located| git::head(&git::top(&located.folder)?, app.as_str()).ok());
+    // Title and recipe are known where the commit is, as it is there and not as somebody changed it since.
+    let head = match &located {
+        Some(located) => build::checkpoint(&located.folder, &located.project)?.0,
+        None => None,
+    };
     let head = head.filter(|head| commit.as_ref().is_some_and(|commit| commit.id == head.id));
+    let located = located.filter(|_| head.is_some() || commit.is_none());
     let title = head.map(|head| sign::text(&head.title)).transpose()?;
     let named = title.iter().map(|text| trust::text::reference(&text.digest())).collect();
     let commit = commit.map(|commit| Commit { title: named, ..commit });
     let recipe = located.and_then(|located| located.project.build);
-    let push = Act::Push(statement::Push { app: app.clone(), commit: commit.clone(), recipe });
+    let push = Act::Push(statement::Push {
+        app: app.clone(),
+        commit: commit.clone(),
+        recipe,
+        makers: makers.into_iter().collect(),
+    });
     let attached = [bytes];
     let known = match connection.submit_with(&name, build, push, &attached, title.as_slice()).await {
         Ok(_) => false,

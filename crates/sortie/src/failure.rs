@@ -41,6 +41,12 @@ impl Failure {
     }
 
     /// With the next command to type.
+    pub fn after(mut self, done: &str) -> Self {
+        self.problem.message.insert_str(0, done);
+        self
+    }
+
+    /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.problem.next = Some(next.into());
         self

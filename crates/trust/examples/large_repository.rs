@@ -125,7 +125,7 @@ impl<'a> Estate<'a> {
             tag: Some(format!("v{version}")),
             title: trust::text::reference(&Digest::of(b"title")),
         };
-        let push = Push { app: app.clone(), commit: Some(commit), recipe: Some("make dist".into()) };
+        let push = Push { app: app.clone(), commit: Some(commit), recipe: Some("make dist".into()), makers: vec![] };
         let request = Request {
             app: app.clone(),
             version: version.clone(),

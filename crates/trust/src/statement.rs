@@ -171,6 +171,9 @@ pub struct Push {
     pub commit: Option<Commit>,
     /// The command that makes the files from the commit (R20).
     pub recipe: Option<String>,
+    /// Who pushed the parts that it was put together from, where several jobs did: authors of it like its pusher.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makers: Vec<PersonName>,
 }
 
 /// These bytes are one job's part of a build that several make: a manifest with the files of this job alone.

@@ -258,7 +258,7 @@ pub fn released(content: &str, number: &str, act: OrderAct) -> Dossier {
 /// Everything that lets a build into prod, without an order.
 pub fn permitted(build: Digest, number: &str) -> Dossier {
     let version = version(number);
-    let push = Push { app: app(), commit: None, recipe: None };
+    let push = Push { app: app(), commit: None, recipe: None, makers: vec![] };
     let request = Request {
         app: app(),
         version: version.clone(),

@@ -9,7 +9,8 @@ use crate::{
     rules::{names, retired, rights, vendors},
     state::{Draft, DraftBuild},
 };
-use trust::{AppName, Digest, DraftName, statement};
+use std::collections::BTreeMap;
+use trust::{AppName, Digest, DraftName, PartName, statement};
 
 /// Adds a part. Another one under the same name takes its place, for jobs are run again; not once it is sealed.
 pub(super) fn add(
@@ -30,11 +31,11 @@ pub(super) fn add(
         let what = format!("{part} of {app} {name} is there");
         return Err(Refusal::AlreadyDone { what, since: Some(same.stamp.time) });
     }
+    let id = |commit: &Option<statement::Commit>| commit.as_ref().map_or("no commit".into(), |c| c.id.clone());
     if let Some(known) = known {
         if let Some((other, before)) =
-            known.parts.iter().find(|(other, before)| **other != part && before.commit != commit)
+            known.parts.iter().find(|(other, before)| **other != part && id(&before.commit) != id(&commit))
         {
-            let id = |commit: &Option<statement::Commit>| commit.as_ref().map_or("no commit".into(), |c| c.id.clone());
             let (ours, theirs) = (id(&commit), id(&before.commit));
             let why = format!("{other} of {app} {name} was made from {theirs}, and {part} from {ours}");
             return Err(Refusal::Invalid { why });
@@ -56,13 +57,15 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Says which build the parts make together. That they do was looked at when the statement came in.
+/// Says which build the parts make together. That these parts do was looked at when the statement came in; that they are the
+/// parts still is looked at here.
 pub(super) fn seal(
     draft: &mut Draft,
     asked: &Asked<'_>,
     app: &AppName,
     name: &DraftName,
     build: Digest,
+    parts: &BTreeMap<PartName, Digest>,
 ) -> Result<(), Refusal> {
     rights::require(&asked.context.actor, Right::Push, app, asked.policy.charter.push_rule(app))?;
     names::build(&draft.state, app, &build)?;
@@ -72,6 +75,9 @@ pub(super) fn seal(
         return Err(Refusal::AlreadyDone { what, since: Some(known.stamp.time) });
     }
     not_sealed(app, name, Some(known))?;
+    if !known.parts.iter().map(|(name, part)| (name, &part.manifest)).eq(parts) {
+        return Err(Refusal::DraftChanged { app: app.clone(), draft: name.clone() });
+    }
     draft.record(Event::DraftSealed { app: app.clone(), draft: name.clone(), build });
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(super) fn push(
     signed: Signed<statement::Push>,
     facts: &BuildFacts,
 ) -> Result<(), Refusal> {
-    let statement::Push { app, commit, recipe } = signed.act;
+    let statement::Push { app, commit, recipe, makers: _ } = signed.act;
     vendors::makes_it_ourselves(&asked.policy, &app, &signed.subject)?;
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();

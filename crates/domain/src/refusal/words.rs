@@ -173,6 +173,9 @@ impl fmt::Display for Refusal {
             Refusal::DraftSealed { app, draft, build } => {
                 write!(f, "{draft} of {app} is sealed: it is {app}#{}, and stays so", build.short())
             }
+            Refusal::DraftChanged { app, draft } => {
+                write!(f, "the parts of {draft} of {app} are others than those it was sealed from. Nothing was sealed")
+            }
             Refusal::AppRetired { app, since } => {
                 write!(f, "{app} was retired on {}: nothing new of it comes in", since.strftime("%Y-%m-%d"))
             }
@@ -358,6 +361,7 @@ impl Refusal {
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
             Refusal::UnknownDraft { draft, .. } => format!("sortie push --into {draft} --part NAME"),
+            Refusal::DraftChanged { draft, .. } => format!("sortie push --seal {draft}"),
             Refusal::DraftSealed { app, build, .. } => format!("sortie status {app}#{}", build.short()),
             Refusal::BuildPruned { .. } => "sortie push".into(),
             Refusal::BuildNeeded { app, .. } => format!("sortie prune {app} --dry-run"),
@@ -464,6 +468,7 @@ pages! {
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
     UnknownDraft, "UNKNOWN_DRAFT", exit::MISUSED, "A build that several jobs make begins with the first part that is pushed into it. What nobody adds to for a month is forgotten.";
     DraftSealed, "DRAFT_SEALED", exit::CONFLICT, "Once sealed, the parts are one build with one digest, and none is added. A job that runs again pushes into a draft of another name.";
+    DraftChanged, "DRAFT_CHANGED", exit::CONFLICT, "A job pushed its part while somebody sealed the build. Look at the parts, and seal again.";
     AppRetired, "APP_RETIRED", exit::REFUSED, "Owners retire an application for good. What it was stays known, its name is never given again, and a new one takes another name.";
     AppRuns, "APP_RUNS", exit::REFUSED, "An application is retired when it runs nowhere: undeploy it from each environment first.";
     BuildPruned, "BUILD_PRUNED", exit::REFUSED, "R36: the bytes of builds that nothing needed were let go. The build keeps its name, number and history; push the same bytes again, and it is whole.";

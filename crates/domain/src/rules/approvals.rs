@@ -21,13 +21,14 @@ fn request_rule_lacks(policy: &Policy, request: &Request) -> Vec<Lack> {
     request.requires.judge([], &policy.approvers).lacks
 }
 
-/// The requester and the pusher. Whoever brought a vendor's build made nothing of it.
+/// The requester, the pusher, and whoever pushed a part of it. Whoever brought a vendor's build made nothing of it.
 pub fn authors<'a>(state: &'a State, policy: &Policy, request: &'a Request) -> Vec<&'a PersonName> {
     if policy.charter.vendor_of(&request.app).is_some() {
         return vec![&request.requester];
     }
     let build = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build));
-    [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().collect()
+    let makers = build.into_iter().flat_map(|build| &build.makers);
+    [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().chain(makers).collect()
 }
 
 /// Fails if the audience takes approvals by keys in hardware only, and this is another key.

@@ -64,6 +64,7 @@ pub fn apply(state: &mut State, event: &Event) {
             // Pruned bytes that are brought again are the build that they were, by whom it was.
             if let Some(build) = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build)) {
                 build.pruned = None;
+                build.brought_again = Some(stamp);
             }
         }
         Event::PartAdded { app, draft, part, manifest, pusher, commit, .. } => {
@@ -81,9 +82,14 @@ pub fn apply(state: &mut State, event: &Event) {
             draft.parts.insert(part.clone(), added);
         }
         Event::DraftSealed { app, draft, build } => {
-            if let Some(draft) = state.apps.get_mut(app).and_then(|record| record.drafts.get_mut(draft)) {
-                draft.sealed = Some(*build);
-                draft.stamp = stamp;
+            let Some(record) = state.apps.get_mut(app) else { return };
+            let Some(draft) = record.drafts.get_mut(draft) else { return };
+            draft.sealed = Some(*build);
+            draft.stamp = stamp;
+            let makers: std::collections::BTreeSet<PersonName> =
+                draft.parts.values().map(|part| part.pusher.clone()).collect();
+            if let Some(build) = record.builds.get_mut(build) {
+                build.makers = makers.into_iter().collect();
             }
         }
         Event::AppRetired { app } => {
@@ -109,6 +115,8 @@ pub fn apply(state: &mut State, event: &Event) {
                 evidence: Vec::new(),
                 verified_in: OrdMap::new(),
                 pruned: None,
+                brought_again: None,
+                makers: Vec::new(),
                 vendor: None,
             };
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
@@ -455,9 +463,11 @@ fn import(state: &mut State, event: &Event) {
         evidence: Vec::new(),
         verified_in: OrdMap::new(),
         pruned: None,
+        brought_again: None,
+        makers: Vec::new(),
         vendor: None,
     });
-    known.pruned = None;
+    known.brought_again = known.pruned.take().map(|_| stamp).or(known.brought_again);
     known.version = Some(version.clone());
     known.vendor = Some(Imported { word: word.clone(), permit: permit.clone(), stamp });
 }

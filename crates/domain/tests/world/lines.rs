@@ -265,7 +265,19 @@ impl World {
             }
             ("seals", [draft, "of", app, "as", letter]) => {
                 let build = self.build(app, letter);
-                self.administer(who, AdministrationAct::SealDraft { app: read(app), draft: read(draft), build })
+                let known = self
+                    .state
+                    .apps
+                    .get(&read::<trust::AppName>(app))
+                    .and_then(|a| a.drafts.get(&read::<trust::DraftName>(draft)));
+                let parts =
+                    known.into_iter().flat_map(|known| &known.parts).map(|(n, part)| (n.clone(), part.manifest));
+                let parts = parts.collect();
+                self.seals(who, app, draft, build, parts)
+            }
+            ("seals", [draft, "of", app, "as", letter, "by", "other", "parts"]) => {
+                let build = self.build(app, letter);
+                self.seals(who, app, draft, build, BTreeMap::new())
             }
             ("retires", ["application", app]) => self.administer(who, AdministrationAct::RetireApp { app: read(app) }),
             ("prunes", [app, letters @ ..]) => {
@@ -533,12 +545,26 @@ impl World {
         self.act(name, Digest::of(b"estate"), Act::Enrolment(enrolment))
     }
 
+    fn seals(
+        &mut self,
+        who: &str,
+        app: &str,
+        draft: &str,
+        build: Digest,
+        parts: BTreeMap<trust::PartName, Digest>,
+    ) -> Vec<String> {
+        self.requests_made += 1;
+        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        let command = Command::SealDraft { app: read(app), draft: read(draft), build, parts };
+        self.submit(self.actor(who), None, id, command)
+    }
+
     /// Options: `on role=web`, `needs 4096 MiB`, `needs os plan9`, `config LEVEL=info`, `config URL`, `secret TOKEN`,
     /// `commit 1f0c`, `tag v1`, `recipe make`, `files only`, `checkpoint`, divided by commas.
     fn pushes(&mut self, who: &str, app: &str, letter: &str, options: &str) -> Vec<String> {
         let subject = self.build(app, letter);
         let mut facts = facts_of(app);
-        let mut push = Push { app: read(app), commit: None, recipe: None };
+        let mut push = Push { app: read(app), commit: None, recipe: None, makers: vec![] };
         for option in options.split(", ").filter(|option| !option.is_empty()) {
             let words: Vec<&str> = option.split_whitespace().collect();
             let mut key = |name: &str, secret, default: Option<&str>| {

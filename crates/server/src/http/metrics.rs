@@ -239,6 +239,10 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
         !target.retired && crate::views::repository::is_stale(&state, &target.environment, refreshed, now)
     };
     gauge(&serving.metrics.stale, state.targets.iter().filter(is_stale).count() as u64);
+    // What is no hook any more has no numbers.
+    for family in [&serving.metrics.notified, &serving.metrics.unheard, &serving.metrics.failing] {
+        family.clear();
+    }
     for (hook, fares) in serving.notifier.fares() {
         let labels = HookLabels { hook };
         gauge(&serving.metrics.notified.get_or_create(&labels), fares.delivered);

@@ -137,11 +137,12 @@ impl Hook {
     }
 
     fn mistake(&self) -> Option<String> {
-        let here = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        let on_this_machine = here.iter().any(|start| {
-            self.url.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        });
-        if !self.url.starts_with("https://") && !on_this_machine {
+        let Ok(url) = reqwest::Url::parse(&self.url) else { return Some("its url cannot be read".into()) };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Some("a name and a password do not belong into its url".into());
+        }
+        let on_this_machine = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+        if url.scheme() != "https" && !(url.scheme() == "http" && on_this_machine) {
             return Some("its url begins with https:// (http:// is for this machine alone)".into());
         }
         if self.form == Form::Slack && self.secret.is_some() {
@@ -174,6 +175,8 @@ mod tests {
         let wrong = |rest: &str| Hooks::parse(&format!("[hooks.team]\n{rest}")).unwrap_err();
         assert!(wrong("url = \"http://example.com\"").contains("https://"));
         assert!(wrong("url = \"http://127.0.0.1.example.com/\"").contains("https://"), "a name that begins alike");
+        assert!(wrong("url = \"http://127.0.0.1:x@localhost/\"").contains("password"), "what follows the @ counts");
+        assert!(wrong("url = \"https://x:99999\"").contains("cannot be read"));
         assert!(wrong("url = \"https://x\"\non = [\"relaesed\"]").contains("relaesed"));
         assert!(wrong("url = \"https://x\"\nsecret = \"whsec_c2hvcnQ=\"").contains("openssl rand"));
         assert!(wrong(&format!("url = \"https://x\"\nform = \"slack\"\nsecret = \"{SECRET}\"")).contains("Slack"));

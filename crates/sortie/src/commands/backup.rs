@@ -11,10 +11,9 @@ use anyhow::Context as _;
 use domain::refusal::exit;
 use server::backup::{self, BackupError};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::BufWriter,
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// How many bytes pass between two words of progress.
@@ -48,10 +47,10 @@ impl Backup {
             return Err(Failure::misused(format!("{} is there already", self.file.display())));
         }
         let lock = Lock::chosen(&self.recipient, self.passphrase_file.as_deref())?;
-        // Whoever sees the file sees a whole one.
-        let unfinished = self.file.with_extension("unfinished");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-        let file = file.with_context(|| format!("cannot write {}", unfinished.display()))?;
+        // Whoever sees the file sees a whole one, and nothing of anybody else's is written over.
+        let folder = self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let unfinished = tempfile::Builder::new().prefix(".sortie-backup-").tempfile_in(folder);
+        let unfinished = unfinished.with_context(|| format!("cannot write into {}", folder.display()))?;
         let (mut total, mut told) = (0, 0);
         let mut moved = |bytes: u64| {
             total += bytes;
@@ -61,21 +60,12 @@ impl Backup {
             }
         };
         let seal = |bytes: &[u8]| lock.seal(bytes);
-        let taken = backup::take(&data, BufWriter::new(&file), &seal, &mut moved);
-        let taken = taken.and_then(|taken| {
-            let named = file.sync_all().and_then(|()| fs::rename(&unfinished, &self.file));
-            let folder = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let synced = named.and_then(|()| File::open(folder.unwrap_or(".".as_ref()))?.sync_all());
-            synced.map(|()| taken).map_err(|source| BackupError::Disk { doing: "naming the backup", source })
+        let taken = backup::take(&data, BufWriter::new(unfinished.as_file()), &seal, &mut moved).map_err(of)?;
+        let named = unfinished.as_file().sync_all().and_then(|()| {
+            unfinished.persist_noclobber(&self.file).map_err(|error| error.error)?;
+            File::open(folder)?.sync_all()
         });
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(error) => {
-                // Half a backup is of use to nobody.
-                let _gone = fs::remove_file(&unfinished);
-                return Err(of(error));
-            }
-        };
+        named.map_err(|source| of(BackupError::Disk { doing: "naming the backup", source }))?;
         let length = fs::metadata(&self.file).map_or(0, |known| known.len());
         let mut words = format!(
             "{}: {} entries and {} objects ({}), keys sealed; {} long.",
@@ -88,9 +78,12 @@ impl Backup {
         for digest in &taken.damaged {
             words.push_str(&format!("\nleft out: {digest} was changed in the depot after it was stored"));
         }
+        for digest in &taken.missing {
+            words.push_str(&format!("\nnot there: {digest}, which the ledger or a build needs"));
+        }
         let answer = Answer::new(&taken, words);
         let restore = format!("sortie restore {} --data FOLDER, where there is no server yet", self.file.display());
-        Ok(if taken.damaged.is_empty() { answer.next(restore) } else { answer.exit(exit::INTEGRITY) })
+        Ok(if taken.damaged.is_empty() && taken.missing.is_empty() { answer.next(restore) } else { answer.exit(exit::INTEGRITY) })
     }
 }
 
@@ -98,7 +91,11 @@ impl Backup {
 pub fn of(error: BackupError) -> Failure {
     match &error {
         error if error.is_integrity() => Failure::integrity(error.to_string()),
-        BackupError::NoServer(_) | BackupError::NotEmpty(_) | BackupError::NotOne(_) | BackupError::Seal(_) => {
+        BackupError::NoServer(_)
+        | BackupError::NotEmpty(_)
+        | BackupError::NotAPlace(..)
+        | BackupError::NotOne(_)
+        | BackupError::Seal(_) => {
             Failure::misused(error.to_string())
         }
         _ => Failure::failed(error.to_string()),

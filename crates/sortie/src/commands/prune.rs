@@ -10,7 +10,7 @@ use api::{read::Prunable, routes};
 use serde_json::json;
 use trust::{AppName, statement::AdministrationAct};
 
-/// Let the bytes of builds go that nothing needs; what they were stays known
+/// Let the bytes of builds go that nothing needs; what they were stays known (whoever may push)
 #[derive(Debug, clap::Args)]
 pub struct Prune {
     /// One application; all where left out
@@ -48,18 +48,22 @@ impl Prune {
             return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words));
         }
         let words = in_words(&going);
+        let again = self.in_words();
         if self.dry_run {
-            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next("sortie prune"));
+            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next(again));
         }
         invocation.say(&words);
         if !self.yes && !invocation.confirm("Let their bytes go?") {
             let why = format!("nothing was pruned: {}", invocation.unconfirmed());
-            return Err(Failure::failed(why).next("sortie prune --yes"));
+            return Err(Failure::failed(why).next(format!("{again} --yes")));
         }
         let mut pruned = 0;
         for app in &going {
+            one(&connection, app).await.map_err(|failure| match pruned {
+                0 => failure,
+                pruned => failure.after(&format!("{} pruned; then ", output::count(pruned as u64, "build"))),
+            })?;
             pruned += app.builds.len();
-            one(&connection, app).await?;
         }
         let bytes: u64 = going.iter().map(|app| app.bytes).sum();
         let words = format!(
@@ -68,6 +72,14 @@ impl Prune {
             output::bytes(bytes)
         );
         Ok(Answer::new(&json!({ "prunable": found, "pruned": pruned }), words))
+    }
+}
+
+impl Prune {
+    /// The command as it was typed, without what it only asked.
+    fn in_words(&self) -> String {
+        let app = self.app.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
+        format!("sortie prune{app} --keep {} --days {}", self.keep, self.days)
     }
 }
 
@@ -91,7 +103,7 @@ fn in_words(going: &[&Prunable]) -> String {
     let kept: u64 = going.iter().map(|app| app.kept).sum();
     let bytes: u64 = going.iter().map(|app| app.bytes).sum();
     format!(
-        "{}\n{} stay; {} would become free.",
+        "{}\nof these applications {} stay; {} would become free.",
         table(&["build", "pushed"], &rows),
         output::count(kept, "build"),
         output::bytes(bytes)

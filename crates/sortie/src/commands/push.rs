@@ -46,6 +46,9 @@ impl Push {
         if let Some(draft) = &self.seal {
             return draft::seal(invocation, self.app.as_deref(), draft, &self.expect, self.quiet).await;
         }
+        if let (Some(draft), Some(part)) = (&self.into, &self.part) {
+            draft::names(draft, part)?;
+        }
         // What lies ready is looked at first: a tree that cannot be pushed needs no server to say so.
         let ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
         if !self.quiet {
@@ -71,12 +74,13 @@ impl Push {
         let named = |text: &Text| trust::text::reference(&text.digest());
         let commit = ready.commit.clone().map(|commit| Commit { title: title.iter().map(named).collect(), ..commit });
         if let (Some(draft), Some(part)) = (&self.into, &self.part) {
-            return draft::add(&connection, &ready, draft, part, sent).await;
+            return draft::add(&connection, &ready, draft::names(draft, part)?, sent).await;
         }
         let act = Act::Push(statement::Push {
             app: ready.project.app.clone(),
             commit,
             recipe: ready.project.build.clone(),
+            makers: Vec::new(),
         });
         let (app, digest) = (&ready.project.app, ready.digest());
         let name = format!("{app}#{}", digest.short());

@@ -8,6 +8,7 @@ use crate::{
     sealing::Key,
     until,
 };
+use domain::refusal::exit;
 use server::backup;
 use std::{fs::File, io::BufReader, path::PathBuf};
 
@@ -45,7 +46,11 @@ impl Restore {
         let unseal: Option<backup::Seal<'_>> = if self.new_keys { None } else { Some(&open) };
         invocation.aside("every object and every entry is checked");
         let done = backup::put_back(BufReader::new(file), &data, unseal, &mut |_| ()).map_err(of)?;
-        let words = format!(
+        let mut words = String::new();
+        for digest in &done.missing {
+            words.push_str(&format!("lacks {digest}, which the ledger or a build needs: push the build again\n"));
+        }
+        let words = words + &format!(
             "{} holds the server of {}: {} entries and {} objects ({}), all as they were.\n\
              What it accepted after that is lost here; targets that saw it will say so. Then owners sign a new epoch:\n  \
              sortie charter epoch --reason {}",
@@ -56,6 +61,7 @@ impl Restore {
             output::bytes(done.object_bytes),
             if self.new_keys { "eviction" } else { "restore" }
         );
-        Ok(Answer::new(&done, words).next(format!("sortie serve --data {}", data.display())))
+        let answer = Answer::new(&done, words).next(format!("sortie serve --data {}", data.display()));
+        Ok(if done.missing.is_empty() { answer } else { answer.exit(exit::INTEGRITY) })
     }
 }

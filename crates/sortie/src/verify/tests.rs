@@ -107,7 +107,7 @@ impl Story {
         let mut story = Self::founded();
         let (app, version): (AppName, Version) = ("web".parse().unwrap(), "1.0.0".parse().unwrap());
         let (prod, build): (AudienceName, Digest) = ("prod".parse().unwrap(), Digest::of(b"manifest"));
-        let push = statement::Push { app: app.clone(), commit: None, recipe: None };
+        let push = statement::Push { app: app.clone(), commit: None, recipe: None, makers: vec![] };
         let facts = BuildFacts {
             driver: Driver::Process,
             files: 1,

@@ -137,7 +137,7 @@ pub(super) fn pushed(
         return Err(Denial::Invalid { what, why: "it is of another build".into() });
     }
     policy.require(what, policy.charter.push_rule(app), &push)?;
-    Ok(push.people().cloned().collect())
+    Ok(push.people().chain(&push.act.makers).cloned().collect())
 }
 
 /// The vendor's release behind a dossier, where the charter says that a vendor makes the application, for whoever was told

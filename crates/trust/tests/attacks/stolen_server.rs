@@ -152,7 +152,7 @@ fn replay_to_another_target() {
 /// Left to him: nothing; each statement names its estate by the digest of the first root.
 #[test]
 fn replay_to_another_estate() {
-    let act = Act::Push(Push { app: app(), commit: None, recipe: None });
+    let act = Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] });
     let dossier = Dossier { push: Some(signed_in(Digest::of(b"another"), build(), act, &[CI])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");
 }
@@ -284,7 +284,7 @@ fn r15_no_order_or_one_by_the_wrong_role() {
 #[test]
 fn bytes_swapped_under_a_name() {
     let other = Digest::of(b"other bytes");
-    let act = Act::Push(Push { app: app(), commit: None, recipe: None });
+    let act = Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] });
     let dossier = Dossier { push: Some(signed(other, act, &[CI])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");
     let act = Act::Number(Number { app: app(), version: version() });

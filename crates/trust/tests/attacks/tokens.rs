@@ -97,7 +97,7 @@ fn push_by(token: &str) -> Envelope {
         submit_before: time("2026-11-22T12:05:00Z"),
         on_behalf_of: None,
     };
-    let act = Act::Push(Push { app: app(), commit: None, recipe: None });
+    let act = Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] });
     let statement = trust::statement::Statement { subject_name: "web".into(), subject: build(), header, act };
     statement.sign(&[&job]).unwrap()
 }
@@ -211,7 +211,7 @@ fn a_token_without_the_key_it_speaks_for() {
     let prove = |envelope: &Envelope| oidc::prove(&policy.directory, envelope, &envelope.signatures[0]);
     assert!(prove(&genuine).is_ok());
     // The token beside his own signature; beside his own key; the signature over something else.
-    let his = signed(build(), Act::Push(Push { app: app(), commit: None, recipe: None }), &[STRANGER]);
+    let his = signed(build(), Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), &[STRANGER]);
     let mut beside = his.clone();
     beside.signatures[0].proof = Some(proof.clone());
     assert_eq!(prove(&beside), Err(OidcError::NotSigned));
@@ -224,7 +224,8 @@ fn a_token_without_the_key_it_speaks_for() {
     let bare = Signature { proof: None, ..genuine.signatures[0].clone() };
     let envelope = Envelope { signatures: vec![bare], ..genuine };
     assert!(oidc::signers(&policy.directory, &envelope).is_empty());
-    let mut known = signed(build(), Act::Push(Push { app: app(), commit: None, recipe: None }), &[CODER]);
+    let mut known =
+        signed(build(), Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), &[CODER]);
     assert_eq!(oidc::signers(&policy.directory, &known).len(), 1);
     known.signatures[0].proof = Some(Proof { key: key(CODER).public(), ..proof });
     assert!(oidc::signers(&policy.directory, &known).is_empty());

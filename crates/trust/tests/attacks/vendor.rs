@@ -93,7 +93,11 @@ impl Makes {
         let approve = |seed: &u8| self.signs(Digest::of(&request.payload), approval(), *seed);
         let number = Number { app: app(), version: version() };
         let dossier = Dossier {
-            push: Some(self.signs(self.build, Act::Push(Push { app: app(), commit: None, recipe: None }), MAKER)),
+            push: Some(self.signs(
+                self.build,
+                Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }),
+                MAKER,
+            )),
             number: Some(self.signs(self.build, Act::Number(number), MAKER)),
             approvals: self.approvers.iter().map(approve).collect(),
             withdrawals: self.withdrawn.clone(),

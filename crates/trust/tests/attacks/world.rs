@@ -147,7 +147,7 @@ pub fn push_by(seeds: &[u8]) -> Envelope {
 }
 
 fn push_of(build: Digest, seeds: &[u8]) -> Envelope {
-    signed(build, Act::Push(Push { app: app(), commit: None, recipe: None }), seeds)
+    signed(build, Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), seeds)
 }
 
 pub fn number(seed: u8) -> Envelope {

@@ -148,7 +148,11 @@ impl Attempt {
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {
-            push: Some(signed(build(), Act::Push(Push { app: app(), commit: None, recipe: None }), self.pusher)),
+            push: Some(signed(
+                build(),
+                Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }),
+                self.pusher,
+            )),
             number: Some(signed(build(), Act::Number(Number { app: app(), version: version() }), "coder")),
             approvals: self.approvers.iter().map(approve).collect(),
             order: Some(signed(build(), Act::Order(order), "oncall")),
