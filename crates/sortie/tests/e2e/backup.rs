@@ -21,6 +21,8 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     let take = format!("{take} --passphrase-file {}", passphrase.display());
     world.sortie("owner", 0, &take).says("keys sealed").says("sortie restore");
     world.sortie("owner", 2, &take).says("is there already");
+    let beside: Vec<_> = fs::read_dir(world.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!beside.iter().any(|name| name.to_string_lossy().contains("sortie-backup-")), "{beside:?}");
     let elsewhere = format!("backup {0}/b --data {0} --passphrase-file {0}/passphrase", world.root().display());
     world.sortie("owner", 2, &elsewhere).says("holds no server's data");
     let taken = fs::read(&file).unwrap();
@@ -45,20 +47,27 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&changed, bytes).unwrap();
+    let longer = world.root().join("longer");
+    fs::write(&longer, [&taken[..], b"and more"].concat()).unwrap();
     fs::remove_dir_all(&data).unwrap();
     put_back(5, &cut, &opened).says("not whole");
     put_back(5, &changed, &opened);
+    put_back(5, &longer, &opened).says("not whole");
     fs::write(world.root().join("other"), "a morning in the hills\n").unwrap();
     put_back(2, &file, &format!("--passphrase-file {}", world.root().join("other").display())).says("does not open");
     put_back(2, &passphrase, &opened).says("no backup");
     assert!(!data.exists(), "what is not whole leaves nothing");
+    fs::write(&data, "no folder").unwrap();
+    put_back(2, &file, &opened).says("is no folder");
+    fs::remove_file(&data).unwrap();
     put_back(0, &file, &opened).says("all as they were").says("charter epoch --reason restore");
 
     world.start_server();
     world.sortie("owner", 0, "status").says("put back from a backup of").says("charter epoch --reason restore");
     until("prod-1 to tell what it saw", || {
-        world.sortie("owner", 0, "status").text().contains("put back from an older copy").then_some(())
+        world.sortie("owner", 0, "ledger lost").text().contains("prod-1 runs web#").then_some(())
     });
+    world.sortie("owner", 0, "status").says("put back from an older copy");
     world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
     world.sortie("owner", 0, "status").lacks("put back");
     world.sortie("owner", 0, "ledger lost").says("prod-1 runs web#");
