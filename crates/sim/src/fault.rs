@@ -7,7 +7,7 @@ use domain::{
     decide::decide,
     event::{Ending, Event},
     refusal::Refusal,
-    state::State,
+    state::{DeploymentPhase, State},
 };
 use server::ledger::Decide;
 
@@ -152,9 +152,16 @@ fn settling_at_once(state: &State, context: &Context, command: Command) -> Decid
 fn forgetting_one(state: &State, context: &Context, command: Command) -> Decided {
     let mut events = decide(state, context, command)?;
     for event in &mut events {
-        if let Event::UndoStarted { targets, .. } = event
-            && targets.len() > 1
-        {
+        let Event::UndoStarted { deployment, targets, .. } = event else { continue };
+        let number = *deployment;
+        // Targets go back a few at a time; what the first step left would be remembered by the next.
+        let goes_on = state
+            .deployments
+            .get(&number)
+            .is_some_and(|record| matches!(record.phase, DeploymentPhase::Undoing { .. }));
+        if goes_on {
+            *event = Event::DeploymentEnded { deployment: number, ending: Ending::Undone };
+        } else if targets.len() > 1 {
             targets.remove(0);
         }
     }
