@@ -253,7 +253,7 @@ pub enum Event {
         app: AppName,
     },
     /// The bytes of builds that nothing needed are gone; their names, numbers and manifests stay (R36).
-    BuildsPruned {
+    BuildPruned {
         /// The application.
         app: AppName,
         /// Its builds.
@@ -762,7 +762,7 @@ impl Event {
             | Event::PersonErased { .. }
             | Event::DraftSealed { .. }
             | Event::AppRetired { .. }
-            | Event::BuildsPruned { .. }
+            | Event::BuildPruned { .. }
             | Event::BuildNumbered { .. }
             | Event::ReleaseRequested { .. }
             | Event::RequestApproved { .. }
@@ -820,7 +820,7 @@ names! {
     PartAdded = "part-added",
     DraftSealed = "draft-sealed",
     AppRetired = "app-retired",
-    BuildsPruned = "builds-pruned",
+    BuildPruned = "build-pruned",
     BuildNumbered = "build-numbered",
     ReleaseImported = "release-imported",
     VendorWithdrew = "vendor-withdrew",

@@ -193,7 +193,7 @@ fn release_events() -> Vec<Event> {
         },
         Event::DraftSealed { app: read("web"), draft: read("ci-4711"), build },
         Event::AppRetired { app: read("web") },
-        Event::BuildsPruned { app: read("web"), builds: vec![build] },
+        Event::BuildPruned { app: read("web"), builds: vec![build] },
         imported(word(Vec::new()), None, Way::Normal, None),
         imported(word(vec![digest("withdrawal")]), Some("1.2.0"), Way::Hotfix, Some(tagged(None))),
         Event::VendorWithdrew { app: read("web"), build, through_serial: 2, payload: None, word: word(Vec::new()) },

@@ -785,7 +785,7 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
             (app, draft, build) == (a, d, b)
         }
         (A::RetireApp { app }, Event::AppRetired { app: a }) => app == a,
-        (A::PruneBuilds { app, builds }, Event::BuildsPruned { app: a, builds: gone }) => {
+        (A::PruneBuilds { app, builds }, Event::BuildPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))
         }
         (

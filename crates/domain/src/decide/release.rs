@@ -61,7 +61,7 @@ pub(super) fn prune(
     if gone.is_empty() {
         return Err(Refusal::AlreadyDone { what: format!("nothing of {app} is left to prune"), since: None });
     }
-    draft.record(Event::BuildsPruned { app: app.clone(), builds: gone });
+    draft.record(Event::BuildPruned { app: app.clone(), builds: gone });
     Ok(())
 }
 

@@ -97,7 +97,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.retired = Some(stamp);
             }
         }
-        Event::BuildsPruned { app, builds } => {
+        Event::BuildPruned { app, builds } => {
             for build in builds {
                 if let Some(build) = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build)) {
                     build.pruned = Some(stamp);

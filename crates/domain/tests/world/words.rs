@@ -80,7 +80,7 @@ impl World {
             }
             Event::DraftSealed { app, draft, build } => format!("{draft} of {app} is {}", self.called(app, build)),
             Event::AppRetired { app } => format!("{app} is retired"),
-            Event::BuildsPruned { app, builds } => {
+            Event::BuildPruned { app, builds } => {
                 let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();
                 format!("{} pruned", builds.join(", "))
             }

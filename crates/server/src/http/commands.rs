@@ -61,7 +61,7 @@ pub(crate) async fn submit(
     }
     serving.metrics.submitted(began.elapsed());
     serving.metrics.happened(&accepted.events);
-    if accepted.events.iter().any(|event| matches!(event, Event::BuildsPruned { .. })) {
+    if accepted.events.iter().any(|event| matches!(event, Event::BuildPruned { .. })) {
         serving.pruned.notify_one();
     }
     Ok(Json(accepted))

@@ -135,7 +135,7 @@ impl Teller<'_> {
                 format!("{actor} sealed {draft} of {app}: its parts make {}", self.named(app, build))
             }
             Event::AppRetired { app } => format!("{actor} retired {app}, for good: nothing new of it comes in"),
-            Event::BuildsPruned { app, builds } => {
+            Event::BuildPruned { app, builds } => {
                 let names: Vec<String> = builds.iter().map(|build| self.named(app, build)).collect();
                 format!("{actor} pruned the bytes of {}; what they were stays known", self::names(&names))
             }
