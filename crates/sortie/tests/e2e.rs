@@ -63,6 +63,8 @@ mod security_keys;
 mod shapes;
 #[path = "e2e/stolen_disk.rs"]
 mod stolen_disk;
+#[path = "e2e/suspended.rs"]
+mod suspended;
 #[path = "e2e/team.rs"]
 mod team;
 #[path = "e2e/tokens.rs"]

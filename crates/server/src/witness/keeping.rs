@@ -20,8 +20,13 @@ use trust::{
     authority::{Documents, TrustedPolicy, VerifiedDocuments},
     charter::CHARTER_TARGET,
     dsse::Envelope,
+    key::Signer,
     statement::{Act, Statement},
-    tuf::{Root, client::Kept},
+    tuf::{
+        Root, TufError,
+        client::Kept,
+        witness::{Cosigned, Look, WitnessError},
+    },
 };
 
 const PINNED: &str = "pinned.json";
@@ -73,6 +78,20 @@ pub(super) enum TakeError {
     /// There are too many.
     #[error("{MOST} withdrawals are kept already: that cannot be right")]
     TooMany,
+    /// The disk failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Why what was looked at was not signed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SignError {
+    /// It may not be.
+    #[error(transparent)]
+    Refused(#[from] WitnessError),
+    /// The key did not sign.
+    #[error(transparent)]
+    Key(#[from] TufError),
     /// The disk failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -218,10 +237,12 @@ impl Keeping {
         Ok(TakenHere { payload, what, known: false })
     }
 
-    /// Keeps the withdrawals that the repository published: they cannot disappear from it again.
-    pub fn keep_published(&self, withdrawals: &[Envelope]) -> Result<(), FileError> {
+    /// Signs what was looked at, if it hides nothing that is kept; what it shows is kept first, and cannot disappear again.
+    /// No withdrawal is taken meanwhile: one that was answered for before is in what is signed.
+    pub fn sign(&self, look: Look, signer: &dyn Signer) -> Result<Cosigned, SignError> {
         let mut inner = self.lock();
-        for envelope in withdrawals {
+        let witnessed = look.conclude(inner.kept.values().map(|kept| &kept.envelope))?;
+        for envelope in witnessed.withdrawals() {
             let payload = Digest::of(&envelope.payload);
             let known = inner.kept.get(&payload);
             if known.is_some_and(|known| !known.untold) || read(envelope).is_none() {
@@ -232,12 +253,7 @@ impl Keeping {
             write_json(&self.data, &place(&payload), &file)?;
             inner.kept.insert(payload, file);
         }
-        Ok(())
-    }
-
-    /// Everything that must be in what is published.
-    pub fn envelopes(&self) -> Vec<Envelope> {
-        self.lock().kept.values().map(|kept| kept.envelope.clone()).collect()
+        Ok(witnessed.sign(signer)?)
     }
 
     /// How many are kept.

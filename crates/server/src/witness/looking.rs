@@ -1,6 +1,6 @@
 //! Looks at what waits for the witness, and signs it where it may.
 
-use super::Witness;
+use super::{Witness, keeping::SignError};
 use crate::repository::files::{self, FileError, Stage};
 use api::{
     client::ClientError,
@@ -264,10 +264,11 @@ impl Looker<'_> {
         while let Some(wish) = look.wants()? {
             self.give(&mut look, &wish, &mut taken).await?;
         }
-        let kept = self.witness.keeping.envelopes();
-        let witnessed = look.conclude(&kept)?;
-        self.witness.keeping.keep_published(witnessed.withdrawals())?;
-        let cosigned = witnessed.sign(self.witness.key.as_ref()).map_err(|error| LookError::Copy(error.to_string()))?;
+        let cosigned = self.witness.keeping.sign(look, self.witness.key.as_ref()).map_err(|error| match error {
+            SignError::Refused(error) => LookError::Refused(error),
+            SignError::File(error) => LookError::File(error),
+            SignError::Key(error) => LookError::Copy(error.to_string()),
+        })?;
         self.publish(client, &taken, &cosigned)?;
         let Cosigned { version, signature, .. } = cosigned;
         self.send(version, signature).await

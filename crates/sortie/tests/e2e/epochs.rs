@@ -1,6 +1,6 @@
 //! The server's data folder is put back from an older copy: it is noticed, said, and mended by a new epoch.
 
-use crate::world::{PROJECT, World, read_text, until};
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text, until};
 use std::{path::Path, process::Command};
 
 /// What happened after the copy was made is gone from the server, and not from the targets: they refuse what is new and
@@ -71,6 +71,55 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
     world.sortie("owner", 0, "ledger verify").says("the same as was seen last");
     // Given again, it is not dead by the old withdrawal: its serial is above.
     world.sortie("coder", 0, &format!("request {first} --to prod")).says("request 2");
+}
+
+/// A charter was lost too, and everything that was published since. People's commands notice and say how it comes back; an
+/// owner brings it, signed as it was. What says the same as before gets new versions with the epoch, so that machines that
+/// had seen higher ones follow.
+#[test]
+fn a_lost_charter_is_brought_back_and_machines_follow_below_the_versions_they_had_seen() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    world.stop_server();
+    let backup = world.root().join("backup");
+    copy(&world.server_data(), &backup);
+    world.start_server();
+
+    // Lost: a version that both have and run, and a charter.
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    world.sortie("oncall", 0, &format!("deploy {second} --to prod"));
+    world.amend(TEAM, &ENVIRONMENTS.replace("class = \"live\",", "class = \"live\", at_once = 2,"));
+    let charter = world.ask("owner", "charter show")["version"].as_u64().unwrap();
+    for machine in ["test-1", "prod-1"] {
+        let documents = world.agent_data(machine).join("trust/documents.json");
+        until("the machines to have the charter", || read_text(&documents).contains("at_once").then_some(()));
+    }
+    world.sortie("oncall", 0, "status");
+
+    world.stop_server();
+    std::fs::remove_dir_all(world.server_data()).unwrap();
+    copy(&backup, &world.server_data());
+    world.start_server();
+    world.sortie("oncall", 5, "status").says("sortie charter restore");
+    world.sortie("owner", 0, "charter restore").says(&format!("charter {charter} is in force again"));
+    world.sortie("owner", 0, "charter restore").says("has none that is newer");
+    world.sortie("oncall", 0, "status");
+    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
+
+    // Nothing about test and prod is new, and it is taken for fresh all the same.
+    let since = jiff::Timestamp::now();
+    world.sortie("oncall", 0, &format!("redeploy {first} --in prod")).says("1/1");
+    until("prod-1 to have refreshed", || {
+        let targets = world.ask("owner", "target list");
+        let target = crate::world::find(&targets, &|value| value["name"] == "prod-1")?;
+        let refreshed: jiff::Timestamp = target["refreshed"].as_str()?.parse().ok()?;
+        (refreshed.as_second() >= since.as_second() - 1).then_some(())
+    });
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -280,6 +280,33 @@ fn r31_a_withdrawal_that_was_brought_to_the_witness_reaches_targets_and_is_not_l
     world.sortie("coder", 0, "history").says("it bites");
 }
 
+/// The server's keys change in the usual way. While two of them are in root, both sign beside the witness, so that two stolen
+/// server keys are not enough at any time.
+#[test]
+fn the_witness_stays_while_the_server_changes_its_keys() {
+    let mut world = world();
+    let witness = Witness::of(&world);
+    world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key));
+    await_signed(&world);
+    let signatures = |world: &World| json(&timestamp(world))["signatures"].as_array().unwrap().len();
+    world.sortie("owner", 0, "server rotate").says("announced");
+    await_signed(&world);
+    assert_eq!(signatures(&world), 3);
+    world.stop_server();
+    let address = world.url().trim_start_matches("https://").parse().unwrap();
+    world.start_server_at(address, &["--rotate-keys"]);
+    await_signed(&world);
+    assert_eq!(signatures(&world), 3);
+    let version = world.push_and_number();
+    approve(&world, &version);
+    await_signed(&world);
+    world.sortie("owner", 0, "server rotate --finish").says("only the keys in use");
+    await_signed(&world);
+    assert_eq!(signatures(&world), 2);
+    let mirror = Mirror::of(&world);
+    fetch(&world, &mirror, "python-tuf", 0, &[PERMITS]);
+}
+
 #[track_caller]
 fn await_withdrawn(world: &World, version: &str) {
     until("the server to hear of the withdrawal", || {
