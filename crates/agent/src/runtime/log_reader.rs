@@ -26,11 +26,15 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// Reads a line of the log; absent for a line torn by a full disk.
-    fn parse(line: &[u8]) -> Option<Self> {
+    /// Reads a line of the log; absent for a line torn by a full disk, or that no keeper wrote: whatever stands in the time's
+    /// place is shown as it is.
+    pub fn parse(line: &[u8]) -> Option<Self> {
         let line = String::from_utf8_lossy(line);
         let (at, rest) = line.split_once(' ')?;
         let (word, text) = rest.split_once(' ')?;
+        if !at.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte)) {
+            return None;
+        }
         let stream = [Stream::Out, Stream::Err, Stream::Keeper].into_iter().find(|stream| stream.as_str() == word)?;
         Some(Self { at: at.to_owned(), stream, text: printable(text) })
     }
@@ -207,6 +211,17 @@ mod tests {
         (0..12).for_each(|number| write(&mut log, &format!("{number}\u{1b}[2J")));
         let texts: Vec<String> = tail(&path, 7).unwrap().into_iter().map(|line| line.text).collect();
         assert_eq!(texts, (5..12).map(|number| format!("{number}\u{FFFD}[2J")).collect::<Vec<_>>());
+    }
+
+    /// Found by feeding the parser: a service may write into the file where its lines are kept.
+    #[test]
+    fn a_line_whose_time_would_drive_a_terminal_is_none() {
+        assert!(LogLine::parse(b"2026-11-22T10:00:00.123Z out hello").is_some());
+        for bad in
+            [&b"\x1b[2J2026-11-22T10:00:00.123Z out hello"[..], b"2026\x07 out hello", "\u{202e}Z out hello".as_bytes()]
+        {
+            assert_eq!(LogLine::parse(bad), None);
+        }
     }
 
     #[test]
