@@ -455,11 +455,7 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Resul
     if manifest.app != *app {
         return Err(Failure::invalid(format!("the manifest is of {}, and not of {app}", manifest.app)));
     }
-    let digest = |entry: &Entry| match entry {
-        Entry::File { digest, .. } => Some(*digest),
-        Entry::Link { .. } => None,
-    };
-    let files: Vec<Digest> = manifest.files.iter().filter_map(digest).collect();
+    let files: Vec<Digest> = manifest.objects().map(|(digest, _)| digest).collect();
     let missing = documents.depot.missing(&files);
     if let Some(first) = missing.first() {
         return Err(Refusal::ObjectsMissing { count: missing.len() as u64, first: *first }.into());

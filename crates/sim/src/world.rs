@@ -838,12 +838,9 @@ impl<'a> World<'a> {
         match effect {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
-                let wanted = cast::manifest(version).files;
-                let has = |entry: &trust::manifest::Entry| match entry {
-                    trust::manifest::Entry::File { digest, .. } => installed.gathered.contains(digest),
-                    trust::manifest::Entry::Link { .. } => true,
-                };
-                if !installed.staged.contains(&build) && !wanted.iter().all(has) {
+                let wanted = cast::manifest(version);
+                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains(&digest));
+                if !installed.staged.contains(&build) && !has_all {
                     return failed("objects are missing");
                 }
                 installed.gathered.clear();

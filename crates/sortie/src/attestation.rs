@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     Digest,
     evidence::{MAX_FACTS, MAX_NAME_BYTES},
-    manifest::{Entry, Manifest},
+    manifest::Manifest,
     names::printable,
 };
 
@@ -64,11 +64,7 @@ impl Attestation {
         if self.predicate.is_none() {
             return Ok(());
         }
-        let digest = |entry: &Entry| match entry {
-            Entry::File { digest, .. } => Some(digest.hex()),
-            Entry::Link { .. } => None,
-        };
-        let mut ours = manifest.files.iter().filter_map(digest).chain([build.hex()]);
+        let mut ours = manifest.objects().map(|(digest, _)| digest.hex()).chain([build.hex()]);
         match ours.any(|hex| self.subjects.contains(&hex)) {
             true => Ok(()),
             false => Err(Failure::integrity(

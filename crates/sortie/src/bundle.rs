@@ -24,7 +24,7 @@ use trust::{
     Digest,
     authority::Dossier,
     config::MAX_CONFIG_BYTES,
-    manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    manifest::{MAX_MANIFEST_BYTES, Manifest},
     statement::{Act, Statement},
 };
 
@@ -69,10 +69,7 @@ impl Contents {
             small.insert(member.path.clone(), document);
             members.push(member);
         }
-        members.extend(manifest.files.iter().filter_map(|entry| match entry {
-            Entry::File { digest, size, .. } => Some(Member::object(*digest, *size)),
-            Entry::Link { .. } => None,
-        }));
+        members.extend(manifest.objects().map(|(digest, size)| Member::object(digest, size)));
         members.sort_by(|one, other| one.path.cmp(&other.path));
         members.dedup_by(|one, other| one.path == other.path);
         let by = connection.me().map(|(name, _)| name);

@@ -267,13 +267,18 @@ impl Manifest {
         }
     }
 
+    /// The objects that its files are in the depot, with their lengths in bytes, in the order of the files: one stands as
+    /// often as there are files of its content.
+    pub fn objects(&self) -> impl Iterator<Item = (Digest, u64)> + '_ {
+        self.files.iter().filter_map(|entry| match entry {
+            Entry::File { digest, size, .. } => Some((*digest, *size)),
+            Entry::Link { .. } => None,
+        })
+    }
+
     /// The sum of all files' lengths in bytes.
     pub fn total_size_bytes(&self) -> u64 {
-        let sizes = self.files.iter().map(|entry| match entry {
-            Entry::File { size, .. } => *size,
-            Entry::Link { .. } => 0,
-        });
-        sizes.fold(0, u64::saturating_add)
+        self.objects().map(|(_, size)| size).fold(0, u64::saturating_add)
     }
 
     /// Checks every rule that the types do not carry.

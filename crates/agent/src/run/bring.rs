@@ -15,7 +15,7 @@ use trust::{
     AppName, Digest,
     authority::VerifiedAuthority,
     config::ConfigDocument,
-    manifest::{Entry, Manifest},
+    manifest::Manifest,
     statement::{OrderAct, Phase},
 };
 
@@ -31,7 +31,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if self.machine().is_staged(app, &build) {
             return Ok(Last::Done(Phase::Fetch));
         }
-        let mut lacking = objects(manifest);
+        let mut lacking: BTreeMap<Digest, u64> = manifest.objects().collect();
         for digest in self.local_sources(app, &lacking)?.keys() {
             lacking.remove(digest);
         }
@@ -74,7 +74,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let incoming = self.home.incoming(&build);
         let mut sources = BTreeMap::new();
         if !self.machine().is_staged(app, &build) {
-            let wanted = objects(manifest);
+            let wanted: BTreeMap<Digest, u64> = manifest.objects().collect();
             sources = self.local_sources(app, &wanted)?;
             for digest in wanted.keys() {
                 let path = incoming.join(digest.hex());
@@ -295,14 +295,6 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 /// A step that needs what an earlier one of the same process left, and is without it: never by the table of steps.
 pub(super) fn lost_place() -> Last {
     Last::Failed("the agent lost its place; deploy again".into())
-}
-
-pub(super) fn objects(manifest: &Manifest) -> BTreeMap<Digest, u64> {
-    let files = manifest.files.iter().filter_map(|entry| match entry {
-        Entry::File { digest, size, .. } => Some((*digest, *size)),
-        Entry::Link { .. } => None,
-    });
-    files.collect()
 }
 
 pub(super) fn free_bytes(folder: &std::path::Path) -> u64 {

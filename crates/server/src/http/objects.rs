@@ -31,7 +31,7 @@ use std::{
 };
 use trust::{
     AudienceName, Digest, TargetName,
-    manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    manifest::{MAX_MANIFEST_BYTES, Manifest},
 };
 use utoipa::IntoParams;
 
@@ -57,10 +57,7 @@ impl Builds {
         }
         let bytes = depot.read_bytes(build, MAX_MANIFEST_BYTES as u64)?;
         let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
-        let files = manifest.files.iter().filter_map(|entry| match entry {
-            Entry::File { digest, .. } => Some(*digest),
-            Entry::Link { .. } => None,
-        });
+        let files = manifest.objects().map(|(digest, _)| digest);
         let objects: Arc<HashSet<Digest>> = Arc::new(files.chain([*build]).collect());
         let mut remembered = lock();
         if remembered.values().map(|objects| objects.len()).sum::<usize>() + objects.len() > REMEMBERED {
@@ -89,11 +86,7 @@ impl Builds {
 pub(crate) fn files_of(depot: &DiskStore, build: &Digest) -> Result<Vec<(Digest, u64)>, String> {
     let bytes = depot.read_bytes(build, MAX_MANIFEST_BYTES as u64).map_err(|error| error.to_string())?;
     let manifest = Manifest::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    let files = manifest.files.iter().filter_map(|entry| match entry {
-        Entry::File { digest, size, .. } => Some((*digest, *size)),
-        Entry::Link { .. } => None,
-    });
-    Ok(files.collect())
+    Ok(manifest.objects().collect())
 }
 
 /// Why somebody may read objects.

@@ -219,6 +219,7 @@ fn files_changed(from: String, old: &Manifest, new: &Manifest) -> FilesChanged {
     let by_path = |manifest: &Manifest| -> BTreeMap<String, Entry> {
         manifest.files.iter().map(|entry| (entry.path().to_string(), entry.clone())).collect()
     };
+    let known: BTreeSet<Digest> = old.objects().map(|(digest, _)| digest).collect();
     let (old, new) = (by_path(old), by_path(new));
     let mut counts = FilesChanged {
         from,
@@ -227,27 +228,19 @@ fn files_changed(from: String, old: &Manifest, new: &Manifest) -> FilesChanged {
         removed: old.keys().filter(|path| !new.contains_key(*path)).count() as u64,
         new_bytes: 0,
     };
-    let known: BTreeSet<Digest> = old.values().filter_map(digest).collect();
     for (path, entry) in &new {
         match old.get(path) {
             Some(before) if before == entry => continue,
             Some(_) => counts.changed += 1,
             None => counts.added += 1,
         }
-        if let Entry::File { size, .. } = entry
-            && digest(entry).is_some_and(|digest| !known.contains(&digest))
+        if let Entry::File { size, digest, .. } = entry
+            && !known.contains(digest)
         {
             counts.new_bytes += size;
         }
     }
     counts
-}
-
-fn digest(entry: &Entry) -> Option<Digest> {
-    match entry {
-        Entry::File { digest, .. } => Some(*digest),
-        Entry::Link { .. } => None,
-    }
 }
 
 fn in_words(plan: &Plan) -> String {
