@@ -1,12 +1,13 @@
 //! What the server keeps to itself in its data folder: the TLS key, the key that signs checkpoints, and the one-time
 //! claim of a server without an estate.
 
+use crate::durable;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -272,17 +273,7 @@ fn read_or_make(
 /// Writes a file of mode 0600 whole and durable, or not at all.
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), KeysError> {
     let path = folder.join(name);
-    let temporary = folder.join(format!("{name}.new"));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, &path));
-    written.map_err(|source| KeysError::Disk { path, source })?;
-    sync_folder(folder)
+    durable::replace(&path, bytes).map_err(|source| KeysError::Disk { path, source })
 }
 
 fn sync_folder(folder: &Path) -> Result<(), KeysError> {

@@ -16,6 +16,7 @@
 pub mod answers;
 pub mod backup;
 mod clock;
+mod durable;
 mod http;
 mod intake;
 pub mod keys;

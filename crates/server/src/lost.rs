@@ -5,6 +5,7 @@
 
 use crate::{
     backup::Restored,
+    durable,
     ledger::{Ledger, LedgerError},
 };
 use api::{
@@ -15,8 +16,7 @@ use domain::state::State;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -95,12 +95,7 @@ impl Memories {
     }
 
     fn write(&self, told: &BTreeMap<TargetName, Told>) -> io::Result<()> {
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(told).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
-        self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        durable::replace(&self.path, &serde_json::to_vec(told).map_err(io::Error::other)?)
     }
 
     /// What everyone should know while owners have not signed a new epoch.

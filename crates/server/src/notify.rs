@@ -9,6 +9,7 @@
 //! - [`deliver`]: one request: signed after Standard Webhooks 1.0.0.
 
 use crate::{
+    durable,
     http::Shared,
     views::{permits, words},
 };
@@ -17,8 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -305,11 +305,7 @@ impl Place {
     }
 
     fn save(&mut self) -> io::Result<()> {
-        let temporary = self.path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(&self.kept).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
+        durable::replace(&self.path, &serde_json::to_vec(&self.kept).map_err(io::Error::other)?)?;
         self.is_new = false;
         Ok(())
     }
