@@ -231,18 +231,7 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
 /// Every object that an entry or a whole build names.
 fn needed(ledger: &Ledger, depot: &DiskStore) -> Result<BTreeSet<Digest>, BackupError> {
     let mut needed = BTreeSet::new();
-    let mut next = 1;
-    loop {
-        let entries = ledger.entries(next, 500)?;
-        if entries.is_empty() {
-            break;
-        }
-        next += entries.len() as u64;
-        for bytes in entries {
-            let entry: domain::entry::Entry = parse(&bytes)?;
-            needed.extend(entry.events.iter().flat_map(|event| event.documents()));
-        }
-    }
+    ledger.each_from(1, |entry| needed.extend(entry.events.iter().flat_map(|event| event.documents())))?;
     let state = ledger.state();
     let whole = state.apps.values().flat_map(|record| record.builds.iter()).filter(|(_, build)| build.pruned.is_none());
     for (build, _) in whole {

@@ -51,6 +51,9 @@ pub struct Ledger {
     door: Arc<submit::Door>,
 }
 
+/// How many entries are read from the store at a time.
+const ENTRIES_AT_ONCE: u64 = 500;
+
 /// What the writer and all readers share.
 struct Shared {
     store: Box<dyn LedgerStore>,
@@ -223,6 +226,23 @@ impl Ledger {
         Ok(self.shared.store.read(from, count)?.into_iter().map(|row| row.bytes).collect())
     }
 
+    /// Shows `take` every entry from `from` on, in order, and answers with the number of the last one; `from - 1` where there
+    /// is none.
+    pub fn each_from(&self, from: u64, mut take: impl FnMut(Entry)) -> Result<u64, LedgerError> {
+        let mut last = from.saturating_sub(1);
+        loop {
+            let entries = self.entries(last + 1, ENTRIES_AT_ONCE)?;
+            if entries.is_empty() {
+                return Ok(last);
+            }
+            for bytes in entries {
+                last += 1;
+                let entry = serde_json::from_slice(&bytes);
+                take(entry.map_err(|error| LedgerError(format!("entry {last} cannot be read: {error}")))?);
+            }
+        }
+    }
+
     /// One entry, read.
     pub fn entry(&self, number: u64) -> Result<Option<Entry>, LedgerError> {
         if number == 0 || number > self.state().head.entry {
@@ -239,11 +259,6 @@ impl Ledger {
     /// The free text with its salt, for whoever checks the digest.
     pub fn salted_text(&self, digest: &Digest) -> Result<Option<Text>, LedgerError> {
         Ok(self.shared.store.text(digest)?)
-    }
-
-    /// Erases a free text for good; tells whether it was there. The entries that name its digest stay whole.
-    pub fn erase_text(&self, digest: &Digest) -> Result<bool, LedgerError> {
-        Ok(self.shared.store.erase_text(digest)?)
     }
 
     /// The state as it was at `time`, folded anew from the entries up to then: seconds for a million of them.

@@ -5,11 +5,13 @@
 //! found without anybody waiting; only the last look and the removal keep commands out, so that no push relies on an
 //! object while it goes.
 
-use crate::http::{Shared, objects::files_of};
+use crate::{
+    http::{Shared, objects::files_of},
+    ledger::LedgerError,
+};
 use api::read::{Prunable, PrunableBuild};
 use depot::{DiskStore, StoreError};
 use domain::{
-    entry::Entry,
     event::Event,
     rules::retention,
     state::{App, Build, State},
@@ -18,14 +20,13 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trust::{AppName, Digest};
 
-/// How many entries are read from the ledger at a time.
-const CHUNK: u64 = 500;
-
 /// Why nothing was swept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SweepError {
     #[error("the ledger cannot be read: {0}")]
-    Ledger(String),
+    Ledger(#[from] LedgerError),
+    #[error("the sweep broke off: {0}")]
+    Broken(#[from] tokio::task::JoinError),
     #[error(transparent)]
     Depot(#[from] StoreError),
     #[error("the manifest of {0} cannot be read, so nobody knows what it needs: {1}")]
@@ -50,8 +51,7 @@ pub(crate) async fn run(serving: Shared) {
 /// Removes what may go; says how many objects, and how many bytes.
 async fn sweep(serving: &Shared) -> Result<(u64, u64), SweepError> {
     let reader = serving.clone();
-    let found = tokio::task::spawn_blocking(move || find(&reader)).await;
-    let (mut candidates, seen) = found.map_err(|error| SweepError::Ledger(error.to_string()))??;
+    let (mut candidates, seen) = tokio::task::spawn_blocking(move || find(&reader)).await??;
     if candidates.is_empty() {
         return Ok((0, 0));
     }
@@ -76,7 +76,7 @@ async fn sweep(serving: &Shared) -> Result<(u64, u64), SweepError> {
         }
         Ok(removed)
     });
-    removed.await.map_err(|error| SweepError::Ledger(error.to_string()))?
+    removed.await?
 }
 
 /// The objects of pruned builds that are still here and that nothing needs as of an entry, with their lengths.
@@ -136,27 +136,19 @@ struct Named {
 
 /// What the entries from `from` on name.
 fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
-    let failed = |error: &dyn std::fmt::Display| SweepError::Ledger(error.to_string());
-    let mut named = Named { documents: HashSet::new(), came: BTreeSet::new(), last: from - 1 };
-    loop {
-        let entries = serving.ledger.entries(named.last + 1, CHUNK).map_err(|error| failed(&error))?;
-        if entries.is_empty() {
-            return Ok(named);
-        }
-        for bytes in entries {
-            let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
-            named.last = entry.number;
-            for event in &entry.events {
-                named.documents.extend(event.documents());
-                match event {
-                    Event::BuildPushed { build, .. }
-                    | Event::ReleaseImported { build, .. }
-                    | Event::PartAdded { manifest: build, .. } => drop(named.came.insert(*build)),
-                    _ => {}
-                }
+    let (mut documents, mut came) = (HashSet::new(), BTreeSet::new());
+    let last = serving.ledger.each_from(from, |entry| {
+        for event in &entry.events {
+            documents.extend(event.documents());
+            match event {
+                Event::BuildPushed { build, .. }
+                | Event::ReleaseImported { build, .. }
+                | Event::PartAdded { manifest: build, .. } => drop(came.insert(*build)),
+                _ => {}
             }
         }
-    }
+    })?;
+    Ok(Named { documents, came, last })
 }
 
 /// What may be pruned of each application, or of one: builds that nothing needs, neither among the newest `keep` nor younger

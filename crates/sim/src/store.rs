@@ -151,8 +151,4 @@ impl LedgerStore for SimStore {
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError> {
         Ok(self.lock().texts.get(digest).cloned())
     }
-
-    fn erase_text(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.lock().texts.remove(digest).is_some())
-    }
 }

@@ -146,9 +146,6 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// The free text with this digest, unless it was erased.
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError>;
-
-    /// Erases a text for good, from the disk too as far as that can be asked of it; tells whether it was there.
-    fn erase_text(&self, digest: &Digest) -> Result<bool, StoreError>;
 }
 
 /// The Merkle tree over the stored leaves, for making proofs.

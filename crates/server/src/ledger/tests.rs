@@ -16,7 +16,7 @@ use trust::{
 const ORIGIN: &str = "sortie.example/ledger";
 const CRASH_FOLDER: &str = "SORTIE_TEST_CRASH_FOLDER";
 
-/// Suspends anyone not yet suspended, lifts any hold; refuses, and panics, when asked to.
+/// Suspends anyone not yet suspended, erases anyone, lifts any hold; refuses, and panics, when asked to.
 fn toy(state: &State, _: &Context, command: Command) -> Result<Vec<Event>, Refusal> {
     match command {
         Command::SuspendPerson(person) if person.as_str() == "panic" => panic!("asked to"),
@@ -27,6 +27,7 @@ fn toy(state: &State, _: &Context, command: Command) -> Result<Vec<Event>, Refus
         Command::Administer(AdministrationAct::LiftHold { app, environment }) => {
             Ok(vec![Event::HoldLifted { app, environment }])
         }
+        Command::Administer(AdministrationAct::ErasePerson { person }) => Ok(vec![Event::PersonErased { person }]),
         _ => Err(Refusal::NoEstate),
     }
 }
@@ -114,9 +115,6 @@ impl LedgerStore for SharedStore {
     }
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError> {
         self.store.text(digest)
-    }
-    fn erase_text(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.store.erase_text(digest)
     }
 }
 
@@ -211,7 +209,7 @@ async fn an_accepted_command_is_an_entry_and_stays_one() {
     let world = World::new();
     let ledger = world.open();
     let mut heads = ledger.heads();
-    let text = Text { salt: "5a17".into(), text: "left the company".into() };
+    let text = Text { salt: "5a17".into(), text: "leaver".into() };
     let mut command = suspend("bob");
     command.texts.insert(text.digest(), text.clone());
     let envelope = command.envelope.clone();
@@ -234,7 +232,9 @@ async fn an_accepted_command_is_an_entry_and_stays_one() {
     let ledger = world.open();
     assert_eq!((ledger.state(), ledger.opened().entries), (state, 1));
     assert_whole(&ledger);
-    assert!(ledger.erase_text(&text.digest()).unwrap());
+    let person = PersonName::new(&text.text).unwrap();
+    let erasing = Command::Administer(AdministrationAct::ErasePerson { person });
+    ledger.submit(prepared("erasure", "erasure", erasing)).await.unwrap();
     assert_eq!(ledger.text(&text.digest()).unwrap(), None);
     assert_whole(&ledger);
 }
