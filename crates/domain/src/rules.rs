@@ -28,7 +28,7 @@ pub mod ways;
 
 use crate::{
     refusal::Refusal,
-    state::{Build, Policy, State},
+    state::{Build, Deployment, Policy, State},
 };
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
@@ -48,7 +48,18 @@ pub struct Candidate<'a> {
     pub act: OrderAct,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    /// What a deployment brings. Fails where its build is not known.
+    pub fn of(state: &'a State, deployment: &'a Deployment) -> Result<Self, Refusal> {
+        Ok(Self {
+            app: &deployment.app,
+            build: deployment.build,
+            record: names::build(state, &deployment.app, &deployment.build)?,
+            audience: &deployment.environment,
+            act: deployment.act,
+        })
+    }
+
     /// The number of the build, if it has one.
     pub fn version(&self) -> Option<&Version> {
         self.record.version.as_ref()

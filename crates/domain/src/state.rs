@@ -369,6 +369,32 @@ pub struct Imported {
     pub stamp: Stamp,
 }
 
+impl Build {
+    /// A build as the entry at `stamp` brings it: nothing is known of it yet besides.
+    fn new(
+        pusher: &PersonName,
+        commit: &Option<Commit>,
+        recipe: &Option<String>,
+        facts: &BuildFacts,
+        stamp: Stamp,
+    ) -> Self {
+        Self {
+            pusher: pusher.clone(),
+            commit: commit.clone(),
+            recipe: recipe.clone(),
+            facts: Arc::new(facts.clone()),
+            stamp,
+            version: None,
+            evidence: Vec::new(),
+            verified_in: OrdMap::new(),
+            pruned: None,
+            brought_again: None,
+            makers: Vec::new(),
+            vendor: None,
+        }
+    }
+}
+
 /// One piece of evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceRecord {

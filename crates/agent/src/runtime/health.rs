@@ -96,6 +96,11 @@ impl Tally {
         Attempt { number: self.tries, good, said }
     }
 
+    /// Whether anything was said yet.
+    pub fn has_heard(&self) -> bool {
+        self.tries > 0
+    }
+
     pub fn unhealthy(self, spec: &ServiceSpec, is_unclear: bool) -> Unhealthy {
         let last_log_line = last_line_of_process(&spec.log());
         Unhealthy { tries: self.tries, repeated: self.repeated, last: self.last, is_unclear, last_log_line }

@@ -178,6 +178,17 @@ impl Runtime {
         &self.layout
     }
 
+    /// Where a build's processes run.
+    fn placement<'a>(&'a self, app: &'a AppName, build: &Digest) -> Placement<'a> {
+        Placement {
+            app,
+            build: *build,
+            site: &self.site,
+            working_folder: self.layout.release(app, build),
+            logs: self.layout.logs(app),
+        }
+    }
+
     /// Works out every copy of a build, in order of process and copy, and gives ports to those that need one. `config`
     /// holds the environment's values, secrets decrypted; keys the build does not declare are ignored.
     pub fn specs(
@@ -187,14 +198,7 @@ impl Runtime {
         run: &Run,
         config: &BTreeMap<String, String>,
     ) -> Result<Vec<ServiceSpec>, RuntimeError> {
-        let placement = Placement {
-            app,
-            build: *build,
-            site: &self.site,
-            working_folder: self.layout.release(app, build),
-            logs: self.layout.logs(app),
-        };
-        expand_run(&placement, run, config, |id| {
+        expand_run(&self.placement(app, build), run, config, |id| {
             let places = KeeperFiles::places(&self.layout.run(app), id);
             // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
             let is_kept = || places.iter().any(|files| files.is_kept().unwrap_or(true));

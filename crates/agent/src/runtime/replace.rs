@@ -130,12 +130,16 @@ impl Runtime {
         loop {
             let pid = self.running_pid(spec);
             let answer = match self.connection_of(spec, address) {
-                _ if pid.is_none() => Answer::Bad(self.how_it_ended(spec)),
-                Some(connection) => answer_over(connection, &health.check, Instant::now() + ATTEMPT),
-                None => Answer::Bad("no connection was accepted by the new program".into()),
+                _ if pid.is_none() => Some(Answer::Bad(self.how_it_ended(spec))),
+                Some(connection) => Some(answer_over(connection, &health.check, Instant::now() + ATTEMPT)),
+                // Who of the two accepts is the kernel's to say: what the new one said before still stands.
+                None if tally.has_heard() => None,
+                None => Some(Answer::Bad("no connection was accepted by the new program".into())),
             };
-            let good = matches!(answer, Answer::Good(_)) && pid.is_some() && self.running_pid(spec) == pid;
-            let _attempt: Attempt = tally.hear(good, answer.said());
+            if let Some(answer) = answer {
+                let good = matches!(answer, Answer::Good(_)) && pid.is_some() && self.running_pid(spec) == pid;
+                let _attempt: Attempt = tally.hear(good, answer.said());
+            }
             if tally.good_in_a_row >= health.consecutive.max(1) {
                 return Ok(());
             }

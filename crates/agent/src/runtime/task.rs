@@ -6,7 +6,7 @@ use super::{
     control::{Kept, look, stop_all},
     disk::{failed, make_folder, replace_durably},
     log_reader::last_line_of_process,
-    spec::{CopyId, KeeperFiles, Placement, expand_task},
+    spec::{CopyId, KeeperFiles, expand_task},
     state::Phase,
 };
 use std::{
@@ -48,14 +48,7 @@ impl Runtime {
             }
             None => None,
         };
-        let placement = Placement {
-            app,
-            build: *build,
-            site: &self.site,
-            working_folder: self.layout.release(app, build),
-            logs: self.layout.logs(app),
-        };
-        expand_task(&placement, run, config, name, argv, port)
+        expand_task(&self.placement(app, build), run, config, name, argv, port)
     }
 
     /// Begins a task; an earlier one of its name is ended first. Returns once its keeper watches over it.

@@ -267,14 +267,7 @@ fn may_still_run(
     if !installs(deployment.act) {
         return Ok(());
     }
-    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
-    let candidate = Candidate {
-        app: &deployment.app,
-        build: deployment.build,
-        record,
-        audience: &deployment.environment,
-        act: deployment.act,
-    };
+    let candidate = Candidate::of(&draft.state, deployment)?;
     rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)?;
     // A deployment that stood and waited was ordered before it was known by which way its permit would come.
     ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
@@ -282,14 +275,7 @@ fn may_still_run(
 
 /// Fails while something keeps the deployment's build from being activated at this moment.
 fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
-    let record = names::build(&draft.state, &deployment.app, &deployment.build)?;
-    let candidate = Candidate {
-        app: &deployment.app,
-        build: deployment.build,
-        record,
-        audience: &deployment.environment,
-        act: deployment.act,
-    };
+    let candidate = Candidate::of(&draft.state, deployment)?;
     rules::is_moment(&draft.state, &asked.policy, &candidate, asked.context.now)
 }
 

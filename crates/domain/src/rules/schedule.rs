@@ -31,14 +31,7 @@ fn looked_at<'a>(
     now: Timestamp,
 ) -> Option<(&'a Policy, Candidate<'a>, Way)> {
     let policy = state.policy.as_deref()?;
-    let record = state.apps.get(&deployment.app)?.builds.get(&deployment.build)?;
-    let candidate = Candidate {
-        app: &deployment.app,
-        build: deployment.build,
-        record,
-        audience: &deployment.environment,
-        act: deployment.act,
-    };
+    let candidate = Candidate::of(state, deployment).ok()?;
     let way = ways::of(state, policy, &candidate, now);
     Some((policy, candidate, way))
 }

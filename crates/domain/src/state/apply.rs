@@ -105,20 +105,7 @@ pub fn apply(state: &mut State, event: &Event) {
             }
         }
         Event::BuildPushed { app, build, pusher, commit, recipe, facts } => {
-            let record = Build {
-                pusher: pusher.clone(),
-                commit: commit.clone(),
-                recipe: recipe.clone(),
-                facts: Arc::new(facts.clone()),
-                stamp,
-                version: None,
-                evidence: Vec::new(),
-                verified_in: OrdMap::new(),
-                pruned: None,
-                brought_again: None,
-                makers: Vec::new(),
-                vendor: None,
-            };
+            let record = Build::new(pusher, commit, recipe, facts, stamp);
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
         }
         Event::BuildNumbered { app, build, version } => {
@@ -453,20 +440,7 @@ fn import(state: &mut State, event: &Event) {
     of_vendor.floor = of_vendor.floor.take().max(permit.floor.clone());
     let record = state.apps.entry(app.clone()).or_default();
     record.versions.entry(version.clone()).or_insert(Numbered { build: *build, stamp });
-    let known = record.builds.entry(*build).or_insert_with(|| Build {
-        pusher: importer.clone(),
-        commit: commit.clone(),
-        recipe: recipe.clone(),
-        facts: Arc::new(BuildFacts::clone(facts)),
-        stamp,
-        version: None,
-        evidence: Vec::new(),
-        verified_in: OrdMap::new(),
-        pruned: None,
-        brought_again: None,
-        makers: Vec::new(),
-        vendor: None,
-    });
+    let known = record.builds.entry(*build).or_insert_with(|| Build::new(importer, commit, recipe, facts, stamp));
     known.brought_again = known.pruned.take().map(|_| stamp).or(known.brought_again);
     known.version = Some(version.clone());
     known.vendor = Some(Imported { word: word.clone(), permit: permit.clone(), stamp });
