@@ -207,7 +207,7 @@ impl Journal {
             return;
         }
         let Assignment { epoch, generation, .. } = under_way.assignment;
-        let submit_before = Statement::read(envelope).ok().map(|statement| statement.header.submit_before);
+        let submit_before = Statement::read(envelope).ok().map(|statement| CarriedOut::date_of(&statement));
         self.newest_order = CarriedOut::newest_with(self.newest_order, submit_before, now);
         self.performed.push(Performed { order, epoch, generation, submit_before });
         let newest = self.newest_order.unwrap_or(Timestamp::MIN);

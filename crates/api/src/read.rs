@@ -700,6 +700,14 @@ pub struct DeploymentView {
     pub reason: Option<String>,
     /// What it waits on, in words.
     pub waits: Option<String>,
+    /// The time it was planned for, where it was.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub at: Option<Timestamp>,
+    /// When it is dropped if it has not begun.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub expires: Option<Timestamp>,
     /// What the deployer was warned of.
     pub warnings: Vec<String>,
     /// How it goes over its targets.

@@ -11,6 +11,7 @@ use trust::{
     manifest::{ConfigKey, Driver, Needs},
     quorum::Rule,
     rollout::Rollout,
+    schedule::Schedule,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
     vendor::{Released, Vendor},
     way::Way,
@@ -133,6 +134,8 @@ pub enum Ending {
     Failed,
     /// Somebody ended it.
     Aborted,
+    /// It stood and never began: its time was over, or what it was about had changed.
+    Dropped,
 }
 
 /// Whether a target got an application for the first time (R57).
@@ -575,6 +578,9 @@ pub enum Event {
         /// Whether the order names its targets, so that it is for no others.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         narrowed: bool,
+        /// When it is to be carried out, by the order.
+        #[serde(default, skip_serializing_if = "Schedule::is_any_time")]
+        schedule: Schedule,
     },
     /// A wave of targets is assigned the deployment.
     WaveStarted {
@@ -640,6 +646,9 @@ pub enum Event {
         /// Whether nothing was heard of it in time: it may have done its part all the same, and say so later.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         given_up: bool,
+        /// Whether it let the assignment lie because this was no moment for it, so that it gets another one when it is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stands: bool,
         /// The way of the permit it acted under, by its own word; not written for the normal one.
         #[serde(default, skip_serializing_if = "Way::is_normal")]
         way: Way,
@@ -662,6 +671,9 @@ pub enum Event {
         deployment: u64,
         /// How.
         ending: Ending,
+        /// Why, where nothing else says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A deployment stayed healthy for its soak time.
     DeploymentSettled {

@@ -84,17 +84,17 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
     })
 }
 
-/// What an open deployment, or one that soaks, waits on.
-pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
+/// What an open deployment, or one that soaks, waits on at `now`.
+pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
     if let Some(Pause { by, failure, .. }) = &deployment.paused {
         return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
     }
     match &deployment.phase {
         DeploymentPhase::AwaitingPermit => Some(match begins(state, deployment) {
-            Some(begins) if begins <= state.head.time => {
-                schedule::hindrance(state, number, deployment, state.head.time)
-                    .unwrap_or(WaitingOn::Beginning { deployment: number, begins })
+            Some(begins) if begins <= now => {
+                let hindrance = schedule::hindrance(state, number, deployment, now);
+                hindrance.unwrap_or(WaitingOn::Beginning { deployment: number, begins })
             }
             Some(begins) => WaitingOn::Beginning { deployment: number, begins },
             None => WaitingOn::Permit {
@@ -105,7 +105,7 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
             if stands(deployment)
-                && let Some(hindrance) = schedule::hindrance(state, number, deployment, state.head.time)
+                && let Some(hindrance) = schedule::hindrance(state, number, deployment, now)
             {
                 return Some(hindrance);
             }
@@ -121,8 +121,8 @@ pub fn waits(state: &State, number: u64) -> Option<WaitingOn> {
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
             match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
-                (Advance::Health, until) if until <= state.head.time => {
-                    let hindrance = schedule::hindrance(state, number, deployment, state.head.time);
+                (Advance::Health, until) if until <= now => {
+                    let hindrance = schedule::hindrance(state, number, deployment, now);
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
@@ -150,11 +150,11 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
     };
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
-        if let Some(at) = advances(state, deployment, now) {
+        if let Some(at) = advances(state, *number, deployment, now) {
             let id = format!("advance:{number}:{}", deployment.waves);
             consider(at, id, Command::AdvanceDeployment(*number));
         }
-        if let Some(at) = starts(state, deployment, now) {
+        if let Some(at) = starts(state, *number, deployment, now) {
             // It may start more than once: what stands between two waves starts again.
             let id = if deployment.waves == 0 {
                 format!("start:{number}")
@@ -196,20 +196,27 @@ fn stands(deployment: &Deployment) -> bool {
 }
 
 /// When the ring after one that bakes begins by itself, as far as is known at `now`.
-pub fn advances(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
     let until = bakes_until(state, deployment).filter(|_| by_health)?;
-    schedule::goes_on(state, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
+    schedule::goes_on(state, number, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
 }
 
-/// When a deployment that stands at `now` starts, or goes on, as far as is known.
-pub fn starts(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+/// When a deployment that stands at `now` starts, goes on, or is dropped because its time is over, as far as is known.
+pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let from = match deployment.phase {
-        DeploymentPhase::AwaitingPermit => begins(state, deployment)?,
+        DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
+            Some(begins) => begins,
+            None if deployment.paused.is_none() => return deployment.schedule.expires,
+            None => return None,
+        },
         _ if stands(deployment) => now,
         _ => return None,
     };
-    schedule::goes_on(state, deployment, from.max(now)).map(|at| if at <= now { from } else { at })
+    let expires = deployment.schedule.expires;
+    let goes_on =
+        schedule::goes_on(state, number, deployment, from.max(now)).map(|at| if at <= now { from } else { at });
+    [goes_on, expires].into_iter().flatten().min()
 }
 
 /// When the permit that a standing deployment waited for begins to hold, once it is granted.

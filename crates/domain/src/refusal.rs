@@ -83,9 +83,24 @@ pub struct Frozen {
     /// Until when it is on.
     pub until: Timestamp,
     /// When the application may be activated there next, as far as is known.
-    pub opens: Timestamp,
+    pub opens: Option<Timestamp>,
     /// Who may lift it, or except from it.
     pub lift: Option<Rule>,
+}
+
+/// What comes while no window is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The application.
+    pub app: AppName,
+    /// The version, where it has one.
+    pub version: Option<Version>,
+    /// Where.
+    pub environment: AudienceName,
+    /// Its windows, as the charter says them.
+    pub windows: Vec<String>,
+    /// When the application may be activated there next, as far as is known.
+    pub opens: Option<Timestamp>,
 }
 
 /// Every no.
@@ -578,6 +593,15 @@ pub enum Refusal {
     },
     /// A freeze is on (R1).
     Frozen(Box<Frozen>),
+    /// No window is open (R1).
+    WindowClosed(Box<Closed>),
+    /// The times in the order are not those of the environment's windows.
+    WindowsDiffer {
+        /// Where.
+        environment: AudienceName,
+        /// Its windows.
+        windows: Vec<String>,
+    },
     /// No such freeze, or one that has long been over.
     UnknownFreeze,
     /// The freeze is over.

@@ -25,13 +25,14 @@ pub mod schedule;
 pub mod unreleased;
 pub mod vendors;
 pub mod ways;
+pub mod windows;
 
 use crate::{
     refusal::Refusal,
     state::{Build, Deployment, Policy, State},
 };
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, Version, schedule::Schedule, statement::OrderAct};
 
 /// What would run where.
 #[derive(Clone, Copy, Debug)]
@@ -106,14 +107,31 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
 
 /// Every rule about whether the candidate may be activated at this moment, each looked at on its own: what may run there
 /// may have to wait.
-pub fn moment(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<Verdict> {
+pub fn moment(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    schedule: &Schedule,
+    now: Timestamp,
+) -> Vec<Verdict> {
     let way = ways::of(state, policy, candidate, now);
-    vec![Verdict { rule: "freezes", verdict: freezes::none_stops(state, policy, candidate, way, now) }]
+    let opens = || schedule::opens(state, policy, candidate, way, schedule, now);
+    let open = windows::one_is_open(policy, candidate, way, schedule, now, opens);
+    vec![
+        Verdict { rule: "windows", verdict: open },
+        Verdict { rule: "freezes", verdict: freezes::none_stops(state, policy, candidate, way, now, opens) },
+    ]
 }
 
 /// Fails with the first verdict of [`moment`] that is a refusal.
-pub fn is_moment(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<(), Refusal> {
-    for verdict in moment(state, policy, candidate, now) {
+pub fn is_moment(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    schedule: &Schedule,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    for verdict in moment(state, policy, candidate, schedule, now) {
         verdict.verdict?;
     }
     Ok(())

@@ -13,6 +13,7 @@ use trust::{
     key::{KeyId, PublicKey},
     quorum::{Directory, Rule},
     rollout::Rollout,
+    schedule::Schedule,
     statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
     vendor::Heard,
     way::Way,
@@ -660,6 +661,9 @@ pub struct Deployment {
     pub others: Others,
     /// Whether the order names its targets, so that it is for no others.
     pub narrowed: bool,
+    /// When it is to be carried out, by the order.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// The waves that have started.
     pub waves: u32,
     /// Whether it stands still by somebody's word, or by the charter's.

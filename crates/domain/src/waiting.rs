@@ -34,6 +34,27 @@ pub enum WaitingOn {
         /// From when the permit holds.
         begins: Timestamp,
     },
+    /// A deployment waits for the time it was planned for.
+    Time {
+        /// Its number.
+        deployment: u64,
+        /// When that is.
+        at: Timestamp,
+    },
+    /// A deployment waits for a window to open.
+    Window {
+        /// Its number.
+        deployment: u64,
+        /// When it may go on, as far as is known; nothing where none ever opens.
+        opens_at: Option<Timestamp>,
+    },
+    /// A deployment that was planned waits for another one of the application to end.
+    Deployment {
+        /// Its number.
+        deployment: u64,
+        /// The other's.
+        other: u64,
+    },
     /// A deployment waits until a freeze is over, or lifted, or lets it pass.
     Freeze {
         /// Its number.
@@ -109,6 +130,16 @@ impl fmt::Display for WaitingOn {
             }
             WaitingOn::Beginning { deployment, begins } => {
                 write!(f, "deployment {deployment} waits for its permit, which begins at {begins:.0}")
+            }
+            WaitingOn::Time { deployment, at } => write!(f, "deployment {deployment} waits for its time, {at:.0}"),
+            WaitingOn::Window { deployment, opens_at: Some(opens) } => {
+                write!(f, "deployment {deployment} waits for a window, which opens at {opens:.0}")
+            }
+            WaitingOn::Window { deployment, opens_at: None } => {
+                write!(f, "deployment {deployment} waits for a window, and the charter has none that opens again")
+            }
+            WaitingOn::Deployment { deployment, other } => {
+                write!(f, "deployment {deployment} waits for deployment {other} to end")
             }
             WaitingOn::Freeze { deployment, freeze, until } => {
                 write!(f, "deployment {deployment} waits for freeze {freeze}, which ends at {until:.0}")

@@ -16,8 +16,10 @@ use trust::{
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
     rollout::{Advance, OnFailure, Ring, Rollout, Share},
+    schedule::Schedule,
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
     way::Way,
+    window::Opening,
 };
 
 fn read<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -360,6 +362,7 @@ fn deployment_events() -> Vec<Event> {
         rollout: None,
         rings: Vec::new(),
         narrowed: false,
+        schedule: Schedule::default(),
     };
     let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
     let rolled_out =
@@ -390,6 +393,7 @@ fn deployment_events() -> Vec<Event> {
                 rollout: Some(Box::new(rollout)),
                 rings,
                 narrowed,
+                schedule: Schedule::default(),
             },
             other => other,
         };
@@ -428,6 +432,7 @@ fn deployment_events() -> Vec<Event> {
         phases: phases.map(|phase| PhaseTiming { phase, started: noon(), milliseconds: 900 }).to_vec(),
         endpoints: running.map(|_| "http://127.0.0.1:20001".to_string()).into_iter().collect(),
         given_up: false,
+        stands: false,
         way,
     };
     let finished = |outcome, change, running| finished_by(Way::Normal, outcome, change, running);
@@ -461,6 +466,7 @@ fn deployment_events() -> Vec<Event> {
             phases: Vec::new(),
             endpoints: Vec::new(),
             given_up: true,
+            stands: false,
         },
         Event::UndoStarted {
             deployment: 1,
@@ -520,7 +526,30 @@ fn deployment_events() -> Vec<Event> {
     ];
     events.extend(changes.map(|change| finished(Outcome::Verified, Some(change), Some(build))));
     let endings = [Ending::Succeeded, Ending::Undone, Ending::Failed, Ending::Aborted];
-    events.extend(endings.map(|ending| Event::DeploymentEnded { deployment: 1, ending }));
+    events.extend(endings.map(|ending| Event::DeploymentEnded { deployment: 1, ending, reason: None }));
+    let reason = Some("its order expired at 2026-11-02T12:00:00Z".into());
+    events.push(Event::DeploymentEnded { deployment: 1, ending: Ending::Dropped, reason });
+    let opening = Opening { from: noon(), until: read("2026-11-02T16:00:00Z") };
+    for (at, expires, windows) in [
+        (Some(noon()), Some(read("2026-11-09T12:00:00Z")), vec![opening]),
+        (
+            None,
+            None,
+            vec![opening, Opening { from: read("2026-11-03T07:00:00Z"), until: read("2026-11-03T16:00:00Z") }],
+        ),
+    ] {
+        let mut planned = requested(OrderAct::Deploy, Some("1.4.0"), false, &[]);
+        if let Event::DeploymentRequested { schedule, .. } = &mut planned {
+            *schedule = Schedule { at, expires, windows };
+        }
+        events.push(planned);
+    }
+    let refused = Outcome::Refused { code: "FROZEN".into(), reason: "frozen".into() };
+    let mut put_back = finished(refused, None, None);
+    if let Event::TargetFinished { stands, .. } = &mut put_back {
+        *stands = true;
+    }
+    events.push(put_back);
     events
 }
 

@@ -271,6 +271,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             rollout: None,
             rings: Vec::new(),
             narrowed: false,
+            schedule: Default::default(),
         },
         4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None },
         5..15 => Event::TargetFinished {
@@ -286,8 +287,9 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 .into(),
             endpoints: vec!["http://127.0.0.1:20001".into()],
             given_up: false,
+            stands: false,
         },
-        15 => Event::DeploymentEnded { deployment, ending: Ending::Succeeded },
+        15 => Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None },
         16 => Event::DeploymentSettled { deployment },
         _ => Event::TargetLabelled {
             target: target(number)?,

@@ -213,6 +213,7 @@ impl World {
             only: BTreeSet::new(),
             when_released: false,
             rollout: Default::default(),
+            schedule: Default::default(),
         })
     }
 }

@@ -344,6 +344,15 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
     pub fn order(&self, act: OrderAct, when_released: bool) -> Act {
         let only = BTreeSet::new();
         let rollout = Default::default();
-        Act::Order(Order { app: app(), environment: prod(), act, version: None, only, when_released, rollout })
+        Act::Order(Order {
+            app: app(),
+            environment: prod(),
+            act,
+            version: None,
+            only,
+            when_released,
+            rollout,
+            schedule: Default::default(),
+        })
     }
 }

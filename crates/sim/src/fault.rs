@@ -133,7 +133,7 @@ fn succeeding_early(state: &State, context: &Context, command: Command) -> Decid
     let mut events = decide(state, context, command)?;
     if let Some(at) = events.iter().position(|event| matches!(event, Event::WaveStarted { wave: 2.., .. })) {
         let Event::WaveStarted { deployment, .. } = events[at] else { return Ok(events) };
-        events[at] = Event::DeploymentEnded { deployment, ending: Ending::Succeeded };
+        events[at] = Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None };
     }
     Ok(events)
 }
@@ -141,7 +141,7 @@ fn succeeding_early(state: &State, context: &Context, command: Command) -> Decid
 fn settling_at_once(state: &State, context: &Context, command: Command) -> Decided {
     let mut events = decide(state, context, command)?;
     let ended = events.iter().find_map(|event| match event {
-        Event::DeploymentEnded { deployment, ending: Ending::Succeeded } => Some(*deployment),
+        Event::DeploymentEnded { deployment, ending: Ending::Succeeded, .. } => Some(*deployment),
         _ => None,
     });
     let settles = events.iter().any(|event| matches!(event, Event::DeploymentSettled { .. }));
@@ -160,7 +160,7 @@ fn forgetting_one(state: &State, context: &Context, command: Command) -> Decided
             .get(&number)
             .is_some_and(|record| matches!(record.phase, DeploymentPhase::Undoing { .. }));
         if goes_on {
-            *event = Event::DeploymentEnded { deployment: number, ending: Ending::Undone };
+            *event = Event::DeploymentEnded { deployment: number, ending: Ending::Undone, reason: None };
         } else if targets.len() > 1 {
             targets.remove(0);
         }

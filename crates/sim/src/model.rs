@@ -285,7 +285,7 @@ impl Model {
             }
         }
         for number in &state.open_deployments {
-            if plan::waits(&state, *number).is_none() {
+            if plan::waits(&state, *number, state.head.time).is_none() {
                 return broken("PROGRESS", format!("deployment {number} stands and does not say what it waits on"));
             }
         }
@@ -357,7 +357,7 @@ impl Model {
                     }
                 }
             }
-            Event::DeploymentEnded { deployment, ending } => return self.ended(*deployment, *ending, time),
+            Event::DeploymentEnded { deployment, ending, .. } => return self.ended(*deployment, *ending, time),
             Event::DeploymentSettled { deployment } => {
                 let ended = self.courses.get(deployment).and_then(|course| course.ended);
                 if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < self.soak_seconds) {
@@ -464,7 +464,7 @@ impl Model {
         actual: &[Option<Digest>],
     ) -> Result<(), Violation> {
         for number in state.deployments.keys() {
-            if let Some(WaitingOn::Soak { until, .. }) = plan::waits(state, *number)
+            if let Some(WaitingOn::Soak { until, .. }) = plan::waits(state, *number, state.head.time)
                 && until < now
             {
                 return broken("PROGRESS", format!("deployment {number} should have settled at {until}"));
@@ -473,7 +473,8 @@ impl Model {
         for number in &state.open_deployments {
             let phase = state.deployments.get(number).map(|deployment| &deployment.phase);
             if phase != Some(&DeploymentPhase::AwaitingPermit) {
-                let waits = plan::waits(state, *number).map_or_else(String::new, |waits| waits.to_string());
+                let waits =
+                    plan::waits(state, *number, state.head.time).map_or_else(String::new, |waits| waits.to_string());
                 return broken("PROGRESS", format!("deployment {number} has not ended: {waits}"));
             }
         }

@@ -303,7 +303,8 @@ impl<'a> World<'a> {
             let phase = state.deployments.get(number).map(|deployment| &deployment.phase);
             phase == Some(&DeploymentPhase::AwaitingPermit)
         };
-        let soaks = |number: &u64| matches!(plan::waits(&state, *number), Some(WaitingOn::Soak { .. }));
+        let soaks =
+            |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()
             && self.agents.iter().all(idles)
             && (0..self.agents.len()).all(|index| plan::assignments(&state, &target(index)).is_empty())

@@ -194,6 +194,9 @@ async fn look_at(
         if let WaitingOn::Permit { deployment, .. }
         | WaitingOn::Beginning { deployment, .. }
         | WaitingOn::Freeze { deployment, .. }
+        | WaitingOn::Time { deployment, .. }
+        | WaitingOn::Window { deployment, .. }
+        | WaitingOn::Deployment { deployment, .. }
         | WaitingOn::Targets { deployment, .. } = waiting
         {
             let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);

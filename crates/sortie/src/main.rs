@@ -37,6 +37,7 @@ mod signer;
 mod until;
 mod vendor;
 mod verify;
+mod when;
 
 use cli::Cli;
 use failure::Failure;

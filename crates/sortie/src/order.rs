@@ -6,6 +6,7 @@ use crate::{
     follow::{Following, follow, runs_in_words},
     invocation::Invocation,
     output::Answer,
+    when,
 };
 use api::{
     read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
@@ -16,11 +17,13 @@ use domain::{
     event::{Ending, Event},
     refusal::exit,
 };
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, TargetName, Version,
     charter::{Charter, Class},
     rollout::RolloutTerms,
+    schedule::Schedule,
     statement::{self, Act, OrderAct},
 };
 
@@ -41,6 +44,8 @@ pub struct Wanted {
     pub when_released: bool,
     /// How it goes over the targets, where that is to be otherwise than the charter says.
     pub rollout: RolloutTerms,
+    /// When; the environment's windows are written in when it is signed.
+    pub schedule: Schedule,
 }
 
 /// Reads `--only`.
@@ -75,7 +80,8 @@ pub async fn order(
     for warning in warnings(&accepted) {
         invocation.aside(&format!("mind: {warning}"));
     }
-    if following.detach {
+    let is_planned = wanted.schedule.at.is_some_and(|at| at > Timestamp::now());
+    if following.detach || is_planned && following.wait.is_none() {
         return Ok(detached(wanted, deployment, &accepted));
     }
     let view = follow(invocation, connection, deployment, limit).await?;
@@ -84,6 +90,9 @@ pub async fn order(
 
 /// Signs and submits an order.
 pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted, Failure> {
+    let now = Timestamp::now();
+    let start = wanted.schedule.at.unwrap_or(now).max(now);
+    let windows = when::written_out(connection, &wanted.environment, wanted.act, start);
     let order = statement::Order {
         app: wanted.app.clone(),
         environment: wanted.environment.clone(),
@@ -92,6 +101,7 @@ pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted
         only: wanted.only.clone(),
         when_released: wanted.when_released,
         rollout: wanted.rollout.clone(),
+        schedule: Schedule { windows, ..wanted.schedule.clone() },
     };
     connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
 }
@@ -119,6 +129,14 @@ fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {
         accepted.events.iter().any(|event| matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }));
     let what = wanted.build.of(&wanted.app);
     let words = match awaits {
+        _ if wanted.schedule.at.is_some() => {
+            let (environment, when) = (&wanted.environment, when::in_words(&wanted.schedule));
+            let released = if awaits { " It waits for its permit too." } else { "" };
+            format!(
+                "deployment {deployment} is planned: {what} → {environment}. It begins by itself {when}.{released} \
+                 Nothing was changed; `sortie abort {deployment}` takes it off."
+            )
+        }
         true => format!("deployment {deployment} stands and waits until {what} is released to {}.", wanted.environment),
         false => {
             format!("deployment {deployment} is under way: {what} in {}. It goes on by itself.", wanted.environment)
@@ -210,6 +228,10 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let environment = &view.environment;
     let mut said = Vec::new();
     match view.ending {
+        Some(Ending::Dropped) => {
+            let reason = view.reason.as_deref().unwrap_or("its time was over");
+            said.push(format!("deployment {} was dropped before it began: {reason}", view.deployment));
+        }
         Some(Ending::Aborted) => said.push(format!("deployment {} was ended by hand", view.deployment)),
         _ if of > 0 && count("refused") == of => said.push(format!("refused by {of} of {of}: nothing was changed")),
         _ => {}

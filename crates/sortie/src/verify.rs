@@ -685,7 +685,10 @@ impl Signed<'_> {
                 let said = payload.is_none_or(|payload| payload == self.payload);
                 same && a.through_serial == *through_serial && a.reason == *reason && said
             }
-            (Act::Order(a), Event::DeploymentRequested { app, environment, act, build, targets, deployer, .. }) => {
+            (
+                Act::Order(a),
+                Event::DeploymentRequested { app, environment, act, build, targets, deployer, schedule, .. },
+            ) => {
                 let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;
                 let Event::DeploymentRequested { rollout, .. } = event else { return false };
                 // A rollback and what brings nothing new leave out some of what a rollout says.
@@ -693,7 +696,7 @@ impl Signed<'_> {
                 let said = |rollout: &Rollout| !brings || rollout.with(&a.rollout) == *rollout;
                 let same = same && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
-                same && meant && by_actor(deployer)
+                same && meant && by_actor(deployer) && a.schedule == *schedule
             }
             (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;

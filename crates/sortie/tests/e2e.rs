@@ -27,8 +27,6 @@ mod erasure;
 mod eviction;
 #[path = "e2e/first_application.rs"]
 mod first_application;
-#[path = "e2e/frozen.rs"]
-mod frozen;
 #[path = "e2e/full.rs"]
 mod full;
 #[path = "e2e/hostile.rs"]
@@ -37,6 +35,8 @@ mod hostile;
 mod leaving;
 #[path = "e2e/logs.rs"]
 mod logs;
+#[path = "e2e/moments.rs"]
+mod moments;
 #[path = "e2e/moved.rs"]
 mod moved;
 #[path = "e2e/network.rs"]

@@ -32,7 +32,7 @@ mod moment;
 mod orders;
 mod policy;
 
-pub use denial::Denial;
+pub use denial::{Denial, OF_THE_MOMENT};
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
 pub(crate) use granted::{Permit, Vendors, permit_behind, released_by_vendor};
 pub use granted::{permit_of, vendor_release};
@@ -304,7 +304,7 @@ pub fn authorise(
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
     wanted.carried_out.check(&order, now)?;
-    moment::check(policy, pinned, wanted, &authority, now)?;
+    moment::check(policy, pinned, wanted, &authority, &order.act.schedule, now)?;
     Ok(authority)
 }
 

@@ -14,6 +14,7 @@ use crate::{
     upheld::Upheld,
     vendor::Vendor,
     way::{self, Way, WayRule},
+    window::{MAX_WINDOWS, Window},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -194,6 +195,9 @@ pub struct Environment {
     pub on_failure: Option<OnFailure>,
     /// Who may deploy with less care than that; nobody where left out, and in class dev everyone who may deploy.
     pub hasten: Option<Rule>,
+    /// When something new may be activated; at any time where nothing is said.
+    #[serde(default)]
+    pub windows: Vec<Window>,
     /// Other rules than the normal one, for emergencies.
     #[serde(default)]
     pub ways: BTreeMap<Way, WayRule>,
@@ -324,6 +328,8 @@ pub struct Audience<'a> {
     pub permit_days: u32,
     /// The ways besides the normal one.
     pub ways: &'a BTreeMap<Way, WayRule>,
+    /// When something new may be activated; at any time where there are none.
+    pub windows: &'a [Window],
 }
 
 /// Why a text is not a charter.
@@ -416,6 +422,7 @@ impl Charter {
                 hardware: environment.hardware,
                 permit_days: environment.permit_days,
                 ways: &environment.ways,
+                windows: &environment.windows,
             });
         }
         self.channels.get(name).map(|channel| Audience {
@@ -427,6 +434,7 @@ impl Charter {
             hardware: channel.hardware,
             permit_days: default_permit_days(),
             ways: &channel.ways,
+            windows: &[],
         })
     }
 
@@ -457,6 +465,13 @@ impl Charter {
     pub fn vendor_of(&self, app: &AppName) -> Option<(&VendorName, &Vendor)> {
         let name = self.applications.get(app)?.vendor.as_ref()?;
         self.vendors.get_key_value(name)
+    }
+
+    /// A window in a zone that this program does not know, with its environment. It never opens here, which is safe; a
+    /// charter that is brought anew should have none.
+    pub fn unknown_zone(&self) -> Option<(&AudienceName, &Window)> {
+        let windows = self.environments.iter().flat_map(|(name, record)| record.windows.iter().map(move |w| (name, w)));
+        windows.into_iter().find(|(_, window)| window.unknown_zone().is_some())
     }
 
     /// The name of the person or robot whose key this is.
@@ -533,6 +548,9 @@ impl Charter {
             }
             if !(1..=8760).contains(&environment.stale_hours) {
                 return wrong(format!("environment {name}: stale_hours is from 1 to 8760"));
+            }
+            if environment.windows.len() > MAX_WINDOWS {
+                return wrong(format!("environment {name}: at most {MAX_WINDOWS} windows"));
             }
             if environment.offline_days > 3650 {
                 return wrong(format!("environment {name}: offline_days is at most 3650"));

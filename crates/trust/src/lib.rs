@@ -11,7 +11,7 @@
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
 //! - [`way`]: the rules for emergencies, and what they waive. [`rollout`]: how a deployment goes over its targets.
-//!   [`freeze`]: when nothing new is activated.
+//!   [`freeze`]: when nothing new is activated. [`window`]: when something may be. [`schedule`]: what an order says of it.
 //! - [`evidence`]: whether the evidence a gate asks for is there.
 //! - [`inventory`]: what a target says it has, in its own signature.
 //! - [`permit`], [`authority`]: what a permit lacks, and the checks a target makes before it touches anything.
@@ -40,6 +40,7 @@ pub mod permit;
 pub mod quorum;
 pub mod receipt;
 pub mod rollout;
+pub mod schedule;
 pub mod statement;
 pub mod text;
 pub mod tuf;
@@ -47,6 +48,7 @@ pub mod upheld;
 pub mod vendor;
 pub mod version;
 pub mod way;
+pub mod window;
 
 pub use digest::Digest;
 pub use names::{AppName, AudienceName, DraftName, PartName, PersonName, RoleName, TargetName, TokenName, VendorName};

@@ -13,6 +13,7 @@ use crate::{
     names::{AppName, AudienceName, DraftName, PartName, PersonName, TargetName, TokenName, printable},
     quorum::Rule,
     rollout::RolloutTerms,
+    schedule::Schedule,
     version::Version,
     way::Way,
 };
@@ -343,6 +344,16 @@ pub struct Order {
     /// How it goes over the targets, where that is to be otherwise than the charter says.
     #[serde(default, skip_serializing_if = "RolloutTerms::is_empty")]
     pub rollout: RolloutTerms,
+    /// When it is to be carried out.
+    #[serde(default, skip_serializing_if = "Schedule::is_any_time")]
+    pub schedule: Schedule,
+}
+
+impl Order {
+    /// Whether it may stand and wait, rather than be refused while it cannot begin.
+    pub fn may_stand(&self) -> bool {
+        self.when_released || self.schedule.at.is_some()
+    }
 }
 
 /// What an order wants done.

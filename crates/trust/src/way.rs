@@ -242,6 +242,9 @@ pub(crate) fn validate(audience: &Audience<'_>) -> Result<(), String> {
         if let Some(waiver) = waits.iter().find(|waiver| audience.class.is_none() && rule.waives(waiver)) {
             return Err(format!("{way} waives {waiver}, and a channel has none"));
         }
+        if rule.waives(&Waiver::Windows) && audience.windows.is_empty() {
+            return Err(format!("{way} waives windows, and there are none"));
+        }
         for waiver in &rule.waives {
             if let Waiver::Evidence(kind) = waiver
                 && !audience.evidence.contains_key(kind)

@@ -9,6 +9,7 @@ use trust::{
     authority::VerifiedAuthority,
     charter::Charter,
     freeze::{Known, Terms},
+    schedule::Schedule,
     way::{KeptEmergency, Way},
 };
 
@@ -40,6 +41,17 @@ fn r1_a_way_waives_freezes_where_the_charter_says_so() {
     let waiving = PROD.replace(r#""evidence:scan""#, r#""evidence:scan", "freezes""#);
     let authority = Attempt { freezes, ..Attempt::new(&waiving) }.run().unwrap();
     assert_eq!(authority.way(), Way::BreakGlass);
+}
+
+/// So it is with windows: an order outside of all of them passes by the way that waives them, and its own times still count.
+#[test]
+fn r1_a_way_waives_windows_where_the_charter_says_so() {
+    let closed = format!(r#"{PROD}, windows = ["mon-thu 07:00-12:00 Europe/Paris"]"#);
+    assert_eq!(Attempt::new(&closed).denied(), "WINDOW_CLOSED", "it is a Sunday");
+    let waiving = closed.replace(r#""evidence:scan""#, r#""evidence:scan", "windows""#);
+    assert!(Attempt::new(&waiving).run().is_ok());
+    let schedule = Schedule { at: Some(time("2026-11-22T18:00:00Z")), ..Schedule::default() };
+    assert_eq!(Attempt { schedule, ..Attempt::new(&waiving) }.denied(), "NOT_YET");
 }
 
 /// A hotfix is a permit like others, and says in the journal what it was.

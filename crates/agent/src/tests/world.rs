@@ -225,8 +225,16 @@ pub fn order_in(content: &str, act: OrderAct, environment: AudienceName) -> Enve
 
 pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Envelope {
     let only = BTreeSet::new();
-    let order =
-        Order { app: app(), environment, act, version: None, only, when_released: false, rollout: Default::default() };
+    let order = Order {
+        app: app(),
+        environment,
+        act,
+        version: None,
+        only,
+        when_released: false,
+        rollout: Default::default(),
+        schedule: Default::default(),
+    };
     sign(build, Act::Order(order), &oncall())
 }
 
@@ -241,6 +249,7 @@ pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
         only,
         when_released: false,
         rollout: Default::default(),
+        schedule: Default::default(),
     };
     sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }

@@ -33,6 +33,11 @@ pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Resul
             known_roots = old.record.roots.len();
         }
     }
+    if let Some((name, window)) = new.charter.unknown_zone() {
+        let zone = window.unknown_zone().unwrap_or_default();
+        let why = format!("{name}: no time zone is called {} (window \"{window}\")", trust::names::printable(zone));
+        return Err(Refusal::Invalid { why });
+    }
     let record = &new.record;
     draft.record(Event::CharterApplied {
         estate: record.estate,

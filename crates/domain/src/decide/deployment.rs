@@ -9,7 +9,8 @@ use crate::{
     rules::{
         self, Candidate, checkpoints, configuration, holds, names, placement, rights,
         rollout::{self, Wave},
-        schedule, ways,
+        schedule::{self, Moment},
+        ways, windows,
     },
     state::{Deployment, DeploymentPhase, Draft},
 };
@@ -38,7 +39,12 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let version = record.version.clone();
     let candidate =
         Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
-    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, asked.context.now);
+    let now = asked.context.now;
+    schedule::can_come(order, now)?;
+    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
+    let is_written_out = windows::are_written_out(&asked.policy, &candidate, way, order);
+    let begins = order.schedule.at.unwrap_or(now).max(now);
+    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
     let targets = if installs(order.act) {
@@ -50,13 +56,14 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         running_targets(draft, order, signed.subject)?
     };
+    is_written_out?;
     // What may stand until it is released may stand until it is time, too.
     if !order.when_released {
         is_moment?;
     }
-    if let Some(open) =
-        draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.open_deployment)
-    {
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let in_place = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.open_deployment);
+    if let Some(open) = in_place.filter(|_| !is_planned) {
         return Err(Refusal::DeploymentUnderWay {
             deployment: open,
             app: order.app.clone(),
@@ -84,8 +91,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         rollout: Some(Box::new(rollout)),
         rings,
         narrowed: !order.only.is_empty(),
+        schedule: order.schedule.clone(),
     });
-    if awaits_permit {
+    if awaits_permit || is_planned {
         return Ok(());
     }
     if let Some(record) = draft.state.deployments.get(&deployment) {
@@ -117,7 +125,8 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
             });
         }
     }
-    match rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now) {
+    let begins = order.schedule.at.unwrap_or(asked.context.now).max(asked.context.now);
+    match rules::may_run(&draft.state, &asked.policy, &candidate, begins) {
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
             if order.when_released && candidate.version().is_some() =>
         {
@@ -245,15 +254,23 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if deployment.waves > 0 {
         return go_on(draft, asked, number);
     }
+    if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
+        return drop_it(draft, number, reason);
+    }
+    if let Some(reason) = schedule::overtaken(&draft.state, number, &deployment) {
+        return drop_it(draft, number, reason);
+    }
     let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
     let wave = || next_wave(draft, &deployment).map(drop);
     match may_still_run(draft, asked, &deployment, all).map_err(|refusal| refusal.to_string()).and_then(|()| wave()) {
         Ok(()) => start_next_wave(draft, asked, number),
-        Err(reason) => {
-            draft.record(Event::UndoStarted { deployment: number, reason, targets: Vec::new(), absent: Vec::new() });
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
-        }
+        Err(reason) => drop_it(draft, number, reason),
     }
+}
+
+/// Ends what stood and cannot begin any more.
+fn drop_it(draft: &mut Draft, number: u64, reason: String) {
+    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Dropped, reason: Some(reason) });
 }
 
 /// Whether the rules still let the deployment's build run on these targets: a permit may be withdrawn or expire, and a
@@ -276,19 +293,25 @@ fn may_still_run(
 /// Fails while something keeps the deployment's build from being activated at this moment.
 fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
     let candidate = Candidate::of(&draft.state, deployment)?;
-    rules::is_moment(&draft.state, &asked.policy, &candidate, asked.context.now)
+    rules::is_moment(&draft.state, &asked.policy, &candidate, &deployment.schedule, asked.context.now)
 }
 
 /// Starts the next wave of targets.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    // It stands then, and the clock looks again when that is over.
-    if schedule::hindrance(&draft.state, number, deployment, asked.context.now).is_some() {
-        return;
+    match schedule::moment(&draft.state, number, deployment, asked.context.now) {
+        Moment::Now => {}
+        // It stands then, and the clock looks again when that is over.
+        Moment::Later(_) => return,
+        Moment::Never(reason) if deployment.waves == 0 => return drop_it(draft, number, reason),
+        Moment::Never(reason) => {
+            let deployment = deployment.clone();
+            return fail(draft, asked, number, &deployment, reason);
+        }
     }
     match next_wave(draft, deployment) {
         Ok(Wave { targets, .. }) if targets.is_empty() => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
         }
         Ok(Wave { targets, ring }) => {
             let wave = deployment.waves + 1;
@@ -330,7 +353,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
                 advance(draft, asked, number);
             } else if parts.verified().next().is_none() {
                 // All have left, or somebody said that it goes on without every single one.
-                draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+                draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
             } else {
                 succeed(draft, asked, number, &deployment);
             }
@@ -349,7 +372,7 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
-    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Succeeded });
+    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Succeeded, reason: None });
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
     if installs(deployment.act) && soak == 0 {
         draft.record(Event::DeploymentSettled { deployment: number });
@@ -368,7 +391,7 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
         }
         OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason),
         OnFailure::Undo | OnFailure::Stop => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed, reason: None });
             place_hold(draft, asked, number);
         }
     }
@@ -400,7 +423,7 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let failed = deployment.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
     let ending = if failed { Ending::Failed } else { Ending::Undone };
-    draft.record(Event::DeploymentEnded { deployment: number, ending });
+    draft.record(Event::DeploymentEnded { deployment: number, ending, reason: None });
     place_hold(draft, asked, number);
 }
 
@@ -432,7 +455,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
         DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
         // What stood and never began has nothing to take back.
         DeploymentPhase::AwaitingPermit | DeploymentPhase::Running if deployment.waves == 0 => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
             Ok(())
         }
         DeploymentPhase::Undoing { .. } => {
@@ -444,7 +467,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
             Ok(())
         }
         DeploymentPhase::AwaitingPermit | DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted });
+            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
             Ok(())
         }
     }
@@ -471,7 +494,8 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
         match deployment.phase {
             DeploymentPhase::AwaitingPermit => {
                 let resumed = draft.state.deployments.get(&number);
-                let begins = resumed.and_then(|deployment| plan::starts(&draft.state, deployment, asked.context.now));
+                let begins =
+                    resumed.and_then(|deployment| plan::starts(&draft.state, number, deployment, asked.context.now));
                 if begins.is_some_and(|begins| begins <= asked.context.now) {
                     start(draft, asked, number);
                 }

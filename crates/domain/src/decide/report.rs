@@ -6,12 +6,13 @@ use crate::{
     event::{Change, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{rights, rollout},
+    rules::{rights, rollout, schedule},
     state::{DeploymentPhase, Draft, Progress},
     waiting::WaitingOn,
 };
 use trust::{
     TargetName,
+    authority::OF_THE_MOMENT,
     statement::{Inventory, OrderAct, Outcome, Phase, Report},
 };
 
@@ -43,6 +44,12 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         (Outcome::Verified, false) => Some(change(record.act, before, record.build)),
         _ => None,
     };
+    let stands = match &report.outcome {
+        Outcome::Refused { code, .. } if OF_THE_MOMENT.contains(&code.as_str()) && !assigned.undo => {
+            schedule::hindrance(&draft.state, report.deployment, record, asked.context.now).is_some()
+        }
+        _ => false,
+    };
     draft.record(Event::TargetFinished {
         deployment: report.deployment,
         target: report.target,
@@ -53,6 +60,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         phases: report.phases,
         endpoints: report.endpoints.iter().map(|endpoint| trust::names::printable(endpoint)).collect(),
         given_up: false,
+        stands,
         way: report.way,
     });
     deployment::go_on(draft, asked, report.deployment);
@@ -127,7 +135,7 @@ fn by_clock(asked: &Asked<'_>) -> Result<(), Refusal> {
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
     let deployment = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
-    match plan::advances(&draft.state, deployment, asked.context.now) {
+    match plan::advances(&draft.state, number, deployment, asked.context.now) {
         Some(at) if at <= asked.context.now => {
             deployment::advance(draft, asked, number);
             Ok(())
@@ -139,7 +147,7 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Resu
 /// The clock says that a deployment has soaked.
 pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
-    match plan::waits(&draft.state, number) {
+    match plan::waits(&draft.state, number, asked.context.now) {
         Some(WaitingOn::Soak { until, .. }) if until <= asked.context.now => {
             draft.record(Event::DeploymentSettled { deployment: number });
             Ok(())
@@ -152,7 +160,7 @@ pub(super) fn settle(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Resul
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
     by_clock(asked)?;
     let record = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
-    match plan::starts(&draft.state, record, asked.context.now) {
+    match plan::starts(&draft.state, number, record, asked.context.now) {
         Some(begins) if begins <= asked.context.now => {
             deployment::start(draft, asked, number);
             Ok(())
@@ -186,6 +194,7 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         phases: Vec::new(),
         endpoints: running.map(|running| running.endpoints).unwrap_or_default(),
         given_up: true,
+        stands: false,
         way: Default::default(),
     });
     deployment::go_on(draft, asked, number);

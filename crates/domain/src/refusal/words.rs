@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Frozen, Refusal, Right, exit};
+use super::{Closed, Frozen, Refusal, Right, exit};
 use crate::waiting::lacks_in_words;
 use std::fmt;
 use trust::{charter::DeployedBy, statement::OrderAct};
@@ -237,6 +237,11 @@ impl fmt::Display for Refusal {
                 )
             }
             Refusal::Frozen(frozen) => write!(f, "{frozen}"),
+            Refusal::WindowClosed(closed) => write!(f, "{closed}"),
+            Refusal::WindowsDiffer { environment, windows } => {
+                let windows = if windows.is_empty() { "none".into() } else { list(windows) };
+                write!(f, "the times in the order are not those of {environment}'s windows: the charter has {windows}")
+            }
             Refusal::UnknownFreeze => write!(f, "there is no such freeze"),
             Refusal::FreezeOver { freeze, since } => {
                 write!(f, "freeze {freeze} is over since {since:.0}: it stops nothing any more")
@@ -274,6 +279,17 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Closed { environment, windows, opens, .. } = self;
+        write!(f, "no window of {environment} is open ({})", windows.join(", "))?;
+        match opens {
+            Some(opens) => write!(f, ". It opens at {opens:.0}; nothing was changed"),
+            None => write!(f, ", and none opens again. Nothing was changed"),
+        }
+    }
+}
+
 impl fmt::Display for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Frozen { environment, freeze, said, until, opens, lift, .. } = self;
@@ -281,7 +297,10 @@ impl fmt::Display for Frozen {
         if let Some(said) = said {
             write!(f, " ({said})")?;
         }
-        write!(f, ". It opens at {opens:.0}; nothing was changed")?;
+        match opens {
+            Some(opens) => write!(f, ". It opens at {opens:.0}; nothing was changed")?,
+            None => write!(f, ". Nothing was changed")?,
+        }
         match lift {
             Some(rule) => write!(f, ". {rule} may lift it, or except a version from it"),
             None => Ok(()),
@@ -380,6 +399,13 @@ impl Refusal {
                 }
                 None => "sortie freeze list".into(),
             },
+            Refusal::WindowClosed(closed) => match &closed.version {
+                Some(version) => {
+                    format!("sortie deploy {}@{version} --to {} --at next-window", closed.app, closed.environment)
+                }
+                None => "sortie charter show".into(),
+            },
+            Refusal::WindowsDiffer { .. } => "sortie charter show".into(),
             Refusal::UnknownFreeze | Refusal::FreezeOver { .. } => "sortie freeze list".into(),
             Refusal::NotDeployed { app, version, environment } => {
                 format!("sortie deploy {app}@{version} --to {environment}")
@@ -486,6 +512,8 @@ pages! {
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
     Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
     Frozen, "FROZEN", exit::REFUSED, "R1: somebody whom the charter lets freeze the environment has declared that nothing new is activated there for a time. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A version may be excepted by whoever may lift the freeze, and a way may waive freezes where the charter says so. Targets keep freezes and refuse by themselves.";
+    WindowClosed, "WINDOW_CLOSED", exit::REFUSED, "R1: the charter says in which windows something new is activated in the environment, and none is open. Plan the deployment for the next one (`--at next-window`), or wait. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A way may waive windows where the charter says so.";
+    WindowsDiffer, "WINDOWS_DIFFER", exit::CONFLICT, "An order carries the environment's windows as absolute times, which whoever signs works out from the charter. The charter has changed since, or one of the two programs has older rules of time zones: order again, with a newer program if that does not help.";
     UnknownFreeze, "UNKNOWN_FREEZE", exit::MISUSED, "Freezes are counted: `sortie freeze list` shows them with their numbers.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";

@@ -22,6 +22,7 @@ pub fn none_stops(
     candidate: &Candidate<'_>,
     way: Way,
     now: Timestamp,
+    opens: impl Fn() -> Option<Timestamp>,
 ) -> Result<String, Refusal> {
     let Some(stopping) = stopping(state, policy, candidate, now) else { return Ok("no freeze is on".into()) };
     if ways::waives(policy, candidate, way, &Waiver::Freezes) {
@@ -36,7 +37,7 @@ pub fn none_stops(
         reason: stopping.known.terms.reason,
         said: None,
         until: stopping.known.terms.until,
-        opens: over(state, policy, candidate, now),
+        opens: opens(),
         lift: environment.map(|environment| environment.freeze_rule().clone()),
     })))
 }
@@ -59,15 +60,6 @@ pub fn stopping<'a>(
     let known: Vec<&Known> = state.freezes.values().map(|freeze| &freeze.known).collect();
     let stopping = freeze::stopping(known, &activation, now)?;
     state.freezes.get(&stopping.freeze)
-}
-
-/// When no freeze that is known of stops the candidate any more: one may follow another.
-pub fn over(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Timestamp {
-    let mut at = now;
-    while let Some(freeze) = stopping(state, policy, candidate, at) {
-        at = freeze.known.terms.until;
-    }
-    at
 }
 
 /// The environments that a freeze reaches by the charter in force.

@@ -1,28 +1,158 @@
-//! Whether a deployment that may run there may go on now (R1): what stands waits for the freeze to end, and names it.
+//! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
+//! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, ways};
+use super::{Candidate, freezes, ways, windows};
 use crate::{
+    policy,
+    refusal::Refusal,
     state::{Deployment, Policy, State},
     waiting::WaitingOn,
 };
-use jiff::Timestamp;
-use trust::way::{Waiver, Way};
+use jiff::{SignedDuration, Timestamp};
+use trust::{
+    schedule::{NotNow, Schedule},
+    statement::Order,
+    way::{Waiver, Way},
+};
 
-/// What keeps a deployment from going on at `now`, besides permission and the targets that are at it.
-pub fn hindrance(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<WaitingOn> {
-    let (policy, candidate, way) = looked_at(state, deployment, now)?;
-    let freeze = freezes::stopping(state, policy, &candidate, now)
-        .filter(|_| !ways::waives(policy, &candidate, way, &Waiver::Freezes))?;
-    Some(WaitingOn::Freeze { deployment: number, freeze: freeze.number, until: freeze.known.terms.until })
+/// What a moment is to a deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moment {
+    /// It may go on.
+    Now,
+    /// It stands, and waits for this.
+    Later(WaitingOn),
+    /// It does not go on any more, and why.
+    Never(String),
 }
 
-/// The first moment from `now` on at which nothing that is known of keeps the deployment from going on.
-pub fn goes_on(state: &State, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
-    let Some((policy, candidate, way)) = looked_at(state, deployment, now) else { return Some(now) };
-    match ways::waives(policy, &candidate, way, &Waiver::Freezes) {
-        true => Some(now),
-        false => Some(freezes::over(state, policy, &candidate, now)),
+/// What `now` is to a deployment, besides permission and the targets that are at it.
+pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Moment {
+    let Some((policy, candidate, way)) = looked_at(state, deployment, now) else { return Moment::Now };
+    match windows::judged(policy, &candidate, way, &deployment.schedule, now) {
+        Err(NotNow::Early { at }) => return Moment::Later(WaitingOn::Time { deployment: number, at }),
+        Err(NotNow::Over { since }) => return Moment::Never(format!("its order expired at {since:.0}")),
+        Err(NotNow::Closed { .. }) => {
+            let opens_at = opens(state, policy, &candidate, way, &deployment.schedule, now);
+            return Moment::Later(WaitingOn::Window { deployment: number, opens_at });
+        }
+        Ok(()) => {}
     }
+    if let Some(freeze) = stopping(state, policy, &candidate, way, now) {
+        let until = freeze.known.terms.until;
+        return Moment::Later(WaitingOn::Freeze { deployment: number, freeze: freeze.number, until });
+    }
+    match under_way(state, number, deployment) {
+        Some(other) => Moment::Later(WaitingOn::Deployment { deployment: number, other }),
+        None => Moment::Now,
+    }
+}
+
+/// What keeps a deployment from going on at `now`, where something does and it may end.
+pub fn hindrance(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<WaitingOn> {
+    match moment(state, number, deployment, now) {
+        Moment::Later(waiting) => Some(waiting),
+        Moment::Now | Moment::Never(_) => None,
+    }
+}
+
+/// The first moment from `now` on at which the deployment goes on, or is dropped, as far as is known; nothing while
+/// another deployment is in its place, or where no window ever opens.
+pub fn goes_on(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
+    let expires = deployment.schedule.expires;
+    let free = under_way(state, number, deployment).is_none();
+    let begins = match looked_at(state, deployment, now) {
+        Some((policy, candidate, way)) => opens(state, policy, &candidate, way, &deployment.schedule, now),
+        None => Some(now),
+    };
+    [begins.filter(|_| free), expires].into_iter().flatten().min().map(|at| at.max(now))
+}
+
+/// The first moment from `from` on at which the candidate may be activated, as far as is known: when the order's time has
+/// come, a window is open, and no freeze is on.
+pub fn opens(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    way: Way,
+    schedule: &Schedule,
+    from: Timestamp,
+) -> Option<Timestamp> {
+    let mut at = from;
+    // Each turn goes on to where something begins or ends, and there are so many freezes and openings.
+    for _ in 0..policy::OPENINGS_LOOKED_AT {
+        at = match windows::judged(policy, candidate, way, schedule, at) {
+            Err(NotNow::Early { at }) => at,
+            Err(NotNow::Closed { opens }) => opens?,
+            Err(NotNow::Over { .. }) => return None,
+            Ok(()) => match stopping(state, policy, candidate, way, at) {
+                Some(freeze) => freeze.known.terms.until,
+                None => return Some(at),
+            },
+        };
+    }
+    None
+}
+
+fn stopping<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    way: Way,
+    now: Timestamp,
+) -> Option<&'a crate::state::Freeze> {
+    let is_waived = ways::waives(policy, candidate, way, &Waiver::Freezes);
+    freezes::stopping(state, policy, candidate, now).filter(|_| !is_waived)
+}
+
+/// The other deployment of the application there that is under way, where this one has not begun.
+fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64> {
+    let here = state.in_audience(&deployment.app, &deployment.environment)?;
+    here.open_deployment.filter(|open| *open != number && deployment.waves == 0)
+}
+
+/// Whether a deployment stands until a time that has not come, so that others go before it.
+pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
+    schedule.at.is_some_and(|at| at > ordered)
+}
+
+/// Fails unless an order's times are such as can come.
+pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
+    let Schedule { at, expires, .. } = &order.schedule;
+    let begins = at.unwrap_or(now).max(now);
+    let days = policy::PLANNED_DAYS;
+    let latest = now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
+    let invalid = |why: String| Err(Refusal::Invalid { why });
+    if at.is_some_and(|at| at > latest) {
+        return invalid(format!("a deployment is planned for {days} days ahead at most"));
+    }
+    match expires {
+        Some(expires) if *expires <= begins => {
+            invalid(format!("an order that expires at {expires:.0} could never begin"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a deployment that was planned is dropped when its time comes, if it is: it runs there already, or a later version
+/// does that somebody deployed meanwhile.
+pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<String> {
+    if !is_planned(&deployment.schedule, deployment.stamp.time) {
+        return None;
+    }
+    let runs_it = |name| {
+        let running = state.running(&deployment.app, name);
+        running.is_some_and(|running| running.build == deployment.build && !running.stopped)
+    };
+    if deployment.parts.iter().all(|(name, _)| runs_it(name)) {
+        return Some("it runs there already".into());
+    }
+    let version = deployment.version.as_ref()?;
+    let builds = &state.apps.get(&deployment.app)?.builds;
+    let runs = |name| state.running(&deployment.app, name).filter(|running| running.deployment > number);
+    let since = deployment.parts.iter().filter_map(|(name, _)| runs(name));
+    let newest = since.filter_map(|running| builds.get(&running.build)?.version.as_ref()).max()?;
+    (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", deployment.app))
 }
 
 fn looked_at<'a>(

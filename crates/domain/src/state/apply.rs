@@ -329,10 +329,14 @@ pub fn apply(state: &mut State, event: &Event) {
             rollout,
             rings,
             narrowed,
+            schedule,
         } => {
             state.last_deployment = *deployment;
             state.open_deployments.insert(*deployment);
-            in_audience(state, app, environment).open_deployment = Some(*deployment);
+            // What is planned for later leaves the place to others until it begins.
+            if !crate::rules::schedule::is_planned(schedule, stamp.time) {
+                in_audience(state, app, environment).open_deployment = Some(*deployment);
+            }
             let record = Deployment {
                 app: app.clone(),
                 environment: environment.clone(),
@@ -348,6 +352,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 ring: 0,
                 others: others(state, app, environment, build, targets),
                 narrowed: *narrowed,
+                schedule: schedule.clone(),
                 waves: 0,
                 paused: None,
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
@@ -363,6 +368,8 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.phase = DeploymentPhase::Running;
                 let at = ring.as_ref().and_then(|name| record.rings.iter().position(|ring| ring.name == *name));
                 record.ring = at.unwrap_or(0);
+                let (app, environment) = (record.app.clone(), record.environment.clone());
+                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
             }
         }
         Event::RingVerified { deployment, .. } => {
@@ -394,10 +401,12 @@ pub fn apply(state: &mut State, event: &Event) {
             phases,
             endpoints,
             given_up,
+            stands,
             ..
         } => {
-            let (change, running, config_serial, given_up) = (*change, *running, *config_serial, *given_up);
-            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up };
+            let (change, running, config_serial) = (*change, *running, *config_serial);
+            let (given_up, stands) = (*given_up, *stands);
+            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands };
             finish_target(state, *deployment, target, &finished, phases);
         }
         Event::UndoStarted { deployment, reason, targets, absent } => {
@@ -408,7 +417,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.paused = None;
             }
         }
-        Event::DeploymentEnded { deployment, ending } => end_deployment(state, *deployment, *ending),
+        Event::DeploymentEnded { deployment, ending, reason } => end_deployment(state, *deployment, *ending, reason),
         Event::DeploymentSettled { deployment } => settle(state, *deployment),
         Event::HoldPlaced { app, environment, build } => {
             in_audience(state, app, environment).held.insert(*build);
@@ -518,6 +527,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         ring: 0,
         others: Others::default(),
         narrowed: true,
+        schedule: Schedule::default(),
         waves: 1,
         paused: None,
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
@@ -556,6 +566,7 @@ struct Finished<'a> {
     config_serial: u64,
     endpoints: &'a [String],
     given_up: bool,
+    stands: bool,
 }
 
 fn in_audience<'a>(state: &'a mut State, app: &AppName, audience: &AudienceName) -> &'a mut InAudience {
@@ -665,6 +676,7 @@ fn finish_target(
         let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
         part.progress = match finished.outcome {
             Outcome::Verified if goes_back => Progress::Undone,
+            Outcome::Refused { .. } if finished.stands && !goes_back => Progress::Waiting,
             outcome => Progress::Finished(outcome.clone()),
         };
         part.absent = finished.given_up;
@@ -704,13 +716,13 @@ fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option
     }
 }
 
-fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
+fn end_deployment(state: &mut State, deployment: u64, ending: Ending, reason: &Option<String>) {
     let stamp = state.head;
     state.open_deployments.remove(&deployment);
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     let reason = match &record.phase {
         DeploymentPhase::Undoing { reason } => Some(reason.clone()),
-        _ => None,
+        _ => reason.clone(),
     };
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
@@ -721,7 +733,8 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending) {
         state.soaking.insert(deployment);
     }
     let app_record = state.apps.entry(app).or_default();
-    app_record.audiences.entry(environment.clone()).or_default().open_deployment = None;
+    let here = app_record.audiences.entry(environment.clone()).or_default();
+    here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
     if ending == Ending::Succeeded
         && whole
         && installs

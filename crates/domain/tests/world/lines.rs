@@ -23,6 +23,7 @@ use trust::{
     manifest::{ConfigKey, Driver, Needs},
     receipt::{self, VerifiedReceipt},
     rollout::RolloutTerms,
+    schedule::Schedule,
     statement::{
         Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
         Import, Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
@@ -493,6 +494,7 @@ impl World {
             only: BTreeSet::new(),
             when_released: false,
             rollout: RolloutTerms::default(),
+            schedule: Schedule::default(),
         };
         let enrolment = after(rest, "by").map(|letter| Enrolment {
             environment: read(environment),
@@ -754,7 +756,16 @@ impl World {
         let version = what.contains('@').then(|| version_of(what));
         let when_released = rest.contains(&"released");
         let rollout = rollout(rest);
-        self.act(who, subject, Act::Order(Order { app, environment, act, version, only, when_released, rollout }))
+        let moment = |key: &str| after(rest, key).map(read);
+        let at: Option<Timestamp> = moment("at");
+        let policy = self.policy();
+        let windows = policy.charter.environments.get(&environment).map(|environment| &environment.windows[..]);
+        let is_new = trust::freeze::brings_something_new(act) && !rest.contains(&"windowless");
+        let windows = windows.filter(|_| is_new).unwrap_or_default();
+        let windows = Schedule::write_out(windows, at.unwrap_or(self.now).max(self.now));
+        let schedule = Schedule { at, expires: moment("expires"), windows };
+        let order = Order { app, environment, act, version, only, when_released, rollout, schedule };
+        self.act(who, subject, Act::Order(order))
     }
 
     /// `prod` or `prod,site`, or `everything` for what is live; `until`, `from` and `for` which applications.
@@ -959,7 +970,7 @@ impl World {
         let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
         let policy = self.policy();
         let mut verdicts = rules::verdicts(&self.state, &policy, &candidate, self.now);
-        verdicts.extend(rules::moment(&self.state, &policy, &candidate, self.now));
+        verdicts.extend(rules::moment(&self.state, &policy, &candidate, &Schedule::default(), self.now));
         let say = |verdict: rules::Verdict| match verdict.verdict {
             Ok(fact) => format!("yes {}: {fact}", verdict.rule),
             Err(refusal) => format!("no  {}: {} {refusal}", verdict.rule, refusal.code()),

@@ -167,7 +167,11 @@ impl World {
                 let warned: String = warnings.iter().map(|warning| format!("; warned: {warning}")).collect();
                 let what = format!("{app} {}", self.number_of(app, *build));
                 let targets = list(targets);
-                format!("deployment {deployment}: {} {what} in {environment} on {targets}{waits}{warned}", word(act))
+                let Event::DeploymentRequested { schedule, .. } = event else { return String::new() };
+                let at = schedule.at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+                let expires = schedule.expires.map(|expires| format!(", until {expires:.0}")).unwrap_or_default();
+                let what = format!("{} {what} in {environment} on {targets}{at}{expires}", word(act));
+                format!("deployment {deployment}: {what}{waits}{warned}")
             }
             Event::WaveStarted { deployment, wave, targets, ring } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
@@ -182,12 +186,13 @@ impl World {
                 format!("deployment {deployment} is paused{by}")
             }
             Event::DeploymentResumed { deployment, by, .. } => format!("{by} lets deployment {deployment} go on"),
-            Event::TargetFinished { deployment, target, outcome: how, change, running, way, .. } => {
+            Event::TargetFinished { deployment, target, outcome: how, change, running, way, stands, .. } => {
                 let by = if way.is_normal() { String::new() } else { format!(" by {way}") };
                 let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());
                 let runs = app.zip(*running).map(|(app, build)| self.number_of(&app, build));
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
-                format!("{target} {}{change}{by}; runs {}", outcome(how), runs.unwrap_or("nothing".into()))
+                let stands = if *stands { "; it gets its turn again" } else { "" };
+                format!("{target} {}{change}{by}; runs {}{stands}", outcome(how), runs.unwrap_or("nothing".into()))
             }
             Event::UndoStarted { deployment, reason, targets, absent } => {
                 let how = match targets.is_empty() {
@@ -200,8 +205,9 @@ impl World {
                 };
                 format!("deployment {deployment} {how}: {reason}{later}")
             }
-            Event::DeploymentEnded { deployment, ending } => {
-                format!("deployment {deployment} {}", word(*ending))
+            Event::DeploymentEnded { deployment, ending, reason } => {
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("deployment {deployment} {}{reason}", word(*ending))
             }
             Event::DeploymentSettled { deployment } => format!("deployment {deployment} settled"),
             Event::HoldPlaced { app, environment, build } => {
@@ -292,7 +298,8 @@ impl World {
 
     /// What every deployment that is open, or soaks, waits on.
     pub(super) fn waits(&self) -> Vec<String> {
-        let waits = self.state.deployments.keys().filter_map(|number| domain::plan::waits(&self.state, *number));
+        let waits =
+            self.state.deployments.keys().filter_map(|number| domain::plan::waits(&self.state, *number, self.now));
         let said: Vec<String> = waits.map(|waiting| waiting.to_string()).collect();
         if said.is_empty() { vec!["nothing waits".into()] } else { said }
     }

@@ -175,6 +175,7 @@ impl Metrics {
                     Ending::Undone => "undone",
                     Ending::Failed => "failed",
                     Ending::Aborted => "aborted",
+                    Ending::Dropped => "dropped",
                 };
                 self.deployments.get_or_create(&EndingLabels { ending }).inc();
             }

@@ -582,7 +582,7 @@ pub(crate) async fn deployment(
     InPath(number): InPath<u64>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let state = serving.ledger.state();
-    if let Some(view) = views::deployment::deployment(&state, &state, number) {
+    if let Some(view) = views::deployment::deployment(&state, &state, number, Timestamp::now()) {
         return Ok(Json(view));
     }
     if number == 0 || number > state.last_deployment {
@@ -603,7 +603,7 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
             recalled.take(entry, number);
         }
     }
-    let view = views::deployment::deployment(&recalled.state, state, number);
+    let view = views::deployment::deployment(&recalled.state, state, number, Timestamp::now());
     view.ok_or_else(|| Refusal::UnknownDeployment { deployment: number }.into())
 }
 

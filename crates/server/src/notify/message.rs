@@ -171,10 +171,10 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Some((kind, permission(app, version, audience)))
         }
         Event::WaveStarted { deployment: number, wave: 1, .. } => Some((Kind::Started, deployment(number))),
-        Event::DeploymentEnded { deployment: number, ending } => match ending {
+        Event::DeploymentEnded { deployment: number, ending, .. } => match ending {
             Ending::Failed => Some((Kind::Failed, deployment(number))),
             Ending::Undone => Some((Kind::Undone, deployment(number))),
-            Ending::Aborted => Some((Kind::Aborted, deployment(number))),
+            Ending::Aborted | Ending::Dropped => Some((Kind::Aborted, deployment(number))),
             Ending::Succeeded => None,
         },
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),

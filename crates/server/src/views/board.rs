@@ -398,6 +398,25 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     (sign(Sign::Wait)) span { "begins in " (left(*begins)) span.muted { " · deployment " (deployment) } }
                 }
             }
+            WaitingOn::Time { deployment, at } => {
+                p.wait title=(format!("planned for {}", moment(*at))) {
+                    (sign(Sign::Wait)) span { "planned, in " (left(*at)) span.muted { " · deployment " (deployment) } }
+                }
+            }
+            WaitingOn::Window { deployment, opens_at } => {
+                p.wait title=(opens_at.map_or("no window opens again".into(), |at| format!("opens at {}", moment(at)))) {
+                    (sign(Sign::Wait))
+                    span {
+                        "waits for a window" @if let Some(at) = opens_at { ", " (left(*at)) }
+                        span.muted { " · deployment " (deployment) }
+                    }
+                }
+            }
+            WaitingOn::Deployment { deployment, other } => {
+                p.wait {
+                    (sign(Sign::Wait)) span { "waits for deployment " (other) span.muted { " · deployment " (deployment) } }
+                }
+            }
             WaitingOn::Freeze { deployment, freeze, until } => {
                 p.wait title=(format!("the freeze ends at {}", moment(*until))) {
                     (sign(Sign::Wait)) span { "frozen for " (left(*until)) span.muted { " · freeze " (freeze) " · deployment " (deployment) } }

@@ -9,11 +9,12 @@ use domain::{
     rules::rollout,
     state::{Deployment, DeploymentPhase, Part, Progress, Stamp, State, apply},
 };
+use jiff::Timestamp;
 use trust::{TargetName, statement::Outcome};
 
 /// The deployment, if the state still has it. `names` is the state that knows builds and what runs, which is the same
 /// one unless the deployment was read from old entries.
-pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<DeploymentView> {
+pub(crate) fn deployment(state: &State, names: &State, number: u64, now: Timestamp) -> Option<DeploymentView> {
     let record = state.deployments.get(&number)?;
     let (ending, ended, settled, reason) = match &record.phase {
         DeploymentPhase::Ended { ending, stamp, settled, reason } => {
@@ -36,7 +37,9 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64) -> Option<De
         ended,
         settled,
         reason: reason.map(|reason| trust::names::printable(&reason)),
-        waits: plan::waits(state, number).map(|waits| waits.to_string()),
+        waits: plan::waits(state, number, now).map(|waits| waits.to_string()),
+        at: record.schedule.at,
+        expires: record.schedule.expires,
         warnings: record.warnings.clone(),
         rollout: rollout::of(names, record).into_owned(),
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),

@@ -255,6 +255,7 @@ impl World {
             rollout: None,
             rings: Vec::new(),
             narrowed: false,
+            schedule: Default::default(),
         });
         self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None });
         deployment
@@ -273,9 +274,10 @@ impl World {
             phases: Vec::new(),
             endpoints: Vec::new(),
             given_up: false,
+            stands: false,
             way: Way::Normal,
         });
-        self.happen(Event::DeploymentEnded { deployment, ending: Ending::Succeeded });
+        self.happen(Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None });
     }
 
     pub fn verified_in(&mut self, name: &str, build: &Digest, environment: &str) {

@@ -266,7 +266,7 @@ fn waiting(
         deployment.is_some_and(|deployment| deployment.app == *app && deployment.environment == *audience)
     };
     let deployments = state.deployments.keys().filter(|number| soaks(number));
-    waiting.extend(deployments.filter_map(|number| plan::waits(state, *number)));
+    waiting.extend(deployments.filter_map(|number| plan::waits(state, *number, now)));
     waiting
 }
 

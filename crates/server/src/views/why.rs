@@ -13,7 +13,7 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack,
+    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack, schedule::Schedule,
     statement::OrderAct, way::Terms,
 };
 
@@ -188,8 +188,10 @@ impl Asked<'_> {
         let Candidate { app, audience, record, .. } = self.candidate;
         let facts = &record.facts;
         let mut conditions: Vec<Condition> = Vec::new();
-        for verdict in rules::moment(self.state, self.policy, &self.candidate, self.now) {
+        let has_windows = self.policy.charter.environments.get(audience).is_some_and(|e| !e.windows.is_empty());
+        for verdict in rules::moment(self.state, self.policy, &self.candidate, &Schedule::default(), self.now) {
             conditions.push(match verdict.verdict {
+                Ok(_) if verdict.rule == "windows" && !has_windows => continue,
                 Ok(what) => met(what),
                 Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
             });

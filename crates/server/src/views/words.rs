@@ -256,7 +256,10 @@ impl Teller<'_> {
                 };
                 format!("{} goes back{on}: {reason}{later}", self.deployment(*deployment))
             }
-            Event::DeploymentEnded { deployment, ending } => self.ended(*deployment, *ending),
+            Event::DeploymentEnded { deployment, ending, reason } => {
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("{}{reason}", self.ended(*deployment, *ending))
+            }
             Event::DeploymentSettled { deployment } => format!("{} settled", self.deployment(*deployment)),
             Event::HoldPlaced { app, environment, build } => {
                 format!("{} is held out of {environment} until somebody lifts the hold", self.named(app, build))
@@ -504,6 +507,7 @@ pub(crate) fn ending_word(ending: Ending) -> &'static str {
         Ending::Undone => "was undone",
         Ending::Failed => "failed",
         Ending::Aborted => "was aborted",
+        Ending::Dropped => "was dropped before it began",
     }
 }
 

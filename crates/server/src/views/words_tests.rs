@@ -54,6 +54,7 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
             phases,
             endpoints,
             given_up,
+            stands: false,
             way: Default::default(),
         };
         told(&world, "target:prod-1", &[], event)

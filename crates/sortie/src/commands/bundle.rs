@@ -9,6 +9,7 @@ use crate::{
     names::Place,
     output::{Answer, bytes, count},
     releasing::{self, Matter},
+    when,
 };
 use agent::{
     home::HomeError,
@@ -22,6 +23,7 @@ use domain::{
     event::Event,
     refusal::{Refusal, Right, exit},
 };
+use jiff::Timestamp;
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -31,6 +33,7 @@ use std::{
 use trust::{
     Digest, TargetName,
     receipt::{Document, MAX_RECEIPT_BYTES},
+    schedule::Schedule,
     statement::{self, Act, OrderAct},
 };
 
@@ -132,6 +135,7 @@ impl Export {
                     roles: roles.iter().map(ToString::to_string).collect(),
                 }));
             }
+            let windows = when::written_out(&connection, &matter.audience, OrderAct::Deploy, Timestamp::now());
             let order = statement::Order {
                 app: matter.found.app.clone(),
                 environment: matter.audience.clone(),
@@ -140,6 +144,7 @@ impl Export {
                 only,
                 when_released: false,
                 rollout: Default::default(),
+                schedule: Schedule { windows, ..Schedule::default() },
             };
             let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
             if whom.is_some() {

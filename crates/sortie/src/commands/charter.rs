@@ -165,6 +165,10 @@ fn read(file: &Path) -> Result<(Policy, String), Failure> {
             .next(format!("sortie charter show > {}", file.display()))
     })?;
     let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
+    if let Some((name, window)) = policy.unknown_zone() {
+        let zone = trust::names::printable(window.unknown_zone().unwrap_or_default());
+        return Err(Failure::misused(format!("{name}: no time zone is called {zone} (window \"{window}\")")));
+    }
     Ok((policy, text))
 }
 

@@ -10,6 +10,7 @@ use crate::{
     object,
     order::{self, Wanted, only},
     rollout::Care,
+    when::When,
     output::{self, Answer},
 };
 use api::{
@@ -17,6 +18,7 @@ use api::{
     routes,
 };
 use domain::{refusal::exit, rules::rollout};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -24,6 +26,7 @@ use trust::{
     charter::Environment,
     manifest::{Entry, Manifest},
     rollout::Rollout,
+    schedule::Schedule,
     statement::OrderAct,
 };
 
@@ -45,10 +48,12 @@ pub struct Deploy {
     #[arg(long)]
     pub when_released: bool,
     /// Give what runs its newest config, and nothing else
-    #[arg(long, conflicts_with_all = ["plan", "when_released"])]
+    #[arg(long, conflicts_with_all = ["plan", "when_released", "at", "expires"])]
     pub config_only: bool,
     #[command(flatten)]
     pub care: Care,
+    #[command(flatten)]
+    pub when: When,
     #[command(flatten)]
     pub following: Following,
 }
@@ -70,7 +75,9 @@ impl Deploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let when_released = self.when_released;
-        let wanted = Wanted { app: found.app, build, environment, act: OrderAct::Deploy, only, when_released, rollout };
+        let (act, schedule) = (OrderAct::Deploy, Schedule::default());
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule };
+        wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         if self.plan {
             return plan(&connection, &wanted).await;
         }
@@ -302,6 +309,7 @@ mod tests {
             only: BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]),
             when_released: false,
             rollout: Default::default(),
+            schedule: Default::default(),
         };
         let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
         assert_eq!(targets.len(), 2);

@@ -127,6 +127,16 @@ const OTHERS: &[(&str, u8, &str)] = &[
         "A target carries out each signed order once. Whoever wants the same again gives the order anew.",
     ),
     (
+        "NOT_YET",
+        exit::DEPLOYMENT_FAILED,
+        "The order is planned for later, and a target begins with it no earlier, whatever the server says. If that time has come, set the target's clock.",
+    ),
+    (
+        "ORDER_OVER",
+        exit::DEPLOYMENT_FAILED,
+        "The order said until when it may begin, and that is over. Whoever still wants it gives the order anew.",
+    ),
+    (
         "ORDER_OUTDATED",
         exit::DEPLOYMENT_FAILED,
         "A target has carried out an order for this application that is more than a day newer, so it lets the older one lie: it may have been held back. Whoever still wants it gives the order anew.",

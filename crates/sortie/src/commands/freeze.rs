@@ -251,20 +251,11 @@ mod tests {
     fn a_freeze_stands_in_a_line_with_its_end_and_who_may_lift_it() {
         let now: Timestamp = "2026-12-24T12:00:00Z".parse().unwrap();
         let mut freeze = FreezeView {
-            number: 3,
-            freeze: Digest::of(b"freeze"),
             environments: vec!["prod".parse().unwrap(), "site".parse().unwrap()],
             all_live: true,
-            apps: Vec::new(),
             from: "2026-12-20T00:00:00Z".parse().unwrap(),
             until: "2027-01-04T07:00:00Z".parse().unwrap(),
-            reason: Some("holidays".into()),
-            by: "oncall".parse().unwrap(),
-            exceptions: Vec::new(),
-            lifted: None,
-            is_on: true,
-            may_lift: vec!["ops".into()],
-            statements: Vec::new(),
+            ..crate::commands::samples::freeze()
         };
         let line = |freeze: &FreezeView| line(freeze, &TimeZone::UTC, now);
         assert_eq!(

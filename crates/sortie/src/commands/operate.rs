@@ -11,7 +11,7 @@ use crate::{
 use api::read::{BuildName, Runs, Status};
 use domain::{event::Ending, refusal::Refusal};
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, TargetName, rollout::RolloutTerms, statement::OrderAct};
+use trust::{AppName, AudienceName, TargetName, rollout::RolloutTerms, schedule::Schedule, statement::OrderAct};
 
 /// What runs, as it was typed.
 #[derive(Clone, Debug)]
@@ -106,6 +106,7 @@ fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wante
             only: if alone { BTreeSet::new() } else { on },
             when_released: false,
             rollout: RolloutTerms::default(),
+            schedule: Schedule::default(),
         });
     }
     let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();

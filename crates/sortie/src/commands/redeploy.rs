@@ -7,13 +7,15 @@ use crate::{
     names::{self, Thing},
     order::{self, Wanted, only},
     rollout::Care,
+    when::When,
 };
 use api::{
     read::{BuildName, DeploymentView},
     routes,
 };
+use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{TargetName, statement::OrderAct};
+use trust::{TargetName, schedule::Schedule, statement::OrderAct};
 
 /// Deploy again what was superseded or has failed
 #[derive(Debug, clap::Args)]
@@ -29,6 +31,8 @@ pub struct Redeploy {
     pub only: Vec<String>,
     #[command(flatten)]
     pub care: Care,
+    #[command(flatten)]
+    pub when: When,
     #[command(flatten)]
     pub following: Following,
 }
@@ -54,7 +58,9 @@ impl Redeploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let act = OrderAct::Redeploy;
-        let wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout };
+        let schedule = Schedule::default();
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule };
+        wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

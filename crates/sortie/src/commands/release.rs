@@ -7,11 +7,14 @@ use crate::{
     names::Place,
     output::Answer,
     releasing::{self, Asking, Matter},
+    when,
 };
 use domain::refusal::exit;
+use jiff::Timestamp;
 use trust::{
     AudienceName,
     quorum::Rule,
+    schedule::Schedule,
     statement::{self, Act, OrderAct},
     way::Way,
 };
@@ -94,6 +97,7 @@ async fn order_deployment(
         only: Default::default(),
         when_released: false,
         rollout: Default::default(),
+        schedule: Schedule { windows: when::written_out(connection, environment, OrderAct::Deploy, Timestamp::now()), ..Schedule::default() },
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("the deployment of {} to {environment} is ordered.", matter.name());

@@ -11,7 +11,7 @@ use crate::{
 };
 use api::read::{BuildName, Cell};
 use domain::refusal::Refusal;
-use trust::{AppName, AudienceName, statement::OrderAct};
+use trust::{AppName, AudienceName, schedule::Schedule, statement::OrderAct};
 
 /// Go back to what last settled, under a permit not since withdrawn
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ impl Rollback {
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
-        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout };
+        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout, schedule: Schedule::default() };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

@@ -1,7 +1,9 @@
 //! Hand-made answers of a server, for tests: web in dev, test and prod, as the transcripts have it.
 
+use crate::order::Wanted;
 use api::read::{
-    AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, PartView, Released, Runs, Status, TargetStatus,
+    AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, FreezeView, PartView, Released, Runs, Status,
+    TargetStatus,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -10,6 +12,40 @@ use trust::{
     charter::{Charter, Class},
     statement::{Facts, OrderAct, Phase, PhaseTiming},
 };
+
+/// What a deployer of prod wants.
+pub fn wanted(version: &str) -> Wanted {
+    Wanted {
+        app: "web".parse().unwrap(),
+        build: build(version),
+        environment: "prod".parse().unwrap(),
+        act: OrderAct::Deploy,
+        only: Default::default(),
+        when_released: false,
+        rollout: Default::default(),
+        schedule: Default::default(),
+    }
+}
+
+/// A freeze of prod.
+pub fn freeze() -> FreezeView {
+    FreezeView {
+        number: 3,
+        freeze: Digest::of(b"freeze"),
+        environments: vec!["prod".parse().unwrap()],
+        all_live: false,
+        apps: Vec::new(),
+        from: time("00:00:00"),
+        until: time("18:00:00"),
+        reason: Some("holidays".into()),
+        by: "oncall".parse().unwrap(),
+        exceptions: Vec::new(),
+        lifted: None,
+        is_on: true,
+        may_lift: vec!["ops".into()],
+        statements: Vec::new(),
+    }
+}
 
 /// A moment on the day of the transcripts.
 pub fn time(clock: &str) -> Timestamp {
@@ -72,6 +108,8 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         waits: None,
         warnings: Vec::new(),
         rollout: Default::default(),
+        at: None,
+        expires: None,
         rings: Vec::new(),
         waves: 2,
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),

@@ -375,6 +375,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Succeeded), None) => format!("succeeded{ended}"),
         (Some(Ending::Undone), _) => format!("undone{ended}"),
         (Some(Ending::Failed), _) => format!("failed{ended}"),
+        (Some(Ending::Dropped), _) => format!("dropped{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
         (None, Some(waits)) => waits.clone(),
         (None, None) => "under way".into(),

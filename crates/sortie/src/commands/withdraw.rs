@@ -107,6 +107,7 @@ async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outc
         only: Default::default(),
         when_released: false,
         rollout: Default::default(),
+        schedule: Default::default(),
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));

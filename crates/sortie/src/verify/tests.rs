@@ -138,6 +138,7 @@ impl Story {
             only: BTreeSet::new(),
             when_released: false,
             rollout: Default::default(),
+            schedule: Default::default(),
         };
         story.add(ONCALL, "oncall", build, Act::Order(order), |_| {
             vec![Event::DeploymentRequested {
@@ -154,6 +155,7 @@ impl Story {
                 rollout: None,
                 rings: Vec::new(),
                 narrowed: false,
+                schedule: Default::default(),
             }]
         });
         story.entries.push(Entry {

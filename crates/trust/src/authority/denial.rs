@@ -6,6 +6,7 @@ use crate::{
     evidence::Shortfall,
     names::{AppName, AudienceName, VendorName},
     quorum::Lack,
+    schedule::NotNow,
     version::Version,
     way::Way,
 };
@@ -143,6 +144,9 @@ pub enum Denial {
         /// Until when.
         until: Timestamp,
     },
+    /// The order's time has not come, or is over, or no window is open.
+    #[error("{}", not_now_in_words(.0, .1))]
+    NotNow(NotNow, Timestamp),
     /// The config does not fit.
     #[error("the config does not fit: {0}")]
     Config(String),
@@ -176,6 +180,9 @@ pub enum Denial {
     },
 }
 
+/// The codes of what is wrong with the moment alone: the same may be right at another one.
+pub const OF_THE_MOMENT: &[&str] = &["NOT_YET", "WINDOW_CLOSED", "FROZEN"];
+
 impl Denial {
     /// The stable code, as reports carry it.
     pub fn code(&self) -> &'static str {
@@ -204,6 +211,9 @@ impl Denial {
             Denial::BelowFloor { .. } => "BELOW_FLOOR",
             Denial::EvidenceMissing { .. } => "EVIDENCE_MISSING",
             Denial::Frozen { .. } => "FROZEN",
+            Denial::NotNow(NotNow::Early { .. }, _) => "NOT_YET",
+            Denial::NotNow(NotNow::Over { .. }, _) => "ORDER_OVER",
+            Denial::NotNow(NotNow::Closed { .. }, _) => "WINDOW_CLOSED",
             Denial::Config(_) => "CONFIG_UNFIT",
             Denial::NotHere(_) => "NOT_HERE",
             Denial::OrderRepeated(_) => "ORDER_REPEATED",
@@ -215,6 +225,18 @@ impl Denial {
 
 fn lacks_in_words(lacks: &[Lack]) -> String {
     lacks.iter().map(|lack| format!("{} {}", lack.count, lack.role)).collect::<Vec<_>>().join(" and ")
+}
+
+fn not_now_in_words(why: &NotNow, now: &Timestamp) -> String {
+    let here = format!("it is {now:.0} by this machine's clock");
+    match why {
+        NotNow::Early { at } => format!("the order is not to be carried out before {at:.0}, and {here}"),
+        NotNow::Over { since } => format!("the order's time was over at {since:.0}, and {here}: order it anew"),
+        NotNow::Closed { opens: Some(opens) } => {
+            format!("no window is open: the next one opens at {opens:.0}, and {here}")
+        }
+        NotNow::Closed { opens: None } => format!("no window is open, none ever opens, and {here}"),
+    }
 }
 
 fn stale_in_words(signed: &Option<Timestamp>, hours: &i64, road: &Road) -> String {

@@ -1,4 +1,4 @@
-//! Whether this is a moment for something new: no freeze stops it.
+//! Whether this is a moment for something new: the order's time has come, a window is open, and no freeze stops it.
 
 use super::{CLOCKS_DIFFER, Denial, Pinned, TrustedPolicy, VerifiedAuthority, Wanted};
 use crate::{
@@ -6,21 +6,28 @@ use crate::{
     dsse::Envelope,
     freeze::{self, Activation, Freeze, Known, Said, brings_something_new},
     names::AudienceName,
+    schedule::Schedule,
     statement::Act,
     way::Waiver,
 };
 use jiff::Timestamp;
 
-/// Fails while a freeze stops what is wanted, unless the way of its permit waives freezes. A freeze that ends within what
-/// clocks may differ by has ended: whoever says so may have the better clock.
+/// Fails while the order's time has not come or is over, while no window is open and while a freeze stops what is wanted,
+/// unless the way of its permit waives windows or freezes. Whatever begins or ends within what clocks may differ by counts
+/// as begun or ended: whoever says so may have the better clock.
 pub(super) fn check(
     policy: &TrustedPolicy,
     pinned: &Pinned,
     wanted: &Wanted<'_>,
     authority: &VerifiedAuthority,
+    schedule: &Schedule,
     now: Timestamp,
 ) -> Result<(), Denial> {
-    if !brings_something_new(wanted.act) || waives(policy, pinned, authority, &Waiver::Freezes) {
+    let is_new = brings_something_new(wanted.act);
+    let windows = policy.charter.environments.get(&pinned.environment).map(|environment| &environment.windows[..]);
+    let windows = windows.filter(|_| is_new && !waives(policy, pinned, authority, &Waiver::Windows));
+    schedule.is_moment(windows, CLOCKS_DIFFER, now).map_err(|why| Denial::NotNow(why, now))?;
+    if !is_new || waives(policy, pinned, authority, &Waiver::Freezes) {
         return Ok(());
     }
     let Pinned { environment, class, .. } = pinned;

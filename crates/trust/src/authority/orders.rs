@@ -7,7 +7,7 @@
 use super::{Denial, Opened};
 use crate::{
     digest::Digest,
-    statement::{Order, OrderAct, SUBMIT_AHEAD_SECONDS},
+    statement::{Act, Order, OrderAct, SUBMIT_AHEAD_SECONDS, Statement},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,12 +47,26 @@ impl CarriedOut<'_> {
         later(submit_before, SUBMIT_AHEAD) < newest
     }
 
+    /// The date by which an order is told from older ones: until when it could be submitted, or from when it is to be carried
+    /// out, where that is later.
+    pub fn dated(submit_before: Timestamp, order: &Order) -> Timestamp {
+        order.schedule.at.map_or(submit_before, |at| at.max(submit_before))
+    }
+
+    /// As [`Self::dated`], of a statement that has been read.
+    pub fn date_of(statement: &Statement) -> Timestamp {
+        match &statement.act {
+            Act::Order(order) => Self::dated(statement.header.submit_before, order),
+            _ => statement.header.submit_before,
+        }
+    }
+
     /// Whether an order that counts otherwise may still be carried out at `now`.
     pub(super) fn check(&self, order: &Opened<'_, Order>, now: Timestamp) -> Result<(), Denial> {
         if self.performed.contains(&order.payload) {
             return Err(Denial::OrderRepeated(order.payload));
         }
-        let submit_before = order.submit_before;
+        let submit_before = Self::dated(order.submit_before, &order.act);
         if let Some(newest) = self.newest.filter(|newest| Self::is_outdated(submit_before, *newest)) {
             return Err(Denial::OrderOutdated { submit_before, newest });
         }

@@ -16,13 +16,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its scene should stop there")]
 
-mod freezes;
 mod insider;
 mod keys;
 mod leaver;
 mod log;
 mod metadata;
 mod mirror;
+mod moments;
 mod one_key;
 mod parser;
 mod stolen_server;

@@ -142,6 +142,7 @@ fn replay_to_another_target() {
         only: BTreeSet::from([TargetName::new("prod-2").unwrap()]),
         when_released: false,
         rollout: Default::default(),
+        schedule: Default::default(),
     });
     let dossier = Dossier { order: Some(signed(build(), act, &[ONCALL])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");

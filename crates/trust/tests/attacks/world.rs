@@ -198,6 +198,7 @@ pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, s
         only: BTreeSet::new(),
         when_released: false,
         rollout: Default::default(),
+        schedule: Default::default(),
     };
     signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
@@ -223,6 +224,7 @@ pub fn whole_of(build: Digest) -> Dossier {
         only: BTreeSet::new(),
         when_released: false,
         rollout: Default::default(),
+        schedule: Default::default(),
     };
     Dossier {
         push: Some(push_of(build, &[CI])),

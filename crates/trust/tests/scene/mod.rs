@@ -16,6 +16,7 @@ use trust::{
     dsse::Envelope,
     freeze::Known,
     key::{SecretKey, Signer},
+    schedule::Schedule,
     statement::{Act, Approval, Header, Number, Order, OrderAct, Push, Request, RequestId, Statement},
     way::{KeptEmergency, Way},
 };
@@ -95,6 +96,7 @@ pub struct Attempt {
     pub withdrawn_through: u64,
     pub emergencies: Vec<KeptEmergency>,
     pub freezes: Vec<Known>,
+    pub schedule: Schedule,
     pub now: Timestamp,
 }
 
@@ -116,6 +118,7 @@ impl Attempt {
             withdrawn_through: 0,
             emergencies: Vec::new(),
             freezes: Vec::new(),
+            schedule: Schedule::default(),
             now: time("2026-11-22T13:00:00Z"),
         }
     }
@@ -145,6 +148,7 @@ impl Attempt {
             only: BTreeSet::new(),
             when_released: false,
             rollout: Default::default(),
+            schedule: self.schedule.clone(),
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {

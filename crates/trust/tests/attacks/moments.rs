@@ -1,14 +1,17 @@
-//! He wants something activated while its environment is frozen, or the freeze gone.
+//! He wants something activated at the wrong moment: while its environment is frozen, before or after its time, outside of
+//! every window.
 
 use crate::world::*;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     Digest,
-    authority::{Denial, VerifiedAuthority},
+    authority::{Denial, Dossier, VerifiedAuthority},
     dsse::Envelope,
     freeze::{Exception, Freeze, Known, Lift, Said, Terms, known},
-    statement::{Act, OrderAct},
+    schedule::Schedule,
+    statement::{Act, Order, OrderAct},
+    window::Opening,
 };
 
 fn terms(environments: &[&str]) -> Terms {
@@ -105,4 +108,66 @@ fn a_freeze_ends_by_itself_whatever_clocks_differ_by() {
 
 fn end() -> Timestamp {
     time("2026-11-30T00:00:00Z")
+}
+
+/// What oncall ordered for another time.
+fn ordered(schedule: Schedule) -> Attempt {
+    let order = Order {
+        app: app(),
+        environment: audience("prod"),
+        act: OrderAct::Deploy,
+        version: Some(version()),
+        only: BTreeSet::new(),
+        when_released: false,
+        rollout: Default::default(),
+        schedule,
+    };
+    let order = Some(signed(build(), Act::Order(order), &[ONCALL]));
+    Attempt::new(Dossier { order, ..whole() })
+}
+
+/// Attack: order at another time.
+/// Holds: the server, a live permit, and a genuine order that was planned for later, or whose time is over.
+/// Left to him: what clocks may differ by, five minutes; and to let the time of an order pass, which is withholding it.
+#[test]
+fn r1_an_order_at_another_time() {
+    let planned = Schedule {
+        at: Some(time("2026-11-24T07:00:00Z")),
+        expires: Some(time("2026-11-24T12:00:00Z")),
+        windows: Vec::new(),
+    };
+    let at = |now: &str| Attempt { now: time(now), ..ordered(planned.clone()) };
+    assert_eq!(at("2026-11-22T12:00:00Z").denied(), "NOT_YET");
+    assert_eq!(at("2026-11-24T06:54:59Z").denied(), "NOT_YET");
+    assert!(at("2026-11-24T06:55:00Z").run().is_ok() && at("2026-11-24T12:04:59Z").run().is_ok());
+    assert_eq!(at("2026-11-24T12:05:00Z").denied(), "ORDER_OVER");
+    // Whatever was carried out between the signing and its time does not make it an old order.
+    let newest = Some(time("2026-11-24T06:00:00Z"));
+    assert!(Attempt { newest, ..at("2026-11-24T07:00:00Z") }.run().is_ok());
+    assert_eq!(
+        Attempt { newest, now: time("2026-11-24T07:00:00Z"), ..Attempt::new(whole()) }.denied(),
+        "ORDER_OUTDATED"
+    );
+}
+
+/// Attack: activation outside of every window.
+/// Holds: the server, a live permit and a genuine order; or a deployer's key, with which he writes times of his own.
+/// Left to him: an hour before and after a window, if he holds a deployer's key; the charter's windows are the owners'.
+#[test]
+fn r1_activation_outside_of_every_window() {
+    let charter = charter_text(&format!("{PROD}, windows = [\"mon-thu 07:00-16:00 Europe/Paris\"]"));
+    let policy = || policy_of(&charter, &[]);
+    let windows = policy().charter.environments[&audience("prod")].windows.clone();
+    let written = Schedule { windows: Schedule::write_out(&windows, now()), ..Schedule::default() };
+    let always = Opening { from: time("2026-11-01T00:00:00Z"), until: time("2026-12-01T00:00:00Z") };
+    let bent = Schedule { windows: vec![always], ..Schedule::default() };
+    let at = |schedule: &Schedule, now: &str| Attempt { policy: policy(), now: time(now), ..ordered(schedule.clone()) };
+    for schedule in [&written, &bent, &Schedule::default()] {
+        assert!(at(schedule, "2026-11-23T12:00:00Z").run().is_ok(), "{schedule:?}");
+        for closed in ["2026-11-22T12:00:00Z", "2026-11-27T12:00:00Z", "2026-11-23T16:05:00Z"] {
+            assert_eq!(at(schedule, closed).denied(), "WINDOW_CLOSED", "{closed} {schedule:?}");
+        }
+    }
+    assert_eq!(at(&written, "2026-11-23T15:05:00Z").denied(), "WINDOW_CLOSED");
+    assert!(at(&bent, "2026-11-23T15:05:00Z").run().is_ok(), "the hour that is left to him");
 }

@@ -1,6 +1,7 @@
-//! Nothing new is activated in a frozen environment: the server says when it opens, and the machines keep it in mind.
+//! Nothing new is activated at the wrong moment: in a frozen environment, outside of its windows, before the time an order was
+//! planned for. The server says when it opens, and the machines keep it in mind.
 
-use crate::world::{PROJECT, World, files, get, until};
+use crate::world::{PROJECT, TEAM, World, files, get, until};
 use std::{path::PathBuf, process::Command};
 
 /// R1: prod is frozen; a deploy is refused, names the reason, the end and who may lift it, and no target is touched.
@@ -79,4 +80,79 @@ fn r1_a_machine_keeps_a_freeze_though_the_server_pretends_there_is_none() {
     world.sortie("oncall", 0, "freeze lift 1");
     until("the end of the freeze to let it go on", || (world.active("prod-1", "web") != before).then_some(()));
     world.sortie("tester", 0, "ledger verify");
+}
+
+/// R1: a window is closed; what comes is refused with the next opening, or planned for it, and begins by itself.
+#[test]
+fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
+    let mut world = World::new();
+    // The day after tomorrow, so that it is closed whenever this is run.
+    let day = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48)).strftime("%a").to_string().to_lowercase();
+    let environments = |windows: &str| {
+        format!("[environments]\nprod = {{ class = \"live\", approve = \"qa and ops\", deploy = \"ops\"{windows} }}\n")
+    };
+    world.found(TEAM, &environments(""));
+    world.add_machines(&[("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let released = |world: &World| {
+        let version = world.push_and_number();
+        world.sortie("coder", 0, &format!("request {version} --to prod"));
+        world.sortie("tester", 0, &format!("approve {version} --to prod --yes"));
+        world.sortie("oncall", 0, &format!("approve {version} --to prod --yes"));
+        version
+    };
+    let one = released(&world);
+    world.sortie("oncall", 0, &format!("deploy {one} --to prod --at 1s")).says("is planned").says("begins by itself");
+    until("what was planned", || get(*world.endpoints("prod").first()?, "/").ok());
+    let before = world.active("prod-1", "web");
+
+    world.write_charter(TEAM, &environments(", windows = [\"moonday 07:00-16:00\"]"));
+    world.sortie("owner", 2, "charter apply --yes").says("'moonday' is no day");
+    world.write_charter(TEAM, &environments(", windows = [\"mon 07:00-16:00 Europe/Pairs\"]"));
+    world.sortie("owner", 2, "charter apply --yes").says("no time zone is called Europe/Pairs");
+    world.amend(TEAM, &environments(&format!(", windows = [\"{day} 07:00-08:00 Europe/Paris\"]")));
+    world.change_greeting("Good day, {name}!");
+    let two = released(&world);
+    let refused = world.sortie("oncall", 3, &format!("deploy {two} --to prod"));
+    refused
+        .says("WINDOW_CLOSED")
+        .says(&format!("{day} 07:00-08:00 Europe/Paris"))
+        .says("It opens at")
+        .says("--at next-window");
+    world.sortie("tester", 0, &format!("why {two} --in prod")).says("✗ no window of prod is open");
+    world.sortie("oncall", 3, &format!("deploy {two} --to prod --at 1h")).says("WINDOW_CLOSED");
+    world
+        .sortie("oncall", 2, &format!("deploy {two} --to prod --at next-window --expires 1h"))
+        .says("could never begin");
+    let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
+    let number = planned["deployment"].as_u64().unwrap();
+    world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
+    // It is in nobody's way, and acts of safety are never kept waiting.
+    world.sortie("oncall", 0, "restart web --in prod");
+    assert_eq!(world.active("prod-1", "web"), before);
+    world.sortie("oncall", 0, &format!("abort {number}"));
+    world.sortie("tester", 0, "ledger verify");
+}
+
+/// R1: an order that was planned for later is genuine, and so is its permit; the server is stolen and wants it now.
+/// Attack: order at another time.
+#[test]
+fn r1_a_machine_begins_no_earlier_than_the_order_says() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world.release_to_prod(&one);
+    world.sortie("oncall", 0, &format!("deploy {one} --to prod"));
+    let before = world.active("prod-1", "web");
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.release_to_prod(&two);
+    world.sortie("oncall", 0, &format!("deploy {two} --to prod --at 2h"));
+    world.stop_server();
+    let address = world.url().trim_start_matches("https://").to_string();
+    let mut thief = Command::new(crate::hostile::example());
+    let data = world.server_data();
+    thief.arg("--data").arg(&data).args(["--listen", &address, "--environment", "prod", "--order", &two]);
+    world.run("the thief".into(), &mut thief, 0).says("prod-1 refused: NOT_YET").lacks("obeyed");
+    assert_eq!(world.active("prod-1", "web"), before);
 }

@@ -1,0 +1,148 @@
+//! When an order is to be carried out, as people say it.
+
+use crate::{
+    connection::Connection,
+    failure::{Failure, OrMisused},
+    moment,
+    order::Wanted,
+};
+use api::{read::FreezeView, routes};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use trust::{
+    AudienceName,
+    freeze::brings_something_new,
+    schedule::{NotNow, Schedule},
+    statement::OrderAct,
+    window::{Opening, Window},
+};
+
+/// How long a deployment that is planned may stand after its time before it is dropped, unless something else is said.
+const STANDS: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// How many beginnings and ends of windows and freezes are looked at.
+const LOOKED_AT: usize = 1000;
+/// The word for the next moment at which the environment takes something new.
+const NEXT_WINDOW: &str = "next-window";
+
+/// When it is to be carried out.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct When {
+    /// Let it stand until then, and begin by itself: "2027-01-04 07:00", 18:00, 3h, next-window
+    #[arg(long, value_name = "MOMENT")]
+    pub at: Option<String>,
+    /// Drop it if it has not begun by then; 7 days after --at unless said otherwise
+    #[arg(long, value_name = "MOMENT")]
+    pub expires: Option<String>,
+}
+
+impl When {
+    /// The times that are meant. The environment's windows are written in when the order is signed.
+    pub async fn schedule(
+        &self,
+        connection: &Connection,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<Schedule, Failure> {
+        let zone = TimeZone::system();
+        let at = match self.at.as_deref() {
+            None => None,
+            Some(NEXT_WINDOW) => next_window(connection, wanted, now).await?,
+            Some(text) => Some(whole(moment::ahead(text, now, &zone)?)?),
+        };
+        let expires = match (self.expires.as_deref(), at) {
+            (Some(text), _) => Some(whole(moment::ahead(text, now, &zone)?)?),
+            (None, Some(at)) => Some(at.checked_add(STANDS).or_misused()?),
+            (None, None) => None,
+        };
+        Ok(Schedule { at, expires, windows: Vec::new() })
+    }
+}
+
+fn whole(moment: Timestamp) -> Result<Timestamp, Failure> {
+    Timestamp::from_second(moment.as_second()).or_misused()
+}
+
+/// The environment's windows as absolute times, for an order that is to begin at `start`; none where it brings nothing
+/// new.
+pub fn written_out(
+    connection: &Connection,
+    environment: &AudienceName,
+    act: OrderAct,
+    start: Timestamp,
+) -> Vec<Opening> {
+    let windows = windows(connection, environment);
+    if brings_something_new(act) { Schedule::write_out(windows, start) } else { Vec::new() }
+}
+
+fn windows<'a>(connection: &'a Connection, environment: &AudienceName) -> &'a [Window] {
+    connection.charter_environment(environment).map(|environment| &environment.windows[..]).unwrap_or_default()
+}
+
+/// The next moment at which the environment takes this build; nothing where it does now.
+async fn next_window(connection: &Connection, wanted: &Wanted, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let freezes: Vec<FreezeView> = connection.client.get(routes::FREEZES, &[]).await?;
+    let at = next_opening(windows(connection, &wanted.environment), &freezes, wanted, now);
+    let never = || {
+        let next = "sortie charter show";
+        Failure::misused(format!("no window of {} opens again", wanted.environment)).next(next)
+    };
+    let at = at.ok_or_else(never)?;
+    Ok((at > now).then_some(at))
+}
+
+fn next_opening(windows: &[Window], freezes: &[FreezeView], wanted: &Wanted, now: Timestamp) -> Option<Timestamp> {
+    let stops = |freeze: &&FreezeView, at: Timestamp| {
+        let passes = freeze.exceptions.iter().any(|passes| passes.build == wanted.build.build);
+        let is_meant = freeze.environments.contains(&wanted.environment)
+            && (freeze.apps.is_empty() || freeze.apps.contains(&wanted.app));
+        is_meant && !passes && freeze.lifted.is_none() && freeze.from <= at && at < freeze.until
+    };
+    let mut at = now;
+    for _ in 0..LOOKED_AT {
+        at = match Schedule::default().is_moment(Some(windows), SignedDuration::ZERO, at) {
+            Err(NotNow::Closed { opens }) => opens?,
+            Err(NotNow::Early { at }) => at,
+            Err(NotNow::Over { .. }) => return None,
+            Ok(()) => match freezes.iter().filter(|freeze| stops(freeze, at)).map(|freeze| freeze.until).max() {
+                Some(until) => until,
+                None => return Some(at),
+            },
+        };
+    }
+    None
+}
+
+/// `2027-01-04 07:00:00`, and until when it may begin, for a deployment that is planned.
+pub fn in_words(schedule: &Schedule) -> String {
+    let zone = TimeZone::system();
+    let written = |moment: Timestamp| moment::written(moment, &zone);
+    match (schedule.at, schedule.expires) {
+        (Some(at), Some(expires)) => {
+            format!("at {}, and is dropped if it has not begun by {}", written(at), written(expires))
+        }
+        (Some(at), None) => format!("at {}", written(at)),
+        (None, Some(expires)) => format!("by {} or not at all", written(expires)),
+        (None, None) => "at once".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    #[test]
+    fn the_next_window_is_after_what_is_frozen() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let windows: Vec<Window> = vec!["mon-thu 07:00-16:00 Europe/Paris".parse().unwrap()];
+        let wanted = samples::wanted("1.5.0");
+        let mut freeze = samples::freeze();
+        (freeze.from, freeze.until) = (time("2026-11-23T00:00:00Z"), time("2026-11-24T12:00:00Z"));
+        let next = |freezes: &[FreezeView]| next_opening(&windows, freezes, &wanted, time("2026-11-21T12:00:00Z"));
+        assert_eq!(next(&[]), Some(time("2026-11-23T06:00:00Z")));
+        assert_eq!(next(std::slice::from_ref(&freeze)), Some(time("2026-11-24T12:00:00Z")));
+        freeze.environments = vec!["test".parse().unwrap()];
+        assert_eq!(next(&[freeze]), Some(time("2026-11-23T06:00:00Z")));
+        let never: Vec<Window> = vec!["RRULE:FREQ=DAILY;BYHOUR=7;UNTIL=20260102 PT1H".parse().unwrap()];
+        assert_eq!(next_opening(&never, &[], &wanted, time("2026-11-21T12:00:00Z")), None);
+    }
+}
