@@ -382,6 +382,12 @@ pub struct Cell {
     pub waiting: Vec<WaitingOn>,
     /// The builds kept out.
     pub held: Vec<BuildName>,
+    /// The same with since when and why.
+    #[serde(default)]
+    pub holds: Vec<HoldView>,
+    /// The builds that failed there when they were last brought.
+    #[serde(default)]
+    pub failed: Vec<FailedView>,
     /// The builds that settled here and may come back, whose permit nobody withdrew: the newest first.
     #[serde(default)]
     pub settled: Vec<BuildName>,
@@ -390,6 +396,29 @@ pub struct Cell {
     pub exposed: Option<(Version, u8)>,
     /// What everyone should know of it: `released, never deployed`; `unreleased build`.
     pub notes: Vec<String>,
+}
+
+/// A build that is kept out.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HoldView {
+    /// The build.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// The deployment in which it failed, or that went back from it.
+    pub deployment: Option<u64>,
+}
+
+/// A build that failed when it was last brought.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FailedView {
+    /// The build.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// In which deployment.
+    pub deployment: u64,
 }
 
 /// A live permit.
@@ -720,8 +749,29 @@ pub struct DeploymentView {
     /// How many waves it takes, as far as can be known.
     #[serde(default)]
     pub waves: u32,
+    /// What people said about it while it was under way, oldest first.
+    #[serde(default)]
+    pub guided: Vec<GuidanceView>,
     /// Its targets.
     pub targets: Vec<PartView>,
+}
+
+/// What somebody said about a deployment under way.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GuidanceView {
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who.
+    #[schema(value_type = String)]
+    pub by: PersonName,
+    /// `paused`, `resumed`, `retried`, `excluded`, `aborted`.
+    pub word: String,
+    /// With which targets, where with some only.
+    #[schema(value_type = Vec<String>)]
+    pub targets: Vec<TargetName>,
+    /// Why, where a reason was given and not erased.
+    pub reason: Option<String>,
 }
 
 /// One target's part in a deployment.
@@ -730,7 +780,7 @@ pub struct PartView {
     /// The target.
     #[schema(value_type = String)]
     pub target: TargetName,
-    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`.
+    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`, `left out`.
     pub state: String,
     /// What there is to say about it: why it failed, why the target refused.
     pub detail: Option<String>,

@@ -7,6 +7,7 @@ mod deployment;
 mod draft;
 mod exposure;
 mod freeze;
+mod guide;
 mod people;
 mod receipt;
 mod release;
@@ -91,17 +92,20 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::RetireTarget { target } => target::retire(draft, asked, &target),
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),
-        AdministrationAct::LiftHold { app, environment } => deployment::lift_hold(draft, asked, &app, &environment),
+        AdministrationAct::LiftHold { app, environment, build, reason } => {
+            deployment::lift_hold(draft, asked, &app, &environment, build, reason)
+        }
         AdministrationAct::SealDraft { .. } => Err(Refusal::Invalid { why: "a draft is sealed with its parts".into() }),
         AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),
-        AdministrationAct::AbortDeployment { deployment } => deployment::abort(draft, asked, deployment),
-        AdministrationAct::PauseDeployment { deployment, reason } => {
-            deployment::pause(draft, asked, deployment, reason)
+        AdministrationAct::AbortDeployment { deployment, reason } => {
+            deployment::abort(draft, asked, deployment, reason)
         }
-        AdministrationAct::ResumeDeployment { deployment, reason } => {
-            deployment::resume(draft, asked, deployment, reason)
+        AdministrationAct::ExcludeTarget { deployment, target, reason } => {
+            guide::exclude(draft, asked, deployment, &target, reason)
         }
+        AdministrationAct::PauseDeployment { deployment, reason } => guide::pause(draft, asked, deployment, reason),
+        AdministrationAct::ResumeDeployment { deployment, reason } => guide::resume(draft, asked, deployment, reason),
         AdministrationAct::Expose { app, environment, version, percent } => {
             exposure::expose(draft, asked, &app, &environment, &version, percent)
         }

@@ -122,6 +122,16 @@ pub struct RingOf {
     pub targets: u32,
 }
 
+/// Who ended a deployment by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aborted {
+    /// Who.
+    pub by: PersonName,
+    /// The salted digest of the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Digest>,
+}
+
 /// How a deployment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +146,8 @@ pub enum Ending {
     Aborted,
     /// It stood and never began: its time was over, or what it was about had changed.
     Dropped,
+    /// A newer order took its place before it began.
+    Superseded,
 }
 
 /// Whether a target got an application for the first time (R57).
@@ -664,6 +676,31 @@ pub enum Event {
         /// Those that were given up on: they may have switched, so they go back when they return; nobody waits for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         absent: Vec<TargetName>,
+        /// Who aborted it, where somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aborted: Option<Aborted>,
+    },
+    /// Somebody left a target out of a deployment.
+    TargetExcluded {
+        /// Which deployment.
+        deployment: u64,
+        /// Which target.
+        target: TargetName,
+        /// Who says so; nobody where it was cordoned before its turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<PersonName>,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+    },
+    /// Targets that did not get a deployment are to try again, by an order of their own.
+    RetryOrdered {
+        /// Which deployment.
+        deployment: u64,
+        /// Which targets.
+        targets: Vec<TargetName>,
+        /// Who ordered it.
+        by: PersonName,
     },
     /// A deployment is over.
     DeploymentEnded {
@@ -674,6 +711,12 @@ pub enum Event {
         /// Why, where nothing else says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The newer deployment that took its place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        superseded_by: Option<u64>,
+        /// Who aborted it, where somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aborted: Option<Aborted>,
     },
     /// A deployment stayed healthy for its soak time.
     DeploymentSettled {
@@ -688,6 +731,9 @@ pub enum Event {
         environment: AudienceName,
         /// The build.
         build: Digest,
+        /// The deployment in which it failed, or that went back from it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deployment: Option<u64>,
     },
     /// Builds that were kept out may come again.
     HoldLifted {
@@ -695,6 +741,12 @@ pub enum Event {
         app: AppName,
         /// Where.
         environment: AudienceName,
+        /// The build; all that were held where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        build: Option<Digest>,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// What was found on a target differs from what was found before (R37).
     EscapesChanged {
@@ -798,6 +850,8 @@ impl Event {
             | Event::DeploymentResumed { .. }
             | Event::TargetFinished { .. }
             | Event::UndoStarted { .. }
+            | Event::TargetExcluded { .. }
+            | Event::RetryOrdered { .. }
             | Event::DeploymentEnded { .. }
             | Event::DeploymentSettled { .. }
             | Event::HoldPlaced { .. }
@@ -860,6 +914,8 @@ names! {
     DeploymentResumed = "deployment-resumed",
     TargetFinished = "target-finished",
     UndoStarted = "undo-started",
+    TargetExcluded = "target-excluded",
+    RetryOrdered = "retry-ordered",
     DeploymentEnded = "deployment-ended",
     DeploymentSettled = "deployment-settled",
     HoldPlaced = "hold-placed",

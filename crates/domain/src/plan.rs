@@ -5,7 +5,7 @@ use crate::{
     command::Command,
     event::Ending,
     rules::{approvals, rollout, schedule},
-    state::{Assigned, Deployment, DeploymentPhase, Pause, State},
+    state::{Aside, Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -47,15 +47,19 @@ pub struct Assignment {
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &crate::state::OnTarget)| {
-        let is_open = |assigned: &Assigned| !assigned.finished || assigned.given_up && may_catch_up(state, assigned);
+        let is_open =
+            |assigned: &Assigned| !assigned.finished || assigned.given_up && may_catch_up(state, target, assigned);
         let assigned = on_target.assigned.filter(is_open)?;
         assignment(state, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()
 }
 
-fn may_catch_up(state: &State, assigned: &Assigned) -> bool {
-    let phase = state.deployments.get(&assigned.deployment).map(|deployment| &deployment.phase);
+fn may_catch_up(state: &State, target: &TargetName, assigned: &Assigned) -> bool {
+    let deployment = state.deployments.get(&assigned.deployment);
+    let part = deployment.and_then(|deployment| deployment.parts.get(target));
+    let is_excluded = part.is_some_and(|part| part.aside == Some(Aside::Excluded));
+    let phase = deployment.map(|deployment| &deployment.phase);
     let is_kept = matches!(
         phase,
         Some(
@@ -64,7 +68,7 @@ fn may_catch_up(state: &State, assigned: &Assigned) -> bool {
                 | DeploymentPhase::Ended { ending: Ending::Succeeded, .. }
         )
     );
-    assigned.undo || is_kept
+    assigned.undo || is_kept && !is_excluded
 }
 
 fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assignment> {
@@ -82,6 +86,12 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
         version: deployment.version.clone(),
         config: config.map(|config| (config.serial, config.document)),
     })
+}
+
+/// The entry with the order that a target's newest assignment of an application is by.
+pub fn order_of(state: &State, target: &TargetName, app: &AppName) -> Option<u64> {
+    let assigned = state.targets.get(target)?.apps.get(app)?.assigned?;
+    assigned.order.or_else(|| Some(state.deployments.get(&assigned.deployment)?.stamp.entry))
 }
 
 /// What an open deployment, or one that soaks, waits on at `now`.

@@ -5,6 +5,8 @@ pub const DEPLOYMENTS_KEPT: usize = 500;
 /// The deployments of a new epoch are counted on from a multiple of this, so that none has the number of one that a restore
 /// lost.
 pub const DEPLOYMENTS_OF_EPOCH: u64 = 10_000;
+/// How much of what people say of a deployment under way stays in the state: the newest; the ledger keeps all.
+pub const GUIDANCE_KEPT: usize = 50;
 /// How many settled builds an environment remembers as places to roll back to.
 pub const SETTLED_KEPT: usize = 20;
 /// How far ahead of the server's clock a statement's `submit_before` may lie, in seconds: one day.

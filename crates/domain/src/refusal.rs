@@ -590,6 +590,12 @@ pub enum Refusal {
         environment: AudienceName,
         /// The build.
         build: Digest,
+        /// Its number, where it has one.
+        #[serde(default)]
+        version: Option<Version>,
+        /// The deployment in which it failed, or that went back from it.
+        #[serde(default)]
+        deployment: Option<u64>,
     },
     /// A freeze is on (R1).
     Frozen(Box<Frozen>),

@@ -1,7 +1,7 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
 use crate::event::{BuildFacts, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
-use imbl::{OrdMap, OrdSet};
+use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -438,13 +438,24 @@ pub struct InAudience {
     /// The config in force.
     pub config: Option<ConfigInForce>,
     /// The builds that are kept out.
-    pub held: OrdSet<Digest>,
+    pub held: OrdMap<Digest, Hold>,
+    /// The builds that failed here when they were last brought, and in which deployment.
+    pub failed: OrdMap<Digest, u64>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
     pub settled: Vec<Digest>,
     /// The open deployment.
     pub open_deployment: Option<u64>,
     /// Which version end users see, how many of them in percent, and since when.
     pub exposure: Option<(Version, u8, Stamp)>,
+}
+
+/// Why a build is kept out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Since which entry.
+    pub stamp: Stamp,
+    /// The deployment in which it failed, or that went back from it; not known of the oldest entries.
+    pub deployment: Option<u64>,
 }
 
 /// One withdrawal.
@@ -611,6 +622,9 @@ pub struct Assigned {
     /// Whether it was given up on: what it says later is heard all the same.
     #[serde(default)]
     pub given_up: bool,
+    /// The entry with the order it is by; the deployment's own where absent.
+    #[serde(default)]
+    pub order: Option<u64>,
 }
 
 /// What a target said it runs.
@@ -668,6 +682,8 @@ pub struct Deployment {
     pub waves: u32,
     /// Whether it stands still by somebody's word, or by the charter's.
     pub paused: Option<Pause>,
+    /// What people said about it while it was under way, oldest first.
+    pub guided: Vector<Guidance>,
     /// Where it stands.
     pub phase: DeploymentPhase,
 }
@@ -679,6 +695,50 @@ pub struct Others {
     pub targets: u32,
     /// How many of them were serving.
     pub serving: u32,
+}
+
+/// What somebody said about a deployment under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guidance {
+    /// When.
+    pub stamp: Stamp,
+    /// Who.
+    pub by: PersonName,
+    /// What is to be done.
+    pub word: GuidanceWord,
+    /// With which targets, where with some only.
+    pub targets: Vec<TargetName>,
+    /// The salted digest of the reason.
+    pub reason: Option<Digest>,
+}
+
+/// What is to be done with a deployment under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidanceWord {
+    /// No further target begins.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// Some targets try again.
+    Retried,
+    /// Some targets are left out.
+    Excluded,
+    /// It is over.
+    Aborted,
+}
+
+impl GuidanceWord {
+    /// It in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            GuidanceWord::Paused => "paused",
+            GuidanceWord::Resumed => "resumed",
+            GuidanceWord::Retried => "retried",
+            GuidanceWord::Excluded => "excluded",
+            GuidanceWord::Aborted => "aborted",
+        }
+    }
 }
 
 /// Why no further target of a deployment begins.

@@ -3,7 +3,7 @@
 //! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
-use domain::event::{BuildFacts, Change, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
+use domain::event::{Aborted, BuildFacts, Change, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -421,6 +421,14 @@ fn deployment_events() -> Vec<Event> {
         reason,
         failure: failure.map(str::to_string),
     };
+    let excluded = |by: Option<&str>, reason| Event::TargetExcluded {
+        deployment: 1,
+        target: read("prod-2"),
+        by: by.map(read),
+        reason,
+    };
+    let held = |deployment| Event::HoldPlaced { app: read("web"), environment: read("prod"), build, deployment };
+    let lifted = |build, reason| Event::HoldLifted { app: read("web"), environment: read("prod"), build, reason };
     let resumed = |reason| Event::DeploymentResumed { deployment: 1, by: read("oncall"), reason };
     let finished_by = |way, outcome, change, running: Option<Digest>| Event::TargetFinished {
         deployment: 1,
@@ -473,16 +481,44 @@ fn deployment_events() -> Vec<Event> {
             reason: "prod-1: verify: 503".into(),
             targets: vec![read("prod-1")],
             absent: Vec::new(),
+            aborted: None,
         },
         Event::UndoStarted {
             deployment: 1,
             reason: "prod-2: check: no answer within 10 minutes".into(),
             targets: vec![read("prod-1")],
             absent: vec![read("prod-2")],
+            aborted: None,
+        },
+        Event::UndoStarted {
+            deployment: 1,
+            reason: "aborted by oncall".into(),
+            targets: vec![read("prod-1")],
+            absent: Vec::new(),
+            aborted: Some(Aborted { by: read("oncall"), reason: Some(digest("reason")) }),
+        },
+        excluded(Some("oncall"), Some(digest("reason"))),
+        excluded(None, None),
+        Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall") },
+        Event::DeploymentEnded {
+            deployment: 1,
+            ending: Ending::Aborted,
+            reason: None,
+            superseded_by: None,
+            aborted: Some(Aborted { by: read("oncall"), reason: None }),
+        },
+        Event::DeploymentEnded {
+            deployment: 1,
+            ending: Ending::Superseded,
+            reason: None,
+            superseded_by: Some(2),
+            aborted: None,
         },
         Event::DeploymentSettled { deployment: 1 },
-        Event::HoldPlaced { app: read("web"), environment: read("prod"), build },
-        Event::HoldLifted { app: read("web"), environment: read("prod") },
+        held(None),
+        held(Some(1)),
+        lifted(None, None),
+        lifted(Some(build), Some(digest("reason"))),
         Event::ReceiptTaken {
             receipt: digest("receipt"),
             report: digest("report"),
@@ -526,9 +562,16 @@ fn deployment_events() -> Vec<Event> {
     ];
     events.extend(changes.map(|change| finished(Outcome::Verified, Some(change), Some(build))));
     let endings = [Ending::Succeeded, Ending::Undone, Ending::Failed, Ending::Aborted];
-    events.extend(endings.map(|ending| Event::DeploymentEnded { deployment: 1, ending, reason: None }));
+    let ended = |ending, reason, superseded_by| Event::DeploymentEnded {
+        deployment: 1,
+        ending,
+        reason,
+        superseded_by,
+        aborted: None,
+    };
+    events.extend(endings.map(|ending| ended(ending, None, None)));
     let reason = Some("its order expired at 2026-11-02T12:00:00Z".into());
-    events.push(Event::DeploymentEnded { deployment: 1, ending: Ending::Dropped, reason });
+    events.push(ended(Ending::Dropped, reason, None));
     let opening = Opening { from: noon(), until: read("2026-11-02T16:00:00Z") };
     for (at, expires, windows) in [
         (Some(noon()), Some(read("2026-11-09T12:00:00Z")), vec![opening]),

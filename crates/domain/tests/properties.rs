@@ -7,7 +7,7 @@
 
 mod world;
 
-use domain::event::Event;
+use domain::{event::Event, plan, waiting::WaitingOn};
 use proptest::{prelude::*, sample::select};
 use std::collections::BTreeMap;
 use world::{OWNER, World};
@@ -30,6 +30,10 @@ const CHARTERS: &[&str] = &[
     "charter firm where tester has keys = [\"{tester.2}\"]",
     "charter firm where prod has evidence = { scan = \"ci\" }",
     "charter firm where prod is gone",
+    "charter firm where prod has rollout = { at_once = 2, canary = 1, bake_minutes = 5, failure_budget = 1 }",
+    "charter firm where prod has rollout = { at_once = \"all\", min_healthy = \"50%\", on_failure = \"pause\" }",
+    "charter firm where prod has rollout = { rings = [\"ring=early\"], advance = \"hand\", failure_budget = \"50%\" }; \
+     prod has hasten = \"ops\"",
 ];
 
 /// Lines made of a pattern in which each `{}` stands for one of some words.
@@ -52,7 +56,16 @@ fn any_line() -> impl Strategy<Value = String> {
     let letter: &[&str] = &["A", "B", "C", "D"];
     let number: &[&str] = &["1", "2", "3", "4", "5", "6"];
     let span: &[&str] = &["1 minute", "5 minutes", "10 minutes", "1 hour", "3 days"];
-    let option: &[&str] = &["", "", " when released", " only prod-1", " only prod-2 prod-3"];
+    let option: &[&str] = &[
+        "",
+        "",
+        " when released",
+        " only prod-1",
+        " only prod-2 prod-3",
+        " with canary=1",
+        " with at_once=all failure_budget=1",
+        " with min_healthy=1 on_failure=pause",
+    ];
     let wish: &[&str] = &["", "", " starting 1", " floor 1.1.0", " lasting 1", " serial 2"];
     let passed: &[&str] = &["passed", "failed"];
     prop_oneof![
@@ -72,6 +85,11 @@ fn any_line() -> impl Strategy<Value = String> {
         2 => line("{}", &[CHARTERS]),
         1 => line("{} {} web#{} to {}", &[PEOPLE, act, letter, ENVIRONMENTS]),
         2 => line("{} aborts {}", &[DEPLOYERS, number]),
+        2 => line("{} pauses {} because slow", &[DEPLOYERS, number]),
+        4 => line("{} resumes {}", &[DEPLOYERS, number]),
+        2 => line("{} excludes {} from {} because slow", &[DEPLOYERS, TARGETS, number]),
+        3 => line("{} retries {} on {}", &[DEPLOYERS, number, TARGETS]),
+        1 => line("olga labels {} ring={}", &[TARGETS, &["early", "late"]]),
         2 => line("{} lifts the hold on web in {}", &[DEPLOYERS, ENVIRONMENTS]),
         1 => line("olga retires {}", &[TARGETS]),
         1 => line("olga {} {}", &[&["cordons", "uncordons"], TARGETS]),
@@ -135,7 +153,8 @@ proptest! {
     }
 }
 
-/// However a story leaves things, silence brings every deployment that has begun to an end: targets are given up.
+/// However a story leaves things, silence brings every deployment that has begun to an end, unless it waits for a person's
+/// word: targets are given up.
 fn everything_comes_to_an_end(world: &mut World) {
     for _ in 0..20 {
         world.tell("time passes 10 minutes");
@@ -148,6 +167,10 @@ fn everything_comes_to_an_end(world: &mut World) {
             _ => {}
         }
     }
-    let open: Vec<&u64> = begun.iter().filter(|(_, over)| !**over).map(|(number, _)| number).collect();
+    let waits_for_somebody = |number: &u64| {
+        matches!(plan::waits(&world.state, *number, world.now), Some(WaitingOn::Person { .. } | WaitingOn::Word { .. }))
+    };
+    let open = begun.iter().filter(|(_, over)| !**over).map(|(number, _)| number);
+    let open: Vec<&u64> = open.filter(|number| !waits_for_somebody(number)).collect();
     assert!(open.is_empty(), "deployments {open:?} never end");
 }

@@ -69,6 +69,8 @@ fn cell(audience: &str, targets: u32) -> Cell {
         waits: Vec::new(),
         waiting: Vec::new(),
         held: Vec::new(),
+        holds: Vec::new(),
+        failed: Vec::new(),
         exposed: None,
         notes: Vec::new(),
         settled: Vec::new(),

@@ -289,7 +289,13 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             given_up: false,
             stands: false,
         },
-        15 => Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None },
+        15 => Event::DeploymentEnded {
+            deployment,
+            ending: Ending::Succeeded,
+            reason: None,
+            superseded_by: None,
+            aborted: None,
+        },
         16 => Event::DeploymentSettled { deployment },
         _ => Event::TargetLabelled {
             target: target(number)?,

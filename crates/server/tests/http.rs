@@ -214,6 +214,7 @@ impl World {
             when_released: false,
             rollout: Default::default(),
             schedule: Default::default(),
+            retries: None,
         })
     }
 }

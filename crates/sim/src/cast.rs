@@ -353,6 +353,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
             when_released,
             rollout,
             schedule: Default::default(),
+            retries: None,
         })
     }
 }

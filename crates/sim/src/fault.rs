@@ -133,7 +133,8 @@ fn succeeding_early(state: &State, context: &Context, command: Command) -> Decid
     let mut events = decide(state, context, command)?;
     if let Some(at) = events.iter().position(|event| matches!(event, Event::WaveStarted { wave: 2.., .. })) {
         let Event::WaveStarted { deployment, .. } = events[at] else { return Ok(events) };
-        events[at] = Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None };
+        let (ending, reason, superseded_by, aborted) = (Ending::Succeeded, None, None, None);
+        events[at] = Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted };
     }
     Ok(events)
 }
@@ -160,7 +161,13 @@ fn forgetting_one(state: &State, context: &Context, command: Command) -> Decided
             .get(&number)
             .is_some_and(|record| matches!(record.phase, DeploymentPhase::Undoing { .. }));
         if goes_on {
-            *event = Event::DeploymentEnded { deployment: number, ending: Ending::Undone, reason: None };
+            *event = Event::DeploymentEnded {
+                deployment: number,
+                ending: Ending::Undone,
+                reason: None,
+                superseded_by: None,
+                aborted: None,
+            };
         } else if targets.len() > 1 {
             targets.remove(0);
         }

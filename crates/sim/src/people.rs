@@ -49,12 +49,12 @@ pub fn sign(cast: &Cast, state: &State, deed: Deed, id: usize, now: Timestamp) -
             (through > 0).then(|| (who, cast.builds[version], cast.withdrawal(version, through)))?
         }
         Deed::LiftHold { who } => {
-            let act = AdministrationAct::LiftHold { app: app(), environment: prod() };
+            let act = AdministrationAct::LiftHold { app: app(), environment: prod(), build: None, reason: None };
             (who, cast.estate, administration(act))
         }
         Deed::Abort { who } => {
             let deployment = in_prod?.open_deployment?;
-            (who, cast.estate, administration(AdministrationAct::AbortDeployment { deployment }))
+            (who, cast.estate, administration(AdministrationAct::AbortDeployment { deployment, reason: None }))
         }
         Deed::KillServer { .. }
         | Deed::KillAgent { .. }

@@ -151,6 +151,8 @@ pub fn deployment_of(event: &Event) -> Option<u64> {
         | Event::DeploymentResumed { deployment, .. }
         | Event::TargetFinished { deployment, .. }
         | Event::UndoStarted { deployment, .. }
+        | Event::TargetExcluded { deployment, .. }
+        | Event::RetryOrdered { deployment, .. }
         | Event::DeploymentEnded { deployment, .. }
         | Event::DeploymentSettled { deployment } => Some(*deployment),
         _ => None,
@@ -215,7 +217,7 @@ fn name_width(view: &DeploymentView) -> usize {
 }
 
 fn is_finished(part: &PartView) -> bool {
-    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent")
+    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out")
 }
 
 fn is_at_it(part: &PartView) -> bool {
@@ -244,6 +246,9 @@ pub fn finished(part: &PartView) -> String {
     let detail = part.detail.as_deref().unwrap_or_default();
     if part.state == "absent" {
         return format!("absent ✗ {detail}; left out until it returns").trim_end().to_string();
+    }
+    if part.state == "left out" {
+        return format!("left out: {detail}").trim_end().to_string();
     }
     if part.state == "refused" {
         return format!("refused ✗ {detail}").trim_end().to_string();

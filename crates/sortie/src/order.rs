@@ -46,6 +46,8 @@ pub struct Wanted {
     pub rollout: RolloutTerms,
     /// When; the environment's windows are written in when it is signed.
     pub schedule: Schedule,
+    /// The deployment whose targets are to try again; nothing where it is another one.
+    pub retries: Option<u64>,
 }
 
 /// Reads `--only`.
@@ -102,6 +104,7 @@ pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted
         when_released: wanted.when_released,
         rollout: wanted.rollout.clone(),
         schedule: Schedule { windows, ..wanted.schedule.clone() },
+        retries: wanted.retries,
     };
     connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
 }
@@ -217,6 +220,13 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
     if !failed.is_empty() {
         lines.push(format!("{} of {all} failed and were left out: {}", failed.len(), failed.join(", ")));
     }
+    let left_out = named(&["left out"]);
+    if !left_out.is_empty() {
+        lines.push(format!("{} of {all} were left out: {}", left_out.len(), left_out.join(", ")));
+    }
+    if !failed.is_empty() || !left_out.is_empty() {
+        lines.push(format!("to let them try again: sortie retry {}", view.deployment));
+    }
     lines
 }
 
@@ -233,6 +243,10 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
             said.push(format!("deployment {} was dropped before it began: {reason}", view.deployment));
         }
         Some(Ending::Aborted) => said.push(format!("deployment {} was ended by hand", view.deployment)),
+        Some(Ending::Superseded) => {
+            let by = view.reason.as_deref().unwrap_or("a newer one took its place before it began");
+            said.push(format!("deployment {} was superseded: {by}", view.deployment));
+        }
         _ if of > 0 && count("refused") == of => said.push(format!("refused by {of} of {of}: nothing was changed")),
         _ => {}
     }
@@ -257,7 +271,7 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         text.push_str(&format!(
             "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment}`.",
             view.build.of(&view.app),
-            view.app
+            view.build.of(&view.app)
         ));
     }
     text
@@ -389,7 +403,7 @@ mod tests {
         assert_eq!(
             failure(&view, cell),
             "undone on 3 of 3; prod runs 1.4.0 on 3/3.   (exit 4)\n\
-             hold on web@1.5.0 in prod: nothing deploys it there until `sortie hold lift web --in prod`."
+             hold on web@1.5.0 in prod: nothing deploys it there until `sortie hold lift web@1.5.0 --in prod`."
         );
         assert_eq!(next_after_failure(&view), "sortie logs web --on prod-3");
     }

@@ -119,6 +119,18 @@ impl Connection {
         let act = Act::Administration(Administration { act: act(text.digest()) });
         self.submit_with("estate", self.estate(), act, &[], &[text]).await
     }
+
+    /// As [`Self::administer_because`], where a reason need not be given.
+    pub async fn administer_perhaps_because(
+        &self,
+        reason: Option<&str>,
+        act: impl FnOnce(Option<Digest>) -> AdministrationAct,
+    ) -> Result<Accepted, Failure> {
+        match reason {
+            Some(reason) => self.administer_because(reason, |digest| act(Some(digest))).await,
+            None => self.administer(act(None)).await,
+        }
+    }
 }
 
 /// A signed statement with its documents and texts, each under its own digest.

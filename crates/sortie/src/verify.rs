@@ -389,8 +389,9 @@ impl Verifier {
                 }
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
-                AdministrationAct::AbortDeployment { deployment }
+                AdministrationAct::AbortDeployment { deployment, .. }
                 | AdministrationAct::PauseDeployment { deployment, .. }
+                | AdministrationAct::ExcludeTarget { deployment, .. }
                 | AdministrationAct::ResumeDeployment { deployment, .. } => {
                     match self.state.deployments.get(deployment) {
                         Some(deployment) => Some(environment(&deployment.environment)?.deploy.clone()),
@@ -627,6 +628,7 @@ fn is_consequence(event: &Event) -> bool {
             | Event::RingVerified { .. }
             | Event::DeploymentPaused { by: None, .. }
             | Event::UndoStarted { .. }
+            | Event::TargetExcluded { by: None, .. }
             | Event::DeploymentEnded { .. }
             | Event::DeploymentSettled { .. }
             | Event::HoldPlaced { .. }
@@ -694,9 +696,12 @@ impl Signed<'_> {
                 // A rollback and what brings nothing new leave out some of what a rollout says.
                 let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
                 let said = |rollout: &Rollout| !brings || rollout.with(&a.rollout) == *rollout;
-                let same = same && rollout.as_deref().map_or(a.rollout.is_empty(), said);
+                let same = same && a.retries.is_none() && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
                 same && meant && by_actor(deployer) && a.schedule == *schedule
+            }
+            (Act::Order(a), Event::RetryOrdered { deployment, targets, by }) => {
+                a.retries == Some(*deployment) && targets.iter().eq(&a.only) && by_actor(by)
             }
             (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;
@@ -798,9 +803,14 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::ResumeDeployment { deployment, reason }, Event::DeploymentResumed { deployment: d, reason: r, .. }) => {
             (deployment, reason) == (d, r)
         }
-        (A::LiftHold { app, environment }, Event::HoldLifted { app: a, environment: e }) => {
-            (app, environment) == (a, e)
-        }
+        (
+            A::ExcludeTarget { deployment, target, reason },
+            Event::TargetExcluded { deployment: d, target: t, by: Some(_), reason: Some(r) },
+        ) => (deployment, target, reason) == (d, t, r),
+        (
+            A::LiftHold { app, environment, build, reason },
+            Event::HoldLifted { app: a, environment: e, build: b, reason: r },
+        ) => (app, environment, build, reason) == (a, e, b, r),
         (
             A::Expose { app, environment, version, percent },
             Event::ExposureChanged { app: a, environment: e, version: v, percent: p },

@@ -347,6 +347,10 @@ pub struct Order {
     /// When it is to be carried out.
     #[serde(default, skip_serializing_if = "Schedule::is_any_time")]
     pub schedule: Schedule,
+    /// The deployment whose targets, those in `only`, are to try again; nothing where it orders another one. An order is
+    /// carried out once, so that trying again takes another order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
 }
 
 impl Order {
@@ -714,6 +718,12 @@ pub enum AdministrationAct {
         app: AppName,
         /// Where.
         environment: AudienceName,
+        /// The build; all that are held where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        build: Option<Digest>,
+        /// The salted digest of the reason, which stands in the side table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// Says that a build is what the parts of a draft make together: none is added to it any more.
     SealDraft {
@@ -740,6 +750,18 @@ pub enum AdministrationAct {
     AbortDeployment {
         /// Its number.
         deployment: u64,
+        /// The salted digest of the reason, which stands in the side table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+    },
+    /// Leaves one target out of a deployment.
+    ExcludeTarget {
+        /// The deployment's number.
+        deployment: u64,
+        /// Which target.
+        target: TargetName,
+        /// The salted digest of the reason, which stands in the side table.
+        reason: Digest,
     },
     /// Lets no further target of a deployment begin, until somebody lets it go on.
     PauseDeployment {

@@ -43,8 +43,12 @@ impl AdministrationAct {
     fn text(&self) -> Option<Digest> {
         match self {
             AdministrationAct::NamePerson { name, .. } => *name,
-            AdministrationAct::PauseDeployment { reason, .. } => Some(*reason),
-            AdministrationAct::ResumeDeployment { reason, .. } => *reason,
+            AdministrationAct::PauseDeployment { reason, .. } | AdministrationAct::ExcludeTarget { reason, .. } => {
+                Some(*reason)
+            }
+            AdministrationAct::ResumeDeployment { reason, .. }
+            | AdministrationAct::AbortDeployment { reason, .. }
+            | AdministrationAct::LiftHold { reason, .. } => *reason,
             _ => None,
         }
     }

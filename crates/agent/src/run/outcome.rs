@@ -166,7 +166,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 
 /// Refusals of a report that no repetition would change.
 pub(super) fn is_answered(code: &str) -> bool {
-    matches!(code, "REPORT_STALE" | "ALREADY_DONE" | "UNKNOWN_DEPLOYMENT" | "DEPLOYMENT_OVER" | "REQUEST_ID_REUSED")
+    matches!(
+        code,
+        "REPORT_STALE" | "ALREADY_DONE" | "UNKNOWN_DEPLOYMENT" | "DEPLOYMENT_OVER" | "REQUEST_ID_REUSED" | "INVALID"
+    )
 }
 
 pub(super) enum ReportError {

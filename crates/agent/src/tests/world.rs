@@ -234,6 +234,7 @@ pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Enve
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     };
     sign(build, Act::Order(order), &oncall())
 }
@@ -250,6 +251,7 @@ pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     };
     sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }

@@ -1,10 +1,9 @@
 //! Ordering a deployment, running its waves, taking it back.
 
-use super::Asked;
+use super::{Asked, guide};
 use crate::{
     command::Signed,
-    event::{Ending, Event},
-    plan,
+    event::{Aborted, Ending, Event},
     refusal::{Refusal, Right},
     rules::{
         self, Candidate, checkpoints, configuration, holds, names, placement, rights,
@@ -16,7 +15,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    AppName, AudienceName, Digest, TargetName, Version,
     charter::Class,
     quorum::Rule,
     rollout::OnFailure,
@@ -26,6 +25,9 @@ use trust::{
 /// Orders a deployment, or another act on what runs.
 pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order>) -> Result<(), Refusal> {
     let order = &signed.act;
+    if let Some(number) = order.retries {
+        return guide::retry(draft, asked, &signed, number);
+    }
     let environment = names::environment(&asked.policy, &order.environment)?;
     let deployer =
         rights::require(&asked.context.actor, Right::Deploy, &order.environment, &environment.deploy)?.clone();
@@ -62,14 +64,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         is_moment?;
     }
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let in_place = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.open_deployment);
-    if let Some(open) = in_place.filter(|_| !is_planned) {
-        return Err(Refusal::DeploymentUnderWay {
-            deployment: open,
-            app: order.app.clone(),
-            environment: order.environment.clone(),
-        });
-    }
+    let queued = if is_planned { None } else { queued(draft, order)? };
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
@@ -77,6 +72,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
     hold_what_is_left_behind(draft, order, signed.subject);
     let deployment = draft.state.last_deployment + 1;
+    if let Some(queued) = queued {
+        let (ending, superseded_by) = (Ending::Superseded, Some(deployment));
+        draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
+    }
     draft.record(Event::DeploymentRequested {
         deployment,
         app: order.app.clone(),
@@ -103,6 +102,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     }
     start_next_wave(draft, asked, deployment);
     Ok(())
+}
+
+/// The deployment whose place a newer order takes: one that has not begun. Fails if one has, or if the order is about what
+/// runs, which takes nothing's place.
+fn queued(draft: &Draft, order: &Order) -> Result<Option<u64>, Refusal> {
+    let here = draft.state.in_audience(&order.app, &order.environment);
+    let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
+    let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
+    if has_begun || !(installs(order.act) || order.act == OrderAct::Undeploy) {
+        let (app, environment) = (order.app.clone(), order.environment.clone());
+        return Err(Refusal::DeploymentUnderWay { deployment: number, app, environment });
+    }
+    Ok(Some(number))
 }
 
 /// Whether the act brings a build, rather than acting on what runs.
@@ -224,7 +236,9 @@ fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
     let left: BTreeSet<Digest> =
         draft.state.targets_in(&order.environment).filter_map(|(name, _)| running(name)).collect();
     for build in left.into_iter().filter(|build| *build != to) {
-        draft.record(Event::HoldPlaced { app: order.app.clone(), environment: order.environment.clone(), build });
+        let (app, environment) = (order.app.clone(), order.environment.clone());
+        let deployment = Some(draft.state.last_deployment + 1);
+        draft.record(Event::HoldPlaced { app, environment, build, deployment });
     }
 }
 
@@ -270,12 +284,13 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 
 /// Ends what stood and cannot begin any more.
 fn drop_it(draft: &mut Draft, number: u64, reason: String) {
-    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Dropped, reason: Some(reason) });
+    let (ending, reason) = (Ending::Dropped, Some(reason));
+    draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by: None, aborted: None });
 }
 
 /// Whether the rules still let the deployment's build run on these targets: a permit may be withdrawn or expire, and a
 /// charter may change, between an order and each of its waves.
-fn may_still_run(
+pub(super) fn may_still_run(
     draft: &Draft,
     asked: &Asked<'_>,
     deployment: &Deployment,
@@ -291,7 +306,7 @@ fn may_still_run(
 }
 
 /// Fails while something keeps the deployment's build from being activated at this moment.
-fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
+pub(super) fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<(), Refusal> {
     let candidate = Candidate::of(&draft.state, deployment)?;
     rules::is_moment(&draft.state, &asked.policy, &candidate, &deployment.schedule, asked.context.now)
 }
@@ -311,7 +326,7 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     }
     match next_wave(draft, deployment) {
         Ok(Wave { targets, .. }) if targets.is_empty() => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
+            draft.record(ended(number, Ending::Aborted));
         }
         Ok(Wave { targets, ring }) => {
             let wave = deployment.waves + 1;
@@ -339,7 +354,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         DeploymentPhase::Ended { .. } | DeploymentPhase::AwaitingPermit => {}
         DeploymentPhase::Undoing { .. } if busy => {}
         DeploymentPhase::Undoing { reason } if parts.verified().next().is_some() => {
-            undo(draft, asked, number, &deployment, reason.clone());
+            undo(draft, asked, number, &deployment, reason.clone(), None);
         }
         DeploymentPhase::Undoing { .. } => end_undone(draft, asked, number),
         DeploymentPhase::Running | DeploymentPhase::Baking(_) if deployment.paused.is_some() => {}
@@ -353,7 +368,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
                 advance(draft, asked, number);
             } else if parts.verified().next().is_none() {
                 // All have left, or somebody said that it goes on without every single one.
-                draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
+                draft.record(ended(number, Ending::Aborted));
             } else {
                 succeed(draft, asked, number, &deployment);
             }
@@ -371,8 +386,13 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
+/// A deployment that is over as all of them are that nobody ended.
+fn ended(deployment: u64, ending: Ending) -> Event {
+    Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
+}
+
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
-    draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Succeeded, reason: None });
+    draft.record(ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
     if installs(deployment.act) && soak == 0 {
         draft.record(Event::DeploymentSettled { deployment: number });
@@ -389,16 +409,23 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
             let failure = Some(reason);
             draft.record(Event::DeploymentPaused { deployment: number, by: None, reason: None, failure });
         }
-        OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason),
+        OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason, None),
         OnFailure::Undo | OnFailure::Stop => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Failed, reason: None });
+            draft.record(ended(number, Ending::Failed));
             place_hold(draft, asked, number);
         }
     }
 }
 
 /// Tells every target that has switched, or is about to, to go back: as many at a time as can be spared.
-fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
+fn undo(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    deployment: &Deployment,
+    reason: String,
+    aborted: Option<Aborted>,
+) {
     let parts = &deployment.parts;
     let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
@@ -413,7 +440,7 @@ fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
     let silent = parts.absent().filter(|name| is_first && given_up(name));
     let absent: Vec<TargetName> = silent.cloned().collect();
     let nothing_to_undo = targets.is_empty();
-    draft.record(Event::UndoStarted { deployment: number, reason, targets, absent });
+    draft.record(Event::UndoStarted { deployment: number, reason, targets, absent, aborted });
     if nothing_to_undo {
         end_undone(draft, asked, number);
     }
@@ -423,7 +450,7 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let failed = deployment.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
     let ending = if failed { Ending::Failed } else { Ending::Undone };
-    draft.record(Event::DeploymentEnded { deployment: number, ending, reason: None });
+    draft.record(ended(number, ending));
     place_hold(draft, asked, number);
 }
 
@@ -441,99 +468,20 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         return;
     }
     let (app, environment, build) = (deployment.app.clone(), deployment.environment.clone(), deployment.build);
-    draft.record(Event::HoldPlaced { app, environment, build });
+    draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
 }
 
 /// Ends an unfinished deployment; what had switched goes back.
-pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
-    let deployment =
-        draft.state.deployments.get(&number).cloned().ok_or(Refusal::UnknownDeployment { deployment: number })?;
-    let environment = names::environment(&asked.policy, &deployment.environment)?;
-    let actor = &asked.context.actor;
-    let by = rights::require(actor, Right::Deploy, &deployment.environment, &environment.deploy)?.clone();
-    match deployment.phase {
-        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
-        // What stood and never began has nothing to take back.
-        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running if deployment.waves == 0 => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
-            Ok(())
-        }
-        DeploymentPhase::Undoing { .. } => {
-            let what = format!("deployment {number} goes back");
-            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
-        }
-        DeploymentPhase::Running | DeploymentPhase::Baking(_) if installs(deployment.act) => {
-            undo(draft, asked, number, &deployment, format!("aborted by {by}"));
-            Ok(())
-        }
-        DeploymentPhase::AwaitingPermit | DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
-            draft.record(Event::DeploymentEnded { deployment: number, ending: Ending::Aborted, reason: None });
-            Ok(())
-        }
+pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
+    let (deployment, by) = guide::guided(draft, asked, number)?;
+    let aborted = Some(Aborted { by: by.clone(), reason });
+    if installs(deployment.act) && deployment.waves > 0 {
+        undo(draft, asked, number, &deployment, format!("aborted by {by}"), aborted);
+    } else {
+        let ending = Ending::Aborted;
+        draft.record(Event::DeploymentEnded { deployment: number, ending, reason: None, superseded_by: None, aborted });
     }
-}
-
-/// Lets no further target begin, until somebody lets it go on.
-pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Digest) -> Result<(), Refusal> {
-    let (deployment, by) = guided(draft, asked, number)?;
-    if let Some(pause) = &deployment.paused {
-        let what = format!("deployment {number} is paused");
-        return Err(Refusal::AlreadyDone { what, since: Some(pause.stamp.time) });
-    }
-    let (by, reason) = (Some(by), Some(reason));
-    draft.record(Event::DeploymentPaused { deployment: number, by, reason, failure: None });
     Ok(())
-}
-
-/// Lets a deployment go on that was paused, or that waits for somebody's word between two rings.
-pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
-    let (deployment, by) = guided(draft, asked, number)?;
-    let resumed = Event::DeploymentResumed { deployment: number, by, reason };
-    if deployment.paused.is_some() {
-        draft.record(resumed);
-        match deployment.phase {
-            DeploymentPhase::AwaitingPermit => {
-                let resumed = draft.state.deployments.get(&number);
-                let begins =
-                    resumed.and_then(|deployment| plan::starts(&draft.state, number, deployment, asked.context.now));
-                if begins.is_some_and(|begins| begins <= asked.context.now) {
-                    start(draft, asked, number);
-                }
-            }
-            _ => go_on(draft, asked, number),
-        }
-        return Ok(());
-    }
-    match plan::bakes_until(&draft.state, &deployment) {
-        Some(until) if until > asked.context.now => Err(Refusal::Bakes { deployment: number, until }),
-        Some(_) => {
-            is_moment(draft, asked, &deployment)?;
-            draft.record(resumed);
-            advance(draft, asked, number);
-            Ok(())
-        }
-        None => {
-            let what = format!("deployment {number} is not paused, and waits for nobody's word");
-            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
-        }
-    }
-}
-
-/// A deployment that has not ended and does not go back, and who may guide it.
-fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
-    let unknown = Refusal::UnknownDeployment { deployment: number };
-    let deployment = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
-    let environment = names::environment(&asked.policy, &deployment.environment)?;
-    let actor = &asked.context.actor;
-    let by = rights::require(actor, Right::Deploy, &deployment.environment, &environment.deploy)?.clone();
-    match deployment.phase {
-        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
-        DeploymentPhase::Undoing { .. } => {
-            let what = format!("deployment {number} goes back");
-            Err(Refusal::AlreadyDone { what, since: Some(deployment.stamp.time) })
-        }
-        _ => Ok((deployment, by)),
-    }
 }
 
 /// Lets what was held out come again.
@@ -542,15 +490,23 @@ pub(super) fn lift_hold(
     asked: &Asked<'_>,
     app: &AppName,
     environment: &AudienceName,
+    build: Option<Digest>,
+    reason: Option<Digest>,
 ) -> Result<(), Refusal> {
     let charter_environment = names::environment(&asked.policy, environment)?;
     rights::require(&asked.context.actor, Right::Deploy, environment, &charter_environment.deploy)?;
     names::app(&draft.state, app)?;
-    let held = draft.state.in_audience(app, environment).is_some_and(|record| !record.held.is_empty());
-    if !held {
-        let what = format!("nothing of {app} is held out of {environment}");
+    let held = draft.state.in_audience(app, environment).map(|record| record.held.clone()).unwrap_or_default();
+    let what = match build {
+        None => format!("nothing of {app} is held out of {environment}"),
+        Some(build) => {
+            names::build(&draft.state, app, &build)?;
+            format!("{app}#{} is not held out of {environment}", build.short())
+        }
+    };
+    if !build.map_or(!held.is_empty(), |build| held.contains_key(&build)) {
         return Err(Refusal::AlreadyDone { what, since: None });
     }
-    draft.record(Event::HoldLifted { app: app.clone(), environment: environment.clone() });
+    draft.record(Event::HoldLifted { app: app.clone(), environment: environment.clone(), build, reason });
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     refusal::{Refusal, Right},
     rules::{names, rights},
-    state::Draft,
+    state::{Draft, Progress},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -151,6 +151,16 @@ pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, co
         return Err(Refusal::AlreadyDone { what, since: Some(target.stamp.time) });
     }
     draft.record(Event::TargetCordoned { target: name.clone(), cordoned });
+    let waits = |number: &u64| {
+        let part = draft.state.deployments.get(number).and_then(|deployment| deployment.parts.get(name));
+        part.is_some_and(|part| part.progress == Progress::Waiting && part.aside.is_none())
+    };
+    // It stays away from those under way too, unless it has begun its part.
+    let numbers: Vec<u64> = draft.state.open_deployments.iter().copied().filter(|n| cordoned && waits(n)).collect();
+    for deployment in numbers {
+        draft.record(Event::TargetExcluded { deployment, target: name.clone(), by: None, reason: None });
+        deployment::go_on(draft, asked, deployment);
+    }
     Ok(())
 }
 

@@ -229,12 +229,13 @@ impl fmt::Display for Refusal {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
             }
             Refusal::Bakes { deployment, until } => write!(f, "deployment {deployment} bakes until {until:.0}"),
-            Refusal::Held { app, environment, build } => {
-                write!(
-                    f,
-                    "{app}#{} is held out of {environment} since it was undone or rolled back there",
-                    build.short()
-                )
+            Refusal::Held { app, environment, build, version, deployment } => {
+                let what = match version {
+                    Some(version) => format!("{app}@{version}"),
+                    None => format!("{app}#{}", build.short()),
+                };
+                let since = deployment.map(|number| format!(" (deployment {number})")).unwrap_or_default();
+                write!(f, "{what} is held out of {environment} since it was undone or rolled back there{since}")
             }
             Refusal::Frozen(frozen) => write!(f, "{frozen}"),
             Refusal::WindowClosed(closed) => write!(f, "{closed}"),
@@ -392,7 +393,6 @@ impl Refusal {
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
-            Refusal::Held { app, environment, .. } => format!("sortie hold lift {app} --in {environment}"),
             Refusal::Frozen(frozen) => match &frozen.version {
                 Some(version) => {
                     format!("sortie freeze except {} {}@{version} --reason …", frozen.freeze, frozen.app)
@@ -407,6 +407,12 @@ impl Refusal {
             },
             Refusal::WindowsDiffer { .. } => "sortie charter show".into(),
             Refusal::UnknownFreeze | Refusal::FreezeOver { .. } => "sortie freeze list".into(),
+            Refusal::Held { app, environment, version: Some(version), .. } => {
+                format!("sortie hold lift {app}@{version} --in {environment}")
+            }
+            Refusal::Held { app, environment, build, .. } => {
+                format!("sortie hold lift {app}#{} --in {environment}", build.short())
+            }
             Refusal::NotDeployed { app, version, environment } => {
                 format!("sortie deploy {app}@{version} --to {environment}")
             }

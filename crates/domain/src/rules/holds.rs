@@ -6,15 +6,20 @@ use trust::statement::OrderAct;
 
 /// Fails if the build is held out. Going back is never held.
 pub fn not_held(state: &State, candidate: &Candidate<'_>) -> Result<String, Refusal> {
-    let held = state
-        .in_audience(candidate.app, candidate.audience)
-        .is_some_and(|record| record.held.contains(&candidate.build));
-    if held && candidate.act != OrderAct::Rollback {
+    let here = state.in_audience(candidate.app, candidate.audience);
+    if let Some(hold) = here.and_then(|record| record.held.get(&candidate.build))
+        && candidate.act != OrderAct::Rollback
+    {
         return Err(Refusal::Held {
             app: candidate.app.clone(),
             environment: candidate.audience.clone(),
             build: candidate.build,
+            version: candidate.version().cloned(),
+            deployment: hold.deployment,
         });
     }
-    Ok("not held".into())
+    Ok(match here.and_then(|record| record.failed.get(&candidate.build)) {
+        Some(deployment) => format!("not held; it failed there in deployment {deployment}"),
+        None => "not held".into(),
+    })
 }

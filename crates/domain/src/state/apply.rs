@@ -1,7 +1,10 @@
 //! Folding events into the state. Exhaustive and infallible: what an event says has happened.
 
 use super::*;
-use crate::{event::Change, policy};
+use crate::{
+    event::{Aborted, Change},
+    policy,
+};
 
 /// Folds one event of the entry `state.head` points at into the state. The caller moves the head first.
 pub fn apply(state: &mut State, event: &Event) {
@@ -303,6 +306,13 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(target) = state.targets.get_mut(target) {
                 target.cordoned = *cordoned;
             }
+            for number in state.open_deployments.clone().into_iter().filter(|_| !*cordoned) {
+                if let Some(record) = state.deployments.get_mut(&number) {
+                    let is_cordoned = |part: &Part| part.aside == Some(Aside::Cordoned);
+                    let comes_again = record.parts.get(target).is_some_and(is_cordoned);
+                    record.parts.change(target, |part| part.aside = part.aside.filter(|_| !comes_again));
+                }
+            }
         }
         Event::TargetRetired { target } => {
             if let Some(target) = state.targets.get_mut(target) {
@@ -355,6 +365,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 schedule: schedule.clone(),
                 waves: 0,
                 paused: None,
+                guided: Vector::new(),
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
             };
             state.deployments.insert(*deployment, record);
@@ -382,8 +393,12 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(record) = state.deployments.get_mut(deployment) {
                 record.paused = Some(pause);
             }
+            if let Some(by) = by {
+                guide(state, *deployment, by, GuidanceWord::Paused, &[], *reason);
+            }
         }
-        Event::DeploymentResumed { deployment, .. } => {
+        Event::DeploymentResumed { deployment, by, reason } => {
+            guide(state, *deployment, by, GuidanceWord::Resumed, &[], *reason);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 let failed = record.paused.take().is_some_and(|pause| pause.failure.is_some());
                 let bad = record.parts.bad().filter(|_| failed).map(|(name, _)| name.clone());
@@ -409,21 +424,40 @@ pub fn apply(state: &mut State, event: &Event) {
             let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands };
             finish_target(state, *deployment, target, &finished, phases);
         }
-        Event::UndoStarted { deployment, reason, targets, absent } => {
+        Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
             assign(state, *deployment, targets, true);
             leave_word(state, *deployment, absent);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 record.phase = DeploymentPhase::Undoing { reason: reason.clone() };
                 record.paused = None;
             }
+            note_abort(state, *deployment, aborted.as_ref());
         }
-        Event::DeploymentEnded { deployment, ending, reason } => end_deployment(state, *deployment, *ending, reason),
+        Event::TargetExcluded { deployment, target, by, reason } => {
+            exclude(state, *deployment, target, by.is_some());
+            if let Some(by) = by {
+                guide(state, *deployment, by, GuidanceWord::Excluded, std::slice::from_ref(target), *reason);
+            }
+        }
+        Event::RetryOrdered { deployment, targets, by } => {
+            retry(state, *deployment, targets);
+            guide(state, *deployment, by, GuidanceWord::Retried, targets, None);
+        }
+        Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted } => {
+            note_abort(state, *deployment, aborted.as_ref());
+            end_deployment(state, *deployment, *ending, reason, *superseded_by);
+        }
         Event::DeploymentSettled { deployment } => settle(state, *deployment),
-        Event::HoldPlaced { app, environment, build } => {
-            in_audience(state, app, environment).held.insert(*build);
+        Event::HoldPlaced { app, environment, build, deployment } => {
+            let hold = Hold { stamp, deployment: *deployment };
+            in_audience(state, app, environment).held.insert(*build, hold);
         }
-        Event::HoldLifted { app, environment } => {
-            in_audience(state, app, environment).held = OrdSet::new();
+        Event::HoldLifted { app, environment, build, .. } => {
+            let held = &mut in_audience(state, app, environment).held;
+            match build {
+                Some(build) => drop(held.remove(build)),
+                None => *held = OrdMap::new(),
+            }
         }
         Event::EscapesChanged { target, findings } => {
             let entry = state.head.entry;
@@ -530,6 +564,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         schedule: Schedule::default(),
         waves: 1,
         paused: None,
+        guided: Vector::new(),
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
     };
     state.deployments.insert(*deployment, record);
@@ -613,8 +648,10 @@ fn weigh_all_withdrawals(state: &mut State) {
 fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool) {
     let stamp = state.head;
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
-    let assigned = Assigned { generation: stamp.entry, deployment, undo, finished: false, given_up: false };
     for name in targets {
+        let order = record.parts.get(name).and_then(|part| part.order);
+        let generation = stamp.entry;
+        let assigned = Assigned { generation, deployment, undo, finished: false, given_up: false, order };
         let mut before = None;
         if let Some(target) = state.targets.get_mut(name) {
             let on_target = target.apps.entry(record.app.clone()).or_default();
@@ -641,7 +678,9 @@ fn leave_word(state: &mut State, deployment: u64, targets: &[TargetName]) {
     for name in targets {
         if let Some(target) = state.targets.get_mut(name) {
             let on_target = target.apps.entry(app.clone()).or_default();
-            on_target.assigned = Some(Assigned { generation, deployment, undo: true, finished: true, given_up: true });
+            let order = None;
+            let assigned = Assigned { generation, deployment, undo: true, finished: true, given_up: true, order };
+            on_target.assigned = Some(assigned);
         }
     }
 }
@@ -683,7 +722,7 @@ fn finish_target(
         // What nobody has heard of is not taken to serve, nor is what could not go back.
         let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
         part.serves = is_well && finished.running.is_some() && !stopped;
-        if *finished.outcome == Outcome::Verified && part.aside == Some(Aside::Accepted) {
+        if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
             part.aside = None;
         }
         part.phases.extend(phases.iter().cloned());
@@ -716,14 +755,76 @@ fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option
     }
 }
 
-fn end_deployment(state: &mut State, deployment: u64, ending: Ending, reason: &Option<String>) {
+/// What people say of a deployment under way stays with it.
+fn guide(
+    state: &mut State,
+    deployment: u64,
+    by: &PersonName,
+    word: GuidanceWord,
+    targets: &[TargetName],
+    reason: Option<Digest>,
+) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    record.guided.push_back(Guidance { stamp, by: by.clone(), word, targets: targets.to_vec(), reason });
+    if record.guided.len() > policy::GUIDANCE_KEPT {
+        record.guided.pop_front();
+    }
+}
+
+fn note_abort(state: &mut State, deployment: u64, aborted: Option<&Aborted>) {
+    if let Some(Aborted { by, reason }) = aborted {
+        guide(state, deployment, by, GuidanceWord::Aborted, &[], *reason);
+    }
+}
+
+/// A target is left out. If it is at it already, it may have switched all the same: what it says later is heard.
+fn exclude(state: &mut State, deployment: u64, name: &TargetName, by_somebody: bool) {
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let is_busy = |part: &Part| matches!(part.progress, Progress::Assigned(_));
+    let was_busy = record.parts.get(name).is_some_and(is_busy);
+    record.parts.change(name, |part| {
+        part.aside = Some(if by_somebody { Aside::Excluded } else { Aside::Cordoned });
+        part.absent |= was_busy;
+    });
+    let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(&record.app));
+    let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
+    if let Some(assigned) = assigned.filter(|assigned| assigned.deployment == deployment && was_busy) {
+        (assigned.finished, assigned.given_up) = (true, true);
+    }
+}
+
+/// Targets wait for their turn again, by the order of this entry. Where the deployment is over, it is their turn at once.
+fn retry(state: &mut State, deployment: u64, targets: &[TargetName]) {
+    let order = Some(state.head.entry);
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    for name in targets {
+        record.parts.change(name, |part| {
+            (part.order, part.aside, part.absent) = (order, None, false);
+            part.progress = Progress::Waiting;
+        });
+    }
+    // Who asks for another try has looked at what went wrong.
+    if record.paused.as_ref().is_some_and(|pause| pause.failure.is_some()) {
+        record.paused = None;
+    }
+    match record.phase {
+        DeploymentPhase::Baking(_) => record.phase = DeploymentPhase::Running,
+        DeploymentPhase::Ended { .. } => assign(state, deployment, targets, false),
+        _ => {}
+    }
+}
+
+fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Option<String>, by: Option<u64>) {
     let stamp = state.head;
     state.open_deployments.remove(&deployment);
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
-    let reason = match &record.phase {
-        DeploymentPhase::Undoing { reason } => Some(reason.clone()),
-        _ => reason.clone(),
+    let reason = match (&record.phase, by) {
+        (_, Some(by)) => Some(format!("deployment {by} took its place before it began")),
+        (DeploymentPhase::Undoing { reason }, None) => Some(reason.clone()),
+        _ => why.clone(),
     };
+    let has_failed = record.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }));
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
     let Deployment { app, environment, act, build, .. } = record.clone();
@@ -735,6 +836,11 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, reason: &O
     let app_record = state.apps.entry(app).or_default();
     let here = app_record.audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
+    match ending {
+        Ending::Succeeded if installs => drop(here.failed.remove(&build)),
+        Ending::Undone | Ending::Failed if installs && has_failed => drop(here.failed.insert(build, deployment)),
+        _ => {}
+    }
     if ending == Ending::Succeeded
         && whole
         && installs

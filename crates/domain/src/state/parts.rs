@@ -24,6 +24,8 @@ pub struct Part {
     pub aside: Option<Aside>,
     /// Whether nothing was heard of the target in time: it may have done its part all the same, and say so later.
     pub absent: bool,
+    /// The entry with the order by which it tries again.
+    pub order: Option<u64>,
     /// In which wave it had its turn, from 1; 0 before it had.
     pub wave: u32,
     /// Whether the application serves on the target: it runs there, and nothing is being done with it.
@@ -38,6 +40,10 @@ pub enum Aside {
     Left,
     /// Somebody said that the deployment goes on in spite of its failure.
     Accepted,
+    /// Somebody left it out.
+    Excluded,
+    /// It was cordoned before its turn.
+    Cordoned,
 }
 
 /// Where one target's part stands.

@@ -293,11 +293,20 @@ impl World {
                 let reason = after(rest, "because").map(|reason| Digest::of(reason.as_bytes()));
                 self.administer(who, AdministrationAct::ResumeDeployment { deployment: read(number), reason })
             }
-            ("aborts", [number]) => {
-                self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number) })
+            ("aborts", [number, rest @ ..]) => {
+                let reason = after(rest, "because").map(|reason| Digest::of(reason.as_bytes()));
+                self.administer(who, AdministrationAct::AbortDeployment { deployment: read(number), reason })
             }
-            ("lifts", ["the", "hold", "on", app, "in", environment]) => {
-                self.administer(who, AdministrationAct::LiftHold { app: read(app), environment: read(environment) })
+            ("excludes", [target, "from", number, "because", reason]) => {
+                let (target, reason) = (read(target), Digest::of(reason.as_bytes()));
+                self.administer(who, AdministrationAct::ExcludeTarget { deployment: read(number), target, reason })
+            }
+            ("retries", [number, "on", targets @ ..]) => self.retries(who, number, targets),
+            ("lifts", ["the", "hold", "on", what, "in", environment, rest @ ..]) => {
+                let app = read(app_of(what));
+                let build = what.contains(['@', '#']).then(|| self.meant(what));
+                let reason = after(rest, "because").map(|reason| Digest::of(reason.as_bytes()));
+                self.administer(who, AdministrationAct::LiftHold { app, environment: read(environment), build, reason })
             }
             ("settles", [number]) => {
                 self.requests_made += 1;
@@ -495,6 +504,7 @@ impl World {
             when_released: false,
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
+            retries: None,
         };
         let enrolment = after(rest, "by").map(|letter| Enrolment {
             environment: read(environment),
@@ -738,6 +748,27 @@ impl World {
         self.act(who, subject, Act::Withdrawal(Withdrawal { app, version, audience, through_serial, reason: None }))
     }
 
+    /// `retries 4 on prod-2`: what deployment 4 does, by an order of its own.
+    fn retries(&mut self, who: &str, number: &str, targets: &[&str]) -> Vec<String> {
+        let number: u64 = read(number);
+        let Some(record) = self.state.deployments.get(&number).cloned() else {
+            return vec![format!("there is no deployment {number}")];
+        };
+        let schedule = self.schedule(&record.environment, record.act, &[]);
+        let order = Order {
+            app: record.app,
+            environment: record.environment,
+            act: record.act,
+            version: record.version,
+            only: targets.iter().map(|name| read(name)).collect(),
+            when_released: false,
+            rollout: RolloutTerms::default(),
+            retries: Some(number),
+            schedule,
+        };
+        self.act(who, record.build, Act::Order(order))
+    }
+
     /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs. `with canary=1 at_once=25%` says how it
     /// goes over its targets.
     fn orders(&mut self, who: &str, verb: &str, what: &str, environment: &str, rest: &[&str]) -> Vec<String> {
@@ -755,17 +786,22 @@ impl World {
         let only = all_after(rest, "only").iter().take_while(|word| **word != "with").map(|name| read(name)).collect();
         let version = what.contains('@').then(|| version_of(what));
         let when_released = rest.contains(&"released");
-        let rollout = rollout(rest);
+        let (rollout, retries) = (rollout(rest), None);
+        let schedule = self.schedule(&environment, act, rest);
+        let order = Order { app, environment, act, version, only, when_released, rollout, schedule, retries };
+        self.act(who, subject, Act::Order(order))
+    }
+
+    /// `at` and `expires`, and the environment's windows unless they are left out.
+    fn schedule(&self, environment: &AudienceName, act: OrderAct, rest: &[&str]) -> Schedule {
         let moment = |key: &str| after(rest, key).map(read);
         let at: Option<Timestamp> = moment("at");
         let policy = self.policy();
-        let windows = policy.charter.environments.get(&environment).map(|environment| &environment.windows[..]);
+        let windows = policy.charter.environments.get(environment).map(|environment| &environment.windows[..]);
         let is_new = trust::freeze::brings_something_new(act) && !rest.contains(&"windowless");
         let windows = windows.filter(|_| is_new).unwrap_or_default();
         let windows = Schedule::write_out(windows, at.unwrap_or(self.now).max(self.now));
-        let schedule = Schedule { at, expires: moment("expires"), windows };
-        let order = Order { app, environment, act, version, only, when_released, rollout, schedule };
-        self.act(who, subject, Act::Order(order))
+        Schedule { at, expires: moment("expires"), windows }
     }
 
     /// `prod` or `prod,site`, or `everything` for what is live; `until`, `from` and `for` which applications.

@@ -14,7 +14,7 @@ use domain::{
     plan,
     refusal::Refusal,
     rules::{self, Candidate, approvals, permits},
-    state::{DeploymentPhase, Policy, Stamp, Standing, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, Part, Policy, Progress, Stamp, Standing, State, apply},
 };
 use jiff::Timestamp;
 use std::{
@@ -27,7 +27,7 @@ use trust::{
     AppName, Digest, PersonName, TargetName,
     charter::Class,
     key::{PublicKey, SecretKey, Signer},
-    statement::{Act, Administration, Header, OrderAct, RequestId, Statement},
+    statement::{Act, Administration, Header, OrderAct, Outcome, RequestId, Statement},
 };
 
 /// The founder, and the only owner.
@@ -234,8 +234,24 @@ impl World {
                 assert!(places.insert((&deployment.app, &deployment.environment)), "one open deployment a place");
                 let record = self.state.in_audience(&deployment.app, &deployment.environment);
                 assert_eq!(record.and_then(|record| record.open_deployment), Some(*number));
+                self.check_serving(deployment);
             }
         }
+    }
+
+    /// On how many targets the application serves is counted as they change; counted anew, it is the same.
+    fn check_serving(&self, deployment: &Deployment) {
+        let serves = |(name, part): &(&TargetName, &Part)| {
+            let is_at_it = match &part.progress {
+                Progress::Assigned(_) | Progress::Undoing(_) => true,
+                Progress::Finished(outcome) => part.absent || matches!(outcome, Outcome::Failed { .. }),
+                Progress::Waiting | Progress::Undone => false,
+            };
+            let running = self.state.running(&deployment.app, name);
+            part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(|running| !running.stopped)
+        };
+        let counted = deployment.parts.iter().filter(serves).count();
+        assert_eq!(counted, deployment.parts.serving(), "what serves is counted right: {:?}", deployment.parts);
     }
 
     /// A test or live environment is never assigned a build without a permit that satisfies the charter just now.

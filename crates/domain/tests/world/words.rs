@@ -194,7 +194,7 @@ impl World {
                 let stands = if *stands { "; it gets its turn again" } else { "" };
                 format!("{target} {}{change}{by}; runs {}{stands}", outcome(how), runs.unwrap_or("nothing".into()))
             }
-            Event::UndoStarted { deployment, reason, targets, absent } => {
+            Event::UndoStarted { deployment, reason, targets, absent, .. } => {
                 let how = match targets.is_empty() {
                     true => "goes no further".to_owned(),
                     false => format!("goes back on {}", list(targets)),
@@ -205,15 +205,28 @@ impl World {
                 };
                 format!("deployment {deployment} {how}: {reason}{later}")
             }
-            Event::DeploymentEnded { deployment, ending, reason } => {
+            Event::TargetExcluded { deployment, target, by, .. } => {
+                let by = by.as_ref().map_or("since it is cordoned".into(), |by| format!("by {by}"));
+                format!("{target} is left out of deployment {deployment} {by}")
+            }
+            Event::RetryOrdered { deployment, targets, by } => {
+                format!("{by} lets {} try deployment {deployment} again", list(targets))
+            }
+            Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
+                format!("deployment {deployment} is superseded by deployment {by}")
+            }
+            Event::DeploymentEnded { deployment, ending, reason, .. } => {
                 let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 format!("deployment {deployment} {}{reason}", word(*ending))
             }
             Event::DeploymentSettled { deployment } => format!("deployment {deployment} settled"),
-            Event::HoldPlaced { app, environment, build } => {
+            Event::HoldPlaced { app, environment, build, .. } => {
                 format!("{app} {} is held out of {environment}", self.number_of(app, *build))
             }
-            Event::HoldLifted { app, environment } => format!("nothing of {app} is held out of {environment}"),
+            Event::HoldLifted { app, environment, build: Some(build), .. } => {
+                format!("{app} {} is no longer held out of {environment}", self.number_of(app, *build))
+            }
+            Event::HoldLifted { app, environment, .. } => format!("nothing of {app} is held out of {environment}"),
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
             Event::ReceiptTaken { deployment, target, app, build, outcome, change, .. } => {
                 let what = format!("{app} {}", self.number_of(app, *build));
@@ -271,7 +284,7 @@ impl World {
             parts.push(format!("{percent} % see {version}"));
         }
         if !record.held.is_empty() {
-            let held = record.held.iter().map(|build| self.number_of(app, *build));
+            let held = record.held.keys().map(|build| self.number_of(app, *build));
             parts.push(format!("held out {}", list(held)));
         }
         if parts.is_empty() {

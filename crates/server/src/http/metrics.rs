@@ -176,6 +176,7 @@ impl Metrics {
                     Ending::Failed => "failed",
                     Ending::Aborted => "aborted",
                     Ending::Dropped => "dropped",
+                    Ending::Superseded => "superseded",
                 };
                 self.deployments.get_or_create(&EndingLabels { ending }).inc();
             }

@@ -582,7 +582,7 @@ pub(crate) async fn deployment(
     InPath(number): InPath<u64>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let state = serving.ledger.state();
-    if let Some(view) = views::deployment::deployment(&state, &state, number, Timestamp::now()) {
+    if let Some(view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
         return Ok(Json(view));
     }
     if number == 0 || number > state.last_deployment {
@@ -603,7 +603,7 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
             recalled.take(entry, number);
         }
     }
-    let view = views::deployment::deployment(&recalled.state, state, number, Timestamp::now());
+    let view = views::deployment::deployment(&recalled.state, state, number, Timestamp::now(), &texts(serving));
     view.ok_or_else(|| Refusal::UnknownDeployment { deployment: number }.into())
 }
 

@@ -24,8 +24,8 @@ fn toy(state: &State, _: &Context, command: Command) -> Result<Vec<Event>, Refus
             Err(Refusal::AlreadyDone { what: format!("{person} is suspended"), since: Some(state.head.time) })
         }
         Command::SuspendPerson(person) => Ok(vec![Event::PersonSuspended { person }]),
-        Command::Administer(AdministrationAct::LiftHold { app, environment }) => {
-            Ok(vec![Event::HoldLifted { app, environment }])
+        Command::Administer(AdministrationAct::LiftHold { app, environment, build, reason }) => {
+            Ok(vec![Event::HoldLifted { app, environment, build, reason }])
         }
         Command::Administer(AdministrationAct::ErasePerson { person }) => Ok(vec![Event::PersonErased { person }]),
         _ => Err(Refusal::NoEstate),
@@ -174,7 +174,11 @@ fn suspend(person: &str) -> Prepared {
 
 fn lift_hold(request_id: &str) -> Prepared {
     let (app, environment) = (AppName::new("web").unwrap(), AudienceName::new("prod").unwrap());
-    prepared(request_id, request_id, Command::Administer(AdministrationAct::LiftHold { app, environment }))
+    prepared(
+        request_id,
+        request_id,
+        Command::Administer(AdministrationAct::LiftHold { app, environment, build: None, reason: None }),
+    )
 }
 
 fn assert_whole(ledger: &Ledger) {

@@ -175,7 +175,7 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Ending::Failed => Some((Kind::Failed, deployment(number))),
             Ending::Undone => Some((Kind::Undone, deployment(number))),
             Ending::Aborted | Ending::Dropped => Some((Kind::Aborted, deployment(number))),
-            Ending::Succeeded => None,
+            Ending::Succeeded | Ending::Superseded => None,
         },
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
         Event::EscapesChanged { target, findings } if !findings.is_empty() => {

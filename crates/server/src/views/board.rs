@@ -263,6 +263,15 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
             }
             @for waiting in &cell.waiting { (waits(waiting, now)) }
             @for held in &cell.held { p.held { (sign(Sign::Held)) span { b.version { (held.short()) } " is held out" } } }
+            @for failed in cell.failed.iter().filter(|failed| !cell.held.contains(&failed.build)) {
+                p.held {
+                    (sign(Sign::Held))
+                    span {
+                        b.version { (failed.build.short()) } " failed"
+                        span.muted { " · deployment " (failed.deployment) }
+                    }
+                }
+            }
             @if let Some((version, percent)) = &cell.exposed {
                 p.seen {
                     (share(*percent))

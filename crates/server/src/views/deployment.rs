@@ -1,20 +1,26 @@
 //! One deployment.
 
-use super::build_name;
-use api::read::{DeploymentView, PartView};
+use super::{build_name, words::Texts};
+use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
     event::Event,
     plan,
     rules::rollout,
-    state::{Deployment, DeploymentPhase, Part, Progress, Stamp, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, Guidance, Part, Progress, Stamp, State, apply},
 };
 use jiff::Timestamp;
 use trust::{TargetName, statement::Outcome};
 
 /// The deployment, if the state still has it. `names` is the state that knows builds and what runs, which is the same
 /// one unless the deployment was read from old entries.
-pub(crate) fn deployment(state: &State, names: &State, number: u64, now: Timestamp) -> Option<DeploymentView> {
+pub(crate) fn deployment(
+    state: &State,
+    names: &State,
+    number: u64,
+    now: Timestamp,
+    texts: Texts<'_>,
+) -> Option<DeploymentView> {
     let record = state.deployments.get(&number)?;
     let (ending, ended, settled, reason) = match &record.phase {
         DeploymentPhase::Ended { ending, stamp, settled, reason } => {
@@ -44,6 +50,7 @@ pub(crate) fn deployment(state: &State, names: &State, number: u64, now: Timesta
         rollout: rollout::of(names, record).into_owned(),
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),
+        guided: record.guided.iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
     })
 }
@@ -54,14 +61,27 @@ fn waves(state: &State, record: &Deployment) -> u32 {
     u32::try_from(planned).unwrap_or(u32::MAX).max(record.waves)
 }
 
+fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> GuidanceView {
+    GuidanceView {
+        at: guidance.stamp.time,
+        by: state.shown(&guidance.by),
+        word: guidance.word.word().into(),
+        targets: guidance.targets.clone(),
+        reason: guidance.reason.as_ref().and_then(texts).map(|reason| trust::names::printable(&reason)),
+    }
+}
+
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
     let (word, detail) = match &part.progress {
+        Progress::Finished(Outcome::Verified) => ("verified", None),
+        _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
+        _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
+        _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
         Progress::Waiting => ("waiting", None),
         Progress::Assigned(_) => ("at it", None),
         Progress::Undoing(_) => ("going back", None),
         Progress::Undone => ("undone", None),
         Progress::Finished(Outcome::Failed { reason, .. }) if part.absent => ("absent", Some(reason.clone())),
-        Progress::Finished(Outcome::Verified) => ("verified", None),
         Progress::Finished(Outcome::Undone { phase, reason }) => {
             ("undone", Some(format!("{} failed: {reason}", phase.word())))
         }
@@ -99,6 +119,8 @@ pub(crate) fn number_of(event: &Event) -> Option<u64> {
         | Event::DeploymentResumed { deployment, .. }
         | Event::TargetFinished { deployment, .. }
         | Event::UndoStarted { deployment, .. }
+        | Event::TargetExcluded { deployment, .. }
+        | Event::RetryOrdered { deployment, .. }
         | Event::DeploymentEnded { deployment, .. }
         | Event::DeploymentSettled { deployment } => Some(*deployment),
         _ => None,

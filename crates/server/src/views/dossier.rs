@@ -60,10 +60,9 @@ pub(crate) fn for_assignment(
 ) -> Option<DossierEntries> {
     let is_asked = |assignment: &plan::Assignment| assignment.generation == generation && assignment.app == *app;
     let assignment = plan::assignments(state, target).into_iter().find(is_asked)?;
-    let deployment = state.deployments.get(&assignment.deployment)?;
     let environment = &assignment.environment;
     let mut entries = of_build(state, app, &assignment.build, environment);
-    entries.order = Some(deployment.stamp.entry);
+    entries.order = plan::order_of(state, target, app);
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     let version = build_name(state, app, &assignment.build).version;
     let request = version.and_then(|version| {

@@ -277,7 +277,13 @@ impl World {
             stands: false,
             way: Way::Normal,
         });
-        self.happen(Event::DeploymentEnded { deployment, ending: Ending::Succeeded, reason: None });
+        self.happen(Event::DeploymentEnded {
+            deployment,
+            ending: Ending::Succeeded,
+            reason: None,
+            superseded_by: None,
+            aborted: None,
+        });
     }
 
     pub fn verified_in(&mut self, name: &str, build: &Digest, environment: &str) {

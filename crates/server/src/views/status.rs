@@ -1,12 +1,12 @@
 //! What may be deployed, what runs, who sees it (R46).
 
 use super::{build_name, carries, emergencies, permits, targets, words::Texts};
-use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Released, Runs, Status};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, FailedView, HoldView, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, names, vendors},
-    state::{InAudience, Standing, State},
+    state::{Hold, InAudience, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -57,7 +57,7 @@ pub(crate) fn status(
         AppStatus {
             app: app.clone(),
             newest: newest.map(|build| build_name(state, app, build)),
-            cells: audiences.iter().map(|audience| cell(state, app, audience, now)).collect(),
+            cells: audiences.iter().map(|audience| cell(state, app, audience, texts, now)).collect(),
             retired: record.retired.map(|stamp| stamp.time),
         }
     });
@@ -123,7 +123,7 @@ fn steps_before(charter: &Charter, name: &AudienceName) -> usize {
     steps
 }
 
-fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp) -> Cell {
+fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_>, now: Timestamp) -> Cell {
     let empty = InAudience::default();
     let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
     let released = released(state, app, &audience.name, record, now);
@@ -159,15 +159,44 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, now: Timestamp)
     Cell {
         audience: audience.name.clone(),
         targets: targets_for(state, app, &audience.name, &released, &runs),
-        waits: waiting.iter().map(ToString::to_string).collect(),
+        waits: waiting.iter().map(|waiting| in_words(state, waiting, texts)).collect(),
         waiting,
-        held: record.held.iter().map(|build| build_name(state, app, build)).collect(),
+        held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
+        holds: holds(state, app, record),
+        failed: failed(state, app, record),
         settled: settled(state, app, &audience.name, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
         notes,
     }
+}
+
+/// What something waits for, with the reason that somebody gave for it.
+fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
+    let WaitingOn::Person { deployment, by: Some(_), .. } = waiting else { return waiting.to_string() };
+    let pause = state.deployments.get(deployment).and_then(|record| record.paused.as_ref());
+    match pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) {
+        Some(reason) => format!("{waiting} ({})", trust::names::printable(&reason)),
+        None => waiting.to_string(),
+    }
+}
+
+fn holds(state: &State, app: &AppName, record: &InAudience) -> Vec<HoldView> {
+    let view = |(build, hold): (&Digest, &Hold)| HoldView {
+        build: build_name(state, app, build),
+        since: hold.stamp.time,
+        deployment: hold.deployment,
+    };
+    record.held.iter().map(view).collect()
+}
+
+fn failed(state: &State, app: &AppName, record: &InAudience) -> Vec<FailedView> {
+    let view = |(build, deployment): (&Digest, &u64)| FailedView {
+        build: build_name(state, app, build),
+        deployment: *deployment,
+    };
+    record.failed.iter().map(view).collect()
 }
 
 /// The request behind the newest live permit.

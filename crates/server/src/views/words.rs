@@ -248,24 +248,39 @@ impl Teller<'_> {
                 let by = if way.is_normal() { String::new() } else { format!(", by {}", loud(*way)) };
                 format!("{}{by}", self.finished(*deployment, target, &finished))
             }
-            Event::UndoStarted { deployment, reason, targets, absent } => {
+            Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 let on = if targets.is_empty() { String::new() } else { format!(" on {}", names(targets)) };
                 let later = match absent.is_empty() {
                     true => String::new(),
                     false => format!("; {} when it is heard of again", names(absent)),
                 };
-                format!("{} goes back{on}: {reason}{later}", self.deployment(*deployment))
+                let said = self.text(aborted.as_ref().and_then(|aborted| aborted.reason.as_ref()));
+                format!("{} goes back{on}: {reason}{said}{later}", self.deployment(*deployment))
             }
-            Event::DeploymentEnded { deployment, ending, reason } => {
-                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                format!("{}{reason}", self.ended(*deployment, *ending))
+            Event::TargetExcluded { deployment, target, by: None, .. } => {
+                format!("{target} is left out of {}, since it is cordoned", self.deployment(*deployment))
+            }
+            Event::TargetExcluded { deployment, target, reason, .. } => {
+                format!("{actor} left {target} out of {}{}", self.deployment(*deployment), self.text(reason.as_ref()))
+            }
+            Event::RetryOrdered { deployment, targets, .. } => {
+                format!("{actor} ordered {} to try again on {}", self.deployment(*deployment), names(targets))
+            }
+            Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
+                format!("{} was superseded by deployment {by} before it began", self.deployment(*deployment))
+            }
+            Event::DeploymentEnded { deployment, ending, reason, aborted, .. } => {
+                let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                let said = self.text(aborted.as_ref().and_then(|aborted| aborted.reason.as_ref()));
+                format!("{}{why}{said}", self.ended(*deployment, *ending))
             }
             Event::DeploymentSettled { deployment } => format!("{} settled", self.deployment(*deployment)),
-            Event::HoldPlaced { app, environment, build } => {
+            Event::HoldPlaced { app, environment, build, .. } => {
                 format!("{} is held out of {environment} until somebody lifts the hold", self.named(app, build))
             }
-            Event::HoldLifted { app, environment } => {
-                format!("{actor} lifted the hold on {app} in {environment}")
+            Event::HoldLifted { app, environment, build, reason } => {
+                let what = build.map_or_else(|| app.to_string(), |build| self.named(app, &build));
+                format!("{actor} lifted the hold on {what} in {environment}{}", self.text(reason.as_ref()))
             }
             Event::EscapesChanged { target, findings } if findings.is_empty() => {
                 format!("{target}: everything is as it was released again")
@@ -508,6 +523,7 @@ pub(crate) fn ending_word(ending: Ending) -> &'static str {
         Ending::Failed => "failed",
         Ending::Aborted => "was aborted",
         Ending::Dropped => "was dropped before it began",
+        Ending::Superseded => "was superseded",
     }
 }
 

@@ -14,6 +14,9 @@ use trust::statement::AdministrationAct;
 pub struct Abort {
     /// The deployment's number
     pub deployment: u64,
+    /// Why; it stands in the history
+    #[arg(long)]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub following: Following,
 }
@@ -23,8 +26,9 @@ impl Abort {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let limit = self.following.limit()?;
         let connection = invocation.connect().await?;
-        let accepted =
-            connection.administer(AdministrationAct::AbortDeployment { deployment: self.deployment }).await?;
+        let deployment = self.deployment;
+        let act = |reason| AdministrationAct::AbortDeployment { deployment, reason };
+        let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
             let words = format!("deployment {} is being ended; targets that had switched go back.", self.deployment);
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {}", self.deployment)));

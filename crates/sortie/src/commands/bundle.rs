@@ -145,6 +145,7 @@ impl Export {
                 when_released: false,
                 rollout: Default::default(),
                 schedule: Schedule { windows, ..Schedule::default() },
+                retries: None,
             };
             let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
             if whom.is_some() {

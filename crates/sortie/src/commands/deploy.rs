@@ -75,8 +75,8 @@ impl Deploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let when_released = self.when_released;
-        let (act, schedule) = (OrderAct::Deploy, Schedule::default());
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule };
+        let (act, schedule, retries) = (OrderAct::Deploy, Schedule::default(), None);
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule, retries };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         if self.plan {
             return plan(&connection, &wanted).await;
@@ -310,6 +310,7 @@ mod tests {
             when_released: false,
             rollout: Default::default(),
             schedule: Default::default(),
+            retries: None,
         };
         let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
         assert_eq!(targets.len(), 2);

@@ -3,12 +3,16 @@
 use crate::{
     failure::Outcome,
     invocation::Invocation,
-    names::{Place, Thing},
-    output::Answer,
+    names::{self, Place, Thing},
+    order,
+    output::{self, Answer},
 };
-use trust::statement::AdministrationAct;
+use api::read::{AppStatus, Cell, HoldView};
+use jiff::Timestamp;
+use serde::Serialize;
+use trust::{AppName, AudienceName, statement::AdministrationAct};
 
-/// Lift the hold on what was undone or rolled back
+/// What is kept out after it was undone or rolled back
 #[derive(Debug, clap::Args)]
 pub struct Hold {
     #[command(subcommand)]
@@ -18,27 +22,112 @@ pub struct Hold {
 /// What is to be done.
 #[derive(Debug, clap::Subcommand)]
 pub enum HoldAct {
-    /// Let builds that were undone or rolled back come again
-    Lift {
+    /// List what is held out, of an application or of all
+    List {
         /// The application
         #[arg(value_name = "APP")]
-        app: String,
+        app: Option<String>,
+        /// An environment only (--to, --in and --from are taken alike)
+        #[arg(long = "in", aliases = ["to", "from"], value_name = "ENVIRONMENT")]
+        audience: Option<String>,
+    },
+    /// Let a version that was undone or rolled back come again
+    Lift {
+        /// The version (web@1.5.0) or build (web#3fa9c1); `web` alone means all that are held
+        #[arg(value_name = "WHAT")]
+        what: String,
         #[command(flatten)]
         place: Place,
+        /// Why; it stands in the history
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
 impl Hold {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        let HoldAct::Lift { app, place } = self.act;
-        // A hold is lifted for the whole application; whoever names the version means the same.
-        let app = Thing::parse("hold", &app)?.app().clone();
-        let connection = invocation.connect().await?;
-        let environment = connection.environment(&place)?;
-        let act = AdministrationAct::LiftHold { app: app.clone(), environment: environment.clone() };
-        let accepted = connection.administer(act).await?;
-        let words = format!("nothing of {app} is held out of {environment} any more. Nothing was installed.");
-        Ok(Answer::new(&accepted, words).next(format!("sortie status {app} --in {environment}")))
+        match self.act {
+            HoldAct::List { app, audience } => list(invocation, app.as_deref(), audience.as_deref()).await,
+            HoldAct::Lift { what, place, reason } => lift(invocation, &what, &place, reason.as_deref()).await,
+        }
+    }
+}
+
+async fn lift(invocation: &Invocation, what: &str, place: &Place, reason: Option<&str>) -> Outcome {
+    let thing = Thing::parse("hold", what)?;
+    let connection = invocation.connect().await?;
+    let environment = connection.environment(place)?;
+    let (app, build, what) = match &thing {
+        Thing::App(app) => (app.clone(), None, format!("nothing of {app} is")),
+        thing => {
+            let (found, _) = connection.find(thing, Some(&environment)).await?;
+            (found.app, Some(found.build), format!("{thing} is no longer"))
+        }
+    };
+    let held = |reason| {
+        let (app, environment) = (app.clone(), environment.clone());
+        AdministrationAct::LiftHold { app, environment, build, reason }
+    };
+    let accepted = connection.administer_perhaps_because(reason, held).await?;
+    let more = if build.is_none() { " any more" } else { "" };
+    let words = format!("{what} held out of {environment}{more}. Nothing was installed.");
+    Ok(Answer::new(&accepted, words).next(format!("sortie status {app} --in {environment}")))
+}
+
+/// One hold and where it is.
+#[derive(Debug, Serialize)]
+struct Held {
+    app: AppName,
+    environment: AudienceName,
+    #[serde(flatten)]
+    hold: HoldView,
+}
+
+async fn list(invocation: &Invocation, app: Option<&str>, audience: Option<&str>) -> Outcome {
+    let app = app.map(names::app_name).transpose()?;
+    let audience = audience.map(names::audience_name).transpose()?;
+    let connection = invocation.connect().await?;
+    let status = order::status(&connection, None).await?;
+    let meant = |record: &&AppStatus, cell: &&Cell| {
+        app.as_ref().is_none_or(|app| record.app == *app) && audience.as_ref().is_none_or(|name| cell.audience == *name)
+    };
+    let mut held = Vec::new();
+    for record in &status.apps {
+        for cell in record.cells.iter().filter(|cell| meant(&record, cell)) {
+            held.extend(cell.holds.iter().map(|hold| Held {
+                app: record.app.clone(),
+                environment: cell.audience.clone(),
+                hold: hold.clone(),
+            }));
+        }
+    }
+    let Some(first) = held.first() else { return Ok(Answer::new(&held, "nothing is held out")) };
+    let next = format!("sortie hold lift {} --in {} --reason …", first.hold.build.of(&first.app), first.environment);
+    let words = in_words(&held, Timestamp::now());
+    Ok(Answer::new(&held, words).next(next))
+}
+
+fn in_words(held: &[Held], now: Timestamp) -> String {
+    let row = |held: &Held| {
+        let why = held.hold.deployment.map(|number| format!("deployment {number}")).unwrap_or_default();
+        let (what, since) = (held.hold.build.of(&held.app), output::ago(held.hold.since, now));
+        vec![what, held.environment.to_string(), since, why]
+    };
+    output::table(&["held out", "of", "since", "by"], &held.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::build;
+
+    #[test]
+    fn a_hold_says_where_since_when_and_by_which_deployment() {
+        let since: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let hold = HoldView { build: build("1.5.0"), since, deployment: Some(41) };
+        let held = Held { app: "web".parse().unwrap(), environment: "prod".parse().unwrap(), hold };
+        let words = in_words(&[held], since);
+        assert!(words.contains("web@1.5.0") && words.contains("prod") && words.contains("deployment 41"), "{words}");
     }
 }

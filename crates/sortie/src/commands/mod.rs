@@ -58,6 +58,8 @@ verbs! {
     restart::Restart,
     pause::Pause,
     resume::Resume,
+    retry::Retry,
+    exclude::Exclude,
     abort::Abort,
     hold::Hold,
     freeze::Freeze,

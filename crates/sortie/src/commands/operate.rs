@@ -107,6 +107,7 @@ fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wante
             when_released: false,
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
+            retries: None,
         });
     }
     let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();

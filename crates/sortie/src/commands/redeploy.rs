@@ -58,8 +58,8 @@ impl Redeploy {
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
         let act = OrderAct::Redeploy;
-        let schedule = Schedule::default();
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule };
+        let (schedule, retries) = (Schedule::default(), None);
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule, retries };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         order::order(invocation, &connection, &wanted, &self.following).await
     }

@@ -27,13 +27,8 @@ impl Resume {
         let limit = self.following.limit()?;
         let connection = invocation.connect().await?;
         let deployment = self.deployment;
-        let accepted = match &self.reason {
-            Some(reason) => {
-                let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason: Some(reason) };
-                connection.administer_because(reason, act).await?
-            }
-            None => connection.administer(AdministrationAct::ResumeDeployment { deployment, reason: None }).await?,
-        };
+        let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason };
+        let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
             let words = format!("deployment {deployment} goes on.");
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")));

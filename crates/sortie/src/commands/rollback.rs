@@ -51,7 +51,7 @@ impl Rollback {
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
-        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout, schedule: Schedule::default() };
+        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout, schedule: Schedule::default(), retries: None };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

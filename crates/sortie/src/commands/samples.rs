@@ -23,6 +23,7 @@ pub fn wanted(version: &str) -> Wanted {
         only: Default::default(),
         when_released: false,
         rollout: Default::default(),
+        retries: None,
         schedule: Default::default(),
     }
 }
@@ -112,6 +113,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         expires: None,
         rings: Vec::new(),
         waves: 2,
+        guided: Vec::new(),
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
     }
 }
@@ -125,6 +127,8 @@ fn cell(audience: &str, targets: u32) -> Cell {
         waits: Vec::new(),
         waiting: Vec::new(),
         held: Vec::new(),
+        holds: Vec::new(),
+        failed: Vec::new(),
         settled: Vec::new(),
         exposed: None,
         notes: Vec::new(),

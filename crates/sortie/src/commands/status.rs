@@ -11,7 +11,10 @@ use crate::{
     output::{Answer, ago, bytes, count, origin, table},
 };
 use api::{
-    read::{App, AppStatus, Build, BuildName, Cell, DeploymentView, Emergency, Runs, Status as View, TargetStatus},
+    read::{
+        App, AppStatus, Build, BuildName, Cell, DeploymentView, Emergency, GuidanceView, Runs, Status as View,
+        TargetStatus,
+    },
     routes,
 };
 use domain::event::Ending;
@@ -187,7 +190,9 @@ fn remarks(cell: &Cell) -> Vec<String> {
         0 => "seen by nobody".to_string(),
         percent => format!("{percent} % see {version}"),
     });
-    cell.waits.iter().cloned().chain(held).chain(exposed).chain(cell.notes.iter().cloned()).collect()
+    let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
+    let waits = cell.waits.iter().cloned();
+    waits.chain(held).chain(failed).chain(exposed).chain(cell.notes.iter().cloned()).collect()
 }
 
 fn targets(view: &View) -> String {
@@ -338,6 +343,8 @@ fn build_row(build: &Build, cell: &Cell, now: Timestamp) -> Vec<String> {
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
     let mut notes = Vec::new();
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
+    let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
+    notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
     notes.extend(released.filter(|released| !released.deployed).map(|_| "released, never deployed".to_string()));
     notes.extend(
         released.map(|released| {
@@ -377,6 +384,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Failed), _) => format!("failed{ended}"),
         (Some(Ending::Dropped), _) => format!("dropped{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
+        (Some(Ending::Superseded), _) => format!("superseded{ended}"),
         (None, Some(waits)) => waits.clone(),
         (None, None) => "under way".into(),
     };
@@ -391,10 +399,11 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
+    lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
     for part in &view.targets {
         let words = match part.state.as_str() {
-            "verified" | "undone" | "failed" | "refused" | "absent" => finished(part),
+            "verified" | "undone" | "failed" | "refused" | "absent" | "left out" => finished(part),
             state => state.to_string(),
         };
         let before = part.before.as_ref().filter(|before| before.build != view.build.build);
@@ -402,6 +411,14 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));
     }
     lines.join("\n")
+}
+
+/// `oncall paused it 3 min ago: the database is down`.
+fn guided(guidance: &GuidanceView, now: Timestamp) -> String {
+    let names: Vec<String> = guidance.targets.iter().map(ToString::to_string).collect();
+    let what = if names.is_empty() { "it".into() } else { names.join(", ") };
+    let reason = guidance.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{} {} {what} {}{reason}", guidance.by, guidance.word, ago(guidance.at, now))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ words! {
     ["ring", "canary", "bake"] "Targets that have their turn before others: by a label, or a few canaries before everyone. A ring may change in several waves; then it bakes, and the next begins by itself or by somebody's word.";
     ["rollout", "hasten"] "How a deployment goes over the targets of an environment: the charter says it, and an order may ask for more care. Less is for those whom the charter lets hasten.";
     ["absent"] "A target of which nothing was heard in time. It is left out where the charter allows some to be missing, and catches up when it returns.";
-    ["pause", "resume"] "To let no further target of a deployment begin, and to let it go on. Both stand in the history with their reasons.";
+    ["pause", "resume", "exclude", "retry"] "To guide a deployment under way: no further target begins, it goes on, one target is left out, some try again. Each stands in the history with its reason.";
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";
     ["rollback"] "A command: back to what last settled, under a permit that nobody withdrew since.";
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";

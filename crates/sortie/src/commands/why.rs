@@ -70,7 +70,7 @@ fn unreleased(app: &AppName, build: &BuildName, audience: &AudienceName, is_dev:
     let held = cell.is_some_and(|cell| cell.held.contains(build)).then(|| Condition {
         met: false,
         what: format!("{what} is held out of {audience}"),
-        remedy: Some(format!("sortie hold lift {app} --in {audience}")),
+        remedy: Some(format!("sortie hold lift {what} --in {audience}")),
     });
     let conditions: Vec<Condition> = [condition].into_iter().chain(held).collect();
     let runs: Vec<_> =

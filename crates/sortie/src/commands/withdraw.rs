@@ -108,6 +108,7 @@ async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outc
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));

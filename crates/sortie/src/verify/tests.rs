@@ -139,6 +139,7 @@ impl Story {
             when_released: false,
             rollout: Default::default(),
             schedule: Default::default(),
+            retries: None,
         };
         story.add(ONCALL, "oncall", build, Act::Order(order), |_| {
             vec![Event::DeploymentRequested {
@@ -272,8 +273,12 @@ fn what_happened_must_be_what_was_signed() {
     });
     assert_eq!((entry, why.as_str()), (3, "build-numbered is not what the signed number asks for"));
     let (entry, why) = changed(|story| {
-        story.entries[7].events =
-            vec![Event::HoldLifted { app: "web".parse().unwrap(), environment: "prod".parse().unwrap() }];
+        story.entries[7].events = vec![Event::HoldLifted {
+            app: "web".parse().unwrap(),
+            environment: "prod".parse().unwrap(),
+            build: None,
+            reason: None,
+        }];
     });
     assert_eq!((entry, why.as_str()), (8, "hold-lifted cannot happen by itself, and nobody signed"));
     let (entry, why) = changed(|story| {

@@ -121,6 +121,7 @@ fn ordered(schedule: Schedule) -> Attempt {
         when_released: false,
         rollout: Default::default(),
         schedule,
+        retries: None,
     };
     let order = Some(signed(build(), Act::Order(order), &[ONCALL]));
     Attempt::new(Dossier { order, ..whole() })

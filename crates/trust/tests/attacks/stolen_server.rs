@@ -143,6 +143,7 @@ fn replay_to_another_target() {
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     });
     let dossier = Dossier { order: Some(signed(build(), act, &[ONCALL])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");

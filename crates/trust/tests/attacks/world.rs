@@ -199,6 +199,7 @@ pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, s
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     };
     signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
@@ -225,6 +226,7 @@ pub fn whole_of(build: Digest) -> Dossier {
         when_released: false,
         rollout: Default::default(),
         schedule: Default::default(),
+        retries: None,
     };
     Dossier {
         push: Some(push_of(build, &[CI])),

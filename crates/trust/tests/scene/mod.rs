@@ -149,6 +149,7 @@ impl Attempt {
             when_released: false,
             rollout: Default::default(),
             schedule: self.schedule.clone(),
+            retries: None,
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {

@@ -1,0 +1,189 @@
+//! Guiding a deployment under way: pause, resume, leave a target out, let some try again. Each is somebody's word, with its
+//! reason.
+
+use super::{Asked, deployment};
+use crate::{
+    command::Signed,
+    event::{Ending, Event},
+    plan,
+    refusal::{Refusal, Right},
+    rules::{self, Candidate, names, rights, rollout, ways, windows},
+    state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress},
+};
+use trust::{
+    Digest, PersonName, TargetName,
+    statement::{Order, Outcome},
+};
+
+/// Lets no further target begin, until somebody lets it go on.
+pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Digest) -> Result<(), Refusal> {
+    let (record, by) = guided(draft, asked, number)?;
+    if let Some(pause) = &record.paused {
+        let what = format!("deployment {number} is paused");
+        return Err(Refusal::AlreadyDone { what, since: Some(pause.stamp.time) });
+    }
+    let (by, reason) = (Some(by), Some(reason));
+    draft.record(Event::DeploymentPaused { deployment: number, by, reason, failure: None });
+    Ok(())
+}
+
+/// Lets a deployment go on that was paused, or that waits for somebody's word between two rings.
+pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
+    let (record, by) = guided(draft, asked, number)?;
+    let resumed = Event::DeploymentResumed { deployment: number, by, reason };
+    if record.paused.is_some() {
+        draft.record(resumed);
+        if record.phase != DeploymentPhase::AwaitingPermit {
+            deployment::go_on(draft, asked, number);
+            return Ok(());
+        }
+        let begins = draft
+            .state
+            .deployments
+            .get(&number)
+            .and_then(|record| plan::starts(&draft.state, number, record, asked.context.now));
+        if begins.is_some_and(|begins| begins <= asked.context.now) {
+            deployment::start(draft, asked, number);
+        }
+        return Ok(());
+    }
+    match plan::bakes_until(&draft.state, &record) {
+        Some(until) if until > asked.context.now => Err(Refusal::Bakes { deployment: number, until }),
+        Some(_) => {
+            deployment::is_moment(draft, asked, &record)?;
+            draft.record(resumed);
+            deployment::advance(draft, asked, number);
+            Ok(())
+        }
+        None => {
+            let what = format!("deployment {number} is not paused, and waits for nobody's word");
+            Err(Refusal::AlreadyDone { what, since: Some(record.stamp.time) })
+        }
+    }
+}
+
+/// A deployment that has not ended and does not go back, and who may guide it.
+pub(super) fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let unknown = Refusal::UnknownDeployment { deployment: number };
+    let record = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
+    let by = may_guide(asked, &record)?;
+    match record.phase {
+        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
+        DeploymentPhase::Undoing { .. } => {
+            let what = format!("deployment {number} goes back");
+            Err(Refusal::AlreadyDone { what, since: Some(record.stamp.time) })
+        }
+        _ => Ok((record, by)),
+    }
+}
+
+fn may_guide(asked: &Asked<'_>, record: &Deployment) -> Result<PersonName, Refusal> {
+    let environment = names::environment(&asked.policy, &record.environment)?;
+    let actor = &asked.context.actor;
+    rights::require(actor, Right::Deploy, &record.environment, &environment.deploy).cloned()
+}
+
+/// Leaves one target out. Nobody waits for it, and it is no failure; what it has begun already it may end.
+pub(super) fn exclude(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    target: &TargetName,
+    reason: Digest,
+) -> Result<(), Refusal> {
+    let (record, by) = guided(draft, asked, number)?;
+    names::target(&draft.state, target)?;
+    let part = record.parts.get(target).ok_or_else(|| no_part(number, target))?;
+    if matches!(part.aside, Some(Aside::Excluded | Aside::Left)) {
+        let what = format!("{target} is left out of deployment {number}");
+        return Err(Refusal::AlreadyDone { what, since: None });
+    }
+    if part.progress == Progress::Finished(Outcome::Verified) {
+        let why = format!("{target} has verified its part of deployment {number}: there is nothing to leave out");
+        return Err(Refusal::Invalid { why });
+    }
+    let (target, by, reason) = (target.clone(), Some(by), Some(reason));
+    draft.record(Event::TargetExcluded { deployment: number, target, by, reason });
+    deployment::go_on(draft, asked, number);
+    Ok(())
+}
+
+/// Lets targets try again that failed, were absent or were left out. The order names them and is theirs, since a target
+/// carries out an order once.
+pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>, number: u64) -> Result<(), Refusal> {
+    let order = &signed.act;
+    let unknown = Refusal::UnknownDeployment { deployment: number };
+    let record = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
+    let by = may_guide(asked, &record)?;
+    let same = order.app == record.app && order.environment == record.environment && order.act == record.act;
+    if !same || signed.subject != record.build || order.only.is_empty() {
+        let why = format!("to try again is to do what deployment {number} does, on targets that are named");
+        return Err(Refusal::Invalid { why });
+    }
+    let is_over = match record.phase {
+        DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => true,
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) if record.waves > 0 => false,
+        _ => return Err(Refusal::DeploymentOver { deployment: number }),
+    };
+    for name in &order.only {
+        names::target(&draft.state, name)?;
+        let part = record.parts.get(name).ok_or_else(|| no_part(number, name))?;
+        if !may_try_again(part) {
+            let why = format!("{name} did not fail in deployment {number}, and is not left out of it");
+            return Err(Refusal::Invalid { why });
+        }
+    }
+    let targets: Vec<TargetName> = order.only.iter().cloned().collect();
+    deployment::may_still_run(draft, asked, &record, targets.clone())?;
+    let candidate = Candidate::of(&draft.state, &record)?;
+    let now = asked.context.now;
+    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
+    windows::are_written_out(&asked.policy, &candidate, way, order)?;
+    // What is tried again is tried now: the order's own times count, not those of the one before.
+    rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, now)?;
+    if is_over {
+        nothing_newer(draft, &record, number)?;
+        can_spare(draft, &record, &targets)?;
+    }
+    draft.record(Event::RetryOrdered { deployment: number, targets, by });
+    deployment::go_on(draft, asked, number);
+    Ok(())
+}
+
+fn may_try_again(part: &Part) -> bool {
+    match (&part.progress, part.aside) {
+        (Progress::Finished(Outcome::Verified), _) | (_, Some(Aside::Left)) => false,
+        (Progress::Finished(_), _) | (_, Some(_)) => true,
+        _ => false,
+    }
+}
+
+/// What is over is made whole only as long as nothing newer has taken its place.
+fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), Refusal> {
+    let here = draft.state.in_audience(&record.app, &record.environment);
+    if let Some(open) = here.and_then(|here| here.open_deployment) {
+        let (app, environment) = (record.app.clone(), record.environment.clone());
+        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment });
+    }
+    let kept = |name: &TargetName| draft.state.running(&record.app, name).map(|running| running.build);
+    match record.parts.verified().any(|name| kept(name) == Some(record.build)) {
+        true => Ok(()),
+        false => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
+fn can_spare(draft: &Draft, record: &Deployment, targets: &[TargetName]) -> Result<(), Refusal> {
+    let serves = |name: &&TargetName| record.parts.get(name).is_some_and(|part| part.serves);
+    let taken = targets.iter().filter(serves).count();
+    let rollout = rollout::of(&draft.state, record);
+    let spare = rollout::healthy(record).saturating_sub(rollout::must_serve(&rollout, record));
+    if taken > spare {
+        let why = format!("{spare} can be spared, and {taken} of these serve");
+        return Err(Refusal::TooFewHealthy { environment: record.environment.clone(), why });
+    }
+    Ok(())
+}
+
+fn no_part(number: u64, target: &TargetName) -> Refusal {
+    Refusal::Invalid { why: format!("{target} has no part in deployment {number}") }
+}

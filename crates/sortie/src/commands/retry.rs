@@ -1,0 +1,91 @@
+//! `sortie retry`: lets targets of a deployment try again that failed, did not answer or were left out.
+
+use crate::{
+    failure::{Failure, Outcome},
+    follow::{Following, follow},
+    invocation::Invocation,
+    order::{self, Wanted, only},
+};
+use api::{
+    read::{DeploymentView, PartView},
+    routes,
+};
+use domain::refusal::exit;
+use std::collections::BTreeSet;
+use trust::TargetName;
+
+/// Let targets of a deployment try again that failed, did not answer or were left out
+#[derive(Debug, clap::Args)]
+pub struct Retry {
+    /// The deployment's number
+    pub deployment: u64,
+    /// These targets only; all that failed or did not answer where left out
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub following: Following,
+}
+
+impl Retry {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let limit = self.following.limit()?;
+        let named = only(&self.only)?;
+        let connection = invocation.connect().await?;
+        let number = self.deployment.to_string();
+        let path = routes::path(routes::DEPLOYMENT, &[&number]);
+        let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        let only = if named.is_empty() { failed(&view) } else { named };
+        if only.is_empty() {
+            let failure = Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"));
+            return Err(failure.next(format!("sortie status {number}")));
+        }
+        let wanted = Wanted {
+            app: view.app,
+            build: view.build,
+            environment: view.environment,
+            act: view.act,
+            only,
+            when_released: false,
+            rollout: Default::default(),
+            schedule: Default::default(),
+            retries: Some(self.deployment),
+        };
+        let accepted = order::submit(&connection, &wanted).await?;
+        let names: Vec<String> = wanted.only.iter().map(ToString::to_string).collect();
+        let words = format!("deployment {number} is tried again on {}.", names.join(", "));
+        if self.following.detach || view.ending.is_some() {
+            let answer = crate::output::Answer::new(&accepted, words);
+            return Ok(answer.next(format!("sortie status {number}")));
+        }
+        invocation.aside(&words);
+        let view = follow(invocation, &connection, self.deployment, limit).await?;
+        order::conclude(&connection, &view).await
+    }
+}
+
+/// The targets that did not get it by their own fault or by nobody's; those that somebody left out are named.
+fn failed(view: &DeploymentView) -> BTreeSet<TargetName> {
+    let has_failed = |part: &&PartView| match part.state.as_str() {
+        "failed" | "refused" | "absent" => true,
+        "undone" => part.failed_in.is_some(),
+        _ => false,
+    };
+    view.targets.iter().filter(has_failed).map(|part| part.target.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::deployment;
+    use trust::statement::Phase;
+
+    #[test]
+    fn those_try_again_that_failed_and_not_those_that_went_back() {
+        let mut view =
+            deployment(&[("prod-1", "verified"), ("prod-2", "undone"), ("prod-3", "undone"), ("prod-4", "absent")]);
+        view.targets[2].failed_in = Some(Phase::Verify);
+        let names: Vec<String> = failed(&view).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["prod-3", "prod-4"]);
+    }
+}
