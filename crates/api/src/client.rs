@@ -140,6 +140,13 @@ impl Client {
         Ok(())
     }
 
+    /// Reads with this token from now on, instead of a login.
+    pub fn bear(&self, secret: &str) {
+        if let Ok(mut token) = self.token.write() {
+            *token = Some(secret.into());
+        }
+    }
+
     /// Submits a signed statement through the one write door. A connection that broke is tried again with the very
     /// same bytes, which the server answers once.
     pub async fn submit(&self, submission: &Submission) -> Result<Accepted, ClientError> {

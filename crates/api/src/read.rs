@@ -394,6 +394,9 @@ pub struct Cell {
     /// Which version end users see, and how many of them in percent.
     #[schema(value_type = Option<(String, u8)>)]
     pub exposed: Option<(Version, u8)>,
+    /// To whom versions were handed, the newest version first; for channels.
+    #[serde(default)]
+    pub delivered: Vec<Delivered>,
     /// What everyone should know of it: `released, never deployed`; `unreleased build`.
     pub notes: Vec<String>,
 }
@@ -419,6 +422,32 @@ pub struct FailedView {
     pub build: BuildName,
     /// In which deployment.
     pub deployment: u64,
+}
+
+/// To whom a version was handed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Delivered {
+    /// The version.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// To whom, in the order in which they got it.
+    #[schema(value_type = Vec<String>)]
+    pub to: Vec<PersonName>,
+    /// When it was handed to somebody who did not have it yet for the last time.
+    #[schema(value_type = String)]
+    pub last: Timestamp,
+}
+
+impl Delivered {
+    /// `downloaded by bob, eve`, or by how many where they are many.
+    pub fn in_words(&self) -> String {
+        let names: Vec<&str> = self.to.iter().map(PersonName::as_str).collect();
+        match names.as_slice() {
+            [] => "downloaded by nobody".into(),
+            few if few.len() <= 4 => format!("downloaded by {}", few.join(", ")),
+            many => format!("downloaded by {}, {} and {} more", many[0], many[1], many.len() - 2),
+        }
+    }
 }
 
 /// A live permit.
@@ -930,6 +959,20 @@ pub struct FeedVersion {
     /// Since when.
     #[schema(value_type = String)]
     pub released: Timestamp,
+}
+
+/// A version that a channel gives, with everything that proves it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Offer {
+    /// The build.
+    #[serde(flatten)]
+    pub name: BuildName,
+    /// Its manifest, whose digest is the build's.
+    pub manifest: crate::write::Attachment,
+    /// The signed statements behind it, for whoever is logged in.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub dossier: Option<Dossier>,
 }
 
 /// A proof that one log extends another.

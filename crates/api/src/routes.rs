@@ -60,6 +60,10 @@ pub const PACKS: &str = "/v1/packs";
 pub const PACKS_FETCH: &str = "/v1/packs/fetch";
 /// GET, no login where the channel is public: the versions a channel may have (R6).
 pub const FEED: &str = "/v1/feeds/{channel}/{app}";
+/// GET, no login where the channel is public: one version of a channel, with what proves it.
+pub const OFFER: &str = "/v1/feeds/{channel}/{app}/{version}";
+/// GET, no login where the channel is public: its files, all of them in one pack. To whom is written down.
+pub const OFFER_FILES: &str = "/v1/feeds/{channel}/{app}/{version}/files";
 /// GET: how the TUF repository for agents and mirrors stands.
 pub const REPOSITORY: &str = "/v1/repository";
 /// GET: one file of it, below `metadata/` or `targets/`.

@@ -3,8 +3,16 @@
 //! A pack is one zstd stream of: the eight bytes [`MAGIC`], the number of objects (u32, big-endian), then for each
 //! object its 32-byte digest, its length (u64, big-endian) and its bytes. Nothing follows.
 
-use crate::store::StoreError;
-use std::io::{self, BufReader, Read, Write};
+use crate::{
+    disk::failed,
+    store::{CopyError, StoreError, copy_digesting},
+};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    path::Path,
+};
 use trust::digest::{Digest, Hasher};
 
 /// The first bytes of a pack.
@@ -115,21 +123,9 @@ pub fn read_pack(
     limits: &PackLimits,
     mut take: impl FnMut(Digest, &[u8]) -> Result<(), StoreError>,
 ) -> Result<u32, PackError> {
-    let mut reader = zstd::Decoder::new(reader).map_err(PackError::Unreadable)?;
-    reader.window_log_max(MAX_WINDOW_LOG).map_err(PackError::Unreadable)?;
-    let mut reader = BufReader::new(reader);
-    if &read_array::<8>(&mut reader)? != MAGIC {
-        return Err(PackError::Malformed("it does not begin like one"));
-    }
-    let count = u32::from_be_bytes(read_array(&mut reader)?);
-    if count > limits.max_objects {
-        return Err(PackError::TooLarge(format!("{count} objects; {} are allowed", limits.max_objects)));
-    }
     let mut total = 0u64;
     let mut bytes = Vec::new();
-    for _ in 0..count {
-        let expected = Digest::from_bytes(read_array(&mut reader)?);
-        let length = u64::from_be_bytes(read_array(&mut reader)?);
+    walk(reader, limits.max_objects, |expected, length, content| {
         if length > limits.max_object_bytes {
             let most = limits.max_object_bytes;
             return Err(PackError::TooLarge(format!("an object of {length} bytes; {most} are allowed")));
@@ -139,7 +135,7 @@ pub fn read_pack(
             return Err(PackError::TooLarge(format!("more than {} bytes in all", limits.max_total_bytes)));
         }
         bytes.clear();
-        reader.by_ref().take(length).read_to_end(&mut bytes).map_err(PackError::Unreadable)?;
+        content.read_to_end(&mut bytes).map_err(PackError::Unreadable)?;
         if bytes.len() as u64 != length {
             return Err(PackError::Unreadable(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -147,7 +143,58 @@ pub fn read_pack(
         if found != expected {
             return Err(PackError::Mismatch { expected, found });
         }
-        take(expected, &bytes)?;
+        Ok(take(expected, &bytes)?)
+    })
+}
+
+/// Reads a pack of just these objects, named with their lengths, into files of `folder` named by their hexadecimal digest.
+/// An object is never held in memory, whatever its length. Every file there is genuine.
+pub fn unpack(reader: impl Read, expected: &BTreeMap<Digest, u64>, folder: &Path) -> Result<u32, PackError> {
+    let most = u32::try_from(expected.len()).map_err(|_| PackError::TooMany(expected.len()))?;
+    let count = walk(reader, most, |digest, length, content| {
+        if expected.get(&digest) != Some(&length) {
+            return Err(PackError::Malformed("it holds something that was not asked for"));
+        }
+        let partial = folder.join("object.part");
+        let file = File::create(&partial).map_err(failed("creating", &partial)).map_err(StoreError::from)?;
+        let (found, _) = copy_digesting(content, &mut &file, length).map_err(|error| match error {
+            CopyError::Read(source) => PackError::Unreadable(source),
+            CopyError::Write(source) => StoreError::from(failed("writing", &partial)(source)).into(),
+            CopyError::TooLong => PackError::Malformed("an object is longer than it says"),
+        })?;
+        if found != digest {
+            return Err(PackError::Mismatch { expected: digest, found });
+        }
+        let done = folder.join(digest.hex());
+        fs::rename(&partial, &done).map_err(failed("naming", &done)).map_err(StoreError::from)?;
+        Ok(())
+    })?;
+    match count == most {
+        true => Ok(count),
+        false => Err(PackError::Malformed("it lacks something that was asked for")),
+    }
+}
+
+/// Goes through the objects of a pack, at most so many: their names, their lengths, and their content to be read.
+fn walk(
+    reader: impl Read,
+    max_objects: u32,
+    mut each: impl FnMut(Digest, u64, &mut dyn Read) -> Result<(), PackError>,
+) -> Result<u32, PackError> {
+    let mut reader = zstd::Decoder::new(reader).map_err(PackError::Unreadable)?;
+    reader.window_log_max(MAX_WINDOW_LOG).map_err(PackError::Unreadable)?;
+    let mut reader = BufReader::new(reader);
+    if &read_array::<8>(&mut reader)? != MAGIC {
+        return Err(PackError::Malformed("it does not begin like one"));
+    }
+    let count = u32::from_be_bytes(read_array(&mut reader)?);
+    if count > max_objects {
+        return Err(PackError::TooLarge(format!("{count} objects; {max_objects} are allowed")));
+    }
+    for _ in 0..count {
+        let digest = Digest::from_bytes(read_array(&mut reader)?);
+        let length = u64::from_be_bytes(read_array(&mut reader)?);
+        each(digest, length, &mut reader.by_ref().take(length))?;
     }
     match reader.read(&mut [0]).map_err(PackError::Unreadable)? {
         0 => Ok(count),
@@ -232,6 +279,38 @@ mod tests {
         ] {
             assert!(matches!(unpack(&whole, &tight), Err(PackError::TooLarge(_))));
         }
+    }
+
+    #[test]
+    fn a_pack_is_unpacked_into_files_and_only_what_was_asked_for() {
+        let objects = vec![vec![1; 100], vec![2; 200_000], Vec::new()];
+        let whole = pack(&objects);
+        let asked: BTreeMap<Digest, u64> = objects.iter().map(|o| (Digest::of(o), o.len() as u64)).collect();
+        let unpacked = |pack: &[u8], asked: &BTreeMap<Digest, u64>| {
+            let folder = tempfile::tempdir().unwrap();
+            let count = super::unpack(pack, asked, folder.path())?;
+            for object in &objects {
+                assert_eq!(&fs::read(folder.path().join(Digest::of(object).hex())).unwrap(), object);
+            }
+            Ok::<u32, PackError>(count)
+        };
+        assert_eq!(unpacked(&whole, &asked).unwrap(), 3);
+        let mut fewer = asked.clone();
+        fewer.remove(&Digest::of(&objects[0]));
+        assert!(unpacked(&whole, &fewer).is_err());
+        let mut more = asked.clone();
+        more.insert(Digest::of(b"more"), 4);
+        assert!(matches!(unpacked(&whole, &more), Err(PackError::Malformed(_))));
+        let mut longer = asked.clone();
+        longer.insert(Digest::of(&objects[0]), 101);
+        assert!(matches!(unpacked(&whole, &longer), Err(PackError::Malformed(_))));
+        for cut in [whole.len() / 2, whole.len() - 1] {
+            assert!(unpacked(&whole[..cut], &asked).is_err());
+        }
+        let digest = Digest::of(b"hello");
+        let lie = forged(&[MAGIC, &1u32.to_be_bytes(), digest.as_bytes(), &5u64.to_be_bytes(), b"hellp"]);
+        let result = unpacked(&lie, &BTreeMap::from([(digest, 5)]));
+        assert!(matches!(result, Err(PackError::Mismatch { .. })));
     }
 
     #[test]

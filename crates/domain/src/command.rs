@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 use trust::{
-    AppName, Digest, DraftName, PartName, PersonName, RoleName, TargetName,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, RoleName, TargetName, Version,
     authority::{Denial, KeptWithdrawal},
     key::KeyId,
     receipt::VerifiedReceipt,
@@ -43,6 +43,13 @@ pub enum Actor {
         /// With which roles.
         roles: BTreeSet<RoleName>,
     },
+    /// A customer of the charter, who reads channels and does nothing else.
+    Customer {
+        /// Who.
+        name: PersonName,
+        /// With which roles.
+        roles: BTreeSet<RoleName>,
+    },
     /// A target, by its own key.
     Target(TargetName),
     /// A machine that is about to become a target; signed by an invitation's key.
@@ -51,17 +58,20 @@ pub enum Actor {
     Founder,
     /// Time itself.
     Clock,
+    /// The server, about what it did itself.
+    Server,
 }
 
 impl Actor {
     /// The actor's name as entries hold it.
     pub fn name(&self) -> String {
         match self {
-            Actor::Person { name, .. } => name.to_string(),
+            Actor::Person { name, .. } | Actor::Customer { name, .. } => name.to_string(),
             Actor::Target(name) => format!("target:{name}"),
             Actor::Invited => "invited".into(),
             Actor::Founder => "founder".into(),
             Actor::Clock => "clock".into(),
+            Actor::Server => "server".into(),
         }
     }
 }
@@ -140,6 +150,17 @@ pub enum Command {
     ReportInventory(statement::Inventory),
     /// Bring back what a target behind an air gap did. Every signature in the document was checked.
     TakeReceipt(Signed<statement::Receipt>, Arc<VerifiedReceipt>),
+    /// By the server: a version is about to be handed to somebody who may read a channel.
+    RecordDelivery {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// From which channel.
+        channel: AudienceName,
+        /// To whom.
+        to: PersonName,
+    },
     /// By the clock: what a deployment stood and waited for has come.
     StartDeployment(u64),
     /// By the clock: a ring of a deployment stayed healthy for its time, and the next begins.

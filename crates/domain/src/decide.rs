@@ -3,6 +3,7 @@
 mod application;
 mod charter;
 mod config;
+mod delivery;
 mod deployment;
 mod draft;
 mod exposure;
@@ -62,6 +63,9 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::ReportOutcome(report) => report::outcome(&mut draft, &asked, report)?,
         Command::ReportInventory(inventory) => report::inventory(&mut draft, &asked, inventory)?,
         Command::TakeReceipt(signed, receipt) => receipt::take(&mut draft, &asked, &signed, &receipt)?,
+        Command::RecordDelivery { app, version, channel, to } => {
+            delivery::record(&mut draft, &asked, app, version, channel, to)?;
+        }
         Command::StartDeployment(number) => report::start(&mut draft, &asked, number)?,
         Command::AdvanceDeployment(number) => report::advance(&mut draft, &asked, number)?,
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,

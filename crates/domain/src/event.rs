@@ -317,6 +317,19 @@ pub enum Event {
         /// Whose word it is.
         word: VendorWord,
     },
+    /// A version was handed to somebody who may read a channel: by the server's word.
+    BuildDelivered {
+        /// The application.
+        app: AppName,
+        /// The version.
+        version: Version,
+        /// The build.
+        build: Digest,
+        /// From which channel.
+        channel: AudienceName,
+        /// To whom.
+        to: PersonName,
+    },
     /// A build has evidence.
     EvidenceAttached {
         /// The application.
@@ -828,6 +841,7 @@ impl Event {
             | Event::AppRetired { .. }
             | Event::BuildPruned { .. }
             | Event::BuildNumbered { .. }
+            | Event::BuildDelivered { .. }
             | Event::ReleaseRequested { .. }
             | Event::RequestApproved { .. }
             | Event::PermitGranted { .. }
@@ -890,6 +904,7 @@ names! {
     BuildNumbered = "build-numbered",
     ReleaseImported = "release-imported",
     VendorWithdrew = "vendor-withdrew",
+    BuildDelivered = "build-delivered",
     EvidenceAttached = "evidence-attached",
     ReleaseRequested = "release-requested",
     RequestApproved = "request-approved",

@@ -433,6 +433,11 @@ pub enum Refusal {
         /// Its class.
         class: Class,
     },
+    /// Whoever asks may not read the channel, or there is none of that name (R28).
+    ChannelClosed {
+        /// Which.
+        channel: AudienceName,
+    },
     /// A channel has no machines.
     NotAnEnvironment {
         /// Which.

@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod checkpoints;
 pub mod configuration;
 pub mod deployers;
+pub mod entitlement;
 pub mod evidence;
 pub mod expiry;
 pub mod freezes;

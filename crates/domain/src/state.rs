@@ -175,6 +175,8 @@ pub struct Policy {
     pub directory: Directory,
     /// Whose signatures count as approvals.
     pub approvers: Directory,
+    /// Whose key is whose among the customers, who stand apart.
+    pub customers: Directory,
 }
 
 /// The parts of a policy that are stored.
@@ -206,7 +208,8 @@ impl TryFrom<PolicyRecord> for Policy {
         let charter = Charter::from_bytes(record.charter.as_bytes())?;
         let directory = charter.directory(&record.owners, &record.suspended)?;
         let approvers = charter.approvers(&record.owners, &record.suspended)?;
-        Ok(Self { record, charter, directory, approvers })
+        let customers = charter.customers(&record.suspended)?;
+        Ok(Self { record, charter, directory, approvers, customers })
     }
 }
 
@@ -219,6 +222,11 @@ impl Policy {
         }
         let (person, key) = self.record.facts.root_holders.iter().find(|(_, key)| key.id() == *id)?;
         (!self.record.suspended.contains(person)).then_some((person, *key))
+    }
+
+    /// The customer whose key this is, and who is not suspended.
+    pub fn customer(&self, id: &KeyId) -> Option<(&PersonName, PublicKey)> {
+        Some((self.customers.person(id)?, self.customers.key(id)?))
     }
 
     /// The keys that may sign the next root and nothing else: they are for when the owners' are lost.
@@ -445,6 +453,9 @@ pub struct InAudience {
     pub settled: Vec<Digest>,
     /// The open deployment.
     pub open_deployment: Option<u64>,
+    /// To whom each version was handed, and when first.
+    #[serde(default)]
+    pub delivered: OrdMap<Version, OrdMap<PersonName, Stamp>>,
     /// Which version end users see, how many of them in percent, and since when.
     pub exposure: Option<(Version, u8, Stamp)>,
 }

@@ -198,6 +198,13 @@ fn release_events() -> Vec<Event> {
         Event::BuildPruned { app: read("web"), builds: vec![build] },
         imported(word(Vec::new()), None, Way::Normal, None),
         imported(word(vec![digest("withdrawal")]), Some("1.2.0"), Way::Hotfix, Some(tagged(None))),
+        Event::BuildDelivered {
+            app: read("web"),
+            version: read("1.4.0"),
+            build,
+            channel: read("globex"),
+            to: read("bob"),
+        },
         Event::VendorWithdrew { app: read("web"), build, through_serial: 2, payload: None, word: word(Vec::new()) },
         Event::VendorWithdrew {
             app: read("web"),

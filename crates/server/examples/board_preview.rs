@@ -72,6 +72,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         holds: Vec::new(),
         failed: Vec::new(),
         exposed: None,
+        delivered: Vec::new(),
         notes: Vec::new(),
         settled: Vec::new(),
     }

@@ -141,6 +141,8 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(objects::missing))
         .routes(routes!(objects::fetch_pack))
         .routes(routes!(feeds::feed))
+        .routes(routes!(feeds::offer))
+        .routes(routes!(feeds::files))
         .routes(routes!(repository::status))
         .routes(routes!(witness::candidate))
         .routes(routes!(witness::word))

@@ -38,6 +38,8 @@ const SIGNATURES: usize = 8;
 pub(crate) enum Signer {
     /// A person or robot of the charter in force, not suspended.
     Person(PersonName, KeyId),
+    /// A customer of the charter in force, not suspended.
+    Customer(PersonName, KeyId),
     /// A target that has not left.
     Target(TargetName, KeyId),
 }
@@ -132,15 +134,21 @@ pub(crate) fn signer(state: &State, envelope: &Envelope) -> Result<Signer, Failu
         let name = state.target_keys.get(id)?;
         Some((name, state.targets.get(name)?.key))
     };
-    let key_of = |id: &KeyId| policy.holder(id).map(|(_, key)| key).or_else(|| target(id).map(|(_, key)| key));
-    let whose = |id: &KeyId| match policy.holder(id) {
-        Some((person, _)) => Some(Signer::Person(person.clone(), *id)),
-        None => target(id).map(|(name, _)| Signer::Target(name.clone(), *id)),
+    let customer = |id: &KeyId| policy.customer(id);
+    let key_of = |id: &KeyId| {
+        let person = policy.holder(id).or_else(|| customer(id)).map(|(_, key)| key);
+        person.or_else(|| target(id).map(|(_, key)| key))
+    };
+    let whose = |id: &KeyId| match (policy.holder(id), customer(id)) {
+        (Some((person, _)), _) => Some(Signer::Person(person.clone(), *id)),
+        (None, Some((customer, _))) => Some(Signer::Customer(customer.clone(), *id)),
+        (None, None) => target(id).map(|(name, _)| Signer::Target(name.clone(), *id)),
     };
     let mut signers = genuine(envelope, key_of)?.into_iter().filter_map(|id| whose(&id));
     let first = signers.next().ok_or_else(nobody_signed)?;
     let same = |other: &Signer| match (&first, other) {
         (Signer::Person(one, _), Signer::Person(other, _)) => one == other,
+        (Signer::Customer(one, _), Signer::Customer(other, _)) => one == other,
         (Signer::Target(one, _), Signer::Target(other, _)) => one == other,
         _ => false,
     };
@@ -206,6 +214,13 @@ fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure
         (Signer::Target(name, _), act) => {
             Err(unfit(format!("{name} is a target, and may not sign this {}", act.kind())))
         }
+        (Signer::Customer(name, _), act) if makes_or_ends_a_token(act) => {
+            let roles = state.policy.as_ref().map(|policy| policy.customers.roles(&name)).unwrap_or_default();
+            Ok(Actor::Customer { name, roles })
+        }
+        (Signer::Customer(name, _), act) => {
+            Err(unfit(format!("{name} is a customer, who reads channels: this {} counts for nothing", act.kind())))
+        }
         (Signer::Person(..), Act::Report(_) | Act::Inventory(_)) => {
             Err(unfit(format!("only a target can sign its {}", act.kind())))
         }
@@ -214,6 +229,12 @@ fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure
             Ok(Actor::Person { name, key, roles })
         }
     }
+}
+
+fn makes_or_ends_a_token(act: &Act) -> bool {
+    use AdministrationAct::{CreateToken, RevokeToken};
+    matches!(act, Act::Administration(administration)
+        if matches!(administration.act, CreateToken { .. } | RevokeToken { .. }))
 }
 
 /// An enrolment counts when both the invitation's key and the new target's own signed it.

@@ -36,6 +36,7 @@ impl Amendment {
         let mut amendment = Amendment { lines: line_diff(old.1, new.1), ..Self::default() };
         amendment.compare_people("", &old.0.people, &new.0.people);
         amendment.compare_people("robot ", &old.0.robots, &new.0.robots);
+        amendment.compare_people("customer ", &old.0.customers, &new.0.customers);
         amendment.compare_audiences(old.0, new.0);
         amendment.compare_rule("push and number builds", Some(&old.0.push), Some(&new.0.push));
         for app in old.0.applications.keys().chain(new.0.applications.keys()).collect::<BTreeSet<_>>() {
@@ -180,6 +181,19 @@ impl Amendment {
                     self.compare_gates(name, before.after, after.after, before.evidence, after.evidence);
                 }
                 (None, None) => {}
+            }
+            if let (Some(before), Some(after)) = (old.channels.get(name), new.channels.get(name)) {
+                match (before.public, after.public) {
+                    (false, true) => self.loosens.push(format!("{name} is read by anyone")),
+                    (true, false) => self.tightens.push(format!("{name} is no longer read by anyone")),
+                    _ => {}
+                }
+                // Without `read` no customer reads it, which is the strictest.
+                match (&before.read, &after.read) {
+                    (None, Some(rule)) => self.loosens.push(format!("{name} is read by {rule}")),
+                    (Some(_), None) => self.tightens.push(format!("{name} is read by no customer")),
+                    (before, after) => self.compare_rule(&format!("read {name}"), before.as_ref(), after.as_ref()),
+                }
             }
             let (before, after) = (old.environments.get(name), new.environments.get(name));
             if let (Some(before), Some(after)) = (before, after) {
@@ -485,6 +499,22 @@ mod tests {
         assert_eq!(between(&small, &none).tightens, ["prod: hotfix goes, and its permits with it"]);
         assert_eq!(between(&small, &large).loosens.len(), 3);
         assert_eq!(between(&large, &small).tightens.len(), 3);
+    }
+
+    #[test]
+    fn r28_letting_a_customer_read_loosens() {
+        let with = |read: &str, roles: &str| {
+            let (_, text) = charter("approve = \"qa\"", "");
+            let key = SecretKey::from_seed(&[7; 32]).public().to_openssh();
+            let text = format!(
+                "{text}\n[channels]\nglobex = {{ approve = \"qa\"{read} }}\npartners = {{ approve = \"qa\", read = \"partner\" \
+                 }}\n[customers]\nbob = {{ roles = [{roles}], keys = [\"{key}\"] }}\n"
+            );
+            (Charter::from_bytes(text.as_bytes()).unwrap(), text)
+        };
+        let (shut, open) = (with("", "\"partner\""), with(", read = \"globex\"", "\"partner\", \"globex\""));
+        assert_eq!(between(&shut, &open).loosens, ["customer bob becomes globex", "globex is read by globex"]);
+        assert_eq!(between(&open, &shut).tightens.len(), 2);
     }
 
     #[test]

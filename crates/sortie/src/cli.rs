@@ -75,6 +75,13 @@ const LESSONS: &[(&str, &str, &str)] = &[
     ("tag", "a build gets its number, for good, by number", "sortie number web#3fa9c1 next"),
     ("build", "Sortie takes what your own build made", "sortie push"),
     ("upload", "bytes come in by push", "sortie push"),
+    ("download", "what was released to a channel is pulled from it", "sortie pull web --from public"),
+    ("fetch", "what was released to a channel is pulled from it", "sortie pull web --from public"),
+    (
+        "accept",
+        "a release is taken over by approving it, and turned down by deny",
+        "sortie approve web@1.4.0 --to test",
+    ),
     ("reject", "a request is denied by name", "sortie deny web@1.4.0 --to prod --reason …"),
     ("revoke", "permission is taken back by withdraw", "sortie withdraw web@1.4.0 --from prod --reason …"),
     (

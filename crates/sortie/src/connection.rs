@@ -20,6 +20,7 @@ use trust::{
     authority::{self, Dossier, TrustedPolicy, VerifiedDocuments},
     charter::{Class, Environment},
     dsse::Envelope,
+    key::PublicKey,
     oidc,
     quorum::Rule,
     statement::{Act, Statement},
@@ -147,12 +148,11 @@ fn files_of(estate: Estate) -> Documents {
 
 /// Once the charter names the server's keys, one that it does not name may be that of somebody who stole it: owners alone
 /// go on, because they are the ones who give a server other keys.
-fn check_key(client: &Client, verified: &VerifiedDocuments, identity: &Identity) -> Result<(), Failure> {
+fn check_key(client: &Client, verified: &VerifiedDocuments, key: Option<&PublicKey>) -> Result<(), Failure> {
     let named = &verified.charter.server.keys;
     let Some(pin) = client.pin().filter(|pin| !named.is_empty() && !named.contains(pin)) else { return Ok(()) };
-    let key = identity.signer.public();
     let holders = verified.root.root_holders();
-    if holders.iter().chain(&verified.owners).any(|(_, holder)| *holder == key) {
+    if holders.iter().chain(&verified.owners).any(|(_, holder)| Some(holder) == key) {
         return Ok(());
     }
     let message = format!(
@@ -186,18 +186,71 @@ pub async fn connect_to_older(global: &Global, context: Context) -> Result<Conne
     connect_in(global, context, false).await
 }
 
-async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -> Result<Connection, Failure> {
+/// Somebody who only reads: by a login, by a read-only token, or as anyone.
+pub struct Reading {
+    /// The typed client.
+    pub client: Client,
+    /// The policy in force, verified; nothing for whoever reads as anyone, because the server tells them of none.
+    pub policy: Option<TrustedPolicy>,
+    /// Why there is no login, where there is none.
+    pub refused: Option<Failure>,
+}
+
+/// Connects to read: with `token` where one is given, else with a key that the server takes, else as anyone.
+pub async fn read_only(invocation: &Invocation, token: Option<&str>) -> Result<Reading, Failure> {
+    let global = &invocation.global;
+    let mut context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
     let client = reach(global, &mut context).await?;
-    let estate = match context.settings.estate {
-        Some(estate) => estate,
+    let estate = estate_of(&client, &mut context).await?;
+    let key = match token {
+        Some(token) => {
+            client.bear(token);
+            None
+        }
         None => {
-            // The server's key is pinned by whoever gave its address; its estate is taken on that word, once.
-            let estate = client.hello().await?.estate.ok_or(Refusal::NoEstate)?;
-            context.settings.estate = Some(estate);
-            estate
+            let identities = identities(global, &context);
+            let login = async { log_in(&client, estate, identities?, &context).await };
+            match login.await {
+                Ok(identity) => Some(identity.signer.public()),
+                Err(refused) => return Ok(Reading { client, policy: None, refused: Some(refused) }),
+            }
         }
     };
+    let (documents, verified) = documents_of(&client, &mut context, estate, key.as_ref(), true).await?;
+    let policy = verified.policy(&documents.suspensions).or_integrity("the charter")?;
+    Ok(Reading { client, policy: Some(policy), refused: None })
+}
+
+/// The estate that is pinned, or, the first time, the server's.
+async fn estate_of(client: &Client, context: &mut Context) -> Result<Digest, Failure> {
+    if let Some(estate) = context.settings.estate {
+        return Ok(estate);
+    }
+    // The server's key is pinned by whoever gave its address; its estate is taken on that word, once.
+    let estate = client.hello().await?.estate.ok_or(Refusal::NoEstate)?;
+    context.settings.estate = Some(estate);
+    Ok(estate)
+}
+
+async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -> Result<Connection, Failure> {
+    let client = reach(global, &mut context).await?;
+    let estate = estate_of(&client, &mut context).await?;
     let identity = log_in(&client, estate, identities(global, &context)?, &context).await?;
+    let key = identity.signer.public();
+    let (documents, verified) = documents_of(&client, &mut context, estate, Some(&key), only_forward).await?;
+    let policy = verified.policy(&documents.suspensions).or_integrity("the charter")?;
+    Ok(Connection { client, context, identity, documents, verified, policy, global: global.clone() })
+}
+
+/// The estate's documents as the server has them, verified against what is pinned and what was verified before, which is
+/// kept.
+async fn documents_of(
+    client: &Client,
+    context: &mut Context,
+    estate: Digest,
+    key: Option<&PublicKey>,
+    only_forward: bool,
+) -> Result<(Documents, VerifiedDocuments), Failure> {
     let answer: Estate = client.get(routes::ESTATE, &[]).await?;
     let documents = files_of(answer);
     let known = context.documents().filter(|_| only_forward);
@@ -205,13 +258,12 @@ async fn connect_in(global: &Global, mut context: Context, only_forward: bool) -
         Some(_) => failure.next("if the server was put back from an older copy: sortie charter restore"),
         None => failure,
     })?;
-    check_key(&client, &verified, &identity)?;
+    check_key(client, &verified, key)?;
     if only_forward && known.as_ref() != Some(&documents) {
         context.keep_documents(&documents)?;
         context.save()?;
     }
-    let policy = verified.policy(&documents.suspensions).or_integrity("the charter")?;
-    Ok(Connection { client, context, identity, documents, verified, policy, global: global.clone() })
+    Ok((documents, verified))
 }
 
 /// Walks the roots from the pinned one and verifies targets and charter, no older than what was verified before.
@@ -277,6 +329,10 @@ impl Connection {
 
     /// The signer as the charter names them.
     pub fn me(&self) -> Option<(PersonName, BTreeSet<RoleName>)> {
+        let customer = self.policy.charter.customer(&self.identity.signer.public().id());
+        if let Some((name, customer)) = customer {
+            return Some((name.clone(), customer.roles.clone()));
+        }
         let directory = &self.policy.directory;
         let name = match self.identity.signer.proof() {
             Ok(Some(proof)) => oidc::robot(directory, &proof, Timestamp::now())?,

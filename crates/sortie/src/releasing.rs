@@ -375,7 +375,15 @@ pub fn deploy_command(connection: &Connection, matter: &Matter) -> String {
 /// How far a withdrawal reaches: what still runs, what is exposed, what cannot be recalled.
 pub fn reach_in_words(is_channel: bool, matter: &Matter, cell: Option<&Cell>) -> String {
     if is_channel {
-        return format!("Nobody gets it from {} any more; what was downloaded cannot be recalled.", matter.audience);
+        let delivered = cell.and_then(|cell| cell.delivered.iter().find(|one| one.version == matter.version));
+        let reach = match delivered {
+            Some(delivered) => format!(
+                "it was {}, and that cannot be recalled",
+                delivered.in_words().replacen("by ", &format!("by {}: ", delivered.to.len()), 1)
+            ),
+            None => "nobody whose name is known has downloaded it".into(),
+        };
+        return format!("Nobody gets it from {} any more; {reach}.", matter.audience);
     }
     let running: usize = cell
         .iter()

@@ -7,7 +7,7 @@
 use domain::{
     entry::Entry,
     event::{Event, RootFacts, VendorPermit, VendorWord},
-    rules::{freezes, schedule},
+    rules::{entitlement, freezes, schedule},
     state::{OfVendor, Policy, Stamp, State, apply},
 };
 use std::{
@@ -130,7 +130,7 @@ impl Verifier {
         self.check_place(&entry, number).map_err(wrong)?;
         match &entry.envelope {
             Some(envelope) => self.check_signed(&entry, envelope, documents).map_err(wrong)?,
-            None => check_by_itself(&entry).map_err(wrong)?,
+            None => self.check_by_itself(&entry).map_err(wrong)?,
         }
         self.state.head = Stamp { entry: number, time: entry.time };
         for event in &entry.events {
@@ -278,21 +278,23 @@ impl Verifier {
                 // A withdrawal that a target kept may be taken again once its signer has left: owners uphold it then.
                 let directory = policy.directory_of(&Digest::of(&envelope.payload));
                 let by_token = envelope.signatures.iter().any(|signature| signature.proof.is_some());
-                let key_of = |id: &KeyId| policy.holder(id).map(|(_, key)| key).or_else(|| directory.key(id));
+                let known = |id: &KeyId| policy.holder(id).or_else(|| policy.customer(id));
+                let key_of = |id: &KeyId| known(id).map(|(_, key)| key).or_else(|| directory.key(id));
                 let signers = match by_token {
                     true => oidc::all_signers(&policy.directory, envelope).ok_or("a token speaks for nobody")?,
                     false => genuine(&key_of)?,
                 };
                 let person_of = |id: &KeyId| match by_token {
                     true => policy.directory.person(id),
-                    false => policy.holder(id).map(|(person, _)| person).or_else(|| directory.person(id)),
+                    false => known(id).map(|(person, _)| person).or_else(|| directory.person(id)),
                 };
                 let person = signers.first().and_then(person_of).ok_or("nobody signed it")?;
                 if signers.iter().any(|id| person_of(id) != Some(person)) {
                     return Err("several people signed it".into());
                 }
                 acted(person.to_string())?;
-                let roles = directory.roles(person);
+                let roles =
+                    directory.roles(person).into_iter().chain(policy.customers.roles(person)).collect::<Vec<_>>();
                 match entry.roles.iter().find(|role| !roles.iter().any(|held| held.as_str() == role.as_str())) {
                     Some(role) => Err(format!("{person} did not hold the role {}", printable(role))),
                     None => Ok(signers),
@@ -315,7 +317,9 @@ impl Verifier {
         let of_target = |target: &TargetName| self.state.targets.get(target).map(|target| &target.environment);
         let payload = entry.envelope.as_ref().map(|envelope| Digest::of(&envelope.payload));
         let directory = payload.map_or(Cow::Borrowed(&policy.directory), |payload| policy.directory_of(&payload));
-        let roles = PersonName::new(&entry.actor).map(|name| directory.roles(&name)).unwrap_or_default();
+        let actor = PersonName::new(&entry.actor).ok();
+        let roles = actor.as_ref().map(|name| directory.roles(name)).unwrap_or_default();
+        let is_customer = actor.is_some_and(|name| !policy.customers.keys_of(&name).is_empty());
         let rule = match &statement.act {
             Act::Push(push) => Some(charter.push_rule(&push.app).clone()),
             Act::Part(part) => Some(charter.push_rule(&part.app).clone()),
@@ -374,7 +378,7 @@ impl Verifier {
                     Some(environment) => inviters(environment)?,
                     None => return Err(format!("there was no target {target}")),
                 },
-                AdministrationAct::CreateToken { .. } if roles.is_empty() => {
+                AdministrationAct::CreateToken { .. } if roles.is_empty() && !is_customer => {
                     return Err(format!("{} had no role and may not make a token", printable(&entry.actor)));
                 }
                 AdministrationAct::CreateToken { .. } => None,
@@ -583,6 +587,38 @@ impl Verifier {
         }
     }
 
+    /// An entry that nobody signed is the clock's, and only what follows from signed entries can be in it; or it says to whom
+    /// the server handed what, which nobody but the server knows.
+    fn check_by_itself(&self, entry: &Entry) -> Check {
+        let given_up = |event: &Event| {
+            matches!(event, Event::TargetFinished { outcome: Outcome::Failed { .. }, change: None, .. })
+        };
+        let delivered = |event: &Event| match event {
+            Event::BuildDelivered { app, version, channel, to, .. } => self.check_delivery(app, version, channel, to),
+            event => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
+        };
+        match entry.actor.as_str() {
+            "clock" => match entry.events.iter().find(|event| !(is_consequence(event) || given_up(event))) {
+                Some(event) => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
+                None => Ok(()),
+            },
+            "server" => entry.events.iter().try_for_each(delivered),
+            actor => Err(format!("it says {} acted, and nobody signed", printable(actor))),
+        }
+    }
+
+    /// Nothing is handed to anybody who may not read the channel, nor without a permit.
+    fn check_delivery(&self, app: &AppName, version: &Version, channel: &AudienceName, to: &PersonName) -> Check {
+        let policy = self.state.policy.as_ref().ok_or("there was no charter yet")?;
+        if entitlement::may_read(policy, channel, to).is_err() {
+            return Err(format!("{app}@{version} was handed to {to}, who may not read {channel}"));
+        }
+        match self.state.granted(app, version, channel) {
+            Some(_) => Ok(()),
+            None => Err(format!("{app}@{version} was handed out of {channel} without a permit")),
+        }
+    }
+
     fn check_granted(&self, app: &AppName, version: Option<&Version>, place: &AudienceName, act: OrderAct) -> Check {
         let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
         let environment = self.state.policy.as_ref().and_then(|policy| policy.charter.environments.get(place));
@@ -603,19 +639,6 @@ impl Verifier {
             Some(version) => Err(format!("{app}@{version} was deployed to {place} without a permit")),
             None => Err(format!("an unreleased build of {app} was deployed to {place}")),
         }
-    }
-}
-
-/// An entry that nobody signed is the clock's, and only what follows from signed entries can be in it.
-fn check_by_itself(entry: &Entry) -> Check {
-    let given_up =
-        |event: &Event| matches!(event, Event::TargetFinished { outcome: Outcome::Failed { .. }, change: None, .. });
-    if entry.actor != "clock" {
-        return Err(format!("it says {} acted, and nobody signed", printable(&entry.actor)));
-    }
-    match entry.events.iter().find(|event| !(is_consequence(event) || given_up(event))) {
-        Some(event) => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
-        None => Ok(()),
     }
 }
 

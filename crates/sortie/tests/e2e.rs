@@ -29,6 +29,8 @@ mod eviction;
 mod first_application;
 #[path = "e2e/full.rs"]
 mod full;
+#[path = "e2e/handover.rs"]
+mod handover;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/leaving.rs"]
@@ -53,6 +55,8 @@ mod parts;
 mod proofs;
 #[path = "e2e/prune.rs"]
 mod prune;
+#[path = "e2e/pull.rs"]
+mod pull;
 #[path = "e2e/repository.rs"]
 mod repository;
 #[path = "e2e/secrets.rs"]

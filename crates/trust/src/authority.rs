@@ -34,8 +34,8 @@ mod policy;
 
 pub use denial::{Denial, OF_THE_MOMENT};
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
-pub(crate) use granted::{Permit, Vendors, permit_behind, released_by_vendor};
-pub use granted::{permit_of, vendor_release};
+pub(crate) use granted::{Permit, Vendors, live_permit, permit_behind, released_by_vendor};
+pub use granted::{permit_of, released_to, vendor_release};
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
 pub use policy::{KeptWithdrawal, TrustedPolicy};
 

@@ -61,6 +61,9 @@ pub struct Charter {
     /// The robots by name. A robot never counts as a person.
     #[serde(default)]
     pub robots: BTreeMap<PersonName, Person>,
+    /// The customers by name: outside readers of channels, who can do nothing else and count nowhere.
+    #[serde(default)]
+    pub customers: BTreeMap<PersonName, Person>,
     /// The environments by name: machines.
     #[serde(default)]
     pub environments: BTreeMap<AudienceName, Environment>,
@@ -247,9 +250,12 @@ impl Environment {
 pub struct Channel {
     /// Who must agree to a release.
     pub approve: Rule,
-    /// Whether anyone may read its feed without logging in.
+    /// Whether anyone may read it without logging in.
     #[serde(default)]
     pub public: bool,
+    /// Which customers may read it. The estate's own people and robots read every channel.
+    #[serde(default)]
+    pub read: Option<Rule>,
     /// The environment in which the same bytes must have been verified first.
     pub after: Option<AudienceName>,
     /// The evidence asked for by type: who may issue it, and what it must say.
@@ -397,6 +403,31 @@ impl Charter {
         Ok(directory)
     }
 
+    /// Whose key is whose among the customers. They stand apart, so that nothing they sign counts for anything but to log
+    /// them in.
+    pub fn customers(&self, suspended: &BTreeSet<PersonName>) -> Result<Directory, CharterError> {
+        let mut directory = Directory::default();
+        for (name, customer) in self.customers.iter().filter(|(name, _)| !suspended.contains(*name)) {
+            for held in &customer.keys {
+                let added = directory.add(name, Some(held.key), customer.roles.iter().cloned());
+                added.map_err(|error| CharterError::Meaning(error.to_string()))?;
+            }
+        }
+        Ok(directory)
+    }
+
+    /// The customer whose key this is.
+    pub fn customer(&self, key: &KeyId) -> Option<(&PersonName, &Person)> {
+        self.customers.iter().find(|(_, customer)| customer.keys.iter().any(|held| held.key.id() == *key))
+    }
+
+    /// Whether a customer with these roles may read the channel.
+    pub fn customer_may_read(&self, channel: &AudienceName, roles: &BTreeSet<RoleName>) -> bool {
+        let channel = self.channels.get(channel);
+        channel
+            .is_some_and(|channel| channel.public || channel.read.as_ref().is_some_and(|rule| rule.allows_alone(roles)))
+    }
+
     /// As [`Self::directory`], without robots: whose signatures count as approvals.
     pub fn approvers(
         &self,
@@ -474,6 +505,11 @@ impl Charter {
         windows.into_iter().find(|(_, window)| window.unknown_zone().is_some())
     }
 
+    /// Whether the charter has a person, robot or customer of this name.
+    pub fn names(&self, name: &PersonName) -> bool {
+        [&self.people, &self.robots, &self.customers].iter().any(|table| table.contains_key(name))
+    }
+
     /// The name of the person or robot whose key this is.
     pub fn holder(&self, key: &KeyId) -> Option<&PersonName> {
         let mut everyone = self.people.iter().chain(&self.robots);
@@ -515,6 +551,7 @@ impl Charter {
         if let Some(url) = self.server.urls.iter().find(|url| !url.starts_with("https://")) {
             return wrong(format!("[server] urls: '{}' does not begin with https://", printable(url)));
         }
+        self.validate_customers()?;
         for (app, application) in &self.applications {
             match &application.vendor {
                 Some(vendor) if !self.vendors.contains_key(vendor) => {
@@ -561,6 +598,45 @@ impl Charter {
         }
         for name in self.audience_names() {
             self.validate_audience(name)?;
+        }
+        Ok(())
+    }
+
+    /// Customers stand apart from everybody else: other names, other keys, and roles that are good for reading alone.
+    fn validate_customers(&self) -> Result<(), CharterError> {
+        let wrong = |text: String| Err(CharterError::Meaning(text));
+        let mut everyone = self.directory(&[], &BTreeSet::new())?;
+        let ours: BTreeSet<&RoleName> =
+            self.people.values().chain(self.robots.values()).flat_map(|person| &person.roles).collect();
+        let read: BTreeSet<RoleName> =
+            self.channels.values().filter_map(|channel| channel.read.as_ref()).flat_map(Rule::roles).collect();
+        for (name, customer) in &self.customers {
+            if self.people.contains_key(name) || self.robots.contains_key(name) {
+                return wrong(format!("{name} is a customer, and somebody else besides"));
+            }
+            if customer.keys.is_empty() || customer.oidc.is_some() {
+                return wrong(format!("the customer {name} has a key, and logs in by nothing else"));
+            }
+            for held in &customer.keys {
+                let added = everyone.add(name, Some(held.key), []);
+                added.map_err(|error| CharterError::Meaning(error.to_string()))?;
+            }
+            if let Some(role) = customer.roles.iter().find(|role| ours.contains(role) || role.as_str() == OWNER) {
+                return wrong(format!("the customer {name} cannot be {role}: that role does more than read a channel"));
+            }
+            if let Some(role) = customer.roles.iter().find(|role| !read.contains(*role)) {
+                return wrong(format!("the customer {name} is {role}, and no channel says read = \"{role}\""));
+            }
+        }
+        for (name, channel) in &self.channels {
+            let Some(rule) = &channel.read else { continue };
+            if channel.public {
+                return wrong(format!("{name} is public: anyone reads it, and `read` says nothing"));
+            }
+            let held = |role: &RoleName| self.customers.values().any(|customer| customer.roles.contains(role));
+            if let Some(role) = rule.roles().into_iter().find(|role| !held(role)) {
+                return wrong(format!("{name} is read by the role {role}, which no customer holds"));
+            }
         }
         Ok(())
     }
@@ -750,6 +826,42 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", after = "test"
             (r#"hasten = "pope""#, "nobody holds"),
         ] {
             let message = with(bad).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn r28_customers_read_and_do_nothing_else() {
+        let with = |customers: &str, channel: &str| {
+            let text = format!("{}[customers]\n{customers}\n[channels]\n{channel}\n", fifteen_lines());
+            Charter::from_bytes(text.as_bytes())
+        };
+        let bob = |roles: &str, seed| format!("bob = {{ roles = [\"{roles}\"], keys = [\"{}\"] }}", key(seed));
+        let channel = r#"globex = { approve = "qa", read = "globex" }"#;
+        let charter = with(&bob("globex", 9), channel).unwrap();
+        let nobody = BTreeSet::new();
+        let bobs = PublicKey::from_openssh(&key(9)).unwrap().id();
+        assert!(charter.directory(&[], &nobody).unwrap().person(&bobs).is_none(), "a customer counts for something");
+        let customers = charter.customers(&nobody).unwrap();
+        let roles = customers.roles(customers.person(&bobs).unwrap());
+        let name = |name| AudienceName::new(name).unwrap();
+        assert!(charter.customer_may_read(&name("globex"), &roles));
+        assert!(
+            !charter.customer_may_read(&name("other"), &roles) && !charter.customer_may_read(&name("prod"), &roles)
+        );
+        let cases = [
+            (bob("globex", 1), channel.to_string(), "one key is listed under both"),
+            (bob("qa", 9), channel.into(), "does more than read"),
+            (bob("owner", 9), channel.into(), "does more than read"),
+            (bob("acme", 9), channel.into(), "no channel says"),
+            (bob("globex", 9).replace("bob", "coder"), channel.into(), "somebody else besides"),
+            ("bob = { roles = [\"globex\"] }".into(), channel.into(), "has a key"),
+            (bob("globex", 9), channel.replace("read =", "public = true, read ="), "is public"),
+            (bob("globex", 9), channel.replace("read = \"globex\"", "read = \"globex or qa\""), "no customer holds"),
+            (bob("globex", 9), channel.replace("approve = \"qa\"", "approve = \"globex\""), "nobody holds"),
+        ];
+        for (customers, channel, expected) in cases {
+            let message = with(&customers, &channel).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
     }

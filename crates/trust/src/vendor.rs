@@ -10,7 +10,7 @@
 
 use crate::{
     authority::{
-        Denial, Documents, Dossier, FEATURES, KeptWithdrawal, TrustedPolicy, Vendors, VerifiedDocuments, permit_behind,
+        Denial, Documents, Dossier, FEATURES, KeptWithdrawal, TrustedPolicy, Vendors, VerifiedDocuments, live_permit,
     },
     digest::Digest,
     dsse::{Envelope, base64_bytes},
@@ -175,24 +175,11 @@ impl Word<'_> {
     /// The vendor's permit for this very build to us. With `now` it must hold at that time; going back asks for none.
     pub fn released(&self, app: &AppName, build: Digest, now: Option<Timestamp>) -> Result<Released, Denial> {
         let dossier = &self.release.dossier;
-        let permit = permit_behind(&self.policy, app, build, &self.vendor.audience, dossier, &Vendors::default())?;
+        let (audience, times) = (&self.vendor.audience, Vendors { heard: None, now });
+        let permit = live_permit(&self.policy, app, build, audience, dossier, &self.heard, &times)?;
         let Request { serial, not_before, not_after, way, .. } = permit.asked;
-        let dead_through = self.policy.dead_through(app, &build, &self.heard);
-        if serial <= dead_through {
-            return Err(Denial::Withdrawn(dead_through));
-        }
-        let terms = self.policy.charter.audience(&self.vendor.audience).and_then(|audience| audience.terms(way));
-        if terms.is_some_and(|terms| terms.outlives(not_before, not_after)) {
-            return Err(Denial::WayExceeded {
-                way,
-                why: "its permit lives longer than the vendor's charter says".into(),
-            });
-        }
-        if let Some(now) = now {
-            let not_after = not_after.min(self.expires());
-            if now < not_before || now >= not_after {
-                return Err(Denial::Expired { not_before, not_after, now });
-            }
+        if let Some(now) = now.filter(|now| *now >= self.expires()) {
+            return Err(Denial::Expired { not_before, not_after: not_after.min(self.expires()), now });
         }
         let push = dossier.push.as_ref().and_then(|push| Statement::read(push).ok());
         let (commit, recipe) = match push.map(|push| push.act) {

@@ -79,7 +79,7 @@ pub(super) fn suspend(draft: &mut Draft, asked: &Asked<'_>, person: &PersonName)
     let actor = &asked.context.actor;
     let charter = &asked.policy.charter;
     let is_owner = asked.policy.record.owners.iter().any(|(owner, _)| owner == person);
-    if !charter.people.contains_key(person) && !charter.robots.contains_key(person) && !is_owner {
+    if !charter.names(person) && !is_owner {
         return Err(Refusal::UnknownPerson { name: person.clone() });
     }
     let is_self = matches!(actor, Actor::Person { name, .. } if name == person);

@@ -36,7 +36,7 @@ pub(super) fn name(
     }
     let charter = &asked.policy.charter;
     let is_owner = asked.policy.record.owners.iter().any(|(owner, _)| *owner == person);
-    if !charter.people.contains_key(&person) && !charter.robots.contains_key(&person) && !is_owner {
+    if !charter.names(&person) && !is_owner {
         return Err(Refusal::UnknownPerson { name: person });
     }
     draft.record(Event::PersonNamed { person, name });

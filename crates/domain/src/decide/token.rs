@@ -1,17 +1,11 @@
 //! Read-only tokens: made by whoever they read for, ended by them or by an owner.
 
 use super::Asked;
-use crate::{
-    event::Event,
-    policy,
-    refusal::{Refusal, Right},
-    rules::rights,
-    state::Draft,
-};
+use crate::{event::Event, policy, refusal::Refusal, rules::rights, state::Draft};
 use jiff::{SignedDuration, Timestamp};
 use trust::{Digest, TokenName};
 
-/// Makes a token. Anyone of the charter who holds a role may make some for themselves.
+/// Makes a token. Anyone of the charter who holds a role may make some for themselves, customers too.
 pub(super) fn create(
     draft: &mut Draft,
     asked: &Asked<'_>,
@@ -19,7 +13,7 @@ pub(super) fn create(
     name: TokenName,
     expires: Timestamp,
 ) -> Result<(), Refusal> {
-    let holder = rights::require_member(&asked.context.actor, Right::Read, &"the estate")?.clone();
+    let holder = rights::require_reader(&asked.context.actor, &"the estate")?.clone();
     let now = asked.context.now;
     let longest = SignedDuration::from_hours(24 * policy::TOKEN_DAYS) + SignedDuration::from_mins(10);
     if expires <= now || expires > now.checked_add(longest).unwrap_or(Timestamp::MAX) {

@@ -164,6 +164,12 @@ impl fmt::Display for Refusal {
                     class.word()
                 ),
             },
+            Refusal::ChannelClosed { channel } => {
+                write!(
+                    f,
+                    "{channel} is no channel that you may read; owners say who reads which (`read` in the charter)"
+                )
+            }
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
@@ -497,6 +503,7 @@ pages! {
     PermitExpired, "PERMIT_EXPIRED", exit::REFUSED, "A permit can be activated within its time. What runs goes on running; ask again to deploy anew.";
     BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
+    ChannelClosed, "CHANNEL_CLOSED", exit::REFUSED, "R28: a customer gets what the channels hold that the charter lets them read, and nothing else. Whoever may not read a channel does not learn whether there is one of that name. Owners let a customer in: a role of theirs in the channel's `read`.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
     UnknownDraft, "UNKNOWN_DRAFT", exit::MISUSED, "A build that several jobs make begins with the first part that is pushed into it. What nobody adds to for a month is forgotten.";
     DraftSealed, "DRAFT_SEALED", exit::CONFLICT, "Once sealed, the parts are one build with one digest, and none is added. A job that runs again pushes into a draft of another name.";

@@ -37,10 +37,18 @@ pub fn require_member<'a>(actor: &'a Actor, right: Right, place: &dyn Display) -
     }
 }
 
+/// Anyone who may read something: of the charter's members and customers.
+pub fn require_reader<'a>(actor: &'a Actor, place: &dyn Display) -> Result<&'a PersonName, Refusal> {
+    match actor {
+        Actor::Customer { name, roles } if !roles.is_empty() => Ok(name),
+        actor => require_member(actor, Right::Read, place),
+    }
+}
+
 /// The refusal for an actor who lacks the role.
 pub fn missing(actor: &Actor, right: Right, place: &dyn Display, needs: Option<&Rule>) -> Refusal {
     let roles = match actor {
-        Actor::Person { roles, .. } => roles.iter().map(ToString::to_string).collect(),
+        Actor::Person { roles, .. } | Actor::Customer { roles, .. } => roles.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     };
     Refusal::RoleMissing { right, place: place.to_string(), needs: needs.cloned(), roles }

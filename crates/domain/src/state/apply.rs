@@ -119,6 +119,10 @@ pub fn apply(state: &mut State, event: &Event) {
             }
         }
         Event::ReleaseImported { .. } => import(state, event),
+        Event::BuildDelivered { app, version, channel, to, .. } => {
+            let delivered = in_audience(state, app, channel).delivered.entry(version.clone()).or_default();
+            delivered.entry(to.clone()).or_insert(stamp);
+        }
         Event::VendorWithdrew { app, build, through_serial, payload, word } => {
             let of_vendor = heard(state, app, word);
             let (app, build, through_serial, payload) = (app.clone(), *build, *through_serial, *payload);

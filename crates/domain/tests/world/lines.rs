@@ -182,6 +182,13 @@ impl World {
                 };
                 self.act(who, subject, Act::Evidence(evidence))
             }
+            ("hands", [what, "of", channel, "to", to]) => {
+                self.requests_made += 1;
+                let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+                let (app, version) = (read(app_of(what)), version_of(what));
+                let command = Command::RecordDelivery { app, version, channel: read(channel), to: read(to) };
+                self.submit(self.actor(who), None, id, command)
+            }
             ("imports", [what, letter, "from", vendor, rest @ ..]) => self.imports(who, (what, letter), vendor, rest),
             ("requests", [what, "for", audience, rest @ ..]) => self.requests(who, what, audience, rest),
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
@@ -1037,7 +1044,7 @@ fn outcome(how: &str, rest: &[&str]) -> Outcome {
 /// `prod has soak_minutes = 10`, or `tester is gone`.
 fn alter(document: &mut toml_edit::DocumentMut, change: &str) {
     let (entry, what) = change.split_once(' ').expect("an entry and what changes");
-    let sections = ["people", "robots", "environments", "channels", "applications", "vendors"];
+    let sections = ["people", "robots", "customers", "environments", "channels", "applications", "vendors"];
     let section = sections.into_iter().find(|section| document.get(section).is_some_and(|s| s.get(entry).is_some()));
     let section = section.unwrap_or_else(|| panic!("the charter has no {entry}"));
     match what.strip_prefix("has ").and_then(|pair| pair.split_once(" = ")) {

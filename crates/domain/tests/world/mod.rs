@@ -92,6 +92,7 @@ impl World {
         match word {
             "clock" => return Actor::Clock,
             "founder" => return Actor::Founder,
+            "server" => return Actor::Server,
             _ => {}
         }
         if self.state.targets.contains_key(word) {
@@ -99,6 +100,11 @@ impl World {
         }
         let name: PersonName = read(word.split('.').next().unwrap_or(word));
         let key = public(word).id();
+        if let Some(policy) = &self.state.policy
+            && policy.customers.person(&key) == Some(&name)
+        {
+            return Actor::Customer { roles: policy.customers.roles(&name), name };
+        }
         let roles = match &self.state.policy {
             Some(policy) if policy.directory.person(&key) == Some(&name) => policy.directory.roles(&name),
             _ => BTreeSet::new(),

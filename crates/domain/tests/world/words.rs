@@ -106,6 +106,9 @@ impl World {
                 word.vendor,
                 list(&permit.approvers)
             ),
+            Event::BuildDelivered { app, version, channel, to, .. } => {
+                format!("{to} has {app}@{version} from {channel}")
+            }
             Event::VendorWithdrew { app, build, through_serial, word, .. } => {
                 format!("{} withdrew {} through its request {through_serial}", word.vendor, self.called(app, build))
             }

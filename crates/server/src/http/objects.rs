@@ -9,7 +9,7 @@ use super::{
     Serving, Shared,
     extract::{Asked, InPath, Strict},
     failure::{Failure, away},
-    sessions::{KnownPerson, identified},
+    sessions::{KnownPerson, channels_only, identified},
     streams,
 };
 use crate::views::permits;
@@ -141,11 +141,19 @@ fn reader(parts: &Parts, serving: &Shared, query: &ObjectQuery) -> Result<Reader
         return Ok(Reader::Anything);
     }
     if let Some(channel) = &query.channel {
-        super::feeds::check_open(&serving.ledger.state(), channel, login.as_ref().ok())?;
+        let state = serving.ledger.state();
+        // Whoever has a name gets builds whole, so that it is known what they got: see `feeds`.
+        if let Ok(Actor::Customer { .. }) = login
+            && !super::feeds::is_public(&state, channel)
+        {
+            return Err(channels_only());
+        }
+        super::feeds::check_open(&state, channel, login)?;
         return Ok(Reader::Channel(channel.clone()));
     }
     match login? {
         Actor::Target(name) => Ok(Reader::Target(name)),
+        Actor::Customer { .. } => Err(channels_only()),
         _ => Err(Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", "this needs a login")
             .exit(exit::REFUSED)
             .next("sortie login")),

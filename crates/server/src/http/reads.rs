@@ -4,7 +4,7 @@ use super::{
     Serving, Shared,
     extract::{Asked, InPath},
     failure::{Failure, away},
-    sessions::{Known, KnownPerson},
+    sessions::{KnownPerson, KnownReader},
 };
 use crate::{
     answers::{self, Served},
@@ -78,13 +78,14 @@ pub(crate) async fn hello(State(serving): State<Shared>) -> Result<Json<Hello>, 
 
 /// The documents of trust in force.
 #[utoipa::path(get, path = routes::ESTATE, responses((status = 200, body = Estate), (status = "4XX", body = Problem)))]
-pub(crate) async fn estate(State(serving): State<Shared>, _: Known) -> Result<Json<Estate>, Failure> {
+pub(crate) async fn estate(State(serving): State<Shared>, _: KnownReader) -> Result<Json<Estate>, Failure> {
     Ok(Json(away(move || answers::estate_of(&serving.served())).await?))
 }
 
 /// The signer as the server knows them.
 #[utoipa::path(get, path = routes::WHOAMI, responses((status = 200, body = Whoami), (status = "4XX", body = Problem)))]
-pub(crate) async fn whoami(State(serving): State<Shared>, person: KnownPerson) -> Result<Json<Whoami>, Failure> {
+pub(crate) async fn whoami(State(serving): State<Shared>, reader: KnownReader) -> Result<Json<Whoami>, Failure> {
+    let person = reader.person()?;
     let state = serving.ledger.state();
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
     Ok(Json(Whoami {
@@ -100,8 +101,9 @@ pub(crate) async fn whoami(State(serving): State<Shared>, person: KnownPerson) -
 #[utoipa::path(get, path = routes::TOKENS, responses((status = 200, body = Vec<api::read::TokenView>), (status = "4XX", body = Problem)))]
 pub(crate) async fn tokens(
     State(serving): State<Shared>,
-    person: KnownPerson,
+    reader: KnownReader,
 ) -> Result<Json<Vec<api::read::TokenView>>, Failure> {
+    let person = reader.person()?;
     let is_owner = person.roles.iter().any(|role| role.as_str() == trust::charter::OWNER);
     Ok(Json(tokens_of(&serving.ledger.state(), |holder| is_owner || *holder == person.name)))
 }

@@ -56,6 +56,7 @@ const STRANGERS_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Holder {
     Person(PersonName, KeyId),
+    Customer(PersonName, KeyId),
     Target(TargetName, KeyId),
     Witness(KeyId),
 }
@@ -158,6 +159,11 @@ impl Sessions {
                 let still = by_token || policy.holder(&key).is_some_and(|(person, _)| *person == name);
                 still.then(|| Actor::Person { roles: policy.directory.roles(&name), name, key })
             }
+            Holder::Customer(name, key) => {
+                let policy = state.policy.as_ref()?;
+                let still = policy.customers.person(&key) == Some(&name);
+                still.then(|| Actor::Customer { roles: policy.customers.roles(&name), name })
+            }
             Holder::Target(name, key) => (state.target_keys.get(&key) == Some(&name)).then_some(Actor::Target(name)),
         };
         actor.map(Who::Actor)
@@ -219,6 +225,7 @@ pub(crate) async fn log_in(
         Some(key) => (Holder::Witness(key), key),
         None => match intake::signer(&state, &login.envelope)? {
             intake::Signer::Person(name, key) => (Holder::Person(name, key), key),
+            intake::Signer::Customer(name, key) => (Holder::Customer(name, key), key),
             intake::Signer::Target(name, key) => (Holder::Target(name, key), key),
         },
     };
@@ -240,11 +247,19 @@ fn witness(serving: &Shared, envelope: &trust::dsse::Envelope) -> Option<KeyId> 
     (envelope.signatures.len() == 1 && signers.contains(&key.id())).then_some(key.id())
 }
 
-/// Whoever is logged in.
+/// Whoever is logged in, but for customers, who read channels only.
 pub(crate) struct Known;
 
 /// The witness that root names.
 pub(crate) struct KnownWitness;
+
+/// A person, robot or customer that is logged in, or a target, which has no name here.
+pub(crate) struct KnownReader {
+    /// The name.
+    pub name: Option<PersonName>,
+    /// The roles under the charter in force.
+    pub roles: BTreeSet<RoleName>,
+}
 
 /// A person or robot that is logged in.
 pub(crate) struct KnownPerson {
@@ -254,15 +269,20 @@ pub(crate) struct KnownPerson {
     pub roles: BTreeSet<RoleName>,
 }
 
+impl KnownReader {
+    /// The person, robot or customer; fails for a target.
+    pub fn person(self) -> Result<KnownPerson, Failure> {
+        match self.name {
+            Some(name) => Ok(KnownPerson { name, roles: self.roles }),
+            None => Err(people_only()),
+        }
+    }
+}
+
 /// A target that is logged in.
 pub(crate) struct KnownTarget(pub TargetName);
 
-/// Who sent the request, if its token is good for it.
-pub(crate) fn known(parts: &Parts, serving: &Shared) -> Option<Actor> {
-    identified(parts, serving).ok()
-}
-
-/// As [`known`], or why nobody did. The witness acts in nothing.
+/// Who sent the request, or why nobody did that may act. The witness acts in nothing.
 pub(crate) fn identified(parts: &Parts, serving: &Shared) -> Result<Actor, Failure> {
     match who(parts, serving)? {
         Who::Actor(actor) => Ok(actor),
@@ -287,7 +307,8 @@ fn who(parts: &Parts, serving: &Shared) -> Result<Who, Failure> {
     }
 }
 
-/// The holder of a read-only token, where the request reads what such a token may: everything but the bytes of builds.
+/// The holder of a read-only token, where the request reads what such a token may: everything but the bytes of builds. A
+/// customer's token fetches what the customer may have, for there is nothing else that a customer does.
 fn reader(token: &domain::state::Token, parts: &Parts, state: &Facts, now: Timestamp) -> Result<Actor, Failure> {
     let (holder, name) = (&token.holder, &token.name);
     if token.expires <= now {
@@ -297,14 +318,24 @@ fn reader(token: &domain::state::Token, parts: &Parts, state: &Facts, now: Times
     }
     let reads = parts.method == Method::GET || parts.method == Method::HEAD;
     let path = parts.uri.path();
-    if !reads || path.starts_with("/v1/objects") || path.starts_with("/v1/packs") {
+    let policy = state.policy.as_ref().ok_or_else(login_needed)?;
+    let is_customers = !policy.customers.keys_of(holder).is_empty();
+    let fetches = path.starts_with("/v1/objects") || path.starts_with("/v1/packs") || is_files_of_feed(path);
+    if reads && is_customers {
+        return Ok(Actor::Customer { name: holder.clone(), roles: policy.customers.roles(holder) });
+    }
+    if !reads || fetches {
         let message =
             format!("the token {name} of {holder} reads how things stand; it neither writes nor fetches builds");
         return Err(Failure::new(StatusCode::FORBIDDEN, "TOKEN_READS_ONLY", message).exit(exit::REFUSED));
     }
-    let directory = &state.policy.as_ref().ok_or_else(login_needed)?.directory;
+    let directory = &policy.directory;
     let key = directory.keys_of(holder).into_iter().next().ok_or_else(login_needed)?;
     Ok(Actor::Person { name: holder.clone(), key, roles: directory.roles(holder) })
+}
+
+fn is_files_of_feed(path: &str) -> bool {
+    path.starts_with("/v1/feeds/") && path.ends_with("/files")
 }
 
 /// The address that is counted: a whole network of IPv6, of which anyone gets one.
@@ -351,8 +382,30 @@ fn login_needed() -> Failure {
 impl FromRequestParts<Shared> for Known {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
-        who(parts, serving).map(|_| Known)
+        match who(parts, serving)? {
+            Who::Actor(Actor::Customer { .. }) => Err(channels_only()),
+            _ => Ok(Known),
+        }
     }
+}
+
+impl FromRequestParts<Shared> for KnownReader {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        match identified(parts, serving)? {
+            Actor::Person { name, roles, .. } | Actor::Customer { name, roles } => {
+                Ok(KnownReader { name: Some(name), roles })
+            }
+            _ => Ok(KnownReader { name: None, roles: BTreeSet::new() }),
+        }
+    }
+}
+
+/// A customer reads channels, and of the rest of the server what it takes to check what comes from them.
+pub(crate) fn channels_only() -> Failure {
+    let message = "a customer gets what the channels hold that the charter lets them read, and nothing else";
+    let failure = Failure::new(StatusCode::FORBIDDEN, "CHANNELS_ONLY", message).exit(exit::REFUSED);
+    failure.next("sortie pull APP --from CHANNEL")
 }
 
 impl FromRequestParts<Shared> for KnownPerson {
@@ -360,10 +413,14 @@ impl FromRequestParts<Shared> for KnownPerson {
     async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
         match identified(parts, serving)? {
             Actor::Person { name, roles, .. } => Ok(KnownPerson { name, roles }),
-            _ => Err(Failure::new(StatusCode::FORBIDDEN, "PEOPLE_ONLY", "this is for people and robots, not targets")
-                .exit(exit::REFUSED)),
+            Actor::Customer { .. } => Err(channels_only()),
+            _ => Err(people_only()),
         }
     }
+}
+
+fn people_only() -> Failure {
+    Failure::new(StatusCode::FORBIDDEN, "PEOPLE_ONLY", "this is for people and robots, not targets").exit(exit::REFUSED)
 }
 
 impl FromRequestParts<Shared> for KnownTarget {

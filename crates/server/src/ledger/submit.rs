@@ -292,7 +292,9 @@ impl Writer {
         let Prepared { actor, request_id, on_behalf_of, command, envelope, texts } = prepared;
         let time = self.now().max(state.head.time);
         let roles = match &actor {
-            Actor::Person { roles, .. } => roles.iter().map(ToString::to_string).collect(),
+            Actor::Person { roles, .. } | Actor::Customer { roles, .. } => {
+                roles.iter().map(ToString::to_string).collect()
+            }
             _ => Vec::new(),
         };
         let context = Context { now: time, actor, request_id, payload };

@@ -113,6 +113,19 @@ pub(crate) fn of_request(state: &State, request: &Request) -> DossierEntries {
     DossierEntries { config: None, withdrawals: Vec::new(), freezes: Vec::new(), vendor: None, ..entries }
 }
 
+/// The statements behind a version's live permit to a channel, for whoever fetches it to judge.
+pub(crate) fn for_channel(
+    state: &State,
+    app: &AppName,
+    version: &trust::Version,
+    channel: &AudienceName,
+    now: Timestamp,
+) -> Option<DossierEntries> {
+    let (_, request) = permits::live(state, app, version, channel, now)?;
+    let withdrawals = of_build(state, app, &request.build, channel).withdrawals;
+    Some(DossierEntries { withdrawals, evidence: Vec::new(), ..of_request(state, request) })
+}
+
 /// Every request for a build's version to an audience, the oldest first.
 pub(crate) fn requests<'a>(
     state: &'a State,

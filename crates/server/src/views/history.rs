@@ -12,6 +12,7 @@ pub(crate) fn is_about(state: &State, event: &Event, app: &AppName) -> bool {
         | Event::BuildNumbered { app: other, .. }
         | Event::ReleaseImported { app: other, .. }
         | Event::VendorWithdrew { app: other, .. }
+        | Event::BuildDelivered { app: other, .. }
         | Event::EvidenceAttached { app: other, .. }
         | Event::ReleaseRequested { app: other, .. }
         | Event::PermitGranted { app: other, .. }

@@ -1,12 +1,12 @@
 //! What may be deployed, what runs, who sees it (R46).
 
 use super::{build_name, carries, emergencies, permits, targets, words::Texts};
-use api::read::{AppStatus, AudienceStatus, BuildName, Cell, FailedView, HoldView, Released, Runs, Status};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, names, vendors},
-    state::{Hold, InAudience, Standing, State},
+    state::{Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -165,6 +165,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         holds: holds(state, app, record),
         failed: failed(state, app, record),
         settled: settled(state, app, &audience.name, record),
+        delivered: delivered(state, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
@@ -197,6 +198,20 @@ fn failed(state: &State, app: &AppName, record: &InAudience) -> Vec<FailedView> 
         deployment: *deployment,
     };
     record.failed.iter().map(view).collect()
+}
+
+/// To whom versions were handed, the newest version first.
+fn delivered(state: &State, record: &InAudience) -> Vec<Delivered> {
+    let mut versions: Vec<Delivered> = Vec::new();
+    for (version, to) in &record.delivered {
+        let mut to: Vec<(&PersonName, &Stamp)> = to.iter().collect();
+        to.sort_by_key(|(_, stamp)| stamp.entry);
+        let Some(last) = to.last().map(|(_, stamp)| stamp.time) else { continue };
+        let to = to.into_iter().map(|(person, _)| state.shown(person)).collect();
+        versions.push(Delivered { version: version.clone(), to, last });
+    }
+    versions.sort_by(|one, other| other.version.cmp(&one.version));
+    versions
 }
 
 /// The request behind the newest live permit.

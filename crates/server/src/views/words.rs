@@ -143,6 +143,9 @@ impl Teller<'_> {
                 format!("{actor} numbered {app}#{}: it is {app}@{version}, for good", build.short())
             }
             Event::ReleaseImported { .. } => self.imported(event),
+            Event::BuildDelivered { app, version, channel, to, .. } => {
+                format!("{app}@{version} was handed to {} from {channel}", self.state.shown(to))
+            }
             Event::VendorWithdrew { app, build, word, .. } => {
                 format!("{} has withdrawn {} from us; {actor} brought word of it", word.vendor, self.named(app, build))
             }

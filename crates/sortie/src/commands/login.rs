@@ -81,7 +81,9 @@ impl Login {
             connected.my_roles(),
             connected.identity.label
         );
-        Ok(Answer::new(&hello, words).next("sortie status"))
+        let is_customer = connected.policy.charter.customer(&connected.identity.signer.public().id()).is_some();
+        let next = if is_customer { "sortie pull APP --from CHANNEL" } else { "sortie status" };
+        Ok(Answer::new(&hello, words).next(next))
     }
 }
 

@@ -48,6 +48,7 @@ verbs! {
     withdraw::Withdraw,
     review::Review,
     permit::Permit,
+    pull::Pull,
     bundle::Bundle,
     deploy::Deploy,
     redeploy::Redeploy,

@@ -48,7 +48,8 @@ impl Request {
         };
         let lacks = matter.lacks(&connection, &asked, &[])?;
         let waits = format!(
-            "request {} for {name} → {audience}{}. Waiting for {}.",
+            "request {} for {name} → {audience}{}. Waiting for {}: approve takes it over, deny turns it down, and neither \
+             installs anything.",
             asked.request.serial,
             by(asked.request.way),
             releasing::lacks_with_people(&connection, &lacks)

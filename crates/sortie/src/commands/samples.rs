@@ -131,6 +131,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         failed: Vec::new(),
         settled: Vec::new(),
         exposed: None,
+        delivered: Vec::new(),
         notes: Vec::new(),
     }
 }

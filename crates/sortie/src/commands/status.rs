@@ -11,10 +11,7 @@ use crate::{
     output::{Answer, ago, bytes, count, origin, table},
 };
 use api::{
-    read::{
-        App, AppStatus, Build, BuildName, Cell, DeploymentView, Emergency, GuidanceView, Runs, Status as View,
-        TargetStatus,
-    },
+    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
     routes,
 };
 use domain::event::Ending;
@@ -191,8 +188,9 @@ fn remarks(cell: &Cell) -> Vec<String> {
         percent => format!("{percent} % see {version}"),
     });
     let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
-    let waits = cell.waits.iter().cloned();
-    waits.chain(held).chain(failed).chain(exposed).chain(cell.notes.iter().cloned()).collect()
+    let delivered = cell.delivered.first().map(|newest| format!("{} {}", newest.version, newest.in_words()));
+    let facts = cell.waits.iter().cloned().chain(held).chain(failed).chain(exposed).chain(delivered);
+    facts.chain(cell.notes.iter().cloned()).collect()
 }
 
 fn targets(view: &View) -> String {
@@ -326,12 +324,13 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
     }
     let cells = view.apps.iter().filter(|other| other.app == *app).flat_map(|app| &app.cells);
-    let rows: Vec<Vec<String>> = cells.map(|cell| build_row(build, cell, view.at)).collect();
+    let rows: Vec<Vec<String>> = cells.map(|cell| build_row(build, cell, view)).collect();
     lines.push(table(&["audience", "may be deployed", "runs", "seen by", "notes"], &rows));
     lines.join("\n")
 }
 
-fn build_row(build: &Build, cell: &Cell, now: Timestamp) -> Vec<String> {
+fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
+    let now = view.at;
     let name = &build.name;
     let released = cell.released.iter().find(|released| released.build == name.build);
     let permit = released.map_or("no".into(), |released| {
@@ -345,7 +344,11 @@ fn build_row(build: &Build, cell: &Cell, now: Timestamp) -> Vec<String> {
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
-    notes.extend(released.filter(|released| !released.deployed).map(|_| "released, never deployed".to_string()));
+    let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
+    notes.extend(delivered.map(Delivered::in_words));
+    let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
+    let never = released.filter(|released| !released.deployed && !is_channel);
+    notes.extend(never.map(|_| "released, never deployed".to_string()));
     notes.extend(
         released.map(|released| {
             format!("may be deployed until {}", moment::written(released.not_after, &TimeZone::system()))

@@ -62,6 +62,7 @@ words! {
     ["evidence"] "A signed statement about one build's digest: tests passed, a scan, a bill of materials. A gate may ask for it; it never grants by itself.";
     ["audience"] "Who a version may be made available to: an environment (machines) or a channel (people who install for themselves).";
     ["environment", "class"] "Machines that are trusted alike: a boundary of trust, of class dev, test or live. A region is only a label.";
+    ["customer", "pull", "delivery"] "An outsider whom the charter lets read a channel: they pull what was released to it, and can do nothing else. To whom a version was handed is written down: that is its delivery, and it cannot be recalled.";
     ["channel"] "People who download and install for themselves: beta, public, one customer. It has no machines to deploy to.";
     ["request"] "Somebody's signed wish that a version be released to an audience, counted by a serial.";
     ["approval", "approve"] "One person's signature under a request. Roles are counted over distinct people, and one person fills one role.";

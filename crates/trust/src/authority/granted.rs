@@ -1,6 +1,6 @@
 //! The permit behind a dossier: whose build it is, under which number, and who agreed to it.
 
-use super::{Denial, Dossier, TrustedPolicy};
+use super::{Denial, Dossier, KeptWithdrawal, TrustedPolicy};
 use crate::{
     digest::Digest,
     key::KeyId,
@@ -100,6 +100,47 @@ pub(crate) fn permit_behind(
     let agreed = keys.iter().filter_map(|id| approvers.person(id)).cloned().collect();
     let requesters = request.people().cloned().collect();
     Ok(Permit { request: request.payload, requesters, approvers: agreed, pushers, asked: request.act })
+}
+
+/// As [`permit_behind`], and not withdrawn by what was `kept`; with a time in `vendors`, for then.
+pub(crate) fn live_permit(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
+    dossier: &Dossier,
+    kept: &[KeptWithdrawal],
+    vendors: &Vendors<'_>,
+) -> Result<Permit, Denial> {
+    let permit = permit_behind(policy, app, build, audience, dossier, vendors)?;
+    let Request { serial, not_before, not_after, way, .. } = permit.asked;
+    let dead_through = policy.dead_through(app, &build, kept);
+    if serial <= dead_through {
+        return Err(Denial::Withdrawn(dead_through));
+    }
+    let terms = policy.charter.audience(audience).and_then(|audience| audience.terms(way));
+    if terms.is_some_and(|terms| terms.outlives(not_before, not_after)) {
+        return Err(Denial::WayExceeded { way, why: "its permit lives longer than the charter says".into() });
+    }
+    match vendors.now {
+        Some(now) if now < not_before || now >= not_after => Err(Denial::Expired { not_before, not_after, now }),
+        _ => Ok(permit),
+    }
+}
+
+/// The permit by which somebody who fetches a build from a channel may have it at `now`, as far as `dossier` shows.
+pub fn released_to(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    channel: &AudienceName,
+    dossier: &Dossier,
+    now: Timestamp,
+) -> Result<Request, Denial> {
+    let told = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, channel).ok());
+    let kept: Vec<KeptWithdrawal> = told.collect();
+    let vendors = Vendors { heard: None, now: Some(now) };
+    live_permit(policy, app, build, channel, dossier, &kept, &vendors).map(|permit| permit.asked)
 }
 
 /// The number that one of ours gave the build, and who pushed it.
