@@ -101,6 +101,7 @@ impl Unpacked {
             build: self.index.build,
             version: Some(self.index.version.clone()),
             config,
+            migrate: None,
         })
     }
 

@@ -6,14 +6,16 @@
 
 use crate::{
     clock::{Clock, SystemClock},
-    runtime::{Leaving, Running, Runtime, RuntimeError},
+    runtime::{Leaving, Running, Runtime, RuntimeError, ServiceSpec, TaskState},
 };
 use depot::materialise::MaterialiseError;
+use domain::plan::Migration;
 use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use trust::{
     AppName, Digest,
@@ -34,7 +36,23 @@ pub struct Bringing {
     pub comes_back: bool,
 }
 
+/// What a migration is called among an application's tasks and logs.
+const MIGRATE: &str = "migrate";
+
 impl Bringing {
+    /// Whether the build says how this is done.
+    pub fn can_migrate(&self, migration: Migration) -> bool {
+        self.migration(migration).is_some()
+    }
+
+    fn migration(&self, migration: Migration) -> Option<&[String]> {
+        let migrate = self.manifest.run.migrate.as_ref()?;
+        match migration {
+            Migration::Run => Some(&migrate.run),
+            Migration::Undo => migrate.undo.as_deref(),
+        }
+    }
+
     fn running(&self) -> Running<'_> {
         let Self { build, manifest, values, comes_back } = self;
         let leaving = if *comes_back { Leaving::IsTried } else { Leaving::MustSucceed };
@@ -60,6 +78,14 @@ pub trait Machine {
     fn restart(&self, bringing: &Bringing) -> Result<(), MachineError>;
     /// Waits until every copy is well; answers with where they listen.
     fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError>;
+    /// Begins a migration of the build, or what takes it back; it must not have begun.
+    fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError>;
+    /// How it is with the application's migration.
+    fn migration(&self, app: &AppName) -> Result<TaskState, MachineError>;
+    /// Waits until the migration that was begun has ended; anything but a good end is an error.
+    fn await_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError>;
+    /// Forgets how an earlier migration ended.
+    fn forget_migration(&self, app: &AppName) -> Result<(), MachineError>;
     /// Removes the application's files. Its data stays: people's data is not part of any build.
     fn remove(&self, app: &AppName) -> Result<(), MachineError>;
     /// Removes every release but these and the active one; answers with those that were removed.
@@ -132,6 +158,34 @@ impl<M: Machine> Drivers<M> {
         check(authority, app, None)?;
         self.0.stop(app)?;
         self.0.switch(app, None)
+    }
+
+    /// Begins what changes the application's data: the migration of the build that is authorised, or for a rollback what
+    /// takes back that of the build which is left.
+    pub fn migrate(
+        &self,
+        authority: &VerifiedAuthority,
+        bringing: &Bringing,
+        migration: Migration,
+    ) -> Result<(), MachineError> {
+        match migration {
+            Migration::Run => check(authority, &bringing.manifest.app, Some(bringing.build))?,
+            Migration::Undo => check(authority, &bringing.manifest.app, authority.build())?,
+        }
+        self.0.begin_migration(bringing, migration)
+    }
+
+    /// Begins to take back what a deployment did to the data, once nothing of the application runs any more.
+    pub fn take_back_migration(
+        &self,
+        authority: &VerifiedAuthority,
+        bringing: &Bringing,
+        back: Migration,
+    ) -> Result<(), MachineError> {
+        let app = &bringing.manifest.app;
+        check(authority, app, authority.build())?;
+        self.0.stop(app)?;
+        self.0.begin_migration(bringing, back)
     }
 
     /// Stops every copy of the active build.
@@ -221,6 +275,26 @@ impl Machine for Arc<Runtime> {
         Runtime::verify(self, bringing.running(), heard).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
+    fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {
+        // Its data folders and its user's access to them must be there before any of its processes is.
+        self.prepare(bringing)?;
+        Ok(self.begin_task(&self.migration_task(bringing, migration)?)?)
+    }
+
+    fn migration(&self, app: &AppName) -> Result<TaskState, MachineError> {
+        Ok(self.task_state(app, MIGRATE)?)
+    }
+
+    fn await_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {
+        let within = bringing.manifest.run.migrate.as_ref().map_or(0, |migrate| migrate.within_seconds);
+        let task = self.migration_task(bringing, migration)?;
+        self.wait_for_task(&task, Duration::from_secs(within.into())).map_err(MachineError)
+    }
+
+    fn forget_migration(&self, app: &AppName) -> Result<(), MachineError> {
+        Ok(self.clear_task(app, MIGRATE)?)
+    }
+
     fn remove(&self, app: &AppName) -> Result<(), MachineError> {
         Ok(Runtime::remove(self, app, true)?)
     }
@@ -250,6 +324,16 @@ impl Machine for Arc<Runtime> {
 
     fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf {
         self.layout().release(app, build)
+    }
+}
+
+impl Runtime {
+    fn migration_task(&self, bringing: &Bringing, migration: Migration) -> Result<ServiceSpec, MachineError> {
+        let argv =
+            bringing.migration(migration).ok_or_else(|| MachineError("the build has no such migration".into()))?;
+        let process = bringing.manifest.run.migrate.as_ref().and_then(|migrate| migrate.process.as_deref());
+        let Bringing { build, manifest, values, .. } = bringing;
+        Ok(self.task(&manifest.app, build, &manifest.run, values, (MIGRATE, argv, process))?)
     }
 }
 

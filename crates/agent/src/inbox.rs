@@ -9,13 +9,14 @@ use crate::{
     files::{self, FileError, Place},
     home::{Enrolled, Home},
     journal::{Journal, Journals},
+    local::Local,
     poll::sign_inventory,
     run::{Engine, EngineError},
     runtime::Runtime,
     supply::{Supply, SupplyError},
 };
 use depot::bundle::{BundleError, Index, Volumes};
-use domain::plan::Assignment;
+use domain::plan::{Assignment, Migration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path, sync::Arc};
@@ -239,10 +240,13 @@ fn assignment<S: Supply>(
     }
     let number = next_number(engine.home().root())?;
     let epoch = engine.documents.verified().charter.epoch;
-    let assignment = match bundle.assignment(number, epoch) {
+    let mut assignment = match bundle.assignment(number, epoch) {
         Ok(assignment) => assignment,
         Err(error) => return Ok(Err(error)),
     };
+    // No server elects anybody here, so the machine's owner does.
+    let elected = Local::read(engine.home().root()).is_ok_and(|local| local.bundles.migrate == Some(true));
+    assignment.migrate = elected.then_some(Migration::Run);
     files::replace_json(&path, &(number, &assignment))?;
     Ok(Ok((number, assignment)))
 }

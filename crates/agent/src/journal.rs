@@ -1,7 +1,7 @@
 //! What the agent must know after being killed at any instant: one file for each application.
 
 use crate::files::{self, FileError, Place};
-use domain::plan::Assignment;
+use domain::plan::{Assignment, Migration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,6 +110,33 @@ pub struct UnderWay {
     pub undoing: Option<Failure>,
     /// The phases that are over.
     pub timings: Vec<PhaseTiming>,
+    /// What is done to the application's data, from before it begins: never again without a look at how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrating: Option<Migrating>,
+}
+
+/// A migration, and how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migrating {
+    /// What is done.
+    pub migration: Migration,
+    /// How far it is.
+    pub stage: MigrationStage,
+}
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationStage {
+    /// It may have begun, and nobody has seen its end.
+    Begun,
+    /// It is done.
+    Done,
+    /// Taking it back may have begun.
+    BackBegun,
+    /// It was taken back, or stays because nothing takes it back.
+    Back,
 }
 
 /// Why a deployment is being taken back.
@@ -132,6 +159,9 @@ pub struct LastDeployment {
     pub before: Option<Active>,
     /// Whether it may be taken back.
     pub state: LastState,
+    /// What it did to the application's data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrated: Option<Migration>,
 }
 
 /// Whether the last deployment may be taken back.

@@ -5,6 +5,8 @@
 //! reload = "systemctl reload nginx"              # run once the list of an application's copies has changed
 //! [traffic.files]
 //! web = "/etc/nginx/upstreams/web.conf"          # where the list of an application's copies is written
+//! [bundles]
+//! migrate = true                                 # whether this machine runs the migrations of what is carried here
 //! ```
 
 use serde::Deserialize;
@@ -24,6 +26,16 @@ pub const FILE_NAME: &str = "agent.toml";
 pub struct Local {
     /// How copies go out of service on this machine.
     pub traffic: LocalTraffic,
+    /// What comes by bundles.
+    pub bundles: LocalBundles,
+}
+
+/// What becomes of what is carried to a machine, where no server decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LocalBundles {
+    /// Whether this is the machine of its site that runs migrations. A build with one is refused until that is said.
+    pub migrate: Option<bool>,
 }
 
 /// How copies go out of service on a machine.

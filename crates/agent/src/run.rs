@@ -8,7 +8,7 @@ use crate::{
     follow::{Follower, Look},
     freshness::{self, Copy, RefreshError, Refresher},
     home::{Home, HomeError},
-    journal::{Failure, Journal, Journals, UnderWay},
+    journal::{Failure, Journal, Journals, Migrating, MigrationStage, UnderWay},
     runtime::{Runtime, ServiceSpec},
     step::{self, Last, Step},
     supply::{Origin, Supply, SupplyError},
@@ -32,6 +32,7 @@ use trust::{
 
 mod bring;
 mod check;
+mod migrate;
 mod outcome;
 
 use bring::lost_place;
@@ -456,6 +457,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 self.enter(app, Phase::Configure, session)?;
                 (Phase::Configure, self.configure(app, session)?)
             }
+            Step::Migrate => {
+                self.enter(app, Phase::Migrate, session)?;
+                (Phase::Migrate, self.migrate(app, session)?)
+            }
             Step::Activate => (Phase::Activate, self.activate(app, session)?),
             Step::Remove => (Phase::Remove, self.remove(app, session)?),
             Step::Verify => {
@@ -497,14 +502,19 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             Some(last) => last.before.clone(),
             None => journal.active.clone(),
         };
+        // What the deployment did to data is taken back by the build that did it, or brings it.
+        let migration = same.filter(|_| undoing.is_some()).and_then(|last| last.migrated);
+        let migrating = migration.map(|migration| Migrating { migration, stage: MigrationStage::Done });
+        let next = migration.and(journal.active.clone());
         journal.under_way = Some(UnderWay {
             assignment: assignment.clone(),
             dossier: Dossier::default(),
             before,
-            next: None,
+            next,
             phase: Phase::Check,
             undoing,
             timings: Vec::new(),
+            migrating,
         });
         Ok(self.journals.save(journal)?)
     }

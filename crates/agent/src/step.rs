@@ -4,7 +4,7 @@
 //! done. A process that has just started has done nothing: it carries on by the journal alone.
 
 use crate::journal::{Failure, Journal, LastState, UnderWay};
-use domain::plan::Assignment;
+use domain::plan::{Assignment, Migration};
 use trust::statement::{OrderAct, Outcome, Phase};
 
 /// One step of the agent with one application.
@@ -22,6 +22,8 @@ pub enum Step {
     Stage,
     /// Keep its config.
     Configure,
+    /// Check authority again and change the application's data, or see how that ended.
+    Migrate,
     /// Check authority again, then switch to it (or stop, start, restart).
     Activate,
     /// Find out whether it is well.
@@ -60,16 +62,30 @@ pub enum Last {
     Away(String),
 }
 
-/// The phases of an act, in order.
-pub fn phases(act: OrderAct) -> &'static [Phase] {
-    match act {
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
-            &[Phase::Check, Phase::Fetch, Phase::Stage, Phase::Configure, Phase::Activate, Phase::Verify]
+/// What this target does to the application's data: what it was elected for, where that goes with the act.
+pub fn migration(assignment: &Assignment) -> Option<Migration> {
+    let fits = match assignment.act {
+        OrderAct::Deploy | OrderAct::Redeploy => assignment.migrate == Some(Migration::Run),
+        OrderAct::Rollback => assignment.migrate == Some(Migration::Undo),
+        _ => false,
+    };
+    assignment.migrate.filter(|_| fits && !assignment.undo)
+}
+
+/// The phases of an assignment, in order.
+pub fn phases(assignment: &Assignment) -> &'static [Phase] {
+    use Phase::{Activate, Check, Configure, Fetch, Migrate, Remove, Stage, Verify};
+    match assignment.act {
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback if migration(assignment).is_some() => {
+            &[Check, Fetch, Stage, Configure, Migrate, Activate, Verify]
         }
-        OrderAct::Configure => &[Phase::Check, Phase::Configure, Phase::Activate, Phase::Verify],
-        OrderAct::Start | OrderAct::Restart => &[Phase::Check, Phase::Activate, Phase::Verify],
-        OrderAct::Stop => &[Phase::Check, Phase::Activate],
-        OrderAct::Undeploy => &[Phase::Check, Phase::Remove],
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
+            &[Check, Fetch, Stage, Configure, Activate, Verify]
+        }
+        OrderAct::Configure => &[Check, Configure, Activate, Verify],
+        OrderAct::Start | OrderAct::Restart => &[Check, Activate, Verify],
+        OrderAct::Stop => &[Check, Activate],
+        OrderAct::Undeploy => &[Check, Remove],
     }
 }
 
@@ -131,7 +147,7 @@ fn carry_on(under_way: &UnderWay, last: &Last) -> Step {
         Last::Nothing => resume(phase),
         Last::Done(Phase::Check) if touches(phase) => of_phase(phase),
         Last::Done(done) => {
-            let mut later = phases(under_way.assignment.act).iter().skip_while(|phase| *phase != done).skip(1);
+            let mut later = phases(&under_way.assignment).iter().skip_while(|phase| *phase != done).skip(1);
             later.next().map_or(Step::Close(Outcome::Verified), |phase| of_phase(*phase))
         }
         Last::Undone => Step::Undo(Failure { phase, reason: "the agent lost its place".into() }),
@@ -154,6 +170,8 @@ fn carry_on(under_way: &UnderWay, last: &Last) -> Step {
 fn resume(phase: Phase) -> Step {
     match phase {
         Phase::Check | Phase::Fetch | Phase::Stage | Phase::Configure => Step::Forget,
+        // How it ended is looked at first; what needs a proof for that asks for one.
+        Phase::Migrate => Step::Migrate,
         // The proof died with the process: it is made anew from the dossier in the journal.
         Phase::Activate | Phase::Remove => Step::Authorise,
         // Everything was switched already, and looking needs no authority.
@@ -167,6 +185,7 @@ fn of_phase(phase: Phase) -> Step {
         Phase::Fetch => Step::Fetch,
         Phase::Stage => Step::Stage,
         Phase::Configure => Step::Configure,
+        Phase::Migrate => Step::Migrate,
         Phase::Activate => Step::Activate,
         Phase::Verify => Step::Verify,
         Phase::Remove => Step::Remove,

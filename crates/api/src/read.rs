@@ -766,6 +766,9 @@ pub struct DeploymentView {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub expires: Option<Timestamp>,
+    /// Whether the data stays as later migrations left it.
+    #[serde(default)]
+    pub keep_data: bool,
     /// What the deployer was warned of.
     pub warnings: Vec<String>,
     /// How it goes over its targets.

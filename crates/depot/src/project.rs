@@ -103,6 +103,7 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     let config = top.take("config");
     let verify = top.take("verify");
     let smoke = top.take("smoke");
+    let migrate = top.take("migrate");
     let traffic = top.take("traffic");
     top.end()?;
 
@@ -141,6 +142,10 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     }
     if let Some(field) = smoke {
         run.smoke = Some(checks::read_smoke(&field)?);
+        rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
+    }
+    if let Some(field) = migrate {
+        run.migrate = Some(checks::read_migrate(&field)?);
         rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
     }
     if let Some(field) = traffic {

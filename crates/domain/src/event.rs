@@ -34,6 +34,34 @@ pub struct BuildFacts {
     pub config: BTreeMap<String, ConfigKey>,
     /// What a target must be and have.
     pub needs: Needs,
+    /// Whether and how it changes the application's data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<MigrateFacts>,
+    /// How long it may take on a target by what its own manifest says, besides what any build may, in seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub takes_seconds: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What the domain must know of a build's migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateFacts {
+    /// Whether the build says how it is taken back.
+    pub has_undo: bool,
+}
+
+/// What is done to an application's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Migration {
+    /// The migration of the build that is brought.
+    Run,
+    /// The migration of the build that is left is taken back.
+    Undo,
 }
 
 /// The word of a vendor: which of its documents something was judged by.
@@ -606,6 +634,9 @@ pub enum Event {
         /// When it is to be carried out, by the order.
         #[serde(default, skip_serializing_if = "Schedule::is_any_time")]
         schedule: Schedule,
+        /// Whether the data stays as later migrations left it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keep_data: bool,
     },
     /// A wave of targets is assigned the deployment.
     WaveStarted {
@@ -618,6 +649,9 @@ pub enum Event {
         /// The ring they are of, where there are several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ring: Option<String>,
+        /// What its one target, which is elected for it, does to the data before any process changes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        migrate: Option<Migration>,
     },
     /// A ring is well, and the next one waits: for its time, or for somebody's word.
     RingVerified {

@@ -1,6 +1,7 @@
 //! From state to work: the assignment each target should follow, what each open deployment waits on, and when to look
 //! again. Assignments are derived, never stored.
 
+pub use crate::event::Migration;
 use crate::{
     command::Command,
     event::Ending,
@@ -39,6 +40,9 @@ pub struct Assignment {
     pub version: Option<Version>,
     /// The config document to use, with its serial.
     pub config: Option<(u64, Digest)>,
+    /// What this target, which was elected for it, does to the application's data before any process changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<Migration>,
 }
 
 /// The assignments that `target` has not reported on yet. One that was given up on goes on being offered, so that the
@@ -50,7 +54,7 @@ pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
         let is_open =
             |assigned: &Assigned| !assigned.finished || assigned.given_up && may_catch_up(state, target, assigned);
         let assigned = on_target.assigned.filter(is_open)?;
-        assignment(state, app, &assigned)
+        assignment(state, target, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()
 }
@@ -71,7 +75,7 @@ fn may_catch_up(state: &State, target: &TargetName, assigned: &Assigned) -> bool
     assigned.undo || is_kept && !is_excluded
 }
 
-fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assignment> {
+fn assignment(state: &State, target: &TargetName, app: &AppName, assigned: &Assigned) -> Option<Assignment> {
     let deployment = state.deployments.get(&assigned.deployment)?;
     let config = state.in_audience(app, &deployment.environment).and_then(|record| record.config.as_ref());
     Some(Assignment {
@@ -85,6 +89,11 @@ fn assignment(state: &State, app: &AppName, assigned: &Assigned) -> Option<Assig
         build: deployment.build,
         version: deployment.version.clone(),
         config: config.map(|config| (config.serial, config.document)),
+        migrate: deployment
+            .elected
+            .as_ref()
+            .filter(|(elected, _)| elected == target && !assigned.undo)
+            .map(|(_, m)| *m),
     })
 }
 
@@ -241,9 +250,12 @@ fn begins(state: &State, deployment: &Deployment) -> Option<Timestamp> {
     satisfied.then_some(request.not_before)
 }
 
-/// How long a target of a deployment may be silent, in seconds.
+/// How long a target of a deployment may be silent, in seconds: as long as the charter says, and as the build itself says
+/// that its checks and its migration may take.
 fn progress_seconds(state: &State, deployment: &Deployment) -> i64 {
-    i64::from(rollout::of(state, deployment).progress_minutes) * 60
+    let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
+    let takes = build.map_or(0, |build| i64::from(build.facts.takes_seconds));
+    i64::from(rollout::of(state, deployment).progress_minutes) * 60 + takes
 }
 
 /// Until when a ring bakes before the next may begin.

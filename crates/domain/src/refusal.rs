@@ -564,6 +564,21 @@ pub enum Refusal {
         /// Where.
         environment: AudienceName,
     },
+    /// The order brings back what is from before a migration.
+    MigrationCrossed {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// What was ordered.
+        act: OrderAct,
+        /// The build that would come back, by its name.
+        to: String,
+        /// The builds that changed the data since it ran, oldest first.
+        by: Vec<String>,
+        /// Whether a rollback could take that back.
+        can_undo: bool,
+    },
     /// The order is less careful than the charter's rollout, and its signer may not hasten.
     RolloutEased {
         /// Where.

@@ -1,6 +1,6 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
+use crate::event::{BuildFacts, Ending, Event, Migration, RingOf, RootFacts, VendorPermit, VendorWord};
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -691,6 +691,10 @@ pub struct Deployment {
     pub schedule: Schedule,
     /// The waves that have started.
     pub waves: u32,
+    /// Whether the data stays as later migrations left it.
+    pub keep_data: bool,
+    /// The target that was elected to do something to the data, and what.
+    pub elected: Option<(TargetName, Migration)>,
     /// Whether it stands still by somebody's word, or by the charter's.
     pub paused: Option<Pause>,
     /// What people said about it while it was under way, oldest first.

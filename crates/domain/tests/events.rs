@@ -3,7 +3,9 @@
 //! Each line is one event as some version of the program wrote it. A new shape is added by `UPDATE=1 cargo test -p domain
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
-use domain::event::{Aborted, BuildFacts, Change, Ending, Event, RingOf, RootFacts, VendorPermit, VendorWord};
+use domain::event::{
+    Aborted, BuildFacts, Change, Ending, Event, MigrateFacts, Migration, RingOf, RootFacts, VendorPermit, VendorWord,
+};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -62,6 +64,8 @@ fn release_events() -> Vec<Event> {
             memory_bytes: Some(512 << 20),
             disk_bytes: Some(1 << 30),
         },
+        migrate: None,
+        takes_seconds: 0,
     };
     let bare = BuildFacts {
         driver: Driver::Checkpoint,
@@ -71,6 +75,8 @@ fn release_events() -> Vec<Event> {
         on: BTreeMap::new(),
         config: BTreeMap::new(),
         needs: Needs::default(),
+        migrate: None,
+        takes_seconds: 0,
     };
     let site = BuildFacts { driver: Driver::Files, files: 9, ..bare.clone() };
     let tagged = |tag: Option<&str>| Commit {
@@ -181,7 +187,13 @@ fn release_events() -> Vec<Event> {
         Event::PersonNamed { person: read("p7"), name: None },
         Event::PersonErased { person: read("p7") },
         pushed(facts, Some(tagged(Some("web/v1.4.0"))), Some("make dist")),
-        pushed(bare, None, None),
+        pushed(bare.clone(), None, None),
+        pushed(
+            BuildFacts { migrate: Some(MigrateFacts { has_undo: false }), takes_seconds: 640, ..bare.clone() },
+            None,
+            None,
+        ),
+        pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare }, None, None),
         pushed(site, Some(tagged(None)), None),
         Event::PartAdded {
             app: read("web"),
@@ -370,6 +382,7 @@ fn deployment_events() -> Vec<Event> {
         rings: Vec::new(),
         narrowed: false,
         schedule: Schedule::default(),
+        keep_data: false,
     };
     let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
     let rolled_out =
@@ -401,6 +414,7 @@ fn deployment_events() -> Vec<Event> {
                 rings,
                 narrowed,
                 schedule: Schedule::default(),
+                keep_data: true,
             },
             other => other,
         };
@@ -421,6 +435,14 @@ fn deployment_events() -> Vec<Event> {
         wave: 1,
         targets: vec![read("prod-1")],
         ring: ring.map(str::to_string),
+        migrate: None,
+    };
+    let migrates = |migration| Event::WaveStarted {
+        deployment: 1,
+        wave: 1,
+        targets: vec![read("prod-1")],
+        ring: None,
+        migrate: Some(migration),
     };
     let paused = |by: Option<&str>, reason, failure: Option<&str>| Event::DeploymentPaused {
         deployment: 1,
@@ -457,6 +479,8 @@ fn deployment_events() -> Vec<Event> {
         requested(OrderAct::Deploy, Some("1.4.0"), true, &["1.4.0 is superseded"]),
         requested(OrderAct::Deploy, None, false, &[]),
         wave(None),
+        migrates(Migration::Run),
+        migrates(Migration::Undo),
         rolled_out(Rollout::default(), Vec::new(), false),
         rolled_out(stops, Vec::new(), true),
         rolled_out(careful, vec![ring("canary"), ring("rest")], false),
@@ -467,6 +491,7 @@ fn deployment_events() -> Vec<Event> {
         resumed(Some(digest("reason"))),
         resumed(None),
         finished(Outcome::Undone { phase: Phase::Verify, reason: "503".into() }, None, Some(build)),
+        finished(Outcome::Undone { phase: Phase::Migrate, reason: "exit code 1".into() }, None, Some(build)),
         finished(Outcome::Failed { phase: Phase::Activate, reason: "disk full".into() }, None, None),
         finished(Outcome::Refused { code: "PERMIT_EXPIRED".into(), reason: "too late".into() }, None, None),
         finished(Outcome::Verified, None, None),

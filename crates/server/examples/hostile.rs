@@ -257,6 +257,7 @@ async fn poll(State(hostile): State<Arc<Hostile>>, headers: HeaderMap) -> Answer
         build: hostile.build,
         version: Some(hostile.version.clone()),
         config: config.map(|config| (config.serial, config.document)),
+        migrate: None,
     });
     Ok(Json(Orders {
         generation: next.unwrap_or(hostile.facts.head.entry),

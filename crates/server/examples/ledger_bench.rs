@@ -241,6 +241,8 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 on: BTreeMap::from([("role".into(), "web".into())]),
                 config: BTreeMap::new(),
                 needs: Needs::default(),
+                migrate: None,
+                takes_seconds: 0,
             },
         },
         1 => Event::EvidenceAttached {
@@ -272,8 +274,9 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             rings: Vec::new(),
             narrowed: false,
             schedule: Default::default(),
+            keep_data: false,
         },
-        4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None },
+        4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None, migrate: None },
         5..15 => Event::TargetFinished {
             way: Default::default(),
             deployment,

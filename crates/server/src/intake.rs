@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use depot::DiskStore;
 use domain::{
     command::{Actor, Brought, Command, Signed},
-    event::{BuildFacts, RootFacts, VendorWord},
+    event::{BuildFacts, MigrateFacts, RootFacts, VendorWord},
     policy,
     refusal::{Refusal, exit},
     rules::names,
@@ -486,6 +486,8 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Resul
         driver: manifest.driver(),
         files: manifest.files.len() as u64,
         size_bytes: manifest.total_size_bytes(),
+        migrate: manifest.run.migrate.as_ref().map(|migrate| MigrateFacts { has_undo: migrate.undo.is_some() }),
+        takes_seconds: manifest.run.takes_seconds(),
         processes: manifest.run.processes.keys().cloned().collect(),
         on: manifest.run.on,
         config: manifest.run.config,

@@ -215,6 +215,7 @@ impl World {
             rollout: Default::default(),
             schedule: Default::default(),
             retries: None,
+            keep_data: false,
         })
     }
 }

@@ -354,6 +354,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
             rollout,
             schedule: Default::default(),
             retries: None,
+            keep_data: false,
         })
     }
 }

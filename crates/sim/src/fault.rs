@@ -125,7 +125,7 @@ fn passing_over_failures(state: &State, context: &Context, command: Command) -> 
     }
     let mut kept: Vec<Event> = Vec::new();
     kept.extend(events.into_iter().filter(|event| matches!(event, Event::TargetFinished { .. })));
-    kept.push(Event::WaveStarted { deployment, wave: 99, targets, ring: None });
+    kept.push(Event::WaveStarted { deployment, wave: 99, targets, ring: None, migrate: None });
     Ok(kept)
 }
 

@@ -13,6 +13,7 @@ use agent::{
     home::Home,
     repository::FetchError,
     run::Engine,
+    runtime::TaskState,
     supply::{Origin, Supply, SupplyError},
 };
 use api::{
@@ -20,6 +21,7 @@ use api::{
     read::Estate,
 };
 use corosensei::{Coroutine, Yielder};
+use domain::plan::Migration;
 use jiff::Timestamp;
 use std::{
     cell::{Cell, RefCell},
@@ -311,6 +313,23 @@ impl Machine for Hands<'_> {
 
     fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
         self.perform(Effect::Verify(bringing.build)).map(|()| vec!["http://127.0.0.1:20001".into()])
+    }
+
+    /// No build of this world has a migration.
+    fn begin_migration(&self, _bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn migration(&self, _app: &AppName) -> Result<TaskState, MachineError> {
+        Ok(TaskState::Absent)
+    }
+
+    fn await_migration(&self, _bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
+        Ok(())
+    }
+
+    fn forget_migration(&self, _app: &AppName) -> Result<(), MachineError> {
+        Ok(())
     }
 
     fn remove(&self, _app: &AppName) -> Result<(), MachineError> {

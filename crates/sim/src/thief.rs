@@ -111,6 +111,7 @@ impl Thief {
             build,
             version: Some(version(index)),
             config: None,
+            migrate: None,
         }
     }
 

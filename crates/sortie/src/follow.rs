@@ -234,9 +234,9 @@ fn wave(view: &DeploymentView, part: &PartView) -> String {
 
 /// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
 fn failed_in(part: &PartView) -> Option<Phase> {
-    use Phase::{Activate, Check, Configure, Fetch, Remove, Stage, Verify};
+    use Phase::{Activate, Check, Configure, Fetch, Migrate, Remove, Stage, Verify};
     let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
-    let said = || [Check, Fetch, Stage, Configure, Activate, Verify, Remove].into_iter().find(begins);
+    let said = || [Check, Fetch, Stage, Configure, Migrate, Activate, Verify, Remove].into_iter().find(begins);
     part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
 }
 

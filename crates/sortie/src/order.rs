@@ -48,6 +48,16 @@ pub struct Wanted {
     pub schedule: Schedule,
     /// The deployment whose targets are to try again; nothing where it is another one.
     pub retries: Option<u64>,
+    /// Whether the data stays as later migrations left it.
+    pub keep_data: bool,
+}
+
+/// Whether data stays as it is when an earlier build returns.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Data {
+    /// Leave the data as later migrations left it, where the build is from before them
+    #[arg(long)]
+    pub keep_data: bool,
 }
 
 /// Reads `--only`.
@@ -105,6 +115,7 @@ pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted
         rollout: wanted.rollout.clone(),
         schedule: Schedule { windows, ..wanted.schedule.clone() },
         retries: wanted.retries,
+        keep_data: wanted.keep_data,
     };
     connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
 }

@@ -715,11 +715,14 @@ impl Signed<'_> {
                 Event::DeploymentRequested { app, environment, act, build, targets, deployer, schedule, .. },
             ) => {
                 let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;
-                let Event::DeploymentRequested { rollout, .. } = event else { return false };
+                let Event::DeploymentRequested { rollout, keep_data, .. } = event else { return false };
                 // A rollback and what brings nothing new leave out some of what a rollout says.
                 let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
                 let said = |rollout: &Rollout| !brings || rollout.with(&a.rollout) == *rollout;
-                let same = same && a.retries.is_none() && rollout.as_deref().map_or(a.rollout.is_empty(), said);
+                let same = same
+                    && a.keep_data == *keep_data
+                    && a.retries.is_none()
+                    && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
                 same && meant && by_actor(deployer) && a.schedule == *schedule
             }

@@ -16,7 +16,7 @@ mod checks;
 mod traffic;
 
 pub use checks::{
-    Health, HealthCheck, HttpCheck, Inconclusive, Prometheus, Smoke, Threshold, ThresholdError, Verification,
+    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, ThresholdError, Verification,
 };
 pub use traffic::{Traffic, Upstream};
 
@@ -96,6 +96,9 @@ pub struct Run {
     /// What runs once after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smoke: Option<Smoke>,
+    /// What changes its data before any process changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<Migrate>,
     /// How its copies go out of service and come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,

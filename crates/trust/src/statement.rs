@@ -351,6 +351,9 @@ pub struct Order {
     /// carried out once, so that trying again takes another order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u64>,
+    /// Whether the data stays as later migrations left it, where the subject is from before them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_data: bool,
 }
 
 impl Order {
@@ -532,6 +535,8 @@ pub enum Phase {
     Stage,
     /// Writing its config.
     Configure,
+    /// Changing its data, on the one target that was elected for it.
+    Migrate,
     /// Switching to it.
     Activate,
     /// Finding out that it is well.
@@ -548,6 +553,7 @@ impl Phase {
             Phase::Fetch => "fetch",
             Phase::Stage => "stage",
             Phase::Configure => "configure",
+            Phase::Migrate => "migrate",
             Phase::Activate => "activate",
             Phase::Verify => "verify",
             Phase::Remove => "remove",

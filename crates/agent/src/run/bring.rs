@@ -224,12 +224,34 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 
     /// Back to what the journal says ran when the deployment began.
     pub(super) fn undo(&mut self, app: &AppName, failure: Failure, session: &mut Session) -> Result<Last, EngineError> {
-        self.change(app, |under_way| under_way.undoing = Some(failure))?;
+        self.change(app, |under_way| under_way.undoing = Some(failure.clone()))?;
         let under_way = self.under_way(app)?;
         self.note(&under_way, Phase::Activate, false, "going back".into());
         let authority = VerifiedAuthority::undo(app, under_way.before.as_ref().map(|before| before.build));
+        // Something that runs is better than nothing, whatever became of the data: it is said either way.
+        let data = self.take_back_migration(app, &authority)?;
+        if let Ok(Some(said)) = &data
+            && !failure.reason.ends_with(said)
+        {
+            let reason = format!("{}; {said}", failure.reason);
+            self.change(app, |under_way| under_way.undoing = Some(Failure { reason, ..failure }))?;
+        }
+        let back = self.go_back(app, &authority, session)?;
+        Ok(match (back, data) {
+            (Last::Undone, Err(why)) => Last::Failed(why),
+            (back, _) => back,
+        })
+    }
+
+    fn go_back(
+        &mut self,
+        app: &AppName,
+        authority: &VerifiedAuthority,
+        session: &mut Session,
+    ) -> Result<Last, EngineError> {
+        let under_way = self.under_way(app)?;
         let Some(before) = &under_way.before else {
-            return Ok(match self.drivers.deactivate(&authority, app) {
+            return Ok(match self.drivers.deactivate(authority, app) {
                 Ok(()) => Last::Undone,
                 Err(error) => Last::Failed(error.0),
             });
@@ -250,9 +272,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             }
         }
         let back = if before.stopped {
-            self.drivers.activate_stopped(&authority, &bringing).map(|()| Vec::new())
+            self.drivers.activate_stopped(authority, &bringing).map(|()| Vec::new())
         } else {
-            let activated = self.drivers.activate(&authority, &bringing);
+            let activated = self.drivers.activate(authority, &bringing);
             activated.and_then(|()| self.machine().verify(&bringing, &mut |_| ()))
         };
         Ok(match back {

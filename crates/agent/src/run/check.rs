@@ -5,15 +5,16 @@ use crate::{
     authorise::{self, Refusal},
     drivers::Machine,
     home::memory_bytes,
+    local::{self, Local},
     step::{self, Last},
     supply::{Supply, SupplyError},
 };
 use domain::plan::Assignment;
 use trust::{
     AppName, Digest,
-    authority::{Dossier, VerifiedAuthority},
+    authority::{Dossier, Road, VerifiedAuthority},
     config::MAX_CONFIG_BYTES,
-    manifest::MAX_MANIFEST_BYTES,
+    manifest::{MAX_MANIFEST_BYTES, Manifest},
     statement::{OrderAct, Phase},
 };
 
@@ -114,6 +115,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             Ok(manifest) => manifest,
             Err(refusal) => return Ok(Some(denied(refusal))),
         };
+        if brings && let Some(refusal) = self.undecided_migration(&manifest) {
+            return Ok(Some(denied(refusal)));
+        }
         let document = match assignment.config {
             None => None,
             Some((serial, digest)) => match self.config_bytes(app, serial, &digest)? {
@@ -142,6 +146,26 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         session.manifest = Some(manifest);
         session.config = Some(CheckedConfig { serial, bytes: document });
         Ok(None)
+    }
+
+    /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.
+    fn undecided_migration(&self, manifest: &Manifest) -> Option<Refusal> {
+        if self.road() != Road::Carried || manifest.run.migrate.is_none() {
+            return None;
+        }
+        match Local::read(self.home.root()) {
+            Err(error) => Some(Refusal::new("MIGRATION_UNDECIDED", error.to_string())),
+            Ok(local) if local.bundles.migrate.is_none() => {
+                let why = format!(
+                    "{} has a migration, and no server elects who runs it: write [bundles] migrate = true into {} of one \
+                     machine of the site, and false on the others",
+                    manifest.app,
+                    self.home.root().join(local::FILE_NAME).display()
+                );
+                Some(Refusal::new("MIGRATION_UNDECIDED", why))
+            }
+            Ok(_) => None,
+        }
     }
 
     pub(super) fn config_bytes(

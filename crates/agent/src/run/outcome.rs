@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, Session};
 use crate::{
     drivers::Machine,
-    journal::{Journal, LastDeployment, LastState, UnderWay, Unreported},
+    journal::{Journal, LastDeployment, LastState, MigrationStage, UnderWay, Unreported},
     step::{self, Last},
     supply::{Supply, SupplyError},
 };
@@ -58,7 +58,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             if touched {
                 let state = if went_back { LastState::Undone } else { LastState::Open };
                 let deployment = assignment.deployment;
-                journal.last = Some(LastDeployment { deployment, before: under_way.before, state });
+                let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);
+                let migrated = done.map(|migrating| migrating.migration);
+                journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
             }
             timings = std::mem::take(&mut session.timings);
         }

@@ -28,19 +28,33 @@ fn assignment(act: OrderAct) -> Assignment {
         build: Digest::of(b"two"),
         version: None,
         config: None,
+        migrate: None,
     }
 }
 
-fn at(act: OrderAct, phase: Phase, undoing: Option<Failure>) -> Journal {
+/// Every act, and those that bring a build with what they may do to data as well.
+fn assignments() -> Vec<Assignment> {
+    let plain = ACTS.map(assignment);
+    let migrates = [
+        (OrderAct::Deploy, Migration::Run),
+        (OrderAct::Redeploy, Migration::Run),
+        (OrderAct::Rollback, Migration::Undo),
+    ];
+    let migrates = migrates.map(|(act, migration)| Assignment { migrate: Some(migration), ..assignment(act) });
+    plain.into_iter().chain(migrates).collect()
+}
+
+fn at(assignment: &Assignment, phase: Phase, undoing: Option<Failure>) -> Journal {
     let mut journal = Journal::new(AppName::new("web").unwrap());
     journal.under_way = Some(UnderWay {
-        assignment: assignment(act),
+        assignment: assignment.clone(),
         dossier: Dossier::default(),
         before: None,
         next: None,
         phase,
         undoing,
         timings: Vec::new(),
+        migrating: None,
     });
     journal
 }
@@ -55,24 +69,24 @@ fn failure(phase: Phase, reason: &str) -> Failure {
 
 #[test]
 fn every_phase_is_followed_by_the_next_and_the_last_by_the_outcome() {
-    for act in ACTS {
-        let phases = phases(act);
+    for assigned in &assignments() {
+        let phases = phases(assigned);
         for (i, phase) in phases.iter().enumerate() {
-            let step = next(&at(act, *phase, None), None, 1, &Last::Done(*phase));
+            let step = next(&at(assigned, *phase, None), None, 1, &Last::Done(*phase));
             let expected = match phases.get(i + 1) {
                 Some(later) => of_phase(*later),
                 None => Step::Close(Outcome::Verified),
             };
-            assert_eq!(step, expected, "{act:?} after {phase:?}");
+            assert_eq!(step, expected, "{:?} after {phase:?}", assigned.act);
         }
     }
 }
 
 #[test]
 fn what_went_wrong_is_refused_let_go_or_taken_back_by_what_was_touched() {
-    for act in ACTS {
-        for phase in phases(act) {
-            let step = |last: &Last| next(&at(act, *phase, None), None, 1, last);
+    for assigned in &assignments() {
+        for phase in phases(assigned) {
+            let step = |last: &Last| next(&at(assigned, *phase, None), None, 1, last);
             let (failed, away) = (Last::Failed("f".into()), Last::Away("a".into()));
             let undone = |reason: &str| Step::Close(Outcome::Undone { phase: *phase, reason: reason.into() });
             if touches(*phase) {
@@ -92,16 +106,17 @@ fn what_went_wrong_is_refused_let_go_or_taken_back_by_what_was_touched() {
 
 #[test]
 fn a_new_process_carries_on_by_the_journal() {
-    for act in ACTS {
-        for phase in phases(act) {
-            let journal = at(act, *phase, None);
+    for assigned in &assignments() {
+        for phase in phases(assigned) {
+            let journal = at(assigned, *phase, None);
             let step = next(&journal, None, 1, &Last::Nothing);
             let expected = match phase {
                 Phase::Check | Phase::Fetch | Phase::Stage | Phase::Configure => Step::Forget,
+                Phase::Migrate => Step::Migrate,
                 Phase::Activate | Phase::Remove => Step::Authorise,
                 Phase::Verify => Step::Verify,
             };
-            assert_eq!(step, expected, "{act:?} in {phase:?}");
+            assert_eq!(step, expected, "{:?} in {phase:?}", assigned.act);
             if matches!(phase, Phase::Activate | Phase::Remove) {
                 // Once proved anew, it does what had begun and not what comes first.
                 assert_eq!(next(&journal, None, 1, &Last::Done(Phase::Check)), of_phase(*phase));
@@ -113,9 +128,9 @@ fn a_new_process_carries_on_by_the_journal() {
 #[test]
 fn what_is_being_taken_back_goes_nowhere_else() {
     let failed = failure(Phase::Verify, "sick");
-    for act in ACTS {
-        for phase in phases(act) {
-            let journal = at(act, *phase, Some(failed.clone()));
+    for assigned in &assignments() {
+        for phase in phases(assigned) {
+            let journal = at(assigned, *phase, Some(failed.clone()));
             assert_eq!(next(&journal, None, 1, &Last::Nothing), Step::Undo(failed.clone()));
             let undone = Outcome::Undone { phase: Phase::Verify, reason: "sick".into() };
             assert_eq!(next(&journal, None, 1, &Last::Undone), Step::Close(undone));
@@ -125,7 +140,7 @@ fn what_is_being_taken_back_goes_nowhere_else() {
             }
         }
     }
-    let mut commanded = at(OrderAct::Deploy, Phase::Check, Some(failed));
+    let mut commanded = at(&assignment(OrderAct::Deploy), Phase::Check, Some(failed));
     if let Some(under_way) = &mut commanded.under_way {
         under_way.assignment.undo = true;
     }
@@ -153,7 +168,7 @@ fn an_undo_needs_the_journal_to_know_the_deployment() {
     undo.undo = true;
     let step = |deployment: Option<(u64, LastState)>| {
         let mut journal = Journal::new(AppName::new("web").unwrap());
-        let last = |(deployment, state)| LastDeployment { deployment, before: None::<Active>, state };
+        let last = |(deployment, state)| LastDeployment { deployment, before: None::<Active>, state, migrated: None };
         journal.last = deployment.map(last);
         next(&journal, Some(&undo), 1, &Last::Nothing)
     };
@@ -190,4 +205,22 @@ fn an_outcome_is_sent_before_anything_else_and_waits_while_the_server_is_away() 
     let offered = assignment(OrderAct::Deploy);
     assert_eq!(next(&journal, Some(&offered), 1, &Last::Nothing), Step::Report);
     assert_eq!(next(&journal, Some(&offered), 1, &Last::Away("a".into())), Step::Nothing);
+}
+
+/// Attack: orders to migrate that go with no such act.
+/// Holds: the server; he tells a target to take a migration back while it deploys, or to run one while it goes back.
+/// Left to him: to elect the wrong target, several or none: each migrates at most once for one order.
+#[test]
+fn a_migration_that_does_not_go_with_the_act_is_let_be() {
+    for act in ACTS {
+        for migrate in [Migration::Run, Migration::Undo] {
+            let assigned = Assignment { migrate: Some(migrate), ..assignment(act) };
+            let fits = matches!(
+                (act, migrate),
+                (OrderAct::Deploy | OrderAct::Redeploy, Migration::Run) | (OrderAct::Rollback, Migration::Undo)
+            );
+            assert_eq!(phases(&assigned).contains(&Phase::Migrate), fits, "{act:?} {migrate:?}");
+            assert!(!phases(&Assignment { undo: true, ..assigned }).contains(&Phase::Migrate));
+        }
+    }
 }

@@ -110,12 +110,12 @@ impl Story {
     }
 }
 
-fn runs(world: &World) -> Option<Digest> {
+pub fn runs(world: &World) -> Option<Digest> {
     world.machine.disk.borrow().running.as_ref().map(|(build, _)| *build)
 }
 
 /// Runs one agent process until it is done or dies at the `points`th point; answers whether it died.
-fn live(world: &World, points: Option<u32>, deed: impl FnOnce(&mut TestEngine)) -> bool {
+pub fn live(world: &World, points: Option<u32>, deed: impl FnOnce(&mut TestEngine)) -> bool {
     let mut engine = world.agent();
     if let Some(points) = points {
         world.machine.fuse.light(points);

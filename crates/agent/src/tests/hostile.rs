@@ -442,7 +442,7 @@ fn r3_a_sick_build_is_taken_back_with_its_reason_and_phases() {
     assert!(reason.contains("no such column"), "{reason}");
     let says = world.server.says.borrow();
     let phases: Vec<Phase> = says.reports[0].phases.iter().map(|timing| timing.phase).collect();
-    assert_eq!(phases, crate::step::phases(OrderAct::Deploy), "R7: each phase has its time");
+    assert_eq!(phases, crate::step::phases(&assignment(1, "two", OrderAct::Deploy)), "R7: each phase has its time");
     assert_eq!(says.reports[1].running, Some(build("one")));
     assert_eq!(world.machine.disk.borrow().running, Some((build("one"), None)));
 }

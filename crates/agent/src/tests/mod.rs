@@ -4,5 +4,6 @@
 mod crash;
 mod fresh;
 mod hostile;
+mod migrations;
 mod site;
 mod world;

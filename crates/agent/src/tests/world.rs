@@ -6,6 +6,7 @@ use crate::{
     home::{Enrolled, Home},
     repository::FetchError,
     run::Engine,
+    runtime::{Exit, TaskState},
     supply::{Origin, Supply, SupplyError},
 };
 use api::{
@@ -13,7 +14,7 @@ use api::{
     read::Estate,
     write::Attachment,
 };
-use domain::plan::Assignment;
+use domain::plan::{Assignment, Migration};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
@@ -30,7 +31,7 @@ use trust::{
     dsse::Envelope,
     freeze::{Freeze, Lift, Terms},
     key::{SecretKey, Signer},
-    manifest::{ConfigKey, Entry, Manifest, Process, Run, StopSignal},
+    manifest::{ConfigKey, Entry, Manifest, Migrate, Process, Run, StopSignal},
     statement::{
         Act, Approval, Config, Header, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId, Statement,
         Withdrawal,
@@ -208,6 +209,12 @@ pub fn manifest(content: &str) -> Manifest {
         size: content.len() as u64,
         digest: Digest::of(content.as_bytes()),
     };
+    // The builds that change data: one that can take that back, and one that cannot.
+    let command = |word: &str| vec!["./migrate".to_owned(), word.to_owned()];
+    let undo = (content == "both ways").then(|| command("down"));
+    if ["both ways", "one way"].contains(&content) {
+        run.migrate = Some(Migrate { run: command("up"), undo, process: None, within_seconds: 60 });
+    }
     Manifest { format: trust::manifest::FORMAT, app: app(), files: vec![file], run }
 }
 
@@ -235,6 +242,24 @@ pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Enve
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
+    };
+    sign(build, Act::Order(order), &oncall())
+}
+
+/// An order in prod that says that the data stays.
+pub fn order_keeping_data(build: Digest, act: OrderAct) -> Envelope {
+    let order = Order {
+        app: app(),
+        environment: prod(),
+        act,
+        version: None,
+        only: BTreeSet::new(),
+        when_released: false,
+        rollout: Default::default(),
+        schedule: Default::default(),
+        retries: None,
+        keep_data: true,
     };
     sign(build, Act::Order(order), &oncall())
 }
@@ -252,6 +277,7 @@ pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
     };
     sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }
@@ -347,6 +373,7 @@ pub fn assignment(generation: u64, content: &str, act: OrderAct) -> Assignment {
         build: build(content),
         version: None,
         config: None,
+        migrate: None,
     }
 }
 
@@ -519,6 +546,11 @@ pub struct Disk {
     pub running: Option<(Digest, Option<String>)>,
     pub sick: BTreeSet<Digest>,
     pub touched: u32,
+    /// What was done to the data, in order, and how it is with the last of it.
+    pub migrated: Vec<(Digest, Migration)>,
+    pub task: Option<TaskState>,
+    /// Whether migrations fail.
+    pub migrations_fail: bool,
 }
 
 #[derive(Clone, Default)]
@@ -585,6 +617,35 @@ impl Machine for FakeMachine {
         Ok(vec!["http://127.0.0.1:20001".into()])
     }
 
+    fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {
+        // What is to run is on disk before it runs, and whoever dies in between does not know whether it did.
+        self.fuse.around(|| self.disk.borrow_mut().task = Some(TaskState::Lost));
+        self.fuse.around(|| {
+            let mut disk = self.disk.borrow_mut();
+            disk.migrated.push((bringing.build, migration));
+            disk.task = Some(TaskState::Ended(Exit::Code(i32::from(disk.migrations_fail))));
+        });
+        Ok(())
+    }
+
+    fn migration(&self, _app: &AppName) -> Result<TaskState, MachineError> {
+        Ok(self.disk.borrow().task.unwrap_or(TaskState::Absent))
+    }
+
+    fn await_migration(&self, _bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
+        self.fuse.point();
+        match self.disk.borrow().task {
+            Some(TaskState::Ended(Exit::Code(0))) => Ok(()),
+            Some(TaskState::Ended(exit)) => Err(MachineError(exit.to_string())),
+            _ => Err(MachineError("it is not known how far it came".into())),
+        }
+    }
+
+    fn forget_migration(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.fuse.around(|| self.disk.borrow_mut().task = None);
+        Ok(())
+    }
+
     fn remove(&self, _app: &AppName) -> Result<(), MachineError> {
         self.touch(|disk| disk.staged.clear())
     }
@@ -637,7 +698,7 @@ impl World {
         let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
         let machine = FakeMachine { disk: Rc::default(), fuse };
         server.says.borrow_mut().estate = Some(estate.clone());
-        for content in ["one", "two", "three"] {
+        for content in ["one", "two", "three", "both ways", "one way"] {
             let bytes = manifest(content).to_bytes().unwrap();
             server.says.borrow_mut().objects.insert(Digest::of(&bytes), bytes);
         }

@@ -1,7 +1,9 @@
 //! The parts of `sortie.toml` that say how it is found out that a build is well.
 
 use super::{CONSECUTIVE, Field, Parsed, WITHIN_SECONDS, fields::Fields, read_command, read_duration};
-use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Prometheus, Smoke, Threshold, Verification};
+use trust::manifest::{
+    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, Verification,
+};
 
 /// How long measurements may take, in seconds, unless the file says otherwise: they need traffic to measure.
 pub const MEASURED_WITHIN_SECONDS: u32 = 300;
@@ -9,6 +11,8 @@ pub const MEASURED_WITHIN_SECONDS: u32 = 300;
 pub const MEASURED_EVERY_SECONDS: u32 = 10;
 /// How long a smoke test may take, in seconds, unless the file says otherwise.
 pub const SMOKE_WITHIN_SECONDS: u32 = 60;
+/// How long a migration may take, in seconds, unless the file says otherwise.
+pub const MIGRATE_WITHIN_SECONDS: u32 = 600;
 
 /// The `health` of a process.
 pub(super) fn read_health(field: &Field<'_>, place: &str) -> Parsed<Health> {
@@ -42,6 +46,22 @@ pub(super) fn read_smoke(field: &Field<'_>) -> Parsed<Smoke> {
         run: read_command(&run)?,
         process: process.map(|field| Ok(field.text()?.to_owned())).transpose()?,
         within_seconds: within.map_or(Ok(SMOKE_WITHIN_SECONDS), |field| read_duration(&field))?,
+    })
+}
+
+/// `[migrate]`.
+pub(super) fn read_migrate(field: &Field<'_>) -> Parsed<Migrate> {
+    let mut fields = field.table("migrate")?;
+    let (run, undo) = (fields.take("run"), fields.take("undo"));
+    let (process, within) = (fields.take("process"), fields.take("within"));
+    fields.end()?;
+    let run =
+        run.ok_or_else(|| field.source.error(&field.key_span, "migrate has no 'run'; write run = \"./migrate up\""))?;
+    Ok(Migrate {
+        run: read_command(&run)?,
+        undo: undo.map(|field| read_command(&field)).transpose()?,
+        process: process.map(|field| Ok(field.text()?.to_owned())).transpose()?,
+        within_seconds: within.map_or(Ok(MIGRATE_WITHIN_SECONDS), |field| read_duration(&field))?,
     })
 }
 

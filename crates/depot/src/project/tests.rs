@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Smoke};
+use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Smoke};
 
 fn wrong(text: &str) -> String {
     match parse(text, "sortie.toml") {
@@ -123,6 +123,10 @@ fn checks_of_every_kind_read() {
         run = "./smoke.sh"
         process = "web"
         within = "10s"
+        [migrate]
+        run = "./migrate up"
+        undo = "./migrate down"
+        within = "1h"
         [traffic]
         upstream = "nginx"
         drain = "./leave $PORT"
@@ -147,6 +151,11 @@ fn checks_of_every_kind_read() {
     assert_eq!(run.verify["page"].process.as_deref(), Some("web"));
     let smoke = Smoke { run: vec!["./smoke.sh".into()], process: Some("web".into()), within_seconds: 10 };
     assert_eq!(run.smoke, Some(smoke));
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let (up, down) = (words("./migrate up"), Some(words("./migrate down")));
+    assert_eq!(run.migrate, Some(Migrate { run: up, undo: down, process: None, within_seconds: 3600 }));
+    // A minute of health, twice ten seconds to stop, five minutes of measuring, the smoke test, the migration, the drains.
+    assert_eq!(run.takes_seconds(), 60 + 20 + 300 + 10 + 3600 + 6);
     let command = |program: &str| Some(vec![program.to_owned(), "$PORT".into()]);
     let (drain, back) = (command("./leave"), command("./enter"));
     assert_eq!(run.traffic, Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3 }));
@@ -244,6 +253,11 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
         ),
         ("[process.web]\nrun = \"x\"\n[traffic]\nupstream = \"nginx\"", "traffic is of copies with a port"),
         ("[traffic]\ndrain_seconds = 1", "unknown field 'drain_seconds' in traffic"),
+        ("[migrate]\nundo = \"x\"", "sortie.toml:3:2: migrate has no 'run'"),
+        (
+            "[process.migrate]\nrun = \"x\"\n[migrate]\nrun = \"x\"",
+            "a process cannot be called migrate where there is a [migrate]",
+        ),
         ("[smoke]\nwithin = \"1s\"", "sortie.toml:3:2: smoke has no 'run'"),
         (
             "[process.smoke]\nrun = \"x\"\n[smoke]\nrun = \"x\"",

@@ -6,7 +6,7 @@ use crate::{
     event::{Aborted, Ending, Event},
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, names, placement, rights,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, placement, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         ways, windows,
@@ -52,6 +52,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let targets = if installs(order.act) {
         awaits_permit = permission(draft, asked, &signed)?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
+        migrations::nothing_crossed(&draft.state, order, signed.subject)?;
         let (targets, warning) = destinations(draft, asked, &signed)?;
         warnings.extend(warning);
         targets
@@ -91,6 +92,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         rings,
         narrowed: !order.only.is_empty(),
         schedule: order.schedule.clone(),
+        keep_data: order.keep_data,
     });
     if awaits_permit || is_planned {
         return Ok(());
@@ -324,13 +326,14 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
             return fail(draft, asked, number, &deployment, reason);
         }
     }
-    match next_wave(draft, deployment) {
-        Ok(Wave { targets, .. }) if targets.is_empty() => {
+    let wave = next_wave(draft, deployment).and_then(|wave| migrations::first_wave(&draft.state, deployment, wave));
+    match wave {
+        Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
             draft.record(ended(number, Ending::Aborted));
         }
-        Ok(Wave { targets, ring }) => {
+        Ok((Wave { targets, ring }, migrate)) => {
             let wave = deployment.waves + 1;
-            draft.record(Event::WaveStarted { deployment: number, wave, targets, ring });
+            draft.record(Event::WaveStarted { deployment: number, wave, targets, ring, migrate });
         }
         Err(why) => {
             let deployment = deployment.clone();
@@ -359,7 +362,8 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         DeploymentPhase::Undoing { .. } => end_undone(draft, asked, number),
         DeploymentPhase::Running | DeploymentPhase::Baking(_) if deployment.paused.is_some() => {}
         DeploymentPhase::Running | DeploymentPhase::Baking(_) => {
-            if let Some(reason) = rollout::beyond_budget(&rollout, &deployment) {
+            let failed = migrations::failed(&deployment);
+            if let Some(reason) = failed.or_else(|| rollout::beyond_budget(&rollout, &deployment)) {
                 fail(draft, asked, number, &deployment, reason);
             } else if busy || matches!(deployment.phase, DeploymentPhase::Baking(_)) {
             } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {

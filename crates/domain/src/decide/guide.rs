@@ -115,7 +115,10 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
     let unknown = Refusal::UnknownDeployment { deployment: number };
     let record = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
     let by = may_guide(asked, &record)?;
-    let same = order.app == record.app && order.environment == record.environment && order.act == record.act;
+    let same = order.app == record.app
+        && order.environment == record.environment
+        && order.act == record.act
+        && order.keep_data == record.keep_data;
     if !same || signed.subject != record.build || order.only.is_empty() {
         let why = format!("to try again is to do what deployment {number} does, on targets that are named");
         return Err(Refusal::Invalid { why });

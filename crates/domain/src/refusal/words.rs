@@ -226,6 +226,15 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")
             }
+            Refusal::MigrationCrossed { environment, to, by, can_undo, .. } => {
+                let undo = match (can_undo, by.len()) {
+                    (true, _) => "; a rollback takes that back, this does not",
+                    (false, 1) => ", which has no undo, or runs on no target any more that could take it back",
+                    (false, _) => ", and no rollback takes back more than one",
+                };
+                let by = list(by);
+                write!(f, "{to} last ran in {environment} before the data was changed by {by}{undo}")
+            }
             Refusal::RolloutEased { environment, eased, needs } => {
                 let needs = needs.as_ref().map_or("nobody".to_string(), ToString::to_string);
                 let eased = list(eased);
@@ -341,6 +350,16 @@ impl Refusal {
             Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
             }
+            Refusal::MigrationCrossed { app, environment, act, to, can_undo, .. } => match (act, can_undo) {
+                (OrderAct::Rollback, _) => match to.split_once('@') {
+                    Some((_, version)) => {
+                        format!("sortie rollback {app} --in {environment} --version {version} --keep-data")
+                    }
+                    None => format!("sortie rollback {app} --in {environment} --keep-data"),
+                },
+                (_, true) => format!("sortie rollback {app} --in {environment}"),
+                (_, false) => format!("sortie deploy {to} --to {environment} --keep-data"),
+            },
             Refusal::RolloutEased { .. } => "sortie charter show".into(),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
@@ -520,6 +539,7 @@ pages! {
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
+    MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build that would come back last ran before a later build's `[migrate]` changed the application's data. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";

@@ -243,7 +243,7 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
 }
 
 /// `web-3: verify: /healthz 503`.
-fn in_words(name: &TargetName, outcome: &Outcome) -> String {
+pub(super) fn in_words(name: &TargetName, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason } => {
             format!("{name}: {}: {reason}", phase.word())

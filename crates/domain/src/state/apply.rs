@@ -5,6 +5,7 @@ use crate::{
     event::{Aborted, Change},
     policy,
 };
+use trust::statement::Phase;
 
 /// Folds one event of the entry `state.head` points at into the state. The caller moves the head first.
 pub fn apply(state: &mut State, event: &Event) {
@@ -344,6 +345,7 @@ pub fn apply(state: &mut State, event: &Event) {
             rings,
             narrowed,
             schedule,
+            keep_data,
         } => {
             state.last_deployment = *deployment;
             state.open_deployments.insert(*deployment);
@@ -368,6 +370,8 @@ pub fn apply(state: &mut State, event: &Event) {
                 narrowed: *narrowed,
                 schedule: schedule.clone(),
                 waves: 0,
+                keep_data: *keep_data,
+                elected: None,
                 paused: None,
                 guided: Vector::new(),
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
@@ -375,12 +379,14 @@ pub fn apply(state: &mut State, event: &Event) {
             state.deployments.insert(*deployment, record);
             forget_old_deployments(state);
         }
-        Event::WaveStarted { deployment, wave, targets, ring } => {
+        Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
             assign(state, *deployment, targets, false);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 targets.iter().for_each(|target| record.parts.change(target, |part| part.wave = *wave));
                 record.waves = *wave;
                 record.phase = DeploymentPhase::Running;
+                record.elected =
+                    migrate.and_then(|migrate| Some((targets.first()?.clone(), migrate))).or(record.elected.take());
                 let at = ring.as_ref().and_then(|name| record.rings.iter().position(|ring| ring.name == *name));
                 record.ring = at.unwrap_or(0);
                 let (app, environment) = (record.app.clone(), record.environment.clone());
@@ -567,6 +573,8 @@ fn take_receipt(state: &mut State, event: &Event) {
         narrowed: true,
         schedule: Schedule::default(),
         waves: 1,
+        keep_data: false,
+        elected: phases.iter().any(|timing| timing.phase == Phase::Migrate).then(|| (target.clone(), Migration::Run)),
         paused: None,
         guided: Vector::new(),
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },

@@ -3,7 +3,7 @@
 use super::{OWNER, World, public, read, secret};
 use domain::{
     command::{Actor, Brought, Command, Signed},
-    event::{BuildFacts, RootFacts, VendorWord},
+    event::{BuildFacts, MigrateFacts, RootFacts, VendorWord},
     plan,
     rules::{self, Candidate, numbering},
     state::{Policy, PolicyRecord},
@@ -93,6 +93,8 @@ fn facts_of(app: &str) -> BuildFacts {
         on: BTreeMap::new(),
         config: BTreeMap::new(),
         needs: Needs::default(),
+        migrate: None,
+        takes_seconds: 0,
     }
 }
 
@@ -512,6 +514,7 @@ impl World {
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
+            keep_data: false,
         };
         let enrolment = after(rest, "by").map(|letter| Enrolment {
             environment: read(environment),
@@ -579,7 +582,8 @@ impl World {
     }
 
     /// Options: `on role=web`, `needs 4096 MiB`, `needs os plan9`, `config LEVEL=info`, `config URL`, `secret TOKEN`,
-    /// `commit 1f0c`, `tag v1`, `recipe make`, `files only`, `checkpoint`, divided by commas.
+    /// `commit 1f0c`, `tag v1`, `recipe make`, `files only`, `checkpoint`, `migrates`, `migrates both ways`, `takes 300`,
+    /// divided by commas.
     fn pushes(&mut self, who: &str, app: &str, letter: &str, options: &str) -> Vec<String> {
         let subject = self.build(app, letter);
         let mut facts = facts_of(app);
@@ -603,6 +607,9 @@ impl World {
                     push.commit = Some(Commit { id: id.to_string(), tag: None, title: "Say why".into() });
                 }
                 ["recipe", recipe @ ..] => push.recipe = Some(recipe.join(" ")),
+                ["migrates"] => facts.migrate = Some(MigrateFacts { has_undo: false }),
+                ["migrates", "both", "ways"] => facts.migrate = Some(MigrateFacts { has_undo: true }),
+                ["takes", seconds] => facts.takes_seconds = read(seconds),
                 ["files", "only"] => (facts.driver, facts.processes) = (Driver::Files, Vec::new()),
                 ["checkpoint"] => {
                     (facts.driver, facts.processes, facts.files) = (Driver::Checkpoint, Vec::new(), 0);
@@ -636,15 +643,7 @@ impl World {
             expires: in_days(365),
             annulled: after(rest, "annulling").map(|letter| payload(letter, 1)).into_iter().collect(),
         };
-        let facts = BuildFacts {
-            driver: Driver::Process,
-            files: 3,
-            size_bytes: 4_100_000,
-            processes: vec![app.to_string()],
-            on: BTreeMap::new(),
-            config: BTreeMap::new(),
-            needs: Needs::default(),
-        };
+        let facts = facts_of(app.as_str());
         let released = Released {
             version: after(rest, "as-number").map_or_else(|| version.clone(), read),
             request: Digest::of(format!("request {serial} of {vendor}").as_bytes()),
@@ -770,14 +769,15 @@ impl World {
             only: targets.iter().map(|name| read(name)).collect(),
             when_released: false,
             rollout: RolloutTerms::default(),
+            keep_data: record.keep_data,
             retries: Some(number),
             schedule,
         };
         self.act(who, record.build, Act::Order(order))
     }
 
-    /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs. `with canary=1 at_once=25%` says how it
-    /// goes over its targets.
+    /// Orders; `what` is `web@1.0.0`, `web#A`, or `web` for an act on what runs. `keeping data` leaves the data as later
+    /// migrations left it, `with canary=1 at_once=25%` says how it goes over its targets.
     fn orders(&mut self, who: &str, verb: &str, what: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let (app, environment): (AppName, AudienceName) = (read(app_of(what)), read(environment));
         let act = act_of(verb);
@@ -795,7 +795,9 @@ impl World {
         let when_released = rest.contains(&"released");
         let (rollout, retries) = (rollout(rest), None);
         let schedule = self.schedule(&environment, act, rest);
-        let order = Order { app, environment, act, version, only, when_released, rollout, schedule, retries };
+        let keep_data = rest.contains(&"keeping");
+        let order =
+            Order { app, environment, act, version, only, when_released, rollout, schedule, retries, keep_data };
         self.act(who, subject, Act::Order(order))
     }
 

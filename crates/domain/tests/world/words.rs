@@ -2,7 +2,7 @@
 
 use super::{World, brings, read};
 use domain::{
-    event::{Change, Event},
+    event::{Change, Event, Migration},
     state::DeploymentPhase,
 };
 use std::fmt::Display;
@@ -176,9 +176,14 @@ impl World {
                 let what = format!("{} {what} in {environment} on {targets}{at}{expires}", word(act));
                 format!("deployment {deployment}: {what}{waits}{warned}")
             }
-            Event::WaveStarted { deployment, wave, targets, ring } => {
+            Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
-                format!("deployment {deployment}, wave {wave}{ring}: {}", list(targets))
+                let migrate = match migrate {
+                    Some(Migration::Run) => ", which migrates",
+                    Some(Migration::Undo) => ", which takes the migration back",
+                    None => "",
+                };
+                format!("deployment {deployment}, wave {wave}{ring}: {}{migrate}", list(targets))
             }
             Event::RingVerified { deployment, ring } => format!("deployment {deployment} is well on {ring}"),
             Event::DeploymentPaused { deployment, failure: Some(why), .. } => {

@@ -50,6 +50,7 @@ pub(crate) fn deployment(
         rollout: rollout::of(names, record).into_owned(),
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),
+        keep_data: record.keep_data,
         guided: record.guided.iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
     })

@@ -123,6 +123,8 @@ impl World {
             on: BTreeMap::new(),
             config,
             needs: Needs::default(),
+            migrate: None,
+            takes_seconds: 0,
         };
         self.happen(Event::BuildPushed {
             app: app(name),
@@ -256,8 +258,9 @@ impl World {
             rings: Vec::new(),
             narrowed: false,
             schedule: Default::default(),
+            keep_data: false,
         });
-        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None });
+        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None, migrate: None });
         deployment
     }
 

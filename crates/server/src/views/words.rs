@@ -4,7 +4,7 @@ use super::build_name;
 use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
-    event::{Change, Ending, Event, VendorWord},
+    event::{Change, Ending, Event, Migration, VendorWord},
     state::{Deployment, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -230,9 +230,14 @@ impl Teller<'_> {
             Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
             Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
             Event::DeploymentRequested { .. } => self.ordered(event),
-            Event::WaveStarted { deployment, wave, targets, ring } => {
+            Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
-                format!("{}: wave {wave}{ring} began on {}", self.deployment(*deployment), names(targets))
+                let migrate = match migrate {
+                    Some(Migration::Run) => ", which changes the data before anything else",
+                    Some(Migration::Undo) => ", which takes the change of the data back before anything else",
+                    None => "",
+                };
+                format!("{}: wave {wave}{ring} began on {}{migrate}", self.deployment(*deployment), names(targets))
             }
             Event::RingVerified { deployment, ring } => {
                 format!("{} is well on {ring}; the next ring waits", self.deployment(*deployment))
@@ -409,6 +414,7 @@ impl Teller<'_> {
             targets,
             awaits_permit,
             deployer,
+            keep_data,
             ..
         } = event
         else {
@@ -427,8 +433,9 @@ impl Teller<'_> {
             OrderAct::Restart => format!("{app} in {environment} to restart, {on}"),
         };
         let waits = if *awaits_permit { "; it waits for its permit" } else { "" };
+        let data = if *keep_data { "; the data stays as it is" } else { "" };
         let deployer = self.state.shown(deployer);
-        format!("{deployer} ordered {ordered} (deployment {deployment}){waits}")
+        format!("{deployer} ordered {ordered} (deployment {deployment}){data}{waits}")
     }
 
     fn finished(&self, deployment: u64, target: &TargetName, finished: &Finished<'_>) -> String {

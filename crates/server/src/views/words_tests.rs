@@ -106,6 +106,8 @@ fn pushes_say_what_came_and_from_where() {
         on: BTreeMap::new(),
         config: BTreeMap::new(),
         needs: Default::default(),
+        migrate: None,
+        takes_seconds: 0,
     };
     let commit =
         Commit { id: "9b1d22e".to_owned() + &"0".repeat(33), tag: Some("web/v1.4.0".into()), title: "t".into() };

@@ -146,6 +146,7 @@ impl Export {
                 rollout: Default::default(),
                 schedule: Schedule { windows, ..Schedule::default() },
                 retries: None,
+                keep_data: false,
             };
             let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
             if whom.is_some() {

@@ -8,7 +8,7 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     object,
-    order::{self, Wanted, only},
+    order::{self, Data, Wanted, only},
     rollout::Care,
     when::When,
     output::{self, Answer},
@@ -51,6 +51,8 @@ pub struct Deploy {
     #[arg(long, conflicts_with_all = ["plan", "when_released", "at", "expires"])]
     pub config_only: bool,
     #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
     pub care: Care,
     #[command(flatten)]
     pub when: When,
@@ -76,7 +78,8 @@ impl Deploy {
         let build = BuildName { build: found.build, version: found.version };
         let when_released = self.when_released;
         let (act, schedule, retries) = (OrderAct::Deploy, Schedule::default(), None);
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule, retries };
+        let keep_data = self.data.keep_data;
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule, retries, keep_data };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         if self.plan {
             return plan(&connection, &wanted).await;
@@ -311,6 +314,7 @@ mod tests {
             rollout: Default::default(),
             schedule: Default::default(),
             retries: None,
+            keep_data: false,
         };
         let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
         assert_eq!(targets.len(), 2);

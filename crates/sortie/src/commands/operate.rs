@@ -108,6 +108,7 @@ fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wante
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
+            keep_data: false,
         });
     }
     let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();

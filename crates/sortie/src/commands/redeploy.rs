@@ -5,7 +5,7 @@ use crate::{
     follow::Following,
     invocation::Invocation,
     names::{self, Thing},
-    order::{self, Wanted, only},
+    order::{self, Data, Wanted, only},
     rollout::Care,
     when::When,
 };
@@ -29,6 +29,8 @@ pub struct Redeploy {
     /// These targets only
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     pub only: Vec<String>,
+    #[command(flatten)]
+    pub data: Data,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]
@@ -59,7 +61,8 @@ impl Redeploy {
         let build = BuildName { build: found.build, version: found.version };
         let act = OrderAct::Redeploy;
         let (schedule, retries) = (Schedule::default(), None);
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule, retries };
+        let keep_data = self.data.keep_data;
+        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule, retries, keep_data };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         order::order(invocation, &connection, &wanted, &self.following).await
     }

@@ -99,6 +99,7 @@ async fn order_deployment(
         rollout: Default::default(),
         schedule: Schedule { windows: when::written_out(connection, environment, OrderAct::Deploy, Timestamp::now()), ..Schedule::default() },
         retries: None,
+        keep_data: false,
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("the deployment of {} to {environment} is ordered.", matter.name());

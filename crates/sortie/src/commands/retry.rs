@@ -50,6 +50,7 @@ impl Retry {
             rollout: Default::default(),
             schedule: Default::default(),
             retries: Some(self.deployment),
+            keep_data: view.keep_data,
         };
         let accepted = order::submit(&connection, &wanted).await?;
         let names: Vec<String> = wanted.only.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use crate::{
     follow::Following,
     invocation::Invocation,
     names::{Place, Thing},
-    order::{self, Wanted, only},
+    order::{self, Data, Wanted, only},
     rollout::Care,
 };
 use api::read::{BuildName, Cell};
@@ -27,6 +27,8 @@ pub struct Rollback {
     /// These targets only
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     pub only: Vec<String>,
+    #[command(flatten)]
+    pub data: Data,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]
@@ -51,7 +53,18 @@ impl Rollback {
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
-        let wanted = Wanted { app, build, environment, act: OrderAct::Rollback, only, when_released: false, rollout, schedule: Schedule::default(), retries: None };
+        let wanted = Wanted {
+            app,
+            build,
+            environment,
+            act: OrderAct::Rollback,
+            only,
+            when_released: false,
+            rollout,
+            schedule: Schedule::default(),
+            retries: None,
+            keep_data: self.data.keep_data,
+        };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

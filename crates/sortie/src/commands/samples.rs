@@ -24,6 +24,7 @@ pub fn wanted(version: &str) -> Wanted {
         when_released: false,
         rollout: Default::default(),
         retries: None,
+        keep_data: false,
         schedule: Default::default(),
     }
 }
@@ -107,6 +108,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         settled: None,
         reason: None,
         waits: None,
+        keep_data: false,
         warnings: Vec::new(),
         rollout: Default::default(),
         at: None,

@@ -109,6 +109,7 @@ async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outc
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));

@@ -116,6 +116,8 @@ impl Story {
             on: BTreeMap::new(),
             config: BTreeMap::new(),
             needs: Needs::default(),
+            migrate: None,
+            takes_seconds: 0,
         };
         let pusher: PersonName = "coder".parse().unwrap();
         story.add(CODER, "coder", build, Act::Push(push), |_| {
@@ -140,6 +142,7 @@ impl Story {
             rollout: Default::default(),
             schedule: Default::default(),
             retries: None,
+            keep_data: false,
         };
         story.add(ONCALL, "oncall", build, Act::Order(order), |_| {
             vec![Event::DeploymentRequested {
@@ -157,6 +160,7 @@ impl Story {
                 rings: Vec::new(),
                 narrowed: false,
                 schedule: Default::default(),
+                keep_data: false,
             }]
         });
         story.entries.push(Entry {

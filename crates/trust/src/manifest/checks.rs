@@ -214,7 +214,41 @@ pub struct Smoke {
     pub within_seconds: u32,
 }
 
+/// What changes an application's data, once a deployment, on one target, before any of its processes changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migrate {
+    /// The program and its arguments: exit 0 means that the data is as this build wants it.
+    pub run: Vec<String>,
+    /// What takes it back; absent means that the data stays as it is when an earlier build returns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Vec<String>>,
+    /// Whose environment it gets, as for [`Smoke`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// How long each of the two may take.
+    pub within_seconds: u32,
+}
+
 impl Run {
+    /// The longest that bringing this build may take on one target by what it says itself, in seconds, besides the time
+    /// that any build may take.
+    pub fn takes_seconds(&self) -> u32 {
+        let health = self.processes.values().filter_map(|process| Some(process.health.as_ref()?.within_seconds));
+        let copies = self.processes.values().map(|process| process.copies.saturating_mul(process.stop_seconds));
+        let stops = copies.fold(0, u32::saturating_add);
+        let drains: u32 = self.traffic.as_ref().map_or(0, |traffic| {
+            let copies: u32 = self.processes.values().map(|process| process.copies).sum();
+            copies.saturating_mul(traffic.drain_seconds)
+        });
+        let verifications = self.verify.values().map(|verification| verification.check.within_seconds);
+        let tasks = self.smoke.iter().map(|smoke| smoke.within_seconds);
+        let tasks = tasks.chain(self.migrate.iter().map(|migrate| migrate.within_seconds));
+        // Copies of one process become healthy one after the other, all verifications are asked at the same time.
+        let healthy = health.max().unwrap_or(0);
+        [healthy, stops, drains, verifications.max().unwrap_or(0)].into_iter().chain(tasks).fold(0, u32::saturating_add)
+    }
+
     /// The process that is meant where `named` stands: the named one, or the only one.
     pub fn process_meant<'a>(&'a self, named: Option<&'a str>) -> Option<(&'a str, &'a super::Process)> {
         match (named, self.processes.len()) {
@@ -242,10 +276,14 @@ impl Run {
         for (name, verification) in &self.verify {
             self.validate_verification(name, verification)?;
         }
-        match &self.smoke {
-            Some(smoke) => self.validate_task("smoke", &smoke.run, smoke.process.as_deref(), smoke.within_seconds),
-            None => Ok(()),
+        if let Some(smoke) = &self.smoke {
+            self.validate_task("smoke", &smoke.run, smoke.process.as_deref(), smoke.within_seconds)?;
         }
+        let Some(migrate) = &self.migrate else { return Ok(()) };
+        for run in std::iter::once(&migrate.run).chain(&migrate.undo) {
+            self.validate_task("migrate", run, migrate.process.as_deref(), migrate.within_seconds)?;
+        }
+        Ok(())
     }
 
     fn validate_verification(&self, name: &str, verification: &Verification) -> Result<(), ManifestError> {
@@ -275,7 +313,7 @@ impl Run {
         }
     }
 
-    pub(super) fn validate_task(
+    fn validate_task(
         &self,
         said: &str,
         run: &[String],

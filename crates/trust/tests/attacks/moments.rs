@@ -122,6 +122,7 @@ fn ordered(schedule: Schedule) -> Attempt {
         rollout: Default::default(),
         schedule,
         retries: None,
+        keep_data: false,
     };
     let order = Some(signed(build(), Act::Order(order), &[ONCALL]));
     Attempt::new(Dossier { order, ..whole() })

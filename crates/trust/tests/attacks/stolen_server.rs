@@ -144,6 +144,7 @@ fn replay_to_another_target() {
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
     });
     let dossier = Dossier { order: Some(signed(build(), act, &[ONCALL])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");

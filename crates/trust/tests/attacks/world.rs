@@ -200,6 +200,7 @@ pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, s
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
     };
     signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
@@ -227,6 +228,7 @@ pub fn whole_of(build: Digest) -> Dossier {
         rollout: Default::default(),
         schedule: Default::default(),
         retries: None,
+        keep_data: false,
     };
     Dossier {
         push: Some(push_of(build, &[CI])),

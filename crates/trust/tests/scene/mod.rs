@@ -150,6 +150,7 @@ impl Attempt {
             rollout: Default::default(),
             schedule: self.schedule.clone(),
             retries: None,
+            keep_data: false,
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {

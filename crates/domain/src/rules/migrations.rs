@@ -1,0 +1,153 @@
+//! A build may change its application's data: on one target that is elected for it, once a deployment, before any process
+//! changes; and if that fails, no other target begins. What was before a migration does not return without a word: the
+//! migration is taken back, or somebody says that the data stays as it is.
+
+use super::rollout::{Wave, in_words};
+use crate::{
+    event::{BuildFacts, Ending, Migration},
+    refusal::Refusal,
+    state::{Aside, Deployment, DeploymentPhase, Progress, State},
+};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    statement::{Order, OrderAct, Outcome, Phase},
+};
+
+/// What the one target does that is elected of the first wave; nothing where nothing is to be done to the data.
+pub fn wanted(state: &State, deployment: &Deployment) -> Option<Migration> {
+    let Deployment { app, environment, act, build, keep_data, .. } = deployment;
+    match act {
+        OrderAct::Deploy | OrderAct::Redeploy => facts(state, app, build)?.migrate.map(|_| Migration::Run),
+        OrderAct::Rollback if *keep_data => None,
+        OrderAct::Rollback => match crossed(state, app, environment, build)[..] {
+            [left] => facts(state, app, &left)?.migrate?.has_undo.then_some(Migration::Undo),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The first wave of a deployment that does something to the data: one target alone, which is elected, and elected again
+/// where it is to try again. What takes a migration back runs where the build runs whose migration it is.
+pub fn first_wave(state: &State, deployment: &Deployment, wave: Wave) -> Result<(Wave, Option<Migration>), String> {
+    let waits = |name: &TargetName| {
+        deployment.parts.get(name).is_some_and(|part| part.aside.is_none() && part.progress == Progress::Waiting)
+    };
+    if let Some((name, migration)) = deployment.elected.as_ref().filter(|(name, _)| waits(name)) {
+        return Ok((Wave { targets: vec![name.clone()], ring: wave.ring }, Some(*migration)));
+    }
+    let Some(migration) = wanted(state, deployment).filter(|_| deployment.waves == 0) else { return Ok((wave, None)) };
+    let mut candidates = wave.targets;
+    if migration == Migration::Undo {
+        let left = crossed(state, &deployment.app, &deployment.environment, &deployment.build);
+        let runs_it =
+            |name: &_| state.running(&deployment.app, name).is_some_and(|running| left.contains(&running.build));
+        let waiting = deployment.parts.waiting_in(0..usize::MAX).map(|(name, _)| name.clone());
+        candidates = waiting.filter(|name| runs_it(name)).collect();
+        if candidates.is_empty() {
+            return Err("no target runs the build whose migration is to be taken back".into());
+        }
+    }
+    candidates.truncate(1);
+    Ok((Wave { targets: candidates, ring: wave.ring }, Some(migration)))
+}
+
+/// Why the deployment goes no further, if the target that was elected did not come to a good end.
+pub fn failed(deployment: &Deployment) -> Option<String> {
+    let (name, _) = deployment.elected.as_ref()?;
+    let part = deployment.parts.get(name)?;
+    match &part.progress {
+        // It goes on all the same by somebody's word.
+        _ if part.aside == Some(Aside::Accepted) => None,
+        Progress::Finished(Outcome::Verified) => None,
+        Progress::Finished(outcome) => Some(format!("no other target begins: {}", in_words(name, outcome))),
+        _ => {
+            let how = match part.aside? {
+                Aside::Left => "left",
+                _ => "is left out",
+            };
+            Some(format!("{name} {how}, and it is not known what it did to the data"))
+        }
+    }
+}
+
+/// The builds that changed the data since this one last ran well there, and whose change was not taken back: oldest first.
+pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
+    let here = |deployment: &&Deployment| deployment.app == *app && deployment.environment == *environment;
+    let mut changed = Vec::new();
+    let mut ran = false;
+    for deployment in state.deployments.values().filter(here) {
+        let ending = match deployment.phase {
+            DeploymentPhase::Ended { ending, .. } => Some(ending),
+            _ => None,
+        };
+        match deployment.elected {
+            Some((_, Migration::Run)) if took_hold(state, deployment, ending) => changed.push(deployment.build),
+            Some((_, Migration::Undo)) if ending == Some(Ending::Succeeded) => drop(changed.pop()),
+            _ => {}
+        }
+        let installs = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+        if installs && ending == Some(Ending::Succeeded) && deployment.build == *to {
+            ran = true;
+            changed.clear();
+        }
+    }
+    if ran { changed } else { Vec::new() }
+}
+
+/// Whether what a deployment did to the data is still so, as far as that is known.
+fn took_hold(state: &State, deployment: &Deployment, ending: Option<Ending>) -> bool {
+    let elected = deployment.elected.as_ref().and_then(|(name, _)| deployment.parts.get(name));
+    let undone_in = elected.and_then(|part| match part.progress {
+        Progress::Finished(Outcome::Undone { phase, .. }) => Some(phase),
+        _ => None,
+    });
+    let refused = elected.is_some_and(|part| matches!(part.progress, Progress::Finished(Outcome::Refused { .. })));
+    let has_undo = facts(state, &deployment.app, &deployment.build)
+        .and_then(|facts| facts.migrate)
+        .is_some_and(|migrate| migrate.has_undo);
+    let before_it =
+        matches!(undone_in, Some(Phase::Check | Phase::Fetch | Phase::Stage | Phase::Configure | Phase::Migrate));
+    match ending {
+        _ if refused || before_it => false,
+        Some(Ending::Undone) => !has_undo,
+        _ => true,
+    }
+}
+
+/// Fails if an order brings back what is from before a migration, and neither takes that back nor says that the data stays.
+pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<(), Refusal> {
+    if order.keep_data {
+        return Ok(());
+    }
+    let by = crossed(state, &order.app, &order.environment, &build);
+    let undo = |left: &Digest| {
+        let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
+        let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
+        let runs = state.targets_in(&order.environment).any(|(name, _)| runs_it(name));
+        runs && migrate.is_some_and(|migrate| migrate.has_undo)
+    };
+    let can_undo = by.len() == 1 && by.iter().all(undo);
+    if by.is_empty() || order.act == OrderAct::Rollback && can_undo {
+        return Ok(());
+    }
+    let name = |build: &Digest| {
+        let record = state.apps.get(&order.app).and_then(|app| app.builds.get(build));
+        match record.and_then(|record| record.version.as_ref()) {
+            Some(version) => format!("{}@{version}", order.app),
+            None => format!("{}#{}", order.app, build.short()),
+        }
+    };
+    Err(Refusal::MigrationCrossed {
+        app: order.app.clone(),
+        environment: order.environment.clone(),
+        act: order.act,
+        to: name(&build),
+        by: by.iter().map(name).collect(),
+        can_undo,
+    })
+}
+
+fn facts<'a>(state: &'a State, app: &AppName, build: &Digest) -> Option<&'a BuildFacts> {
+    Some(&state.apps.get(app)?.builds.get(build)?.facts)
+}
