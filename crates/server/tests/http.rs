@@ -13,7 +13,7 @@ use api::{
 use domain::event::Ending;
 use jiff::{SignedDuration, Timestamp};
 use server::start::{Options, Running, start};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{
     Digest, PersonName, TargetName,
     charter::CHARTER_TARGET,
@@ -206,16 +206,8 @@ impl World {
 
     fn order(&self, environment: &str, version: Option<&str>) -> Act {
         Act::Order(Order {
-            app: "web".parse().unwrap(),
-            environment: environment.parse().unwrap(),
-            act: OrderAct::Deploy,
             version: version.map(|version| version.parse().unwrap()),
-            only: BTreeSet::new(),
-            when_released: false,
-            rollout: Default::default(),
-            schedule: Default::default(),
-            retries: None,
-            keep_data: false,
+            ..Order::new("web".parse().unwrap(), environment.parse().unwrap(), OrderAct::Deploy)
         })
     }
 }

@@ -342,19 +342,6 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
 
     /// An order for prod.
     pub fn order(&self, act: OrderAct, when_released: bool) -> Act {
-        let only = BTreeSet::new();
-        let rollout = Default::default();
-        Act::Order(Order {
-            app: app(),
-            environment: prod(),
-            act,
-            version: None,
-            only,
-            when_released,
-            rollout,
-            schedule: Default::default(),
-            retries: None,
-            keep_data: false,
-        })
+        Act::Order(Order { when_released, ..Order::new(app(), prod(), act) })
     }
 }

@@ -357,6 +357,22 @@ pub struct Order {
 }
 
 impl Order {
+    /// An order that says nothing but what is to be done, of what, and where: on all targets, now, as the charter says.
+    pub fn new(app: AppName, environment: AudienceName, act: OrderAct) -> Self {
+        Self {
+            app,
+            environment,
+            act,
+            version: None,
+            only: BTreeSet::new(),
+            when_released: false,
+            rollout: RolloutTerms::default(),
+            schedule: Schedule::default(),
+            retries: None,
+            keep_data: false,
+        }
+    }
+
     /// Whether it may stand and wait, rather than be refused while it cannot begin.
     pub fn may_stand(&self) -> bool {
         self.when_released || self.schedule.at.is_some()

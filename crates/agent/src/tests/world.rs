@@ -231,54 +231,18 @@ pub fn order_in(content: &str, act: OrderAct, environment: AudienceName) -> Enve
 }
 
 pub fn order_of(build: Digest, act: OrderAct, environment: AudienceName) -> Envelope {
-    let only = BTreeSet::new();
-    let order = Order {
-        app: app(),
-        environment,
-        act,
-        version: None,
-        only,
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
-    };
-    sign(build, Act::Order(order), &oncall())
+    sign(build, Act::Order(Order::new(app(), environment, act)), &oncall())
 }
 
 /// An order in prod that says that the data stays.
 pub fn order_keeping_data(build: Digest, act: OrderAct) -> Envelope {
-    let order = Order {
-        app: app(),
-        environment: prod(),
-        act,
-        version: None,
-        only: BTreeSet::new(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: true,
-    };
+    let order = Order { keep_data: true, ..Order::new(app(), prod(), act) };
     sign(build, Act::Order(order), &oncall())
 }
 
 /// An order in prod that could be submitted until so many hours from now.
 pub fn order_until(hours: i64, content: &str, act: OrderAct) -> Envelope {
-    let only = BTreeSet::new();
-    let order = Order {
-        app: app(),
-        environment: prod(),
-        act,
-        version: None,
-        only,
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
-    };
+    let order = Order::new(app(), prod(), act);
     sign_until(Timestamp::now() + SignedDuration::from_hours(hours), build(content), Act::Order(order), &oncall())
 }
 

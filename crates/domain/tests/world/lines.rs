@@ -504,18 +504,7 @@ impl World {
             carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(b"order") }),
             way: Way::Normal,
         };
-        let order = Order {
-            app: read(app),
-            environment: read(environment),
-            act: OrderAct::Deploy,
-            version: None,
-            only: BTreeSet::new(),
-            when_released: false,
-            rollout: RolloutTerms::default(),
-            schedule: Schedule::default(),
-            retries: None,
-            keep_data: false,
-        };
+        let order = Order::new(read(app), read(environment), OrderAct::Deploy);
         let enrolment = after(rest, "by").map(|letter| Enrolment {
             environment: read(environment),
             target: read(target),
@@ -762,16 +751,12 @@ impl World {
         };
         let schedule = self.schedule(&record.environment, record.act, &[]);
         let order = Order {
-            app: record.app,
-            environment: record.environment,
-            act: record.act,
             version: record.version,
             only: targets.iter().map(|name| read(name)).collect(),
-            when_released: false,
-            rollout: RolloutTerms::default(),
             keep_data: record.keep_data,
             retries: Some(number),
             schedule,
+            ..Order::new(record.app, record.environment, record.act)
         };
         self.act(who, record.build, Act::Order(order))
     }

@@ -34,7 +34,7 @@ use trust::{
     Digest, TargetName,
     receipt::{Document, MAX_RECEIPT_BYTES},
     schedule::Schedule,
-    statement::{self, Act, OrderAct},
+    statement::{self, Act, Order, OrderAct},
 };
 
 use super::agent::Joining;
@@ -136,17 +136,11 @@ impl Export {
                 }));
             }
             let windows = when::written_out(&connection, &matter.audience, OrderAct::Deploy, Timestamp::now());
-            let order = statement::Order {
-                app: matter.found.app.clone(),
-                environment: matter.audience.clone(),
-                act: OrderAct::Deploy,
+            let order = Order {
                 version: Some(matter.version.clone()),
                 only,
-                when_released: false,
-                rollout: Default::default(),
                 schedule: Schedule { windows, ..Schedule::default() },
-                retries: None,
-                keep_data: false,
+                ..Order::new(matter.found.app.clone(), matter.audience.clone(), OrderAct::Deploy)
             };
             let (order, whom) = connection.sign_act(&matter.name(), matter.found.build, Act::Order(order))?;
             if whom.is_some() {

@@ -15,7 +15,7 @@ use trust::{
     AudienceName,
     quorum::Rule,
     schedule::Schedule,
-    statement::{self, Act, OrderAct},
+    statement::{Act, Order, OrderAct},
     way::Way,
 };
 
@@ -89,17 +89,11 @@ async fn order_deployment(
     environment: &AudienceName,
     released: &str,
 ) -> Outcome {
-    let act = Act::Order(statement::Order {
-        app: matter.found.app.clone(),
-        environment: environment.clone(),
-        act: OrderAct::Deploy,
+    let windows = when::written_out(connection, environment, OrderAct::Deploy, Timestamp::now());
+    let act = Act::Order(Order {
         version: Some(matter.version.clone()),
-        only: Default::default(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Schedule { windows: when::written_out(connection, environment, OrderAct::Deploy, Timestamp::now()), ..Schedule::default() },
-        retries: None,
-        keep_data: false,
+        schedule: Schedule { windows, ..Schedule::default() },
+        ..Order::new(matter.found.app.clone(), environment.clone(), OrderAct::Deploy)
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("the deployment of {} to {environment} is ordered.", matter.name());

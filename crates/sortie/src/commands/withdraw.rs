@@ -16,7 +16,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use trust::{
     dsse::Envelope,
-    statement::{self, Act, OrderAct, Withdrawal},
+    statement::{Act, Order, OrderAct, Withdrawal},
 };
 
 mod by_witness;
@@ -99,17 +99,9 @@ impl Withdraw {
 
 /// The second act of `--stop`: withdrawing never stops anything by itself.
 async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outcome {
-    let act = Act::Order(statement::Order {
-        app: matter.found.app.clone(),
-        environment: matter.audience.clone(),
-        act: OrderAct::Stop,
+    let act = Act::Order(Order {
         version: Some(matter.version.clone()),
-        only: Default::default(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
+        ..Order::new(matter.found.app.clone(), matter.audience.clone(), OrderAct::Stop)
     });
     let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
     let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));

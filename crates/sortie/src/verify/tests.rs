@@ -133,16 +133,8 @@ impl Story {
             story.approve(seed, name, request, name == "oncall");
         }
         let order = statement::Order {
-            app: app.clone(),
-            environment: prod.clone(),
-            act: OrderAct::Deploy,
             version: Some(version.clone()),
-            only: BTreeSet::new(),
-            when_released: false,
-            rollout: Default::default(),
-            schedule: Default::default(),
-            retries: None,
-            keep_data: false,
+            ..statement::Order::new(app.clone(), prod.clone(), OrderAct::Deploy)
         };
         story.add(ONCALL, "oncall", build, Act::Order(order), |_| {
             vec![Event::DeploymentRequested {

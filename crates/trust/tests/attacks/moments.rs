@@ -112,18 +112,7 @@ fn end() -> Timestamp {
 
 /// What oncall ordered for another time.
 fn ordered(schedule: Schedule) -> Attempt {
-    let order = Order {
-        app: app(),
-        environment: audience("prod"),
-        act: OrderAct::Deploy,
-        version: Some(version()),
-        only: BTreeSet::new(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule,
-        retries: None,
-        keep_data: false,
-    };
+    let order = Order { version: Some(version()), schedule, ..Order::new(app(), audience("prod"), OrderAct::Deploy) };
     let order = Some(signed(build(), Act::Order(order), &[ONCALL]));
     Attempt::new(Dossier { order, ..whole() })
 }

@@ -135,16 +135,9 @@ fn replay_to_another_environment() {
 #[test]
 fn replay_to_another_target() {
     let act = Act::Order(Order {
-        app: app(),
-        environment: audience("prod"),
-        act: OrderAct::Deploy,
         version: Some(version()),
         only: BTreeSet::from([TargetName::new("prod-2").unwrap()]),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
+        ..Order::new(app(), audience("prod"), OrderAct::Deploy)
     });
     let dossier = Dossier { order: Some(signed(build(), act, &[ONCALL])), ..whole() };
     assert_eq!(Attempt::new(dossier).denied(), "STATEMENT_INVALID");

@@ -190,18 +190,7 @@ pub fn order_in(environment: &str, act: OrderAct, seed: u8) -> Envelope {
 
 /// An order that could be submitted until then.
 pub fn order_until(environment: &str, act: OrderAct, submit_before: Timestamp, seed: u8) -> Envelope {
-    let order = Order {
-        app: app(),
-        environment: audience(environment),
-        act,
-        version: Some(version()),
-        only: BTreeSet::new(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
-    };
+    let order = Order { version: Some(version()), ..Order::new(app(), audience(environment), act) };
     signed_at(estate(), build(), Act::Order(order), submit_before, &[seed])
 }
 
@@ -218,18 +207,7 @@ pub fn whole() -> Dossier {
 /// The same for another build.
 pub fn whole_of(build: Digest) -> Dossier {
     let request = request_of(build, "prod", 1, &[CODER]);
-    let order = Order {
-        app: app(),
-        environment: audience("prod"),
-        act: OrderAct::Deploy,
-        version: Some(version()),
-        only: BTreeSet::new(),
-        when_released: false,
-        rollout: Default::default(),
-        schedule: Default::default(),
-        retries: None,
-        keep_data: false,
-    };
+    let order = Order { version: Some(version()), ..Order::new(app(), audience("prod"), OrderAct::Deploy) };
     Dossier {
         push: Some(push_of(build, &[CI])),
         number: Some(signed(build, Act::Number(Number { app: app(), version: version() }), &[CODER])),

@@ -141,16 +141,9 @@ impl Attempt {
         let request = signed(build(), Act::Request(request), self.requester);
         let approval = || Act::Approval(Approval { app: app(), version: version(), audience: audience() });
         let order = Order {
-            app: app(),
-            environment: audience(),
-            act: OrderAct::Deploy,
             version: Some(version()),
-            only: BTreeSet::new(),
-            when_released: false,
-            rollout: Default::default(),
             schedule: self.schedule.clone(),
-            retries: None,
-            keep_data: false,
+            ..Order::new(app(), audience(), OrderAct::Deploy)
         };
         let approve = |who: &&str| signed(Digest::of(&request.payload), approval(), who);
         Dossier {
