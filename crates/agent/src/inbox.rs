@@ -10,7 +10,7 @@ use crate::{
     home::{Enrolled, Home},
     journal::{Journal, Journals},
     local::Local,
-    poll::sign_inventory,
+    poll::sign_own,
     run::{Engine, EngineError},
     runtime::Runtime,
     supply::{Supply, SupplyError},
@@ -25,7 +25,7 @@ use trust::{
     authority::Pinned,
     dsse::Envelope,
     receipt::{self, Document, MAX_OUTCOMES, SignedOutcome},
-    statement::Outcome,
+    statement::{Act, Outcome},
 };
 
 /// The index, kept beside what it lists.
@@ -295,6 +295,6 @@ fn take_stock<S: Supply>(engine: &Engine<Sources<S>, Arc<Runtime>>) -> Option<En
     let home: &Home = engine.home();
     let signed = escapes::scan(target, home, journals, engine.machine(), copies)
         .map_err(|error| error.to_string())
-        .and_then(|inventory| sign_inventory(engine, inventory).map_err(|error| error.to_string()));
+        .and_then(|inventory| sign_own(engine, Act::Inventory(inventory)).map_err(|error| error.to_string()));
     signed.inspect_err(|error| tracing::error!(%error, "cannot take stock")).ok()
 }

@@ -11,6 +11,7 @@
 //!   machine's owner decides. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
+//! - [`watch`]: whether what runs stays well.
 
 pub mod authorise;
 pub mod bundle;
@@ -35,6 +36,7 @@ pub mod secrets;
 pub mod start;
 pub mod step;
 pub mod supply;
+pub mod watch;
 pub mod withdraw;
 
 #[cfg(test)]

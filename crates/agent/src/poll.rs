@@ -5,9 +5,11 @@ use crate::{
     bundle::Sources,
     drivers::Machine,
     escapes, inbox,
+    journal::{Active, Journal},
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
     supply::{Server, Supply},
+    watch::{self, Round, Watched},
 };
 use api::{
     agent::{Errand, Orders, Want},
@@ -25,7 +27,7 @@ use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SignError,
-    statement::{Act, Finding, Header, Inventory, Statement, StatementSignError},
+    statement::{Act, Finding, Header, Health, Statement, StatementSignError, Unwell},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -62,6 +64,8 @@ pub enum Work {
     Inbox,
     /// Look at whoever answers in the server's place.
     Meet(Box<Stranger>),
+    /// Tell how what runs here is: this is unwell, and nothing else.
+    Health(BTreeMap<AppName, Unwell>),
     /// End, once the step at hand is done.
     Stop,
 }
@@ -240,14 +244,26 @@ fn write_line(text: &mut String, id: &CopyId, line: &LogLine) {
 struct Desk {
     engine: Worker,
     said: Option<(BTreeMap<AppName, Digest>, Vec<Finding>, Instant)>,
+    watch: mpsc::Sender<Round<watch::Copy>>,
+    /// What the watch has told last, and when the server is to be told of it next.
+    health: Option<(BTreeMap<AppName, Unwell>, Instant)>,
+    /// What is looked after: with which config, and whether something is done with it.
+    round: BTreeMap<AppName, (Active, bool)>,
 }
 
-/// The working thread: everything that changes the machine happens here, one thing after the other.
-pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
-    let mut desk = Desk { engine, said: None };
+/// The working thread: everything that changes the machine happens here, one thing after the other. `watch` is told what is
+/// to be looked after meanwhile.
+pub fn work(
+    engine: Worker,
+    work: &mpsc::Receiver<Work>,
+    scan_every: Duration,
+    watch: mpsc::Sender<Round<watch::Copy>>,
+) {
+    let mut desk = Desk { engine, said: None, watch, health: None, round: BTreeMap::new() };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
     desk.open_inbox();
     desk.engine.recover();
+    desk.look_after();
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
     desk.engine.refresh_repository();
@@ -270,10 +286,11 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
                         // It is told of again as long as there is something in it.
                         Work::Inbox => {}
                         Work::Meet(stranger) => desk.engine.meet(*stranger),
+                        Work::Health(unwell) => desk.health = Some((unwell, Instant::now())),
                         Work::Stop => return,
                     }
                 }
-                again = (!desk.engine.obey(&orders)).then_some(orders);
+                again = (!desk.obey(&orders)).then_some(orders);
                 if scan {
                     desk.scan(true);
                 }
@@ -281,8 +298,9 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
             Ok(Work::Scan) => desk.scan(true),
             Ok(Work::Inbox) => desk.open_inbox(),
             Ok(Work::Meet(stranger)) => desk.engine.meet(*stranger),
+            Ok(Work::Health(unwell)) => desk.health = Some((unwell, Instant::now())),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.engine.obey(orders)),
+            Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.obey(orders)),
         }
         if Instant::now() >= next_look {
             desk.engine.recover();
@@ -296,12 +314,76 @@ pub fn work(engine: Worker, work: &mpsc::Receiver<Work>, scan_every: Duration) {
             desk.scan(false);
             next_scan = Instant::now() + scan_every;
         }
+        desk.look_after();
+        desk.say_health();
     }
 }
 
 impl Desk {
+    /// Does what an answer says. What it is about is not judged meanwhile.
+    fn obey(&mut self, orders: &Orders) -> bool {
+        let mut changes = false;
+        for assignment in &orders.assignments {
+            changes |= self.round.get_mut(&assignment.app).is_some_and(|(_, busy)| !std::mem::replace(busy, true));
+        }
+        if changes {
+            self.say_round();
+        }
+        self.engine.obey(orders)
+    }
+
+    /// Says anew what is to be looked after, where that changed.
+    fn look_after(&mut self) {
+        let runs = |journal: &Journal| {
+            let active = journal.active.clone().filter(|active| !active.stopped)?;
+            Some((journal.app.clone(), (active, journal.under_way.is_some())))
+        };
+        let round: BTreeMap<_, _> = self.engine.journals().iter().filter_map(runs).collect();
+        if round != self.round {
+            self.round = round;
+            self.say_round();
+        }
+    }
+
+    fn say_round(&self) {
+        let watched = |(app, (active, busy)): (&AppName, &(Active, bool))| {
+            let journal = self.engine.journals().get(app);
+            let copies = if *busy { None } else { self.engine.copies_to_watch(&journal) };
+            (app.clone(), Watched { build: active.build, copies })
+        };
+        let _watch_is_ending = self.watch.send(self.round.iter().map(watched).collect());
+    }
+
+    /// Tells the server how what runs here is, until it took it, and once in a while.
+    fn say_health(&mut self) {
+        let Some((unwell, due)) = &mut self.health else { return };
+        if Instant::now() < *due {
+            return;
+        }
+        for (app, unwell) in unwell.iter() {
+            tracing::warn!(%app, build = %unwell.build.short(), reason = %unwell.reason, "unwell");
+        }
+        let target = self.engine.documents.pinned().target.clone();
+        let health = Health { target, looked: self.engine.now(), unwell: unwell.clone() };
+        let told = sign_own(&self.engine, Act::Health(health)).map(|envelope| self.engine.supply().submit(&envelope));
+        let again = match told {
+            Ok(Ok(())) => SAY_AGAIN,
+            Ok(Err(error)) => {
+                tracing::info!(%error, "the server was not told yet how what runs here is");
+                LOOK_AFTER
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot sign how what runs here is");
+                LOOK_AFTER
+            }
+        };
+        *due = Instant::now() + again;
+    }
+
     /// Follows the bundles that wait.
     fn open_inbox(&mut self) {
+        self.round.values_mut().for_each(|(_, busy)| *busy = true);
+        self.say_round();
         if let Err(error) = inbox::follow_all(&mut self.engine) {
             tracing::error!(%error, "stopped in the middle of a bundle; it is carried on with");
         }
@@ -311,7 +393,7 @@ impl Desk {
     fn scan(&mut self, asked: bool) {
         let engine = &self.engine;
         let pinned = engine.documents.pinned();
-        let copies = |journal: &crate::journal::Journal| engine.expected_copies(journal);
+        let copies = |journal: &Journal| engine.expected_copies(journal);
         let inventory = match escapes::scan(&pinned.target, engine.home(), engine.journals(), engine.machine(), copies)
         {
             Ok(inventory) => inventory,
@@ -327,7 +409,7 @@ impl Desk {
             return;
         }
         let said = (inventory.active.clone(), inventory.findings.clone(), Instant::now());
-        let envelope = match sign_inventory(engine, inventory) {
+        let envelope = match sign_own(engine, Act::Inventory(inventory)) {
             Ok(envelope) => envelope,
             Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
         };
@@ -338,11 +420,8 @@ impl Desk {
     }
 }
 
-/// The inventory, signed by the target.
-pub fn sign_inventory<S: Supply, M: Machine>(
-    engine: &Engine<S, M>,
-    inventory: Inventory,
-) -> Result<Envelope, EngineError> {
+/// What the target says of itself, signed by it.
+pub fn sign_own<S: Supply, M: Machine>(engine: &Engine<S, M>, act: Act) -> Result<Envelope, EngineError> {
     let estate = engine.documents.pinned().estate;
     let request_id = fresh_request_id().map_err(|error| SignError(error.to_string()));
     let statement = Statement {
@@ -354,7 +433,7 @@ pub fn sign_inventory<S: Supply, M: Machine>(
             submit_before: in_future(SUBMIT_WITHIN),
             on_behalf_of: None,
         },
-        act: Act::Inventory(inventory),
+        act,
     };
     Ok(statement.sign(&[engine.key().as_ref()])?)
 }

@@ -12,7 +12,7 @@ use crate::{
     runtime::{Runtime, ServiceSpec},
     step::{self, Last, Step},
     supply::{Origin, Supply, SupplyError},
-    withdraw,
+    watch, withdraw,
 };
 use api::{
     agent::{Memory, Orders},
@@ -568,6 +568,14 @@ impl<S: Supply> Engine<S, Arc<Runtime>> {
     pub fn expected_copies(&self, journal: &Journal) -> Option<Vec<ServiceSpec>> {
         let bringing = self.bringing(&journal.app, journal.active.as_ref()?).ok()?.ok()?;
         self.machine().specs(&journal.app, &bringing.build, &bringing.manifest.run, &bringing.values).ok()
+    }
+
+    /// The same, and how each copy is asked whether it is well.
+    pub fn copies_to_watch(&self, journal: &Journal) -> Option<Vec<watch::Copy>> {
+        let run = self.home.manifest(&journal.active.as_ref()?.build).ok()??.run;
+        let health =
+            |spec: &ServiceSpec| run.processes.get(&spec.id.process).and_then(|process| process.health.clone());
+        Some(self.expected_copies(journal)?.into_iter().map(|spec| (spec.clone(), health(&spec))).collect())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     run::{Engine, EngineError},
     runtime::{DEFAULT_PORTS, Layout, Runtime, RuntimeError, Site},
     supply::{Mirror, Server},
+    watch,
 };
 use api::link::Link;
 use std::{
@@ -23,6 +24,8 @@ use trust::TargetName;
 
 /// How often a target is looked over for escapes, unless said otherwise, in seconds.
 pub const SCAN_SECONDS: u64 = 300;
+/// How often what runs is asked whether it is well, unless said otherwise, in seconds.
+pub const WATCH_SECONDS: u64 = 10;
 /// How long a step may take to end when the agent is told to: what it leaves unfinished, the next start finishes.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,8 @@ pub struct Options {
     pub port_range: RangeInclusive<u16>,
     /// How often it looks for escapes, in seconds.
     pub scan_seconds: u64,
+    /// How often what runs is asked whether it is well.
+    pub watch_seconds: u64,
     /// Copies of the repository on web servers, from which it also refreshes.
     pub mirrors: Vec<String>,
     /// The program that keeps copies running; this very binary where absent.
@@ -52,7 +57,16 @@ impl Options {
     /// The usual options for a data folder.
     pub fn new(data: PathBuf) -> Self {
         let (name, join, keeper_program, mirrors) = (None, None, None, Vec::new());
-        Self { data, name, join, port_range: DEFAULT_PORTS, scan_seconds: SCAN_SECONDS, mirrors, keeper_program }
+        Self {
+            data,
+            name,
+            join,
+            port_range: DEFAULT_PORTS,
+            scan_seconds: SCAN_SECONDS,
+            watch_seconds: WATCH_SECONDS,
+            mirrors,
+            keeper_program,
+        }
     }
 }
 
@@ -122,8 +136,14 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let (sender, receiver) = mpsc::channel();
     let (ended, has_ended) = tokio::sync::oneshot::channel();
     let scan_every = Duration::from_secs(options.scan_seconds.max(1));
+    let (rounds, newest_round) = mpsc::channel();
+    let (watched, watch_every) = (runtime.clone(), Duration::from_secs(options.watch_seconds.max(1)));
+    let of_health = sender.clone();
+    std::thread::Builder::new().name("watch".into()).spawn(move || {
+        watch::watch(&watched, &newest_round, watch_every, |unwell| of_health.send(Work::Health(unwell)).is_ok());
+    })?;
     std::thread::Builder::new().name("worker".into()).spawn(move || {
-        poll::work(engine, &receiver, scan_every);
+        poll::work(engine, &receiver, scan_every, rounds);
         let _nobody_waits = ended.send(());
     })?;
     tokio::pin!(shutdown);

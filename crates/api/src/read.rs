@@ -496,6 +496,10 @@ pub struct Runs {
     pub stopped: bool,
     /// Whether it may run there: nothing withdrawn, released or in a dev environment.
     pub permitted: bool,
+    /// Where it is not as well as it was when it was verified, and what is wrong.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub unwell: BTreeMap<TargetName, String>,
 }
 
 /// One target.

@@ -148,6 +148,8 @@ pub enum Command {
     ReportOutcome(statement::Report),
     /// Say what was found on a target.
     ReportInventory(statement::Inventory),
+    /// Say how the applications on a target are.
+    ReportHealth(statement::Health),
     /// Bring back what a target behind an air gap did. Every signature in the document was checked.
     TakeReceipt(Signed<statement::Receipt>, Arc<VerifiedReceipt>),
     /// By the server: a version is about to be handed to somebody who may read a channel.

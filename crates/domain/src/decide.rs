@@ -62,6 +62,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::EnrolTarget(enrolment) => target::enrol(&mut draft, &asked, enrolment)?,
         Command::ReportOutcome(report) => report::outcome(&mut draft, &asked, report)?,
         Command::ReportInventory(inventory) => report::inventory(&mut draft, &asked, inventory)?,
+        Command::ReportHealth(health) => report::health(&mut draft, &asked, health)?,
         Command::TakeReceipt(signed, receipt) => receipt::take(&mut draft, &asked, &signed, &receipt)?,
         Command::RecordDelivery { app, version, channel, to } => {
             delivery::record(&mut draft, &asked, app, version, channel, to)?;

@@ -765,6 +765,18 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aborted: Option<Aborted>,
     },
+    /// What a target runs is not as well as it was when it was verified, or is well again.
+    HealthChanged {
+        /// Where.
+        target: TargetName,
+        /// What.
+        app: AppName,
+        /// The build that is active there.
+        build: Digest,
+        /// What is wrong; nothing where it is well again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unwell: Option<String>,
+    },
     /// A deployment stayed healthy for its soak time.
     DeploymentSettled {
         /// Which.
@@ -904,6 +916,7 @@ impl Event {
             | Event::DeploymentSettled { .. }
             | Event::HoldPlaced { .. }
             | Event::HoldLifted { .. }
+            | Event::HealthChanged { .. }
             | Event::EscapesChanged { .. }
             | Event::ExposureChanged { .. } => Vec::new(),
         }
@@ -969,6 +982,7 @@ names! {
     DeploymentSettled = "deployment-settled",
     HoldPlaced = "hold-placed",
     HoldLifted = "hold-lifted",
+    HealthChanged = "health-changed",
     EscapesChanged = "escapes-changed",
     ReceiptTaken = "receipt-taken",
     ExposureChanged = "exposure-changed",

@@ -5,6 +5,7 @@ pub use crate::event::Migration;
 use crate::{
     command::Command,
     event::Ending,
+    policy,
     rules::{approvals, rollout, schedule},
     state::{Aside, Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
@@ -148,8 +149,13 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
                 (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
             }
         }
-        DeploymentPhase::Ended { settled: None, .. } => {
-            Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? })
+        DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
+            let unwell = deployment.parts.unwell().map(|(name, reason)| (name.clone(), reason.to_owned()));
+            let unwell: Vec<(TargetName, String)> = unwell.take(policy::UNWELL_NAMED).collect();
+            match unwell.is_empty() {
+                false => Some(WaitingOn::Health { deployment: number, unwell }),
+                true => Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? }),
+            }
         }
         DeploymentPhase::Ended { .. } => None,
     }
@@ -264,15 +270,17 @@ pub fn bakes_until(state: &State, deployment: &Deployment) -> Option<Timestamp> 
     Some(later(since.time, i64::from(rollout::of(state, deployment).bake_minutes) * 60))
 }
 
-/// When a deployment that succeeded will have soaked, if it has not settled yet and brings something that can settle: what
-/// was replaced, undone, rolled back or removed before its time is no place to go back to.
+/// When a deployment that succeeded will have soaked, if it has not settled yet, is well, and brings something that can
+/// settle: what was replaced, undone, rolled back or removed before its time is no place to go back to. What was unwell
+/// meanwhile soaks from when it was well again (R54).
 fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { stamp, .. } = &deployment.phase else { return None };
-    if !state.soaking.contains(&number) {
+    if !state.soaking.contains(&number) || deployment.parts.unwell().next().is_some() {
         return None;
     }
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;
-    Some(later(stamp.time, i64::from(environment.soak_minutes) * 60))
+    let from = deployment.well_since.map_or(stamp.time, |well| well.max(stamp.time));
+    Some(later(from, i64::from(environment.soak_minutes) * 60))
 }
 
 fn later(time: Timestamp, seconds: i64) -> Timestamp {

@@ -7,6 +7,8 @@ pub const DEPLOYMENTS_KEPT: usize = 500;
 pub const DEPLOYMENTS_OF_EPOCH: u64 = 10_000;
 /// How much of what people say of a deployment under way stays in the state: the newest; the ledger keeps all.
 pub const GUIDANCE_KEPT: usize = 50;
+/// How many unwell targets are named where it is said why a deployment does not settle.
+pub const UNWELL_NAMED: usize = 10;
 /// How many settled builds an environment remembers as places to roll back to.
 pub const SETTLED_KEPT: usize = 20;
 /// How far ahead of the server's clock a statement's `submit_before` may lie, in seconds: one day.

@@ -653,6 +653,25 @@ pub struct Running {
     pub endpoints: Vec<String>,
     /// Whether it was stopped by an order.
     pub stopped: bool,
+    /// What is wrong with it, where it is not as well as it was when it was verified.
+    #[serde(default)]
+    pub unwell: Option<Unwell>,
+}
+
+impl Running {
+    /// Whether people are served by it: it was not stopped, and it is well.
+    pub fn serves(&self) -> bool {
+        !self.stopped && self.unwell.is_none()
+    }
+}
+
+/// That something that runs is not well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwell {
+    /// Since when that is known.
+    pub since: Timestamp,
+    /// What is wrong.
+    pub reason: String,
 }
 
 /// One deployment.
@@ -697,6 +716,9 @@ pub struct Deployment {
     pub elected: Option<(TargetName, Migration)>,
     /// Whether it stands still by somebody's word, or by the charter's.
     pub paused: Option<Pause>,
+    /// When the last of its targets that was unwell became well again; nothing where none was.
+    #[serde(default)]
+    pub well_since: Option<Timestamp>,
     /// What people said about it while it was under way, oldest first.
     pub guided: Vector<Guidance>,
     /// Where it stands.

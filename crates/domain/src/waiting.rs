@@ -100,6 +100,13 @@ pub enum WaitingOn {
         /// What went wrong, where the charter paused it.
         failure: Option<String>,
     },
+    /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
+    Health {
+        /// Its number.
+        deployment: u64,
+        /// Where it is unwell, and what is wrong.
+        unwell: Vec<(TargetName, String)>,
+    },
     /// A deployment succeeded and soaks.
     Soak {
         /// Its number.
@@ -165,6 +172,10 @@ impl fmt::Display for WaitingOn {
                     (None, None) => "paused".into(),
                 };
                 write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
+            }
+            WaitingOn::Health { deployment, unwell } => {
+                let targets: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+                write!(f, "deployment {deployment} does not settle before it is well again on {}", targets.join(", "))
             }
             WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
         }

@@ -359,6 +359,13 @@ fn target_events() -> Vec<Event> {
         Event::TokenRevoked { token: digest("secret"), holder: read("oncall"), name: read("dashboard") },
         Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
         Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
+        Event::HealthChanged {
+            target: read("prod-1"),
+            app: read("web"),
+            build: digest("web#A"),
+            unwell: Some("web-1 /healthz 503".into()),
+        },
+        Event::HealthChanged { target: read("prod-1"), app: read("web"), build: digest("web#A"), unwell: None },
     ]
 }
 

@@ -211,6 +211,7 @@ fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure
     match (signer(state, envelope)?, act) {
         (Signer::Target(name, _), Act::Report(report)) if report.target == name => Ok(Actor::Target(name)),
         (Signer::Target(name, _), Act::Inventory(inventory)) if inventory.target == name => Ok(Actor::Target(name)),
+        (Signer::Target(name, _), Act::Health(health)) if health.target == name => Ok(Actor::Target(name)),
         (Signer::Target(name, _), act) => {
             Err(unfit(format!("{name} is a target, and may not sign this {}", act.kind())))
         }
@@ -221,7 +222,7 @@ fn actor(state: &State, envelope: &Envelope, act: &Act) -> Result<Actor, Failure
         (Signer::Customer(name, _), act) => {
             Err(unfit(format!("{name} is a customer, who reads channels: this {} counts for nothing", act.kind())))
         }
-        (Signer::Person(..), Act::Report(_) | Act::Inventory(_)) => {
+        (Signer::Person(..), Act::Report(_) | Act::Inventory(_) | Act::Health(_)) => {
             Err(unfit(format!("only a target can sign its {}", act.kind())))
         }
         (Signer::Person(name, key), _) => {
@@ -327,6 +328,7 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         Act::Enrolment(act) => Command::EnrolTarget(act),
         Act::Report(act) => Command::ReportOutcome(act),
         Act::Inventory(act) => Command::ReportInventory(act),
+        Act::Health(act) => Command::ReportHealth(act),
         Act::Receipt(act) => {
             let receipt = verified_receipt(state, documents, &subject, &act)?;
             Command::TakeReceipt(Signed { subject, act }, Arc::new(receipt))

@@ -259,10 +259,11 @@ impl Verifier {
                     (true, true) => Ok(signers),
                 }
             }
-            (Act::Report(_) | Act::Inventory(_), _, _) => {
+            (Act::Report(_) | Act::Inventory(_) | Act::Health(_), _, _) => {
                 let target = match act {
                     Act::Report(report) => &report.target,
                     Act::Inventory(inventory) => &inventory.target,
+                    Act::Health(health) => &health.target,
                     _ => return Err("nobody reported".into()),
                 };
                 acted(format!("target:{target}"))?;
@@ -765,6 +766,9 @@ impl Signed<'_> {
             }
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
+            }
+            (Act::Health(a), Event::HealthChanged { target, app, unwell, .. }) => {
+                a.target == *target && a.unwell.contains_key(app) == unwell.is_some()
             }
             (Act::Administration(a), Event::TokenCreated { holder, .. }) => {
                 by_actor(holder) && administers(&a.act, event)

@@ -65,6 +65,8 @@ mod secrets;
 mod security_keys;
 #[path = "e2e/shapes.rs"]
 mod shapes;
+#[path = "e2e/soak.rs"]
+mod soak;
 #[path = "e2e/stolen_disk.rs"]
 mod stolen_disk;
 #[path = "e2e/suspended.rs"]

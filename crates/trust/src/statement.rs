@@ -156,6 +156,8 @@ acts! {
     Report = "report",
     /// Subject: the estate.
     Inventory = "inventory",
+    /// Subject: the estate.
+    Health = "health",
     /// Subject: the receipt's document.
     Receipt = "receipt",
     /// Subject: the estate.
@@ -587,6 +589,28 @@ pub struct PhaseTiming {
     pub started: Timestamp,
     /// How long it took, in milliseconds.
     pub milliseconds: u64,
+}
+
+/// How the applications on a target are, while nothing is done with them (R54).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Who looked.
+    pub target: TargetName,
+    /// When, by its own clock.
+    pub looked: Timestamp,
+    /// What is unwell. Whatever else runs there is well.
+    pub unwell: BTreeMap<AppName, Unwell>,
+}
+
+/// An application that is not as well as it was when it was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unwell {
+    /// The build that is active.
+    pub build: Digest,
+    /// What its copies said, or how they ended: `web-1 /healthz 503`.
+    pub reason: String,
 }
 
 /// What a target found when it re-digested what is active on it (R37).

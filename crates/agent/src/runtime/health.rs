@@ -3,19 +3,25 @@
 use super::{
     Runtime, ServiceSpec,
     ask::{Answer, Asked, Question},
-    control::running_process,
+    control::{look, running_process},
     log_reader::last_line_of_process,
 };
+use crate::watch::Look;
 use std::{
     fmt,
     time::{Duration, Instant},
 };
-use trust::{manifest::Health, names::printable};
+use trust::{
+    manifest::{Health, HealthCheck},
+    names::printable,
+};
 
 /// How long a copy without a health check must stay alive.
 const ALIVE: Duration = Duration::from_secs(2);
 /// How long one question may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long it may take where one look is nothing much.
+const GLANCE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -171,6 +177,26 @@ impl Runtime {
         }
     }
 
+    /// Looks at a copy once, without patience: whether its process runs, and what it says. What it once wrote to its log
+    /// says nothing of now, nor does what cannot be told.
+    pub fn look_at(&self, spec: &ServiceSpec, health: Option<&Health>) -> Look {
+        let (copy, restarts) = (spec.id.clone(), self.restarts_of(spec));
+        let answer = match health.map(|health| &health.check).filter(|check| !matches!(check, HealthCheck::Log(_))) {
+            _ if self.running_pid(spec).is_none() => Answer::Bad(self.how_it_ended(spec)),
+            None => Answer::Good("alive".into()),
+            Some(check) => {
+                let spec_file = self.files_of(spec).spec;
+                let asked = Asked { spec, spec_file: &spec_file, port: spec.port };
+                Question::new(self, check).ask(&asked, None, GLANCE)
+            }
+        };
+        let wrong = match answer {
+            Answer::Good(_) | Answer::Unclear(_) => None,
+            Answer::Bad(said) | Answer::Final(said) => Some(printable(&said)),
+        };
+        Look { copy, restarts, wrong }
+    }
+
     fn watch_alive(&self, spec: &ServiceSpec, on_try: &mut dyn FnMut(&Attempt)) -> Result<i32, Unhealthy> {
         // The keeper may need a moment to start the first process at all.
         let give_up = Instant::now() + ATTEMPT;
@@ -197,6 +223,11 @@ impl Runtime {
     /// The process that runs a copy now, if one does.
     pub(super) fn running_pid(&self, spec: &ServiceSpec) -> Option<i32> {
         running_process(self, spec).0
+    }
+
+    /// How often a copy was started again after it ended by itself.
+    fn restarts_of(&self, spec: &ServiceSpec) -> u32 {
+        look(&self.files_of(spec)).ok().and_then(|(_, state)| state).map_or(0, |state| state.restarts)
     }
 
     /// What became of a process that runs no more.

@@ -353,6 +353,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let parts = &deployment.parts;
     let busy = parts.busy().next().is_some();
     match &deployment.phase {
+        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => falters(draft, asked, number),
         // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
         DeploymentPhase::Ended { .. } | DeploymentPhase::AwaitingPermit => {}
         DeploymentPhase::Undoing { .. } if busy => {}
@@ -421,6 +422,22 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
     }
 }
 
+/// Takes back what succeeded and soaks, once it is unwell on more targets than may fail. Where the charter does not undo by
+/// itself it stays, and does not settle (R54).
+fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    let in_place = draft.state.in_audience(&deployment.app, &deployment.environment);
+    let is_replaced = in_place.is_some_and(|record| record.open_deployment.is_some());
+    if is_replaced || !draft.state.soaking.contains(&number) || deployment.parts.unwell().next().is_none() {
+        return;
+    }
+    let rollout = rollout::of(&draft.state, &deployment);
+    let undoes = rollout.on_failure == OnFailure::Undo;
+    if let Some(reason) = rollout::beyond_budget(&rollout, &deployment).filter(|_| undoes) {
+        undo(draft, asked, number, &deployment, reason, None);
+    }
+}
+
 /// Tells every target that has switched, or is about to, to go back: as many at a time as can be spared.
 fn undo(
     draft: &mut Draft,
@@ -433,7 +450,10 @@ fn undo(
     let parts = &deployment.parts;
     let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
-    let mut targets: Vec<TargetName> = parts.assigned().chain(parts.verified().take(spared)).cloned().collect();
+    // What is unwell serves nobody, and need not be spared.
+    let unwell = parts.unwell().map(|(name, _)| name);
+    let well = parts.verified().filter(|name| parts.get(name).is_some_and(|part| part.unwell.is_none())).take(spared);
+    let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
     targets.sort();
     // Who was given up on may have switched all the same.
     let given_up = |name: &TargetName| {

@@ -13,7 +13,7 @@ use crate::{
 use trust::{
     TargetName,
     authority::OF_THE_MOMENT,
-    statement::{Inventory, OrderAct, Outcome, Phase, Report},
+    statement::{Health, Inventory, OrderAct, Outcome, Phase, Report},
 };
 
 /// A target says how its newest assignment ended.
@@ -84,13 +84,16 @@ pub(super) fn change(act: OrderAct, before: Option<trust::Digest>, build: trust:
 
 /// Reasons come from programs' output: nothing in them may drive a terminal, and they stay short.
 pub(super) fn printable(outcome: Outcome) -> Outcome {
-    let clean = |text: String| trust::names::printable(&text.chars().take(500).collect::<String>());
     match outcome {
         Outcome::Verified => Outcome::Verified,
-        Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: clean(reason) },
-        Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: clean(reason) },
-        Outcome::Refused { code, reason } => Outcome::Refused { code: clean(code), reason: clean(reason) },
+        Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: clean(&reason) },
+        Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: clean(&reason) },
+        Outcome::Refused { code, reason } => Outcome::Refused { code: clean(&code), reason: clean(&reason) },
     }
+}
+
+fn clean(text: &str) -> String {
+    trust::names::printable(&text.chars().take(500).collect::<String>())
 }
 
 /// A target says what it found. Only what differs from before is history (R37).
@@ -107,6 +110,31 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
         }
         None => Err(Refusal::AlreadyDone { what, since: None }),
     }
+}
+
+/// A target says how what it runs is. Only what differs from before is history, and only of the build that runs (R54).
+pub(super) fn health(draft: &mut Draft, asked: &Asked<'_>, health: Health) -> Result<(), Refusal> {
+    by_itself(asked, &health.target)?;
+    let on_target = draft.state.targets.get(&health.target).ok_or(Refusal::ReportStale)?;
+    let mut changes = Vec::new();
+    for (app, on_target) in &on_target.apps {
+        let Some(running) = on_target.running.as_ref().filter(|running| !running.stopped) else { continue };
+        let said = health.unwell.get(app).filter(|unwell| unwell.build == running.build);
+        let unwell = said.map(|unwell| clean(&unwell.reason));
+        // What is wrong may change its words at every look: it is said once, and once that it is over.
+        if unwell.is_some() != running.unwell.is_some() {
+            changes.push((app.clone(), running.build, running.deployment, unwell));
+        }
+    }
+    if changes.is_empty() {
+        let what = format!("what runs on {} is as well as it was", health.target);
+        return Err(Refusal::AlreadyDone { what, since: None });
+    }
+    for (app, build, deployment, unwell) in changes {
+        draft.record(Event::HealthChanged { target: health.target.clone(), app, build, unwell });
+        deployment::go_on(draft, asked, deployment);
+    }
+    Ok(())
 }
 
 /// What an inventory changes in what is known of a target; nothing where nothing.

@@ -224,7 +224,10 @@ pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option
 /// and none of it is well.
 pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<String> {
     let parts: &Parts = &deployment.parts;
-    let first = || parts.bad().next().map(|(name, outcome)| in_words(name, outcome));
+    let first = || {
+        let unwell = || parts.unwell().next().map(|(name, reason)| format!("{name} is unwell: {reason}"));
+        parts.bad().next().map(|(name, outcome)| in_words(name, outcome)).or_else(unwell)
+    };
     let places = places_of(deployment, deployment.ring);
     let is_canary = current_ring(deployment).is_some_and(|ring| ring.name == CANARY);
     if is_canary && parts.any_bad_in(places.clone()) {

@@ -373,6 +373,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 keep_data: *keep_data,
                 elected: None,
                 paused: None,
+                well_since: None,
                 guided: Vector::new(),
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
             };
@@ -411,8 +412,8 @@ pub fn apply(state: &mut State, event: &Event) {
             guide(state, *deployment, by, GuidanceWord::Resumed, &[], *reason);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 let failed = record.paused.take().is_some_and(|pause| pause.failure.is_some());
-                let bad = record.parts.bad().filter(|_| failed).map(|(name, _)| name.clone());
-                let bad: Vec<TargetName> = bad.collect();
+                let bad = record.parts.bad().map(|(name, _)| name).chain(record.parts.unwell().map(|(name, _)| name));
+                let bad: Vec<TargetName> = bad.filter(|_| failed).cloned().collect();
                 bad.iter().for_each(|name| record.parts.change(name, |part| part.aside = Some(Aside::Accepted)));
             }
         }
@@ -435,6 +436,7 @@ pub fn apply(state: &mut State, event: &Event) {
             finish_target(state, *deployment, target, &finished, phases);
         }
         Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
+            reopen(state, *deployment);
             assign(state, *deployment, targets, true);
             leave_word(state, *deployment, absent);
             if let Some(record) = state.deployments.get_mut(deployment) {
@@ -469,6 +471,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 None => *held = OrdMap::new(),
             }
         }
+        Event::HealthChanged { target, app, build, unwell } => health(state, target, app, build, unwell.as_ref()),
         Event::EscapesChanged { target, findings } => {
             let entry = state.head.entry;
             if let Some(target) = state.targets.get_mut(target) {
@@ -576,6 +579,7 @@ fn take_receipt(state: &mut State, event: &Event) {
         keep_data: false,
         elected: phases.iter().any(|timing| timing.phase == Phase::Migrate).then(|| (target.clone(), Migration::Run)),
         paused: None,
+        well_since: None,
         guided: Vector::new(),
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
     };
@@ -594,6 +598,7 @@ fn take_receipt(state: &mut State, event: &Event) {
             config_serial: *config_serial,
             endpoints: endpoints.clone(),
             stopped: false,
+            unwell: None,
         },
     });
     runs_now(state, target, app, running);
@@ -737,12 +742,16 @@ fn finish_target(
         if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
             part.aside = None;
         }
+        if !goes_back {
+            part.unwell = None;
+        }
         part.phases.extend(phases.iter().cloned());
     });
     let running = finished.running.map(|build| match before {
         // A target that goes on running the same build has run it since then.
         Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
-            Running { config_serial: finished.config_serial, endpoints: finished.endpoints.to_vec(), stopped, ..before }
+            let (config_serial, endpoints) = (finished.config_serial, finished.endpoints.to_vec());
+            Running { config_serial, endpoints, stopped, unwell: None, ..before }
         }
         _ => Running {
             build,
@@ -751,6 +760,7 @@ fn finish_target(
             config_serial: finished.config_serial,
             endpoints: finished.endpoints.to_vec(),
             stopped,
+            unwell: None,
         },
     });
     runs_now(state, name, &app, running);
@@ -781,6 +791,55 @@ fn guide(
     record.guided.push_back(Guidance { stamp, by: by.clone(), word, targets: targets.to_vec(), reason });
     if record.guided.len() > policy::GUIDANCE_KEPT {
         record.guided.pop_front();
+    }
+}
+
+/// A target says how what it runs is. What is unwell does not serve, whatever the deployment that brought it is at.
+fn health(state: &mut State, name: &TargetName, app: &AppName, build: &Digest, unwell: Option<&String>) {
+    let now = state.head.time;
+    let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(app));
+    let running = on_target.and_then(|on_target| on_target.running.as_mut());
+    let Some(running) = running.filter(|running| running.build == *build) else { return };
+    let since = running.unwell.as_ref().map_or(now, |unwell| unwell.since);
+    running.unwell = unwell.map(|reason| Unwell { since, reason: reason.clone() });
+    let (serves, brought_by) = (running.serves(), running.deployment);
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    if let Some(record) = state.deployments.get_mut(&brought_by) {
+        record.parts.change(name, |part| {
+            if part.progress == Progress::Finished(Outcome::Verified) {
+                (part.unwell, part.serves) = (unwell.cloned(), serves);
+            }
+        });
+        if record.parts.unwell().next().is_none() {
+            record.well_since = Some(now);
+        }
+    }
+    // What is to be replaced counts for as much as it serves.
+    let open = in_audience(state, app, &environment).open_deployment.filter(|open| *open != brought_by);
+    if let Some(record) = open.and_then(|open| state.deployments.get_mut(&open)) {
+        record.parts.change(name, |part| {
+            let is_known = match &part.progress {
+                Progress::Assigned(_) | Progress::Undoing(_) => false,
+                Progress::Finished(outcome) => !part.absent && !matches!(outcome, Outcome::Failed { .. }),
+                Progress::Waiting | Progress::Undone => true,
+            };
+            part.serves = if is_known { serves } else { part.serves };
+        });
+    }
+}
+
+/// What had succeeded and soaks is open again when it goes back.
+fn reopen(state: &mut State, deployment: u64) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let DeploymentPhase::Ended { stamp, .. } = record.phase else { return };
+    let Deployment { app, environment, build, .. } = record.clone();
+    state.soaking.remove(&deployment);
+    state.open_deployments.insert(deployment);
+    in_audience(state, &app, &environment).open_deployment = Some(deployment);
+    if let Some(build) = state.apps.get_mut(&app).and_then(|record| record.builds.get_mut(&build))
+        && build.verified_in.get(&environment) == Some(&stamp.time)
+    {
+        build.verified_in.remove(&environment);
     }
 }
 
@@ -836,7 +895,8 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Opti
         (DeploymentPhase::Undoing { reason }, None) => Some(reason.clone()),
         _ => why.clone(),
     };
-    let has_failed = record.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }));
+    let has_failed = record.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }))
+        || record.parts.iter().any(|(_, part)| part.unwell.is_some());
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
     let Deployment { app, environment, act, build, .. } = record.clone();
@@ -893,7 +953,7 @@ fn runs_everywhere(state: &State, deployment: u64) -> bool {
 /// The parts that a deployment begins with.
 fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
     let part = |name: &TargetName| {
-        let serves = state.running(app, name).is_some_and(|running| !running.stopped);
+        let serves = state.running(app, name).is_some_and(Running::serves);
         (name.clone(), Part { serves, ..Part::default() })
     };
     targets.iter().map(part).collect::<Vec<_>>().into()
@@ -907,7 +967,7 @@ fn others(state: &State, app: &AppName, environment: &AudienceName, build: &Dige
     for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
         if facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
             others.targets += 1;
-            others.serving += u32::from(state.running(app, name).is_some_and(|running| !running.stopped));
+            others.serving += u32::from(state.running(app, name).is_some_and(Running::serves));
         }
     }
     others

@@ -30,6 +30,9 @@ pub struct Part {
     pub wave: u32,
     /// Whether the application serves on the target: it runs there, and nothing is being done with it.
     pub serves: bool,
+    /// What is wrong with it on the target, where it was verified there and is not well any more.
+    #[serde(default)]
+    pub unwell: Option<String>,
 }
 
 /// Why a part counts no more: nobody waits for it, and it is no failure.
@@ -75,6 +78,7 @@ pub struct Parts {
     waiting: OrdSet<Place>,
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
+    unwell: OrdSet<Place>,
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
     left: usize,
@@ -133,14 +137,15 @@ impl Parts {
         self.verified.range(range(&places)).next().is_some()
     }
 
-    /// Whether one of these places did not get it.
+    /// Whether one of these places did not get it, or is unwell with it.
     pub fn any_bad_in(&self, places: Range<usize>) -> bool {
-        self.bad.range(range(&places)).next().is_some()
+        let mut both = [&self.bad, &self.unwell].into_iter();
+        both.any(|bad| bad.range(range(&places)).next().is_some())
     }
 
-    /// How many targets did not get it.
+    /// How many targets did not get it, or are unwell with it.
     pub fn bad_count(&self) -> usize {
-        self.bad.len()
+        self.bad.len() + self.unwell.len()
     }
 
     /// The targets that are at it or go back, the one that began first leading, and since when.
@@ -157,6 +162,11 @@ impl Parts {
     /// The targets that verified it, in order.
     pub fn verified(&self) -> impl Iterator<Item = &TargetName> {
         self.named(&self.verified)
+    }
+
+    /// The targets that verified it and are not well any more, in order, and what is wrong.
+    pub fn unwell(&self) -> impl Iterator<Item = (&TargetName, &str)> {
+        self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
     }
 
     /// The targets that did not get it, in order.
@@ -210,7 +220,12 @@ impl Parts {
         match &part.progress {
             Progress::Waiting => drop(self.waiting.insert(place)),
             Progress::Assigned(since) | Progress::Undoing(since) => drop(self.busy.insert((since.time, place))),
-            Progress::Finished(Outcome::Verified) => drop(self.verified.insert(place)),
+            Progress::Finished(Outcome::Verified) => {
+                self.verified.insert(place);
+                if part.unwell.is_some() {
+                    self.unwell.insert(place);
+                }
+            }
             Progress::Finished(_) => drop(self.bad.insert(place)),
             Progress::Undone => {}
         }
@@ -229,7 +244,10 @@ impl Parts {
         match &part.progress {
             Progress::Waiting => drop(self.waiting.remove(&place)),
             Progress::Assigned(since) | Progress::Undoing(since) => drop(self.busy.remove(&(since.time, place))),
-            Progress::Finished(Outcome::Verified) => drop(self.verified.remove(&place)),
+            Progress::Finished(Outcome::Verified) => {
+                self.verified.remove(&place);
+                self.unwell.remove(&place);
+            }
             Progress::Finished(_) => drop(self.bad.remove(&place)),
             Progress::Undone => {}
         }

@@ -26,8 +26,8 @@ use trust::{
     schedule::Schedule,
     statement::{
         Act, AdministrationAct, Approval, Carried, Commit, Config, Enrolment, Evidence, Facts, Finding, FindingKind,
-        Import, Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report, Request,
-        RequestId, Review, Withdrawal,
+        Health, Import, Inventory, Number, Order, OrderAct, Outcome, Part, Phase, PhaseTiming, Push, Receipt, Report,
+        Request, RequestId, Review, Unwell, Withdrawal,
     },
     vendor::Released,
     way::Way,
@@ -228,6 +228,15 @@ impl World {
             ("conceals", [what, "in", environment]) => self.exposes(who, what, environment, 0),
             ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
             ("finds", _) => self.finds(who, line),
+            ("says", ["that", "all", "is", "well"]) => self.says_how_it_is(who, who, None),
+            ("says", ["that", app, "is", "unwell", reason @ ..]) => {
+                let build = self.runs(&read(app), &read(who)).unwrap_or_else(|| self.build(app, "A"));
+                self.says_how_it_is(who, who, Some((app, build, reason.join(" "))))
+            }
+            ("says", ["of", other, "that", app, letter, "is", "unwell", reason @ ..]) => {
+                let build = self.build(app, letter);
+                self.says_how_it_is(who, other, Some((app, build, reason.join(" "))))
+            }
             ("joins", [environment, rest @ ..]) => self.joins(who, environment, rest),
             (
                 "carries",
@@ -944,6 +953,12 @@ impl World {
         let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
         let inventory = Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    /// How what runs on a target is, by its own word unless another says it.
+    fn says_how_it_is(&mut self, who: &str, target: &str, unwell: Option<(&str, Digest, String)>) -> Vec<String> {
+        let unwell = unwell.into_iter().map(|(app, build, reason)| (read(app), Unwell { build, reason })).collect();
+        self.act(who, Digest::of(b"estate"), Act::Health(Health { target: read(target), looked: self.now, unwell }))
     }
 
     fn by_clock(&mut self, command: Command) -> Vec<String> {

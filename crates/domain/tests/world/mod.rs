@@ -10,11 +10,11 @@ mod words;
 use domain::{
     command::{Actor, Command, Context, Signed},
     decide::decide,
-    event::{BuildFacts, Event},
+    event::{BuildFacts, Ending, Event},
     plan,
     refusal::Refusal,
     rules::{self, Candidate, approvals, permits},
-    state::{Aside, Deployment, DeploymentPhase, Part, Policy, Progress, Stamp, Standing, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, Part, Policy, Progress, Running, Stamp, Standing, State, apply},
 };
 use jiff::Timestamp;
 use std::{
@@ -198,9 +198,15 @@ impl World {
             match event {
                 Event::WaveStarted { deployment, .. } => self.check_permitted(*deployment),
                 Event::DeploymentEnded { deployment, .. } => {
-                    let ended = |event: &&Event| matches!(event, Event::DeploymentEnded { deployment: d, .. } if d == deployment);
-                    let times = self.history.iter().flat_map(|(_, events)| events).filter(ended).count();
-                    assert_eq!(times, 1, "deployment {deployment} ended more than once");
+                    let ending = |event: &Event| match event {
+                        Event::DeploymentEnded { deployment: d, ending, .. } if d == deployment => Some(*ending),
+                        _ => None,
+                    };
+                    let endings: Vec<Ending> =
+                        self.history.iter().flat_map(|(_, events)| events).filter_map(ending).collect();
+                    // What succeeded may go back while it soaks.
+                    let once = matches!(endings[..], [_] | [Ending::Succeeded, Ending::Undone | Ending::Failed]);
+                    assert!(once, "deployment {deployment} ended more than once: {endings:?}");
                 }
                 _ => {}
             }
@@ -254,7 +260,7 @@ impl World {
                 Progress::Waiting | Progress::Undone => false,
             };
             let running = self.state.running(&deployment.app, name);
-            part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(|running| !running.stopped)
+            part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(Running::serves)
         };
         let counted = deployment.parts.iter().filter(serves).count();
         assert_eq!(counted, deployment.parts.serving(), "what serves is counted right: {:?}", deployment.parts);
@@ -336,6 +342,7 @@ fn command(subject: Digest, act: Act) -> Command {
         Act::Enrolment(act) => Command::EnrolTarget(act),
         Act::Report(act) => Command::ReportOutcome(act),
         Act::Inventory(act) => Command::ReportInventory(act),
+        Act::Health(act) => Command::ReportHealth(act),
         Act::Push(_) | Act::Import(_) | Act::Part(_) | Act::Session(_) | Act::Receipt(_) => {
             panic!("these come another way")
         }

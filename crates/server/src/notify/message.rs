@@ -32,6 +32,8 @@ pub enum Kind {
     Aborted,
     /// A deployment stayed healthy for its soak time.
     Settled,
+    /// What runs somewhere is not well any more.
+    Unwell,
     /// Something runs without permission.
     Escape,
     /// A permit, the charter or the root is over soon.
@@ -178,6 +180,20 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Ending::Succeeded | Ending::Superseded => None,
         },
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
+        Event::HealthChanged { target, app, build, unwell: Some(_) } => {
+            let record = state.apps.get(app).and_then(|app| app.builds.get(build));
+            Some((
+                Kind::Unwell,
+                About {
+                    app: Some(app.clone()),
+                    version: record.and_then(|record| record.version.clone()),
+                    build: Some(*build),
+                    audience: state.targets.get(target).map(|target| target.environment.clone()),
+                    target: Some(target.clone()),
+                    ..About::default()
+                },
+            ))
+        }
         Event::EscapesChanged { target, findings } if !findings.is_empty() => {
             let audience = state.targets.get(target).map(|target| target.environment.clone());
             Some((Kind::Escape, About { target: Some(target.clone()), audience, ..About::default() }))

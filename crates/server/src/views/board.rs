@@ -459,6 +459,16 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     }
                 }
             }
+            WaitingOn::Health { deployment, unwell } => {
+                @let said = unwell.iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
+                p.bad title=(said.join("; ")) {
+                    (sign(Sign::Bad))
+                    span {
+                        "unwell on " b { (names(&unwell.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())) }
+                        span.muted { " · deployment " (deployment) " does not settle" }
+                    }
+                }
+            }
             WaitingOn::Soak { deployment, until } => {
                 p.busy title=(format!("settles at {}", moment(*until))) {
                     (sign(Sign::Busy)) span { "soaks, " (left(*until)) " more" span.muted { " · deployment " (deployment) } }

@@ -20,6 +20,7 @@ pub(crate) fn is_about(state: &State, event: &Event, app: &AppName) -> bool {
         | Event::ConfigSet { app: other, .. }
         | Event::DeploymentRequested { app: other, .. }
         | Event::ReceiptTaken { app: other, .. }
+        | Event::HealthChanged { app: other, .. }
         | Event::HoldPlaced { app: other, .. }
         | Event::HoldLifted { app: other, .. }
         | Event::ExposureChanged { app: other, .. } => other == app,

@@ -143,6 +143,13 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     }
     for running in &runs {
         let name = running.build.of(app);
+        if let Some((on, reason)) = running.unwell.first_key_value() {
+            let more = match running.unwell.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            notes.push(format!("{name} is unwell on {on}{more}: {}", trust::names::printable(reason)));
+        }
         match (&running.build.version, vendors::withdrawn_by(state, app, &running.build.build)) {
             (_, Some(vendor)) => notes.push(format!("{name} was withdrawn by {vendor} and still runs")),
             (None, None) if !running.permitted => {
@@ -277,11 +284,13 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             settled: record.settled.contains(&running.build),
             stopped: true,
             permitted: permits::may_run(state, app, &running.build, audience),
+            unwell: BTreeMap::new(),
         });
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
         entry.on.push(name.clone());
         entry.endpoints.extend(running.endpoints.iter().cloned());
+        entry.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
     }
     let mut runs: Vec<Runs> = runs.into_values().collect();
     runs.sort_by_key(|runs| std::cmp::Reverse(runs.on.len()));

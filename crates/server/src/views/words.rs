@@ -290,6 +290,12 @@ impl Teller<'_> {
                 let what = build.map_or_else(|| app.to_string(), |build| self.named(app, &build));
                 format!("{actor} lifted the hold on {what} in {environment}{}", self.text(reason.as_ref()))
             }
+            Event::HealthChanged { target, app, build, unwell: Some(why) } => {
+                format!("{} is unwell on {target}: {why}", self.named(app, build))
+            }
+            Event::HealthChanged { target, app, build, unwell: None } => {
+                format!("{} is well again on {target}", self.named(app, build))
+            }
             Event::EscapesChanged { target, findings } if findings.is_empty() => {
                 format!("{target}: everything is as it was released again")
             }

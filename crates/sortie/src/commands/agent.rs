@@ -7,7 +7,7 @@ use crate::{
     until,
 };
 use agent::{
-    start::{AgentError, Options, SCAN_SECONDS},
+    start::{AgentError, Options, SCAN_SECONDS, WATCH_SECONDS},
     withdraw::WithdrawError,
 };
 use anyhow::Context as _;
@@ -76,6 +76,9 @@ pub struct Joining {
     /// How often it looks for escapes, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = SCAN_SECONDS)]
     pub scan_seconds: u64,
+    /// How often it asks what runs whether it is well, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = WATCH_SECONDS)]
+    pub watch_seconds: u64,
     /// A copy of the repository on a web server, to refresh from as well; may be given several times
     #[arg(long = "mirror", value_name = "URL")]
     pub mirrors: Vec<String>,
@@ -150,6 +153,7 @@ impl Joining {
         let mut options = Options::new(self.data()?);
         (options.join, options.name) = (join, name);
         (options.port_range, options.scan_seconds) = (self.ports.clone(), self.scan_seconds);
+        options.watch_seconds = self.watch_seconds;
         options.mirrors = self.mirrors.clone();
         Ok(options)
     }
@@ -187,9 +191,10 @@ impl Joining {
         }
         let program = std::env::current_exe().context("this program's own path")?;
         let ports = format!("{}-{}", self.ports.start(), self.ports.end());
-        let scan = self.scan_seconds.to_string();
+        let (scan, watch) = (self.scan_seconds.to_string(), self.watch_seconds.to_string());
         let (program, folder) = (program.to_string_lossy(), data.to_string_lossy());
-        let mut words = vec![&*program, "agent", "--data", &*folder, "--ports", &ports, "--scan-seconds", &scan];
+        let mut words = vec![&*program, "agent", "--data", &*folder, "--ports", &ports];
+        words.extend(["--scan-seconds", &scan, "--watch-seconds", &watch]);
         words.extend(self.mirrors.iter().flat_map(|url| ["--mirror", url.as_str()]));
         let start = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
         let unit = Path::new(UNITS).join(UNIT);

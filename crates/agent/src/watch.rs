@@ -1,0 +1,204 @@
+//! Looking after what runs while nothing is done with it: a deployment settles only if it stays well (R54). The working
+//! thread says what is to be looked at; a thread of its own looks, so that a copy that does not answer delays nothing.
+
+use crate::runtime::{CopyId, Runtime, ServiceSpec};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+use trust::{AppName, Digest, manifest::Health, statement::Unwell};
+
+/// So many bad looks in a row are a verdict, and so many good ones.
+const IN_A_ROW: u32 = 3;
+/// Or so many bad ones among the last of these: what ends and is started again now and then is not well.
+const BAD_AMONG: (u32, u32) = (4, 10);
+
+/// An application to look after.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched<C> {
+    /// The build that is active.
+    pub build: Digest,
+    /// Its copies; nothing while something is done with it, for then nothing is judged.
+    pub copies: Option<Vec<C>>,
+}
+
+/// A copy as it runs here, and how it is asked.
+pub type Copy = (ServiceSpec, Option<Health>);
+
+/// Everything that is to be looked after.
+pub type Round<C> = BTreeMap<AppName, Watched<C>>;
+
+/// What one look at a copy has shown.
+pub struct Look {
+    /// Which copy.
+    pub copy: CopyId,
+    /// How often it was started again after it ended by itself.
+    pub restarts: u32,
+    /// What is wrong with it.
+    pub wrong: Option<String>,
+}
+
+/// What the looks at one application have come to.
+struct Seen {
+    build: Digest,
+    restarts: BTreeMap<CopyId, u32>,
+    /// The newest look is the lowest bit; a bad one is set.
+    looks: u32,
+    /// What is wrong, once that is the verdict.
+    unwell: Option<String>,
+}
+
+/// Remembers what was seen from one look to the next.
+#[derive(Default)]
+pub struct Watch {
+    seen: BTreeMap<AppName, Seen>,
+    looks: u32,
+}
+
+impl Watch {
+    /// Looks at everything once.
+    pub fn look<C>(&mut self, round: &Round<C>, look: impl Fn(&C) -> Look) {
+        self.seen.retain(|app, seen| round.get(app).is_some_and(|watched| watched.build == seen.build));
+        for (app, Watched { build, copies }) in round {
+            let Some(copies) = copies else { continue };
+            let new = || Seen { build: *build, restarts: BTreeMap::new(), looks: 0, unwell: None };
+            let seen = self.seen.entry(app.clone()).or_insert_with(new);
+            let mut wrong = None;
+            for Look { copy, restarts, wrong: said } in copies.iter().map(&look) {
+                let before = seen.restarts.insert(copy.clone(), restarts);
+                let came_back = before.is_some_and(|before| restarts > before);
+                let said = said.or_else(|| came_back.then(|| "ended by itself and was started again".into()));
+                wrong = wrong.or_else(|| said.map(|said| format!("{copy} {said}")));
+            }
+            seen.judge(wrong);
+        }
+        self.looks = self.looks.saturating_add(1);
+    }
+
+    /// What is unwell; nothing before there were looks enough to tell.
+    pub fn verdict(&self) -> Option<BTreeMap<AppName, Unwell>> {
+        let unwell = |(app, seen): (&AppName, &Seen)| {
+            let reason = seen.unwell.clone()?;
+            Some((app.clone(), Unwell { build: seen.build, reason }))
+        };
+        (self.looks >= IN_A_ROW).then(|| self.seen.iter().filter_map(unwell).collect())
+    }
+}
+
+impl Seen {
+    fn judge(&mut self, wrong: Option<String>) {
+        let (bad, among) = BAD_AMONG;
+        self.looks = self.looks << 1 | u32::from(wrong.is_some());
+        let newest = |count: u32| self.looks & ((1 << count) - 1);
+        let often = newest(among).count_ones() >= bad;
+        match (&self.unwell, wrong) {
+            (None, Some(wrong)) if often || newest(IN_A_ROW).count_ones() == IN_A_ROW => self.unwell = Some(wrong),
+            (Some(_), None) if !often && newest(IN_A_ROW) == 0 => self.unwell = None,
+            _ => {}
+        }
+    }
+}
+
+/// Looks every so often at what `rounds` says last, and tells what is unwell whenever that changed, and at first. Ends once
+/// nobody says or hears anything any more.
+pub fn watch(
+    runtime: &Arc<Runtime>,
+    rounds: &Receiver<Round<Copy>>,
+    every: Duration,
+    tell: impl Fn(BTreeMap<AppName, Unwell>) -> bool,
+) {
+    let (mut watch, mut round, mut told) = (Watch::default(), Round::new(), None);
+    let mut next = Instant::now() + every;
+    loop {
+        match rounds.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(newest) => round = newest,
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                watch.look(&round, |(spec, health)| runtime.look_at(spec, health.as_ref()));
+                next = Instant::now() + every;
+                let verdict = watch.verdict();
+                if verdict != told {
+                    told.clone_from(&verdict);
+                    if verdict.is_some_and(|unwell| !tell(unwell)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn app() -> AppName {
+        "web".parse().unwrap()
+    }
+
+    fn round(build: &[u8], copies: Option<Vec<()>>) -> Round<()> {
+        Round::from([(app(), Watched { build: Digest::of(build), copies })])
+    }
+
+    fn looked(restarts: u32, wrong: Option<&str>) -> Look {
+        let copy = CopyId { process: "web".into(), copy: 1 };
+        Look { copy, restarts, wrong: wrong.map(str::to_owned) }
+    }
+
+    /// What is known to be wrong after each look: how often the copy was started again, and what was wrong just then.
+    fn after(looks: &[(u32, Option<&str>)]) -> Vec<Option<String>> {
+        let mut watch = Watch::default();
+        let each = |(restarts, wrong): &(u32, Option<&str>)| {
+            watch.look(&round(b"web", Some(vec![()])), |()| looked(*restarts, *wrong));
+            watch.verdict()?.remove(&app()).map(|unwell| unwell.reason)
+        };
+        looks.iter().map(each).collect()
+    }
+
+    const GOOD: (u32, Option<&str>) = (0, None);
+    const BAD: (u32, Option<&str>) = (0, Some("/healthz 503"));
+
+    #[test]
+    fn a_bad_look_is_nothing_and_three_in_a_row_are_a_verdict() {
+        assert_eq!(after(&[GOOD, BAD, BAD, GOOD, GOOD, BAD]), [const { None }; 6]);
+        let known = after(&[BAD, BAD, BAD, GOOD, GOOD, BAD]);
+        assert_eq!(known[..2], [None, None]);
+        assert!(known[2..].iter().all(|wrong| wrong.as_deref() == Some("web-1 /healthz 503")), "{known:?}");
+        let again = after(&[BAD, BAD, BAD, GOOD, GOOD, GOOD]);
+        assert_eq!(again.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_unwell_now_and_then_is_unwell_until_it_stays_well() {
+        let flapping = [BAD, GOOD, GOOD, BAD, GOOD, BAD, GOOD, GOOD, BAD, GOOD, GOOD, GOOD];
+        let known = after(&flapping);
+        assert!(known[..8].iter().all(Option::is_none) && known[8..11].iter().all(Option::is_some), "{known:?}");
+    }
+
+    #[test]
+    fn a_copy_that_is_started_again_and_again_is_unwell_however_well_it_answers() {
+        let known = after(&[(0, None), (1, None), (2, None), (3, None)]);
+        assert_eq!(known[3].as_deref(), Some("web-1 ended by itself and was started again"));
+        assert_eq!(after(&[(5, None), (5, None), (5, None), (6, None), (6, None)]), [const { None }; 5]);
+    }
+
+    #[test]
+    fn nothing_is_judged_while_something_is_done_and_another_build_begins_anew() {
+        let asked = Cell::new(0);
+        let bad = |(): &()| {
+            asked.set(asked.get() + 1);
+            looked(0, Some("/healthz 503"))
+        };
+        let mut watch = Watch::default();
+        (0..3).for_each(|_| watch.look(&round(b"one", Some(vec![()])), bad));
+        (0..9).for_each(|_| watch.look(&round(b"one", None), bad));
+        assert_eq!((asked.get(), watch.verdict().unwrap().len()), (3, 1));
+        watch.look(&round(b"two", Some(vec![()])), bad);
+        assert_eq!(watch.verdict().unwrap(), BTreeMap::new());
+    }
+}
