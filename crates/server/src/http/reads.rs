@@ -4,7 +4,7 @@ use super::{
     Serving, Shared,
     extract::{Asked, InPath},
     failure::{Failure, away},
-    sessions::{KnownPerson, KnownReader},
+    sessions::{Anyone, KnownPerson, KnownReader},
 };
 use crate::{
     answers::{self, Served},
@@ -78,7 +78,7 @@ pub(crate) async fn hello(State(serving): State<Shared>) -> Result<Json<Hello>, 
 
 /// The documents of trust in force.
 #[utoipa::path(get, path = routes::ESTATE, responses((status = 200, body = Estate), (status = "4XX", body = Problem)))]
-pub(crate) async fn estate(State(serving): State<Shared>, _: KnownReader) -> Result<Json<Estate>, Failure> {
+pub(crate) async fn estate(State(serving): State<Shared>, _: Anyone) -> Result<Json<Estate>, Failure> {
     Ok(Json(away(move || answers::estate_of(&serving.served())).await?))
 }
 

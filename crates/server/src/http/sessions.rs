@@ -247,6 +247,9 @@ fn witness(serving: &Shared, envelope: &trust::dsse::Envelope) -> Option<KeyId> 
     (envelope.signatures.len() == 1 && signers.contains(&key.id())).then_some(key.id())
 }
 
+/// Whoever is logged in: customers and the witness follow the estate's documents like everybody else.
+pub(crate) struct Anyone;
+
 /// Whoever is logged in, but for customers, who read channels only.
 pub(crate) struct Known;
 
@@ -377,6 +380,13 @@ pub(crate) async fn limit_strangers(State(serving): State<Shared>, request: Requ
 fn login_needed() -> Failure {
     let message = "this needs a login, and the token is missing, over, or its holder's powers are gone";
     Failure::new(StatusCode::UNAUTHORIZED, "LOGIN_NEEDED", message).exit(exit::REFUSED).next("sortie login")
+}
+
+impl FromRequestParts<Shared> for Anyone {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, serving: &Shared) -> Result<Self, Failure> {
+        who(parts, serving).map(|_| Anyone)
+    }
 }
 
 impl FromRequestParts<Shared> for Known {
