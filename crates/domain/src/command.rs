@@ -169,6 +169,8 @@ pub enum Command {
     AdvanceDeployment(u64),
     /// By the clock: a deployment stayed healthy for its soak time.
     SettleDeployment(u64),
+    /// By the clock: a target gets what it missed.
+    CatchUp(TargetName, AppName),
     /// By the clock: a target has not answered within its deadline.
     GiveUpOnTarget(u64, TargetName),
 }

@@ -70,6 +70,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::StartDeployment(number) => report::start(&mut draft, &asked, number)?,
         Command::AdvanceDeployment(number) => report::advance(&mut draft, &asked, number)?,
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
+        Command::CatchUp(name, app) => report::catch_up(&mut draft, &asked, name, &app)?,
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
     }
     Ok(draft.events)

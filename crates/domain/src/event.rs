@@ -740,6 +740,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Digest>,
     },
+    /// A target that was not there when something was deployed gets it now.
+    TargetAdded {
+        /// To which deployment, which stands in its environment.
+        deployment: u64,
+        /// The target.
+        target: TargetName,
+    },
     /// Targets that did not get a deployment are to try again, by an order of their own.
     RetryOrdered {
         /// Which deployment.
@@ -911,6 +918,7 @@ impl Event {
             | Event::TargetFinished { .. }
             | Event::UndoStarted { .. }
             | Event::TargetExcluded { .. }
+            | Event::TargetAdded { .. }
             | Event::RetryOrdered { .. }
             | Event::DeploymentEnded { .. }
             | Event::DeploymentSettled { .. }
@@ -977,6 +985,7 @@ names! {
     TargetFinished = "target-finished",
     UndoStarted = "undo-started",
     TargetExcluded = "target-excluded",
+    TargetAdded = "target-added",
     RetryOrdered = "retry-ordered",
     DeploymentEnded = "deployment-ended",
     DeploymentSettled = "deployment-settled",

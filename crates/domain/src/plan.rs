@@ -6,7 +6,7 @@ use crate::{
     command::Command,
     event::Ending,
     policy,
-    rules::{approvals, rollout, schedule},
+    rules::{approvals, late, rollout, schedule},
     state::{Aside, Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
 };
@@ -202,6 +202,15 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
             if at > now {
                 break;
             }
+        }
+    }
+    for (target, app) in &state.late {
+        let Some((number, _)) = late::missed(state, target, app) else { continue };
+        if let Some(at) = late::catches_up(state, target, app, now) {
+            let assigned = state.targets.get(target).and_then(|t| t.apps.get(app)).and_then(|a| a.assigned);
+            let generation = assigned.map_or(0, |assigned| assigned.generation);
+            let id = format!("catch-up:{number}:{target}:{generation}");
+            consider(at, id, Command::CatchUp(target.clone(), app.clone()));
         }
     }
     for number in &state.soaking {

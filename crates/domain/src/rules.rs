@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod expiry;
 pub mod freezes;
 pub mod holds;
+pub mod late;
 pub mod migrations;
 pub mod names;
 pub mod numbering;

@@ -69,6 +69,12 @@ pub struct State {
     /// The numbers of those that succeeded, whose targets all still run what they brought, and that have not settled yet.
     #[serde(default)]
     pub soaking: OrdSet<u64>,
+    /// The numbers of those that stand: what everything in an environment is to run that the build is for.
+    #[serde(default)]
+    pub standing: OrdSet<u64>,
+    /// The targets that may have missed what stands in their environment.
+    #[serde(default)]
+    pub late: OrdSet<(TargetName, AppName)>,
     /// The number the next deployment gets, less one.
     pub last_deployment: u64,
     /// The emergency permits that nobody has reviewed, by the digest of their request.
@@ -453,6 +459,9 @@ pub struct InAudience {
     pub settled: Vec<Digest>,
     /// The open deployment.
     pub open_deployment: Option<u64>,
+    /// The deployment that stands: what everything here is to run that the build is for.
+    #[serde(default)]
+    pub standing: Option<u64>,
     /// To whom each version was handed, and when first.
     #[serde(default)]
     pub delivered: OrdMap<Version, OrdMap<PersonName, Stamp>>,

@@ -538,6 +538,7 @@ fn deployment_events() -> Vec<Event> {
         },
         excluded(Some("oncall"), Some(digest("reason"))),
         excluded(None, None),
+        Event::TargetAdded { deployment: 1, target: read("prod-1") },
         Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall") },
         Event::DeploymentEnded {
             deployment: 1,

@@ -7,7 +7,7 @@
 use domain::{
     entry::Entry,
     event::{Event, RootFacts, VendorPermit, VendorWord},
-    rules::{entitlement, freezes, schedule},
+    rules::{entitlement, freezes, late, schedule},
     state::{OfVendor, Policy, Stamp, State, apply},
 };
 use std::{
@@ -584,6 +584,22 @@ impl Verifier {
                 },
                 None => Err(format!("deployment {deployment} began, and nobody ordered it")),
             },
+            Event::TargetAdded { deployment, target } => {
+                let record = self.state.deployments.get(deployment);
+                let record =
+                    record.ok_or_else(|| format!("{target} got deployment {deployment}, which nobody ordered"))?;
+                let missed = late::missed(&self.state, target, &record.app).map(|(missed, _)| missed);
+                match (
+                    missed == Some(*deployment),
+                    late::catches_up(&self.state, target, &record.app, self.state.head.time),
+                ) {
+                    (true, Some(at)) if at <= self.state.head.time => Ok(()),
+                    (true, _) => {
+                        Err(format!("{target} got deployment {deployment} at a time when nothing might run there"))
+                    }
+                    (false, _) => Err(format!("{target} got deployment {deployment}, which it had not missed")),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -653,6 +669,7 @@ fn is_consequence(event: &Event) -> bool {
             | Event::DeploymentPaused { by: None, .. }
             | Event::UndoStarted { .. }
             | Event::TargetExcluded { by: None, .. }
+            | Event::TargetAdded { .. }
             | Event::DeploymentEnded { .. }
             | Event::DeploymentSettled { .. }
             | Event::HoldPlaced { .. }

@@ -33,6 +33,8 @@ mod full;
 mod handover;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/late.rs"]
+mod late;
 #[path = "e2e/leaving.rs"]
 mod leaving;
 #[path = "e2e/logs.rs"]

@@ -6,12 +6,12 @@ use crate::{
     event::{Change, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{rights, rollout, schedule},
+    rules::{late, rights, rollout, schedule},
     state::{DeploymentPhase, Draft, Progress},
     waiting::WaitingOn,
 };
 use trust::{
-    TargetName,
+    AppName, TargetName,
     authority::OF_THE_MOMENT,
     statement::{Health, Inventory, OrderAct, Outcome, Phase, Report},
 };
@@ -194,6 +194,19 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
             Ok(())
         }
         _ => Err(Refusal::DeploymentOver { deployment: number }),
+    }
+}
+
+/// The clock says that a target can have now what it missed.
+pub(super) fn catch_up(draft: &mut Draft, asked: &Asked<'_>, target: TargetName, app: &AppName) -> Result<(), Refusal> {
+    by_clock(asked)?;
+    let missed = late::missed(&draft.state, &target, app).map(|(number, _)| number).ok_or(Refusal::ReportStale)?;
+    match late::catches_up(&draft.state, &target, app, asked.context.now) {
+        Some(at) if at <= asked.context.now => {
+            draft.record(Event::TargetAdded { deployment: missed, target });
+            Ok(())
+        }
+        _ => Err(Refusal::DeploymentOver { deployment: missed }),
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     event::{Aborted, Change},
     policy,
+    rules::late,
 };
 use trust::statement::Phase;
 
@@ -301,11 +302,13 @@ pub fn apply(state: &mut State, event: &Event) {
                 inventory: None,
             };
             state.targets.insert(target.clone(), record);
+            comes_late(state, target);
         }
         Event::TargetLabelled { target, labels } => {
             if let Some(target) = state.targets.get_mut(target) {
                 target.labels = labels.clone();
             }
+            comes_late(state, target);
         }
         Event::TargetCordoned { target, cordoned } => {
             if let Some(target) = state.targets.get_mut(target) {
@@ -318,6 +321,7 @@ pub fn apply(state: &mut State, event: &Event) {
                     record.parts.change(target, |part| part.aside = part.aside.filter(|_| !comes_again));
                 }
             }
+            comes_late(state, target);
         }
         Event::TargetRetired { target } => {
             if let Some(target) = state.targets.get_mut(target) {
@@ -450,6 +454,15 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(by) = by {
                 guide(state, *deployment, by, GuidanceWord::Excluded, std::slice::from_ref(target), *reason);
             }
+        }
+        Event::TargetAdded { deployment, target } => {
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                state.late.remove(&(target.clone(), record.app.clone()));
+                let wave = record.waves;
+                record.parts.add(target.clone(), Part::default());
+                record.parts.change(target, |part| (part.aside, part.wave) = (None, wave));
+            }
+            assign(state, *deployment, std::slice::from_ref(target), false);
         }
         Event::RetryOrdered { deployment, targets, by } => {
             retry(state, *deployment, targets);
@@ -835,7 +848,17 @@ fn reopen(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
-    in_audience(state, &app, &environment).open_deployment = Some(deployment);
+    state.standing.remove(&deployment);
+    let stands = |(_, other): &(&u64, &Deployment)| {
+        let same = other.app == app && other.environment == environment && !other.narrowed;
+        same && matches!(other.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+    };
+    // What stood before it stands again, unless that was to run nothing.
+    let before = state.deployments.iter().rev().filter(|(number, _)| **number < deployment).find(stands);
+    let before = before.filter(|(_, other)| other.act != OrderAct::Undeploy).map(|(number, _)| *number);
+    state.standing.extend(before);
+    let here = in_audience(state, &app, &environment);
+    (here.open_deployment, here.standing) = (Some(deployment), before);
     if let Some(build) = state.apps.get_mut(&app).and_then(|record| record.builds.get_mut(&build))
         && build.verified_in.get(&environment) == Some(&stamp.time)
     {
@@ -899,15 +922,23 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Opti
         || record.parts.iter().any(|(_, part)| part.unwell.is_some());
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
-    let Deployment { app, environment, act, build, .. } = record.clone();
+    let Deployment { app, environment, act, build, narrowed, .. } = record.clone();
     let whole = runs_everywhere(state, deployment);
     let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
     if ending == Ending::Succeeded && installs && brought_all(state, deployment) {
         state.soaking.insert(deployment);
     }
-    let app_record = state.apps.entry(app).or_default();
+    let app_record = state.apps.entry(app.clone()).or_default();
     let here = app_record.audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
+    let is_for_all = ending == Ending::Succeeded && !narrowed;
+    if is_for_all && (installs || act == OrderAct::Undeploy) {
+        let stands = installs.then_some(deployment);
+        if let Some(stood) = std::mem::replace(&mut here.standing, stands) {
+            state.standing.remove(&stood);
+        }
+        state.standing.extend(stands);
+    }
     match ending {
         Ending::Succeeded if installs => drop(here.failed.remove(&build)),
         Ending::Undone | Ending::Failed if installs && has_failed => drop(here.failed.insert(build, deployment)),
@@ -918,8 +949,27 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Opti
         && installs
         && let Some(build) = app_record.builds.get_mut(&build)
     {
-        build.verified_in.entry(environment).or_insert(stamp.time);
+        build.verified_in.entry(environment.clone()).or_insert(stamp.time);
     }
+    if is_for_all && installs {
+        let names: Vec<TargetName> = state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let has_missed = late::missed(state, &name, &app).is_some();
+            let late = (name, app.clone());
+            if has_missed {
+                state.late.insert(late);
+            } else {
+                state.late.remove(&late);
+            }
+        }
+    }
+}
+
+/// A target that came, or may take part again, may have missed what stands in its environment.
+fn comes_late(state: &mut State, name: &TargetName) {
+    let missed = state.apps.keys().filter(|app| late::missed(state, name, app).is_some());
+    let missed: Vec<_> = missed.map(|app| (name.clone(), app.clone())).collect();
+    state.late.extend(missed);
 }
 
 /// Whether all that is running on the targets that verified a deployment was brought by it.
@@ -1000,8 +1050,9 @@ fn forget_old_freezes(state: &mut State) {
 
 /// Closed deployments leave the state after a while; the ledger keeps them all.
 fn forget_old_deployments(state: &mut State) {
-    while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() {
-        let oldest_closed = state.deployments.keys().find(|number| !state.open_deployments.contains(*number)).copied();
+    while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() + state.standing.len() {
+        let is_needed = |number: &u64| state.open_deployments.contains(number) || state.standing.contains(number);
+        let oldest_closed = state.deployments.keys().find(|number| !is_needed(number)).copied();
         match oldest_closed {
             Some(number) => {
                 state.soaking.remove(&number);

@@ -217,6 +217,9 @@ impl World {
                 let by = by.as_ref().map_or("since it is cordoned".into(), |by| format!("by {by}"));
                 format!("{target} is left out of deployment {deployment} {by}")
             }
+            Event::TargetAdded { deployment, target } => {
+                format!("{target} gets what it missed, deployment {deployment}")
+            }
             Event::RetryOrdered { deployment, targets, by } => {
                 format!("{by} lets {} try deployment {deployment} again", list(targets))
             }

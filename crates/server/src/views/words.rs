@@ -271,6 +271,9 @@ impl Teller<'_> {
             Event::TargetExcluded { deployment, target, reason, .. } => {
                 format!("{actor} left {target} out of {}{}", self.deployment(*deployment), self.text(reason.as_ref()))
             }
+            Event::TargetAdded { deployment, target } => {
+                format!("{target} was not there for {}, and gets it now", self.deployment(*deployment))
+            }
             Event::RetryOrdered { deployment, targets, .. } => {
                 format!("{actor} ordered {} to try again on {}", self.deployment(*deployment), names(targets))
             }

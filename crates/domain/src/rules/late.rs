@@ -1,0 +1,55 @@
+//! A target that was not there when something was deployed gets it when it comes: it joined later, was cordoned, or was given
+//! the label that the application asks for (R40). The deployer's order was for the whole environment, and is for it too.
+
+use super::{
+    Candidate, may_run, placement,
+    schedule::{self, Moment},
+    ways,
+};
+use crate::state::{Aside, Deployment, DeploymentPhase, Progress, State, Target};
+use jiff::Timestamp;
+use trust::{AppName, AudienceName, TargetName};
+
+/// The deployment that stands in an environment: what everything there is to run that the build is for.
+pub fn standing<'a>(state: &'a State, app: &AppName, environment: &AudienceName) -> Option<(u64, &'a Deployment)> {
+    let number = state.in_audience(app, environment)?.standing?;
+    state.deployments.get_key_value(&number).map(|(number, deployment)| (*number, deployment))
+}
+
+/// The deployment that a target has missed, if it has: what stands in its environment is for it too, and it had no turn.
+pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<(u64, &'a Deployment)> {
+    let target = state.targets.get(name).filter(|target| !target.cordoned && !target.retired)?;
+    let (number, deployment) = standing(state, app, &target.environment)?;
+    is_for(state, deployment, target).then_some(())?;
+    let had_no_turn = deployment
+        .parts
+        .get(name)
+        .is_none_or(|part| part.aside == Some(Aside::Cordoned) && part.progress == Progress::Waiting);
+    let runs_it = state.running(app, name).is_some_and(|running| running.build == deployment.build);
+    (had_no_turn && !runs_it).then_some((number, deployment))
+}
+
+fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+    let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
+    build.is_some_and(|build| placement::fits(&build.facts, target))
+}
+
+/// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
+/// where the rules do not let it run any more.
+pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
+    let (number, deployment) = missed(state, name, app)?;
+    let here = state.in_audience(app, &deployment.environment)?;
+    let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
+    if !ended || here.open_deployment.is_some() {
+        return None;
+    }
+    let policy = state.policy.as_deref()?;
+    let candidate = Candidate::of(state, deployment).ok()?;
+    may_run(state, policy, &candidate, now).ok()?;
+    ways::reached(state, policy, &candidate, vec![name.clone()], true, now).ok()?;
+    match schedule::moment(state, number, deployment, now) {
+        Moment::Now => Some(now),
+        Moment::Later(_) => schedule::goes_on(state, number, deployment, now),
+        Moment::Never(_) => None,
+    }
+}
