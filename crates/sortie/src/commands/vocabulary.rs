@@ -91,6 +91,7 @@ words! {
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
     ["undeploy"] "To remove an application from an environment. Its data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";
+    ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
     ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";
     ["freeze", "except"] "A time in which nothing new is activated in an environment, declared and lifted by whom the charter names. Undo, rollback, stop and restart go on. A version may be excepted. Targets keep freezes themselves.";
