@@ -213,6 +213,52 @@ pub struct Status {
     pub emergencies: Vec<Emergency>,
 }
 
+/// Something that begins, ends or is planned (R1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CalendarEntry {
+    /// What it is.
+    pub kind: CalendarKind,
+    /// Where.
+    #[schema(value_type = String)]
+    pub environment: AudienceName,
+    /// When it begins, or is.
+    #[schema(value_type = String)]
+    pub from: Timestamp,
+    /// When it ends; of a planned deployment, when it is dropped if it has not begun.
+    #[schema(value_type = Option<String>)]
+    pub until: Option<Timestamp>,
+    /// The number of the deployment or freeze.
+    pub number: Option<u64>,
+    /// The application.
+    #[schema(value_type = Option<String>)]
+    pub app: Option<AppName>,
+    /// The build.
+    pub build: Option<BuildName>,
+    /// The applications that a freeze is about; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub apps: Vec<AppName>,
+    /// Why it will not come true as it stands.
+    #[serde(default)]
+    pub clashes: Vec<String>,
+}
+
+/// What stands in a calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalendarKind {
+    /// A deployment that is planned.
+    Deployment,
+    /// Nothing new is activated.
+    Freeze,
+    /// A window is open.
+    Window,
+    /// From then on a version may run.
+    PermitBegins,
+    /// From then on a version may not be activated any more.
+    PermitEnds,
+}
+
 /// A time in which nothing new is activated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FreezeView {

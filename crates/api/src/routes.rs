@@ -36,6 +36,8 @@ pub const DEPLOYMENT: &str = "/v1/deployments/{deployment}";
 pub const TARGETS: &str = "/v1/targets";
 /// GET `?all=`: the freezes that are on or come, with what was signed; with `all=true` those too that are over.
 pub const FREEZES: &str = "/v1/freezes";
+/// GET `?from=&until=&in=`: what is planned, begins and ends, and what of it clashes.
+pub const CALENDAR: &str = "/v1/calendar";
 /// GET: the config in force.
 pub const CONFIG: &str = "/v1/config/{app}/{environment}";
 /// GET, server-sent events: entries as they are accepted, and progress as it is told.

@@ -131,6 +131,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::targets))
         .routes(routes!(reads::config))
         .routes(routes!(reads::freezes))
+        .routes(routes!(reads::calendar))
         .routes(routes!(events::events))
         .routes(routes!(reads::escapes))
         .routes(routes!(logs::logs))

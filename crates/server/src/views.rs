@@ -8,6 +8,7 @@ use trust::{AppName, Digest};
 
 pub(crate) mod apps;
 pub mod board;
+pub(crate) mod calendar;
 pub(crate) mod config;
 pub(crate) mod deployment;
 pub(crate) mod dossier;

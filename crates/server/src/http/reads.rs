@@ -20,8 +20,8 @@ use api::{
     agent::Want,
     problem::Problem,
     read::{
-        ActiveBuild, App, ConfigView, DeploymentView, DossierView, DraftView, Escapes, Estate, Hello, HistoryEntry,
-        PersonView, Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
+        ActiveBuild, App, CalendarEntry, ConfigView, DeploymentView, DossierView, DraftView, Escapes, Estate, Hello,
+        HistoryEntry, PersonView, Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
 };
@@ -33,7 +33,7 @@ use domain::{
     rules::names,
     state::{Handle, State as Facts, Target},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,6 +53,9 @@ use utoipa::IntoParams;
 /// How many history entries are given unless asked otherwise, and at most.
 const HISTORY: usize = 50;
 const MOST_HISTORY: usize = 1000;
+/// How far a calendar looks ahead unless asked otherwise, and at most.
+const CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 14);
+const LONGEST_CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 731);
 /// How many entries are read from the ledger at a time.
 const CHUNK: u64 = 500;
 /// How long after its start the server counts on targets it has not heard of yet: they come back within this time.
@@ -571,6 +574,41 @@ pub(crate) async fn freezes(
         Ok(views)
     });
     Ok(Json(found.await?))
+}
+
+/// Which time is wanted, and where.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CalendarQuery {
+    /// From when; now unless said otherwise.
+    #[param(value_type = Option<String>)]
+    from: Option<Timestamp>,
+    /// Until when; two weeks later unless said otherwise, and two years at most.
+    #[param(value_type = Option<String>)]
+    until: Option<Timestamp>,
+    /// In which environment or channel; all where left out.
+    #[serde(rename = "in")]
+    #[param(rename = "in", value_type = Option<String>)]
+    place: Option<AudienceName>,
+}
+
+/// What is planned, begins and ends.
+#[utoipa::path(
+    get, path = routes::CALENDAR, params(CalendarQuery),
+    responses((status = 200, body = Vec<CalendarEntry>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn calendar(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<CalendarQuery>,
+) -> Result<Json<Vec<CalendarEntry>>, Failure> {
+    let state = serving.ledger.state();
+    let from = query.from.unwrap_or_else(Timestamp::now);
+    let latest = from.saturating_add(LONGEST_CALENDAR).unwrap_or(Timestamp::MAX);
+    let until = query.until.unwrap_or_else(|| from.saturating_add(CALENDAR).unwrap_or(Timestamp::MAX)).min(latest);
+    let places = query.place.into_iter().collect();
+    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, from, until, &places)));
+    Ok(Json(entries.await?))
 }
 
 /// One deployment.

@@ -64,6 +64,7 @@ verbs! {
     abort::Abort,
     hold::Hold,
     freeze::Freeze,
+    calendar::Calendar,
     expose::Expose,
     conceal::Conceal,
     config::Config,

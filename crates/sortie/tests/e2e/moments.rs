@@ -127,6 +127,19 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
     let number = planned["deployment"].as_u64().unwrap();
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
+    let calendar = world.sortie("tester", 0, "calendar --in prod --until 200d");
+    calendar.says(&format!("{two} is deployed (deployment {number})")).says("may not be activated any more");
+    assert!(!calendar.stdout.contains('‼'), "{calendar}");
+    world.sortie("tester", 0, "calendar --windows").says("a window is open");
+    world.sortie("oncall", 0, "freeze prod --until 10d --reason \"the fair\"");
+    let clash = world.sortie("tester", 0, "calendar");
+    clash.says("frozen (freeze 1)").says(&format!("‼ deployment {number} waits for freeze 1"));
+    world
+        .sortie("tester", 0, "calendar --ics")
+        .says("BEGIN:VCALENDAR")
+        .says(&format!("SUMMARY:prod: {two} is deployed"));
+    world.sortie("tester", 2, "calendar --in prd").says("did you mean prod");
+    world.sortie("oncall", 0, "freeze lift 1");
     // It is in nobody's way, and acts of safety are never kept waiting.
     world.sortie("oncall", 0, "restart web --in prod");
     assert_eq!(world.active("prod-1", "web"), before);

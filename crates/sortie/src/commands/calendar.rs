@@ -1,0 +1,170 @@
+//! `sortie calendar`: what is planned, begins and ends, and what of it will not come true as it stands (R1).
+
+use crate::{
+    failure::{OrMisused, Outcome},
+    invocation::Invocation,
+    moment,
+    output::{Answer, table},
+};
+use api::{
+    read::{CalendarEntry, CalendarKind},
+    routes,
+};
+use ics::{
+    Event, ICalendar, escape_text,
+    properties::{Description, DtEnd, DtStart, Summary},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::json;
+use trust::AudienceName;
+
+/// Show what is planned, and what clashes
+#[derive(Debug, clap::Args)]
+pub struct Calendar {
+    /// In this environment or channel; in all unless said otherwise
+    #[arg(long = "in", value_name = "ENVIRONMENT")]
+    pub place: Option<String>,
+    /// Until when; two weeks ahead unless said otherwise: 30d, "2027-01-04 07:00"
+    #[arg(long, value_name = "MOMENT")]
+    pub until: Option<String>,
+    /// Show when windows are open, too
+    #[arg(long)]
+    pub windows: bool,
+    /// Write an iCalendar file (RFC 5545) to standard output, for the calendars that people use
+    #[arg(long, conflicts_with = "json")]
+    pub ics: bool,
+}
+
+impl Calendar {
+    /// Does it.
+    pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let (now, zone) = (Timestamp::now(), TimeZone::system());
+        let until = self.until.as_deref().map(|text| moment::ahead(text, now, &zone)).transpose()?;
+        let place = self.place.as_deref().map(AudienceName::new).transpose().or_misused()?;
+        let connection = invocation.connect().await?;
+        if let Some(place) = &place
+            && connection.policy.charter.audience(place).is_none()
+        {
+            return Err(crate::names::unknown_audience(&connection.policy.charter, place));
+        }
+        let until = until.map(|until| until.to_string());
+        let place = place.map(|place| place.to_string());
+        let query = [("until", until.as_deref()), ("in", place.as_deref())];
+        let query: Vec<(&str, &str)> = query.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let mut entries: Vec<CalendarEntry> = connection.client.get(routes::CALENDAR, &query).await?;
+        entries.retain(|entry| self.windows || entry.kind != CalendarKind::Window);
+        let data = json!({ "entries": entries });
+        if self.ics {
+            let estate = connection.estate().short();
+            return Ok(Answer::new(&data, ical(&entries, &estate, now).trim_end().to_owned()));
+        }
+        let next = entries.iter().find(|entry| !entry.clashes.is_empty()).and_then(|entry| entry.number);
+        let answer = Answer::new(&data, words(&entries, now, &zone));
+        Ok(match next {
+            Some(number) => answer.next(format!("sortie status {number}")),
+            None => answer,
+        })
+    }
+}
+
+/// `web@1.5.0 is deployed (deployment 17)`.
+fn what(entry: &CalendarEntry) -> String {
+    let app = entry.app.as_ref().map(ToString::to_string).unwrap_or_default();
+    let build = entry.app.as_ref().zip(entry.build.as_ref()).map(|(app, build)| build.of(app)).unwrap_or(app);
+    let number = entry.number.unwrap_or_default();
+    match entry.kind {
+        CalendarKind::Deployment => format!("{build} is deployed (deployment {number})"),
+        CalendarKind::Freeze if entry.apps.is_empty() => format!("frozen (freeze {number})"),
+        CalendarKind::Freeze => {
+            let apps: Vec<String> = entry.apps.iter().map(ToString::to_string).collect();
+            format!("frozen for {} (freeze {number})", apps.join(", "))
+        }
+        CalendarKind::Window => "a window is open".into(),
+        CalendarKind::PermitBegins => format!("{build} may run from then on"),
+        CalendarKind::PermitEnds => format!("{build} may not be activated any more"),
+    }
+}
+
+fn words(entries: &[CalendarEntry], now: Timestamp, zone: &TimeZone) -> String {
+    if entries.is_empty() {
+        return "nothing is planned, and nothing begins or ends".into();
+    }
+    let mut rows = Vec::new();
+    for entry in entries {
+        let from = if entry.from <= now { "now".into() } else { moment::written(entry.from, zone) };
+        let until = entry.until.filter(|_| entry.kind != CalendarKind::Deployment);
+        let until = until.map(|until| moment::written(until, zone)).unwrap_or_default();
+        rows.push(vec![from, until, entry.environment.to_string(), what(entry)]);
+        let clash = |clash: &String| vec![String::new(), String::new(), String::new(), format!("‼ {clash}")];
+        rows.extend(entry.clashes.iter().map(clash));
+    }
+    table(&["FROM", "UNTIL", "WHERE", "WHAT"], &rows)
+}
+
+/// The entries as an iCalendar object. What has no length lasts an hour there, for calendars show nothing shorter well.
+fn ical(entries: &[CalendarEntry], estate: &str, now: Timestamp) -> String {
+    let stamp = |moment: Timestamp| moment.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let mut calendar = ICalendar::new("2.0", "-//Sortie//sortie calendar//EN");
+    for entry in entries {
+        let kind = json!(entry.kind).as_str().unwrap_or_default().to_owned();
+        let name = entry.app.as_ref().map(ToString::to_string).unwrap_or_default();
+        let version = entry.build.as_ref().map(|build| build.short()).unwrap_or_default();
+        let number = entry.number.unwrap_or_default();
+        let uid = format!(
+            "{kind}-{number}-{name}-{version}-{}-{}@{estate}.sortie",
+            entry.environment,
+            entry.from.as_second()
+        );
+        let hour = entry.from.saturating_add(jiff::SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+        let until = entry.until.filter(|_| entry.kind != CalendarKind::Deployment).unwrap_or(hour);
+        let mut event = Event::new(uid, stamp(now));
+        event.push(DtStart::new(stamp(entry.from)));
+        event.push(DtEnd::new(stamp(until)));
+        event.push(Summary::new(escape_text(format!("{}: {}", entry.environment, what(entry)))));
+        if !entry.clashes.is_empty() {
+            event.push(Description::new(escape_text(entry.clashes.join("\n"))));
+        }
+        calendar.add_event(event);
+    }
+    calendar.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::build;
+
+    fn entry() -> CalendarEntry {
+        CalendarEntry {
+            kind: CalendarKind::Deployment,
+            environment: "prod".parse().unwrap(),
+            from: "2027-01-04T06:00:00Z".parse().unwrap(),
+            until: Some("2027-01-11T06:00:00Z".parse().unwrap()),
+            number: Some(17),
+            app: Some("web".parse().unwrap()),
+            build: Some(build("1.5.0")),
+            apps: Vec::new(),
+            clashes: vec!["deployment 17 waits for freeze 3, which ends at 2027-01-05T07:00:00Z".into()],
+        }
+    }
+
+    #[test]
+    fn a_clash_stands_below_what_it_is_about() {
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        let said = words(&[entry()], now, &TimeZone::UTC);
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        assert!(lines[1].contains("prod") && lines[1].ends_with("web@1.5.0 is deployed (deployment 17)"), "{said}");
+        assert!(lines[2].starts_with("‼ deployment 17 waits for freeze 3"), "{said}");
+    }
+
+    #[test]
+    fn other_calendars_can_read_it() {
+        let text = ical(&[entry()], "3fa9c1", "2027-01-01T00:00:00Z".parse().unwrap());
+        assert!(text.starts_with("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n") && text.ends_with("END:VCALENDAR\r\n"), "{text}");
+        let unfolded = text.replace("\r\n ", "");
+        assert!(unfolded.contains("\r\nDTSTART:20270104T060000Z\r\nDTEND:20270104T070000Z\r\n"), "{unfolded}");
+        assert!(unfolded.contains("SUMMARY:prod: web@1.5.0 is deployed (deployment 17)"), "{unfolded}");
+        assert!(unfolded.contains("DESCRIPTION:deployment 17 waits for freeze 3\\, which ends"), "{unfolded}");
+        assert!(text.lines().all(|line| line.len() <= 75), "{text}");
+    }
+}
