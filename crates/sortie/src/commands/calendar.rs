@@ -98,7 +98,7 @@ fn words(entries: &[CalendarEntry], now: Timestamp, zone: &TimeZone) -> String {
         let clash = |clash: &String| vec![String::new(), String::new(), String::new(), format!("‼ {clash}")];
         rows.extend(entry.clashes.iter().map(clash));
     }
-    table(&["FROM", "UNTIL", "WHERE", "WHAT"], &rows)
+    table(&["from", "until", "where", "what"], &rows)
 }
 
 /// The entries as an iCalendar object. What has no length lasts an hour there, for calendars show nothing shorter well.
