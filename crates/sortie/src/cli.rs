@@ -1,7 +1,9 @@
 //! The tree of verbs, and the lessons for wrong words.
 
-use crate::{commands::Verb, failure::Failure, invocation::Global, names::Thing};
+use crate::{commands::Verb, context::Context, failure::Failure, invocation::Global, names::Thing, output};
 use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use std::collections::BTreeMap;
+use trust::charter::Charter;
 
 /// Release is permission, deploy is installation, expose is who sees it. Three acts, three records, never one.
 #[derive(Debug, Parser)]
@@ -22,10 +24,87 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Reads the arguments. Help and the version are printed at once and end the process.
+/// Reads the arguments, with the words of the organisation in whose estate the context is. Help and the version are printed
+/// at once and end the process.
 pub fn read(arguments: &[String]) -> Result<Cli, Failure> {
+    match translated(arguments, context_words) {
+        Some(Translated { arguments, theirs, ours }) => {
+            if !arguments.iter().any(|argument| argument == "--json") {
+                output::aside(&format!("{theirs} is {ours} in Sortie's words"));
+            }
+            parse(&arguments)
+        }
+        None => parse(arguments),
+    }
+}
+
+fn parse(arguments: &[String]) -> Result<Cli, Failure> {
     let matches = command().try_get_matches_from(arguments).map_err(|error| refuse(arguments, &error))?;
     Cli::from_arg_matches(&matches).map_err(|error| refuse(arguments, &error))
+}
+
+/// Arguments in which an organisation's word was replaced.
+struct Translated {
+    arguments: Vec<String>,
+    theirs: String,
+    ours: String,
+}
+
+/// The arguments with the verb in Sortie's words, where it is none of them and the charter has it (R55). A word of Sortie's
+/// own is never another.
+fn translated(arguments: &[String], words: impl Fn(Option<&str>) -> BTreeMap<String, String>) -> Option<Translated> {
+    let at = verb_at(arguments)?;
+    let tree = command();
+    if tree.find_subcommand(&arguments[at]).is_some() {
+        return None;
+    }
+    let named = arguments.iter().position(|argument| argument == "--context").and_then(|at| arguments.get(at + 1));
+    let ours = words(named.map(String::as_str)).remove(&arguments[at])?;
+    is_verb(&tree, &ours).then_some(())?;
+    let mut all = arguments[..at].to_vec();
+    all.extend(ours.split(' ').map(String::from));
+    all.extend_from_slice(&arguments[at + 1..]);
+    Some(Translated { arguments: all, theirs: arguments[at].clone(), ours })
+}
+
+/// Where the verb stands: the first argument that is neither an option nor an option's value.
+fn verb_at(arguments: &[String]) -> Option<usize> {
+    let with_value = ["--context", "--identity", "--server", "--on-behalf-of", "--request-id"];
+    let is_value = |at: usize| with_value.contains(&arguments[at - 1].as_str());
+    (1..arguments.len()).find(|at| !arguments[*at].starts_with('-') && !is_value(*at))
+}
+
+fn is_verb(tree: &clap::Command, words: &str) -> bool {
+    let mut tree = tree;
+    words.split(' ').all(|word| match tree.find_subcommand(word) {
+        Some(verb) => {
+            tree = verb;
+            true
+        }
+        None => false,
+    })
+}
+
+/// The words of the charter that was verified last in the context; none where there is no such.
+fn context_words(context: Option<&str>) -> BTreeMap<String, String> {
+    let named = std::env::var("SORTIE_CONTEXT").ok();
+    let documents = Context::choose(None, context.or(named.as_deref())).ok().and_then(|context| context.documents());
+    let charter = documents.and_then(|documents| Charter::from_bytes(&documents.charter).ok());
+    charter.map(|charter| charter.words).unwrap_or_default()
+}
+
+/// Fails if a charter's words mean nothing here, or would hide a word of Sortie's own.
+pub fn check_words(charter: &Charter) -> Result<(), Failure> {
+    let tree = command();
+    for (theirs, ours) in &charter.words {
+        let mistake = match (tree.find_subcommand(theirs).is_some(), is_verb(&tree, ours)) {
+            (true, _) => format!("'{theirs}' is a word of Sortie's own, and cannot mean {ours}"),
+            (_, false) => format!("'{ours}', which '{theirs}' is to mean, is no command"),
+            (false, true) => continue,
+        };
+        return Err(Failure::misused(format!("words: {mistake}")).next("sortie --help"));
+    }
+    Ok(())
 }
 
 fn refuse(arguments: &[String], error: &clap::Error) -> Failure {
@@ -132,6 +211,29 @@ mod tests {
     #[test]
     fn the_tree_is_sound() {
         command().debug_assert();
+    }
+
+    /// R55: what an organisation calls it.
+    #[test]
+    fn r55_an_organisation_s_words_are_taken() {
+        let words = |_: Option<&str>| {
+            let pairs = [("golive", "deploy"), ("boxes", "target list"), ("odd", "nothing"), ("deploy", "withdraw")];
+            pairs.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into()
+        };
+        let read = |line: &str| {
+            let arguments: Vec<String> = line.split_whitespace().map(String::from).collect();
+            translated(&arguments, words).map(|translated| translated.arguments.join(" "))
+        };
+        assert_eq!(read("sortie golive web@1.0.0 --to prod").as_deref(), Some("sortie deploy web@1.0.0 --to prod"));
+        assert_eq!(
+            read("sortie --json --context acme boxes").as_deref(),
+            Some("sortie --json --context acme target list")
+        );
+        for line in
+            ["sortie deploy web@1.0.0 --to prod", "sortie odd", "sortie unknown", "sortie --context golive", "sortie"]
+        {
+            assert_eq!(read(line), None, "{line}");
+        }
     }
 
     #[test]

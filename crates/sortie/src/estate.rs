@@ -1,6 +1,7 @@
 //! What owners do: found an estate, and bring its next charter with their signatures.
 
 use crate::{
+    cli,
     connection::{self, Connection},
     context::{Context, Documents, write_whole},
     failure::{Failure, OrIntegrity, OrMisused},
@@ -133,6 +134,7 @@ pub fn sign_charter(
     signers: &[&dyn Signer],
 ) -> Result<Draft, Failure> {
     let policy = Charter::from_bytes(charter).or_misused()?;
+    cli::check_words(&policy)?;
     let listed = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter) };
     let files = BTreeMap::from([(CHARTER_TARGET.to_string(), listed)]);
     let delegations = repository::delegations(&policy, root);

@@ -76,6 +76,10 @@ pub struct Charter {
     /// What applies to one application only.
     #[serde(default)]
     pub applications: BTreeMap<AppName, Application>,
+    /// The organisation's own words for what people type, and what each is called here: `golive = "deploy"` (R55). They are
+    /// replaced before anything is signed: what is recorded holds Sortie's words alone.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
     /// What goes on counting though its signer left, or lost the role.
     #[serde(default)]
     pub upheld: Vec<Upheld>,
@@ -520,6 +524,13 @@ impl Charter {
         let wrong = |text: String| Err(CharterError::Meaning(text));
         if self.format != FORMAT {
             return wrong(format!("format {} is unknown; this program reads format {FORMAT}", self.format));
+        }
+        let is_word =
+            |text: &str| (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        for (theirs, ours) in &self.words {
+            if !is_word(theirs) || theirs.starts_with('-') || !ours.split(' ').all(is_word) {
+                return wrong(format!("words: {theirs:?} = {ours:?} is no pair of words in small letters"));
+            }
         }
         for (name, person) in self.people.iter().chain(&self.robots) {
             match (&person.oidc, person.keys.is_empty()) {

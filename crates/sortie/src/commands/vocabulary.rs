@@ -207,6 +207,11 @@ pub fn markdown() -> String {
     for (theirs, here) in ELSEWHERE {
         page.push_str(&format!("| {} | {} |\n", escaped(theirs), escaped(here)));
     }
+    page.push_str(
+        "\nAn organisation may have commands under words of its own: in the charter, `[words]` with `golive = \"deploy\"`. Whoever\n\
+         types `sortie golive web@1.4.0 --to prod` is told that it is `deploy` here; what is signed and recorded holds Sortie's\n\
+         words alone.\n",
+    );
     page.push_str("\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n");
     for (code, meaning) in EXITS {
         page.push_str(&format!("| {code} | {meaning} |\n"));

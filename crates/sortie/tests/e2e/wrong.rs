@@ -3,7 +3,7 @@
 //! A server whose clock runs backwards is tried where the clock can be set: `time_never_runs_backwards…` in the tests
 //! of the server's ledger.
 
-use crate::world::{Output, PROJECT, World, until, words};
+use crate::world::{ENVIRONMENTS, Output, PROJECT, TEAM, World, until, words};
 use api::{
     client::{Client, ClientError, in_future},
     write::Submission,
@@ -273,4 +273,29 @@ fn malformed_bodies_get_problems() {
         }
     });
     world.sortie("coder", 0, "ledger verify");
+}
+
+/// R55: an organisation's own word for a command is taken and taught; the ledger holds the canonical word alone.
+#[test]
+fn r55_an_organisation_s_own_words_are_taken_and_not_recorded() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    world.make_repository(PROJECT);
+    let build = world.push();
+    let words = |pairs: &str| format!("{ENVIRONMENTS}[words]\n{pairs}\n");
+    world.sortie("coder", 2, &format!("golive {build} --to dev")).says("golive");
+    for (pairs, mistake) in [
+        ("withdraw = \"deploy\"", "'withdraw' is a word of Sortie's own"),
+        ("golive = \"lanch\"", "'lanch', which 'golive' is to mean, is no command"),
+        ("GoLive = \"deploy\"", "no pair of words in small letters"),
+    ] {
+        world.write_charter(TEAM, &words(pairs));
+        world.sortie("owner", 2, "charter apply --yes").says(mistake);
+    }
+    world.amend(TEAM, &words("golive = \"deploy\"\nboxes = \"target list\""));
+    world.sortie("coder", 0, "status");
+    let done = world.sortie("coder", 0, &format!("golive {build} --to dev"));
+    done.says("golive is deploy in Sortie's words").says("verify ✓");
+    world.sortie("coder", 0, "boxes").says("dev-1");
+    let history = world.sortie("coder", 0, "history web --json").stdout;
+    assert!(history.contains("deployment-requested") && !history.contains("golive"), "{history}");
 }
