@@ -90,6 +90,21 @@ const ROWS: &[Row] = &[
         bound: Bound::Under(64.0),
         measure: |world| refresh_kilobytes(world, "after_a_permit"),
     },
+    Row {
+        name: "an order over 100,000 targets, decided",
+        unit: "s",
+        bound: Bound::Under(2.0),
+        measure: |_| planning("/100000/order_seconds"),
+    },
+    Row {
+        name: "a report among 100,000, against 1,000",
+        unit: "×",
+        bound: Bound::Under(2.0),
+        measure: |_| {
+            let report = |size: u32| planning(&format!("/{size}/microseconds_a_report"));
+            Ok(report(100_000)? / report(1_000)?)
+        },
+    },
     Row { name: "push of 1 GiB, against sha256sum", unit: "×", bound: Bound::Over(0.5), measure: push_share },
     Row { name: "deploy to verified, above the start", unit: "s", bound: Bound::Under(1.0), measure: deploy_time },
     Row {
@@ -241,6 +256,16 @@ fn ledger_snapshot(world: &mut World) -> Result<f64> {
 /// The whole of `trust::authority::authorise`: six signatures, three of them the permit's.
 fn permit_rate(_: &mut World) -> Result<f64> {
     number(&OnceLock::new(), "/permit/per_second", || example("trust", "permit_bench"))
+}
+
+/// What deciding costs in fleets of several sizes.
+fn planning(key: &str) -> Result<f64> {
+    static PRINTED: OnceLock<Vec<u8>> = OnceLock::new();
+    number(&PRINTED, key, || {
+        let mut command = example("domain", "planning_bench")?;
+        command.args(["1000", "10000", "100000"]);
+        Ok(command)
+    })
 }
 
 /// An example of one of our crates, built for measuring.
