@@ -700,6 +700,10 @@ pub struct Build {
     pub size_bytes: u64,
     /// Its evidence: type, verdict, summary.
     pub evidence: Vec<(String, bool, String)>,
+    /// In which environments it was verified on every target that it is for.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub ran_in: Vec<AudienceName>,
 }
 
 /// Every signed statement behind a version in an audience.

@@ -23,6 +23,7 @@ mod leaving;
 mod mirror;
 mod moment;
 mod names;
+mod notes;
 mod object;
 mod order;
 mod output;

@@ -100,6 +100,13 @@ pub async fn order(
     conclude(connection, &view).await
 }
 
+/// The newest version of those that run there; nothing where none does.
+pub fn newest_running(status: &Status, app: &AppName, environment: &AudienceName) -> Option<Version> {
+    let cells = status.apps.iter().find(|record| record.app == *app).map(|record| &record.cells)?;
+    let cell = cells.iter().find(|cell| cell.audience == *environment)?;
+    cell.runs.iter().filter_map(|runs| runs.build.version.clone()).max()
+}
+
 /// Signs and submits an order.
 pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted, Failure> {
     let now = Timestamp::now();

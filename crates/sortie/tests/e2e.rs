@@ -67,6 +67,8 @@ mod secrets;
 mod security_keys;
 #[path = "e2e/shapes.rs"]
 mod shapes;
+#[path = "e2e/skipped.rs"]
+mod skipped;
 #[path = "e2e/soak.rs"]
 mod soak;
 #[path = "e2e/stolen_disk.rs"]

@@ -19,6 +19,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
         recipe: build.recipe.clone(),
         files: build.facts.files,
         size_bytes: build.facts.size_bytes,
+        ran_in: build.verified_in.keys().cloned().collect(),
         evidence: build.evidence.iter().map(|e| (e.kind.clone(), e.passed, e.summary.clone())).collect(),
     };
     Ok(App { app: app.clone(), builds: builds.into_iter().map(build).collect() })

@@ -7,6 +7,7 @@ use crate::{
     follow::Following,
     invocation::Invocation,
     names::{Place, Thing},
+    notes::{self, Note},
     object,
     order::{self, Data, Wanted, only},
     rollout::Care,
@@ -84,6 +85,10 @@ impl Deploy {
         if self.plan {
             return plan(&connection, &wanted).await;
         }
+        let status = order::status(&connection, None).await?;
+        for line in notes::in_words(&passed(&connection, &wanted, &status).await?) {
+            invocation.aside(&format!("+ {line}"));
+        }
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }
@@ -144,6 +149,8 @@ struct Plan {
     waves: usize,
     config_missing: Vec<String>,
     files: Option<Vec<FilesChanged>>,
+    /// The versions since what runs there.
+    notes: Vec<Note>,
     why: Why,
 }
 
@@ -189,12 +196,21 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         config_missing: config_missing(&manifest, &config),
         waves,
         files: Some(files),
+        notes: passed(connection, wanted, &status).await?,
         targets,
         why,
     };
     let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
+}
+
+/// What comes with a version, and what it passes over, since what runs there (R44).
+async fn passed(connection: &Connection, wanted: &Wanted, status: &Status) -> Result<Vec<Note>, Failure> {
+    let Some(version) = &wanted.build.version else { return Ok(Vec::new()) };
+    let runs = order::newest_running(status, &wanted.app, &wanted.environment);
+    let app = connection.app(&wanted.app).await?;
+    Ok(notes::between(&app, &wanted.environment, runs.as_ref(), version))
 }
 
 fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> usize {
@@ -274,6 +290,7 @@ fn in_words(plan: &Plan) -> String {
             output::bytes(*new_bytes)
         ));
     }
+    lines.extend(notes::in_words(&plan.notes).into_iter().map(|line| format!("  + {line}")));
     if !plan.config_missing.is_empty() {
         lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
     }
@@ -325,6 +342,7 @@ mod tests {
             targets,
             waves: 2,
             config_missing: vec!["DATABASE_URL".into()],
+            notes: Vec::new(),
             files: Some(vec![FilesChanged {
                 from: "1.4.0".into(),
                 changed: 37,

@@ -70,6 +70,7 @@ verbs! {
     config::Config,
     status::Status,
     why::Why,
+    notes::Notes,
     history::History,
     trace::Trace,
     logs::Logs,

@@ -2,7 +2,7 @@
 
 use crate::order::Wanted;
 use api::read::{
-    AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, FreezeView, PartView, Released, Runs, Status,
+    AppStatus, AudienceStatus, Build, BuildName, Cell, DeploymentView, FreezeView, PartView, Released, Runs, Status,
     TargetStatus,
 };
 use jiff::Timestamp;
@@ -26,6 +26,22 @@ pub fn wanted(version: &str) -> Wanted {
         retries: None,
         keep_data: false,
         schedule: Default::default(),
+    }
+}
+
+/// A build as an application's list has it.
+pub fn known_build(version: &str) -> Build {
+    Build {
+        name: build(version),
+        pushed: time("08:00:00"),
+        pusher: "ci".parse().unwrap(),
+        vendor: None,
+        commit: None,
+        recipe: None,
+        files: 37,
+        size_bytes: 4_100_000,
+        evidence: vec![("test-result".into(), true, "812/812".into())],
+        ran_in: Vec::new(),
     }
 }
 

@@ -344,6 +344,8 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
+    let passed_over = cell.runs.iter().any(|runs| runs.build.version > name.version) && name.version.is_some();
+    notes.extend((passed_over && !build.ran_in.contains(&cell.audience)).then(|| "skipped".to_string()));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
@@ -427,7 +429,7 @@ fn guided(guidance: &GuidanceView, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::samples::{self, build, time};
+    use crate::commands::samples::{self, time};
 
     #[test]
     fn r46_the_board_says_what_is_where() {
@@ -483,17 +485,7 @@ mod tests {
     fn r17_a_version_tells_its_permits_and_where_it_runs() {
         let mut view = samples::status();
         view.apps[0].cells[1].released[0].deployed = false;
-        let known = Build {
-            name: build("1.5.0"),
-            pushed: time("08:00:00"),
-            pusher: "ci".parse().unwrap(),
-            vendor: None,
-            commit: None,
-            recipe: None,
-            files: 37,
-            size_bytes: 4_100_000,
-            evidence: vec![("test-result".into(), true, "812/812".into())],
-        };
+        let known = samples::known_build("1.5.0");
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
         assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");

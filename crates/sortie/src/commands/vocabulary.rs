@@ -94,6 +94,7 @@ words! {
     ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
     ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";
+    ["notes"] "What changed from version to version, by the first lines of their commits.";
     ["calendar"] "What is planned, what begins and ends, and what of it will not come true as it stands.";
     ["freeze", "except"] "A time in which nothing new is activated in an environment, declared and lifted by whom the charter names. Undo, rollback, stop and restart go on. A version may be excepted. Targets keep freezes themselves.";
     ["window"] "When something new may be activated in an environment, by the clock on a wall: what comes at another time waits, or is refused.";
