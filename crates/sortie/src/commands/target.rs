@@ -1,21 +1,25 @@
 //! `sortie target`.
 
 use crate::{
+    commands::operate::{Running, act_on_running},
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
+    follow::Following,
     invocation::{Invocation, duration},
     names::{self, Place},
+    order,
     output::{self, Answer},
 };
 use agent::join::Invitation;
 use api::{client::in_future, read::TargetStatus, routes, write::Accepted};
+use domain::refusal::Refusal;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, TargetName,
     key::{SecretKey, Signer},
-    statement::AdministrationAct,
+    statement::{AdministrationAct, OrderAct},
 };
 
 /// The machines: invite, list, label, cordon, retire
@@ -52,10 +56,21 @@ pub enum TargetAct {
         /// The target
         target: String,
     },
+    /// Keep new deployments away and stop what runs there, each out of traffic first, for work on the machine
+    Drain {
+        /// The target
+        target: String,
+        /// How long to wait for each application's end (30m by default)
+        #[arg(long, value_name = "DURATION")]
+        wait: Option<String>,
+    },
     /// Let deployments come again
     Uncordon {
         /// The target
         target: String,
+        /// Start what runs there first, after a drain
+        #[arg(long)]
+        start: bool,
     },
     /// Take a target out for good; its name is never used again
     Retire {
@@ -106,7 +121,13 @@ impl Target {
                 let act = |target| AdministrationAct::CordonTarget { target, cordoned: true };
                 administer(invocation, &target, words, act).await
             }
-            TargetAct::Uncordon { target } => {
+            TargetAct::Drain { target, wait } => drain(invocation, &target, wait).await,
+            TargetAct::Uncordon { target, start } => {
+                if start {
+                    let connection = invocation.connect().await?;
+                    let name = TargetName::new(&target).or_misused()?;
+                    on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                }
                 let words = format!("{target} takes deployments again.");
                 let act = |target| AdministrationAct::CordonTarget { target, cordoned: false };
                 administer(invocation, &target, words, act).await
@@ -131,6 +152,53 @@ async fn administer(
     let connection = invocation.connect().await?;
     let accepted = connection.administer(act(target)).await?;
     Ok(Answer::new(&accepted, words))
+}
+
+/// Cordons a target, and stops each application that runs there by an order of its own.
+async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> Outcome {
+    let following = Following { wait, ..Following::default() };
+    following.limit()?;
+    let target = TargetName::new(target).or_misused()?;
+    let connection = invocation.connect().await?;
+    let cordon = AdministrationAct::CordonTarget { target: target.clone(), cordoned: true };
+    match connection.administer(cordon).await {
+        Ok(_) => {}
+        Err(failure) if failure.code() == "ALREADY_DONE" => {}
+        Err(failure) => return Err(failure),
+    }
+    let stopped = on_all(invocation, &connection, &target, OrderAct::Stop, following).await?;
+    let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    let words = match names.is_empty() {
+        true => format!("{target} gets no new deployments, and nothing ran there."),
+        false => format!("{target} gets no new deployments, and {} stopped there.", names.join(", ")),
+    };
+    let data = json!({ "target": target, "stopped": stopped });
+    Ok(Answer::new(&data, words).next(format!("sortie target uncordon {target} --start")))
+}
+
+/// Acts on every application that runs on a target, one after the other; answers with which they are.
+async fn on_all(
+    invocation: &Invocation,
+    connection: &Connection,
+    target: &TargetName,
+    act: OrderAct,
+    following: Following,
+) -> Result<Vec<AppName>, Failure> {
+    let status = order::status(connection, None).await?;
+    let found = status.targets.iter().find(|found| found.name == *target && !found.retired);
+    let found = found.ok_or_else(|| Failure::from(Refusal::UnknownTarget { name: target.clone(), nearest: None }))?;
+    let mut done = Vec::new();
+    for app in found.runs.keys() {
+        let running = Running {
+            app: app.clone(),
+            environment: found.environment.clone(),
+            only: BTreeSet::from([target.clone()]),
+            thing: None,
+        };
+        act_on_running(invocation, connection, &running, act, &following).await?;
+        done.push(app.clone());
+    }
+    Ok(done)
 }
 
 impl Invite {

@@ -77,7 +77,7 @@ words! {
     ["deploy", "order"] "To install, configure, activate and verify a build on targets. It needs a permit AND a deployer's signed order. A dev environment may take builds that were never released.";
     ["deployment"] "The record of one such act, with its number and how it ended.";
     ["config"] "Values that an environment gives to the keys a build declares: signed, and secrets encrypted to the targets. Setting them changes nothing that runs.";
-    ["target"] "One machine, by its agent, in one environment. Its labels are given by people, never claimed by the machine. It may be cordoned (new deployments stay away) and retired.";
+    ["target"] "One machine, by its agent, in one environment. Its labels are given by people, never claimed by the machine. It may be cordoned (new deployments stay away), drained (and what runs there stopped) and retired.";
     ["agent"] "The program on a target that checks every signature itself, and refuses what was not released there, whatever the server says.";
     ["assignment"] "What a target should run: numbered, holding nothing but digests.";
     ["report"] "What a target says it observed, signed with the target's own key.";

@@ -22,3 +22,24 @@ fn r40_a_machine_that_joins_later_catches_up_by_itself() {
     world.sortie("tester", 0, "history").says("prod-3 was not there for deployment").says("and gets it now");
     world.sortie("tester", 0, "ledger verify");
 }
+
+/// R8, R40: a machine is drained for work on it and comes back; what was deployed meanwhile it gets then.
+#[test]
+fn r8_a_machine_is_drained_and_comes_back() {
+    let world = World::of_team(&[("dev-1", "dev"), ("dev-2", "dev")]);
+    world.make_repository(PROJECT);
+    let one = world.push();
+    world.sortie("coder", 0, &format!("deploy {one} --to dev"));
+    world.sortie("coder", 2, "target drain dev-9").says("UNKNOWN_TARGET");
+    world.sortie("tester", 3, "target drain dev-1").says("ROLE_MISSING");
+    world.sortie("coder", 0, "target drain dev-1").says("web stopped there").says("target uncordon dev-1 --start");
+    assert_eq!(world.endpoints("dev").iter().filter(|there| get(**there, "/").is_ok()).count(), 1);
+    world.sortie("coder", 0, "target drain dev-1").says("gets no new deployments");
+    world.change_greeting("Good day, {name}!");
+    let two = world.push();
+    world.sortie("coder", 0, &format!("deploy {two} --to dev"));
+    world.sortie("coder", 0, "target uncordon dev-1 --start").says("takes deployments again");
+    let both =
+        || world.endpoints("dev").iter().all(|there| get(*there, "/").is_ok_and(|said| said.contains("Good day")));
+    until("it to catch up", || (world.endpoints("dev").len() == 2 && both()).then_some(()));
+}
