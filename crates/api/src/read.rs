@@ -726,6 +726,9 @@ pub struct DossierView {
     /// Why it was requested, where a reason was given and not erased: its digest stands in the request.
     #[serde(default)]
     pub reason: Option<crate::write::Text>,
+    /// The reasons of the dossier's withdrawals, as far as they were given and not erased; their digests stand in them.
+    #[serde(default)]
+    pub withdrawal_reasons: Vec<crate::write::Text>,
 }
 
 /// What is known to be lost: targets have seen more of this ledger than it has.

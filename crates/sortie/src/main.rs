@@ -17,6 +17,7 @@ mod estate;
 mod failure;
 mod follow;
 mod git;
+mod how_it_runs;
 mod invocation;
 mod job;
 mod leaving;

@@ -205,6 +205,17 @@ pub fn ago(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
     }
 }
 
+/// A length of time as people say it: `59 minutes`, `3 days`.
+pub fn lasting(seconds: i64) -> String {
+    let seconds = seconds.max(0).unsigned_abs();
+    match seconds {
+        0..=119 => count(seconds, "second"),
+        120..=7199 => count(seconds / 60, "minute"),
+        7200..=172_799 => count(seconds / 3600, "hour"),
+        _ => count(seconds / 86_400, "day"),
+    }
+}
+
 impl Failure {
     /// Prints the failure and gives its exit code, where there is no runtime yet.
     pub fn finish(self, json: bool) -> ExitCode {

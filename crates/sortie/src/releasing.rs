@@ -72,18 +72,39 @@ impl Asking {
 }
 
 /// What an emergency leaves open, in lines that nobody reads over; nothing for the normal way.
-pub fn emergency_in_words(terms: &Terms<'_>, way: Way, reason: Option<&str>) -> Vec<String> {
+pub fn emergency_in_words(terms: &Terms<'_>, asked: &Request, reason: Option<&str>) -> Vec<String> {
     let Some(rule) = terms.rule else { return Vec::new() };
     let names: Vec<&str> = rule.targets.iter().map(trust::TargetName::as_str).collect();
     let reach = if names.is_empty() { "every target".into() } else { format!("{} only", names.join(", ")) };
     let waives = rule.waives_in_words();
-    let loud = way.word().to_uppercase();
-    let hours = output::count(u64::from(rule.hours), "hour");
+    let loud = asked.way.word().to_uppercase();
+    // What this request says, and not the most that the charter allows.
+    let end = asked.not_after;
     vec![
-        format!("  ‼ {loud}: waives {waives}; holds for {hours}; reaches {reach}"),
+        format!("  ‼ {loud}: waives {waives}; holds until {end:.0}; reaches {reach}"),
         format!("  ‼ {loud}: why: {}", reason.map_or("the reason was erased".into(), trust::names::printable)),
         format!("  ‼ {loud}: an alarm until somebody who had no part in it reviews it"),
     ]
+}
+
+/// `may be activated from 2026-11-22T10:00:00Z until 2026-11-22T11:00:00Z, 59 minutes from now`.
+pub fn life_in_words(asked: &Request, now: Timestamp) -> String {
+    let Request { not_before, not_after, .. } = asked;
+    let left = match not_after.duration_since(now).as_secs() {
+        ..=0 => "which is over".into(),
+        seconds => format!("{} from now", output::lasting(seconds)),
+    };
+    let begins = if *not_before > now { " (not yet)" } else { "" };
+    format!("may be activated from {not_before:.0}{begins} until {not_after:.0}, {left}")
+}
+
+/// Why it was requested: the text whose digest the requester signed.
+pub fn reason<'a>(matter: &'a Matter, request: &SignedRequest) -> Result<Option<&'a str>, Failure> {
+    match (&matter.view.reason, request.request.reason) {
+        (Some(text), Some(signed)) if text.digest() == signed => Ok(Some(&text.text)),
+        (Some(_), _) => Err(Failure::integrity("the server gave another reason than the one that was signed")),
+        (None, _) => Ok(None),
+    }
 }
 
 /// A request as it was signed.

@@ -5,6 +5,8 @@
 
 #[path = "e2e/airgap.rs"]
 mod airgap;
+#[path = "e2e/approving.rs"]
+mod approving;
 #[path = "e2e/backup.rs"]
 mod backup;
 #[path = "e2e/bad_version.rs"]

@@ -24,6 +24,7 @@ use api::{
         HistoryEntry, PersonView, Prunable, SignedInventory, Status, TargetStatus, Trace, Vouched, Whoami, Why,
     },
     routes,
+    write::Text,
 };
 use axum::{Json, extract::State, http::StatusCode};
 use depot::DiskStore;
@@ -479,10 +480,22 @@ pub(crate) async fn dossier(
     let earlier: Vec<u64> = requests.iter().map(|request| request.stamp.entry).collect();
     let assembled = away(move || {
         let reason = reason.map(|digest| serving.ledger.salted_text(&digest)).transpose()?.flatten();
-        Ok((dossier_of(&serving.served(), &entries)?, envelopes(&serving.ledger, &earlier)?, reason))
+        let dossier = dossier_of(&serving.served(), &entries)?;
+        let withdrawal_reasons = reasons(&serving.ledger, &dossier.withdrawals)?;
+        let earlier_requests = envelopes(&serving.ledger, &earlier)?;
+        Ok(DossierView { name, dossier, next_serial, since, earlier_requests, reason, withdrawal_reasons })
     });
-    let (dossier, earlier_requests, reason) = assembled.await?;
-    Ok(Json(DossierView { name, dossier, next_serial, since, earlier_requests, reason }))
+    Ok(Json(assembled.await?))
+}
+
+/// Why what these envelopes withdraw was withdrawn, as far as it was said and not erased.
+fn reasons(ledger: &Ledger, withdrawals: &[Envelope]) -> Result<Vec<Text>, LedgerError> {
+    let digest = |envelope: &Envelope| match Statement::read(envelope).ok()?.act {
+        Act::Withdrawal(withdrawal) => withdrawal.reason,
+        _ => None,
+    };
+    let found = withdrawals.iter().filter_map(digest).map(|digest| ledger.salted_text(&digest));
+    Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The envelopes in these entries of the ledger, with the vendor's release where there is one.

@@ -50,17 +50,21 @@ impl Release {
             return Ok(answer.next(releasing::deploy_command(&connection, &matter)));
         }
         may_alone(&connection, &matter, way)?;
-        let terms = matter.terms(&connection, way)?;
-        let emergency = releasing::emergency_in_words(&terms, way, self.asking.reason.as_deref());
+        let (asked, reason) = match matter.ask(&connection, &self.asking).await {
+            Ok((_, asked)) => (asked, self.asking.reason.clone()),
+            // Somebody asked already: agreeing to that request is what is left to do.
+            Err(failure) if failure.code() == "REQUEST_WAITING" => {
+                let asked = matter.request(&connection)?.ok_or(failure)?;
+                let reason = releasing::reason(&matter, &asked)?.map(str::to_string);
+                (asked, reason)
+            }
+            Err(failure) => return Err(failure),
+        };
+        let terms = matter.terms(&connection, asked.request.way)?;
+        let emergency = releasing::emergency_in_words(&terms, &asked.request, reason.as_deref());
         if !emergency.is_empty() {
             invocation.say(&emergency.join("\n"));
         }
-        let asked = match matter.ask(&connection, &self.asking).await {
-            Ok((_, asked)) => asked,
-            // Somebody asked already: agreeing to that request is what is left to do.
-            Err(failure) if failure.code() == "REQUEST_WAITING" => matter.request(&connection)?.ok_or(failure)?,
-            Err(failure) => return Err(failure),
-        };
         connection.next_act();
         let accepted = matter.approve(&connection, &asked).await?;
         if !releasing::is_granted(&accepted) {

@@ -56,7 +56,7 @@ impl Request {
         );
         let terms = matter.terms(&connection, asked.request.way)?;
         let mut lines = vec![waits];
-        lines.extend(releasing::emergency_in_words(&terms, asked.request.way, self.asking.reason.as_deref()));
+        lines.extend(releasing::emergency_in_words(&terms, &asked.request, self.asking.reason.as_deref()));
         let waits = lines.join("\n");
         let Some(limit) = wait else {
             return Ok(Answer::new(&accepted, waits).next(format!("sortie approve {name} --to {audience}")));

@@ -246,6 +246,13 @@ impl TrustedPolicy {
         Ok(KeptWithdrawal { app, build: opened.subject, through_serial, payload: Some(opened.payload) })
     }
 
+    /// Who genuinely signed a withdrawal, the suspended among them.
+    pub fn withdrawers(&self, envelope: &Envelope) -> Vec<PersonName> {
+        let any = |act: Act| matches!(act, Act::Withdrawal(_)).then_some(());
+        let opened = self.open_among(&self.everyone, &BTreeSet::new(), envelope, "withdrawal", any);
+        opened.map(|opened| opened.people().cloned().collect()).unwrap_or_default()
+    }
+
     /// The last serial of a build's requests that is dead by what was `kept`, less what owners annul.
     pub fn dead_through<'a>(
         &self,
