@@ -4,13 +4,15 @@
 use crate::{connection::Connection, context::write_whole, failure::Failure, releasing::Matter};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
 use trust::{
     Digest, PersonName,
     dsse::{Envelope, pre_authentication_encoding},
     key::{KeyId, PublicKey},
     oidc,
     pem::public_key_pem,
+    statement::Statement,
+    upheld::upheld_name,
 };
 
 const SCRIPT: &str = include_str!("proof/verify.py");
@@ -108,14 +110,16 @@ fn write_statement(
     write_whole(&folder.join(format!("{file}.dsse.json")), &pretty(envelope)?)?;
     let signed = pre_authentication_encoding(&envelope.payload_type, &envelope.payload);
     write_whole(&folder.join(format!("{file}.pae")), &signed)?;
-    let directory = &connection.policy.directory;
+    let name = Statement::read(envelope).map(|statement| upheld_name(&statement, &envelope.payload)).ok();
+    let directory =
+        name.map_or(Cow::Borrowed(&connection.policy.directory), |name| connection.policy.directory_of(&name));
     let bare: Vec<KeyId> = envelope.signers(|id| directory.key(id));
     let mut signed_by = Vec::new();
     for made in &envelope.signatures {
         let (id, bytes) = (made.keyid, &made.sig);
         let found = match &made.proof {
             // The key of a job; whose it is says the issuer's token, which stands in the envelope.
-            Some(proof) => oidc::prove(directory, envelope, made).ok().map(|issuer| (issuer, proof.key)),
+            Some(proof) => oidc::prove(&directory, envelope, made).ok().map(|issuer| (issuer, proof.key)),
             None => directory.key(&id).filter(|_| bare.contains(&id)).map(|key| (id, key)),
         };
         let Some((key_or_issuer, key)) = found else { continue };
@@ -154,8 +158,10 @@ fn readme(estate: Digest, matter: &Matter, exported: &[Exported]) -> String {
          The estate is the digest of the first root of trust. **Take it from somewhere else than this folder**, from\n\
          `sortie whoami` say: whoever could change these files could change this page too.\n\n\
          ## By Python (tuf, securesystemslib, cryptography)\n\n\
-         `verify.py` walks the roots, checks the owners' signatures on the charter and every statement's envelope, and\n\
-         counts distinct people against the rules of the request and of the charter:\n\n\
+         `verify.py` walks the roots, checks the owners' signatures on the charter and every statement's envelope,\n\
+         counts distinct people against the rules of the request and of the charter, and judges evidence, withdrawals and\n\
+         times. It exits with 0 for a whole permit, 1 for one that is not, and 3 where something that counts cannot be\n\
+         judged from these files, which it names:\n\n\
          ```sh\npython3 -m venv checks && checks/bin/pip install tuf cryptography\n\
          checks/bin/python verify.py --estate {estate} --build manifest.json\n```\n\n\
          ## By any verifier of DSSE envelopes (cosign's kind)\n\n\

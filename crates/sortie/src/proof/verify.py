@@ -6,7 +6,14 @@
 
 The estate is the digest of the first root of trust. It must come from somewhere else than this folder, or nothing is
 proved: `sortie whoami` prints it. With --build the digest of a manifest is compared with the one the permit is for.
-Needs Python 3.11. Exit 0: the permit is whole. Exit 1: it is not, and why.
+
+A permit is whole when the owners' documents have not expired, everything that the charter and the request ask for is
+signed by distinct people, evidence of every kind the charter wants is there, nothing withdrew it, and its time has come
+and is not over. What belongs to the moment of a deployment is not a permit's: freezes, windows, floors, and what a
+target remembers. Needs Python 3.11.
+
+Exit 0: the permit is whole. Exit 1: it is not, and why. Exit 3: nothing is wrong with what is here, but something that
+counts cannot be judged from these files; each such thing is said after "not checked:".
 """
 
 import argparse
@@ -17,7 +24,7 @@ import json
 import pathlib
 import sys
 import tomllib
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicNumbers
@@ -34,6 +41,9 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 HERE = pathlib.Path(__file__).resolve().parent
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+WHOLE, NOT_WHOLE, NOT_CHECKED = 0, 1, 3
+# How far ahead the clock of whoever issued evidence may be.
+CLOCK_MARGIN = timedelta(minutes=10)
 
 
 class Wrong(Exception):
@@ -74,6 +84,9 @@ def documents(estate):
     root.signed.verify_delegate("targets", targets.signed_bytes, targets.signatures)
     charter = (folder / "charter.toml").read_bytes()
     targets.signed.targets["charter.toml"].verify_length_and_hashes(charter)
+    for document in root.signed, targets.signed:
+        if document.is_expired():
+            raise Wrong(f"{document.type} {document.version} expired at {document.expires}: owners must sign a new one")
     return root.signed, tomllib.loads(charter.decode())
 
 
@@ -168,6 +181,7 @@ class People:
     def __init__(self, root, charter):
         self.keys, self.name, self.roles, self.in_hardware, self.tokens = {}, {}, {}, set(), {}
         self.robots = set(charter.get("robots", {}))
+        self.upheld = charter.get("upheld", [])
         for section in "people", "robots":
             for name, person in charter.get(section, {}).items():
                 self.roles.setdefault(name, set()).update(person.get("roles", []))
@@ -207,28 +221,27 @@ class People:
         self.tokens.pop(name, None)
         self.keys = {keyid: key for keyid, key in self.keys.items() if self.name[keyid] != name}
         self.roles.pop(name, None)
+        self.upheld = [entry for entry in self.upheld if entry["person"] != name]
+
+    def upheld_for(self, statement):
+        """Whom owners let count for this one statement though they left: person, roles and key."""
+        for entry in self.upheld:
+            if statement in entry["statements"]:
+                yield entry["person"], set(entry.get("roles", [])), charter_key(entry["key"])
 
 
 class Statement:
-    """A signed statement: what it says, and who of the charter genuinely signed it."""
+    """A signed statement: what it says, and who of the charter genuinely signed it, with the roles that count for it."""
 
     def __init__(self, file, people, estate, kind):
+        if not file.exists():
+            raise Wrong(f"{file.name} is missing")
         written = json.loads(file.read_text(), object_pairs_hook=once)
         envelope = Envelope.from_dict(json.loads(file.read_text()))
         if envelope.payload_type != PAYLOAD_TYPE:
             raise Wrong(f"{file.name} is no in-toto statement")
         said = json.loads(envelope.payload, object_pairs_hook=once)
-        submit_before = moment(said["predicate"]["submit_before"])
-        # A signature with a proof counts as its proof says, and never as its key's alone.
-        proved = {signature["keyid"] for signature in written["signatures"] if "proof" in signature}
-        robots = {key.keyid: (robot, key) for robot, key in people.job_keys(written, submit_before)}
-        keys = [key for keyid, key in people.keys.items() if keyid not in proved]
-        try:
-            signed = envelope.verify(keys + [key for _, key in robots.values()], 1)
-        except VerificationError:
-            raise Wrong(f"{file.name}: nobody of the charter signed this") from None
-        self.keys = {keyid for keyid in signed if keyid not in robots}
-        self.by = {robots[keyid][0] if keyid in robots else people.name[keyid] for keyid in signed}
+        self.file = file.name
         self.kind = said["predicateType"].removeprefix("https://sortie.dev/").removesuffix("/v1")
         self.payload = digest(envelope.payload)
         self.says = said["predicate"]
@@ -238,17 +251,61 @@ class Statement:
             raise Wrong(f"{file.name} is a {self.kind}")
         if self.says["estate"] != estate:
             raise Wrong(f"{file.name} is of another estate")
+        # An approval is upheld by the name of the request it approves, everything else by its own.
+        upheld = list(people.upheld_for(self.subject if kind == "approval" else self.payload))
+        submit_before = moment(self.says["submit_before"])
+        # A signature with a proof counts as its proof says, and never as its key's alone.
+        proved = {signature["keyid"] for signature in written["signatures"] if "proof" in signature}
+        robots = {key.keyid: (robot, key) for robot, key in people.job_keys(written, submit_before)}
+        keys = {keyid: key for keyid, key in people.keys.items() if keyid not in proved}
+        keys |= {key.keyid: key for _, _, key in upheld if key.keyid not in proved}
+        self.name = people.name | {key.keyid: person for person, _, key in upheld}
+        try:
+            signed = envelope.verify([*keys.values(), *(key for _, key in robots.values())], 1)
+        except VerificationError:
+            raise Wrong(f"{file.name}: nobody of the charter signed this") from None
+        self.keys = {keyid for keyid in signed if keyid not in robots}
+        self.by = {robots[keyid][0] if keyid in robots else self.name[keyid] for keyid in signed}
+        self.roles = {person: set(people.roles.get(person, ())) for person in self.by}
+        for person, roles, _ in upheld:
+            if person in self.by:
+                self.roles[person] |= roles
+
+    def alone(self, rule):
+        """Whether one of those who signed satisfies a rule alone."""
+        return any(met(rule, {person: self.roles[person]}) for person in self.by)
+
+
+def numbered(statements, name):
+    """The files of one kind, in the order in which they were exported."""
+    return sorted(statements.glob(f"{name}-*.dsse.json"), key=lambda file: int(file.name.split(".")[0].split("-")[-1]))
+
+
+def those_that_count(statements, kind, people, estate, passed_over):
+    """The statements of one kind that somebody of the charter signed; the others count for nothing."""
+    found = []
+    for file in numbered(statements, "suspension" if kind == "administration" else kind):
+        try:
+            found.append(Statement(file, people, estate, kind))
+        except Wrong as why:
+            passed_over.append(str(why))
+    return found
+
+
+def places(alternative):
+    """The roles that an alternative of a rule wants somebody in, one for each person."""
+    for part in alternative.split(" and "):
+        words = part.split()
+        count, role = (int(words[0]), words[1]) if len(words) == 2 else (1, words[0])
+        yield from [role] * count
+
+
+def roles_in(rule):
+    return {role for alternative in rule.split(" or ") for role in places(alternative)}
 
 
 def met(rule, roles_of):
     """Whether distinct people fill every place of a rule such as "qa and 2 ops or owner"."""
-
-    def places(alternative):
-        for part in alternative.split(" and "):
-            words = part.split()
-            count, role = (int(words[0]), words[1]) if len(words) == 2 else (1, words[0])
-            yield from [role] * count
-
     for alternative in rule.split(" or "):
         wanted = list(places(alternative))
         people = list(roles_of)
@@ -262,64 +319,176 @@ def moment(text):
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def broken(wanted, says):
+    """The first condition of a gate that a piece of evidence does not meet."""
+    for condition in wanted.split(" and "):
+        words = condition.split()
+        if words == ["passed"]:
+            if not says["passed"]:
+                return "it says that it failed"
+            continue
+        name, comparison, value = words[0], words[1], int(words[2])
+        found = says.get("facts", {}).get(name)
+        if found is None:
+            return f"it does not say {name}"
+        if not {"=": found == value, "<=": found <= value, ">=": found >= value}[comparison]:
+            return f"{condition} does not hold: {name} is {found}"
+    return None
+
+
+def judge(gate, pieces, pushers, now):
+    """Why a gate's evidence does not suffice, if it does not: the newest by anybody who may issue it decides."""
+    gate = {"from": gate} if isinstance(gate, str) else gate
+    kind = gate.get("predicate")
+    counted = [
+        piece
+        for piece in pieces
+        if piece.alone(gate["from"])
+        and (gate.get("pusher", True) or not piece.by & pushers)
+        and (kind is None or piece.says.get("predicate") == kind)
+    ]
+    if not counted:
+        return "there is none by anybody who may issue it"
+    issued = lambda piece: moment(piece.says["issued"]) if piece.says.get("issued") else None
+    order = lambda at: (issued(counted[at]) or datetime.min.replace(tzinfo=timezone.utc), at)
+    newest = counted[max(range(len(counted)), key=order)]
+    if why := broken(gate.get("pass", "passed"), newest.says):
+        return why
+    if days := gate.get("max_age_days"):
+        age = now - issued(newest) if issued(newest) else None
+        if age is None or age > timedelta(days=days) or age < -CLOCK_MARGIN:
+            return f"it is more than {days} days old, or does not say when it was issued"
+    return None
+
+
+def origin(statements, people, estate, charter, request, unchecked):
+    """Who made the build: whoever pushed it, and whom they name as makers. Checks push and number on the way."""
+    app, version = request.says["app"], request.says["version"]
+    application = charter.get("applications", {}).get(app, {})
+    if vendor := application.get("vendor"):
+        unchecked.append(f"the release by {vendor}, who makes {app}: it stands in for push and number, and is not here")
+        return set()
+    push, number = (Statement(statements / f"{kind}.dsse.json", people, estate, kind) for kind in ("push", "number"))
+    if len({push.subject, number.subject, request.subject}) != 1:
+        raise Wrong("push, number and request are about different builds")
+    if (number.says["app"], number.says["version"]) != (app, version) or push.says["app"] != app:
+        raise Wrong("push and number are of something else than was asked for")
+    may_push = application.get("push") or charter.get("push", "developer or ci or owner")
+    for statement in push, number:
+        if not statement.alone(may_push):
+            raise Wrong(f"the {statement.kind} is by nobody who may push {app}")
+    return push.by | set(push.says.get("makers", []))
+
+
+def terms_of(place, asked):
+    """What the charter says of the way by which the release was asked for: the rule, what it waives, and the way."""
+    if asked["way"] == "normal":
+        return place.get("approve"), set(), {}
+    way = place.get("ways", {}).get(asked["way"])
+    if way is None:
+        raise Wrong(f"the charter has no way {asked['way']} for {asked['audience']}")
+    if moment(asked["not_after"]) - moment(asked["not_before"]) > timedelta(hours=way["hours"]):
+        raise Wrong(f"its permit lives longer than {way['hours']} hours, which is the longest by {asked['way']}")
+    if not asked.get("reason"):
+        raise Wrong(f"{asked['way']} gives no reason")
+    return way["approve"], set(way.get("waives", [])), way
+
+
+def withdrawn_through(statements, everyone, estate, charter, place, request, passed_over):
+    """The last serial that is dead: by anybody whom the audience asks or lets deploy, unless owners annulled it."""
+    rules = [place.get("approve"), place.get("deploy"), *(way["approve"] for way in place.get("ways", {}).values())]
+    may = {"owner"}.union(*(roles_in(rule) for rule in rules if rule))
+    dead = 0
+    for withdrawal in those_that_count(statements, "withdrawal", everyone, estate, passed_over):
+        says = withdrawal.says
+        about = (withdrawal.subject, says["app"], says["audience"])
+        if about != (request.subject, request.says["app"], request.says["audience"]):
+            continue
+        if withdrawal.payload in charter.get("annulled", []):
+            passed_over.append(f"{withdrawal.file}: owners annulled it")
+        elif any(roles & may for roles in withdrawal.roles.values()):
+            dead = max(dead, says["through_serial"])
+        else:
+            passed_over.append(f"{withdrawal.file}: {', '.join(sorted(withdrawal.by))} may not withdraw from here")
+    return dead
+
+
 def check(estate, build_file):
     root, charter = documents(estate)
-    people = People(root, charter)
+    # Suspending somebody does not bring back what they took, so withdrawals are judged by all that the charter lists.
+    everyone, people = People(root, charter), People(root, charter)
     statements = HERE / "statements"
-    for file in sorted(statements.glob("suspension-*.dsse.json")):
-        suspension = Statement(file, people, estate, "administration")
+    unchecked, passed_over = [], []
+    for suspension in those_that_count(statements, "administration", everyone, estate, passed_over):
         act = suspension.says["act"]
         if act["type"] == "suspend-person" and suspension.by & (people.owners | {act["person"]}):
             people.forget(act["person"])
-    push, number, request = (
-        Statement(statements / f"{kind}.dsse.json", people, estate, kind) for kind in ("push", "number", "request")
-    )
+    request = Statement(statements / "request.dsse.json", people, estate, "request")
     asked = request.says
     app, version, audience = asked["app"], asked["version"], asked["audience"]
     place = charter.get("environments", {}).get(audience) or charter.get("channels", {}).get(audience)
     if place is None:
         raise Wrong(f"the charter has no audience {audience}")
-    if len({push.subject, number.subject, request.subject}) != 1:
-        raise Wrong("push, number and request are about different builds")
-    if (number.says["app"], number.says["version"]) != (app, version) or push.says["app"] != app:
-        raise Wrong("push and number are of something else than was asked for")
-    may_push = charter.get("applications", {}).get(app, {}).get("push") or charter.get("push", "developer or ci or owner")
-    for statement in push, number:
-        if not any(met(may_push, {name: people.roles[name]}) for name in statement.by):
-            raise Wrong(f"the {statement.kind} is by nobody who may push {app}")
+    makers = origin(statements, people, estate, charter, request, unchecked)
     if build_file and digest(build_file.read_bytes()) != request.subject:
         raise Wrong(f"{build_file} is another build than the permit is for")
-    approvals = [
-        Statement(file, people, estate, "approval") for file in sorted(statements.glob("approval-*.dsse.json"))
-    ]
-    by = {key for approval in approvals if approval.subject == request.payload for key in approval.keys}
+
+    rule, waives, way = terms_of(place, asked)
+    approvals = those_that_count(statements, "approval", people, estate, passed_over)
+    by, roles_of = {}, {}
+    for approval in approvals:
+        if approval.subject == request.payload:
+            for key in approval.keys:
+                person = approval.name[key]
+                by[key] = person
+                roles_of.setdefault(person, set()).update(approval.roles[person])
     if place.get("hardware", False):
-        by &= people.in_hardware
-    agreed = {people.name[key] for key in by}
-    agreed -= people.robots
+        devices = {key.keyid for _, _, key in people.upheld_for(request.payload) if isinstance(key, SecurityKey)}
+        by = {key: person for key, person in by.items() if key in people.in_hardware | devices}
+    agreed = set(by.values()) - people.robots
     live = "class" not in place or place["class"] == "live"
-    if live and not place.get("approve_own", False):
-        agreed -= push.by | request.by
-    roles_of = {name: people.roles[name] for name in agreed}
-    for rule in asked["requires"], place.get("approve"):
-        if rule and not met(rule, roles_of):
-            raise Wrong(f"{audience} needs {rule}, and those who agreed are {', '.join(sorted(agreed)) or 'nobody'}")
-    dead = 0
-    for file in sorted(statements.glob("withdrawal-*.dsse.json")):
-        withdrawal = Statement(file, people, estate, "withdrawal")
-        says = withdrawal.says
-        if (withdrawal.subject, says["app"], says["audience"]) == (request.subject, app, audience):
-            dead = max(dead, says["through_serial"])
+    if live and not place.get("approve_own", False) and not way.get("approve_own", False):
+        agreed -= makers | request.by
+    roles_of = {person: roles for person, roles in roles_of.items() if person in agreed}
+    for wanted in asked["requires"], rule:
+        if wanted and not met(wanted, roles_of):
+            who = ", ".join(sorted(agreed)) or "nobody"
+            why = "".join(f"; {what}" for what in passed_over)
+            raise Wrong(f"{audience} needs {wanted}, and those who agreed are {who}{why}")
+
+    dead = withdrawn_through(statements, everyone, estate, charter, place, request, passed_over)
     if asked["serial"] <= dead:
         raise Wrong(f"the permit was withdrawn (through serial {dead})")
     now = datetime.now(timezone.utc)
     if not moment(asked["not_before"]) <= now < moment(asked["not_after"]):
         raise Wrong(f"the permit holds from {asked['not_before']} until {asked['not_after']}")
-    print(f"whole: {app}@{version} may be activated in {audience} until {asked['not_after']}")
+
+    found = those_that_count(statements, "evidence", people, estate, passed_over)
+    about_it = [piece for piece in found if piece.subject == request.subject and piece.says["app"] == app]
+    shown = []
+    for kind, gate in place.get("evidence", {}).items():
+        why = judge(gate, [piece for piece in about_it if piece.says["kind"] == kind], makers, now)
+        if why and f"evidence:{kind}" not in waives:
+            raise Wrong(f"{audience} asks for evidence of type {kind}: {why}")
+        shown.append(f"evidence  {kind}: " + (f"waived by {asked['way']}" if why else "as the charter wants it"))
+    if (before := place.get("after")) and "after" not in waives:
+        unchecked.append(f"whether it was found well in {before} before: Sortie's ledger shows it, and no signature here")
+
+    whole = f"the permit of {app}@{version} for {audience} holds until {asked['not_after']}"
+    print(f"as far as it was checked, {whole}" if unchecked else f"whole: {whole}")
     print(f"build     {request.subject}")
-    print(f"requested by {', '.join(sorted(request.by))}; pushed by {', '.join(sorted(push.by))}")
+    made = f"; pushed by {', '.join(sorted(makers))}" if makers else ""
+    print(f"requested by {', '.join(sorted(request.by))}{made}")
+    if way:
+        reach = ", ".join(way.get("targets", [])) or "every target"
+        print(f"by {asked['way'].upper()}: waives {', '.join(sorted(waives)) or 'nothing'}; reaches {reach}")
     for name in sorted(agreed):
-        print(f"approved by {name} ({', '.join(sorted(people.roles[name]))})")
+        print(f"approved by {name} ({', '.join(sorted(roles_of[name]))})")
+    for line in [*shown, *(f"passed over: {what}" for what in passed_over)]:
+        print(line)
+    for what in unchecked:
+        print(f"not checked: {what}")
+    return NOT_CHECKED if unchecked else WHOLE
 
 
 def main():
@@ -328,11 +497,10 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, help="a manifest to compare with the permit")
     arguments = parser.parse_args()
     try:
-        check(arguments.estate, arguments.build)
+        return check(arguments.estate, arguments.build)
     except Exception as error:  # whatever is wrong with these files, they prove nothing
         print(f"not whole: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return NOT_WHOLE
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ pub fn python() -> PathBuf {
 
 /// Runs the exported script on a folder.
 #[track_caller]
-fn check(world: &World, folder: &Path, estate: &str, exit: i32) -> crate::world::Output {
+pub fn check(world: &World, folder: &Path, estate: &str, exit: i32) -> crate::world::Output {
     let mut script = world.command("tester", python());
     script.arg(folder.join("verify.py")).args(["--estate", estate, "--build"]).arg(folder.join("manifest.json"));
     world.run(format!("python verify.py ({exit} is right)"), &mut script, exit)
@@ -108,6 +108,94 @@ fn r52_a_permit_is_checked_by_others_programs() {
     world
         .sortie("coder", 3, &format!("permit export {version} --to prod --out {}", again.display()))
         .says("PERMIT_WITHDRAWN");
+}
+
+const WAYS: &str = r#"
+[environments.prod]
+class = "live"
+approve = "qa and ops"
+deploy = "ops"
+evidence = { scan = "ops" }
+[environments.prod.ways.hotfix]
+approve = "ops"
+waives = ["evidence:scan"]
+hours = 24
+"#;
+
+/// R31, R33, R52: other people's programs go by the charter's ways, by what owners uphold and annul, and by its gates, as
+/// targets do; what they cannot judge they say, and do not claim.
+#[test]
+fn r31_r33_r52_ways_gates_upheld_and_annulled_are_judged_by_others_programs() {
+    let mut world = World::new();
+    world.found(TEAM, WAYS);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    let prod = format!("{version} --to prod");
+    let export = |name: &str| {
+        let folder = world.root().join(name);
+        let exported = world.ask("coder", &format!("permit export {prod} --out {}", folder.display()));
+        (folder, exported["estate"].as_str().unwrap().to_string())
+    };
+    world.sortie("coder", 0, &format!("request {prod} --way hotfix --reason fire"));
+    world.sortie("oncall", 0, &format!("approve {prod} --yes"));
+    let (hotfix, estate) = export("hotfix");
+    check(&world, &hotfix, &estate, 0).says("whole").says("by HOTFIX: waives evidence:scan").says("waived by hotfix");
+
+    let report = world.home("nightly").join("scan.txt");
+    fs::write(&report, "clean").unwrap();
+    world.sortie("nightly", 0, &format!("evidence attach {version} --type scan --passed --file {}", report.display()));
+    world.sortie("coder", 0, &format!("request {prod}"));
+    world.sortie("tester", 0, &format!("approve {prod} --yes"));
+    world.sortie("oncall", 0, &format!("approve {prod} --yes"));
+    let (normal, _) = export("normal");
+    check(&world, &normal, &estate, 0).says("scan: as the charter wants it").lacks("HOTFIX");
+    let evidence = normal.join("statements/evidence-1.dsse.json");
+    let kept = fs::read(&evidence).unwrap();
+    fs::remove_file(&evidence).unwrap();
+    check(&world, &normal, &estate, 1).says("asks for evidence of type scan");
+    fs::write(&evidence, kept).unwrap();
+    // Twenty years from now owners must have signed again.
+    let later = "import datetime, runpy, sys\n\
+         class Later(datetime.datetime):\n    @classmethod\n    def now(cls, tz=None):\n        \
+         return super().now(tz) + datetime.timedelta(days=7300)\n\
+         datetime.datetime = Later\nsys.argv = sys.argv[1:]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n";
+    let mut script = world.command("tester", python());
+    script.args(["-c", later]).arg(normal.join("verify.py")).args(["--estate", &estate]);
+    world.run("python verify.py, later".into(), &mut script, 1).says("expired at");
+
+    // tester withdraws it, which owners annul; then tester leaves, and owners uphold the approval.
+    world.sortie("tester", 0, &format!("withdraw {version} --from prod --reason \"the wrong one\""));
+    world.sortie("owner", 0, &format!("charter annul {version} --in prod"));
+    world.sortie("owner", 0, "charter apply --yes");
+    let (annulled, _) = export("annulled");
+    check(&world, &annulled, &estate, 0).says("whole").says("withdrawal-1.dsse.json: owners annulled it");
+    let file = world.home("owner").join("charter.toml");
+    let text = read_text(&file);
+    world.person("second");
+    let key = read_text(&world.home("second").join(".ssh/id_ed25519.pub"));
+    let key = key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let of_tester = text.lines().find(|line| line.starts_with("tester = ")).unwrap();
+    let text = text.replace(of_tester, &format!("second = {{ roles = [\"qa\"], keys = [\"{key}\"] }}"));
+    fs::write(&file, text).unwrap();
+    world.sortie("owner", 0, "charter plan --uphold").says("wrote what is upheld");
+    world.sortie("owner", 0, "charter apply --yes");
+    let (upheld, _) = export("upheld");
+    check(&world, &upheld, &estate, 0).says("whole").says("approved by tester (qa)");
+    let page = read_text(&upheld.join("README.md"));
+    assert!(page.contains(".tester-"), "a leaver's signature that counts is for OpenSSL too:\n{page}");
+}
+
+/// R33: where the charter wants a version to be found well somewhere first, no signature shows that, and the script says so.
+#[test]
+fn r33_what_no_signature_shows_is_said_to_be_not_checked() {
+    let world = World::of_team(&[("test-1", "test")]);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    world.release_to_prod(&version);
+    let proof = world.root().join("proof");
+    let exported = world.ask("coder", &format!("permit export {version} --to prod --out {}", proof.display()));
+    let said = check(&world, &proof, exported["estate"].as_str().unwrap(), 3);
+    said.says("not checked: whether it was found well in test before").says("as far as it was checked").lacks("whole:");
 }
 
 /// Two people who were shown two histories find out by one file; so does one who was shown a shorter ledger. A file

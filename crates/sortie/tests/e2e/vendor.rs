@@ -88,6 +88,11 @@ fn r42_a_vendor_s_release_installs_once_it_is_affirmed_and_only_there() {
     ours.sortie("oncall", 3, &format!("deploy {version} --to prod")).says("APPROVALS_MISSING");
     ours.sortie("oncall", 0, &format!("approve {version} --to prod --yes"));
     untouched();
+    let proof = ours.root().join("proof");
+    let exported = ours.ask("coder", &format!("permit export {version} --to prod --out {}", proof.display()));
+    crate::proofs::check(&ours, &proof, exported["estate"].as_str().unwrap(), 3)
+        .says("not checked: the release by acme")
+        .says("approved by oncall");
     ours.sortie("oncall", 0, &format!("deploy {version} --to prod")).says("prod-1");
     assert!(get(ours.endpoints("prod")[0], "/").unwrap().contains("Hello, Ada!"));
 
