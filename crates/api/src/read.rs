@@ -729,6 +729,9 @@ pub struct DossierView {
     /// The reasons of the dossier's withdrawals, as far as they were given and not erased; their digests stand in them.
     #[serde(default)]
     pub withdrawal_reasons: Vec<crate::write::Text>,
+    /// Why it may not be activated there now, whatever permit it has: the audience's floor, a hold.
+    #[serde(default)]
+    pub barred: Vec<crate::problem::Problem>,
 }
 
 /// What is known to be lost: targets have seen more of this ledger than it has.

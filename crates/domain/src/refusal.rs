@@ -419,6 +419,9 @@ pub enum Refusal {
         floor: Version,
         /// The audience.
         audience: AudienceName,
+        /// The version whose permit brought the floor, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Version>,
     },
     /// The build was never released, and this is no dev environment (R2).
     Unreleased {

@@ -8,6 +8,7 @@ use crate::{
     order, output, sign,
 };
 use api::{
+    problem::Problem,
     read::{ActiveBuild, Cell, DossierView, Released, Runs, Status},
     routes,
     write::{Accepted, Text},
@@ -132,6 +133,19 @@ impl Matter {
         self.found.name()
     }
 
+    /// Fails with the first reason that is `meant` among those why it may not be activated there, whatever permit it has.
+    pub fn not_barred(&self, meant: impl Fn(&Problem) -> bool) -> Result<(), Failure> {
+        match self.view.barred.iter().find(|problem| meant(problem)) {
+            Some(problem) => Err(Failure { problem: Box::new(problem.clone()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails where it is below the audience's floor: nothing is signed for what no target activates.
+    pub fn not_below_floor(&self) -> Result<(), Failure> {
+        self.not_barred(|problem| problem.code == "BELOW_FLOOR")
+    }
+
     /// What the charter says of the audience.
     pub fn audience<'a>(&self, connection: &'a Connection) -> Result<Audience<'a>, Failure> {
         let audience = connection.policy.charter.audience(&self.audience);
@@ -167,6 +181,7 @@ impl Matter {
 
     /// Signs and submits a request for this version. Gives the digest that approvals sign.
     pub async fn ask(&self, connection: &Connection, asking: &Asking) -> Result<(Accepted, SignedRequest), Failure> {
+        self.not_below_floor()?;
         let Asking { way, reason, floor, lasting } = asking;
         let terms = self.terms(connection, *way)?;
         let requires = self.rule(connection, *way)?;
@@ -307,8 +322,9 @@ fn withdrawn_through(
     policy.dead_through(app, build, &genuine)
 }
 
-/// The permit of `matter` as this machine finds it: whole, not withdrawn, and for now.
+/// The permit of `matter` as this machine finds it: whole, not withdrawn, for now, and not below the audience's floor.
 pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedRequest, Failure> {
+    matter.not_below_floor()?;
     let (app, version, audience) = (matter.found.app.clone(), matter.version.clone(), matter.audience.clone());
     let dossier = &matter.view.dossier;
     let Some(permit) = whole_permit(connection, dossier, &audience) else {

@@ -6,7 +6,9 @@ use crate::{
     event::{BuildFacts, Event},
     policy,
     refusal::{Refusal, Right},
-    rules::{Candidate, approvals, evidence, names, numbering, promotion, retention, retired, rights, vendors, ways},
+    rules::{
+        Candidate, approvals, evidence, names, numbering, permits, promotion, retention, retired, rights, vendors, ways,
+    },
     state::{Draft, Request, Standing, Withdrawal},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -132,6 +134,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if build != signed.subject {
         return Err(Refusal::NumberTaken { app: wish.app, version: wish.version, build });
     }
+    permits::above_floor(&draft.state, &wish.app, &wish.version, &wish.audience)?;
     if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience)
         && asked.context.now < request.not_after
         && request.way == wish.way
@@ -240,6 +243,8 @@ pub(super) fn approve(
         return Err(Refusal::RequestStale { what: format!("its time was over at {:.0}; ask anew", request.not_after) });
     }
     approvals::not_author(&draft.state, policy, &charter_audience, &request, &approver)?;
+    // Another permit may have brought a floor since this was asked for.
+    permits::above_floor(&draft.state, &app, &version, &audience)?;
     draft.record(Event::RequestApproved { request: digest, approver, key });
     let Some(request) = draft.state.requests.get(&digest).cloned() else { return Ok(()) };
     if approvals::lacks(&draft.state, policy, &request).is_empty() {

@@ -150,8 +150,9 @@ impl fmt::Display for Refusal {
             Refusal::PermitExpired { version, audience, not_before, not_after } => {
                 write!(f, "the permit of {version} for {audience} holds from {not_before:.0} until {not_after:.0}")
             }
-            Refusal::BelowFloor { version, floor, audience } => {
-                write!(f, "{version} is below {audience}'s floor {floor}")
+            Refusal::BelowFloor { version, floor, audience, by } => {
+                let by = by.as_ref().map(|by| format!(", which the permit of {by} brought")).unwrap_or_default();
+                write!(f, "{version} is below {audience}'s floor {floor}{by}")
             }
             Refusal::Unreleased { app, build, version, environment, class } => match version {
                 Some(version) => {
@@ -520,7 +521,7 @@ pages! {
     PermitMissing, "PERMIT_MISSING", exit::REFUSED, "R31: nothing is deployed without a live permit. Ask for one with `sortie request`.";
     PermitWithdrawn, "PERMIT_WITHDRAWN", exit::REFUSED, "R31: permission was taken back, for ever, up to that request. A new request with new approvals can give it again. What runs goes on running.";
     PermitExpired, "PERMIT_EXPIRED", exit::REFUSED, "A permit can be activated within its time. What runs goes on running; ask again to deploy anew.";
-    BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience.";
+    BelowFloor, "BELOW_FLOOR", exit::REFUSED, "A permit may carry a floor: from then on no lower version is activated in that audience, so none is asked for, approved or carried there either. A floor never falls; give the bytes a higher number, or deploy a version that is not below it.";
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     ChannelClosed, "CHANNEL_CLOSED", exit::REFUSED, "R28: a customer gets what the channels hold that the charter lets them read, and nothing else. Whoever may not read a channel does not learn whether there is one of that name. Owners let a customer in: a role of theirs in the channel's `read`.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";

@@ -7,7 +7,7 @@ use crate::{
     state::{Policy, Request, Standing, State},
 };
 use jiff::Timestamp;
-use trust::{Digest, Version, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
 
 /// Fails unless the candidate has a live permit there; says who approved, and by which way where it is not the normal one.
 pub fn live(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<String, Refusal> {
@@ -60,7 +60,7 @@ fn holds(
     // Expiry and floor stop new activations; going back to what settled is not one.
     if candidate.act != OrderAct::Rollback {
         in_time(request, now)?;
-        above_floor(state, candidate, &request.version)?;
+        above_floor(state, &request.app, &request.version, &request.audience)?;
     }
     Ok(())
 }
@@ -77,16 +77,15 @@ fn in_time(request: &Request, now: Timestamp) -> Result<(), Refusal> {
     })
 }
 
-fn above_floor(state: &State, candidate: &Candidate<'_>, version: &Version) -> Result<(), Refusal> {
-    let floor = state.in_audience(candidate.app, candidate.audience).and_then(|record| record.floor.as_ref());
-    match floor {
-        Some(floor) if version < floor => Err(Refusal::BelowFloor {
-            version: version.clone(),
-            floor: floor.clone(),
-            audience: candidate.audience.clone(),
-        }),
-        _ => Ok(()),
-    }
+/// Fails where the version is below the audience's floor: permission for it would be permission for nothing.
+pub fn above_floor(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> Result<(), Refusal> {
+    let Some(here) = state.in_audience(app, audience) else { return Ok(()) };
+    let Some(floor) = here.floor.as_ref().filter(|floor| version < *floor) else { return Ok(()) };
+    let brought = |request: &&Request| request.floor.as_ref() == Some(floor) && request.granted.is_some();
+    let requests = here.requests.values().flatten().filter_map(|digest| state.requests.get(digest));
+    let by = requests.filter(brought).map(|request| request.version.clone()).max();
+    let (version, audience) = (version.clone(), audience.clone());
+    Err(Refusal::BelowFloor { version, floor: floor.clone(), audience, by })
 }
 
 /// Why there is no permit: it waits for people, was withdrawn, or was never asked for.

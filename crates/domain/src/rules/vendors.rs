@@ -57,7 +57,7 @@ pub fn released(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
             return Err(Refusal::VendorReleaseExpired { app, version, vendor, not_before, not_after });
         }
         if let Some(floor) = of_vendor.floor.clone().filter(|floor| version < *floor) {
-            return Err(Refusal::BelowFloor { version, floor, audience: vendor.audience.clone() });
+            return Err(Refusal::BelowFloor { version, floor, audience: vendor.audience.clone(), by: None });
         }
     }
     let people: Vec<String> = permit.approvers.iter().map(ToString::to_string).collect();

@@ -475,6 +475,7 @@ pub(crate) async fn dossier(
     };
     let (entries, next_serial, since) = views::dossier::for_people(&state, &app, &build, &audience)?;
     let name = views::build_name(&state, &app, &build);
+    let barred = views::dossier::barred(&state, &app, &build, &audience).into_iter().map(Problem::from).collect();
     let mut requests = views::dossier::requests(&state, &app, &build, &audience);
     let reason = requests.pop().and_then(|request| request.reason);
     let earlier: Vec<u64> = requests.iter().map(|request| request.stamp.entry).collect();
@@ -483,7 +484,7 @@ pub(crate) async fn dossier(
         let dossier = dossier_of(&serving.served(), &entries)?;
         let withdrawal_reasons = reasons(&serving.ledger, &dossier.withdrawals)?;
         let earlier_requests = envelopes(&serving.ledger, &earlier)?;
-        Ok(DossierView { name, dossier, next_serial, since, earlier_requests, reason, withdrawal_reasons })
+        Ok(DossierView { name, dossier, next_serial, since, earlier_requests, reason, withdrawal_reasons, barred })
     });
     Ok(Json(assembled.await?))
 }

@@ -5,11 +5,11 @@ use api::read::BuildName;
 use domain::{
     plan,
     refusal::Refusal,
-    rules::names,
+    rules::{self, Candidate, names},
     state::{Request, State},
 };
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, Digest, TargetName, charter::Class};
+use trust::{AppName, AudienceName, Digest, TargetName, charter::Class, statement::OrderAct};
 
 /// The numbers of the entries whose envelopes make a dossier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +96,18 @@ pub(crate) fn for_people(
     entries.take_request(newest);
     let next_serial = version.as_ref().map_or(1, |version| state.next_serial(app, version, audience));
     Ok((entries, next_serial, before(state, app, build, audience)))
+}
+
+/// Why a build may not be activated in an audience now, whatever permit it has.
+pub(crate) fn barred(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> Vec<Refusal> {
+    let Ok(record) = names::app(state, app) else { return Vec::new() };
+    let version = build_name(state, app, build).version;
+    let below = version.and_then(|version| rules::permits::above_floor(state, app, &version, audience).err());
+    let held = record.builds.get(build).and_then(|record| {
+        let candidate = Candidate { app, build: *build, record, audience, act: OrderAct::Deploy };
+        rules::holds::not_held(state, &candidate).err()
+    });
+    below.into_iter().chain(held).collect()
 }
 
 /// The statements behind a build that is active in an environment: those of its permit, where it was granted one.

@@ -34,6 +34,7 @@ impl Approve {
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "approve", &self.what, &self.place).await?;
         let (name, audience) = (matter.name(), matter.audience.clone());
+        matter.not_below_floor()?;
         let nothing = || Failure::from(Refusal::UnknownRequest).next(format!("sortie request {name} --to {audience}"));
         let request = matter.request(&connection)?.ok_or_else(nothing)?;
         let shown = shown::inspect(&connection, &matter, &request).await?;

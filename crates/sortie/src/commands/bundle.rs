@@ -124,6 +124,7 @@ impl Export {
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "bundle", &self.what, &self.place).await?;
         let permit = releasing::live_permit(&connection, &matter)?;
+        matter.not_barred(|_| true)?;
         let mut dossier = matter.view.dossier.clone();
         if let Some(environment) = connection.charter_environment(&matter.audience) {
             let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();

@@ -41,6 +41,7 @@ impl Release {
         let way = self.asking.way;
         let mut connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "release", &self.what, &self.place).await?;
+        matter.not_below_floor()?;
         let cell = releasing::cell(&connection, &matter).await?;
         let (name, audience) = (matter.name(), matter.audience.clone());
         if let Some(released) = releasing::released(&matter, cell.as_ref(), Some(way)) {

@@ -77,3 +77,36 @@ fn r52_an_approver_sees_all_that_the_request_says() {
     let seen = world.sortie("oncall", 0, &format!("approve {first} --to site --yes"));
     seen.says("BREAK-GLASS: waives nothing; holds until").says("2 minutes from now").lacks("4 hours");
 }
+
+/// R45: what is below the floor is not asked for, approved, exported or carried away: permission for it is for nothing.
+#[test]
+fn r45_nobody_agrees_to_what_is_below_the_floor() {
+    let mut world = World::new();
+    world.found(PEOPLE, SITE);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.change_greeting("Good evening, {name}!");
+    let third = world.push_and_number();
+    let agree = |version: &str| {
+        world.sortie("tester", 0, &format!("approve {version} --to site --yes"));
+        world.sortie("oncall", 0, &format!("approve {version} --to site --yes"));
+    };
+    world.sortie("coder", 0, &format!("request {first} --to site"));
+    agree(&first);
+    world.sortie("coder", 0, &format!("request {second} --to site"));
+    let number = third.trim_start_matches("web@");
+    world.sortie("coder", 0, &format!("request {third} --to site --floor {number}"));
+    agree(&third);
+
+    let below = format!("below site's floor {number}, which the permit of {number} brought");
+    world.sortie("coder", 3, &format!("request {first} --to site")).says("BELOW_FLOOR").says(&below);
+    world.sortie("tester", 3, &format!("approve {second} --to site --yes")).says("BELOW_FLOOR").says(&below);
+    let out = world.root().join("out");
+    for verb in ["bundle", "permit"] {
+        let export = format!("{verb} export {first} --to site --out {}", out.display());
+        world.sortie("oncall", 3, &export).says("BELOW_FLOOR").says(&below);
+    }
+    assert!(!out.exists(), "nothing was written, and no order was signed");
+}

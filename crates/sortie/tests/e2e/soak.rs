@@ -40,6 +40,10 @@ fn r54_what_is_unwell_while_it_soaks_does_not_settle_and_goes_back() {
         assert!(get(there, "/").unwrap().contains("Hello, Ada!"), "it serves as it did before");
     }
     world.sortie("coder", 3, &format!("deploy {two} --to test")).says("HELD").says("deployment 2");
+    let carried = world.root().join("carried");
+    let export = format!("bundle export {two} --to test --out {}", carried.display());
+    world.sortie("coder", 3, &export).says("HELD").says(&format!("sortie hold lift {two} --in test"));
+    assert!(!carried.exists(), "nothing was written, and no order was signed");
     world.sortie("tester", 0, "status web --in test").says(one.trim_start_matches("web@"));
     world.sortie("tester", 0, "ledger verify");
 }
