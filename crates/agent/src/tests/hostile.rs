@@ -218,6 +218,27 @@ fn r42_what_a_vendor_took_back_is_never_forgotten_by_a_target() {
     assert_eq!(outcome, Some(Outcome::Verified));
 }
 
+/// The permit is genuine, and the server says nothing of what the build needs: the target looks for itself.
+/// Attack: wrong software or platform.
+#[test]
+fn r9_a_build_for_another_machine_is_refused_before_anything_is_copied() {
+    for content in UNFIT {
+        let world = World::new();
+        let mut engine = world.agent();
+        world.deploy(&mut engine, 5, "one", "1.0.0");
+        let before = world.machine.disk.borrow().clone();
+        let fetched = world.server.says.borrow().gathered.len();
+        world.say(6, released(content, "2.0.0", OrderAct::Deploy));
+        match world.follow(&mut engine, &assignment(6, content, OrderAct::Deploy)) {
+            Some(Outcome::Refused { code, reason }) => assert_eq!(code, "NEEDS_UNMET", "{content}: {reason}"),
+            other => panic!("{content}: {other:?}"),
+        }
+        let after = world.machine.disk.borrow().clone();
+        assert_eq!((before.running, before.touched, before.staged), (after.running, after.touched, after.staged));
+        assert_eq!(world.server.says.borrow().gathered.len(), fetched, "{content}: something was fetched");
+    }
+}
+
 /// Attack: changed command.
 #[test]
 fn r4_r34_a_changed_byte_in_the_manifest_is_refused() {

@@ -215,8 +215,19 @@ pub fn manifest(content: &str) -> Manifest {
     if ["both ways", "one way"].contains(&content) {
         run.migrate = Some(Migrate { run: command("up"), undo, process: None, within_seconds: 60 });
     }
+    // The builds that this machine is not fit for.
+    match content {
+        "for another processor" => run.needs.arch = Some("pdp11".into()),
+        "for another system" => run.needs.os = Some("plan9".into()),
+        "too much memory" => run.needs.memory_bytes = Some(1 << 60),
+        "too much room" => run.needs.disk_bytes = Some(1 << 60),
+        _ => {}
+    }
     Manifest { format: trust::manifest::FORMAT, app: app(), files: vec![file], run }
 }
+
+/// The builds that this machine is not fit for.
+pub const UNFIT: [&str; 4] = ["for another processor", "for another system", "too much memory", "too much room"];
 
 pub fn build(content: &str) -> Digest {
     Digest::of(&manifest(content).to_bytes().unwrap())
@@ -662,7 +673,7 @@ impl World {
         let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
         let machine = FakeMachine { disk: Rc::default(), fuse };
         server.says.borrow_mut().estate = Some(estate.clone());
-        for content in ["one", "two", "three", "both ways", "one way"] {
+        for content in ["one", "two", "three", "both ways", "one way"].iter().chain(&UNFIT) {
             let bytes = manifest(content).to_bytes().unwrap();
             server.says.borrow_mut().objects.insert(Digest::of(&bytes), bytes);
         }
