@@ -115,6 +115,9 @@ pub enum Refusal {
     StatementExpired {
         /// Until when it could be submitted.
         submit_before: Timestamp,
+        /// When it came, by the server's clock; servers of before do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<Timestamp>,
     },
     /// The request id was used for something else.
     RequestIdReused,

@@ -585,7 +585,7 @@ fn check_time(statement: &Statement, now: Timestamp) -> Result<(), Failure> {
     let submit_before = statement.header.submit_before;
     let ahead = SignedDuration::from_secs(policy::SUBMIT_AHEAD_SECONDS);
     if submit_before <= now || submit_before > now.checked_add(ahead).unwrap_or(Timestamp::MAX) {
-        return Err(Refusal::StatementExpired { submit_before }.into());
+        return Err(Refusal::StatementExpired { submit_before, now: Some(now) }.into());
     }
     Ok(())
 }

@@ -29,6 +29,9 @@ use trust::{
 /// The most bytes of documents that are read from whoever answers with a key that is not known.
 const STRANGERS_BYTES: usize = 8 << 20;
 
+/// What is said of a server's documents that do not verify.
+pub const OF_THE_SERVER: &str = "the server's documents do not verify against the estate pinned here";
+
 /// A connection that is ready for reads and writes.
 pub struct Connection {
     /// The typed client, logged in.
@@ -275,8 +278,7 @@ pub fn verify(estate: &Digest, documents: &Documents, known: Option<&Documents>)
     };
     let before = known.and_then(|known| Some((known, files(known, 0).ok()?)));
     let minimum = before.as_ref().map_or(0, |(_, verified)| verified.targets.version());
-    let verified = files(documents, minimum)
-        .or_integrity("the server's documents do not verify against the estate pinned here")?;
+    let verified = files(documents, minimum).or_integrity(OF_THE_SERVER)?;
     if let Some((known, before)) = before {
         let same_roots = documents.roots.len() >= known.roots.len() && documents.roots.starts_with(&known.roots);
         if !same_roots {
@@ -339,6 +341,19 @@ impl Connection {
             _ => directory.person(&self.identity.signer.public().id())?,
         };
         Some((name.clone(), directory.roles(name)))
+    }
+
+    /// Whom the signer is, in words: by the charter, or by the root of trust alone.
+    pub fn who_in_words(&self) -> String {
+        if let Some((name, _)) = self.me() {
+            return format!("you are {name} ({})", self.my_roles());
+        }
+        let key = self.identity.signer.public();
+        let holder = self.verified.root.root_holders().into_iter().find(|(_, held)| *held == key);
+        match holder {
+            Some((name, _)) => format!("you hold {name}'s key, which may sign the next root of trust and nothing else"),
+            None => "the charter knows nobody by your key".into(),
+        }
     }
 
     /// The signer's roles in words: `developer and ops`.

@@ -354,7 +354,10 @@ async fn bring(
     gather: &str,
 ) -> Result<Accepted, Failure> {
     connection::verify(&connection.estate(), &documents, Some(&connection.documents)).map_err(|failure| {
-        Failure::new("SIGNATURES_MISSING", domain::refusal::exit::REFUSED, failure.problem.message.clone())
+        // What was made here is looked at as what a server gives would be, and is no server's doing.
+        let why = failure.problem.message.trim_start_matches(connection::OF_THE_SERVER).trim_start_matches(": ");
+        let message = format!("what was signed here does not count yet: {why}. Nothing was sent");
+        Failure::new("SIGNATURES_MISSING", domain::refusal::exit::REFUSED, message)
             .next(format!("sortie {gather}, then another owner the same with --with FILE"))
     })?;
     let act = AdministrationAct::ApplyCharter {

@@ -40,7 +40,7 @@ impl Failure {
         Self::new("TIMED_OUT", exit::TIMED_OUT, message)
     }
 
-    /// With the next command to type.
+    /// With what was done before it failed.
     pub fn after(mut self, done: &str) -> Self {
         self.problem.message.insert_str(0, done);
         self
@@ -49,6 +49,18 @@ impl Failure {
     /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.problem.next = Some(next.into());
+        self
+    }
+
+    /// With what is meant in the next command, where it leaves a gap for it and the name of what was signed says so:
+    /// `sortie why … --in prod` about `request 1 for web@1.4.0 to prod`.
+    pub fn about(mut self, name: &str) -> Self {
+        let is_one = |word: &&str| word.contains('@') || word.contains('#');
+        if let (Some(next), Some(what)) = (&self.problem.next, name.split_whitespace().find(is_one)) {
+            let gap = next.split(' ').find(|word| *word == "…" || (word.ends_with("#…") && what.contains('#')));
+            let filled = gap.map(|gap| next.replacen(&format!(" {gap} "), &format!(" {what} "), 1));
+            self.problem.next = filled.or(self.problem.next);
+        }
         self
     }
 
@@ -108,5 +120,31 @@ pub trait OrIntegrity<T> {
 impl<T, E: std::fmt::Display> OrIntegrity<T> for Result<T, E> {
     fn or_integrity(self, what: &str) -> Result<T, Failure> {
         self.map_err(|error| Failure::integrity(format!("{what}: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_stands_in_the_next_command() {
+        let filled = |next: &str, name: &str| Failure::failed("no").next(next).about(name).problem.next.unwrap();
+        assert_eq!(
+            filled("sortie why … --in prod", "request 1 for web@1.4.0 to prod"),
+            "sortie why web@1.4.0 --in prod"
+        );
+        assert_eq!(
+            filled("sortie evidence attach … --type scan --file FILE", "web@1.4.0"),
+            "sortie evidence attach web@1.4.0 --type scan --file FILE"
+        );
+        assert_eq!(filled("sortie number web#… next", "web#3fa9c1"), "sortie number web#3fa9c1 next");
+        // What only the person can say stays open.
+        assert_eq!(
+            filled("sortie config set web KEY=… --in prod", "web@1.4.0"),
+            "sortie config set web KEY=… --in prod"
+        );
+        assert_eq!(filled("sortie deny web@1.4.0 --reason …", "web@1.4.0"), "sortie deny web@1.4.0 --reason …");
+        assert_eq!(filled("sortie why … --in prod", "estate"), "sortie why … --in prod");
     }
 }

@@ -163,7 +163,8 @@ impl Matter {
     /// The rule that a request by `way` has to satisfy.
     pub fn rule(&self, connection: &Connection, way: Way) -> Result<Rule, Failure> {
         let none = || Refusal::NoReleaseNeeded { audience: self.audience.clone() };
-        Ok(self.terms(connection, way)?.approve.cloned().ok_or_else(none)?)
+        let rule = self.terms(connection, way)?.approve.cloned();
+        rule.ok_or_else(|| Failure::from(none()).about(&self.name()))
     }
 
     /// The newest request, verified to be about this very build in this audience.
@@ -190,6 +191,14 @@ impl Matter {
         let days = i64::from(self.audience(connection)?.permit_days);
         let hours = terms.rule.map_or(24 * days, |rule| i64::from(rule.hours));
         let not_after = match lasting.as_deref().map(invocation::duration).transpose()? {
+            // An emergency's longest life is a rule of the charter, and refused as such.
+            Some(lasting)
+                if lasting.is_zero() || (terms.rule.is_none() && lasting > SignedDuration::from_hours(hours)) =>
+            {
+                let most = output::count(self.audience(connection)?.permit_days.into(), "day");
+                let why = format!("a permit for {} lasts for some time, and for {most} at most", self.audience);
+                return Err(Failure::misused(format!("{why}: nothing was signed")));
+            }
             Some(lasting) => Timestamp::now().checked_add(lasting).or_misused()?,
             None => not_before.checked_add(SignedDuration::from_hours(hours)).or_misused()?,
         };
@@ -211,7 +220,8 @@ impl Matter {
         let (envelope, whom) = connection.sign_act(&self.name(), self.found.build, act)?;
         let payload = Digest::of(&envelope.payload);
         let texts: Vec<Text> = texts.into_iter().chain(whom).collect();
-        let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await?;
+        let accepted = connection.client.submit(&sign::submission(envelope, &[], &texts)).await;
+        let accepted = accepted.map_err(|error| Failure::from(error).about(&self.name()))?;
         Ok((accepted, SignedRequest { payload, request, requester: connection.me().map(|(name, _)| name) }))
     }
 

@@ -82,7 +82,8 @@ impl Connection {
     ) -> Result<Accepted, Failure> {
         let (envelope, whom) = self.sign_act(subject_name, subject, act)?;
         let texts: Vec<Text> = texts.iter().cloned().chain(whom).collect();
-        Ok(self.client.submit(&submission(envelope, attachments, &texts)).await?)
+        let accepted = self.client.submit(&submission(envelope, attachments, &texts)).await;
+        accepted.map_err(|error| Failure::from(error).about(subject_name))
     }
 
     /// Builds and signs a statement; gives the text too that says for whom, where that is somebody else.

@@ -39,8 +39,16 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::NoEstate => write!(f, "this server has no estate yet: an owner must bring the first charter"),
             Refusal::OtherEstate => write!(f, "the statement names another estate than this server's"),
-            Refusal::StatementExpired { submit_before } => {
-                write!(f, "the statement could be submitted until {submit_before:.0}; check this machine's clock")
+            Refusal::StatementExpired { submit_before, now: Some(now) } if submit_before > now => {
+                write!(
+                    f,
+                    "the statement may be submitted until {submit_before:.0}, and it is {now:.0} by the server's clock: so \
+                     long ahead none is signed. The clock of whoever signed is ahead"
+                )
+            }
+            Refusal::StatementExpired { submit_before, now } => {
+                let now = now.map(|now| format!(", and it is {now:.0} by the server's clock")).unwrap_or_default();
+                write!(f, "the statement could be submitted until {submit_before:.0}{now}; check this machine's clock")
             }
             Refusal::RequestIdReused => write!(f, "this request id was used for something else"),
             Refusal::AlreadyDone { what, since: Some(since) } => {
@@ -48,7 +56,15 @@ impl fmt::Display for Refusal {
             }
             Refusal::AlreadyDone { what, since: None } => write!(f, "{what}; nothing was written"),
             Refusal::RoleMissing { right, place, needs, roles } => {
-                let needs = needs.as_ref().map_or("the role it asks for".to_string(), ToString::to_string);
+                let needs = match (needs, right) {
+                    (None, _) => "the role it asks for".to_string(),
+                    // Granting is AND, taking back and looking again are OR: one of all those people suffices.
+                    (Some(rule), Right::Withdraw | Right::Review) => match rule.roles().as_slice() {
+                        [role] => role.to_string(),
+                        roles => format!("any of {}", list(roles)),
+                    },
+                    (Some(rule), _) => rule.to_string(),
+                };
                 let roles =
                     if roles.is_empty() { "you have no role".into() } else { format!("you are {}", list(roles)) };
                 write!(f, "to {} {place} needs {needs}; {roles}", right.verb())
@@ -391,8 +407,9 @@ impl Refusal {
                 format!("sortie request {app}@{version} --to {audience}")
             }
             Refusal::WayMissing { .. } => "sortie charter show".into(),
+            // Asking is what was refused. Who may ask, and what stands open, says this.
             Refusal::RenewalBySame { app, version, audience, .. } => {
-                format!("sortie request {app}@{version} --to {audience}")
+                format!("sortie why {app}@{version} --in {audience}")
             }
             Refusal::NothingToReview { .. } | Refusal::ReviewerInvolved { .. } => "sortie escapes".into(),
             Refusal::BelowFloor { audience, .. } => format!("sortie status {audience}"),
@@ -558,4 +575,25 @@ pages! {
     CharterStale, "CHARTER_STALE", exit::CONFLICT, "Charters are numbered, and only a newer one replaces the one in force. Somebody applied one in the meantime.";
     ReportStale, "REPORT_STALE", exit::CONFLICT, "An agent reported about an assignment that a newer one has replaced.";
     DeploymentOver, "DEPLOYMENT_OVER", exit::MISUSED, "The deployment has ended. `sortie redeploy` runs it again, `sortie rollback` goes back.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_s_clock_is_ahead_is_told_the_server_s() {
+        let words = |submit_before: &str, now: Option<&str>| {
+            let time = |text: &str| text.parse().unwrap();
+            Refusal::StatementExpired { submit_before: time(submit_before), now: now.map(time) }.to_string()
+        };
+        let ahead = words("2026-11-25T12:00:00Z", Some("2026-11-25T10:00:00Z"));
+        assert!(
+            ahead.contains("it is 2026-11-25T10:00:00Z by the server's clock") && ahead.contains("is ahead"),
+            "{ahead}"
+        );
+        let late = words("2026-11-25T09:00:00Z", Some("2026-11-25T10:00:00Z"));
+        assert!(late.contains("until 2026-11-25T09:00:00Z, and it is 2026-11-25T10:00:00Z"), "{late}");
+        assert!(!words("2026-11-25T09:00:00Z", None).contains("server's clock"));
+    }
 }

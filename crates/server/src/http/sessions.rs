@@ -219,7 +219,7 @@ pub(crate) async fn log_in(
     let until = statement.header.submit_before;
     let latest = now.checked_add(SignedDuration::from_secs(FRESH_SECONDS)).unwrap_or(Timestamp::MAX);
     if until <= now || until > latest {
-        return Err(Refusal::StatementExpired { submit_before: until }.into());
+        return Err(Refusal::StatementExpired { submit_before: until, now: Some(now) }.into());
     }
     let (holder, key) = match witness(&serving, &login.envelope) {
         Some(key) => (Holder::Witness(key), key),

@@ -74,11 +74,10 @@ impl Login {
                 return Err(failure);
             }
         };
-        let who = connected.me().map_or("nobody the charter knows".to_string(), |(name, _)| name.to_string());
         let words = format!(
-            "{}: you are {who} ({}), with {}. Context {name} saved.",
+            "{}: {}, with {}. Context {name} saved.",
             connected.policy.charter.charter,
-            connected.my_roles(),
+            connected.who_in_words(),
             connected.identity.label
         );
         let is_customer = connected.policy.charter.customer(&connected.identity.signer.public().id()).is_some();

@@ -84,6 +84,8 @@ fn r31_an_emergency_ends_by_itself() {
     let prod = format!("{version} --to prod");
     let ask = format!("request {prod} --way break-glass --reason fire");
     world.sortie("nightly", 3, &format!("{ask} --lasting 25h")).says("WAY_EXCEEDED").says("24 hours");
+    // Nobody's rule stands against more than the charter's days: it is a wrong word.
+    world.sortie("nightly", 2, &format!("request {prod} --lasting 400d")).says("for 90 days at most");
     world.sortie("nightly", 0, &format!("{ask} --lasting 15s"));
     world.sortie("oncall", 0, &format!("approve {prod} --yes"));
     until("the end of the permit", || {
@@ -93,7 +95,8 @@ fn r31_an_emergency_ends_by_itself() {
     world.sortie("oncall", 3, &format!("deploy {prod}")).says("PERMIT_EXPIRED");
     assert!(!world.agent_data("prod-1").join("apps/web").exists(), "nothing was installed");
     for again in ["nightly", "oncall"] {
-        world.sortie(again, 3, &ask).says("RENEWAL_BY_SAME").says("somebody else");
+        let refused = world.sortie(again, 3, &ask);
+        refused.says("RENEWAL_BY_SAME").says("somebody else").says("next: sortie why").lacks("next: sortie request");
     }
     world.sortie("tester", 0, &ask);
     world.sortie("oncall", 0, &format!("approve {prod} --yes"));
@@ -125,7 +128,8 @@ fn r33_r51_a_gate_reads_in_toto_statements_about_these_bytes() {
     world.sortie("tester", 5, &attach).says("about other bytes");
     std::fs::write(&file, statement(hex, 2)).unwrap();
     world.sortie("tester", 0, &attach);
-    world.sortie("coder", 3, &format!("request {version} --to prod")).says("found.critical is 2");
+    let refused = world.sortie("coder", 3, &format!("request {version} --to prod"));
+    refused.says("found.critical is 2").says(&format!("sortie evidence attach {version} --type scan")).lacks("…");
     std::fs::write(&file, statement(hex, 0)).unwrap();
     world.sortie("tester", 0, &attach);
     world.sortie("coder", 0, &format!("request {version} --to prod"));

@@ -20,7 +20,11 @@ fn owners_change_and_everybody_follows() {
     world.sortie("owner", 0, &format!("charter root --owner second --keys {}", key.display())).says("root 2");
     world.sortie("second", 0, &format!("login {}", world.url_and_pin)).says("second (owner)");
 
-    world.sortie("owner", 3, "charter root --threshold 2").says("SIGNATURES_MISSING");
+    world
+        .sortie("owner", 3, "charter root --threshold 2")
+        .says("SIGNATURES_MISSING")
+        .says("what was signed here does not count yet")
+        .lacks("the server's documents");
     let signatures = world.home("owner").join("root.signatures");
     let signatures = signatures.display();
     world
@@ -62,7 +66,7 @@ fn the_recovery_key_names_a_new_owner() {
     let key = world.home("heir").join(".ssh/id_ed25519.pub");
     let change = format!("charter root --owner heir --keys {} --without owner", key.display());
     let login = format!("login {} --identity {}", world.url_and_pin, recovery.display());
-    world.sortie("heir", 0, &login).says("recovery");
+    world.sortie("heir", 0, &login).says("you hold recovery's key").lacks("nobody the charter knows");
     world.sortie("heir", 3, &change).says("SIGNER_UNKNOWN");
     // The key names owners, and does nothing else.
     let with_recovery = format!("--identity {}", recovery.display());

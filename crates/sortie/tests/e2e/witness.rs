@@ -133,6 +133,9 @@ fn nothing_is_fresh_that_the_witness_has_not_signed() {
         world.sortie("owner", 2, &format!("charter root --witness \"{}\"", key.trim())).says(words);
     }
     world.sortie("owner", 2, "charter root --without-witness").says("names no witness");
+    let brought = format!("withdraw {first} --from prod --reason no --witness {}", witness.url_and_pin);
+    let refused = world.sortie("tester", 2, &brought);
+    refused.says("owners have not named this witness").says("charter root --witness").lacks("not genuine");
     world.sortie("coder", 3, &format!("charter root --witness \"{}\"", witness.key)).says("SIGNATURES_MISSING");
     world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key)).says("root 2 is in force");
     await_signed(&world);

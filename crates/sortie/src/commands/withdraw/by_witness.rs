@@ -13,8 +13,12 @@ use crate::{
     sign,
     signer::Identity,
 };
-use api::{client::Client, routes, witness::Taken};
-use domain::refusal::Refusal;
+use api::{
+    client::Client,
+    routes,
+    witness::{Taken, WitnessView},
+};
+use domain::refusal::{Refusal, exit};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use trust::{
@@ -35,7 +39,10 @@ pub(super) async fn run(invocation: &Invocation, asked: &Withdraw, address: &str
     let context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
     let (url, pin) = context::parse_server(address)?;
     let client = Client::new(&url, pin)?;
-    let (policy, known) = look(&client, &context, &app, &audience).await?;
+    let (policy, known) = match look(&client, &context, &app, &audience).await {
+        Err(failure) if failure.problem.exit == exit::INTEGRITY => return Err(unnamed(&client).await.unwrap_or(failure)),
+        looked => looked?,
+    };
     if policy.charter.audience(&audience).is_none() {
         return Err(names::unknown_audience(&policy.charter, &audience));
     }
@@ -65,6 +72,14 @@ pub(super) async fn run(invocation: &Invocation, asked: &Withdraw, address: &str
          and signs for nothing that hides it. Targets that have the witness as a mirror hear of it from there."
     );
     Ok(Answer::new(&taken, words).next(format!("sortie why {named} --in {audience}")))
+}
+
+/// Why its copy does not count, where the witness says itself that owners have not named it: nothing is wrong with it then.
+async fn unnamed(client: &Client) -> Option<Failure> {
+    let view: WitnessView = client.get(routes::WITNESS, &[]).await.ok()?;
+    let why = "owners have not named this witness in the root of trust, so targets hear nothing from it. Nothing was \
+               brought to it: leave --witness out, or have it named first";
+    (!view.named).then(|| Failure::misused(why).next(format!("sortie charter root --witness \"{}\"", view.key)))
 }
 
 /// What the witness's copy says of an application in an audience, and the charter to judge it by. How old the copy is does
