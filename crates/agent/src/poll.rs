@@ -27,7 +27,7 @@ use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SignError,
-    statement::{Act, Finding, Header, Health, Statement, StatementSignError, Unwell},
+    statement::{Act, Header, Health, Inventory, Statement, StatementSignError, Unwell},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -60,6 +60,8 @@ pub enum Work {
     Orders(Box<Orders>),
     /// Look for escapes now.
     Scan,
+    /// Say what was found last: the server was away, and if it has started anew it holds no signed look at this target.
+    SayAgain,
     /// Follow the bundles that wait.
     Inbox,
     /// Look at whoever answers in the server's place.
@@ -100,7 +102,8 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         if away {
             tracing::info!("the server answers again");
         }
-        (away, looked, pause) = (false, true, FIRST_PAUSE);
+        let is_back = std::mem::replace(&mut away, false);
+        (looked, pause) = (true, FIRST_PAUSE);
         let news = orders.generation != generation;
         (generation, charter) = (orders.generation, orders.charter_version);
         let mut fresh = false;
@@ -116,7 +119,7 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         }
         let is_quiet = orders.errands.is_empty() && orders.assignments.is_empty();
         let repeats = !(news || fresh || is_quiet);
-        if work.send(Work::Orders(Box::new(orders))).is_err() {
+        if work.send(Work::Orders(Box::new(orders))).is_err() || (is_back && work.send(Work::SayAgain).is_err()) {
             return;
         }
         if repeats {
@@ -243,7 +246,10 @@ fn write_line(text: &mut String, id: &CopyId, line: &LogLine) {
 /// What the working thread keeps between two pieces of work.
 struct Desk {
     engine: Worker,
-    said: Option<(BTreeMap<AppName, Digest>, Vec<Finding>, Instant)>,
+    /// What was found last.
+    found: Option<Inventory>,
+    /// What the server took last of that, and when.
+    said: Option<(Inventory, Instant)>,
     watch: mpsc::Sender<Round<watch::Copy>>,
     /// What the watch has told last, and when the server is to be told of it next.
     health: Option<(BTreeMap<AppName, Unwell>, Instant)>,
@@ -259,7 +265,7 @@ pub fn work(
     scan_every: Duration,
     watch: mpsc::Sender<Round<watch::Copy>>,
 ) {
-    let mut desk = Desk { engine, said: None, watch, health: None, round: BTreeMap::new() };
+    let mut desk = Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new() };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
     desk.open_inbox();
     desk.engine.recover();
@@ -277,12 +283,13 @@ pub fn work(
         }
         match work.recv_timeout(until) {
             Ok(Work::Orders(mut orders)) => {
-                let mut scan = false;
+                let (mut scan, mut say_again) = (false, false);
                 // Only the newest answer counts; older ones say less.
                 while let Ok(more) = work.try_recv() {
                     match more {
                         Work::Orders(newer) => orders = newer,
                         Work::Scan => scan = true,
+                        Work::SayAgain => say_again = true,
                         // It is told of again as long as there is something in it.
                         Work::Inbox => {}
                         Work::Meet(stranger) => desk.engine.meet(*stranger),
@@ -291,11 +298,14 @@ pub fn work(
                     }
                 }
                 again = (!desk.obey(&orders)).then_some(orders);
-                if scan {
-                    desk.scan(true);
+                match (scan, say_again) {
+                    (true, _) => desk.scan(true),
+                    (false, true) => desk.say_again(),
+                    (false, false) => {}
                 }
             }
             Ok(Work::Scan) => desk.scan(true),
+            Ok(Work::SayAgain) => desk.say_again(),
             Ok(Work::Inbox) => desk.open_inbox(),
             Ok(Work::Meet(stranger)) => desk.engine.meet(*stranger),
             Ok(Work::Health(unwell)) => desk.health = Some((unwell, Instant::now())),
@@ -368,6 +378,7 @@ impl Desk {
         let told = sign_own(&self.engine, Act::Health(health)).map(|envelope| self.engine.supply().submit(&envelope));
         let again = match told {
             Ok(Ok(())) => SAY_AGAIN,
+            Ok(Err(error)) if error.is_done_already() => SAY_AGAIN,
             Ok(Err(error)) => {
                 tracing::info!(%error, "the server was not told yet how what runs here is");
                 LOOK_AFTER
@@ -402,19 +413,35 @@ impl Desk {
         for finding in &inventory.findings {
             tracing::warn!(app = %finding.app, path = %finding.path, kind = ?finding.kind, "escape");
         }
-        let same = self.said.as_ref().is_some_and(|(active, findings, when)| {
-            *active == inventory.active && *findings == inventory.findings && when.elapsed() < SAY_AGAIN
+        self.found = Some(inventory.clone());
+        let same = self.said.as_ref().is_some_and(|(said, when)| {
+            said.active == inventory.active && said.findings == inventory.findings && when.elapsed() < SAY_AGAIN
         });
-        if same && !asked {
-            return;
+        if asked || !same {
+            self.say(inventory);
         }
-        let said = (inventory.active.clone(), inventory.findings.clone(), Instant::now());
-        let envelope = match sign_own(engine, Act::Inventory(inventory)) {
+    }
+
+    /// Says again what was found last, and when that was: a look takes its time, and a bad network loses the server often.
+    /// What was never looked at, or runs only since, is looked at now.
+    fn say_again(&mut self) {
+        let runs = |journal: &Journal| Some((journal.app.clone(), journal.active.as_ref()?.build));
+        let active: BTreeMap<AppName, Digest> = self.engine.journals().iter().filter_map(runs).collect();
+        match self.found.clone().filter(|found| found.active == active) {
+            Some(found) => self.say(found),
+            None => self.scan(true),
+        }
+    }
+
+    fn say(&mut self, inventory: Inventory) {
+        let envelope = match sign_own(&self.engine, Act::Inventory(inventory.clone())) {
             Ok(envelope) => envelope,
             Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
         };
-        match engine.supply().submit(&envelope) {
-            Ok(()) => self.said = Some(said),
+        match self.engine.supply().submit(&envelope) {
+            Ok(()) => self.said = Some((inventory, Instant::now())),
+            // It tells nothing new, and the server keeps it as the newest all the same.
+            Err(error) if error.is_done_already() => self.said = Some((inventory, Instant::now())),
             Err(error) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
         }
     }

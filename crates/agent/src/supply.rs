@@ -51,6 +51,13 @@ pub enum SupplyError {
     Broken(String),
 }
 
+impl SupplyError {
+    /// Whether what was to be done is so already, so that nothing is wrong.
+    pub fn is_done_already(&self) -> bool {
+        matches!(self, SupplyError::Refused { code, .. } if code == "ALREADY_DONE")
+    }
+}
+
 impl From<ClientError> for SupplyError {
     fn from(error: ClientError) -> Self {
         match error {

@@ -1,7 +1,7 @@
 //! What runs is what was approved, byte for byte, from the repository to the machine.
 
 use crate::stolen_disk;
-use crate::world::{PROJECT, World, files, find, read_text};
+use crate::world::{PROJECT, World, files, find, read_text, until};
 use api::{
     client::{Client, ClientError},
     routes,
@@ -152,11 +152,15 @@ fn whoever_holds_the_server_cannot_hide_what_a_target_signed(world: &mut World) 
     world.stop_server();
     world.start_server();
     world.sortie("coder", 7, "escapes").says("quick-fix.sh").says("the oldest signed look");
+    // A target that finds the server again takes stock anew by itself, which would undo the forgery.
+    world.stop_agent("dev-1");
     stolen_disk::forge_beside(world, |entries| (hidden(), signed(entries)));
     let found_out = world.sortie("coder", 5, "escapes");
     found_out.says("dev-1 signed \"web: ").says("quick-fix.sh").says("the server does not tell of it");
     stolen_disk::forge_beside(world, |_| (hidden(), None));
     world.sortie("coder", 0, "escapes").says("by the server's word alone, for want of a signed inventory: dev-1");
+    world.start_agent("dev-1");
+    world.await_machines(&["dev-1"]);
     world.sortie("coder", 7, "escapes --scan").says("quick-fix.sh").says("the oldest signed look");
 }
 
@@ -169,6 +173,12 @@ fn r8_r37_what_escaped_is_found_and_what_is_removed_is_gone() {
     let build = world.push();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
     world.sortie("coder", 0, "escapes --scan").says("the oldest signed look").lacks("word alone");
+    // A server that starts anew holds no signed look at a machine on which nothing was ever found: it gets one by itself.
+    world.stop_server();
+    world.start_server();
+    until("a fresh look", || world.sortie("coder", 0, "escapes").text().contains("oldest signed look").then_some(()));
+    let log = read_text(&world.agent_data("dev-1").with_file_name("log"));
+    assert!(!log.contains("the inventory was not taken"), "{log}");
     let by_hand = world.active("dev-1", "web").join("quick-fix.sh");
     fs::write(&by_hand, "#!/bin/sh\n").unwrap();
     world.sortie("coder", 7, "escapes --scan").says("quick-fix.sh").says("dev-1");
