@@ -262,3 +262,17 @@ impl Request {
         !self.way.is_normal()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_gate_that_a_way_may_leave_open_stands_in_the_page_on_emergencies() {
+        let page = include_str!("../../../docs/emergencies.md");
+        for waiver in [Waiver::After, Waiver::Freezes, Waiver::Windows, Waiver::Evidence("TYPE".into())] {
+            assert!(page.contains(&format!("`{waiver}`")), "{waiver} is not in it");
+            assert_eq!(Waiver::try_from(waiver.to_string()), Ok(waiver));
+        }
+    }
+}
