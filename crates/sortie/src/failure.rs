@@ -75,7 +75,9 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Refused(problem) => Self { problem },
             ClientError::Away { .. } => {
-                Self::new("SERVER_AWAY", exit::FAILED, error.to_string()).next("sortie context")
+                // Whoever ran no command since a move was announced has not heard of it, and cannot find the new place alone.
+                Self::new("SERVER_AWAY", exit::FAILED, error.to_string())
+                    .next("sortie context; where it has moved to another address: sortie login URL#PIN")
             }
             ClientError::OtherKey { .. } => {
                 let ask = "`sortie serve` prints the right pin, on the server itself";

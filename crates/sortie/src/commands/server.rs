@@ -6,13 +6,16 @@ use crate::{
     estate::{self, OwnersChange},
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
-    output::Answer,
+    output::{self, Answer},
 };
-use api::read::Hello;
+use api::{
+    read::{Hello, TargetStatus},
+    routes,
+};
 use serde_json::json;
 use std::path::PathBuf;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
-use trust::{Digest, key::PublicKey};
+use trust::{Digest, TargetName, key::PublicKey};
 
 /// Where the server is and by which keys it is known
 #[derive(Debug, clap::Args)]
@@ -119,8 +122,14 @@ async fn rotate(connection: &Connection, finish: bool, sign_only: Option<PathBuf
     }
     let accepted = estate::apply_root(connection, &next).await?;
     Ok(match finish {
-        true => Answer::new(&accepted, "only the keys in use count now; targets and people have forgotten the others.")
-            .next("sortie server show"),
+        true => {
+            let unseen = unseen(connection).await?;
+            let mut data = serde_json::to_value(&accepted).unwrap_or_default();
+            if let Some(fields) = data.as_object_mut() {
+                fields.insert("unseen".into(), json!(unseen));
+            }
+            Answer::new(&data, finished_in_words(&unseen)).next("sortie server show")
+        }
         false => Answer::new(
             &accepted,
             "the next keys are announced: whoever has this charter believes them. Once the targets have been seen, restart \
@@ -128,6 +137,27 @@ async fn rotate(connection: &Connection, finish: bool, sign_only: Option<PathBuf
         )
         .next("sortie serve --rotate-keys"),
     })
+}
+
+/// The targets that have not been heard of since the server started: they believe what they were told before.
+async fn unseen(connection: &Connection) -> Result<Vec<TargetName>, Failure> {
+    let targets: Vec<TargetStatus> = connection.client.get(routes::TARGETS, &[]).await?;
+    let is_silent = |target: &TargetStatus| !target.retired && target.seen.is_none();
+    Ok(targets.into_iter().filter(is_silent).map(|target| target.name).collect())
+}
+
+fn finished_in_words(unseen: &[TargetName]) -> String {
+    let done = "only the keys in use count now";
+    if unseen.is_empty() {
+        return format!("{done}; every target has been seen since the server started, and forgets the others.");
+    }
+    let names: Vec<&str> = unseen.iter().map(TargetName::as_str).collect();
+    format!(
+        "{done}, for people and for the targets that hear of it.\n! {} not seen since the server started: {}. Until they \
+         are, they believe the old keys too, and whoever has those can speak to them as this server",
+        output::count(unseen.len() as u64, "target"),
+        names.join(", ")
+    )
 }
 
 async fn move_to(invocation: &Invocation, connection: &Connection, url: &str, how: &Apply) -> Outcome {
