@@ -571,6 +571,10 @@ pub struct TargetStatus {
     /// When it last polled, where it has since the server started.
     #[schema(value_type = Option<String>)]
     pub seen: Option<Timestamp>,
+    /// Up to when its receipts tell of it, where all that is known of what it runs was carried here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub carried: Option<Timestamp>,
     /// When the newest word of the repository was signed that it has seen, as it says since the server started.
     #[serde(default)]
     #[schema(value_type = Option<String>)]

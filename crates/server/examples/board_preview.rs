@@ -177,6 +177,7 @@ fn worker() -> AppStatus {
 
 fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> TargetStatus {
     TargetStatus {
+        carried: None,
         name: name(text),
         environment: name(text.split('-').next().unwrap_or_default()),
         labels: BTreeMap::from([("role".into(), "web".into())]),

@@ -21,6 +21,8 @@ use trust::{
 
 /// The file whose bytes change under its name: it says that all the others are there.
 const TIMESTAMP: &str = "metadata/timestamp.json";
+/// The file by which a mirror's estate is known.
+const FIRST_ROOT: &str = "metadata/1.root.json";
 /// No file of a repository is larger than its kind may be; this is more than any.
 const ROLE_FILE: &str = "metadata/";
 
@@ -115,6 +117,7 @@ pub async fn fetch(connection: &Connection, part: Part<'_>) -> Result<BTreeMap<S
 /// Writes a copy into a folder in an order that never shows a timestamp whose files are not there, and removes what the
 /// copy does not have. Answers how many files were written.
 pub fn write(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<usize, Failure> {
+    check_folder(folder, files)?;
     let mut written = 0;
     let last = |path: &&String| path.as_str() == TIMESTAMP;
     // Targets before metadata, the timestamp after all.
@@ -133,6 +136,20 @@ pub fn write(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<usize, 
     }
     remove_others(folder, folder, files)?;
     Ok(written)
+}
+
+/// Fails unless the folder is new, empty, or a mirror of this very estate: anything else there is somebody's, and what lies
+/// under a mirror's names would be removed.
+fn check_folder(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
+    if !fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    let why = match (fs::read(folder.join(FIRST_ROOT)).ok(), files.get(FIRST_ROOT)) {
+        (Some(there), Some(ours)) if there == *ours => return Ok(()),
+        (Some(_), _) => "is a mirror of another estate",
+        (None, _) => "is not empty, and no mirror",
+    };
+    Err(Failure::misused(format!("{} {why}: a mirror gets a folder of its own. Nothing was written", folder.display())))
 }
 
 fn remove_others(root: &Path, folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
@@ -210,10 +227,10 @@ mod tests {
     fn a_copy_has_what_it_should_and_nothing_else_and_leaves_other_files_alone() {
         let folder = tempfile::tempdir().unwrap();
         let files = |names: &[&str]| names.iter().map(|name| (name.to_string(), name.as_bytes().to_vec())).collect();
-        let old = files(&[TIMESTAMP, "metadata/1.snapshot.json", "targets/aa.permits.prod.web.json"]);
-        assert_eq!(write(folder.path(), &old).unwrap(), 3);
+        let old = files(&[TIMESTAMP, FIRST_ROOT, "metadata/1.snapshot.json", "targets/aa.permits.prod.web.json"]);
+        assert_eq!(write(folder.path(), &old).unwrap(), 4);
         fs::write(folder.path().join("index.html"), "ours").unwrap();
-        let new = files(&[TIMESTAMP, "metadata/2.snapshot.json", "targets/bb.permits.prod.web.json"]);
+        let new = files(&[TIMESTAMP, FIRST_ROOT, "metadata/2.snapshot.json", "targets/bb.permits.prod.web.json"]);
         assert_eq!(write(folder.path(), &new).unwrap(), 2, "what is there is not written again");
         for (name, is_there) in [
             ("metadata/1.snapshot.json", false),

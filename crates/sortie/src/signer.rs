@@ -11,7 +11,7 @@ use ssh_agent_lib::{
 use std::{
     fs,
     io::IsTerminal,
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
 };
 use trust::{
@@ -89,6 +89,7 @@ pub fn from_file(path: &Path) -> Result<Identity, Failure> {
         return from_agent_alone(path, *public);
     }
     let key = key.map_err(|error| format!("{}: {error}", path.display())).or_misused()?;
+    warn_of_readers(path);
     Ok(Identity { signer: Box::new(key), label: label(path) })
 }
 
@@ -103,7 +104,20 @@ fn from_agent_alone(path: &Path, public: PublicKey) -> Result<Identity, Failure>
 
 fn read_without_asking(path: &Path) -> Result<Identity, Failure> {
     let key = SecretKey::from_openssh(&read_text(path)?, None).or_misused()?;
+    warn_of_readers(path);
     Ok(Identity { signer: Box::new(key), label: label(path) })
+}
+
+/// As ssh does: a private key that others may read is nobody's own. It is used all the same, once a run and with a warning:
+/// a CI system may not let its owner choose.
+fn warn_of_readers(path: &Path) {
+    let Ok(mode) = fs::metadata(path).map(|facts| facts.permissions().mode() & 0o777) else { return };
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        anstream::eprintln!(
+            "! others on this machine may read the private key {path} (mode {mode:04o}): chmod 600 {path}"
+        );
+    }
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {

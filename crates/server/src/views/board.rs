@@ -505,6 +505,14 @@ fn is_connected(target: &TargetStatus, now: Timestamp) -> bool {
     target.seen.is_some_and(|seen| now.duration_since(seen).as_secs() < CONNECTED_SECONDS)
 }
 
+/// What is known of a target that does not poll.
+fn unseen(target: &TargetStatus) -> String {
+    match target.carried {
+        Some(told) => format!("by receipt, up to {}", moment(told)),
+        None => "not seen since the server started".into(),
+    }
+}
+
 fn target(target: &TargetStatus, now: Timestamp) -> Markup {
     let connected = is_connected(target, now);
     let seen = target.seen.map(|seen| format!("last seen {}", moment(seen)));
@@ -523,7 +531,7 @@ fn target(target: &TargetStatus, now: Timestamp) -> Markup {
             @match target.seen {
                 Some(_) if connected => { span.unseen { "connected" } }
                 Some(seen) => { span.muted { "silent " (time(seen, now)) } }
-                None => { span.muted { "not seen since the server started" } }
+                None => { span.muted { (unseen(target)) } }
             }
             @if target.cordoned { span.tag { "cordoned" } }
             @if target.findings > 0 { span.tag.bad { (count(target.findings as usize, "finding")) } }

@@ -2,7 +2,7 @@
 
 use super::build_name;
 use api::read::TargetStatus;
-use domain::state::State;
+use domain::state::{State, Target};
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
 
@@ -26,11 +26,21 @@ pub(crate) fn target(
         cordoned: target.cordoned,
         retired: target.retired,
         seen: seen(name),
+        carried: carried(target),
         refreshed: None,
         stale: false,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
     })
+}
+
+/// Up to when receipts tell of a target that this server never assigned anything to.
+fn carried(target: &Target) -> Option<Timestamp> {
+    let told = target.apps.values().map(|on_target| match (&on_target.assigned, &on_target.running) {
+        (None, Some(running)) => Some(running.since),
+        _ => None,
+    });
+    told.collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// All targets, retired ones too.

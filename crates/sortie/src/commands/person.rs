@@ -104,6 +104,10 @@ impl Person {
 
 async fn name(invocation: &Invocation, handle: &str, name: Option<&str>) -> Outcome {
     let person = PersonName::new(handle).or_misused()?;
+    if name.is_some_and(|name| name.trim().is_empty()) {
+        let why = format!("an empty name says nothing of {person}; without one, the name that {person} has is erased");
+        return Err(Failure::misused(why).next(format!("sortie person name {person}")));
+    }
     let connection = invocation.connect().await?;
     let text = name.map(sign::text).transpose()?;
     let act = AdministrationAct::NamePerson { person: person.clone(), name: text.as_ref().map(Text::digest) };

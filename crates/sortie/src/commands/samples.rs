@@ -181,6 +181,7 @@ fn runs(build: BuildName, on: &[&str]) -> Runs {
 
 fn target(name: &str, environment: &str) -> TargetStatus {
     TargetStatus {
+        carried: None,
         name: name.parse().unwrap(),
         environment: environment.parse().unwrap(),
         labels: BTreeMap::from([("role".into(), "web".into())]),

@@ -211,8 +211,13 @@ fn targets(view: &View) -> String {
     table(&["target", "runs", "seen", "labels", ""], &view.targets.iter().map(row).collect::<Vec<_>>())
 }
 
-fn seen(target: &TargetStatus, now: Timestamp) -> String {
-    target.seen.map_or("not since the server started".into(), |seen| ago(seen, now))
+/// When a target was heard of last, and how.
+pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
+    match (target.seen, target.carried) {
+        (Some(seen), _) => ago(seen, now),
+        (None, Some(told)) => format!("by receipt, up to {}", ago(told, now)),
+        (None, None) => "not since the server started".into(),
+    }
 }
 
 /// What a target is like that has had no fresh word of the repository.

@@ -322,7 +322,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.environment.to_string(),
         labels.join(" "),
         if runs.is_empty() { "nothing".into() } else { runs.join(" ") },
-        target.seen.map_or("not since the server started".into(), |seen| output::ago(seen, now)),
+        super::status::seen(target, now),
         notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
     ]
 }

@@ -229,7 +229,8 @@ fn r12_the_receipt_carried_back_puts_the_site_into_the_ledger() {
     let brought = vendor.world.sortie("tester", 0, &bring);
     brought.says("site-1 has joined site").says(&format!("site-1 runs {version} since"));
     vendor.world.sortie("tester", 0, &bring).says("already");
-    vendor.world.sortie("oncall", 0, "status site").says("0.1.0 on 1/1");
+    vendor.world.sortie("oncall", 0, "status site").says("0.1.0 on 1/1").says("by receipt, up to").lacks("not since");
+    vendor.world.sortie("oncall", 0, "target list").says("by receipt, up to").lacks("not since");
     let history = vendor.world.sortie("coder", 0, "history web");
     history.says("by a bundle, ordered by oncall").says("tester brought the receipt");
     vendor.world.sortie("owner", 0, "ledger verify").says("ledger whole");

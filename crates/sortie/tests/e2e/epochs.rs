@@ -55,7 +55,8 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
     world.sortie("coder", 4, &format!("deploy {third} --to test")).says("owners must sign a new epoch");
 
     world.sortie("coder", 3, "charter epoch --reason restore --yes").says("SIGNATURES_MISSING");
-    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
+    let begun = world.sortie("owner", 0, "charter epoch --reason restore --yes");
+    begun.says("is in force").lacks("nothing is known to be lost");
     let lost = world.sortie("owner", 0, "ledger lost");
     lost.says("owners signed a new epoch since").says("prod-1 runs web#").says("does not know: push it again");
     world.sortie("coder", 0, "status").lacks("put back from an older copy");
@@ -69,6 +70,7 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
     world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("withdrawn");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
     world.sortie("owner", 0, "ledger verify").says("the same as was seen last");
+    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("! nothing is known to be lost");
     // Given again, it is not dead by the old withdrawal: its serial is above.
     world.sortie("coder", 0, &format!("request {first} --to prod")).says("request 2");
 }

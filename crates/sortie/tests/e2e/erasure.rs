@@ -23,6 +23,10 @@ fn r56_an_erased_person_leaves_every_proof_valid() {
     world.sortie("coder", 0, &format!("withdraw {version} --from test --reason \"Zacharias was ill\""));
     world.sortie("owner", 0, "person name tester \"Xanthippe Example\"");
     world.sortie("owner", 0, "person name coder \"Yorick Example\"");
+    world
+        .sortie("owner", 2, "person name coder \"\"")
+        .says("an empty name says nothing")
+        .says("sortie person name coder");
     world.sortie("owner", 0, "person list").says("Xanthippe Example").says("Yorick Example");
     world.sortie("owner", 0, "history").says("Zacharias was ill").says("Quentin-from-sales");
     world.sortie("coder", 0, "status web").says("Say hello to Zacharias");

@@ -181,6 +181,15 @@ fn r13_r33_other_peoples_clients_read_permits_and_withdrawals_from_a_plain_mirro
     fs::remove_dir_all(mirror.folder.join("targets")).unwrap();
     world.sortie("oncall", 0, &format!("repository export {}", mirror.folder.display())).says("is a mirror of");
     assert!(files(&mirror.folder).iter().all(|(path, bytes)| older.get(path) == Some(bytes)));
+    // What is somebody's own is neither mixed with a mirror nor removed for one.
+    let own = world.root().join("own/metadata");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("notes.json"), "mine").unwrap();
+    let into = own.parent().unwrap().display().to_string();
+    world.sortie("oncall", 2, &format!("repository export {into}")).says("is not empty, and no mirror");
+    fs::write(own.join("1.root.json"), "another estate's").unwrap();
+    world.sortie("oncall", 2, &format!("repository export {into}")).says("is a mirror of another estate");
+    assert_eq!(fs::read_to_string(own.join("notes.json")).unwrap(), "mine");
     for client in CLIENTS {
         let _ = fs::remove_dir_all(world.root().join(client).join("targets"));
         fetch(&world, &mirror, client, 0, &[PERMITS]);

@@ -8,7 +8,7 @@ use api::{
     client::{Client, ClientError, in_future},
     write::Submission,
 };
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};
 use trust::{
     Digest,
     key::SecretKey,
@@ -51,6 +51,16 @@ fn mistakes_in_files_are_named_with_their_place() {
         fs::write(&charter, text).unwrap();
         world.sortie("owner", 2, "charter plan").says(place).says(said);
     }
+}
+
+/// A private key that others may read is used, with the warning that ssh would give.
+#[test]
+fn a_private_key_that_others_may_read_is_warned_of() {
+    let world = World::of_team(&[]);
+    world.sortie("coder", 0, "status").lacks("chmod");
+    let key = world.home("coder").join(".ssh/id_ed25519");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    world.sortie("coder", 0, "status").says("others on this machine may read the private key").says("chmod 600");
 }
 
 /// Archives that reach outside their folder, or are not what they say.

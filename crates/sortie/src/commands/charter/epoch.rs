@@ -10,7 +10,10 @@ use crate::{
     invocation::Invocation,
     output::Answer,
 };
-use api::read::Hello;
+use api::{
+    read::{Hello, Lost},
+    routes,
+};
 use std::path::PathBuf;
 use toml_edit::{Array, DocumentMut, value};
 use trust::key::PublicKey;
@@ -56,6 +59,7 @@ impl Epoch {
         let then = "targets follow at their next poll: generations, checkpoints and online versions are counted anew; \
                     withdrawals, floors and the charter's versions are kept. What was lost: sortie ledger lost";
         if self.reason == Reason::Restore {
+            warn_where_nothing_is_lost(invocation, &connection).await?;
             let file = PathBuf::from("charter.toml");
             let how = Apply { file, claim: None, sign_only: self.sign_only, with: self.with, yes: self.yes };
             let answer = bring(invocation, &connection, &document.to_string(), &how).await?;
@@ -84,6 +88,18 @@ impl Epoch {
         let words = format!("epoch {epoch} is in force, with the keys of this server and no others; {then}");
         Ok(Answer::new(&accepted, words).next("sortie status"))
     }
+}
+
+/// An epoch cannot be taken back, and after a restore it is right only once it is known what the server lost.
+async fn warn_where_nothing_is_lost(invocation: &Invocation, connection: &Connection) -> Result<(), Failure> {
+    let lost: Lost = connection.client.get(routes::LOST, &[]).await?;
+    if lost.seen.iter().all(|sight| sight.is_over) {
+        invocation.aside(
+            "! nothing is known to be lost: no target has shown this server more of its ledger than it has. Targets do so at \
+             their next poll; look at `sortie ledger lost` first. An epoch is for good",
+        );
+    }
+    Ok(())
 }
 
 /// Brings the newest charter that this machine has verified to a server that lost it.
