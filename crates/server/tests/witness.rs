@@ -128,3 +128,42 @@ async fn what_waits_for_the_witness_is_published_with_its_signature_and_no_other
     assert_eq!(code(witness.tell(routes::WITNESS_WORD, &say(version, WITNESS)).await), "NOT_WAITING");
     running.shutdown().await;
 }
+
+/// Nobody logs in to a witness, so everybody is bounded there: in how often they ask, and in how long a request may take.
+/// Attack: flood before a login.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_a_witness_is_bounded_as_a_stranger_is_by_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let options = Options { data: folder.path().join("data"), listen, board: None, keys: Default::default() };
+    let running = start(options).await.unwrap();
+    let client = Client::new(&running.url, Some(running.pin)).unwrap();
+    let online = PublicKey::from_openssh(&client.hello().await.unwrap().ledger_key).unwrap();
+    client.submit(&first_charter(online, running.claim.clone()).1).await.unwrap();
+    let server = Some((running.url.clone(), running.pin));
+    let options = server::witness::Options { data: folder.path().join("witness"), listen, server };
+    let witness = server::witness::run(options).await.unwrap();
+    let stranger = Client::new(&witness.url, Some(witness.pin)).unwrap();
+
+    // A request whose body never ends is not waited for.
+    let endless = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let endless = reqwest::Body::wrap_stream(endless);
+    let request = stranger.request(reqwest::Method::POST, routes::WITNESS).header("content-type", "application/json");
+    let answer = request.body(endless).send().await.unwrap();
+    assert_eq!(answer.status(), 408);
+    assert!(answer.text().await.unwrap().contains("TOO_SLOW"));
+
+    let mut refused = None;
+    for _ in 0..5000 {
+        let answer = stranger.request(reqwest::Method::GET, routes::WITNESS).send().await.unwrap();
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+    }
+    let refused = refused.expect("a flood that is never refused");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    witness.shutdown().await;
+    running.shutdown().await;
+}

@@ -362,12 +362,21 @@ pub(crate) async fn limit_strangers(State(serving): State<Shared>, request: Requ
     if let Some(peer) = peer
         && let Err(failure) = serving.sessions.allow(peer, Timestamp::now())
     {
-        let mut response = failure.into_response();
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return response;
+        return too_often(failure);
     }
     let body = Body::new(Limited::new(body, STRANGERS_BODY_BYTES));
-    let answer = next.run(Request::from_parts(parts, body));
+    in_time(next.run(Request::from_parts(parts, body))).await
+}
+
+/// The answer to whoever asks too often, with when to ask again.
+pub(crate) fn too_often(failure: Failure) -> Response {
+    let mut response = failure.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The answer, where whoever is not logged in sends a whole request in time.
+pub(crate) async fn in_time(answer: impl Future<Output = Response>) -> Response {
     match tokio::time::timeout(STRANGERS_PATIENCE, answer).await {
         Ok(response) => response,
         Err(_) => {

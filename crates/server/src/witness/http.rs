@@ -10,6 +10,7 @@ use crate::{
         extract::{InPath, Strict},
         failure::{Failure, away},
         repository::inside,
+        sessions::{in_time, too_often},
         streams,
     },
     repository::files,
@@ -61,8 +62,9 @@ async fn limit(
     next: Next,
 ) -> Response {
     match witness.askers.allow(peer.ip(), Timestamp::now()) {
-        Ok(()) => next.run(request).await,
-        Err(failure) => failure.into_response(),
+        // Nobody is logged in here, so nobody may take long. A file goes out as it is read, after the answer has begun.
+        Ok(()) => in_time(next.run(request)).await,
+        Err(failure) => too_often(failure),
     }
 }
 
