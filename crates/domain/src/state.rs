@@ -436,6 +436,9 @@ pub struct EvidenceRecord {
     /// When it was issued, by the issuer's clock.
     #[serde(default)]
     pub issued: Option<Timestamp>,
+    /// The digest of the signed payload, by which owners may uphold it.
+    #[serde(default)]
+    pub payload: Option<Digest>,
 }
 
 /// What holds for one application in one audience.

@@ -703,9 +703,11 @@ impl Signed<'_> {
             }
             (Act::Evidence(a), Event::EvidenceAttached { app, build, kind, passed, document, issuer, key, .. }) => {
                 let same = a.app == *app && subject == build && a.kind == *kind && a.passed == *passed;
-                let Event::EvidenceAttached { predicate, facts, issued, .. } = event else { return false };
+                let Event::EvidenceAttached { predicate, facts, issued, payload, .. } = event else { return false };
                 let predicate_same = a.predicate.as_deref().map(printable) == *predicate;
+                let said = payload.is_none_or(|payload| payload == self.payload);
                 same && predicate_same
+                    && said
                     && a.facts == *facts
                     && a.issued == *issued
                     && a.document == *document

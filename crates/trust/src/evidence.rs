@@ -1,7 +1,11 @@
 //! Whether a gate's evidence is there: the one evaluation, used by the server when it decides and by the agent when it
 //! checks, so that the two can never disagree (R33, R51). Time comes in.
 
-use crate::{names::printable, quorum::Rule};
+use crate::{
+    digest::Digest,
+    names::{PersonName, printable},
+    quorum::Rule,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -221,6 +225,15 @@ pub enum Shortfall {
     /// There is none by anybody who may issue it.
     #[error("nobody who may has attached any")]
     Absent,
+    /// There was some, by a key that counts no more. Only the server can say so: whoever does not know the key cannot tell
+    /// what it signed from anybody's.
+    #[error("{issuer} attached some, and that key has left the charter, or its holder is suspended")]
+    KeyLeft {
+        /// Whose key it was.
+        issuer: PersonName,
+        /// The name of what it signed, by which owners may uphold it.
+        statement: Option<Digest>,
+    },
     /// It is by whoever pushed the build.
     #[error("it is by whoever pushed the build, who does not count here")]
     ByPusher,
