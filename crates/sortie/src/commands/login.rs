@@ -74,7 +74,8 @@ impl Login {
                 return Err(failure);
             }
         };
-        let who = connected.me().map_or("nobody the charter knows".to_string(), |(name, _)| name.to_string());
+        let me = connected.me().map(|(name, _)| name).or_else(|| connected.suspended_owner().cloned());
+        let who = me.map_or("nobody the charter knows".to_string(), |name| name.to_string());
         let words = format!(
             "{}: you are {who} ({}), with {}. Context {name} saved.",
             connected.policy.charter.charter,
