@@ -105,6 +105,29 @@ enum Comparison {
     AtLeast,
 }
 
+impl Condition {
+    /// Whether whatever meets this meets `other` too.
+    fn implies(&self, other: &Condition) -> bool {
+        use Comparison::{AtLeast, AtMost, Equal};
+        match (self, other) {
+            (Condition::Passed, Condition::Passed) => true,
+            (Condition::Passed, Condition::Number { .. }) | (Condition::Number { .. }, Condition::Passed) => false,
+            (
+                Condition::Number { name, comparison, value },
+                Condition::Number { name: wanted, comparison: other, value: limit },
+            ) => {
+                name == wanted
+                    && match (comparison, other) {
+                        (Equal, _) => other.holds(*value, *limit),
+                        (AtMost, AtMost) => value <= limit,
+                        (AtLeast, AtLeast) => value >= limit,
+                        (AtMost, Equal | AtLeast) | (AtLeast, Equal | AtMost) => false,
+                    }
+            }
+        }
+    }
+}
+
 impl Comparison {
     fn word(self) -> &'static str {
         match self {
@@ -136,6 +159,11 @@ impl Pass {
             Condition::Passed => None,
             Condition::Number { name, .. } => Some(name.as_str()),
         })
+    }
+
+    /// Whether whatever passes this passes `other` too.
+    pub fn implies(&self, other: &Pass) -> bool {
+        other.0.iter().all(|wanted| self.0.iter().any(|given| given.implies(wanted)))
     }
 
     /// The first condition that does not hold, in words.
