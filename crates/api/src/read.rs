@@ -977,7 +977,7 @@ pub struct ActiveBuild {
     pub name: BuildName,
     /// In which environment.
     pub environment: AudienceName,
-    /// The statements behind it.
+    /// The statements behind it. Where permits are for some targets only, the build stands in several, each with another.
     pub dossier: trust::authority::Dossier,
 }
 

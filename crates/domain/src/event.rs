@@ -385,6 +385,10 @@ pub enum Event {
         /// When it was issued, by the issuer's clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         issued: Option<Timestamp>,
+        /// The digest of the signed payload, by which owners may uphold it. Entries from before it was written down have it
+        /// in their envelope.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<Digest>,
     },
     /// Somebody wishes that a version be released to an audience.
     ReleaseRequested {

@@ -221,13 +221,19 @@ impl TryFrom<PolicyRecord> for Policy {
 
 impl Policy {
     /// Whose key this is: a person's or robot's of the charter, an owner's, or one that may sign the next root and
-    /// nothing else. A suspended person has none.
+    /// nothing else. Somebody suspended has none but those that stand in the root of trust, which any one owner could
+    /// otherwise shut out: they read, and bring what owners signed together. They hold no role.
     pub fn holder(&self, id: &KeyId) -> Option<(&PersonName, PublicKey)> {
         if let (Some(person), Some(key)) = (self.directory.person(id), self.directory.key(id)) {
             return Some((person, key));
         }
-        let (person, key) = self.record.facts.root_holders.iter().find(|(_, key)| key.id() == *id)?;
-        (!self.record.suspended.contains(person)).then_some((person, *key))
+        let mut holders = self.record.owners.iter().chain(&self.record.facts.root_holders);
+        holders.find(|(_, key)| key.id() == *id).map(|(person, key)| (person, *key))
+    }
+
+    /// Whether this is an owner's key, suspended or not.
+    pub fn is_owners(&self, id: &KeyId) -> bool {
+        self.record.owners.iter().any(|(_, key)| key.id() == *id)
     }
 
     /// The customer whose key this is, and who is not suspended.
@@ -436,6 +442,9 @@ pub struct EvidenceRecord {
     /// When it was issued, by the issuer's clock.
     #[serde(default)]
     pub issued: Option<Timestamp>,
+    /// The digest of the signed payload, by which owners may uphold it.
+    #[serde(default)]
+    pub payload: Option<Digest>,
 }
 
 /// What holds for one application in one audience.

@@ -257,6 +257,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             predicate: None,
             facts: Default::default(),
             issued: None,
+            payload: None,
         },
         2 => Event::BuildNumbered { app, build, version: format!("1.{deployment}.0").parse()? },
         3 => Event::DeploymentRequested {

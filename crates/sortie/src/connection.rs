@@ -348,6 +348,9 @@ impl Connection {
         if let Some((name, _)) = self.me() {
             return format!("you are {name} ({})", self.my_roles());
         }
+        if let Some(name) = self.suspended_owner() {
+            return format!("you are {name} ({})", self.my_roles());
+        }
         let key = self.identity.signer.public();
         let holder = self.verified.root.root_holders().into_iter().find(|(_, held)| *held == key);
         match holder {
@@ -356,9 +359,19 @@ impl Connection {
         }
     }
 
+    /// The owner who signs, if suspended: one who reads, and brings what owners sign together, and does nothing else.
+    pub fn suspended_owner(&self) -> Option<&PersonName> {
+        let id = self.identity.signer.public().id();
+        let (name, _) = self.policy.owners().iter().find(|(_, key)| key.id() == id)?;
+        self.policy.suspended().contains(name).then_some(name)
+    }
+
     /// The signer's roles in words: `developer and ops`.
     pub fn my_roles(&self) -> String {
         let roles: Vec<String> = self.me().map(|(_, roles)| roles).iter().flatten().map(ToString::to_string).collect();
+        if self.suspended_owner().is_some() {
+            return "owner, suspended until owners sign a new charter".into();
+        }
         if roles.is_empty() { "nobody the charter knows".into() } else { roles.join(" and ") }
     }
 

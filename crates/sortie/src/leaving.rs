@@ -1,5 +1,5 @@
-//! What a charter would take along with the keys that leave and the roles that are lost: permits, config sets, standing
-//! orders, withdrawals; and the `[[upheld]]` entries that would keep them. Judged on this machine, by the code that
+//! What a charter would take along with the keys that leave and the roles that are lost: permits, evidence, config sets,
+//! standing orders, withdrawals; and the `[[upheld]]` entries that would keep them. Judged on this machine, by the code that
 //! targets judge by.
 
 use crate::{
@@ -19,9 +19,10 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, PersonName, RoleName,
-    authority::{Dossier, KeptWithdrawal, TrustedPolicy, permit_of},
+    authority::{Dossier, KeptWithdrawal, TrustedPolicy, gates, permit_of},
     charter::Charter,
     dsse::Envelope,
+    evidence::Shortfall,
     key::PublicKey,
     quorum::Rule,
     statement::{Act, Statement},
@@ -33,6 +34,8 @@ use trust::{
 pub struct Leaving {
     /// Permits that would die.
     pub dies: Vec<String>,
+    /// Evidence that would open its gate no more.
+    pub evidence: Vec<String>,
     /// Config sets that would lose their signer.
     pub config: Vec<String>,
     /// Standing orders that would lose their signer.
@@ -104,7 +107,8 @@ fn as_toml<S: serde::Serializer>(proposal: &Proposal, serializer: S) -> Result<S
 impl Leaving {
     /// Whether nothing is taken along.
     pub fn is_empty(&self) -> bool {
-        self.dies.is_empty() && self.config.is_empty() && self.orders.is_empty() && self.withdrawals.is_empty()
+        let Self { dies, evidence, config, orders, withdrawals, annulled: _, uphold: _ } = self;
+        [dies, evidence, config, orders, withdrawals].iter().all(|items| items.is_empty())
     }
 
     /// What annulling gives back, and what its end takes again, in words; looked at once, and told elsewhere.
@@ -118,6 +122,7 @@ impl Leaving {
         let mut words = Vec::new();
         let kinds = [
             ("dies", &self.dies),
+            ("evidence", &self.evidence),
             ("config", &self.config),
             ("order", &self.orders),
             ("withdrawal", &self.withdrawals),
@@ -182,6 +187,7 @@ async fn look_at(
         };
         if build.version.is_some() {
             judge.permit(name, build, cell, &dossier.dossier, leaving);
+            judge.evidence(name, build, audience, &dossier.dossier, leaving);
         }
         view = Some(dossier);
     }
@@ -231,6 +237,57 @@ impl Judge<'_> {
         let runs = if on.is_empty() { String::new() } else { format!("; it runs on {}, and goes on", on.join(", ")) };
         leaving.dies.push(format!("{name} → {audience}: {denial}{runs}"));
         leaving.uphold.extend(proposal);
+    }
+
+    /// Evidence that opens a gate now, and would not: the build could not come back there.
+    fn evidence(
+        &self,
+        app: &AppName,
+        build: &BuildName,
+        audience: &AudienceName,
+        dossier: &Dossier,
+        leaving: &mut Leaving,
+    ) {
+        let pushers = self.pushers(app, dossier);
+        // Whatever its age: it is what a rollback needs, and what new evidence would stand beside.
+        let judged = |policy| gates(policy, app, build.build, audience, dossier, &pushers, None);
+        let after: BTreeMap<String, Result<&Envelope, Shortfall>> = judged(self.new).into_iter().collect();
+        let from = |policy: &TrustedPolicy, kind: &str| {
+            Some(policy.charter.audience(audience)?.evidence.get(kind)?.from.clone())
+        };
+        for (kind, before) in judged(self.old) {
+            let (Ok(envelope), Some(Err(_))) = (before, after.get(&kind)) else { continue };
+            let (Some(old), Some(new)) = (from(self.old, &kind), from(self.new, &kind)) else { continue };
+            // A gate that asks for more is told as such: nobody's leaving shuts it.
+            if self.new.signed_by(envelope, &old) {
+                continue;
+            }
+            let name = build.of(app);
+            let mut lost = Proposal::default();
+            // Whoever steps in must fill the gate of the charter to come.
+            let roles: Vec<RoleName> = old.roles().into_iter().chain(new.roles()).collect();
+            self.lost_signers(envelope, &roles, &format!("attested {kind} of {name}"), &mut lost);
+            // What a job's token speaks for has no key that could be upheld.
+            let upheld = if lost.is_empty() { "" } else { " or upheld" };
+            let by: Vec<String> = self.old.signers(envelope).iter().map(|(_, person)| person.to_string()).collect();
+            leaving.evidence.push(format!(
+                "{name} → {audience}: {kind} by {} counts no more: the build is neither deployed there nor rolled back to \
+                 until that is attested anew (sortie evidence attach){upheld}",
+                by.join(", ")
+            ));
+            leaving.uphold.extend(lost);
+        }
+    }
+
+    /// Who pushed a build; nobody of ours where a vendor made it.
+    fn pushers(&self, app: &AppName, dossier: &Dossier) -> BTreeSet<PersonName> {
+        let push = dossier.push.as_ref().filter(|_| self.old.charter.vendor_of(app).is_none());
+        let Some(push) = push else { return BTreeSet::new() };
+        let makers = match Statement::read(push).map(|statement| statement.act) {
+            Ok(Act::Push(push)) => push.makers,
+            _ => Vec::new(),
+        };
+        self.old.signers(push).into_iter().map(|(_, person)| person).chain(makers).collect()
     }
 
     /// The statements of a permit whose signers would count no more.

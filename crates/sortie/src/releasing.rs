@@ -19,7 +19,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, Version,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{Dossier, KeptWithdrawal},
     charter::Audience,
     dsse::Envelope,
@@ -294,9 +294,10 @@ pub fn whole_permit(connection: &Connection, dossier: &Dossier, audience: &Audie
     lacks(connection, dossier, &request, &audience, &[]).is_empty().then_some(request)
 }
 
-/// Why a build that is active somewhere has no permission there that this machine can verify, if it has none. A permit
-/// whose time is over still covers what runs: expiry stops new activations only.
-pub fn unpermitted(connection: &Connection, active: &ActiveBuild) -> Option<String> {
+/// Why a build that is active on a target has no permission there that this machine can verify, if it has none. A permit
+/// whose time is over still covers what runs: expiry stops new activations only. One that is for other targets covers
+/// nothing.
+pub fn unpermitted(connection: &Connection, active: &ActiveBuild, target: &TargetName) -> Option<String> {
     let ActiveBuild { app, name, environment, dossier } = active;
     let found = Found { app: app.clone(), build: name.build, version: name.version.clone() };
     if let Err(failure) = connection.check_found(&found, dossier) {
@@ -310,8 +311,15 @@ pub fn unpermitted(connection: &Connection, active: &ActiveBuild) -> Option<Stri
     };
     let permit = whole_permit(connection, dossier, environment).filter(is_of_this);
     let withdrawn = withdrawn_through(connection, dossier, app, &name.build, environment);
+    let reaches = |permit: &SignedRequest| {
+        let audience = connection.policy.charter.audience(environment);
+        audience.and_then(|audience| audience.terms(permit.request.way)).is_some_and(|terms| terms.reaches(target))
+    };
     match permit {
-        Some(permit) if permit.request.serial > withdrawn => None,
+        Some(permit) if permit.request.serial > withdrawn && reaches(&permit) => None,
+        Some(permit) if permit.request.serial > withdrawn => {
+            Some(format!("its {} permit to {environment} is not for {target}", permit.request.way))
+        }
         None if withdrawn == 0 && connection.is_dev(environment) => None,
         _ if withdrawn > 0 => Some(format!("it was withdrawn from {environment}")),
         _ => Some(format!("no signatures that count today release it to {environment}")),

@@ -362,6 +362,8 @@ impl Verifier {
             Act::Administration(administration) => match &administration.act {
                 // Whoever may sign the next root may bring it: owners whose keys are lost can bring nothing.
                 AdministrationAct::ApplyCharter { roots, .. } if !roots.is_empty() && self.holds_root(entry) => None,
+                // Suspended owners bring what owners signed together, by which power comes back.
+                AdministrationAct::ApplyCharter { .. } if self.is_owner(entry) => None,
                 AdministrationAct::ApplyCharter { .. } | AdministrationAct::PutRecoveryKeyAway { .. } => owner.clone(),
                 AdministrationAct::SuspendPerson { person } if person.as_str() != entry.actor => owner.clone(),
                 AdministrationAct::InviteTarget { environment, .. } => inviters(environment)?,
@@ -404,7 +406,7 @@ impl Verifier {
                     }
                 }
                 AdministrationAct::NamePerson { person, .. } | AdministrationAct::ErasePerson { person }
-                    if person.as_str() != entry.actor =>
+                    if person.as_str() != entry.actor || self.state.suspended.contains(person) =>
                 {
                     owner.clone()
                 }
@@ -430,6 +432,11 @@ impl Verifier {
     fn holds_root(&self, entry: &Entry) -> bool {
         let mut holders = self.state.policy.iter().flat_map(|policy| &policy.record.facts.root_holders);
         holders.any(|(person, _)| person.as_str() == entry.actor)
+    }
+
+    fn is_owner(&self, entry: &Entry) -> bool {
+        let mut owners = self.state.policy.iter().flat_map(|policy| &policy.record.owners);
+        owners.any(|(person, _)| person.as_str() == entry.actor)
     }
 
     /// What a receipt is said to have told stands in it, signed by the target.
@@ -703,9 +710,11 @@ impl Signed<'_> {
             }
             (Act::Evidence(a), Event::EvidenceAttached { app, build, kind, passed, document, issuer, key, .. }) => {
                 let same = a.app == *app && subject == build && a.kind == *kind && a.passed == *passed;
-                let Event::EvidenceAttached { predicate, facts, issued, .. } = event else { return false };
+                let Event::EvidenceAttached { predicate, facts, issued, payload, .. } = event else { return false };
                 let predicate_same = a.predicate.as_deref().map(printable) == *predicate;
+                let said = payload.is_none_or(|payload| payload == self.payload);
                 same && predicate_same
+                    && said
                     && a.facts == *facts
                     && a.issued == *issued
                     && a.document == *document

@@ -9,15 +9,14 @@ use crate::{
     config::{ConfigDocument, ConfigError, check_keys},
     digest::Digest,
     dsse::Envelope,
-    evidence::{self, Piece},
     freeze::Known,
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
     quorum::Rule,
-    statement::{Act, Config, Evidence, Order, OrderAct},
+    statement::{Act, Config, Order, OrderAct},
     vendor::{Heard, Release},
     version::Version,
-    way::{KeptEmergency, Waiver, Way},
+    way::{KeptEmergency, Way},
 };
 use jiff::{SignedDuration, Timestamp};
 use policy::Opened;
@@ -27,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod denial;
 mod documents;
 mod enrolment;
+mod gates;
 mod granted;
 mod moment;
 mod orders;
@@ -34,6 +34,7 @@ mod policy;
 
 pub use denial::{Denial, OF_THE_MOMENT};
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
+pub use gates::gates;
 pub(crate) use granted::{Permit, Vendors, live_permit, permit_behind, released_by_vendor};
 pub use granted::{permit_of, released_to, vendor_release};
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
@@ -360,7 +361,9 @@ fn prove(
     {
         return Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() });
     }
-    check_evidence(policy, pinned, dossier, wanted, &permit, now)?;
+    // Expiry stops new activations only: a rollback goes back to what was found good once.
+    let age_at = (wanted.act != OrderAct::Rollback).then_some(now);
+    gates::check(policy, &pinned.environment, dossier, wanted, &permit, age_at)?;
     let way = permit.asked.way;
     let people = permit.approvers.into_iter().chain(permit.requesters).collect();
     let held = Held { way, request: permit.request, people };
@@ -474,49 +477,6 @@ fn check_way(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>, permi
         }
         None => Ok(()),
     }
-}
-
-fn check_evidence(
-    policy: &TrustedPolicy,
-    pinned: &Pinned,
-    dossier: &Dossier,
-    wanted: &Wanted<'_>,
-    permit: &Permit,
-    now: Timestamp,
-) -> Result<(), Denial> {
-    let Some(audience) = policy.charter.audience(&pinned.environment) else { return Ok(()) };
-    let evidence = |act| match act {
-        Act::Evidence(evidence) => Some(evidence),
-        _ => None,
-    };
-    let opened = dossier.evidence.iter().filter_map(|envelope| policy.open(envelope, "evidence", evidence).ok());
-    let about_it = |opened: &Opened<'_, Evidence>| opened.subject == wanted.build && opened.act.app == *wanted.app;
-    let opened: Vec<Opened<'_, Evidence>> = opened.filter(about_it).collect();
-    // Expiry stops new activations only: a rollback goes back to what was found good once.
-    let now = (wanted.act != OrderAct::Rollback).then_some(now);
-    for (kind, gate) in audience.evidence {
-        let piece = |opened: &&Opened<'_, Evidence>| opened.act.kind == *kind;
-        let of_kind: Vec<&Opened<'_, Evidence>> = opened.iter().filter(piece).collect();
-        let pieces: Vec<Piece<'_>> = of_kind
-            .iter()
-            .map(|opened| Piece {
-                predicate: opened.act.predicate.as_deref(),
-                passed: opened.act.passed,
-                facts: &opened.act.facts,
-                issued: opened.act.issued,
-                by_issuer: policy.require("evidence", &gate.from, opened).is_ok(),
-                by_pusher: opened.people().any(|person| permit.pushers.contains(person)),
-            })
-            .collect();
-        let waived =
-            || audience.terms(permit.asked.way).is_some_and(|terms| terms.waives(&Waiver::Evidence(kind.clone())));
-        if let Err(why) = evidence::judge(gate, &pieces, now)
-            && !waived()
-        {
-            return Err(Denial::EvidenceMissing { kind: kind.clone(), why });
-        }
-    }
-    Ok(())
 }
 
 /// The manifest behind the digest that was authorised: the bytes must hash to it, and be of the application.

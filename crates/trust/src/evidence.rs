@@ -1,7 +1,11 @@
 //! Whether a gate's evidence is there: the one evaluation, used by the server when it decides and by the agent when it
 //! checks, so that the two can never disagree (R33, R51). Time comes in.
 
-use crate::{names::printable, quorum::Rule};
+use crate::{
+    digest::Digest,
+    names::{PersonName, printable},
+    quorum::Rule,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -101,6 +105,29 @@ enum Comparison {
     AtLeast,
 }
 
+impl Condition {
+    /// Whether whatever meets this meets `other` too.
+    fn implies(&self, other: &Condition) -> bool {
+        use Comparison::{AtLeast, AtMost, Equal};
+        match (self, other) {
+            (Condition::Passed, Condition::Passed) => true,
+            (Condition::Passed, Condition::Number { .. }) | (Condition::Number { .. }, Condition::Passed) => false,
+            (
+                Condition::Number { name, comparison, value },
+                Condition::Number { name: wanted, comparison: other, value: limit },
+            ) => {
+                name == wanted
+                    && match (comparison, other) {
+                        (Equal, _) => other.holds(*value, *limit),
+                        (AtMost, AtMost) => value <= limit,
+                        (AtLeast, AtLeast) => value >= limit,
+                        (AtMost, Equal | AtLeast) | (AtLeast, Equal | AtMost) => false,
+                    }
+            }
+        }
+    }
+}
+
 impl Comparison {
     fn word(self) -> &'static str {
         match self {
@@ -132,6 +159,11 @@ impl Pass {
             Condition::Passed => None,
             Condition::Number { name, .. } => Some(name.as_str()),
         })
+    }
+
+    /// Whether whatever passes this passes `other` too.
+    pub fn implies(&self, other: &Pass) -> bool {
+        other.0.iter().all(|wanted| self.0.iter().any(|given| given.implies(wanted)))
     }
 
     /// The first condition that does not hold, in words.
@@ -221,6 +253,15 @@ pub enum Shortfall {
     /// There is none by anybody who may issue it.
     #[error("nobody who may has attached any")]
     Absent,
+    /// There was some, by a key that counts no more. Only the server can say so: whoever does not know the key cannot tell
+    /// what it signed from anybody's.
+    #[error("{issuer} attached some, and that key has left the charter, or its holder is suspended")]
+    KeyLeft {
+        /// Whose key it was.
+        issuer: PersonName,
+        /// The name of what it signed, by which owners may uphold it.
+        statement: Option<Digest>,
+    },
     /// It is by whoever pushed the build.
     #[error("it is by whoever pushed the build, who does not count here")]
     ByPusher,

@@ -10,15 +10,15 @@ use crate::{
 };
 use trust::{PersonName, key::KeyId};
 
-/// Puts a charter in force. Its owners' signatures were verified; who brings it must be an owner too, or hold the claim
-/// of a server without an estate.
+/// Puts a charter in force. Its owners' signatures were verified; who brings it must be an owner too, suspended or not, or
+/// hold the claim of a server without an estate.
 pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Result<(), Refusal> {
     let mut known_roots = 0;
     match &draft.state.policy {
         None if context.actor != Actor::Founder => return Err(Refusal::NoEstate),
         None => {}
         Some(old) => {
-            if !recovers(&context.actor, old, new) {
+            if !owns(&context.actor, old) && !recovers(&context.actor, old, new) {
                 rights::require_owner(&context.actor, &"the charter")?;
             }
             if new.record.estate != old.record.estate {
@@ -50,6 +50,12 @@ pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Resul
         facts: record.facts.clone(),
     });
     Ok(())
+}
+
+/// Whether an owner brings it. One of them may suspend all the others, and what they sign together gives the power back:
+/// so whoever is suspended brings it all the same.
+fn owns(actor: &Actor, old: &Policy) -> bool {
+    matches!(actor, Actor::Person { key, .. } if old.is_owners(key))
 }
 
 /// Whether a holder of the root in force brings the next root. Owners whose keys are lost can bring nothing themselves;

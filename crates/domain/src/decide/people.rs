@@ -10,10 +10,11 @@ use crate::{
 };
 use trust::{Digest, PersonName, quorum::Rule};
 
-/// An owner, or the person.
+/// An owner, or the person, unless suspended: a stolen key must not erase whose it was.
 fn require_owner_or_self(asked: &Asked<'_>, person: &PersonName) -> Result<(), Refusal> {
     let actor = &asked.context.actor;
-    if matches!(actor, Actor::Person { name, .. } if name == person) {
+    let is_suspended = asked.policy.record.suspended.contains(person);
+    if matches!(actor, Actor::Person { name, .. } if name == person && !is_suspended) {
         return Ok(());
     }
     let owner = "owner".parse::<Rule>().ok();

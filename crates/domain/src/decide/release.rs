@@ -118,6 +118,7 @@ pub(super) fn attach_evidence(
         predicate: predicate.as_deref().map(trust::names::printable),
         facts,
         issued,
+        payload: asked.context.payload,
     });
     Ok(())
 }

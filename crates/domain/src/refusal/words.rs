@@ -3,7 +3,7 @@
 use super::{Closed, Frozen, Refusal, Right, exit};
 use crate::waiting::lacks_in_words;
 use std::fmt;
-use trust::{charter::DeployedBy, statement::OrderAct};
+use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
 
 impl Right {
     /// The right as a verb.
@@ -113,7 +113,16 @@ impl fmt::Display for Refusal {
             }
             Refusal::EvidenceMissing { build, kind, issuers, why } => {
                 let build = build.short();
-                write!(f, "there is no good evidence of type {kind} for build #{build}: {why}; {issuers} can attach it")
+                write!(
+                    f,
+                    "there is no good evidence of type {kind} for build #{build}: {why}; {issuers} can attach it"
+                )?;
+                match why.as_ref() {
+                    Shortfall::KeyLeft { statement: Some(statement), .. } => {
+                        write!(f, " anew, or owners uphold statement {statement}: [[upheld]] in the charter")
+                    }
+                    _ => Ok(()),
+                }
             }
             Refusal::NotVerifiedBefore { app, version, after, audience } => {
                 write!(f, "{audience} comes after {after}, and {app}@{version} was not verified in {after} yet")
@@ -521,7 +530,7 @@ pages! {
     VendorReleaseUnfit, "VENDOR_RELEASE_UNFIT", exit::INTEGRITY, "R42: the charter pins the vendor's estate and the audience that we are to it. What was brought is of another estate, for another audience, about other bytes, older than what was seen, or lacks signatures that the vendor's own charter asks for. Nothing was taken from it.";
     VendorWithdrew, "VENDOR_WITHDREW", exit::REFUSED, "R42: the vendor took its permission back. What runs goes on running; nothing new is activated until the vendor releases it again.";
     VendorReleaseExpired, "VENDOR_RELEASE_EXPIRED", exit::REFUSED, "R42: a vendor's release can be activated within its time, and while the vendor's documents are in force. What runs goes on running. The vendor renews it, and a newer bundle brings that.";
-    EvidenceMissing, "EVIDENCE_MISSING", exit::REFUSED, "R33, R51: the audience asks for evidence about exactly these bytes, issued by somebody the charter names. Evidence about another build does not count, and evidence never grants by itself.";
+    EvidenceMissing, "EVIDENCE_MISSING", exit::REFUSED, "R33, R51: the audience asks for evidence about exactly these bytes, issued by somebody the charter names. Evidence about another build does not count, and evidence never grants by itself. A key that leaves the charter takes its evidence along: whoever may attaches it anew, or owners uphold the statement that the refusal names, with the person, the role and the former key, under `[[upheld]]`; `sortie charter plan` proposes that before the key leaves.";
     NotVerifiedBefore, "NOT_VERIFIED_BEFORE", exit::REFUSED, "The charter says after which environment this audience comes: the same bytes must have been deployed and verified there by a whole deployment.";
     NoReleaseNeeded, "NO_RELEASE_NEEDED", exit::MISUSED, "A dev environment without an `approve` rule accepts builds that were never released. There is nothing to ask for.";
     WayMissing, "WAY_MISSING", exit::REFUSED, "An audience may have other ways than the normal one, hotfix and break-glass, where the charter says so. Owners add one; nobody else can.";

@@ -1,6 +1,7 @@
 //! An audience may ask for evidence about this very digest: from issuers the charter names, of a predicate type, saying
 //! what it must, no older than so many days, and not by the pusher where the charter says so (R33, R51). The newest word
-//! of such an issuer counts; evidence never grants by itself. Targets evaluate by the same function.
+//! of such an issuer counts; evidence never grants by itself. A key that leaves takes its evidence along, unless owners
+//! uphold it. Targets evaluate by the same function.
 
 use super::{Candidate, ways};
 use crate::{
@@ -8,9 +9,10 @@ use crate::{
     state::{EvidenceRecord, Policy},
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 use trust::{
-    evidence::{CLOCK_MARGIN, Gate, MAX_FACTS, MAX_NAME_BYTES, Piece, judge},
+    evidence::{CLOCK_MARGIN, Gate, MAX_FACTS, MAX_NAME_BYTES, Piece, Shortfall, judge},
+    quorum::Directory,
     statement::OrderAct,
     way::{Waiver, Way},
 };
@@ -32,21 +34,38 @@ pub fn verdicts(policy: &Policy, candidate: &Candidate<'_>, way: Way, now: Times
                 build: candidate.build,
                 kind: kind.clone(),
                 issuers: gate.from.clone(),
-                why: Box::new(why),
+                why: Box::new(who_left(policy, &of_kind, why)),
             }),
         }
     };
     audience.evidence.iter().map(verdict).collect()
 }
 
+/// Whose key is whose for this evidence: what owners uphold is in it.
+fn directory_of<'a>(policy: &'a Policy, record: &EvidenceRecord) -> Cow<'a, Directory> {
+    record.payload.map_or(Cow::Borrowed(&policy.directory), |payload| policy.directory_of(&payload))
+}
+
+/// Where nobody who may has attached any, whose evidence would be there had the key not left.
+fn who_left(policy: &Policy, of_kind: &[&EvidenceRecord], why: Shortfall) -> Shortfall {
+    let left = |record: &&&EvidenceRecord| directory_of(policy, record).person(&record.key).is_none();
+    match of_kind.iter().rev().find(left) {
+        Some(record) if why == Shortfall::Absent => {
+            Shortfall::KeyLeft { issuer: record.issuer.clone(), statement: record.payload }
+        }
+        _ => why,
+    }
+}
+
 fn piece<'a>(policy: &Policy, candidate: &Candidate<'_>, gate: &Gate, record: &'a EvidenceRecord) -> Piece<'a> {
-    let is_theirs = policy.directory.person(&record.key) == Some(&record.issuer);
+    let directory = directory_of(policy, record);
+    let is_theirs = directory.person(&record.key) == Some(&record.issuer);
     Piece {
         predicate: record.predicate.as_deref(),
         passed: record.passed,
         facts: &record.facts,
         issued: record.issued,
-        by_issuer: is_theirs && gate.from.allows_alone(&policy.directory.roles(&record.issuer)),
+        by_issuer: is_theirs && gate.from.allows_alone(&directory.roles(&record.issuer)),
         // Whoever brought a vendor's build made nothing of it.
         by_pusher: policy.charter.vendor_of(candidate.app).is_none() && record.issuer == candidate.record.pusher,
     }

@@ -1,13 +1,13 @@
 //! Nothing is deployed to a test or live environment without a live permit (R15, R31): granted, within its time, not
 //! withdrawn, with approvals that still satisfy the charter in force, and not below the audience's floor.
 
-use super::{Candidate, approvals};
+use super::{Candidate, approvals, ways};
 use crate::{
     refusal::Refusal,
     state::{Policy, Request, Standing, State},
 };
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, TargetName, Version, statement::OrderAct};
 
 /// Fails unless the candidate has a live permit there; says who approved, and by which way where it is not the normal one.
 pub fn live(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Result<String, Refusal> {
@@ -37,6 +37,21 @@ pub fn in_force<'a>(
         }
     }
     Err(first.unwrap_or_else(|| missing(state, policy, candidate, version)))
+}
+
+/// As [`in_force`], of the permits that reach the target: an emergency may be for others only.
+pub fn in_force_on<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    version: &Version,
+    target: &TargetName,
+    now: Timestamp,
+) -> Option<(Digest, &'a Request)> {
+    let mut granted = state.all_granted(candidate.app, version, candidate.audience);
+    granted.find(|(_, request)| {
+        ways::reaches(policy, request, target) && holds(state, policy, candidate, request, now).is_ok()
+    })
 }
 
 /// Fails unless a granted request still satisfies the charter, and may be activated now.

@@ -83,6 +83,12 @@ pub fn waives(policy: &Policy, candidate: &Candidate<'_>, way: Way, gate: &Waive
     audience.and_then(|audience| audience.terms(way)).is_some_and(|terms| terms.waives(gate))
 }
 
+/// Whether a permit is for the target. A way that has left the charter says nothing any more of whom it was for.
+pub fn reaches(policy: &Policy, request: &Request, target: &TargetName) -> bool {
+    let terms = policy.charter.audience(&request.audience).and_then(|audience| audience.terms(request.way));
+    terms.is_none_or(|terms| terms.reaches(target))
+}
+
 /// The targets among `names` that the permit in force reaches; fails where they were `chosen` by name and one of them is
 /// beyond it, or where all are.
 pub fn reached(

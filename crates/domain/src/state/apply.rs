@@ -142,6 +142,7 @@ pub fn apply(state: &mut State, event: &Event) {
             predicate,
             facts,
             issued,
+            payload,
         } => {
             let record = EvidenceRecord {
                 kind: kind.clone(),
@@ -154,6 +155,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 predicate: predicate.clone(),
                 facts: facts.clone(),
                 issued: *issued,
+                payload: *payload,
             };
             if let Some(build) = state.apps.entry(app.clone()).or_default().builds.get_mut(build) {
                 build.evidence.push(record);

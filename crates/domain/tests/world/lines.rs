@@ -348,6 +348,9 @@ impl World {
                 [who, "is", "upheld", how, whom, "for", what, "in", audience] => {
                     self.uphold(&mut document, who, (how, whom), what, audience);
                 }
+                [who, "is", "upheld", "as", role, "for", kind, "of", what] => {
+                    self.uphold_evidence(&mut document, who, role, kind, what);
+                }
                 ["withdrawal", number, "of", what, "from", audience, "is", "annulled"] => {
                     self.annul(&mut document, read(number), what, audience);
                 }
@@ -398,13 +401,16 @@ impl World {
         let requests = self.state.in_audience(&app, &read(audience)).and_then(|record| record.requests.get(&version));
         let request = requests.and_then(|requests| requests.last()).expect("somebody asked for it");
         let (key, role) = if how == "as" { (who, whom) } else { (whom.trim_end_matches("'s"), "qa") };
-        let mut entry = toml_edit::Table::new();
-        entry["person"] = toml_edit::value(who);
-        entry["roles"] = toml_edit::value(toml_edit::Array::from_iter([role]));
-        entry["key"] = toml_edit::value(format!("{{{}}}", key));
-        entry["statements"] = toml_edit::value(toml_edit::Array::from_iter([request.to_string()]));
-        let upheld = document.entry("upheld").or_insert(toml_edit::Item::ArrayOfTables(Default::default()));
-        upheld.as_array_of_tables_mut().expect("a list of tables").push(entry);
+        add_upheld(document, who, role, key, *request);
+    }
+
+    /// `ci is upheld as ci for lint of web@1.0.0`: the newest of that type.
+    fn uphold_evidence(&self, document: &mut toml_edit::DocumentMut, who: &str, role: &str, kind: &str, what: &str) {
+        let record = &self.state.apps[&read::<AppName>(app_of(what))];
+        let build = &record.builds[&record.versions[&version_of(what)].build];
+        let evidence = build.evidence.iter().rev().find(|evidence| evidence.kind == kind);
+        let statement = evidence.and_then(|evidence| evidence.payload).expect("somebody attached it");
+        add_upheld(document, who, role, who, statement);
     }
 
     /// `withdrawal 1 of web@1.0.0 from prod is annulled`: counted from 1.
@@ -1059,6 +1065,17 @@ fn alter(document: &mut toml_edit::DocumentMut, change: &str) {
             table.remove(entry);
         }
     }
+}
+
+/// Upholds one statement of a key.
+fn add_upheld(document: &mut toml_edit::DocumentMut, who: &str, role: &str, key: &str, statement: Digest) {
+    let mut entry = toml_edit::Table::new();
+    entry["person"] = toml_edit::value(who);
+    entry["roles"] = toml_edit::value(toml_edit::Array::from_iter([role]));
+    entry["key"] = toml_edit::value(format!("{{{key}}}"));
+    entry["statements"] = toml_edit::value(toml_edit::Array::from_iter([statement.to_string()]));
+    let upheld = document.entry("upheld").or_insert(toml_edit::Item::ArrayOfTables(Default::default()));
+    upheld.as_array_of_tables_mut().expect("a list of tables").push(entry);
 }
 
 /// Puts each person's key where the charter says `{name}`.

@@ -111,7 +111,7 @@ impl Reader {
                 format!("the target {name}"),
             ),
             Reader::Channel(channel) => {
-                (permits::builds_for_audience(state, channel, now), BTreeSet::new(), format!("channel {channel}"))
+                (permits::builds_for_channel(state, channel, now), BTreeSet::new(), format!("channel {channel}"))
             }
         };
         let may =

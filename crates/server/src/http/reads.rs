@@ -775,14 +775,15 @@ fn proofs(
         };
         let inventory = newest.as_ref().and_then(read);
         for (app, build) in inventory.iter().flat_map(|inventory| &inventory.active) {
-            active.insert((app.clone(), *build, target.environment.clone()));
+            let request = views::dossier::behind_active(state, app, build, &target.environment, name);
+            active.insert((app.clone(), *build, target.environment.clone(), request));
         }
         let envelope = newest.filter(|_| inventory.is_some());
         let vouched = joined(&serving.ledger, state, target)?;
         signed.insert(name.clone(), SignedInventory { vouched, inventory: envelope });
     }
-    let behind = |(app, build, environment): (AppName, Digest, AudienceName)| {
-        let entries = views::dossier::for_active(state, &app, &build, &environment);
+    let behind = |(app, build, environment, request): (AppName, Digest, AudienceName, Option<Digest>)| {
+        let entries = views::dossier::for_active(state, &app, &build, &environment, request);
         let name = views::build_name(state, &app, &build);
         Ok(ActiveBuild { dossier: dossier_of(&serving.served(), &entries)?, app, name, environment })
     };

@@ -22,6 +22,7 @@ use std::{
 };
 use trust::{
     Digest,
+    dsse::Envelope,
     log::{Frontier, leaf_hash},
 };
 
@@ -169,12 +170,32 @@ impl SubtreeCheck<'_> {
 }
 
 fn parse(row: RowRef<'_>) -> Result<Folded, LedgerError> {
-    let entry: Folded = serde_json::from_slice(row.bytes)
+    let mut entry: Folded = serde_json::from_slice(row.bytes)
         .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
     if entry.number != row.number {
         return Err(LedgerError(format!("entry {} says it is entry {}", row.number, entry.number)));
     }
+    upgrade(&mut entry, row)?;
     Ok(entry)
+}
+
+/// Completes what earlier programs left out of their events: which statement evidence stands in, without which owners
+/// could not uphold it. It is in the envelope.
+fn upgrade(entry: &mut Folded, row: RowRef<'_>) -> Result<(), LedgerError> {
+    for event in &mut entry.events {
+        if let Event::EvidenceAttached { payload: payload @ None, .. } = event {
+            let Enveloped { envelope } = serde_json::from_slice(row.bytes)
+                .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
+            *payload = envelope.map(|envelope| Digest::of(&envelope.payload));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Enveloped {
+    #[serde(default)]
+    envelope: Option<Envelope>,
 }
 
 fn apply_entry(state: &mut State, entry: &Folded) -> Result<(), LedgerError> {
@@ -251,5 +272,49 @@ fn read_chunk<T>(
     match gap.or((read < count).then_some(from + read)) {
         Some(expected) => Err(missing(expected)),
         None => Ok(entries),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::entry::Entry;
+
+    #[test]
+    fn evidence_of_before_is_named_by_its_envelope() {
+        let payload = b"what ci signed".to_vec();
+        let envelope = Envelope { payload_type: "text/plain".into(), payload, signatures: Vec::new() };
+        let build = Digest::of(b"web#A");
+        let event = |payload| Event::EvidenceAttached {
+            app: "web".parse().unwrap(),
+            build,
+            kind: "lint".into(),
+            passed: true,
+            summary: "clean".into(),
+            document: build,
+            issuer: "ci".parse().unwrap(),
+            key: trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[7; 32])).id(),
+            predicate: None,
+            facts: Default::default(),
+            issued: None,
+            payload,
+        };
+        let read = |payload| {
+            let entry = Entry {
+                number: 1,
+                time: Timestamp::UNIX_EPOCH,
+                actor: "ci".into(),
+                roles: Vec::new(),
+                on_behalf_of: None,
+                request_id: "r1".into(),
+                events: vec![event(payload)],
+                envelope: Some(envelope.clone()),
+            };
+            let bytes = serde_json::to_vec(&entry).unwrap();
+            parse(RowRef { number: 1, leaf: leaf_hash(&bytes), bytes: &bytes }).unwrap().events
+        };
+        let named = Digest::of(&envelope.payload);
+        assert_eq!(read(None), [event(Some(named))]);
+        assert_eq!(read(Some(build)), [event(Some(build))], "what an entry says stays as it is");
     }
 }

@@ -66,7 +66,9 @@ pub(crate) fn for_assignment(
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     let version = build_name(state, app, &assignment.build).version;
     let request = version.and_then(|version| {
-        let live = permits::live(state, app, &version, environment, now).map(|(_, request)| request);
+        // Where the newest is for other targets, an older one may be for this.
+        let live = permits::live_on(state, app, &version, environment, target, now);
+        let live = live.or_else(|| permits::live(state, app, &version, environment, now)).map(|(_, request)| request);
         match class {
             Some(Class::Dev) => live,
             _ => live.or_else(|| best_request(state, app, &version, environment)),
@@ -110,11 +112,29 @@ pub(crate) fn barred(state: &State, app: &AppName, build: &Digest, audience: &Au
     below.into_iter().chain(held).collect()
 }
 
-/// The statements behind a build that is active in an environment: those of its permit, where it was granted one.
-pub(crate) fn for_active(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> DossierEntries {
+/// The request by which a build may be active on a target: the permit that is for it, else the one that tells most.
+pub(crate) fn behind_active(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    target: &TargetName,
+) -> Option<Digest> {
+    let version = build_name(state, app, build).version?;
+    let reaches = permits::granted_on(state, app, &version, environment, target).map(|(_, request)| request);
+    reaches.or_else(|| best_request(state, app, &version, environment)).map(|request| request.digest)
+}
+
+/// The statements behind a build that is active in an environment: those of the request, where there is one.
+pub(crate) fn for_active(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    request: Option<Digest>,
+) -> DossierEntries {
     let mut entries = of_build(state, app, build, environment);
-    let version = build_name(state, app, build).version;
-    entries.take_request(version.and_then(|version| best_request(state, app, &version, environment)));
+    entries.take_request(request.and_then(|request| state.requests.get(&request)));
     DossierEntries { config: None, evidence: Vec::new(), freezes: Vec::new(), ..entries }
 }
 

@@ -81,7 +81,13 @@ mod tests {
             "{found:?}"
         );
         // Withdrawn or not: what happened stays to be looked at.
-        assert!(permits::may_run(&world.state, &"web".parse().unwrap(), &build, &"prod".parse().unwrap()));
+        assert!(permits::may_run(
+            &world.state,
+            &"web".parse().unwrap(),
+            &build,
+            &"prod".parse().unwrap(),
+            &"prod-1".parse().unwrap()
+        ));
         let event = reviewed(&world);
         world.happen(event);
         assert_eq!(escapes_now(&world), []);

@@ -2,7 +2,10 @@
 
 use super::{build_name, permits, words};
 use api::read::{Emergency, Escape, Escapes};
-use domain::state::{Standing, State, Target};
+use domain::{
+    rules,
+    state::{Standing, State, Target},
+};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, TargetName};
@@ -29,7 +32,7 @@ fn on_target(state: &State, name: &TargetName, target: &Target, unreviewed: &[Em
     let runs = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     // What was stopped by an order does not run, whatever its permit.
     let unpermitted = runs.filter(|(_, running)| !running.stopped).filter_map(|(app, running)| {
-        let what = unpermitted(state, app, &running.build, &target.environment)?;
+        let what = unpermitted(state, app, &running.build, &target.environment, name)?;
         Some(Escape { build: Some(running.build), ..escape(what, None) })
     });
     let alarms = unreviewed.iter().filter(|emergency| emergency.runs_on.contains(name));
@@ -41,17 +44,28 @@ fn on_target(state: &State, name: &TargetName, target: &Target, unreviewed: &[Em
     unpermitted.chain(alarms).chain(found).collect()
 }
 
-/// Why a build that runs in an environment has no permission for it, if it has none. A permit whose time is over still
-/// covers what runs: expiry stops new activations only.
-pub(crate) fn unpermitted(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> Option<String> {
+/// Why a build that runs on a target has no permission for it, if it has none. A permit whose time is over still covers what
+/// runs: expiry stops new activations only. One that is for other targets covers nothing.
+pub(crate) fn unpermitted(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    target: &TargetName,
+) -> Option<String> {
     let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(build));
     if !is_known {
         return Some(format!("{app}#{} runs, and nobody pushed such a build", build.short()));
     }
-    if permits::may_run(state, app, build, environment) {
+    if permits::may_run(state, app, build, environment, target) {
         return None;
     }
     let name = build_name(state, app, build);
+    let beyond = name.version.as_ref().and_then(|version| state.granted(app, version, environment));
+    if let Some((_, request)) = beyond.filter(|_| rules::vendors::withdrawn_by(state, app, build).is_none()) {
+        let way = request.way;
+        return Some(format!("{} runs, and its {way} permit to {environment} is not for {target}", name.of(app)));
+    }
     let requests = name.version.as_ref().and_then(|version| state.in_audience(app, environment)?.requests.get(version));
     let withdrawn =
         requests.into_iter().flatten().rev().find_map(|digest| match state.requests.get(digest)?.standing {
@@ -83,6 +97,42 @@ mod tests {
         assert_eq!(found.escapes.len(), 1);
         assert!(found.escapes[0].what.starts_with("web@1.4.0 runs, and was withdrawn from prod at"), "{found:?}");
         assert_eq!(found.scanned[&fixture::target("prod-1")], None);
+    }
+
+    #[test]
+    fn an_emergency_covers_the_targets_it_names_r37() {
+        let mut world = World::new();
+        world.amended("hours = 24", "hours = 24, targets = [\"prod-1\"]");
+        world.enrolled("prod-2", "prod", 30);
+        let build = world.released("web", "1.4.0", "prod");
+        world.runs("prod-1", "web", build);
+        world.runs("prod-2", "web", build);
+        world.withdraw("web", "1.4.0", "prod");
+        world.released_by(trust::way::Way::BreakGlass, "web", "1.4.0", "prod");
+        let beyond = |world: &World| {
+            let found = escapes(&world.state, |_| None).escapes;
+            found.into_iter().filter(|escape| escape.build.is_some()).collect::<Vec<_>>()
+        };
+        let found = beyond(&world);
+        let said = "web@1.4.0 runs, and its break-glass permit to prod is not for prod-2";
+        assert!(found.len() == 1 && found[0].what == said && found[0].target == fixture::target("prod-2"), "{found:?}");
+        let fetches = |world: &World, on: &str| {
+            let granted = permits::live_on(
+                &world.state,
+                &fixture::app("web"),
+                &"1.4.0".parse().unwrap(),
+                &fixture::audience("prod"),
+                &fixture::target(on),
+                world.now(),
+            );
+            granted.is_some()
+        };
+        assert!(fetches(&world, "prod-1") && !fetches(&world, "prod-2"));
+        // A normal permit beside it is for everybody, in whatever order they came.
+        world.released("web", "1.4.0", "prod");
+        world.released_by(trust::way::Way::BreakGlass, "web", "1.4.0", "prod");
+        assert_eq!(beyond(&world), []);
+        assert!(fetches(&world, "prod-2"));
     }
 
     #[test]

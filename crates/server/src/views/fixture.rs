@@ -83,6 +83,24 @@ impl World {
         world
     }
 
+    /// Puts the same charter in force with one thing changed.
+    pub fn amended(&mut self, what: &str, into: &str) {
+        let record = self.state.policy.as_ref().unwrap().record.clone();
+        assert!(record.charter.contains(what), "the charter of the tests says nothing like {what}");
+        self.happen(Event::CharterApplied {
+            estate: record.estate,
+            root_version: record.root_version,
+            owners: record.owners,
+            version: record.version + 1,
+            charter: record.charter.replace(what, into),
+            roots: Vec::new(),
+            targets: record.targets,
+            facts: record.facts,
+        });
+        let policy = self.state.policy.as_ref().unwrap();
+        assert_eq!(policy.record.version, record.version + 1, "the changed charter is no charter");
+    }
+
     /// Folds an event in, one minute after the one before.
     pub fn happen(&mut self, event: Event) {
         let start: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();

@@ -35,9 +35,44 @@ pub(crate) fn is_withdrawn(state: &State, app: &AppName, version: &Version, audi
     dead && state.granted(app, version, audience).is_none()
 }
 
-/// Whether what runs may run: released and not withdrawn since, or anything not withdrawn in a dev environment. Expiry
-/// stops activations only.
-pub(crate) fn may_run(state: &State, app: &AppName, build: &Digest, environment: &AudienceName) -> bool {
+/// As [`live`], of the permits that reach the target.
+pub(crate) fn live_on<'a>(
+    state: &'a State,
+    app: &AppName,
+    version: &Version,
+    audience: &AudienceName,
+    target: &TargetName,
+    now: Timestamp,
+) -> Option<(Digest, &'a Request)> {
+    let policy = state.policy.as_ref()?;
+    let (build, record) = names::version(state, app, version).ok()?;
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    rules::vendors::released(state, policy, &candidate, now).ok()?;
+    rules::permits::in_force_on(state, policy, &candidate, version, target, now)
+}
+
+/// The newest permit of a version that is for the target: granted, with nothing withdrawn, whatever its time.
+pub(crate) fn granted_on<'a>(
+    state: &'a State,
+    app: &AppName,
+    version: &Version,
+    environment: &AudienceName,
+    target: &TargetName,
+) -> Option<(Digest, &'a Request)> {
+    let reaches =
+        |request: &Request| state.policy.as_ref().is_some_and(|policy| rules::ways::reaches(policy, request, target));
+    state.all_granted(app, version, environment).find(|(_, request)| reaches(request))
+}
+
+/// Whether what runs on a target may run there: released to it and not withdrawn since, or anything not withdrawn in a dev
+/// environment. Expiry stops activations only.
+pub(crate) fn may_run(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    target: &TargetName,
+) -> bool {
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     let version = super::build_name(state, app, build).version;
     if rules::vendors::withdrawn_by(state, app, build).is_some() {
@@ -46,34 +81,40 @@ pub(crate) fn may_run(state: &State, app: &AppName, build: &Digest, environment:
     match (class, version) {
         (Some(Class::Dev), None) => true,
         (Some(Class::Dev), Some(version)) => !is_withdrawn(state, app, &version, environment),
-        (_, Some(version)) => state.granted(app, &version, environment).is_some(),
+        (_, Some(version)) => granted_on(state, app, &version, environment, target).is_some(),
         (_, None) => false,
     }
 }
 
-/// The builds with a live permit for the audience.
-pub(crate) fn builds_for_audience(state: &State, audience: &AudienceName, now: Timestamp) -> BTreeSet<Digest> {
+/// The builds with a live permit for the channel.
+pub(crate) fn builds_for_channel(state: &State, channel: &AudienceName, now: Timestamp) -> BTreeSet<Digest> {
+    builds_where(state, channel, |app, version| live(state, app, version, channel, now).is_some())
+}
+
+/// The builds whose versions are `live` among those that anybody ever asked for there.
+fn builds_where(state: &State, audience: &AudienceName, live: impl Fn(&AppName, &Version) -> bool) -> BTreeSet<Digest> {
     let mut builds = BTreeSet::new();
     for (app, record) in &state.apps {
         let Some(in_audience) = record.audiences.get(audience) else { continue };
-        let live = |version: &&Version| live(state, app, version, audience, now).is_some();
+        let live = |version: &&Version| live(app, version);
         let numbered = in_audience.requests.keys().filter(live).filter_map(|version| record.versions.get(version));
         builds.extend(numbered.map(|numbered| numbered.build));
     }
     builds
 }
 
-/// The builds a target may fetch (R35): those with a live permit for its environment, those it runs or may go back to,
-/// and in a dev environment those it is assigned.
+/// The builds a target may fetch (R35): those with a live permit for its environment that reaches it, those it runs or may
+/// go back to, and in a dev environment those it is assigned.
 pub(crate) fn builds_for_target(state: &State, target: &TargetName, now: Timestamp) -> BTreeSet<Digest> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return BTreeSet::new() };
     let environment = &record.environment;
-    let mut builds = builds_for_audience(state, environment, now);
+    let live = |app: &AppName, version: &Version| live_on(state, app, version, environment, target, now).is_some();
+    let mut builds = builds_where(state, environment, live);
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     for (app, on_target) in &record.apps {
         builds.extend(on_target.running.as_ref().map(|running| running.build));
         let settled = state.in_audience(app, environment).into_iter().flat_map(|in_audience| &in_audience.settled);
-        builds.extend(settled.filter(|build| may_run(state, app, build, environment)));
+        builds.extend(settled.filter(|build| may_run(state, app, build, environment, target)));
         if class == Some(Class::Dev) {
             let assigned = on_target.assigned.filter(|assigned| !assigned.finished);
             let deployment = assigned.and_then(|assigned| state.deployments.get(&assigned.deployment));

@@ -283,9 +283,10 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             endpoints: Vec::new(),
             settled: record.settled.contains(&running.build),
             stopped: true,
-            permitted: permits::may_run(state, app, &running.build, audience),
+            permitted: true,
             unwell: BTreeMap::new(),
         });
+        entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
         entry.on.push(name.clone());

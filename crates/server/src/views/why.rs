@@ -200,14 +200,7 @@ impl Asked<'_> {
             Err(refusal) => conditions.push(unmet(&refusal)),
             Ok(targets) => match placement::meets_needs(self.state, facts, &targets) {
                 Err(refusal) => conditions.push(unmet(&refusal)),
-                Ok(()) => {
-                    let fit = if targets.len() == 1 { "fits" } else { "fit" };
-                    conditions.push(met(format!(
-                        "{} {fit}: {}",
-                        words::count(targets.len(), "target"),
-                        words::names(&targets)
-                    )));
-                }
+                Ok(()) => conditions.extend(self.fitting(targets)),
             },
         }
         match configuration::complete(app, audience, facts, self.here) {
@@ -223,6 +216,23 @@ impl Asked<'_> {
             }));
         }
         conditions
+    }
+
+    /// The targets that the build fits and the permit is for; and those it fits, for which the permit is not.
+    fn fitting(&self, targets: Vec<TargetName>) -> Vec<Condition> {
+        let Self { state, policy, candidate, now, .. } = self;
+        let reached = match rules::ways::reached(state, policy, candidate, targets.clone(), false, *now) {
+            Ok(reached) => reached,
+            Err(refusal) => return vec![unmet(&refusal)],
+        };
+        let fit = if reached.len() == 1 { "fits" } else { "fit" };
+        let mut words = format!("{} {fit}: {}", words::count(reached.len(), "target"), words::names(&reached));
+        let beyond: Vec<TargetName> = targets.into_iter().filter(|name| !reached.contains(name)).collect();
+        if !beyond.is_empty() {
+            let way = rules::ways::of(state, policy, candidate, *now);
+            words.push_str(&format!("; {way} is not for {}", words::names(&beyond)));
+        }
+        vec![met(words)]
     }
 
     /// `yes: on 2 of 2 targets, since …` or `no: 1.3.2 on 2 of 2`.
@@ -320,6 +330,16 @@ mod tests {
         assert!(!why.may && text.contains("which no longer counts under the charter in force"), "{text}");
         assert!(text.contains("✗ qa has not approved | nobody in qa can"), "{text}");
         assert!(text.contains("✓ oncall (ops) approved"), "{text}");
+    }
+
+    #[test]
+    fn an_emergency_fits_the_targets_it_names_r52() {
+        let mut world = World::new();
+        world.amended("hours = 24", "hours = 24, targets = [\"prod-1\"]");
+        world.enrolled("prod-2", "prod", 30);
+        world.released_by(trust::way::Way::BreakGlass, "web", "1.4.0", "prod");
+        let text = shown(&ask(&world, "1.4.0", "prod"));
+        assert!(text.contains("✓ 1 target fits: prod-1; break-glass is not for prod-2"), "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use trust::{
-    Digest, TargetName,
+    AppName, AudienceName, Digest, TargetName,
     authority::TrustedPolicy,
     inventory,
     statement::{Enrolment, Finding, Inventory},
@@ -88,15 +88,16 @@ struct Contradiction {
 
 /// Verifies what the server shows of each target, and joins it with the permits.
 fn look(connection: &Connection, view: &View) -> Seen {
-    let unpermitted = |environment: &trust::AudienceName, app: &trust::AppName, build: &Digest| {
+    let unpermitted = |target: &TargetName, environment: &AudienceName, app: &AppName, build: &Digest| {
         let is_meant = |active: &&api::read::ActiveBuild| {
             active.app == *app && active.name.build == *build && active.environment == *environment
         };
-        let Some(active) = view.active.iter().find(is_meant) else {
-            let name = BuildName { build: *build, version: None };
-            return Some((name, "the server shows no statement of anybody's about it".to_string()));
-        };
-        Some((active.name.clone(), releasing::unpermitted(connection, active)?))
+        // Each is with another permit: one that is for this target suffices.
+        let mut why = Err(BuildName { build: *build, version: None });
+        for active in view.active.iter().filter(is_meant) {
+            why = Ok((active.name.clone(), releasing::unpermitted(connection, active, target)?));
+        }
+        Some(why.unwrap_or_else(|name| (name, "the server shows no statement of anybody's about it".to_string())))
     };
     let mut seen = Seen::default();
     for target in view.scanned.keys() {
@@ -126,7 +127,7 @@ fn look(connection: &Connection, view: &View) -> Seen {
         };
         for (app, build) in &inventory.active {
             let is_told = told.iter().any(|escape| escape.build == Some(*build));
-            if let Some((name, why)) = unpermitted(&joined.environment, app, build).filter(|_| !is_told) {
+            if let Some((name, why)) = unpermitted(target, &joined.environment, app, build).filter(|_| !is_told) {
                 seen.escapes.push(escape(format!("{} is active, and {why}", name.of(app)), None, Some(*build)));
             }
         }

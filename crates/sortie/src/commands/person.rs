@@ -19,6 +19,7 @@ use std::{
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 use trust::{
     PersonName, RoleName,
+    authority::TrustedPolicy,
     key::PublicKey,
     names::printable,
     statement::{Act, Administration, AdministrationAct},
@@ -89,17 +90,27 @@ impl Person {
                 let name = PersonName::new(&name).or_misused()?;
                 let connection = invocation.connect().await?;
                 let accepted = connection.administer(AdministrationAct::SuspendPerson { person: name.clone() }).await?;
-                let words = format!(
-                    "{name} is suspended: nothing {name} signs counts any more, here and on every target. \
-                     What was released stays released."
-                );
-                Ok(Answer::new(&accepted, words).next("sortie charter show > charter.toml"))
+                let words = suspended_in_words(&connection.policy, &name);
+                Ok(Answer::new(&accepted, words).next("sortie person list"))
             }
             PersonAct::Name { handle, name } => self::name(invocation, &handle, name.as_deref()).await,
             PersonAct::List => list(invocation).await,
             PersonAct::Erase { handle, yes } => erase(invocation, &handle, yes).await,
         }
     }
+}
+
+/// What a suspension does, and what it does not do.
+fn suspended_in_words(policy: &TrustedPolicy, name: &PersonName) -> String {
+    let mut words = format!(
+        "{name} is suspended: nothing that {name} signed counts any more, here and on every target that hears of it. What \
+         {name} approved lacks an approval, and what {name} pushed or attested is as if it were not: none of it is deployed \
+         anew. What runs goes on running, and what {name} withdrew stays withdrawn."
+    );
+    if policy.owners().iter().any(|(owner, _)| owner == name) {
+        words.push_str(&format!(" As an owner {name} can still read, and sign and bring a charter together with others."));
+    }
+    words + " Owners give the power back by any new charter: sortie charter renew."
 }
 
 async fn name(invocation: &Invocation, handle: &str, name: Option<&str>) -> Outcome {
@@ -138,14 +149,16 @@ async fn list(invocation: &Invocation) -> Outcome {
     let mut rows = Vec::new();
     for (handle, mut roles) in everyone {
         roles.dedup();
+        let suspended = connection.policy.suspended().contains(&handle);
         let view = known.iter().find(|view| view.handle == handle);
         let (name, erased) = view.map_or((None, None), |view| (view.name.clone(), view.erased));
         let shown = match erased {
             Some(when) => format!("erased {when:.0}"),
             None => printable(name.as_deref().unwrap_or("−")),
         };
-        rows.push(vec![handle.to_string(), shown, roles.join(", ")]);
-        data.push(json!({ "handle": handle, "name": name, "roles": roles, "erased": erased }));
+        let standing = if suspended { format!("suspended; was {}", roles.join(", ")) } else { roles.join(", ") };
+        rows.push(vec![handle.to_string(), shown, standing]);
+        data.push(json!({ "handle": handle, "name": name, "roles": roles, "suspended": suspended, "erased": erased }));
     }
     Ok(Answer::new(&data, output::table(&["handle", "name", "roles"], &rows)))
 }

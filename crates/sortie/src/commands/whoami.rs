@@ -12,7 +12,11 @@ impl Whoami {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let connection = invocation.connect().await?;
         let who: read::Whoami = connection.client.get(routes::WHOAMI, &[]).await?;
-        let roles = if who.roles.is_empty() { "no role".into() } else { who.roles.join(", ") };
+        let roles = match (connection.suspended_owner(), who.roles.is_empty()) {
+            (Some(_), _) => connection.my_roles(),
+            (None, true) => "no role".into(),
+            (None, false) => who.roles.join(", "),
+        };
         let words = format!(
             "{} of {}: {roles}\nkey {}   context {}   server {}",
             who.name,

@@ -73,6 +73,34 @@ fn r33_r37_r51_r52_break_glass_is_loud_until_somebody_else_has_looked() {
     assert!(get(world.board(), "/metrics").unwrap().contains("sortie_emergencies_unreviewed 0"));
 }
 
+/// R37: what was withdrawn everywhere and then permitted to one machine by break-glass is an escape on the other one.
+#[test]
+fn r37_what_an_emergency_does_not_reach_is_an_escape() {
+    let mut world = World::new();
+    let gates = ["after = \"test\"\n", "evidence = { scan = \"qa\" }\n"];
+    let ways = gates.iter().fold(WAYS.to_string(), |text, gate| text.replace(gate, ""));
+    world.found(TEAM, &ways.replace("waives = [\"after\", \"evidence:scan\"]\n", ""));
+    world.add_machines(&[("prod-1", "prod"), ("prod-2", "prod")]);
+    world.make_repository(PROJECT);
+    let version = world.push_and_number();
+    let prod = format!("{version} --to prod");
+    world.sortie("coder", 0, &format!("request {prod}"));
+    world.sortie("tester", 0, &format!("approve {prod} --yes"));
+    world.sortie("oncall", 0, &format!("approve {prod} --yes"));
+    world.sortie("oncall", 0, &format!("deploy {prod}")).says("2/2");
+    world.sortie("tester", 0, "escapes --scan");
+    world.sortie("tester", 0, &format!("withdraw {version} --from prod --reason \"it leaks\""));
+    world.sortie("tester", 7, "escapes").says("prod-1").says("prod-2");
+    world.sortie("nightly", 0, &format!("request {prod} --way break-glass --reason fire"));
+    world.sortie("oncall", 0, &format!("approve {prod} --yes"));
+    world.sortie("tester", 0, &format!("review {version} --in prod"));
+    let beyond = format!("{version} runs, and its break-glass permit to prod is not for prod-2");
+    world.sortie("tester", 7, "escapes").says(&beyond).lacks("is not for prod-1");
+    world.sortie("tester", 0, "status").says("runs without permission");
+    let why = world.sortie("tester", 0, &format!("why {version} --in prod"));
+    why.says("1 target fits: prod-1; break-glass is not for prod-2");
+}
+
 /// R31: once its life is over nothing is activated under it, and whoever gave it does not prolong it.
 #[test]
 fn r31_an_emergency_ends_by_itself() {

@@ -1,6 +1,6 @@
 //! People leave, and owners decide statement by statement what of theirs goes on counting.
 
-use crate::world::{ENVIRONMENTS, PROJECT, World, read_text};
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text};
 
 /// R31, R52: coder pushed, numbered and asked, tester approved and withdrew another; both leave. The plan says which
 /// permits die and where they run, and what would keep them; no charter is signed that lets a withdrawal drop. What
@@ -77,6 +77,57 @@ fn r31_owners_annul_a_withdrawal() {
     world.sortie("oncall", 0, &format!("redeploy {version} --to prod")).says("1/1");
     world.sortie("oncall", 0, &format!("withdraw {version} --from prod --reason \"the right one\""));
     world.sortie("oncall", 3, &format!("redeploy {version} --to prod")).says("withdrawn");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+}
+
+/// R33, R3: a robot's key is changed, and with it everything that it attested would count no more: neither could what runs
+/// be deployed anew, nor could anybody go back. The plan says so; what owners uphold opens its gates as before, for the
+/// server and for machines; what they do not is refused by name, until the new key attests it.
+#[test]
+fn r33_r3_a_changed_key_does_not_take_the_way_back_along() {
+    let environments = ENVIRONMENTS.replace("after = \"test\"", "after = \"test\", evidence = { lint = \"ci\" }");
+    let people: Vec<(&str, &str)> = TEAM.iter().copied().chain([("ci", "ci")]).collect();
+    let mut world = World::new();
+    world.found(&people, &environments);
+    world.add_machines(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let report = world.root().join("lint.txt");
+    std::fs::write(&report, "0 warnings").unwrap();
+    let attest = |version: &str| format!("evidence attach {version} --type lint --passed --file {}", report.display());
+    let settle = |world: &World| {
+        let version = world.push_and_number();
+        world.sortie("ci", 0, &attest(&version));
+        world.release_to_prod(&version);
+        world.sortie("oncall", 0, &format!("deploy {version} --to prod"));
+        version
+    };
+    let first = settle(&world);
+    let before = world.active("prod-1", "web");
+    world.change_greeting("Good morning, {name}!");
+    let second = settle(&world);
+
+    world.person("ci");
+    world.write_charter(&people, &environments);
+    let plan = world.sortie("owner", 0, "charter plan");
+    plan.says(&format!("{first} → prod: lint by ci counts no more")).says(&format!("{second} → prod: lint by ci"));
+    plan.says("[[upheld]]").says("person = \"ci\"").lacks("dies ");
+    world.sortie("owner", 0, "charter plan --uphold").says("wrote what is upheld").lacks("lint by ci");
+    let file = world.home("owner").join("charter.toml");
+    let text = read_text(&file);
+    world.sortie("owner", 0, "charter apply --yes");
+    world.sortie("oncall", 0, "rollback web --in prod").says("1/1");
+    assert_eq!(world.active("prod-1", "web"), before);
+
+    let without = text.replace(&request_line(&text, &format!("attested lint of {first}")), "");
+    std::fs::write(&file, without).unwrap();
+    world.sortie("owner", 0, "charter apply --yes").says(&format!("{first} → prod: lint by ci counts no more"));
+    let redeploy = format!("redeploy {first} --to prod");
+    let refused = world.sortie("oncall", 3, &redeploy);
+    refused.says("EVIDENCE_MISSING").says("that key has left the charter").says("[[upheld]]");
+    let login = format!("login {}", world.url_and_pin);
+    world.sortie("ci", 0, &login);
+    world.sortie("ci", 0, &attest(&first));
+    world.sortie("oncall", 0, &redeploy).says("1/1");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }
 

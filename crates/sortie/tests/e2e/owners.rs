@@ -48,6 +48,57 @@ fn owners_change_and_everybody_follows() {
     world.sortie("coder", 0, "ledger verify").says("ledger whole");
 }
 
+/// Attack: one owner suspends the others.
+/// Holds: one owner's key, where two must sign; he suspends everyone, the other owners above all.
+/// Left to him: to take everybody's power until other owners, who still log in, read, sign and bring it, have put a new charter
+/// in force. Without him in it: one who stays an owner may do it again.
+#[test]
+fn one_owner_does_not_lock_the_others_out() {
+    let mut world = World::new();
+    world.found(&[("coder", "developer")], CHARTER);
+    for name in ["ben", "cat"] {
+        world.person(name);
+        let key = world.home(name).join(".ssh/id_ed25519.pub");
+        world.sortie("owner", 0, &format!("charter root --owner {name} --keys {}", key.display()));
+    }
+    let login = format!("login {}", world.url_and_pin);
+    for name in ["ben", "cat"] {
+        world.sortie(name, 0, &login);
+    }
+    let file = world.home("owner").join("signatures");
+    let (sign, with) = (format!("--sign-only {}", file.display()), format!("--with {}", file.display()));
+    world.sortie("owner", 0, &format!("charter root --threshold 2 {sign}"));
+    world.sortie("ben", 0, &format!("charter root --threshold 2 {with}")).says("root 4");
+
+    for name in ["owner", "ben", "coder"] {
+        world.sortie("cat", 0, &format!("person suspend {name}")).says("is suspended");
+    }
+    world.sortie("coder", 3, "status").says("SIGNER_UNKNOWN");
+    world.sortie("owner", 0, &login).says("owner (owner, suspended until owners sign a new charter)");
+    world.sortie("owner", 0, "status").says("ben is suspended");
+    world.sortie("owner", 0, "whoami").says("suspended");
+    world.sortie("owner", 0, "person list").says("suspended");
+    world.sortie("owner", 3, "person suspend cat").says("ROLE_MISSING");
+    world.sortie("owner", 3, "target invite --name dev-1 --in dev").says("ROLE_MISSING");
+    world.sortie("owner", 3, "token create --note board").says("ROLE_MISSING");
+    world.sortie("owner", 3, "charter renew").says("SIGNATURES_MISSING");
+    world.sortie("owner", 0, &format!("charter renew {sign}"));
+    world.sortie("ben", 0, &format!("charter renew {with}")).says("good for another year");
+    world.sortie("coder", 0, "status");
+    world.sortie("owner", 0, "person suspend cat");
+
+    // One who stays an owner may do it again, so the others go on without.
+    world.sortie("owner", 0, &format!("charter renew {sign}"));
+    world.sortie("ben", 0, &format!("charter renew {with}"));
+    for name in ["owner", "ben"] {
+        world.sortie("cat", 0, &format!("person suspend {name}"));
+    }
+    world.sortie("owner", 0, &format!("charter root --without cat {sign}"));
+    world.sortie("ben", 0, &format!("charter root --without cat {with}")).says("root 5");
+    world.sortie("cat", 3, "person suspend ben").says("SIGNER_UNKNOWN");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+}
+
 /// Every owner's key is lost. Whoever has the recovery key names a new owner with it, who signs the charter; machines
 /// follow by themselves, and the lost key counts no more. Everyone is reminded of the key until it is put away.
 #[test]

@@ -19,7 +19,9 @@ fn r31_r52_what_somebody_agreed_to_who_was_suspended_meanwhile_is_refused_by_the
     world.stop_agent("prod-1");
     world.sortie("oncall", 0, &format!("deploy {second} --to prod --detach"));
     world.sortie("coder", 3, "person suspend tester").says("ROLE_MISSING");
-    world.sortie("owner", 0, "person suspend tester");
+    let said = world.sortie("owner", 0, "person suspend tester");
+    said.says("what tester approved lacks an approval").says("goes on running").lacks("stays released");
+    world.sortie("owner", 0, "person list").says("suspended; was qa");
     world.start_agent("prod-1");
     let log = world.root().join("machines/prod-1/log");
     until("prod-1 to refuse", || read_text(&log).contains("Refused { code: \"APPROVALS_MISSING\"").then_some(()));

@@ -115,6 +115,11 @@ impl TrustedPolicy {
         &self.owners
     }
 
+    /// The people whose suspension is genuine.
+    pub fn suspended(&self) -> &BTreeSet<PersonName> {
+        &self.suspended
+    }
+
     pub(super) fn suspension(&self, envelope: &Envelope) -> Option<PersonName> {
         let opened = self
             .open(envelope, "suspension", |act| match act {
