@@ -21,8 +21,10 @@ use trust::{
 
 mod apply;
 mod parts;
+mod serving;
 pub use apply::apply;
 pub use parts::{Aside, Part, Parts, Progress};
+pub use serving::counted_anew;
 
 /// Where in the ledger something stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::{
         schedule::{self, Moment},
         ways, windows,
     },
-    state::{Deployment, DeploymentPhase, Draft},
+    state::{Deployment, DeploymentPhase, Draft, counted_anew},
 };
 use std::collections::BTreeSet;
 use trust::{
@@ -276,6 +276,7 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if let Some(reason) = schedule::overtaken(&draft.state, number, &deployment) {
         return drop_it(draft, number, reason);
     }
+    let deployment = counted_anew(&draft.state, &deployment).unwrap_or(deployment);
     let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
     let wave = || next_wave(draft, &deployment).map(drop);
     match may_still_run(draft, asked, &deployment, all).map_err(|refusal| refusal.to_string()).and_then(|()| wave()) {
@@ -326,6 +327,8 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
             return fail(draft, asked, number, &deployment, reason);
         }
     }
+    let anew = counted_anew(&draft.state, deployment);
+    let deployment = anew.as_ref().unwrap_or(deployment);
     let wave = next_wave(draft, deployment).and_then(|wave| migrations::first_wave(&draft.state, deployment, wave));
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {

@@ -368,11 +368,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 deployer: deployer.clone(),
                 stamp,
                 warnings: warnings.clone(),
-                parts: parts(state, app, targets),
+                parts: serving::parts(state, app, targets),
                 rollout: rollout.as_ref().map(|rollout| Arc::new(Rollout::clone(rollout))),
                 rings: rings.as_slice().into(),
                 ring: 0,
-                others: others(state, app, environment, build, targets),
+                others: serving::others(state, app, environment, build, targets),
                 narrowed: *narrowed,
                 schedule: schedule.clone(),
                 waves: 0,
@@ -387,6 +387,8 @@ pub fn apply(state: &mut State, event: &Event) {
             forget_old_deployments(state);
         }
         Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
+            let anew = state.deployments.get(deployment).and_then(|record| serving::counted_anew(state, record));
+            anew.and_then(|record| state.deployments.insert(*deployment, record));
             assign(state, *deployment, targets, false);
             if let Some(record) = state.deployments.get_mut(deployment) {
                 targets.iter().for_each(|target| record.parts.change(target, |part| part.wave = *wave));
@@ -1000,29 +1002,6 @@ fn runs_everywhere(state: &State, deployment: u64) -> bool {
         running.is_some_and(|running| running.build == *build)
     };
     state.targets_in(environment).filter(fitting).all(runs)
-}
-
-/// The parts that a deployment begins with.
-fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
-    let part = |name: &TargetName| {
-        let serves = state.running(app, name).is_some_and(Running::serves);
-        (name.clone(), Part { serves, ..Part::default() })
-    };
-    targets.iter().map(part).collect::<Vec<_>>().into()
-}
-
-/// The targets that a build is for and that have no part in its deployment.
-fn others(state: &State, app: &AppName, environment: &AudienceName, build: &Digest, targets: &[TargetName]) -> Others {
-    let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
-    let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
-    let mut others = Others::default();
-    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
-        if facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
-            others.targets += 1;
-            others.serving += u32::from(state.running(app, name).is_some_and(Running::serves));
-        }
-    }
-    others
 }
 
 fn settle(state: &mut State, deployment: u64) {

@@ -1,0 +1,54 @@
+//! On which targets of a deployment the application serves when it begins.
+
+use super::{Deployment, Digest, Others, Part, Parts, Running, State};
+use trust::{AppName, AudienceName, TargetName};
+
+/// Whether the application serves on a target, as far as no deployment is at it there.
+fn serves(state: &State, app: &AppName, name: &TargetName) -> bool {
+    state.running(app, name).is_some_and(Running::serves)
+}
+
+/// The parts that a deployment begins with.
+pub(super) fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
+    let part = |name: &TargetName| (name.clone(), Part { serves: serves(state, app, name), ..Part::default() });
+    targets.iter().map(part).collect::<Vec<_>>().into()
+}
+
+/// The targets that a build is for and that have no part in its deployment.
+pub(super) fn others(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    build: &Digest,
+    targets: &[TargetName],
+) -> Others {
+    let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
+    let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
+    let mut others = Others::default();
+    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
+        if facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
+            others.targets += 1;
+            others.serving += u32::from(serves(state, app, name));
+        }
+    }
+    others
+}
+
+/// A deployment that stood before it begins, as what serves is now: other things may have run there since it was ordered.
+/// Nothing where it has begun, or was ordered just now.
+pub fn counted_anew(state: &State, deployment: &Deployment) -> Option<Deployment> {
+    if deployment.waves > 0 || deployment.stamp.entry == state.head.entry {
+        return None;
+    }
+    let mut anew = deployment.clone();
+    let Deployment { app, environment, build, parts, .. } = deployment;
+    let targets: Vec<TargetName> = parts.iter().map(|(name, _)| name.clone()).collect();
+    for name in &targets {
+        let now = serves(state, app, name);
+        if parts.get(name).is_some_and(|part| part.serves != now) {
+            anew.parts.change(name, |part| part.serves = now);
+        }
+    }
+    anew.others = others(state, app, environment, build, &targets);
+    Some(anew)
+}
