@@ -496,14 +496,16 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let Some(assignment) = offered else {
             return Err(EngineError::Journal(app.clone(), "nothing is under way and nothing was assigned"));
         };
-        let same = journal.last.as_ref().filter(|last| last.deployment == assignment.deployment);
-        // A deployment that comes in several assignments goes back to what ran before the first of them.
-        let before = match same {
+        let last = journal.last.as_ref().filter(|last| last.deployment == assignment.deployment);
+        // Only what is taken back goes to what ran before the deployment. Whatever brings something goes back to what runs
+        // now: the deployment's number is the server's word, and no order names it.
+        let taken_back = last.filter(|_| undoing.is_some());
+        let before = match taken_back {
             Some(last) => last.before.clone(),
             None => journal.active.clone(),
         };
         // What the deployment did to data is taken back by the build that did it, or brings it.
-        let migration = same.filter(|_| undoing.is_some()).and_then(|last| last.migrated);
+        let migration = taken_back.and_then(|last| last.migrated);
         let migrating = migration.map(|migration| Migrating { migration, stage: MigrationStage::Done });
         let next = migration.and(journal.active.clone());
         journal.under_way = Some(UnderWay {

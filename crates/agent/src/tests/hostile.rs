@@ -433,6 +433,22 @@ fn an_undo_goes_by_the_journal_alone() {
 }
 
 #[test]
+fn a_deployment_s_number_takes_nobody_further_back_than_to_what_ran() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    world.machine.disk.borrow_mut().sick.insert(build("three"));
+    world.say(7, released("three", "3.0.0", OrderAct::Deploy));
+    // Another order under the number of a deployment that was followed: the number is the server's word.
+    let mut wanted = assignment(7, "three", OrderAct::Deploy);
+    wanted.deployment = 6;
+    let outcome = world.follow(&mut engine, &wanted);
+    assert!(matches!(outcome, Some(Outcome::Undone { .. })), "{outcome:?}");
+    assert_eq!(world.machine.disk.borrow().running, Some((build("two"), None)));
+}
+
+#[test]
 fn what_has_settled_is_not_undone_but_rolled_back_and_only_to_what_settled_here() {
     let world = World::new();
     let mut engine = world.agent();
