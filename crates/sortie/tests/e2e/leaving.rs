@@ -1,6 +1,6 @@
 //! People leave, and owners decide statement by statement what of theirs goes on counting.
 
-use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text};
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text, until};
 
 /// R31, R52: coder pushed, numbered and asked, tester approved and withdrew another; both leave. The plan says which
 /// permits die and where they run, and what would keep them; no charter is signed that lets a withdrawal drop. What
@@ -37,7 +37,8 @@ fn r31_r52_owners_uphold_what_leavers_signed() {
     world.add_machines(&[("prod-2", "prod")]);
     let oncall = format!("login {}", world.url_and_pin);
     world.sortie("second", 0, &oncall);
-    world.sortie("oncall", 0, &format!("deploy {first} --to prod")).says("2/2");
+    // By itself: a machine that joins now finds what leavers signed as good as the one before.
+    until("prod-2 to catch up", || (world.endpoints("prod").len() == 2).then_some(()));
     world.sortie("oncall", 3, &format!("deploy {second} --to prod")).says("withdrawn");
     world.sortie("tester", 3, &format!("withdraw {first} --from prod --reason no")).says("SIGNER_UNKNOWN");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
