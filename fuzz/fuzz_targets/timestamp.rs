@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::timestamp(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::repository::timestamp(bytes));

@@ -1,8 +1,17 @@
 //! One entry for every parser of bytes that somebody else may have written. Each asserts what must hold of whatever is
 //! accepted: it never panics, it reads back the same, it keeps within its bounds.
 //!
+//! Those that need a scene of their own stand in files beside this one.
+//!
 //! `cargo xtask fuzz` feeds them with cargo-fuzz; an ordinary test (`crates/sortie/tests/parsers.rs`) runs the same
 //! entries over the seeds and over mutations of them, so that every run of the tests covers them a little.
+
+pub mod answers;
+pub mod backup;
+pub mod carried;
+pub mod repository;
+pub mod requests;
+pub mod tokens;
 
 use std::{collections::BTreeMap, fs, io::Read};
 use trust::{
@@ -18,12 +27,7 @@ use trust::{
     note::{Checkpoint, open_note, sign_checkpoint, verify_checkpoint},
     quorum::Rule,
     statement::Statement,
-    tuf::{
-        Root, Targets, TimestampMetadata,
-        repository::{self, ListedFile, PermitFile, WithdrawalsFile, with_signature},
-        sign_metadata,
-        witness::signature_in,
-    },
+    tuf::{Root, Targets, sign_metadata},
 };
 
 #[path = "../../crates/trust/tests/attacks/world.rs"]
@@ -38,32 +42,54 @@ pub struct Parser {
     pub feed: fn(&[u8]),
     /// What it accepts, and what it nearly accepts.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Whether one input takes long, so that the tests feed it a few only.
+    pub is_slow: bool,
+}
+
+const fn quick(name: &'static str, feed: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Parser {
+    Parser { name, feed, seeds, is_slow: false }
+}
+
+const fn slow(name: &'static str, feed: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Parser {
+    Parser { name, feed, seeds, is_slow: true }
 }
 
 /// All of them.
 pub const PARSERS: &[Parser] = &[
-    Parser { name: "root", feed: root, seeds: root_seeds },
-    Parser { name: "targets", feed: targets, seeds: targets_seeds },
-    Parser { name: "timestamp", feed: timestamp, seeds: timestamp_seeds },
-    Parser { name: "published", feed: published, seeds: published_seeds },
-    Parser { name: "documents", feed: documents, seeds: documents_seeds },
-    Parser { name: "envelope", feed: envelope, seeds: envelope_seeds },
-    Parser { name: "statement", feed: statement, seeds: statement_seeds },
-    Parser { name: "dossier", feed: dossier, seeds: dossier_seeds },
-    Parser { name: "charter", feed: charter, seeds: charter_seeds },
-    Parser { name: "manifest", feed: manifest, seeds: manifest_seeds },
-    Parser { name: "config", feed: config, seeds: config_seeds },
-    Parser { name: "note", feed: note, seeds: note_seeds },
-    Parser { name: "proof", feed: proof, seeds: proof_seeds },
-    Parser { name: "words", feed: words, seeds: words_seeds },
-    Parser { name: "key", feed: key, seeds: key_seeds },
-    Parser { name: "entry", feed: entry, seeds: entry_seeds },
-    Parser { name: "submission", feed: submission, seeds: submission_seeds },
-    Parser { name: "pack", feed: pack, seeds: pack_seeds },
-    Parser { name: "archive", feed: archive, seeds: archive_seeds },
-    Parser { name: "project", feed: project, seeds: project_seeds },
-    Parser { name: "invitation", feed: invitation, seeds: invitation_seeds },
-    Parser { name: "journal", feed: journal, seeds: journal_seeds },
+    quick("root", root, root_seeds),
+    quick("targets", targets, targets_seeds),
+    quick("documents", documents, documents_seeds),
+    quick("envelope", envelope, envelope_seeds),
+    quick("statement", statement, statement_seeds),
+    quick("dossier", dossier, dossier_seeds),
+    quick("charter", charter, charter_seeds),
+    quick("manifest", manifest, manifest_seeds),
+    quick("config", config, config_seeds),
+    quick("note", note, note_seeds),
+    quick("proof", proof, proof_seeds),
+    quick("words", words, words_seeds),
+    quick("key", key, key_seeds),
+    quick("entry", entry, entry_seeds),
+    quick("submission", submission, submission_seeds),
+    quick("pack", pack, pack_seeds),
+    quick("archive", archive, archive_seeds),
+    quick("project", project, project_seeds),
+    quick("invitation", invitation, invitation_seeds),
+    quick("journal", journal, journal_seeds),
+    quick("timestamp", repository::timestamp, repository::timestamp_seeds),
+    quick("metadata", repository::metadata, repository::metadata_seeds),
+    quick("permits", repository::permits, repository::permits_seeds),
+    quick("withdrawals", repository::withdrawals, repository::withdrawals_seeds),
+    quick("index", carried::index, carried::index_seeds),
+    slow("bundle", carried::bundle, carried::bundle_seeds),
+    quick("receipt", carried::receipt, carried::receipt_seeds),
+    quick("release", carried::release, carried::release_seeds),
+    quick("token", tokens::token_of_a_job, tokens::token_seeds),
+    quick("answer", answers::answer, answers::answer_seeds),
+    quick("events", answers::events, answers::events_seeds),
+    quick("log_line", answers::log_line, answers::log_line_seeds),
+    slow("request", requests::request, requests::request_seeds),
+    slow("backup", backup::backup, backup::backup_seeds),
 ];
 
 fn root_one() -> Vec<u8> {
@@ -117,57 +143,6 @@ fn targets_seeds() -> Vec<Vec<u8>> {
     let file = world::targets_bytes(b"charter", 1, &[world::OWNER]);
     let content = json::strict_value(&file).ok().map(|value| value["signed"].to_string().into_bytes());
     [Some(file), content].into_iter().flatten().collect()
-}
-
-/// TUF timestamp metadata, likewise.
-pub fn timestamp(bytes: &[u8]) {
-    let online = world::key(world::SERVER);
-    let Ok(root) = Root::bootstrap(&root_one()) else { return };
-    let judged = |file: &[u8]| {
-        let Ok(timestamp) = TimestampMetadata::verify(file, &root) else { return };
-        assert!(timestamp.version() >= 1 && timestamp.snapshot().version >= 1);
-        let Some(signature) = signature_in(file, &online.public()) else { panic!("nobody else could have signed it") };
-        let again = with_signature(file, signature).ok();
-        assert_eq!(again.and_then(|file| TimestampMetadata::verify(&file, &root).ok()), Some(timestamp));
-    };
-    judged(bytes);
-    let Ok(signed) = json::strict_value(bytes) else { return };
-    if let Ok(file) = sign_metadata(&signed, &[&online]) {
-        judged(&file);
-    }
-}
-
-fn timestamp_seeds() -> Vec<Vec<u8>> {
-    let (now, listed) = (world::now(), ListedFile::of(3, b"snapshot"));
-    let signed = repository::timestamp(7, world::time(world::EXPIRES), now, &listed).ok();
-    let file = signed.as_ref().and_then(|signed| sign_metadata(signed, &[&world::key(world::SERVER)]).ok());
-    [file, signed.map(|signed| signed.to_string().into_bytes())].into_iter().flatten().collect()
-}
-
-/// What the repository and a witness publish of permits and withdrawals.
-pub fn published(bytes: &[u8]) {
-    if let Ok(file) = PermitFile::from_bytes(bytes) {
-        let again = file.to_bytes().ok().and_then(|bytes| PermitFile::from_bytes(&bytes).ok());
-        assert_eq!(again.as_ref(), Some(&file));
-    }
-    if let Ok(file) = WithdrawalsFile::from_bytes(bytes) {
-        let again = file.to_bytes().ok().and_then(|bytes| WithdrawalsFile::from_bytes(&bytes).ok());
-        assert_eq!(again.as_ref(), Some(&file));
-        let policy = world::policy();
-        let counts = |envelope: &&Envelope| policy.withdrawal(envelope, &file.audience).is_ok();
-        // What people of this scene signed, and nothing else.
-        let genuine = world::withdrawal(1, world::TESTER);
-        assert!(file.withdrawals.iter().filter(counts).all(|envelope| envelope.payload == genuine.payload));
-    }
-}
-
-fn published_seeds() -> Vec<Vec<u8>> {
-    let (estate, prod) = (world::estate(), world::audience("prod"));
-    let withdrawals = vec![world::withdrawal(1, world::TESTER)];
-    let mut permits = PermitFile::new(estate, world::app(), prod.clone());
-    permits.withdrawals = withdrawals.clone();
-    let brought = WithdrawalsFile::new(estate, prod, withdrawals);
-    [permits.to_bytes().ok(), brought.to_bytes().ok()].into_iter().flatten().collect()
 }
 
 /// The documents of an estate as a server answers them.

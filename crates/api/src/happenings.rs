@@ -49,7 +49,7 @@ impl Happenings {
 
 /// Cuts a stream of bytes into the data of its events.
 #[derive(Default)]
-struct EventReader {
+pub struct EventReader {
     line: Vec<u8>,
     data: Vec<u8>,
     after_return: bool,
@@ -57,7 +57,7 @@ struct EventReader {
 
 impl EventReader {
     /// Takes the next bytes and gives the data of the events they complete.
-    fn take(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub fn take(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         for byte in bytes {
             let ends_line = matches!(byte, b'\n' | b'\r');

@@ -9,10 +9,15 @@ use crate::{
     notify, prune,
     repository::{self, Repository},
 };
-use axum::Router;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, Response},
+};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use depot::{DiskStore, StoreError};
-use hyper_util::rt::TokioTimer;
+use hyper::service::Service as _;
+use hyper_util::{rt::TokioTimer, service::TowerToHyperService};
 use rustix::fs::{FlockOperation, flock};
 use rustls::{
     crypto::aws_lc_rs,
@@ -41,6 +46,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const HEADER_BYTES: usize = 64 << 10;
 /// How many requests one connection may have under way.
 const STREAMS: u32 = 256;
+/// How much of an answer that a test asks for is read, in bytes.
+const ANSWER_BYTES: usize = 64 << 20;
 /// Progress reports that slow watchers may lag behind.
 const PROGRESS_KEPT: usize = 1024;
 
@@ -137,6 +144,7 @@ pub struct Running {
     /// What works beside the answers: the clock, the publisher, the notifier.
     workers: Vec<JoinHandle<()>>,
     serving: Shared,
+    router: Router,
     _lock: File,
 }
 
@@ -163,7 +171,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 
     let mut handles = vec![Handle::new()];
     let tls = (serving.keys.certificate.clone(), serving.keys.tls.clone_key());
-    let served = serve_tls(listener, tls, http::router(serving.clone()), handles[0].clone());
+    let router = http::router(serving.clone());
+    let served = serve_tls(listener, tls, router.clone(), handles[0].clone());
     let mut tasks = vec![served.map_err(|error| failed(error, address))?];
     let mut board_url = None;
     if let Some((board, listener)) = board_listener {
@@ -172,8 +181,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         let server = axum_server::from_tcp(listener).map_err(|source| StartError::Listen { address, source })?;
         let mut server = server.handle(handle.clone());
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        let router = http::board_router(serving.clone());
-        tasks.push(tokio::spawn(server.serve(router.into_make_service())));
+        let pages = http::board_router(serving.clone());
+        tasks.push(tokio::spawn(server.serve(pages.into_make_service())));
         handles.push(handle);
         board_url = Some(format!("http://{address}"));
     }
@@ -195,11 +204,20 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         tasks,
         workers,
         serving,
+        router,
         _lock: lock,
     })
 }
 
 impl Running {
+    /// Answers a request as it is answered over TLS, but bounded by no address: for tests that bring requests of their own
+    /// making.
+    pub async fn answer(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let Ok(response) = TowerToHyperService::new(self.router.clone()).call(request.map(Body::from)).await;
+        let (parts, body) = response.into_parts();
+        Response::from_parts(parts, to_bytes(body, ANSWER_BYTES).await.unwrap_or_default().into())
+    }
+
     /// Stops taking requests, lets those under way end for a few seconds, and closes the data folder.
     pub async fn shutdown(self) {
         // Long polls, event streams and the clock look at this.

@@ -258,14 +258,16 @@ fn read_answer(stream: &mut TcpStream, until: Instant, enough: impl Fn(&[u8]) ->
     Ok(answer)
 }
 
-fn status_of(head: &[u8]) -> Option<u16> {
+/// The status in the first line of an HTTP answer; nothing where it is none.
+pub fn status_of(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r' || *byte == b'\n').next()?).ok()?;
     let mut words = line.split(' ');
     let status = words.next().filter(|version| version.starts_with("HTTP/1.")).and_then(|_| words.next())?;
     status.parse().ok().filter(|_| status.len() == 3)
 }
 
-fn body_contains(answer: &[u8], wanted: &str) -> bool {
+/// Whether the body of an HTTP answer, as far as it has come, contains `wanted`.
+pub fn body_contains(answer: &[u8], wanted: &str) -> bool {
     let Some(at) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let (head, body) = (String::from_utf8_lossy(&answer[..at]).to_ascii_lowercase(), &answer[at + 4..]);
     let is_chunked = head.lines().any(|line| line.starts_with("transfer-encoding:") && line.contains("chunked"));

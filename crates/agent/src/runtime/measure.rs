@@ -79,7 +79,8 @@ struct Series {
     value: (f64, String),
 }
 
-fn values_in(body: &[u8]) -> Result<Vec<f64>, String> {
+/// The numbers in a Prometheus server's answer to a query; why there are none where it is no such answer.
+pub fn values_in(body: &[u8]) -> Result<Vec<f64>, String> {
     let nonsense = |_: serde_json::Error| "the server does not answer as Prometheus does".to_owned();
     let reply: Reply = serde_json::from_slice(body).map_err(nonsense)?;
     if reply.status != "success" {

@@ -40,12 +40,14 @@ mod task;
 mod traffic;
 mod verify;
 
+pub use ask::{body_contains, status_of};
 pub use control::{Observed, ObservedState};
 pub use health::{Attempt, Unhealthy};
 pub use keeper::{keeper_entry, keeper_main};
 pub use layout::Layout;
 pub use log::Stream;
 pub use log_reader::{LogFollower, LogLine};
+pub use measure::values_in;
 pub use ports::DEFAULT_PORTS;
 pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
