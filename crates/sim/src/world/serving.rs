@@ -1,0 +1,189 @@
+//! What the server takes in and answers, and how it dies and comes back.
+
+use super::{Asked, Event, Step, World};
+use crate::{
+    disk::Died,
+    fault::Fault,
+    model::broken,
+    people::Told,
+    process::{Answer, POLL_WAIT, Request},
+    server::Asker,
+};
+use api::write::Submission;
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+
+impl World<'_> {
+    pub(super) fn serve(&mut self, asker: Asker, asked: &Asked) -> Step {
+        if !self.server.is_up() {
+            if let (Asker::Target { target, call }, Some(takes)) = (asker, self.travel()) {
+                self.after(takes, Event::ToTarget { target, call, answer: Rc::new(Answer::Away) });
+            }
+            return Ok(());
+        }
+        match asked {
+            Asked::Person(submission) => {
+                self.thief.sees(&submission.envelope);
+                self.submit(asker, (**submission).clone());
+            }
+            Asked::Target(Request::Submit(_)) if self.swallows() => self.reply(asker, Answer::Done),
+            Asked::Target(Request::Submit(envelope)) => {
+                let envelope = (**envelope).clone();
+                let (attachments, texts) = (BTreeMap::new(), BTreeMap::new());
+                self.submit(asker, Submission { envelope, attachments, texts, claim: None });
+            }
+            Asked::Target(Request::Poll { generation, charter }) => {
+                let at_once = self.is_taken() && self.thief.is_eager();
+                match self.server.poll(asker, *generation, *charter, at_once) {
+                    Some(answer) => self.reply(asker, answer),
+                    None => {
+                        if let Asker::Target { call, .. } = asker {
+                            self.after(POLL_WAIT, Event::PollDue { call });
+                        }
+                    }
+                }
+            }
+            Asked::Target(request) => {
+                let answer = self.server.answer(asker, request);
+                self.reply(asker, answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a report is taken and passed on to nobody.
+    fn swallows(&mut self) -> bool {
+        self.fault == Some(Fault::ReportsSwallowed) || self.is_taken() && self.thief.swallows()
+    }
+
+    fn submit(&mut self, asker: Asker, submission: Submission) {
+        match self.server.submit(asker, submission) {
+            Ok(()) => self.turn_soon(),
+            Err(told) => self.reply_told(asker, told),
+        }
+    }
+
+    fn turn_soon(&mut self) {
+        if !std::mem::replace(&mut self.server.turn_is_due, true) {
+            let pause = self.luck.between(1, 20);
+            self.after(pause, Event::Turn);
+        }
+    }
+
+    pub(super) fn turn(&mut self) -> Step {
+        self.server.turn_is_due = false;
+        let turned = catch_unwind(AssertUnwindSafe(|| self.server.turn()));
+        let answers = match turned {
+            Ok(answers) => answers,
+            Err(cause) if cause.is::<Died>() => {
+                let down = self.server.dies_for;
+                self.kill_server(down);
+                return Ok(());
+            }
+            Err(_) => return broken("PANIC", "the ledger's writer panicked"),
+        };
+        let news = self.server.news();
+        if let Some((state, entries)) = &news {
+            for entry in entries {
+                let events: Vec<&str> = entry.events.iter().map(domain::event::Event::name).collect();
+                let (number, actor) = (entry.number, entry.actor.clone());
+                self.tell(|_| format!("entry {number} by {actor}: {}", events.join(", ")));
+            }
+            self.model.published(&self.cast, state.clone(), entries)?;
+        }
+        for (asker, payload, told) in answers {
+            if let (Told::Refused { code }, Some(payload)) = (&told, payload) {
+                self.model.is_not_recorded(payload, code)?;
+            }
+            self.reply_told(asker, told);
+        }
+        if news.is_some() {
+            for (asker, orders) in self.server.wake_polls() {
+                self.reply(asker, Answer::Orders(Box::new(orders)));
+            }
+            self.tick();
+        }
+        Ok(())
+    }
+
+    pub(super) fn tick(&mut self) {
+        let Some((is_asking, pause)) = self.server.tick() else { return };
+        if is_asking {
+            self.turn_soon();
+        }
+        self.looks += 1;
+        self.after(pause, Event::Tick(self.looks));
+    }
+
+    fn reply_told(&mut self, asker: Asker, told: Told) {
+        match asker {
+            Asker::Clock => {}
+            Asker::Person { call } => {
+                if let Some(takes) = self.travel() {
+                    self.after(takes, Event::ToPerson { call, told: Rc::new(told) });
+                }
+            }
+            Asker::Target { .. } => {
+                let answer = match told {
+                    Told::Accepted { number, payload } => {
+                        // A target that never hears of it sends it again, so what it is told counts when it hears it.
+                        self.server.accepted.insert(payload, number);
+                        Answer::Done
+                    }
+                    Told::Refused { code } => Answer::Refused { code, message: String::new() },
+                };
+                self.reply(asker, answer);
+            }
+        }
+    }
+
+    pub(super) fn reply(&mut self, asker: Asker, answer: Answer) {
+        let Asker::Target { target, call } = asker else { return };
+        if !self.agents[target].reached {
+            return;
+        }
+        let answer = if self.is_taken() {
+            let generation = match &self.agents[target].asked {
+                Some(Request::Dossier { generation }) => Some(*generation),
+                _ => None,
+            };
+            self.thief.twist(&self.cast, generation, answer)
+        } else {
+            answer
+        };
+        if let Some(takes) = self.travel() {
+            self.after(takes, Event::ToTarget { target, call, answer: Rc::new(answer) });
+        }
+    }
+
+    pub(super) fn kill_server(&mut self, down: u64) {
+        if self.server.is_up() {
+            self.tell(|_| format!("the server dies, for {} s", down / 1000));
+            self.server.close();
+            self.opens_at = Some(self.now + down);
+            self.after(down, Event::Open);
+        }
+    }
+
+    pub(super) fn open(&mut self) -> Step {
+        if self.opens_at.is_none_or(|at| at > self.now) || self.server.is_up() {
+            return Ok(());
+        }
+        self.opens_at = None;
+        if let Err(error) = self.server.open() {
+            return broken("LEDGER", format!("the ledger cannot be opened again: {error}"));
+        }
+        let Some(ledger) = self.server.ledger() else { return Ok(()) };
+        let state = ledger.state();
+        self.model.reopened(&state, |number| ledger.entry(number).ok().flatten())?;
+        self.tell(|_| format!("the server is back, with {} entries", state.head.entry));
+        if let Some((state, entries)) = self.server.news() {
+            self.model.published(&self.cast, state, &entries)?;
+        }
+        self.tick();
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! What targets ask, hear and do, and how they die and start again.
+
+use super::{Asked, Event, PATIENCE, Step, World};
+use crate::{
+    cast::{self, target},
+    disk::Died,
+    model::{Violation, broken},
+    process::{Answer, Ask, Effect, POLL_WAIT, Request, process},
+    server::Asker,
+};
+use corosensei::CoroutineResult;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+use trust::{
+    Digest,
+    statement::{Act, Statement},
+};
+
+impl World<'_> {
+    pub(super) fn start(&mut self, index: usize) -> Step {
+        let agent = &mut self.agents[index];
+        if agent.process.is_some() || self.now < agent.down_until {
+            return Ok(());
+        }
+        agent.process = Some(process(agent.hardware.clone()));
+        self.tell(|_| format!("{} starts", target(index)));
+        self.resume(index, Answer::Done)
+    }
+
+    pub(super) fn kill_agent(&mut self, index: usize, power: bool, down: u64) {
+        let agent = &mut self.agents[index];
+        // Unwinding is how a process ends that stands in the middle of something.
+        drop(agent.process.take());
+        agent.call = 0;
+        agent.hardware.disk.dies_in(None);
+        agent.down_until = self.now + down;
+        if power {
+            agent.hardware.disk.lose_power();
+            let mut installed = agent.hardware.installed.borrow_mut();
+            installed.running = None;
+            installed.gathered.clear();
+        }
+        self.model.died(index);
+        let how = if power { "loses power" } else { "is killed" };
+        self.tell(|_| format!("{} {how}, for {} s", target(index), down / 1000));
+        self.after(down, Event::Start { target: index });
+    }
+
+    /// An answer of the server's: the model hears what the target hears.
+    pub(super) fn answer(&mut self, index: usize, answer: Answer) -> Step {
+        let clock = self.agents[index].hardware.now.get();
+        match &answer {
+            Answer::Orders(orders) => self.model.told(index, &orders.withdrawals),
+            Answer::Dossier(dossier) => {
+                if let Some(Request::Dossier { generation }) = self.agents[index].asked {
+                    self.model.handed(index, generation, dossier, clock);
+                }
+            }
+            Answer::Done => match self.agents[index].asked.take() {
+                Some(Request::Submit(envelope)) => {
+                    let payload = Digest::of(&envelope.payload);
+                    if let Some(number) = self.server.accepted.get(&payload).copied() {
+                        self.model.acknowledge(number, payload);
+                    }
+                }
+                Some(Request::Gather(objects)) => {
+                    self.agents[index].hardware.installed.borrow_mut().gathered.extend(objects);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        self.resume(index, answer)
+    }
+
+    pub(super) fn resume(&mut self, index: usize, answer: Answer) -> Step {
+        let agent = &mut self.agents[index];
+        agent.call = 0;
+        let Some(process) = agent.process.as_mut() else { return Ok(()) };
+        match catch_unwind(AssertUnwindSafe(|| process.resume(answer))) {
+            Ok(CoroutineResult::Yield(ask)) => self.asked(index, ask),
+            Ok(CoroutineResult::Return(())) => {
+                agent.process = None;
+                self.after(5_000, Event::Start { target: index });
+                Ok(())
+            }
+            Err(cause) if cause.is::<Died>() => {
+                let (power, down) = agent.dying;
+                agent.process = None;
+                self.kill_agent(index, power, down);
+                Ok(())
+            }
+            Err(cause) => {
+                let why = cause.downcast_ref::<String>().cloned().unwrap_or_default();
+                broken("PANIC", format!("the agent of {} panicked: {why}", target(index)))
+            }
+        }
+    }
+
+    fn asked(&mut self, index: usize, ask: Ask) -> Step {
+        self.calls += 1;
+        let call = self.calls;
+        self.agents[index].call = call;
+        let full = self.agents[index].hardware.disk.is_full();
+        if !matches!(ask, Ask::Server(Request::Estate)) {
+            self.model.went_on(index, full);
+        }
+        match ask {
+            Ask::Sleep(pause) => {
+                self.after(pause.as_millis() as u64, Event::Wake { target: index, call, answer: Answer::Done });
+            }
+            Ask::Machine(effect) => {
+                let takes = match effect {
+                    Effect::Stage(_) => self.luck.between(50, 500),
+                    Effect::Verify(_) => self.luck.between(1_000, 8_000),
+                    _ => self.luck.between(1, 40),
+                };
+                // What a process that dies meanwhile has begun is done, or is not.
+                if self.luck.chance(500) {
+                    let answer = self.perform(index, effect)?;
+                    self.after(takes, Event::Wake { target: index, call, answer });
+                } else {
+                    self.after(takes, Event::Effect { target: index, call, effect });
+                }
+            }
+            Ask::Server(request) => return self.target_sends(index, call, request),
+        }
+        Ok(())
+    }
+
+    fn target_sends(&mut self, index: usize, call: u64, request: Request) -> Step {
+        if let Request::Submit(envelope) = &request
+            && let Ok(Statement { act: Act::Report(report), .. }) = Statement::read(envelope)
+        {
+            let current = self.agents[index].hardware.installed.borrow().current;
+            let outcome = format!("{:?}", report.outcome);
+            self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
+            self.model.reports(&self.cast, &report, current)?;
+        }
+        let limit = match request {
+            Request::Poll { .. } => POLL_WAIT + PATIENCE,
+            _ => PATIENCE,
+        };
+        self.agents[index].asked = Some(request.clone());
+        let asked = Rc::new(Asked::Target(request));
+        let asker = Asker::Target { target: index, call };
+        if self.agents[index].reached
+            && let Some(takes) = self.travel()
+        {
+            self.after(takes, Event::ToServer(asker, asked.clone()));
+            if self.is_doubled() {
+                let late = self.network.between(1, 20_000);
+                self.after(late, Event::ToServer(asker, asked));
+            }
+        }
+        self.after(limit, Event::Wake { target: index, call, answer: Answer::Away });
+        Ok(())
+    }
+
+    /// Something is done on a machine; the model says whether it may be.
+    pub(super) fn perform(&mut self, index: usize, effect: Effect) -> Result<Answer, Violation> {
+        let hardware = self.agents[index].hardware.clone();
+        let mut installed = hardware.installed.borrow_mut();
+        let failed = |why: &str| Ok(Answer::Failed(why.into()));
+        match effect {
+            Effect::Stage(build) => {
+                let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
+                let wanted = cast::manifest(version);
+                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains(&digest));
+                if !installed.staged.contains(&build) && !has_all {
+                    return failed("objects are missing");
+                }
+                installed.gathered.clear();
+                installed.staged.insert(build);
+            }
+            Effect::Prepare(build) if !installed.staged.contains(&build) => return failed("it is not laid out"),
+            Effect::Prepare(_) => {}
+            Effect::Switch(build) => {
+                self.model.switches(&self.cast, index, installed.current, build, hardware.now.get())?;
+                installed.current = build;
+                self.activations += 1;
+                let name = build.map_or("nothing".to_owned(), |build| self.cast.name(&build));
+                self.tell(|_| format!("{} switches to {name}", target(index)));
+            }
+            Effect::Start(build) => {
+                self.model.starts(&self.cast, index, installed.current, build)?;
+                installed.running = Some(build);
+            }
+            Effect::Stop => installed.running = None,
+            Effect::Restart | Effect::Revive => installed.running = installed.current,
+            Effect::Verify(build) => {
+                let is_sick = self
+                    .cast
+                    .version_of(&build)
+                    .is_some_and(|version| self.script.setting.sick.contains(&(version, index)));
+                if installed.running != Some(build) || is_sick {
+                    return failed("web-1 does not answer");
+                }
+            }
+            Effect::Remove => installed.staged.clear(),
+        }
+        Ok(Answer::Done)
+    }
+}
