@@ -1,6 +1,6 @@
 //! The people, the targets, the builds and the documents of trust: the same in every world, but for what the script sets.
 
-use crate::script::Setting;
+use crate::script::{Besides, Setting};
 use agent::home::Enrolled;
 use api::{
     read::Estate,
@@ -13,13 +13,17 @@ use trust::{
     authority::Pinned,
     charter::{CHARTER_TARGET, Class},
     dsse::Envelope,
+    freeze::brings_something_new,
     key::{SecretKey, Signer},
     manifest::{Entry, FORMAT, Manifest, Process, Run, StopSignal},
+    rollout::{Advance, OnFailure, Ring, Share},
+    schedule::Schedule,
     statement::{
         Act, Administration, AdministrationAct, Approval, Enrolment, Facts, Header, Number, Order, OrderAct, Push,
         Request, RequestId, Statement, Withdrawal,
     },
     tuf::{self, RootBuilder, TargetFile, Targets},
+    window::{Opening, Window},
 };
 
 /// The claim of the server without an estate.
@@ -28,6 +32,10 @@ pub const CLAIM: &str = "the claim";
 pub const VERSIONS: usize = 4;
 /// The name under which the ledger's checkpoints are signed.
 pub const ORIGIN: &str = "sortie-ledger/sim";
+/// The label that every other target carries.
+pub const EARLY: (&str, &str) = ("ring", "early");
+/// The first minute that has a world in it, by the clock, in minutes of the day.
+const FIRST_MINUTE: u64 = 20 * 60 + 26;
 /// An age identity for every target: no secret is ever encrypted to it.
 pub const IDENTITY: &str = "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K";
 
@@ -84,8 +92,14 @@ pub fn ledger_key() -> SecretKey {
     key(20)
 }
 
-fn invitation_key() -> SecretKey {
-    key(30)
+/// The key of the invitation for targets with the label, or of that for those without.
+fn invitation_key(early: bool) -> SecretKey {
+    key(30 + u8::from(early))
+}
+
+/// Whether a target carries the label.
+pub fn is_early(index: usize) -> bool {
+    index % 2 == 1
 }
 
 /// A target's own key.
@@ -121,6 +135,15 @@ pub fn version(index: usize) -> Version {
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
 pub fn beginning() -> Timestamp {
     Timestamp::from_second(1_780_000_000).unwrap()
+}
+
+/// A setting's windows as times.
+pub fn openings(windows: &[(u64, u64)]) -> Vec<Opening> {
+    // The first minute has begun when a world begins.
+    let began = beginning().as_second().rem_euclid(60);
+    let moment = |minute: u64| Timestamp::from_second(beginning().as_second() - began + minute as i64 * 60);
+    let moment = |minute: u64| moment(minute).unwrap_or(Timestamp::MAX);
+    windows.iter().map(|(from, until)| Opening { from: moment(*from), until: moment(*until) }).collect()
 }
 
 fn far() -> Timestamp {
@@ -161,6 +184,7 @@ pub struct Cast {
     /// The objects that the depot gets by the pushes.
     pub objects: Vec<Vec<u8>>,
     charter_digest: Digest,
+    windows: Vec<Window>,
 }
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
@@ -182,16 +206,15 @@ tester = {{ roles = ["qa"], keys = ["{}"] }}
 oncall = {{ roles = ["ops"], keys = ["{}"] }}
 second = {{ roles = ["ops"], keys = ["{}"] }}
 [environments]
-prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, soak_minutes = {}, on_failure = "{}" }}
+prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes = {}{} }}
 "#,
             ledger_key().public().to_openssh(),
             line(Who::Coder),
             line(Who::Tester),
             line(Who::Oncall),
             line(Who::Second),
-            setting.at_once,
             setting.soak_minutes,
-            if setting.undoes { "undo" } else { "stop" },
+            terms(setting),
         );
         let charter_digest = Digest::of(charter.as_bytes());
         let file = TargetFile { length_bytes: charter.len() as u64, digest: charter_digest };
@@ -205,7 +228,8 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
             builds.push(Digest::of(&bytes));
             objects.extend([bytes, content(index)]);
         }
-        Ok(Self { estate, documents, builds, objects, charter_digest })
+        let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
+        Ok(Self { estate, documents, builds, objects, charter_digest, windows })
     }
 
     /// The version of a build.
@@ -253,15 +277,19 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
         founding.attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
         founding.claim = Some(CLAIM.into());
         submissions.push(founding);
-        let invite = AdministrationAct::InviteTarget {
-            invitation: invitation_key().public(),
-            environment: prod(),
-            labels: BTreeMap::new(),
-            name: None,
-            uses: 100,
-            expires: now.checked_add(SignedDuration::from_hours(24))?,
-        };
-        submissions.push(bare(self.sign(self.estate, administration(invite), "invite", now, &[&owner()])?));
+        for early in [false, true] {
+            let labels = early.then(|| (EARLY.0.to_owned(), EARLY.1.to_owned())).into_iter().collect();
+            let invite = AdministrationAct::InviteTarget {
+                invitation: invitation_key(early).public(),
+                environment: prod(),
+                labels,
+                name: None,
+                uses: 100,
+                expires: now.checked_add(SignedDuration::from_hours(24))?,
+            };
+            let id = format!("invite:{early}");
+            submissions.push(bare(self.sign(self.estate, administration(invite), &id, now, &[&owner()])?));
+        }
         for index in 0..targets {
             let id = format!("join:{index}");
             submissions.push(bare(self.sign(
@@ -269,7 +297,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
                 self.enrolment(index),
                 &id,
                 now,
-                &[&invitation_key(), &target_key(index)],
+                &[&invitation_key(is_early(index)), &target_key(index)],
             )?));
         }
         let coder = Who::Coder.key();
@@ -288,7 +316,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
         Act::Enrolment(Enrolment {
             environment: prod(),
             target: target(index),
-            invitation: invitation_key().public(),
+            invitation: invitation_key(is_early(index)).public(),
             key: target_key(index).public(),
             recipient: "age1sim".into(),
             facts,
@@ -340,8 +368,65 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", at_once = {}, 
         })
     }
 
-    /// An order for prod.
-    pub fn order(&self, act: OrderAct, when_released: bool) -> Act {
-        Act::Order(Order { when_released, ..Order::new(app(), prod(), act) })
+    /// An order for prod, to be signed now.
+    pub fn order(&self, act: OrderAct, besides: &Besides, now: Timestamp) -> Act {
+        let whole = |minutes: u64| Timestamp::from_second(now.as_second() + minutes as i64 * 60).ok();
+        let (at, expires) = (besides.at.and_then(whole), besides.expires.and_then(whole));
+        let order = Order {
+            only: besides.only.map(target).into_iter().collect(),
+            when_released: besides.when_released,
+            rollout: besides.care.clone(),
+            schedule: Schedule { at, expires, windows: Vec::new() },
+            ..Order::new(app(), prod(), act)
+        };
+        self.written_out(order, now)
     }
+
+    /// The order with prod's windows in it, as its signer reads them in the charter.
+    pub fn written_out(&self, mut order: Order, now: Timestamp) -> Act {
+        if brings_something_new(order.act) {
+            order.schedule.windows = Schedule::write_out(&self.windows, order.schedule.at.unwrap_or(now));
+        }
+        Act::Order(order)
+    }
+}
+
+/// What a setting says of prod, for the charter.
+fn terms(setting: &Setting) -> String {
+    let share = |share: Share| match share {
+        Share::Count(count) => count.to_string(),
+        words => format!("\"{words}\""),
+    };
+    let quoted = |words: Vec<String>| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let rollout = &setting.rollout;
+    let mut terms = format!(
+        ", rollout = {{ at_once = {}, canary = {}, rings = [{}], bake_minutes = {}, advance = \"{}\", min_healthy = {}, \
+         failure_budget = {}, progress_minutes = {}, on_failure = \"{}\" }}",
+        share(rollout.at_once),
+        rollout.canary,
+        quoted(rollout.rings.iter().map(Ring::to_string).collect()),
+        rollout.bake_minutes,
+        if rollout.advance == Advance::Hand { "hand" } else { "health" },
+        share(rollout.min_healthy),
+        share(rollout.failure_budget),
+        rollout.progress_minutes,
+        match rollout.on_failure {
+            OnFailure::Undo => "undo",
+            OnFailure::Pause => "pause",
+            OnFailure::Stop => "stop",
+        },
+    );
+    if setting.hastens {
+        terms.push_str(", hasten = \"ops\"");
+    }
+    if !setting.windows.is_empty() {
+        terms.push_str(&format!(", windows = [{}]", quoted(setting.windows.iter().map(window).collect())));
+    }
+    terms
+}
+
+/// A window in the words of a charter.
+fn window((from, until): &(u64, u64)) -> String {
+    let clock = |minute: u64| format!("{:02}:{:02}", (FIRST_MINUTE + minute) / 60, (FIRST_MINUTE + minute) % 60);
+    format!("daily {}-{} UTC", clock(*from), clock(*until))
 }

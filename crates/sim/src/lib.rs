@@ -25,7 +25,7 @@ mod thief;
 mod world;
 
 pub use fault::{FAULTS, Fault};
-pub use model::Violation;
+pub use model::{SIGHTS, Violation};
 pub use script::{Script, moment};
 pub use shrink::shrink;
 pub use world::End;

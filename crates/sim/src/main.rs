@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use sim::{Script, Violation, moment, run, shrink};
-use std::time::Instant;
+use sim::{SIGHTS, Script, Violation, moment, run, shrink};
+use std::{collections::BTreeMap, time::Instant};
 
 /// How much of a failing world's story is shown.
 const TOLD: usize = 60;
@@ -28,6 +28,7 @@ fn main() -> Result<()> {
     std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
     let (mut events, mut entries, mut activations) = (0, 0, 0);
+    let mut seen: BTreeMap<&str, u64> = SIGHTS.iter().map(|kind| (*kind, 0)).collect();
     for seed in arguments.seed..arguments.seed + arguments.worlds {
         let script = Script::new(seed);
         let end = run(&script, arguments.story).map_err(|error| anyhow::anyhow!("seed {seed}: {error}"))?;
@@ -38,9 +39,14 @@ fn main() -> Result<()> {
             tell(&script, &violation);
             bail!("seed {seed} breaks {}; replay it: cargo xtask sim --seed {seed} --story", violation.invariant);
         }
+        end.seen.iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
         (events, entries, activations) = (events + end.events, entries + end.entries, activations + end.activations);
     }
     let seconds = began.elapsed().as_secs_f64();
+    if arguments.worlds > 1 {
+        println!("in how many worlds there was:");
+        SIGHTS.iter().for_each(|kind| println!("{:6}  {kind}", seen[kind]));
+    }
     println!(
         "{} worlds, no invariant broke: {events} events, {entries} entries, {activations} activations; {:.1} worlds a second",
         arguments.worlds,

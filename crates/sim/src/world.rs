@@ -13,7 +13,7 @@ use crate::{
     cast::{self, Cast, IDENTITY, Who, target},
     disk::SimDisk,
     fault::Fault,
-    model::{Model, Violation, broken},
+    model::{Model, Violation, broken, has_not_come},
     people::Told,
     process::{Answer, Effect, Hardware, Installed, Process, Request},
     random::Random,
@@ -23,11 +23,11 @@ use crate::{
 };
 use agent::{documents::Documents, files, home::Home};
 use api::write::Submission;
-use domain::{plan, state::DeploymentPhase, waiting::WaitingOn};
+use domain::{plan, waiting::WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -37,6 +37,8 @@ use std::{
 const PATIENCE: u64 = 15_000;
 /// How long after the end of troubles, and how often, it is looked whether everything has ended.
 const LOOK_AFTER: u64 = 3 * MINUTE;
+/// What comes that soon is waited for before a world ends.
+const SOON: SignedDuration = SignedDuration::from_mins(5);
 /// How often a person tries again, and how often.
 const PERSON_TRIES: u32 = 8;
 
@@ -121,6 +123,8 @@ pub struct End {
     pub entries: u64,
     /// How often a build was activated.
     pub activations: u64,
+    /// What kinds of things happened, of [`crate::SIGHTS`].
+    pub seen: BTreeSet<&'static str>,
 }
 
 /// A world under way.
@@ -193,7 +197,7 @@ impl<'a> World<'a> {
             opens_at: None,
             agents,
             people: BTreeMap::new(),
-            model: Model::new(setting.targets, setting.at_once, setting.soak_minutes),
+            model: Model::new(setting),
             thief,
             fault,
             looks: 0,
@@ -237,6 +241,7 @@ impl<'a> World<'a> {
             events,
             entries: self.server.entries(),
             activations: self.activations,
+            seen: self.model.seen(),
         }
     }
 
@@ -299,10 +304,9 @@ impl<'a> World<'a> {
         let Some(ledger) = self.server.ledger() else { return false };
         let state = ledger.state();
         let idles = |agent: &Agent| agent.process.is_some() && matches!(agent.asked, Some(Request::Poll { .. }));
-        let stands = |number: &u64| {
-            let phase = state.deployments.get(number).map(|deployment| &deployment.phase);
-            phase == Some(&DeploymentPhase::AwaitingPermit)
-        };
+        let now = state.head.time.max(self.server.now());
+        let later = now + SOON;
+        let stands = |number: &u64| plan::waits(&state, *number, now).is_some_and(|waits| has_not_come(&waits, later));
         let soaks =
             |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()

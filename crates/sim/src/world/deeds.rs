@@ -7,9 +7,8 @@ use crate::{
     script::Deed,
     server::Asker,
 };
-use api::write::Submission;
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeMap, rc::Rc};
+use std::rc::Rc;
 
 impl World<'_> {
     pub(super) fn attempt(&mut self, index: usize, tries: u32) -> Step {
@@ -57,12 +56,12 @@ impl World<'_> {
                 }
                 self.set_clocks();
             }
-            deed => self.person_acts(index, step.id, deed, tries),
+            ref deed => self.person_acts(index, step.id, deed, tries),
         }
         Ok(())
     }
 
-    fn person_acts(&mut self, index: usize, id: usize, deed: Deed, tries: u32) {
+    fn person_acts(&mut self, index: usize, id: usize, deed: &Deed, tries: u32) {
         let now = cast::beginning().checked_add(SignedDuration::from_millis(self.now as i64)).unwrap_or(Timestamp::MAX);
         let Some(ledger) = self.server.ledger() else {
             if tries < PERSON_TRIES {
@@ -71,12 +70,11 @@ impl World<'_> {
             return;
         };
         let state = ledger.state();
-        let Some((who, envelope)) = people::sign(&self.cast, &state, deed, id, now) else {
+        let Some((who, submission)) = people::sign(&self.cast, &state, deed, id, now) else {
             self.tell(|_| format!("{deed}: there is nothing to do it to"));
             return;
         };
-        self.model.signed(who, &envelope);
-        let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
+        self.model.signed(who, &submission.envelope);
         self.calls += 1;
         let call = self.calls;
         let submission = Rc::new(Asked::Person(Box::new(submission)));
@@ -108,7 +106,7 @@ impl World<'_> {
             // Whoever asked may have given up; what was acknowledged is acknowledged.
             Told::Accepted { number, payload } => self.model.acknowledge(*number, *payload),
             Told::Refused { code } if code == "NOT_WRITTEN" => return,
-            Told::Refused { .. } => {}
+            Told::Refused { code } => self.model.refused(code),
         }
         let Some(person) = self.people.remove(&call) else { return };
         let PersonsCall { who, what, .. } = person;

@@ -1,6 +1,6 @@
 //! What targets ask, hear and do, and how they die and start again.
 
-use super::{Asked, Event, PATIENCE, Step, World};
+use super::{Agent, Asked, Event, PATIENCE, Step, World};
 use crate::{
     cast::{self, target},
     disk::Died,
@@ -52,7 +52,10 @@ impl World<'_> {
     pub(super) fn answer(&mut self, index: usize, answer: Answer) -> Step {
         let clock = self.agents[index].hardware.now.get();
         match &answer {
-            Answer::Orders(orders) => self.model.told(index, &orders.withdrawals),
+            Answer::Orders(orders) => {
+                self.model.told(index, &orders.withdrawals);
+                self.model.told(index, &orders.freezes);
+            }
             Answer::Dossier(dossier) => {
                 if let Some(Request::Dossier { generation }) = self.agents[index].asked {
                     self.model.handed(index, generation, dossier, clock);
@@ -179,6 +182,9 @@ impl World<'_> {
             Effect::Prepare(_) => {}
             Effect::Switch(build) => {
                 self.model.switches(&self.cast, index, installed.current, build, hardware.now.get())?;
+                drop(installed);
+                self.goes_out(index)?;
+                let mut installed = hardware.installed.borrow_mut();
                 installed.current = build;
                 self.activations += 1;
                 let name = build.map_or("nothing".to_owned(), |build| self.cast.name(&build));
@@ -191,16 +197,31 @@ impl World<'_> {
             Effect::Stop => installed.running = None,
             Effect::Restart | Effect::Revive => installed.running = installed.current,
             Effect::Verify(build) => {
-                let is_sick = self
-                    .cast
-                    .version_of(&build)
-                    .is_some_and(|version| self.script.setting.sick.contains(&(version, index)));
-                if installed.running != Some(build) || is_sick {
+                if installed.running != Some(build) || self.is_sick(index, &build) {
                     return failed("web-1 does not answer");
                 }
             }
             Effect::Remove => installed.staged.clear(),
         }
         Ok(Answer::Done)
+    }
+
+    /// Whether a build does not come up on a target.
+    fn is_sick(&self, index: usize, build: &Digest) -> bool {
+        self.cast.version_of(build).is_some_and(|version| self.script.setting.sick.contains(&(version, index)))
+    }
+
+    /// A target leaves what runs there. A machine that lies down, or whose processes died, has not been taken out of
+    /// service by anybody; and whoever has taken the server may take out what he likes.
+    fn goes_out(&mut self, index: usize) -> Step {
+        if self.script.setting.taken.is_some_and(|from| self.now >= from) {
+            return Ok(());
+        }
+        let well = |(index, agent): (usize, &Agent)| {
+            let current = agent.hardware.installed.borrow().current;
+            current.is_some_and(|build| !self.is_sick(index, &build))
+        };
+        let well: Vec<bool> = self.agents.iter().enumerate().map(well).collect();
+        self.model.goes_out(index, &well)
     }
 }

@@ -1,0 +1,263 @@
+//! How one deployment goes, by the rules: what a wave may take, what may fail, what has its turn when.
+
+use super::{Violation, broken};
+use crate::cast;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    Digest, TargetName,
+    rollout::{Advance, Rollout, Share},
+    schedule::Schedule,
+    statement::{Order, OrderAct, Outcome},
+};
+
+/// Why a deployment is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paused {
+    /// Somebody said so.
+    ByWord,
+    /// More failed than may.
+    ByFailure,
+}
+
+/// What is known of one deployment.
+pub struct Course {
+    pub act: OrderAct,
+    pub build: Digest,
+    pub targets: Vec<TargetName>,
+    pub rollout: Rollout,
+    pub schedule: Schedule,
+    /// Those that have their turn before others; one where nobody has.
+    rings: Vec<Vec<TargetName>>,
+    /// Whether it leaves its place to others until its time comes.
+    pub is_planned: bool,
+    pub has_begun: bool,
+    /// The targets that are at it, or go back.
+    pub unfinished: BTreeSet<TargetName>,
+    pub outcomes: BTreeMap<TargetName, Outcome>,
+    /// When each target that did not fall silent ended its part.
+    finished: BTreeMap<TargetName, Timestamp>,
+    /// The targets that somebody left out, and those whose failure somebody accepted.
+    pub left_out: BTreeSet<TargetName>,
+    pub accepted: BTreeSet<TargetName>,
+    pub paused: Option<Paused>,
+    /// When somebody last said that the next ring may begin.
+    word: Option<Timestamp>,
+    pub taken_back: bool,
+    /// Those told to go back, and those that did.
+    pub undoing: BTreeSet<TargetName>,
+    pub undone: BTreeSet<TargetName>,
+    pub ended: Option<Timestamp>,
+}
+
+/// So many of `total`, rounded down.
+pub fn at_most(share: Share, total: usize) -> usize {
+    match share {
+        Share::Count(count) => (count as usize).min(total),
+        Share::Percent(percent) => total * percent as usize / 100,
+        Share::All => total,
+    }
+}
+
+/// So many of `total`, rounded up.
+pub fn at_least(share: Share, total: usize) -> usize {
+    match share {
+        Share::Percent(percent) => (total * percent as usize).div_ceil(100),
+        share => at_most(share, total),
+    }
+}
+
+impl Course {
+    /// A deployment that was ordered just now.
+    pub fn new(charter: &Rollout, order: &Order, build: Digest, targets: &[TargetName], now: Timestamp) -> Self {
+        let mut rollout = charter.with(&order.rollout);
+        if order.act == OrderAct::Rollback {
+            let plain = Rollout::default();
+            (rollout.canary, rollout.rings) = (plain.canary, plain.rings);
+            (rollout.bake_minutes, rollout.advance) = (plain.bake_minutes, plain.advance);
+        }
+        let rings = rings(&rollout, targets);
+        Self {
+            act: order.act,
+            build,
+            targets: targets.to_vec(),
+            rollout,
+            is_planned: order.schedule.at.is_some_and(|at| at > now),
+            schedule: order.schedule.clone(),
+            rings,
+            has_begun: false,
+            unfinished: BTreeSet::new(),
+            outcomes: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            accepted: BTreeSet::new(),
+            paused: None,
+            word: None,
+            taken_back: false,
+            undoing: BTreeSet::new(),
+            undone: BTreeSet::new(),
+            ended: None,
+        }
+    }
+
+    /// Whether it brings something new.
+    pub fn brings(&self) -> bool {
+        matches!(self.act, OrderAct::Deploy | OrderAct::Redeploy)
+    }
+
+    /// Whether it stands in the way of others.
+    pub fn has_its_place(&self) -> bool {
+        self.ended.is_none() && (self.has_begun || !self.is_planned)
+    }
+
+    /// Whether it is divided into rings.
+    pub fn is_divided(&self) -> bool {
+        self.rings.len() > 1
+    }
+
+    /// The ring of a target.
+    pub fn ring_of(&self, name: &TargetName) -> usize {
+        self.rings.iter().position(|ring| ring.contains(name)).unwrap_or(0)
+    }
+
+    /// Whether a target has not had its turn, and will.
+    pub fn waits(&self, name: &TargetName) -> bool {
+        !self.unfinished.contains(name) && !self.outcomes.contains_key(name) && !self.left_out.contains(name)
+    }
+
+    /// The targets that failed, refused or are silent, without those that count no more.
+    pub fn bad(&self) -> impl Iterator<Item = &TargetName> {
+        let bad = self.outcomes.iter().filter(|(_, outcome)| **outcome != Outcome::Verified).map(|(name, _)| name);
+        bad.filter(|name| !self.left_out.contains(*name) && !self.accepted.contains(*name))
+    }
+
+    /// Why it may not go on, by what failed.
+    pub fn is_beyond_budget(&self) -> Option<String> {
+        let (bad, may) = (self.bad().count(), at_most(self.rollout.failure_budget, self.targets.len()));
+        let canaries = if self.rollout.canary > 0 && self.is_divided() { &self.rings[0][..] } else { &[] };
+        if let Some(canary) = self.bad().find(|name| canaries.contains(name)) {
+            return Some(format!("the canary {canary} failed"));
+        }
+        (bad > may).then(|| format!("{bad} of {} targets failed, and {may} may", self.targets.len()))
+    }
+
+    /// Somebody lets it go on: what failed so far is accepted, or the next ring may begin.
+    pub fn resumed(&mut self, now: Timestamp) {
+        match self.paused.take() {
+            Some(Paused::ByFailure) => {
+                let bad: Vec<TargetName> = self.bad().cloned().collect();
+                self.accepted.extend(bad);
+            }
+            Some(Paused::ByWord) => {}
+            None => self.word = Some(now),
+        }
+    }
+
+    /// Somebody lets targets try again.
+    pub fn retried(&mut self, targets: &BTreeSet<TargetName>) {
+        for name in targets {
+            self.outcomes.remove(name);
+            self.finished.remove(name);
+            self.left_out.remove(name);
+            self.accepted.remove(name);
+        }
+        if self.paused == Some(Paused::ByFailure) {
+            self.paused = None;
+        }
+    }
+
+    /// A target ended its part; `stands` if it waits for its turn again.
+    pub fn ends_its_part(&mut self, name: &TargetName, outcome: &Outcome, stands: bool, is_late: bool, now: Timestamp) {
+        self.unfinished.remove(name);
+        if self.undoing.remove(name) {
+            match outcome {
+                Outcome::Verified => drop(self.undone.insert(name.clone())),
+                outcome => drop(self.outcomes.insert(name.clone(), outcome.clone())),
+            }
+            return;
+        }
+        if stands {
+            self.outcomes.remove(name);
+            return;
+        }
+        if *outcome == Outcome::Verified {
+            self.left_out.remove(name);
+            self.accepted.remove(name);
+        }
+        self.outcomes.insert(name.clone(), outcome.clone());
+        if !is_late {
+            self.finished.insert(name.clone(), now);
+        }
+    }
+
+    /// Whether a wave of these targets may begin now, by its rollout.
+    pub fn may_begin(&self, number: u64, targets: &[TargetName], now: Timestamp) -> Result<(), Violation> {
+        if self.ended.is_some() {
+            return broken("ENDED", format!("a wave of deployment {number} begins, which has ended"));
+        }
+        if self.paused.is_some() {
+            return broken("PAUSED", format!("a wave of deployment {number} begins, which is paused"));
+        }
+        if let Some(name) = targets.iter().find(|name| self.left_out.contains(*name)) {
+            return broken("LEFT_OUT", format!("deployment {number} begins on {name}, which was left out of it"));
+        }
+        let busy = self.unfinished.iter().chain(targets).collect::<BTreeSet<_>>().len();
+        let may = at_most(self.rollout.at_once, self.targets.len()).max(1);
+        if busy > may {
+            let what = format!("deployment {number} changes {busy} targets at a time, and {may} may");
+            return broken("AT_ONCE", what);
+        }
+        if let Some(why) = self.is_beyond_budget() {
+            return broken("BUDGET", format!("deployment {number} goes on to the next wave although {why}"));
+        }
+        self.rings_before(number, targets, now)
+    }
+
+    /// Every ring before these targets' own has had its turn, was well for long enough, and was spoken of.
+    fn rings_before(&self, number: u64, targets: &[TargetName], now: Timestamp) -> Result<(), Violation> {
+        let ring = targets.iter().map(|name| self.ring_of(name)).max().unwrap_or(0);
+        let before: Vec<&TargetName> = self.rings.iter().take(ring).flatten().collect();
+        if let Some(name) = before.iter().find(|name| self.waits(name) || self.unfinished.contains(**name)) {
+            return broken("RINGS", format!("ring {ring} of deployment {number} begins before {name} had its turn"));
+        }
+        let bad: BTreeSet<&TargetName> = self.bad().collect();
+        let is_well = |name: &TargetName| self.outcomes.get(name) == Some(&Outcome::Verified);
+        for ring in self.rings.iter().take(ring) {
+            if ring.iter().any(|name| bad.contains(name)) && !ring.iter().any(is_well) {
+                return broken("BUDGET", format!("deployment {number} goes on after a ring of which none is well"));
+            }
+        }
+        let Some(last) = before.iter().filter_map(|name| self.finished.get(*name)).max() else { return Ok(()) };
+        if now < *last + SignedDuration::from_mins(i64::from(self.rollout.bake_minutes)) {
+            return broken("RINGS", format!("ring {ring} of deployment {number} begins before the last one has baked"));
+        }
+        if self.rollout.advance == Advance::Hand && self.word.is_none_or(|word| word < *last) {
+            return broken("RINGS", format!("ring {ring} of deployment {number} begins without anybody's word"));
+        }
+        Ok(())
+    }
+}
+
+/// Targets in the rings that a rollout divides them into.
+fn rings(rollout: &Rollout, targets: &[TargetName]) -> Vec<Vec<TargetName>> {
+    let mut sorted = targets.to_vec();
+    sorted.sort();
+    let is_early = |name: &TargetName| (0..4).any(|index| cast::target(index) == *name && cast::is_early(index));
+    let mut rings = match rollout.rings.is_empty() {
+        true => vec![sorted],
+        false => {
+            let (early, rest) = sorted.into_iter().partition(is_early);
+            vec![early, rest]
+        }
+    };
+    rings.retain(|ring: &Vec<TargetName>| !ring.is_empty());
+    if let Some(first) = rings.first_mut()
+        && rollout.canary > 0
+    {
+        let others = first.split_off((rollout.canary as usize).min(first.len()));
+        let canaries = std::mem::replace(first, others);
+        rings.insert(0, canaries);
+    }
+    rings.retain(|ring| !ring.is_empty());
+    rings
+}

@@ -1,0 +1,402 @@
+//! What the server decided, held against the rules.
+
+use super::{
+    Model, Violation, Wish, broken,
+    course::{Course, Paused, at_most},
+    has_not_come,
+};
+use crate::cast::{Cast, target};
+use domain::{
+    entry::Entry,
+    event::{Ending, Event},
+    plan,
+    state::State,
+    waiting::WaitingOn,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::BTreeSet, sync::Arc};
+use trust::{
+    Digest, TargetName,
+    rollout::{Advance, Share},
+    statement::{Act, AdministrationAct, Order, OrderAct, Outcome, Statement},
+};
+
+type Verdict = Result<(), Violation>;
+
+impl Model {
+    /// The server published more: what it decided is compared with the rules.
+    pub fn published(&mut self, cast: &Cast, state: Arc<State>, entries: &[Entry]) -> Verdict {
+        for entry in entries {
+            if entry.number <= self.looked {
+                continue;
+            }
+            self.looked = entry.number;
+            let order = self.recorded(cast, entry)?;
+            for event in &entry.events {
+                self.happened(cast, event, entry.time, order.as_ref())?;
+            }
+        }
+        self.stands(&state)?;
+        self.published = Some(state);
+        Ok(())
+    }
+
+    /// What was signed is recorded once, and does what it says. The order, where it is one.
+    fn recorded(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
+        let Some(envelope) = &entry.envelope else { return Ok(None) };
+        let payload = Digest::of(&envelope.payload);
+        if let Some(first) = self.recorded.insert(payload, entry.number) {
+            return broken("ONCE", format!("entries {first} and {} hold the same statement", entry.number));
+        }
+        if let Some((build, through)) = self.withdrawals.get(&payload) {
+            let dead = self.dead.entry(*build).or_default();
+            *dead = (*dead).max(*through);
+        }
+        match Statement::read(envelope).map(|statement| statement.act) {
+            Ok(Act::Administration(administration)) => self.guided(&administration.act, entry.time),
+            Ok(Act::Order(order)) => {
+                if let Some(number) = order.retries {
+                    self.tried_again(cast, number, &order, entry.time)?;
+                }
+                return Ok(Some(order));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// Somebody says how a deployment is to go on.
+    fn guided(&mut self, act: &AdministrationAct, time: Timestamp) {
+        let (number, kind) = match act {
+            AdministrationAct::PauseDeployment { deployment, .. } => (deployment, "paused"),
+            AdministrationAct::ResumeDeployment { deployment, .. } => (deployment, "resumed"),
+            AdministrationAct::ExcludeTarget { deployment, .. } => (deployment, "left out"),
+            AdministrationAct::AbortDeployment { deployment, .. } => (deployment, "aborted"),
+            _ => return,
+        };
+        self.sees(kind);
+        let Some(course) = self.courses.get_mut(number) else { return };
+        match act {
+            AdministrationAct::PauseDeployment { .. } => course.paused = Some(Paused::ByWord),
+            AdministrationAct::ResumeDeployment { .. } => {
+                let failed = course.paused == Some(Paused::ByFailure);
+                course.resumed(time);
+                if failed {
+                    self.sees("resumed in spite of a failure");
+                }
+            }
+            AdministrationAct::ExcludeTarget { target: name, .. } => {
+                course.left_out.insert(name.clone());
+                if course.unfinished.remove(name) {
+                    self.fell_silent(name, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody lets targets try again: at once where all was over, and else when it is their turn.
+    fn tried_again(&mut self, cast: &Cast, number: u64, order: &Order, time: Timestamp) -> Verdict {
+        let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
+        let was_left_out = order.only.iter().any(|name| course.left_out.contains(name));
+        course.retried(&order.only);
+        let is_over = course.ended.is_some();
+        self.sees(if is_over { "tried again when all was over" } else { "tried again" });
+        if was_left_out {
+            self.sees("tried again though left out");
+        }
+        if is_over {
+            if let Some(course) = self.courses.get_mut(&number) {
+                course.unfinished.extend(order.only.iter().cloned());
+                course.schedule = order.schedule.clone();
+            }
+            self.follow(number, order.only.iter());
+            self.may_begin(cast, number, time)?;
+        }
+        Ok(())
+    }
+
+    /// Targets are told to follow a deployment.
+    fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
+        for name in targets {
+            if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
+                self.targets[index].follows = Some(number);
+            }
+        }
+    }
+
+    /// Nothing is known of a target any more, or something is again.
+    fn fell_silent(&mut self, name: &TargetName, is_silent: bool) {
+        if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
+            self.targets[index].is_silent = is_silent;
+        }
+    }
+
+    fn happened(&mut self, cast: &Cast, event: &Event, time: Timestamp, order: Option<&Order>) -> Verdict {
+        match event {
+            Event::DeploymentRequested { deployment, act, build, targets, .. } => {
+                let Some(order) = order else {
+                    return broken("ONCE", format!("nobody ordered deployment {deployment}"));
+                };
+                if *act == OrderAct::Rollback {
+                    let left: Vec<Digest> = self.running.values().copied().filter(|other| other != build).collect();
+                    self.held.extend(left);
+                }
+                let course = Course::new(&self.rollout, order, *build, targets, time);
+                self.ordered(order, &course);
+                self.courses.insert(*deployment, course);
+            }
+            Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
+            Event::UndoStarted { deployment, targets, absent, aborted, .. } => {
+                if aborted.is_none() {
+                    self.sees("a failure undone");
+                }
+                if let Some(course) = self.courses.get_mut(deployment) {
+                    (course.taken_back, course.paused) = (true, None);
+                    course.unfinished = targets.iter().cloned().collect();
+                    course.undoing.extend(targets.iter().chain(absent).cloned());
+                }
+                self.follow(*deployment, targets.iter().chain(absent));
+            }
+            Event::DeploymentPaused { deployment, failure: Some(_), .. } => {
+                self.sees("a failure that pauses");
+                if let Some(course) = self.courses.get_mut(deployment) {
+                    course.paused = Some(Paused::ByFailure);
+                }
+            }
+            Event::TargetFinished { deployment, target, outcome, running, given_up, stands, .. } => {
+                match running {
+                    Some(build) => self.running.insert(target.clone(), *build),
+                    None => self.running.remove(target),
+                };
+                let was_silent = self.silent(target);
+                self.fell_silent(target, *given_up);
+                if *given_up {
+                    self.sees("a target given up on");
+                } else if was_silent && *outcome == Outcome::Verified {
+                    self.sees("a target that catches up");
+                }
+                if let Some(course) = self.courses.get_mut(deployment) {
+                    course.ends_its_part(target, outcome, *stands, was_silent, time);
+                }
+            }
+            Event::DeploymentEnded { deployment, ending, .. } => return self.ended(*deployment, *ending, time),
+            Event::DeploymentSettled { deployment } => {
+                let ended = self.courses.get(deployment).and_then(|course| course.ended);
+                if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < self.soak_seconds) {
+                    return broken("SOAK", format!("deployment {deployment} settled before its time"));
+                }
+            }
+            Event::HoldLifted { .. } => {
+                self.sees("a hold lifted");
+                self.held.clear();
+            }
+            Event::FreezeDeclared { .. } => self.sees("a freeze"),
+            Event::FreezeLifted { .. } => self.sees("a freeze lifted"),
+            Event::FreezeExcepted { .. } => self.sees("an exception from a freeze"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn silent(&self, name: &TargetName) -> bool {
+        (0..self.targets.len()).any(|index| target(index) == *name && self.targets[index].is_silent)
+    }
+
+    /// What kind of deployment was ordered.
+    fn ordered(&mut self, order: &Order, course: &Course) {
+        match course.act {
+            OrderAct::Redeploy => self.sees("deployed again"),
+            OrderAct::Rollback => self.sees("rolled back"),
+            _ => {}
+        }
+        if course.is_planned {
+            self.sees("planned");
+        }
+        if course.brings() && !order.rollout.is_empty() {
+            let is_eased = !course.rollout.eased(&self.rollout, course.targets.len()).is_empty();
+            self.sees(if is_eased { "less care by order" } else { "more care by order" });
+        }
+    }
+
+    /// A wave begins: by its rollout, at its moment, and with the permission that it needs.
+    fn wave(&mut self, cast: &Cast, number: u64, targets: &[TargetName], time: Timestamp) -> Verdict {
+        let Some(course) = self.courses.get(&number) else {
+            return broken("ONCE", format!("a wave of deployment {number} begins, which nobody ordered"));
+        };
+        course.may_begin(number, targets, time)?;
+        self.may_begin(cast, number, time)?;
+        self.wave_seen(number, targets);
+        self.follow(number, targets.iter());
+        let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
+        course.unfinished.extend(targets.iter().cloned());
+        if !std::mem::replace(&mut course.has_begun, true) {
+            // Whoever fell silent is looked at anew.
+            self.targets.iter_mut().for_each(|on_target| on_target.is_silent = false);
+        }
+        Ok(())
+    }
+
+    /// Whether something may be activated for a deployment now.
+    fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
+        let Some(course) = self.courses.get(&number) else { return Ok(()) };
+        let build = cast.name(&course.build);
+        if course.brings() {
+            let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
+            let frozen = self.calendar.is_frozen(&self.recorded, &course.build, time);
+            if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
+                return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
+            }
+        }
+        if course.act != OrderAct::Rollback && self.held.contains(&course.build) {
+            return broken("HOLD", format!("deployment {number} brings {build}, which is held out of prod"));
+        }
+        let dead_through = self.dead.get(&course.build).copied().unwrap_or(0);
+        let lives = |wish: &Wish| {
+            wish.build == course.build
+                && wish.serial > dead_through
+                && wish.yes.contains("qa")
+                && wish.yes.contains("ops")
+        };
+        if !self.wishes.values().any(lives) {
+            return broken("AUTHORITY", format!("a wave of deployment {number} brings {build} without a permit"));
+        }
+        Ok(())
+    }
+
+    /// What kind of wave begins.
+    fn wave_seen(&mut self, number: u64, targets: &[TargetName]) {
+        let Some(course) = self.courses.get(&number) else { return };
+        let rollout = &course.rollout;
+        let ring = targets.first().map_or(0, |name| course.ring_of(name));
+        let size = at_most(rollout.at_once, course.targets.len()).max(1);
+        let others = |name: &&TargetName| course.waits(name) && course.ring_of(name) == ring && !targets.contains(name);
+        let is_small = targets.len() < size && course.targets.iter().any(|name| others(&name));
+        let kinds = [
+            ("a share of the targets at a time", matches!(rollout.at_once, Share::Percent(_))),
+            ("canaries", rollout.canary > 0 && course.is_divided()),
+            ("rings", !rollout.rings.is_empty() && course.is_divided()),
+            ("a ring after the last has baked", ring > 0 && rollout.bake_minutes > 0),
+            ("a ring by somebody's word", ring > 0 && rollout.advance == Advance::Hand),
+            ("a wave made smaller by the minimum", is_small && rollout.min_healthy != Share::Count(0)),
+            ("begun at its time", course.is_planned && !course.has_begun),
+        ];
+        kinds.into_iter().filter(|(_, is_so)| *is_so).for_each(|(kind, _)| self.sees(kind));
+    }
+
+    fn ended(&mut self, number: u64, ending: Ending, time: Timestamp) -> Verdict {
+        let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
+        if course.ended.replace(time).is_some() {
+            return broken("ENDED", format!("deployment {number} ends twice"));
+        }
+        course.paused = None;
+        let verified = |name: &TargetName| course.outcomes.get(name) == Some(&Outcome::Verified);
+        let bad: BTreeSet<&TargetName> = course.bad().collect();
+        let may = at_most(course.rollout.failure_budget, course.targets.len());
+        if ending == Ending::Succeeded {
+            let is_open = |name: &TargetName| course.waits(name) || course.unfinished.contains(name);
+            if course.targets.iter().any(is_open) || bad.len() > may || !course.targets.iter().any(verified) {
+                let what = format!("deployment {number} is said to have succeeded, and not every target verified it");
+                return broken("TRUTH", what);
+            }
+        }
+        let mut switched = course.targets.iter().filter(|name| verified(name));
+        if ending == Ending::Undone
+            && let Some(left) = switched.find(|name| !course.undone.contains(*name))
+        {
+            return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} never went back"));
+        }
+        let outcomes = || bad.iter().filter_map(|name| course.outcomes.get(*name));
+        let failed = outcomes().any(|outcome| !matches!(outcome, Outcome::Refused { .. })) || !course.undone.is_empty();
+        let refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused { .. }));
+        let refused_only = refused && outcomes().all(|outcome| matches!(outcome, Outcome::Refused { .. }));
+        if course.brings() && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only {
+            self.held.insert(course.build);
+        }
+        let (within, stopped) = (!bad.is_empty(), !course.taken_back);
+        match ending {
+            Ending::Succeeded if within => self.sees("success within the budget"),
+            Ending::Failed if stopped => self.sees("a failure that stops"),
+            Ending::Superseded => self.sees("superseded"),
+            Ending::Dropped => self.sees("dropped"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Every deployment that has not ended is open, and says what it waits on, which is so; one has its place at a time.
+    fn stands(&mut self, state: &State) -> Verdict {
+        let open = |(number, course): (&u64, &Course)| course.ended.is_none().then_some(*number);
+        let courses: BTreeSet<u64> = self.courses.iter().filter_map(open).collect();
+        let known: BTreeSet<u64> = state.open_deployments.iter().copied().collect();
+        if let Some(number) = courses.symmetric_difference(&known).next() {
+            return broken("ENDED", format!("deployment {number} is open here and has ended there"));
+        }
+        let placed: Vec<u64> = courses.iter().copied().filter(|number| self.courses[number].has_its_place()).collect();
+        if placed.len() > 1 {
+            return broken("PLACE", format!("deployments {placed:?} are all under way"));
+        }
+        let now = state.head.time;
+        for number in &courses {
+            let Some(waits) = plan::waits(state, *number, now) else {
+                return broken("PROGRESS", format!("deployment {number} stands and does not say what it waits on"));
+            };
+            let course = &self.courses[number];
+            // What is due is begun by the clock, which looks in a moment.
+            let deployment = state.deployments.get(number);
+            let begins = deployment.and_then(|deployment| plan::starts(state, *number, deployment, now));
+            let is_due = begins.is_some_and(|begins| begins <= now);
+            if !is_due && !self.is_so(course, &waits, now) {
+                return broken("WAITS", format!("it is not so that {waits}"));
+            }
+            let goes_forward = course.has_begun && !course.taken_back && course.paused.is_none();
+            if let Some(why) = course.is_beyond_budget().filter(|_| goes_forward) {
+                return broken("BUDGET", format!("{why} in deployment {number}, and nothing follows"));
+            }
+            let between = course.has_begun;
+            match waits {
+                WaitingOn::Window { .. } => self.sees("waited for a window"),
+                WaitingOn::Freeze { .. } => self.sees("waited for a freeze"),
+                _ => continue,
+            }
+            if between {
+                self.sees("waited between two waves");
+            }
+        }
+        self.left_out_stay_out(state)
+    }
+
+    /// Whether what a deployment says it waits on is so.
+    fn is_so(&self, course: &Course, waits: &WaitingOn, now: Timestamp) -> bool {
+        if course.paused.is_some() != matches!(waits, WaitingOn::Person { .. }) {
+            return false;
+        }
+        match waits {
+            WaitingOn::Window { .. } => !self.calendar.is_open(SignedDuration::ZERO, now),
+            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &course.build, now),
+            WaitingOn::Targets { targets, .. } => {
+                !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
+            }
+            WaitingOn::Word { .. } => course.rollout.advance == Advance::Hand && course.is_divided(),
+            WaitingOn::Deployment { other, .. } => self.courses.get(other).is_some_and(Course::has_its_place),
+            WaitingOn::Time { .. } => has_not_come(waits, now),
+            _ => true,
+        }
+    }
+
+    /// No target is told to go forward in a deployment that it was left out of.
+    fn left_out_stay_out(&self, state: &State) -> Verdict {
+        for index in 0..self.targets.len() {
+            for assignment in plan::assignments(state, &target(index)) {
+                let course = self.courses.get(&assignment.deployment);
+                let is_left_out = course.is_some_and(|course| course.left_out.contains(&target(index)));
+                if is_left_out && !assignment.undo {
+                    let number = assignment.deployment;
+                    let what = format!("{} is told to follow deployment {number}, and was left out", target(index));
+                    return broken("LEFT_OUT", what);
+                }
+            }
+        }
+        Ok(())
+    }
+}

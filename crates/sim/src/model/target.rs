@@ -1,0 +1,211 @@
+//! What a target may do, by what people signed and what came to its ears; and how many targets may be out of service.
+
+use super::{Model, Violation, Wish, broken, calendar::CLOCKS_DIFFER, course::at_least};
+use crate::cast::{Cast, target};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    Digest,
+    authority::Dossier,
+    dsse::Envelope,
+    statement::{OrderAct, Outcome, Report},
+};
+
+/// What is known of one target.
+#[derive(Default)]
+pub struct OnTarget {
+    /// The orders it was handed, by digest.
+    handed: BTreeSet<Digest>,
+    /// The generation of the dossier it was handed last, its order, and what the target's clock showed.
+    last: Option<(u64, Digest, Timestamp)>,
+    /// Which orders it carried out, under which generation.
+    performed: BTreeMap<Digest, u64>,
+    /// By which order it left what ran before, and what that was.
+    back: Option<(Digest, Option<Digest>)>,
+    /// Withdrawals and freezes it was told of and may not have kept yet, and those it must have kept.
+    told: Vec<Digest>,
+    kept: BTreeSet<Digest>,
+    /// Every build that ever ran there.
+    ran: BTreeSet<Digest>,
+    /// The newest generation of which it said how it ended.
+    reported: u64,
+    /// The deployment it was last told to follow.
+    pub follows: Option<u64>,
+    /// Whether it has left what ran before and not said yet how that ended; and whether it went out of service for that,
+    /// in going back.
+    is_at_it: bool,
+    goes_back: bool,
+    /// Whether the server has good reason to think that it does not serve: it fell silent in the deployment under way.
+    pub is_silent: bool,
+}
+
+impl Model {
+    /// A target was handed withdrawals, or what was said of freezes.
+    pub fn told(&mut self, index: usize, envelopes: &[Envelope]) {
+        let payloads = envelopes.iter().map(|envelope| Digest::of(&envelope.payload));
+        let genuine =
+            payloads.filter(|payload| self.withdrawals.contains_key(payload) || self.calendar.declares(payload));
+        self.targets[index].told.extend(genuine);
+    }
+
+    /// A target went on after what it was told: it must have kept it by now, unless its disk is full.
+    pub fn went_on(&mut self, index: usize, disk_is_full: bool) {
+        let on_target = &mut self.targets[index];
+        if !disk_is_full {
+            on_target.kept.extend(on_target.told.iter().copied());
+        }
+        on_target.told.clear();
+    }
+
+    /// A process died with what it had not kept yet.
+    pub fn died(&mut self, index: usize) {
+        self.targets[index].told.clear();
+    }
+
+    /// A target was handed the statements behind an assignment.
+    pub fn handed(&mut self, index: usize, generation: u64, dossier: &Dossier, clock: Timestamp) {
+        self.told(index, &dossier.withdrawals);
+        self.told(index, &dossier.freezes);
+        let Some(order) = &dossier.order else { return };
+        let payload = Digest::of(&order.payload);
+        let on_target = &mut self.targets[index];
+        on_target.handed.insert(payload);
+        on_target.last = Some((generation, payload, clock));
+    }
+
+    /// `current` is about to be pointed at a build, or at nothing.
+    pub fn switches(
+        &mut self,
+        cast: &Cast,
+        index: usize,
+        current: Option<Digest>,
+        to: Option<Digest>,
+        clock: Timestamp,
+    ) -> Result<(), Violation> {
+        let on_target = &self.targets[index];
+        // Whoever was killed before they had switched goes back to what is there still.
+        let of_another = |order: &Digest| self.orders.get(order).is_some_and(|(build, _)| Some(*build) != to);
+        let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
+        let goes_back = stays || on_target.back.as_ref().is_some_and(|(_, before)| *before == to);
+        let Some(build) = to else {
+            return match goes_back {
+                true => Ok(()),
+                false => broken("AUTHORITY", format!("{} switches to nothing, which nobody ordered", target(index))),
+            };
+        };
+        let verdict = self.may_go_forward(index, build, clock);
+        let on_target = &mut self.targets[index];
+        match verdict {
+            Ok((order, generation)) => {
+                on_target.performed.insert(order, generation);
+                on_target.ran.insert(build);
+                if on_target.back.as_ref().is_none_or(|(by, _)| *by != order) {
+                    on_target.back = Some((order, current));
+                }
+                Ok(())
+            }
+            Err(_) if goes_back => Ok(()),
+            Err(why) => broken("AUTHORITY", format!("{} switches to {}: {why}", target(index), cast.name(&build))),
+        }
+    }
+
+    /// Whether people agreed that the target activate the build now, by what the target itself can know.
+    fn may_go_forward(&self, index: usize, build: Digest, clock: Timestamp) -> Result<(Digest, u64), String> {
+        let on_target = &self.targets[index];
+        let (generation, newest, then) = on_target.last.ok_or("no order was ever handed to it")?;
+        let for_build = |order: &&Digest| self.orders.get(*order).is_some_and(|(ordered, _)| *ordered == build);
+        let unused = |order: &&Digest| on_target.performed.get(*order).is_none_or(|under| *under == generation);
+        let handed: Vec<&Digest> = on_target.handed.iter().filter(for_build).collect();
+        if handed.is_empty() {
+            return Err("nobody ordered it".into());
+        }
+        let usable: Vec<&&Digest> = handed.iter().filter(|order| unused(order)).collect();
+        let order = usable.iter().find(|order| ***order == &newest).or(usable.first());
+        let order = ***order.ok_or("every order for it was carried out before")?;
+        let (_, signed) = self.orders.get(&order).ok_or("nobody signed its order")?;
+        let act = signed.act;
+        let dead = on_target.kept.iter().filter_map(|payload| self.withdrawals.get(payload));
+        let dead_through = dead.filter(|(other, _)| *other == build).map(|(_, serial)| *serial).max().unwrap_or(0);
+        let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| wish.build == build).collect();
+        let granted: Vec<&&Wish> =
+            of_build.iter().filter(|wish| wish.yes.contains("qa") && wish.yes.contains("ops")).collect();
+        if granted.is_empty() {
+            return Err(format!("qa and ops never agreed to any of its {} requests", of_build.len()));
+        }
+        let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through).collect();
+        if alive.is_empty() {
+            return Err(format!("permission was withdrawn through serial {dead_through}, as it had been told"));
+        }
+        let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
+        let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
+        if act == OrderAct::Rollback {
+            return match on_target.ran.contains(&build) {
+                true => Ok((order, generation)),
+                false => Err("it is a rollback to what never ran there".into()),
+            };
+        }
+        if !in_time {
+            return Err("its permit does not hold at this time".into());
+        }
+        let against = |at: Timestamp| match self.calendar.is_no_moment(&signed.schedule, CLOCKS_DIFFER, at) {
+            None if self.calendar.stops_there(&on_target.kept, &build, at) => Some("a freeze stops it".into()),
+            why => why,
+        };
+        match against(then).and(against(clock)) {
+            Some(why) => Err(why),
+            None => Ok((order, generation)),
+        }
+    }
+
+    /// A target is about to leave what runs there. `well` says of which targets what they have is well. No fewer go on
+    /// serving than must; but one may always go back, and who fell silent is counted as lost already.
+    pub fn goes_out(&mut self, index: usize, well: &[bool]) -> Result<(), Violation> {
+        if std::mem::replace(&mut self.targets[index].is_at_it, true) || !well[index] {
+            return Ok(());
+        }
+        let Some(course) = self.targets[index].follows.and_then(|number| self.courses.get(&number)) else {
+            return Ok(());
+        };
+        let goes_back = course.undoing.contains(&target(index));
+        let alone = !self.targets.iter().any(|other| other.is_at_it && other.goes_back);
+        self.targets[index].goes_back = goes_back;
+        let serves = |other: &usize| well[*other] && !self.targets[*other].is_at_it;
+        let left = (0..well.len()).filter(serves).count();
+        let must = at_least(course.rollout.min_healthy, well.len());
+        if left >= must || goes_back && alone || self.targets[index].is_silent {
+            return Ok(());
+        }
+        let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), well.len());
+        broken("MINIMUM", what)
+    }
+
+    /// Processes of a build are about to start.
+    pub fn starts(&self, cast: &Cast, index: usize, current: Option<Digest>, build: Digest) -> Result<(), Violation> {
+        if current == Some(build) {
+            return Ok(());
+        }
+        let runs = current.map_or("nothing".into(), |current| cast.name(&current));
+        broken("AUTHORITY", format!("{} starts {} while {runs} is current", target(index), cast.name(&build)))
+    }
+
+    /// A target says how an assignment ended.
+    pub fn reports(&mut self, cast: &Cast, report: &Report, current: Option<Digest>) -> Result<(), Violation> {
+        let Some(index) = (0..self.targets.len()).find(|index| target(*index) == report.target) else { return Ok(()) };
+        let name = |build: Option<Digest>| build.map_or("nothing".into(), |build| cast.name(&build));
+        if report.running != current {
+            let (says, is) = (name(report.running), name(current));
+            return broken("TRUTH", format!("{} reports that it runs {says}; {is} is current", report.target));
+        }
+        let on_target = &mut self.targets[index];
+        (on_target.is_at_it, on_target.goes_back) = (false, false);
+        if !matches!(report.outcome, Outcome::Refused { .. }) {
+            if report.generation < on_target.reported {
+                let (newer, older) = (on_target.reported, report.generation);
+                let what = format!("{} followed generation {older} after {newer}", report.target);
+                return broken("GENERATIONS", what);
+            }
+            on_target.reported = report.generation;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,318 @@
+//! How a script is drawn: a setting, people who mostly do things in their order, and what comes between.
+
+use super::{Besides, CALM, Deed, MINUTE, Setting};
+use crate::{
+    cast::{EARLY, VERSIONS, Who},
+    random::Random,
+    store::DeathInAppend,
+};
+use trust::{
+    rollout::{Advance, OnFailure, Ring, Rollout, RolloutTerms, Share},
+    statement::OrderAct,
+};
+
+type Deeds = Vec<(u64, Deed)>;
+
+/// A world's setting.
+pub fn setting(random: &mut Random) -> Setting {
+    let targets = random.between(1, 4) as usize;
+    let stormy = random.chance(500);
+    let sick = (0..random.below(4)).map(|_| (random.below(VERSIONS as u64) as usize, random.below(4) as usize));
+    let sick = sick.collect();
+    let skewed = random.chance(400);
+    Setting {
+        targets,
+        rollout: rollout(random, targets),
+        hastens: random.chance(300),
+        windows: if random.chance(250) { windows(random) } else { Vec::new() },
+        soak_minutes: *random.pick(&[0, 0, 2, 5]),
+        loss: if stormy { random.below(200) } else { 0 },
+        duplicates: if stormy { random.below(200) } else { 0 },
+        slowest: if stormy { random.between(10, 4_000) } else { 50 },
+        sick,
+        drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
+        taken: random.chance(350).then(|| random.between(MINUTE, 20 * MINUTE)),
+    }
+}
+
+fn rollout(random: &mut Random, targets: usize) -> Rollout {
+    let plain = Rollout {
+        at_once: *random.pick(&[Share::All, Share::Count(1), Share::Count(2), Share::Percent(25), Share::Percent(50)]),
+        progress_minutes: *random.pick(&[2, 5, 10]),
+        on_failure: *random.pick(&[
+            OnFailure::Undo,
+            OnFailure::Undo,
+            OnFailure::Undo,
+            OnFailure::Pause,
+            OnFailure::Stop,
+        ]),
+        ..Rollout::default()
+    };
+    if targets == 1 {
+        return plain;
+    }
+    let early = Ring::Labelled { key: EARLY.0.into(), value: EARLY.1.into() };
+    let rings = if random.chance(400) { vec![early, Ring::Rest] } else { Vec::new() };
+    let canary = u32::from(random.chance(250));
+    let is_divided = canary > 0 || !rings.is_empty();
+    let all_but_one = Share::Count(targets as u32 - 1);
+    Rollout {
+        canary,
+        rings,
+        bake_minutes: if is_divided { *random.pick(&[0, 1, 3]) } else { 0 },
+        advance: if is_divided && random.chance(350) { Advance::Hand } else { Advance::Health },
+        min_healthy: *random.pick(&[
+            Share::Count(0),
+            Share::Count(0),
+            Share::Count(1),
+            Share::Percent(50),
+            all_but_one,
+        ]),
+        failure_budget: *random.pick(&[Share::Count(0), Share::Count(0), Share::Count(1), Share::Percent(50)]),
+        ..plain
+    }
+}
+
+/// Windows with gaps between them, the last of which may leave the end of the world open or shut.
+fn windows(random: &mut Random) -> Vec<(u64, u64)> {
+    let mut windows = Vec::new();
+    let mut opens = random.below(4);
+    for _ in 0..3 {
+        let closes = opens + random.between(5, 20);
+        windows.push((opens, closes));
+        opens = closes + random.between(1, 8);
+    }
+    windows
+}
+
+/// What people do, what happens to machines, and when.
+pub fn deeds(random: &mut Random, setting: &Setting) -> Deeds {
+    let mut deeds = Vec::new();
+    let mut at = random.between(1_000, 2 * MINUTE);
+    for _ in 0..random.between(2, 5) {
+        let version = random.below(VERSIONS as u64) as usize;
+        release(random, setting, at, version, &mut deeds);
+        at += random.between(MINUTE, 9 * MINUTE);
+    }
+    for _ in 0..random.below(5) {
+        let deed = afterthought(random, setting);
+        deeds.push((random.between(3 * MINUTE, CALM - 2 * MINUTE), deed));
+    }
+    if let Some(from) = setting.taken {
+        tempt(random, from, setting.targets, &mut deeds);
+    }
+    let busy: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
+    for at in &busy {
+        guidance(random, setting, *at, &mut deeds);
+    }
+    if random.chance(350) && !busy.is_empty() {
+        let near = *random.pick(&busy);
+        freeze(random, near, &mut deeds);
+    }
+    for _ in 0..random.below(8) {
+        let at = match random.chance(700) && !busy.is_empty() {
+            true => random.pick(&busy) + random.below(90_000),
+            false => random.below(CALM - MINUTE),
+        };
+        let deed = trouble(random, setting.targets);
+        deeds.push((at, deed));
+    }
+    deeds
+}
+
+fn brings(deed: &Deed) -> bool {
+    matches!(deed, Deed::Order { .. } | Deed::RollBack { .. })
+}
+
+fn deployer(random: &mut Random) -> Who {
+    *random.pick(&[Who::Oncall, Who::Second])
+}
+
+/// Asking, approving, deploying: mostly in that order.
+fn release(random: &mut Random, setting: &Setting, at: u64, version: usize, deeds: &mut Deeds) {
+    let minutes = if random.chance(150) { random.between(2, 20) } else { 24 * 60 };
+    deeds.push((at, Deed::Request { version, minutes }));
+    let ops = deployer(random);
+    let mut later = at;
+    for who in [Who::Tester, ops] {
+        if random.chance(930) {
+            let when = at + random.between(500, 2 * MINUTE);
+            later = later.max(when);
+            deeds.push((when, Deed::Approve { who, version }));
+        }
+    }
+    let besides = besides(random, setting);
+    let act = if random.chance(100) { OrderAct::Redeploy } else { OrderAct::Deploy };
+    let from = if besides.when_released { at } else { later };
+    let stands = besides.when_released || besides.at.is_some();
+    let when = from + random.between(500, 3 * MINUTE);
+    deeds.push((when, Deed::Order { who: deployer(random), version, act, besides }));
+    if stands && random.chance(500) {
+        // Somebody changes their mind while it stands.
+        let other = random.below(VERSIONS as u64) as usize;
+        let besides = Besides { when_released: true, ..Besides::default() };
+        let act = OrderAct::Deploy;
+        deeds.push((
+            when + random.between(1_000, MINUTE),
+            Deed::Order { who: deployer(random), version: other, act, besides },
+        ));
+    } else if random.chance(150) {
+        // Two people at once.
+        let other = random.below(VERSIONS as u64) as usize;
+        let besides = Besides::default();
+        let when = from + random.between(500, 3 * MINUTE);
+        deeds.push((when, Deed::Order { who: deployer(random), version: other, act, besides }));
+    }
+}
+
+fn besides(random: &mut Random, setting: &Setting) -> Besides {
+    let at = random.chance(180).then(|| random.between(1, 8));
+    let after = |minutes: u64| at.unwrap_or(0) + minutes;
+    Besides {
+        when_released: random.chance(if setting.windows.is_empty() { 250 } else { 450 }),
+        at,
+        expires: random.chance(200).then(|| after(random.between(1, 10))),
+        only: random.chance(80).then(|| random.below(setting.targets as u64) as usize),
+        care: if random.chance(250) { care(random, setting.targets) } else { RolloutTerms::default() },
+    }
+}
+
+/// Some terms of an order's own: more care, which is everyone's, or less, which may be nobody's.
+fn care(random: &mut Random, targets: usize) -> RolloutTerms {
+    let own = rollout(random, targets);
+    let plain = RolloutTerms { at_once: Some(own.at_once), ..RolloutTerms::default() };
+    match random.below(4) {
+        0 => plain,
+        1 => RolloutTerms { min_healthy: Some(own.min_healthy), failure_budget: Some(own.failure_budget), ..plain },
+        2 => RolloutTerms { on_failure: Some(own.on_failure), ..RolloutTerms::default() },
+        _ => RolloutTerms {
+            canary: Some(own.canary),
+            rings: Some(own.rings),
+            bake_minutes: Some(own.bake_minutes),
+            advance: Some(own.advance),
+            ..RolloutTerms::default()
+        },
+    }
+}
+
+/// What people say of a deployment that was ordered at `at`: what its rollout asks of them, and what comes to their minds.
+fn guidance(random: &mut Random, setting: &Setting, at: u64, deeds: &mut Deeds) {
+    let Setting { rollout, targets, .. } = setting;
+    let mut after = |random: &mut Random, from: u64, to: u64, deed: Deed| {
+        deeds.push((at + random.between(from, to), deed));
+    };
+    let who = deployer(random);
+    if rollout.advance == Advance::Hand && random.chance(850) {
+        after(random, 30_000, 4 * MINUTE, Deed::Resume { who });
+        after(random, 4 * MINUTE, 8 * MINUTE, Deed::Resume { who });
+    }
+    if rollout.on_failure == OnFailure::Pause && random.chance(850) {
+        let deed = match random.below(4) {
+            0 => Deed::Resume { who },
+            1 => Deed::Abort { who },
+            _ => Deed::Retry { who },
+        };
+        after(random, MINUTE, 8 * MINUTE, deed);
+    }
+    if !random.chance(400) {
+        return;
+    }
+    let (other, target) = (deployer(random), random.below(*targets as u64) as usize);
+    match random.below(7) {
+        0 | 1 => {
+            after(random, 1_000, 40_000, Deed::Pause { who });
+            after(random, MINUTE, 5 * MINUTE, Deed::Resume { who: other });
+        }
+        2 => after(random, 500, MINUTE, Deed::Exclude { who, target }),
+        3 => {
+            after(random, 500, MINUTE, Deed::Exclude { who, target });
+            after(random, MINUTE, 6 * MINUTE, Deed::Retry { who });
+        }
+        4 => after(random, MINUTE, 10 * MINUTE, Deed::Retry { who }),
+        5 => {
+            after(random, 1_000, 40_000, Deed::Pause { who });
+            after(random, MINUTE, 5 * MINUTE, Deed::Abort { who });
+        }
+        _ => after(random, 1_000, MINUTE, Deed::Abort { who }),
+    }
+}
+
+/// A freeze around the time of an order, and what is said of it later.
+fn freeze(random: &mut Random, near: u64, deeds: &mut Deeds) {
+    let who = deployer(random);
+    let from = (near + random.below(MINUTE)).saturating_sub(random.below(2 * MINUTE)) + 1_000;
+    deeds.push((from, Deed::Freeze { who, minutes: random.between(2, 15) }));
+    if random.chance(400) {
+        deeds.push((from + random.between(30_000, 6 * MINUTE), Deed::LiftFreeze { who }));
+    }
+    if random.chance(400) {
+        let version = random.below(VERSIONS as u64) as usize;
+        deeds.push((from + random.between(1_000, 3 * MINUTE), Deed::Except { who, version }));
+    }
+}
+
+/// What a thief likes to see: permission that was taken back, orders that nobody would carry out, targets that start
+/// anew and know only what they have kept.
+fn tempt(random: &mut Random, from: u64, targets: usize, deeds: &mut Deeds) {
+    let released: Vec<usize> = (deeds.iter())
+        .filter_map(|(_, deed)| match deed {
+            Deed::Request { version, .. } => Some(*version),
+            _ => None,
+        })
+        .collect();
+    let mut at = from;
+    for _ in 0..3 {
+        let version = *random.pick(&released);
+        at += random.between(MINUTE, 6 * MINUTE);
+        let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
+        deeds.push((at, Deed::Order { who: deployer(random), version, act, besides: Besides::default() }));
+        if random.chance(600) {
+            deeds.push((at + random.below(MINUTE), Deed::Withdraw { who: Who::Tester, version }));
+        }
+        let target = random.below(targets as u64) as usize;
+        let power = random.chance(300);
+        deeds.push((at + 2 * MINUTE, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
+    }
+}
+
+fn afterthought(random: &mut Random, setting: &Setting) -> Deed {
+    let version = random.below(VERSIONS as u64) as usize;
+    let who = deployer(random);
+    match random.below(7) {
+        0 | 1 => Deed::Withdraw { who: *random.pick(&[Who::Tester, Who::Oncall]), version },
+        2 | 3 => Deed::RollBack { who },
+        4 => Deed::LiftHold { who },
+        5 => Deed::Abort { who },
+        _ => {
+            let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
+            Deed::Order { who, version, act, besides: besides(random, setting) }
+        }
+    }
+}
+
+fn trouble(random: &mut Random, targets: usize) -> Deed {
+    let target = random.below(targets as u64) as usize;
+    let down = if random.chance(800) { random.between(100, MINUTE) } else { random.between(MINUTE, 15 * MINUTE) };
+    match random.below(12) {
+        0..=2 => {
+            let in_append = *random.pick(&[None, Some(DeathInAppend::Before), Some(DeathInAppend::After)]);
+            Deed::KillServer { in_append, down: down.min(5 * MINUTE) }
+        }
+        3..=6 => {
+            let in_operation = random.chance(600).then(|| random.below(60) as u32);
+            Deed::KillAgent { target, in_operation, power: random.chance(500), down }
+        }
+        7 | 8 => {
+            let lasts = if random.chance(700) { down } else { random.between(9 * MINUTE, 20 * MINUTE) };
+            let cut = random.next();
+            Deed::CutOff { targets: [0, 1, 2, 3].map(|index| cut >> index & 1 == 1), lasts }
+        }
+        9 => Deed::FillDisk { target, lasts: down.min(5 * MINUTE) },
+        10 => Deed::FillLedger { lasts: down.min(3 * MINUTE) },
+        _ => {
+            let seconds = random.between(1, 7_200) as i64;
+            let seconds = if random.chance(500) { -seconds } else { seconds };
+            Deed::SetClock { target: random.chance(700).then_some(target), seconds }
+        }
+    }
+}
