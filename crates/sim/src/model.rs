@@ -244,6 +244,6 @@ pub fn has_not_come(waits: &WaitingOn, now: Timestamp) -> bool {
         | WaitingOn::Freeze { until, .. }
         | WaitingOn::Bake { until, .. }
         | WaitingOn::Soak { until, .. } => *until > now,
-        WaitingOn::Approvals { .. } | WaitingOn::Targets { .. } => false,
+        WaitingOn::Approvals { .. } | WaitingOn::Targets { .. } | WaitingOn::Health { .. } => false,
     }
 }

@@ -92,10 +92,11 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             administer(*who, AdministrationAct::ExcludeTarget { deployment, target, reason })
         }
         Deed::Retry { who } => {
-            let (number, deployment) = state.deployments.get_max()?;
+            let wanting = |(_, deployment): &(&u64, &Deployment)| !may_try_again(deployment).is_empty();
+            let (number, deployment) = state.deployments.iter().rev().find(wanting)?;
             let only = may_try_again(deployment);
             let order = Order { retries: Some(*number), only, ..Order::new(app(), prod(), deployment.act) };
-            (!order.only.is_empty()).then(|| (*who, deployment.build, cast.written_out(order, now)))?
+            (*who, deployment.build, cast.written_out(order, now))
         }
         Deed::Freeze { who, minutes } => {
             let from = Timestamp::from_second(now.as_second()).ok()?;

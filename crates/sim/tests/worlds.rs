@@ -1,13 +1,14 @@
 //! A few hundred worlds, and that a world is the same whenever its seed is.
 
-use sim::{Script, run};
+use sim::{SIGHTS, Script, run};
+use std::collections::BTreeSet;
 
 /// Worlds a test. There are several tests, so that they run beside each other.
 const WORLDS: u64 = 50;
 
 #[track_caller]
 fn no_invariant_breaks_from(seed: u64) {
-    let mut activations = 0;
+    let (mut activations, mut seen) = (0, BTreeSet::new());
     for seed in seed..seed + WORLDS {
         let end = run(&Script::new(seed), false).expect("the world begins");
         if let Some(violation) = end.violation {
@@ -15,8 +16,11 @@ fn no_invariant_breaks_from(seed: u64) {
             panic!("seed {seed} breaks {invariant}: {what}\nits story: cargo xtask sim --seed {seed}");
         }
         activations += end.activations;
+        seen.extend(end.seen);
     }
     assert!(activations > WORLDS, "worlds in which nothing happens show nothing: {activations} activations");
+    let missing: Vec<_> = SIGHTS.iter().filter(|kind| !seen.contains(*kind)).collect();
+    assert!(missing.is_empty(), "what happens in none of {WORLDS} worlds is not shown by them: {missing:?}");
 }
 
 #[test]

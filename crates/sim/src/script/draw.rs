@@ -23,7 +23,7 @@ pub fn setting(random: &mut Random) -> Setting {
     Setting {
         targets,
         rollout: rollout(random, targets),
-        hastens: random.chance(300),
+        hastens: random.chance(400),
         windows: if random.chance(250) { windows(random) } else { Vec::new() },
         soak_minutes: *random.pick(&[0, 0, 2, 5]),
         loss: if stormy { random.below(200) } else { 0 },
@@ -212,24 +212,27 @@ fn guidance(random: &mut Random, setting: &Setting, at: u64, deeds: &mut Deeds) 
             1 => Deed::Abort { who },
             _ => Deed::Retry { who },
         };
-        after(random, MINUTE, 8 * MINUTE, deed);
+        after(random, MINUTE, 6 * MINUTE, deed);
     }
-    if !random.chance(400) {
+    if random.chance(250) {
+        after(random, 2 * MINUTE, 9 * MINUTE, Deed::RollBack { who });
+    }
+    if !random.chance(450) {
         return;
     }
     let (other, target) = (deployer(random), random.below(*targets as u64) as usize);
-    match random.below(7) {
+    match random.below(8) {
         0 | 1 => {
             after(random, 1_000, 40_000, Deed::Pause { who });
             after(random, MINUTE, 5 * MINUTE, Deed::Resume { who: other });
         }
         2 => after(random, 500, MINUTE, Deed::Exclude { who, target }),
-        3 => {
+        3 | 4 => {
             after(random, 500, MINUTE, Deed::Exclude { who, target });
             after(random, MINUTE, 6 * MINUTE, Deed::Retry { who });
         }
-        4 => after(random, MINUTE, 10 * MINUTE, Deed::Retry { who }),
-        5 => {
+        5 => after(random, MINUTE, 10 * MINUTE, Deed::Retry { who }),
+        6 => {
             after(random, 1_000, 40_000, Deed::Pause { who });
             after(random, MINUTE, 5 * MINUTE, Deed::Abort { who });
         }
