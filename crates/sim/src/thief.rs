@@ -3,7 +3,7 @@
 //! true once. He has nobody's key but the server's own.
 
 use crate::{
-    cast::{Cast, ORIGIN, VERSIONS, app, ledger_key, prod, version},
+    cast::{Cast, ORIGIN, app, ledger_key, prod, version},
     process::Answer,
     random::Random,
 };
@@ -95,24 +95,37 @@ impl Thief {
     }
 
     fn assignment(&mut self, cast: &Cast, orders: &Orders) -> Assignment {
-        let index = self.random.below(VERSIONS as u64) as usize;
-        let build = cast.builds[index];
+        let (build, act) = self.wish(cast);
+        let index = cast.version_of(&build).unwrap_or_default();
         let generation = orders.generation + self.random.below(4);
         self.forged.insert(generation, build);
-        let acts = [OrderAct::Deploy, OrderAct::Deploy, OrderAct::Redeploy, OrderAct::Rollback, OrderAct::Undeploy];
         Assignment {
             epoch: if self.random.chance(950) { 1 } else { 2 },
             generation,
             deployment: self.random.between(1, 9),
             app: app(),
             environment: prod(),
-            act: *self.random.pick(&acts),
+            act,
             undo: self.random.chance(150),
             build,
             version: Some(version(index)),
             config: None,
             migrate: None,
         }
+    }
+
+    /// What he would like to see done: mostly something that somebody has ordered.
+    fn wish(&mut self, cast: &Cast) -> (Digest, OrderAct) {
+        let ordered = self.loot.iter().filter_map(|(build, act, _)| match act {
+            Act::Order(order) => Some((*build, order.act)),
+            _ => None,
+        });
+        let ordered: Vec<(Digest, OrderAct)> = ordered.collect();
+        if !ordered.is_empty() && self.random.chance(700) {
+            return *self.random.pick(&ordered);
+        }
+        let acts = [OrderAct::Deploy, OrderAct::Deploy, OrderAct::Redeploy, OrderAct::Rollback, OrderAct::Undeploy];
+        (*self.random.pick(&cast.builds), *self.random.pick(&acts))
     }
 
     /// Statements from everything he has, for whatever he has assigned.

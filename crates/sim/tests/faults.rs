@@ -31,12 +31,12 @@ macro_rules! faults {
 
 faults! {
     a_hold_that_is_forgotten: HoldForgotten breaks "HOLD";
-    a_wave_that_is_too_wide: WaveTooWide breaks "AT_ONCE";
-    a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE";
+    a_wave_that_is_too_wide: WaveTooWide breaks "AT_ONCE" | "MINIMUM";
+    a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET";
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
-    a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "WAITS";
+    a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";

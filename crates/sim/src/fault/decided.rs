@@ -6,7 +6,7 @@ use domain::{
     decide::decide,
     event::{Ending, Event},
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, State, apply},
 };
 use server::ledger::Decide;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::MinimumIgnored) => without_minimum,
         Some(Fault::UndoTooWide) => undoing_all,
         Some(Fault::PauseForgotten) => deaf_to_pauses,
-        Some(Fault::ExclusionForgotten) => without_exclusions,
+        Some(Fault::ExclusionForgotten) => with_who_was_left_out,
         Some(Fault::RingTooEarly) => without_rings,
         Some(Fault::ScheduleForgotten) => at_any_time,
         Some(Fault::FreezeForgotten) => without_freezes,
@@ -116,14 +116,29 @@ fn undoing_all(state: &State, context: &Context, command: Command) -> Decided {
 }
 
 fn deaf_to_pauses(state: &State, context: &Context, command: Command) -> Decided {
-    let mut events = decide(state, context, command)?;
-    events.retain(|event| !matches!(event, Event::DeploymentPaused { by: Some(_), .. }));
-    Ok(events)
+    if !goes_on(&command) {
+        return decide(state, context, command);
+    }
+    let mut going = state.clone();
+    let open: Vec<u64> = state.open_deployments.iter().copied().collect();
+    for number in open {
+        if let Some(deployment) = going.deployments.get_mut(&number) {
+            deployment.paused = deployment.paused.take().filter(|pause| pause.by.is_none());
+        }
+    }
+    decide(&going, context, command)
 }
 
-fn without_exclusions(state: &State, context: &Context, command: Command) -> Decided {
+fn with_who_was_left_out(state: &State, context: &Context, command: Command) -> Decided {
     let mut events = decide(state, context, command)?;
-    events.retain(|event| !matches!(event, Event::TargetExcluded { .. }));
+    for event in &mut events {
+        let Event::WaveStarted { deployment, targets, .. } = event else { continue };
+        let parts = state.deployments.get(deployment).into_iter().flat_map(|deployment| deployment.parts.iter());
+        let left_out = parts.filter(|(_, part)| part.aside == Some(Aside::Excluded)).map(|(name, _)| name.clone());
+        let left_out = left_out.filter(|name| !targets.contains(name)).take(1);
+        let left_out: Vec<TargetName> = left_out.collect();
+        targets.extend(left_out);
+    }
     Ok(events)
 }
 

@@ -15,23 +15,29 @@ type Deeds = Vec<(u64, Deed)>;
 
 /// A world's setting.
 pub fn setting(random: &mut Random) -> Setting {
-    let targets = random.between(1, 4) as usize;
+    let targets = *random.pick(&[1, 2, 3, 3, 4, 4]);
     let stormy = random.chance(500);
     let sick = (0..random.below(4)).map(|_| (random.below(VERSIONS as u64) as usize, random.below(4) as usize));
     let sick = sick.collect();
     let skewed = random.chance(400);
+    let taken = random.chance(350).then(|| random.between(MINUTE, 20 * MINUTE));
+    // A thief is interested in what was ordered, and many deployments that come to their end give him most of it.
+    let rollout = rollout(random, targets);
+    let is_plain = taken.is_some() && random.chance(700);
+    let at_once = rollout.at_once;
+    let rollout = if is_plain { Rollout { at_once, ..Rollout::default() } } else { rollout };
     Setting {
         targets,
-        rollout: rollout(random, targets),
+        rollout,
         hastens: random.chance(400),
-        windows: if random.chance(250) { windows(random) } else { Vec::new() },
+        windows: if random.chance(300) && !is_plain { windows(random) } else { Vec::new() },
         soak_minutes: *random.pick(&[0, 0, 2, 5]),
         loss: if stormy { random.below(200) } else { 0 },
         duplicates: if stormy { random.below(200) } else { 0 },
         slowest: if stormy { random.between(10, 4_000) } else { 50 },
         sick,
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
-        taken: random.chance(350).then(|| random.between(MINUTE, 20 * MINUTE)),
+        taken,
     }
 }
 
@@ -105,7 +111,7 @@ pub fn deeds(random: &mut Random, setting: &Setting) -> Deeds {
     for at in &busy {
         guidance(random, setting, *at, &mut deeds);
     }
-    if random.chance(350) && !busy.is_empty() {
+    if random.chance(if setting.taken.is_some() { 150 } else { 400 }) && !busy.is_empty() {
         let near = *random.pick(&busy);
         freeze(random, near, &mut deeds);
     }
@@ -166,6 +172,9 @@ fn release(random: &mut Random, setting: &Setting, at: u64, version: usize, deed
 }
 
 fn besides(random: &mut Random, setting: &Setting) -> Besides {
+    if setting.taken.is_some() && random.chance(700) {
+        return Besides { when_released: random.chance(250), ..Besides::default() };
+    }
     let at = random.chance(180).then(|| random.between(1, 8));
     let after = |minutes: u64| at.unwrap_or(0) + minutes;
     Besides {
@@ -214,14 +223,18 @@ fn guidance(random: &mut Random, setting: &Setting, at: u64, deeds: &mut Deeds) 
         };
         after(random, MINUTE, 6 * MINUTE, deed);
     }
+    if *targets > 2 && rollout.min_healthy != Share::Count(0) && random.chance(300) {
+        // Several have switched by then, and may not all go back at once.
+        after(random, 12_000, 40_000, Deed::Abort { who });
+    }
     if random.chance(250) {
         after(random, 2 * MINUTE, 9 * MINUTE, Deed::RollBack { who });
     }
-    if !random.chance(450) {
+    if !random.chance(if setting.taken.is_some() { 150 } else { 500 }) {
         return;
     }
     let (other, target) = (deployer(random), random.below(*targets as u64) as usize);
-    match random.below(8) {
+    match random.below(9) {
         0 | 1 => {
             after(random, 1_000, 40_000, Deed::Pause { who });
             after(random, MINUTE, 5 * MINUTE, Deed::Resume { who: other });
@@ -236,7 +249,7 @@ fn guidance(random: &mut Random, setting: &Setting, at: u64, deeds: &mut Deeds) 
             after(random, 1_000, 40_000, Deed::Pause { who });
             after(random, MINUTE, 5 * MINUTE, Deed::Abort { who });
         }
-        _ => after(random, 1_000, MINUTE, Deed::Abort { who }),
+        _ => after(random, 4_000, 30_000, Deed::Abort { who }),
     }
 }
 
@@ -270,11 +283,14 @@ fn tempt(random: &mut Random, from: u64, targets: usize, deeds: &mut Deeds) {
         let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
         deeds.push((at, Deed::Order { who: deployer(random), version, act, besides: Besides::default() }));
         if random.chance(600) {
-            deeds.push((at + random.below(MINUTE), Deed::Withdraw { who: Who::Tester, version }));
+            // What is ordered in vain is signed all the same.
+            let when = if random.chance(500) { at + random.below(MINUTE) } else { at - random.below(MINUTE) };
+            deeds.push((when, Deed::Withdraw { who: Who::Tester, version }));
         }
-        let target = random.below(targets as u64) as usize;
-        let power = random.chance(300);
-        deeds.push((at + 2 * MINUTE, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
+        for target in 0..targets {
+            let (when, power) = (at + random.between(MINUTE, 3 * MINUTE), random.chance(300));
+            deeds.push((when, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
+        }
     }
 }
 

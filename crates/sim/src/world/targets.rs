@@ -117,6 +117,7 @@ impl World<'_> {
             Ask::Machine(effect) => {
                 let takes = match effect {
                     Effect::Stage(_) => self.luck.between(50, 500),
+                    Effect::Start(_) => self.luck.between(100, 3_000),
                     Effect::Verify(_) => self.luck.between(1_000, 8_000),
                     _ => self.luck.between(1, 40),
                 };
