@@ -36,7 +36,7 @@ faults! {
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET";
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
-    a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED";
+    a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";
