@@ -190,12 +190,15 @@ pub fn can_spare(rollout: &Rollout, deployment: &Deployment) -> Result<(), Strin
     }
 }
 
-/// The verified targets that may go back next: one at least, and no more than can be spared.
+/// How many of the targets that are well may go back next: no more than can be spared, but one where nothing else does, so
+/// that it comes to an end.
 pub fn next_to_go_back(rollout: &Rollout, deployment: &Deployment) -> usize {
     if rollout.min_healthy == Share::Count(0) {
         return usize::MAX;
     }
-    healthy(deployment).saturating_sub(must_serve(rollout, deployment)).max(1)
+    let parts = &deployment.parts;
+    let others_go = parts.assigned().next().is_some() || parts.unwell().next().is_some();
+    healthy(deployment).saturating_sub(must_serve(rollout, deployment)).max(usize::from(!others_go))
 }
 
 fn all(deployment: &Deployment) -> usize {

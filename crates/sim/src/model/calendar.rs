@@ -84,3 +84,9 @@ impl Calendar {
             || self.excepted.iter().any(|(payload, passes)| *passes == (*freeze, *build) && counts(payload))
     }
 }
+
+/// Whether an order's own windows leave a moment out: they were written out for the time in which it was signed.
+pub fn is_outside(schedule: &Schedule, at: Timestamp) -> bool {
+    let contains = |opening: &Opening| opening.from <= at && at < opening.until;
+    !schedule.windows.is_empty() && !schedule.windows.iter().any(contains)
+}

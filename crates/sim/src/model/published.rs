@@ -1,7 +1,7 @@
 //! What the server decided, held against the rules.
 
 use super::{
-    Model, Violation, Wish, broken,
+    Model, Violation, Wish, broken, calendar,
     course::{Course, Paused, at_most},
     has_not_come,
 };
@@ -372,7 +372,9 @@ impl Model {
             return false;
         }
         match waits {
-            WaitingOn::Window { .. } => !self.calendar.is_open(SignedDuration::ZERO, now),
+            WaitingOn::Window { .. } => {
+                !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
+            }
             WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &course.build, now),
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
