@@ -1,6 +1,7 @@
 //! The HTTP contract: what travels between the server and everyone who talks to it, and the typed client.
 //!
 //! - [`routes`]: every path, once.
+//! - [`plan`]: what an order would do.
 //! - [`write`]: the one write door: a signed statement with what it refers to.
 //! - [`read`]: the answers of the reads, as the command line and the pages show them.
 //! - [`agent`]: what an agent polls and sends.
@@ -13,6 +14,7 @@ pub mod agent;
 pub mod client;
 pub mod happenings;
 pub mod link;
+pub mod plan;
 pub mod problem;
 pub mod read;
 pub mod routes;

@@ -6,6 +6,8 @@ pub const HELLO: &str = "/v1/hello";
 pub const SESSIONS: &str = "/v1/sessions";
 /// POST: the one write door.
 pub const COMMANDS: &str = "/v1/commands";
+/// POST: what an order would do, with the id by which it is ordered so; nothing is written.
+pub const PLANS: &str = "/v1/plans";
 /// GET: roots, targets metadata and charter in force.
 pub const ESTATE: &str = "/v1/estate";
 /// GET: the signer as the server knows them.

@@ -19,13 +19,14 @@ mod token;
 mod vendor;
 
 use crate::{
-    command::{Command, Context},
+    command::{Command, Context, Signed},
     event::Event,
+    planned::Planned,
     refusal::Refusal,
     state::{Draft, Policy, State},
 };
 use std::sync::Arc;
-use trust::statement::AdministrationAct;
+use trust::statement::{AdministrationAct, Order};
 
 /// Decides what happens. Pure, and never panics; a refusal changes nothing.
 pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<Event>, Refusal> {
@@ -74,6 +75,16 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
     }
     Ok(draft.events)
+}
+
+/// What an order would do now, and what whoever gives it would be warned of; or why it would be refused.
+pub fn preview(state: &State, context: &Context, signed: Signed<Order>) -> Result<(Planned, Vec<String>), Refusal> {
+    let events = decide(state, context, Command::RequestDeployment(signed))?;
+    let planned = events.iter().find_map(|event| match event {
+        Event::DeploymentRequested { warnings, .. } => Some((Planned::of(state, event)?, warnings.clone())),
+        _ => None,
+    });
+    planned.ok_or_else(|| Refusal::Invalid { why: "only an order of a deployment of its own can be planned".into() })
 }
 
 /// A command's context together with the charter it is judged by.

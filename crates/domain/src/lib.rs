@@ -16,6 +16,7 @@ pub mod decide;
 pub mod entry;
 pub mod event;
 pub mod plan;
+pub mod planned;
 pub mod policy;
 pub mod refusal;
 pub mod rules;

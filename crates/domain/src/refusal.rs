@@ -594,6 +594,17 @@ pub enum Refusal {
         /// Who may.
         needs: Option<Rule>,
     },
+    /// By now the order would do something else than its plan says.
+    PlanStale {
+        /// The application.
+        app: AppName,
+        /// The version, where a released one was ordered.
+        version: Option<Version>,
+        /// Where.
+        environment: AudienceName,
+        /// The plan's id.
+        plan: Digest,
+    },
     /// No target can be taken out of service: too few serve.
     TooFewHealthy {
         /// Where.

@@ -31,6 +31,7 @@ mod logs;
 pub(crate) mod metrics;
 pub(crate) mod objects;
 mod pages;
+mod plans;
 pub(crate) mod reads;
 pub(crate) mod repository;
 pub(crate) mod sessions;
@@ -115,6 +116,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::disable());
     let json = OpenApiRouter::new()
         .routes(routes!(commands::submit))
+        .routes(routes!(plans::plan))
         .routes(routes!(reads::estate))
         .routes(routes!(reads::whoami))
         .routes(routes!(reads::tokens))

@@ -20,7 +20,7 @@ use domain::{
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
-    AppName, AudienceName, TargetName, Version,
+    AppName, AudienceName, Digest, TargetName, Version,
     charter::{Charter, Class},
     rollout::RolloutTerms,
     schedule::Schedule,
@@ -50,6 +50,44 @@ pub struct Wanted {
     pub retries: Option<u64>,
     /// Whether the data stays as later migrations left it.
     pub keep_data: bool,
+    /// The plan that is to be carried out and nothing else.
+    pub plan: Option<Digest>,
+}
+
+impl Wanted {
+    /// As [`statement::Order::new`]: on all targets, now, as the charter says.
+    pub fn new(app: AppName, build: BuildName, environment: AudienceName, act: OrderAct) -> Self {
+        Self {
+            app,
+            build,
+            environment,
+            act,
+            only: BTreeSet::new(),
+            when_released: false,
+            rollout: RolloutTerms::default(),
+            schedule: Schedule::default(),
+            retries: None,
+            keep_data: false,
+            plan: None,
+        }
+    }
+
+    /// What is to be signed.
+    pub fn order(&self, connection: &Connection, now: Timestamp) -> statement::Order {
+        let start = self.schedule.at.unwrap_or(now).max(now);
+        let windows = when::written_out(connection, &self.environment, self.act, start);
+        statement::Order {
+            version: self.build.version.clone(),
+            only: self.only.clone(),
+            when_released: self.when_released,
+            rollout: self.rollout.clone(),
+            schedule: Schedule { windows, ..self.schedule.clone() },
+            retries: self.retries,
+            keep_data: self.keep_data,
+            plan: self.plan,
+            ..statement::Order::new(self.app.clone(), self.environment.clone(), self.act)
+        }
+    }
 }
 
 /// Whether data stays as it is when an earlier build returns.
@@ -109,21 +147,7 @@ pub fn newest_running(status: &Status, app: &AppName, environment: &AudienceName
 
 /// Signs and submits an order.
 pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted, Failure> {
-    let now = Timestamp::now();
-    let start = wanted.schedule.at.unwrap_or(now).max(now);
-    let windows = when::written_out(connection, &wanted.environment, wanted.act, start);
-    let order = statement::Order {
-        app: wanted.app.clone(),
-        environment: wanted.environment.clone(),
-        act: wanted.act,
-        version: wanted.build.version.clone(),
-        only: wanted.only.clone(),
-        when_released: wanted.when_released,
-        rollout: wanted.rollout.clone(),
-        schedule: Schedule { windows, ..wanted.schedule.clone() },
-        retries: wanted.retries,
-        keep_data: wanted.keep_data,
-    };
+    let order = wanted.order(connection, Timestamp::now());
     connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
 }
 

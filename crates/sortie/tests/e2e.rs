@@ -55,6 +55,8 @@ mod older;
 mod owners;
 #[path = "e2e/parts.rs"]
 mod parts;
+#[path = "e2e/planned.rs"]
+mod planned;
 #[path = "e2e/proofs.rs"]
 mod proofs;
 #[path = "e2e/prune.rs"]

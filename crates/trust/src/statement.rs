@@ -364,6 +364,9 @@ pub struct Order {
     /// Whether the data stays as later migrations left it, where the subject is from before them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_data: bool,
+    /// The plan that whoever orders it has seen, by its id: it is refused where it would do anything else by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Digest>,
 }
 
 impl Order {
@@ -380,6 +383,7 @@ impl Order {
             schedule: Schedule::default(),
             retries: None,
             keep_data: false,
+            plan: None,
         }
     }
 

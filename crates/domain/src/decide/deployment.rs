@@ -4,6 +4,7 @@ use super::{Asked, guide};
 use crate::{
     command::Signed,
     event::{Aborted, Ending, Event},
+    planned::Planned,
     refusal::{Refusal, Right},
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, placement, rights,
@@ -71,13 +72,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
     let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
     let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
-    hold_what_is_left_behind(draft, order, signed.subject);
     let deployment = draft.state.last_deployment + 1;
-    if let Some(queued) = queued {
-        let (ending, superseded_by) = (Ending::Superseded, Some(deployment));
-        draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
-    }
-    draft.record(Event::DeploymentRequested {
+    let requested = Event::DeploymentRequested {
         deployment,
         app: order.app.clone(),
         environment: order.environment.clone(),
@@ -93,7 +89,14 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         narrowed: !order.only.is_empty(),
         schedule: order.schedule.clone(),
         keep_data: order.keep_data,
-    });
+    };
+    as_planned(draft, order, &requested)?;
+    hold_what_is_left_behind(draft, order, signed.subject);
+    if let Some(queued) = queued {
+        let (ending, superseded_by) = (Ending::Superseded, Some(deployment));
+        draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
+    }
+    draft.record(requested);
     if awaits_permit || is_planned {
         return Ok(());
     }
@@ -104,6 +107,18 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     }
     start_next_wave(draft, asked, deployment);
     Ok(())
+}
+
+/// Fails if the order was given by a plan, and would do something else by now.
+fn as_planned(draft: &Draft, order: &Order, requested: &Event) -> Result<(), Refusal> {
+    let now = Planned::of(&draft.state, requested).map(|planned| planned.id());
+    match order.plan {
+        Some(plan) if now != Some(plan) => {
+            let (app, environment) = (order.app.clone(), order.environment.clone());
+            Err(Refusal::PlanStale { app, version: order.version.clone(), environment, plan })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The deployment whose place a newer order takes: one that has not begun. Fails if one has, or if the order is about what

@@ -266,6 +266,13 @@ impl fmt::Display for Refusal {
                 let eased = list(eased);
                 write!(f, "{environment} is rolled out with more care than that: {eased}. Less is for {needs}")
             }
+            Refusal::PlanStale { app, environment, plan, .. } => {
+                let id = plan.short();
+                write!(
+                    f,
+                    "plan {id} is of another state: {app} in {environment}, or what the order would do there, is not as it was then"
+                )
+            }
             Refusal::TooFewHealthy { environment, why } => {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
             }
@@ -387,6 +394,10 @@ impl Refusal {
                 (_, false) => format!("sortie deploy {to} --to {environment} --keep-data"),
             },
             Refusal::RolloutEased { .. } => "sortie charter show".into(),
+            Refusal::PlanStale { app, version, environment, .. } => {
+                let version = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+                format!("sortie deploy {app}{version} --to {environment} --plan")
+            }
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
                 format!("sortie status {app} --in {environment}")
@@ -568,6 +579,7 @@ pages! {
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
     MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build that would come back last ran before a later build's `[migrate]` changed the application's data. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
+    PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
     Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";

@@ -2,7 +2,8 @@
 
 use super::{OWNER, World, public, read, secret};
 use domain::{
-    command::{Actor, Brought, Command, Signed},
+    command::{Actor, Brought, Command, Context, Signed},
+    decide::preview,
     event::{BuildFacts, MigrateFacts, RootFacts, VendorWord},
     plan,
     rules::{self, Candidate, numbering},
@@ -72,7 +73,7 @@ fn version_of(what: &str) -> Version {
 
 fn act_of(verb: &str) -> OrderAct {
     match verb {
-        "deploys" => OrderAct::Deploy,
+        "deploys" | "plans" => OrderAct::Deploy,
         "redeploys" => OrderAct::Redeploy,
         "rolls" => OrderAct::Rollback,
         "undeploys" => OrderAct::Undeploy,
@@ -196,7 +197,7 @@ impl World {
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
             ("reviews", [what, "in", audience, rest @ ..]) => self.reviews(who, what, audience, rest),
             ("withdraws", [what, "from", audience, rest @ ..]) => self.withdraws(who, what, audience, rest),
-            ("deploys" | "redeploys", [what, "to", environment, rest @ ..]) => {
+            ("deploys" | "redeploys" | "plans", [what, "to", environment, rest @ ..]) => {
                 self.orders(who, verb, what, environment, rest)
             }
             ("rolls", ["back", app, "in", environment, "to", version, rest @ ..]) => {
@@ -796,9 +797,29 @@ impl World {
         let (rollout, retries) = (rollout(rest), None);
         let schedule = self.schedule(&environment, act, rest);
         let keep_data = rest.contains(&"keeping");
+        let plan = rest.contains(&"planned").then_some(self.plan).flatten();
         let order =
-            Order { app, environment, act, version, only, when_released, rollout, schedule, retries, keep_data };
+            Order { app, environment, act, version, only, when_released, rollout, schedule, retries, keep_data, plan };
+        if verb == "plans" {
+            return self.plans(who, subject, order);
+        }
         self.act(who, subject, Act::Order(order))
+    }
+
+    /// What an order would do; `as planned` orders it afterwards.
+    fn plans(&mut self, who: &str, subject: Digest, act: Order) -> Vec<String> {
+        let request_id = RequestId::new("plan").expect("an id");
+        let context = Context { now: self.now, actor: self.actor(who), request_id, payload: None };
+        match preview(&self.state, &context, Signed { subject, act }) {
+            Ok((planned, warnings)) => {
+                self.plan = Some(planned.id());
+                let targets: Vec<&str> = planned.targets.iter().map(|planned| planned.target.as_str()).collect();
+                let mut said = vec![format!("a plan for {}", targets.join(" "))];
+                said.extend(warnings.into_iter().map(|warning| format!("warned: {warning}")));
+                said
+            }
+            Err(refusal) => vec![self.refusal_in_words(&refusal)],
+        }
     }
 
     /// `at` and `expires`, and the environment's windows unless they are left out.

@@ -47,6 +47,8 @@ pub struct World {
     pub replays_each_step: bool,
     requests_made: u64,
     last_invitation: Option<String>,
+    /// The id of the plan that was looked at last.
+    plan: Option<Digest>,
     letters: BTreeMap<String, String>,
 }
 
@@ -75,6 +77,7 @@ impl World {
             replays_each_step: true,
             requests_made: 0,
             last_invitation: None,
+            plan: None,
             letters: BTreeMap::new(),
         }
     }

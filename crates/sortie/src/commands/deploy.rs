@@ -15,6 +15,9 @@ use crate::{
     output::{self, Answer},
 };
 use api::{
+    client::ClientError,
+    plan::{PlanAsked, PlanView},
+    problem::Problem,
     read::{BuildName, ConfigView, Status, Why},
     routes,
 };
@@ -26,10 +29,13 @@ use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
     manifest::{Entry, Manifest},
+    names::printable,
     rollout::Rollout,
-    schedule::Schedule,
     statement::OrderAct,
 };
+
+/// How many digits of a plan's id are shown, and at least typed.
+const PLAN_ID_DIGITS: usize = 12;
 
 /// Install, configure, activate and verify a version on targets. Needs a permit, except in dev
 #[derive(Debug, clap::Args)]
@@ -45,11 +51,14 @@ pub struct Deploy {
     /// Say what would change, and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Do what this plan showed, and nothing else: refused (exit 6) where it would do anything else by now
+    #[arg(long, value_name = "ID", conflicts_with = "plan")]
+    pub plan_id: Option<String>,
     /// Let the order stand and wait until the version is released
     #[arg(long)]
     pub when_released: bool,
     /// Give what runs its newest config, and nothing else
-    #[arg(long, conflicts_with_all = ["plan", "when_released", "at", "expires"])]
+    #[arg(long, conflicts_with_all = ["plan", "plan_id", "when_released", "at", "expires"])]
     pub config_only: bool,
     #[command(flatten)]
     pub data: Data,
@@ -77,13 +86,15 @@ impl Deploy {
         let thing = resolve(invocation, &connection, thing, &environment).await?;
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
-        let when_released = self.when_released;
-        let (act, schedule, retries) = (OrderAct::Deploy, Schedule::default(), None);
-        let keep_data = self.data.keep_data;
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released, rollout, schedule, retries, keep_data };
+        let (when_released, keep_data) = (self.when_released, self.data.keep_data);
+        let bare = Wanted::new(found.app, build, environment, OrderAct::Deploy);
+        let mut wanted = Wanted { only, when_released, rollout, keep_data, ..bare };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         if self.plan {
             return plan(&connection, &wanted).await;
+        }
+        if let Some(id) = &self.plan_id {
+            wanted.plan = Some(planned_as(&connection, &wanted, id).await?);
         }
         let status = order::status(&connection, None).await?;
         for line in notes::in_words(&passed(&connection, &wanted, &status).await?) {
@@ -152,6 +163,10 @@ struct Plan {
     /// The versions since what runs there.
     notes: Vec<Note>,
     why: Why,
+    /// By what exactly this is ordered; nothing where it would be refused.
+    id: Option<String>,
+    /// Why it would be refused.
+    refused: Option<Problem>,
 }
 
 #[derive(Debug, Serialize)]
@@ -190,6 +205,11 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
     let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets);
+    let (id, refused) = match preview(connection, wanted).await {
+        Ok(view) => (Some(id_of(&view)), None),
+        Err(ClientError::Refused(problem)) => (None, Some(*problem)),
+        Err(error) => return Err(error.into()),
+    };
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -199,10 +219,51 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         notes: passed(connection, wanted, &status).await?,
         targets,
         why,
+        id,
+        refused,
     };
-    let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
     let answer = Answer::new(&plan, in_words(&plan));
-    Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
+    Ok(match (&plan.id, plan.refused.as_ref().and_then(|problem| problem.next.clone())) {
+        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), id)),
+        (None, Some(next)) => answer.next(next),
+        (None, None) => answer,
+    })
+}
+
+/// The command that was typed, with the plan's id in place of the wish for a plan.
+fn as_typed(words: impl Iterator<Item = String>, id: &str) -> String {
+    let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=@#.,:/%+".contains(c));
+    let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
+    let words: Vec<String> = words.filter(|word| word != "--plan" && word != "--json").map(quoted).collect();
+    format!("sortie {} --plan-id {id}", words.join(" "))
+}
+
+/// What the order would do, by the server's own rules.
+async fn preview(connection: &Connection, wanted: &Wanted) -> Result<PlanView, ClientError> {
+    let order = wanted.order(connection, Timestamp::now());
+    connection.client.post(routes::PLANS, &PlanAsked { subject: wanted.build.build, order }).await
+}
+
+/// As much of a plan's id as people copy.
+fn id_of(view: &PlanView) -> String {
+    view.id.hex().chars().take(PLAN_ID_DIGITS).collect()
+}
+
+/// The plan with this id, if it is what would be done now.
+async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Result<Digest, Failure> {
+    let is_id = (PLAN_ID_DIGITS..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let again = format!("sortie deploy {} --to {} --plan", wanted.build.of(&wanted.app), wanted.environment);
+    if !is_id {
+        let message = format!("'{}' is no plan's id: `--plan` shows it, {PLAN_ID_DIGITS} digits", printable(id));
+        return Err(Failure::misused(message).next(again));
+    }
+    let now = preview(connection, wanted).await?;
+    if now.id.hex().starts_with(&id.to_ascii_lowercase()) {
+        return Ok(now.id);
+    }
+    let what = format!("{} in {}", wanted.app, wanted.environment);
+    let message = format!("plan {id} is of another state, or of another order: {what} is not as it was then");
+    Err(Failure::new("PLAN_STALE", exit::CONFLICT, message).next(again))
 }
 
 /// What comes with a version, and what it passes over, since what runs there (R44).
@@ -295,6 +356,9 @@ fn in_words(plan: &Plan) -> String {
         lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
     }
     lines.push(why::in_words(&plan.why));
+    if let Some(refused) = plan.refused.as_ref().filter(|_| plan.why.may) {
+        lines.push(format!("✗ it would be refused now: {}", refused.message));
+    }
     lines.join("\n")
 }
 
@@ -319,20 +383,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_ordered_as_it_was_asked_for() {
+        let typed = ["deploy", "web@1.5.0", "--to", "prod", "--plan", "--at", "tomorrow 07:00", "--only", "prod-1"];
+        assert_eq!(
+            as_typed(typed.into_iter().map(String::from), "3fa9c1d2e4b5"),
+            "sortie deploy web@1.5.0 --to prod --at 'tomorrow 07:00' --only prod-1 --plan-id 3fa9c1d2e4b5"
+        );
+    }
+
+    #[test]
     fn a_plan_names_targets_now_and_then() {
         let status = samples::status();
-        let wanted = Wanted {
-            app: "web".parse().unwrap(),
-            build: samples::build("1.5.0"),
-            environment: "prod".parse().unwrap(),
-            act: OrderAct::Deploy,
-            only: BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]),
-            when_released: false,
-            rollout: Default::default(),
-            schedule: Default::default(),
-            retries: None,
-            keep_data: false,
-        };
+        let only = BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]);
+        let wanted = Wanted { only, ..samples::wanted("1.5.0") };
         let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
         assert_eq!(targets.len(), 2);
         assert!(planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "db".into())])).is_empty());
@@ -358,6 +421,8 @@ mod tests {
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
+            id: None,
+            refused: None,
         };
         let words = in_words(&plan);
         assert!(words.contains("prod-1  1.4.0 → 1.5.0\n"), "{words}");

@@ -11,7 +11,7 @@ use crate::{
 use api::read::{BuildName, Runs, Status};
 use domain::{event::Ending, refusal::Refusal};
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, TargetName, rollout::RolloutTerms, schedule::Schedule, statement::OrderAct};
+use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
 /// What runs, as it was typed.
 #[derive(Clone, Debug)]
@@ -98,18 +98,8 @@ fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wante
         if on.is_empty() {
             continue;
         }
-        orders.push(Wanted {
-            app: app.clone(),
-            build: runs.build.clone(),
-            environment: environment.clone(),
-            act,
-            only: if alone { BTreeSet::new() } else { on },
-            when_released: false,
-            rollout: RolloutTerms::default(),
-            schedule: Schedule::default(),
-            retries: None,
-            keep_data: false,
-        });
+        let order = Wanted::new(app.clone(), runs.build.clone(), environment.clone(), act);
+        orders.push(Wanted { only: if alone { BTreeSet::new() } else { on }, ..order });
     }
     let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();
     match only.iter().find(|name| !named.contains(name)) {

@@ -15,7 +15,7 @@ use api::{
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{TargetName, schedule::Schedule, statement::OrderAct};
+use trust::{TargetName, statement::OrderAct};
 
 /// Deploy again what was superseded or has failed
 #[derive(Debug, clap::Args)]
@@ -59,10 +59,9 @@ impl Redeploy {
         let environment = connection.environment(&names::Place { audience: place })?;
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
-        let act = OrderAct::Redeploy;
-        let (schedule, retries) = (Schedule::default(), None);
         let keep_data = self.data.keep_data;
-        let mut wanted = Wanted { app: found.app, build, environment, act, only, when_released: false, rollout, schedule, retries, keep_data };
+        let mut wanted =
+            Wanted { only, rollout, keep_data, ..Wanted::new(found.app, build, environment, OrderAct::Redeploy) };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         order::order(invocation, &connection, &wanted, &self.following).await
     }

@@ -41,16 +41,10 @@ impl Retry {
             return Err(failure.next(format!("sortie status {number}")));
         }
         let wanted = Wanted {
-            app: view.app,
-            build: view.build,
-            environment: view.environment,
-            act: view.act,
             only,
-            when_released: false,
-            rollout: Default::default(),
-            schedule: Default::default(),
             retries: Some(self.deployment),
             keep_data: view.keep_data,
+            ..Wanted::new(view.app, view.build, view.environment, view.act)
         };
         let accepted = order::submit(&connection, &wanted).await?;
         let names: Vec<String> = wanted.only.iter().map(ToString::to_string).collect();

@@ -11,7 +11,7 @@ use crate::{
 };
 use api::read::{BuildName, Cell};
 use domain::refusal::Refusal;
-use trust::{AppName, AudienceName, schedule::Schedule, statement::OrderAct};
+use trust::{AppName, AudienceName, statement::OrderAct};
 
 /// Go back to what last settled, under a permit not since withdrawn
 #[derive(Debug, clap::Args)]
@@ -53,18 +53,8 @@ impl Rollback {
         };
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
-        let wanted = Wanted {
-            app,
-            build,
-            environment,
-            act: OrderAct::Rollback,
-            only,
-            when_released: false,
-            rollout,
-            schedule: Schedule::default(),
-            retries: None,
-            keep_data: self.data.keep_data,
-        };
+        let keep_data = self.data.keep_data;
+        let wanted = Wanted { only, rollout, keep_data, ..Wanted::new(app, build, environment, OrderAct::Rollback) };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
 }

@@ -15,18 +15,7 @@ use trust::{
 
 /// What a deployer of prod wants.
 pub fn wanted(version: &str) -> Wanted {
-    Wanted {
-        app: "web".parse().unwrap(),
-        build: build(version),
-        environment: "prod".parse().unwrap(),
-        act: OrderAct::Deploy,
-        only: Default::default(),
-        when_released: false,
-        rollout: Default::default(),
-        retries: None,
-        keep_data: false,
-        schedule: Default::default(),
-    }
+    Wanted::new("web".parse().unwrap(), build(version), "prod".parse().unwrap(), OrderAct::Deploy)
 }
 
 /// A build as an application's list has it.

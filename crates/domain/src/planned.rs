@@ -1,0 +1,113 @@
+//! What an order would do, known before it is given, with an id by which it can be ordered: exactly that, or a refusal.
+
+use crate::{
+    event::{Event, RingOf},
+    state::State,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use trust::{AppName, AudienceName, Digest, TargetName, Version, rollout::Rollout, statement::OrderAct};
+
+/// What an order would do by a state. Whatever may differ from one moment to another and matters to whoever planned stands here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The application.
+    pub app: AppName,
+    /// Where.
+    pub environment: AudienceName,
+    /// What would be done.
+    pub act: OrderAct,
+    /// The build that it would be done with.
+    pub build: Digest,
+    /// Its version.
+    pub version: Option<Version>,
+    /// The targets in the order in which they would have their turn.
+    pub targets: Vec<PlannedTarget>,
+    /// The rings that they would be divided into; none where there is one only.
+    pub rings: Vec<RingOf>,
+    /// How it would go over them.
+    pub rollout: Option<Box<Rollout>>,
+    /// The config that they would get: its serial and its document.
+    pub config: Option<(u64, Digest)>,
+    /// Whether it would wait for its permit.
+    pub awaits_permit: bool,
+    /// Not before this moment.
+    pub at: Option<Timestamp>,
+    /// Not from this moment on.
+    pub expires: Option<Timestamp>,
+    /// Whether the data would stay as later migrations left it.
+    pub keep_data: bool,
+    /// The deployment whose place it would take.
+    pub supersedes: Option<u64>,
+}
+
+/// One target in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTarget {
+    /// Its name.
+    pub target: TargetName,
+    /// What runs there now.
+    pub running: Option<Digest>,
+    /// The serial of the config that it runs with.
+    pub config_serial: u64,
+    /// Whether it was stopped.
+    pub stopped: bool,
+}
+
+impl Planned {
+    /// What `event` would begin in `state`; nothing where it is no order of a deployment.
+    pub(crate) fn of(state: &State, event: &Event) -> Option<Self> {
+        let Event::DeploymentRequested {
+            deployment: _,
+            app,
+            environment,
+            act,
+            build,
+            version,
+            targets,
+            awaits_permit,
+            warnings: _,
+            deployer: _,
+            rollout,
+            rings,
+            narrowed: _,
+            schedule,
+            keep_data,
+        } = event
+        else {
+            return None;
+        };
+        let here = state.in_audience(app, environment);
+        let planned = |name: &TargetName| {
+            let running = state.running(app, name);
+            PlannedTarget {
+                target: name.clone(),
+                running: running.map(|running| running.build),
+                config_serial: running.map_or(0, |running| running.config_serial),
+                stopped: running.is_some_and(|running| running.stopped),
+            }
+        };
+        Some(Self {
+            app: app.clone(),
+            environment: environment.clone(),
+            act: *act,
+            build: *build,
+            version: version.clone(),
+            targets: targets.iter().map(planned).collect(),
+            rings: rings.clone(),
+            rollout: rollout.clone(),
+            config: here.and_then(|record| record.config.as_ref()).map(|config| (config.serial, config.document)),
+            awaits_permit: *awaits_permit,
+            // The windows of an order are those of the charter as written out at the moment of signing.
+            at: schedule.at,
+            expires: schedule.expires,
+            keep_data: *keep_data,
+            supersedes: here.and_then(|record| record.open_deployment),
+        })
+    }
+
+    /// By what it is ordered: the digest of all of it as sorted JSON.
+    pub fn id(&self) -> Digest {
+        Digest::of(&trust::json::sorted(self).unwrap_or_default())
+    }
+}
