@@ -1,5 +1,6 @@
 //! The measurements: what the product should reach, what it reaches here, as a table and as JSON.
 
+mod fleet;
 mod upgrade;
 
 use crate::{
@@ -120,6 +121,13 @@ const ROWS: &[Row] = &[
         measure: |world| upgrade::dropped(world, false),
     },
     Row { name: "simulated worlds", unit: "/s", bound: Bound::Over(50.0), measure: |_| sim::worlds_a_second() },
+    // Its targets stay, so it comes last.
+    Row {
+        name: "1,000 targets with nothing to do, deployed to",
+        unit: "s",
+        bound: Bound::Under(10.0),
+        measure: fleet::deployed,
+    },
 ];
 
 /// Measures every row; one that cannot be measured says why.

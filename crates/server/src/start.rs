@@ -150,6 +150,7 @@ pub struct Running {
 
 /// Opens `options.data` and serves it. Needs a Tokio runtime.
 pub async fn start(options: Options) -> Result<Running, StartError> {
+    allow_many_connections();
     if let Some(board) = options.board
         && !board.ip().is_loopback()
     {
@@ -269,6 +270,18 @@ fn change_keys(data: &Path, change: KeyChange) -> Result<(), StartError> {
                 false => Err(StartError::NotAnnounced),
             }
         }
+    }
+}
+
+/// Every agent keeps a connection, and each is an open file: the limit that shells and systemd set at first is lower than
+/// what they allow, and would keep out a thousandth machine.
+fn allow_many_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, limit = ?current, "the number of open files stays limited");
     }
 }
 

@@ -41,6 +41,8 @@ mod late;
 mod leaving;
 #[path = "e2e/logs.rs"]
 mod logs;
+#[path = "e2e/migrating.rs"]
+mod migrating;
 #[path = "e2e/moments.rs"]
 mod moments;
 #[path = "e2e/moved.rs"]

@@ -23,7 +23,10 @@ fn r1_exactly_what_was_planned_is_done() {
     // The same plan over fewer machines is another one.
     world.sortie("coder", 6, &format!("{deploy} --only dev-1 --plan-id {first}")).says("PLAN_STALE");
     world.sortie("coder", 0, "target cordon dev-2");
-    world.sortie("coder", 6, &format!("{deploy} --plan-id {first}")).says("PLAN_STALE").says(&format!("{deploy} --plan"));
+    world
+        .sortie("coder", 6, &format!("{deploy} --plan-id {first}"))
+        .says("PLAN_STALE")
+        .says(&format!("{deploy} --plan"));
     assert!(world.endpoints("dev").is_empty());
     let second = plan();
     world.sortie("coder", 0, &format!("{deploy} --plan-id {second}"));
