@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // The same versions of everything as the workspace has, most of it compiled already.
     fs::copy(cargo::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     let mut seeds = cargo::cargo();
-    seeds.args(["run", "--quiet", "--bin", "seeds", "--target-dir"]).arg(cargo::target_folder()?);
+    seeds.args(["run", "--quiet", "--example", "seeds", "--target-dir"]).arg(cargo::target_folder()?);
     let seeds = seeds.current_dir(&folder).output()?;
     if !seeds.status.success() {
         bail!("the seeds could not be written:\n{}", String::from_utf8_lossy(&seeds.stderr));

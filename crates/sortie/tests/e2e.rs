@@ -67,6 +67,8 @@ mod prune;
 mod pull;
 #[path = "e2e/repository.rs"]
 mod repository;
+#[path = "e2e/rings.rs"]
+mod rings;
 #[path = "e2e/secrets.rs"]
 mod secrets;
 #[path = "e2e/security_keys.rs"]

@@ -1,0 +1,56 @@
+//! A deployment that goes over several machines, some of which are away.
+
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, get, until};
+
+/// R40, R41, R48: a canary first, then the others two at a time. One machine is away: it is left out and listed, and catches up
+/// when it returns. The next deployment waits after its canary for somebody's word, and goes on without whom they exclude.
+#[test]
+fn r40_who_is_away_is_left_out_and_catches_up() {
+    let mut world = World::new();
+    let rollout = "rollout = { canary = 1, at_once = 2, failure_budget = 1, progress_minutes = 1 }, ";
+    let environments = ENVIRONMENTS.replace("test = { ", &format!("test = {{ {rollout}"));
+    assert_ne!(environments, ENVIRONMENTS);
+    world.found(TEAM, &environments);
+    world.add_machines(&[("test-1", "test"), ("test-2", "test"), ("test-3", "test"), ("test-4", "test")]);
+    world.make_repository(PROJECT);
+    let release = |world: &World, greeting: &str| {
+        world.change_greeting(greeting);
+        let version = world.push_and_number();
+        world.sortie("coder", 0, &format!("release {version} --to test"));
+        version
+    };
+    let serve = |world: &World, words: &str| {
+        let answers = world.endpoints("test").into_iter().map(|there| get(there, "/"));
+        answers.filter(|answer| answer.as_ref().is_ok_and(|answer| answer.contains(words))).count()
+    };
+    let one = release(&world, "Hello there, {name}!");
+    world.sortie("coder", 0, &format!("deploy {one} --to test"));
+    assert_eq!(serve(&world, "Hello there"), 4);
+
+    world.power_off("test-3");
+    let two = release(&world, "Good day, {name}!");
+    // It takes the minute after which the charter calls a machine absent.
+    let deployed = world.sortie_command("coder").args(["deploy", &two, "--to", "test"]).output().unwrap();
+    let said = String::from_utf8_lossy(&deployed.stdout);
+    assert!(
+        deployed.status.success() && said.contains("3/4") && said.contains("will catch up: test-3"),
+        "{deployed:?}"
+    );
+    assert_eq!(serve(&world, "Good day"), 3);
+    world.sortie("tester", 0, "status web --in test").says("3/4");
+    world.start_agent("test-3");
+    until("test-3 to catch up", || (serve(&world, "Good day") == 4).then_some(()));
+
+    let three = release(&world, "Good evening, {name}!");
+    let careful = format!("deploy {three} --to test --rollout advance=hand --detach");
+    world.sortie("coder", 0, &careful);
+    until("the canary", || (serve(&world, "Good evening") == 1).then_some(()));
+    let waits = || world.sortie("tester", 0, "status 3").stdout.contains("sortie resume 3").then_some(());
+    until("it to wait for a word", waits);
+    world.sortie("coder", 0, "exclude 3 test-4 --reason \"its disk is being replaced\"");
+    world.sortie("coder", 0, "resume 3");
+    until("the others", || (serve(&world, "Good evening") == 3).then_some(()));
+    until("it to end", || world.sortie("tester", 0, "status 3").stdout.contains("succeeded").then_some(()));
+    world.sortie("tester", 0, "status 3").says("its disk is being replaced").says("test-4");
+    world.sortie("tester", 0, "ledger verify");
+}
