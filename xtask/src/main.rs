@@ -10,6 +10,7 @@
 //! - [`fuzz`]: every parser of untrusted bytes, fed for a while
 //! - [`bench`]: the measurements
 //! - [`sim`]: worlds in seeds
+//! - [`upgrade`]: from an earlier commit, under deployments
 
 mod arrows;
 mod attacks;
@@ -24,6 +25,7 @@ mod fuzz;
 mod processes;
 mod requirements;
 mod sim;
+mod upgrade;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,6 +60,8 @@ enum Recipe {
     Bench(bench::Options),
     /// Run simulated worlds, each from its seed; one that breaks an invariant tells how
     Sim(sim::Options),
+    /// Upgrade server and agents from an earlier commit while deployments are under way
+    Upgrade(upgrade::Options),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Recipe::Fuzz(options) => fuzz::run(&options),
         Recipe::Bench(options) => bench::run(&options),
         Recipe::Sim(options) => sim::run(&options),
+        Recipe::Upgrade(options) => upgrade::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

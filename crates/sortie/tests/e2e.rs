@@ -89,6 +89,8 @@ mod team;
 mod tokens;
 #[path = "e2e/traffic.rs"]
 mod traffic;
+#[path = "e2e/upgrade.rs"]
+mod upgrade;
 #[path = "e2e/vendor.rs"]
 mod vendor;
 #[path = "e2e/witness.rs"]

@@ -129,8 +129,7 @@ impl World {
         let folder = tempfile::Builder::new().prefix("world-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("bin")).unwrap();
-        link(Path::new(env!("CARGO_BIN_EXE_sortie")), &root.join("bin/sortie"));
-        Self {
+        let world = Self {
             url_and_pin: String::new(),
             folder,
             root,
@@ -139,7 +138,19 @@ impl World {
             server: None,
             machines: BTreeMap::new(),
             commands: AtomicUsize::new(0),
-        }
+        };
+        world.install(Path::new(env!("CARGO_BIN_EXE_sortie")));
+        world
+    }
+
+    /// Puts a program in the place of the one that people type and the server runs, and that machines get which come later.
+    pub fn install(&self, program: &Path) {
+        put(program, &self.root.join("bin/sortie"));
+    }
+
+    /// Puts a program in the place of a machine's own.
+    pub fn install_on(&self, machine: &str, program: &Path) {
+        put(program, &self.machine_folder(machine).join("bin/sortie"));
     }
 
     /// A world with a server and an estate: the owner, the [`TEAM`], the [`ENVIRONMENTS`], and these machines, each
@@ -714,6 +725,14 @@ pub fn link(from: &Path, to: &Path) {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).unwrap();
     }
+}
+
+/// As [`link`], in the place of what stands there; a process that runs that goes on.
+fn put(from: &Path, to: &Path) {
+    if let Err(error) = fs::remove_file(to) {
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}: {error}", to.display());
+    }
+    link(from, to);
 }
 
 fn background(command: &mut Command, log: &Path) -> Child {
