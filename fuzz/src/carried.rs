@@ -125,7 +125,9 @@ pub fn receipt(bytes: &[u8]) {
         // The one target and the one deployer who have signed anything here.
         assert_eq!(verified.target.as_str(), "prod-1");
         for outcome in verified.outcomes {
-            assert_eq!((outcome.build, outcome.deployer), (world::build(), "oncall".parse().ok()));
+            assert_eq!(outcome.build, world::build());
+            // Whose signature under the order does not count, or no more, is nobody; it is the target that vouches here.
+            assert!(outcome.deployer.is_none_or(|deployer| deployer.as_str() == "oncall"));
         }
     }
 }

@@ -146,6 +146,12 @@ impl Repository {
         self.reached.subscribe()
     }
 
+    /// Whether what was accepted will soon be published: not where it waits for a witness that is not there or does not sign,
+    /// nor while nothing can be published at all.
+    pub fn will_be_published(&self, now: Timestamp) -> bool {
+        !self.witness.is_of_no_help(now) && self.standing().problem.is_none()
+    }
+
     /// Where a file of the repository lies.
     pub fn path(&self, below: &Path) -> PathBuf {
         self.folder.join(below)

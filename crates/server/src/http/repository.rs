@@ -43,8 +43,7 @@ pub(crate) async fn file(
 ) -> Result<Response, Failure> {
     let below = inside(&path).ok_or_else(|| unknown(&path))?;
     let is_timestamp = path == TIMESTAMP;
-    // What waits for a witness that is not there, or does not sign, is not worth waiting for.
-    if is_timestamp && !serving.repository.witness().is_of_no_help(Timestamp::now()) {
+    if is_timestamp && serving.repository.will_be_published(Timestamp::now()) {
         let accepted = serving.ledger.state().head.entry;
         let mut reached = serving.repository.reached();
         // What there is after the wait is answered in any case: its own date says how old it is.
