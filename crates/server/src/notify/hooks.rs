@@ -114,7 +114,13 @@ impl Hooks {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let hooks: Self = toml::from_str(text).map_err(|error| error.message().to_string())?;
+        let hooks: Self = toml::from_str(text).map_err(|error| {
+            // The line's number and not the line: it may be the one with the secret.
+            let line =
+                error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+            let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            format!("{line}{}", error.message())
+        })?;
         for (name, hook) in &hooks.hooks {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
@@ -177,7 +183,8 @@ mod tests {
         assert!(wrong("url = \"http://127.0.0.1.example.com/\"").contains("https://"), "a name that begins alike");
         assert!(wrong("url = \"http://127.0.0.1:x@localhost/\"").contains("password"), "what follows the @ counts");
         assert!(wrong("url = \"https://x:99999\"").contains("cannot be read"));
-        assert!(wrong("url = \"https://x\"\non = [\"relaesed\"]").contains("relaesed"));
+        let mistyped = wrong("url = \"https://x\"\non = [\"relaesed\"]");
+        assert!(mistyped.starts_with("line 3: ") && mistyped.contains("relaesed"), "{mistyped}");
         assert!(wrong("url = \"https://x\"\nsecret = \"whsec_c2hvcnQ=\"").contains("openssl rand"));
         assert!(wrong(&format!("url = \"https://x\"\nform = \"slack\"\nsecret = \"{SECRET}\"")).contains("Slack"));
         assert!(Hooks::parse("[hooks.\"../x\"]\nurl = \"https://x\"").unwrap_err().contains("small letters"));
