@@ -82,17 +82,14 @@ impl Target {
                 agent_version: env!("CARGO_PKG_VERSION").into(),
             },
         };
-        self.submit(self.invitation.estate, Act::Enrolment(enrolment), &[&invited, &self.key]).await;
-        again(async || self.client.log_in(self.invitation.estate, &self.key).await).await;
+        self.submit(self.signed(self.invitation.estate, Act::Enrolment(enrolment), &[&invited, &self.key])).await;
+        again(|| self.client.log_in(self.invitation.estate, &self.key)).await;
     }
 
     async fn poll(&self, generation: u64, wait_seconds: u32) -> Orders {
         let (generation, wait) = (generation.to_string(), wait_seconds.to_string());
-        again(async || {
-            let query = [("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", "1")];
-            self.client.get(routes::AGENT_POLL, &query).await
-        })
-        .await
+        let query = [("generation", generation.as_str()), ("wait", wait.as_str()), ("charter", "1")];
+        again(|| self.client.get(routes::AGENT_POLL, &query)).await
     }
 
     /// Does what it is told by doing nothing.
@@ -100,8 +97,8 @@ impl Target {
         loop {
             let orders = self.poll(generation, 30).await;
             for assignment in &orders.assignments {
-                let report = self.done(assignment);
-                self.submit(assignment.build, Act::Report(report), &[&self.key]).await;
+                let report = Act::Report(self.done(assignment));
+                self.submit(self.signed(assignment.build, report, &[&self.key])).await;
             }
             generation = orders.generation;
         }
@@ -124,7 +121,7 @@ impl Target {
         }
     }
 
-    async fn submit(&self, subject: Digest, act: Act, signers: &[&dyn Signer]) {
+    fn signed(&self, subject: Digest, act: Act, signers: &[&dyn Signer]) -> Submission {
         let header = Header {
             estate: self.invitation.estate,
             request_id: fresh_request_id().unwrap(),
@@ -133,13 +130,16 @@ impl Target {
         };
         let statement = Statement { subject_name: self.name.to_string(), subject, header, act };
         let envelope = statement.sign(signers).unwrap();
-        let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
-        let _accepted: Accepted = again(async || self.client.submit(&submission).await).await;
+        Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None }
+    }
+
+    async fn submit(&self, submission: Submission) {
+        let _accepted: Accepted = again(|| self.client.submit(&submission)).await;
     }
 }
 
 /// Tries until the server has time; what it refuses otherwise ends the measurement.
-async fn again<T>(ask: impl AsyncFn() -> Result<T, ClientError>) -> T {
+async fn again<T, F: Future<Output = Result<T, ClientError>>>(ask: impl Fn() -> F) -> T {
     loop {
         match ask().await {
             Ok(answer) => return answer,
