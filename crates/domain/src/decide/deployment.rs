@@ -69,6 +69,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
+    // Whoever comes and goes has its turn after those that stay: none of them is a canary where another can be.
+    let comes_and_goes = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| target.ephemeral);
+    let (stay, go): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(|name| !comes_and_goes(name));
+    let targets: Vec<TargetName> = stay.into_iter().chain(go).collect();
     let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
     let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
     hold_what_is_left_behind(draft, order, signed.subject);

@@ -242,6 +242,13 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
         };
     }
     let is_over = parts.busy().next().is_none() && parts.waiting_in(places.clone()).next().is_none();
+    if is_canary
+        && is_over
+        && !parts.any_verified_in(places.clone())
+        && let Some(silent) = parts.silent_in(places.clone()).next()
+    {
+        return Some(format!("{silent} is silent, and no canary is well"));
+    }
     let lost = bad > 0 && is_over && parts.any_bad_in(places.clone()) && !parts.any_verified_in(places);
     lost.then(first).flatten()
 }

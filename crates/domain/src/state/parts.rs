@@ -193,6 +193,12 @@ impl Parts {
         })
     }
 
+    /// The targets in these places that come and go, and of which nothing was heard in time.
+    pub fn silent_in(&self, places: Range<usize>) -> impl Iterator<Item = &TargetName> {
+        let names = self.aside.range(range(&places)).filter_map(|place| self.order.get(*place as usize));
+        names.filter(|name| self.get(name).is_some_and(|part| part.aside.is_none()))
+    }
+
     /// The targets of which nothing was heard in time, in order.
     pub fn absent(&self) -> impl Iterator<Item = &TargetName> {
         let names = self.named(&self.bad).chain(self.named(&self.aside));

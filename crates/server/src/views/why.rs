@@ -196,7 +196,7 @@ impl Asked<'_> {
                 Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
             });
         }
-        match placement::targets(self.state, app, audience, facts, &BTreeSet::new()) {
+        match placement::targets(self.state, app, audience, facts, &BTreeSet::new(), self.now) {
             Err(refusal) => conditions.push(unmet(&refusal)),
             Ok(targets) => match placement::meets_needs(self.state, facts, &targets) {
                 Err(refusal) => conditions.push(unmet(&refusal)),

@@ -327,6 +327,7 @@ fn r32_whoever_may_not_withdraw_or_invite_is_found_though_the_server_let_them() 
             name: None,
             uses: 1,
             expires: time(59),
+            ephemeral: false,
         };
         story.entries.truncate(7);
         let estate = story.estate;
