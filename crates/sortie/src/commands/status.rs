@@ -122,7 +122,7 @@ fn not_gone(view: &View, environment: &AudienceName) -> Result<(), Failure> {
         return Ok(());
     }
     let gone = format!(
-        "{environment} is gone: the time of its last target is over. What happened there: sortie history --in {environment}"
+        "{environment} is gone: the time of its last target is over. What happened there: sortie history"
     );
     Err(Failure::new("NO_TARGETS", domain::refusal::exit::REFUSED, gone)
         .next(format!("sortie target invite --in {environment}")))

@@ -337,6 +337,17 @@ fn r32_whoever_may_not_withdraw_or_invite_is_found_though_the_server_let_them() 
 }
 
 #[test]
+fn r30_no_target_leaves_by_the_clock_whose_time_is_not_over() {
+    for why in [Departure::Lapsed, Departure::LapsedUnheard, Departure::Vanished] {
+        let (_, found) = changed(|story| {
+            let entry = story.entries.iter_mut().rfind(|entry| entry.actor == "clock").unwrap();
+            entry.events = vec![Event::TargetRetired { target: "prod-1".parse().unwrap(), why: Some(why) }];
+        });
+        assert_eq!(found, "target-retired cannot happen by itself, and nobody signed", "{why:?}");
+    }
+}
+
+#[test]
 fn another_estate_s_ledger_is_not_this_one() {
     let story = Story::whole();
     let mut verifier = Verifier::new(Digest::of(b"another root"));
