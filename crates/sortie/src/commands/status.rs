@@ -224,7 +224,7 @@ fn targets(view: &View) -> String {
             if runs.is_empty() { "–".into() } else { runs.join(" ") },
             seen(target, view.at),
             labels.join(" "),
-            standing(target).join("; "),
+            standing(target, view.at).join("; "),
         ]
     };
     table(&["target", "runs", "seen", "labels", ""], &view.targets.iter().map(row).collect::<Vec<_>>())
@@ -250,11 +250,13 @@ pub fn ends_in_words(ends: Timestamp, now: Timestamp) -> String {
 /// What a target is like that has had no fresh word of the repository.
 const STALE: &str = "! stale: it activates nothing new until it has refreshed";
 
-fn standing(target: &TargetStatus) -> Vec<String> {
+fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
     let marks = [(target.cordoned, "cordoned"), (target.retired, "retired"), (target.stale, STALE)];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
-    marks.chain(findings).collect()
+    let ends = target.ends.map(|ends| ends_in_words(ends, now));
+    let ephemeral = target.ephemeral.then(|| "ephemeral".to_string());
+    marks.chain(ends).chain(ephemeral).chain(findings).collect()
 }
 
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
@@ -265,11 +267,9 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
         format!("  {} {}, {} memory, agent {}", facts.os, facts.arch, bytes(facts.memory_bytes), facts.agent_version),
     ];
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
-    lines.extend(target.ends.map(|ends| format!("  {} ({ends:.0})", ends_in_words(ends, view.at))));
-    lines.extend(target.ephemeral.then(|| "  ephemeral: once it falls silent, it has left for good".to_string()));
     let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
     lines.extend(refreshed);
-    lines.extend(standing(target).into_iter().map(|line| format!("  {line}")));
+    lines.extend(standing(target, view.at).into_iter().map(|line| format!("  {line}")));
     for (app, build) in &target.runs {
         let cell = order::cell(view, app, &target.environment);
         let runs =

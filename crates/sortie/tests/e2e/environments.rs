@@ -10,6 +10,8 @@ data  = ["uploads"]
 [process.web]
 run    = "./web --port $PORT"
 health = { http = "/healthz", within = "5s" }
+[config]
+DATABASE = { default = "people.csv" }
 "#;
 
 /// The usual environments, and one whose machines live for so long.
@@ -39,6 +41,7 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
     world.sortie("tester", 0, "status review").says("ends in 47 hours").lacks("mind: review ends");
     world.sortie("tester", 0, "status review-1").says("ends in 47 hours");
     world.sortie("tester", 0, "calendar").says("the time of review is over");
+    world.sortie("tester", 0, &format!("why {one} --in review")).says("review is thrown away in 48 h");
     assert!(get(world.board(), "/").unwrap().contains("web--review"), "the board shows it");
 
     // Everything at once goes where nobody is served, and only by name where people are.
@@ -72,7 +75,9 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
         let running = world.processes_on("review-1");
         running.iter().all(|(_, program)| program.ends_with("bin/sortie")).then_some(())
     });
-    assert!(fs::read_dir(data.join("manifests")).unwrap().next().is_none(), "manifests are left");
+    until("nothing to be left of what was fetched", || {
+        fs::read_dir(data.join("manifests")).unwrap().next().is_none().then_some(())
+    });
 
     until("review to be gone", || {
         let status = world.sortie("tester", 0, "status").text();
