@@ -109,7 +109,7 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
         fs::read_to_string(&log).ok()?.contains("this agent does nothing more. Throw the machine away").then_some(())
     });
     world.add_machines(&[("review-2", "review")]);
-    world.sortie("tester", 0, "status review").says("review").says("nothing");
+    world.sortie("tester", 0, "status review").says("review-2").lacks("0.1.0 on");
     world.sortie("coder", 0, &format!("deploy {one} --to review"));
     world.sortie("tester", 0, "ledger verify");
 }
