@@ -112,7 +112,8 @@ fn r30_nothing_goes_before_its_time() {
     assert!(!engine.is_over() && runs(&world) == Some(build("one")));
 }
 
-/// Attack: an old charter, or owners' mistake, that would end what joined as a live target.
+/// A later charter calls the environment another class, by mistake or not.
+/// Attack: a target ended early, or kept.
 #[test]
 fn r30_what_joined_a_live_environment_never_ends_by_itself() {
     let world = World::new();
