@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     Digest,
-    authority::{Denial, Dossier, Lapsed, VerifiedAuthority},
+    authority::{Denial, Dossier, Lapsed, Pinned, TrustedPolicy, VerifiedAuthority},
     charter::Class,
     dsse::Envelope,
     freeze::{Exception, Freeze, Known, Lift, Said, Terms, known},
@@ -178,7 +178,7 @@ fn r30_a_target_ended_early_or_kept() {
     };
     let two_days = of(r#"lives = "48h","#);
     let test = pinned("test", Class::Test);
-    let judge = |policy, pinned: &_, now: &str| Lapsed::judge(policy, pinned, joined, time(now));
+    let judge = |policy: &TrustedPolicy, pinned: &Pinned, now: &str| Lapsed::judge(policy, pinned, joined, time(now));
     assert_eq!(judge(&two_days, &test, "2026-11-21T23:59:59Z"), None);
     let found = judge(&two_days, &test, "2026-11-22T00:00:00Z").unwrap();
     assert_eq!((found.joined, found.charter, found.lives.to_string().as_str()), (joined, 1, "2d"));
