@@ -573,6 +573,7 @@ fn invitation_seeds() -> Vec<Vec<u8>> {
         apps: Default::default(),
         name: None,
         seed: [7; 32],
+        ephemeral: false,
     };
     vec![invitation.encode().into_bytes()]
 }

@@ -88,6 +88,10 @@ pub trait Machine {
     fn forget_migration(&self, app: &AppName) -> Result<(), MachineError>;
     /// Removes the application's files. Its data stays: people's data is not part of any build.
     fn remove(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Removes everything of the application, its data too.
+    fn erase(&self, app: &AppName) -> Result<(), MachineError>;
+    /// The applications of which anything is here.
+    fn apps(&self) -> Result<Vec<AppName>, MachineError>;
     /// Removes every release but these and the active one; answers with those that were removed.
     fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError>;
     /// Starts again the copies whose keepers died.
@@ -207,6 +211,17 @@ impl<M: Machine> Drivers<M> {
         self.0.switch(app, None)?;
         self.0.remove(app)
     }
+
+    /// Removes everything of the application, its data too: the target's time is over, and nothing less allows it.
+    pub fn erase(&self, authority: &VerifiedAuthority, app: &AppName) -> Result<(), MachineError> {
+        check(authority, app, None)?;
+        if !matches!(authority, VerifiedAuthority::Lapse(_)) {
+            return Err(MachineError(format!("the authority ({}) is for no data; nothing was done", authority.word())));
+        }
+        self.0.stop(app)?;
+        self.0.switch(app, None)?;
+        self.0.erase(app)
+    }
 }
 
 /// The proof must be for this application, and for this very build or for none.
@@ -297,6 +312,15 @@ impl Machine for Arc<Runtime> {
 
     fn remove(&self, app: &AppName) -> Result<(), MachineError> {
         Ok(Runtime::remove(self, app, true)?)
+    }
+
+    fn erase(&self, app: &AppName) -> Result<(), MachineError> {
+        self.clear_tasks(app)?;
+        Ok(Runtime::remove(self, app, false)?)
+    }
+
+    fn apps(&self) -> Result<Vec<AppName>, MachineError> {
+        Ok(self.layout().apps()?)
     }
 
     fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {

@@ -11,11 +11,13 @@
 //!        inbox/<hex>/      bundles that were unpacked here and wait to be followed
 //!        carried/<n>.json  what came of each, for the receipt      enrolment.json  how it joined without a network
 //!        apps/, ports.json what runs: see [`crate::runtime`]
+//!        lapsed.json       that its time is over, and how far it is with removing everything
 //!        agent.toml        what the machine's owner decides: see [`crate::local`]
 //! ```
 
 use crate::files::{self, FileError, Place, failed};
 use age::secrecy::ExposeSecret;
+use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -35,6 +37,9 @@ pub struct Enrolled {
     pub url: String,
     /// The pin of the server's TLS key, as the invitation said.
     pub pin: Digest,
+    /// When it joined, by its own clock; for one that joined before this was written down, when that was first missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Timestamp>,
 }
 
 /// An agent's data folder, held by this process alone.
@@ -99,6 +104,11 @@ impl Home {
         self.root.path()
     }
 
+    /// The same, as a place of files that survive.
+    pub fn place(&self) -> &Place {
+        &self.root
+    }
+
     /// The folder of the trust documents.
     pub fn trust(&self) -> Place {
         self.root.join("trust")
@@ -122,6 +132,18 @@ impl Home {
     /// Remembers who this agent is.
     pub fn enrol(&self, enrolled: &Enrolled) -> Result<(), HomeError> {
         Ok(files::replace_json(&self.root.join("pinned.json"), enrolled)?)
+    }
+
+    /// When this target joined, by its own clock. What was not written down then is from `now` on.
+    pub fn joined(&self, now: Timestamp) -> Result<Timestamp, HomeError> {
+        match self.enrolled()? {
+            Some(Enrolled { joined: Some(joined), .. }) => Ok(joined),
+            Some(enrolled) => {
+                self.enrol(&Enrolled { joined: Some(now), ..enrolled })?;
+                Ok(now)
+            }
+            None => Ok(now),
+        }
     }
 
     /// The target's own key, made when there is none yet.

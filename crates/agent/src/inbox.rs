@@ -176,6 +176,10 @@ pub fn outcome_of(data: &Path, bundle: &Digest) -> Result<Option<Carried>, FileE
 /// Follows every bundle that waits to its end. What could not be decided now is tried again the next time.
 pub fn follow_all<S: Supply>(engine: &mut Engine<Sources<S>, Arc<Runtime>>) -> Result<(), EngineError> {
     let data = engine.home().root().to_path_buf();
+    if engine.lapse()? {
+        // Nothing waits any more: what did went with everything else.
+        return Ok(());
+    }
     for bundle in waiting(&data)? {
         let place = inbox(&data).join(bundle.hex());
         let Some(index) = files::read_json::<Index>(&place.join(INDEX))? else {

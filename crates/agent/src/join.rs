@@ -55,6 +55,9 @@ pub struct Invitation {
     pub name: Option<TargetName>,
     /// The seed of the invitation's key.
     pub seed: [u8; 32],
+    /// Whether the machines come and go: without a name, each finds one of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
 }
 
 impl std::fmt::Debug for Invitation {
@@ -141,7 +144,7 @@ struct Joining {
 
 /// Joins the estate that the invitation is to, under `name` where the invitation leaves that open.
 pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<Enrolled, JoinError> {
-    let target = choose_name(invitation, name)?;
+    let target = choose_name(home, invitation, name)?;
     let client = Client::new(&invitation.url, Some(invitation.pin))?;
     // A server that shows its documents to strangers is found out before it is told anything.
     let shown = match within(&client, ANSWER, client.get(routes::ESTATE, &[])).await {
@@ -176,7 +179,7 @@ pub fn join_by_bundle(
     name: Option<&TargetName>,
     bundle: &Unpacked,
 ) -> Result<Enrolled, JoinError> {
-    let target = choose_name(invitation, name)?;
+    let target = choose_name(home, invitation, name)?;
     let estate = bundle.estate()?;
     check_class(invitation, &estate)?;
     let envelope = enrolment(home, invitation, &target)?;
@@ -196,20 +199,30 @@ fn pin(home: &Home, invitation: &Invitation, target: TargetName, estate: Estate)
         apps: invitation.apps.clone(),
     };
     Documents::found(home.trust(), pinned.clone(), estate)?;
-    let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin };
+    let joined = Some(Timestamp::now());
+    let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin, joined };
     home.enrol(&enrolled)?;
     Ok(enrolled)
 }
 
-fn choose_name(invitation: &Invitation, name: Option<&TargetName>) -> Result<TargetName, JoinError> {
+fn choose_name(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<TargetName, JoinError> {
     match (&invitation.name, name) {
         (Some(invited), Some(wanted)) if invited != wanted => {
             Err(JoinError::Name(format!("the invitation is for {invited}, not for {wanted}")))
         }
         (Some(name), _) => Ok(name.clone()),
         (None, Some(name)) => Ok(name.clone()),
+        (None, None) if invitation.ephemeral => own_name(home, &invitation.environment),
         (None, None) => Err(JoinError::Name("this machine has no name yet: give it one with --name".into())),
     }
+}
+
+/// A name that no other machine has: after the environment, and this target's own key. The same as long as the data folder
+/// is, so that whoever asks again asks for the same.
+fn own_name(home: &Home, environment: &AudienceName) -> Result<TargetName, JoinError> {
+    let digits = Digest::of(home.key()?.public().point()).hex();
+    let name = format!("{environment}-{}", digits.get(..10).unwrap_or_default());
+    TargetName::new(&name).map_err(|error| JoinError::Name(format!("{name}: {error}: give it a name with --name")))
 }
 
 /// The documents must be of the estate that invited, and give the environment the class that was promised.
@@ -288,6 +301,7 @@ mod tests {
             apps: BTreeSet::new(),
             name: Some(TargetName::new("prod-1").unwrap()),
             seed: [7; 32],
+            ephemeral: false,
         };
         let token = invitation.encode();
         assert!(token.starts_with("sortie-join-") && !token.contains(char::is_whitespace));
@@ -297,6 +311,18 @@ mod tests {
             assert_eq!(Invitation::decode(bad), Err(InvitationError));
         }
         let other = TargetName::new("prod-2").unwrap();
-        assert!(choose_name(&invitation, Some(&other)).unwrap_err().to_string().contains("prod-1"));
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::take(folder.path()).unwrap();
+        assert!(choose_name(&home, &invitation, Some(&other)).unwrap_err().to_string().contains("prod-1"));
+        let nameless = Invitation { name: None, ..invitation };
+        assert!(choose_name(&home, &nameless, None).unwrap_err().to_string().contains("--name"));
+        // Machines that come and go need none: each finds its own, and stays with it.
+        let ephemeral = Invitation { ephemeral: true, ..nameless };
+        let own = choose_name(&home, &ephemeral, None).unwrap();
+        assert!(own.as_str().starts_with("prod-") && own == choose_name(&home, &ephemeral, None).unwrap());
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_ne!(own, choose_name(&Home::take(elsewhere.path()).unwrap(), &ephemeral, None).unwrap());
+        assert_eq!(choose_name(&home, &ephemeral, Some(&other)).unwrap(), other);
+        assert_eq!(Invitation::decode(&ephemeral.encode()).unwrap(), ephemeral);
     }
 }

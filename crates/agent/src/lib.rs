@@ -11,7 +11,7 @@
 //!   machine's owner decides. [`clock`]: what time it is.
 //! - [`drivers`]: the one way to the machine, by a proof. [`runtime`]: what runs there.
 //! - [`secrets`]: from a config document to values. [`escapes`]: what is there and should not be.
-//! - [`watch`]: whether what runs stays well.
+//! - [`watch`]: whether what runs stays well. [`lifetime`]: how a target ends that lives for a time only.
 
 pub mod authorise;
 pub mod bundle;
@@ -27,6 +27,7 @@ pub mod home;
 pub mod inbox;
 pub mod join;
 pub mod journal;
+pub mod lifetime;
 pub mod local;
 pub mod poll;
 pub mod repository;

@@ -258,16 +258,19 @@ struct Desk {
 }
 
 /// The working thread: everything that changes the machine happens here, one thing after the other. `watch` is told what is
-/// to be looked after meanwhile.
+/// to be looked after meanwhile. Ends when it is told to, and once the target's time is over and nothing is left to be done:
+/// answers whether that is so.
 pub fn work(
     engine: Worker,
     work: &mpsc::Receiver<Work>,
     scan_every: Duration,
     watch: mpsc::Sender<Round<watch::Copy>>,
-) {
+) -> bool {
     let mut desk = Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new() };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
-    desk.open_inbox();
+    if !desk.engine.lapse().is_ok_and(|is_over| is_over) {
+        desk.open_inbox();
+    }
     desk.engine.recover();
     desk.look_after();
     let mut next_scan = Instant::now() + scan_every;
@@ -280,6 +283,9 @@ pub fn work(
         let mut until = next_scan.min(next_look).min(next_refresh).saturating_duration_since(now);
         if again.is_some() {
             until = until.min(AGAIN_AFTER);
+        }
+        if desk.engine.is_done() {
+            return true;
         }
         match work.recv_timeout(until) {
             Ok(Work::Orders(mut orders)) => {
@@ -294,7 +300,7 @@ pub fn work(
                         Work::Inbox => {}
                         Work::Meet(stranger) => desk.engine.meet(*stranger),
                         Work::Health(unwell) => desk.health = Some((unwell, Instant::now())),
-                        Work::Stop => return,
+                        Work::Stop => return desk.engine.is_done(),
                     }
                 }
                 again = (!desk.obey(&orders)).then_some(orders);
@@ -309,7 +315,7 @@ pub fn work(
             Ok(Work::Inbox) => desk.open_inbox(),
             Ok(Work::Meet(stranger)) => desk.engine.meet(*stranger),
             Ok(Work::Health(unwell)) => desk.health = Some((unwell, Instant::now())),
-            Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return desk.engine.is_done(),
             Err(mpsc::RecvTimeoutError::Timeout) => again = again.filter(|orders| !desk.obey(orders)),
         }
         if Instant::now() >= next_look {
@@ -393,6 +399,9 @@ impl Desk {
 
     /// Follows the bundles that wait.
     fn open_inbox(&mut self) {
+        if self.engine.is_over() {
+            return;
+        }
         self.round.values_mut().for_each(|(_, busy)| *busy = true);
         self.say_round();
         if let Err(error) = inbox::follow_all(&mut self.engine) {
@@ -403,6 +412,9 @@ impl Desk {
     /// Looks for escapes, and reports what was found: always when asked, else when there is something new to say.
     fn scan(&mut self, asked: bool) {
         let engine = &self.engine;
+        if engine.is_over() {
+            return;
+        }
         let pinned = engine.documents.pinned();
         let copies = |journal: &Journal| engine.expected_copies(journal);
         let inventory = match escapes::scan(&pinned.target, engine.home(), engine.journals(), engine.machine(), copies)

@@ -3,12 +3,13 @@
 
 use crate::{
     documents::{self, Documents, TrustError},
-    drivers::{Drivers, Machine},
+    drivers::{Drivers, Machine, MachineError},
     files::{self, FileError},
     follow::{Follower, Look},
     freshness::{self, Copy, RefreshError, Refresher},
     home::{Home, HomeError},
     journal::{Failure, Journal, Journals, Migrating, MigrationStage, UnderWay},
+    lifetime::Lifetime,
     runtime::{Runtime, ServiceSpec},
     step::{self, Last, Step},
     supply::{Origin, Supply, SupplyError},
@@ -32,6 +33,7 @@ use trust::{
 
 mod bring;
 mod check;
+mod lapse;
 mod migrate;
 mod outcome;
 
@@ -52,6 +54,7 @@ pub struct Engine<S, M> {
     pub follower: Follower,
     journals: Journals,
     refresher: Refresher,
+    lifetime: Lifetime,
     supply: S,
     drivers: Drivers<M>,
     /// What the server was told last of what it has lost.
@@ -73,6 +76,12 @@ pub enum EngineError {
     /// What was seen of the repository cannot be taken up.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    /// The documents of trust contradict themselves.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Something could not be removed from the machine.
+    #[error("{0}; it is tried again")]
+    Machine(MachineError),
     /// The journal contradicts itself.
     #[error("the journal of {0} makes no sense: {1}")]
     Journal(AppName, &'static str),
@@ -102,7 +111,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let identity = home.identity()?;
         let journals = Journals::open(home.journal())?;
         let follower = Follower::open(home.trust().join("checkpoint.json"))?;
-        let refresher = Refresher::open(&home.trust(), &documents, machine.clock().now())?;
+        let now = machine.clock().now();
+        let refresher = Refresher::open(&home.trust(), &documents, now)?;
+        let lifetime = Lifetime::open(home.place(), home.joined(now)?)?;
         supply.refreshed(refresher.signed());
         Ok(Self {
             home,
@@ -112,6 +123,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             follower,
             journals,
             refresher,
+            lifetime,
             supply,
             drivers: Drivers::new(machine),
             told: None,
@@ -153,6 +165,12 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub fn recover(&mut self) {
         if let Err(error) = self.take_carried() {
             tracing::error!(%error, "cannot keep a withdrawal that was carried here");
+        }
+        if let Err(error) = self.lapse() {
+            tracing::error!(%error, "this target's time is over, and not everything is removed yet");
+        }
+        if self.is_over() {
+            return;
         }
         let apps: Vec<AppName> = self.journals.iter().map(|journal| journal.app.clone()).collect();
         for app in apps {
@@ -392,8 +410,12 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         Ok(())
     }
 
-    /// Follows an assignment, or without one carries on with what was begun, until nothing more can be done now.
+    /// Follows an assignment, or without one carries on with what was begun, until nothing more can be done now. Once the
+    /// target's time is over, nothing is followed.
     pub fn follow(&mut self, app: &AppName, offered: Option<&Assignment>) -> Result<(), EngineError> {
+        if self.is_over() {
+            return Ok(());
+        }
         let mut last = Last::Nothing;
         let timings = self.journals.get(app).under_way.map(|under_way| under_way.timings).unwrap_or_default();
         let mut session = Session { timings, ..Session::default() };

@@ -6,6 +6,7 @@ use crate::{
     home::{Home, HomeError},
     inbox,
     join::{self, Invitation, InvitationError, JoinError},
+    lifetime::Lifetime,
     local::Local,
     poll::{self, Work, Worker},
     run::{Engine, EngineError},
@@ -14,6 +15,7 @@ use crate::{
     watch,
 };
 use api::link::Link;
+use jiff::Timestamp;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -118,6 +120,9 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         (None, Some(invitation)) => join::join(&home, &invitation, options.name.as_ref()).await?,
         (None, None) => return Err(AgentError::NotJoined),
     };
+    if Lifetime::open(home.place(), Timestamp::MIN).map_err(HomeError::from)?.is_done() {
+        return idle(shutdown).await;
+    }
     let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
     // Once a charter names keys, the invitation's is as good as any other: it may have been stolen meanwhile.
     let named = &documents.verified().charter.server.keys;
@@ -143,8 +148,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         watch::watch(&watched, &newest_round, watch_every, |unwell| of_health.send(Work::Health(unwell)).is_ok());
     })?;
     std::thread::Builder::new().name("worker".into()).spawn(move || {
-        poll::work(engine, &receiver, scan_every, rounds);
-        let _nobody_waits = ended.send(());
+        let is_over = poll::work(engine, &receiver, scan_every, rounds);
+        let _nobody_waits = ended.send(is_over);
     })?;
     tokio::pin!(shutdown);
     tokio::pin!(has_ended);
@@ -152,10 +157,26 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         () = poll::poll(link, runtime, sender.clone()) => {}
         () = watch_inbox(&data, sender.clone()) => {}
         () = &mut shutdown => {}
-        _ = &mut has_ended => return Err(AgentError::System(std::io::Error::other("the working thread ended"))),
+        ended = &mut has_ended => {
+            if ended.is_ok_and(|is_over| is_over) {
+                return idle(shutdown).await;
+            }
+            return Err(AgentError::System(std::io::Error::other("the working thread ended")));
+        }
     }
     let _worker_has_ended = sender.send(Work::Stop);
     let _killed_in_the_middle = tokio::time::timeout(END_WITHIN, has_ended).await;
+    Ok(())
+}
+
+/// A target whose time is over does nothing more, and asks nobody. It does not end either: whatever keeps it running would
+/// only start it again.
+async fn idle(shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+    tracing::warn!(
+        "this target's time is over: nothing is left here, and this agent does nothing more. Throw the machine away, or let \
+         it join anew with a data folder of its own (--data)"
+    );
+    shutdown.await;
     Ok(())
 }
 

@@ -257,6 +257,8 @@ pub enum CalendarKind {
     PermitBegins,
     /// From then on a version may not be activated any more.
     PermitEnds,
+    /// The time of an environment's last target is over, and everything there is removed.
+    EnvironmentEnds,
 }
 
 /// A time in which nothing new is activated.
@@ -391,6 +393,10 @@ pub struct AudienceStatus {
     pub approve: Option<String>,
     /// How many targets it has.
     pub targets: u32,
+    /// When the time of its last target is over, where its targets live for a time only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ends: Option<Timestamp>,
 }
 
 /// One application.
@@ -587,6 +593,16 @@ pub struct TargetStatus {
     pub runs: BTreeMap<AppName, BuildName>,
     /// How many things are wrong there.
     pub findings: u32,
+    /// When its time is over, where it lives for a time only: it removes everything then, and leaves for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ends: Option<Timestamp>,
+    /// Whether it comes and goes: once it is silent for a while, it has left for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
+    /// Why it left, where nobody said that it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departed: Option<String>,
 }
 
 /// Every condition of deploying a version to an environment.

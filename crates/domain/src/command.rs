@@ -173,4 +173,8 @@ pub enum Command {
     CatchUp(TargetName, AppName),
     /// By the clock: a target has not answered within its deadline.
     GiveUpOnTarget(u64, TargetName),
+    /// By the clock: a target's time is over, and it has not said so itself.
+    LapseTarget(TargetName),
+    /// By the clock: nothing was heard of an ephemeral target since then.
+    LoseTarget(TargetName, jiff::Timestamp),
 }

@@ -73,6 +73,8 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
         Command::CatchUp(name, app) => report::catch_up(&mut draft, &asked, name, &app)?,
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
+        Command::LapseTarget(name) => target::lapse(&mut draft, &asked, &name)?,
+        Command::LoseTarget(name, silent) => target::lose(&mut draft, &asked, &name, silent)?,
     }
     Ok(draft.events)
 }

@@ -150,6 +150,29 @@ pub struct RingOf {
     pub targets: u32,
 }
 
+/// Why a target left by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Departure {
+    /// Its time was over, and by its own signed word nothing is left of what ran there.
+    Lapsed,
+    /// Its time was over, and it did not say whether anything is left there.
+    LapsedUnheard,
+    /// It was ephemeral, and nothing was heard of it for as long as the charter says.
+    Vanished,
+}
+
+impl Departure {
+    /// Why, as it is said after the target's name.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Departure::Lapsed => "its time was over, and it has removed everything",
+            Departure::LapsedUnheard => "its time was over, and it did not say whether it has removed everything",
+            Departure::Vanished => "it was ephemeral, and nothing was heard of it any more",
+        }
+    }
+}
+
 /// Who ended a deployment by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aborted {
@@ -547,6 +570,9 @@ pub enum Event {
         uses: u32,
         /// Until when.
         expires: Timestamp,
+        /// Whether they come and go.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ephemeral: bool,
     },
     /// A machine joined.
     TargetEnrolled {
@@ -583,6 +609,9 @@ pub enum Event {
     TargetRetired {
         /// Which.
         target: TargetName,
+        /// Why, where nobody said that it is to leave.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Departure>,
     },
     /// Somebody has a token that reads as they do, and does nothing else.
     TokenCreated {

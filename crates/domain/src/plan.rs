@@ -6,7 +6,7 @@ use crate::{
     command::Command,
     event::Ending,
     policy,
-    rules::{approvals, late, rollout, schedule},
+    rules::{approvals, late, lifetime, rollout, schedule},
     state::{Aside, Assigned, Deployment, DeploymentPhase, Pause, State},
     waiting::WaitingOn,
 };
@@ -217,6 +217,34 @@ pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<
         let deployment = state.deployments.get(number);
         if let Some(at) = deployment.and_then(|deployment| soaked(state, *number, deployment)) {
             consider(at, format!("settle:{number}"), Command::SettleDeployment(*number));
+        }
+    }
+    for name in &state.disposable {
+        if let Some(at) = state.targets.get(name).and_then(|target| lifetime::retires(state, target)) {
+            consider(at, format!("lapse:{name}"), Command::LapseTarget(name.clone()));
+        }
+    }
+    (commands, next)
+}
+
+/// The same for ephemeral targets. When each was last heard of is not history: `silent` says since when it is silent, as far
+/// as whoever asks can know.
+pub fn vanished(
+    state: &State,
+    now: Timestamp,
+    silent: impl Fn(&TargetName) -> Timestamp,
+) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
+    let mut commands = Vec::new();
+    let mut next: Option<Timestamp> = None;
+    for name in &state.ephemeral {
+        let since = silent(name);
+        match state.targets.get(name).and_then(|target| lifetime::vanishes(state, target, since)) {
+            Some(at) if at <= now => {
+                let id = RequestId::new(format!("lose:{name}")).ok();
+                commands.extend(id.map(|id| (id, Command::LoseTarget(name.clone(), since))));
+            }
+            Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+            None => {}
         }
     }
     (commands, next)

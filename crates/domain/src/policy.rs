@@ -17,6 +17,8 @@ pub const SUBMIT_AHEAD_SECONDS: i64 = trust::statement::SUBMIT_AHEAD_SECONDS;
 pub const EXPIRY_WARNED_DAYS: i64 = 90;
 /// From how many days before a permit's time is over it is said; from a quarter of its life where that is less.
 pub const PERMIT_WARNED_DAYS: i64 = 14;
+/// From how many hours before a throw-away target's time is over it is said; from a quarter of its life where that is less.
+pub const LIFE_WARNED_HOURS: i64 = 24;
 /// How far ahead a deployment may be planned, in days.
 pub const PLANNED_DAYS: i64 = 366;
 /// How many beginnings and ends of freezes and windows are looked at for the next moment at which something may begin.

@@ -553,6 +553,8 @@ pub enum Refusal {
         environment: AudienceName,
         /// The labels asked for.
         on: String,
+        /// Whether it has no target at all.
+        empty: bool,
     },
     /// A target is not what the build needs (R9).
     NeedsUnmet {

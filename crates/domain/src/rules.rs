@@ -14,6 +14,7 @@ pub mod expiry;
 pub mod freezes;
 pub mod holds;
 pub mod late;
+pub mod lifetime;
 pub mod migrations;
 pub mod names;
 pub mod numbering;

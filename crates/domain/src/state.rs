@@ -1,6 +1,6 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Ending, Event, Migration, RingOf, RootFacts, VendorPermit, VendorWord};
+use crate::event::{BuildFacts, Departure, Ending, Event, Migration, RingOf, RootFacts, VendorPermit, VendorWord};
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,12 @@ pub struct State {
     pub invitations: OrdMap<KeyId, Invitation>,
     /// The targets, retired ones too: names are for ever.
     pub targets: OrdMap<TargetName, Target>,
+    /// The targets whose time comes to an end, by the charter in force.
+    #[serde(default)]
+    pub disposable: OrdSet<TargetName>,
+    /// The targets that come and go.
+    #[serde(default)]
+    pub ephemeral: OrdSet<TargetName>,
     /// Whose target key is whose.
     pub target_keys: OrdMap<KeyId, TargetName>,
     /// The read-only tokens by the digest of their secret, until some time after their end.
@@ -600,6 +606,9 @@ pub struct Invitation {
     pub expires: Timestamp,
     /// The entry that holds it.
     pub stamp: Stamp,
+    /// Whether they come and go.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// One target.
@@ -628,6 +637,12 @@ pub struct Target {
     /// The entry with the inventory that says so.
     #[serde(default)]
     pub inventory: Option<u64>,
+    /// Whether it comes and goes: it counts in no minimum, and its silence is no failure.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// Why it left by itself, where it did, and in which entry.
+    #[serde(default)]
+    pub departed: Option<(Departure, Stamp)>,
 }
 
 /// One application on one target.

@@ -4,7 +4,8 @@
 //! --test events`, which appends what is missing. No line may ever be changed or removed: ledgers out there hold it.
 
 use domain::event::{
-    Aborted, BuildFacts, Change, Ending, Event, MigrateFacts, Migration, RingOf, RootFacts, VendorPermit, VendorWord,
+    Aborted, BuildFacts, Change, Departure, Ending, Event, MigrateFacts, Migration, RingOf, RootFacts, VendorPermit,
+    VendorWord,
 };
 use jiff::Timestamp;
 use std::{
@@ -329,7 +330,8 @@ fn freeze_events() -> Vec<Event> {
 
 /// Events about targets.
 fn target_events() -> Vec<Event> {
-    let invited = |name: Option<&str>, uses| Event::TargetInvited {
+    let invited_for = |name: Option<&str>, uses, ephemeral| Event::TargetInvited {
+        ephemeral,
         invitation: key(4),
         environment: read("prod"),
         labels: labels(),
@@ -337,6 +339,8 @@ fn target_events() -> Vec<Event> {
         uses,
         expires: noon(),
     };
+    let invited = |name, uses| invited_for(name, uses, false);
+    let retired = |why| Event::TargetRetired { target: read("prod-1"), why };
     let found = |kind| Finding { app: "web".into(), path: "bin/web".into(), kind };
     let kinds = [
         FindingKind::Changed,
@@ -349,6 +353,7 @@ fn target_events() -> Vec<Event> {
     vec![
         invited(None, 12),
         invited(Some("prod-1"), 1),
+        invited_for(None, 40, true),
         Event::TargetEnrolled {
             target: read("prod-1"),
             environment: read("prod"),
@@ -365,7 +370,10 @@ fn target_events() -> Vec<Event> {
         },
         Event::TargetLabelled { target: read("prod-1"), labels: labels() },
         Event::TargetCordoned { target: read("prod-1"), cordoned: true },
-        Event::TargetRetired { target: read("prod-1") },
+        retired(None),
+        retired(Some(Departure::Lapsed)),
+        retired(Some(Departure::LapsedUnheard)),
+        retired(Some(Departure::Vanished)),
         Event::TokenCreated {
             token: digest("secret"),
             holder: read("oncall"),

@@ -85,6 +85,7 @@ fn audiences() -> Vec<AudienceStatus> {
         class,
         approve: approve.map(Into::into),
         targets,
+        ends: None,
     };
     vec![
         audience("dev", Some(Class::Dev), None, 2),
@@ -195,6 +196,9 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         stale: false,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),
         findings,
+        ends: None,
+        ephemeral: false,
+        departed: None,
     }
 }
 

@@ -21,7 +21,10 @@ pub(crate) async fn run(serving: Shared) {
         let state = serving.ledger.state();
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);
-        let (commands, next) = plan::due(&state, now);
+        let (mut commands, mut next) = plan::due(&state, now);
+        let (gone, next_gone) = plan::vanished(&state, now, |name| serving.targets.silent_since(name));
+        commands.extend(gone);
+        next = [next, next_gone].into_iter().flatten().min();
         let mut failed = false;
         for (request_id, command) in commands {
             let prepared = Prepared {

@@ -286,6 +286,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
                 name: None,
                 uses: 100,
                 expires: now.checked_add(SignedDuration::from_hours(24))?,
+                ephemeral: false,
             };
             let id = format!("invite:{early}");
             submissions.push(bare(self.sign(self.estate, administration(invite), &id, now, &[&owner()])?));
@@ -332,7 +333,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
             target: target(index),
             apps: BTreeSet::new(),
         };
-        Enrolled { pinned, url: "https://server".into(), pin: Digest::of(b"") }
+        Enrolled { pinned, url: "https://server".into(), pin: Digest::of(b""), joined: Some(Timestamp::UNIX_EPOCH) }
     }
 
     /// A wish that a version be released to prod.

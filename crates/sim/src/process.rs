@@ -336,6 +336,14 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Remove)
     }
 
+    fn erase(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.perform(Effect::Remove)
+    }
+
+    fn apps(&self) -> Result<Vec<AppName>, MachineError> {
+        Ok(Vec::new())
+    }
+
     fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
         let mut installed = self.0.hardware.installed.borrow_mut();
         let active = installed.current;

@@ -8,8 +8,8 @@ mod signed;
 
 use domain::{
     entry::Entry,
-    event::{Event, RootFacts, VendorPermit, VendorWord},
-    rules::{entitlement, freezes, late, schedule},
+    event::{Departure, Event, RootFacts, VendorPermit, VendorWord},
+    rules::{entitlement, freezes, late, lifetime, schedule},
     state::{OfVendor, Policy, Stamp, State, apply},
 };
 use signed::Signed;
@@ -623,8 +623,19 @@ impl Verifier {
             Event::BuildDelivered { app, version, channel, to, .. } => self.check_delivery(app, version, channel, to),
             event => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
         };
+        // Nobody is taken out by the clock whose time is not over, and nobody for silence who was not invited to come and go.
+        let left = |event: &Event| {
+            let Event::TargetRetired { target, why: Some(why) } = event else { return false };
+            let Some(target) = self.state.targets.get(target) else { return false };
+            match why {
+                Departure::LapsedUnheard => lifetime::retires(&self.state, target).is_some_and(|at| at <= entry.time),
+                Departure::Vanished => target.ephemeral,
+                Departure::Lapsed => false,
+            }
+        };
+        let by_itself = |event: &Event| is_consequence(event) || given_up(event) || left(event);
         match entry.actor.as_str() {
-            "clock" => match entry.events.iter().find(|event| !(is_consequence(event) || given_up(event))) {
+            "clock" => match entry.events.iter().find(|event| !by_itself(event)) {
                 Some(event) => Err(format!("{} cannot happen by itself, and nobody signed", event.name())),
                 None => Ok(()),
             },

@@ -21,6 +21,8 @@ mod ci;
 mod crash;
 #[path = "e2e/emergency.rs"]
 mod emergency;
+#[path = "e2e/environments.rs"]
+mod environments;
 #[path = "e2e/epochs.rs"]
 mod epochs;
 #[path = "e2e/erasure.rs"]

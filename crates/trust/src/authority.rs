@@ -28,6 +28,7 @@ mod documents;
 mod enrolment;
 mod gates;
 mod granted;
+mod lapse;
 mod moment;
 mod orders;
 mod policy;
@@ -37,6 +38,7 @@ pub use documents::{Documents, DocumentsError, VerifiedDocuments};
 pub use gates::gates;
 pub(crate) use granted::{Permit, Vendors, live_permit, permit_behind, released_by_vendor};
 pub use granted::{permit_of, released_to, vendor_release};
+pub use lapse::Lapsed;
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
 pub use policy::{KeptWithdrawal, TrustedPolicy};
 
@@ -192,9 +194,11 @@ pub enum VerifiedAuthority {
     Removal(Proof),
     /// Stop, start, restart or configure what is active.
     Control(Proof),
+    /// Away with everything: the target's time is over by the charter.
+    Lapse(Proof),
 }
 
-/// What was proved. Made by [`authorise`] and [`VerifiedAuthority::undo`] only.
+/// What was proved. Made by [`authorise`], [`VerifiedAuthority::undo`] and [`VerifiedAuthority::lapse`] only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proof {
     app: AppName,
@@ -219,7 +223,8 @@ impl VerifiedAuthority {
             | VerifiedAuthority::Undo(proof)
             | VerifiedAuthority::Rollback(proof)
             | VerifiedAuthority::Removal(proof)
-            | VerifiedAuthority::Control(proof) => proof,
+            | VerifiedAuthority::Control(proof)
+            | VerifiedAuthority::Lapse(proof) => proof,
         }
     }
 
@@ -268,6 +273,7 @@ impl VerifiedAuthority {
             VerifiedAuthority::Rollback(_) => "rollback",
             VerifiedAuthority::Removal(_) => "removal",
             VerifiedAuthority::Control(_) => "control",
+            VerifiedAuthority::Lapse(_) => "lapse",
         }
     }
 }

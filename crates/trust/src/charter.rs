@@ -4,8 +4,10 @@
 //! `charter.toml` in the estate's TUF targets metadata, whose version is the charter's version.
 
 mod audience;
+mod life;
 
 pub use audience::{Application, Audience, Channel, Class, DeployedBy, Environment, Numbering};
+pub use life::{Life, LifeError};
 
 use crate::{
     digest::Digest,
@@ -392,6 +394,9 @@ impl Charter {
             if environment.offline_days > 3650 {
                 return wrong(format!("environment {name}: offline_days is at most 3650"));
             }
+            if let Some(mistake) = environment.mistake_in_life() {
+                return wrong(format!("environment {name}: {mistake}"));
+            }
             if let Some(mistake) = environment.mistake_in_rollout() {
                 return wrong(format!("environment {name}: {mistake}"));
             }
@@ -526,6 +531,10 @@ fn default_permit_days() -> u32 {
 
 fn default_stale_hours() -> u32 {
     24
+}
+
+fn default_ephemeral_minutes() -> u32 {
+    15
 }
 
 fn default_push() -> Rule {

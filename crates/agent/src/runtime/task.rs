@@ -83,6 +83,17 @@ impl Runtime {
         }
     }
 
+    /// Ends and forgets every task of the application.
+    pub fn clear_tasks(&self, app: &AppName) -> Result<(), RuntimeError> {
+        let folder = self.layout.tasks(app);
+        let names = crate::files::names_in(&folder.clone().into()).unwrap_or_default();
+        for name in names.iter().filter_map(|name| name.rsplit_once('.')).filter_map(|(stem, _)| stem.rsplit_once('-'))
+        {
+            self.clear_task(app, name.0)?;
+        }
+        Ok(())
+    }
+
     /// Waits until the task has ended, for `within` from now, and says how: exit code 0 is good. One that takes longer
     /// is ended. What is lost is an error as well.
     pub fn wait_for_task(&self, task: &ServiceSpec, within: Duration) -> Result<(), String> {

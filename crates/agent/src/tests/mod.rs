@@ -4,6 +4,7 @@
 mod crash;
 mod fresh;
 mod hostile;
+mod lifetime;
 mod migrations;
 mod site;
 mod world;

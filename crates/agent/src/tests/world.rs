@@ -33,8 +33,8 @@ use trust::{
     key::{SecretKey, Signer},
     manifest::{ConfigKey, Entry, Manifest, Migrate, Process, Run, StopSignal},
     statement::{
-        Act, Approval, Config, Header, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId, Statement,
-        Withdrawal,
+        Act, Approval, Config, Header, Inventory, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId,
+        Statement, Withdrawal,
     },
     tuf::{
         self, Root, RootBuilder, TargetFile, Targets,
@@ -400,6 +400,7 @@ pub struct Sayings {
     pub objects: BTreeMap<Digest, Vec<u8>>,
     pub gathered: Vec<Digest>,
     pub reports: Vec<Report>,
+    pub inventories: Vec<Inventory>,
     pub report_ids: Vec<String>,
     pub away: bool,
     /// The repository's files, by path.
@@ -485,7 +486,14 @@ impl Supply for FakeServer {
         self.here()?;
         let statement = Statement::read(envelope).unwrap();
         let id = statement.header.request_id.as_str().to_owned();
-        let Act::Report(report) = statement.act else { panic!("not a report") };
+        let report = match statement.act {
+            Act::Report(report) => report,
+            Act::Inventory(inventory) => {
+                self.fuse.around(|| self.says.borrow_mut().inventories.push(inventory));
+                return Ok(());
+            }
+            _ => panic!("not a report"),
+        };
         self.fuse.around(|| {
             let mut says = self.says.borrow_mut();
             // As a server does: the same id again is answered, and changes nothing.
@@ -526,6 +534,8 @@ pub struct Disk {
     pub task: Option<TaskState>,
     /// Whether migrations fail.
     pub migrations_fail: bool,
+    /// Whether the application has left data.
+    pub data: bool,
 }
 
 #[derive(Clone, Default)]
@@ -625,6 +635,16 @@ impl Machine for FakeMachine {
         self.touch(|disk| disk.staged.clear())
     }
 
+    fn erase(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.touch(|disk| disk.staged.clear())?;
+        self.touch(|disk| disk.data = false)
+    }
+
+    fn apps(&self) -> Result<Vec<AppName>, MachineError> {
+        let disk = self.disk.borrow();
+        Ok(if disk.data || !disk.staged.is_empty() { vec![app()] } else { Vec::new() })
+    }
+
     fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
         let mut gone = Vec::new();
         self.fuse.around(|| {
@@ -668,6 +688,11 @@ impl World {
 
     /// A target of this estate.
     pub fn of(estate: Estate) -> Self {
+        Self::of_class(estate, Class::Live)
+    }
+
+    /// The same, that joined when prod was of this class.
+    pub fn of_class(estate: Estate, class: Class) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let fuse = Fuse::default();
         let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
@@ -682,13 +707,21 @@ impl World {
         let pinned = Pinned {
             estate: estate_digest(),
             environment: prod(),
-            class: Class::Live,
+            class,
             target: TargetName::new("prod-1").unwrap(),
             apps: BTreeSet::new(),
         };
         Documents::found(home.trust(), pinned.clone(), estate).unwrap();
-        home.enrol(&Enrolled { pinned, url: "https://127.0.0.1:1".into(), pin: Digest::of(b"") }).unwrap();
+        let joined = Some(Timestamp::now());
+        home.enrol(&Enrolled { pinned, url: "https://127.0.0.1:1".into(), pin: Digest::of(b""), joined }).unwrap();
         world
+    }
+
+    /// Lets the target have joined then.
+    pub fn joined(&self, joined: Timestamp) {
+        let home = Home::take(self.folder.path()).unwrap();
+        let enrolled = home.enrolled().unwrap().unwrap();
+        home.enrol(&Enrolled { joined: Some(joined), ..enrolled }).unwrap();
     }
 
     /// A new agent process on the same data folder.

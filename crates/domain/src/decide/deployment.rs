@@ -70,6 +70,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
+    // Whoever comes and goes has its turn after those that stay: none of them is a canary where another can be.
+    let comes_and_goes = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| target.ephemeral);
+    let (stay, go): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(|name| !comes_and_goes(name));
+    let targets: Vec<TargetName> = stay.into_iter().chain(go).collect();
     let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
     let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
     let deployment = draft.state.last_deployment + 1;
@@ -177,7 +181,14 @@ fn destinations(
     let record = names::build(&draft.state, &order.app, &signed.subject)?;
     let in_audience = draft.state.in_audience(&order.app, &order.environment);
     configuration::complete(&order.app, &order.environment, &record.facts, in_audience)?;
-    let targets = placement::targets(&draft.state, &order.app, &order.environment, &record.facts, &order.only)?;
+    let targets = placement::targets(
+        &draft.state,
+        &order.app,
+        &order.environment,
+        &record.facts,
+        &order.only,
+        asked.context.now,
+    )?;
     let candidate =
         Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
     let named = !order.only.is_empty();
@@ -303,6 +314,22 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Ends what stood and cannot begin any more.
 fn drop_it(draft: &mut Draft, number: u64, reason: String) {
     let (ending, reason) = (Ending::Dropped, Some(reason));
+    draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by: None, aborted: None });
+}
+
+/// Ends what has lost its last target, and would stand for ever since nobody is left to begin or to go on: it waits for its
+/// permit, its time, or somebody's word.
+pub(super) fn end_deserted(draft: &mut Draft, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    let is_over = matches!(deployment.phase, DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. });
+    if is_over || deployment.parts.present() > 0 {
+        return;
+    }
+    let reason = "its last target is gone".to_owned();
+    if deployment.waves == 0 {
+        return drop_it(draft, number, reason);
+    }
+    let (ending, reason) = (Ending::Aborted, Some(reason));
     draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by: None, aborted: None });
 }
 

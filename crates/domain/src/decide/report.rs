@@ -102,6 +102,9 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
     if !draft.state.targets.contains_key(&inventory.target) {
         return Err(Refusal::ReportStale);
     }
+    if inventory.lapsed.is_some() {
+        return super::target::lapsed(draft, asked, &inventory);
+    }
     let what = format!("{} is as it was last seen", inventory.target);
     match found(draft, inventory) {
         Some(event) => {

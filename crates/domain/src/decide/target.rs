@@ -1,20 +1,20 @@
-//! Targets: invited, enrolled, labelled, cordoned, retired.
+//! Targets: invited, enrolled, labelled, cordoned, retired, over.
 
 use super::{Asked, deployment};
 use crate::{
     command::Actor,
-    event::Event,
+    event::{Departure, Event},
     refusal::{Refusal, Right},
-    rules::{names, rights},
-    state::{Draft, Progress},
+    rules::{lifetime, names, rights},
+    state::{Draft, Progress, Target},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use trust::{
     AudienceName, PersonName, TargetName,
-    charter::OWNER,
+    charter::{Class, OWNER},
     quorum::Rule,
-    statement::{AdministrationAct, Enrolment},
+    statement::{AdministrationAct, Enrolment, Inventory},
 };
 
 /// The longest an invitation may stand, in hours: thirty days.
@@ -33,7 +33,8 @@ fn require_inviter<'a>(asked: &'a Asked<'_>, environment: &AudienceName) -> Resu
 
 /// Lets machines join.
 pub(super) fn invite(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> Result<(), Refusal> {
-    let AdministrationAct::InviteTarget { invitation, environment, labels, name, uses, expires } = act else {
+    let AdministrationAct::InviteTarget { invitation, environment, labels, name, uses, expires, ephemeral } = act
+    else {
         return Err(Refusal::Invalid { why: "not an invitation".into() });
     };
     require_inviter(asked, &environment)?;
@@ -52,7 +53,7 @@ pub(super) fn invite(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAc
     if draft.state.invitations.contains_key(&invitation.id()) {
         return Err(Refusal::InvitationInvalid { why: "its key was used before".into() });
     }
-    draft.record(Event::TargetInvited { invitation, environment, labels, name, uses, expires });
+    draft.record(Event::TargetInvited { invitation, environment, labels, name, uses, expires, ephemeral });
     Ok(())
 }
 
@@ -168,16 +169,73 @@ pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, co
 pub(super) fn retire(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName) -> Result<(), Refusal> {
     let target = names::target(&draft.state, name)?;
     require_inviter(asked, &target.environment)?;
-    draft.record(Event::TargetRetired { target: name.clone() });
+    leave(draft, asked, name, None);
+    Ok(())
+}
+
+/// A target says that its time is over, and that nothing is left of what ran there. It is the one to know; where its
+/// environment is live, whose targets never end by themselves, something is wrong with it.
+pub(super) fn lapsed(draft: &mut Draft, asked: &Asked<'_>, inventory: &Inventory) -> Result<(), Refusal> {
+    let name = &inventory.target;
+    let target = names::target(&draft.state, name)?;
+    let environment = asked.policy.charter.environments.get(&target.environment);
+    let is_live = environment.is_some_and(|environment| environment.class == Class::Live);
+    if is_live || !inventory.active.is_empty() || !inventory.findings.is_empty() {
+        let why = match is_live {
+            true => format!("{name} says that its time is over, and {} is of class live", target.environment),
+            false => format!("{name} says that its time is over and everything removed, and names what is left"),
+        };
+        return Err(Refusal::Invalid { why });
+    }
+    if !target.findings.is_empty() {
+        draft.record(Event::EscapesChanged { target: name.clone(), findings: Vec::new() });
+    }
+    leave(draft, asked, name, Some(Departure::Lapsed));
+    Ok(())
+}
+
+/// The clock says that a target's time is over, and that it had long enough to say so itself.
+pub(super) fn lapse(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName) -> Result<(), Refusal> {
+    let target = of_clock(draft, asked, name)?;
+    match lifetime::retires(&draft.state, target) {
+        Some(at) if at <= asked.context.now => {}
+        _ => return Err(Refusal::Invalid { why: format!("the time of {name} is not over") }),
+    }
+    leave(draft, asked, name, Some(Departure::LapsedUnheard));
+    Ok(())
+}
+
+/// The clock says that nothing was heard of an ephemeral target since `silent`.
+pub(super) fn lose(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, silent: Timestamp) -> Result<(), Refusal> {
+    let target = of_clock(draft, asked, name)?;
+    match lifetime::vanishes(&draft.state, target, silent) {
+        Some(at) if at <= asked.context.now => {}
+        _ => return Err(Refusal::Invalid { why: format!("{name} is not gone yet") }),
+    }
+    leave(draft, asked, name, Some(Departure::Vanished));
+    Ok(())
+}
+
+fn of_clock<'a>(draft: &'a Draft, asked: &Asked<'_>, name: &TargetName) -> Result<&'a Target, Refusal> {
+    match &asked.context.actor {
+        Actor::Clock => names::target(&draft.state, name),
+        actor => Err(rights::missing(actor, Right::Invite, name, None)),
+    }
+}
+
+fn leave(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, why: Option<Departure>) {
+    draft.record(Event::TargetRetired { target: name.clone(), why });
     let waits_for_it = |number: &u64| {
         let deployment = draft.state.deployments.get(number);
         deployment.is_some_and(|deployment| deployment.parts.get(name).is_some())
     };
     let numbers: Vec<u64> = draft.state.open_deployments.iter().copied().filter(waits_for_it).collect();
     for number in numbers {
+        if why.is_some() {
+            deployment::end_deserted(draft, number);
+        }
         deployment::go_on(draft, asked, number);
     }
-    Ok(())
 }
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {

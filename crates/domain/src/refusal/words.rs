@@ -240,10 +240,13 @@ impl fmt::Display for Refusal {
             }
             Refusal::ConfigRefused { why } => write!(f, "{why}"),
             Refusal::ConfigStale { next } => write!(f, "somebody set config in the meantime: set {next} comes next"),
-            Refusal::NoTargets { app, environment, on } if on.is_empty() => {
+            Refusal::NoTargets { environment, empty: true, .. } => {
+                write!(f, "{environment} has no targets: invite one")
+            }
+            Refusal::NoTargets { app, environment, on, .. } if on.is_empty() => {
                 write!(f, "{environment} has no target for {app} that takes deployments: see `sortie target list`")
             }
-            Refusal::NoTargets { app, environment, on } => {
+            Refusal::NoTargets { app, environment, on, .. } => {
                 write!(f, "{environment} has no target labelled {on}, which {app} asks for")
             }
             Refusal::NeedsUnmet { target, shortages } => {
@@ -574,7 +577,7 @@ pages! {
     ConfigMissing, "CONFIG_MISSING", exit::REFUSED, "R10: the build declares config keys without a default, and the environment sets no value for them.";
     ConfigRefused, "CONFIG_REFUSED", exit::REFUSED, "Config fills the keys a build declares; never variables that decide what code is loaded, and no secret in the clear.";
     ConfigStale, "CONFIG_STALE", exit::CONFLICT, "Config sets are numbered. Somebody set one since this one was built; look at it (`sortie config diff`) and set again.";
-    NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired.";
+    NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired, or their time is over.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
     MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build that would come back last ran before a later build's `[migrate]` changed the application's data. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";

@@ -2,7 +2,7 @@
 //! the label that the application asks for (R40). The deployer's order was for the whole environment, and is for it too.
 
 use super::{
-    Candidate, may_run, placement,
+    Candidate, lifetime, may_run, placement,
     schedule::{self, Moment},
     ways,
 };
@@ -38,6 +38,9 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
 /// where the rules do not let it run any more.
 pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
     let (number, deployment) = missed(state, name, app)?;
+    if state.targets.get(name).is_none_or(|target| lifetime::is_over(state, target, now)) {
+        return None;
+    }
     let here = state.in_audience(app, &deployment.environment)?;
     let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
     if !ended || here.open_deployment.is_some() {

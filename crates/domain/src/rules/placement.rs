@@ -1,11 +1,12 @@
-//! An application goes to the targets of the environment that carry the labels it asks for, are not cordoned, and are
-//! what it needs (R9, R40).
+//! An application goes to the targets of the environment that carry the labels it asks for, are not cordoned, whose
+//! time is not over, and which are what it needs (R9, R30, R40).
 
 use crate::{
     event::BuildFacts,
     refusal::Refusal,
     state::{State, Target},
 };
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName};
 
@@ -16,6 +17,7 @@ pub fn targets(
     environment: &AudienceName,
     facts: &BuildFacts,
     only: &BTreeSet<TargetName>,
+    now: Timestamp,
 ) -> Result<Vec<TargetName>, Refusal> {
     for name in only {
         let target = super::names::target(state, name)?;
@@ -23,13 +25,15 @@ pub fn targets(
             return Err(Refusal::Invalid { why: format!("{name} is in {}, not in {environment}", target.environment) });
         }
     }
+    let takes_something_new = |target: &Target| !target.cordoned && !super::lifetime::is_over(state, target, now);
     let chosen = |(name, target): &(&TargetName, &Target)| {
-        fits(facts, target) && !target.cordoned && (only.is_empty() || only.contains(*name))
+        fits(facts, target) && takes_something_new(target) && (only.is_empty() || only.contains(*name))
     };
     let names: Vec<TargetName> = state.targets_in(environment).filter(chosen).map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
         let on: Vec<String> = facts.on.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        return Err(Refusal::NoTargets { app: app.clone(), environment: environment.clone(), on: on.join(",") });
+        let empty = state.targets_in(environment).next().is_none();
+        return Err(Refusal::NoTargets { app: app.clone(), environment: environment.clone(), on: on.join(","), empty });
     }
     Ok(names)
 }

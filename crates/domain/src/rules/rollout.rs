@@ -164,15 +164,16 @@ pub fn next_wave(rollout: &Rollout, deployment: &Deployment) -> Result<Wave, Str
     let mut spare = healthy.saturating_sub(must);
     let mut targets = Vec::new();
     for (name, part) in parts.waiting_in(places.clone()) {
-        if targets.len() == size || part.serves && spare == 0 {
+        let counts = part.serves && !part.ephemeral;
+        if targets.len() == size || counts && spare == 0 {
             break;
         }
-        spare -= usize::from(part.serves);
+        spare -= usize::from(counts);
         targets.push(name.clone());
     }
     if targets.is_empty() {
         // Where none that serves can be spared, those come first that do not serve: they are the way out.
-        let idle = parts.waiting_in(places).filter(|(_, part)| !part.serves).take(size);
+        let idle = parts.waiting_in(places).filter(|(_, part)| !part.serves || part.ephemeral).take(size);
         targets = idle.map(|(name, _)| name.clone()).collect();
     }
     match targets.is_empty() {
@@ -202,7 +203,7 @@ pub fn next_to_go_back(rollout: &Rollout, deployment: &Deployment) -> usize {
 }
 
 fn all(deployment: &Deployment) -> usize {
-    deployment.parts.present() + deployment.others.targets as usize
+    deployment.parts.lasting() + deployment.others.targets as usize
 }
 
 /// On how many targets the application serves, those included that have no part in the deployment.
@@ -244,6 +245,13 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
         };
     }
     let is_over = parts.busy().next().is_none() && parts.waiting_in(places.clone()).next().is_none();
+    if is_canary
+        && is_over
+        && !parts.any_verified_in(places.clone())
+        && let Some(silent) = parts.silent_in(places.clone()).next()
+    {
+        return Some(format!("{silent} is silent, and no canary is well"));
+    }
     let lost = bad > 0 && is_over && parts.any_bad_in(places.clone()) && !parts.any_verified_in(places);
     lost.then(first).flatten()
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     event::{Aborted, Change},
     policy,
-    rules::late,
+    rules::{late, lifetime},
 };
 use trust::statement::Phase;
 
@@ -41,6 +41,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 if annulled(&before) != annulled(&state.policy) {
                     weigh_all_withdrawals(state);
                 }
+                let ends =
+                    |(_, target): &(&TargetName, &Target)| !target.retired && lifetime::ends(state, target).is_some();
+                state.disposable = state.targets.iter().filter(ends).map(|(name, _)| name.clone()).collect();
             }
         }
         Event::RecoveryKeyPutAway { key, .. } => {
@@ -264,7 +267,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.lifted = Some((by.clone(), stamp));
             }
         }
-        Event::TargetInvited { invitation, environment, labels, name, uses, expires } => {
+        Event::TargetInvited { invitation, environment, labels, name, uses, expires, ephemeral } => {
             let record = Invitation {
                 environment: environment.clone(),
                 labels: labels.clone(),
@@ -272,6 +275,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 uses_left: *uses,
                 expires: *expires,
                 stamp,
+                ephemeral: *ephemeral,
             };
             state.invitations.insert(invitation.id(), record);
         }
@@ -286,8 +290,10 @@ pub fn apply(state: &mut State, event: &Event) {
             state.tokens.remove(token);
         }
         Event::TargetEnrolled { target, environment, invitation, key, recipient, labels, facts } => {
+            let mut ephemeral = false;
             if let Some(invitation) = state.invitations.get_mut(&invitation.id()) {
                 invitation.uses_left = invitation.uses_left.saturating_sub(1);
+                ephemeral = invitation.ephemeral;
             }
             state.target_keys.insert(key.id(), target.clone());
             let record = Target {
@@ -302,7 +308,15 @@ pub fn apply(state: &mut State, event: &Event) {
                 apps: OrdMap::new(),
                 findings: Vec::new(),
                 inventory: None,
+                ephemeral,
+                departed: None,
             };
+            if ephemeral {
+                state.ephemeral.insert(target.clone());
+            }
+            if lifetime::ends(state, &record).is_some() {
+                state.disposable.insert(target.clone());
+            }
             state.targets.insert(target.clone(), record);
             comes_late(state, target);
         }
@@ -325,17 +339,7 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             comes_late(state, target);
         }
-        Event::TargetRetired { target } => {
-            if let Some(target) = state.targets.get_mut(target) {
-                target.retired = true;
-                state.target_keys.remove(&target.key.id());
-            }
-            for number in state.open_deployments.clone() {
-                if let Some(record) = state.deployments.get_mut(&number) {
-                    record.parts.change(target, |part| part.aside = Some(Aside::Left));
-                }
-            }
-        }
+        Event::TargetRetired { target, why } => retire(state, target, *why),
         Event::DeploymentRequested {
             deployment,
             app,
@@ -463,7 +467,8 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(record) = state.deployments.get_mut(deployment) {
                 state.late.remove(&(target.clone(), record.app.clone()));
                 let wave = record.waves;
-                record.parts.add(target.clone(), Part::default());
+                let ephemeral = state.targets.get(target).is_some_and(|target| target.ephemeral);
+                record.parts.add(target.clone(), Part { ephemeral, ..Part::default() });
                 record.parts.change(target, |part| (part.aside, part.wave) = (None, wave));
             }
             assign(state, *deployment, std::slice::from_ref(target), false);
@@ -501,6 +506,65 @@ pub fn apply(state: &mut State, event: &Event) {
             in_audience(state, app, environment).exposure = Some((version.clone(), *percent, stamp));
         }
     }
+}
+
+/// A target leaves for good.
+fn retire(state: &mut State, name: &TargetName, why: Option<Departure>) {
+    let stamp = state.head;
+    state.disposable.remove(name);
+    state.ephemeral.remove(name);
+    let Some(target) = state.targets.get_mut(name) else { return };
+    target.retired = true;
+    target.departed = why.map(|why| (why, stamp));
+    state.target_keys.remove(&target.key.id());
+    if why == Some(Departure::Lapsed) {
+        let apps: Vec<AppName> = target.apps.keys().cloned().collect();
+        apps.iter().filter_map(|app| target.apps.get_mut(app).map(|on| on.running.take())).for_each(drop);
+    }
+    let environment = target.environment.clone();
+    let left = |part: &mut Part| part.aside = Some(Aside::Left);
+    for number in state.open_deployments.clone() {
+        if let Some(record) = state.deployments.get_mut(&number) {
+            record.parts.change(name, left);
+        }
+    }
+    if why.is_none() {
+        return;
+    }
+    for number in state.soaking.clone() {
+        let Some(record) = state.deployments.get_mut(&number) else { continue };
+        record.parts.change(name, left);
+        // What nobody runs any more settles nowhere.
+        if record.parts.present() == 0 {
+            state.soaking.remove(&number);
+        }
+    }
+    if lifetime::is_gone(state, &environment) {
+        throw_away(state, &environment);
+    }
+}
+
+/// A throw-away environment is gone. Whoever joins it later begins anew, and does not get what stood there before.
+fn throw_away(state: &mut State, environment: &AudienceName) {
+    let stood = |record: &App| record.audiences.get(environment).and_then(|here| here.standing);
+    let standing: Vec<(AppName, Option<u64>)> = state
+        .apps
+        .iter()
+        .filter(|(_, app)| app.audiences.contains_key(environment))
+        .map(|(name, app)| (name.clone(), stood(app)))
+        .collect();
+    for (app, stood) in standing {
+        let here = in_audience(state, &app, environment);
+        (here.standing, here.exposure) = (None, None);
+        if let Some(stood) = stood {
+            state.standing.remove(&stood);
+        }
+    }
+    let gone = |(name, _): &&(TargetName, AppName)| {
+        state.targets.get(name).is_some_and(|target| target.environment == *environment)
+    };
+    let gone: Vec<(TargetName, AppName)> = state.late.iter().filter(gone).cloned().collect();
+    gone.iter().for_each(|missed| drop(state.late.remove(missed)));
 }
 
 /// A vendor's build with its number. What is known of it already stays.
@@ -995,7 +1059,8 @@ fn runs_everywhere(state: &State, deployment: u64) -> bool {
             Progress::Finished(outcome) => *outcome != Outcome::Verified,
             _ => part.aside.is_some(),
         });
-        !may_be_missing && !target.cordoned && crate::rules::placement::fits(&record.facts, target)
+        let counts = !may_be_missing && !target.cordoned && !target.ephemeral;
+        counts && crate::rules::placement::fits(&record.facts, target)
     };
     let runs = |(_, target): (&TargetName, &Target)| {
         let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());

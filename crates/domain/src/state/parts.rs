@@ -33,6 +33,16 @@ pub struct Part {
     /// What is wrong with it on the target, where it was verified there and is not well any more.
     #[serde(default)]
     pub unwell: Option<String>,
+    /// Whether the target comes and goes: it counts in no minimum, and its silence is no failure (R30).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
+}
+
+impl Part {
+    /// Whether nobody waits for it, and it is no failure.
+    fn is_aside(&self) -> bool {
+        self.aside.is_some() || self.ephemeral && self.absent
+    }
 }
 
 /// Why a part counts no more: nobody waits for it, and it is no failure.
@@ -82,6 +92,7 @@ pub struct Parts {
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
     left: usize,
+    lasting: usize,
     serving: usize,
 }
 
@@ -101,7 +112,12 @@ impl Parts {
         self.order.len() - self.left
     }
 
-    /// On how many of them the application serves.
+    /// How many of them are to stay: those that come and go are counted on by nobody.
+    pub fn lasting(&self) -> usize {
+        self.lasting
+    }
+
+    /// On how many of these the application serves.
     pub fn serving(&self) -> usize {
         self.serving
     }
@@ -177,6 +193,12 @@ impl Parts {
         })
     }
 
+    /// The targets in these places that come and go, and of which nothing was heard in time.
+    pub fn silent_in(&self, places: Range<usize>) -> impl Iterator<Item = &TargetName> {
+        let names = self.aside.range(range(&places)).filter_map(|place| self.order.get(*place as usize));
+        names.filter(|name| self.get(name).is_some_and(|part| part.aside.is_none()))
+    }
+
     /// The targets of which nothing was heard in time, in order.
     pub fn absent(&self) -> impl Iterator<Item = &TargetName> {
         let names = self.named(&self.bad).chain(self.named(&self.aside));
@@ -212,8 +234,9 @@ impl Parts {
             self.left += 1;
             return;
         }
-        self.serving += usize::from(part.serves);
-        if part.aside.is_some() {
+        self.lasting += usize::from(!part.ephemeral);
+        self.serving += usize::from(part.serves && !part.ephemeral);
+        if part.is_aside() {
             self.aside.insert(place);
             return;
         }
@@ -236,8 +259,9 @@ impl Parts {
             self.left -= 1;
             return;
         }
-        self.serving -= usize::from(part.serves);
-        if part.aside.is_some() {
+        self.lasting -= usize::from(!part.ephemeral);
+        self.serving -= usize::from(part.serves && !part.ephemeral);
+        if part.is_aside() {
             self.aside.remove(&place);
             return;
         }

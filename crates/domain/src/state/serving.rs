@@ -10,7 +10,10 @@ fn serves(state: &State, app: &AppName, name: &TargetName) -> bool {
 
 /// The parts that a deployment begins with.
 pub(super) fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
-    let part = |name: &TargetName| (name.clone(), Part { serves: serves(state, app, name), ..Part::default() });
+    let ephemeral = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.ephemeral);
+    let part = |name: &TargetName| {
+        (name.clone(), Part { serves: serves(state, app, name), ephemeral: ephemeral(name), ..Part::default() })
+    };
     targets.iter().map(part).collect::<Vec<_>>().into()
 }
 
@@ -26,7 +29,7 @@ pub(super) fn others(
     let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
     let mut others = Others::default();
     for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
-        if facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
+        if !target.ephemeral && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
             others.targets += 1;
             others.serving += u32::from(serves(state, app, name));
         }

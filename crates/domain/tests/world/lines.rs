@@ -144,6 +144,8 @@ impl World {
             ["status", app] => self.status(app),
             ["assignments", target] => self.assignments(target),
             ["waits"] => self.waits(),
+            ["nothing", "is", "heard", "of", target, "for", minutes, "minutes"] => self.vanishes(target, read(minutes)),
+            ["clock", "says", "that", target, "is", "over"] => self.by_clock(Command::LapseTarget(read(target))),
             ["due"] => self.due(),
             ["phases", number] => self.phases(read(number)),
             ["why", what, "in", audience] => self.why(what, audience),
@@ -254,6 +256,10 @@ impl World {
             ("cordons" | "uncordons", [target]) => {
                 let cordoned = verb == "cordons";
                 self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned })
+            }
+            ("says", ["that", "its", "time", "is", "over"]) => self.lapses(who, None),
+            ("says", ["that", "its", "time", "is", "over", "and", app, letter, "runs"]) => {
+                self.lapses(who, Some((app, letter)))
             }
             ("retires", [target]) => self.administer(who, AdministrationAct::RetireTarget { target: read(target) }),
             ("makes", ["token", name, "for", days, "days"]) => {
@@ -496,6 +502,7 @@ impl World {
             name: after(rest, "as").map(read),
             uses,
             expires: self.now.checked_add(hours(life)).expect("in this era"),
+            ephemeral: rest.contains(&"ephemeral"),
         };
         self.last_invitation = Some(word);
         self.administer(who, act)
@@ -978,7 +985,8 @@ impl World {
             Finding { app: app.into(), path: path.into(), kind }
         };
         let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
-        let inventory = Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings };
+        let inventory =
+            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, lapsed: None };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 
@@ -986,6 +994,30 @@ impl World {
     fn says_how_it_is(&mut self, who: &str, target: &str, unwell: Option<(&str, Digest, String)>) -> Vec<String> {
         let unwell = unwell.into_iter().map(|(app, build, reason)| (read(app), Unwell { build, reason })).collect();
         self.act(who, Digest::of(b"estate"), Act::Health(Health { target: read(target), looked: self.now, unwell }))
+    }
+
+    /// A target's last word; with something active it contradicts itself.
+    fn lapses(&mut self, target: &str, left: Option<(&str, &str)>) -> Vec<String> {
+        let active = left.map(|(app, letter)| (read(app), self.build(app, letter))).into_iter().collect();
+        let (target_name, scanned, lapsed) = (read(target), self.now, Some(self.now));
+        let inventory = Inventory { target: target_name, scanned, active, findings: Vec::new(), lapsed };
+        self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    /// Lets a target be silent for so long, and does what the clock asks for then.
+    fn vanishes(&mut self, target: &str, minutes: i64) -> Vec<String> {
+        let silent = self.now;
+        let mut said = self.time_passes(minutes, "minutes");
+        let (name, now) = (read::<TargetName>(target), self.now);
+        let heard = |other: &TargetName| if *other == name { silent } else { now };
+        let (commands, _) = plan::vanished(&self.state, now, heard);
+        said.extend(
+            commands
+                .into_iter()
+                .flat_map(|(id, command)| self.submit(Actor::Clock, None, id, command))
+                .collect::<Vec<_>>(),
+        );
+        if said.is_empty() { vec!["nobody minds".into()] } else { said }
     }
 
     fn by_clock(&mut self, command: Command) -> Vec<String> {

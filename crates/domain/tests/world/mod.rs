@@ -263,7 +263,8 @@ impl World {
                 Progress::Waiting | Progress::Undone => false,
             };
             let running = self.state.running(&deployment.app, name);
-            part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(Running::serves)
+            // Those that come and go are counted on by nobody.
+            !part.ephemeral && part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(Running::serves)
         };
         let counted = deployment.parts.iter().filter(serves).count();
         assert_eq!(counted, deployment.parts.serving(), "what serves is counted right: {:?}", deployment.parts);

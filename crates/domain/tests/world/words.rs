@@ -144,9 +144,10 @@ impl World {
     /// The events about targets and deployments.
     fn machine_event_in_words(&self, event: &Event) -> String {
         match event {
-            Event::TargetInvited { environment, uses, name, .. } => {
+            Event::TargetInvited { environment, uses, name, ephemeral, .. } => {
                 let name = name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
-                format!("{uses} may join {environment}{name}")
+                let comes_and_goes = if *ephemeral { " and leave again" } else { "" };
+                format!("{uses} may join {environment}{name}{comes_and_goes}")
             }
             Event::TargetEnrolled { target, environment, labels: given, .. } if given.is_empty() => {
                 format!("{target} joined {environment}")
@@ -160,7 +161,8 @@ impl World {
             }
             Event::TokenCreated { holder, name, .. } => format!("{holder} has a token {name}"),
             Event::TokenRevoked { holder, name, .. } => format!("{holder}'s token {name} is over"),
-            Event::TargetRetired { target } => format!("{target} left for good"),
+            Event::TargetRetired { target, why: None } => format!("{target} left for good"),
+            Event::TargetRetired { target, why: Some(why) } => format!("{target} left for good: {}", why.in_words()),
             Event::DeploymentRequested { deployment, app, environment, act, build, targets, warnings, .. } => {
                 let waits = if matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }) {
                     ", once it is released"

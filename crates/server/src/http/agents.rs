@@ -135,9 +135,20 @@ impl Targets {
         self.lock().seen.get(target).is_some_and(|(_, at)| at.elapsed() < CONNECTED)
     }
 
-    /// How many targets polled a short while ago.
-    pub fn connected(&self) -> usize {
-        self.lock().seen.values().filter(|(_, at)| at.elapsed() < CONNECTED).count()
+    /// How many targets polled a short while ago, of those that have not left.
+    pub fn connected(&self, state: &domain::state::State) -> usize {
+        let is_here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
+        let inner = self.lock();
+        inner.seen.iter().filter(|(name, (_, at))| at.elapsed() < CONNECTED && is_here(name)).count()
+    }
+
+    /// Since when nothing was heard of the target, as far as this server can know: it may have polled before it started.
+    pub fn silent_since(&self, target: &TargetName) -> Timestamp {
+        let started = || {
+            let ago = jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
+            Timestamp::now().saturating_sub(ago).unwrap_or(Timestamp::MIN)
+        };
+        self.seen(target).unwrap_or_else(started)
     }
 
     /// Remembers a target's inventory, and when it took stock, by its own clock.

@@ -213,7 +213,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     let state = serving.ledger.state();
     let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     gauge(&serving.metrics.entries, state.head.entry);
-    gauge(&serving.metrics.connected, serving.targets.connected() as u64);
+    gauge(&serving.metrics.connected, serving.targets.connected(&state) as u64);
     gauge(&serving.metrics.sessions, serving.sessions.count(Timestamp::now()) as u64);
     gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
     let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();

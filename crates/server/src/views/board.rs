@@ -2,7 +2,7 @@
 //! is held, who sees it, and what escaped. Read-only, and rendered from the answers of the reads, so that it can never
 //! say anything else than `sortie status`, `sortie escapes` and `sortie history`.
 
-use super::words::{ago, count, moment, names, size_of_share};
+use super::words::{ago, count, left, moment, names, size_of_share};
 use api::read::{AppStatus, AudienceStatus, Cell, Escapes, HistoryEntry, Released, Runs, Status, TargetStatus};
 use domain::waiting::{WaitingOn, lacks_in_words};
 use jiff::{SignedDuration, Timestamp};
@@ -202,7 +202,7 @@ fn grid(status: &Status, escapes: &Escapes) -> Markup {
                 thead {
                     tr {
                         th.corner scope="col" { span.muted { "application" } }
-                        @for audience in &status.audiences { (column(audience)) }
+                        @for audience in &status.audiences { (column(audience, status.at)) }
                     }
                 }
                 tbody {
@@ -213,7 +213,7 @@ fn grid(status: &Status, escapes: &Escapes) -> Markup {
     }
 }
 
-fn column(audience: &AudienceStatus) -> Markup {
+fn column(audience: &AudienceStatus, now: Timestamp) -> Markup {
     let class = audience.class.map_or("channel", |class| class.word());
     html! {
         th scope="col" class={ "column is-" (class) } {
@@ -223,6 +223,11 @@ fn column(audience: &AudienceStatus) -> Markup {
                 @if audience.class.is_some() { (count(audience.targets as usize, "target")) }
                 @if audience.class.is_some() && audience.approve.is_some() { " · " }
                 @if let Some(rule) = &audience.approve { (rule) " approve" @if !rule.contains(' ') { "s" } }
+            }
+            @if let Some(ends) = audience.ends {
+                span.about title=(format!("ends at {}", moment(ends))) {
+                    @if ends > now { "ends in " (left(ends, now)) } @else { "its time is over" }
+                }
             }
         }
     }
@@ -385,7 +390,7 @@ fn ends_soon(released: &Released, now: Timestamp) -> Option<String> {
 }
 
 fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
-    let left = |until: Timestamp| if until > now { ago(now, until) } else { "a moment".into() };
+    let left = |until: Timestamp| left(until, now);
     html! {
         @match waiting {
             WaitingOn::Approvals { version, audience, lacks } => {
@@ -533,6 +538,12 @@ fn target(target: &TargetStatus, now: Timestamp) -> Markup {
                 Some(seen) => { span.muted { "silent " (time(seen, now)) } }
                 None => { span.muted { (unseen(target)) } }
             }
+            @if let Some(ends) = target.ends {
+                span.muted title=(format!("ends at {}", moment(ends))) {
+                    @if ends > now { "ends in " (left(ends, now)) } @else { "its time is over" }
+                }
+            }
+            @if target.ephemeral { span.tag { "ephemeral" } }
             @if target.cordoned { span.tag { "cordoned" } }
             @if target.findings > 0 { span.tag.bad { (count(target.findings as usize, "finding")) } }
         }

@@ -3,7 +3,7 @@
 use super::build_name;
 use api::read::{CalendarEntry, CalendarKind};
 use domain::{
-    rules::{self, Candidate, schedule, schedule::Moment},
+    rules::{self, Candidate, lifetime, schedule, schedule::Moment},
     state::{Deployment, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -26,11 +26,14 @@ pub(crate) fn calendar(
     until: Timestamp,
     environments: &BTreeSet<AudienceName>,
 ) -> Vec<CalendarEntry> {
-    let is_meant = |name: &AudienceName| environments.is_empty() || environments.contains(name);
+    let is_meant = |name: &AudienceName| {
+        (environments.is_empty() || environments.contains(name)) && !lifetime::is_gone(state, name)
+    };
     let mut entries = deployments(state, from);
     entries.extend(freezes(state, from));
     entries.extend(windows(state, from, until));
     entries.extend(permits(state, from));
+    entries.extend(ends(state, from));
     entries.retain(|entry| is_meant(&entry.environment) && entry.from < until);
     entries.sort_by(|one, other| {
         (one.from, one.number, &one.environment).cmp(&(other.from, other.number, &other.environment))
@@ -120,6 +123,16 @@ fn windows(state: &State, from: Timestamp, until: Timestamp) -> Vec<CalendarEntr
         openings.map(open).collect::<Vec<_>>()
     };
     policy.charter.environments.iter().flat_map(of_environment).collect()
+}
+
+/// The throw-away environments whose time is over.
+fn ends(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
+    let Some(policy) = &state.policy else { return Vec::new() };
+    let ends = |name: &AudienceName| {
+        let at = lifetime::last_ends(state, name).filter(|at| *at > from)?;
+        Some(entry(CalendarKind::EnvironmentEnds, name, at, None))
+    };
+    policy.charter.environments.keys().filter_map(ends).collect()
 }
 
 /// The permits that begin or end.

@@ -141,6 +141,7 @@ pub(crate) fn expiring(state: &State, now: Timestamp) -> Vec<(&Request, String)>
         Some((request, rules::expiry::permit_warning(request.not_before, request.not_after, now)?))
     };
     let places = state.apps.iter().flat_map(|(app, record)| record.audiences.iter().map(move |place| (app, place)));
+    let places = places.filter(|(_, (audience, _))| !rules::lifetime::is_gone(state, audience));
     places.filter_map(|(app, (audience, record))| soon(app, audience, record)).collect()
 }
 

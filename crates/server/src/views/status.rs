@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedVie
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{expiry, names, vendors},
+    rules::{expiry, lifetime, names, vendors},
     state::{Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
@@ -84,11 +84,13 @@ pub(crate) fn status(
     })
 }
 
-/// The environments in the order in which versions move through them, then the channels.
+/// The environments in the order in which versions move through them, then the channels. A throw-away environment whose
+/// targets are all gone is none of them: history tells what it was.
 fn audiences(state: &State) -> Vec<AudienceStatus> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let charter = &policy.charter;
-    let mut environments: Vec<&AudienceName> = charter.environments.keys().collect();
+    let mut environments: Vec<&AudienceName> =
+        charter.environments.keys().filter(|name| !lifetime::is_gone(state, name)).collect();
     environments.sort_by_key(|name| (steps_before(charter, name), charter.environments[*name].class, (*name).clone()));
     let status = |name: &AudienceName| {
         let audience = charter.audience(name);
@@ -97,6 +99,7 @@ fn audiences(state: &State) -> Vec<AudienceStatus> {
             class: audience.and_then(|audience| audience.class),
             approve: audience.and_then(|audience| audience.approve).map(ToString::to_string),
             targets: state.targets_in(name).count() as u32,
+            ends: lifetime::last_ends(state, name),
         }
     };
     environments.into_iter().chain(charter.channels.keys()).map(status).collect()
@@ -348,6 +351,9 @@ fn notes(state: &State, texts: Texts<'_>, now: Timestamp) -> Vec<String> {
     }
     for (app, record) in &state.apps {
         for (environment, in_audience) in &record.audiences {
+            if lifetime::is_gone(state, environment) {
+                continue;
+            }
             let lacking = super::config::lacking(state, in_audience, environment);
             if !lacking.is_empty() {
                 let names = lacking.iter().map(TargetName::to_string).collect::<Vec<_>>().join(", ");
@@ -365,6 +371,7 @@ fn notes(state: &State, texts: Texts<'_>, now: Timestamp) -> Vec<String> {
         let (number, until) = (freeze.number, super::words::moment(freeze.until));
         notes.push(format!("{} is frozen{apps} until {until} (freeze {number}){reason}", places.join(", ")));
     }
+    notes.extend(policy.charter.environments.keys().filter_map(|name| ends_soon(state, name, now)));
     let facts = &policy.record.facts;
     notes.extend(expiry::warnings(facts.root_expires, facts.charter_expires, now));
     let recovery: Vec<_> = policy.recovery_keys().collect();
@@ -379,6 +386,19 @@ fn notes(state: &State, texts: Texts<'_>, now: Timestamp) -> Vec<String> {
         notes.push(format!("{person} is suspended until owners bring a new charter"));
     }
     notes
+}
+
+/// That the time of a throw-away environment's last target is over soon.
+fn ends_soon(state: &State, name: &AudienceName, now: Timestamp) -> Option<String> {
+    let ends = lifetime::last_ends(state, name).filter(|ends| lifetime::is_over_soon(state, name, *ends, now))?;
+    let at = super::words::moment(ends);
+    Some(match ends <= now {
+        true => format!("the time of {name} was over at {at}: its targets remove everything, and leave"),
+        false => {
+            let left = super::words::left(ends, now);
+            format!("{name} ends in {left}, at {at}: its targets remove everything, data too, and leave")
+        }
+    })
 }
 
 /// A live or test audience whose rule one single person can meet.

@@ -2,7 +2,10 @@
 
 use super::build_name;
 use api::read::TargetStatus;
-use domain::state::{State, Target};
+use domain::{
+    rules::lifetime,
+    state::{State, Target},
+};
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
 
@@ -31,6 +34,9 @@ pub(crate) fn target(
         stale: false,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
+        ends: lifetime::ends(state, target).filter(|_| !target.retired),
+        ephemeral: target.ephemeral,
+        departed: target.departed.map(|(why, _)| why.in_words().to_owned()),
     })
 }
 

@@ -7,7 +7,7 @@ use super::{
 use api::read::{Condition, Why};
 use domain::{
     refusal::Refusal,
-    rules::{self, Candidate, approvals, configuration, names, placement},
+    rules::{self, Candidate, approvals, configuration, lifetime, names, placement},
     state::{Approved, InAudience, Policy, Request, Running, State},
 };
 use jiff::Timestamp;
@@ -196,12 +196,16 @@ impl Asked<'_> {
                 Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
             });
         }
-        match placement::targets(self.state, app, audience, facts, &BTreeSet::new()) {
+        match placement::targets(self.state, app, audience, facts, &BTreeSet::new(), self.now) {
             Err(refusal) => conditions.push(unmet(&refusal)),
             Ok(targets) => match placement::meets_needs(self.state, facts, &targets) {
                 Err(refusal) => conditions.push(unmet(&refusal)),
                 Ok(()) => conditions.extend(self.fitting(targets)),
             },
+        }
+        if let Some(ends) = lifetime::last_ends(self.state, audience) {
+            let (left, at) = (words::left(ends, self.now), words::moment(ends));
+            conditions.push(met(format!("{audience} is thrown away in {left}, at {at}")));
         }
         match configuration::complete(app, audience, facts, self.here) {
             Err(refusal) => conditions.push(unmet(&refusal)),

@@ -87,6 +87,11 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How long until then, to one unit: `a moment`, `5 min`, `2 h`.
+pub(crate) fn left(until: Timestamp, now: Timestamp) -> String {
+    if until.duration_since(now).as_secs() < 45 { "a moment".into() } else { ago(now, until) }
+}
+
 /// `10 % of end users`, `all end users`.
 pub(crate) fn size_of_share(percent: u8) -> String {
     if percent >= 100 { "all end users".into() } else { format!("{percent} % of end users") }
@@ -208,9 +213,10 @@ impl Teller<'_> {
             Event::FreezeLifted { number, reason, .. } => {
                 format!("{actor} lifted freeze {number}{}", self.text(reason.as_ref()))
             }
-            Event::TargetInvited { environment, labels, name, uses, expires, .. } => {
+            Event::TargetInvited { environment, labels, name, uses, expires, ephemeral, .. } => {
                 let whom = name.as_ref().map_or_else(|| count(*uses as usize, "machine"), ToString::to_string);
-                format!("{actor} invited {whom} to {environment}{} until {}", labelled(labels), moment(*expires))
+                let goes = if *ephemeral { ", to come and go" } else { "" };
+                format!("{actor} invited {whom} to {environment}{} until {}{goes}", labelled(labels), moment(*expires))
             }
             Event::TargetEnrolled { target, environment, labels, facts, .. } => {
                 let (os, arch) = (&facts.os, &facts.arch);
@@ -228,7 +234,8 @@ impl Teller<'_> {
                 format!("{actor} made the read-only token {name}, good until {}", moment(*expires))
             }
             Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
-            Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
+            Event::TargetRetired { target, why: None } => format!("{actor} retired {target}, for good"),
+            Event::TargetRetired { target, why: Some(why) } => format!("{target} left for good: {}", why.in_words()),
             Event::DeploymentRequested { .. } => self.ordered(event),
             Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();

@@ -4,7 +4,7 @@ use super::Amendment;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AudienceName, TargetName,
-    charter::{Channel, Charter, Class, Environment, OWNER},
+    charter::{Channel, Charter, Class, Environment, Life, OWNER},
     evidence::Gate,
     quorum::Rule,
     rollout::{Rollout, RolloutTerms},
@@ -59,6 +59,8 @@ impl Amendment {
             hasten: _,
             windows,
             ways,
+            lives,
+            ephemeral_minutes,
         } = old;
         let line = format!(
             "{name}: class {} → {}; targets that joined before refuse until they join anew",
@@ -84,6 +86,12 @@ impl Amendment {
         }
         let line = format!("{name}: soak_minutes {soak_minutes} → {}", new.soak_minutes);
         self.by_order(soak_minutes.cmp(&new.soak_minutes), line);
+        self.compare_lives(name, *lives, new.lives);
+        if *ephemeral_minutes != new.ephemeral_minutes {
+            let after = new.ephemeral_minutes;
+            self.changes
+                .push(format!("{name}: ephemeral targets are gone after {ephemeral_minutes} → {after} min of silence"));
+        }
         self.compare_rollouts(name, &old.rollout(), &new.rollout());
         let what = format!("deploy to {name} with less care than its rollout");
         self.compare_privilege(&what, old.hasten_rule(), new.hasten_rule());
@@ -95,6 +103,19 @@ impl Amendment {
         let owners: Option<Rule> = OWNER.parse().ok();
         let (before, after) = (invite.as_ref().or(owners.as_ref()), new.invite.as_ref().or(owners.as_ref()));
         self.compare_rule(&format!("invite targets to {name}"), before, after);
+    }
+
+    /// A shorter life lets less run, and takes what runs; whoever signs is told so.
+    fn compare_lives(&mut self, name: &AudienceName, old: Option<Life>, new: Option<Life>) {
+        let word = |life: Option<Life>| life.map_or("for ever".to_string(), |life| format!("for {life}"));
+        let line = format!("{name}: targets live {} → {}", word(old), word(new));
+        let forfeits = "; those that joined before that long ago remove everything at once, data too";
+        match (old, new) {
+            (Some(before), Some(after)) if after > before => self.loosens.push(line),
+            (Some(_), None) => self.loosens.push(line),
+            (before, after) if before != after => self.tightens.push(format!("{line}{forfeits}")),
+            _ => {}
+        }
     }
 
     fn compare_channels(&mut self, name: &AudienceName, old: &Channel, new: &Channel) {

@@ -382,3 +382,25 @@ fn comments_are_no_rule_and_everything_else_is_told() {
     );
     assert_eq!(unnamed.changes, ["vendor other, who makes no application"]);
 }
+
+#[test]
+fn r30_a_longer_life_loosens_and_a_shorter_one_says_what_it_takes() {
+    let test = |terms: &str| {
+        let (_, text) = charter("approve = \"qa\"", "");
+        let text = text.replace("class = \"live\"", &format!("class = \"test\"{terms}"));
+        (Charter::from_bytes(text.as_bytes()).unwrap(), text)
+    };
+    let (ever, day, week) = (test(""), test(", lives = \"24h\""), test(", lives = \"7d\""));
+    assert_eq!(between(&day, &week).loosens, ["prod: targets live for 1d → for 7d"]);
+    assert_eq!(between(&day, &ever).loosens, ["prod: targets live for 1d → for ever"]);
+    for (before, after, line) in [(&week, &day, "for 7d → for 1d"), (&ever, &day, "for ever → for 1d")] {
+        let tightens = between(before, after).tightens;
+        assert_eq!(tightens.len(), 1);
+        assert!(
+            tightens[0].contains(line) && tightens[0].ends_with("remove everything at once, data too"),
+            "{tightens:?}"
+        );
+    }
+    let patient = test(", ephemeral_minutes = 60");
+    assert_eq!(between(&ever, &patient).changes, ["prod: ephemeral targets are gone after 15 → 60 min of silence"]);
+}

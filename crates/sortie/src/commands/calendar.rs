@@ -82,6 +82,7 @@ fn what(entry: &CalendarEntry) -> String {
         CalendarKind::Window => "a window is open".into(),
         CalendarKind::PermitBegins => format!("{build} may run from then on"),
         CalendarKind::PermitEnds => format!("{build} may not be activated any more"),
+        CalendarKind::EnvironmentEnds => format!("the time of {} is over: everything there is removed", entry.environment),
     }
 }
 

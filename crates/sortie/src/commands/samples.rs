@@ -188,6 +188,9 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         stale: false,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
         findings: 0,
+        ends: None,
+        ephemeral: false,
+        departed: None,
     }
 }
 
@@ -211,6 +214,7 @@ pub fn status() -> Status {
         class: Some(class),
         approve: approve.map(String::from),
         targets,
+        ends: None,
     };
     let mut targets: Vec<TargetStatus> = (1..=3).map(|number| target(&format!("prod-{number}"), "prod")).collect();
     targets.extend([target("dev-1", "dev"), target("test-1", "test")]);

@@ -198,6 +198,7 @@ async fn invite(connection: &Connection, name: &str, environment: &str) -> Resul
         apps: BTreeSet::new(),
         uses: 1,
         expires: in_future(SignedDuration::from_mins(10)),
+        ephemeral: false,
     };
     let (_, invitation) = issue(connection, terms).await?;
     Ok(invitation.encode())

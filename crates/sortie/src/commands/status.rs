@@ -8,7 +8,7 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, bytes, count, origin, table},
+    output::{Answer, ago, bytes, count, lasting, origin, table},
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
@@ -46,8 +46,15 @@ impl Status {
         }
         let mut view = order::status(&connection, at).await?;
         if let Some(audience) = &audience {
+            if connection.charter_environment(audience).is_some() {
+                not_gone(&view, audience)?;
+            }
             known_audience(&view, audience)?;
             keep_audience(&mut view, audience);
+        }
+        let named = self.what.as_deref().and_then(|what| AudienceName::new(what).ok());
+        if let Some(named) = named.filter(|name| connection.charter_environment(name).is_some()) {
+            not_gone(&view, &named)?;
         }
         match self.what.as_deref().map(|what| pick(&view, what)).transpose()? {
             None => {
@@ -107,6 +114,18 @@ fn pick(view: &View, text: &str) -> Result<Picked, Failure> {
         Some(nearest) => failure(&format!("; is it {nearest}?")).next(format!("sortie status {nearest}")),
         None => failure("").next("sortie status"),
     })
+}
+
+/// An environment of the charter that the view leaves out is a throw-away one, and its targets are gone.
+fn not_gone(view: &View, environment: &AudienceName) -> Result<(), Failure> {
+    if view.audiences.iter().any(|audience| audience.name == *environment) {
+        return Ok(());
+    }
+    let gone = format!(
+        "{environment} is gone: the time of its last target is over. What happened there: sortie history"
+    );
+    Err(Failure::new("NO_TARGETS", domain::refusal::exit::REFUSED, gone)
+        .next(format!("sortie target invite --in {environment}")))
 }
 
 fn known_audience(view: &View, audience: &AudienceName) -> Result<(), Failure> {
@@ -205,7 +224,7 @@ fn targets(view: &View) -> String {
             if runs.is_empty() { "–".into() } else { runs.join(" ") },
             seen(target, view.at),
             labels.join(" "),
-            standing(target).join("; "),
+            standing(target, view.at).join("; "),
         ]
     };
     table(&["target", "runs", "seen", "labels", ""], &view.targets.iter().map(row).collect::<Vec<_>>())
@@ -220,14 +239,24 @@ pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
     }
 }
 
+/// How long a target or an environment lives yet.
+pub fn ends_in_words(ends: Timestamp, now: Timestamp) -> String {
+    match ends.duration_since(now).as_secs() {
+        ..1 => "its time is over".into(),
+        seconds => format!("ends in {}", lasting(seconds)),
+    }
+}
+
 /// What a target is like that has had no fresh word of the repository.
 const STALE: &str = "! stale: it activates nothing new until it has refreshed";
 
-fn standing(target: &TargetStatus) -> Vec<String> {
+fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
     let marks = [(target.cordoned, "cordoned"), (target.retired, "retired"), (target.stale, STALE)];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
-    marks.chain(findings).collect()
+    let ends = target.ends.map(|ends| ends_in_words(ends, now));
+    let ephemeral = target.ephemeral.then(|| "ephemeral".to_string());
+    marks.chain(ends).chain(ephemeral).chain(findings).collect()
 }
 
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
@@ -240,7 +269,7 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
     let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
     lines.extend(refreshed);
-    lines.extend(standing(target).into_iter().map(|line| format!("  {line}")));
+    lines.extend(standing(target, view.at).into_iter().map(|line| format!("  {line}")));
     for (app, build) in &target.runs {
         let cell = order::cell(view, app, &target.environment);
         let runs =

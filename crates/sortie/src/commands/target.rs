@@ -99,6 +99,10 @@ pub struct Invite {
     /// For how long
     #[arg(long, default_value = "1h", value_name = "DURATION")]
     pub expires: String,
+    /// For machines that come and go: one that falls silent has left for good, and no deployment counts on it. Without --name
+    /// on the machine, each gets one of its own
+    #[arg(long)]
+    pub ephemeral: bool,
 }
 
 impl Target {
@@ -212,15 +216,26 @@ impl Invite {
         }
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
-        let terms = Terms { environment: environment.clone(), labels, name: name.clone(), apps, uses: self.uses, expires };
+        let ephemeral = self.ephemeral;
+        let terms =
+            Terms { environment: environment.clone(), labels, name: name.clone(), apps, uses: self.uses, expires, ephemeral };
         let (accepted, invitation) = issue(&connection, terms).await?;
         let token = invitation.encode();
         let machines = output::count(self.uses.into(), "machine");
         invocation.aside(&format!(
             "{machines} may join {environment} until {expires:.0}. Whoever has this token may: keep it like a password."
         ));
-        let name = name.map_or(format!("{environment}-1"), |name| name.to_string());
-        let next = format!("on the machine: sortie agent --join {token} --name {name}");
+        if let Some(lives) = connection.charter_environment(&environment).and_then(|environment| environment.lives) {
+            invocation.aside(&format!(
+                "each lives for {lives} from when it joins: then everything on it is removed, data too, and it leaves."
+            ));
+        }
+        let next = match (&name, ephemeral) {
+            // It finds a name of its own, so that the same words do for every machine.
+            (None, true) => format!("on each machine: sortie agent --join {token}"),
+            (Some(name), _) => format!("on the machine: sortie agent --join {token} --name {name}"),
+            (None, false) => format!("on the machine: sortie agent --join {token} --name {environment}-1"),
+        };
         let data = json!({ "token": token, "environment": environment, "uses": self.uses, "expires": expires,
             "entry": accepted.entry });
         // The token alone on standard output, so that a script can hand it on.
@@ -243,11 +258,13 @@ pub struct Terms {
     pub uses: u32,
     /// Until when.
     pub expires: Timestamp,
+    /// Whether they come and go.
+    pub ephemeral: bool,
 }
 
 /// Makes an invitation here and tells the server its public half.
 pub async fn issue(connection: &Connection, terms: Terms) -> Result<(Accepted, Invitation), Failure> {
-    let Terms { environment, labels, name, apps, uses, expires } = terms;
+    let Terms { environment, labels, name, apps, uses, expires, ephemeral } = terms;
     let class = connection.charter_environment(&environment).map(|environment| environment.class);
     let class = class.ok_or_else(|| Failure::misused(format!("{environment} is no environment")))?;
     let seed = fresh_seed()?;
@@ -258,10 +275,12 @@ pub async fn issue(connection: &Connection, terms: Terms) -> Result<(Accepted, I
         name: name.clone(),
         uses,
         expires,
+        ephemeral,
     };
     let accepted = connection.administer(act).await?;
     let (url, pin) = (connection.client.url().to_string(), pin(connection).await?);
-    Ok((accepted, Invitation { url, pin, estate: connection.estate(), environment, class, name, labels, apps, seed }))
+    let estate = connection.estate();
+    Ok((accepted, Invitation { url, pin, estate, environment, class, name, labels, apps, seed, ephemeral }))
 }
 
 /// The pin that agents are to trust: the one this machine trusts, or over loopback what the charter says.
@@ -316,6 +335,9 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),
+        target.ephemeral.then(|| "ephemeral".to_string()),
+        target.ends.map(|ends| super::status::ends_in_words(ends, now)),
+        target.departed.clone(),
     ];
     vec![
         target.name.to_string(),

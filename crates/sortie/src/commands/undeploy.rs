@@ -1,18 +1,84 @@
 //! `sortie undeploy`.
 
-use crate::{commands::operate::OnWhatRuns, failure::Outcome, invocation::Invocation};
-use trust::statement::OrderAct;
+use crate::{
+    commands::operate::{OnWhatRuns, Running, act_on_running},
+    failure::{Failure, Outcome},
+    follow::Following,
+    invocation::Invocation,
+    names::Place,
+    order::{self, only},
+    output::Answer,
+};
+use domain::refusal::exit;
+use serde_json::json;
+use trust::{AppName, AudienceName, charter::Class, statement::OrderAct};
 
-/// Remove an application from an environment
+/// Remove an application from an environment, or all of them
 #[derive(Debug, clap::Args)]
 pub struct Undeploy {
+    /// The application; web@1.4.0 where several versions run and one is meant
+    #[arg(value_name = "APP", required_unless_present = "all", conflicts_with = "all")]
+    pub app: Option<String>,
+    /// Every application that runs there, by an order each. Not in a live environment, where each must be named
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
-    pub on: OnWhatRuns,
+    pub place: Place,
+    /// These targets only
+    #[arg(long, value_name = "TARGET", value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub following: Following,
 }
 
 impl Undeploy {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        self.on.run(invocation, ("undeploy", OrderAct::Undeploy)).await
+        let Self { app, all: _, place, only, following } = self;
+        match app {
+            Some(app) => {
+                let on = OnWhatRuns { app, place, only, following };
+                on.run(invocation, ("undeploy", OrderAct::Undeploy)).await
+            }
+            None => all(invocation, &place, &only, &following).await,
+        }
+    }
+}
+
+/// Gives an order for each application that runs there, one after the other, and stops at the first that does not succeed.
+async fn all(invocation: &Invocation, place: &Place, targets: &[String], following: &Following) -> Outcome {
+    let only = only(targets)?;
+    following.limit()?;
+    let connection = invocation.connect().await?;
+    let environment = connection.environment(place)?;
+    let status = order::status(&connection, None).await?;
+    let runs = |app: &&api::read::AppStatus| {
+        let runs = order::cell(&status, &app.app, &environment).into_iter().flat_map(|cell| &cell.runs);
+        runs.into_iter().any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))
+    };
+    let apps: Vec<AppName> = status.apps.iter().filter(runs).map(|app| app.app.clone()).collect();
+    if connection.charter_environment(&environment).is_some_and(|record| record.class == Class::Live) {
+        return Err(each_is_named(&environment, &apps));
+    }
+    for app in &apps {
+        let (app, environment, only) = (app.clone(), environment.clone(), only.clone());
+        let running = Running { app, environment, only, thing: None };
+        act_on_running(invocation, &connection, &running, OrderAct::Undeploy, following).await?;
+    }
+    let names: Vec<String> = apps.iter().map(ToString::to_string).collect();
+    let words = match (names.is_empty(), following.detach) {
+        (true, _) => format!("nothing runs in {environment}."),
+        (false, true) => format!("{} are ordered to be removed from {environment}; their data stays.", names.join(", ")),
+        (false, false) => format!("{environment} runs nothing any more: {} removed; their data stays.", names.join(", ")),
+    };
+    Ok(Answer::new(&json!({ "environment": environment, "removed": apps }), words))
+}
+
+fn each_is_named(environment: &AudienceName, apps: &[AppName]) -> Failure {
+    let why = format!("{environment} is of class live: what is removed there is named, one application at a time");
+    let failure = Failure::new("INVALID", exit::MISUSED, why);
+    match apps.first() {
+        Some(app) => failure.next(format!("sortie undeploy {app} --in {environment}")),
+        None => failure,
     }
 }

@@ -78,6 +78,8 @@ words! {
     ["deployment"] "The record of one such act, with its number and how it ended.";
     ["config"] "Values that an environment gives to the keys a build declares: signed, and secrets encrypted to the targets. Setting them changes nothing that runs.";
     ["target"] "One machine, by its agent, in one environment. Its labels are given by people, never claimed by the machine. It may be cordoned (new deployments stay away), drained (and what runs there stopped) and retired.";
+    ["lives", "lapsed", "gone"] "How long the targets of a throw-away environment live, by the charter: then each removes everything on it, data too, says so, and has lapsed. When the last has left, the environment is gone: history alone tells of it.";
+    ["ephemeral", "vanished"] "A target that comes and goes. No deployment counts on it, and once nothing was heard of it for a while it has vanished: it left for good.";
     ["agent"] "The program on a target that checks every signature itself, and refuses what was not released there, whatever the server says.";
     ["assignment"] "What a target should run: numbered, holding nothing but digests.";
     ["report"] "What a target says it observed, signed with the target's own key.";
@@ -89,7 +91,7 @@ words! {
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";
     ["rollback"] "A command: back to what last settled, under a permit that nobody withdrew since.";
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
-    ["undeploy"] "To remove an application from an environment. Its data folders stay.";
+    ["undeploy"] "To remove an application from an environment, or all of them where nobody is served. Their data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";
     ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";

@@ -1,6 +1,6 @@
 //! Whether what happened is what somebody signed for, in every fact that the statement names.
 
-use domain::event::Event;
+use domain::event::{Departure, Event};
 use trust::{
     Digest, PersonName,
     freeze::Freeze,
@@ -115,6 +115,9 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
             }
+            (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
+                a.target == *target && a.lapsed.is_some() && a.active.is_empty() && a.findings.is_empty()
+            }
             (Act::Health(a), Event::HealthChanged { target, app, unwell, .. }) => {
                 a.target == *target && a.unwell.contains_key(app) == unwell.is_some()
             }
@@ -151,15 +154,23 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
             targets == t && *charter == Digest::of(text.as_bytes())
         }
         (
-            A::InviteTarget { invitation, environment, labels, name, uses, expires },
-            Event::TargetInvited { invitation: i, environment: e, labels: l, name: n, uses: u, expires: x },
-        ) => (invitation, environment, labels, name, uses, expires) == (i, e, l, n, u, x),
+            A::InviteTarget { invitation, environment, labels, name, uses, expires, ephemeral },
+            Event::TargetInvited {
+                invitation: i,
+                environment: e,
+                labels: l,
+                name: n,
+                uses: u,
+                expires: x,
+                ephemeral: g,
+            },
+        ) => (invitation, environment, labels, name, uses, expires, ephemeral) == (i, e, l, n, u, x, g),
         (A::CreateToken { token, name, expires }, Event::TokenCreated { token: t, name: n, expires: e, .. }) => {
             (token, name, expires) == (t, n, e)
         }
         (A::RevokeToken { token }, Event::TokenRevoked { token: t, .. }) => token == t,
         (A::LabelTarget { target, .. }, Event::TargetLabelled { target: t, .. })
-        | (A::RetireTarget { target }, Event::TargetRetired { target: t }) => target == t,
+        | (A::RetireTarget { target }, Event::TargetRetired { target: t, why: None }) => target == t,
         (A::CordonTarget { target, cordoned }, Event::TargetCordoned { target: t, cordoned: c }) => {
             (target, cordoned) == (t, c)
         }

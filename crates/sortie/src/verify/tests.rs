@@ -327,12 +327,24 @@ fn r32_whoever_may_not_withdraw_or_invite_is_found_though_the_server_let_them() 
             name: None,
             uses: 1,
             expires: time(59),
+            ephemeral: false,
         };
         story.entries.truncate(7);
         let estate = story.estate;
         story.add(ONCALL, "oncall", estate, Act::Administration(Administration { act }), |_| Vec::new());
     });
     assert_eq!((entry, why.as_str()), (8, "oncall may not change that: the charter asks for owner"));
+}
+
+#[test]
+fn r30_no_target_leaves_by_the_clock_whose_time_is_not_over() {
+    for why in [Departure::Lapsed, Departure::LapsedUnheard, Departure::Vanished] {
+        let (_, found) = changed(|story| {
+            let entry = story.entries.iter_mut().rfind(|entry| entry.actor == "clock").unwrap();
+            entry.events = vec![Event::TargetRetired { target: "prod-1".parse().unwrap(), why: Some(why) }];
+        });
+        assert_eq!(found, "target-retired cannot happen by itself, and nobody signed", "{why:?}");
+    }
 }
 
 #[test]

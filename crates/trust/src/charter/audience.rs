@@ -1,7 +1,7 @@
 //! Where versions may be released to: environments, which are machines, and channels, which are people; and what applies to
 //! one application only.
 
-use super::{default_permit_days, default_stale_hours};
+use super::{Life, default_ephemeral_minutes, default_permit_days, default_stale_hours};
 use crate::{
     evidence::Gate,
     names::{AudienceName, VendorName},
@@ -92,6 +92,12 @@ pub struct Environment {
     /// Other rules than the normal one, for emergencies.
     #[serde(default)]
     pub ways: BTreeMap<Way, WayRule>,
+    /// How long each of its targets lives from its enrolment, for environments that are thrown away (R30); for ever where
+    /// nothing is said. Never in class live.
+    pub lives: Option<Life>,
+    /// For how many minutes an ephemeral target may be silent before it is taken for gone; 15 unless said otherwise.
+    #[serde(default = "default_ephemeral_minutes")]
+    pub ephemeral_minutes: u32,
 }
 
 impl Environment {

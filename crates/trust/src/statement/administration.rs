@@ -46,6 +46,9 @@ pub enum AdministrationAct {
         uses: u32,
         /// Until when.
         expires: Timestamp,
+        /// Whether they come and go: one that falls silent is gone, and counts in no minimum and no budget (R30).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ephemeral: bool,
     },
     /// Sets a target's labels; an empty value removes one.
     LabelTarget {

@@ -208,6 +208,9 @@ pub struct Inventory {
     pub active: BTreeMap<AppName, Digest>,
     /// What is there and should not be, or is not as it should be.
     pub findings: Vec<Finding>,
+    /// Since when the target's time is over, by its own clock: everything was removed, and this is its last word (R30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapsed: Option<Timestamp>,
 }
 
 /// One thing that is not as its manifest says, or that no manifest accounts for.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     Digest,
-    authority::{Denial, Dossier, VerifiedAuthority},
+    authority::{Denial, Dossier, Lapsed, Pinned, TrustedPolicy, VerifiedAuthority},
+    charter::Class,
     dsse::Envelope,
     freeze::{Exception, Freeze, Known, Lift, Said, Terms, known},
     schedule::Schedule,
@@ -161,4 +162,32 @@ fn r1_activation_outside_of_every_window() {
     }
     assert_eq!(at(&written, "2026-11-23T15:05:00Z").denied(), "WINDOW_CLOSED");
     assert!(at(&bent, "2026-11-23T15:05:00Z").run().is_ok(), "the hour that is left to him");
+}
+
+/// The end of what lives for a time only is the owners' word, and the target's own memory of when it joined.
+/// Attack: a target ended early, or kept.
+/// Holds: the server, and with it every statement and report there is; he wants a machine to remove what runs on it, or one
+/// whose time is over to go on.
+/// Left to him: to withhold a charter that gives more time. Nothing of a live target ends by itself, whatever a later charter
+/// calls its environment.
+#[test]
+fn r30_a_target_ended_early_or_kept() {
+    let joined = time("2026-11-20T00:00:00Z");
+    let of = |test: &str| {
+        policy_of(&charter_text(PROD).replace(r#"class = "test","#, &format!(r#"class = "test", {test}"#)), &[])
+    };
+    let two_days = of(r#"lives = "48h","#);
+    let test = pinned("test", Class::Test);
+    let judge = |policy: &TrustedPolicy, pinned: &Pinned, now: &str| Lapsed::judge(policy, pinned, joined, time(now));
+    assert_eq!(judge(&two_days, &test, "2026-11-21T23:59:59Z"), None);
+    let found = judge(&two_days, &test, "2026-11-22T00:00:00Z").unwrap();
+    assert_eq!((found.joined, found.charter, found.lives.to_string().as_str()), (joined, 1, "2d"));
+    // Without the owners' word there is no end, and one in another environment is none here.
+    assert_eq!(judge(&policy(), &test, "2036-11-22T00:00:00Z"), None);
+    assert_eq!(judge(&two_days, &pinned("dev", Class::Dev), "2036-11-22T00:00:00Z"), None);
+    // What joined as a live target stays one.
+    assert_eq!(judge(&two_days, &pinned("test", Class::Live), "2036-11-22T00:00:00Z"), None);
+    // What is proved is good for removing this one application, and brings nothing.
+    let authority = VerifiedAuthority::lapse(&app(), &found);
+    assert!(authority.app() == &app() && authority.build().is_none() && !authority.activates());
 }

@@ -427,6 +427,7 @@ fn invitation(seed: u8, environment: &str) -> Envelope {
         name: Some(TargetName::new("prod-3").unwrap()),
         uses: 1,
         expires: time("2026-11-23T00:00:00Z"),
+        ephemeral: false,
     };
     signed(estate(), Act::Administration(Administration { act }), &[seed])
 }
@@ -474,6 +475,7 @@ fn inventory(target: &str, seeds: &[u8]) -> Envelope {
         scanned: now(),
         active: BTreeMap::from([(app(), build())]),
         findings: vec![],
+        lapsed: None,
     };
     signed(estate(), Act::Inventory(act), seeds)
 }
