@@ -588,6 +588,9 @@ pub struct TargetStatus {
     /// Whether that is too old by the charter: it activates nothing new until it refreshes.
     #[serde(default)]
     pub stale: bool,
+    /// The version of its agent, as it said since the server started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
     /// What it runs.
     #[schema(value_type = BTreeMap<String, BuildName>)]
     pub runs: BTreeMap<AppName, BuildName>,

@@ -222,7 +222,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
     let seen = |target: &TargetName| serving.targets.seen(target);
     let mut status = views::status::status(state, filter, seen, &texts, now)?;
-    tell_freshness(serving, state, &mut status.targets, now);
+    tell_what_they_said(serving, state, &mut status.targets, now);
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(serving.notifier.warnings());
     if state.policy.is_some() {
@@ -231,10 +231,11 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     Ok(status)
 }
 
-/// Says of each target how fresh its knowledge is, by its own word.
-pub(crate) fn tell_freshness(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
+/// Adds what targets said of themselves since the server started: how fresh their knowledge is, and their agent's version.
+fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
     for target in targets {
         target.refreshed = serving.targets.freshness(&target.name);
+        target.agent_version = serving.targets.agent_version(&target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
 }
@@ -669,7 +670,7 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
 pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
     let state = serving.ledger.state();
     let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target));
-    tell_freshness(&serving, &state, &mut targets, Timestamp::now());
+    tell_what_they_said(&serving, &state, &mut targets, Timestamp::now());
     Json(targets)
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn target(
         carried: carried(target),
         refreshed: None,
         stale: false,
+        agent_version: None,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
         ends: lifetime::ends(state, target).filter(|_| !target.retired),

@@ -186,6 +186,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         seen: Some(time("09:59:30")),
         refreshed: None,
         stale: false,
+        agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
         findings: 0,
         ends: None,

@@ -62,6 +62,10 @@ fn r3_server_and_agents_are_upgraded_under_deployments() {
     }
     world.await_machines(&["prod-1", "prod-2", "test-1"]);
 
+    let targets = world.sortie("tester", 0, "target list --json").json();
+    let version = |target: &serde_json::Value| target["agent_version"] == env!("CARGO_PKG_VERSION");
+    assert!(targets.as_array().unwrap().iter().all(version), "{targets}");
+
     // What the older ones installed can be gone back to, restarted and removed by the newer ones.
     world.sortie("oncall", 0, "restart web --in prod");
     world.sortie("oncall", 0, "rollback web --in prod");
