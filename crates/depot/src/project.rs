@@ -16,7 +16,7 @@ use std::{
 use trust::{
     AppName,
     manifest::{
-        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, Traffic, Upstream,
+        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, Switch, Traffic, Upstream,
         check_path, config_may_fill,
     },
 };
@@ -313,8 +313,13 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
 fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
     let mut fields = field.table("traffic")?;
     let (upstream, drain) = (fields.take("upstream"), fields.take("drain"));
-    let (back, wait) = (fields.take("back"), fields.take("wait"));
+    let (back, wait, switch) = (fields.take("back"), fields.take("wait"), fields.take("switch"));
     fields.end()?;
+    let switched = |field: Field<'_>| match field.text()? {
+        "one-by-one" => Ok(None),
+        "blue-green" => Ok(Some(Switch::BlueGreen)),
+        _ => Err(field.error(format!("{} must be \"one-by-one\" or \"blue-green\"", field.said()))),
+    };
     let form = |field: Field<'_>| match field.text()? {
         "nginx" => Ok(Upstream::Nginx),
         "haproxy" => Ok(Upstream::Haproxy),
@@ -328,6 +333,7 @@ fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
         drain: drain.map(|field| read_command(&field)).transpose()?,
         back: back.map(|field| read_command(&field)).transpose()?,
         drain_seconds: wait.map_or(Ok(DRAIN_SECONDS), |field| read_duration(&field))?,
+        switch: switch.map_or(Ok(None), switched)?,
     })
 }
 

@@ -18,7 +18,7 @@ mod traffic;
 pub use checks::{
     Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, ThresholdError, Verification,
 };
-pub use traffic::{Traffic, Upstream};
+pub use traffic::{Switch, Traffic, Upstream};
 
 /// The only manifest format there is so far.
 pub const FORMAT: u32 = 1;

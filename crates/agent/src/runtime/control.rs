@@ -100,7 +100,7 @@ impl Runtime {
         Ok((same, others))
     }
 
-    /// Starts a keeper for the copy, in a place that none of `beside` has; these hand their socket on.
+    /// Starts a keeper for the copy, in a place that none of `beside` has; those on its port hand their socket on.
     pub(super) fn begin(&self, spec: &ServiceSpec, beside: &[Kept]) -> Result<(), RuntimeError> {
         if let Some(user) = &spec.user {
             super::account::Account::find(user)?;
@@ -128,7 +128,8 @@ impl Runtime {
                 break lock;
             }
         };
-        if let Some(port) = spec.port.filter(|port| beside.is_empty() && is_taken(*port)) {
+        let hands_on = beside.iter().any(|kept| kept.spec.port == spec.port);
+        if let Some(port) = spec.port.filter(|port| !hands_on && is_taken(*port)) {
             return Err(RuntimeError::PortTaken { copy: format!("{} {}", spec.app, spec.id), port });
         }
         replace_durably(&kept.files.spec, &bytes, 0o600)?;

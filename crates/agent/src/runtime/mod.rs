@@ -12,7 +12,7 @@
 //! - [`control`]: starting, stopping, restarting and observing copies.
 //! - [`verify`]: whether the whole build is well. [`health`]: whether a copy is; [`ask`]: one question; [`measure`]: one
 //!   to a Prometheus server. [`task`]: what runs once.
-//! - [`replace`]: one build in the place of another, copy by copy. [`socket`]: sockets that outlive programs;
+//! - [`replace`]: one build in the place of another, copy by copy; [`blue_green`]: all at once. [`socket`]: sockets that outlive programs;
 //!   [`traffic`]: out of service before a copy stops, and back once it is healthy.
 //! - [`log`], [`log_reader`]: what copies write.
 //!
@@ -21,6 +21,7 @@
 
 mod account;
 mod ask;
+mod blue_green;
 mod control;
 mod disk;
 mod exec;
@@ -55,7 +56,7 @@ pub use task::TaskState;
 pub use traffic::Leaving;
 pub use verify::{Running, Unverified};
 
-use ports::Ports;
+use ports::{Ports, Side};
 use spec::{KeeperFiles, Placement, expand_run};
 use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf};
 use trust::{AppName, Digest, manifest::Run};
@@ -200,12 +201,15 @@ impl Runtime {
         run: &Run,
         config: &BTreeMap<String, String>,
     ) -> Result<Vec<ServiceSpec>, RuntimeError> {
-        expand_run(&self.placement(app, build), run, config, |id| {
-            let places = KeeperFiles::places(&self.layout.run(app), id);
-            // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
-            let is_kept = || places.iter().any(|files| files.is_kept().unwrap_or(true));
-            self.ports.port_of(app, &id.process, id.copy, is_kept)
-        })
+        let on = |side| {
+            expand_run(&self.placement(app, build), run, config, |id| {
+                let places = KeeperFiles::places(&self.layout.run(app), id);
+                // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
+                let may_occupy = |port| places.iter().any(|files| files.may_occupy(port));
+                self.ports.port_of(app, (&id.process, id.copy, side), may_occupy)
+            })
+        };
+        if run.is_blue_green() { self.on_its_side(app, on) } else { on(Side::First) }
     }
 
     /// Makes the folders of the application and links its data into the release, whose files must be there.

@@ -1,5 +1,6 @@
 //! Finding out that a whole build is well: every copy's health, then, back in service, what the build asks besides, then
-//! its smoke test; and through all of it the same processes must stay alive.
+//! its smoke test; and through all of it the same processes must stay alive. Where it runs beside what serves, it comes
+//! into service last of all.
 
 use super::{Attempt, CopyId, Leaving, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
 use std::{
@@ -55,14 +56,18 @@ pub struct Running<'a> {
 }
 
 /// A copy and the process by which it is well.
-type Well = (ServiceSpec, i32);
+pub(super) type Well = (ServiceSpec, i32);
 
 impl Runtime {
     /// Verifies the build: it must run already. `heard` is told of every attempt. Answers with where it listens.
     pub fn verify(&self, build: Running<'_>, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
         let well = self.all_healthy(build.run, &specs, heard)?;
-        self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+        // Beside what serves, a build is asked everything before anybody else asks it.
+        let is_beside = build.run.is_blue_green();
+        if !is_beside {
+            self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+        }
         self.ask_all(build, &well, heard)?;
         if let Some(smoke) = &build.run.smoke {
             let named = ("smoke", smoke.run.as_slice(), smoke.process.as_deref());
@@ -74,6 +79,9 @@ impl Runtime {
             ended.map_err(Unverified::Smoke)?;
         }
         self.still_alive(&well)?;
+        if is_beside {
+            self.switch_over(build, &well, heard)?;
+        }
         let endpoint = |spec: &ServiceSpec| {
             let scheme = match health_of(build.run, &spec.id).map(|health| &health.check) {
                 Some(HealthCheck::Tcp) => "tcp",
@@ -164,7 +172,7 @@ impl Runtime {
     }
 
     /// A process that took another's place would have to be verified anew.
-    fn still_alive(&self, well: &[Well]) -> Result<(), Unverified> {
+    pub(super) fn still_alive(&self, well: &[Well]) -> Result<(), Unverified> {
         match well.iter().find(|(spec, pid)| self.running_pid(spec) != Some(*pid)) {
             Some((spec, _)) => Err(Unverified::Restarted(spec.id.clone(), self.how_it_ended(spec))),
             None => Ok(()),

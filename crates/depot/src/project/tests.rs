@@ -158,7 +158,10 @@ fn checks_of_every_kind_read() {
     assert_eq!(run.takes_seconds(), 60 + 20 + 300 + 10 + 3600 + 6);
     let command = |program: &str| Some(vec![program.to_owned(), "$PORT".into()]);
     let (drain, back) = (command("./leave"), command("./enter"));
-    assert_eq!(run.traffic, Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3 }));
+    assert_eq!(
+        run.traffic,
+        Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3, switch: None })
+    );
     let manifest = project.manifest(Vec::new()).unwrap();
     assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
 }
@@ -252,6 +255,22 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "sortie.toml:5:2: traffic says neither upstream",
         ),
         ("[process.web]\nrun = \"x\"\n[traffic]\nupstream = \"nginx\"", "traffic is of copies with a port"),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue\"",
+            "sortie.toml:7:10: 'switch' in traffic must be \"one-by-one\" or \"blue-green\"",
+        ),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\ndrain = \"x\"\nswitch = \"blue-green\"",
+            "sortie.toml:5:2: blue-green switches by one write of a list, so it needs upstream",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nport = 80\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"",
+            "process web fixes its port: take port away and use $PORT in run",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nsocket = true\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"",
+            "process web hands its socket on at one: take away socket or switch",
+        ),
         ("[traffic]\ndrain_seconds = 1", "unknown field 'drain_seconds' in traffic"),
         ("[migrate]\nundo = \"x\"", "sortie.toml:3:2: migrate has no 'run'"),
         (
@@ -341,4 +360,17 @@ proptest! {
             prop_assert!(!error.to_string().contains(char::is_control));
         }
     }
+}
+
+#[test]
+fn blue_green_is_said_in_traffic_and_one_by_one_is_what_nothing_said_is() {
+    let run = |switch: &str| {
+        let text = format!(
+            "app = \"x\"\nfiles = \".\"\n[process.web]\nrun = \"x $PORT\"\n[traffic]\nupstream = \"haproxy\"\n{switch}"
+        );
+        parse(&text, "sortie.toml").unwrap().run
+    };
+    assert!(run("switch = \"blue-green\"").is_blue_green());
+    assert!(!run("").is_blue_green());
+    assert_eq!(run("switch = \"one-by-one\""), run(""));
 }
