@@ -53,7 +53,8 @@ impl Bringing {
         }
     }
 
-    fn running(&self) -> Running<'_> {
+    /// The same as the runtime has it.
+    pub(crate) fn running(&self) -> Running<'_> {
         let Self { build, manifest, values, comes_back } = self;
         let leaving = if *comes_back { Leaving::IsTried } else { Leaving::MustSucceed };
         Running { app: &manifest.app, build, run: &manifest.run, values, leaving }

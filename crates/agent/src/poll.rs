@@ -250,11 +250,11 @@ struct Desk {
     found: Option<Inventory>,
     /// What the server took last of that, and when.
     said: Option<(Inventory, Instant)>,
-    watch: mpsc::Sender<Round<watch::Copy>>,
+    watch: mpsc::Sender<Round<watch::Copy, watch::Question>>,
     /// What the watch has told last, and when the server is to be told of it next.
     health: Option<(BTreeMap<AppName, Unwell>, Instant)>,
-    /// What is looked after: with which config, and whether something is done with it.
-    round: BTreeMap<AppName, (Active, bool)>,
+    /// What is looked after: with which config, whether something is done with it, and whether it has still to settle.
+    round: BTreeMap<AppName, (Active, bool, bool)>,
 }
 
 /// The working thread: everything that changes the machine happens here, one thing after the other. `watch` is told what is
@@ -263,7 +263,7 @@ pub fn work(
     engine: Worker,
     work: &mpsc::Receiver<Work>,
     scan_every: Duration,
-    watch: mpsc::Sender<Round<watch::Copy>>,
+    watch: mpsc::Sender<Round<watch::Copy, watch::Question>>,
 ) {
     let mut desk = Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new() };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
@@ -334,7 +334,7 @@ impl Desk {
     fn obey(&mut self, orders: &Orders) -> bool {
         let mut changes = false;
         for assignment in &orders.assignments {
-            changes |= self.round.get_mut(&assignment.app).is_some_and(|(_, busy)| !std::mem::replace(busy, true));
+            changes |= self.round.get_mut(&assignment.app).is_some_and(|(_, busy, _)| !std::mem::replace(busy, true));
         }
         if changes {
             self.say_round();
@@ -346,7 +346,7 @@ impl Desk {
     fn look_after(&mut self) {
         let runs = |journal: &Journal| {
             let active = journal.active.clone().filter(|active| !active.stopped)?;
-            Some((journal.app.clone(), (active, journal.under_way.is_some())))
+            Some((journal.app.clone(), (active, journal.under_way.is_some(), journal.is_unsettled())))
         };
         let round: BTreeMap<_, _> = self.engine.journals().iter().filter_map(runs).collect();
         if round != self.round {
@@ -356,10 +356,11 @@ impl Desk {
     }
 
     fn say_round(&self) {
-        let watched = |(app, (active, busy)): (&AppName, &(Active, bool))| {
+        let watched = |(app, (active, busy, _)): (&AppName, &(Active, bool, bool))| {
             let journal = self.engine.journals().get(app);
-            let copies = if *busy { None } else { self.engine.copies_to_watch(&journal) };
-            (app.clone(), Watched { build: active.build, copies })
+            let to_watch = if *busy { None } else { self.engine.to_watch(&journal) };
+            let (copies, again) = to_watch.map_or((None, Vec::new()), |(copies, again)| (Some(copies), again));
+            (app.clone(), Watched { build: active.build, copies, again })
         };
         let _watch_is_ending = self.watch.send(self.round.iter().map(watched).collect());
     }
@@ -393,7 +394,7 @@ impl Desk {
 
     /// Follows the bundles that wait.
     fn open_inbox(&mut self) {
-        self.round.values_mut().for_each(|(_, busy)| *busy = true);
+        self.round.values_mut().for_each(|(_, busy, _)| *busy = true);
         self.say_round();
         if let Err(error) = inbox::follow_all(&mut self.engine) {
             tracing::error!(%error, "stopped in the middle of a bundle; it is carried on with");

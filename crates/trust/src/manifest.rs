@@ -17,6 +17,7 @@ mod traffic;
 
 pub use checks::{
     Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, ThresholdError, Verification,
+    WATCH_SECONDS,
 };
 pub use traffic::{Switch, Traffic, Upstream};
 

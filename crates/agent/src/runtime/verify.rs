@@ -3,6 +3,7 @@
 //! into service last of all.
 
 use super::{Attempt, CopyId, Leaving, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
+use crate::watch::{Again, Question};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -113,10 +114,13 @@ impl Runtime {
     fn ask_all(&self, build: Running<'_>, well: &[Well], heard: &mut dyn FnMut(&str)) -> Result<(), Unverified> {
         let mut questions = Vec::new();
         for (name, verification) in &build.run.verify {
-            let meant = build.run.process_meant(verification.process.as_deref()).map(|(process, _)| process);
-            let of_copies = well.iter().filter(|(spec, _)| Some(spec.id.process.as_str()) == meant);
-            let is_of_copies = !matches!(verification.check.check, HealthCheck::Prometheus(_)) && meant.is_some();
-            if is_of_copies && verification.port.is_none() {
+            // What is measured tells for a while of what a build that comes back has to end: it keeps nobody from that.
+            let is_measured = matches!(verification.check.check, HealthCheck::Prometheus(_));
+            if is_measured && build.leaving == Leaving::IsTried {
+                continue;
+            }
+            if let Some(process) = process_asked(build.run, verification) {
+                let of_copies = well.iter().filter(|(spec, _)| spec.id.process == process);
                 questions.extend(of_copies.map(|(spec, pid)| Asking {
                     said: format!("verify {name} of {}", spec.id),
                     verification,
@@ -137,6 +141,28 @@ impl Runtime {
             self.clear_task(build.app, &asking.spec.id.process)?;
         }
         asked.map(|_| ())
+    }
+
+    /// What is asked again as long as the build, whose copies are these, has not settled.
+    pub fn to_ask_again(
+        &self,
+        build: Running<'_>,
+        copies: &[ServiceSpec],
+    ) -> Result<Vec<Again<Question>>, RuntimeError> {
+        let mut all = Vec::new();
+        for (name, verification) in &build.run.verify {
+            let Some(seconds) = verification.watched_seconds() else { continue };
+            let specs = match process_asked(build.run, verification) {
+                Some(process) => copies.iter().filter(|spec| spec.id.process == process).cloned().collect(),
+                None => {
+                    let named = (&*format!("watch-{name}"), &[][..], verification.process.as_deref());
+                    vec![self.task(build.app, build.build, build.run, build.values, named)?]
+                }
+            };
+            let question = Question { name: name.clone(), verification: verification.clone(), specs };
+            all.push(Again { name: name.clone(), every: Duration::from_secs(seconds.into()), question });
+        }
+        Ok(all)
     }
 
     fn ask_one(&self, asking: &Asking<'_>, well: &[Well], say: &Sender<String>) -> Result<(), Unverified> {
@@ -187,6 +213,13 @@ struct Asking<'a> {
     spec: ServiceSpec,
     file: PathBuf,
     pid: Option<i32>,
+}
+
+/// The process each of whose copies is asked; nothing where the build as a whole is.
+fn process_asked<'a>(run: &'a Run, verification: &'a Verification) -> Option<&'a str> {
+    let (process, _) = run.process_meant(verification.process.as_deref())?;
+    let is_of_copies = !matches!(verification.check.check, HealthCheck::Prometheus(_)) && verification.port.is_none();
+    is_of_copies.then_some(process)
 }
 
 /// The health check of a copy's process.

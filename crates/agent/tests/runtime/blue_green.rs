@@ -92,7 +92,8 @@ impl Place {
             consecutive: 1,
             every_seconds: None,
         };
-        run.verify = [("page".to_owned(), Verification { process: Some("worker".into()), port: None, check })].into();
+        let page = Verification { process: Some("worker".into()), port: None, check, watch_seconds: None };
+        run.verify = [("page".to_owned(), page)].into();
         let smoke = sh(&format!("check.sh smoke {word}"));
         run.smoke = Some(Smoke { run: smoke, process: Some("web".into()), within_seconds: 30 });
         run.traffic = Some(Traffic {
@@ -198,6 +199,13 @@ fn a_build_is_verified_beside_the_one_that_serves_and_takes_its_place_by_one_wri
     let count = place.notes().len();
     place.bring(&third).unwrap();
     assert_eq!(place.notes()[count..], ["verify third", "smoke third"]);
+    // Other config is brought in the same way, though the build is the same.
+    let mut configured = third;
+    configured.1.environment.insert("LEVEL".into(), "debug".into());
+    let wrong = place.asked_meanwhile(|| place.bring(&configured).unwrap());
+    assert_eq!(wrong, [""; 0]);
+    place.is_all(&configured, "third", "with other config");
+    assert!(at_first.is_disjoint(&place.loaded()));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn verify(target: &Target, build: &Digest, run: &Run) -> Verified {
 
 fn check(check: HealthCheck) -> Verification {
     let check = Health { check, within_seconds: 2, consecutive: 1, every_seconds: None };
-    Verification { process: None, port: None, check }
+    Verification { process: None, port: None, check, watch_seconds: None }
 }
 
 fn sh(script: &str) -> Vec<String> {
@@ -304,4 +304,8 @@ fn a_measurement_succeeds_fails_at_once_or_is_inconclusive() {
         let (pause, _) = measure(none, Inconclusive::Pause, 1);
         assert!(pause.why().contains("inconclusive, and the build counts as verified only once people have looked"));
     }
+    // Nothing is measured for a build that comes back: it would tell of what that one has to end.
+    let (app, values) = (app(), BTreeMap::new());
+    let back = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::IsTried };
+    target.runtime.verify(back, &mut |_| ()).unwrap();
 }

@@ -374,3 +374,26 @@ fn blue_green_is_said_in_traffic_and_one_by_one_is_what_nothing_said_is() {
     assert!(!run("").is_blue_green());
     assert_eq!(run("switch = \"one-by-one\""), run(""));
 }
+
+#[test]
+fn what_is_measured_is_watched_and_anything_else_where_that_is_said() {
+    let watched = |asks: &str| {
+        let text = format!("app = \"x\"\nfiles = \".\"\n[process.web]\nrun = \"x $PORT\"\n[verify.it]\n{asks}");
+        parse(&text, "sortie.toml").map(|project| project.run.verify["it"].watched_seconds())
+    };
+    let measured = "prometheus = \"http://p\"\nquery = \"q\"\nsuccess = \"< 1\"\n";
+    for (asks, expected) in [
+        (measured.to_owned(), Some(30)),
+        (format!("{measured}watch = true"), Some(30)),
+        (format!("{measured}watch = false"), None),
+        (format!("{measured}watch = \"2m\""), Some(120)),
+        ("http = \"/\"".into(), None),
+        ("http = \"/\"\nwatch = false".into(), None),
+        ("http = \"/\"\nwatch = true".into(), Some(30)),
+    ] {
+        assert_eq!(watched(&asks).unwrap(), expected, "{asks}");
+    }
+    let wrong = |asks: &str| watched(asks).unwrap_err().to_string();
+    assert!(wrong("log = \"ready\"\nwatch = true").contains("verify it cannot be watched"));
+    assert!(wrong("http = \"/\"\nwatch = 30").contains("must be true, false, or how often"));
+}
