@@ -164,7 +164,8 @@ pub fn receipt_seeds() -> Vec<Vec<u8>> {
         facts: Facts::default(),
     };
     let active = [(world::app(), world::build())].into();
-    let inventory = Inventory { target: target.clone(), scanned: world::now(), active, findings: Vec::new() };
+    let inventory =
+        Inventory { target: target.clone(), scanned: world::now(), active, findings: Vec::new(), facts: None };
     let enrolment = signed(Act::Enrolment(enrolment), &[world::INVITATION, world::TARGET], world::estate());
     let document = Document {
         format: receipt::FORMAT,

@@ -4,11 +4,11 @@
 use crate::{
     bundle::Sources,
     drivers::Machine,
-    escapes, inbox,
+    escapes, inbox, join,
     journal::{Active, Journal},
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
-    supply::{Server, Supply},
+    supply::{Server, Supply, SupplyError},
     watch::{self, Round, Watched},
 };
 use api::{
@@ -27,7 +27,7 @@ use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SignError,
-    statement::{Act, Header, Health, Inventory, Statement, StatementSignError, Unwell},
+    statement::{Act, Facts, Header, Health, Inventory, Statement, StatementSignError, Unwell},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -270,6 +270,10 @@ pub fn work(
     desk.open_inbox();
     desk.engine.recover();
     desk.look_after();
+    // A machine that is not what it said when it joined says so at once: what may be deployed to it depends on that.
+    if desk.facts_to_tell().is_some() {
+        desk.scan(true);
+    }
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
     desk.engine.refresh_repository();
@@ -434,16 +438,49 @@ impl Desk {
         }
     }
 
+    /// What this machine is, where the server was told something else last.
+    fn facts_to_tell(&self) -> Option<Facts> {
+        let facts = join::facts();
+        let told = self.engine.home().facts().unwrap_or_default();
+        (told.as_ref() != Some(&facts)).then_some(facts)
+    }
+
     fn say(&mut self, inventory: Inventory) {
-        let envelope = match sign_own(&self.engine, Act::Inventory(inventory.clone())) {
-            Ok(envelope) => envelope,
-            Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
+        let facts = self.facts_to_tell();
+        let told = match &facts {
+            Some(_) => self.submit(&Inventory { facts: facts.clone(), ..inventory.clone() }),
+            None => self.submit(&inventory),
         };
-        match self.engine.supply().submit(&envelope) {
-            Ok(()) => self.said = Some((inventory, Instant::now())),
-            // It tells nothing new, and the server keeps it as the newest all the same.
-            Err(error) if error.is_done_already() => self.said = Some((inventory, Instant::now())),
-            Err(error) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
+        let told = match (told, facts) {
+            (Some(Ok(())), Some(facts)) => {
+                if let Err(error) = self.engine.home().keep_facts(&facts) {
+                    tracing::warn!(%error, "cannot remember what the server was told of this machine");
+                }
+                Some(Ok(()))
+            }
+            // A server of before does not know that a machine may say what it is now.
+            (Some(Err(SupplyError::Refused { .. })), Some(_)) => self.submit(&inventory),
+            (told, _) => told,
+        };
+        match told {
+            None => {}
+            Some(Ok(())) => self.said = Some((inventory, Instant::now())),
+            Some(Err(error)) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
+        }
+    }
+
+    /// Signs and sends; nothing where it cannot be signed. What tells nothing new the server keeps as the newest all the
+    /// same.
+    fn submit(&self, inventory: &Inventory) -> Option<Result<(), SupplyError>> {
+        match sign_own(&self.engine, Act::Inventory(inventory.clone())) {
+            Ok(envelope) => match self.engine.supply().submit(&envelope) {
+                Err(error) if error.is_done_already() => Some(Ok(())),
+                told => Some(told),
+            },
+            Err(error) => {
+                tracing::error!(%error, "cannot sign the inventory");
+                None
+            }
         }
     }
 }

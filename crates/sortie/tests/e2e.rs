@@ -45,6 +45,8 @@ mod logs;
 mod moments;
 #[path = "e2e/moved.rs"]
 mod moved;
+#[path = "e2e/needs.rs"]
+mod needs;
 #[path = "e2e/network.rs"]
 mod network;
 #[path = "e2e/notifications.rs"]

@@ -6,6 +6,7 @@ use super::{
     keeper::{KEPT_ALREADY, READY, launch_command, short_path},
     log_reader::last_line_of_process,
     ports::is_taken,
+    socket::{listening_inodes, sockets_below},
     spec::KeeperFiles,
     state::{CopyState, Phase},
 };
@@ -212,6 +213,17 @@ impl Runtime {
     /// Every copy that runs or should run, in order.
     pub fn observed(&self, app: &AppName) -> Result<Vec<Observed>, RuntimeError> {
         self.kept(app)?.iter().map(observe).collect()
+    }
+
+    /// Whether a copy of the application, or its keeper for it, listens on the port.
+    pub fn occupies(&self, app: &AppName, port: u16) -> bool {
+        let kept = self.kept(app).unwrap_or_default();
+        if kept.iter().any(|kept| kept.spec.port == Some(port) && kept.files.is_kept().unwrap_or(false)) {
+            return true;
+        }
+        let keepers = kept.iter().filter_map(|kept| Some(CopyState::read(&kept.files.state)?.keeper?.pid));
+        let sockets: std::collections::BTreeSet<u32> = keepers.flat_map(sockets_below).collect();
+        listening_inodes(port).iter().any(|inode| sockets.contains(inode))
     }
 
     /// What the application's copies were started with, in order: what a new agent finds of its predecessor's work.

@@ -49,7 +49,7 @@ pub use layout::Layout;
 pub use log::Stream;
 pub use log_reader::{LogFollower, LogLine};
 pub use measure::values_in;
-pub use ports::DEFAULT_PORTS;
+pub use ports::{DEFAULT_PORTS, is_taken as is_port_taken};
 pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
 pub use task::TaskState;
@@ -59,7 +59,10 @@ pub use verify::{Running, Unverified};
 use ports::{Ports, Side};
 use spec::{KeeperFiles, Placement, expand_run};
 use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf};
-use trust::{AppName, Digest, manifest::Run};
+use trust::{
+    AppName, Digest,
+    manifest::{Process, Run},
+};
 
 /// What runs on this target, and the means to change it.
 #[derive(Debug)]
@@ -210,6 +213,16 @@ impl Runtime {
             })
         };
         if run.is_blue_green() { self.on_its_side(app, on) } else { on(Side::First) }
+    }
+
+    /// How many ports the copies of a build would need that no port of the range can be given for.
+    pub fn lacking_ports(&self, app: &AppName, run: &Run) -> u32 {
+        let sides: &[Side] = if run.is_blue_green() { &[Side::First, Side::Second] } else { &[Side::First] };
+        let wants = |process: &&Process| process.port.is_none() && process.wants_port(&run.environment);
+        let named = run.processes.iter().filter(|(_, process)| wants(process));
+        let copies = named.flat_map(|(name, process)| (1..=process.copies).map(move |copy| (name.as_str(), copy)));
+        let wanted = copies.flat_map(|(name, copy)| sides.iter().map(move |side| (name, copy, *side)));
+        self.ports.lacking(app, wanted)
     }
 
     /// Makes the folders of the application and links its data into the release, whose files must be there.

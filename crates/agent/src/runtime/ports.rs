@@ -74,6 +74,18 @@ impl Ports {
         Ok(port)
     }
 
+    /// How many of these copies have no port yet and could get none.
+    pub fn lacking<'a>(&self, app: &AppName, copies: impl Iterator<Item = (&'a str, u32, Side)>) -> u32 {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_one = |(process, copy, side): &(&str, u32, Side)| {
+            given.get(&key(app, process, *copy, *side)).is_some_and(|port| self.range.contains(port))
+        };
+        let wanted = copies.filter(|copy| !has_one(copy)).count();
+        let taken: std::collections::BTreeSet<u16> = given.values().copied().collect();
+        let free = self.range.clone().filter(|port| !taken.contains(port) && is_free(*port)).take(wanted).count();
+        u32::try_from(wanted - free).unwrap_or(u32::MAX)
+    }
+
     /// Forgets the ports of an application that is removed.
     pub fn forget(&self, app: &AppName) -> Result<(), RuntimeError> {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +120,7 @@ fn is_free(port: u16) -> bool {
 
 /// Whether something listens on the port. A port that may not be asked about (below 1024, IPv6 on a machine without)
 /// counts as not taken: the process will say so itself.
-pub(super) fn is_taken(port: u16) -> bool {
+pub fn is_taken(port: u16) -> bool {
     let addresses: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
     addresses.into_iter().any(|address| TcpListener::bind((address, port)).is_err_and(in_use))
@@ -145,6 +157,9 @@ mod tests {
         assert_ne!(open().port_of(&web, ("web", 1, Side::First), |_| false).unwrap(), one);
         open().forget(&web).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+        let narrow = Ports::open(file.clone(), start..=start).unwrap();
+        let both = || [Side::First, Side::Second].map(|side| ("web", 1, side)).into_iter();
+        assert_eq!((narrow.lacking(&web, both()), open().lacking(&web, both())), (2, 0));
         let full = Ports::open(file.clone(), start..=start).unwrap();
         assert!(matches!(full.port_of(&web, ("web", 1, Side::First), |_| false), Err(RuntimeError::NoFreePort { .. })));
         drop((other, stranger));

@@ -167,7 +167,8 @@ impl Runtime {
         let read = self.listed(app)?;
         let stands = fs::read(file).ok();
         let is_written = stands.as_deref() == Some(text.as_bytes());
-        if !(is_written && read == *listed) && !listed.is_empty() {
+        let is_read = is_written && read == *listed;
+        if !is_read && !listed.is_empty() {
             let before = if is_written { (!read.is_empty()).then(|| render(app, &read).into_bytes()) } else { stands };
             make_folder(&self.layout.traffic(app), 0o755)?;
             replace_durably(file, text.as_bytes(), 0o644)?;

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Smoke};
+use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, KernelFeature, Migrate, Smoke};
 
 fn wrong(text: &str) -> String {
     match parse(text, "sortie.toml") {
@@ -302,6 +302,12 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
         ("data = [\"../a\"]", "must be a path inside"),
         ("data = [\".\"]", "not the working folder itself"),
         ("needs = { os = \"linus\" }", "did you mean 'linux'?"),
+        ("needs = { ports = 443 }", "'ports' in needs must be a list of ports, as [80, 443], not a whole number"),
+        ("needs = { ports = [0] }", "'ports' in needs must be from 1 to 65535"),
+        ("needs = { kernel = \"new\" }", "sortie.toml:3:1: needs: 'new' is no version of a kernel; write kernel ="),
+        ("needs = { kernel_features = [\"cgroups2\"] }", "did you mean 'cgroup2'?"),
+        ("needs = { services = [\"-x\"] }", "needs: '-x' cannot name a service"),
+        ("needs = { programs = [\"bin/x\"] }", "needs: 'bin/x' must be a program's name"),
         ("needs = { arch = \"amd64\" }", "did you mean 'x86_64'?"),
         ("needs = { memory = \"much\" }", "a size is written 512 MiB"),
         ("user = \"Root!\"", "must name a system user"),
@@ -373,6 +379,18 @@ fn blue_green_is_said_in_traffic_and_one_by_one_is_what_nothing_said_is() {
     assert!(run("switch = \"blue-green\"").is_blue_green());
     assert!(!run("").is_blue_green());
     assert_eq!(run("switch = \"one-by-one\""), run(""));
+}
+
+#[test]
+fn what_a_machine_must_have_is_read() {
+    let text = "app = \"x\"\nfiles = \".\"\nneeds = { kernel = \"5.10\", ports = [443, 80], services = [\"postgresql\"], \
+                programs = [\"ffmpeg\"], kernel_features = [\"userns\", \"cgroup2\"] }\n[process.web]\nrun = \"x\"\nport = 8080";
+    let run = parse(text, "sortie.toml").unwrap().run;
+    assert_eq!(run.needs.kernel.as_deref(), Some("5.10"));
+    assert_eq!(run.fixed_ports(), [80, 443, 8080].into());
+    assert_eq!(run.needs.services, ["postgresql".to_owned()].into());
+    assert_eq!(run.needs.programs, ["ffmpeg".to_owned()].into());
+    assert_eq!(run.needs.kernel_features, [KernelFeature::Cgroup2, KernelFeature::Userns].into());
 }
 
 #[test]

@@ -259,6 +259,7 @@ mod tests {
             scanned: time("09:58:00"),
             active: BTreeMap::new(),
             findings,
+            facts: None,
         };
         let told = escape(&by_hand.in_words(), Some(by_hand.clone()));
         let alarm = escape("runs web@1.0.0, and nobody has reviewed it", None);

@@ -474,6 +474,7 @@ fn inventory(target: &str, seeds: &[u8]) -> Envelope {
         scanned: now(),
         active: BTreeMap::from([(app(), build())]),
         findings: vec![],
+        facts: None,
     };
     signed(estate(), Act::Inventory(act), seeds)
 }
