@@ -382,7 +382,8 @@ pub(super) fn running_process(runtime: &Runtime, spec: &ServiceSpec) -> (Option<
     match look(&runtime.files_of(spec)) {
         Ok((is_kept, Some(state))) => {
             let runs = is_kept && state.phase == Phase::Running && state.build == spec.build;
-            (state.process.filter(|_| runs).map(|process| process.pid), state.last_exit)
+            // A process that has just ended may not have been missed yet by its keeper.
+            (state.process.filter(|process| runs && process.is_alive()).map(|process| process.pid), state.last_exit)
         }
         _ => (None, None),
     }

@@ -22,6 +22,8 @@ const ALIVE: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long it may take where one look is nothing much.
 const GLANCE: Duration = Duration::from_secs(2);
+/// How long a keeper may take to notice that its process ended.
+const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -261,6 +263,15 @@ impl Runtime {
 
     /// What became of a process that runs no more.
     pub(super) fn how_it_ended(&self, spec: &ServiceSpec) -> String {
+        let files = self.files_of(spec);
+        let give_up = Instant::now() + NOTICED_WITHIN;
+        let is_missed = || {
+            let process = look(&files).ok().and_then(|(_, state)| state?.process);
+            process.is_none_or(|process| process.is_alive())
+        };
+        while !is_missed() && Instant::now() < give_up {
+            std::thread::sleep(FIRST_PAUSE);
+        }
         let (_, how) = running_process(self, spec);
         how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"))
     }
