@@ -42,7 +42,6 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
     refused.says(&format!("port {port} (another program listens on it)")).says("MiB of disk");
     refused.says("the service nobody-has-this (").says("the program nobody-has-this (it is not on the search path)");
     assert_eq!(releases(), 1, "nothing was copied");
-    world.sortie("coder", 0, "config show web --in dev");
 
     // A port that is free, and one that the application itself listens on, are no shortages; fixed ones are implied.
     drop(listener);
@@ -57,7 +56,7 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
     let other = fixed.replace("app   = \"web\"", "app   = \"shop\"");
     fs::write(world.repository().join("sortie.toml"), other).unwrap();
     world.commit_and_build("feat: be a shop");
-    let build = world.push();
+    let build = world.sortie("coder", 0, "push").word("shop#");
     world.sortie("coder", 4, &format!("deploy {build} --to dev")).says(&format!("port {port} (another program"));
 
     // What the machine is, it tells again where nobody knows what was told last.
