@@ -7,10 +7,9 @@ use crate::{
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
-    AppName,
     authority::{self, CarriedOut, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
     config::ConfigDocument,
-    manifest::{Driver, Manifest, Needs},
+    manifest::{Driver, Manifest},
 };
 
 /// A no of this target's own, with its stable code.
@@ -123,36 +122,4 @@ pub fn check_config(
     let policy = documents.policy()?;
     let envelope = dossier.config.as_ref();
     Ok(authority::check_config(&policy, documents.pinned(), manifest, envelope, document, last_serial)?)
-}
-
-/// What a machine has to offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
-    /// Memory that can be had now, in bytes.
-    pub memory_bytes: u64,
-    /// Disk space that can be had now, in bytes.
-    pub disk_bytes: u64,
-}
-
-/// Checks what the build needs of its target; `lacking_bytes` is what has still to be written.
-pub fn check_needs(app: &AppName, needs: &Needs, machine: &Machine, lacking_bytes: u64) -> Result<(), Refusal> {
-    let mut lacks = Vec::new();
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    if let Some(wanted) = needs.os.as_deref().filter(|wanted| *wanted != os) {
-        lacks.push(format!("{wanted} (this is {os})"));
-    }
-    if let Some(wanted) = needs.arch.as_deref().filter(|wanted| *wanted != arch) {
-        lacks.push(format!("{wanted} (this is {arch})"));
-    }
-    let mut amount = |what: &str, wanted: u64, had: u64| {
-        if wanted > had {
-            lacks.push(format!("{} MiB of {what} ({} MiB are free)", wanted.div_ceil(1 << 20), had >> 20));
-        }
-    };
-    amount("memory", needs.memory_bytes.unwrap_or(0), machine.memory_bytes);
-    amount("disk", needs.disk_bytes.unwrap_or(0).saturating_add(lacking_bytes), machine.disk_bytes);
-    if lacks.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::new("NEEDS_UNMET", format!("{app} needs {}; nothing was copied", lacks.join(" and "))))
 }

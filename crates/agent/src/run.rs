@@ -594,12 +594,18 @@ impl<S: Supply> Engine<S, Arc<Runtime>> {
         self.machine().specs(&journal.app, &bringing.build, &bringing.manifest.run, &bringing.values).ok()
     }
 
-    /// The same, and how each copy is asked whether it is well.
-    pub fn copies_to_watch(&self, journal: &Journal) -> Option<Vec<watch::Copy>> {
-        let run = self.home.manifest(&journal.active.as_ref()?.build).ok()??.run;
-        let health =
-            |spec: &ServiceSpec| run.processes.get(&spec.id.process).and_then(|process| process.health.clone());
-        Some(self.expected_copies(journal)?.into_iter().map(|spec| (spec.clone(), health(&spec))).collect())
+    /// What is to be looked after of an active build: its copies, and until it has settled what it wants asked again.
+    /// Nothing where that cannot be worked out now.
+    pub fn to_watch(&self, journal: &Journal) -> Option<(Vec<watch::Copy>, Vec<watch::Again<watch::Question>>)> {
+        let bringing = self.bringing(&journal.app, journal.active.as_ref()?).ok()?.ok()?;
+        let build = bringing.running();
+        let specs = self.machine().specs(build.app, build.build, build.run, build.values).ok()?;
+        let again = match journal.is_unsettled() {
+            true => self.machine().to_ask_again(build, &specs).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let health = |spec: &ServiceSpec| build.run.processes.get(&spec.id.process).and_then(|it| it.health.clone());
+        Some((specs.into_iter().map(|spec| (spec.clone(), health(&spec))).collect(), again))
     }
 }
 

@@ -112,6 +112,7 @@ impl Fleet {
                     arch: "x86_64".into(),
                     memory_bytes: 8 << 30,
                     agent_version: "0.1.0".into(),
+                    kernel: String::new(),
                 },
             });
         }

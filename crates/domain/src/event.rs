@@ -854,6 +854,13 @@ pub enum Event {
         /// Everything that is wrong there now; empty when all is as it should be.
         findings: Vec<Finding>,
     },
+    /// A machine is not what it said before: it has another kernel, more memory, a newer agent (R9).
+    FactsChanged {
+        /// Which target.
+        target: TargetName,
+        /// What it is now, by its own word.
+        facts: Facts,
+    },
     /// Somebody brought back what a target behind an air gap did with a bundle.
     ReceiptTaken {
         /// The receipt in the depot.
@@ -959,6 +966,7 @@ impl Event {
             | Event::HoldLifted { .. }
             | Event::HealthChanged { .. }
             | Event::EscapesChanged { .. }
+            | Event::FactsChanged { .. }
             | Event::ExposureChanged { .. } => Vec::new(),
         }
     }
@@ -1026,6 +1034,7 @@ names! {
     HoldLifted = "hold-lifted",
     HealthChanged = "health-changed",
     EscapesChanged = "escapes-changed",
+    FactsChanged = "facts-changed",
     ReceiptTaken = "receipt-taken",
     ExposureChanged = "exposure-changed",
 }

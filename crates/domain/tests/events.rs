@@ -17,7 +17,7 @@ use trust::{
     Digest,
     freeze::Terms,
     key::{PublicKey, SecretKey, Signer},
-    manifest::{ConfigKey, Driver, Needs},
+    manifest::{ConfigKey, Driver, KernelFeature, Needs},
     rollout::{Advance, OnFailure, Ring, Rollout, Share},
     schedule::Schedule,
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
@@ -64,6 +64,7 @@ fn release_events() -> Vec<Event> {
             arch: Some("x86_64".into()),
             memory_bytes: Some(512 << 20),
             disk_bytes: Some(1 << 30),
+            ..Needs::default()
         },
         migrate: None,
         takes_seconds: 0,
@@ -78,6 +79,14 @@ fn release_events() -> Vec<Event> {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+    };
+    let demanding = Needs {
+        kernel: Some("5.10".into()),
+        kernel_features: [KernelFeature::Cgroup2, KernelFeature::IoUring].into(),
+        ports: [443].into(),
+        services: ["postgresql".to_string()].into(),
+        programs: ["ffmpeg".to_string()].into(),
+        ..Needs::default()
     };
     let site = BuildFacts { driver: Driver::Files, files: 9, ..bare.clone() };
     let tagged = |tag: Option<&str>| Commit {
@@ -194,7 +203,8 @@ fn release_events() -> Vec<Event> {
             None,
             None,
         ),
-        pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare }, None, None),
+        pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare.clone() }, None, None),
+        pushed(BuildFacts { needs: demanding, ..bare }, None, None),
         pushed(site, Some(tagged(None)), None),
         Event::PartAdded {
             app: read("web"),
@@ -366,6 +376,7 @@ fn target_events() -> Vec<Event> {
                 arch: "x86_64".into(),
                 memory_bytes: 8 << 30,
                 agent_version: "0.1.0".into(),
+                kernel: String::new(),
             },
         },
         Event::TargetLabelled { target: read("prod-1"), labels: labels() },
@@ -383,6 +394,16 @@ fn target_events() -> Vec<Event> {
         Event::TokenRevoked { token: digest("secret"), holder: read("oncall"), name: read("dashboard") },
         Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
         Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
+        Event::FactsChanged {
+            target: read("prod-1"),
+            facts: Facts {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                memory_bytes: 16 << 30,
+                agent_version: "0.2.0".into(),
+                kernel: "6.1.0-18-amd64".into(),
+            },
+        },
         Event::HealthChanged {
             target: read("prod-1"),
             app: read("web"),

@@ -187,6 +187,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
             arch: "x86_64".into(),
             memory_bytes: 1 << 34,
             agent_version: "0.1.0".into(),
+            kernel: String::new(),
         },
         recipient: "age1".into(),
         cordoned,

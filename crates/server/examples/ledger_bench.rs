@@ -219,6 +219,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 arch: "x86_64".into(),
                 memory_bytes: 8 << 30,
                 agent_version: "1.0.0".into(),
+                kernel: String::new(),
             },
         });
     }

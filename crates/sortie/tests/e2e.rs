@@ -49,6 +49,8 @@ mod migrating;
 mod moments;
 #[path = "e2e/moved.rs"]
 mod moved;
+#[path = "e2e/needs.rs"]
+mod needs;
 #[path = "e2e/network.rs"]
 mod network;
 #[path = "e2e/notifications.rs"]

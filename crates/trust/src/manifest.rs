@@ -13,12 +13,15 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
 mod checks;
+mod needs;
 mod traffic;
 
 pub use checks::{
     Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, ThresholdError, Verification,
+    WATCH_SECONDS,
 };
-pub use traffic::{Traffic, Upstream};
+pub use needs::{KernelFeature, Needs, kernel_is_at_least, kernel_numbers};
+pub use traffic::{Switch, Traffic, Upstream};
 
 /// The only manifest format there is so far.
 pub const FORMAT: u32 = 1;
@@ -150,20 +153,6 @@ pub struct ConfigKey {
     pub secret: bool,
     /// The value where the environment sets none; absent means the environment must set one.
     pub default: Option<String>,
-}
-
-/// What a target must be and have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Needs {
-    /// Operating system (`linux`).
-    pub os: Option<String>,
-    /// Processor architecture (`x86_64`, `aarch64`).
-    pub arch: Option<String>,
-    /// Free memory in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Free disk space in bytes, besides the build itself.
-    pub disk_bytes: Option<u64>,
 }
 
 /// Which driver installs a build. Derived, never written.
@@ -345,6 +334,7 @@ impl Run {
         }
         self.validate_checks()?;
         self.validate_traffic()?;
+        self.validate_needs()?;
         for data in &self.data {
             check_path(data)?;
         }

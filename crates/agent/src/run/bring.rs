@@ -318,7 +318,3 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 pub(super) fn lost_place() -> Last {
     Last::Failed("the agent lost its place; deploy again".into())
 }
-
-pub(super) fn free_bytes(folder: &std::path::Path) -> u64 {
-    depot::disk::free_bytes(folder).unwrap_or(u64::MAX)
-}

@@ -1,11 +1,11 @@
 //! The Check phase: every proof, and every need, before anything is copied.
 
-use super::{CheckedConfig, Engine, EngineError, STALE, Session, bring::free_bytes, no_supply};
+use super::{CheckedConfig, Engine, EngineError, STALE, Session, no_supply};
 use crate::{
     authorise::{self, Refusal},
     drivers::Machine,
-    home::memory_bytes,
     local::{self, Local},
+    needs::{self, ThisMachine},
     step::{self, Last},
     supply::{Supply, SupplyError},
 };
@@ -134,11 +134,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if brings {
             let lacking =
                 if self.machine().is_staged(app, &assignment.build) { 0 } else { manifest.total_size_bytes() };
-            let has = authorise::Machine {
-                memory_bytes: memory_bytes("MemAvailable").unwrap_or(u64::MAX),
-                disk_bytes: free_bytes(self.home.root()),
-            };
-            if let Err(refusal) = authorise::check_needs(app, &manifest.run.needs, &has, lacking) {
+            if let Err(refusal) = self.check_needs(app, &manifest, lacking) {
                 return Ok(Some(denied(refusal)));
             }
         }
@@ -146,6 +142,19 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         session.manifest = Some(manifest);
         session.config = Some(CheckedConfig { serial, bytes: document });
         Ok(None)
+    }
+
+    /// Everything the build needs of this machine; `lacking_bytes` has still to be written.
+    fn check_needs(&self, app: &AppName, manifest: &Manifest, lacking_bytes: u64) -> Result<(), Refusal> {
+        let (run, machine) = (&manifest.run, self.machine());
+        let own_ports: Vec<u16> = run.fixed_ports().into_iter().filter(|port| machine.occupies(app, *port)).collect();
+        let bringing = needs::Bringing {
+            lacking_bytes,
+            lacking_ports: machine.lacking_ports(app, run),
+            is_beside: run.is_blue_green() && machine.current(app).is_some(),
+            own_ports: &own_ports,
+        };
+        needs::check(app, run, &bringing, &ThisMachine { folder: self.home.root().to_owned() })
     }
 
     /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.

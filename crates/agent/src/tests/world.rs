@@ -221,13 +221,24 @@ pub fn manifest(content: &str) -> Manifest {
         "for another system" => run.needs.os = Some("plan9".into()),
         "too much memory" => run.needs.memory_bytes = Some(1 << 60),
         "too much room" => run.needs.disk_bytes = Some(1 << 60),
+        "a kernel to come" => run.needs.kernel = Some("99.1".into()),
+        "a service that nobody has" => run.needs.services = ["nobody-has-this".to_owned()].into(),
+        "a program that nobody has" => run.needs.programs = ["nobody-has-this".to_owned()].into(),
         _ => {}
     }
     Manifest { format: trust::manifest::FORMAT, app: app(), files: vec![file], run }
 }
 
 /// The builds that this machine is not fit for.
-pub const UNFIT: [&str; 4] = ["for another processor", "for another system", "too much memory", "too much room"];
+pub const UNFIT: [&str; 7] = [
+    "for another processor",
+    "for another system",
+    "too much memory",
+    "too much room",
+    "a kernel to come",
+    "a service that nobody has",
+    "a program that nobody has",
+];
 
 pub fn build(content: &str) -> Digest {
     Digest::of(&manifest(content).to_bytes().unwrap())

@@ -249,8 +249,11 @@ impl fmt::Display for Refusal {
             Refusal::NoTargets { app, environment, on, .. } => {
                 write!(f, "{environment} has no target labelled {on}, which {app} asks for")
             }
-            Refusal::NeedsUnmet { target, shortages } => {
-                write!(f, "{target} is not what the build needs: {}. Nothing was copied", list(shortages))
+            Refusal::NeedsUnmet { targets } => {
+                for (target, shortages) in targets {
+                    write!(f, "{target} is not what the build needs: {}. ", list(shortages))?;
+                }
+                write!(f, "Nothing was copied")
             }
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")

@@ -501,6 +501,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 target.inventory = Some(entry);
             }
         }
+        Event::FactsChanged { target, facts } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.facts = facts.clone();
+            }
+        }
         Event::ReceiptTaken { .. } => take_receipt(state, event),
         Event::ExposureChanged { app, environment, version, percent } => {
             in_audience(state, app, environment).exposure = Some((version.clone(), *percent, stamp));

@@ -85,6 +85,18 @@ fn act_of(verb: &str) -> OrderAct {
     }
 }
 
+/// What a machine is: `1024 MiB`, `os NAME`, `arch NAME`, `kernel VERSION`, and what nothing is said of as usual.
+fn facts_in(rest: &[&str]) -> Facts {
+    let mebibytes = rest.iter().position(|word| *word == "MiB").map_or(8192, |at| read::<u64>(rest[at - 1]));
+    Facts {
+        os: after(rest, "os").unwrap_or("linux").into(),
+        arch: after(rest, "arch").unwrap_or("x86_64").into(),
+        memory_bytes: mebibytes << 20,
+        agent_version: "0.1.0".into(),
+        kernel: after(rest, "kernel").unwrap_or("").into(),
+    }
+}
+
 fn facts_of(app: &str) -> BuildFacts {
     BuildFacts {
         driver: Driver::Process,
@@ -231,6 +243,7 @@ impl World {
             ("conceals", [what, "in", environment]) => self.exposes(who, what, environment, 0),
             ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
             ("finds", _) => self.finds(who, line),
+            ("is", ["now", rest @ ..]) => self.is_now(who, rest),
             ("says", ["that", "all", "is", "well"]) => self.says_how_it_is(who, who, None),
             ("says", ["that", app, "is", "unwell", reason @ ..]) => {
                 let build = self.runs(&read(app), &read(who)).unwrap_or_else(|| self.build(app, "A"));
@@ -561,13 +574,7 @@ impl World {
 
     fn joins(&mut self, name: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let word = after(rest, "by").map(str::to_string).or_else(|| self.last_invitation.clone());
-        let mebibytes = rest.iter().position(|word| *word == "MiB").map_or(8192, |at| read::<u64>(rest[at - 1]));
-        let facts = Facts {
-            os: after(rest, "os").unwrap_or("linux").into(),
-            arch: after(rest, "arch").unwrap_or("x86_64").into(),
-            memory_bytes: mebibytes << 20,
-            agent_version: "0.1.0".into(),
-        };
+        let facts = facts_in(rest);
         let enrolment = Enrolment {
             environment: read(environment),
             target: read(name),
@@ -609,6 +616,7 @@ impl World {
                 ["on", rest @ ..] => facts.on = labels(rest),
                 ["needs", mebibytes, "MiB"] => facts.needs.memory_bytes = Some(read::<u64>(mebibytes) << 20),
                 ["needs", "os", os] => facts.needs.os = Some(os.to_string()),
+                ["needs", "kernel", kernel] => facts.needs.kernel = Some(kernel.to_string()),
                 ["needs", "arch", arch] => facts.needs.arch = Some(arch.to_string()),
                 ["secret", name] => key(name, true, None),
                 ["config", pair] => match pair.split_once('=') {
@@ -985,8 +993,24 @@ impl World {
             Finding { app: app.into(), path: path.into(), kind }
         };
         let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
+        let facts = None;
         let inventory =
-            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, lapsed: None };
+            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, facts, lapsed: None };
+        self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    /// `is now 4096 MiB kernel 5.10`: what a machine says of itself when it starts anew.
+    fn is_now(&mut self, target: &str, rest: &[&str]) -> Vec<String> {
+        let facts = Some(facts_in(rest));
+        let (target_name, findings) = (read(target), Vec::new());
+        let inventory = Inventory {
+            target: target_name,
+            scanned: self.now,
+            active: BTreeMap::new(),
+            findings,
+            facts,
+            lapsed: None,
+        };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 
@@ -1000,7 +1024,7 @@ impl World {
     fn lapses(&mut self, target: &str, left: Option<(&str, &str)>) -> Vec<String> {
         let active = left.map(|(app, letter)| (read(app), self.build(app, letter))).into_iter().collect();
         let (target_name, scanned, lapsed) = (read(target), self.now, Some(self.now));
-        let inventory = Inventory { target: target_name, scanned, active, findings: Vec::new(), lapsed };
+        let inventory = Inventory { target: target_name, scanned, active, findings: Vec::new(), facts: None, lapsed };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 

@@ -245,6 +245,15 @@ impl World {
                 format!("{app} {} on {target} is {how}", self.number_of(app, *build))
             }
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
+            Event::FactsChanged { target, facts } => {
+                format!(
+                    "{target} is {} {}, {} MiB, kernel {}",
+                    facts.os,
+                    facts.arch,
+                    facts.memory_bytes >> 20,
+                    facts.kernel
+                )
+            }
             Event::ReceiptTaken { deployment, target, app, build, outcome, change, .. } => {
                 let what = format!("{app} {}", self.number_of(app, *build));
                 let how = match outcome {

@@ -127,6 +127,7 @@ impl World {
                 arch: "x86_64".into(),
                 memory_bytes: 1 << 30,
                 agent_version: "0.1.0".into(),
+                kernel: String::new(),
             },
         });
     }

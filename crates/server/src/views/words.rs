@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, Digest, PersonName, TargetName, Version,
     names::printable,
-    statement::{Finding, OrderAct, Outcome, PhaseTiming},
+    statement::{Facts, Finding, OrderAct, Outcome, PhaseTiming},
     way::Way,
 };
 
@@ -305,6 +305,12 @@ impl Teller<'_> {
             }
             Event::HealthChanged { target, app, build, unwell: None } => {
                 format!("{} is well again on {target}", self.named(app, build))
+            }
+            Event::FactsChanged { target, facts } => {
+                let Facts { os, arch, kernel, memory_bytes, agent_version } = facts;
+                let kernel = if kernel.is_empty() { String::new() } else { format!(", kernel {kernel}") };
+                let memory = memory_bytes >> 20;
+                format!("{target} is now {os} {arch}{kernel}, {memory} MiB memory, agent {agent_version}")
             }
             Event::EscapesChanged { target, findings } if findings.is_empty() => {
                 format!("{target}: everything is as it was released again")

@@ -21,14 +21,17 @@ use api::{
     read::{BuildName, ConfigView, Status, Why},
     routes,
 };
-use domain::{refusal::exit, rules::rollout};
+use domain::{
+    refusal::exit,
+    rules::{placement, rollout},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
-    manifest::{Entry, Manifest},
+    manifest::{Entry, Manifest, Run},
     names::printable,
     rollout::Rollout,
     statement::OrderAct,
@@ -175,6 +178,8 @@ struct PlannedTarget {
     now: Option<BuildName>,
     then: BuildName,
     changes: bool,
+    /// What it falls short of, by what it told of itself.
+    shortages: Vec<String>,
 }
 
 /// How the new build's files differ from one that runs.
@@ -191,7 +196,7 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let status = order::status(connection, None).await?;
     let manifest = object::manifest(connection, &build.build).await?;
-    let targets = planned_targets(&status, wanted, &manifest.run.on);
+    let targets = planned_targets(&status, wanted, &manifest.run);
     let mut files = Vec::new();
     let now: BTreeSet<Digest> =
         targets.iter().filter(|t| t.changes).filter_map(|t| t.now.as_ref()).map(|b| b.build).collect();
@@ -281,8 +286,8 @@ fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) 
     rollout::waves(rollout, &rings, names.len())
 }
 
-fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, String>) -> Vec<PlannedTarget> {
-    let carries = |labels: &BTreeMap<String, String>| on.iter().all(|(key, value)| labels.get(key) == Some(value));
+fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
+    let carries = |labels: &BTreeMap<String, String>| run.on.iter().all(|(key, value)| labels.get(key) == Some(value));
     let meant = |name: &TargetName| wanted.only.is_empty() || wanted.only.contains(name);
     let fits = status.targets.iter().filter(|target| {
         target.environment == wanted.environment && !target.retired && !target.cordoned && carries(&target.labels)
@@ -291,7 +296,8 @@ fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, Strin
         .map(|target| {
             let now = target.runs.get(&wanted.app).cloned();
             let changes = now.as_ref().map(|now| now.build) != Some(wanted.build.build);
-            PlannedTarget { target: target.name.clone(), now, then: wanted.build.clone(), changes }
+            let shortages = placement::shortages(&run.needs, &target.facts);
+            PlannedTarget { target: target.name.clone(), now, then: wanted.build.clone(), changes, shortages }
         })
         .collect()
 }
@@ -335,9 +341,12 @@ fn in_words(plan: &Plan) -> String {
     let width = plan.targets.iter().map(|target| target.target.as_str().len()).max().unwrap_or(0);
     for target in &plan.targets {
         let now = target.now.as_ref().map_or("nothing".into(), BuildName::short);
-        let change =
-            if target.changes { format!("{now} → {}", target.then.short()) } else { format!("{now}, as it is") };
+        let change = match target.changes {
+            true => format!("{now} → {}; an undo returns to {now}", target.then.short()),
+            false => format!("{now}, as it is"),
+        };
         lines.push(format!("  {:<width$}  {change}", target.target.as_str()));
+        lines.extend(target.shortages.iter().map(|shortage| format!("  {:<width$}  ✗ {shortage}", "")));
     }
     if plan.targets.is_empty() {
         lines.push("  no target there carries the labels it asks for".into());
@@ -366,6 +375,7 @@ fn in_words(plan: &Plan) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use trust::manifest::Needs;
 
     #[test]
     fn an_application_alone_means_the_newest_released_there() {
@@ -396,9 +406,13 @@ mod tests {
         let status = samples::status();
         let only = BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]);
         let wanted = Wanted { only, ..samples::wanted("1.5.0") };
-        let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
+        let on = |role: &str| {
+            let needs = Needs { arch: Some("pdp11".into()), ..Needs::default() };
+            Run { on: BTreeMap::from([("role".into(), role.into())]), needs, ..Run::default() }
+        };
+        let targets = planned_targets(&status, &wanted, &on("web"));
         assert_eq!(targets.len(), 2);
-        assert!(planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "db".into())])).is_empty());
+        assert!(planned_targets(&status, &wanted, &on("db")).is_empty());
         let plan = Plan {
             what: "web@1.5.0".into(),
             environment: wanted.environment.clone(),
@@ -425,7 +439,8 @@ mod tests {
             refused: None,
         };
         let words = in_words(&plan);
-        assert!(words.contains("prod-1  1.4.0 → 1.5.0\n"), "{words}");
+        assert!(words.contains("prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0\n"), "{words}");
+        assert!(words.contains("✗ it needs the architecture pdp11, this is "), "{words}");
         assert!(words.contains("since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch"), "{words}");
         assert!(words.contains("✗ config without a value: DATABASE_URL"), "{words}");
     }

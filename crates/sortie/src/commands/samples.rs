@@ -179,6 +179,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
             arch: "x86_64".into(),
             memory_bytes: 2 << 30,
             agent_version: "0.1.0".into(),
+            kernel: String::new(),
         },
         recipient: "age1".into(),
         cordoned: false,

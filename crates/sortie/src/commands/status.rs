@@ -262,9 +262,11 @@ fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
     let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let facts = &target.facts;
+    let kernel = if facts.kernel.is_empty() { String::new() } else { format!(", kernel {}", facts.kernel) };
+    let memory = bytes(facts.memory_bytes);
     let mut lines = vec![
         format!("{} in {}   seen {}", target.name, target.environment, seen(target, view.at)),
-        format!("  {} {}, {} memory, agent {}", facts.os, facts.arch, bytes(facts.memory_bytes), facts.agent_version),
+        format!("  {} {}{kernel}, {memory} memory, agent {}", facts.os, facts.arch, facts.agent_version),
     ];
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
     let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));

@@ -93,6 +93,7 @@ words! {
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
     ["undeploy"] "To remove an application from an environment, or all of them where nobody is served. Their data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";
+    ["facts"] "What a machine says of itself when it joins, and again when its agent starts and that has changed: system, architecture, kernel, memory, and the agent's version. Whatever changes by the hour (free memory, ports, services) it looks at itself, before a byte moves.";
     ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
     ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";

@@ -118,6 +118,11 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
                 a.target == *target && a.lapsed.is_some() && a.active.is_empty() && a.findings.is_empty()
             }
+            (Act::Inventory(a), Event::FactsChanged { target, facts }) => {
+                // Long texts are shortened when they are recorded; numbers stand as they were told.
+                let told = a.facts.as_ref().is_some_and(|told| told.memory_bytes == facts.memory_bytes);
+                a.target == *target && told
+            }
             (Act::Health(a), Event::HealthChanged { target, app, unwell, .. }) => {
                 a.target == *target && a.unwell.contains_key(app) == unwell.is_some()
             }

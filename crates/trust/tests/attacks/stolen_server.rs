@@ -476,6 +476,7 @@ fn inventory(target: &str, seeds: &[u8]) -> Envelope {
         active: BTreeMap::from([(app(), build())]),
         findings: vec![],
         lapsed: None,
+        facts: None,
     };
     signed(estate(), Act::Inventory(act), seeds)
 }
