@@ -9,6 +9,7 @@ mod draft;
 mod exposure;
 mod freeze;
 mod guide;
+mod package;
 mod people;
 mod receipt;
 mod release;
@@ -73,6 +74,7 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::CatchUp(name, app) => report::catch_up(&mut draft, &asked, name, &app)?,
         Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
     }
+    package::follow(&mut draft, &asked);
     Ok(draft.events)
 }
 

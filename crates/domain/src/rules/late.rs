@@ -2,7 +2,7 @@
 //! the label that the application asks for (R40). The deployer's order was for the whole environment, and is for it too.
 
 use super::{
-    Candidate, may_run, placement,
+    Candidate, may_run, packages, placement,
     schedule::{self, Moment},
     ways,
 };
@@ -30,6 +30,10 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
 }
 
 fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+    // What a package brings is missed member by member.
+    if deployment.is_of_package() {
+        return false;
+    }
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
     build.is_some_and(|build| placement::fits(&build.facts, target))
 }
@@ -40,7 +44,8 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     let (number, deployment) = missed(state, name, app)?;
     let here = state.in_audience(app, &deployment.environment)?;
     let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
-    if !ended || here.open_deployment.is_some() {
+    let package = packages::under_way(state, app, &deployment.environment, None);
+    if !ended || here.open_deployment.is_some() || package.is_some() {
         return None;
     }
     let policy = state.policy.as_deref()?;

@@ -324,6 +324,7 @@ impl Attempt {
             carried_out: CarriedOut { performed: &self.performed, begun: self.begun, newest: self.newest },
             emergencies: &[],
             heard: self.heard.as_ref(),
+            package_floor: self.package_floor.as_ref(),
             freezes: &self.freezes,
             freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };
