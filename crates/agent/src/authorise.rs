@@ -8,7 +8,7 @@ use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
     AppName,
-    authority::{self, CarriedOut, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
+    authority::{self, CarriedOut, Denial, Dossier, Freshness, PackageDossier, VerifiedAuthority, Wanted},
     config::ConfigDocument,
     manifest::{Driver, Manifest, Needs},
 };
@@ -61,6 +61,7 @@ pub fn authorise(
         return Err(Refusal::new("OTHER_ENVIRONMENT", reason));
     }
     let performed = journal.performed_before(assignment);
+    let package = dossier.package.as_ref().and_then(PackageDossier::app);
     let wanted = Wanted {
         app: &assignment.app,
         build: assignment.build,
@@ -78,6 +79,7 @@ pub fn authorise(
         },
         emergencies: documents.emergencies(),
         heard: documents.heard(&policy, &assignment.app),
+        package_floor: package.as_ref().and_then(|package| documents.floor(package)),
         freezes: documents.freezes(),
         freshness,
     };
@@ -106,6 +108,12 @@ pub fn authorise(
 /// Reads a build's manifest, which must be the one that was authorised and something that can be installed.
 pub fn check_manifest(authority: &VerifiedAuthority, bytes: &[u8]) -> Result<Manifest, Refusal> {
     let manifest = authority::check_manifest(authority, bytes)?;
+    if manifest.driver() == Driver::Package {
+        return Err(Refusal::new(
+            "NOTHING_TO_INSTALL",
+            "the build is a package: its members are installed, and it is not",
+        ));
+    }
     if manifest.driver() == Driver::Checkpoint {
         return Err(Refusal::new("NOTHING_TO_INSTALL", "the build is a checkpoint: there is nothing to install"));
     }

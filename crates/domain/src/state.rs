@@ -933,9 +933,10 @@ impl State {
         let dead = self.in_audience(app, audience).is_some_and(|here| here.dead_through.contains_key(version));
         let build = record.and_then(|record| record.versions.get(version)).map(|numbered| numbered.build);
         let packages = build.filter(|_| !dead || !own.is_empty()).map(|build| self.packages_of(app, &build));
-        let by_package = packages.into_iter().flatten().flat_map(|(package, _, version)| {
-            self.all_granted(package, version, audience).collect::<Vec<_>>()
-        });
+        let by_package = packages
+            .into_iter()
+            .flatten()
+            .flat_map(|(package, _, version)| self.all_granted(package, version, audience).collect::<Vec<_>>());
         let by_package: Vec<_> = by_package.collect();
         own.into_iter().chain(by_package)
     }

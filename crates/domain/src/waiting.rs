@@ -165,7 +165,8 @@ impl fmt::Display for WaitingOn {
                 write!(f, "deployment {deployment} waits for {}", names.join(", "))
             }
             WaitingOn::Members { deployment, members, why } => {
-                let names: Vec<_> = members.iter().map(|(app, number)| format!("{app} (deployment {number})")).collect();
+                let names: Vec<_> =
+                    members.iter().map(|(app, number)| format!("{app} (deployment {number})")).collect();
                 write!(f, "deployment {deployment} waits for {}", names.join(", "))?;
                 match why {
                     Some(why) => write!(f, ": {why}"),

@@ -9,8 +9,8 @@ mod signed;
 use domain::{
     entry::Entry,
     event::{Event, RootFacts, VendorPermit, VendorWord},
-    rules::{entitlement, freezes, late, schedule},
-    state::{OfVendor, Policy, Stamp, State, apply},
+    rules::{entitlement, freezes, late, packages, schedule},
+    state::{MemberPart, OfVendor, Policy, Stamp, State, apply},
 };
 use signed::Signed;
 use std::{
@@ -582,6 +582,7 @@ impl Verifier {
     /// Nothing is brought to an environment that is not dev without a permit (R31).
     fn check_permission(&self, event: &Event) -> Check {
         match event {
+            Event::DeploymentRequested { package: Some(_), .. } => self.check_member(event),
             Event::DeploymentRequested { app, environment, act, version, awaits_permit: false, .. } => {
                 self.check_granted(app, version.as_ref(), environment, *act)
             }
@@ -593,6 +594,9 @@ impl Verifier {
                 },
                 None => Err(format!("deployment {deployment} began, and nobody ordered it")),
             },
+            Event::StepStarted { deployment, step, members, in_place } => {
+                self.check_step(*deployment, *step, members.keys().chain(in_place))
+            }
             Event::TargetAdded { deployment, target } => {
                 let record = self.state.deployments.get(deployment);
                 let record =
@@ -611,6 +615,50 @@ impl Verifier {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Members of a package begin at a moment when it may go on, each once all that it comes after is done.
+    fn check_step<'a>(&self, number: u64, step: u32, members: impl Iterator<Item = &'a AppName>) -> Check {
+        let unknown = || format!("step {step} of deployment {number} began, and no package is deployed by it");
+        let record = self.state.deployments.get(&number).ok_or_else(unknown)?;
+        let facts = packages::listed(&self.state, &record.app, &record.build).ok_or_else(unknown)?;
+        if let Some(hindrance) = schedule::hindrance(&self.state, number, record, self.state.head.time) {
+            return Err(format!("step {step} began, and {hindrance}"));
+        }
+        for app in members {
+            let waits = record.members.get(app) == Some(&MemberPart::Waiting);
+            if !waits || !packages::is_turn(&self.state, facts, record, app) {
+                return Err(format!("{app} began with {} when it was not its turn", record.app));
+            }
+        }
+        self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act)
+    }
+
+    /// A member of a package is deployed as the package lists it, by the order for the package, when its turn has come.
+    fn check_member(&self, event: &Event) -> Check {
+        let Event::DeploymentRequested { app, environment, act, build, version, deployer, package, keep_data, .. } =
+            event
+        else {
+            return Ok(());
+        };
+        let record = package.and_then(|number| self.state.deployments.get(&number));
+        let package = record.ok_or_else(|| format!("{app} was deployed with a package that nobody ordered"))?;
+        let listed =
+            packages::listed(&self.state, &package.app, &package.build).and_then(|facts| facts.package.get(app));
+        let listed = listed.ok_or_else(|| format!("{} does not list {app}", package.app))?;
+        let same = package.environment == *environment && package.act == *act && package.deployer == *deployer;
+        let what = listed.build == *build && Some(&listed.version) == version.as_ref();
+        if !same || !what || package.keep_data != *keep_data {
+            return Err(format!("{app} was deployed otherwise than {} was ordered", package.app));
+        }
+        let Event::DeploymentRequested { targets, deployment, .. } = event else { return Ok(()) };
+        if package.members.get(app) != Some(&MemberPart::Begun(*deployment)) {
+            return Err(format!("{app} was deployed with {} when it was not its turn", package.app));
+        }
+        if let Some(target) = targets.iter().find(|name| !package.only.is_empty() && !package.only.contains(*name)) {
+            return Err(format!("{app} was deployed to {target}, for which {} was not ordered", package.app));
+        }
+        self.check_granted(app, version.as_ref(), environment, *act)
     }
 
     /// An entry that nobody signed is the clock's, and only what follows from signed entries can be in it; or it says to whom
@@ -661,7 +709,7 @@ impl Verifier {
             return Ok(());
         }
         match version {
-            Some(version) if self.state.granted(app, version, place).is_some() => Ok(()),
+            Some(version) if self.state.all_permits(app, version, place).next().is_some() => Ok(()),
             Some(version) => Err(format!("{app}@{version} was deployed to {place} without a permit")),
             None => Err(format!("an unreleased build of {app} was deployed to {place}")),
         }
@@ -673,6 +721,8 @@ fn is_consequence(event: &Event) -> bool {
     matches!(
         event,
         Event::PermitGranted { .. }
+            | Event::DeploymentRequested { package: Some(_), .. }
+            | Event::StepStarted { .. }
             | Event::WaveStarted { .. }
             | Event::RingVerified { .. }
             | Event::DeploymentPaused { by: None, .. }

@@ -37,7 +37,7 @@ pub use denial::{Denial, OF_THE_MOMENT};
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
 pub use gates::gates;
 pub(crate) use granted::{Permit, Vendors, live_permit, permit_behind, released_by_vendor};
-pub use granted::{permit_of, released_to, vendor_release};
+pub use granted::{permit_of, released_to, standing_permit, vendor_release};
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
 pub use package::PackageDossier;
 pub use policy::{KeptWithdrawal, TrustedPolicy};

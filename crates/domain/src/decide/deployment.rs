@@ -525,7 +525,8 @@ fn only_refused(deployment: &Deployment) -> bool {
 /// Whether a build failed on a target, or was unwell there.
 pub(super) fn is_to_blame(deployment: &Deployment) -> bool {
     let has_failed = deployment.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }));
-    let took_back = |phase: &DeploymentPhase| !matches!(phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
+    let took_back =
+        |phase: &DeploymentPhase| !matches!(phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
     let was_unwell = deployment.parts.iter().any(|(_, part)| part.unwell.is_some());
     has_failed && took_back(&deployment.phase) || was_unwell && took_back(&deployment.phase)
 }

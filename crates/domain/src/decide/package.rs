@@ -61,7 +61,8 @@ pub(super) fn request(
     let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
     let installs = deployment::installs(order.act);
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
-    let mut warnings = version.as_ref().map(|version| deployment::superseded(draft, order, version)).unwrap_or_default();
+    let mut warnings =
+        version.as_ref().map(|version| deployment::superseded(draft, order, version)).unwrap_or_default();
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
@@ -292,20 +293,7 @@ fn whose_turn<'a>(
     facts: &'a BuildFacts,
 ) -> impl Iterator<Item = &'a AppName> {
     let waiting = package.members.iter().filter(|(_, part)| **part == MemberPart::Waiting).map(|(app, _)| app);
-    waiting.filter(|app| {
-        let mut before = packages::before(facts, package.act, app).into_iter();
-        before.all(|other| is_done(draft, package.members.get(&other)))
-    })
-}
-
-fn is_done(draft: &Draft, part: Option<&MemberPart>) -> bool {
-    match part {
-        None | Some(MemberPart::InPlace) => true,
-        Some(MemberPart::Waiting) => false,
-        Some(MemberPart::Begun(number)) => draft.state.deployments.get(number).is_some_and(|deployment| {
-            matches!(deployment.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
-        }),
-    }
+    waiting.filter(|app| packages::is_turn(&draft.state, facts, package, app))
 }
 
 fn begin_member(
@@ -412,7 +400,7 @@ fn go_forward(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deplo
         return fail(draft, asked, number, package, stop.reason());
     }
     let Some(package) = draft.state.deployments.get(&number).cloned() else { return };
-    if package.members.values().all(|part| is_done(draft, Some(part))) {
+    if package.members.values().all(|part| packages::is_done(&draft.state, Some(part))) {
         succeed(draft, asked, number, &package);
     }
 }
@@ -463,7 +451,8 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
         return;
     }
     let has_settled = |part: &Deployment| matches!(part.phase, DeploymentPhase::Ended { settled: Some(_), .. });
-    if deployment::installs(package.act) && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part)) {
+    if deployment::installs(package.act) && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part))
+    {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     policy,
     refusal::{Refusal, Right},
     rules::{
-        Candidate, approvals, evidence, names, numbering, packages, permits, promotion, retention, retired, rights, vendors, ways,
+        Candidate, approvals, evidence, names, numbering, packages, permits, promotion, retention, retired, rights,
+        vendors, ways,
     },
     state::{Draft, Request, Standing, Withdrawal},
 };
@@ -139,7 +140,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if !record.facts.package.is_empty() && !policy.charter.environments.contains_key(&wish.audience) {
         let members = record.facts.package.iter().map(|(name, member)| format!("{name}@{}", member.version));
         let members = members.collect::<Vec<_>>().join(", ");
-        let why = format!("{} is deployed, and {} installs for itself: release {members} there", wish.app, wish.audience);
+        let why =
+            format!("{} is deployed, and {} installs for itself: release {members} there", wish.app, wish.audience);
         return Err(Refusal::Invalid { why });
     }
     permits::above_floor(&draft.state, &wish.app, &wish.version, &wish.audience)?;

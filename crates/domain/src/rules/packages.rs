@@ -3,9 +3,9 @@
 
 use super::{Candidate, deployers, holds, names, permits, retention, retired, vendors};
 use crate::{
-    event::BuildFacts,
+    event::{BuildFacts, Ending},
     refusal::Refusal,
-    state::{Deployment, MemberPart, Policy, State},
+    state::{Deployment, DeploymentPhase, MemberPart, Policy, State},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -64,7 +64,8 @@ pub fn may_be_released(
 
 /// Fails where a version was withdrawn by itself and not released by itself again: no package brings it.
 pub fn not_withdrawn(state: &State, candidate: &Candidate<'_>) -> Result<(), Refusal> {
-    let (Some(version), Some(here)) = (candidate.version(), state.in_audience(candidate.app, candidate.audience)) else {
+    let (Some(version), Some(here)) = (candidate.version(), state.in_audience(candidate.app, candidate.audience))
+    else {
         return Ok(());
     };
     let is_dead = here.dead_through.contains_key(version);
@@ -135,6 +136,22 @@ pub fn before(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppN
 /// The members that go back before `app` does: those that began after it.
 pub fn before_going_back(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppName> {
     facts.package.keys().filter(|other| before(facts, act, other).contains(app)).cloned().collect()
+}
+
+/// Whether everything that `app` comes after in the deployment is done, so that its turn has come.
+pub fn is_turn(state: &State, facts: &BuildFacts, deployment: &Deployment, app: &AppName) -> bool {
+    before(facts, deployment.act, app).iter().all(|other| is_done(state, deployment.members.get(other)))
+}
+
+/// Whether a member is as the package says, as far as its deployment is concerned.
+pub fn is_done(state: &State, part: Option<&MemberPart>) -> bool {
+    match part {
+        None | Some(MemberPart::InPlace) => true,
+        Some(MemberPart::Waiting) => false,
+        Some(MemberPart::Begun(number)) => state.deployments.get(number).is_some_and(|deployment| {
+            matches!(deployment.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+        }),
+    }
 }
 
 /// The deployment of a package with this member that is under way there, other than `own`: nothing else is done with the

@@ -1,6 +1,6 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, carries, emergencies, permits, targets, words::Texts};
+use super::{build_name, carries, emergencies, packages, permits, targets, words::Texts};
 use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
 use domain::{
     plan,
@@ -159,7 +159,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
-            (Some(version), None) if state.granted(app, version, &audience.name).is_some() => {}
+            (Some(version), None) if state.all_permits(app, version, &audience.name).next().is_some() => {}
             _ => notes.push(format!("unreleased build {name}")),
         }
     }
@@ -293,7 +293,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
         entry.endpoints.extend(running.endpoints.iter().cloned());
         entry.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
     }
-    let mut runs: Vec<Runs> = runs.into_values().collect();
+    let mut runs: Vec<Runs> = runs.into_values().chain(packages::runs(state, app, audience, record)).collect();
     runs.sort_by_key(|runs| std::cmp::Reverse(runs.on.len()));
     runs
 }

@@ -5,6 +5,7 @@ use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
+    rules::packages,
     state::{Deployment, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -229,7 +230,19 @@ impl Teller<'_> {
             }
             Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
             Event::TargetRetired { target } => format!("{actor} retired {target}, for good"),
+            Event::DeploymentRequested { package: Some(package), .. } => self.ordered_of(event, *package),
             Event::DeploymentRequested { .. } => self.ordered(event),
+            Event::StepStarted { deployment, step, members, in_place } => {
+                let list = |names: Vec<&AppName>| names.into_iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+                let begun = list(members.keys().collect());
+                let there = list(in_place.iter().collect());
+                let said = match (members.is_empty(), in_place.is_empty()) {
+                    (false, true) => format!("{begun} began"),
+                    (false, false) => format!("{begun} began; in place already: {there}"),
+                    (true, _) => format!("in place already: {there}"),
+                };
+                format!("{}: step {step}: {said}", self.deployment(*deployment))
+            }
             Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
                 let migrate = match migrate {
@@ -430,7 +443,8 @@ impl Teller<'_> {
             return String::new();
         };
         let what = self.named(app, build);
-        let on = count(targets.len(), "target");
+        let members = packages::listed(self.state, app, build).map(|facts| facts.package.len());
+        let on = members.map_or_else(|| count(targets.len(), "target"), |members| count(members, "member"));
         let ordered = match act {
             OrderAct::Deploy => format!("{what} to be deployed to {environment}, {on}"),
             OrderAct::Redeploy => format!("{what} to be deployed to {environment} again, {on}"),
@@ -445,6 +459,16 @@ impl Teller<'_> {
         let data = if *keep_data { "; the data stays as it is" } else { "" };
         let deployer = self.state.shown(deployer);
         format!("{deployer} ordered {ordered} (deployment {deployment}){data}{waits}")
+    }
+
+    /// A part of a package's deployment: nobody ordered it for itself.
+    fn ordered_of(&self, event: &Event, package: u64) -> String {
+        let Event::DeploymentRequested { deployment, app, environment, act, build, targets, .. } = event else {
+            return String::new();
+        };
+        let (what, on) = (self.named(app, build), count(targets.len(), "target"));
+        let act = act_noun(*act);
+        format!("{act} of {what} in {environment}, {on}, with deployment {package} (deployment {deployment})")
     }
 
     fn finished(&self, deployment: u64, target: &TargetName, finished: &Finished<'_>) -> String {

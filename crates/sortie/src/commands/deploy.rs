@@ -13,6 +13,7 @@ use crate::{
     rollout::Care,
     when::When,
     output::{self, Answer},
+    package,
 };
 use api::{
     read::{BuildName, ConfigView, Status, Why},
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
-    manifest::{Entry, Manifest},
+    manifest::{Entry, Manifest, steps},
     rollout::Rollout,
     schedule::Schedule,
     statement::OrderAct,
@@ -151,6 +152,9 @@ struct Plan {
     files: Option<Vec<FilesChanged>>,
     /// The versions since what runs there.
     notes: Vec<Note>,
+    /// What a package lists, in the order in which it would go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<package::Shown>,
     why: Why,
 }
 
@@ -176,6 +180,9 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let status = order::status(connection, None).await?;
     let manifest = object::manifest(connection, &build.build).await?;
+    if !manifest.run.package.is_empty() {
+        return plan_package(connection, wanted, &manifest, &status).await;
+    }
     let targets = planned_targets(&status, wanted, &manifest.run.on);
     let mut files = Vec::new();
     let now: BTreeSet<Digest> =
@@ -197,12 +204,58 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         waves,
         files: Some(files),
         notes: passed(connection, wanted, &status).await?,
+        members: Vec::new(),
         targets,
         why,
     };
     let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
+}
+
+/// The plan of a package: what each member would do, in their order.
+async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manifest, status: &Status) -> Outcome {
+    let Wanted { app, build, environment, .. } = wanted;
+    let members = package::inspect(connection, manifest, environment, None, status).await?;
+    let (mut targets, mut config_missing) = (Vec::new(), Vec::new());
+    for member in &members {
+        let made = object::manifest(connection, &member.build).await?;
+        let name = BuildName { build: member.build, version: Some(member.version.clone()) };
+        let one = Wanted { app: member.app.clone(), build: name, ..wanted.clone() };
+        targets.extend(planned_targets(status, &one, &made.run.on).into_iter().filter(|target| target.changes));
+        let path = routes::path(routes::CONFIG, &[member.app.as_str(), environment.as_str()]);
+        let config: ConfigView = connection.client.get(&path, &[]).await?;
+        config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
+    }
+    let why = why::ask(connection, app, build, environment).await?;
+    let plan = Plan {
+        what: build.of(app),
+        environment: environment.clone(),
+        config_missing,
+        waves: steps(&manifest.run.package).map_or(0, |steps| steps.len()),
+        files: None,
+        notes: Vec::new(),
+        members,
+        targets,
+        why,
+    };
+    let may = plan.why.may && plan.config_missing.is_empty() && !plan.targets.is_empty();
+    let answer = Answer::new(&plan, package_in_words(&plan));
+    Ok(if may { answer.next(format!("sortie deploy {} --to {environment}", plan.what)) } else { answer })
+}
+
+fn package_in_words(plan: &Plan) -> String {
+    let mut lines = vec![format!("{} → {}: this is a plan, nothing was written", plan.what, plan.environment)];
+    lines.extend(package::in_words(&plan.members).into_iter().map(|line| format!("  {line}")));
+    match plan.targets.is_empty() {
+        true => lines.push("  every member runs there as it says, on every target that it is for".into()),
+        false => lines.push(format!("  in {} at most", output::count(plan.waves as u64, "step"))),
+    }
+    if !plan.config_missing.is_empty() {
+        lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
+    }
+    lines.push(why::in_words(&plan.why));
+    lines.join("\n")
 }
 
 /// What comes with a version, and what it passes over, since what runs there (R44).
@@ -343,6 +396,7 @@ mod tests {
             waves: 2,
             config_missing: vec!["DATABASE_URL".into()],
             notes: Vec::new(),
+            members: Vec::new(),
             files: Some(vec![FilesChanged {
                 from: "1.4.0".into(),
                 changed: 37,

@@ -133,6 +133,8 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         waves: 2,
         guided: Vec::new(),
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
+        members: Vec::new(),
+        package: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     names::{self, Thing},
     order,
     output::{Answer, ago, bytes, count, origin, table},
+    package,
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
@@ -409,7 +410,9 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
+    lines.extend(view.package.map(|package| format!("  a part of deployment {package}: sortie status {package}")));
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
+    lines.extend(view.members.iter().map(|member| format!("  {}", package::member_in_words(view, member))));
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
     for part in &view.targets {
         let words = match part.state.as_str() {

@@ -27,6 +27,22 @@ pub fn permit_of(
     permit_behind(policy, app, build, audience, dossier, &Vendors::default()).map(|permit| permit.asked)
 }
 
+/// As [`permit_of`], where nothing that `dossier` tells of takes it back. Whether its time has come is not looked at: what runs
+/// goes on running.
+pub fn standing_permit(
+    policy: &TrustedPolicy,
+    app: &AppName,
+    build: Digest,
+    audience: &AudienceName,
+    dossier: &Dossier,
+) -> Result<Request, Denial> {
+    let told = dossier.withdrawals.iter().filter_map(|envelope| policy.withdrawal(envelope, audience).ok());
+    let kept: Vec<KeptWithdrawal> = told.collect();
+    let permit = permit_behind(policy, app, build, audience, dossier, &Vendors::default())?;
+    not_withdrawn(policy, app, build, audience, dossier, &permit, &kept)?;
+    Ok(permit.asked)
+}
+
 /// A permit that has every approval it needs, and who gave it.
 pub(crate) struct Permit {
     /// What was asked for.
