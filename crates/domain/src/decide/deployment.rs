@@ -116,7 +116,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
 /// member is meant.
 pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<Option<u64>, Refusal> {
     if let Some(deployment) = packages::under_way(&draft.state, &order.app, &order.environment, own) {
-        let (app, environment) = (order.app.clone(), order.environment.clone());
+        let package = draft.state.deployments.get(&deployment).map(|package| package.app.clone());
+        let (app, environment) = (package.unwrap_or_else(|| order.app.clone()), order.environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);

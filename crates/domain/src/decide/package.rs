@@ -61,8 +61,8 @@ pub(super) fn request(
     let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
     let installs = deployment::installs(order.act);
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
-    let mut warnings =
-        version.as_ref().map(|version| deployment::superseded(draft, order, version)).unwrap_or_default();
+    let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
+    let mut warnings = warned.unwrap_or_default();
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
@@ -349,10 +349,21 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if package.waves > 0 {
         return go_on(draft, asked, number);
     }
+    if let Some(reason) = overtaken(draft, number, package) {
+        return deployment::drop_it(draft, number, reason);
+    }
     hold_what_is_left_behind(draft, number);
     if let Err(stop) = next_step(draft, asked, number) {
         deployment::drop_it(draft, number, stop.reason());
     }
+}
+
+/// Why a package that was planned is dropped when its time comes: a later version of it was deployed there meanwhile.
+fn overtaken(draft: &Draft, number: u64, package: &Deployment) -> Option<String> {
+    let version = package.version.as_ref().filter(|_| schedule::is_planned(&package.schedule, package.stamp.time))?;
+    let standing = draft.state.in_audience(&package.app, &package.environment)?.standing?;
+    let newest = draft.state.deployments.get(&standing).filter(|_| standing > number)?.version.as_ref()?;
+    (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", package.app))
 }
 
 /// Carries what became of members over to their packages.
@@ -563,6 +574,15 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Ends the deployment of a package by somebody's word.
 pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment, aborted: Aborted) {
     let reason = format!("aborted by {}", aborted.by);
+    if !deployment::installs(package.act) {
+        // What was stopped or started stays so; nothing goes back.
+        let members = open_members(draft, package);
+        for deployment in std::iter::once(number).chain(members) {
+            let (ending, aborted) = (Ending::Aborted, Some(aborted.clone()));
+            draft.record(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted });
+        }
+        return;
+    }
     undo(draft, asked, number, package, reason, Some(aborted));
 }
 

@@ -38,6 +38,18 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
     build.is_some_and(|build| placement::fits(&build.facts, target))
 }
 
+/// Whether what a package brings comes after members of it that the target has missed too, or is at: they come first.
+fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+    let Some(of) = &deployment.package else { return false };
+    let listed = packages::listed(state, &of.app, &of.build).and_then(|facts| facts.package.get(&deployment.app));
+    let is_at_it = |app: &AppName| {
+        let on_target = state.targets.get(name).and_then(|target| target.apps.get(app));
+        on_target.and_then(|on_target| on_target.assigned).is_some_and(|assigned| !assigned.finished)
+    };
+    let mut before = listed.into_iter().flat_map(|member| &member.after);
+    before.any(|app| missed(state, name, app).is_some() || is_at_it(app))
+}
+
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
 /// where the rules do not let it run any more.
 pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
@@ -46,6 +58,9 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
     let package = packages::under_way(state, app, &deployment.environment, None);
     if !ended || here.open_deployment.is_some() || package.is_some() {
+        return None;
+    }
+    if comes_after_what_it_misses(state, name, deployment) {
         return None;
     }
     let policy = state.policy.as_deref()?;

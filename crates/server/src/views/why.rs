@@ -262,6 +262,16 @@ impl Asked<'_> {
             let (n, stopped) = (on.len(), stopped(on));
             return format!("yes: on {n} of {targets}, since {}{settled}{stopped}", words::moment(since));
         }
+        if let Some(here) = self.here.filter(|_| !record.facts.package.is_empty()) {
+            let runs = super::packages::runs(self.state, app, audience, here).into_iter().next();
+            return match runs {
+                Some(runs) if runs.build.build == build => {
+                    format!("yes: every member, on {}", words::count(runs.on.len(), "target"))
+                }
+                Some(runs) => format!("no: {}, every member", runs.build.short()),
+                None => format!("no: not every member runs in {audience} as it says"),
+            };
+        }
         if running.is_empty() {
             return format!("no: nothing of {app} runs in {audience}");
         }

@@ -1,16 +1,28 @@
 //! Two applications that need each other reach prod as one package: one request, one order, and back together.
 
 use crate::world::{PROJECT, World, get, read_text, until};
-use std::fs;
+use std::{fs, path::PathBuf};
 
-/// Pushes and numbers what lies in a folder of its own; answers with the version.
-fn pushed(world: &World, app: &str, project: &str, files: &[(&str, &str)]) -> String {
+/// Writes an application's folder, which is a repository of its own, and commits it.
+fn written(world: &World, app: &str, project: &str, files: &[(&str, &str)]) -> PathBuf {
     let folder = world.root().join(app);
+    let git = |line: &str| world.git("coder", &format!("-C {} {line}", folder.display()));
     fs::create_dir_all(folder.join("dist")).unwrap();
     fs::write(folder.join("sortie.toml"), project).unwrap();
     for (path, text) in files {
         fs::write(folder.join("dist").join(path), text).unwrap();
     }
+    if !folder.join(".git").exists() {
+        git("init -q");
+    }
+    git("add --all");
+    git("commit -q -m \"feat: go on\"");
+    folder
+}
+
+/// Pushes and numbers what lies in a folder of its own; answers with the version.
+fn pushed(world: &World, app: &str, project: &str, files: &[(&str, &str)]) -> String {
+    let folder = written(world, app, project, files);
     let build = world.sortie("coder", 0, &format!("push {}", folder.display())).word(&format!("{app}#"));
     world.sortie("coder", 0, &format!("number {build} next")).word(&format!("{app}@"))
 }
@@ -48,12 +60,10 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     let db = database(&world, "one");
 
     // What it lists must be there, under that number.
-    let folder = world.root().join("shop");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("sortie.toml"), shop_of("db@7.0.0", &first)).unwrap();
+    let folder = written(&world, "shop", &shop_of("db@7.0.0", &first), &[]);
     let unknown = world.sortie("coder", 2, &format!("push {}", folder.display()));
     unknown.says("UNKNOWN_VERSION").says("db has no version 7.0.0").says("sortie status db");
-    fs::write(folder.join("sortie.toml"), "app = \"shop\"\nfiles = \".\"\n[package]\ndb = \"0.1.0\"\n").unwrap();
+    written(&world, "shop", "app = \"shop\"\nfiles = \".\"\n[package]\ndb = \"0.1.0\"\n", &[]);
     world.sortie("coder", 2, &format!("push {}", folder.display())).says("a package only lists versions of others");
 
     let shop = pushed(&world, "shop", &shop_of(&db, &first), &[]);
