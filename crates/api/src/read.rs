@@ -407,6 +407,9 @@ pub struct AppStatus {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub retired: Option<Timestamp>,
+    /// What its newest build lists, where it is a package: `api 1.4.0, db 2.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// One application in one audience: a cell of the board.
@@ -708,6 +711,9 @@ pub struct Build {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub ran_in: Vec<AudienceName>,
+    /// What it lists, where it is a package: `api 1.4.0, db 2.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// Every signed statement behind a version in an audience.

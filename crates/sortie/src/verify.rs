@@ -10,7 +10,7 @@ use domain::{
     entry::Entry,
     event::{Event, RootFacts, VendorPermit, VendorWord},
     rules::{entitlement, freezes, late, packages, schedule},
-    state::{MemberPart, OfVendor, Policy, Stamp, State, apply},
+    state::{Hold, MemberPart, OfVendor, Policy, Stamp, State, apply},
 };
 use signed::Signed;
 use std::{
@@ -182,7 +182,8 @@ impl Verifier {
         self.check_labels(entry, &statement.act)?;
         let signed =
             Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
-        let happened: Vec<&Event> = entry.events.iter().filter(|event| !is_consequence(event)).collect();
+        let follows = |event: &Event| is_consequence(event) || self.is_lifted_with_a_package(entry, event);
+        let happened: Vec<&Event> = entry.events.iter().filter(|event| !follows(event)).collect();
         if happened.is_empty() && !is_abort(&statement.act) {
             return Err(format!("nothing in it is what the signed {} asks for", statement.act.kind()));
         }
@@ -190,6 +191,28 @@ impl Verifier {
             Some(event) => Err(format!("{} is not what the signed {} asks for", event.name(), statement.act.kind())),
             None => Ok(()),
         }
+    }
+
+    /// Whether a hold is lifted because that of the package is, by whose deployment it was placed.
+    fn is_lifted_with_a_package(&self, entry: &Entry, event: &Event) -> bool {
+        let Event::HoldLifted { app, environment, build: Some(build), reason } = event else { return false };
+        let held = |app: &AppName| Some(self.state.in_audience(app, environment)?.held.clone());
+        let placed = held(app).and_then(|held| held.get(build).map(|hold| hold.deployment));
+        let lifts = |other: &Event| {
+            let Event::HoldLifted { app: package, environment: place, build: lifted, reason: why } = other else {
+                return false;
+            };
+            let lists = |(digest, hold): (&Digest, &Hold)| {
+                let is_lifted = lifted.is_none_or(|lifted| lifted == *digest);
+                let facts = packages::listed(&self.state, package, digest);
+                let member = facts.and_then(|facts| facts.package.get(app));
+                let by =
+                    placed.zip(hold.deployment).is_some_and(|(placed, by)| packages::is_by(&self.state, placed, by));
+                is_lifted && by && member.is_some_and(|member| member.build == *build)
+            };
+            place == environment && why == reason && held(package).is_some_and(|held| held.iter().any(lists))
+        };
+        entry.events.iter().any(lifts)
     }
 
     /// Labels decide what runs where: a target has those of its invitation, and changes that somebody signed for.

@@ -352,7 +352,9 @@ fn r4_a_package_lists_versions_of_others_and_nothing_else() {
     assert_eq!((api.version.to_string(), api.after.len()), ("1.4.0".to_string(), 1));
     let listed = package::with_builds(&shop.package, |_, _| Some(trust::Digest::of(b"x"))).unwrap();
     assert_eq!(listed.len(), 2);
-    assert!(package::with_builds(&shop.package, |app, _| (app.as_str() == "db").then(|| trust::Digest::of(b"x"))).is_none());
+    assert!(
+        package::with_builds(&shop.package, |app, _| (app.as_str() == "db").then(|| trust::Digest::of(b"x"))).is_none()
+    );
 
     let refused = |text: &str| parse(&format!("app = \"shop\"\n{text}"), "sortie.toml").unwrap_err().to_string();
     for (text, why) in [

@@ -235,6 +235,7 @@ fn row(app: &AppStatus, status: &Status, escapes: &Escapes) -> Markup {
             th.app scope="row" {
                 span.name { (app.app) }
                 @if let Some(newest) = &app.newest { span.about title="its newest build" { "newest " (newest.short()) } }
+                @if let Some(members) = &app.package { span.about title="what its newest build lists" { "a package of " (members) } }
             }
             @for (cell, audience) in app.cells.iter().zip(&status.audiences) {
                 (self::cell(app, cell, audience, escapes, status))

@@ -7,6 +7,7 @@ use domain::{
     rules::{packages, placement},
     state::{Deployment, DeploymentPhase, InAudience, MemberPart, State},
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName,
@@ -29,6 +30,25 @@ pub(crate) fn asked_for(state: &State, app: &AppName, build: &Digest, audience: 
         state.in_audience(package, audience).is_some_and(|here| here.requests.contains_key(version))
     });
     asked.map(|(package, _, version)| super::words::versioned(package, version)).collect()
+}
+
+/// `api 1.4.0, db 2.0.1`.
+pub(crate) fn members_in_words(members: &BTreeMap<AppName, Member>) -> String {
+    let names: Vec<String> = members.iter().map(|(app, member)| format!("{app} {}", member.version)).collect();
+    names.join(", ")
+}
+
+/// The versions of an application that may be deployed in an audience with a package, and with none by themselves:
+/// `1.4.0 may be deployed with shop@1.0.0`.
+pub(crate) fn permitted_with(state: &State, app: &AppName, audience: &AudienceName, now: Timestamp) -> Vec<String> {
+    let Some(record) = state.apps.get(app) else { return Vec::new() };
+    let with = |build: &Digest| {
+        let version = record.builds.get(build)?.version.as_ref()?;
+        let (_, request) = permits::live(state, app, version, audience, now)?;
+        let package = super::words::versioned(&request.app, &request.version);
+        (request.app != *app).then(|| format!("{version} may be deployed with {package}"))
+    };
+    record.packages.keys().filter_map(with).collect()
 }
 
 /// Whoever pushed a member of a package.

@@ -6,7 +6,7 @@ use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, names, vendors},
-    state::{Hold, InAudience, Stamp, Standing, State},
+    state::{Build, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -59,6 +59,7 @@ pub(crate) fn status(
             newest: newest.map(|build| build_name(state, app, build)),
             cells: audiences.iter().map(|audience| cell(state, app, audience, texts, now)).collect(),
             retired: record.retired.map(|stamp| stamp.time),
+            package: newest.and_then(|build| record.builds.get(build)).and_then(members),
         }
     });
     let apps = apps.collect();
@@ -82,6 +83,11 @@ pub(crate) fn status(
         targets: targets.unwrap_or_default().into_iter().filter(|target| !target.retired).collect(),
         notes: notes(state, texts, now),
     })
+}
+
+/// What a build lists, in words, where it is a package.
+fn members(build: &Build) -> Option<String> {
+    (!build.facts.package.is_empty()).then(|| packages::members_in_words(&build.facts.package))
 }
 
 /// The environments in the order in which versions move through them, then the channels.
@@ -129,7 +135,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     let released = released(state, app, &audience.name, record, now);
     let runs = runs(state, app, &audience.name, record);
     let waiting = waiting(state, app, &audience.name, record, now);
-    let mut notes = Vec::new();
+    let mut notes = packages::permitted_with(state, app, &audience.name, now);
     if let (Some(newest), Some(_)) = (released.first(), audience.class)
         && !newest.deployed
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))

@@ -118,7 +118,11 @@ impl Asked<'_> {
         };
         let (audience, until) = (self.candidate.audience, words::moment(request.not_after));
         let by = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
-        format!("released to {audience}{by} since {}, may be activated until {until}", words::moment(since))
+        let package = match request.app == *self.candidate.app {
+            true => String::new(),
+            false => format!(" with {}", words::versioned(&request.app, &request.version)),
+        };
+        format!("released to {audience}{package}{by} since {}, may be activated until {until}", words::moment(since))
     }
 
     /// Whether an approval still counts: its key is its person's, and they are no author where authors do not count.

@@ -1,11 +1,10 @@
 //! Events in plain lines, for the history and the board: what happened, to what, by whom.
 
-use super::build_name;
+use super::{build_name, packages};
 use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
-    rules::packages,
     state::{Deployment, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -378,8 +377,11 @@ impl Teller<'_> {
             let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
             format!(", from commit {id}{tag}")
         });
-        let files = count(facts.files as usize, "file");
-        let of = format!("{files}, {}{}", size(facts.size_bytes), commit.unwrap_or_default());
+        let what = match facts.package.is_empty() {
+            true => format!("{}, {}", count(facts.files as usize, "file"), size(facts.size_bytes)),
+            false => format!("a package of {}", packages::members_in_words(&facts.package)),
+        };
+        let of = format!("{what}{}", commit.unwrap_or_default());
         let pusher = self.state.shown(pusher);
         format!("{pusher} pushed {app}#{}: {of}", build.short())
     }
@@ -443,7 +445,7 @@ impl Teller<'_> {
             return String::new();
         };
         let what = self.named(app, build);
-        let members = packages::listed(self.state, app, build).map(|facts| facts.package.len());
+        let members = domain::rules::packages::listed(self.state, app, build).map(|facts| facts.package.len());
         let on = members.map_or_else(|| count(targets.len(), "target"), |members| count(members, "member"));
         let ordered = match act {
             OrderAct::Deploy => format!("{what} to be deployed to {environment}, {on}"),
@@ -523,9 +525,12 @@ impl Teller<'_> {
         let Some(record) = self.state.deployments.get(&number) else {
             return format!("deployment {number} {}", ending_word(ending));
         };
-        let Deployment { app, build, environment, act, parts, .. } = record;
+        let Deployment { app, build, environment, act, parts, members, .. } = record;
         let what = self.named(app, build);
-        let on = count(parts.len(), "target");
+        let on = match members.len() {
+            0 => count(parts.len(), "target"),
+            members => count(members, "member"),
+        };
         match (ending, act) {
             (Ending::Succeeded, OrderAct::Undeploy) => {
                 format!("deployment {number} succeeded: {app} is removed from {environment}, {on}")

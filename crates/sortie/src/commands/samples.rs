@@ -42,6 +42,7 @@ pub fn known_build(version: &str) -> Build {
         size_bytes: 4_100_000,
         evidence: vec![("test-result".into(), true, "812/812".into())],
         ran_in: Vec::new(),
+        package: None,
     }
 }
 
@@ -240,6 +241,7 @@ pub fn status() -> Status {
             newest: Some(unreleased),
             cells: vec![dev, test, prod],
             retired: None,
+            package: None,
         }],
         targets,
         notes: vec!["one person guards prod".into()],

@@ -285,7 +285,7 @@ fn builds(app: &App, now: Timestamp) -> String {
             number,
             format!("#{}", build.name.build.short()),
             format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
-            bytes(build.size_bytes),
+            build.package.as_ref().map_or_else(|| bytes(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
         ]
     };
@@ -316,15 +316,17 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
         format!(" from commit {}{tag}", commit.id.get(..7).unwrap_or(&commit.id))
     });
+    let what = match &build.package {
+        Some(members) => format!("a package of {members}"),
+        None => format!("{} in {}", bytes(build.size_bytes), count(build.files, "file")),
+    };
     let mut lines = vec![format!(
-        "{}  {}  {}{}, {}; {} in {}",
+        "{}  {}  {}{}, {}; {what}",
         name.of(app),
         name.build,
         origin(&build.pusher, build.vendor.as_ref()),
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
-        bytes(build.size_bytes),
-        count(build.files, "file")
     )];
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
