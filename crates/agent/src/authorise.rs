@@ -7,7 +7,7 @@ use crate::{
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
-    authority::{self, CarriedOut, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
+    authority::{self, CarriedOut, Denial, Dossier, Freshness, PackageDossier, VerifiedAuthority, Wanted},
     config::ConfigDocument,
     manifest::{Driver, Manifest},
 };
@@ -60,6 +60,7 @@ pub fn authorise(
         return Err(Refusal::new("OTHER_ENVIRONMENT", reason));
     }
     let performed = journal.performed_before(assignment);
+    let package = dossier.package.as_ref().and_then(PackageDossier::app);
     let wanted = Wanted {
         app: &assignment.app,
         build: assignment.build,
@@ -77,6 +78,7 @@ pub fn authorise(
         },
         emergencies: documents.emergencies(),
         heard: documents.heard(&policy, &assignment.app),
+        package_floor: package.as_ref().and_then(|package| documents.floor(package)),
         freezes: documents.freezes(),
         freshness,
     };
@@ -105,6 +107,12 @@ pub fn authorise(
 /// Reads a build's manifest, which must be the one that was authorised and something that can be installed.
 pub fn check_manifest(authority: &VerifiedAuthority, bytes: &[u8]) -> Result<Manifest, Refusal> {
     let manifest = authority::check_manifest(authority, bytes)?;
+    if manifest.driver() == Driver::Package {
+        return Err(Refusal::new(
+            "NOTHING_TO_INSTALL",
+            "the build is a package: its members are installed, and it is not",
+        ));
+    }
     if manifest.driver() == Driver::Checkpoint {
         return Err(Refusal::new("NOTHING_TO_INSTALL", "the build is a checkpoint: there is nothing to install"));
     }

@@ -147,6 +147,7 @@ impl<M: Machine> Drivers<M> {
     pub fn activate(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
         check(authority, &bringing.manifest.app, Some(bringing.build))?;
         match bringing.manifest.driver() {
+            Driver::Package => Err(MachineError("the build is a package: its members are installed".into())),
             Driver::Checkpoint => Err(MachineError("the build is a checkpoint: there is nothing to install".into())),
             Driver::Process | Driver::Files => {
                 self.0.prepare(bringing)?;

@@ -356,14 +356,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
     }
 
-    /// Refreshes what concerns one application: from the server, and from every mirror where `all` of them are to be
+    /// Refreshes what concerns these applications: from the server, and from every mirror where `all` of them are to be
     /// heard, else from the first that has all of it.
-    fn refresh_for(&mut self, app: &AppName, all: bool) -> Result<(), RefreshError> {
-        let apps = BTreeSet::from([app.clone()]);
-        let mut outcome = self.refresh_from(Origin::Server, &apps);
+    fn refresh_for(&mut self, apps: &BTreeSet<AppName>, all: bool) -> Result<(), RefreshError> {
+        let mut outcome = self.refresh_from(Origin::Server, apps);
         for mirror in 0..self.supply.mirrors() {
             if outcome.is_err() || all {
-                let from_mirror = self.refresh_from(Origin::Mirror(mirror), &apps);
+                let from_mirror = self.refresh_from(Origin::Mirror(mirror), apps);
                 outcome = outcome.or(from_mirror);
             }
         }

@@ -6,6 +6,7 @@
 mod checks;
 mod fields;
 pub mod guess;
+pub mod package;
 pub mod words;
 
 use fields::{Field, Fields, Source, nearest};
@@ -53,9 +54,16 @@ pub struct Project {
     pub checkpoint: bool,
     /// How it runs.
     pub run: Run,
+    /// The versions of others that it lists, where it is a package; which builds they are is not known here.
+    pub package: BTreeMap<AppName, package::Listed>,
 }
 
 impl Project {
+    /// Whether it has no files: a checkpoint, or a package.
+    pub fn has_no_files(&self) -> bool {
+        self.checkpoint || !self.package.is_empty()
+    }
+
     /// The manifest of a build of this project with these files.
     pub fn manifest(&self, entries: Vec<Entry>) -> Result<Manifest, ManifestError> {
         let manifest = Manifest { format: FORMAT, app: self.app.clone(), files: entries, run: self.run.clone() };
@@ -105,10 +113,28 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     let smoke = top.take("smoke");
     let migrate = top.take("migrate");
     let traffic = top.take("traffic");
+    let package = top.take("package");
     top.end()?;
 
     let app = app.ok_or_else(|| source.error(&(0..0), "the field 'app' is missing; write app = \"name\""))?;
     let app_name = AppName::new(app.text()?).map_err(|error| app.error(error.to_string()))?;
+    if let Some(package) = &package {
+        let others =
+            [&files, &on, &data, &needs, &user, &environment, &checkpoint, &processes, &config, &verify, &smoke];
+        if let Some(other) = others.into_iter().chain([&migrate, &traffic]).flatten().next() {
+            let why = "a package only lists versions of others, whose own builds say what runs; take away either it or";
+            return Err(source.error(&other.key_span, format!("{why} {}", other.said())));
+        }
+        return Ok(Project {
+            package: package::read(&app_name, package)?,
+            files: String::new(),
+            paths: paths.map_or(Ok(Vec::new()), |field| field.texts()?.iter().map(read_path).collect())?,
+            build: build.map(|field| read_build(&field)).transpose()?,
+            app: app_name,
+            checkpoint: false,
+            run: Run::default(),
+        });
+    }
     let checkpoint = checkpoint.map_or(Ok(false), |field| field.boolean())?;
     let mut run = Run::default();
     if let Some(field) = on {
@@ -161,6 +187,7 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
         app: app_name,
         checkpoint,
         run,
+        package: BTreeMap::new(),
     })
 }
 

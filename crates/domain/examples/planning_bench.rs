@@ -89,6 +89,7 @@ impl Fleet {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            package: std::collections::BTreeMap::new(),
         };
         fleet.apply(&Event::BuildPushed {
             app: "web".parse()?,

@@ -17,7 +17,7 @@ use trust::{
     Digest,
     freeze::Terms,
     key::{PublicKey, SecretKey, Signer},
-    manifest::{ConfigKey, Driver, KernelFeature, Needs},
+    manifest::{ConfigKey, Driver, KernelFeature, Member, Needs},
     rollout::{Advance, OnFailure, Ring, Rollout, Share},
     schedule::Schedule,
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
@@ -68,6 +68,7 @@ fn release_events() -> Vec<Event> {
         },
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     };
     let bare = BuildFacts {
         driver: Driver::Checkpoint,
@@ -79,6 +80,7 @@ fn release_events() -> Vec<Event> {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     };
     let demanding = Needs {
         kernel: Some("5.10".into()),
@@ -88,6 +90,12 @@ fn release_events() -> Vec<Event> {
         programs: ["ffmpeg".to_string()].into(),
         ..Needs::default()
     };
+    let member = |after: &[&str]| Member {
+        version: read("2.0.1"),
+        build: digest("db#A"),
+        after: after.iter().map(|name| read(name)).collect(),
+    };
+    let members = BTreeMap::from([(read("db"), member(&[])), (read("api"), member(&["db"]))]);
     let site = BuildFacts { driver: Driver::Files, files: 9, ..bare.clone() };
     let tagged = |tag: Option<&str>| Commit {
         id: "9b1d22e7c0f1a2b3c4d5e6f708192a3b4c5d6e7f".into(),
@@ -204,7 +212,8 @@ fn release_events() -> Vec<Event> {
             None,
         ),
         pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare.clone() }, None, None),
-        pushed(BuildFacts { needs: demanding, ..bare }, None, None),
+        pushed(BuildFacts { needs: demanding, ..bare.clone() }, None, None),
+        pushed(BuildFacts { driver: Driver::Package, package: members, ..bare }, None, None),
         pushed(site, Some(tagged(None)), None),
         Event::PartAdded {
             app: read("web"),
@@ -435,6 +444,8 @@ fn deployment_events() -> Vec<Event> {
         narrowed: false,
         schedule: Schedule::default(),
         keep_data: false,
+        package: None,
+        only: BTreeSet::new(),
     };
     let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
     let rolled_out =
@@ -467,6 +478,8 @@ fn deployment_events() -> Vec<Event> {
                 narrowed,
                 schedule: Schedule::default(),
                 keep_data: true,
+                package: None,
+                only: BTreeSet::new(),
             },
             other => other,
         };
@@ -671,6 +684,16 @@ fn deployment_events() -> Vec<Event> {
             *schedule = Schedule { at, expires, windows };
         }
         events.push(planned);
+    }
+    for (of, on) in [(Some(4), None), (None, Some("prod-1"))] {
+        let mut part = requested(OrderAct::Deploy, Some("1.4.0"), false, &[]);
+        if let Event::DeploymentRequested { package, only, .. } = &mut part {
+            (*package, *only) = (of, on.map(read).into_iter().collect());
+        }
+        events.push(part);
+    }
+    for (members, in_place) in [(BTreeMap::from([(read("db"), 5)]), vec![]), (BTreeMap::new(), vec![read("db")])] {
+        events.push(Event::StepStarted { deployment: 4, step: 1, members, in_place: in_place.into_iter().collect() });
     }
     let refused = Outcome::Refused { code: "FROZEN".into(), reason: "frozen".into() };
     let mut put_back = finished(refused, None, None);

@@ -59,6 +59,8 @@ mod notifications;
 mod older;
 #[path = "e2e/owners.rs"]
 mod owners;
+#[path = "e2e/packages.rs"]
+mod packages;
 #[path = "e2e/parts.rs"]
 mod parts;
 #[path = "e2e/planned.rs"]

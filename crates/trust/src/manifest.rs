@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 mod checks;
 mod needs;
+mod package;
 mod traffic;
 
 pub use checks::{
@@ -21,6 +22,7 @@ pub use checks::{
     WATCH_SECONDS,
 };
 pub use needs::{KernelFeature, Needs, kernel_is_at_least, kernel_numbers};
+pub use package::{MAX_MEMBERS, MAX_PACKAGE_BYTES, Member, steps};
 pub use traffic::{Switch, Traffic, Upstream};
 
 /// The only manifest format there is so far.
@@ -105,6 +107,9 @@ pub struct Run {
     /// How its copies go out of service and come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// The versions of other applications that a package lists; none for any other build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub package: BTreeMap<AppName, Member>,
 }
 
 /// One process of an application.
@@ -165,6 +170,8 @@ pub enum Driver {
     Files,
     /// Nothing to install: the release is a checkpoint.
     Checkpoint,
+    /// Nothing of its own to install: it lists versions of others, which are deployed together.
+    Package,
 }
 
 /// Why a manifest is not acceptable.
@@ -176,6 +183,9 @@ pub enum ManifestError {
     /// Longer than [`MAX_MANIFEST_BYTES`].
     #[error("the manifest has {0} bytes, more than the {MAX_MANIFEST_BYTES} allowed")]
     TooLarge(usize),
+    /// Longer than [`MAX_PACKAGE_BYTES`].
+    #[error("the manifest of the package has {0} bytes, more than the {MAX_PACKAGE_BYTES} allowed")]
+    TooLargePackage(usize),
     /// A format this program does not know.
     #[error("the manifest has format {0}; this program reads format {FORMAT}")]
     Format(u32),
@@ -253,6 +263,7 @@ impl Manifest {
     /// Which driver installs it.
     pub fn driver(&self) -> Driver {
         match (self.run.processes.is_empty(), self.files.is_empty()) {
+            _ if !self.run.package.is_empty() => Driver::Package,
             (false, _) => Driver::Process,
             (true, false) => Driver::Files,
             (true, true) => Driver::Checkpoint,
@@ -279,6 +290,10 @@ impl Manifest {
             return Err(ManifestError::Format(self.format));
         }
         self.validate_files()?;
+        if !self.run.package.is_empty() && !self.files.is_empty() {
+            return Err(ManifestError::Run("a package has no files: it only lists versions of others".into()));
+        }
+        self.run.validate_package(&self.app)?;
         self.run.validate()
     }
 

@@ -10,13 +10,20 @@ use crate::{
     supply::{Supply, SupplyError},
 };
 use domain::plan::Assignment;
+use std::collections::BTreeSet;
 use trust::{
     AppName, Digest,
-    authority::{Dossier, Road, VerifiedAuthority},
+    authority::{Dossier, PackageDossier, Road, VerifiedAuthority},
     config::MAX_CONFIG_BYTES,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
     statement::{OrderAct, Phase},
 };
+
+/// Whose withdrawals stand against what a dossier is for: the application's own, and those of the package that brings it.
+pub(super) fn concerned(app: &AppName, dossier: &Dossier) -> BTreeSet<AppName> {
+    let package = dossier.package.as_ref().and_then(PackageDossier::app);
+    package.into_iter().chain([app.clone()]).collect()
+}
 
 impl<S: Supply, M: Machine> Engine<S, M> {
     /// The Check phase: every proof, and every need. Nothing is copied yet.
@@ -36,7 +43,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             self.refresh();
             self.change(app, |under_way| under_way.dossier = dossier.clone())?;
         }
-        let refreshed = self.refresh_for(app, true);
+        let refreshed = self.refresh_for(&concerned(app, &dossier), true);
         let authority = match (self.authorise(app, assignment, &dossier), refreshed) {
             (Ok(authority), _) => authority,
             // A ledger that was put back may ask again for what it has forgotten was done.
@@ -72,7 +79,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     ) -> Result<VerifiedAuthority, Refusal> {
         self.take_carried()?;
         let journal = self.journals.get(app);
-        let freshness = self.refresher.freshness(&self.documents, app, self.road());
+        let freshness = self.refresher.freshness(&self.documents, &concerned(app, dossier), self.road());
         let now = self.now();
         let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, freshness, now)?;
         if authority.activates() && !authority.way().is_normal() {

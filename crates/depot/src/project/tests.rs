@@ -415,3 +415,37 @@ fn what_is_measured_is_watched_and_anything_else_where_that_is_said() {
     assert!(wrong("log = \"ready\"\nwatch = true").contains("verify it cannot be watched"));
     assert!(wrong("http = \"/\"\nwatch = 30").contains("must be true, false, or how often"));
 }
+
+#[test]
+fn r4_a_package_lists_versions_of_others_and_nothing_else() {
+    let text = "app = \"shop\"\n[package]\ndb = \"2.0.1\"\napi = { version = \"1.4.0\", after = [\"db\"] }\n";
+    let shop = parse(text, "sortie.toml").unwrap();
+    assert!(shop.has_no_files() && !shop.checkpoint);
+    let api = &shop.package[&"api".parse::<AppName>().unwrap()];
+    assert_eq!((api.version.to_string(), api.after.len()), ("1.4.0".to_string(), 1));
+    let listed = package::with_builds(&shop.package, |_, _| Some(trust::Digest::of(b"x"))).unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(
+        package::with_builds(&shop.package, |app, _| (app.as_str() == "db").then(|| trust::Digest::of(b"x"))).is_none()
+    );
+
+    let refused = |text: &str| parse(&format!("app = \"shop\"\n{text}"), "sortie.toml").unwrap_err().to_string();
+    for (text, why) in [
+        ("files = \".\"\n[package]\ndb = \"1.0.0\"\n", "2:1: a package only lists versions of others"),
+        ("[package]\n", "'package' lists nothing"),
+        ("[package]\ndb = \"one\"\n", "3:6: 'one' is not a version number"),
+        ("[package]\ndb = 1\n", "must be a text in quotes"),
+        ("[package]\ndb = { after = [] }\n", "package db has no 'version'"),
+        ("[package]\ndb = { version = \"1.0.0\", afer = [] }\n", "after"),
+        ("[package]\ndb = { version = \"1.0.0\", after = [\"web\"] }\n", "db comes after web, which is no member"),
+        (
+            "[package]\ndb = { version = \"1.0.0\", after = [\"web\"] }\nweb = { version = \"1.0.0\", after = [\"db\"] }\n",
+            "db, web come after one another in a circle",
+        ),
+        ("[package]\nshop = \"1.0.0\"\n", "shop cannot be a member of itself"),
+        ("[package]\nDB = \"1.0.0\"\n", "a member is an application"),
+    ] {
+        let said = refused(text);
+        assert!(said.contains(why), "{text}: {said}");
+    }
+}

@@ -2,7 +2,7 @@
 //! the label that the application asks for (R40). The deployer's order was for the whole environment, and is for it too.
 
 use super::{
-    Candidate, lifetime, may_run, placement,
+    Candidate, lifetime, may_run, packages, placement,
     schedule::{self, Moment},
     ways,
 };
@@ -30,8 +30,24 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
 }
 
 fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+    // What a package brings is missed member by member.
+    if deployment.is_of_package() {
+        return false;
+    }
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
     build.is_some_and(|build| placement::fits(&build.facts, target))
+}
+
+/// Whether what a package brings comes after members of it that the target has missed too, or is at: they come first.
+fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+    let Some(of) = &deployment.package else { return false };
+    let listed = packages::listed(state, &of.app, &of.build).and_then(|facts| facts.package.get(&deployment.app));
+    let is_at_it = |app: &AppName| {
+        let on_target = state.targets.get(name).and_then(|target| target.apps.get(app));
+        on_target.and_then(|on_target| on_target.assigned).is_some_and(|assigned| !assigned.finished)
+    };
+    let mut before = listed.into_iter().flat_map(|member| &member.after);
+    before.any(|app| missed(state, name, app).is_some() || is_at_it(app))
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
@@ -43,7 +59,11 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     }
     let here = state.in_audience(app, &deployment.environment)?;
     let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
-    if !ended || here.open_deployment.is_some() {
+    let package = packages::under_way(state, app, &deployment.environment, None);
+    if !ended || here.open_deployment.is_some() || package.is_some() {
+        return None;
+    }
+    if comes_after_what_it_misses(state, name, deployment) {
         return None;
     }
     let policy = state.policy.as_deref()?;

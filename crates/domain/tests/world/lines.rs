@@ -21,7 +21,7 @@ use trust::{
     config::ConfigDocument,
     freeze::{Exception, Freeze, Lift, Terms},
     key::Signer,
-    manifest::{ConfigKey, Driver, Needs},
+    manifest::{ConfigKey, Driver, Member, Needs},
     receipt::{self, VerifiedReceipt},
     rollout::RolloutTerms,
     schedule::Schedule,
@@ -108,6 +108,7 @@ fn facts_of(app: &str) -> BuildFacts {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     }
 }
 
@@ -630,6 +631,17 @@ impl World {
                 ["migrates"] => facts.migrate = Some(MigrateFacts { has_undo: false }),
                 ["migrates", "both", "ways"] => facts.migrate = Some(MigrateFacts { has_undo: true }),
                 ["takes", seconds] => facts.takes_seconds = read(seconds),
+                ["member", what, rest @ ..] => {
+                    (facts.driver, facts.processes, facts.files) = (Driver::Package, Vec::new(), 0);
+                    let (name, version) = (app_of(what), version_of(what));
+                    let known = self.state.apps.get(name).and_then(|app| app.versions.get(&version));
+                    let build = match after(rest, "as") {
+                        Some(letter) => self.build(name, letter),
+                        None => known.map_or_else(|| Digest::of(b"unknown"), |numbered| numbered.build),
+                    };
+                    let after = all_after(rest, "after").iter().map(|name| read(name)).collect();
+                    facts.package.insert(read(name), Member { version, build, after });
+                }
                 ["files", "only"] => (facts.driver, facts.processes) = (Driver::Files, Vec::new()),
                 ["checkpoint"] => {
                     (facts.driver, facts.processes, facts.files) = (Driver::Checkpoint, Vec::new(), 0);

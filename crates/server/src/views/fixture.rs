@@ -144,6 +144,7 @@ impl World {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            package: std::collections::BTreeMap::new(),
         };
         self.happen(Event::BuildPushed {
             app: app(name),
@@ -278,6 +279,8 @@ impl World {
             narrowed: false,
             schedule: Default::default(),
             keep_data: false,
+            package: None,
+            only: std::collections::BTreeSet::new(),
         });
         self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None, migrate: None });
         deployment

@@ -31,6 +31,7 @@ pub fn known_build(version: &str) -> Build {
         size_bytes: 4_100_000,
         evidence: vec![("test-result".into(), true, "812/812".into())],
         ran_in: Vec::new(),
+        package: None,
     }
 }
 
@@ -122,6 +123,8 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         waves: 2,
         guided: Vec::new(),
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
+        members: Vec::new(),
+        package: None,
     }
 }
 
@@ -233,6 +236,7 @@ pub fn status() -> Status {
             newest: Some(unreleased),
             cells: vec![dev, test, prod],
             retired: None,
+            package: None,
         }],
         targets,
         notes: vec!["one person guards prod".into()],

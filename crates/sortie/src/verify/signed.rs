@@ -73,6 +73,9 @@ impl Signed<'_> {
                     && a.retries.is_none()
                     && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
+                let Event::DeploymentRequested { package: None, only, .. } = event else { return false };
+                // An order for a package names targets for its members.
+                let meant = meant && if targets.is_empty() { a.only == *only } else { only.is_empty() };
                 same && meant && by_actor(deployer) && a.schedule == *schedule
             }
             (Act::Order(a), Event::RetryOrdered { deployment, targets, by }) => {
