@@ -6,6 +6,7 @@ use domain::{
     decide::preview,
     event::{BuildFacts, MigrateFacts, RootFacts, VendorWord},
     plan,
+    planned::PlannedTarget,
     rules::{self, Candidate, numbering},
     state::{Policy, PolicyRecord},
 };
@@ -840,8 +841,13 @@ impl World {
         match preview(&self.state, &context, Signed { subject, act }) {
             Ok((planned, warnings)) => {
                 self.plan = Some(planned.id());
-                let targets: Vec<&str> = planned.targets.iter().map(|planned| planned.target.as_str()).collect();
-                let mut said = vec![format!("a plan for {}", targets.join(" "))];
+                let on = |targets: &[PlannedTarget]| {
+                    targets.iter().map(|planned| planned.target.as_str()).collect::<Vec<_>>().join(" ")
+                };
+                let of_members = planned.members.iter().map(|(app, targets)| format!("{app} on {}", on(targets)));
+                let whole = (!planned.targets.is_empty()).then(|| on(&planned.targets));
+                let parts: Vec<String> = whole.into_iter().chain(of_members).collect();
+                let mut said = vec![format!("a plan for {}", parts.join(", "))];
                 said.extend(warnings.into_iter().map(|warning| format!("warned: {warning}")));
                 said
             }
