@@ -126,9 +126,15 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// Whether it would bring what has never settled here. A target that joined after what everybody goes back to gets it as
+    /// it would get any deployment: by a permit that lives.
+    fn is_new(&self) -> bool {
+        activates(self.act) || self.act == OrderAct::Rollback && !self.settled.contains(&self.build)
+    }
+
     /// Expiry of a vendor's release stops new activations only, as that of a permit does.
     fn vendors(&self, now: Timestamp) -> Vendors<'a> {
-        Vendors { heard: self.heard, now: activates(self.act).then_some(now) }
+        Vendors { heard: self.heard, now: self.is_new().then_some(now) }
     }
 }
 
@@ -318,13 +324,13 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Denial> {
     check_place(policy, pinned, wanted)?;
-    if let (true, Some(environment)) = (activates(wanted.act), policy.charter.environments.get(&pinned.environment)) {
+    if let (true, Some(environment)) = (wanted.is_new(), policy.charter.environments.get(&pinned.environment)) {
         wanted.freshness.check(environment, now)?;
     }
     let order = check_order(policy, pinned, dossier, wanted)?;
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
-    wanted.carried_out.check(&order, now)?;
+    wanted.carried_out.check(&order, authority.activates(), now)?;
     moment::check(policy, pinned, wanted, &authority, &order.act.schedule, now)?;
     Ok(authority)
 }
@@ -356,7 +362,7 @@ fn prove(
         }
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
     }
-    if activates(wanted.act) && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {
+    if wanted.is_new() && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {
         return Err(Denial::DeployedByOthers(wanted.app.clone()));
     }
     if !dossier.is_asked_for() {
@@ -375,9 +381,7 @@ fn prove(
     }
     let permit = check_permit(policy, pinned, dossier, wanted, kept, now)?;
     let is_below = |version: &Version, floor: Option<&Version>| match floor.filter(|floor| version < *floor) {
-        Some(floor) if wanted.act != OrderAct::Rollback => {
-            Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() })
-        }
+        Some(floor) if wanted.is_new() => Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() }),
         _ => Ok(()),
     };
     is_below(&permit.version, floor)?;
@@ -385,16 +389,13 @@ fn prove(
         is_below(&permit.asked.version, wanted.package_floor)?;
     }
     // Expiry stops new activations only: a rollback goes back to what was found good once.
-    let age_at = (wanted.act != OrderAct::Rollback).then_some(now);
+    let age_at = wanted.is_new().then_some(now);
     gates::check(policy, &pinned.environment, dossier, wanted, &permit, age_at)?;
     let way = permit.asked.way;
     let people = permit.approvers.into_iter().chain(permit.requesters).collect();
     let held = Held { way, request: permit.request, people, about: permit.about };
     let proof = Proof { app: wanted.app.clone(), build: Some(wanted.build), permit: Some(held) };
-    if wanted.act == OrderAct::Rollback {
-        if !wanted.settled.contains(&wanted.build) {
-            return Err(Denial::NotHere(format!("{}#{} never settled here", wanted.app, wanted.build.short())));
-        }
+    if !wanted.is_new() {
         return Ok(VerifiedAuthority::Rollback(proof));
     }
     Ok(match way {
@@ -464,13 +465,12 @@ fn check_permit(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     // A rollback goes back under a permit that was live once: expiry stops new activations only.
-    let activates = activates(wanted.act);
     let vendors = wanted.vendors(now);
     let permit = permit_behind(policy, wanted.app, wanted.build, &pinned.environment, dossier, &vendors)?;
     check_way(policy, pinned, wanted, &permit)?;
     granted::not_withdrawn(policy, wanted.app, wanted.build, &pinned.environment, dossier, &permit, kept)?;
     let asked = &permit.asked;
-    if activates && (now < asked.not_before || now >= asked.not_after) {
+    if wanted.is_new() && (now < asked.not_before || now >= asked.not_after) {
         return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
     }
     Ok(permit)

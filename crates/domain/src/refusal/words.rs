@@ -274,10 +274,8 @@ impl fmt::Display for Refusal {
             }
             Refusal::PlanStale { app, environment, plan, .. } => {
                 let id = plan.short();
-                write!(
-                    f,
-                    "plan {id} is of another state: {app} in {environment}, or what the order would do there, is not as it was then"
-                )
+                let changed = format!("{app} in {environment} has changed since, or the order says something else");
+                write!(f, "plan {id} shows something else than the order would do now: {changed}")
             }
             Refusal::TooFewHealthy { environment, why } => {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")

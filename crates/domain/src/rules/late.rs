@@ -8,7 +8,7 @@ use super::{
 };
 use crate::state::{Aside, Deployment, DeploymentPhase, Progress, State, Target};
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, TargetName};
+use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
 /// The deployment that stands in an environment: what everything there is to run that the build is for.
 pub fn standing<'a>(state: &'a State, app: &AppName, environment: &AudienceName) -> Option<(u64, &'a Deployment)> {
@@ -38,16 +38,20 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
     build.is_some_and(|build| placement::fits(&build.facts, target))
 }
 
-/// Whether what a package brings comes after members of it that the target has missed too, or is at: they come first.
+/// Whether what a package brings comes after members of it that are for the target too and do not run there as it lists them:
+/// they come first.
 fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
     let Some(of) = &deployment.package else { return false };
-    let listed = packages::listed(state, &of.app, &of.build).and_then(|facts| facts.package.get(&deployment.app));
-    let is_at_it = |app: &AppName| {
-        let on_target = state.targets.get(name).and_then(|target| target.apps.get(app));
-        on_target.and_then(|on_target| on_target.assigned).is_some_and(|assigned| !assigned.finished)
+    let Some(facts) = packages::listed(state, &of.app, &of.build) else { return false };
+    let Some(target) = state.targets.get(name) else { return false };
+    let is_in_place = |app: &AppName| {
+        let Some(member) = facts.package.get(app) else { return true };
+        let build = state.apps.get(app).and_then(|record| record.builds.get(&member.build));
+        let runs = state.running(app, name).is_some_and(|running| running.build == member.build);
+        runs || build.is_some_and(|build| !placement::fits(&build.facts, target))
     };
-    let mut before = listed.into_iter().flat_map(|member| &member.after);
-    before.any(|app| missed(state, name, app).is_some() || is_at_it(app))
+    let before = facts.package.get(&deployment.app).map(|member| &member.after);
+    before.into_iter().flatten().any(|app| !is_in_place(app))
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
@@ -67,7 +71,8 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
         return None;
     }
     let policy = state.policy.as_deref()?;
-    let candidate = Candidate::of(state, deployment).ok()?;
+    // What others went back to is new to a target that was never there.
+    let candidate = Candidate { act: OrderAct::Deploy, ..Candidate::of(state, deployment).ok()? };
     may_run(state, policy, &candidate, now).ok()?;
     ways::reached(state, policy, &candidate, vec![name.clone()], true, now).ok()?;
     match schedule::moment(state, number, deployment, now) {

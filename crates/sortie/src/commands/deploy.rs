@@ -284,7 +284,8 @@ async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Resul
         return Ok(now.id);
     }
     let what = format!("{} in {}", wanted.app, wanted.environment);
-    let message = format!("plan {id} is of another state, or of another order: {what} is not as it was then");
+    let why = format!("{what} has changed since, or the order says something else");
+    let message = format!("plan {id} shows something else than the order would do now: {why}");
     Err(Failure::new("PLAN_STALE", exit::CONFLICT, message).next(again))
 }
 

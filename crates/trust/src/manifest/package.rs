@@ -53,7 +53,10 @@ impl Run {
             Ok(_) => Ok(()),
             Err(circle) => {
                 let names: Vec<&str> = circle.iter().map(AppName::as_str).collect();
-                wrong(format!("{} come after one another in a circle: none could ever begin", names.join(", ")))
+                wrong(match names.as_slice() {
+                    [one] => format!("{one} comes after itself: it could never begin"),
+                    names => format!("{} come after one another in a circle: none could ever begin", names.join(", ")),
+                })
             }
         }
     }
