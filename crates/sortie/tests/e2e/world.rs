@@ -333,8 +333,11 @@ impl World {
         self.person("owner");
         people.iter().for_each(|(name, _)| drop(self.person(name)));
         self.start_server();
-        let said = read_text(&self.root.join("server.log"));
-        let claim = said.split_whitespace().skip_while(|word| *word != "claim").nth(1).expect("no claim was printed");
+        // It is printed right after the address, by which the server was known to have started.
+        let claim = until("the claim", || {
+            let said = read_text(&self.root.join("server.log"));
+            said.split_whitespace().skip_while(|word| *word != "claim").nth(1).map(str::to_owned)
+        });
         let login = format!("login {}", self.url_and_pin);
         self.sortie("owner", 0, &format!("{login} --claim {claim}"));
         self.sortie("owner", 0, "charter init --organisation acme --name owner");
