@@ -25,6 +25,10 @@ pub enum Fault {
     UndoTooWide,
     /// Waves start while somebody has paused.
     PauseForgotten,
+    /// New deployments come to a target that is cordoned.
+    CordonForgotten,
+    /// A target that is uncordoned gets at once what it missed, whatever stands against it by now.
+    LateAtOnce,
     /// A target that was left out has its turn all the same.
     ExclusionForgotten,
     /// A ring begins when the one before has ended, without baking and without a word.
@@ -72,6 +76,8 @@ pub const FAULTS: &[Fault] = &[
     Fault::MinimumIgnored,
     Fault::UndoTooWide,
     Fault::PauseForgotten,
+    Fault::CordonForgotten,
+    Fault::LateAtOnce,
     Fault::ExclusionForgotten,
     Fault::RingTooEarly,
     Fault::ScheduleForgotten,

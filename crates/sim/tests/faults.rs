@@ -37,6 +37,8 @@ faults! {
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
+    a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
+    a_target_that_catches_up_at_once: LateAtOnce breaks "MOMENT" | "HOLD" | "AUTHORITY" | "PLACE";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";
