@@ -25,9 +25,11 @@ pub enum Fault {
     UndoTooWide,
     /// Waves start while somebody has paused.
     PauseForgotten,
+    /// The next wave starts with the word that pauses.
+    PauseTooLate,
     /// New deployments come to a target that is cordoned.
     CordonForgotten,
-    /// A target that is uncordoned gets at once what it missed, whatever stands against it by now.
+    /// A target gets what it missed with the next entry, whatever stands against it by then.
     LateAtOnce,
     /// A target that was left out has its turn all the same.
     ExclusionForgotten,
@@ -76,6 +78,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::MinimumIgnored,
     Fault::UndoTooWide,
     Fault::PauseForgotten,
+    Fault::PauseTooLate,
     Fault::CordonForgotten,
     Fault::LateAtOnce,
     Fault::ExclusionForgotten,

@@ -3,7 +3,7 @@
 use sim::{FAULTS, Fault, Script, run_with};
 
 /// In how many worlds a fault must be found.
-const WORLDS: u64 = 120;
+const WORLDS: u64 = 240;
 
 /// The invariant that breaks first, and in which world.
 fn found(fault: Fault) -> Option<(u64, &'static str)> {
@@ -37,6 +37,7 @@ faults! {
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
+    a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
     a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
     a_target_that_catches_up_at_once: LateAtOnce breaks "MOMENT" | "HOLD" | "AUTHORITY" | "PLACE";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";

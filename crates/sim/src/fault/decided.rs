@@ -23,6 +23,7 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::MinimumIgnored) => without_minimum,
         Some(Fault::UndoTooWide) => undoing_all,
         Some(Fault::PauseForgotten) => deaf_to_pauses,
+        Some(Fault::PauseTooLate) => going_on_when_paused,
         Some(Fault::CordonForgotten) => without_cordons,
         Some(Fault::LateAtOnce) => catching_up_at_once,
         Some(Fault::ExclusionForgotten) => with_who_was_left_out,
@@ -132,6 +133,17 @@ fn deaf_to_pauses(state: &State, context: &Context, command: Command) -> Decided
     decide(&going, context, command)
 }
 
+fn going_on_when_paused(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let paused = events.iter().find_map(|event| match event {
+        Event::DeploymentPaused { deployment, failure: None, .. } => Some(*deployment),
+        _ => None,
+    });
+    let paused = paused.and_then(|number| Some((number, after(state, &events, number)?)));
+    events.extend(paused.and_then(|(number, deployment)| next_wave(&deployment, number)));
+    Ok(events)
+}
+
 fn without_cordons(state: &State, context: &Context, command: Command) -> Decided {
     if !matches!(command, Command::RequestDeployment(_)) {
         return decide(state, context, command);
@@ -148,15 +160,13 @@ fn without_cordons(state: &State, context: &Context, command: Command) -> Decide
 
 fn catching_up_at_once(state: &State, context: &Context, command: Command) -> Decided {
     let mut events = decide(state, context, command)?;
-    let comes_again = events.iter().find_map(|event| match event {
-        Event::TargetCordoned { target, cordoned: false } => Some(target.clone()),
-        _ => None,
-    });
-    let Some(target) = comes_again else { return Ok(events) };
     let mut then = state.clone();
     events.iter().for_each(|event| apply(&mut then, event));
-    let missed = then.apps.keys().find_map(|app| late::missed(&then, &target, app));
-    events.extend(missed.map(|(deployment, _)| Event::TargetAdded { deployment, target }));
+    let missed = then.late.iter().find_map(|(target, app)| {
+        late::missed(&then, target, app)
+            .map(|(deployment, _)| Event::TargetAdded { deployment, target: target.clone() })
+    });
+    events.extend(missed);
     Ok(events)
 }
 

@@ -25,6 +25,8 @@ pub struct Course {
     pub act: OrderAct,
     pub build: Digest,
     pub targets: Vec<TargetName>,
+    /// Whether it was for some of those that there were.
+    pub is_narrowed: bool,
     /// How many targets there were when it was ordered, whether it is for them or not.
     pub of: usize,
     pub rollout: Rollout,
@@ -86,6 +88,7 @@ impl Course {
             act: order.act,
             build,
             targets: targets.to_vec(),
+            is_narrowed: !order.only.is_empty(),
             of: targets.len(),
             rollout,
             is_planned: order.schedule.at.is_some_and(|at| at > now),

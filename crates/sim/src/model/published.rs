@@ -268,7 +268,12 @@ impl Model {
     /// A target that was not there gets what stands: the newest that came to a good end, if it may run there still.
     fn catches_up(&mut self, cast: &Cast, number: u64, name: &TargetName, time: Timestamp) -> Verdict {
         self.is_not_cordoned(number, std::slice::from_ref(name))?;
-        let newer = self.courses.iter().filter(|(_, course)| course.has_succeeded).map(|(number, _)| *number).max();
+        let newer = self
+            .courses
+            .iter()
+            .filter(|(_, course)| course.has_succeeded && !course.is_narrowed)
+            .map(|(number, _)| *number)
+            .max();
         if newer != Some(number) {
             return broken("ENDED", format!("{name} gets deployment {number}, and {newer:?} is what stands"));
         }
