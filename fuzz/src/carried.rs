@@ -166,8 +166,14 @@ pub fn receipt_seeds() -> Vec<Vec<u8>> {
         facts: Facts::default(),
     };
     let active = [(world::app(), world::build())].into();
-    let inventory =
-        Inventory { target: target.clone(), scanned: world::now(), active, findings: Vec::new(), lapsed: None };
+    let inventory = Inventory {
+        target: target.clone(),
+        scanned: world::now(),
+        active,
+        findings: Vec::new(),
+        facts: None,
+        lapsed: None,
+    };
     let enrolment = signed(Act::Enrolment(enrolment), &[world::INVITATION, world::TARGET], world::estate());
     let document = Document {
         format: receipt::FORMAT,

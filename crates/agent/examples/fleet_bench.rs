@@ -75,12 +75,7 @@ impl Target {
             invitation: invited.public(),
             key: self.key.public(),
             recipient: RECIPIENT.into(),
-            facts: Facts {
-                os: std::env::consts::OS.into(),
-                arch: std::env::consts::ARCH.into(),
-                memory_bytes: 1 << 30,
-                agent_version: env!("CARGO_PKG_VERSION").into(),
-            },
+            facts: Facts { os: std::env::consts::OS.into(), memory_bytes: 1 << 30, ..Facts::default() },
         };
         self.submit(self.signed(self.invitation.estate, Act::Enrolment(enrolment), &[&invited, &self.key])).await;
         again(|| self.client.log_in(self.invitation.estate, &self.key)).await;

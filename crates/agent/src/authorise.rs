@@ -7,10 +7,9 @@ use crate::{
 use domain::plan::Assignment;
 use jiff::Timestamp;
 use trust::{
-    AppName,
-    authority::{self, CarriedOut, Denial, Dossier, Freshness, VerifiedAuthority, Wanted},
+    authority::{self, CarriedOut, Denial, Dossier, Freshness, PackageDossier, VerifiedAuthority, Wanted},
     config::ConfigDocument,
-    manifest::{Driver, Manifest, Needs},
+    manifest::{Driver, Manifest},
 };
 
 /// A no of this target's own, with its stable code.
@@ -61,6 +60,7 @@ pub fn authorise(
         return Err(Refusal::new("OTHER_ENVIRONMENT", reason));
     }
     let performed = journal.performed_before(assignment);
+    let package = dossier.package.as_ref().and_then(PackageDossier::app);
     let wanted = Wanted {
         app: &assignment.app,
         build: assignment.build,
@@ -78,6 +78,7 @@ pub fn authorise(
         },
         emergencies: documents.emergencies(),
         heard: documents.heard(&policy, &assignment.app),
+        package_floor: package.as_ref().and_then(|package| documents.floor(package)),
         freezes: documents.freezes(),
         freshness,
     };
@@ -106,6 +107,12 @@ pub fn authorise(
 /// Reads a build's manifest, which must be the one that was authorised and something that can be installed.
 pub fn check_manifest(authority: &VerifiedAuthority, bytes: &[u8]) -> Result<Manifest, Refusal> {
     let manifest = authority::check_manifest(authority, bytes)?;
+    if manifest.driver() == Driver::Package {
+        return Err(Refusal::new(
+            "NOTHING_TO_INSTALL",
+            "the build is a package: its members are installed, and it is not",
+        ));
+    }
     if manifest.driver() == Driver::Checkpoint {
         return Err(Refusal::new("NOTHING_TO_INSTALL", "the build is a checkpoint: there is nothing to install"));
     }
@@ -123,36 +130,4 @@ pub fn check_config(
     let policy = documents.policy()?;
     let envelope = dossier.config.as_ref();
     Ok(authority::check_config(&policy, documents.pinned(), manifest, envelope, document, last_serial)?)
-}
-
-/// What a machine has to offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
-    /// Memory that can be had now, in bytes.
-    pub memory_bytes: u64,
-    /// Disk space that can be had now, in bytes.
-    pub disk_bytes: u64,
-}
-
-/// Checks what the build needs of its target; `lacking_bytes` is what has still to be written.
-pub fn check_needs(app: &AppName, needs: &Needs, machine: &Machine, lacking_bytes: u64) -> Result<(), Refusal> {
-    let mut lacks = Vec::new();
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    if let Some(wanted) = needs.os.as_deref().filter(|wanted| *wanted != os) {
-        lacks.push(format!("{wanted} (this is {os})"));
-    }
-    if let Some(wanted) = needs.arch.as_deref().filter(|wanted| *wanted != arch) {
-        lacks.push(format!("{wanted} (this is {arch})"));
-    }
-    let mut amount = |what: &str, wanted: u64, had: u64| {
-        if wanted > had {
-            lacks.push(format!("{} MiB of {what} ({} MiB are free)", wanted.div_ceil(1 << 20), had >> 20));
-        }
-    };
-    amount("memory", needs.memory_bytes.unwrap_or(0), machine.memory_bytes);
-    amount("disk", needs.disk_bytes.unwrap_or(0).saturating_add(lacking_bytes), machine.disk_bytes);
-    if lacks.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::new("NEEDS_UNMET", format!("{app} needs {}; nothing was copied", lacks.join(" and "))))
 }

@@ -232,20 +232,29 @@ impl Documents {
         self.never_forgotten.floors.get(app)
     }
 
-    /// Raises the floor to what a request says that was found to be granted: our own, or the vendor's.
+    /// Raises the floor to what a request says that was found to be granted: our own, the vendor's, or that of the package
+    /// that brings it, whose floor is its own.
     pub fn raise_floor(&mut self, app: &AppName, dossier: &Dossier) -> Result<(), TrustError> {
         let floor = |request: &Envelope| match Statement::read(request).ok()?.act {
             Act::Request(request) => request.floor,
             _ => None,
         };
         let of_vendor = dossier.vendor.as_ref().and_then(|release| release.dossier.request.as_ref());
-        let highest = dossier.request.iter().chain(of_vendor).filter_map(floor).max();
-        let Some(floor) = highest.filter(|floor| self.floor(app).is_none_or(|known| known < floor)) else {
-            return Ok(());
-        };
+        // Where a package's permit was found to hold, the build's own was not looked at, and what it says is nobody's word.
+        let package = dossier.package.as_ref().filter(|package| package.request.is_some());
+        let own = dossier.request.as_ref().filter(|_| package.is_none());
+        let of_itself = own.into_iter().chain(of_vendor).filter_map(floor).max().map(|floor| (app.clone(), floor));
+        let of_package = package.and_then(|package| Some((package.app()?, floor(package.request.as_ref()?)?)));
         let mut next = self.never_forgotten.clone();
-        next.floors.insert(app.clone(), floor);
-        self.never_forget(next)
+        for (app, floor) in of_itself.into_iter().chain(of_package) {
+            if self.floor(&app).is_none_or(|known| *known < floor) {
+                next.floors.insert(app, floor);
+            }
+        }
+        match next.floors == self.never_forgotten.floors {
+            true => Ok(()),
+            false => self.never_forget(next),
+        }
     }
 
     /// What was ever heard of the application's vendor, where it has one.

@@ -20,7 +20,7 @@ use std::{
 use trust::{
     AppName, Digest,
     authority::VerifiedAuthority,
-    manifest::{Driver, Manifest},
+    manifest::{Driver, Manifest, Run},
 };
 
 /// A build with everything it runs with.
@@ -53,7 +53,8 @@ impl Bringing {
         }
     }
 
-    fn running(&self) -> Running<'_> {
+    /// The same as the runtime has it.
+    pub(crate) fn running(&self) -> Running<'_> {
         let Self { build, manifest, values, comes_back } = self;
         let leaving = if *comes_back { Leaving::IsTried } else { Leaving::MustSucceed };
         Running { app: &manifest.app, build, run: &manifest.run, values, leaving }
@@ -102,6 +103,14 @@ pub trait Machine {
     fn releases(&self, app: &AppName) -> Result<Vec<Digest>, MachineError>;
     /// Where a build's files lie, or would.
     fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf;
+    /// Whether a copy of the application listens on the port.
+    fn occupies(&self, _app: &AppName, _port: u16) -> bool {
+        false
+    }
+    /// How many ports the application's copies would need that cannot be given to them.
+    fn lacking_ports(&self, _app: &AppName, _run: &Run) -> u32 {
+        0
+    }
     /// Its clock.
     fn clock(&self) -> &dyn Clock {
         &SystemClock
@@ -138,6 +147,7 @@ impl<M: Machine> Drivers<M> {
     pub fn activate(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
         check(authority, &bringing.manifest.app, Some(bringing.build))?;
         match bringing.manifest.driver() {
+            Driver::Package => Err(MachineError("the build is a package: its members are installed".into())),
             Driver::Checkpoint => Err(MachineError("the build is a checkpoint: there is nothing to install".into())),
             Driver::Process | Driver::Files => {
                 self.0.prepare(bringing)?;
@@ -348,6 +358,14 @@ impl Machine for Arc<Runtime> {
 
     fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf {
         self.layout().release(app, build)
+    }
+
+    fn occupies(&self, app: &AppName, port: u16) -> bool {
+        Runtime::occupies(self, app, port)
+    }
+
+    fn lacking_ports(&self, app: &AppName, run: &Run) -> u32 {
+        Runtime::lacking_ports(self, app, run)
     }
 }
 

@@ -64,7 +64,7 @@ pub fn scan(
         }
     }
     let findings = found.into_iter().take(FINDINGS).collect();
-    Ok(Inventory { target: target.clone(), scanned: Timestamp::now(), active, findings, lapsed: None })
+    Ok(Inventory { target: target.clone(), scanned: Timestamp::now(), active, findings, facts: None, lapsed: None })
 }
 
 fn note(found: &mut BTreeSet<Finding>, app: &str, path: &str, kind: FindingKind) {

@@ -113,14 +113,15 @@ impl Refresher {
         Ok(Self { seen_at, repository, seen })
     }
 
-    /// How fresh what is known of an application is.
-    pub fn freshness(&self, documents: &Documents, app: &AppName, road: Road) -> Freshness {
+    /// How fresh what is known of these applications is: as fresh as what is known of the one heard of least lately.
+    pub fn freshness(&self, documents: &Documents, apps: &BTreeSet<AppName>, road: Road) -> Freshness {
         let targets = &documents.verified().targets;
         Freshness {
             road,
             owners_signed: targets.signed_at(),
             is_demanded: targets.delegations().is_some(),
-            signed: self.seen.apps.get(app).map(|seen| seen.signed),
+            // Nothing, where one was never heard of.
+            signed: apps.iter().map(|app| self.seen.apps.get(app).map(|seen| seen.signed)).min().flatten(),
         }
     }
 

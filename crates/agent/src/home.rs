@@ -9,6 +9,7 @@
 //!        manifests/<hex>   config/<app>-<serial>-<hex>     what active and earlier builds were and ran with
 //!        incoming/<hex>/   objects on their way
 //!        inbox/<hex>/      bundles that were unpacked here and wait to be followed
+//!        facts.json        what the server was told last of what this machine is
 //!        carried/<n>.json  what came of each, for the receipt      enrolment.json  how it joined without a network
 //!        apps/, ports.json what runs: see [`crate::runtime`]
 //!        lapsed.json       that its time is over, and how far it is with removing everything
@@ -25,7 +26,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
-use trust::{AppName, Digest, authority::Pinned, key::SecretKey, manifest::Manifest};
+use trust::{AppName, Digest, authority::Pinned, key::SecretKey, manifest::Manifest, statement::Facts};
 
 /// What the agent has known since its enrolment and takes from nobody, and where its server is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,6 +147,16 @@ impl Home {
         }
     }
 
+    /// What the server was told last of what this machine is; nothing where that was never kept.
+    pub fn facts(&self) -> Result<Option<Facts>, HomeError> {
+        Ok(files::read_json(&self.root.join("facts.json"))?)
+    }
+
+    /// Remembers what the server was told of what this machine is.
+    pub fn keep_facts(&self, facts: &Facts) -> Result<(), HomeError> {
+        Ok(files::replace_json(&self.root.join("facts.json"), facts)?)
+    }
+
     /// The target's own key, made when there is none yet.
     pub fn key(&self) -> Result<SecretKey, HomeError> {
         let place = self.root.join("target.key");
@@ -244,4 +255,10 @@ pub fn memory_bytes(line: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let rest = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'))?;
     Some(rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.saturating_mul(1024))
+}
+
+/// The version of this machine's kernel (`6.1.0-18-amd64`); nothing where the system does not tell.
+pub fn kernel_version() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(trust::names::printable(text.trim()))
 }

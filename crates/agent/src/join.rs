@@ -4,7 +4,7 @@ use crate::{
     bundle::Unpacked,
     documents::{self, Documents, TrustError},
     files::{self, FileError},
-    home::{Enrolled, Home, HomeError, memory_bytes},
+    home::{Enrolled, Home, HomeError, kernel_version, memory_bytes},
     supply::SupplyError,
 };
 use api::{
@@ -202,6 +202,7 @@ fn pin(home: &Home, invitation: &Invitation, target: TargetName, estate: Estate)
     let joined = Some(Timestamp::now());
     let enrolled = Enrolled { pinned, url: invitation.url.clone(), pin: invitation.pin, joined };
     home.enrol(&enrolled)?;
+    home.keep_facts(&facts())?;
     Ok(enrolled)
 }
 
@@ -276,12 +277,13 @@ fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Resul
 }
 
 /// What this machine is.
-fn facts() -> Facts {
+pub fn facts() -> Facts {
     Facts {
         os: std::env::consts::OS.into(),
         arch: std::env::consts::ARCH.into(),
         memory_bytes: memory_bytes("MemTotal").unwrap_or(0),
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        kernel: kernel_version().unwrap_or_default(),
     }
 }
 

@@ -285,6 +285,12 @@ impl Journal {
         true
     }
 
+    /// Whether what is active was brought by a deployment that has not settled yet, so that it may still be taken back.
+    pub fn is_unsettled(&self) -> bool {
+        let brought = self.active.as_ref().map(|active| active.deployment);
+        self.last.as_ref().is_some_and(|last| last.state == LastState::Open && Some(last.deployment) == brought)
+    }
+
     /// Remembers that a build was verified here.
     pub fn verify(&mut self, build: Digest) {
         push_bounded(&mut self.verified, build);

@@ -3,7 +3,7 @@
 //! - [`start`]: from options to a running agent. [`join`]: how a machine becomes a target.
 //! - [`poll`]: hears of assignments and errands. [`supply`]: everything it gets from the server and sends there.
 //! - [`bundle`]: what stands in for the server over an air gap. [`inbox`]: bundles that wait, and what came of each.
-//! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`]: the checks before anything is touched.
+//! - [`step`]: what comes next, pure. [`run`]: does it. [`authorise`], [`needs`]: the checks before anything is touched.
 //! - [`documents`]: the documents of trust, which move forward only. [`freezes`]: when nothing is activated. [`follow`]: the ledger's checkpoints, likewise.
 //! - [`repository`]: a TUF repository, refreshed and kept. [`freshness`]: how fresh what is known is, and withdrawals from
 //!   mirrors. [`withdraw`]: those that are carried here.
@@ -29,6 +29,7 @@ pub mod join;
 pub mod journal;
 pub mod lifetime;
 pub mod local;
+pub mod needs;
 pub mod poll;
 pub mod repository;
 pub mod run;

@@ -4,11 +4,11 @@
 use crate::{
     bundle::Sources,
     drivers::Machine,
-    escapes, inbox,
+    escapes, inbox, join,
     journal::{Active, Journal},
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
-    supply::{Server, Supply},
+    supply::{Server, Supply, SupplyError},
     watch::{self, Round, Watched},
 };
 use api::{
@@ -27,7 +27,7 @@ use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SignError,
-    statement::{Act, Header, Health, Inventory, Statement, StatementSignError, Unwell},
+    statement::{Act, Facts, Header, Health, Inventory, Statement, StatementSignError, Unwell},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -250,11 +250,11 @@ struct Desk {
     found: Option<Inventory>,
     /// What the server took last of that, and when.
     said: Option<(Inventory, Instant)>,
-    watch: mpsc::Sender<Round<watch::Copy>>,
+    watch: mpsc::Sender<Round<watch::Copy, watch::Question>>,
     /// What the watch has told last, and when the server is to be told of it next.
     health: Option<(BTreeMap<AppName, Unwell>, Instant)>,
-    /// What is looked after: with which config, and whether something is done with it.
-    round: BTreeMap<AppName, (Active, bool)>,
+    /// What is looked after: with which config, whether something is done with it, and whether it has still to settle.
+    round: BTreeMap<AppName, (Active, bool, bool)>,
 }
 
 /// The working thread: everything that changes the machine happens here, one thing after the other. `watch` is told what is
@@ -264,7 +264,7 @@ pub fn work(
     engine: Worker,
     work: &mpsc::Receiver<Work>,
     scan_every: Duration,
-    watch: mpsc::Sender<Round<watch::Copy>>,
+    watch: mpsc::Sender<Round<watch::Copy, watch::Question>>,
 ) -> bool {
     let mut desk = Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new() };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
@@ -273,6 +273,10 @@ pub fn work(
     }
     desk.engine.recover();
     desk.look_after();
+    // A machine that is not what it said when it joined says so at once: what may be deployed to it depends on that.
+    if desk.facts_to_tell().is_some() {
+        desk.scan(true);
+    }
     let mut next_scan = Instant::now() + scan_every;
     let mut next_look = Instant::now() + LOOK_AFTER;
     desk.engine.refresh_repository();
@@ -340,7 +344,7 @@ impl Desk {
     fn obey(&mut self, orders: &Orders) -> bool {
         let mut changes = false;
         for assignment in &orders.assignments {
-            changes |= self.round.get_mut(&assignment.app).is_some_and(|(_, busy)| !std::mem::replace(busy, true));
+            changes |= self.round.get_mut(&assignment.app).is_some_and(|(_, busy, _)| !std::mem::replace(busy, true));
         }
         if changes {
             self.say_round();
@@ -352,7 +356,7 @@ impl Desk {
     fn look_after(&mut self) {
         let runs = |journal: &Journal| {
             let active = journal.active.clone().filter(|active| !active.stopped)?;
-            Some((journal.app.clone(), (active, journal.under_way.is_some())))
+            Some((journal.app.clone(), (active, journal.under_way.is_some(), journal.is_unsettled())))
         };
         let round: BTreeMap<_, _> = self.engine.journals().iter().filter_map(runs).collect();
         if round != self.round {
@@ -362,10 +366,11 @@ impl Desk {
     }
 
     fn say_round(&self) {
-        let watched = |(app, (active, busy)): (&AppName, &(Active, bool))| {
+        let watched = |(app, (active, busy, _)): (&AppName, &(Active, bool, bool))| {
             let journal = self.engine.journals().get(app);
-            let copies = if *busy { None } else { self.engine.copies_to_watch(&journal) };
-            (app.clone(), Watched { build: active.build, copies })
+            let to_watch = if *busy { None } else { self.engine.to_watch(&journal) };
+            let (copies, again) = to_watch.map_or((None, Vec::new()), |(copies, again)| (Some(copies), again));
+            (app.clone(), Watched { build: active.build, copies, again })
         };
         let _watch_is_ending = self.watch.send(self.round.iter().map(watched).collect());
     }
@@ -402,7 +407,7 @@ impl Desk {
         if self.engine.is_over() {
             return;
         }
-        self.round.values_mut().for_each(|(_, busy)| *busy = true);
+        self.round.values_mut().for_each(|(_, busy, _)| *busy = true);
         self.say_round();
         if let Err(error) = inbox::follow_all(&mut self.engine) {
             tracing::error!(%error, "stopped in the middle of a bundle; it is carried on with");
@@ -445,16 +450,49 @@ impl Desk {
         }
     }
 
+    /// What this machine is, where the server was told something else last.
+    fn facts_to_tell(&self) -> Option<Facts> {
+        let facts = join::facts();
+        let told = self.engine.home().facts().unwrap_or_default();
+        (told.as_ref() != Some(&facts)).then_some(facts)
+    }
+
     fn say(&mut self, inventory: Inventory) {
-        let envelope = match sign_own(&self.engine, Act::Inventory(inventory.clone())) {
-            Ok(envelope) => envelope,
-            Err(error) => return tracing::error!(%error, "cannot sign the inventory"),
+        let facts = self.facts_to_tell();
+        let told = match &facts {
+            Some(_) => self.submit(&Inventory { facts: facts.clone(), ..inventory.clone() }),
+            None => self.submit(&inventory),
         };
-        match self.engine.supply().submit(&envelope) {
-            Ok(()) => self.said = Some((inventory, Instant::now())),
-            // It tells nothing new, and the server keeps it as the newest all the same.
-            Err(error) if error.is_done_already() => self.said = Some((inventory, Instant::now())),
-            Err(error) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
+        let told = match (told, facts) {
+            (Some(Ok(())), Some(facts)) => {
+                if let Err(error) = self.engine.home().keep_facts(&facts) {
+                    tracing::warn!(%error, "cannot remember what the server was told of this machine");
+                }
+                Some(Ok(()))
+            }
+            // A server of before does not know that a machine may say what it is now.
+            (Some(Err(SupplyError::Refused { .. })), Some(_)) => self.submit(&inventory),
+            (told, _) => told,
+        };
+        match told {
+            None => {}
+            Some(Ok(())) => self.said = Some((inventory, Instant::now())),
+            Some(Err(error)) => tracing::warn!(%error, at = %Timestamp::now(), "the inventory was not taken"),
+        }
+    }
+
+    /// Signs and sends; nothing where it cannot be signed. What tells nothing new the server keeps as the newest all the
+    /// same.
+    fn submit(&self, inventory: &Inventory) -> Option<Result<(), SupplyError>> {
+        match sign_own(&self.engine, Act::Inventory(inventory.clone())) {
+            Ok(envelope) => match self.engine.supply().submit(&envelope) {
+                Err(error) if error.is_done_already() => Some(Ok(())),
+                told => Some(told),
+            },
+            Err(error) => {
+                tracing::error!(%error, "cannot sign the inventory");
+                None
+            }
         }
     }
 }

@@ -356,14 +356,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
     }
 
-    /// Refreshes what concerns one application: from the server, and from every mirror where `all` of them are to be
+    /// Refreshes what concerns these applications: from the server, and from every mirror where `all` of them are to be
     /// heard, else from the first that has all of it.
-    fn refresh_for(&mut self, app: &AppName, all: bool) -> Result<(), RefreshError> {
-        let apps = BTreeSet::from([app.clone()]);
-        let mut outcome = self.refresh_from(Origin::Server, &apps);
+    fn refresh_for(&mut self, apps: &BTreeSet<AppName>, all: bool) -> Result<(), RefreshError> {
+        let mut outcome = self.refresh_from(Origin::Server, apps);
         for mirror in 0..self.supply.mirrors() {
             if outcome.is_err() || all {
-                let from_mirror = self.refresh_from(Origin::Mirror(mirror), &apps);
+                let from_mirror = self.refresh_from(Origin::Mirror(mirror), apps);
                 outcome = outcome.or(from_mirror);
             }
         }
@@ -594,12 +593,18 @@ impl<S: Supply> Engine<S, Arc<Runtime>> {
         self.machine().specs(&journal.app, &bringing.build, &bringing.manifest.run, &bringing.values).ok()
     }
 
-    /// The same, and how each copy is asked whether it is well.
-    pub fn copies_to_watch(&self, journal: &Journal) -> Option<Vec<watch::Copy>> {
-        let run = self.home.manifest(&journal.active.as_ref()?.build).ok()??.run;
-        let health =
-            |spec: &ServiceSpec| run.processes.get(&spec.id.process).and_then(|process| process.health.clone());
-        Some(self.expected_copies(journal)?.into_iter().map(|spec| (spec.clone(), health(&spec))).collect())
+    /// What is to be looked after of an active build: its copies, and until it has settled what it wants asked again.
+    /// Nothing where that cannot be worked out now.
+    pub fn to_watch(&self, journal: &Journal) -> Option<(Vec<watch::Copy>, Vec<watch::Again<watch::Question>>)> {
+        let bringing = self.bringing(&journal.app, journal.active.as_ref()?).ok()?.ok()?;
+        let build = bringing.running();
+        let specs = self.machine().specs(build.app, build.build, build.run, build.values).ok()?;
+        let again = match journal.is_unsettled() {
+            true => self.machine().to_ask_again(build, &specs).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let health = |spec: &ServiceSpec| build.run.processes.get(&spec.id.process).and_then(|it| it.health.clone());
+        Some((specs.into_iter().map(|spec| (spec.clone(), health(&spec))).collect(), again))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looking after what runs while nothing is done with it: a deployment settles only if it stays well (R54). The working
-//! thread says what is to be looked at; a thread of its own looks, so that a copy that does not answer delays nothing.
+//! Looking after what runs while nothing is done with it: a deployment settles only if it stays well (R54). Copies are asked
+//! as long as they run; verifications that a build wants watched, until it has settled. The working thread says what is to be looked at; a thread of its own looks, so that a copy that does not answer delays nothing.
 
 use crate::runtime::{CopyId, Runtime, ServiceSpec};
 use std::{
@@ -10,7 +10,11 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use trust::{AppName, Digest, manifest::Health, statement::Unwell};
+use trust::{
+    AppName, Digest,
+    manifest::{Health, Verification},
+    statement::Unwell,
+};
 
 /// So many bad looks in a row are a verdict, and so many good ones.
 const IN_A_ROW: u32 = 3;
@@ -19,18 +23,42 @@ const BAD_AMONG: (u32, u32) = (4, 10);
 
 /// An application to look after.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Watched<C> {
+pub struct Watched<C, Q> {
     /// The build that is active.
     pub build: Digest,
     /// Its copies; nothing while something is done with it, for then nothing is judged.
     pub copies: Option<Vec<C>>,
+    /// Its verifications that are asked again, as long as it has not settled.
+    pub again: Vec<Again<Q>>,
+}
+
+/// A verification that is asked again every so often.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Again<Q> {
+    /// Its name in the build.
+    pub name: String,
+    /// How long to wait between two questions, and at least as long as between two looks.
+    pub every: Duration,
+    /// What is asked.
+    pub question: Q,
+}
+
+/// A verification of a build that runs, and whom it is asked of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// Its name in the build.
+    pub name: String,
+    /// What is asked.
+    pub verification: Verification,
+    /// The copies, or what the build as a whole is asked by.
+    pub specs: Vec<ServiceSpec>,
 }
 
 /// A copy as it runs here, and how it is asked.
 pub type Copy = (ServiceSpec, Option<Health>);
 
 /// Everything that is to be looked after.
-pub type Round<C> = BTreeMap<AppName, Watched<C>>;
+pub type Round<C, Q> = BTreeMap<AppName, Watched<C, Q>>;
 
 /// What one look at a copy has shown.
 pub struct Look {
@@ -46,6 +74,14 @@ pub struct Look {
 struct Seen {
     build: Digest,
     restarts: BTreeMap<CopyId, u32>,
+    copies: Looks,
+    /// What was answered to each verification that is asked again, and when it is asked next.
+    answers: BTreeMap<String, (Looks, Duration)>,
+}
+
+/// What the looks at one thing have come to.
+#[derive(Default)]
+struct Looks {
     /// The newest look is the lowest bit; a bad one is set.
     looks: u32,
     /// What is wrong, once that is the verdict.
@@ -60,12 +96,23 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at everything once.
-    pub fn look<C>(&mut self, round: &Round<C>, look: impl Fn(&C) -> Look) {
+    /// Looks at everything once, and asks again what is due. `at` is how long ago the watch began.
+    pub fn look<C, Q>(
+        &mut self,
+        round: &Round<C, Q>,
+        at: Duration,
+        look: impl Fn(&C) -> Look,
+        ask: impl Fn(&Q) -> Option<String>,
+    ) {
         self.seen.retain(|app, seen| round.get(app).is_some_and(|watched| watched.build == seen.build));
-        for (app, Watched { build, copies }) in round {
+        for (app, Watched { build, copies, again }) in round {
             let Some(copies) = copies else { continue };
-            let new = || Seen { build: *build, restarts: BTreeMap::new(), looks: 0, unwell: None };
+            let new = || Seen {
+                build: *build,
+                restarts: BTreeMap::new(),
+                copies: Looks::default(),
+                answers: BTreeMap::new(),
+            };
             let seen = self.seen.entry(app.clone()).or_insert_with(new);
             let mut wrong = None;
             for Look { copy, restarts, wrong: said } in copies.iter().map(&look) {
@@ -74,7 +121,15 @@ impl Watch {
                 let said = said.or_else(|| came_back.then(|| "ended by itself and was started again".into()));
                 wrong = wrong.or_else(|| said.map(|said| format!("{copy} {said}")));
             }
-            seen.judge(wrong);
+            seen.copies.judge(wrong);
+            seen.answers.retain(|name, _| again.iter().any(|again| again.name == *name));
+            for Again { name, every, question } in again {
+                let (looks, due) = seen.answers.entry(name.clone()).or_default();
+                if *due <= at {
+                    looks.judge(ask(question));
+                    *due = at + *every;
+                }
+            }
         }
         self.looks = self.looks.saturating_add(1);
     }
@@ -82,7 +137,7 @@ impl Watch {
     /// What is unwell; nothing before there were looks enough to tell.
     pub fn verdict(&self) -> Option<BTreeMap<AppName, Unwell>> {
         let unwell = |(app, seen): (&AppName, &Seen)| {
-            let reason = seen.unwell.clone()?;
+            let reason = seen.unwell()?.clone();
             Some((app.clone(), Unwell { build: seen.build, reason }))
         };
         (self.looks >= IN_A_ROW).then(|| self.seen.iter().filter_map(unwell).collect())
@@ -90,6 +145,14 @@ impl Watch {
 }
 
 impl Seen {
+    /// What is wrong with it: with its copies first of all.
+    fn unwell(&self) -> Option<&String> {
+        let answers = self.answers.values().map(|(looks, _)| looks);
+        std::iter::once(&self.copies).chain(answers).find_map(|looks| looks.unwell.as_ref())
+    }
+}
+
+impl Looks {
     fn judge(&mut self, wrong: Option<String>) {
         let (bad, among) = BAD_AMONG;
         self.looks = self.looks << 1 | u32::from(wrong.is_some());
@@ -107,18 +170,20 @@ impl Seen {
 /// nobody says or hears anything any more.
 pub fn watch(
     runtime: &Arc<Runtime>,
-    rounds: &Receiver<Round<Copy>>,
+    rounds: &Receiver<Round<Copy, Question>>,
     every: Duration,
     tell: impl Fn(BTreeMap<AppName, Unwell>) -> bool,
 ) {
     let (mut watch, mut round, mut told) = (Watch::default(), Round::new(), None);
-    let mut next = Instant::now() + every;
+    let began = Instant::now();
+    let mut next = began + every;
     loop {
         match rounds.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(newest) => round = newest,
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                watch.look(&round, |(spec, health)| runtime.look_at(spec, health.as_ref()));
+                let look = |(spec, health): &Copy| runtime.look_at(spec, health.as_ref());
+                watch.look(&round, began.elapsed(), look, |question| runtime.ask_again(question));
                 next = Instant::now() + every;
                 let verdict = watch.verdict();
                 if verdict != told {
@@ -141,8 +206,13 @@ mod tests {
         "web".parse().unwrap()
     }
 
-    fn round(build: &[u8], copies: Option<Vec<()>>) -> Round<()> {
-        Round::from([(app(), Watched { build: Digest::of(build), copies })])
+    fn round(build: &[u8], copies: Option<Vec<()>>) -> Round<(), &'static str> {
+        Round::from([(app(), Watched { build: Digest::of(build), copies, again: Vec::new() })])
+    }
+
+    /// Looks at the copies alone.
+    fn look(watch: &mut Watch, round: &Round<(), &'static str>, look: impl Fn(&()) -> Look) {
+        watch.look(round, Duration::ZERO, look, |_| None);
     }
 
     fn looked(restarts: u32, wrong: Option<&str>) -> Look {
@@ -154,7 +224,7 @@ mod tests {
     fn after(looks: &[(u32, Option<&str>)]) -> Vec<Option<String>> {
         let mut watch = Watch::default();
         let each = |(restarts, wrong): &(u32, Option<&str>)| {
-            watch.look(&round(b"web", Some(vec![()])), |()| looked(*restarts, *wrong));
+            look(&mut watch, &round(b"web", Some(vec![()])), |()| looked(*restarts, *wrong));
             watch.verdict()?.remove(&app()).map(|unwell| unwell.reason)
         };
         looks.iter().map(each).collect()
@@ -195,10 +265,38 @@ mod tests {
             looked(0, Some("/healthz 503"))
         };
         let mut watch = Watch::default();
-        (0..3).for_each(|_| watch.look(&round(b"one", Some(vec![()])), bad));
-        (0..9).for_each(|_| watch.look(&round(b"one", None), bad));
+        (0..3).for_each(|_| look(&mut watch, &round(b"one", Some(vec![()])), bad));
+        (0..9).for_each(|_| look(&mut watch, &round(b"one", None), bad));
         assert_eq!((asked.get(), watch.verdict().unwrap().len()), (3, 1));
-        watch.look(&round(b"two", Some(vec![()])), bad);
+        look(&mut watch, &round(b"two", Some(vec![()])), bad);
         assert_eq!(watch.verdict().unwrap(), BTreeMap::new());
+    }
+    #[test]
+    fn a_verification_is_asked_again_when_it_is_due_until_the_build_has_settled() {
+        let asked = Cell::new(0);
+        let ask = |wrong: &&'static str| {
+            asked.set(asked.get() + 1);
+            (!wrong.is_empty()).then(|| (*wrong).to_owned())
+        };
+        let of = |again: &[(&str, u64, &'static str)]| {
+            let again = again.iter().map(|(name, every, question)| Again {
+                name: (*name).to_owned(),
+                every: Duration::from_secs(*every),
+                question: *question,
+            });
+            Round::from([(app(), Watched { build: Digest::of(b"x"), copies: Some(vec![()]), again: again.collect() })])
+        };
+        let mut watch = Watch::default();
+        let mut after = |round: &Round<(), &'static str>, seconds: u64| {
+            watch.look(round, Duration::from_secs(seconds), |()| looked(0, None), ask);
+            (watch.verdict().unwrap_or_default().remove(&app()).map(|unwell| unwell.reason), asked.take())
+        };
+        let bad = of(&[("errors", 30, "verify errors: measured 0.09, not < 0.01"), ("latency", 1000, "")]);
+        assert_eq!(after(&bad, 10), (None, 2));
+        assert_eq!(after(&bad, 20), (None, 0), "it is not due");
+        assert_eq!(after(&bad, 40), (None, 1));
+        let (unwell, _) = after(&bad, 70);
+        assert_eq!(unwell.as_deref(), Some("verify errors: measured 0.09, not < 0.01"), "bad three times in a row");
+        assert_eq!(after(&of(&[]), 80), (None, 0), "what has settled is not measured any more");
     }
 }

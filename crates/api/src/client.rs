@@ -63,6 +63,10 @@ pub enum ClientError {
     Here(String),
 }
 
+/// What a program of ours says of itself before its version, in every request.
+pub const USER_AGENT_PREFIX: &str = "sortie/";
+const USER_AGENT: &str = concat!("sortie/", env!("CARGO_PKG_VERSION"));
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Client {
@@ -85,9 +89,7 @@ impl Client {
         let url = url.trim_end_matches('/').to_string();
         let other = OtherKey::default();
         let tls = |pin| pinned_tls(pin, other.clone()).map_err(|e| here(&e));
-        let builder = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).user_agent(USER_AGENT);
         let builder = match (url.starts_with("https://"), pin) {
             (true, Some(pin)) => builder.tls_backend_preconfigured(tls(pin)?),
             (true, None) => return Err(ClientError::Here(format!("no pin is known for {url}: log in with URL#PIN"))),
@@ -305,7 +307,7 @@ pub fn web_client(limit: Duration) -> Result<reqwest::Client, ClientError> {
         .connect_timeout(Duration::from_secs(10))
         .timeout(limit)
         .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+        .user_agent(USER_AGENT);
     builder.build().map_err(|error| ClientError::Here(error.to_string()))
 }
 
@@ -317,7 +319,7 @@ pub fn pinned_client(pin: Digest, limit: Duration) -> Result<reqwest::Client, Cl
         .timeout(limit)
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(pinned_tls(pin, OtherKey::default()).map_err(|e| here(&e))?)
-        .user_agent(concat!("sortie/", env!("CARGO_PKG_VERSION")));
+        .user_agent(USER_AGENT);
     builder.build().map_err(|error| here(&error))
 }
 

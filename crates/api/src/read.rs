@@ -413,6 +413,9 @@ pub struct AppStatus {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub retired: Option<Timestamp>,
+    /// What its newest build lists, where it is a package: `api 1.4.0, db 2.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// One application in one audience: a cell of the board.
@@ -588,6 +591,9 @@ pub struct TargetStatus {
     /// Whether that is too old by the charter: it activates nothing new until it refreshes.
     #[serde(default)]
     pub stale: bool,
+    /// The version of its agent, as it said since the server started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
     /// What it runs.
     #[schema(value_type = BTreeMap<String, BuildName>)]
     pub runs: BTreeMap<AppName, BuildName>,
@@ -724,6 +730,9 @@ pub struct Build {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub ran_in: Vec<AudienceName>,
+    /// What it lists, where it is a package: `api 1.4.0, db 2.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// Every signed statement behind a version in an audience.
@@ -752,6 +761,13 @@ pub struct DossierView {
     /// Why it may not be activated there now, whatever permit it has: the audience's floor, a hold.
     #[serde(default)]
     pub barred: Vec<crate::problem::Problem>,
+    /// The packages that list it and were asked for there: `shop@1.0.0`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// Whoever pushed a member of it, where it is a package: where authors do not count, they do not either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub makers: Vec<PersonName>,
 }
 
 /// What is known to be lost: targets have seen more of this ledger than it has.
@@ -866,6 +882,34 @@ pub struct DeploymentView {
     pub guided: Vec<GuidanceView>,
     /// Its targets.
     pub targets: Vec<PartView>,
+    /// The members, where it is a package that is deployed; it has no targets then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberView>,
+    /// The deployment of a package that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<u64>,
+}
+
+/// One member's part in the deployment of a package.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MemberView {
+    /// The member.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The build that the package lists.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// The members that it comes after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub after: Vec<AppName>,
+    /// `waiting`, `at it`, `in place`, `done`, `going back`, `undone`, `failed`, `ended`.
+    pub state: String,
+    /// Its own deployment, once it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<u64>,
+    /// The step in which it begins, from 1.
+    pub step: u32,
 }
 
 /// What somebody said about a deployment under way.

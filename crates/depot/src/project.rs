@@ -6,18 +6,19 @@
 mod checks;
 mod fields;
 pub mod guess;
+pub mod package;
 pub mod words;
 
 use fields::{Field, Fields, Source, nearest};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
 };
 use trust::{
     AppName,
     manifest::{
-        ConfigKey, Entry, FORMAT, Manifest, ManifestError, Needs, Process, Run, StopSignal, Traffic, Upstream,
-        check_path, config_may_fill,
+        ConfigKey, Entry, FORMAT, KernelFeature, Manifest, ManifestError, Needs, Process, Run, StopSignal, Switch,
+        Traffic, Upstream, check_path, config_may_fill,
     },
 };
 
@@ -53,9 +54,16 @@ pub struct Project {
     pub checkpoint: bool,
     /// How it runs.
     pub run: Run,
+    /// The versions of others that it lists, where it is a package; which builds they are is not known here.
+    pub package: BTreeMap<AppName, package::Listed>,
 }
 
 impl Project {
+    /// Whether it has no files: a checkpoint, or a package.
+    pub fn has_no_files(&self) -> bool {
+        self.checkpoint || !self.package.is_empty()
+    }
+
     /// The manifest of a build of this project with these files.
     pub fn manifest(&self, entries: Vec<Entry>) -> Result<Manifest, ManifestError> {
         let manifest = Manifest { format: FORMAT, app: self.app.clone(), files: entries, run: self.run.clone() };
@@ -105,16 +113,34 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
     let smoke = top.take("smoke");
     let migrate = top.take("migrate");
     let traffic = top.take("traffic");
+    let package = top.take("package");
     top.end()?;
 
     let app = app.ok_or_else(|| source.error(&(0..0), "the field 'app' is missing; write app = \"name\""))?;
     let app_name = AppName::new(app.text()?).map_err(|error| app.error(error.to_string()))?;
+    if let Some(package) = &package {
+        let others =
+            [&files, &on, &data, &needs, &user, &environment, &checkpoint, &processes, &config, &verify, &smoke];
+        if let Some(other) = others.into_iter().chain([&migrate, &traffic]).flatten().next() {
+            let why = "a package only lists versions of others, whose own builds say what runs; take away either it or";
+            return Err(source.error(&other.key_span, format!("{why} {}", other.said())));
+        }
+        return Ok(Project {
+            package: package::read(&app_name, package)?,
+            files: String::new(),
+            paths: paths.map_or(Ok(Vec::new()), |field| field.texts()?.iter().map(read_path).collect())?,
+            build: build.map(|field| read_build(&field)).transpose()?,
+            app: app_name,
+            checkpoint: false,
+            run: Run::default(),
+        });
+    }
     let checkpoint = checkpoint.map_or(Ok(false), |field| field.boolean())?;
     let mut run = Run::default();
     if let Some(field) = on {
         run.on = words::labels(field.text()?).map_err(|why| field.error(why))?;
     }
-    run.needs = needs.map_or(Ok(Needs::default()), |field| read_needs(&field))?;
+    run.needs = needs.map_or(Ok(Needs::default()), |field| read_needs(&field, &app_name))?;
     run.user = user.map(|field| read_user(&field)).transpose()?;
     run.environment = environment.map_or(Ok(BTreeMap::new()), |field| read_environment(&field))?;
     let rules = Rules { app: &app_name };
@@ -161,6 +187,7 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
         app: app_name,
         checkpoint,
         run,
+        package: BTreeMap::new(),
     })
 }
 
@@ -258,10 +285,16 @@ fn read_environment(field: &Field<'_>) -> Parsed<BTreeMap<String, String>> {
     Ok(environment)
 }
 
-fn read_needs(field: &Field<'_>) -> Parsed<Needs> {
+fn read_needs(field: &Field<'_>, app: &AppName) -> Parsed<Needs> {
     let mut fields = field.table("needs")?;
     let (os, arch, memory, disk) = (fields.take("os"), fields.take("arch"), fields.take("memory"), fields.take("disk"));
+    let (kernel, features) = (fields.take("kernel"), fields.take("kernel_features"));
+    let (ports, services, programs) = (fields.take("ports"), fields.take("services"), fields.take("programs"));
     fields.end()?;
+    let all = |field: Option<Field<'_>>| -> Parsed<BTreeSet<String>> {
+        let texts = field.map_or(Ok(Vec::new()), |field| field.texts())?;
+        texts.iter().map(|field| Ok(field.text()?.to_owned())).collect()
+    };
     let word = |field: Field<'_>, known: &[&str]| -> Parsed<String> {
         let text = field.text()?;
         if known.contains(&text) {
@@ -278,14 +311,41 @@ fn read_needs(field: &Field<'_>) -> Parsed<Needs> {
     let size = |field: Field<'_>| -> Parsed<u64> {
         words::size_bytes(field.text()?).map_err(|why| field.error(format!("{}: {why}", field.said())))
     };
-    Ok(Needs {
+    let needs = Needs {
         os: os.map(|field| word(field, &["linux", "macos", "freebsd", "windows"])).transpose()?,
         arch: arch
             .map(|field| word(field, &["x86_64", "aarch64", "arm", "riscv64", "x86", "powerpc64", "s390x"]))
             .transpose()?,
         memory_bytes: memory.map(size).transpose()?,
         disk_bytes: disk.map(size).transpose()?,
-    })
+        kernel: kernel.map(|field| Ok(field.text()?.to_owned())).transpose()?,
+        kernel_features: features.map_or(Ok(BTreeSet::new()), |field| read_features(&field))?,
+        ports: ports
+            .map_or(Ok(Vec::new()), |field| field.items("a list of ports, as [80, 443]"))?
+            .iter()
+            .map(|field| Ok(field.number(1, 65_535)? as u16))
+            .collect::<Parsed<_>>()?,
+        services: all(services)?,
+        programs: all(programs)?,
+    };
+    let only = Run { needs: needs.clone(), ..Run::default() };
+    Rules { app }.check(&only).map_err(|why| field.source.error(&field.key_span, why))?;
+    Ok(needs)
+}
+
+fn read_features(field: &Field<'_>) -> Parsed<BTreeSet<KernelFeature>> {
+    let words = KernelFeature::ALL.map(KernelFeature::word);
+    let read = |field: &Field<'_>| {
+        let text = field.text()?;
+        KernelFeature::ALL.into_iter().find(|feature| feature.word() == text).ok_or_else(|| {
+            let advice = match nearest(text, &words) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("known: {}", words.join(", ")),
+            };
+            field.error(format!("{} cannot be '{text}'; {advice}", field.said()))
+        })
+    };
+    field.texts()?.iter().map(read).collect()
 }
 
 fn read_process(field: &Field<'_>) -> Parsed<Process> {
@@ -313,8 +373,13 @@ fn read_process(field: &Field<'_>) -> Parsed<Process> {
 fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
     let mut fields = field.table("traffic")?;
     let (upstream, drain) = (fields.take("upstream"), fields.take("drain"));
-    let (back, wait) = (fields.take("back"), fields.take("wait"));
+    let (back, wait, switch) = (fields.take("back"), fields.take("wait"), fields.take("switch"));
     fields.end()?;
+    let switched = |field: Field<'_>| match field.text()? {
+        "one-by-one" => Ok(None),
+        "blue-green" => Ok(Some(Switch::BlueGreen)),
+        _ => Err(field.error(format!("{} must be \"one-by-one\" or \"blue-green\"", field.said()))),
+    };
     let form = |field: Field<'_>| match field.text()? {
         "nginx" => Ok(Upstream::Nginx),
         "haproxy" => Ok(Upstream::Haproxy),
@@ -328,6 +393,7 @@ fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
         drain: drain.map(|field| read_command(&field)).transpose()?,
         back: back.map(|field| read_command(&field)).transpose()?,
         drain_seconds: wait.map_or(Ok(DRAIN_SECONDS), |field| read_duration(&field))?,
+        switch: switch.map_or(Ok(None), switched)?,
     })
 }
 

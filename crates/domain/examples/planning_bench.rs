@@ -89,6 +89,7 @@ impl Fleet {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            package: std::collections::BTreeMap::new(),
         };
         fleet.apply(&Event::BuildPushed {
             app: "web".parse()?,
@@ -112,6 +113,7 @@ impl Fleet {
                     arch: "x86_64".into(),
                     memory_bytes: 8 << 30,
                     agent_version: "0.1.0".into(),
+                    kernel: String::new(),
                 },
             });
         }

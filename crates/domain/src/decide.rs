@@ -9,6 +9,7 @@ mod draft;
 mod exposure;
 mod freeze;
 mod guide;
+mod package;
 mod people;
 mod receipt;
 mod release;
@@ -30,11 +31,15 @@ use trust::statement::{AdministrationAct, Order};
 
 /// Decides what happens. Pure, and never panics; a refusal changes nothing.
 pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<Event>, Refusal> {
+    drafted(state, context, command).map(|draft| draft.events)
+}
+
+fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, Refusal> {
     let mut draft = Draft::new(state, context.now);
     let policy = match (&command, &state.policy) {
         (Command::ApplyCharter(new), _) => {
             charter::apply(&mut draft, context, new)?;
-            return Ok(draft.events);
+            return Ok(draft);
         }
         (_, Some(policy)) => policy.clone(),
         (_, None) => return Err(Refusal::NoEstate),
@@ -76,16 +81,18 @@ pub fn decide(state: &State, context: &Context, command: Command) -> Result<Vec<
         Command::LapseTarget(name) => target::lapse(&mut draft, &asked, &name)?,
         Command::LoseTarget(name, silent) => target::lose(&mut draft, &asked, &name, silent)?,
     }
-    Ok(draft.events)
+    package::follow(&mut draft, &asked);
+    Ok(draft)
 }
 
 /// What an order would do now, and what whoever gives it would be warned of; or why it would be refused.
 pub fn preview(state: &State, context: &Context, signed: Signed<Order>) -> Result<(Planned, Vec<String>), Refusal> {
-    let events = decide(state, context, Command::RequestDeployment(signed))?;
-    let planned = events.iter().find_map(|event| match event {
-        Event::DeploymentRequested { warnings, .. } => Some((Planned::of(state, event)?, warnings.clone())),
+    let draft = drafted(state, context, Command::RequestDeployment(signed))?;
+    let warnings = draft.events.iter().find_map(|event| match event {
+        Event::DeploymentRequested { warnings, .. } => Some(warnings.clone()),
         _ => None,
     });
+    let planned = draft.planned.zip(warnings);
     planned.ok_or_else(|| Refusal::Invalid { why: "only an order of a deployment of its own can be planned".into() })
 }
 

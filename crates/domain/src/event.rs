@@ -8,7 +8,7 @@ use trust::{
     authority::VerifiedDocuments,
     freeze::Terms,
     key::{KeyId, PublicKey},
-    manifest::{ConfigKey, Driver, Needs},
+    manifest::{ConfigKey, Driver, Member, Needs},
     quorum::Rule,
     rollout::Rollout,
     schedule::Schedule,
@@ -40,6 +40,9 @@ pub struct BuildFacts {
     /// How long it may take on a target by what its own manifest says, besides what any build may, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub takes_seconds: u32,
+    /// The versions of others that it lists, where it is a package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub package: BTreeMap<AppName, Member>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -670,6 +673,24 @@ pub enum Event {
         /// Whether the data stays as later migrations left it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keep_data: bool,
+        /// The deployment of the package that it is a part of; nobody ordered it for itself then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<u64>,
+        /// The targets that an order for a package names; its members' deployments name those that each of them is for.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        only: BTreeSet<TargetName>,
+    },
+    /// Members of a package begin: what they come after is done.
+    StepStarted {
+        /// Which deployment of a package.
+        deployment: u64,
+        /// From 1.
+        step: u32,
+        /// The members that begin, each with the number of its own deployment.
+        members: BTreeMap<AppName, u64>,
+        /// The members whose turn it is and that are as the package says already.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        in_place: BTreeSet<AppName>,
     },
     /// A wave of targets is assigned the deployment.
     WaveStarted {
@@ -854,6 +875,13 @@ pub enum Event {
         /// Everything that is wrong there now; empty when all is as it should be.
         findings: Vec<Finding>,
     },
+    /// A machine is not what it said before: it has another kernel, more memory, a newer agent (R9).
+    FactsChanged {
+        /// Which target.
+        target: TargetName,
+        /// What it is now, by its own word.
+        facts: Facts,
+    },
     /// Somebody brought back what a target behind an air gap did with a bundle.
     ReceiptTaken {
         /// The receipt in the depot.
@@ -944,6 +972,7 @@ impl Event {
             | Event::TokenCreated { .. }
             | Event::TokenRevoked { .. }
             | Event::DeploymentRequested { .. }
+            | Event::StepStarted { .. }
             | Event::WaveStarted { .. }
             | Event::RingVerified { .. }
             | Event::DeploymentPaused { .. }
@@ -959,6 +988,7 @@ impl Event {
             | Event::HoldLifted { .. }
             | Event::HealthChanged { .. }
             | Event::EscapesChanged { .. }
+            | Event::FactsChanged { .. }
             | Event::ExposureChanged { .. } => Vec::new(),
         }
     }
@@ -1011,6 +1041,7 @@ names! {
     TokenCreated = "token-created",
     TokenRevoked = "token-revoked",
     DeploymentRequested = "deployment-requested",
+    StepStarted = "step-started",
     WaveStarted = "wave-started",
     RingVerified = "ring-verified",
     DeploymentPaused = "deployment-paused",
@@ -1026,6 +1057,7 @@ names! {
     HoldLifted = "hold-lifted",
     HealthChanged = "health-changed",
     EscapesChanged = "escapes-changed",
+    FactsChanged = "facts-changed",
     ReceiptTaken = "receipt-taken",
     ExposureChanged = "exposure-changed",
 }

@@ -7,7 +7,7 @@ use crate::{
     event::Ending,
     policy,
     rules::{approvals, late, lifetime, rollout, schedule},
-    state::{Aside, Assigned, Deployment, DeploymentPhase, Pause, State},
+    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, Pause, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -101,7 +101,8 @@ fn assignment(state: &State, target: &TargetName, app: &AppName, assigned: &Assi
 /// The entry with the order that a target's newest assignment of an application is by.
 pub fn order_of(state: &State, target: &TargetName, app: &AppName) -> Option<u64> {
     let assigned = state.targets.get(target)?.apps.get(app)?.assigned?;
-    assigned.order.or_else(|| Some(state.deployments.get(&assigned.deployment)?.stamp.entry))
+    let ordered = |deployment: &Deployment| deployment.package.as_ref().map_or(deployment.stamp.entry, |of| of.order);
+    assigned.order.or_else(|| state.deployments.get(&assigned.deployment).map(ordered))
 }
 
 /// What an open deployment, or one that soaks, waits on at `now`.
@@ -111,6 +112,13 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
     }
     match &deployment.phase {
+        DeploymentPhase::Running | DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. }
+            if deployment.is_of_package() =>
+        {
+            let hindrance = || schedule::hindrance(state, number, deployment, now);
+            let hindrance = if stands(state, deployment) { hindrance() } else { None };
+            hindrance.or_else(|| waits_for_members(state, number, deployment, now))
+        }
         DeploymentPhase::AwaitingPermit => Some(match begins(state, deployment) {
             Some(begins) if begins <= now => {
                 let hindrance = schedule::hindrance(state, number, deployment, now);
@@ -124,7 +132,7 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             },
         }),
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } => {
-            if stands(deployment)
+            if stands(state, deployment)
                 && let Some(hindrance) = schedule::hindrance(state, number, deployment, now)
             {
                 return Some(hindrance);
@@ -250,10 +258,36 @@ pub fn vanished(
     (commands, next)
 }
 
-/// Whether a deployment stands: targets are left, and none is at it.
-fn stands(deployment: &Deployment) -> bool {
+/// What the deployment of a package waits on: its members that are at it, or that soak once it has succeeded.
+fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<WaitingOn> {
+    let begun = |(name, part): (&AppName, &MemberPart)| match part {
+        MemberPart::Begun(number) => Some((name.clone(), *number)),
+        MemberPart::Waiting | MemberPart::InPlace => None,
+    };
+    let is_waited_on = |(_, member): &(AppName, u64)| match deployment.phase {
+        DeploymentPhase::Ended { settled: None, .. } => state.soaking.contains(member),
+        DeploymentPhase::Ended { .. } => false,
+        _ => state.open_deployments.contains(member),
+    };
+    let members: Vec<(AppName, u64)> = deployment.members.iter().filter_map(begun).filter(is_waited_on).collect();
+    let is_over = matches!(deployment.phase, DeploymentPhase::Ended { .. });
+    if is_over && members.is_empty() {
+        return None;
+    }
+    let why = members.iter().find_map(|(_, member)| waits(state, *member, now));
+    Some(WaitingOn::Members { deployment: number, members, why: why.map(Box::new) })
+}
+
+/// Whether a deployment stands: targets are left, and none is at it; or members of a package are, and none is.
+fn stands(state: &State, deployment: &Deployment) -> bool {
     let parts = &deployment.parts;
     let goes_forward = deployment.phase == DeploymentPhase::Running && deployment.paused.is_none();
+    if deployment.is_of_package() {
+        let is_at_it = |part: &MemberPart| matches!(part, MemberPart::Begun(n) if state.open_deployments.contains(n));
+        let mut members = deployment.members.values();
+        let waits = deployment.members.values().any(|part| *part == MemberPart::Waiting);
+        return goes_forward && waits && !members.any(is_at_it);
+    }
     goes_forward && parts.busy().next().is_none() && parts.waiting().next().is_some()
 }
 
@@ -272,7 +306,7 @@ pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestam
             None if deployment.paused.is_none() => return deployment.schedule.expires,
             None => return None,
         },
-        _ if stands(deployment) => now,
+        _ if stands(state, deployment) => now,
         _ => return None,
     };
     let expires = deployment.schedule.expires;
@@ -288,7 +322,7 @@ fn begins(state: &State, deployment: &Deployment) -> Option<Timestamp> {
         return None;
     }
     let version = deployment.version.as_ref()?;
-    let (_, request) = state.granted(&deployment.app, version, &deployment.environment)?;
+    let (_, request) = state.all_permits(&deployment.app, version, &deployment.environment).next()?;
     let satisfied = approvals::lacks(state, state.policy.as_ref()?, request).is_empty();
     satisfied.then_some(request.not_before)
 }
@@ -315,8 +349,16 @@ fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timesta
     if !state.soaking.contains(&number) || deployment.parts.unwell().next().is_some() {
         return None;
     }
+    // What came with a package settles with it: it goes back with it too.
+    let package = deployment.package.as_ref().and_then(|package| state.deployments.get(&package.deployment));
+    let together = match package.map(|package| &package.phase) {
+        Some(DeploymentPhase::Ended { stamp, .. }) => stamp.time,
+        Some(_) => return None,
+        None => stamp.time,
+    };
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;
-    let from = deployment.well_since.map_or(stamp.time, |well| well.max(stamp.time));
+    let from = stamp.time.max(together);
+    let from = deployment.well_since.map_or(from, |well| well.max(from));
     Some(later(from, i64::from(environment.soak_minutes) * 60))
 }
 

@@ -6,6 +6,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, TargetName, Version, rollout::Rollout, statement::OrderAct};
 
 /// What an order would do by a state. Whatever may differ from one moment to another and matters to whoever planned stands here.
@@ -23,6 +24,9 @@ pub struct Planned {
     pub version: Option<Version>,
     /// The targets in the order in which they would have their turn.
     pub targets: Vec<PlannedTarget>,
+    /// Of a package, the targets of each member that does not run there already as it says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<AppName, Vec<PlannedTarget>>,
     /// The rings that they would be divided into; none where there is one only.
     pub rings: Vec<RingOf>,
     /// How it would go over them.
@@ -55,8 +59,9 @@ pub struct PlannedTarget {
 }
 
 impl Planned {
-    /// What `event` would begin in `state`; nothing where it is no order of a deployment.
-    pub(crate) fn of(state: &State, event: &Event) -> Option<Self> {
+    /// What `event` would begin in `state`, of a package with what each member's targets would be; nothing where it is no order
+    /// of a deployment.
+    pub(crate) fn of(state: &State, event: &Event, members: &BTreeMap<AppName, Vec<TargetName>>) -> Option<Self> {
         let Event::DeploymentRequested {
             deployment: _,
             app,
@@ -73,27 +78,21 @@ impl Planned {
             narrowed: _,
             schedule,
             keep_data,
+            package: _,
+            only: _,
         } = event
         else {
             return None;
         };
         let here = state.in_audience(app, environment);
-        let planned = |name: &TargetName| {
-            let running = state.running(app, name);
-            PlannedTarget {
-                target: name.clone(),
-                running: running.map(|running| running.build),
-                config_serial: running.map_or(0, |running| running.config_serial),
-                stopped: running.is_some_and(|running| running.stopped),
-            }
-        };
         Some(Self {
             app: app.clone(),
             environment: environment.clone(),
             act: *act,
             build: *build,
             version: version.clone(),
-            targets: targets.iter().map(planned).collect(),
+            targets: planned(state, app, targets),
+            members: members.iter().map(|(app, targets)| (app.clone(), planned(state, app, targets))).collect(),
             rings: rings.clone(),
             rollout: rollout.clone(),
             config: here.and_then(|record| record.config.as_ref()).map(|config| (config.serial, config.document)),
@@ -110,4 +109,17 @@ impl Planned {
     pub fn id(&self) -> Digest {
         Digest::of(&trust::json::sorted(self).unwrap_or_default())
     }
+}
+
+fn planned(state: &State, app: &AppName, targets: &[TargetName]) -> Vec<PlannedTarget> {
+    let one = |name: &TargetName| {
+        let running = state.running(app, name);
+        PlannedTarget {
+            target: name.clone(),
+            running: running.map(|running| running.build),
+            config_serial: running.map_or(0, |running| running.config_serial),
+            stopped: running.is_some_and(|running| running.stopped),
+        }
+    };
+    targets.iter().map(one).collect()
 }

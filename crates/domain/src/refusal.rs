@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use trust::{
     AppName, AudienceName, Digest, DraftName, PersonName, TargetName, VendorName, Version,
     charter::{Class, DeployedBy},
@@ -556,12 +557,10 @@ pub enum Refusal {
         /// Whether it has no target at all.
         empty: bool,
     },
-    /// A target is not what the build needs (R9).
+    /// Targets are not what the build needs (R9).
     NeedsUnmet {
-        /// Which target.
-        target: TargetName,
-        /// What is short, each in a line.
-        shortages: Vec<String>,
+        /// Which targets, and what each falls short of, in a line each.
+        targets: BTreeMap<TargetName, Vec<String>>,
     },
     /// Another deployment of the application is under way there.
     DeploymentUnderWay {

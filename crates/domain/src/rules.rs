@@ -1,8 +1,8 @@
 //! The rules, one a file: each says its sentence and its R-number on top, looks, and refuses or lets pass.
 //!
 //! [`may_run`] is the ladder a deployment climbs, in this order: whose it is to deploy, what it is (checkpoint), the release
-//! of whoever made it (vendor), permission (permit or unreleased), promotion, evidence, hold. [`moment`] says whether this
-//! is the moment. Placement, config and needs follow once it is known where it would go.
+//! of whoever made it (vendor), permission (permit or unreleased), promotion, evidence, hold, and for a package each member.
+//! [`moment`] says whether this is the moment. Placement, config and needs follow once it is known where it would go.
 
 pub mod approvals;
 pub mod checkpoints;
@@ -18,6 +18,7 @@ pub mod lifetime;
 pub mod migrations;
 pub mod names;
 pub mod numbering;
+pub mod packages;
 pub mod permits;
 pub mod placement;
 pub mod promotion;
@@ -102,10 +103,13 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
         let way = ways::of(state, policy, candidate, now);
         verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate, way)));
         verdicts.extend(
-            evidence::verdicts(policy, candidate, way, now).into_iter().map(|found| verdict("evidence", found)),
+            evidence::of_all(state, policy, candidate, way, now).into_iter().map(|found| verdict("evidence", found)),
         );
     }
     verdicts.push(verdict("holds", holds::not_held(state, candidate)));
+    if !candidate.record.facts.package.is_empty() {
+        verdicts.push(verdict("packages", packages::members_may_run(state, policy, candidate, now)));
+    }
     verdicts
 }
 

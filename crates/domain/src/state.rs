@@ -1,6 +1,9 @@
 //! What is so now: a fold of the ledger, held in persistent maps so that a copy costs almost nothing.
 
-use crate::event::{BuildFacts, Departure, Ending, Event, Migration, RingOf, RootFacts, VendorPermit, VendorWord};
+use crate::{
+    event::{BuildFacts, Departure, Ending, Event, Migration, RingOf, RootFacts, VendorPermit, VendorWord},
+    planned::Planned,
+};
 use imbl::{OrdMap, OrdSet, Vector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -290,6 +293,9 @@ pub struct App {
     /// The builds that several jobs make, until some time after the last word on them.
     #[serde(default)]
     pub drafts: OrdMap<DraftName, DraftBuild>,
+    /// The packages, and their builds, that list a build of it.
+    #[serde(default, skip_serializing_if = "OrdMap::is_empty")]
+    pub packages: OrdMap<Digest, OrdSet<(AppName, Digest)>>,
 }
 
 /// A build that several jobs make.
@@ -758,6 +764,48 @@ pub struct Deployment {
     pub guided: Vector<Guidance>,
     /// Where it stands.
     pub phase: DeploymentPhase,
+    /// The members, where it is a package that is deployed: each has a deployment of its own, and this one no targets.
+    #[serde(default, skip_serializing_if = "OrdMap::is_empty")]
+    pub members: OrdMap<AppName, MemberPart>,
+    /// The deployment of a package that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<InPackage>,
+    /// The targets that the order for a package names; empty means all.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeSet::is_empty")]
+    pub only: std::collections::BTreeSet<TargetName>,
+}
+
+/// A member's part in the deployment of a package.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberPart {
+    /// Not its turn yet.
+    #[default]
+    Waiting,
+    /// It was as the package says when its turn came.
+    InPlace,
+    /// It has begun, as this deployment.
+    Begun(u64),
+}
+
+/// The deployment of a package that a deployment is a part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InPackage {
+    /// Its number.
+    pub deployment: u64,
+    /// The package.
+    pub app: AppName,
+    /// The package's build.
+    pub build: Digest,
+    /// The entry with the order, which is for all members.
+    pub order: u64,
+}
+
+impl Deployment {
+    /// Whether it is a package that is deployed.
+    pub fn is_of_package(&self) -> bool {
+        !self.members.is_empty()
+    }
 }
 
 /// How many targets have no part in a deployment, though the build is for them.
@@ -878,6 +926,39 @@ impl State {
         requests.into_iter().flatten().rev().filter_map(known).filter(is_granted)
     }
 
+    /// The packages, and their builds, that list a build, those of the highest version first.
+    pub fn packages_of(&self, app: &AppName, build: &Digest) -> Vec<(&AppName, Digest, &Version)> {
+        let listing = self.apps.get(app).and_then(|record| record.packages.get(build));
+        let known = |(package, build): &'_ (AppName, Digest)| {
+            let (package, record) = self.apps.get_key_value(package)?;
+            Some((package, *build, record.builds.get(build)?.version.as_ref()?))
+        };
+        let mut packages: Vec<_> = listing.into_iter().flatten().filter_map(known).collect();
+        packages.sort_by(|one, other| (one.0, other.2).cmp(&(other.0, one.2)));
+        packages
+    }
+
+    /// Every request that stands as a permit for a version to run in an audience: its own, then those of packages that list
+    /// it. What was withdrawn by itself comes by no package, until it is released by itself again.
+    pub fn all_permits<'a>(
+        &'a self,
+        app: &AppName,
+        version: &Version,
+        audience: &AudienceName,
+    ) -> impl Iterator<Item = (Digest, &'a Request)> + 'a {
+        let own: Vec<(Digest, &Request)> = self.all_granted(app, version, audience).collect();
+        let record = self.apps.get(app);
+        let dead = self.in_audience(app, audience).is_some_and(|here| here.dead_through.contains_key(version));
+        let build = record.and_then(|record| record.versions.get(version)).map(|numbered| numbered.build);
+        let packages = build.filter(|_| !dead || !own.is_empty()).map(|build| self.packages_of(app, &build));
+        let by_package = packages
+            .into_iter()
+            .flatten()
+            .flat_map(|(package, _, version)| self.all_granted(package, version, audience).collect::<Vec<_>>());
+        let by_package: Vec<_> = by_package.collect();
+        own.into_iter().chain(by_package)
+    }
+
     /// The newest request of a version for an audience that lacks approvals.
     pub fn waiting_request(
         &self,
@@ -927,6 +1008,8 @@ pub(crate) struct Draft {
     pub state: State,
     /// What was recorded.
     pub events: Vec<Event>,
+    /// What the order that was decided on does, where one was.
+    pub planned: Option<Planned>,
 }
 
 impl Draft {
@@ -934,7 +1017,7 @@ impl Draft {
     pub fn new(state: &State, now: Timestamp) -> Self {
         let mut state = state.clone();
         state.head = Stamp { entry: state.head.entry + 1, time: now };
-        Self { state, events: Vec::new() }
+        Self { state, events: Vec::new(), planned: None }
     }
 
     /// Records an event.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use trust::{AudienceName, PersonName, TargetName, Version, quorum::Lack};
+use trust::{AppName, AudienceName, PersonName, TargetName, Version, quorum::Lack};
 
 /// What something that stands still waits for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,15 @@ pub enum WaitingOn {
         targets: Vec<TargetName>,
         /// When it gives up on the first of them.
         until: Timestamp,
+    },
+    /// The deployment of a package waits for members that are at it, or that soak.
+    Members {
+        /// Its number.
+        deployment: u64,
+        /// Which members, each with the number of its own deployment.
+        members: Vec<(AppName, u64)>,
+        /// What the first of them waits for.
+        why: Option<Box<WaitingOn>>,
     },
     /// A ring of a deployment bakes; the next begins by itself.
     Bake {
@@ -154,6 +163,15 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Targets { deployment, targets, .. } => {
                 let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();
                 write!(f, "deployment {deployment} waits for {}", names.join(", "))
+            }
+            WaitingOn::Members { deployment, members, why } => {
+                let names: Vec<_> =
+                    members.iter().map(|(app, number)| format!("{app} (deployment {number})")).collect();
+                write!(f, "deployment {deployment} waits for {}", names.join(", "))?;
+                match why {
+                    Some(why) => write!(f, ": {why}"),
+                    None => Ok(()),
+                }
             }
             WaitingOn::Bake { deployment, ring, until } => {
                 write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")

@@ -17,7 +17,7 @@ use trust::{
     Digest,
     freeze::Terms,
     key::{PublicKey, SecretKey, Signer},
-    manifest::{ConfigKey, Driver, Needs},
+    manifest::{ConfigKey, Driver, KernelFeature, Member, Needs},
     rollout::{Advance, OnFailure, Ring, Rollout, Share},
     schedule::Schedule,
     statement::{Commit, Facts, Finding, FindingKind, OrderAct, Outcome, Phase, PhaseTiming},
@@ -64,9 +64,11 @@ fn release_events() -> Vec<Event> {
             arch: Some("x86_64".into()),
             memory_bytes: Some(512 << 20),
             disk_bytes: Some(1 << 30),
+            ..Needs::default()
         },
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     };
     let bare = BuildFacts {
         driver: Driver::Checkpoint,
@@ -78,7 +80,22 @@ fn release_events() -> Vec<Event> {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     };
+    let demanding = Needs {
+        kernel: Some("5.10".into()),
+        kernel_features: [KernelFeature::Cgroup2, KernelFeature::IoUring].into(),
+        ports: [443].into(),
+        services: ["postgresql".to_string()].into(),
+        programs: ["ffmpeg".to_string()].into(),
+        ..Needs::default()
+    };
+    let member = |after: &[&str]| Member {
+        version: read("2.0.1"),
+        build: digest("db#A"),
+        after: after.iter().map(|name| read(name)).collect(),
+    };
+    let members = BTreeMap::from([(read("db"), member(&[])), (read("api"), member(&["db"]))]);
     let site = BuildFacts { driver: Driver::Files, files: 9, ..bare.clone() };
     let tagged = |tag: Option<&str>| Commit {
         id: "9b1d22e7c0f1a2b3c4d5e6f708192a3b4c5d6e7f".into(),
@@ -194,7 +211,9 @@ fn release_events() -> Vec<Event> {
             None,
             None,
         ),
-        pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare }, None, None),
+        pushed(BuildFacts { migrate: Some(MigrateFacts { has_undo: true }), ..bare.clone() }, None, None),
+        pushed(BuildFacts { needs: demanding, ..bare.clone() }, None, None),
+        pushed(BuildFacts { driver: Driver::Package, package: members, ..bare }, None, None),
         pushed(site, Some(tagged(None)), None),
         Event::PartAdded {
             app: read("web"),
@@ -366,6 +385,7 @@ fn target_events() -> Vec<Event> {
                 arch: "x86_64".into(),
                 memory_bytes: 8 << 30,
                 agent_version: "0.1.0".into(),
+                kernel: String::new(),
             },
         },
         Event::TargetLabelled { target: read("prod-1"), labels: labels() },
@@ -383,6 +403,16 @@ fn target_events() -> Vec<Event> {
         Event::TokenRevoked { token: digest("secret"), holder: read("oncall"), name: read("dashboard") },
         Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
         Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
+        Event::FactsChanged {
+            target: read("prod-1"),
+            facts: Facts {
+                os: "linux".into(),
+                arch: "x86_64".into(),
+                memory_bytes: 16 << 30,
+                agent_version: "0.2.0".into(),
+                kernel: "6.1.0-18-amd64".into(),
+            },
+        },
         Event::HealthChanged {
             target: read("prod-1"),
             app: read("web"),
@@ -414,6 +444,8 @@ fn deployment_events() -> Vec<Event> {
         narrowed: false,
         schedule: Schedule::default(),
         keep_data: false,
+        package: None,
+        only: BTreeSet::new(),
     };
     let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
     let rolled_out =
@@ -446,6 +478,8 @@ fn deployment_events() -> Vec<Event> {
                 narrowed,
                 schedule: Schedule::default(),
                 keep_data: true,
+                package: None,
+                only: BTreeSet::new(),
             },
             other => other,
         };
@@ -650,6 +684,16 @@ fn deployment_events() -> Vec<Event> {
             *schedule = Schedule { at, expires, windows };
         }
         events.push(planned);
+    }
+    for (of, on) in [(Some(4), None), (None, Some("prod-1"))] {
+        let mut part = requested(OrderAct::Deploy, Some("1.4.0"), false, &[]);
+        if let Event::DeploymentRequested { package, only, .. } = &mut part {
+            (*package, *only) = (of, on.map(read).into_iter().collect());
+        }
+        events.push(part);
+    }
+    for (members, in_place) in [(BTreeMap::from([(read("db"), 5)]), vec![]), (BTreeMap::new(), vec![read("db")])] {
+        events.push(Event::StepStarted { deployment: 4, step: 1, members, in_place: in_place.into_iter().collect() });
     }
     let refused = Outcome::Refused { code: "FROZEN".into(), reason: "frozen".into() };
     let mut put_back = finished(refused, None, None);

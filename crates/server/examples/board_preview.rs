@@ -106,6 +106,7 @@ fn web() -> AppStatus {
     let targets: Vec<TargetName> = vec![name("prod-11"), name("prod-12")];
     AppStatus {
         retired: None,
+        package: None,
         app: name("web"),
         newest: Some(build("fresh")),
         cells: vec![
@@ -139,6 +140,7 @@ fn api_app() -> AppStatus {
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     AppStatus {
         retired: None,
+        package: None,
         app: name("billing-api"),
         newest: Some(build("2026.11.3")),
         cells: vec![
@@ -165,6 +167,7 @@ fn worker() -> AppStatus {
     let withdrawn = Runs { permitted: false, settled: false, ..runs("0.9.0", &["prod-3"], 60_000) };
     AppStatus {
         retired: None,
+        package: None,
         app: name("thumbnailer"),
         newest: Some(build("1.0.0")),
         cells: vec![
@@ -187,6 +190,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
             arch: "x86_64".into(),
             memory_bytes: 1 << 34,
             agent_version: "0.1.0".into(),
+            kernel: String::new(),
         },
         recipient: "age1".into(),
         cordoned,
@@ -194,6 +198,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         seen: seen.map(ago),
         refreshed: None,
         stale: false,
+        agent_version: None,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),
         findings,
         ends: None,

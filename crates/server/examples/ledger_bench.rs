@@ -219,6 +219,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 arch: "x86_64".into(),
                 memory_bytes: 8 << 30,
                 agent_version: "1.0.0".into(),
+                kernel: String::new(),
             },
         });
     }
@@ -243,6 +244,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
                 needs: Needs::default(),
                 migrate: None,
                 takes_seconds: 0,
+                package: std::collections::BTreeMap::new(),
             },
         },
         1 => Event::EvidenceAttached {
@@ -276,6 +278,8 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             narrowed: false,
             schedule: Default::default(),
             keep_data: false,
+            package: None,
+            only: std::collections::BTreeSet::new(),
         },
         4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None, migrate: None },
         5..15 => Event::TargetFinished {

@@ -22,7 +22,7 @@ use trust::{
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
     key::{KeyId, PublicKey},
-    manifest::{Entry, MAX_MANIFEST_BYTES, Manifest},
+    manifest::{Entry, MAX_MANIFEST_BYTES, MAX_PACKAGE_BYTES, Manifest},
     oidc,
     receipt::{self, MAX_RECEIPT_BYTES, VerifiedReceipt},
     statement::{self, Act, AdministrationAct, Config, Enrolment, Import, OrderAct, Statement, StatementError},
@@ -478,6 +478,9 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Resul
     if manifest.app != *app {
         return Err(Failure::invalid(format!("the manifest is of {}, and not of {app}", manifest.app)));
     }
+    if !manifest.run.package.is_empty() && bytes.len() > MAX_PACKAGE_BYTES {
+        return Err(Failure::invalid(format!("the manifest of a package has at most {MAX_PACKAGE_BYTES} bytes")));
+    }
     let files: Vec<Digest> = manifest.objects().map(|(digest, _)| digest).collect();
     let missing = documents.depot.missing(&files);
     if let Some(first) = missing.first() {
@@ -494,6 +497,7 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Resul
         on: manifest.run.on,
         config: manifest.run.config,
         needs: manifest.run.needs,
+        package: manifest.run.package,
     })
 }
 
@@ -534,6 +538,9 @@ fn check_objects(depot: &DiskStore, build: &Digest) -> Result<(), Failure> {
     }
     let bytes = depot.read_bytes(build, MAX_MANIFEST_BYTES as u64)?;
     let manifest = Manifest::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+    for member in manifest.run.package.values() {
+        check_objects(depot, &member.build)?;
+    }
     for entry in &manifest.files {
         if let Entry::File { path, digest, .. } = entry {
             let told = |failure: Failure| failure.saying(&format!("{path}: "), ". No target was contacted");

@@ -605,8 +605,14 @@ async fn r37_a_scan_waits_until_the_targets_that_are_there_have_taken_stock() {
         let orders: Orders = agent.get(routes::AGENT_POLL, &[("wait", "60")]).await.unwrap();
         assert_eq!(orders.errands[0].want, api::agent::Want::Scan);
         let target = "dev-1".parse().unwrap();
-        let inventory =
-            Inventory { target, scanned, active: BTreeMap::new(), findings: vec![found.clone()], lapsed: None };
+        let inventory = Inventory {
+            target,
+            scanned,
+            active: BTreeMap::new(),
+            findings: vec![found.clone()],
+            facts: None,
+            lapsed: None,
+        };
         agent.submit(&world.signed(40, world.estate, Act::Inventory(inventory))).await
     };
     let query = [("scan", "true")];

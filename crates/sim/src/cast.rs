@@ -314,8 +314,13 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
     }
 
     fn enrolment(&self, index: usize) -> Act {
-        let facts =
-            Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 30, agent_version: "0.1.0".into() };
+        let facts = Facts {
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            memory_bytes: 1 << 30,
+            agent_version: "0.1.0".into(),
+            ..Facts::default()
+        };
         Act::Enrolment(Enrolment {
             environment: prod(),
             target: target(index),

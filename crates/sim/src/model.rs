@@ -250,8 +250,8 @@ impl Model {
 pub fn has_not_come(waits: &WaitingOn, now: Timestamp) -> bool {
     match waits {
         WaitingOn::Permit { .. } | WaitingOn::Person { .. } | WaitingOn::Word { .. } => true,
-        // That one is looked at for itself.
-        WaitingOn::Deployment { .. } => true,
+        // Those are looked at for themselves.
+        WaitingOn::Deployment { .. } | WaitingOn::Members { .. } => true,
         WaitingOn::Window { opens_at, .. } => opens_at.is_none_or(|opens| opens > now),
         WaitingOn::Beginning { begins: until, .. }
         | WaitingOn::Time { at: until, .. }

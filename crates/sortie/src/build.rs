@@ -63,6 +63,13 @@ impl Ready {
         Digest::of(&self.bytes)
     }
 
+    /// Takes another manifest: that of a package, once it is known which builds it lists.
+    pub fn list(&mut self, manifest: Manifest) -> Result<(), Failure> {
+        self.bytes = manifest.to_bytes().or_misused()?;
+        self.manifest = manifest;
+        Ok(())
+    }
+
     /// How many files and links it has.
     pub fn files(&self) -> u64 {
         self.manifest.files.len() as u64
@@ -84,7 +91,7 @@ pub fn prepare(source: Option<&Path>, app: Option<&str>, progress: &dyn Fn(Progr
         Some(_) => (None, Vec::new()),
         None => checkpoint(&located.folder, &project)?,
     };
-    let (root, entries) = match project.checkpoint {
+    let (root, entries) = match project.has_no_files() {
         true => (located.folder, Vec::new()),
         false => {
             let options = ScanOptions { data: &project.run.data, may_be_empty: false };
@@ -137,6 +144,7 @@ fn locate(source: Option<&Path>, app: Option<&str>, here: &Path) -> Result<(Loca
                 build: None,
                 checkpoint: false,
                 run: Run::default(),
+                package: BTreeMap::new(),
             };
             let folder = if source.is_dir() { source } else { source.parent().unwrap_or(here) };
             Ok((Located { folder: folder.to_path_buf(), project }, source.to_path_buf()))

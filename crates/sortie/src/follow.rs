@@ -4,13 +4,13 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrMisused},
     invocation::{Invocation, WAIT, duration},
-    output,
+    output, package,
 };
 use api::{
     agent::ProgressReport,
     client::ClientError,
     happenings::Happenings,
-    read::{BuildName, DeploymentView, Happening, PartView},
+    read::{BuildName, DeploymentView, Happening, MemberView, PartView},
     routes,
 };
 use domain::event::Event;
@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use trust::{
-    TargetName,
+    AppName, TargetName,
     names::printable,
     statement::{Phase, PhaseTiming},
 };
@@ -145,6 +145,7 @@ async fn listen(
 pub fn deployment_of(event: &Event) -> Option<u64> {
     match event {
         Event::DeploymentRequested { deployment, .. }
+        | Event::StepStarted { deployment, .. }
         | Event::WaveStarted { deployment, .. }
         | Event::RingVerified { deployment, .. }
         | Event::DeploymentPaused { deployment, .. }
@@ -163,6 +164,7 @@ pub fn deployment_of(event: &Event) -> Option<u64> {
 #[derive(Default)]
 struct Teller {
     told: BTreeMap<TargetName, String>,
+    members: BTreeMap<AppName, String>,
     progress: BTreeMap<TargetName, Vec<ProgressReport>>,
     waits: Option<String>,
 }
@@ -171,10 +173,18 @@ impl Teller {
     /// A line for each target that has finished its part since the last look.
     fn news(&mut self, view: &DeploymentView) -> Vec<String> {
         let mut lines = Vec::new();
-        let stands_still = view.waits.clone().filter(|_| !view.targets.iter().any(is_at_it));
+        let moves = |member: &MemberView| matches!(member.state.as_str(), "at it" | "going back");
+        let is_at_work = view.targets.iter().any(is_at_it) || view.members.iter().any(moves);
+        let stands_still = view.waits.clone().filter(|_| !is_at_work);
         if stands_still != self.waits {
             lines.extend(stands_still.clone());
             self.waits = stands_still;
+        }
+        for member in view.members.iter().filter(|member| package::is_over(member)) {
+            if self.members.get(&member.app) != Some(&member.state) {
+                lines.push(package::member_in_words(view, member));
+                self.members.insert(member.app.clone(), member.state.clone());
+            }
         }
         let width = name_width(view);
         for part in &view.targets {
@@ -202,13 +212,14 @@ impl Teller {
     fn live(&self, view: &DeploymentView) -> Vec<String> {
         let width = name_width(view);
         let at_it = view.targets.iter().filter(|part| is_at_it(part));
-        at_it
-            .map(|part| {
-                let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
-                let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
-                format!("{}{:<width$}  {words}", wave(view, part), part.target.as_str())
-            })
-            .collect()
+        let members = view.members.iter().filter(|member| matches!(member.state.as_str(), "at it" | "going back"));
+        let members = members.map(|member| package::member_in_words(view, member));
+        let targets = at_it.map(|part| {
+            let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
+            let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
+            format!("{}{:<width$}  {words}", wave(view, part), part.target.as_str())
+        });
+        members.chain(targets).collect()
     }
 }
 

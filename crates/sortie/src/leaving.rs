@@ -5,7 +5,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused},
-    order,
+    order, package,
 };
 use api::{
     read::{AppStatus, BuildName, Cell, DeploymentView, DossierView},
@@ -188,6 +188,9 @@ async fn look_at(
         if build.version.is_some() {
             judge.permit(name, build, cell, &dossier.dossier, leaving);
             judge.evidence(name, build, audience, &dossier.dossier, leaving);
+            if app.package.is_some() {
+                look_at_members(connection, judge, &build.of(name), build, audience, leaving).await?;
+            }
         }
         view = Some(dossier);
     }
@@ -209,6 +212,24 @@ async fn look_at(
             let view: DeploymentView = connection.client.get(&path, &[]).await?;
             judge.standing_order(&view, leaving);
         }
+    }
+    Ok(())
+}
+
+/// A package's permit opens nothing for a member whose push or number counts no more.
+async fn look_at_members(
+    connection: &Connection,
+    judge: &Judge<'_>,
+    name: &str,
+    build: &BuildName,
+    audience: &AudienceName,
+    leaving: &mut Leaving,
+) -> Result<(), Failure> {
+    let manifest = package::manifest_of(connection, &build.build).await?;
+    for (app, member) in manifest.iter().flat_map(|manifest| &manifest.run.package) {
+        let listed = BuildName { build: member.build, version: Some(member.version.clone()) };
+        let dossier = connection.dossier(app, &listed, Some(audience)).await?.dossier;
+        judge.member(name, app, &listed.of(app), audience, &dossier, leaving);
     }
     Ok(())
 }
@@ -236,6 +257,27 @@ impl Judge<'_> {
             .collect();
         let runs = if on.is_empty() { String::new() } else { format!("; it runs on {}, and goes on", on.join(", ")) };
         leaving.dies.push(format!("{name} → {audience}: {denial}{runs}"));
+        leaving.uphold.extend(proposal);
+    }
+
+    /// What vouches for a member of a package: its push and its number. A permit of its own is told of with the member itself.
+    fn member(
+        &self,
+        package: &str,
+        app: &AppName,
+        name: &str,
+        audience: &AudienceName,
+        dossier: &Dossier,
+        leaving: &mut Leaving,
+    ) {
+        let (before, after) = (self.old.charter.push_rule(app), self.new.charter.push_rule(app));
+        let goes = |envelope: &&Envelope| self.old.signed_by(envelope, before) && !self.new.signed_by(envelope, after);
+        if !dossier.push.iter().chain(&dossier.number).any(|envelope| goes(&envelope)) {
+            return;
+        }
+        let vouching = Dossier { request: None, approvals: Vec::new(), ..dossier.clone() };
+        let proposal = self.lost(app, name, audience, &vouching);
+        leaving.dies.push(format!("{package} → {audience}: what vouches for {name}, which it lists, counts no more"));
         leaving.uphold.extend(proposal);
     }
 

@@ -28,6 +28,7 @@ mod notes;
 mod object;
 mod order;
 mod output;
+mod package;
 mod project;
 mod proof;
 mod releasing;

@@ -227,6 +227,9 @@ fn named(view: &DeploymentView) -> String {
 /// `web@1.0.0 runs in test, 1/1.`
 fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let (what, environment) = (named(view), &view.environment);
+    if !view.members.is_empty() {
+        return of_package(view);
+    }
     let verified = view.targets.iter().filter(|part| part.state == "verified").count();
     let part = format!("{verified}/{}", view.targets.len());
     let said = match view.act {
@@ -244,6 +247,23 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
         OrderAct::Restart => format!("{what} is restarted in {environment}, {part}."),
     };
     std::iter::once(said).chain(left_out(view)).collect::<Vec<_>>().join("\n")
+}
+
+/// `shop@1.0.0 runs in prod, 3 members: db 2.0.1, api 1.4.0, web 3.1.0.`
+fn of_package(view: &DeploymentView) -> String {
+    let (what, environment) = (named(view), &view.environment);
+    let members: Vec<String> =
+        view.members.iter().map(|member| format!("{} {}", member.app, member.build.short())).collect();
+    let members = format!("{}: {}", crate::output::count(members.len() as u64, "member"), members.join(", "));
+    match view.act {
+        OrderAct::Deploy | OrderAct::Redeploy => format!("{what} runs in {environment}, {members}."),
+        OrderAct::Rollback => format!("{what} runs again in {environment}, {members}."),
+        OrderAct::Configure => format!("{what} has its newest config in {environment}, {members}."),
+        OrderAct::Undeploy => format!("{what} is removed from {environment}, {members}. Its data folders stay."),
+        OrderAct::Stop => format!("{what} is stopped in {environment}, {members}."),
+        OrderAct::Start => format!("{what} is started in {environment}, {members}."),
+        OrderAct::Restart => format!("{what} is restarted in {environment}, {members}."),
+    }
 }
 
 /// `2 of 100 did not answer and will catch up: web-07, web-31`, and those that failed within the budget.
@@ -292,6 +312,13 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         _ if of > 0 && count("refused") == of => said.push(format!("refused by {of} of {of}: nothing was changed")),
         _ => {}
     }
+    let back: Vec<&str> =
+        view.members.iter().filter(|member| member.state == "undone").map(|m| m.app.as_str()).collect();
+    if !view.members.is_empty() {
+        let reason = view.reason.as_deref().unwrap_or("a member failed");
+        said.push(format!("{} failed: {reason}", named(view)));
+        said.extend((!back.is_empty()).then(|| format!("went back: {}", back.join(", "))));
+    }
     if count("undone") > 0 || view.ending == Some(Ending::Undone) && said.is_empty() {
         said.push(format!("undone on {} of {of}", count("undone")));
     }
@@ -320,6 +347,13 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
 }
 
 fn next_after_failure(view: &DeploymentView) -> String {
+    // The member that the reason begins with is the one that failed.
+    let is_named = |member: &&api::read::MemberView| {
+        view.reason.as_deref().is_some_and(|reason| reason.starts_with(&format!("{}:", member.app)))
+    };
+    if let Some(number) = view.members.iter().find(is_named).and_then(|member| member.deployment) {
+        return format!("sortie status {number}");
+    }
     let bad = |state: &str| {
         let fits = |part: &&api::read::PartView| part.state == state && (state != "undone" || part.failed_in.is_some());
         view.targets.iter().find(fits)

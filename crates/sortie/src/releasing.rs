@@ -20,7 +20,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    authority::{Dossier, KeptWithdrawal},
+    authority::{self, Denial, Dossier, KeptWithdrawal},
     charter::Audience,
     dsse::Envelope,
     key::KeyId,
@@ -244,7 +244,7 @@ impl Matter {
         more: &[KeyId],
     ) -> Result<Vec<Lack>, Failure> {
         let audience = self.audience(connection)?;
-        Ok(lacks(connection, &self.view.dossier, request, &audience, more))
+        Ok(lacks(connection, &self.view.dossier, request, &audience, &self.view.makers, more))
     }
 }
 
@@ -263,18 +263,20 @@ fn read_request(connection: &Connection, envelope: &Envelope) -> Result<SignedRe
     Ok(SignedRequest { payload: Digest::of(&envelope.payload), request, requester })
 }
 
-/// What a request lacks, by the approvals of `dossier` that are genuine and about this very request.
+/// What a request lacks, by the approvals of `dossier` that are genuine and about this very request. `makers` pushed a member
+/// of it, where it is a package.
 pub fn lacks(
     connection: &Connection,
     dossier: &Dossier,
     request: &SignedRequest,
     audience: &Audience<'_>,
+    makers: &[PersonName],
     more: &[KeyId],
 ) -> Vec<Lack> {
     // Whoever brought a vendor's build made nothing of it.
     let push = dossier.push.as_ref().filter(|_| crate::vendor::of(connection, &request.request.app).is_none());
     let pusher = push.and_then(|push| connection.signers(push).into_iter().next());
-    let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).collect();
+    let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).chain(makers).collect();
     let about_it = |envelope: &&Envelope| {
         let statement = connection.open(Some(*envelope), "approval");
         statement.is_ok_and(|s| s.subject == request.payload && matches!(s.act, Act::Approval(_)))
@@ -291,7 +293,7 @@ pub fn lacks(
 pub fn whole_permit(connection: &Connection, dossier: &Dossier, audience: &AudienceName) -> Option<SignedRequest> {
     let request = read_request(connection, dossier.request.as_ref()?).ok()?;
     let audience = connection.policy.charter.audience(audience)?;
-    lacks(connection, dossier, &request, &audience, &[]).is_empty().then_some(request)
+    lacks(connection, dossier, &request, &audience, &[], &[]).is_empty().then_some(request)
 }
 
 /// Why a build that is active on a target has no permission there that this machine can verify, if it has none. A permit
@@ -309,6 +311,9 @@ pub fn unpermitted(connection: &Connection, active: &ActiveBuild, target: &Targe
         let subject = dossier.request.as_ref().and_then(|envelope| signed_subject(envelope).ok());
         named && request.audience == *environment && subject == Some(name.build)
     };
+    if dossier.package.as_ref().is_some_and(|package| package.request.is_some()) {
+        return by_package(connection, active, target);
+    }
     let permit = whole_permit(connection, dossier, environment).filter(is_of_this);
     let withdrawn = withdrawn_through(connection, dossier, app, &name.build, environment);
     let reaches = |permit: &SignedRequest| {
@@ -323,6 +328,22 @@ pub fn unpermitted(connection: &Connection, active: &ActiveBuild, target: &Targe
         None if withdrawn == 0 && connection.is_dev(environment) => None,
         _ if withdrawn > 0 => Some(format!("it was withdrawn from {environment}")),
         _ => Some(format!("no signatures that count today release it to {environment}")),
+    }
+}
+
+/// The same, of what a package brought.
+fn by_package(connection: &Connection, active: &ActiveBuild, target: &TargetName) -> Option<String> {
+    let ActiveBuild { app, name, environment, dossier } = active;
+    match authority::standing_permit(&connection.policy, app, name.build, environment, dossier) {
+        Ok(permit) => {
+            let audience = connection.policy.charter.audience(environment);
+            let terms = audience.and_then(|audience| audience.terms(permit.way));
+            let reaches = terms.is_some_and(|terms| terms.reaches(target));
+            (!reaches).then(|| format!("its {} permit to {environment} is not for {target}", permit.way))
+        }
+        Err(Denial::Withdrawn(_)) => Some(format!("it was withdrawn from {environment}")),
+        Err(_) if connection.is_dev(environment) => None,
+        Err(denial) => Some(format!("no signatures that count today release it to {environment}: {denial}")),
     }
 }
 

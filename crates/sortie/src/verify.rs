@@ -9,8 +9,8 @@ mod signed;
 use domain::{
     entry::Entry,
     event::{Departure, Event, RootFacts, VendorPermit, VendorWord},
-    rules::{entitlement, freezes, late, lifetime, schedule},
-    state::{OfVendor, Policy, Stamp, State, apply},
+    rules::{entitlement, freezes, late, lifetime, packages, schedule},
+    state::{Hold, MemberPart, OfVendor, Policy, Stamp, State, apply},
 };
 use signed::Signed;
 use std::{
@@ -182,7 +182,8 @@ impl Verifier {
         self.check_labels(entry, &statement.act)?;
         let signed =
             Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
-        let happened: Vec<&Event> = entry.events.iter().filter(|event| !is_consequence(event)).collect();
+        let follows = |event: &Event| is_consequence(event) || self.is_lifted_with_a_package(entry, event);
+        let happened: Vec<&Event> = entry.events.iter().filter(|event| !follows(event)).collect();
         if happened.is_empty() && !is_abort(&statement.act) {
             return Err(format!("nothing in it is what the signed {} asks for", statement.act.kind()));
         }
@@ -190,6 +191,28 @@ impl Verifier {
             Some(event) => Err(format!("{} is not what the signed {} asks for", event.name(), statement.act.kind())),
             None => Ok(()),
         }
+    }
+
+    /// Whether a hold is lifted because that of the package is, by whose deployment it was placed.
+    fn is_lifted_with_a_package(&self, entry: &Entry, event: &Event) -> bool {
+        let Event::HoldLifted { app, environment, build: Some(build), reason } = event else { return false };
+        let held = |app: &AppName| Some(self.state.in_audience(app, environment)?.held.clone());
+        let placed = held(app).and_then(|held| held.get(build).map(|hold| hold.deployment));
+        let lifts = |other: &Event| {
+            let Event::HoldLifted { app: package, environment: place, build: lifted, reason: why } = other else {
+                return false;
+            };
+            let lists = |(digest, hold): (&Digest, &Hold)| {
+                let is_lifted = lifted.is_none_or(|lifted| lifted == *digest);
+                let facts = packages::listed(&self.state, package, digest);
+                let member = facts.and_then(|facts| facts.package.get(app));
+                let by =
+                    placed.zip(hold.deployment).is_some_and(|(placed, by)| packages::is_by(&self.state, placed, by));
+                is_lifted && by && member.is_some_and(|member| member.build == *build)
+            };
+            place == environment && why == reason && held(package).is_some_and(|held| held.iter().any(lists))
+        };
+        entry.events.iter().any(lifts)
     }
 
     /// Labels decide what runs where: a target has those of its invitation, and changes that somebody signed for.
@@ -582,6 +605,7 @@ impl Verifier {
     /// Nothing is brought to an environment that is not dev without a permit (R31).
     fn check_permission(&self, event: &Event) -> Check {
         match event {
+            Event::DeploymentRequested { package: Some(_), .. } => self.check_member(event),
             Event::DeploymentRequested { app, environment, act, version, awaits_permit: false, .. } => {
                 self.check_granted(app, version.as_ref(), environment, *act)
             }
@@ -593,6 +617,9 @@ impl Verifier {
                 },
                 None => Err(format!("deployment {deployment} began, and nobody ordered it")),
             },
+            Event::StepStarted { deployment, step, members, in_place } => {
+                self.check_step(*deployment, *step, members.keys().chain(in_place))
+            }
             Event::TargetAdded { deployment, target } => {
                 let record = self.state.deployments.get(deployment);
                 let record =
@@ -611,6 +638,50 @@ impl Verifier {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Members of a package begin at a moment when it may go on, each once all that it comes after is done.
+    fn check_step<'a>(&self, number: u64, step: u32, members: impl Iterator<Item = &'a AppName>) -> Check {
+        let unknown = || format!("step {step} of deployment {number} began, and no package is deployed by it");
+        let record = self.state.deployments.get(&number).ok_or_else(unknown)?;
+        let facts = packages::listed(&self.state, &record.app, &record.build).ok_or_else(unknown)?;
+        if let Some(hindrance) = schedule::hindrance(&self.state, number, record, self.state.head.time) {
+            return Err(format!("step {step} began, and {hindrance}"));
+        }
+        for app in members {
+            let waits = record.members.get(app) == Some(&MemberPart::Waiting);
+            if !waits || !packages::is_turn(&self.state, facts, record, app) {
+                return Err(format!("{app} began with {} when it was not its turn", record.app));
+            }
+        }
+        self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act)
+    }
+
+    /// A member of a package is deployed as the package lists it, by the order for the package, when its turn has come.
+    fn check_member(&self, event: &Event) -> Check {
+        let Event::DeploymentRequested { app, environment, act, build, version, deployer, package, keep_data, .. } =
+            event
+        else {
+            return Ok(());
+        };
+        let record = package.and_then(|number| self.state.deployments.get(&number));
+        let package = record.ok_or_else(|| format!("{app} was deployed with a package that nobody ordered"))?;
+        let listed =
+            packages::listed(&self.state, &package.app, &package.build).and_then(|facts| facts.package.get(app));
+        let listed = listed.ok_or_else(|| format!("{} does not list {app}", package.app))?;
+        let same = package.environment == *environment && package.act == *act && package.deployer == *deployer;
+        let what = listed.build == *build && Some(&listed.version) == version.as_ref();
+        if !same || !what || package.keep_data != *keep_data {
+            return Err(format!("{app} was deployed otherwise than {} was ordered", package.app));
+        }
+        let Event::DeploymentRequested { targets, deployment, .. } = event else { return Ok(()) };
+        if package.members.get(app) != Some(&MemberPart::Begun(*deployment)) {
+            return Err(format!("{app} was deployed with {} when it was not its turn", package.app));
+        }
+        if let Some(target) = targets.iter().find(|name| !package.only.is_empty() && !package.only.contains(*name)) {
+            return Err(format!("{app} was deployed to {target}, for which {} was not ordered", package.app));
+        }
+        self.check_granted(app, version.as_ref(), environment, *act)
     }
 
     /// An entry that nobody signed is the clock's, and only what follows from signed entries can be in it; or it says to whom
@@ -672,7 +743,7 @@ impl Verifier {
             return Ok(());
         }
         match version {
-            Some(version) if self.state.granted(app, version, place).is_some() => Ok(()),
+            Some(version) if self.state.all_permits(app, version, place).next().is_some() => Ok(()),
             Some(version) => Err(format!("{app}@{version} was deployed to {place} without a permit")),
             None => Err(format!("an unreleased build of {app} was deployed to {place}")),
         }
@@ -684,6 +755,8 @@ fn is_consequence(event: &Event) -> bool {
     matches!(
         event,
         Event::PermitGranted { .. }
+            | Event::DeploymentRequested { package: Some(_), .. }
+            | Event::StepStarted { .. }
             | Event::WaveStarted { .. }
             | Event::RingVerified { .. }
             | Event::DeploymentPaused { by: None, .. }

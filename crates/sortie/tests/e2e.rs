@@ -49,6 +49,8 @@ mod migrating;
 mod moments;
 #[path = "e2e/moved.rs"]
 mod moved;
+#[path = "e2e/needs.rs"]
+mod needs;
 #[path = "e2e/network.rs"]
 mod network;
 #[path = "e2e/notifications.rs"]
@@ -57,6 +59,8 @@ mod notifications;
 mod older;
 #[path = "e2e/owners.rs"]
 mod owners;
+#[path = "e2e/packages.rs"]
+mod packages;
 #[path = "e2e/parts.rs"]
 mod parts;
 #[path = "e2e/planned.rs"]

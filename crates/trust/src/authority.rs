@@ -31,15 +31,17 @@ mod granted;
 mod lapse;
 mod moment;
 mod orders;
+mod package;
 mod policy;
 
 pub use denial::{Denial, OF_THE_MOMENT};
 pub use documents::{Documents, DocumentsError, VerifiedDocuments};
 pub use gates::gates;
 pub(crate) use granted::{Permit, Vendors, live_permit, permit_behind, released_by_vendor};
-pub use granted::{permit_of, released_to, vendor_release};
+pub use granted::{permit_of, released_to, standing_permit, vendor_release};
 pub use lapse::Lapsed;
 pub use orders::{CarriedOut, ORDER_GOOD_DAYS};
+pub use package::PackageDossier;
 pub use policy::{KeptWithdrawal, TrustedPolicy};
 
 /// The signed statements behind one assignment, as the server hands them over. Nothing in it is trusted.
@@ -75,6 +77,9 @@ pub struct Dossier {
     /// The release of whoever made it, where that is a vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Release>,
+    /// The package that brings the build, where the permit or the order is that of a package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageDossier>,
 }
 
 /// What an agent knows of itself since its enrolment, and takes from nobody.
@@ -116,12 +121,20 @@ pub struct Wanted<'a> {
     pub freshness: Freshness,
     /// What this target ever heard of the application's vendor, where it has one.
     pub heard: Option<&'a Heard>,
+    /// The lowest version of the package behind it that may still be activated, by the target's own memory.
+    pub package_floor: Option<&'a Version>,
 }
 
 impl<'a> Wanted<'a> {
+    /// Whether it would bring what has never settled here. A target that joined after what everybody goes back to gets it as
+    /// it would get any deployment: by a permit that lives.
+    fn is_new(&self) -> bool {
+        activates(self.act) || self.act == OrderAct::Rollback && !self.settled.contains(&self.build)
+    }
+
     /// Expiry of a vendor's release stops new activations only, as that of a permit does.
     fn vendors(&self, now: Timestamp) -> Vendors<'a> {
-        Vendors { heard: self.heard, now: activates(self.act).then_some(now) }
+        Vendors { heard: self.heard, now: self.is_new().then_some(now) }
     }
 }
 
@@ -212,6 +225,8 @@ struct Held {
     way: Way,
     request: Digest,
     people: BTreeSet<PersonName>,
+    /// What was asked for: the build itself, or the package that lists it.
+    about: (AppName, Digest),
 }
 
 impl VerifiedAuthority {
@@ -251,9 +266,14 @@ impl VerifiedAuthority {
 
     /// The emergency that the target has to remember, where the permit is one.
     pub fn emergency(&self) -> Option<KeptEmergency> {
-        let Proof { app, build: Some(build), permit: Some(held) } = self.proof() else { return None };
-        let Held { way, request, people } = held.clone();
-        (!way.is_normal()).then(|| KeptEmergency { app: app.clone(), build: *build, way, request, people })
+        let Held { way, request, people, about: (app, build) } = self.proof().permit.clone()?;
+        (!way.is_normal()).then_some(KeptEmergency { app, build, way, request, people })
+    }
+
+    /// The package by whose permit it is allowed, where it is not by its own.
+    fn package(&self) -> Option<&(AppName, Digest)> {
+        let Proof { app, permit, .. } = self.proof();
+        permit.as_ref().map(|held| &held.about).filter(|(about, _)| about != app)
     }
 
     /// Undo is always allowed: within one unfinished deployment, back to what the agent's own journal says was active
@@ -304,13 +324,13 @@ pub fn authorise(
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Denial> {
     check_place(policy, pinned, wanted)?;
-    if let (true, Some(environment)) = (activates(wanted.act), policy.charter.environments.get(&pinned.environment)) {
+    if let (true, Some(environment)) = (wanted.is_new(), policy.charter.environments.get(&pinned.environment)) {
         wanted.freshness.check(environment, now)?;
     }
     let order = check_order(policy, pinned, dossier, wanted)?;
     let authority = prove(policy, pinned, dossier, wanted, kept, floor, now)?;
     // Last, so that whatever else is wrong with what is repeated is said first.
-    wanted.carried_out.check(&order, now)?;
+    wanted.carried_out.check(&order, authority.activates(), now)?;
     moment::check(policy, pinned, wanted, &authority, &order.act.schedule, now)?;
     Ok(authority)
 }
@@ -342,12 +362,12 @@ fn prove(
         }
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
     }
-    if activates(wanted.act) && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {
+    if wanted.is_new() && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {
         return Err(Denial::DeployedByOthers(wanted.app.clone()));
     }
-    if dossier.request.is_none() {
+    if !dossier.is_asked_for() {
         if released_by_vendor(policy, wanted.app, wanted.build, dossier, &wanted.vendors(now))?.is_none() {
-            granted::pushed(policy, wanted.app, wanted.build, dossier)?;
+            granted::pushed(policy, wanted.app, wanted.build, dossier.push.as_ref())?;
         }
         if pinned.class != Class::Dev {
             return Err(Denial::Unreleased {
@@ -360,24 +380,22 @@ fn prove(
         return Ok(VerifiedAuthority::Unreleased(proof(Some(wanted.build))));
     }
     let permit = check_permit(policy, pinned, dossier, wanted, kept, now)?;
-    let version = &permit.asked.version;
-    if let Some(floor) = floor
-        && version < floor
-        && wanted.act != OrderAct::Rollback
-    {
-        return Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() });
+    let is_below = |version: &Version, floor: Option<&Version>| match floor.filter(|floor| version < *floor) {
+        Some(floor) if wanted.is_new() => Err(Denial::BelowFloor { version: version.clone(), floor: floor.clone() }),
+        _ => Ok(()),
+    };
+    is_below(&permit.version, floor)?;
+    if permit.is_of_package(wanted.app) {
+        is_below(&permit.asked.version, wanted.package_floor)?;
     }
     // Expiry stops new activations only: a rollback goes back to what was found good once.
-    let age_at = (wanted.act != OrderAct::Rollback).then_some(now);
+    let age_at = wanted.is_new().then_some(now);
     gates::check(policy, &pinned.environment, dossier, wanted, &permit, age_at)?;
     let way = permit.asked.way;
     let people = permit.approvers.into_iter().chain(permit.requesters).collect();
-    let held = Held { way, request: permit.request, people };
+    let held = Held { way, request: permit.request, people, about: permit.about };
     let proof = Proof { app: wanted.app.clone(), build: Some(wanted.build), permit: Some(held) };
-    if wanted.act == OrderAct::Rollback {
-        if !wanted.settled.contains(&wanted.build) {
-            return Err(Denial::NotHere(format!("{}#{} never settled here", wanted.app, wanted.build.short())));
-        }
+    if !wanted.is_new() {
         return Ok(VerifiedAuthority::Rollback(proof));
     }
     Ok(match way {
@@ -418,8 +436,15 @@ fn check_order<'a>(
         _ => None,
     })?;
     let Order { app, environment, act, only, .. } = &opened.act;
-    if app != wanted.app || *environment != pinned.environment || *act != wanted.act || opened.subject != wanted.build {
+    if *environment != pinned.environment || *act != wanted.act {
         return Err(invalid("it orders something else".into()));
+    }
+    if app != wanted.app || opened.subject != wanted.build {
+        // It may be for the package that lists the build: one order for all its members.
+        let package = package::listing(policy, wanted.app, wanted.build, dossier)?;
+        if package.is_none_or(|package| package.app != *app || package.build != opened.subject) {
+            return Err(invalid("it orders something else".into()));
+        }
     }
     if !only.is_empty() && !only.contains(&pinned.target) {
         return Err(invalid("it is for other targets".into()));
@@ -440,16 +465,12 @@ fn check_permit(
     now: Timestamp,
 ) -> Result<Permit, Denial> {
     // A rollback goes back under a permit that was live once: expiry stops new activations only.
-    let activates = activates(wanted.act);
     let vendors = wanted.vendors(now);
     let permit = permit_behind(policy, wanted.app, wanted.build, &pinned.environment, dossier, &vendors)?;
     check_way(policy, pinned, wanted, &permit)?;
+    granted::not_withdrawn(policy, wanted.app, wanted.build, &pinned.environment, dossier, &permit, kept)?;
     let asked = &permit.asked;
-    let dead_through = policy.dead_through(wanted.app, &wanted.build, kept);
-    if asked.serial <= dead_through {
-        return Err(Denial::Withdrawn(dead_through));
-    }
-    if activates && (now < asked.not_before || now >= asked.not_after) {
+    if wanted.is_new() && (now < asked.not_before || now >= asked.not_after) {
         return Err(Denial::Expired { not_before: asked.not_before, not_after: asked.not_after, now });
     }
     Ok(permit)
@@ -458,7 +479,7 @@ fn check_permit(
 /// An emergency reaches the targets it names, lives no longer than the charter says, and is not prolonged by those who
 /// gave it: this target remembers who they were.
 fn check_way(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>, permit: &Permit) -> Result<(), Denial> {
-    let Permit { asked, request, requesters, .. } = permit;
+    let Permit { asked, request, requesters, about: (app, build), .. } = permit;
     let audience = policy.charter.audience(&pinned.environment).ok_or(Denial::Missing("audience"))?;
     let missing = || Denial::WayMissing { way: asked.way, environment: pinned.environment.clone() };
     let terms = audience.terms(asked.way).ok_or_else(missing)?;
@@ -474,7 +495,7 @@ fn check_way(policy: &TrustedPolicy, pinned: &Pinned, wanted: &Wanted<'_>, permi
         return exceeded("its request gives no reason".into());
     }
     let barred = |requester: &&PersonName| {
-        let bars = |kept: &KeptEmergency| kept.bars(wanted.app, &wanted.build, asked.way, request, requester);
+        let bars = |kept: &KeptEmergency| kept.bars(app, build, asked.way, request, requester);
         wanted.emergencies.iter().any(bars)
     };
     match requesters.iter().find(barred) {

@@ -13,12 +13,17 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
 mod checks;
+mod needs;
+mod package;
 mod traffic;
 
 pub use checks::{
     Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, ThresholdError, Verification,
+    WATCH_SECONDS,
 };
-pub use traffic::{Traffic, Upstream};
+pub use needs::{KernelFeature, Needs, kernel_is_at_least, kernel_numbers};
+pub use package::{MAX_MEMBERS, MAX_PACKAGE_BYTES, Member, steps};
+pub use traffic::{Switch, Traffic, Upstream};
 
 /// The only manifest format there is so far.
 pub const FORMAT: u32 = 1;
@@ -102,6 +107,9 @@ pub struct Run {
     /// How its copies go out of service and come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// The versions of other applications that a package lists; none for any other build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub package: BTreeMap<AppName, Member>,
 }
 
 /// One process of an application.
@@ -152,20 +160,6 @@ pub struct ConfigKey {
     pub default: Option<String>,
 }
 
-/// What a target must be and have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Needs {
-    /// Operating system (`linux`).
-    pub os: Option<String>,
-    /// Processor architecture (`x86_64`, `aarch64`).
-    pub arch: Option<String>,
-    /// Free memory in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Free disk space in bytes, besides the build itself.
-    pub disk_bytes: Option<u64>,
-}
-
 /// Which driver installs a build. Derived, never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,6 +170,8 @@ pub enum Driver {
     Files,
     /// Nothing to install: the release is a checkpoint.
     Checkpoint,
+    /// Nothing of its own to install: it lists versions of others, which are deployed together.
+    Package,
 }
 
 /// Why a manifest is not acceptable.
@@ -187,6 +183,9 @@ pub enum ManifestError {
     /// Longer than [`MAX_MANIFEST_BYTES`].
     #[error("the manifest has {0} bytes, more than the {MAX_MANIFEST_BYTES} allowed")]
     TooLarge(usize),
+    /// Longer than [`MAX_PACKAGE_BYTES`].
+    #[error("the manifest of the package has {0} bytes, more than the {MAX_PACKAGE_BYTES} allowed")]
+    TooLargePackage(usize),
     /// A format this program does not know.
     #[error("the manifest has format {0}; this program reads format {FORMAT}")]
     Format(u32),
@@ -264,6 +263,7 @@ impl Manifest {
     /// Which driver installs it.
     pub fn driver(&self) -> Driver {
         match (self.run.processes.is_empty(), self.files.is_empty()) {
+            _ if !self.run.package.is_empty() => Driver::Package,
             (false, _) => Driver::Process,
             (true, false) => Driver::Files,
             (true, true) => Driver::Checkpoint,
@@ -290,6 +290,10 @@ impl Manifest {
             return Err(ManifestError::Format(self.format));
         }
         self.validate_files()?;
+        if !self.run.package.is_empty() && !self.files.is_empty() {
+            return Err(ManifestError::Run("a package has no files: it only lists versions of others".into()));
+        }
+        self.run.validate_package(&self.app)?;
         self.run.validate()
     }
 
@@ -345,6 +349,7 @@ impl Run {
         }
         self.validate_checks()?;
         self.validate_traffic()?;
+        self.validate_needs()?;
         for data in &self.data {
             check_path(data)?;
         }

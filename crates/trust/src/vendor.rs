@@ -175,6 +175,11 @@ impl Word<'_> {
     /// The vendor's permit for this very build to us. With `now` it must hold at that time; going back asks for none.
     pub fn released(&self, app: &AppName, build: Digest, now: Option<Timestamp>) -> Result<Released, Denial> {
         let dossier = &self.release.dossier;
+        // A serial counts the requests of one version, and what is kept of a vendor knows those of its applications only.
+        if dossier.package.is_some() {
+            let why = "a vendor releases each application by itself".into();
+            return Err(Denial::Invalid { what: "package", why });
+        }
         let (audience, times) = (&self.vendor.audience, Vendors { heard: None, now });
         let permit = live_permit(&self.policy, app, build, audience, dossier, &self.heard, &times)?;
         let Request { serial, not_before, not_after, way, .. } = permit.asked;

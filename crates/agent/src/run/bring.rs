@@ -1,6 +1,9 @@
 //! The phases that change the machine: fetch, stage, configure, activate, verify, remove, and back.
 
-use super::{Engine, EngineError, Session, check::denied};
+use super::{
+    Engine, EngineError, Session,
+    check::{concerned, denied},
+};
 use crate::{
     authorise::Refusal,
     drivers::{Bringing, Machine, MachineError},
@@ -136,7 +139,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub(super) fn check_again(&mut self, app: &AppName) -> Result<Result<VerifiedAuthority, Refusal>, EngineError> {
         let under_way = self.under_way(app)?;
         self.refresh();
-        if let Err(error) = self.refresh_for(app, false) {
+        if let Err(error) = self.refresh_for(&concerned(app, &under_way.dossier), false) {
             tracing::debug!(%app, %error, "no fresher word just before activation");
         }
         let fresh = self.supply.dossier(under_way.assignment.generation, app);
@@ -317,8 +320,4 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 /// A step that needs what an earlier one of the same process left, and is without it: never by the table of steps.
 pub(super) fn lost_place() -> Last {
     Last::Failed("the agent lost its place; deploy again".into())
-}
-
-pub(super) fn free_bytes(folder: &std::path::Path) -> u64 {
-    depot::disk::free_bytes(folder).unwrap_or(u64::MAX)
 }

@@ -1,22 +1,29 @@
 //! The Check phase: every proof, and every need, before anything is copied.
 
-use super::{CheckedConfig, Engine, EngineError, STALE, Session, bring::free_bytes, no_supply};
+use super::{CheckedConfig, Engine, EngineError, STALE, Session, no_supply};
 use crate::{
     authorise::{self, Refusal},
     drivers::Machine,
-    home::memory_bytes,
     local::{self, Local},
+    needs::{self, ThisMachine},
     step::{self, Last},
     supply::{Supply, SupplyError},
 };
 use domain::plan::Assignment;
+use std::collections::BTreeSet;
 use trust::{
     AppName, Digest,
-    authority::{Dossier, Road, VerifiedAuthority},
+    authority::{Dossier, PackageDossier, Road, VerifiedAuthority},
     config::MAX_CONFIG_BYTES,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
     statement::{OrderAct, Phase},
 };
+
+/// Whose withdrawals stand against what a dossier is for: the application's own, and those of the package that brings it.
+pub(super) fn concerned(app: &AppName, dossier: &Dossier) -> BTreeSet<AppName> {
+    let package = dossier.package.as_ref().and_then(PackageDossier::app);
+    package.into_iter().chain([app.clone()]).collect()
+}
 
 impl<S: Supply, M: Machine> Engine<S, M> {
     /// The Check phase: every proof, and every need. Nothing is copied yet.
@@ -36,7 +43,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             self.refresh();
             self.change(app, |under_way| under_way.dossier = dossier.clone())?;
         }
-        let refreshed = self.refresh_for(app, true);
+        let refreshed = self.refresh_for(&concerned(app, &dossier), true);
         let authority = match (self.authorise(app, assignment, &dossier), refreshed) {
             (Ok(authority), _) => authority,
             // A ledger that was put back may ask again for what it has forgotten was done.
@@ -72,7 +79,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     ) -> Result<VerifiedAuthority, Refusal> {
         self.take_carried()?;
         let journal = self.journals.get(app);
-        let freshness = self.refresher.freshness(&self.documents, app, self.road());
+        let freshness = self.refresher.freshness(&self.documents, &concerned(app, dossier), self.road());
         let now = self.now();
         let authority = authorise::authorise(&mut self.documents, assignment, dossier, &journal, freshness, now)?;
         if authority.activates() && !authority.way().is_normal() {
@@ -134,11 +141,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if brings {
             let lacking =
                 if self.machine().is_staged(app, &assignment.build) { 0 } else { manifest.total_size_bytes() };
-            let has = authorise::Machine {
-                memory_bytes: memory_bytes("MemAvailable").unwrap_or(u64::MAX),
-                disk_bytes: free_bytes(self.home.root()),
-            };
-            if let Err(refusal) = authorise::check_needs(app, &manifest.run.needs, &has, lacking) {
+            if let Err(refusal) = self.check_needs(app, &manifest, lacking) {
                 return Ok(Some(denied(refusal)));
             }
         }
@@ -146,6 +149,19 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         session.manifest = Some(manifest);
         session.config = Some(CheckedConfig { serial, bytes: document });
         Ok(None)
+    }
+
+    /// Everything the build needs of this machine; `lacking_bytes` has still to be written.
+    fn check_needs(&self, app: &AppName, manifest: &Manifest, lacking_bytes: u64) -> Result<(), Refusal> {
+        let (run, machine) = (&manifest.run, self.machine());
+        let own_ports: Vec<u16> = run.fixed_ports().into_iter().filter(|port| machine.occupies(app, *port)).collect();
+        let bringing = needs::Bringing {
+            lacking_bytes,
+            lacking_ports: machine.lacking_ports(app, run),
+            is_beside: run.is_blue_green() && machine.current(app).is_some(),
+            own_ports: &own_ports,
+        };
+        needs::check(app, run, &bringing, &ThisMachine { folder: self.home.root().to_owned() })
     }
 
     /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.

@@ -94,6 +94,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             scanned: self.now(),
             active: BTreeMap::new(),
             findings: Vec::new(),
+            facts: None,
             lapsed: Some(found.at),
         };
         let envelope = sign_own(self, Act::Inventory(inventory))?;

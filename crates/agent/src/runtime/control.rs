@@ -6,6 +6,7 @@ use super::{
     keeper::{KEPT_ALREADY, READY, launch_command, short_path},
     log_reader::last_line_of_process,
     ports::is_taken,
+    socket::{listening_inodes, sockets_below},
     spec::KeeperFiles,
     state::{CopyState, Phase},
 };
@@ -100,7 +101,7 @@ impl Runtime {
         Ok((same, others))
     }
 
-    /// Starts a keeper for the copy, in a place that none of `beside` has; these hand their socket on.
+    /// Starts a keeper for the copy, in a place that none of `beside` has; those on its port hand their socket on.
     pub(super) fn begin(&self, spec: &ServiceSpec, beside: &[Kept]) -> Result<(), RuntimeError> {
         if let Some(user) = &spec.user {
             super::account::Account::find(user)?;
@@ -128,7 +129,8 @@ impl Runtime {
                 break lock;
             }
         };
-        if let Some(port) = spec.port.filter(|port| beside.is_empty() && is_taken(*port)) {
+        let hands_on = beside.iter().any(|kept| kept.spec.port == spec.port);
+        if let Some(port) = spec.port.filter(|port| !hands_on && is_taken(*port)) {
             return Err(RuntimeError::PortTaken { copy: format!("{} {}", spec.app, spec.id), port });
         }
         replace_durably(&kept.files.spec, &bytes, 0o600)?;
@@ -211,6 +213,17 @@ impl Runtime {
     /// Every copy that runs or should run, in order.
     pub fn observed(&self, app: &AppName) -> Result<Vec<Observed>, RuntimeError> {
         self.kept(app)?.iter().map(observe).collect()
+    }
+
+    /// Whether a copy of the application, or its keeper for it, listens on the port.
+    pub fn occupies(&self, app: &AppName, port: u16) -> bool {
+        let kept = self.kept(app).unwrap_or_default();
+        if kept.iter().any(|kept| kept.spec.port == Some(port) && kept.files.is_kept().unwrap_or(false)) {
+            return true;
+        }
+        let keepers = kept.iter().filter_map(|kept| Some(CopyState::read(&kept.files.state)?.keeper?.pid));
+        let sockets: std::collections::BTreeSet<u32> = keepers.flat_map(sockets_below).collect();
+        listening_inodes(port).iter().any(|inode| sockets.contains(inode))
     }
 
     /// What the application's copies were started with, in order: what a new agent finds of its predecessor's work.
@@ -369,7 +382,8 @@ pub(super) fn running_process(runtime: &Runtime, spec: &ServiceSpec) -> (Option<
     match look(&runtime.files_of(spec)) {
         Ok((is_kept, Some(state))) => {
             let runs = is_kept && state.phase == Phase::Running && state.build == spec.build;
-            (state.process.filter(|_| runs).map(|process| process.pid), state.last_exit)
+            // A process that has just ended may not have been missed yet by its keeper.
+            (state.process.filter(|process| runs && process.is_alive()).map(|process| process.pid), state.last_exit)
         }
         _ => (None, None),
     }

@@ -6,13 +6,13 @@ use super::{
     control::{look, running_process},
     log_reader::last_line_of_process,
 };
-use crate::watch::Look;
+use crate::watch::{self, Look};
 use std::{
     fmt,
     time::{Duration, Instant},
 };
 use trust::{
-    manifest::{Health, HealthCheck},
+    manifest::{Health, HealthCheck, Inconclusive},
     names::printable,
 };
 
@@ -22,6 +22,8 @@ const ALIVE: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long it may take where one look is nothing much.
 const GLANCE: Duration = Duration::from_secs(2);
+/// How long a keeper may take to notice that its process ended.
+const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -197,6 +199,35 @@ impl Runtime {
         Look { copy, restarts, wrong }
     }
 
+    /// Asks a verification again, once, of everyone whom it is asked of: what is wrong, if anything is. What decides nothing
+    /// is wrong unless the build says that it goes on with that.
+    pub fn ask_again(&self, watched: &watch::Question) -> Option<String> {
+        let watch::Question { name, verification, specs } = watched;
+        let check = &verification.check.check;
+        specs.iter().find_map(|spec| {
+            // What is asked of the build as a whole is run by a file of its own, beside a verification that may run.
+            let kept = (spec.once && matches!(check, HealthCheck::Command(_))).then(|| self.kept_task(spec));
+            let spec_file = match kept {
+                Some(Ok(kept)) => kept.files.spec,
+                Some(Err(error)) => return Some(format!("verify {name}: {error}")),
+                None => self.files_of(spec).spec,
+            };
+            let asked = Asked { spec, spec_file: &spec_file, port: verification.port.or(spec.port) };
+            let wrong = match (Question::new(self, check).ask(&asked, None, ATTEMPT), check) {
+                (Answer::Good(_), _) => None,
+                (Answer::Unclear(_), HealthCheck::Prometheus(measured))
+                    if measured.inconclusive == Inconclusive::Continue =>
+                {
+                    None
+                }
+                (Answer::Unclear(said), _) => Some(format!("inconclusive: {said}")),
+                (Answer::Bad(said) | Answer::Final(said), _) => Some(said),
+            };
+            let whom = if spec.once { String::new() } else { format!(" of {}", spec.id) };
+            wrong.map(|said| printable(&format!("verify {name}{whom}: {said}")))
+        })
+    }
+
     fn watch_alive(&self, spec: &ServiceSpec, on_try: &mut dyn FnMut(&Attempt)) -> Result<i32, Unhealthy> {
         // The keeper may need a moment to start the first process at all.
         let give_up = Instant::now() + ATTEMPT;
@@ -232,6 +263,15 @@ impl Runtime {
 
     /// What became of a process that runs no more.
     pub(super) fn how_it_ended(&self, spec: &ServiceSpec) -> String {
+        let files = self.files_of(spec);
+        let give_up = Instant::now() + NOTICED_WITHIN;
+        let is_missed = || {
+            let process = look(&files).ok().and_then(|(_, state)| state?.process);
+            process.is_none_or(|process| process.is_alive())
+        };
+        while !is_missed() && Instant::now() < give_up {
+            std::thread::sleep(FIRST_PAUSE);
+        }
         let (_, how) = running_process(self, spec);
         how.map_or_else(|| "the process does not run".into(), |exit| format!("the process ended: {exit}"))
     }

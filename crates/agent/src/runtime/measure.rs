@@ -36,7 +36,10 @@ fn judge(what: &Prometheus, values: &[f64]) -> Answer {
         _ if values.is_empty() => Answer::Unclear("no measurement: the query has no value".into()),
         None => Answer::Good(values.iter().copied().map(said).collect::<Vec<_>>().join(", ")),
         Some(value) if value.is_nan() || what.failure.is_some() => Answer::Unclear(said(*value)),
-        Some(value) => Answer::Bad(said(*value)),
+        Some(value) => {
+            let success = what.success.as_ref().map(ToString::to_string).unwrap_or_default();
+            Answer::Bad(format!("{}, not {success}", said(*value)))
+        }
     }
 }
 
@@ -124,7 +127,8 @@ mod tests {
             assert!(matches!(judge(&both, unclear), Answer::Unclear(_)), "{unclear:?}");
         }
         let well = what(Some("< 0.01"), None);
-        assert!(matches!(judge(&well, &[0.02]), Answer::Bad(_)) && matches!(judge(&well, &[0.0]), Answer::Good(_)));
+        assert!(matches!(judge(&well, &[0.02]), Answer::Bad(said) if said == "measured 0.02, not < 0.01"));
+        assert!(matches!(judge(&well, &[0.0]), Answer::Good(_)));
         let bad = what(None, Some("> 1"));
         assert!(matches!(judge(&bad, &[2.0]), Answer::Final(_)) && matches!(judge(&bad, &[1.0]), Answer::Good(_)));
         assert!(matches!(judge(&bad, &[f64::NAN]), Answer::Unclear(_)));

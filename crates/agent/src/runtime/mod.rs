@@ -12,7 +12,7 @@
 //! - [`control`]: starting, stopping, restarting and observing copies.
 //! - [`verify`]: whether the whole build is well. [`health`]: whether a copy is; [`ask`]: one question; [`measure`]: one
 //!   to a Prometheus server. [`task`]: what runs once.
-//! - [`replace`]: one build in the place of another, copy by copy. [`socket`]: sockets that outlive programs;
+//! - [`replace`]: one build in the place of another, copy by copy; [`blue_green`]: all at once. [`socket`]: sockets that outlive programs;
 //!   [`traffic`]: out of service before a copy stops, and back once it is healthy.
 //! - [`log`], [`log_reader`]: what copies write.
 //!
@@ -21,6 +21,7 @@
 
 mod account;
 mod ask;
+mod blue_green;
 mod control;
 mod disk;
 mod exec;
@@ -48,17 +49,20 @@ pub use layout::Layout;
 pub use log::Stream;
 pub use log_reader::{LogFollower, LogLine};
 pub use measure::values_in;
-pub use ports::DEFAULT_PORTS;
+pub use ports::{DEFAULT_PORTS, is_taken as is_port_taken};
 pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
 pub use task::TaskState;
 pub use traffic::Leaving;
 pub use verify::{Running, Unverified};
 
-use ports::Ports;
+use ports::{Ports, Side};
 use spec::{KeeperFiles, Placement, expand_run};
 use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf};
-use trust::{AppName, Digest, manifest::Run};
+use trust::{
+    AppName, Digest,
+    manifest::{Process, Run},
+};
 
 /// What runs on this target, and the means to change it.
 #[derive(Debug)]
@@ -200,12 +204,25 @@ impl Runtime {
         run: &Run,
         config: &BTreeMap<String, String>,
     ) -> Result<Vec<ServiceSpec>, RuntimeError> {
-        expand_run(&self.placement(app, build), run, config, |id| {
-            let places = KeeperFiles::places(&self.layout.run(app), id);
-            // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
-            let is_kept = || places.iter().any(|files| files.is_kept().unwrap_or(true));
-            self.ports.port_of(app, &id.process, id.copy, is_kept)
-        })
+        let on = |side| {
+            expand_run(&self.placement(app, build), run, config, |id| {
+                let places = KeeperFiles::places(&self.layout.run(app), id);
+                // A copy that is kept may itself be what occupies its port, so its port is not looked for elsewhere.
+                let may_occupy = |port| places.iter().any(|files| files.may_occupy(port));
+                self.ports.port_of(app, (&id.process, id.copy, side), may_occupy)
+            })
+        };
+        if run.is_blue_green() { self.on_its_side(app, on) } else { on(Side::First) }
+    }
+
+    /// How many ports the copies of a build would need that no port of the range can be given for.
+    pub fn lacking_ports(&self, app: &AppName, run: &Run) -> u32 {
+        let sides: &[Side] = if run.is_blue_green() { &[Side::First, Side::Second] } else { &[Side::First] };
+        let wants = |process: &&Process| process.port.is_none() && process.wants_port(&run.environment);
+        let named = run.processes.iter().filter(|(_, process)| wants(process));
+        let copies = named.flat_map(|(name, process)| (1..=process.copies).map(move |copy| (name.as_str(), copy)));
+        let wanted = copies.flat_map(|(name, copy)| sides.iter().map(move |side| (name, copy, *side)));
+        self.ports.lacking(app, wanted)
     }
 
     /// Makes the folders of the application and links its data into the release, whose files must be there.

@@ -17,6 +17,18 @@ use trust::AppName;
 /// The ports given out where the agent is not told otherwise. Several agents on one machine need ranges of their own.
 pub const DEFAULT_PORTS: RangeInclusive<u16> = 20_000..=29_999;
 
+/// Behind the copy's number in the key of its second port.
+const SECOND: &str = "+";
+
+/// The two ports of a copy whose builds change from one to the other; all else has the first alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The port that every copy has.
+    First,
+    /// The one beside it.
+    Second,
+}
+
 /// Every port given to a copy on this target, remembered in a file.
 #[derive(Debug)]
 pub struct Ports {
@@ -36,20 +48,19 @@ impl Ports {
         Ok(Self { file, range, given: Mutex::new(given) })
     }
 
-    /// The port of a copy: the one it had, or a free one. `is_running` says whether the copy itself may be what
-    /// occupies its port; if it is not and something else does, the copy gets another port.
+    /// The port of a copy on one side: the one it had, or a free one. `is_running` says whether the copy itself may be
+    /// what occupies this port; if it is not and something else does, the copy gets another port.
     pub fn port_of(
         &self,
         app: &AppName,
-        process: &str,
-        copy: u32,
-        is_running: impl FnOnce() -> bool,
+        (process, copy, side): (&str, u32, Side),
+        is_running: impl FnOnce(u16) -> bool,
     ) -> Result<u16, RuntimeError> {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(app, process, copy);
+        let key = key(app, process, copy, side);
         if let Some(&port) = given.get(&key)
             && self.range.contains(&port)
-            && (is_running() || is_free(port))
+            && (is_running(port) || is_free(port))
         {
             return Ok(port);
         }
@@ -61,6 +72,18 @@ impl Ports {
         self.save(&next)?;
         *given = next;
         Ok(port)
+    }
+
+    /// How many of these copies have no port yet and could get none.
+    pub fn lacking<'a>(&self, app: &AppName, copies: impl Iterator<Item = (&'a str, u32, Side)>) -> u32 {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_one = |(process, copy, side): &(&str, u32, Side)| {
+            given.get(&key(app, process, *copy, *side)).is_some_and(|port| self.range.contains(port))
+        };
+        let wanted = copies.filter(|copy| !has_one(copy)).count();
+        let taken: std::collections::BTreeSet<u16> = given.values().copied().collect();
+        let free = self.range.clone().filter(|port| !taken.contains(port) && is_free(*port)).take(wanted).count();
+        u32::try_from(wanted - free).unwrap_or(u32::MAX)
     }
 
     /// Forgets the ports of an application that is removed.
@@ -82,8 +105,12 @@ impl Ports {
     }
 }
 
-fn key(app: &AppName, process: &str, copy: u32) -> String {
-    format!("{app}/{process}/{copy}")
+fn key(app: &AppName, process: &str, copy: u32, side: Side) -> String {
+    let behind = match side {
+        Side::First => "",
+        Side::Second => SECOND,
+    };
+    format!("{app}/{process}/{copy}{behind}")
 }
 
 /// Whether a service could listen on the port now, on any address.
@@ -93,7 +120,7 @@ fn is_free(port: u16) -> bool {
 
 /// Whether something listens on the port. A port that may not be asked about (below 1024, IPv6 on a machine without)
 /// counts as not taken: the process will say so itself.
-pub(super) fn is_taken(port: u16) -> bool {
+pub fn is_taken(port: u16) -> bool {
     let addresses: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
     addresses.into_iter().any(|address| TcpListener::bind((address, port)).is_err_and(in_use))
@@ -112,18 +139,29 @@ mod tests {
         let other = listeners.find(|listener| listener.local_addr().unwrap().port() < 65_000).unwrap();
         let start = other.local_addr().unwrap().port();
         let open = || Ports::open(file.clone(), start..=start + 200).unwrap();
-        let one = open().port_of(&web, "web", 1, || false).unwrap();
-        let two = open().port_of(&web, "web", 2, || false).unwrap();
+        let one = open().port_of(&web, ("web", 1, Side::First), |_| false).unwrap();
+        let two = open().port_of(&web, ("web", 2, Side::First), |_| false).unwrap();
         assert!(one != start && one != two, "{start} is taken, {one} and {two} were given");
-        assert_eq!(open().port_of(&web, "web", 1, || false).unwrap(), one);
+        assert_eq!(open().port_of(&web, ("web", 1, Side::First), |_| false).unwrap(), one);
+
+        let beside = open().port_of(&web, ("web", 1, Side::Second), |_| false).unwrap();
+        assert!(![start, one, two].contains(&beside), "the second port of a copy is its own: {beside}");
+        assert_eq!(open().port_of(&web, ("web", 1, Side::Second), |_| false).unwrap(), beside);
 
         let stranger = TcpListener::bind(("127.0.0.1", one)).unwrap();
-        assert_eq!(open().port_of(&web, "web", 1, || true).unwrap(), one, "a running copy occupies its own port");
-        assert_ne!(open().port_of(&web, "web", 1, || false).unwrap(), one);
+        assert_eq!(
+            open().port_of(&web, ("web", 1, Side::First), |_| true).unwrap(),
+            one,
+            "a running copy occupies its own port"
+        );
+        assert_ne!(open().port_of(&web, ("web", 1, Side::First), |_| false).unwrap(), one);
         open().forget(&web).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+        let narrow = Ports::open(file.clone(), start..=start).unwrap();
+        let both = || [Side::First, Side::Second].map(|side| ("web", 1, side)).into_iter();
+        assert_eq!((narrow.lacking(&web, both()), open().lacking(&web, both())), (2, 0));
         let full = Ports::open(file.clone(), start..=start).unwrap();
-        assert!(matches!(full.port_of(&web, "web", 1, || false), Err(RuntimeError::NoFreePort { .. })));
+        assert!(matches!(full.port_of(&web, ("web", 1, Side::First), |_| false), Err(RuntimeError::NoFreePort { .. })));
         drop((other, stranger));
     }
 }

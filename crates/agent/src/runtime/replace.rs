@@ -3,6 +3,7 @@
 //! - A copy whose keeper hands its socket on gets its new program beside the old one. The old one is told to stop once the
 //!   new one has answered for itself: no connection is refused and none is dropped.
 //! - Of several copies with a port, each is replaced once the one before it is healthy.
+//! - Where a build wants to be beside the one before it until it is verified, [`super::blue_green`] does that.
 //! - What has no port serves nobody who would notice, and is replaced at once.
 
 use super::{
@@ -28,9 +29,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 impl Runtime {
-    /// Sees to it that exactly the build's copies run, each as its specification says.
+    /// Sees to it that exactly the build's copies run, each as its specification says; beside what serves, where the build
+    /// wants that, until it is verified.
     pub fn bring(&self, build: Running<'_>) -> Result<(), Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
+        if build.run.is_blue_green() {
+            return self.bring_beside(build, &specs);
+        }
         // Copies that the build does not have go first: a port of theirs may be wanted.
         {
             let _turn = self.turn(build.app)?;

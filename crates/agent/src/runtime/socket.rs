@@ -31,6 +31,8 @@ const QUEUE: i32 = 4096;
 /// What a keeper is asked for its socket.
 pub(super) const ASK: &str = "socket";
 const ANSWER: Duration = Duration::from_secs(2);
+/// The state of a socket that listens, in the system's table.
+const LISTENS: &str = "0A";
 
 /// Listens anew.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -79,6 +81,17 @@ pub(super) fn sockets_below(keeper: i32) -> BTreeSet<u32> {
         link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     };
     descendants(keeper).into_iter().flat_map(links).filter_map(inode).collect()
+}
+
+/// The sockets that listen on the port, by inode, as /proc/net/tcp has them (proc_net(5)).
+pub(super) fn listening_inodes(port: u16) -> Vec<u32> {
+    let inode = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it = fields.get(1)?.ends_with(&format!(":{port:04X}")) && *fields.get(3)? == LISTENS;
+        fields.get(9).filter(|_| is_it)?.parse().ok()
+    };
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    tables.iter().flat_map(|table| table.lines().skip(1).filter_map(inode)).collect()
 }
 
 /// The inode of the socket at the other end of a connection on this machine; absent while nobody has accepted it, for
@@ -149,6 +162,8 @@ mod tests {
             let _accepted = listener.accept().unwrap();
             let inode = accepted_inode(&connection).unwrap().unwrap();
             assert!(sockets_below(parent).contains(&inode));
+            let listening = listening_inodes(listener.local_addr().unwrap().port());
+            assert!(listening.len() == 1 && sockets_below(parent).contains(&listening[0]), "{listening:?}");
             // A process that has no children has no sockets below it.
             assert!(sockets_below(std::process::id() as i32).is_empty());
         }

@@ -314,6 +314,11 @@ impl KeeperFiles {
         [Self::new(run_folder, id), Self::named(run_folder, &format!("{id}{BESIDE}"))]
     }
 
+    /// Whether a copy that is kept here may be what listens on the port.
+    pub fn may_occupy(&self, port: u16) -> bool {
+        self.is_kept().unwrap_or(true) && ServiceSpec::read(&self.spec).map_or(true, |spec| spec.port == Some(port))
+    }
+
     /// The files beside a specification's file.
     pub fn beside_spec(spec_file: &Path) -> Option<Self> {
         let name = spec_file.file_name()?.to_str()?.strip_suffix(SPEC_ENDING)?;

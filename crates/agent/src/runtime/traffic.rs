@@ -10,7 +10,7 @@ use super::{
 use crate::local::Local;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
     path::Path,
@@ -64,7 +64,10 @@ impl Runtime {
         }
         let mut listed = self.listed(app)?;
         for (kept, _, _) in &routed {
-            if let Some(entry) = listed.get_mut(&kept.spec.id.to_string()) {
+            // A copy beside the one that serves may have its name; the port is what tells them apart.
+            if let Some(entry) = listed.get_mut(&kept.spec.id.to_string())
+                && Some(entry.port) == kept.spec.port
+            {
                 entry.serves = false;
             }
         }
@@ -83,6 +86,24 @@ impl Runtime {
         let longest = routed.iter().map(|(_, traffic, _)| traffic.drain_seconds).max().unwrap_or(0);
         std::thread::sleep(Duration::from_secs(longest.into()));
         Ok(())
+    }
+
+    /// Runs the programs that take copies out of service which no list has any more, and answers with how long these may
+    /// finish, in seconds. Others serve by now: what fails here keeps nothing from ending.
+    pub(super) fn drain_all(&self, app: &AppName, copies: &[Kept]) -> u32 {
+        for kept in copies {
+            if let Some(drain) = kept.spec.traffic.as_ref().and_then(|traffic| traffic.drain.as_ref())
+                && let Err(error) = self.run_beside(&kept.spec, &kept.files.spec, drain, "drain")
+            {
+                tracing::warn!(%app, %error, "a copy is stopped though it may still be asked");
+            }
+        }
+        copies.iter().filter_map(|kept| Some(kept.spec.traffic.as_ref()?.drain_seconds)).max().unwrap_or(0)
+    }
+
+    /// The ports that are listed as serving.
+    pub(super) fn serving_ports(&self, app: &AppName) -> Result<BTreeSet<u16>, RuntimeError> {
+        Ok(self.listed(app)?.values().filter(|entry| entry.serves).map(|entry| entry.port).collect())
     }
 
     /// Puts copies into service; with `alone`, no others are listed any more.
@@ -136,14 +157,19 @@ impl Runtime {
         replace_durably(&path, &bytes, 0o644)
     }
 
-    /// Writes the list where the owner wants it, and has it read. A list that cannot be read is taken back.
+    /// Writes the list where the owner wants it, and has it read. A list that cannot be read is taken back. What is kept
+    /// listed is what was read: whoever was killed in between has it read again.
     fn list(&self, app: &AppName, listed: &Listed) -> Result<(), RuntimeError> {
         let local = Local::read(self.layout.root()).map_err(|error| cannot(app, error.to_string()))?;
         let own = self.layout.traffic(app).join("upstream.conf");
         let file = local.traffic.files.get(app).unwrap_or(&own);
         let text = render(app, listed);
-        let before = fs::read(file).ok();
-        if before.as_deref() != Some(text.as_bytes()) && !listed.is_empty() {
+        let read = self.listed(app)?;
+        let stands = fs::read(file).ok();
+        let is_written = stands.as_deref() == Some(text.as_bytes());
+        let is_read = is_written && read == *listed;
+        if !is_read && !listed.is_empty() {
+            let before = if is_written { (!read.is_empty()).then(|| render(app, &read).into_bytes()) } else { stands };
             make_folder(&self.layout.traffic(app), 0o755)?;
             replace_durably(file, text.as_bytes(), 0o644)?;
             if let Err(why) = reload(&local) {

@@ -1,7 +1,9 @@
 //! Finding out that a whole build is well: every copy's health, then, back in service, what the build asks besides, then
-//! its smoke test; and through all of it the same processes must stay alive.
+//! its smoke test; and through all of it the same processes must stay alive. Where it runs beside what serves, it comes
+//! into service last of all.
 
 use super::{Attempt, CopyId, Leaving, Runtime, RuntimeError, ServiceSpec, Unhealthy, ask::Asked, health::Who};
+use crate::watch::{Again, Question};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -55,14 +57,18 @@ pub struct Running<'a> {
 }
 
 /// A copy and the process by which it is well.
-type Well = (ServiceSpec, i32);
+pub(super) type Well = (ServiceSpec, i32);
 
 impl Runtime {
     /// Verifies the build: it must run already. `heard` is told of every attempt. Answers with where it listens.
     pub fn verify(&self, build: Running<'_>, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
         let well = self.all_healthy(build.run, &specs, heard)?;
-        self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+        // Beside what serves, a build is asked everything before anybody else asks it.
+        let is_beside = build.run.is_blue_green();
+        if !is_beside {
+            self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+        }
         self.ask_all(build, &well, heard)?;
         if let Some(smoke) = &build.run.smoke {
             let named = ("smoke", smoke.run.as_slice(), smoke.process.as_deref());
@@ -74,6 +80,9 @@ impl Runtime {
             ended.map_err(Unverified::Smoke)?;
         }
         self.still_alive(&well)?;
+        if is_beside {
+            self.switch_over(build, &well, heard)?;
+        }
         let endpoint = |spec: &ServiceSpec| {
             let scheme = match health_of(build.run, &spec.id).map(|health| &health.check) {
                 Some(HealthCheck::Tcp) => "tcp",
@@ -105,10 +114,13 @@ impl Runtime {
     fn ask_all(&self, build: Running<'_>, well: &[Well], heard: &mut dyn FnMut(&str)) -> Result<(), Unverified> {
         let mut questions = Vec::new();
         for (name, verification) in &build.run.verify {
-            let meant = build.run.process_meant(verification.process.as_deref()).map(|(process, _)| process);
-            let of_copies = well.iter().filter(|(spec, _)| Some(spec.id.process.as_str()) == meant);
-            let is_of_copies = !matches!(verification.check.check, HealthCheck::Prometheus(_)) && meant.is_some();
-            if is_of_copies && verification.port.is_none() {
+            // What is measured tells for a while of what a build that comes back has to end: it keeps nobody from that.
+            let is_measured = matches!(verification.check.check, HealthCheck::Prometheus(_));
+            if is_measured && build.leaving == Leaving::IsTried {
+                continue;
+            }
+            if let Some(process) = process_asked(build.run, verification) {
+                let of_copies = well.iter().filter(|(spec, _)| spec.id.process == process);
                 questions.extend(of_copies.map(|(spec, pid)| Asking {
                     said: format!("verify {name} of {}", spec.id),
                     verification,
@@ -129,6 +141,28 @@ impl Runtime {
             self.clear_task(build.app, &asking.spec.id.process)?;
         }
         asked.map(|_| ())
+    }
+
+    /// What is asked again as long as the build, whose copies are these, has not settled.
+    pub fn to_ask_again(
+        &self,
+        build: Running<'_>,
+        copies: &[ServiceSpec],
+    ) -> Result<Vec<Again<Question>>, RuntimeError> {
+        let mut all = Vec::new();
+        for (name, verification) in &build.run.verify {
+            let Some(seconds) = verification.watched_seconds() else { continue };
+            let specs = match process_asked(build.run, verification) {
+                Some(process) => copies.iter().filter(|spec| spec.id.process == process).cloned().collect(),
+                None => {
+                    let named = (&*format!("watch-{name}"), &[][..], verification.process.as_deref());
+                    vec![self.task(build.app, build.build, build.run, build.values, named)?]
+                }
+            };
+            let question = Question { name: name.clone(), verification: verification.clone(), specs };
+            all.push(Again { name: name.clone(), every: Duration::from_secs(seconds.into()), question });
+        }
+        Ok(all)
     }
 
     fn ask_one(&self, asking: &Asking<'_>, well: &[Well], say: &Sender<String>) -> Result<(), Unverified> {
@@ -164,7 +198,7 @@ impl Runtime {
     }
 
     /// A process that took another's place would have to be verified anew.
-    fn still_alive(&self, well: &[Well]) -> Result<(), Unverified> {
+    pub(super) fn still_alive(&self, well: &[Well]) -> Result<(), Unverified> {
         match well.iter().find(|(spec, pid)| self.running_pid(spec) != Some(*pid)) {
             Some((spec, _)) => Err(Unverified::Restarted(spec.id.clone(), self.how_it_ended(spec))),
             None => Ok(()),
@@ -179,6 +213,13 @@ struct Asking<'a> {
     spec: ServiceSpec,
     file: PathBuf,
     pid: Option<i32>,
+}
+
+/// The process each of whose copies is asked; nothing where the build as a whole is.
+fn process_asked<'a>(run: &'a Run, verification: &'a Verification) -> Option<&'a str> {
+    let (process, _) = run.process_meant(verification.process.as_deref())?;
+    let is_of_copies = !matches!(verification.check.check, HealthCheck::Prometheus(_)) && verification.port.is_none();
+    is_of_copies.then_some(process)
 }
 
 /// The health check of a copy's process.

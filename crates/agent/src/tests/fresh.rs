@@ -5,6 +5,7 @@ use super::world::*;
 use crate::withdraw::carry;
 use jiff::{SignedDuration, Timestamp};
 use trust::{
+    AppName,
     dsse::Envelope,
     statement::{OrderAct, Outcome},
 };
@@ -69,6 +70,26 @@ fn r31_a_withdrawal_that_only_the_repository_tells_of_counts() {
     world.publish(2, hours_ago(0), &[]);
     drop(engine);
     refused(world.order_one(&mut world.agent(), 6), "PERMIT_WITHDRAWN");
+}
+
+/// As above, of a package: its withdrawals stand under the package's name, and against what it brings.
+/// Attack: withheld withdrawal.
+#[test]
+fn r31_a_withdrawal_of_a_package_that_only_the_repository_tells_of_counts_for_its_members() {
+    let withdrawn = [withdrawal_of_package("one", "1.0.0")];
+    let (shop, nothing): (AppName, &[Envelope]) = ("shop".parse().unwrap(), &[]);
+    for (told, expected) in [(nothing, None), (&withdrawn[..], Some("PERMIT_WITHDRAWN"))] {
+        let world = World::of(estate_with_repository(1));
+        let files =
+            published_of(&estate_with_repository(1), 1, hours_ago(0), &[(app(), nothing), (shop.clone(), told)]);
+        world.server.says.borrow_mut().repository.extend(files);
+        world.say(5, brought("one", "1.0.0"));
+        let outcome = world.follow(&mut world.agent(), &assignment(5, "one", OrderAct::Deploy));
+        match expected {
+            Some(code) => refused(outcome, code),
+            None => assert_eq!(outcome, Some(Outcome::Verified)),
+        }
+    }
 }
 
 /// The mirror is so old that nothing else of it counts; withdrawals speak for themselves.

@@ -25,13 +25,13 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
-    authority::{Dossier, Pinned},
+    authority::{Dossier, PackageDossier, Pinned},
     charter::{CHARTER_TARGET, Charter, Class},
     config::{ConfigDocument, ConfigValue},
     dsse::Envelope,
     freeze::{Freeze, Lift, Terms},
     key::{SecretKey, Signer},
-    manifest::{ConfigKey, Entry, Manifest, Migrate, Process, Run, StopSignal},
+    manifest::{ConfigKey, Entry, FORMAT, Manifest, Member, Migrate, Process, Run, StopSignal},
     statement::{
         Act, Approval, Config, Header, Inventory, Number, Order, OrderAct, Outcome, Push, Report, Request, RequestId,
         Statement, Withdrawal,
@@ -101,6 +101,16 @@ pub fn estate_with_repository(version: u64) -> Estate {
 
 /// A repository of `estate` as the server's key signs it: version, date, and what is withdrawn. By path.
 pub fn published(estate: &Estate, version: u64, dated: Timestamp, withdrawn: &[Envelope]) -> BTreeMap<String, Vec<u8>> {
+    published_of(estate, version, dated, &[(app(), withdrawn)])
+}
+
+/// The same, with what was withdrawn of several applications.
+pub fn published_of(
+    estate: &Estate,
+    version: u64,
+    dated: Timestamp,
+    withdrawn: &[(AppName, &[Envelope])],
+) -> BTreeMap<String, Vec<u8>> {
     let good_until = dated + SignedDuration::from_hours(24 * 7);
     let sign = |signed: Result<Value, tuf::TufError>| repository::sign_online(&signed.unwrap(), &key(9)).unwrap();
     let mut files = BTreeMap::new();
@@ -109,13 +119,16 @@ pub fn published(estate: &Estate, version: u64, dated: Timestamp, withdrawn: &[E
     let targets_version =
         serde_json::from_slice::<Value>(&estate.targets).unwrap()["signed"]["version"].as_u64().unwrap();
     files.insert(format!("metadata/{targets_version}.targets.json"), estate.targets.clone());
-    let mut permits = PermitFile::new(estate_digest(), app(), prod());
-    permits.withdrawals = withdrawn.to_vec();
-    let bytes = permits.to_bytes().unwrap();
-    let digest = Digest::of(&bytes);
-    let listed = TargetFile { length_bytes: bytes.len() as u64, digest };
-    files.insert(format!("targets/{}.permits.prod.web.json", digest.hex()), bytes);
-    let listing = [(repository::permits_target(&prod(), &app()), (listed, Value::Null))].into();
+    let mut listing = BTreeMap::new();
+    for (app, withdrawn) in withdrawn {
+        let mut permits = PermitFile::new(estate_digest(), app.clone(), prod());
+        permits.withdrawals = withdrawn.to_vec();
+        let bytes = permits.to_bytes().unwrap();
+        let digest = Digest::of(&bytes);
+        let listed = TargetFile { length_bytes: bytes.len() as u64, digest };
+        files.insert(format!("targets/{}.permits.prod.{app}.json", digest.hex()), bytes);
+        listing.insert(repository::permits_target(&prod(), app), (listed, Value::Null));
+    }
     let mut meta = BTreeMap::from([("targets.json".to_string(), ListedFile::of(targets_version, &estate.targets))]);
     for audience in ["dev", "prod"] {
         let files_of =
@@ -221,13 +234,24 @@ pub fn manifest(content: &str) -> Manifest {
         "for another system" => run.needs.os = Some("plan9".into()),
         "too much memory" => run.needs.memory_bytes = Some(1 << 60),
         "too much room" => run.needs.disk_bytes = Some(1 << 60),
+        "a kernel to come" => run.needs.kernel = Some("99.1".into()),
+        "a service that nobody has" => run.needs.services = ["nobody-has-this".to_owned()].into(),
+        "a program that nobody has" => run.needs.programs = ["nobody-has-this".to_owned()].into(),
         _ => {}
     }
     Manifest { format: trust::manifest::FORMAT, app: app(), files: vec![file], run }
 }
 
 /// The builds that this machine is not fit for.
-pub const UNFIT: [&str; 4] = ["for another processor", "for another system", "too much memory", "too much room"];
+pub const UNFIT: [&str; 7] = [
+    "for another processor",
+    "for another system",
+    "too much memory",
+    "too much room",
+    "a kernel to come",
+    "a service that nobody has",
+    "a program that nobody has",
+];
 
 pub fn build(content: &str) -> Digest {
     Digest::of(&manifest(content).to_bytes().unwrap())
@@ -302,6 +326,47 @@ pub fn withdrawal(content: &str, number: &str) -> Envelope {
     let version = version(number);
     let act = Withdrawal { app: app(), version, audience: prod(), through_serial: 1, reason: None };
     sign(build(content), Act::Withdrawal(act), &tester())
+}
+
+/// A package that lists a build as `web` of this number, released to prod by the same people.
+pub fn package(content: &str, number: &str) -> (Digest, PackageDossier) {
+    let (shop, version): (AppName, Version) = ("shop".parse().unwrap(), version(number));
+    let member = Member { version: version.clone(), build: build(content), after: BTreeSet::new() };
+    let run = Run { package: BTreeMap::from([(app(), member)]), ..Run::default() };
+    let manifest = Manifest { format: FORMAT, app: shop.clone(), files: vec![], run }.to_bytes().unwrap();
+    let digest = Digest::of(&manifest);
+    let Dossier { request, .. } = permitted(digest, number);
+    let Act::Request(request) = Statement::read(&request.unwrap()).unwrap().act else { panic!("a request") };
+    let request = sign(digest, Act::Request(Request { app: shop.clone(), ..request }), &coder());
+    let approve = |signer: SecretKey| {
+        let approval = Approval { app: shop.clone(), version: version.clone(), audience: prod() };
+        sign(Digest::of(&request.payload), Act::Approval(approval), &signer)
+    };
+    let push = Push { app: shop.clone(), commit: None, recipe: None, makers: vec![] };
+    let package = PackageDossier {
+        manifest: String::from_utf8(manifest).unwrap(),
+        push: Some(sign(digest, Act::Push(push), &coder())),
+        number: Some(sign(digest, Act::Number(Number { app: shop.clone(), version: version.clone() }), &coder())),
+        approvals: vec![approve(tester()), approve(oncall())],
+        request: Some(request),
+    };
+    (digest, package)
+}
+
+/// What a target gets for the member of a package, by the package's order.
+pub fn brought(content: &str, number: &str) -> Dossier {
+    let (digest, package) = package(content, number);
+    let order = Order::new("shop".parse().unwrap(), prod(), OrderAct::Deploy);
+    let order = Some(sign(digest, Act::Order(order), &oncall()));
+    Dossier { request: None, approvals: vec![], order, package: Some(package), ..permitted(build(content), number) }
+}
+
+/// The withdrawal of a package.
+pub fn withdrawal_of_package(content: &str, number: &str) -> Envelope {
+    let (digest, _) = package(content, number);
+    let (app, version) = ("shop".parse().unwrap(), version(number));
+    let act = Withdrawal { app, version, audience: prod(), through_serial: 1, reason: None };
+    sign(digest, Act::Withdrawal(act), &tester())
 }
 
 /// A freeze of prod.

@@ -85,9 +85,13 @@ pub fn app() -> AppName {
 }
 
 pub fn open(root: &Path) -> Runtime {
-    // Tests run side by side, as threads or as processes: each gets ports of its own.
+    open_at(root, first_port())
+}
+
+/// Tests run side by side, as threads or as processes: each gets ports of its own.
+pub fn first_port() -> u16 {
     static OPENED: AtomicU32 = AtomicU32::new(0);
-    open_at(root, 20_000 + ((std::process::id() + OPENED.fetch_add(1, Ordering::Relaxed) * 37) % 600 * 16) as u16)
+    20_000 + ((std::process::id() + OPENED.fetch_add(1, Ordering::Relaxed) * 37) % 600 * 16) as u16
 }
 
 /// The same with the ports of another.

@@ -37,7 +37,7 @@ fn build(target: &Target, number: u32, copies: u32, traffic: Option<Traffic>) ->
 }
 
 fn nginx() -> Option<Traffic> {
-    Some(Traffic { upstream: Some(Upstream::Nginx), drain: None, back: None, drain_seconds: 0 })
+    Some(Traffic { upstream: Some(Upstream::Nginx), drain: None, back: None, drain_seconds: 0, switch: None })
 }
 
 fn running<'a>(

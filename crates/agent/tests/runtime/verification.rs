@@ -40,7 +40,7 @@ fn verify(target: &Target, build: &Digest, run: &Run) -> Verified {
 
 fn check(check: HealthCheck) -> Verification {
     let check = Health { check, within_seconds: 2, consecutive: 1, every_seconds: None };
-    Verification { process: None, port: None, check }
+    Verification { process: None, port: None, check, watch_seconds: None }
 }
 
 fn sh(script: &str) -> Vec<String> {
@@ -304,4 +304,48 @@ fn a_measurement_succeeds_fails_at_once_or_is_inconclusive() {
         let (pause, _) = measure(none, Inconclusive::Pause, 1);
         assert!(pause.why().contains("inconclusive, and the build counts as verified only once people have looked"));
     }
+    // Nothing is measured for a build that comes back: it would tell of what that one has to end.
+    let (app, values) = (app(), BTreeMap::new());
+    let back = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::IsTried };
+    target.runtime.verify(back, &mut |_| ()).unwrap();
+}
+
+#[test]
+fn what_is_watched_is_asked_again_and_what_decides_nothing_follows_its_own_rule() {
+    let target = Target::new();
+    let (build, mut run) = started(&target, "exec sleep 1000 # $PORT", |_| ());
+    let mut asked_again = |check: HealthCheck, port: Option<u16>| {
+        let verification = Verification { port, watch_seconds: Some(1), ..self::check(check) };
+        run.verify = [("it".to_owned(), verification)].into();
+        let (app, values) = (app(), BTreeMap::new());
+        let running = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::MustSucceed };
+        let copies = target.runtime.specs(&app, &build, &run, &values).unwrap();
+        let again = target.runtime.to_ask_again(running, &copies).unwrap();
+        assert_eq!(again.len(), 1);
+        target.runtime.ask_again(&again[0].question)
+    };
+    let threshold = |text: &str| Some(Threshold::try_from(text.to_owned()).unwrap());
+    for (value, inconclusive, expected) in [
+        (&["0"], Inconclusive::Undo, None),
+        (&["0.09"], Inconclusive::Continue, Some("verify it: measured 0.09, not < 0.01")),
+        (&["NaN"], Inconclusive::Continue, None),
+        (&["NaN"], Inconclusive::Undo, Some("verify it: inconclusive: measured NaN")),
+        (&["NaN"], Inconclusive::Pause, Some("verify it: inconclusive: measured NaN")),
+        (&[""], Inconclusive::Undo, Some("verify it: inconclusive: no measurement: the query has no value")),
+    ] {
+        let (port, _) = prometheus(value);
+        let url = format!("http://127.0.0.1:{port}");
+        let (query, success) = ("rate(errors[1m])".into(), threshold("< 0.01"));
+        let measured = Prometheus { url, query, success, failure: None, inconclusive };
+        assert_eq!(asked_again(HealthCheck::Prometheus(measured), None).as_deref(), expected, "{value:?}");
+    }
+    // A copy is asked by its name; what nobody in particular is asked, the build is.
+    let copys = "verify it of web-1: /bin/sh exit code 4";
+    assert_eq!(asked_again(HealthCheck::Command(sh("exit 4")), None).as_deref(), Some(copys));
+    assert_eq!(asked_again(HealthCheck::Command(sh("[ $PORT -gt 0 ]")), None), None);
+    assert_eq!(
+        asked_again(HealthCheck::Command(sh("exit 4")), Some(1)).as_deref(),
+        Some("verify it: /bin/sh exit code 4")
+    );
+    target.runtime.clear_task(&app(), "watch-it").unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::{CONSECUTIVE, Field, Parsed, WITHIN_SECONDS, fields::Fields, read_command, read_duration};
 use trust::manifest::{
-    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, Verification,
+    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, Verification, WATCH_SECONDS,
 };
 
 /// How long measurements may take, in seconds, unless the file says otherwise: they need traffic to measure.
@@ -25,14 +25,26 @@ pub(super) fn read_health(field: &Field<'_>, place: &str) -> Parsed<Health> {
 /// One `[verify.NAME]`.
 pub(super) fn read_verification(field: &Field<'_>) -> Parsed<Verification> {
     let mut fields = field.table(&format!("verify {}", field.name))?;
-    let (process, port) = (fields.take("process"), fields.take("port"));
+    let (process, port, watch) = (fields.take("process"), fields.take("port"), fields.take("watch"));
     let check = read_check(field, &mut fields)?;
     fields.end()?;
+    let measures = matches!(check.check, HealthCheck::Prometheus(_));
     Ok(Verification {
         process: process.map(|field| Ok(field.text()?.to_owned())).transpose()?,
         port: port.map(|field| Ok(field.number(1, 65_535)? as u16)).transpose()?,
         check,
+        watch_seconds: watch.map_or(Ok(None), |field| read_watch(&field, measures))?,
     })
+}
+
+/// `true` and `false`, or how often. What goes without saying is not written.
+fn read_watch(field: &Field<'_>, measures: bool) -> Parsed<Option<u32>> {
+    match field.value.as_bool() {
+        Some(is_watched) if is_watched == measures => Ok(None),
+        Some(is_watched) => Ok(Some(if is_watched { WATCH_SECONDS } else { 0 })),
+        None if field.value.as_str().is_some() => read_duration(field).map(Some),
+        None => Err(field.error(format!("{} must be true, false, or how often, as \"30s\"", field.said()))),
+    }
 }
 
 /// `[smoke]`.

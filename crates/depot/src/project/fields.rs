@@ -96,7 +96,12 @@ impl<'a> Field<'a> {
 
     /// A list of texts.
     pub(super) fn texts(&self) -> Read<Vec<Field<'a>>> {
-        let array = self.value.as_array().ok_or_else(|| self.wrong_type("a list of texts, as [\"one\", \"two\"]"))?;
+        self.items("a list of texts, as [\"one\", \"two\"]")
+    }
+
+    /// A list; `wanted` says of what.
+    pub(super) fn items(&self, wanted: &str) -> Read<Vec<Field<'a>>> {
+        let array = self.value.as_array().ok_or_else(|| self.wrong_type(wanted))?;
         let items = array.iter().map(|item| Field { span: item.span(), value: item.get_ref(), ..self.clone() });
         Ok(items.collect())
     }

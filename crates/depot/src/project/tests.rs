@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Smoke};
+use trust::manifest::{Health, HealthCheck, HttpCheck, Inconclusive, KernelFeature, Migrate, Smoke};
 
 fn wrong(text: &str) -> String {
     match parse(text, "sortie.toml") {
@@ -158,7 +158,10 @@ fn checks_of_every_kind_read() {
     assert_eq!(run.takes_seconds(), 60 + 20 + 300 + 10 + 3600 + 6);
     let command = |program: &str| Some(vec![program.to_owned(), "$PORT".into()]);
     let (drain, back) = (command("./leave"), command("./enter"));
-    assert_eq!(run.traffic, Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3 }));
+    assert_eq!(
+        run.traffic,
+        Some(Traffic { upstream: Some(Upstream::Nginx), drain, back, drain_seconds: 3, switch: None })
+    );
     let manifest = project.manifest(Vec::new()).unwrap();
     assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
 }
@@ -252,6 +255,22 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "sortie.toml:5:2: traffic says neither upstream",
         ),
         ("[process.web]\nrun = \"x\"\n[traffic]\nupstream = \"nginx\"", "traffic is of copies with a port"),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue\"",
+            "sortie.toml:7:10: 'switch' in traffic must be \"one-by-one\" or \"blue-green\"",
+        ),
+        (
+            "[process.web]\nrun = \"x $PORT\"\n[traffic]\ndrain = \"x\"\nswitch = \"blue-green\"",
+            "sortie.toml:5:2: blue-green switches by one write of a list, so it needs upstream",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nport = 80\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"",
+            "process web fixes its port: take port away and use $PORT in run",
+        ),
+        (
+            "[process.web]\nrun = \"x\"\nsocket = true\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"",
+            "process web hands its socket on at one: take away socket or switch",
+        ),
         ("[traffic]\ndrain_seconds = 1", "unknown field 'drain_seconds' in traffic"),
         ("[migrate]\nundo = \"x\"", "sortie.toml:3:2: migrate has no 'run'"),
         (
@@ -283,6 +302,12 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
         ("data = [\"../a\"]", "must be a path inside"),
         ("data = [\".\"]", "not the working folder itself"),
         ("needs = { os = \"linus\" }", "did you mean 'linux'?"),
+        ("needs = { ports = 443 }", "'ports' in needs must be a list of ports, as [80, 443], not a whole number"),
+        ("needs = { ports = [0] }", "'ports' in needs must be from 1 to 65535"),
+        ("needs = { kernel = \"new\" }", "sortie.toml:3:1: needs: 'new' is no version of a kernel; write kernel ="),
+        ("needs = { kernel_features = [\"cgroups2\"] }", "did you mean 'cgroup2'?"),
+        ("needs = { services = [\"-x\"] }", "needs: '-x' cannot name a service"),
+        ("needs = { programs = [\"bin/x\"] }", "needs: 'bin/x' must be a program's name"),
         ("needs = { arch = \"amd64\" }", "did you mean 'x86_64'?"),
         ("needs = { memory = \"much\" }", "a size is written 512 MiB"),
         ("user = \"Root!\"", "must name a system user"),
@@ -340,5 +365,87 @@ proptest! {
             prop_assert!(error.line <= text.matches('\n').count() + 1, "{}", error);
             prop_assert!(!error.to_string().contains(char::is_control));
         }
+    }
+}
+
+#[test]
+fn blue_green_is_said_in_traffic_and_one_by_one_is_what_nothing_said_is() {
+    let run = |switch: &str| {
+        let text = format!(
+            "app = \"x\"\nfiles = \".\"\n[process.web]\nrun = \"x $PORT\"\n[traffic]\nupstream = \"haproxy\"\n{switch}"
+        );
+        parse(&text, "sortie.toml").unwrap().run
+    };
+    assert!(run("switch = \"blue-green\"").is_blue_green());
+    assert!(!run("").is_blue_green());
+    assert_eq!(run("switch = \"one-by-one\""), run(""));
+}
+
+#[test]
+fn what_a_machine_must_have_is_read() {
+    let text = "app = \"x\"\nfiles = \".\"\nneeds = { kernel = \"5.10\", ports = [443, 80], services = [\"postgresql\"], \
+                programs = [\"ffmpeg\"], kernel_features = [\"userns\", \"cgroup2\"] }\n[process.web]\nrun = \"x\"\nport = 8080";
+    let run = parse(text, "sortie.toml").unwrap().run;
+    assert_eq!(run.needs.kernel.as_deref(), Some("5.10"));
+    assert_eq!(run.fixed_ports(), [80, 443, 8080].into());
+    assert_eq!(run.needs.services, ["postgresql".to_owned()].into());
+    assert_eq!(run.needs.programs, ["ffmpeg".to_owned()].into());
+    assert_eq!(run.needs.kernel_features, [KernelFeature::Cgroup2, KernelFeature::Userns].into());
+}
+
+#[test]
+fn what_is_measured_is_watched_and_anything_else_where_that_is_said() {
+    let watched = |asks: &str| {
+        let text = format!("app = \"x\"\nfiles = \".\"\n[process.web]\nrun = \"x $PORT\"\n[verify.it]\n{asks}");
+        parse(&text, "sortie.toml").map(|project| project.run.verify["it"].watched_seconds())
+    };
+    let measured = "prometheus = \"http://p\"\nquery = \"q\"\nsuccess = \"< 1\"\n";
+    for (asks, expected) in [
+        (measured.to_owned(), Some(30)),
+        (format!("{measured}watch = true"), Some(30)),
+        (format!("{measured}watch = false"), None),
+        (format!("{measured}watch = \"2m\""), Some(120)),
+        ("http = \"/\"".into(), None),
+        ("http = \"/\"\nwatch = false".into(), None),
+        ("http = \"/\"\nwatch = true".into(), Some(30)),
+    ] {
+        assert_eq!(watched(&asks).unwrap(), expected, "{asks}");
+    }
+    let wrong = |asks: &str| watched(asks).unwrap_err().to_string();
+    assert!(wrong("log = \"ready\"\nwatch = true").contains("verify it cannot be watched"));
+    assert!(wrong("http = \"/\"\nwatch = 30").contains("must be true, false, or how often"));
+}
+
+#[test]
+fn r4_a_package_lists_versions_of_others_and_nothing_else() {
+    let text = "app = \"shop\"\n[package]\ndb = \"2.0.1\"\napi = { version = \"1.4.0\", after = [\"db\"] }\n";
+    let shop = parse(text, "sortie.toml").unwrap();
+    assert!(shop.has_no_files() && !shop.checkpoint);
+    let api = &shop.package[&"api".parse::<AppName>().unwrap()];
+    assert_eq!((api.version.to_string(), api.after.len()), ("1.4.0".to_string(), 1));
+    let listed = package::with_builds(&shop.package, |_, _| Some(trust::Digest::of(b"x"))).unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(
+        package::with_builds(&shop.package, |app, _| (app.as_str() == "db").then(|| trust::Digest::of(b"x"))).is_none()
+    );
+
+    let refused = |text: &str| parse(&format!("app = \"shop\"\n{text}"), "sortie.toml").unwrap_err().to_string();
+    for (text, why) in [
+        ("files = \".\"\n[package]\ndb = \"1.0.0\"\n", "2:1: a package only lists versions of others"),
+        ("[package]\n", "'package' lists nothing"),
+        ("[package]\ndb = \"one\"\n", "3:6: 'one' is not a version number"),
+        ("[package]\ndb = 1\n", "must be a text in quotes"),
+        ("[package]\ndb = { after = [] }\n", "package db has no 'version'"),
+        ("[package]\ndb = { version = \"1.0.0\", afer = [] }\n", "after"),
+        ("[package]\ndb = { version = \"1.0.0\", after = [\"web\"] }\n", "db comes after web, which is no member"),
+        (
+            "[package]\ndb = { version = \"1.0.0\", after = [\"web\"] }\nweb = { version = \"1.0.0\", after = [\"db\"] }\n",
+            "db, web come after one another in a circle",
+        ),
+        ("[package]\nshop = \"1.0.0\"\n", "shop cannot be a member of itself"),
+        ("[package]\nDB = \"1.0.0\"\n", "a member is an application"),
+    ] {
+        let said = refused(text);
+        assert!(said.contains(why), "{text}: {said}");
     }
 }

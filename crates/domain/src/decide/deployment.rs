@@ -1,25 +1,25 @@
 //! Ordering a deployment, running its waves, taking it back.
 
-use super::{Asked, guide};
+use super::{Asked, guide, package};
 use crate::{
     command::Signed,
-    event::{Aborted, Ending, Event},
+    event::{Aborted, Ending, Event, RingOf},
     planned::Planned,
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, placement, rights,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         ways, windows,
     },
     state::{Deployment, DeploymentPhase, Draft, counted_anew},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     charter::Class,
     quorum::Rule,
-    rollout::OnFailure,
+    rollout::{OnFailure, Rollout},
     statement::{Order, OrderAct, Outcome},
 };
 
@@ -40,6 +40,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
     let version = record.version.clone();
+    if !record.facts.package.is_empty() {
+        return package::request(draft, asked, &signed, deployer);
+    }
     let candidate =
         Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
     let now = asked.context.now;
@@ -66,16 +69,11 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         is_moment?;
     }
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { queued(draft, order)? };
+    let queued = if is_planned { None } else { queued(draft, order, None)? };
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
-    // Whoever comes and goes has its turn after those that stay: none of them is a canary where another can be.
-    let comes_and_goes = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| target.ephemeral);
-    let (stay, go): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(|name| !comes_and_goes(name));
-    let targets: Vec<TargetName> = stay.into_iter().chain(go).collect();
-    let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
-    let (targets, rings) = rollout::in_rings(&rollout, targets, labels);
+    let (targets, rings) = in_their_turn(draft, &rollout, targets);
     let deployment = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
         deployment,
@@ -93,9 +91,11 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         narrowed: !order.only.is_empty(),
         schedule: order.schedule.clone(),
         keep_data: order.keep_data,
+        package: None,
+        only: BTreeSet::new(),
     };
-    as_planned(draft, order, &requested)?;
-    hold_what_is_left_behind(draft, order, signed.subject);
+    as_planned(draft, order, &requested, &BTreeMap::new())?;
+    hold_what_is_left_behind(draft, order, signed.subject, deployment);
     if let Some(queued) = queued {
         let (ending, superseded_by) = (Ending::Superseded, Some(deployment));
         draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
@@ -113,11 +113,29 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     Ok(())
 }
 
-/// Fails if the order was given by a plan, and would do something else by now.
-fn as_planned(draft: &Draft, order: &Order, requested: &Event) -> Result<(), Refusal> {
-    let now = Planned::of(&draft.state, requested).map(|planned| planned.id());
+/// The targets in the order in which they have their turn, and the rings that divide them. Whoever comes and goes has its turn
+/// after those that stay: none of them is a canary where another can be.
+pub(super) fn in_their_turn(
+    draft: &Draft,
+    rollout: &Rollout,
+    targets: Vec<TargetName>,
+) -> (Vec<TargetName>, Vec<RingOf>) {
+    let comes_and_goes = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| target.ephemeral);
+    let (go, stay): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(comes_and_goes);
+    let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
+    rollout::in_rings(rollout, stay.into_iter().chain(go).collect(), labels)
+}
+
+/// Notes what the order would do. Fails if it was given by a plan, and would do something else by now.
+pub(super) fn as_planned(
+    draft: &mut Draft,
+    order: &Order,
+    requested: &Event,
+    members: &BTreeMap<AppName, Vec<TargetName>>,
+) -> Result<(), Refusal> {
+    draft.planned = Planned::of(&draft.state, requested, members);
     match order.plan {
-        Some(plan) if now != Some(plan) => {
+        Some(plan) if draft.planned.as_ref().map(Planned::id) != Some(plan) => {
             let (app, environment) = (order.app.clone(), order.environment.clone());
             Err(Refusal::PlanStale { app, version: order.version.clone(), environment, plan })
         }
@@ -126,8 +144,14 @@ fn as_planned(draft: &Draft, order: &Order, requested: &Event) -> Result<(), Ref
 }
 
 /// The deployment whose place a newer order takes: one that has not begun. Fails if one has, or if the order is about what
-/// runs, which takes nothing's place.
-fn queued(draft: &Draft, order: &Order) -> Result<Option<u64>, Refusal> {
+/// runs, which takes nothing's place. A package that is under way keeps others from its members; `own` is the one whose
+/// member is meant.
+pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<Option<u64>, Refusal> {
+    if let Some(deployment) = packages::under_way(&draft.state, &order.app, &order.environment, own) {
+        let package = draft.state.deployments.get(&deployment).map(|package| package.app.clone());
+        let (app, environment) = (package.unwrap_or_else(|| order.app.clone()), order.environment.clone());
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment });
+    }
     let here = draft.state.in_audience(&order.app, &order.environment);
     let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
     let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
@@ -144,7 +168,7 @@ pub(super) fn installs(act: OrderAct) -> bool {
 }
 
 /// Whether the build may run there; true if the order may and must wait for its permit.
-fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
+pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
     let order = &signed.act;
     let record = names::build(&draft.state, &order.app, &signed.subject)?;
     let candidate =
@@ -172,7 +196,7 @@ fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Resul
 }
 
 /// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open.
-fn destinations(
+pub(super) fn destinations(
     draft: &Draft,
     asked: &Asked<'_>,
     signed: &Signed<Order>,
@@ -202,7 +226,7 @@ fn destinations(
 }
 
 /// Fails if every target runs just this already, with the config in force.
-fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetName]) -> Result<(), Refusal> {
+pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetName]) -> Result<(), Refusal> {
     let order = &signed.act;
     let config = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.config.as_ref());
     let serial = config.map_or(0, |config| config.serial);
@@ -224,7 +248,7 @@ fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetNam
 }
 
 /// What the deployer of a superseded version, or of one that skips others, is warned of (R45).
-fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
+pub(super) fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
     let Some(record) = draft.state.apps.get(&order.app) else { return Vec::new() };
     let released = |other: &&Version| draft.state.granted(&order.app, other, &order.environment).is_some();
     let newer: Vec<&Version> = record.versions.keys().filter(|other| *other > version).filter(released).collect();
@@ -237,7 +261,7 @@ fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
 }
 
 /// The targets that run the subject, for an act on what runs.
-fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Result<Vec<TargetName>, Refusal> {
+pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Result<Vec<TargetName>, Refusal> {
     for name in &order.only {
         names::target(&draft.state, name)?;
     }
@@ -256,7 +280,7 @@ fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Result<Vec<Ta
 }
 
 /// A rollback sticks: what it leaves is held out until somebody lifts the hold.
-fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
+pub(super) fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest, number: u64) {
     if order.act != OrderAct::Rollback {
         return;
     }
@@ -265,7 +289,7 @@ fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest) {
         draft.state.targets_in(&order.environment).filter_map(|(name, _)| running(name)).collect();
     for build in left.into_iter().filter(|build| *build != to) {
         let (app, environment) = (order.app.clone(), order.environment.clone());
-        let deployment = Some(draft.state.last_deployment + 1);
+        let deployment = Some(number);
         draft.record(Event::HoldPlaced { app, environment, build, deployment });
     }
 }
@@ -284,7 +308,7 @@ pub(super) fn start_awaiting(
     if !stands || deployment.version.as_ref() != Some(version) {
         return;
     }
-    let begins = draft.state.granted(app, version, audience).map(|(_, request)| request.not_before);
+    let begins = draft.state.all_permits(app, version, audience).map(|(_, request)| request.not_before).next();
     if begins.is_some_and(|begins| begins <= asked.context.now) {
         start(draft, asked, number);
     }
@@ -293,6 +317,9 @@ pub(super) fn start_awaiting(
 /// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    if deployment.is_of_package() {
+        return package::start(draft, asked, number);
+    }
     if deployment.waves > 0 {
         return go_on(draft, asked, number);
     }
@@ -312,7 +339,7 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 /// Ends what stood and cannot begin any more.
-fn drop_it(draft: &mut Draft, number: u64, reason: String) {
+pub(super) fn drop_it(draft: &mut Draft, number: u64, reason: String) {
     let (ending, reason) = (Ending::Dropped, Some(reason));
     draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by: None, aborted: None });
 }
@@ -387,13 +414,16 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     }
 }
 
-fn next_wave(draft: &Draft, deployment: &Deployment) -> Result<Wave, String> {
+pub(super) fn next_wave(draft: &Draft, deployment: &Deployment) -> Result<Wave, String> {
     rollout::next_wave(&rollout::of(&draft.state, deployment), deployment)
 }
 
 /// Goes on after a target has finished its part, or left: next wave, end, or undo.
 pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    if deployment.is_of_package() {
+        return package::go_on(draft, asked, number);
+    }
     let rollout = rollout::of(&draft.state, &deployment).into_owned();
     let parts = &deployment.parts;
     let busy = parts.busy().next().is_some();
@@ -437,14 +467,15 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 /// A deployment that is over as all of them are that nobody ended.
-fn ended(deployment: u64, ending: Ending) -> Event {
+pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
     Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
 }
 
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     draft.record(ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
-    if installs(deployment.act) && soak == 0 {
+    // What a package brings settles with it.
+    if installs(deployment.act) && soak == 0 && deployment.package.is_none() {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }
@@ -484,7 +515,7 @@ fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 /// Tells every target that has switched, or is about to, to go back: as many at a time as can be spared.
-fn undo(
+pub(super) fn undo(
     draft: &mut Draft,
     asked: &Asked<'_>,
     number: u64,
@@ -528,26 +559,44 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
-    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
-    let mut bad = deployment.parts.bad().map(|(_, outcome)| outcome);
-    let only_refused = bad.next().is_some_and(refused) && bad.all(refused);
-    drop(bad);
     let brings = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy);
-    if class == Some(Class::Dev) || !brings || only_refused {
+    // What went back because another member of its package failed is not to blame.
+    let is_blamed = match deployment.package {
+        Some(_) => is_to_blame(deployment),
+        None => !only_refused(deployment),
+    };
+    if class == Some(Class::Dev) || !brings || !is_blamed {
         return;
     }
     let (app, environment, build) = (deployment.app.clone(), deployment.environment.clone(), deployment.build);
     draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
 }
 
+fn only_refused(deployment: &Deployment) -> bool {
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
+    let mut bad = deployment.parts.bad().map(|(_, outcome)| outcome);
+    bad.next().is_some_and(refused) && bad.all(refused)
+}
+
+/// Whether a build failed on a target, or was unwell there.
+pub(super) fn is_to_blame(deployment: &Deployment) -> bool {
+    let has_failed = deployment.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }));
+    let took_back =
+        |phase: &DeploymentPhase| !matches!(phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
+    let was_unwell = deployment.parts.iter().any(|(_, part)| part.unwell.is_some());
+    has_failed && took_back(&deployment.phase) || was_unwell && took_back(&deployment.phase)
+}
+
 /// Ends an unfinished deployment; what had switched goes back.
 pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
     let (deployment, by) = guide::guided(draft, asked, number)?;
-    let aborted = Some(Aborted { by: by.clone(), reason });
-    if installs(deployment.act) && deployment.waves > 0 {
-        undo(draft, asked, number, &deployment, format!("aborted by {by}"), aborted);
+    let aborted = Aborted { by: by.clone(), reason };
+    if deployment.is_of_package() && deployment.waves > 0 {
+        package::abort(draft, asked, number, &deployment, aborted);
+    } else if installs(deployment.act) && deployment.waves > 0 {
+        undo(draft, asked, number, &deployment, format!("aborted by {by}"), Some(aborted));
     } else {
-        let ending = Ending::Aborted;
+        let (ending, aborted) = (Ending::Aborted, Some(aborted));
         draft.record(Event::DeploymentEnded { deployment: number, ending, reason: None, superseded_by: None, aborted });
     }
     Ok(())
@@ -577,5 +626,19 @@ pub(super) fn lift_hold(
         return Err(Refusal::AlreadyDone { what, since: None });
     }
     draft.record(Event::HoldLifted { app: app.clone(), environment: environment.clone(), build, reason });
+    // What a package left or failed with is held out with it, and comes again with it.
+    for (package, hold) in held.iter().filter(|(held, _)| build.is_none_or(|build| build == **held)) {
+        let (Some(facts), Some(deployment)) = (packages::listed(&draft.state, app, package), hold.deployment) else {
+            continue;
+        };
+        for (name, member) in facts.package.clone() {
+            let here = draft.state.in_audience(&name, environment);
+            let placed = here.and_then(|here| here.held.get(&member.build)).map(|hold| hold.deployment);
+            if placed.is_some_and(|placed| packages::is_by(&draft.state, placed, deployment)) {
+                let (environment, build) = (environment.clone(), Some(member.build));
+                draft.record(Event::HoldLifted { app: name, environment, build, reason });
+            }
+        }
+    }
     Ok(())
 }

@@ -24,6 +24,13 @@ pub(super) fn expose(
         return Err(Refusal::Invalid { why: format!("{percent} percent of end users are more than there are") });
     }
     let (build, record) = names::version(&draft.state, app, version)?;
+    if !record.facts.package.is_empty() {
+        let members = record.facts.package.iter().map(|(name, member)| format!("{name}@{}", member.version));
+        let members = members.collect::<Vec<_>>().join(", ");
+        return Err(Refusal::Invalid {
+            why: format!("end users see the members of {app}: expose {members} by themselves"),
+        });
+    }
     let runs = |name: &trust::TargetName| draft.state.running(app, name).is_some_and(|running| running.build == build);
     let deployed = draft.state.targets_in(environment).any(|(name, _)| runs(name));
     let under_way = draft.state.in_audience(app, environment).and_then(|record| record.open_deployment);

@@ -1,13 +1,13 @@
 //! Guiding a deployment under way: pause, resume, leave a target out, let some try again. Each is somebody's word, with its
 //! reason.
 
-use super::{Asked, deployment};
+use super::{Asked, deployment, package};
 use crate::{
     command::Signed,
     event::{Ending, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{self, Candidate, names, rights, rollout, ways, windows},
+    rules::{self, Candidate, names, packages, rights, rollout, ways, windows},
     state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress},
 };
 use trust::{
@@ -23,7 +23,13 @@ pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: D
         return Err(Refusal::AlreadyDone { what, since: Some(pause.stamp.time) });
     }
     let (by, reason) = (Some(by), Some(reason));
-    draft.record(Event::DeploymentPaused { deployment: number, by, reason, failure: None });
+    let members = package::open_members(draft, &record);
+    for deployment in std::iter::once(number).chain(members) {
+        let is_paused = draft.state.deployments.get(&deployment).is_some_and(|record| record.paused.is_some());
+        if !is_paused {
+            draft.record(Event::DeploymentPaused { deployment, by: by.clone(), reason, failure: None });
+        }
+    }
     Ok(())
 }
 
@@ -31,8 +37,15 @@ pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: D
 pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
     let (record, by) = guided(draft, asked, number)?;
     let resumed = Event::DeploymentResumed { deployment: number, by, reason };
-    if record.paused.is_some() {
-        draft.record(resumed);
+    let is_paused = |number: &u64| draft.state.deployments.get(number).is_some_and(|record| record.paused.is_some());
+    let members: Vec<u64> = package::open_members(draft, &record).into_iter().filter(is_paused).collect();
+    if record.paused.is_some() || !members.is_empty() {
+        if record.paused.is_some() {
+            draft.record(resumed);
+        }
+        for member in members {
+            resume(draft, asked, member, reason)?;
+        }
         if record.phase != DeploymentPhase::AwaitingPermit {
             deployment::go_on(draft, asked, number);
             return Ok(());
@@ -164,7 +177,8 @@ fn may_try_again(part: &Part) -> bool {
 /// What is over is made whole only as long as nothing newer has taken its place.
 fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), Refusal> {
     let here = draft.state.in_audience(&record.app, &record.environment);
-    if let Some(open) = here.and_then(|here| here.open_deployment) {
+    let package = packages::under_way(&draft.state, &record.app, &record.environment, None);
+    if let Some(open) = here.and_then(|here| here.open_deployment).or(package) {
         let (app, environment) = (record.app.clone(), record.environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment });
     }

@@ -7,7 +7,8 @@ use crate::{
     policy,
     refusal::{Refusal, Right},
     rules::{
-        Candidate, approvals, evidence, names, numbering, permits, promotion, retention, retired, rights, vendors, ways,
+        Candidate, approvals, evidence, names, numbering, packages, permits, promotion, retention, retired, rights,
+        vendors, ways,
     },
     state::{Draft, Request, Standing, Withdrawal},
 };
@@ -32,6 +33,7 @@ pub(super) fn push(
     let pusher =
         rights::require(&asked.context.actor, Right::Push, &app, asked.policy.charter.push_rule(&app))?.clone();
     retired::takes_something_new(&app, draft.state.apps.get(&app))?;
+    packages::can_be_pushed(&draft.state, &app, facts)?;
     // What was pruned may be brought again: the same bytes, under the same name.
     let known = draft.state.apps.get(&app).and_then(|record| record.builds.get(&signed.subject));
     if let Some(build) = known.filter(|build| build.pruned.is_none()) {
@@ -135,6 +137,13 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     if build != signed.subject {
         return Err(Refusal::NumberTaken { app: wish.app, version: wish.version, build });
     }
+    if !record.facts.package.is_empty() && !policy.charter.environments.contains_key(&wish.audience) {
+        let members = record.facts.package.iter().map(|(name, member)| format!("{name}@{}", member.version));
+        let members = members.collect::<Vec<_>>().join(", ");
+        let why =
+            format!("{} is deployed, and {} installs for itself: release {members} there", wish.app, wish.audience);
+        return Err(Refusal::Invalid { why });
+    }
     permits::above_floor(&draft.state, &wish.app, &wish.version, &wish.audience)?;
     if let Some((_, request)) = draft.state.waiting_request(&wish.app, &wish.version, &wish.audience)
         && asked.context.now < request.not_after
@@ -172,7 +181,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     retention::bytes_are_here(&candidate)?;
     vendors::released(&draft.state, policy, &candidate, now)?;
     promotion::verified_before(policy, &candidate, wish.way)?;
-    evidence::verdicts(policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
+    packages::may_be_released(&draft.state, policy, &candidate, now)?;
+    evidence::of_all(&draft.state, policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;
     draft.record(Event::ReleaseRequested {
         request,
@@ -256,6 +266,10 @@ pub(super) fn approve(
             audience: audience.clone(),
         });
         deployment::start_awaiting(draft, asked, &app, &version, &audience);
+        let members = packages::listed(&draft.state, &app, &request.build).map(|facts| facts.package.clone());
+        for (name, member) in members.into_iter().flatten() {
+            deployment::start_awaiting(draft, asked, &name, &member.version, &audience);
+        }
     }
     Ok(())
 }
@@ -301,6 +315,8 @@ pub(super) fn withdraw(
     let requests = record.and_then(|record| record.requests.get(&version)).cloned().unwrap_or_default();
     let of_state = |digest: &Digest| draft.state.requests.get(digest);
     let newest = requests.last().and_then(of_state).map_or(0, |request| request.serial);
+    // What comes by a package alone is withdrawn as if it had been asked for once.
+    let newest = newest.max(u64::from(packages::asks_for(&draft.state, &app, &build, &audience)));
     // What a target kept may be about requests that this ledger lost: they are dead all the same.
     if through_serial == 0 || (through_serial > newest && !remembered) {
         return Err(Refusal::Invalid {
@@ -329,7 +345,7 @@ pub(super) fn withdraw(
         let what = format!("{app}@{version} is withdrawn from {audience}");
         return Err(Refusal::AlreadyDone { what, since: Some(stamp.time) });
     }
-    let was_granted = standings.iter().any(|standing| matches!(standing, Standing::Granted(_)));
+    let was_granted = draft.state.all_permits(&app, &version, &audience).next().is_some();
     draft.record(Event::PermissionWithdrawn {
         app,
         version,

@@ -13,8 +13,11 @@ use crate::{
 use trust::{
     AppName, TargetName,
     authority::OF_THE_MOMENT,
-    statement::{Health, Inventory, OrderAct, Outcome, Phase, Report},
+    statement::{Facts, Health, Inventory, OrderAct, Outcome, Phase, Report},
 };
+
+/// The longest text among what a machine says of itself that is recorded, in characters.
+const FACT_CHARACTERS: usize = 100;
 
 /// A target says how its newest assignment ended.
 pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> Result<(), Refusal> {
@@ -106,13 +109,23 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
         return super::target::lapsed(draft, asked, &inventory);
     }
     let what = format!("{} is as it was last seen", inventory.target);
-    match found(draft, inventory) {
-        Some(event) => {
-            draft.record(event);
-            Ok(())
-        }
-        None => Err(Refusal::AlreadyDone { what, since: None }),
+    let told = told(draft, &inventory);
+    let events: Vec<Event> = told.into_iter().chain(found(draft, inventory)).collect();
+    if events.is_empty() {
+        return Err(Refusal::AlreadyDone { what, since: None });
     }
+    events.into_iter().for_each(|event| draft.record(event));
+    Ok(())
+}
+
+/// What a machine says that it is, where that is news (R9).
+fn told(draft: &Draft, inventory: &Inventory) -> Option<Event> {
+    let known = &draft.state.targets.get(&inventory.target)?.facts;
+    let Facts { os, arch, memory_bytes, agent_version, kernel } = inventory.facts.clone()?;
+    let short = |text: String| clean(&text).chars().take(FACT_CHARACTERS).collect::<String>();
+    let (os, arch, kernel) = (short(os), short(arch), short(kernel));
+    let facts = Facts { os, arch, memory_bytes, agent_version: short(agent_version), kernel };
+    (*known != facts).then(|| Event::FactsChanged { target: inventory.target.clone(), facts })
 }
 
 /// A target says how what it runs is. Only what differs from before is history, and only of the build that runs (R54).

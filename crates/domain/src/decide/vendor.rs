@@ -43,6 +43,10 @@ pub(super) fn import(
                 let why = format!("{} numbered it {}, not {version}", brought.word.vendor, released.version);
                 return Err(Refusal::VendorReleaseUnfit { app: app.clone(), vendor: brought.word.vendor.clone(), why });
             }
+            if !facts.package.is_empty() {
+                let why = "it is a package, and a vendor releases each application by itself".into();
+                return Err(Refusal::VendorReleaseUnfit { app: app.clone(), vendor: brought.word.vendor.clone(), why });
+            }
             vendors::may_be_numbered(&draft.state, app, &signed.subject, version)?;
             let permit = VendorPermit::of(released);
             let build = draft.state.apps.get(app).and_then(|app| app.builds.get(&signed.subject));

@@ -249,8 +249,11 @@ impl fmt::Display for Refusal {
             Refusal::NoTargets { app, environment, on, .. } => {
                 write!(f, "{environment} has no target labelled {on}, which {app} asks for")
             }
-            Refusal::NeedsUnmet { target, shortages } => {
-                write!(f, "{target} is not what the build needs: {}. Nothing was copied", list(shortages))
+            Refusal::NeedsUnmet { targets } => {
+                for (target, shortages) in targets {
+                    write!(f, "{target} is not what the build needs: {}. ", list(shortages))?;
+                }
+                write!(f, "Nothing was copied")
             }
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")
@@ -271,10 +274,8 @@ impl fmt::Display for Refusal {
             }
             Refusal::PlanStale { app, environment, plan, .. } => {
                 let id = plan.short();
-                write!(
-                    f,
-                    "plan {id} is of another state: {app} in {environment}, or what the order would do there, is not as it was then"
-                )
+                let changed = format!("{app} in {environment} has changed since, or the order says something else");
+                write!(f, "plan {id} shows something else than the order would do now: {changed}")
             }
             Refusal::TooFewHealthy { environment, why } => {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")

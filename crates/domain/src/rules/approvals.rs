@@ -6,7 +6,7 @@ use crate::{
     refusal::Refusal,
     state::{Policy, Request, State},
 };
-use trust::{AudienceName, PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
+use trust::{AppName, AudienceName, Digest, PersonName, charter::Audience, key::KeyId, permit, quorum::Lack};
 
 /// What a request still lacks under the charter in force.
 pub fn lacks(state: &State, policy: &Policy, request: &Request) -> Vec<Lack> {
@@ -21,14 +21,18 @@ fn request_rule_lacks(policy: &Policy, request: &Request) -> Vec<Lack> {
     request.requires.judge([], &policy.approvers).lacks
 }
 
-/// The requester, the pusher, and whoever pushed a part of it. Whoever brought a vendor's build made nothing of it.
+/// The requester, the pusher, and whoever pushed a part of it, or a member of a package. Whoever brought a vendor's build made nothing of it.
 pub fn authors<'a>(state: &'a State, policy: &Policy, request: &'a Request) -> Vec<&'a PersonName> {
     if policy.charter.vendor_of(&request.app).is_some() {
         return vec![&request.requester];
     }
-    let build = state.apps.get(&request.app).and_then(|app| app.builds.get(&request.build));
-    let makers = build.into_iter().flat_map(|build| &build.makers);
-    [Some(&request.requester), build.map(|build| &build.pusher)].into_iter().flatten().chain(makers).collect()
+    let known = |app: &AppName, build: &Digest| state.apps.get(app).and_then(|record| record.builds.get(build));
+    let build = known(&request.app, &request.build);
+    let listed = build.into_iter().flat_map(|build| &build.facts.package);
+    let ours = listed.filter(|(name, _)| policy.charter.vendor_of(name).is_none());
+    let members = ours.filter_map(|(name, member)| known(name, &member.build));
+    let makers = build.into_iter().chain(members).flat_map(|build| build.makers.iter().chain([&build.pusher]));
+    std::iter::once(&request.requester).chain(makers).collect()
 }
 
 /// Fails if the audience takes approvals by keys in hardware only, and this is another key.

@@ -3,10 +3,10 @@
 //! of such an issuer counts; evidence never grants by itself. A key that leaves takes its evidence along, unless owners
 //! uphold it. Targets evaluate by the same function.
 
-use super::{Candidate, ways};
+use super::{Candidate, packages, ways};
 use crate::{
     refusal::Refusal,
-    state::{EvidenceRecord, Policy},
+    state::{EvidenceRecord, Policy, State},
 };
 use jiff::Timestamp;
 use std::{borrow::Cow, collections::BTreeMap};
@@ -16,6 +16,28 @@ use trust::{
     statement::OrderAct,
     way::{Waiver, Way},
 };
+
+/// The verdicts on the candidate; on each member in its place, where it is a package: evidence is about bytes, and a package
+/// has none of its own.
+pub fn of_all(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    way: Way,
+    now: Timestamp,
+) -> Vec<Result<String, Refusal>> {
+    if candidate.record.facts.package.is_empty() {
+        return verdicts(policy, candidate, way, now);
+    }
+    let of_member = |member: Result<Candidate<'_>, Refusal>| match member {
+        Ok(member) => {
+            let named = |said: String| format!("{}: {said}", member.app);
+            verdicts(policy, &member, way, now).into_iter().map(|found| found.map(named)).collect()
+        }
+        Err(refusal) => vec![Err(refusal)],
+    };
+    packages::members(state, candidate).flat_map(of_member).collect()
+}
 
 /// One verdict for each type of evidence the audience asks for.
 pub fn verdicts(policy: &Policy, candidate: &Candidate<'_>, way: Way, now: Timestamp) -> Vec<Result<String, Refusal>> {

@@ -2,7 +2,7 @@
 //! no new config. Undo, rollback, stop, start, restart and removal go on, and so does what somebody who may excepts.
 //! Targets keep freezes and ask the same function.
 
-use super::{Candidate, ways};
+use super::{Candidate, permits, ways};
 use crate::{
     refusal::{Frozen, Refusal, Right},
     rules::rights,
@@ -10,7 +10,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use trust::{
-    AudienceName, PersonName,
+    AppName, AudienceName, Digest, PersonName,
     freeze::{self, Activation, Known, Terms, brings_something_new},
     way::{Waiver, Way},
 };
@@ -57,9 +57,29 @@ pub fn stopping<'a>(
         app: candidate.app,
         build: candidate.build,
     };
-    let known: Vec<&Known> = state.freezes.values().map(|freeze| &freeze.known).collect();
-    let stopping = freeze::stopping(known, &activation, now)?;
+    // Who excepts a package excepts what it brings, and who freezes a package freezes it there.
+    let package = by_package(state, policy, candidate, now);
+    let is_excepted = |known: &&Known| package.is_some_and(|(_, build)| known.excepted.contains(&build));
+    let known = || state.freezes.values().map(|freeze| &freeze.known).filter(|known| !is_excepted(known));
+    let itself = freeze::stopping(known(), &activation, now);
+    let of_package = package.and_then(|(app, build)| {
+        let known = known().filter(|known| !known.excepted.contains(&candidate.build));
+        freeze::stopping(known, &Activation { app, build, ..activation }, now)
+    });
+    let stopping = itself.into_iter().chain(of_package).max_by_key(|known| known.terms.until)?;
     state.freezes.get(&stopping.freeze)
+}
+
+/// The package by whose permit a candidate runs, where it is not by its own.
+fn by_package<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    now: Timestamp,
+) -> Option<(&'a AppName, Digest)> {
+    let version = candidate.version().filter(|_| !state.packages_of(candidate.app, &candidate.build).is_empty())?;
+    let (_, request) = permits::in_force(state, policy, candidate, version, now).ok()?;
+    (request.app != *candidate.app).then_some((&request.app, request.build))
 }
 
 /// The environments that a freeze reaches by the charter in force.

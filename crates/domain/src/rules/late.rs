@@ -2,13 +2,13 @@
 //! the label that the application asks for (R40). The deployer's order was for the whole environment, and is for it too.
 
 use super::{
-    Candidate, lifetime, may_run, placement,
+    Candidate, lifetime, may_run, packages, placement,
     schedule::{self, Moment},
     ways,
 };
 use crate::state::{Aside, Deployment, DeploymentPhase, Progress, State, Target};
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, TargetName};
+use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
 /// The deployment that stands in an environment: what everything there is to run that the build is for.
 pub fn standing<'a>(state: &'a State, app: &AppName, environment: &AudienceName) -> Option<(u64, &'a Deployment)> {
@@ -30,8 +30,28 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
 }
 
 fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+    // What a package brings is missed member by member.
+    if deployment.is_of_package() {
+        return false;
+    }
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
     build.is_some_and(|build| placement::fits(&build.facts, target))
+}
+
+/// Whether what a package brings comes after members of it that are for the target too and do not run there as it lists them:
+/// they come first.
+fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+    let Some(of) = &deployment.package else { return false };
+    let Some(facts) = packages::listed(state, &of.app, &of.build) else { return false };
+    let Some(target) = state.targets.get(name) else { return false };
+    let is_in_place = |app: &AppName| {
+        let Some(member) = facts.package.get(app) else { return true };
+        let build = state.apps.get(app).and_then(|record| record.builds.get(&member.build));
+        let runs = state.running(app, name).is_some_and(|running| running.build == member.build);
+        runs || build.is_some_and(|build| !placement::fits(&build.facts, target))
+    };
+    let before = facts.package.get(&deployment.app).map(|member| &member.after);
+    before.into_iter().flatten().any(|app| !is_in_place(app))
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
@@ -43,11 +63,16 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     }
     let here = state.in_audience(app, &deployment.environment)?;
     let ended = matches!(deployment.phase, DeploymentPhase::Ended { .. });
-    if !ended || here.open_deployment.is_some() {
+    let package = packages::under_way(state, app, &deployment.environment, None);
+    if !ended || here.open_deployment.is_some() || package.is_some() {
+        return None;
+    }
+    if comes_after_what_it_misses(state, name, deployment) {
         return None;
     }
     let policy = state.policy.as_deref()?;
-    let candidate = Candidate::of(state, deployment).ok()?;
+    // What others went back to is new to a target that was never there.
+    let candidate = Candidate { act: OrderAct::Deploy, ..Candidate::of(state, deployment).ok()? };
     may_run(state, policy, &candidate, now).ok()?;
     ways::reached(state, policy, &candidate, vec![name.clone()], true, now).ok()?;
     match schedule::moment(state, number, deployment, now) {

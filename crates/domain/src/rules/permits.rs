@@ -1,5 +1,6 @@
 //! Nothing is deployed to a test or live environment without a live permit (R15, R31): granted, within its time, not
-//! withdrawn, with approvals that still satisfy the charter in force, and not below the audience's floor.
+//! withdrawn, with approvals that still satisfy the charter in force, and not below the audience's floor. It is the
+//! version's own, or that of a package that lists it.
 
 use super::{Candidate, approvals, ways};
 use crate::{
@@ -16,8 +17,12 @@ pub fn live(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: Time
     };
     let (_, request) = in_force(state, policy, candidate, version, now)?;
     let approvers: Vec<String> = request.approvals.iter().map(|approval| approval.approver.to_string()).collect();
-    let by = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
-    Ok(format!("released to {}{by}, approved by {}", candidate.audience, approvers.join(", ")))
+    let way = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
+    let package = match request.app == *candidate.app {
+        true => String::new(),
+        false => format!(" with {}@{}", request.app, request.version),
+    };
+    Ok(format!("released to {}{package}{way}, approved by {}", candidate.audience, approvers.join(", ")))
 }
 
 /// The permit under which the version may run there: the newest that holds. An emergency may stand beside a normal
@@ -30,7 +35,7 @@ pub fn in_force<'a>(
     now: Timestamp,
 ) -> Result<(Digest, &'a Request), Refusal> {
     let mut first = None;
-    for (digest, request) in state.all_granted(candidate.app, version, candidate.audience) {
+    for (digest, request) in state.all_permits(candidate.app, version, candidate.audience) {
         match holds(state, policy, candidate, request, now) {
             Ok(()) => return Ok((digest, request)),
             Err(refusal) => first = first.or(Some(refusal)),
@@ -48,7 +53,7 @@ pub fn in_force_on<'a>(
     target: &TargetName,
     now: Timestamp,
 ) -> Option<(Digest, &'a Request)> {
-    let mut granted = state.all_granted(candidate.app, version, candidate.audience);
+    let mut granted = state.all_permits(candidate.app, version, candidate.audience);
     granted.find(|(_, request)| {
         ways::reaches(policy, request, target) && holds(state, policy, candidate, request, now).is_ok()
     })
@@ -76,6 +81,9 @@ fn holds(
     if candidate.act != OrderAct::Rollback {
         in_time(request, now)?;
         above_floor(state, &request.app, &request.version, &request.audience)?;
+        if let Some(version) = candidate.version().filter(|_| request.app != *candidate.app) {
+            above_floor(state, candidate.app, version, candidate.audience)?;
+        }
     }
     Ok(())
 }
@@ -119,6 +127,9 @@ fn missing(state: &State, policy: &Policy, candidate: &Candidate<'_>, version: &
     let newest = requests.and_then(|digests| digests.last()).and_then(|digest| state.requests.get(digest));
     if let Some(Request { standing: Standing::Withdrawn(stamp), .. }) = newest {
         return Refusal::PermitWithdrawn { app, version: version.clone(), audience, since: stamp.time };
+    }
+    if let Err(withdrawn) = super::packages::not_withdrawn(state, candidate) {
+        return withdrawn;
     }
     let needs = policy.charter.audience(candidate.audience).and_then(|audience| audience.approve.cloned());
     Refusal::PermitMissing { app, version: version.clone(), audience, needs }

@@ -7,8 +7,12 @@ use crate::{
     state::{State, Target},
 };
 use jiff::Timestamp;
-use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, TargetName};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, AudienceName, TargetName,
+    manifest::{Needs, kernel_is_at_least},
+    statement::Facts,
+};
 
 /// The targets the application is for in an environment, in order of name; `only` narrows them.
 pub fn targets(
@@ -43,30 +47,41 @@ pub fn fits(facts: &BuildFacts, target: &Target) -> bool {
     facts.on.iter().all(|(key, value)| target.labels.get(key) == Some(value))
 }
 
-/// Fails if a target is not what the build needs, as far as its enrolment tells; the target looks again by itself.
+/// Fails if targets are not what the build needs, as far as they tell, with every shortage of each; the target looks again
+/// by itself.
 pub fn meets_needs(state: &State, facts: &BuildFacts, targets: &[TargetName]) -> Result<(), Refusal> {
-    for name in targets {
-        let Some(target) = state.targets.get(name) else { continue };
-        let mut shortages = Vec::new();
-        let mut differs = |what: &str, needed: &Option<String>, has: &str| {
-            if let Some(needed) = needed
-                && needed != has
-            {
-                shortages.push(format!("it needs {what} {needed}, this is {has}"));
-            }
-        };
-        differs("the operating system", &facts.needs.os, &target.facts.os);
-        differs("the architecture", &facts.needs.arch, &target.facts.arch);
-        if let Some(needed) = facts.needs.memory_bytes
-            && needed > target.facts.memory_bytes
+    let short = |name: &TargetName| {
+        let shortages = shortages(&facts.needs, &state.targets.get(name)?.facts);
+        (!shortages.is_empty()).then(|| (name.clone(), shortages))
+    };
+    let targets: BTreeMap<TargetName, Vec<String>> = targets.iter().filter_map(short).collect();
+    if targets.is_empty() { Ok(()) } else { Err(Refusal::NeedsUnmet { targets }) }
+}
+
+/// What a machine falls short of by what it told of itself, each in a line. Of what it never told it is not short here.
+pub fn shortages(needs: &Needs, facts: &Facts) -> Vec<String> {
+    let mut shortages = Vec::new();
+    let mut differs = |what: &str, needed: &Option<String>, has: &str| {
+        if let Some(needed) = needed
+            && needed != has
         {
-            let mebibytes = |bytes: u64| bytes >> 20;
-            let has = mebibytes(target.facts.memory_bytes);
-            shortages.push(format!("it needs {} MiB of memory, there are {has}", mebibytes(needed)));
+            shortages.push(format!("it needs {what} {needed}, this is {has}"));
         }
-        if !shortages.is_empty() {
-            return Err(Refusal::NeedsUnmet { target: name.clone(), shortages });
-        }
+    };
+    differs("the operating system", &needs.os, &facts.os);
+    differs("the architecture", &needs.arch, &facts.arch);
+    if let Some(needed) = &needs.kernel
+        && !facts.kernel.is_empty()
+        && !kernel_is_at_least(&facts.kernel, needed)
+    {
+        shortages.push(format!("it needs kernel {needed}, this has {}", facts.kernel));
     }
-    Ok(())
+    if let Some(needed) = needs.memory_bytes
+        && needed > facts.memory_bytes
+    {
+        let mebibytes = |bytes: u64| bytes >> 20;
+        let has = mebibytes(facts.memory_bytes);
+        shortages.push(format!("it needs {} MiB of memory, there are {has}", mebibytes(needed)));
+    }
+    shortages
 }

@@ -33,6 +33,11 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
             return Some(format!("deployment {number} has not settled"));
         }
     }
+    for (package, of_package, version) in state.packages_of(app, build) {
+        if let Some(why) = needed(state, package, &of_package, now) {
+            return Some(format!("{package}@{version} lists it, and {why}"));
+        }
+    }
     for (audience, in_audience) in &record.audiences {
         if in_audience.settled.contains(build) {
             return Some(format!("it settled in {audience}, which may be rolled back to it"));

@@ -1,7 +1,7 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, ways, windows};
+use super::{Candidate, freezes, packages, ways, windows};
 use crate::{
     policy,
     refusal::Refusal,
@@ -107,8 +107,12 @@ fn stopping<'a>(
 
 /// The other deployment of the application there that is under way, where this one has not begun.
 fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64> {
-    let here = state.in_audience(&deployment.app, &deployment.environment)?;
-    here.open_deployment.filter(|open| *open != number && deployment.waves == 0)
+    if deployment.waves > 0 {
+        return None;
+    }
+    let here = state.in_audience(&deployment.app, &deployment.environment);
+    let other = here.and_then(|here| here.open_deployment).filter(|open| *open != number);
+    other.or_else(|| packages::in_the_way(state, number, deployment))
 }
 
 /// Whether a deployment stands until a time that has not come, so that others go before it.

@@ -115,6 +115,11 @@ pub fn apply(state: &mut State, event: &Event) {
         Event::BuildPushed { app, build, pusher, commit, recipe, facts } => {
             let record = Build::new(pusher, commit, recipe, facts, stamp);
             state.apps.entry(app.clone()).or_default().builds.insert(*build, record);
+            for (name, member) in &facts.package {
+                if let Some(record) = state.apps.get_mut(name) {
+                    record.packages.entry(member.build).or_default().insert((app.clone(), *build));
+                }
+            }
         }
         Event::BuildNumbered { app, build, version } => {
             let record = state.apps.entry(app.clone()).or_default();
@@ -356,7 +361,16 @@ pub fn apply(state: &mut State, event: &Event) {
             narrowed,
             schedule,
             keep_data,
+            package,
+            only,
         } => {
+            let known = state.apps.get(app).and_then(|record| record.builds.get(build));
+            let members = known.into_iter().flat_map(|build| build.facts.package.keys());
+            let members = members.map(|name| (name.clone(), MemberPart::Waiting)).collect();
+            let package = package.and_then(|number| {
+                let Deployment { app, build, stamp, .. } = state.deployments.get(&number)?;
+                Some(InPackage { deployment: number, app: app.clone(), build: *build, order: stamp.entry })
+            });
             state.last_deployment = *deployment;
             state.open_deployments.insert(*deployment);
             // What is planned for later leaves the place to others until it begins.
@@ -386,9 +400,23 @@ pub fn apply(state: &mut State, event: &Event) {
                 well_since: None,
                 guided: Vector::new(),
                 phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
+                members,
+                package,
+                only: only.clone(),
             };
             state.deployments.insert(*deployment, record);
             forget_old_deployments(state);
+        }
+        Event::StepStarted { deployment, step, members, in_place } => {
+            if let Some(record) = state.deployments.get_mut(deployment) {
+                let begun = members.iter().map(|(name, number)| (name.clone(), MemberPart::Begun(*number)));
+                let in_place = in_place.iter().map(|name| (name.clone(), MemberPart::InPlace));
+                record.members.extend(begun.chain(in_place));
+                record.waves = *step;
+                record.phase = DeploymentPhase::Running;
+                let (app, environment) = (record.app.clone(), record.environment.clone());
+                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+            }
         }
         Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
             let anew = state.deployments.get(deployment).and_then(|record| serving::counted_anew(state, record));
@@ -499,6 +527,11 @@ pub fn apply(state: &mut State, event: &Event) {
             if let Some(target) = state.targets.get_mut(target) {
                 target.findings = findings.to_vec();
                 target.inventory = Some(entry);
+            }
+        }
+        Event::FactsChanged { target, facts } => {
+            if let Some(target) = state.targets.get_mut(target) {
+                target.facts = facts.clone();
             }
         }
         Event::ReceiptTaken { .. } => take_receipt(state, event),
@@ -663,6 +696,9 @@ fn take_receipt(state: &mut State, event: &Event) {
         well_since: None,
         guided: Vector::new(),
         phase: DeploymentPhase::Ended { ending, stamp, settled: None, reason },
+        members: OrdMap::new(),
+        package: None,
+        only: std::collections::BTreeSet::new(),
     };
     state.deployments.insert(*deployment, record);
     forget_old_deployments(state);
@@ -992,8 +1028,9 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Opti
     record.paused = None;
     let Deployment { app, environment, act, build, narrowed, .. } = record.clone();
     let whole = runs_everywhere(state, deployment);
+    let is_of_package = record_is_of_package(state, deployment);
     let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
-    if ending == Ending::Succeeded && installs && brought_all(state, deployment) {
+    if ending == Ending::Succeeded && installs && !is_of_package && brought_all(state, deployment) {
         state.soaking.insert(deployment);
     }
     let app_record = state.apps.entry(app.clone()).or_default();
@@ -1019,7 +1056,7 @@ fn end_deployment(state: &mut State, deployment: u64, ending: Ending, why: &Opti
     {
         build.verified_in.entry(environment.clone()).or_insert(stamp.time);
     }
-    if is_for_all && installs {
+    if is_for_all && installs && !is_of_package {
         let names: Vec<TargetName> = state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
         for name in names {
             let has_missed = late::missed(state, &name, &app).is_some();
@@ -1040,6 +1077,10 @@ fn comes_late(state: &mut State, name: &TargetName) {
     state.late.extend(missed);
 }
 
+fn record_is_of_package(state: &State, deployment: u64) -> bool {
+    state.deployments.get(&deployment).is_some_and(Deployment::is_of_package)
+}
+
 /// Whether all that is running on the targets that verified a deployment was brought by it.
 fn brought_all(state: &State, deployment: u64) -> bool {
     let Some(record) = state.deployments.get(&deployment) else { return false };
@@ -1050,12 +1091,32 @@ fn brought_all(state: &State, deployment: u64) -> bool {
 /// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach. What
 /// a deployment left out within its budget does not matter: the charter says that so many may be missing.
 fn runs_everywhere(state: &State, deployment: u64) -> bool {
-    let Some(Deployment { app, environment, build, parts, .. }) = state.deployments.get(&deployment) else {
+    let Some(Deployment { app, environment, build, parts, members, .. }) = state.deployments.get(&deployment) else {
         return false;
     };
     let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
+    let member_runs = |(name, part): (&AppName, &MemberPart)| match (part, record.facts.package.get(name)) {
+        (MemberPart::Begun(number), _) => runs_everywhere(state, *number),
+        (_, Some(member)) => build_runs_everywhere(state, name, &member.build, environment, None),
+        (_, None) => false,
+    };
+    match members.is_empty() {
+        true => build_runs_everywhere(state, app, build, environment, Some(parts)),
+        false => members.iter().all(member_runs),
+    }
+}
+
+/// Whether every target that a build is for runs it, but for those that `parts` say may be missing.
+fn build_runs_everywhere(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    parts: Option<&Parts>,
+) -> bool {
+    let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
     let fitting = |(name, target): &(&TargetName, &Target)| {
-        let may_be_missing = parts.get(name).is_some_and(|part| match &part.progress {
+        let may_be_missing = parts.and_then(|parts| parts.get(name)).is_some_and(|part| match &part.progress {
             Progress::Finished(outcome) => *outcome != Outcome::Verified,
             _ => part.aside.is_some(),
         });
@@ -1097,7 +1158,13 @@ fn forget_old_freezes(state: &mut State) {
 /// Closed deployments leave the state after a while; the ledger keeps them all.
 fn forget_old_deployments(state: &mut State) {
     while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() + state.standing.len() {
-        let is_needed = |number: &u64| state.open_deployments.contains(number) || state.standing.contains(number);
+        let is_needed = |number: &u64| {
+            let package = state.deployments.get(number).and_then(|record| record.package.as_ref());
+            let is_open = |number: &u64| state.open_deployments.contains(number);
+            is_open(number)
+                || state.standing.contains(number)
+                || package.is_some_and(|package| is_open(&package.deployment))
+        };
         let oldest_closed = state.deployments.keys().find(|number| !is_needed(number)).copied();
         match oldest_closed {
             Some(number) => {

@@ -6,6 +6,7 @@ use domain::{
     decide::preview,
     event::{BuildFacts, MigrateFacts, RootFacts, VendorWord},
     plan,
+    planned::PlannedTarget,
     rules::{self, Candidate, numbering},
     state::{Policy, PolicyRecord},
 };
@@ -21,7 +22,7 @@ use trust::{
     config::ConfigDocument,
     freeze::{Exception, Freeze, Lift, Terms},
     key::Signer,
-    manifest::{ConfigKey, Driver, Needs},
+    manifest::{ConfigKey, Driver, Member, Needs},
     receipt::{self, VerifiedReceipt},
     rollout::RolloutTerms,
     schedule::Schedule,
@@ -85,6 +86,18 @@ fn act_of(verb: &str) -> OrderAct {
     }
 }
 
+/// What a machine is: `1024 MiB`, `os NAME`, `arch NAME`, `kernel VERSION`, and what nothing is said of as usual.
+fn facts_in(rest: &[&str]) -> Facts {
+    let mebibytes = rest.iter().position(|word| *word == "MiB").map_or(8192, |at| read::<u64>(rest[at - 1]));
+    Facts {
+        os: after(rest, "os").unwrap_or("linux").into(),
+        arch: after(rest, "arch").unwrap_or("x86_64").into(),
+        memory_bytes: mebibytes << 20,
+        agent_version: "0.1.0".into(),
+        kernel: after(rest, "kernel").unwrap_or("").into(),
+    }
+}
+
 fn facts_of(app: &str) -> BuildFacts {
     BuildFacts {
         driver: Driver::Process,
@@ -96,6 +109,7 @@ fn facts_of(app: &str) -> BuildFacts {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        package: BTreeMap::new(),
     }
 }
 
@@ -231,6 +245,7 @@ impl World {
             ("conceals", [what, "in", environment]) => self.exposes(who, what, environment, 0),
             ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
             ("finds", _) => self.finds(who, line),
+            ("is", ["now", rest @ ..]) => self.is_now(who, rest),
             ("says", ["that", "all", "is", "well"]) => self.says_how_it_is(who, who, None),
             ("says", ["that", app, "is", "unwell", reason @ ..]) => {
                 let build = self.runs(&read(app), &read(who)).unwrap_or_else(|| self.build(app, "A"));
@@ -561,13 +576,7 @@ impl World {
 
     fn joins(&mut self, name: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let word = after(rest, "by").map(str::to_string).or_else(|| self.last_invitation.clone());
-        let mebibytes = rest.iter().position(|word| *word == "MiB").map_or(8192, |at| read::<u64>(rest[at - 1]));
-        let facts = Facts {
-            os: after(rest, "os").unwrap_or("linux").into(),
-            arch: after(rest, "arch").unwrap_or("x86_64").into(),
-            memory_bytes: mebibytes << 20,
-            agent_version: "0.1.0".into(),
-        };
+        let facts = facts_in(rest);
         let enrolment = Enrolment {
             environment: read(environment),
             target: read(name),
@@ -609,6 +618,7 @@ impl World {
                 ["on", rest @ ..] => facts.on = labels(rest),
                 ["needs", mebibytes, "MiB"] => facts.needs.memory_bytes = Some(read::<u64>(mebibytes) << 20),
                 ["needs", "os", os] => facts.needs.os = Some(os.to_string()),
+                ["needs", "kernel", kernel] => facts.needs.kernel = Some(kernel.to_string()),
                 ["needs", "arch", arch] => facts.needs.arch = Some(arch.to_string()),
                 ["secret", name] => key(name, true, None),
                 ["config", pair] => match pair.split_once('=') {
@@ -622,6 +632,17 @@ impl World {
                 ["migrates"] => facts.migrate = Some(MigrateFacts { has_undo: false }),
                 ["migrates", "both", "ways"] => facts.migrate = Some(MigrateFacts { has_undo: true }),
                 ["takes", seconds] => facts.takes_seconds = read(seconds),
+                ["member", what, rest @ ..] => {
+                    (facts.driver, facts.processes, facts.files) = (Driver::Package, Vec::new(), 0);
+                    let (name, version) = (app_of(what), version_of(what));
+                    let known = self.state.apps.get(name).and_then(|app| app.versions.get(&version));
+                    let build = match after(rest, "as") {
+                        Some(letter) => self.build(name, letter),
+                        None => known.map_or_else(|| Digest::of(b"unknown"), |numbered| numbered.build),
+                    };
+                    let after = all_after(rest, "after").iter().map(|name| read(name)).collect();
+                    facts.package.insert(read(name), Member { version, build, after });
+                }
                 ["files", "only"] => (facts.driver, facts.processes) = (Driver::Files, Vec::new()),
                 ["checkpoint"] => {
                     (facts.driver, facts.processes, facts.files) = (Driver::Checkpoint, Vec::new(), 0);
@@ -820,8 +841,13 @@ impl World {
         match preview(&self.state, &context, Signed { subject, act }) {
             Ok((planned, warnings)) => {
                 self.plan = Some(planned.id());
-                let targets: Vec<&str> = planned.targets.iter().map(|planned| planned.target.as_str()).collect();
-                let mut said = vec![format!("a plan for {}", targets.join(" "))];
+                let on = |targets: &[PlannedTarget]| {
+                    targets.iter().map(|planned| planned.target.as_str()).collect::<Vec<_>>().join(" ")
+                };
+                let of_members = planned.members.iter().map(|(app, targets)| format!("{app} on {}", on(targets)));
+                let whole = (!planned.targets.is_empty()).then(|| on(&planned.targets));
+                let parts: Vec<String> = whole.into_iter().chain(of_members).collect();
+                let mut said = vec![format!("a plan for {}", parts.join(", "))];
                 said.extend(warnings.into_iter().map(|warning| format!("warned: {warning}")));
                 said
             }
@@ -985,8 +1011,24 @@ impl World {
             Finding { app: app.into(), path: path.into(), kind }
         };
         let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
+        let facts = None;
         let inventory =
-            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, lapsed: None };
+            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, facts, lapsed: None };
+        self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    /// `is now 4096 MiB kernel 5.10`: what a machine says of itself when it starts anew.
+    fn is_now(&mut self, target: &str, rest: &[&str]) -> Vec<String> {
+        let facts = Some(facts_in(rest));
+        let (target_name, findings) = (read(target), Vec::new());
+        let inventory = Inventory {
+            target: target_name,
+            scanned: self.now,
+            active: BTreeMap::new(),
+            findings,
+            facts,
+            lapsed: None,
+        };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 
@@ -1000,7 +1042,7 @@ impl World {
     fn lapses(&mut self, target: &str, left: Option<(&str, &str)>) -> Vec<String> {
         let active = left.map(|(app, letter)| (read(app), self.build(app, letter))).into_iter().collect();
         let (target_name, scanned, lapsed) = (read(target), self.now, Some(self.now));
-        let inventory = Inventory { target: target_name, scanned, active, findings: Vec::new(), lapsed };
+        let inventory = Inventory { target: target_name, scanned, active, findings: Vec::new(), facts: None, lapsed };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 

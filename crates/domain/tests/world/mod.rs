@@ -295,7 +295,13 @@ impl World {
         let terms = terms.expect("the charter has its way");
         assert!(deployment.parts.iter().all(|(name, _)| terms.reaches(name)), "it reaches every target");
         assert!(matches!(request.standing, Standing::Granted(_)));
-        assert_eq!(request.build, deployment.build);
+        match request.app == deployment.app {
+            true => assert_eq!(request.build, deployment.build),
+            false => {
+                let package = &self.state.apps[&request.app].builds[&request.build].facts.package;
+                assert_eq!(package[&deployment.app].build, deployment.build, "the package lists just this build");
+            }
+        }
         assert!(approvals::lacks(&self.state, &policy, request).is_empty(), "its approvals satisfy the charter");
         if deployment.act != OrderAct::Rollback {
             assert!(request.not_before <= self.now && self.now < request.not_after, "the permit is in time");

@@ -163,6 +163,16 @@ impl World {
             Event::TokenRevoked { holder, name, .. } => format!("{holder}'s token {name} is over"),
             Event::TargetRetired { target, why: None } => format!("{target} left for good"),
             Event::TargetRetired { target, why: Some(why) } => format!("{target} left for good: {}", why.in_words()),
+            Event::StepStarted { deployment, step, members, in_place } => {
+                let begun: Vec<String> = members.keys().map(ToString::to_string).collect();
+                let begun = if begun.is_empty() { "nothing begins".into() } else { begun.join(", ") };
+                let in_place: Vec<&str> = in_place.iter().map(|name| name.as_str()).collect();
+                let in_place = match in_place.is_empty() {
+                    true => String::new(),
+                    false => format!("; in place: {}", in_place.join(", ")),
+                };
+                format!("deployment {deployment}, step {step}: {begun}{in_place}")
+            }
             Event::DeploymentRequested { deployment, app, environment, act, build, targets, warnings, .. } => {
                 let waits = if matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }) {
                     ", once it is released"
@@ -175,8 +185,16 @@ impl World {
                 let Event::DeploymentRequested { schedule, .. } = event else { return String::new() };
                 let at = schedule.at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
                 let expires = schedule.expires.map(|expires| format!(", until {expires:.0}")).unwrap_or_default();
-                let what = format!("{} {what} in {environment} on {targets}{at}{expires}", word(act));
-                format!("deployment {deployment}: {what}{waits}{warned}")
+                let Event::DeploymentRequested { package, only, .. } = event else { return String::new() };
+                let of = package.map(|package| format!(", for deployment {package}")).unwrap_or_default();
+                let only: Vec<TargetName> = only.iter().cloned().collect();
+                let on = match (targets.is_empty(), only.is_empty()) {
+                    (false, _) => format!(" on {targets}"),
+                    (true, false) => format!(" on {}", list(&only)),
+                    (true, true) => String::new(),
+                };
+                let what = format!("{} {what} in {environment}{on}{at}{expires}", word(act));
+                format!("deployment {deployment}: {what}{of}{waits}{warned}")
             }
             Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
@@ -245,6 +263,15 @@ impl World {
                 format!("{app} {} on {target} is {how}", self.number_of(app, *build))
             }
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
+            Event::FactsChanged { target, facts } => {
+                format!(
+                    "{target} is {} {}, {} MiB, kernel {}",
+                    facts.os,
+                    facts.arch,
+                    facts.memory_bytes >> 20,
+                    facts.kernel
+                )
+            }
             Event::ReceiptTaken { deployment, target, app, build, outcome, change, .. } => {
                 let what = format!("{app} {}", self.number_of(app, *build));
                 let how = match outcome {

@@ -16,7 +16,7 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
 };
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -56,6 +56,7 @@ struct Inner {
     seen: HashMap<TargetName, (Timestamp, Instant)>,
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
+    versions: HashMap<TargetName, String>,
     errands: HashMap<String, Waiting>,
     statements: HashMap<u64, Envelope>,
 }
@@ -118,6 +119,19 @@ impl Targets {
         if let Some(signed) = signed {
             self.lock().refreshed.insert(target.clone(), signed);
         }
+    }
+
+    /// Remembers of which version a target's agent is, by how its program introduces itself.
+    fn introduced(&self, target: &TargetName, headers: &HeaderMap) {
+        let said = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        if let Some(version) = said.and_then(|said| said.strip_prefix(api::client::USER_AGENT_PREFIX)) {
+            self.lock().versions.insert(target.clone(), trust::names::printable(version));
+        }
+    }
+
+    /// Of which version the target's agent is, as it said since the server started.
+    pub fn agent_version(&self, target: &TargetName) -> Option<String> {
+        self.lock().versions.get(target).cloned()
     }
 
     /// When the newest word of the repository was signed that the target has seen, as it said since the server started.
@@ -246,6 +260,7 @@ pub(crate) struct PollQuery {
 pub(crate) async fn poll(
     State(serving): State<Shared>,
     KnownTarget(target): KnownTarget,
+    headers: HeaderMap,
     Asked(query): Asked<PollQuery>,
 ) -> Result<Json<Orders>, Failure> {
     let wait = Duration::from_secs(query.wait.min(LONGEST_WAIT_SECONDS));
@@ -261,6 +276,7 @@ pub(crate) async fn poll(
     drop(state);
     serving.targets.saw(&target);
     serving.targets.refreshed(&target, query.refreshed);
+    serving.targets.introduced(&target, &headers);
     loop {
         heads.mark_unchanged();
         changes.mark_unchanged();

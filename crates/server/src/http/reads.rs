@@ -12,7 +12,7 @@ use crate::{
     views::{
         self,
         deployment::Recalled,
-        dossier::{DossierEntries, VendorEntries},
+        dossier::{DossierEntries, PackageEntries, VendorEntries},
         status::Filter,
     },
 };
@@ -43,9 +43,10 @@ use std::{
 };
 use trust::{
     AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version,
-    authority::Dossier,
+    authority::{Dossier, PackageDossier},
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
+    manifest::MAX_PACKAGE_BYTES,
     statement::{Act, Statement},
     vendor::{MAX_RELEASE_BYTES, Release},
 };
@@ -222,7 +223,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
     let seen = |target: &TargetName| serving.targets.seen(target);
     let mut status = views::status::status(state, filter, seen, &texts, now)?;
-    tell_freshness(serving, state, &mut status.targets, now);
+    tell_what_they_said(serving, state, &mut status.targets, now);
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(serving.notifier.warnings());
     if state.policy.is_some() {
@@ -231,10 +232,11 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     Ok(status)
 }
 
-/// Says of each target how fresh its knowledge is, by its own word.
-pub(crate) fn tell_freshness(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
+/// Adds what targets said of themselves since the server started: how fresh their knowledge is, and their agent's version.
+fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
     for target in targets {
         target.refreshed = serving.targets.freshness(&target.name);
+        target.agent_version = serving.targets.agent_version(&target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
 }
@@ -476,6 +478,8 @@ pub(crate) async fn dossier(
     let (entries, next_serial, since) = views::dossier::for_people(&state, &app, &build, &audience)?;
     let name = views::build_name(&state, &app, &build);
     let barred = views::dossier::barred(&state, &app, &build, &audience).into_iter().map(Problem::from).collect();
+    let packages = views::packages::asked_for(&state, &app, &build, &audience);
+    let makers = views::packages::makers(&state, &build);
     let mut requests = views::dossier::requests(&state, &app, &build, &audience);
     let reason = requests.pop().and_then(|request| request.reason);
     let earlier: Vec<u64> = requests.iter().map(|request| request.stamp.entry).collect();
@@ -484,7 +488,18 @@ pub(crate) async fn dossier(
         let dossier = dossier_of(&serving.served(), &entries)?;
         let withdrawal_reasons = reasons(&serving.ledger, &dossier.withdrawals)?;
         let earlier_requests = envelopes(&serving.ledger, &earlier)?;
-        Ok(DossierView { name, dossier, next_serial, since, earlier_requests, reason, withdrawal_reasons, barred })
+        Ok(DossierView {
+            name,
+            dossier,
+            next_serial,
+            since,
+            earlier_requests,
+            reason,
+            withdrawal_reasons,
+            barred,
+            packages,
+            makers,
+        })
     });
     Ok(Json(assembled.await?))
 }
@@ -502,7 +517,23 @@ fn reasons(ledger: &Ledger, withdrawals: &[Envelope]) -> Result<Vec<Text>, Ledge
 /// The envelopes in these entries of the ledger, with the vendor's release where there is one.
 pub(crate) fn dossier_of(served: &Served<'_>, entries: &DossierEntries) -> Result<Dossier, Failure> {
     let vendor = entries.vendor.as_ref().map(|vendor| release_of(served.depot, vendor)).transpose()?;
-    Ok(Dossier { vendor, ..statements_of(served.ledger, entries)? })
+    let package = entries.package.as_ref().map(|package| package_of(served, package)).transpose()?;
+    Ok(Dossier { vendor, package, ..statements_of(served.ledger, entries)? })
+}
+
+/// A package's manifest with the envelopes behind it.
+fn package_of(served: &Served<'_>, entries: &PackageEntries) -> Result<PackageDossier, Failure> {
+    let manifest = served.depot.read_bytes(&entries.manifest, MAX_PACKAGE_BYTES as u64)?;
+    let manifest = String::from_utf8(manifest).map_err(|_| Failure::invalid("the package's manifest is no text"))?;
+    let of = DossierEntries {
+        push: entries.push,
+        number: entries.number,
+        request: entries.request,
+        approvals: entries.approvals.clone(),
+        ..DossierEntries::default()
+    };
+    let Dossier { push, number, request, approvals, .. } = statements_of(served.ledger, &of)?;
+    Ok(PackageDossier { manifest, push, number, request, approvals })
 }
 
 /// The envelopes in these entries of the ledger.
@@ -525,6 +556,7 @@ pub(crate) fn statements_of(ledger: &Ledger, entries: &DossierEntries) -> Result
         evidence: many(&entries.evidence)?,
         withdrawals: many(&entries.withdrawals)?,
         vendor: None,
+        package: None,
         freezes: many(&entries.freezes)?,
     })
 }
@@ -669,7 +701,7 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
 pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
     let state = serving.ledger.state();
     let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target));
-    tell_freshness(&serving, &state, &mut targets, Timestamp::now());
+    tell_what_they_said(&serving, &state, &mut targets, Timestamp::now());
     Json(targets)
 }
 

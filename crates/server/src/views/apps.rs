@@ -1,6 +1,6 @@
 //! Applications with their builds.
 
-use super::build_name;
+use super::{build_name, packages};
 use api::read::{App, Build};
 use domain::{refusal::Refusal, rules::names, state::State};
 use trust::AppName;
@@ -17,6 +17,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
         vendor: build.vendor.as_ref().map(|imported| imported.word.vendor.clone()),
         commit: build.commit.clone(),
         recipe: build.recipe.clone(),
+        package: (!build.facts.package.is_empty()).then(|| packages::members_in_words(&build.facts.package)),
         files: build.facts.files,
         size_bytes: build.facts.size_bytes,
         ran_in: build.verified_in.keys().cloned().collect(),

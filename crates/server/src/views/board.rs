@@ -107,7 +107,8 @@ fn head(board: &Board<'_>) -> Markup {
     let waits = cells().flat_map(|cell| &cell.waiting);
     let (people, machines): (Vec<&WaitingOn>, Vec<&WaitingOn>) =
         waits.partition(|waiting| matches!(waiting, WaitingOn::Approvals { .. }));
-    let under_way = machines.iter().filter(|waiting| matches!(waiting, WaitingOn::Targets { .. })).count();
+    let is_at_it = |waiting: &&&WaitingOn| matches!(waiting, WaitingOn::Targets { .. } | WaitingOn::Members { .. });
+    let under_way = machines.iter().filter(is_at_it).count();
     let held: usize = cells().map(|cell| cell.held.len()).sum();
     html! {
         header.head {
@@ -239,6 +240,7 @@ fn row(app: &AppStatus, status: &Status, escapes: &Escapes) -> Markup {
             th.app scope="row" {
                 span.name { (app.app) }
                 @if let Some(newest) = &app.newest { span.about title="its newest build" { "newest " (newest.short()) } }
+                @if let Some(members) = &app.package { span.about title="what its newest build lists" { "a package of " (members) } }
             }
             @for (cell, audience) in app.cells.iter().zip(&status.audiences) {
                 (self::cell(app, cell, audience, escapes, status))
@@ -439,6 +441,13 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
             WaitingOn::Targets { deployment, targets, until } => {
                 p.busy title=(format!("gives up at {}", moment(*until))) {
                     (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(targets)) } }
+                }
+            }
+            WaitingOn::Members { deployment, members, why } => {
+                @let said = why.as_ref().map(ToString::to_string).unwrap_or_default();
+                @let apps = members.iter().map(|(app, _)| app.clone()).collect::<Vec<_>>();
+                p.busy title=(said) {
+                    (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(&apps)) } }
                 }
             }
             WaitingOn::Bake { deployment, ring, until } => {

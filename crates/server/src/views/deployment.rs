@@ -1,6 +1,6 @@
 //! One deployment.
 
-use super::{build_name, words::Texts};
+use super::{build_name, packages, words::Texts};
 use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
@@ -53,6 +53,8 @@ pub(crate) fn deployment(
         keep_data: record.keep_data,
         guided: record.guided.iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
+        members: packages::members(names, record),
+        package: record.package.as_ref().map(|package| package.deployment),
     })
 }
 
@@ -114,6 +116,7 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
 pub(crate) fn number_of(event: &Event) -> Option<u64> {
     match event {
         Event::DeploymentRequested { deployment, .. }
+        | Event::StepStarted { deployment, .. }
         | Event::WaveStarted { deployment, .. }
         | Event::RingVerified { deployment, .. }
         | Event::DeploymentPaused { deployment, .. }

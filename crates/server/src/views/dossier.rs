@@ -34,6 +34,23 @@ pub(crate) struct DossierEntries {
     pub freezes: Vec<u64>,
     /// What is known of the vendor's release, where a vendor makes the application.
     pub vendor: Option<VendorEntries>,
+    /// What stands behind the package that brings the build, where one does.
+    pub package: Option<PackageEntries>,
+}
+
+/// The entries and the object that make up what stands behind a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackageEntries {
+    /// Its manifest in the depot.
+    pub manifest: Digest,
+    /// Who pushed it.
+    pub push: Option<u64>,
+    /// Who numbered it.
+    pub number: Option<u64>,
+    /// The request that it be released.
+    pub request: Option<u64>,
+    /// The approvals of that request.
+    pub approvals: Vec<u64>,
 }
 
 /// The documents of a vendor that make up its release as it stands now, in the depot.
@@ -74,8 +91,44 @@ pub(crate) fn for_assignment(
             _ => live.or_else(|| best_request(state, app, &version, environment)),
         }
     });
+    let deployment = state.deployments.get(&assignment.deployment);
+    let in_package = deployment.and_then(|deployment| deployment.package.as_ref());
+    // What a package brings is brought by its permit, and by no other: the order is the package's.
+    let (package, request) = match in_package {
+        Some(of) => {
+            let own = state.granted(app, &assignment.version.clone()?, environment).map(|(_, request)| request);
+            let live = live_of_package(state, &of.app, &of.build, environment, target, now);
+            (Some((of.app.clone(), of.build, live)), own)
+        }
+        None => match request.filter(|request| request.app != *app) {
+            Some(request) => (Some((request.app.clone(), request.build, Some(request))), None),
+            None => (None, request),
+        },
+    };
     entries.take_request(request);
+    if let Some((package, build, request)) = package {
+        entries.take_package(state, &package, &build, environment, request);
+    }
     Some(entries)
+}
+
+/// The permit by which a package's members may run on a target, else the request that tells most.
+fn live_of_package<'a>(
+    state: &'a State,
+    package: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    target: &TargetName,
+    now: Timestamp,
+) -> Option<&'a Request> {
+    let version = build_name(state, package, build).version?;
+    let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
+    let live = permits::live_on(state, package, &version, environment, target, now);
+    let live = live.or_else(|| permits::live(state, package, &version, environment, now)).map(|(_, request)| request);
+    match class {
+        Some(Class::Dev) => live,
+        _ => live.or_else(|| best_request(state, package, &version, environment)),
+    }
 }
 
 /// The statements behind a build in an audience, for people to judge, with the serial its next request gets.
@@ -121,7 +174,7 @@ pub(crate) fn behind_active(
     target: &TargetName,
 ) -> Option<Digest> {
     let version = build_name(state, app, build).version?;
-    let reaches = permits::granted_on(state, app, &version, environment, target).map(|(_, request)| request);
+    let reaches = permits::permitted_on(state, app, &version, environment, target).map(|(_, request)| request);
     reaches.or_else(|| best_request(state, app, &version, environment)).map(|request| request.digest)
 }
 
@@ -134,7 +187,12 @@ pub(crate) fn for_active(
     request: Option<Digest>,
 ) -> DossierEntries {
     let mut entries = of_build(state, app, build, environment);
-    entries.take_request(request.and_then(|request| state.requests.get(&request)));
+    match request.and_then(|request| state.requests.get(&request)) {
+        Some(request) if request.app != *app => {
+            entries.take_package(state, &request.app, &request.build, environment, Some(request));
+        }
+        request => entries.take_request(request),
+    }
     DossierEntries { config: None, evidence: Vec::new(), freezes: Vec::new(), ..entries }
 }
 
@@ -204,6 +262,30 @@ impl DossierEntries {
         self.request = request.map(|request| request.stamp.entry);
         self.approvals =
             request.into_iter().flat_map(|request| &request.approvals).map(|approved| approved.stamp.entry).collect();
+    }
+
+    /// Adds what stands behind a package; its withdrawals come with those of the build.
+    fn take_package(
+        &mut self,
+        state: &State,
+        package: &AppName,
+        build: &Digest,
+        audience: &AudienceName,
+        request: Option<&Request>,
+    ) {
+        let of = of_build(state, package, build, audience);
+        self.withdrawals.extend(of.withdrawals);
+        self.package = Some(PackageEntries {
+            manifest: *build,
+            push: of.push,
+            number: of.number,
+            request: request.map(|request| request.stamp.entry),
+            approvals: request
+                .into_iter()
+                .flat_map(|request| &request.approvals)
+                .map(|approved| approved.stamp.entry)
+                .collect(),
+        });
     }
 }
 

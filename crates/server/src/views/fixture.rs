@@ -127,6 +127,7 @@ impl World {
                 arch: "x86_64".into(),
                 memory_bytes: 1 << 30,
                 agent_version: "0.1.0".into(),
+                kernel: String::new(),
             },
         });
     }
@@ -143,6 +144,7 @@ impl World {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            package: std::collections::BTreeMap::new(),
         };
         self.happen(Event::BuildPushed {
             app: app(name),
@@ -277,6 +279,8 @@ impl World {
             narrowed: false,
             schedule: Default::default(),
             keep_data: false,
+            package: None,
+            only: std::collections::BTreeSet::new(),
         });
         self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None, migrate: None });
         deployment

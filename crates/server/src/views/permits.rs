@@ -51,8 +51,9 @@ pub(crate) fn live_on<'a>(
     rules::permits::in_force_on(state, policy, &candidate, version, target, now)
 }
 
-/// The newest permit of a version that is for the target: granted, with nothing withdrawn, whatever its time.
-pub(crate) fn granted_on<'a>(
+/// The newest permit of a version that is for the target, else that of a package that lists it: granted, with nothing
+/// withdrawn, whatever its time.
+pub(crate) fn permitted_on<'a>(
     state: &'a State,
     app: &AppName,
     version: &Version,
@@ -61,7 +62,7 @@ pub(crate) fn granted_on<'a>(
 ) -> Option<(Digest, &'a Request)> {
     let reaches =
         |request: &Request| state.policy.as_ref().is_some_and(|policy| rules::ways::reaches(policy, request, target));
-    state.all_granted(app, version, environment).find(|(_, request)| reaches(request))
+    state.all_permits(app, version, environment).find(|(_, request)| reaches(request))
 }
 
 /// Whether what runs on a target may run there: released to it and not withdrawn since, or anything not withdrawn in a dev
@@ -81,7 +82,7 @@ pub(crate) fn may_run(
     match (class, version) {
         (Some(Class::Dev), None) => true,
         (Some(Class::Dev), Some(version)) => !is_withdrawn(state, app, &version, environment),
-        (_, Some(version)) => granted_on(state, app, &version, environment, target).is_some(),
+        (_, Some(version)) => permitted_on(state, app, &version, environment, target).is_some(),
         (_, None) => false,
     }
 }
@@ -110,6 +111,11 @@ pub(crate) fn builds_for_target(state: &State, target: &TargetName, now: Timesta
     let environment = &record.environment;
     let live = |app: &AppName, version: &Version| live_on(state, app, version, environment, target, now).is_some();
     let mut builds = builds_where(state, environment, live);
+    // What a package lists may be had by its permit, unless it was withdrawn by itself or is below its own floor.
+    let packages = builds.iter().flat_map(|build| super::packages::listed_by(state, build));
+    let members: Vec<Digest> =
+        packages.filter(|(app, member)| live(app, &member.version)).map(|(_, member)| member.build).collect();
+    builds.extend(members);
     let class = state.policy.as_ref().and_then(|policy| policy.charter.environments.get(environment)).map(|e| e.class);
     for (app, on_target) in &record.apps {
         builds.extend(on_target.running.as_ref().map(|running| running.build));

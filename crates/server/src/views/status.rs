@@ -1,12 +1,12 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, carries, emergencies, permits, targets, words::Texts};
+use super::{build_name, carries, emergencies, packages, permits, targets, words::Texts};
 use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
 use domain::{
     plan,
     refusal::Refusal,
     rules::{expiry, lifetime, names, vendors},
-    state::{Hold, InAudience, Stamp, Standing, State},
+    state::{Build, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -59,6 +59,7 @@ pub(crate) fn status(
             newest: newest.map(|build| build_name(state, app, build)),
             cells: audiences.iter().map(|audience| cell(state, app, audience, texts, now)).collect(),
             retired: record.retired.map(|stamp| stamp.time),
+            package: newest.and_then(|build| record.builds.get(build)).and_then(members),
         }
     });
     let apps = apps.collect();
@@ -82,6 +83,11 @@ pub(crate) fn status(
         targets: targets.unwrap_or_default().into_iter().filter(|target| !target.retired).collect(),
         notes: notes(state, texts, now),
     })
+}
+
+/// What a build lists, in words, where it is a package.
+fn members(build: &Build) -> Option<String> {
+    (!build.facts.package.is_empty()).then(|| packages::members_in_words(&build.facts.package))
 }
 
 /// The environments in the order in which versions move through them, then the channels. A throw-away environment whose
@@ -132,7 +138,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     let released = released(state, app, &audience.name, record, now);
     let runs = runs(state, app, &audience.name, record);
     let waiting = waiting(state, app, &audience.name, record, now);
-    let mut notes = Vec::new();
+    let mut notes = packages::permitted_with(state, app, &audience.name, now);
     if let (Some(newest), Some(_)) = (released.first(), audience.class)
         && !newest.deployed
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
@@ -162,7 +168,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
-            (Some(version), None) if state.granted(app, version, &audience.name).is_some() => {}
+            (Some(version), None) if state.all_permits(app, version, &audience.name).next().is_some() => {}
             _ => notes.push(format!("unreleased build {name}")),
         }
     }
@@ -296,7 +302,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
         entry.endpoints.extend(running.endpoints.iter().cloned());
         entry.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
     }
-    let mut runs: Vec<Runs> = runs.into_values().collect();
+    let mut runs: Vec<Runs> = runs.into_values().chain(packages::runs(state, app, audience, record)).collect();
     runs.sort_by_key(|runs| std::cmp::Reverse(runs.on.len()));
     runs
 }

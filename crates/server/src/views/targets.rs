@@ -4,7 +4,7 @@ use super::build_name;
 use api::read::TargetStatus;
 use domain::{
     rules::lifetime,
-    state::{State, Target},
+    state::{DeploymentPhase, Running, State, Target},
 };
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
@@ -32,6 +32,7 @@ pub(crate) fn target(
         carried: carried(target),
         refreshed: None,
         stale: false,
+        agent_version: None,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
         ends: lifetime::ends(state, target).filter(|_| !target.retired),
@@ -54,14 +55,19 @@ pub(crate) fn targets(state: &State, seen: impl Fn(&TargetName) -> Option<Timest
     state.targets.keys().filter_map(|name| target(state, name, &seen)).collect()
 }
 
-/// Which of the builds that a target runs have settled in its environment.
+/// Which of the builds that a target runs have settled in its environment, by the deployment that brought them: one that settled
+/// once and was brought again can be taken back until it settles again.
 pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
-    let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?.build)));
-    let has_settled = |app: &AppName, build: &Digest| {
-        state.in_audience(app, &target.environment).is_some_and(|record| record.settled.contains(build))
+    let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
+    let has_settled = |app: &AppName, running: &Running| {
+        let brought = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
+        // Deployments that are long over are no more in the state.
+        let is_over = brought.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
+        let here = state.in_audience(app, &target.environment);
+        is_over && here.is_some_and(|record| record.settled.contains(&running.build))
     };
-    running.filter(|(app, build)| has_settled(app, build)).map(|(app, build)| (app.clone(), build)).collect()
+    running.filter(|(app, running)| has_settled(app, running)).map(|(app, run)| (app.clone(), run.build)).collect()
 }
 
 /// The entries of all withdrawals in the target's environment.

@@ -118,7 +118,11 @@ impl Asked<'_> {
         };
         let (audience, until) = (self.candidate.audience, words::moment(request.not_after));
         let by = if request.way.is_normal() { String::new() } else { format!(" by {}", request.way) };
-        format!("released to {audience}{by} since {}, may be activated until {until}", words::moment(since))
+        let package = match request.app == *self.candidate.app {
+            true => String::new(),
+            false => format!(" with {}", words::versioned(&request.app, &request.version)),
+        };
+        format!("released to {audience}{package}{by} since {}, may be activated until {until}", words::moment(since))
     }
 
     /// Whether an approval still counts: its key is its person's, and they are no author where authors do not count.
@@ -265,6 +269,16 @@ impl Asked<'_> {
             let settled = if settled { ", settled" } else { "" };
             let (n, stopped) = (on.len(), stopped(on));
             return format!("yes: on {n} of {targets}, since {}{settled}{stopped}", words::moment(since));
+        }
+        if let Some(here) = self.here.filter(|_| !record.facts.package.is_empty()) {
+            let runs = super::packages::runs(self.state, app, audience, here).into_iter().next();
+            return match runs {
+                Some(runs) if runs.build.build == build => {
+                    format!("yes: every member, on {}", words::count(runs.on.len(), "target"))
+                }
+                Some(runs) => format!("no: {}, every member", runs.build.short()),
+                None => format!("no: not every member runs in {audience} as it says"),
+            };
         }
         if running.is_empty() {
             return format!("no: nothing of {app} runs in {audience}");

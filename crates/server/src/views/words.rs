@@ -1,6 +1,6 @@
 //! Events in plain lines, for the history and the board: what happened, to what, by whom.
 
-use super::build_name;
+use super::{build_name, packages};
 use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, Digest, PersonName, TargetName, Version,
     names::printable,
-    statement::{Finding, OrderAct, Outcome, PhaseTiming},
+    statement::{Facts, Finding, OrderAct, Outcome, PhaseTiming},
     way::Way,
 };
 
@@ -236,7 +236,19 @@ impl Teller<'_> {
             Event::TokenRevoked { holder, name, .. } => format!("{actor} revoked {holder}'s read-only token {name}"),
             Event::TargetRetired { target, why: None } => format!("{actor} retired {target}, for good"),
             Event::TargetRetired { target, why: Some(why) } => format!("{target} left for good: {}", why.in_words()),
+            Event::DeploymentRequested { package: Some(package), .. } => self.ordered_of(event, *package),
             Event::DeploymentRequested { .. } => self.ordered(event),
+            Event::StepStarted { deployment, step, members, in_place } => {
+                let list = |names: Vec<&AppName>| names.into_iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+                let begun = list(members.keys().collect());
+                let there = list(in_place.iter().collect());
+                let said = match (members.is_empty(), in_place.is_empty()) {
+                    (false, true) => format!("{begun} began"),
+                    (false, false) => format!("{begun} began; in place already: {there}"),
+                    (true, _) => format!("in place already: {there}"),
+                };
+                format!("{}: step {step}: {said}", self.deployment(*deployment))
+            }
             Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
                 let ring = ring.as_ref().map(|ring| format!(" ({ring})")).unwrap_or_default();
                 let migrate = match migrate {
@@ -306,6 +318,12 @@ impl Teller<'_> {
             Event::HealthChanged { target, app, build, unwell: None } => {
                 format!("{} is well again on {target}", self.named(app, build))
             }
+            Event::FactsChanged { target, facts } => {
+                let Facts { os, arch, kernel, memory_bytes, agent_version } = facts;
+                let kernel = if kernel.is_empty() { String::new() } else { format!(", kernel {kernel}") };
+                let memory = memory_bytes >> 20;
+                format!("{target} is now {os} {arch}{kernel}, {memory} MiB memory, agent {agent_version}")
+            }
             Event::EscapesChanged { target, findings } if findings.is_empty() => {
                 format!("{target}: everything is as it was released again")
             }
@@ -372,8 +390,11 @@ impl Teller<'_> {
             let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
             format!(", from commit {id}{tag}")
         });
-        let files = count(facts.files as usize, "file");
-        let of = format!("{files}, {}{}", size(facts.size_bytes), commit.unwrap_or_default());
+        let what = match facts.package.is_empty() {
+            true => format!("{}, {}", count(facts.files as usize, "file"), size(facts.size_bytes)),
+            false => format!("a package of {}", packages::members_in_words(&facts.package)),
+        };
+        let of = format!("{what}{}", commit.unwrap_or_default());
         let pusher = self.state.shown(pusher);
         format!("{pusher} pushed {app}#{}: {of}", build.short())
     }
@@ -437,7 +458,8 @@ impl Teller<'_> {
             return String::new();
         };
         let what = self.named(app, build);
-        let on = count(targets.len(), "target");
+        let members = domain::rules::packages::listed(self.state, app, build).map(|facts| facts.package.len());
+        let on = members.map_or_else(|| count(targets.len(), "target"), |members| count(members, "member"));
         let ordered = match act {
             OrderAct::Deploy => format!("{what} to be deployed to {environment}, {on}"),
             OrderAct::Redeploy => format!("{what} to be deployed to {environment} again, {on}"),
@@ -452,6 +474,16 @@ impl Teller<'_> {
         let data = if *keep_data { "; the data stays as it is" } else { "" };
         let deployer = self.state.shown(deployer);
         format!("{deployer} ordered {ordered} (deployment {deployment}){data}{waits}")
+    }
+
+    /// A part of a package's deployment: nobody ordered it for itself.
+    fn ordered_of(&self, event: &Event, package: u64) -> String {
+        let Event::DeploymentRequested { deployment, app, environment, act, build, targets, .. } = event else {
+            return String::new();
+        };
+        let (what, on) = (self.named(app, build), count(targets.len(), "target"));
+        let act = act_noun(*act);
+        format!("{act} of {what} in {environment}, {on}, with deployment {package} (deployment {deployment})")
     }
 
     fn finished(&self, deployment: u64, target: &TargetName, finished: &Finished<'_>) -> String {
@@ -506,9 +538,12 @@ impl Teller<'_> {
         let Some(record) = self.state.deployments.get(&number) else {
             return format!("deployment {number} {}", ending_word(ending));
         };
-        let Deployment { app, build, environment, act, parts, .. } = record;
+        let Deployment { app, build, environment, act, parts, members, .. } = record;
         let what = self.named(app, build);
-        let on = count(parts.len(), "target");
+        let on = match members.len() {
+            0 => count(parts.len(), "target"),
+            members => count(members, "member"),
+        };
         match (ending, act) {
             (Ending::Succeeded, OrderAct::Undeploy) => {
                 format!("deployment {number} succeeded: {app} is removed from {environment}, {on}")

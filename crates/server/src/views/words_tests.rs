@@ -108,6 +108,7 @@ fn pushes_say_what_came_and_from_where() {
         needs: Default::default(),
         migrate: None,
         takes_seconds: 0,
+        package: std::collections::BTreeMap::new(),
     };
     let commit =
         Commit { id: "9b1d22e".to_owned() + &"0".repeat(33), tag: Some("web/v1.4.0".into()), title: "t".into() };

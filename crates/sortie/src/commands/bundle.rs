@@ -8,6 +8,7 @@ use crate::{
     invocation::{Invocation, WAIT},
     names::Place,
     output::{Answer, bytes, count},
+    package,
     releasing::{self, Matter},
     when,
 };
@@ -123,6 +124,11 @@ impl Export {
         let only: BTreeSet<TargetName> = self.on.iter().map(|on| TargetName::new(on)).collect::<Result<_, _>>().or_misused()?;
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "bundle", &self.what, &self.place).await?;
+        if let Some(manifest) = package::manifest_of(&connection, &matter.found.build).await?
+            && let Some(cannot) = package::cannot_travel(&manifest, &matter.audience)
+        {
+            return Err(cannot);
+        }
         let permit = releasing::live_permit(&connection, &matter)?;
         matter.not_barred(|_| true)?;
         let mut dossier = matter.view.dossier.clone();

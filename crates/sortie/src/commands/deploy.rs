@@ -13,6 +13,7 @@ use crate::{
     rollout::Care,
     when::When,
     output::{self, Answer},
+    package,
 };
 use api::{
     client::ClientError,
@@ -21,14 +22,17 @@ use api::{
     read::{BuildName, ConfigView, Status, Why},
     routes,
 };
-use domain::{refusal::exit, rules::rollout};
+use domain::{
+    refusal::exit,
+    rules::{placement, rollout},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
-    manifest::{Entry, Manifest},
+    manifest::{Entry, Manifest, Run, steps},
     names::printable,
     rollout::Rollout,
     statement::OrderAct,
@@ -162,6 +166,9 @@ struct Plan {
     files: Option<Vec<FilesChanged>>,
     /// The versions since what runs there.
     notes: Vec<Note>,
+    /// What a package lists, in the order in which it would go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<package::Shown>,
     why: Why,
     /// By what exactly this is ordered; nothing where it would be refused.
     id: Option<String>,
@@ -175,6 +182,8 @@ struct PlannedTarget {
     now: Option<BuildName>,
     then: BuildName,
     changes: bool,
+    /// What it falls short of, by what it told of itself.
+    shortages: Vec<String>,
 }
 
 /// How the new build's files differ from one that runs.
@@ -191,7 +200,10 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let status = order::status(connection, None).await?;
     let manifest = object::manifest(connection, &build.build).await?;
-    let targets = planned_targets(&status, wanted, &manifest.run.on);
+    if !manifest.run.package.is_empty() {
+        return plan_package(connection, wanted, &manifest, &status).await;
+    }
+    let targets = planned_targets(&status, wanted, &manifest.run);
     let mut files = Vec::new();
     let now: BTreeSet<Digest> =
         targets.iter().filter(|t| t.changes).filter_map(|t| t.now.as_ref()).map(|b| b.build).collect();
@@ -205,11 +217,7 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
     let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets);
-    let (id, refused) = match preview(connection, wanted).await {
-        Ok(view) => (Some(id_of(&view)), None),
-        Err(ClientError::Refused(problem)) => (None, Some(*problem)),
-        Err(error) => return Err(error.into()),
-    };
+    let (id, refused) = id_or_refusal(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -217,17 +225,31 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         waves,
         files: Some(files),
         notes: passed(connection, wanted, &status).await?,
+        members: Vec::new(),
         targets,
         why,
         id,
         refused,
     };
     let answer = Answer::new(&plan, in_words(&plan));
-    Ok(match (&plan.id, plan.refused.as_ref().and_then(|problem| problem.next.clone())) {
+    Ok(with_next(answer, &plan))
+}
+
+/// The plan's id, or why the order would be refused.
+async fn id_or_refusal(connection: &Connection, wanted: &Wanted) -> Result<(Option<String>, Option<Problem>), Failure> {
+    match preview(connection, wanted).await {
+        Ok(view) => Ok((Some(id_of(&view)), None)),
+        Err(ClientError::Refused(problem)) => Ok((None, Some(*problem))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn with_next(answer: Answer, plan: &Plan) -> Answer {
+    match (&plan.id, plan.refused.as_ref().and_then(|problem| problem.next.clone())) {
         (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), id)),
         (None, Some(next)) => answer.next(next),
         (None, None) => answer,
-    })
+    }
 }
 
 /// The command that was typed, with the plan's id in place of the wish for a plan.
@@ -262,8 +284,61 @@ async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Resul
         return Ok(now.id);
     }
     let what = format!("{} in {}", wanted.app, wanted.environment);
-    let message = format!("plan {id} is of another state, or of another order: {what} is not as it was then");
+    let why = format!("{what} has changed since, or the order says something else");
+    let message = format!("plan {id} shows something else than the order would do now: {why}");
     Err(Failure::new("PLAN_STALE", exit::CONFLICT, message).next(again))
+}
+
+/// The plan of a package: what each member would do, in their order.
+async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manifest, status: &Status) -> Outcome {
+    let Wanted { app, build, environment, .. } = wanted;
+    let members = package::inspect(connection, manifest, environment, None, status).await?;
+    let (mut targets, mut config_missing) = (Vec::new(), Vec::new());
+    for member in &members {
+        let made = object::manifest(connection, &member.build).await?;
+        let name = BuildName { build: member.build, version: Some(member.version.clone()) };
+        let one = Wanted { app: member.app.clone(), build: name, ..wanted.clone() };
+        targets.extend(planned_targets(status, &one, &made.run).into_iter().filter(|target| target.changes));
+        let path = routes::path(routes::CONFIG, &[member.app.as_str(), environment.as_str()]);
+        let config: ConfigView = connection.client.get(&path, &[]).await?;
+        config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
+    }
+    let why = why::ask(connection, app, build, environment).await?;
+    let (id, refused) = id_or_refusal(connection, wanted).await?;
+    let plan = Plan {
+        what: build.of(app),
+        environment: environment.clone(),
+        config_missing,
+        waves: steps(&manifest.run.package).map_or(0, |steps| steps.len()),
+        files: None,
+        notes: Vec::new(),
+        members,
+        targets,
+        why,
+        id,
+        refused,
+    };
+    Ok(with_next(Answer::new(&plan, package_in_words(&plan)), &plan))
+}
+
+fn package_in_words(plan: &Plan) -> String {
+    let mut lines = vec![format!("{} → {}: this is a plan, nothing was written", plan.what, plan.environment)];
+    lines.extend(package::in_words(&plan.members).into_iter().map(|line| format!("  {line}")));
+    match plan.targets.is_empty() {
+        true => lines.push("  every member runs there as it says, on every target that it is for".into()),
+        false => lines.push(format!("  in {} at most", output::count(plan.waves as u64, "step"))),
+    }
+    if !plan.config_missing.is_empty() {
+        lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
+    }
+    lines.extend(why_in_words(plan));
+    lines.join("\n")
+}
+
+fn why_in_words(plan: &Plan) -> Vec<String> {
+    let refused = plan.refused.as_ref().filter(|_| plan.why.may);
+    let refused = refused.map(|refused| format!("✗ it would be refused now: {}", refused.message));
+    std::iter::once(why::in_words(&plan.why)).chain(refused).collect()
 }
 
 /// What comes with a version, and what it passes over, since what runs there (R44).
@@ -281,8 +356,8 @@ fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) 
     rollout::waves(rollout, &rings, names.len())
 }
 
-fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, String>) -> Vec<PlannedTarget> {
-    let carries = |labels: &BTreeMap<String, String>| on.iter().all(|(key, value)| labels.get(key) == Some(value));
+fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
+    let carries = |labels: &BTreeMap<String, String>| run.on.iter().all(|(key, value)| labels.get(key) == Some(value));
     let meant = |name: &TargetName| wanted.only.is_empty() || wanted.only.contains(name);
     let fits = status.targets.iter().filter(|target| {
         target.environment == wanted.environment && !target.retired && !target.cordoned && carries(&target.labels)
@@ -291,7 +366,8 @@ fn planned_targets(status: &Status, wanted: &Wanted, on: &BTreeMap<String, Strin
         .map(|target| {
             let now = target.runs.get(&wanted.app).cloned();
             let changes = now.as_ref().map(|now| now.build) != Some(wanted.build.build);
-            PlannedTarget { target: target.name.clone(), now, then: wanted.build.clone(), changes }
+            let shortages = placement::shortages(&run.needs, &target.facts);
+            PlannedTarget { target: target.name.clone(), now, then: wanted.build.clone(), changes, shortages }
         })
         .collect()
 }
@@ -335,9 +411,12 @@ fn in_words(plan: &Plan) -> String {
     let width = plan.targets.iter().map(|target| target.target.as_str().len()).max().unwrap_or(0);
     for target in &plan.targets {
         let now = target.now.as_ref().map_or("nothing".into(), BuildName::short);
-        let change =
-            if target.changes { format!("{now} → {}", target.then.short()) } else { format!("{now}, as it is") };
+        let change = match target.changes {
+            true => format!("{now} → {}; an undo returns to {now}", target.then.short()),
+            false => format!("{now}, as it is"),
+        };
         lines.push(format!("  {:<width$}  {change}", target.target.as_str()));
+        lines.extend(target.shortages.iter().map(|shortage| format!("  {:<width$}  ✗ {shortage}", "")));
     }
     if plan.targets.is_empty() {
         lines.push("  no target there carries the labels it asks for".into());
@@ -355,10 +434,7 @@ fn in_words(plan: &Plan) -> String {
     if !plan.config_missing.is_empty() {
         lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
     }
-    lines.push(why::in_words(&plan.why));
-    if let Some(refused) = plan.refused.as_ref().filter(|_| plan.why.may) {
-        lines.push(format!("✗ it would be refused now: {}", refused.message));
-    }
+    lines.extend(why_in_words(plan));
     lines.join("\n")
 }
 
@@ -366,6 +442,7 @@ fn in_words(plan: &Plan) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use trust::manifest::Needs;
 
     #[test]
     fn an_application_alone_means_the_newest_released_there() {
@@ -396,9 +473,13 @@ mod tests {
         let status = samples::status();
         let only = BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]);
         let wanted = Wanted { only, ..samples::wanted("1.5.0") };
-        let targets = planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "web".into())]));
+        let on = |role: &str| {
+            let needs = Needs { arch: Some("pdp11".into()), ..Needs::default() };
+            Run { on: BTreeMap::from([("role".into(), role.into())]), needs, ..Run::default() }
+        };
+        let targets = planned_targets(&status, &wanted, &on("web"));
         assert_eq!(targets.len(), 2);
-        assert!(planned_targets(&status, &wanted, &BTreeMap::from([("role".into(), "db".into())])).is_empty());
+        assert!(planned_targets(&status, &wanted, &on("db")).is_empty());
         let plan = Plan {
             what: "web@1.5.0".into(),
             environment: wanted.environment.clone(),
@@ -406,6 +487,7 @@ mod tests {
             waves: 2,
             config_missing: vec!["DATABASE_URL".into()],
             notes: Vec::new(),
+            members: Vec::new(),
             files: Some(vec![FilesChanged {
                 from: "1.4.0".into(),
                 changed: 37,
@@ -425,7 +507,8 @@ mod tests {
             refused: None,
         };
         let words = in_words(&plan);
-        assert!(words.contains("prod-1  1.4.0 → 1.5.0\n"), "{words}");
+        assert!(words.contains("prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0\n"), "{words}");
+        assert!(words.contains("✗ it needs the architecture pdp11, this is "), "{words}");
         assert!(words.contains("since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch"), "{words}");
         assert!(words.contains("✗ config without a value: DATABASE_URL"), "{words}");
     }

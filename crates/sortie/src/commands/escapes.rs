@@ -260,6 +260,7 @@ mod tests {
             active: BTreeMap::new(),
             findings,
             lapsed: None,
+            facts: None,
         };
         let told = escape(&by_hand.in_words(), Some(by_hand.clone()));
         let alarm = escape("runs web@1.0.0, and nobody has reviewed it", None);

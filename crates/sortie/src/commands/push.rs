@@ -7,7 +7,7 @@ use crate::{
     failure::Outcome,
     invocation::Invocation,
     output::{self, Answer},
-    sign,
+    package, sign,
 };
 use api::write::Text;
 use serde_json::json;
@@ -50,13 +50,14 @@ impl Push {
             draft::names(draft, part)?;
         }
         // What lies ready is looked at first: a tree that cannot be pushed needs no server to say so.
-        let ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
+        let mut ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
         if !self.quiet {
             for note in &ready.notes {
                 invocation.aside(note);
             }
         }
         let connection = invocation.connect().await?;
+        package::resolve(&connection, &mut ready).await?;
         let began = Instant::now();
         let watched = std::io::stderr().is_terminal() && !self.quiet && !invocation.global.json;
         let say = |sent: Sent| {
@@ -108,6 +109,11 @@ impl Push {
 }
 
 fn contents(ready: &Ready) -> String {
+    let members = &ready.manifest.run.package;
+    if !members.is_empty() {
+        let names: Vec<String> = members.iter().map(|(app, member)| format!("{app} {}", member.version)).collect();
+        return format!("a package of {}", names.join(", "));
+    }
     match ready.files() {
         0 => "a checkpoint: nothing to install".into(),
         files => format!("{}, {}", output::count(files, "file"), output::bytes(ready.manifest.total_size_bytes())),

@@ -8,7 +8,7 @@ use crate::{
     names::Thing,
     object,
     output::{self, Answer},
-    project,
+    package, project,
 };
 use anyhow::Context as _;
 use domain::refusal::exit;
@@ -49,7 +49,8 @@ impl Reproduce {
         let made = make(invocation, &tree, found.app.as_str(), push.recipe.as_deref());
         // The folder is gone either way; git is told so that its list of work trees stays true.
         let _ = git::run(&top, &["worktree", "remove", "--force", &tree_name]);
-        let made = made?;
+        let mut made = made?;
+        package::resolve(&connection, &mut made).await?;
         let differing = build::differences(&signed, &made.manifest);
         let data = json!({ "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
             "differing": differing });
@@ -101,7 +102,7 @@ fn make(invocation: &Invocation, tree: &Path, app: &str, recipe: Option<&str>) -
         }
     }
     let files = located.folder.join(&located.project.files);
-    if recipe.is_none() && !located.project.checkpoint && !files.exists() {
+    if recipe.is_none() && !located.project.has_no_files() && !files.exists() {
         return Err(Failure::misused(format!(
             "the commit holds no {}, and the push names no recipe that makes it: write `build = \"…\"` in sortie.toml, \
              so that the next build can be made again",

@@ -31,6 +31,7 @@ pub fn known_build(version: &str) -> Build {
         size_bytes: 4_100_000,
         evidence: vec![("test-result".into(), true, "812/812".into())],
         ran_in: Vec::new(),
+        package: None,
     }
 }
 
@@ -122,6 +123,8 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         waves: 2,
         guided: Vec::new(),
         targets: parts.iter().map(|(target, state)| part(target, state)).collect(),
+        members: Vec::new(),
+        package: None,
     }
 }
 
@@ -179,6 +182,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
             arch: "x86_64".into(),
             memory_bytes: 2 << 30,
             agent_version: "0.1.0".into(),
+            kernel: String::new(),
         },
         recipient: "age1".into(),
         cordoned: false,
@@ -186,6 +190,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         seen: Some(time("09:59:30")),
         refreshed: None,
         stale: false,
+        agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
         findings: 0,
         ends: None,
@@ -231,6 +236,7 @@ pub fn status() -> Status {
             newest: Some(unreleased),
             cells: vec![dev, test, prod],
             retired: None,
+            package: None,
         }],
         targets,
         notes: vec!["one person guards prod".into()],

@@ -9,6 +9,7 @@ use crate::{
     names::{self, Thing},
     order,
     output::{Answer, ago, bytes, count, lasting, origin, table},
+    package,
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
@@ -262,9 +263,11 @@ fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
     let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let facts = &target.facts;
+    let kernel = if facts.kernel.is_empty() { String::new() } else { format!(", kernel {}", facts.kernel) };
+    let memory = bytes(facts.memory_bytes);
     let mut lines = vec![
         format!("{} in {}   seen {}", target.name, target.environment, seen(target, view.at)),
-        format!("  {} {}, {} memory, agent {}", facts.os, facts.arch, bytes(facts.memory_bytes), facts.agent_version),
+        format!("  {} {}{kernel}, {memory} memory, agent {}", facts.os, facts.arch, facts.agent_version),
     ];
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
     let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
@@ -313,7 +316,7 @@ fn builds(app: &App, now: Timestamp) -> String {
             number,
             format!("#{}", build.name.build.short()),
             format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
-            bytes(build.size_bytes),
+            build.package.as_ref().map_or_else(|| bytes(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
         ]
     };
@@ -344,15 +347,17 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         let tag = commit.tag.as_ref().map(|tag| format!(" (tag {tag})")).unwrap_or_default();
         format!(" from commit {}{tag}", commit.id.get(..7).unwrap_or(&commit.id))
     });
+    let what = match &build.package {
+        Some(members) => format!("a package of {members}"),
+        None => format!("{} in {}", bytes(build.size_bytes), count(build.files, "file")),
+    };
     let mut lines = vec![format!(
-        "{}  {}  {}{}, {}; {} in {}",
+        "{}  {}  {}{}, {}; {what}",
         name.of(app),
         name.build,
         origin(&build.pusher, build.vendor.as_ref()),
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
-        bytes(build.size_bytes),
-        count(build.files, "file")
     )];
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
@@ -438,7 +443,9 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
+    lines.extend(view.package.map(|package| format!("  a part of deployment {package}: sortie status {package}")));
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
+    lines.extend(view.members.iter().map(|member| format!("  {}", package::member_in_words(view, member))));
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
     for part in &view.targets {
         let words = match part.state.as_str() {

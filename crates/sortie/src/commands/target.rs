@@ -335,6 +335,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),
+        target.agent_version.as_ref().filter(|version| *version != env!("CARGO_PKG_VERSION")).map(|version| format!("agent {version}")),
         target.ephemeral.then(|| "ephemeral".to_string()),
         target.ends.map(|ends| super::status::ends_in_words(ends, now)),
         target.departed.clone(),

@@ -50,6 +50,7 @@ macro_rules! words {
 words! {
     ["application", "app"] "What is shipped: one name, one line of versions, one or more processes. The first push creates it. Names are for ever.";
     ["part", "draft", "seal"] "What one job adds to a build that several make. A draft is such a build until somebody seals it.";
+    ["package", "member"] "An application whose build lists versions of others, its members: one request, one set of approvals, one order. They are deployed in the order of what comes after what, go back together when one fails, and are rolled back together.";
     ["build", "push"] "Identified bytes: the digest of a manifest that lists every file with its digest and says how to run them, with the commit and recipe it came from, signed by whoever pushed it. It never changes. Written web#3fa9c1.";
     ["version", "number"] "The number given once to one build, for good: web@1.4.0. Numbers increase within a release line, so 1.4.1 may follow 1.5.0.";
     ["server"] "The program that keeps ledger and depot and answers people and agents. It orders, tells and says what is fresh; it grants nothing.";
@@ -83,6 +84,7 @@ words! {
     ["agent"] "The program on a target that checks every signature itself, and refuses what was not released there, whatever the server says.";
     ["assignment"] "What a target should run: numbered, holding nothing but digests.";
     ["report"] "What a target says it observed, signed with the target's own key.";
+    ["step"] "The members of a package that begin together: everything that they come after is done.";
     ["wave"] "The targets of a deployment that change together. The next wave waits until the last one is well.";
     ["ring", "canary", "bake"] "Targets that have their turn before others: by a label, or a few canaries before everyone. A ring may change in several waves; then it bakes, and the next begins by itself or by somebody's word.";
     ["rollout", "hasten"] "How a deployment goes over the targets of an environment: the charter says it, and an order may ask for more care. Less is for those whom the charter lets hasten.";
@@ -93,6 +95,7 @@ words! {
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
     ["undeploy"] "To remove an application from an environment, or all of them where nobody is served. Their data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";
+    ["facts"] "What a machine says of itself when it joins, and again when its agent starts and that has changed: system, architecture, kernel, memory, and the agent's version. Whatever changes by the hour (free memory, ports, services) it looks at itself, before a byte moves.";
     ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
     ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";

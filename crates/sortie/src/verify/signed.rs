@@ -73,6 +73,9 @@ impl Signed<'_> {
                     && a.retries.is_none()
                     && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
+                let Event::DeploymentRequested { package: None, only, .. } = event else { return false };
+                // An order for a package names targets for its members.
+                let meant = meant && if targets.is_empty() { a.only == *only } else { only.is_empty() };
                 same && meant && by_actor(deployer) && a.schedule == *schedule
             }
             (Act::Order(a), Event::RetryOrdered { deployment, targets, by }) => {
@@ -117,6 +120,11 @@ impl Signed<'_> {
             }
             (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
                 a.target == *target && a.lapsed.is_some() && a.active.is_empty() && a.findings.is_empty()
+            }
+            (Act::Inventory(a), Event::FactsChanged { target, facts }) => {
+                // Long texts are shortened when they are recorded; numbers stand as they were told.
+                let told = a.facts.as_ref().is_some_and(|told| told.memory_bytes == facts.memory_bytes);
+                a.target == *target && told
             }
             (Act::Health(a), Event::HealthChanged { target, app, unwell, .. }) => {
                 a.target == *target && a.unwell.contains_key(app) == unwell.is_some()

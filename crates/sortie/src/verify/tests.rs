@@ -118,6 +118,7 @@ impl Story {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            package: std::collections::BTreeMap::new(),
         };
         let pusher: PersonName = "coder".parse().unwrap();
         story.add(CODER, "coder", build, Act::Push(push), |_| {
@@ -153,6 +154,8 @@ impl Story {
                 narrowed: false,
                 schedule: Default::default(),
                 keep_data: false,
+                package: None,
+                only: std::collections::BTreeSet::new(),
             }]
         });
         story.entries.push(Entry {

@@ -66,3 +66,46 @@ fn r3_r7_r27_r40_r41_what_fails_on_one_is_undone_on_all() {
     world.sortie("tester", 0, "status prod").says("0.2.0 on 3/3");
     assert!(!read_text(&world.root().join("server.log")).contains("panicked"));
 }
+
+/// R3: a version that settled once, was replaced, and is brought again fails on the second machine: the first goes back all the
+/// same. R40: a machine that joins after a rollback gets what the others went back to, though it never was there.
+#[test]
+fn r3_what_settled_once_can_be_taken_back_when_it_is_brought_again() {
+    let mut world = World::of_team(&[("test-1", "test"), ("test-2", "test")]);
+    world.make_repository(PROJECT);
+    let database = |world: &World, name: &str, rows: &str| {
+        fs::write(world.agent_data(name).parent().unwrap().join("people.csv"), rows).unwrap();
+    };
+    let (with_plan, without) = ("name,plan\nAda,free\n", "name\nAda\n");
+    ["test-1", "test-2"].into_iter().for_each(|name| database(&world, name, with_plan));
+    let release = |world: &World, greeting: &str| {
+        world.change_greeting(greeting);
+        let version = world.push_and_number();
+        world.sortie("coder", 0, &format!("release {version} --to test"));
+        version
+    };
+    let serve = |world: &World, words: &str| {
+        let answers = world.endpoints("test").into_iter().filter_map(|there| get(there, "/").ok());
+        answers.filter(|answer| answer.contains(words)).count()
+    };
+    let one = release(&world, "Hello, {name}! Your plan: {plan}.");
+    world.sortie("coder", 0, "config set web DATABASE=../../../../../people.csv --in test");
+    world.sortie("coder", 0, &format!("deploy {one} --to test"));
+    let two = release(&world, "Good day, {name}!");
+    world.sortie("coder", 0, &format!("deploy {two} --to test"));
+
+    database(&world, "test-2", without);
+    world.sortie("coder", 4, &format!("redeploy {one} --to test")).says("no such column: plan").lacks("NOT_HERE");
+    assert_eq!(serve(&world, "Good day"), 2);
+
+    database(&world, "test-2", with_plan);
+    world.sortie("coder", 0, &format!("hold lift {one} --in test"));
+    world.sortie("coder", 0, &format!("redeploy {one} --to test"));
+    world.sortie("coder", 0, "rollback web --in test");
+    assert_eq!(serve(&world, "Good day"), 2);
+    let invited = world.ask("owner", "target invite --name test-3 --in test");
+    world.join("test-3", invited["token"].as_str().unwrap());
+    database(&world, "test-3", without);
+    until("test-3 to get it", || (serve(&world, "Good day") == 3).then_some(()));
+    world.sortie("tester", 0, "ledger verify");
+}

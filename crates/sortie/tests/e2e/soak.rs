@@ -1,7 +1,78 @@
 //! What was verified must stay well: a deployment settles only then, and goes back where it does not.
 
 use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, get, until};
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+};
+
+/// A Prometheus server of this story, which measures what the story says; with its port.
+fn prometheus(measured: &str) -> (u16, Arc<Mutex<String>>) {
+    let measured = Arc::new(Mutex::new(measured.to_owned()));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let now = measured.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(&stream).lines();
+            lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).for_each(drop);
+            let value = now.lock().unwrap().clone();
+            let series = format!(r#"{{"metric":{{}},"value":[1,"{value}"]}}"#);
+            let body = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{series}]}}}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", body.len());
+            let _whoever_asked_is_gone = write!(stream, "{head}\r\n\r\n{body}");
+        }
+    });
+    (port, measured)
+}
+
+/// R54: a canary passes every verification; while it bakes, what it measures turns bad. It goes back by itself, and nobody
+/// else was ever touched.
+#[test]
+fn r54_a_canary_whose_errors_rise_while_it_bakes_goes_back_and_the_others_were_never_touched() {
+    let mut world = World::new();
+    world.found(TEAM, ENVIRONMENTS);
+    let machines = ["test-1", "test-2", "test-3"];
+    world.add_machines(&machines.map(|machine| (machine, "test")));
+    for machine in machines {
+        world.stop_agent(machine);
+        world.start_agent_with(machine, &["--watch-seconds", "1"]);
+    }
+    let (port, measured) = prometheus("0.001");
+    let errors = format!(
+        "[verify.errors]\nprometheus = \"http://127.0.0.1:{port}\"\nquery = \"rate(errors[1m])\"\nsuccess = \"< 0.01\"\n\
+         every = \"1s\"\nwatch = \"1s\"\n"
+    );
+    world.make_repository(&format!("{PROJECT}{errors}"));
+    let one = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {one} --to test"));
+    world.sortie("coder", 0, &format!("deploy {one} --to test")).says("verify ✓");
+    let releases = |machine: &str| {
+        let folder = world.agent_data(machine).join("apps/web/releases");
+        fs::read_dir(folder).unwrap().count()
+    };
+    assert_eq!(machines.map(releases), [1; 3]);
+
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {two} --to test"));
+    world.sortie("coder", 0, &format!("deploy {two} --to test --canary 1 --bake 30m --detach"));
+    until("the canary bakes", || world.sortie("tester", 0, "status 2").stdout.contains("bakes on").then_some(()));
+    // It goes on being bad for a while after the canary went back, as rates do.
+    *measured.lock().unwrap() = "0.09".into();
+    until("it goes back", || world.sortie("tester", 0, "status web").stdout.contains("held out").then_some(()));
+    world
+        .sortie("tester", 0, "history web")
+        .says("is unwell on test-")
+        .says("verify errors: measured 0.09, not < 0.01");
+    for there in world.endpoints("test") {
+        assert!(get(there, "/").unwrap().contains("Hello, Ada!"), "it serves as it did before");
+    }
+    let touched = machines.map(releases).iter().filter(|count| **count > 1).count();
+    assert!(touched <= 1, "the canary alone has ever had it: {:?}", machines.map(releases));
+}
 
 /// R54, R3: a version is well when it is verified. While it soaks its database loses what it needs; nobody looks, and the
 /// environment goes back by itself to what ran before.

@@ -95,13 +95,11 @@ http {
 }
 "#;
 
-/// An nginx in front, which asks nobody else when a copy does not answer: it is told beforehand.
-#[test]
-fn nginx_is_told_before_a_copy_stops() {
+/// An nginx in front of the copies of web on dev-1, which asks nobody else when a copy does not answer. It reads the list
+/// in `web.conf` of its folder.
+fn nginx_in_front<'a>(world: &World, front: &'a Path) -> (SocketAddr, Nginx<'a>) {
     super::shapes::install_nginx();
-    let world = World::of_team(&[("dev-1", "dev")]);
-    let front = world.root().join("front");
-    fs::create_dir_all(&front).unwrap();
+    fs::create_dir_all(front).unwrap();
     let address = free_address();
     fs::write(front.join("front.conf"), FRONT.replace("ADDRESS", &address.to_string())).unwrap();
     // What the owner of the machine begins with: nobody serves yet.
@@ -114,9 +112,17 @@ fn nginx_is_told_before_a_copy_stops() {
     fs::write(world.agent_data("dev-1").join("agent.toml"), owner).unwrap();
     let mut words = nginx.split(' ');
     let mut command = Command::new(words.next().unwrap());
-    let _nginx = Nginx(Ended::start(command.args(words), &front.join("log")), &front);
+    let nginx = Nginx(Ended::start(command.args(words), &front.join("log")), front);
     until("nginx answers", || get(address, "/").ok());
+    (address, nginx)
+}
 
+/// The front is told before a copy stops.
+#[test]
+fn nginx_is_told_before_a_copy_stops() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let front = world.root().join("front");
+    let (address, _nginx) = nginx_in_front(&world, &front);
     world.make_repository(&with("copies = 2", "[traffic]\nupstream = \"nginx\"\nwait = \"1s\"\n"));
     let build = world.push();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
@@ -133,6 +139,55 @@ fn nginx_is_told_before_a_copy_stops() {
     world.sortie("coder", 0, "undeploy web --from dev");
     let list = read_text(&front.join("web.conf"));
     assert_eq!(list.matches(" down;").count(), 2, "{list}");
+}
+
+/// A build is verified beside the one that serves, and all traffic changes at once. What fails is never seen by anybody.
+#[test]
+fn blue_and_green_change_at_once_and_what_fails_nobody_sees() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let front = world.root().join("front");
+    let (address, _nginx) = nginx_in_front(&world, &front);
+    let more = "[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"\nwait = \"1s\"\n[smoke]\nrun = \"sh smoke.sh $PORT\"\n";
+    world.make_repository(&with("copies = 2", more));
+    let ship = |greeting: &str, smoke: &str, exit: i32| {
+        world.change_greeting(greeting);
+        fs::write(world.repository().join("dist/smoke.sh"), smoke).unwrap();
+        let build = world.push();
+        world.sortie("coder", exit, &format!("deploy {build} --to dev"))
+    };
+    let list = || read_text(&front.join("web.conf"));
+    let ports = || {
+        let server = |line: &str| line.trim().strip_prefix("server 127.0.0.1:")?.strip_suffix(';').map(str::to_owned);
+        list().lines().filter_map(server).collect::<Vec<_>>()
+    };
+    ship("Hello there, {name}!", "true", 0);
+    let blue = ports();
+    assert_eq!(blue.len(), 2, "{}", list());
+    until("nginx has read it", || get(address, "/version").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 ")));
+    // The smoke test looks whether the copy that it asks is listed already.
+    let looks = format!("grep -c :$1 {} >> {}; true", front.join("web.conf").display(), front.join("smoke").display());
+    let (answered, dropped) = asked_meanwhile(address, || {
+        ship("Good day, {name}!", &looks, 0).says("verify ✓");
+    });
+    assert_eq!(read_text(&front.join("smoke")), "0\n", "it was verified before it was listed");
+    assert_eq!((dropped, answered.len()), (Vec::new(), 2), "{answered:?}");
+    let green = ports();
+    assert!(green.len() == 2 && !green.iter().any(|port| blue.contains(port)), "{blue:?} {green:?}");
+    let (answered, dropped) = asked_meanwhile(address, || {
+        let before = list();
+        ship("Hello, {name}! Your plan: {plan}.", "true", 4).says("/healthz 503");
+        ship("Good evening, {name}!", "echo the basket is empty; exit 3", 4).says("the basket");
+        assert_eq!(list(), before);
+        // Other config comes in the same way.
+        let people = world.root().join("people.csv");
+        fs::write(&people, "name\nLovelace\n").unwrap();
+        world.sortie("coder", 0, &format!("config set web --in dev DATABASE={}", people.display()));
+        world.sortie("coder", 0, "deploy web --config-only --to dev");
+    });
+    // The three builds of the same commit are one to those who ask, and none of the failed ones was ever asked.
+    assert_eq!((dropped, answered.len()), (Vec::new(), 1), "{answered:?}");
+    assert_eq!(ports(), blue, "the copies with other config have the ports of the first");
+    assert!(get(address, "/").unwrap().contains("Good day, Lovelace!"));
 }
 
 /// An nginx of this story, whose workers end with it.

@@ -3,7 +3,7 @@
 //! `cargo xtask upgrade REVISION` plays this with the program of an earlier commit in the place of the older one. Without one, the same
 //! program is put in its own place, so that at least every step of the story is taken in each run of the tests.
 
-use crate::world::{PROJECT, World, get, until};
+use crate::world::{PROJECT, World, find, get, until};
 use std::{env, path::PathBuf};
 
 /// Which program is the older one.
@@ -61,6 +61,12 @@ fn r3_server_and_agents_are_upgraded_under_deployments() {
         world.start_agent(name);
     }
     world.await_machines(&["prod-1", "prod-2", "test-1"]);
+
+    let targets = world.ask("tester", "target list");
+    for name in ["prod-1", "prod-2", "test-1"] {
+        let target = find(&targets, &|value| value["name"] == name).unwrap();
+        assert_eq!(target["agent_version"], env!("CARGO_PKG_VERSION"));
+    }
 
     // What the older ones installed can be gone back to, restarted and removed by the newer ones.
     world.sortie("oncall", 0, "restart web --in prod");

@@ -31,13 +31,20 @@ pub(super) fn check(
         return Ok(());
     }
     let Pinned { environment, class, .. } = pinned;
-    let activation = Activation { environment, class: *class, app: wanted.app, build: wanted.build };
     let soon = now.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
-    let goes_on = |known: &&Known| known.terms.until > soon;
-    match freeze::stopping(wanted.freezes.iter().filter(goes_on), &activation, now) {
-        Some(known) => Err(Denial::Frozen { freeze: known.freeze, until: known.terms.until }),
-        None => Ok(()),
+    let package = authority.package();
+    // Who excepts a package excepts what it brings, and who freezes a package freezes it there.
+    let is_excepted = |known: &Known| package.is_some_and(|(_, build)| known.excepted.contains(build));
+    let goes_on = |known: &&Known| known.terms.until > soon && !is_excepted(known);
+    let itself = (wanted.app, wanted.build);
+    for (app, build) in [Some(itself), package.map(|(app, build)| (app, *build))].into_iter().flatten() {
+        let activation = Activation { environment, class: *class, app, build };
+        let goes_on = |known: &&Known| goes_on(known) && !known.excepted.contains(&wanted.build);
+        if let Some(known) = freeze::stopping(wanted.freezes.iter().filter(goes_on), &activation, now) {
+            return Err(Denial::Frozen { freeze: known.freeze, until: known.terms.until });
+        }
     }
+    Ok(())
 }
 
 fn waives(policy: &TrustedPolicy, pinned: &Pinned, authority: &VerifiedAuthority, gate: &Waiver) -> bool {

@@ -7,7 +7,7 @@
 use super::{Denial, Opened};
 use crate::{
     digest::Digest,
-    statement::{Act, Order, OrderAct, SUBMIT_AHEAD_SECONDS, Statement},
+    statement::{Act, Order, SUBMIT_AHEAD_SECONDS, Statement},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -62,7 +62,10 @@ impl CarriedOut<'_> {
     }
 
     /// Whether an order that counts otherwise may still be carried out at `now`.
-    pub(super) fn check(&self, order: &Opened<'_, Order>, now: Timestamp) -> Result<(), Denial> {
+    ///
+    /// With `by_permit` it brings a build that something else than the order ends: a deployment may stand and wait for its
+    /// permit, and travel on media, and ends with it.
+    pub(super) fn check(&self, order: &Opened<'_, Order>, by_permit: bool, now: Timestamp) -> Result<(), Denial> {
         if self.performed.contains(&order.payload) {
             return Err(Denial::OrderRepeated(order.payload));
         }
@@ -71,24 +74,10 @@ impl CarriedOut<'_> {
             return Err(Denial::OrderOutdated { submit_before, newest });
         }
         let good_until = later(submit_before, SignedDuration::from_hours(ORDER_GOOD_DAYS * 24));
-        match self.begun != Some(order.payload) && !waits_for_a_permit(order.act.act) && now > good_until {
+        match self.begun != Some(order.payload) && !by_permit && now > good_until {
             true => Err(Denial::OrderExpired { submit_before, now }),
             false => Ok(()),
         }
-    }
-}
-
-/// Whether an act brings a build that something else than the order ends: a deployment may stand and wait for its permit,
-/// and travel on media, and ends with it.
-fn waits_for_a_permit(act: OrderAct) -> bool {
-    match act {
-        OrderAct::Deploy | OrderAct::Redeploy => true,
-        OrderAct::Rollback
-        | OrderAct::Configure
-        | OrderAct::Undeploy
-        | OrderAct::Stop
-        | OrderAct::Start
-        | OrderAct::Restart => false,
     }
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const MAX_PATTERN_BYTES: usize = 1024;
 /// The longest address or query of a measurement, in bytes.
 const MAX_QUERY_BYTES: usize = 8192;
+/// How often what is watched is asked again, in seconds, unless the build says otherwise.
+pub const WATCH_SECONDS: u32 = 30;
 /// The longest time for anything here, in seconds: a day.
 const MOST_SECONDS: u32 = 86_400;
 
@@ -198,6 +200,18 @@ pub struct Verification {
     pub port: Option<u16>,
     /// What is asked, and for how long.
     pub check: Health,
+    /// How often it is asked again as long as the build has not settled, in seconds; 0 means never. Absent means: what is
+    /// measured every [`WATCH_SECONDS`], anything else never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch_seconds: Option<u32>,
+}
+
+impl Verification {
+    /// How often it is asked again as long as the build has not settled, in seconds.
+    pub fn watched_seconds(&self) -> Option<u32> {
+        let usually = matches!(self.check.check, Prometheus(_)).then_some(WATCH_SECONDS);
+        self.watch_seconds.or(usually).filter(|seconds| *seconds > 0)
+    }
 }
 
 /// A program that runs once, as the build's user, in its folder: exit 0 is well.
@@ -295,6 +309,15 @@ impl Run {
             )));
         }
         check_health(&said, &verification.check)?;
+        match verification.watch_seconds {
+            Some(_) if matches!(verification.check.check, Log(_)) => {
+                return Err(wrong(format!(
+                    "{said} cannot be watched: what was once written to a log says nothing of how it is later"
+                )));
+            }
+            Some(seconds) if seconds > MOST_SECONDS => check_seconds(&said, seconds)?,
+            _ => {}
+        }
         self.check_process_named(&said, verification.process.as_deref())?;
         let meant = self.process_meant(verification.process.as_deref());
         let check = &verification.check.check;

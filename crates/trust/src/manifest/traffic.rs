@@ -22,6 +22,18 @@ pub struct Traffic {
     pub back: Option<Vec<String>>,
     /// How long a copy that is out of service may finish its work before it is told to stop.
     pub drain_seconds: u32,
+    /// How one build takes the place of another; absent means copy by copy, each on the port it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
+}
+
+/// How one build takes the place of another, where that is not copy by copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Switch {
+    /// All copies of the new build start beside those of the old one, on ports of their own, and are verified there while
+    /// the old ones serve. Then the list is written once, with the new ones alone, and the old ones end.
+    #[serde(rename = "blue-green")]
+    BlueGreen,
 }
 
 /// The forms in which the copies that serve can be listed.
@@ -35,6 +47,36 @@ pub enum Upstream {
 }
 
 impl Run {
+    /// Whether its copies are brought beside those they take the place of, and all change at once.
+    pub fn is_blue_green(&self) -> bool {
+        self.traffic.as_ref().is_some_and(|traffic| traffic.switch == Some(Switch::BlueGreen))
+    }
+
+    /// Blue and green need two ports for each copy, and one place where it stands which of them serve.
+    fn validate_blue_green(&self, traffic: &Traffic) -> Result<(), ManifestError> {
+        let wrong = |text: String| Err(ManifestError::Run(format!("blue-green {text}")));
+        if traffic.upstream.is_none() || traffic.drain.is_some() || traffic.back.is_some() {
+            return wrong(
+                "switches by one write of a list, so it needs upstream = \"nginx\" or \"haproxy\"; drain and back are for \
+                 one copy after the other"
+                    .into(),
+            );
+        }
+        for (name, process) in &self.processes {
+            if process.socket.is_some() {
+                return wrong(format!(
+                    "runs two builds on two ports, and process {name} hands its socket on at one: take away socket or switch"
+                ));
+            }
+            if process.port.is_some() {
+                return wrong(format!(
+                    "runs two builds side by side, and process {name} fixes its port: take port away and use $PORT in run"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what the types of this module do not carry.
     pub(super) fn validate_traffic(&self) -> Result<(), ManifestError> {
         let wrong = |text: &str| Err(ManifestError::Run(text.into()));
@@ -48,6 +90,9 @@ impl Run {
         }
         if traffic.drain_seconds > MOST_SECONDS {
             return wrong("traffic waits for more than an hour");
+        }
+        if traffic.switch == Some(Switch::BlueGreen) {
+            self.validate_blue_green(traffic)?;
         }
         match self.processes.values().any(|process| process.wants_port(&self.environment)) {
             true => Ok(()),

@@ -40,6 +40,9 @@ pub struct Facts {
     pub memory_bytes: u64,
     /// The agent's version.
     pub agent_version: String,
+    /// The version of its kernel (`6.1.0-18-amd64`); empty where it was not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kernel: String,
 }
 
 /// How an assignment ended on one target.
@@ -211,6 +214,9 @@ pub struct Inventory {
     /// Since when the target's time is over, by its own clock: everything was removed, and this is its last word (R30).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lapsed: Option<Timestamp>,
+    /// What the machine is, where that is not what the server was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
 }
 
 /// One thing that is not as its manifest says, or that no manifest accounts for.

@@ -24,6 +24,7 @@ mod metadata;
 mod mirror;
 mod moments;
 mod one_key;
+mod package;
 mod parser;
 mod stolen_server;
 mod tokens;

@@ -476,6 +476,7 @@ fn inventory(target: &str, seeds: &[u8]) -> Envelope {
         active: BTreeMap::from([(app(), build())]),
         findings: vec![],
         lapsed: None,
+        facts: None,
     };
     signed(estate(), Act::Inventory(act), seeds)
 }
@@ -523,19 +524,24 @@ fn below_the_floor() {
     assert_eq!(attempt.denied(), "BELOW_FLOOR");
 }
 
-/// He has a deployer's genuine order to roll back. The target goes only where it has been.
+/// He has a deployer's genuine order to roll back. The target goes only where it has been, or where it might be deployed to now.
 /// Attack: rollback.
 #[test]
 fn rollback_to_what_never_settled_here() {
     let dossier = Dossier { order: Some(order_in("prod", OrderAct::Rollback, ONCALL)), ..whole() };
     let mut attempt = Attempt { act: OrderAct::Rollback, ..Attempt::new(dossier) };
-    assert_eq!(attempt.denied(), "NOT_HERE");
+    assert!(matches!(attempt.run(), Ok(VerifiedAuthority::Permit(_))), "as any deployment, by a permit that lives");
+    attempt.floor = Some("1.0.1".parse().unwrap());
+    assert_eq!(attempt.denied(), "BELOW_FLOOR");
     attempt.settled = vec![build()];
     assert!(matches!(attempt.run(), Ok(VerifiedAuthority::Rollback(_))));
     // Expiry does not stop going back; a withdrawal does.
     attempt.now = time("2027-01-01T00:00:00Z");
     attempt.dossier.order = Some(order_until("prod", OrderAct::Rollback, attempt.now, ONCALL));
     assert!(attempt.run().is_ok());
+    (attempt.settled, attempt.floor) = (Vec::new(), None);
+    assert_eq!(attempt.denied(), "PERMIT_EXPIRED");
+    attempt.settled = vec![build()];
     attempt.kept = vec![KeptWithdrawal { app: app(), build: build(), through_serial: 1, payload: None }];
     assert_eq!(attempt.denied(), "PERMIT_WITHDRAWN");
 }

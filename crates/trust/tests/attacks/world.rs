@@ -273,6 +273,7 @@ pub struct Attempt {
     pub kept: Vec<KeptWithdrawal>,
     pub freezes: Vec<Known>,
     pub floor: Option<Version>,
+    pub package_floor: Option<Version>,
     pub now: Timestamp,
     pub settled: Vec<Digest>,
     pub active: Option<Digest>,
@@ -298,6 +299,7 @@ impl Attempt {
             kept: vec![],
             freezes: vec![],
             floor: None,
+            package_floor: None,
             now: now(),
             settled: vec![],
             active: None,
@@ -324,6 +326,7 @@ impl Attempt {
             carried_out: CarriedOut { performed: &self.performed, begun: self.begun, newest: self.newest },
             emergencies: &[],
             heard: self.heard.as_ref(),
+            package_floor: self.package_floor.as_ref(),
             freezes: &self.freezes,
             freshness: self.freshness.unwrap_or(fresh_at(self.now)),
         };

@@ -171,6 +171,7 @@ impl Attempt {
             active: None,
             carried_out: CarriedOut::default(),
             emergencies: &self.emergencies,
+            package_floor: None,
             heard: None,
             freezes: &self.freezes,
             freshness: Freshness {

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     git,
     how_it_runs::{self, Change},
-    object, output,
+    object, order, output, package,
     releasing::{self, Matter, SignedRequest},
     vendor,
 };
@@ -61,6 +61,9 @@ pub struct Facts {
     since: Option<String>,
     /// How it runs: what differs from that version, or all of it.
     run: Vec<Change>,
+    /// What it lists, where it is a package.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<package::Shown>,
     /// What is said of the build.
     evidence: Vec<Piece>,
     /// What was checked on this machine.
@@ -139,8 +142,15 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
         Some(_) => vec!["digest ✓", "vendor's roots, charter and permit ✓", "request ✓"],
         None => vec!["digest ✓", "push ✓", "number ✓", "request ✓"],
     };
+    let mut members = Vec::new();
     let run;
-    if let Some(since) = &matter.view.since {
+    if !made.run.package.is_empty() {
+        let looked = package_in_words(connection, matter, &made).await?;
+        lines.extend(looked.lines);
+        (members, run) = (looked.members, Vec::new());
+        checks.push("members: push ✓ number ✓ digest ✓");
+        checks.extend(looked.permit);
+    } else if let Some(since) = &matter.view.since {
         let compared = compare(connection, matter, since, &made, commit.as_ref(), &app.builds).await?;
         lines.extend(compared.lines);
         run = compared.run;
@@ -156,7 +166,10 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
         run = how_it_runs::changes(None, &made.run);
     }
     let evidence = evidence(connection, matter);
-    lines.extend(evidence_in_words(&evidence));
+    // Evidence is about bytes: what a package lists has it, and was told of above.
+    if members.is_empty() {
+        lines.extend(evidence_in_words(&evidence));
+    }
     let is_there = |standing| evidence.iter().any(|piece| piece.standing == standing);
     match (is_there(Standing::False), is_there(Standing::Genuine)) {
         (true, _) => checks.push("evidence ✗"),
@@ -187,6 +200,7 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
         withdrawals,
         since: matter.view.since.as_ref().map(|since| since.of(&found.app)),
         run,
+        members,
         evidence,
         checks,
     };
@@ -240,6 +254,35 @@ fn origin(matter: &Matter, connection: &Connection, commit: Option<&Commit>, lis
     });
     let when = listed.map(|build| format!(", {}", output::ago(build.pushed, Timestamp::now()))).unwrap_or_default();
     format!("{}  sha256:{}…{}  pushed by {pusher} from {from}{when}", matter.name(), &hex[..6], &hex[60..])
+}
+
+/// What a package lists, member by member.
+struct OfPackage {
+    lines: Vec<String>,
+    members: Vec<package::Shown>,
+    permit: Option<&'static str>,
+}
+
+/// The members in the order in which they are deployed, each verified on this machine, and what changed since the package
+/// that was released before.
+async fn package_in_words(connection: &Connection, matter: &Matter, made: &Manifest) -> Result<OfPackage, Failure> {
+    let status = order::status(connection, None).await?;
+    let (mut lines, mut permit, mut before) = (Vec::new(), None, None);
+    if let Some(since) = &matter.view.since {
+        let other = object::manifest(connection, &since.build).await?;
+        let dossier = connection.dossier(&matter.found.app, since, Some(&matter.audience)).await?.dossier;
+        let whole = releasing::whole_permit(connection, &dossier, &matter.audience).is_some();
+        permit = Some(if whole { "last permit ✓" } else { "last permit: none that is whole" });
+        let differs = package::differences(&other, made);
+        let differs = if differs.is_empty() { "the same members".into() } else { differs.join(", ") };
+        lines.push(format!("  since {}'s {}: {differs}", matter.audience, since.short()));
+        before = Some(other);
+    }
+    let members = package::inspect(connection, made, &matter.audience, before.as_ref(), &status).await?;
+    let all = output::count(members.len() as u64, "member");
+    lines.push(format!("  a package of {all}, released by one permit and deployed in this order:"));
+    lines.extend(package::in_words(&members).into_iter().map(|line| format!("    {line}")));
+    Ok(OfPackage { lines, members, permit })
 }
 
 /// How a build differs from the one before.

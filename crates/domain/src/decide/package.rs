@@ -1,0 +1,594 @@
+//! Deploying a package: one order, and a deployment of its own for each member, begun once all that it comes after is
+//! done. A member that fails takes those back that had succeeded, in reverse.
+//!
+//! What a member's deployment comes to is carried over to its package's by [`follow`], after every decision.
+
+use super::{Asked, deployment};
+use crate::{
+    command::Signed,
+    event::{Aborted, BuildFacts, Ending, Event},
+    refusal::{Refusal, Right},
+    rules::{
+        self, Candidate, migrations, names, packages, rights, rollout,
+        schedule::{self, Moment},
+        ways, windows,
+    },
+    state::{Deployment, DeploymentPhase, Draft, GuidanceWord, MemberPart},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use trust::{
+    AppName, PersonName, TargetName, Version,
+    charter::Class,
+    manifest::Member,
+    quorum::Rule,
+    rollout::{OnFailure, Rollout},
+    statement::{Order, OrderAct, Outcome},
+};
+
+/// What is to be done with a member.
+struct Prepared {
+    order: Signed<Order>,
+    targets: Vec<TargetName>,
+    warnings: Vec<String>,
+}
+
+/// Orders something of a package. Whatever can be known of its members is looked at before the first begins.
+pub(super) fn request(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    signed: &Signed<Order>,
+    deployer: PersonName,
+) -> Result<(), Refusal> {
+    let order = &signed.act;
+    let environment = names::environment(&asked.policy, &order.environment)?;
+    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    let (facts, version) = (record.facts.clone(), record.version.clone());
+    if order.act == OrderAct::Configure {
+        let members = facts.package.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+        let why = format!("{} is a package and has no config of its own; its members have: {members}", order.app);
+        return Err(Refusal::Invalid { why });
+    }
+    let candidate =
+        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
+    let now = asked.context.now;
+    schedule::can_come(order, now)?;
+    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
+    let is_written_out = windows::are_written_out(&asked.policy, &candidate, way, order);
+    let begins = order.schedule.at.unwrap_or(now).max(now);
+    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
+    let installs = deployment::installs(order.act);
+    let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
+    let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
+    let mut warnings = warned.unwrap_or_default();
+    let may_hasten =
+        |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
+    let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
+    let mut members = BTreeMap::new();
+    for (app, member) in &facts.package {
+        let Some(prepared) = prepare(draft, asked, order, app, member)? else { continue };
+        rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
+        warnings.extend(prepared.warnings);
+        members.insert(app.clone(), prepared.targets);
+    }
+    is_written_out?;
+    if !order.when_released {
+        is_moment?;
+    }
+    if members.is_empty() {
+        return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
+    }
+    warnings.extend(left_as_they_are(draft, order, &facts));
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
+    if !is_planned {
+        for (app, member) in &facts.package {
+            deployment::queued(draft, &member_order(order, app, member), None)?;
+        }
+    }
+    let number = draft.state.last_deployment + 1;
+    let requested = Event::DeploymentRequested {
+        deployment: number,
+        app: order.app.clone(),
+        environment: order.environment.clone(),
+        act: order.act,
+        build: signed.subject,
+        version,
+        targets: Vec::new(),
+        awaits_permit,
+        warnings,
+        deployer,
+        rollout: Some(Box::new(rollout)),
+        rings: Vec::new(),
+        narrowed: !order.only.is_empty(),
+        schedule: order.schedule.clone(),
+        keep_data: order.keep_data,
+        package: None,
+        only: order.only.clone(),
+    };
+    deployment::as_planned(draft, order, &requested, &members)?;
+    if let Some(queued) = queued {
+        superseded_by(draft, queued, number);
+    }
+    draft.record(requested);
+    if awaits_permit || is_planned {
+        return Ok(());
+    }
+    hold_what_is_left_behind(draft, number);
+    next_step(draft, asked, number).map_err(|stop| match stop {
+        Stop::Refused(refusal) => *refusal,
+        Stop::Never(why) => Refusal::Invalid { why },
+    })
+}
+
+fn superseded_by(draft: &mut Draft, queued: u64, number: u64) {
+    let (ending, superseded_by) = (Ending::Superseded, Some(number));
+    draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
+}
+
+/// The package's order as it is for one of its members.
+fn member_order(order: &Order, app: &AppName, member: &Member) -> Order {
+    Order { app: app.clone(), version: Some(member.version.clone()), ..order.clone() }
+}
+
+/// The order that a deployment of a package was made by, as far as its members need it.
+fn order_of(package: &Deployment) -> Order {
+    Order {
+        version: package.version.clone(),
+        only: package.only.clone(),
+        schedule: package.schedule.clone(),
+        keep_data: package.keep_data,
+        ..Order::new(package.app.clone(), package.environment.clone(), package.act)
+    }
+}
+
+/// What is to be done with a member; nothing where it is as the package says.
+fn prepare(
+    draft: &Draft,
+    asked: &Asked<'_>,
+    order: &Order,
+    app: &AppName,
+    member: &Member,
+) -> Result<Option<Prepared>, Refusal> {
+    let signed = Signed { subject: member.build, act: member_order(order, app, member) };
+    let found = if deployment::installs(order.act) {
+        migrations::nothing_crossed(&draft.state, &signed.act, member.build)?;
+        let destinations = deployment::destinations(draft, asked, &signed);
+        destinations.and_then(|(targets, warning)| {
+            deployment::not_there_already(draft, &signed, &targets)?;
+            has_settled(draft, &signed)?;
+            let warnings = deployment::superseded(draft, &signed.act, &member.version);
+            Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
+        })
+    } else {
+        deployment::running_targets(draft, &signed.act, member.build).map(|targets| (targets, Vec::new()))
+    };
+    match found {
+        Ok((targets, warnings)) => Ok(Some(Prepared { order: signed, targets, warnings })),
+        Err(Refusal::AlreadyDone { .. } | Refusal::NothingRuns { .. }) => Ok(None),
+        // An order for some targets may be for none of a member's.
+        Err(Refusal::NoTargets { .. }) if !order.only.is_empty() => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// A member goes back to what settled, as any application does.
+fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
+    let Order { app, environment, act, .. } = &signed.act;
+    let here = draft.state.in_audience(app, environment);
+    match *act == OrderAct::Rollback && !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
+        true => Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() }),
+        false => Ok(()),
+    }
+}
+
+fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts: &BuildFacts) -> Refusal {
+    let (app, environment) = (order.app.clone(), order.environment.clone());
+    if !deployment::installs(order.act) {
+        return Refusal::NothingRuns { app, environment, act: order.act };
+    }
+    let name = version.map_or(app.to_string(), |version| format!("{app}@{version}"));
+    let targets = draft.state.targets_in(&environment);
+    let running = targets.flat_map(|(name, _)| facts.package.keys().filter_map(|app| draft.state.running(app, name)));
+    let since = running.map(|running| running.since).max();
+    Refusal::AlreadyDone { what: format!("every member of {name} runs in {environment} as it says"), since }
+}
+
+/// Members that the package has now and does not have in what it goes back to: no order of the package is about them.
+fn left_as_they_are(draft: &Draft, order: &Order, facts: &BuildFacts) -> Vec<String> {
+    if order.act != OrderAct::Rollback {
+        return Vec::new();
+    }
+    let here = draft.state.in_audience(&order.app, &order.environment);
+    let standing = here.and_then(|here| here.standing).and_then(|number| draft.state.deployments.get(&number));
+    let members = standing.into_iter().flat_map(|standing| standing.members.keys());
+    let left = members.filter(|name| !facts.package.contains_key(*name));
+    left.map(|name| format!("{name} is no member of what it goes back to, and stays as it is")).collect()
+}
+
+/// A rollback sticks: the package that it leaves is held out, and every member with what it runs.
+fn hold_what_is_left_behind(draft: &mut Draft, number: u64) {
+    let Some(package) = draft.state.deployments.get(&number).cloned() else { return };
+    if package.act != OrderAct::Rollback {
+        return;
+    }
+    let here = draft.state.in_audience(&package.app, &package.environment);
+    let standing = here.and_then(|here| here.standing).and_then(|number| draft.state.deployments.get(&number));
+    let left = standing.map(|standing| standing.build).filter(|build| *build != package.build);
+    if let Some(build) = left {
+        let (app, environment) = (package.app, package.environment);
+        draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
+    }
+}
+
+/// Why no step begins.
+enum Stop {
+    /// A rule says no.
+    Refused(Box<Refusal>),
+    /// It does not go on any more.
+    Never(String),
+}
+
+impl Stop {
+    fn reason(&self) -> String {
+        match self {
+            Stop::Refused(refusal) => refusal.to_string(),
+            Stop::Never(why) => why.clone(),
+        }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(Box::new(refusal))
+    }
+}
+
+/// Begins every member whose turn it is, if the rules still let the package run and this is the moment.
+fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Stop> {
+    let Some(package) = draft.state.deployments.get(&number).cloned() else { return Ok(()) };
+    let Some(facts) = facts_of(draft, &package) else { return Ok(()) };
+    let turn: Vec<&AppName> = whose_turn(draft, &package, &facts).collect();
+    if turn.is_empty() {
+        return Ok(());
+    }
+    match schedule::moment(&draft.state, number, &package, asked.context.now) {
+        Moment::Now => {}
+        // It stands then, and the clock looks again when that is over.
+        Moment::Later(_) => return Ok(()),
+        Moment::Never(why) => return Err(Stop::Never(why)),
+    }
+    deployment::may_still_run(draft, asked, &package, package.only.iter().cloned().collect())?;
+    let order = order_of(&package);
+    let (mut begin, mut in_place) = (Vec::new(), BTreeSet::new());
+    for app in turn {
+        let Some(member) = facts.package.get(app) else { continue };
+        match prepare(draft, asked, &order, app, member)? {
+            Some(prepared) => begin.push(prepared),
+            None => drop(in_place.insert(app.clone())),
+        }
+    }
+    let first = draft.state.last_deployment + 1;
+    let members: BTreeMap<AppName, u64> =
+        begin.iter().map(|prepared| prepared.order.act.app.clone()).zip(first..).collect();
+    let all_in_place = members.is_empty();
+    draft.record(Event::StepStarted { deployment: number, step: package.waves + 1, members, in_place });
+    for prepared in begin {
+        begin_member(draft, asked, number, &package, prepared)?;
+    }
+    match all_in_place {
+        true => next_step(draft, asked, number),
+        false => Ok(()),
+    }
+}
+
+fn facts_of(draft: &Draft, package: &Deployment) -> Option<Arc<BuildFacts>> {
+    Some(draft.state.apps.get(&package.app)?.builds.get(&package.build)?.facts.clone())
+}
+
+/// The members that have not begun and come after nothing that is not done.
+fn whose_turn<'a>(
+    draft: &'a Draft,
+    package: &'a Deployment,
+    facts: &'a BuildFacts,
+) -> impl Iterator<Item = &'a AppName> {
+    let waiting = package.members.iter().filter(|(_, part)| **part == MemberPart::Waiting).map(|(app, _)| app);
+    waiting.filter(|app| packages::is_turn(&draft.state, facts, package, app))
+}
+
+fn begin_member(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    package_number: u64,
+    package: &Deployment,
+    prepared: Prepared,
+) -> Result<(), Stop> {
+    let Prepared { order, targets, warnings } = prepared;
+    let Signed { subject: build, act: order } = order;
+    let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
+    let (targets, rings) = deployment::in_their_turn(draft, &rollout, targets);
+    let queued = deployment::queued(draft, &order, Some(package_number))?;
+    deployment::hold_what_is_left_behind(draft, &order, build, package_number);
+    let number = draft.state.last_deployment + 1;
+    if let Some(queued) = queued {
+        superseded_by(draft, queued, number);
+    }
+    draft.record(Event::DeploymentRequested {
+        deployment: number,
+        app: order.app,
+        environment: order.environment.clone(),
+        act: order.act,
+        build,
+        version: order.version,
+        targets,
+        awaits_permit: false,
+        warnings,
+        deployer: package.deployer.clone(),
+        rollout: Some(Box::new(rollout)),
+        rings,
+        narrowed: package.narrowed,
+        schedule: order.schedule,
+        keep_data: order.keep_data,
+        package: Some(package_number),
+        only: BTreeSet::new(),
+    });
+    if let Some(record) = draft.state.deployments.get(&number) {
+        let too_few = |why| Refusal::TooFewHealthy { environment: order.environment.clone(), why };
+        let rollout = rollout::of(&draft.state, record);
+        rollout::can_spare(&rollout, record).map_err(too_few)?;
+        deployment::next_wave(draft, record).map_err(too_few)?;
+    }
+    deployment::start_next_wave(draft, asked, number);
+    Ok(())
+}
+
+/// Starts the deployment of a package that stood, or lets it go on.
+pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(package) = draft.state.deployments.get(&number) else { return };
+    if package.waves > 0 {
+        return go_on(draft, asked, number);
+    }
+    if let Some(reason) = overtaken(draft, number, package) {
+        return deployment::drop_it(draft, number, reason);
+    }
+    hold_what_is_left_behind(draft, number);
+    if let Err(stop) = next_step(draft, asked, number) {
+        deployment::drop_it(draft, number, stop.reason());
+    }
+}
+
+/// Why a package that was planned is dropped when its time comes: a later version of it was deployed there meanwhile.
+fn overtaken(draft: &Draft, number: u64, package: &Deployment) -> Option<String> {
+    let version = package.version.as_ref().filter(|_| schedule::is_planned(&package.schedule, package.stamp.time))?;
+    let standing = draft.state.in_audience(&package.app, &package.environment)?.standing?;
+    let newest = draft.state.deployments.get(&standing).filter(|_| standing > number)?.version.as_ref()?;
+    (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", package.app))
+}
+
+/// Carries what became of members over to their packages.
+pub(super) fn follow(draft: &mut Draft, asked: &Asked<'_>) {
+    let mut at = 0;
+    while let Some(event) = draft.events.get(at) {
+        at += 1;
+        let (Event::DeploymentEnded { deployment, .. }
+        | Event::DeploymentSettled { deployment }
+        | Event::UndoStarted { deployment, .. }) = event
+        else {
+            continue;
+        };
+        let package = draft.state.deployments.get(deployment).and_then(|record| record.package.as_ref());
+        if let Some(number) = package.map(|package| package.deployment) {
+            go_on(draft, asked, number);
+        }
+    }
+}
+
+/// Goes on after a member has come to something: the next step, the end, or back.
+pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(package) = draft.state.deployments.get(&number).cloned() else { return };
+    match &package.phase {
+        DeploymentPhase::AwaitingPermit => {}
+        DeploymentPhase::Undoing { reason } => go_back(draft, asked, number, &package, reason),
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) if package.paused.is_some() => {}
+        DeploymentPhase::Running | DeploymentPhase::Baking(_) => go_forward(draft, asked, number, &package),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => {
+            soaks(draft, asked, number, &package);
+        }
+        DeploymentPhase::Ended { .. } => {}
+    }
+}
+
+fn go_forward(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
+    if let Some(reason) = failed(draft, package) {
+        return fail(draft, asked, number, package, reason);
+    }
+    let is_undoing = |part: &Deployment| matches!(part.phase, DeploymentPhase::Undoing { .. });
+    if packages::begun(&draft.state, package).any(|(_, _, part)| is_undoing(part)) {
+        return;
+    }
+    if let Err(stop) = next_step(draft, asked, number) {
+        return fail(draft, asked, number, package, stop.reason());
+    }
+    let Some(package) = draft.state.deployments.get(&number).cloned() else { return };
+    if package.members.values().all(|part| packages::is_done(&draft.state, Some(part))) {
+        succeed(draft, asked, number, &package);
+    }
+}
+
+/// Why the package has failed, if a member has: what ended otherwise than well, or is taken back.
+fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
+    packages::begun(&draft.state, package).find_map(|(app, _, part)| match &part.phase {
+        DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => None,
+        DeploymentPhase::Ended { ending, reason, .. } => {
+            let how = match ending {
+                Ending::Aborted => "it was ended by hand",
+                Ending::Dropped => "it never began",
+                Ending::Superseded => "another took its place",
+                Ending::Succeeded | Ending::Undone | Ending::Failed => "it failed",
+            };
+            Some(format!("{app}: {}", reason.as_deref().unwrap_or(how)))
+        }
+        _ => None,
+    })
+}
+
+fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
+    draft.record(deployment::ended(number, Ending::Succeeded));
+    let soak = asked.policy.charter.environments.get(&package.environment).map_or(0, |e| e.soak_minutes);
+    if !deployment::installs(package.act) {
+        return;
+    }
+    if soak == 0 {
+        let members = packages::begun(&draft.state, package).map(|(_, number, _)| number);
+        let soaking: Vec<u64> = members.filter(|number| draft.state.soaking.contains(number)).collect();
+        soaking.into_iter().for_each(|deployment| draft.record(Event::DeploymentSettled { deployment }));
+    }
+    go_on(draft, asked, number);
+}
+
+/// What succeeded settles once all that it brought has, and goes back once one of them does.
+fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
+    let goes_back = packages::begun(&draft.state, package).find_map(|(app, _, part)| match &part.phase {
+        DeploymentPhase::Undoing { reason } => Some(format!("{app}: {reason}")),
+        _ => None,
+    });
+    let here = draft.state.in_audience(&package.app, &package.environment);
+    let is_replaced = here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number));
+    if let Some(reason) = goes_back {
+        if !is_replaced || package.narrowed {
+            undo(draft, asked, number, package, reason, None);
+        }
+        return;
+    }
+    let has_settled = |part: &Deployment| matches!(part.phase, DeploymentPhase::Ended { settled: Some(_), .. });
+    if deployment::installs(package.act) && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part))
+    {
+        draft.record(Event::DeploymentSettled { deployment: number });
+    }
+}
+
+/// A member failed: by its rollout, everything that had begun goes back, or it stops where it is.
+fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment, reason: String) {
+    let on_failure = rollout::of(&draft.state, package).on_failure;
+    match on_failure {
+        // A member that is paused waits for somebody's word by itself; who ended it has given that.
+        OnFailure::Undo | OnFailure::Pause if deployment::installs(package.act) => {
+            undo(draft, asked, number, package, reason, None);
+        }
+        _ => {
+            let (ending, reason) = (Ending::Failed, Some(reason));
+            let (superseded_by, aborted) = (None, None);
+            draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by, aborted });
+            place_hold(draft, asked, number);
+        }
+    }
+}
+
+/// Takes back what has begun, in reverse, and drops what has not.
+fn undo(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    package: &Deployment,
+    reason: String,
+    aborted: Option<Aborted>,
+) {
+    let (targets, absent) = (Vec::new(), Vec::new());
+    draft.record(Event::UndoStarted { deployment: number, reason: reason.clone(), targets, absent, aborted });
+    let begun = packages::begun(&draft.state, package);
+    let stand = begun.filter(|(_, number, part)| draft.state.open_deployments.contains(number) && part.waves == 0);
+    let stand: Vec<u64> = stand.map(|(_, number, _)| number).collect();
+    stand.into_iter().for_each(|member| deployment::drop_it(draft, member, reason.clone()));
+    go_on(draft, asked, number);
+}
+
+/// Takes back the members whose turn it is, and ends once all that can go back has.
+fn go_back(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment, reason: &str) {
+    let Some(facts) = facts_of(draft, package) else { return };
+    let members: BTreeMap<AppName, u64> =
+        packages::begun(&draft.state, package).map(|(app, number, _)| (app.clone(), number)).collect();
+    let mut all_are_back = true;
+    for (app, member) in &members {
+        if is_back(draft, *member) {
+            continue;
+        }
+        all_are_back = false;
+        let mut before = packages::before_going_back(&facts, package.act, app).into_iter();
+        let is_free = before.all(|other| members.get(&other).is_none_or(|other| is_back(draft, *other)));
+        let Some(part) = draft.state.deployments.get(member).cloned() else { continue };
+        if is_free && !matches!(part.phase, DeploymentPhase::Undoing { .. }) {
+            deployment::undo(draft, asked, *member, &part, format!("{}: {reason}", package.app), None);
+        }
+    }
+    let is_over = |draft: &Draft| {
+        let phase = draft.state.deployments.get(&number).map(|record| record.phase.clone());
+        !matches!(phase, Some(DeploymentPhase::Undoing { .. }))
+    };
+    if all_are_back && !is_over(draft) {
+        end_undone(draft, asked, number, package);
+    }
+}
+
+/// Whether nothing is left to take back of a member: it went back, never came to anything, or something else took its place
+/// since.
+fn is_back(draft: &Draft, member: u64) -> bool {
+    let Some(part) = draft.state.deployments.get(&member) else { return true };
+    match &part.phase {
+        DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => {
+            let here = draft.state.in_audience(&part.app, &part.environment);
+            let is_replaced = here.is_some_and(|here| here.open_deployment.is_some());
+            is_replaced || !draft.state.soaking.contains(&member)
+        }
+        DeploymentPhase::Ended { .. } => true,
+        _ => false,
+    }
+}
+
+fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
+    let has_failed = |part: &Deployment| {
+        matches!(part.phase, DeploymentPhase::Ended { ending: Ending::Failed, .. })
+            && part.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }))
+    };
+    let failed = packages::begun(&draft.state, package).any(|(_, _, part)| has_failed(part));
+    let ending = if failed { Ending::Failed } else { Ending::Undone };
+    draft.record(deployment::ended(number, ending));
+    place_hold(draft, asked, number);
+}
+
+/// A package of which a member failed in a test or live environment stays out until somebody lifts the hold, and so does
+/// one that somebody ended.
+fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(package) = draft.state.deployments.get(&number) else { return };
+    let class = asked.policy.charter.environments.get(&package.environment).map(|environment| environment.class);
+    let brings = matches!(package.act, OrderAct::Deploy | OrderAct::Redeploy);
+    let to_blame = packages::begun(&draft.state, package).any(|(_, _, part)| deployment::is_to_blame(part));
+    let by_somebody = package.guided.iter().any(|guidance| guidance.word == GuidanceWord::Aborted);
+    if class == Some(Class::Dev) || !brings || !(to_blame || by_somebody) {
+        return;
+    }
+    let (app, environment, build) = (package.app.clone(), package.environment.clone(), package.build);
+    draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
+}
+
+/// Ends the deployment of a package by somebody's word.
+pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment, aborted: Aborted) {
+    let reason = format!("aborted by {}", aborted.by);
+    if !deployment::installs(package.act) {
+        // What was stopped or started stays so; nothing goes back.
+        let members = open_members(draft, package);
+        for deployment in std::iter::once(number).chain(members) {
+            let (ending, aborted) = (Ending::Aborted, Some(aborted.clone()));
+            draft.record(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted });
+        }
+        return;
+    }
+    undo(draft, asked, number, package, reason, Some(aborted));
+}
+
+/// The deployments of members that are under way.
+pub(super) fn open_members(draft: &Draft, package: &Deployment) -> Vec<u64> {
+    let numbers = packages::begun(&draft.state, package).map(|(_, number, _)| number);
+    numbers.filter(|number| draft.state.open_deployments.contains(number)).collect()
+}

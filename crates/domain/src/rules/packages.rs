@@ -1,0 +1,207 @@
+//! A package is one request, one set of approvals and one order for the versions that it lists, which go in the order of
+//! what comes after what, and come back together (R4, R33). Each of them runs only as its own rules allow besides.
+
+use super::{Candidate, deployers, holds, names, permits, retention, retired, vendors};
+use crate::{
+    event::{BuildFacts, Ending},
+    refusal::Refusal,
+    state::{Deployment, DeploymentPhase, MemberPart, Policy, State},
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, Digest, manifest::Driver, statement::OrderAct};
+
+/// The members that the candidate lists, each as a candidate of its own; none where it is no package.
+pub fn members<'a>(
+    state: &'a State,
+    candidate: &Candidate<'a>,
+) -> impl Iterator<Item = Result<Candidate<'a>, Refusal>> {
+    let Candidate { record, audience, act, .. } = *candidate;
+    record.facts.package.iter().map(move |(app, member)| {
+        let record = names::build(state, app, &member.build)?;
+        Ok(Candidate { app, build: member.build, record, audience, act })
+    })
+}
+
+/// Fails with the first reason why a member may not run in the environment, whoever permits it; says which they are.
+pub fn members_may_run(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    now: Timestamp,
+) -> Result<String, Refusal> {
+    may_be_released(state, policy, candidate, now)?;
+    let mut names = Vec::new();
+    for member in members(state, candidate) {
+        let member = member?;
+        deployers::deployed_by_us(policy, &member)?;
+        holds::not_held(state, &member)?;
+        names.push(member.version().map_or(member.app.to_string(), |version| format!("{}@{version}", member.app)));
+    }
+    Ok(format!("{} may run with it", names.join(", ")))
+}
+
+/// Fails with the first reason why a member may not be released: it is retired, its bytes are gone, its vendor does not
+/// release it, it was withdrawn by itself, or it is below its own floor.
+pub fn may_be_released(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    for member in members(state, candidate) {
+        let member = member?;
+        retired::takes_something_new(member.app, state.apps.get(member.app))?;
+        retention::bytes_are_here(&member)?;
+        vendors::released(state, policy, &member, now)?;
+        not_withdrawn(state, &member)?;
+        if let Some(version) = member.version().filter(|_| member.act != OrderAct::Rollback) {
+            permits::above_floor(state, member.app, version, member.audience)?;
+        }
+    }
+    Ok(())
+}
+
+/// Fails where a version was withdrawn by itself and not released by itself again: no package brings it.
+pub fn not_withdrawn(state: &State, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    let (Some(version), Some(here)) = (candidate.version(), state.in_audience(candidate.app, candidate.audience))
+    else {
+        return Ok(());
+    };
+    let is_dead = here.dead_through.contains_key(version);
+    if !is_dead || state.granted(candidate.app, version, candidate.audience).is_some() {
+        return Ok(());
+    }
+    let since = here.withdrawals.iter().rev().find(|withdrawal| withdrawal.version == *version);
+    Err(Refusal::PermitWithdrawn {
+        app: candidate.app.clone(),
+        version: version.clone(),
+        audience: candidate.audience.clone(),
+        since: since.map_or(state.head.time, |withdrawal| withdrawal.stamp.time),
+    })
+}
+
+/// Whether a package that lists the build was ever asked for in the audience: then the build can be withdrawn there by
+/// itself, though nobody ever asked for it by itself.
+pub fn asks_for(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> bool {
+    let mut packages = state.packages_of(app, build).into_iter();
+    packages.any(|(package, _, version)| {
+        state.in_audience(package, audience).is_some_and(|here| here.requests.contains_key(version))
+    })
+}
+
+/// Fails unless every member is a version that is known, and its very build. A package lists no package, and an
+/// application is either a package or none.
+pub fn can_be_pushed(state: &State, app: &AppName, facts: &BuildFacts) -> Result<(), Refusal> {
+    let invalid = |why: String| Err(Refusal::Invalid { why });
+    let is_package = facts.driver == Driver::Package;
+    let earlier = state.apps.get(app).and_then(|record| record.builds.values().next());
+    match earlier.map(|build| build.facts.driver == Driver::Package) {
+        Some(true) if !is_package => {
+            return invalid(format!("{app} is a package: what has files or processes is another application"));
+        }
+        Some(false) if is_package => {
+            return invalid(format!("{app} has builds of its own: a package is another application"));
+        }
+        _ => {}
+    }
+    for (name, member) in &facts.package {
+        let (build, record) = names::version(state, name, &member.version)?;
+        if build != member.build {
+            let (app, version) = (name.clone(), member.version.clone());
+            return Err(Refusal::NumberTaken { app, version, build });
+        }
+        match record.facts.driver {
+            Driver::Package => return invalid(format!("{name} is a package, and a package lists no package")),
+            Driver::Checkpoint => return Err(Refusal::NothingToInstall { app: name.clone(), build }),
+            Driver::Files | Driver::Process => {}
+        }
+    }
+    Ok(())
+}
+
+/// The members that must be done before `app` begins: those it comes after; in reverse where things go back or end.
+pub fn before(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppName> {
+    let comes_after = |app: &AppName| facts.package.get(app).map(|member| member.after.clone()).unwrap_or_default();
+    match act {
+        OrderAct::Rollback | OrderAct::Undeploy | OrderAct::Stop => {
+            facts.package.keys().filter(|other| comes_after(other).contains(app)).cloned().collect()
+        }
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure | OrderAct::Start | OrderAct::Restart => {
+            comes_after(app)
+        }
+    }
+}
+
+/// The members that go back before `app` does: those that began after it.
+pub fn before_going_back(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppName> {
+    facts.package.keys().filter(|other| before(facts, act, other).contains(app)).cloned().collect()
+}
+
+/// Whether everything that `app` comes after in the deployment is done, so that its turn has come.
+pub fn is_turn(state: &State, facts: &BuildFacts, deployment: &Deployment, app: &AppName) -> bool {
+    before(facts, deployment.act, app).iter().all(|other| is_done(state, deployment.members.get(other)))
+}
+
+/// Whether a member is as the package says, as far as its deployment is concerned.
+pub fn is_done(state: &State, part: Option<&MemberPart>) -> bool {
+    match part {
+        None | Some(MemberPart::InPlace) => true,
+        Some(MemberPart::Waiting) => false,
+        Some(MemberPart::Begun(number)) => state.deployments.get(number).is_some_and(|deployment| {
+            matches!(deployment.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+        }),
+    }
+}
+
+/// The deployment of a package with this member that is under way there, other than `own`: nothing else is done with the
+/// member meanwhile.
+pub fn under_way(state: &State, app: &AppName, environment: &AudienceName, own: Option<u64>) -> Option<u64> {
+    let has_it = |number: &&u64| {
+        let deployment = state.deployments.get(*number);
+        deployment.is_some_and(|deployment| {
+            deployment.environment == *environment && deployment.waves > 0 && deployment.members.contains_key(app)
+        })
+    };
+    state.open_deployments.iter().filter(|number| Some(**number) != own).find(has_it).copied()
+}
+
+/// The other deployment that is at a member of this one, or at the package that this one's application is a member of.
+pub fn in_the_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64> {
+    let own = deployment.package.as_ref().map(|package| package.deployment).or(Some(number));
+    if !deployment.is_of_package() {
+        return under_way(state, &deployment.app, &deployment.environment, own);
+    }
+    let at_it = |app: &AppName| {
+        let here = state.in_audience(app, &deployment.environment)?;
+        let open = here.open_deployment.filter(|open| {
+            let other = state.deployments.get(open);
+            other.is_some_and(|other| other.waves > 0 && other.package.as_ref().map(|of| of.deployment) != Some(number))
+        });
+        open.or_else(|| under_way(state, app, &deployment.environment, own))
+    };
+    deployment.members.keys().find_map(at_it)
+}
+
+/// The deployments of a package's members, by member, as far as they have begun.
+pub fn begun<'a>(
+    state: &'a State,
+    deployment: &'a Deployment,
+) -> impl Iterator<Item = (&'a AppName, u64, &'a Deployment)> + 'a {
+    deployment.members.iter().filter_map(|(app, part)| match part {
+        MemberPart::Begun(number) => Some((app, *number, state.deployments.get(number)?)),
+        MemberPart::Waiting | MemberPart::InPlace => None,
+    })
+}
+
+/// Whether a hold was placed by a deployment or by one that was a part of it.
+pub fn is_by(state: &State, placed: Option<u64>, deployment: u64) -> bool {
+    let part = |number: u64| state.deployments.get(&number).and_then(|record| record.package.as_ref());
+    placed.is_some_and(|placed| placed == deployment || part(placed).is_some_and(|of| of.deployment == deployment))
+}
+
+/// The builds, with their members, of a digest that is a package's; nothing where it is none.
+pub fn listed<'a>(state: &'a State, app: &AppName, build: &Digest) -> Option<&'a BuildFacts> {
+    let facts = &state.apps.get(app)?.builds.get(build)?.facts;
+    (!facts.package.is_empty()).then_some(facts)
+}
