@@ -138,11 +138,9 @@ impl Model {
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
-        if act == OrderAct::Rollback {
-            return match on_target.ran.contains(&build) {
-                true => Ok((order, generation)),
-                false => Err("it is a rollback to what never ran there".into()),
-            };
+        // To a target that was never there it is as any deployment.
+        if act == OrderAct::Rollback && on_target.ran.contains(&build) {
+            return Ok((order, generation));
         }
         if !in_time {
             return Err("its permit does not hold at this time".into());
