@@ -50,6 +50,8 @@ pub enum Who {
     Oncall,
     /// Deploys and approves too.
     Second,
+    /// A machine that joins.
+    Newcomer,
 }
 
 impl Who {
@@ -60,6 +62,7 @@ impl Who {
             Who::Tester => "tester",
             Who::Oncall => "oncall",
             Who::Second => "second",
+            Who::Newcomer => "the machine",
         }
     }
 
@@ -71,7 +74,7 @@ impl Who {
     /// The role that counts for prod's approvals, if any.
     pub fn approves_as(self) -> Option<&'static str> {
         match self {
-            Who::Coder => None,
+            Who::Coder | Who::Newcomer => None,
             Who::Tester => Some("qa"),
             Who::Oncall | Who::Second => Some("ops"),
         }
@@ -292,14 +295,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
             submissions.push(bare(self.sign(self.estate, administration(invite), &id, now, &[&owner()])?));
         }
         for index in 0..targets {
-            let id = format!("join:{index}");
-            submissions.push(bare(self.sign(
-                self.estate,
-                self.enrolment(index),
-                &id,
-                now,
-                &[&invitation_key(is_early(index)), &target_key(index)],
-            )?));
+            submissions.push(bare(self.join(index, &format!("join:{index}"), now)?));
         }
         let coder = Who::Coder.key();
         for (index, build) in self.builds.iter().enumerate() {
@@ -309,6 +305,12 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
             submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));
         }
         Ok(submissions)
+    }
+
+    /// A target's word that it joins: by its invitation, and with its own key.
+    pub fn join(&self, index: usize, id: &str, now: Timestamp) -> Made<Envelope> {
+        let keys = [&invitation_key(is_early(index)), &target_key(index)];
+        self.sign(self.estate, self.enrolment(index), id, now, &keys)
     }
 
     fn enrolment(&self, index: usize) -> Act {

@@ -25,6 +25,12 @@ pub enum Fault {
     UndoTooWide,
     /// Waves start while somebody has paused.
     PauseForgotten,
+    /// The next wave starts with the word that pauses.
+    PauseTooLate,
+    /// New deployments come to a target that is cordoned.
+    CordonForgotten,
+    /// A target gets what it missed with the next entry, whatever stands against it by then.
+    LateAtOnce,
     /// A target that was left out has its turn all the same.
     ExclusionForgotten,
     /// A ring begins when the one before has ended, without baking and without a word.
@@ -72,6 +78,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::MinimumIgnored,
     Fault::UndoTooWide,
     Fault::PauseForgotten,
+    Fault::PauseTooLate,
+    Fault::CordonForgotten,
+    Fault::LateAtOnce,
     Fault::ExclusionForgotten,
     Fault::RingTooEarly,
     Fault::ScheduleForgotten,

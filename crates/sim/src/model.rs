@@ -18,7 +18,7 @@ use crate::{
 };
 use calendar::Calendar;
 use course::Course;
-use domain::{entry::Entry, plan, state::State, waiting::WaitingOn};
+use domain::{entry::Entry, plan, rules::late, state::State, waiting::WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,6 +74,10 @@ pub struct Model {
     courses: BTreeMap<u64, Course>,
     running: BTreeMap<TargetName, Digest>,
     held: BTreeSet<Digest>,
+    /// How many targets joined, those that were not there from the beginning, and those that are cordoned.
+    joined: usize,
+    newcomers: BTreeSet<TargetName>,
+    cordoned: BTreeSet<TargetName>,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -99,6 +103,9 @@ impl Model {
             courses: BTreeMap::new(),
             running: BTreeMap::new(),
             held: BTreeSet::new(),
+            joined: (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count(),
+            newcomers: BTreeSet::new(),
+            cordoned: BTreeSet::new(),
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
@@ -217,6 +224,13 @@ impl Model {
             let Some(waits) = plan::waits(state, *number, looked) else { continue };
             if !has_not_come(&waits, looked.min(now)) {
                 return broken("PROGRESS", format!("deployment {number} has not ended: {waits}"));
+            }
+        }
+        for (name, app) in &state.late {
+            if let Some(at) = late::catches_up(state, name, app, looked)
+                && at < looked
+            {
+                return broken("PROGRESS", format!("{name} should have caught up at {at}"));
             }
         }
         for (index, runs) in actual.iter().enumerate() {

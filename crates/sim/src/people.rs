@@ -30,6 +30,11 @@ fn reason() -> Text {
 
 /// Who does a deed of the script, and what they sign and send for it; nothing where there is nothing to do it to.
 pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) -> Option<(Who, Submission)> {
+    if let Deed::Join { target } = deed {
+        let envelope = cast.join(*target, &format!("sim:{id}"), now).ok()?;
+        let (attachments, texts) = (BTreeMap::new(), BTreeMap::new());
+        return Some((Who::Newcomer, Submission { envelope, attachments, texts, claim: None }));
+    }
     let (who, subject, act) = said(cast, state, deed, now)?;
     let envelope = cast.sign(subject, act, &format!("sim:{id}"), now, &[&who.key()]).ok()?;
     let texts = match gives_a_reason(deed) {
@@ -113,7 +118,11 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             let exception = Exception { freeze, app: app(), version: version(*index), reason };
             (*who, cast.builds[*index], Act::Freeze(Freeze::Except(exception)))
         }
-        Deed::KillServer { .. }
+        Deed::Cordon { who, target: index, cordoned } => {
+            administer(*who, AdministrationAct::CordonTarget { target: target(*index), cordoned: *cordoned })
+        }
+        Deed::Join { .. }
+        | Deed::KillServer { .. }
         | Deed::KillAgent { .. }
         | Deed::CutOff { .. }
         | Deed::FillDisk { .. }

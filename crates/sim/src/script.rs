@@ -26,6 +26,8 @@ pub const QUIET: u64 = 35 * MINUTE;
 pub struct Setting {
     /// How many targets prod has. Every other one carries the label `ring=early`.
     pub targets: usize,
+    /// When the last of them joins, where it is not there from the beginning.
+    pub joins_late: Option<u64>,
     /// How a deployment goes over them, by the charter.
     pub rollout: Rollout,
     /// Whether ops may deploy with less care than that.
@@ -106,6 +108,10 @@ pub enum Deed {
     LiftFreeze { who: Who },
     /// Somebody lets a version pass it.
     Except { who: Who, version: usize },
+    /// Somebody keeps new deployments away from a target, or lets them come again.
+    Cordon { who: Who, target: usize, cordoned: bool },
+    /// The machine that was not there from the beginning joins.
+    Join { target: usize },
     /// The server is killed: now, or while it stores.
     KillServer { in_append: Option<DeathInAppend>, down: u64 },
     /// An agent is killed: now, or in one of its next operations on its disk; perhaps its machine loses power.
@@ -131,12 +137,20 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
+impl Setting {
+    /// Whether a target is there at a moment, in milliseconds from the beginning.
+    pub fn is_there(&self, index: usize, at: u64) -> bool {
+        index + 1 < self.targets || self.joins_late.is_none_or(|joins| joins <= at)
+    }
+}
+
 impl Script {
     /// The script of a seed.
     pub fn new(seed: u64) -> Self {
         let random = &mut Random::new(seed, "script");
-        let setting = draw::setting(random);
+        let mut setting = draw::setting(random);
         let mut deeds = draw::deeds(random, &setting);
+        draw::comings(&mut Random::new(seed, "comings"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

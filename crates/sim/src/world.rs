@@ -160,9 +160,10 @@ impl<'a> World<'a> {
     pub fn new(script: &'a Script, fault: Option<Fault>, tells: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let cast = Cast::new(&script.setting)?;
         let setting = &script.setting;
-        let server = Server::new(&cast, setting.targets, fault)?;
+        let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
+        let server = Server::new(&cast, there, fault)?;
         let mut thief = Thief::new(Random::new(script.seed, "thief"));
-        cast.opening(setting.targets)?.iter().for_each(|submission| thief.sees(&submission.envelope));
+        cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
         for index in 0..setting.targets {
             let random = Random::new(script.seed, &format!("disk {index}"));
@@ -180,7 +181,7 @@ impl<'a> World<'a> {
                 call: 0,
                 asked: None,
                 reached: true,
-                down_until: 0,
+                down_until: if setting.is_there(index, 0) { 0 } else { setting.joins_late.unwrap_or(0) },
                 offset: 0,
                 dying: (false, 0),
             });
@@ -209,7 +210,8 @@ impl<'a> World<'a> {
         };
         world.at(0, Event::Tick(0));
         for target in 0..setting.targets {
-            world.at(10 * target as u64, Event::Start { target });
+            let comes = world.agents[target].down_until;
+            world.at(comes + 10 * target as u64, Event::Start { target });
         }
         for (index, step) in script.steps.iter().enumerate() {
             world.at(step.at, Event::Try(index, 0));

@@ -3,7 +3,7 @@
 use sim::{FAULTS, Fault, Script, run_with};
 
 /// In how many worlds a fault must be found.
-const WORLDS: u64 = 120;
+const WORLDS: u64 = 240;
 
 /// The invariant that breaks first, and in which world.
 fn found(fault: Fault) -> Option<(u64, &'static str)> {
@@ -33,10 +33,13 @@ faults! {
     a_hold_that_is_forgotten: HoldForgotten breaks "HOLD";
     a_wave_that_is_too_wide: WaveTooWide breaks "AT_ONCE" | "MINIMUM";
     a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
-    a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET";
+    a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET" | "AUTHORITY";
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
+    a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
+    a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
+    a_target_that_catches_up_at_once: LateAtOnce breaks "MOMENT" | "HOLD" | "AUTHORITY" | "PLACE";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";

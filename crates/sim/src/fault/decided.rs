@@ -6,6 +6,7 @@ use domain::{
     decide::decide,
     event::{Ending, Event},
     refusal::Refusal,
+    rules::late,
     state::{Aside, Deployment, DeploymentPhase, State, apply},
 };
 use server::ledger::Decide;
@@ -22,6 +23,9 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::MinimumIgnored) => without_minimum,
         Some(Fault::UndoTooWide) => undoing_all,
         Some(Fault::PauseForgotten) => deaf_to_pauses,
+        Some(Fault::PauseTooLate) => going_on_when_paused,
+        Some(Fault::CordonForgotten) => without_cordons,
+        Some(Fault::LateAtOnce) => catching_up_at_once,
         Some(Fault::ExclusionForgotten) => with_who_was_left_out,
         Some(Fault::RingTooEarly) => without_rings,
         Some(Fault::ScheduleForgotten) => at_any_time,
@@ -127,6 +131,43 @@ fn deaf_to_pauses(state: &State, context: &Context, command: Command) -> Decided
         }
     }
     decide(&going, context, command)
+}
+
+fn going_on_when_paused(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let paused = events.iter().find_map(|event| match event {
+        Event::DeploymentPaused { deployment, failure: None, .. } => Some(*deployment),
+        _ => None,
+    });
+    let paused = paused.and_then(|number| Some((number, after(state, &events, number)?)));
+    events.extend(paused.and_then(|(number, deployment)| next_wave(&deployment, number)));
+    Ok(events)
+}
+
+fn without_cordons(state: &State, context: &Context, command: Command) -> Decided {
+    if !matches!(command, Command::RequestDeployment(_)) {
+        return decide(state, context, command);
+    }
+    let mut open = state.clone();
+    let names: Vec<TargetName> = open.targets.keys().cloned().collect();
+    for name in names {
+        if let Some(target) = open.targets.get_mut(&name) {
+            target.cordoned = false;
+        }
+    }
+    decide(&open, context, command)
+}
+
+fn catching_up_at_once(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let mut then = state.clone();
+    events.iter().for_each(|event| apply(&mut then, event));
+    let missed = then.late.iter().find_map(|(target, app)| {
+        late::missed(&then, target, app)
+            .map(|(deployment, _)| Event::TargetAdded { deployment, target: target.clone() })
+    });
+    events.extend(missed);
+    Ok(events)
 }
 
 fn with_who_was_left_out(state: &State, context: &Context, command: Command) -> Decided {

@@ -25,6 +25,10 @@ pub struct Course {
     pub act: OrderAct,
     pub build: Digest,
     pub targets: Vec<TargetName>,
+    /// Whether it was for some of those that there were.
+    pub is_narrowed: bool,
+    /// How many targets there were when it was ordered, whether it is for them or not.
+    pub of: usize,
     pub rollout: Rollout,
     pub schedule: Schedule,
     /// Those that have their turn before others; one where nobody has.
@@ -39,6 +43,8 @@ pub struct Course {
     finished: BTreeMap<TargetName, Timestamp>,
     /// The targets that somebody left out, and those whose failure somebody accepted.
     pub left_out: BTreeSet<TargetName>,
+    /// Those of them that only a cordon keeps out.
+    kept_out: BTreeSet<TargetName>,
     pub accepted: BTreeSet<TargetName>,
     pub paused: Option<Paused>,
     /// When somebody last said that the next ring may begin.
@@ -48,6 +54,7 @@ pub struct Course {
     pub undoing: BTreeSet<TargetName>,
     pub undone: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
+    pub has_succeeded: bool,
 }
 
 /// So many of `total`, rounded down.
@@ -81,6 +88,8 @@ impl Course {
             act: order.act,
             build,
             targets: targets.to_vec(),
+            is_narrowed: !order.only.is_empty(),
+            of: targets.len(),
             rollout,
             is_planned: order.schedule.at.is_some_and(|at| at > now),
             schedule: order.schedule.clone(),
@@ -90,6 +99,7 @@ impl Course {
             outcomes: BTreeMap::new(),
             finished: BTreeMap::new(),
             left_out: BTreeSet::new(),
+            kept_out: BTreeSet::new(),
             accepted: BTreeSet::new(),
             paused: None,
             word: None,
@@ -97,6 +107,7 @@ impl Course {
             undoing: BTreeSet::new(),
             undone: BTreeSet::new(),
             ended: None,
+            has_succeeded: false,
         }
     }
 
@@ -159,11 +170,39 @@ impl Course {
             self.outcomes.remove(name);
             self.finished.remove(name);
             self.left_out.remove(name);
+            self.kept_out.remove(name);
             self.accepted.remove(name);
         }
         if self.paused == Some(Paused::ByFailure) {
             self.paused = None;
         }
+    }
+
+    /// Somebody leaves a target out.
+    pub fn excluded(&mut self, name: &TargetName) {
+        self.left_out.insert(name.clone());
+        self.kept_out.remove(name);
+    }
+
+    /// A target was cordoned, or is so no longer: it has no turn in what has not come to it yet, or has it again.
+    pub fn cordoned(&mut self, name: &TargetName, cordoned: bool) {
+        let concerns = self.ended.is_none() && self.targets.contains(name);
+        if concerns && cordoned && self.waits(name) {
+            self.left_out.insert(name.clone());
+            self.kept_out.insert(name.clone());
+        } else if concerns && !cordoned && self.kept_out.remove(name) {
+            self.left_out.remove(name);
+        }
+    }
+
+    /// A target gets late what it missed.
+    pub fn comes_late(&mut self, name: &TargetName) {
+        if !self.targets.contains(name) {
+            self.targets.push(name.clone());
+        }
+        self.left_out.remove(name);
+        self.kept_out.remove(name);
+        self.unfinished.insert(name.clone());
     }
 
     /// A target ended its part; `stands` if it waits for its turn again.

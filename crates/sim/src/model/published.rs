@@ -67,6 +67,16 @@ impl Model {
 
     /// Somebody says how a deployment is to go on.
     fn guided(&mut self, act: &AdministrationAct, time: Timestamp) {
+        if let AdministrationAct::CordonTarget { target: name, cordoned } = act {
+            self.sees(if *cordoned { "cordoned" } else { "no longer cordoned" });
+            if *cordoned {
+                self.cordoned.insert(name.clone());
+            } else {
+                self.cordoned.remove(name);
+            }
+            self.courses.values_mut().for_each(|course| course.cordoned(name, *cordoned));
+            return;
+        }
         let (number, kind) = match act {
             AdministrationAct::PauseDeployment { deployment, .. } => (deployment, "paused"),
             AdministrationAct::ResumeDeployment { deployment, .. } => (deployment, "resumed"),
@@ -86,7 +96,7 @@ impl Model {
                 }
             }
             AdministrationAct::ExcludeTarget { target: name, .. } => {
-                course.left_out.insert(name.clone());
+                course.excluded(name);
                 if course.unfinished.remove(name) {
                     self.fell_silent(name, true);
                 }
@@ -106,6 +116,8 @@ impl Model {
             self.sees("tried again though left out");
         }
         if is_over {
+            let only: Vec<TargetName> = order.only.iter().cloned().collect();
+            self.is_not_cordoned(number, &only)?;
             if let Some(course) = self.courses.get_mut(&number) {
                 course.unfinished.extend(order.only.iter().cloned());
                 course.schedule = order.schedule.clone();
@@ -142,10 +154,17 @@ impl Model {
                     let left: Vec<Digest> = self.running.values().copied().filter(|other| other != build).collect();
                     self.held.extend(left);
                 }
-                let course = Course::new(&self.rollout, order, *build, targets, time);
+                self.is_not_cordoned(*deployment, targets)?;
+                let mut course = Course::new(&self.rollout, order, *build, targets, time);
+                course.of = self.joined;
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
+            Event::TargetEnrolled { target, .. } => {
+                self.joined += 1;
+                self.newcomers.insert(target.clone());
+            }
+            Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
             Event::UndoStarted { deployment, targets, absent, aborted, .. } => {
                 if aborted.is_none() {
@@ -224,6 +243,7 @@ impl Model {
         let Some(course) = self.courses.get(&number) else {
             return broken("ONCE", format!("a wave of deployment {number} begins, which nobody ordered"));
         };
+        self.is_not_cordoned(number, targets)?;
         course.may_begin(number, targets, time)?;
         self.may_begin(cast, number, time)?;
         self.wave_seen(number, targets);
@@ -234,6 +254,38 @@ impl Model {
             // Whoever fell silent is looked at anew.
             self.targets.iter_mut().for_each(|on_target| on_target.is_silent = false);
         }
+        Ok(())
+    }
+
+    /// Nothing new comes to a target that is cordoned.
+    fn is_not_cordoned(&self, number: u64, targets: &[TargetName]) -> Verdict {
+        match targets.iter().find(|name| self.cordoned.contains(*name)) {
+            Some(name) => broken("CORDON", format!("deployment {number} is for {name}, which is cordoned")),
+            None => Ok(()),
+        }
+    }
+
+    /// A target that was not there gets what stands: the newest that came to a good end, if it may run there still.
+    fn catches_up(&mut self, cast: &Cast, number: u64, name: &TargetName, time: Timestamp) -> Verdict {
+        self.is_not_cordoned(number, std::slice::from_ref(name))?;
+        let newer = self
+            .courses
+            .iter()
+            .filter(|(_, course)| course.has_succeeded && !course.is_narrowed)
+            .map(|(number, _)| *number)
+            .max();
+        if newer != Some(number) {
+            return broken("ENDED", format!("{name} gets deployment {number}, and {newer:?} is what stands"));
+        }
+        if let Some((other, _)) = self.courses.iter().find(|(_, course)| course.has_its_place()) {
+            return broken("PLACE", format!("{name} gets deployment {number} while {other} is under way"));
+        }
+        self.may_begin(cast, number, time)?;
+        self.sees(if self.newcomers.contains(name) { "caught up after joining" } else { "caught up after a cordon" });
+        if let Some(course) = self.courses.get_mut(&number) {
+            course.comes_late(name);
+        }
+        self.follow(number, std::iter::once(name));
         Ok(())
     }
 
@@ -289,7 +341,7 @@ impl Model {
         if course.ended.replace(time).is_some() {
             return broken("ENDED", format!("deployment {number} ends twice"));
         }
-        course.paused = None;
+        (course.paused, course.has_succeeded) = (None, ending == Ending::Succeeded);
         let verified = |name: &TargetName| course.outcomes.get(name) == Some(&Outcome::Verified);
         let bad: BTreeSet<&TargetName> = course.bad().collect();
         let may = at_most(course.rollout.failure_budget, course.targets.len());

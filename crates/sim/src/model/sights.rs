@@ -41,4 +41,8 @@ pub const SIGHTS: &[&str] = &[
     "rolled back",
     "held out",
     "a hold lifted",
+    "cordoned",
+    "no longer cordoned",
+    "caught up after joining",
+    "caught up after a cordon",
 ];

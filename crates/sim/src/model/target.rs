@@ -169,11 +169,11 @@ impl Model {
         self.targets[index].goes_back = goes_back;
         let serves = |other: &usize| well[*other] && !self.targets[*other].is_at_it;
         let left = (0..well.len()).filter(serves).count();
-        let must = at_least(course.rollout.min_healthy, well.len());
+        let must = at_least(course.rollout.min_healthy, course.of);
         if left >= must || goes_back && alone || self.targets[index].is_silent {
             return Ok(());
         }
-        let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), well.len());
+        let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), course.of);
         broken("MINIMUM", what)
     }
 

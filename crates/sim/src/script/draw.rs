@@ -28,6 +28,7 @@ pub fn setting(random: &mut Random) -> Setting {
     let rollout = if is_plain { Rollout { at_once, ..Rollout::default() } } else { rollout };
     Setting {
         targets,
+        joins_late: None,
         rollout,
         hastens: random.chance(400),
         windows: if random.chance(300) && !is_plain { windows(random) } else { Vec::new() },
@@ -124,6 +125,26 @@ pub fn deeds(random: &mut Random, setting: &Setting) -> Deeds {
         deeds.push((at, deed));
     }
     deeds
+}
+
+/// Which targets come late, and which are kept out for a while. It is drawn apart from all else.
+pub fn comings(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
+    let Some(near) = (!orders.is_empty()).then(|| *random.pick(&orders)) else { return };
+    if setting.targets > 1 && random.chance(250) {
+        let at = (near + random.below(12 * MINUTE)).min(CALM - 2 * MINUTE);
+        setting.joins_late = Some(at);
+        deeds.push((at, Deed::Join { target: setting.targets - 1 }));
+    }
+    if random.chance(350) {
+        let (who, target) = (deployer(random), random.below(setting.targets as u64) as usize);
+        let from = (near + random.below(40_000)).saturating_sub(random.below(2 * MINUTE)).max(1_000);
+        deeds.push((from, Deed::Cordon { who, target, cordoned: true }));
+        if random.chance(850) {
+            let until = from + random.between(20_000, 12 * MINUTE);
+            deeds.push((until, Deed::Cordon { who: deployer(random), target, cordoned: false }));
+        }
+    }
 }
 
 fn brings(deed: &Deed) -> bool {

@@ -37,6 +37,11 @@ impl fmt::Display for Deed {
             Deed::Freeze { who, minutes } => write!(f, "{} freezes prod for {minutes} min", who.name()),
             Deed::LiftFreeze { who } => write!(f, "{} lifts the freeze", who.name()),
             Deed::Except { who, version } => write!(f, "{} excepts web@1.{version}.0 from the freeze", who.name()),
+            Deed::Cordon { who, target: index, cordoned } => {
+                let how = if *cordoned { "cordons" } else { "uncordons" };
+                write!(f, "{} {how} {}", who.name(), target(index))
+            }
+            Deed::Join { target: index } => write!(f, "{} joins", target(index)),
             Deed::KillServer { in_append, down } => {
                 let when = match in_append {
                     None => "",

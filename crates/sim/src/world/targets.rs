@@ -35,7 +35,7 @@ impl World<'_> {
         drop(agent.process.take());
         agent.call = 0;
         agent.hardware.disk.dies_in(None);
-        agent.down_until = self.now + down;
+        agent.down_until = agent.down_until.max(self.now + down);
         if power {
             agent.hardware.disk.lose_power();
             let mut installed = agent.hardware.installed.borrow_mut();
@@ -45,7 +45,8 @@ impl World<'_> {
         self.model.died(index);
         let how = if power { "loses power" } else { "is killed" };
         self.tell(|_| format!("{} {how}, for {} s", target(index), down / 1000));
-        self.after(down, Event::Start { target: index });
+        let up = self.agents[index].down_until;
+        self.at(up, Event::Start { target: index });
     }
 
     /// An answer of the server's: the model hears what the target hears.
