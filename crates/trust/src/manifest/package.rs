@@ -134,7 +134,7 @@ mod tests {
             assert!(said.contains(why), "{said}");
         };
         refused(package(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), "a, b, c come after one another");
-        refused(package(&[("a", &["a"])]), "in a circle");
+        refused(package(&[("a", &["a"])]), "a comes after itself");
         refused(package(&[("a", &["b"])]), "a comes after b, which is no member");
         refused(package(&[("shop", &[])]), "shop cannot be a member of itself");
         let file = Entry::File { path: "a".into(), executable: false, size: 1, digest: Digest::of(b"x") };
