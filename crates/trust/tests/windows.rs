@@ -98,6 +98,7 @@ fn rules_are_read_as_rfc_5545_says() {
     };
     let year = |rule: &str| days(rule, "2026-01-01T00:00:00Z", "2026-06-30T00:00:00Z");
     assert_eq!(year("RRULE:FREQ=MONTHLY;BYDAY=1FR;BYHOUR=7 PT1H")[..3], ["2026-01-02", "2026-02-06", "2026-03-06"]);
+    assert_eq!(year("RRULE:FREQ=MONTHLY;BYDAY=2TU;BYHOUR=20 PT4H")[..2], ["2026-01-13", "2026-02-10"]);
     assert_eq!(year("RRULE:FREQ=MONTHLY;BYDAY=-1MO;BYHOUR=7 PT1H")[..3], ["2026-01-26", "2026-02-23", "2026-03-30"]);
     assert_eq!(year("RRULE:FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=7 PT1H")[..3], ["2026-01-31", "2026-02-28", "2026-03-31"]);
     assert_eq!(year("RRULE:FREQ=YEARLY;BYMONTH=3,4;BYMONTHDAY=15;BYHOUR=7 PT1H"), ["2026-03-15", "2026-04-15"]);
