@@ -3,7 +3,7 @@
 use super::{Asked, guide, package};
 use crate::{
     command::Signed,
-    event::{Aborted, Ending, Event, RingOf},
+    event::{Aborted, Ending, Event},
     planned::Planned,
     refusal::{Refusal, Right},
     rules::{
@@ -19,7 +19,7 @@ use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     charter::Class,
     quorum::Rule,
-    rollout::{OnFailure, Rollout},
+    rollout::OnFailure,
     statement::{Order, OrderAct, Outcome},
 };
 
@@ -73,7 +73,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
-    let (targets, rings) = in_their_turn(draft, &rollout, targets);
+    let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets);
     let deployment = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
         deployment,
@@ -111,19 +111,6 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     }
     start_next_wave(draft, asked, deployment);
     Ok(())
-}
-
-/// The targets in the order in which they have their turn, and the rings that divide them. Whoever comes and goes has its turn
-/// after those that stay: none of them is a canary where another can be.
-pub(super) fn in_their_turn(
-    draft: &Draft,
-    rollout: &Rollout,
-    targets: Vec<TargetName>,
-) -> (Vec<TargetName>, Vec<RingOf>) {
-    let comes_and_goes = |name: &TargetName| draft.state.targets.get(name).is_some_and(|target| target.ephemeral);
-    let (go, stay): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(comes_and_goes);
-    let labels = |name: &TargetName| draft.state.targets.get(name).map(|target| &target.labels);
-    rollout::in_rings(rollout, stay.into_iter().chain(go).collect(), labels)
 }
 
 /// Notes what the order would do. Fails if it was given by a plan, and would do something else by now.

@@ -76,6 +76,15 @@ pub fn of<'a>(state: &State, deployment: &'a Deployment) -> Cow<'a, Rollout> {
     Cow::Owned(for_act(environment.map(Environment::rollout).unwrap_or_default(), deployment.act))
 }
 
+/// As [`in_rings`], of the targets as they are. Whoever comes and goes has its turn after those that stay: none of them is a
+/// canary where another can be (R30).
+pub fn in_their_turn(state: &State, rollout: &Rollout, targets: Vec<TargetName>) -> (Vec<TargetName>, Vec<RingOf>) {
+    let comes_and_goes = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.ephemeral);
+    let (go, stay): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(comes_and_goes);
+    let labels = |name: &TargetName| state.targets.get(name).map(|target| &target.labels);
+    in_rings(rollout, stay.into_iter().chain(go).collect(), labels)
+}
+
 /// The targets in the order in which they have their turn, and the rings that divide them; none where there is one only.
 pub fn in_rings<'a>(
     rollout: &Rollout,

@@ -8,7 +8,7 @@ use trust::{
     charter::Class,
     dsse::Envelope,
     manifest::{FORMAT, Manifest, Member, Run},
-    statement::{Act, Approval, Number, Order, OrderAct, Push, Request, Withdrawal},
+    statement::{Act, Approval, Number, Order, OrderAct, Push, Withdrawal},
 };
 
 fn shop() -> AppName {
@@ -38,20 +38,7 @@ fn digest(manifest: &Manifest) -> Digest {
 }
 
 fn request(manifest: &Manifest, to: &str, serial: u64) -> Envelope {
-    let act = Request {
-        app: manifest.app.clone(),
-        version: version(),
-        audience: audience(to),
-        way: Default::default(),
-        reason: None,
-        charter_version: 1,
-        requires: "qa and ops".parse().unwrap(),
-        serial,
-        not_before: time("2026-11-01T00:00:00Z"),
-        not_after: time("2026-12-01T00:00:00Z"),
-        floor: None,
-    };
-    signed(digest(manifest), Act::Request(act), &[CODER])
+    request_of(manifest.app.clone(), digest(manifest), to, serial, &[CODER])
 }
 
 fn agreed(manifest: &Manifest, request: &Envelope, seeds: &[u8]) -> Vec<Envelope> {

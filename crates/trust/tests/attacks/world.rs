@@ -159,12 +159,12 @@ pub fn request_for(to: &str, serial: u64, seed: u8) -> Envelope {
 }
 
 pub fn request_by(to: &str, serial: u64, seeds: &[u8]) -> Envelope {
-    request_of(build(), to, serial, seeds)
+    request_of(app(), build(), to, serial, seeds)
 }
 
-fn request_of(build: Digest, to: &str, serial: u64, seeds: &[u8]) -> Envelope {
+pub fn request_of(app: AppName, build: Digest, to: &str, serial: u64, seeds: &[u8]) -> Envelope {
     let act = Act::Request(Request {
-        app: app(),
+        app,
         version: version(),
         audience: audience(to),
         way: Default::default(),
@@ -206,7 +206,7 @@ pub fn whole() -> Dossier {
 
 /// The same for another build.
 pub fn whole_of(build: Digest) -> Dossier {
-    let request = request_of(build, "prod", 1, &[CODER]);
+    let request = request_of(app(), build, "prod", 1, &[CODER]);
     let order = Order { version: Some(version()), ..Order::new(app(), audience("prod"), OrderAct::Deploy) };
     Dossier {
         push: Some(push_of(build, &[CI])),
