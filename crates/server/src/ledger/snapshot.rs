@@ -22,18 +22,32 @@ use trust::{Digest, digest::Hasher, log::Frontier};
 const FILE: &str = "state.snapshot";
 const FORMAT: u32 = 1;
 
-/// The sources that say what the state is and how it is folded. Any change to them makes older snapshots worthless.
+macro_rules! domain_sources {
+    ($($file:literal,)*) => {
+        &[$(($file, include_bytes!(concat!("../../../domain/src/", $file)).as_slice()),)*]
+    };
+}
+
+/// The sources that say what the state is and how it is folded, by their names. Any change to them makes older snapshots
+/// worthless.
+pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
+    "event.rs",
+    "policy.rs",
+    "rules/late.rs",
+    "rules/lifetime.rs",
+    "rules/placement.rs",
+    "rules/schedule.rs",
+    "state.rs",
+    "state/apply.rs",
+    "state/parts.rs",
+    "state/serving.rs",
+];
+
+/// What a snapshot was made by: the program's version, and those sources.
 static SHAPE: LazyLock<Digest> = LazyLock::new(|| {
     let mut hasher = Hasher::new();
-    let sources: [&[u8]; 6] = [
-        env!("CARGO_PKG_VERSION").as_bytes(),
-        include_bytes!("../../../domain/src/event.rs"),
-        include_bytes!("../../../domain/src/policy.rs"),
-        include_bytes!("../../../domain/src/state.rs"),
-        include_bytes!("../../../domain/src/state/apply.rs"),
-        include_bytes!("../../../domain/src/state/parts.rs"),
-    ];
-    for source in sources {
+    let sources = SOURCES.iter().map(|(_, source)| *source);
+    for source in [env!("CARGO_PKG_VERSION").as_bytes()].into_iter().chain(sources) {
         hasher.update(&(source.len() as u64).to_be_bytes());
         hasher.update(source);
     }

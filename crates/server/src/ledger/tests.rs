@@ -4,6 +4,7 @@ use super::*;
 use domain::{command::Context, event::Event};
 use proptest::prelude::*;
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Write},
     process::{Child, Command as Process, Stdio},
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
@@ -466,6 +467,37 @@ async fn a_snapshot_spares_folding_and_is_ignored_when_it_does_not_fit() {
         assert_eq!(ledger.opened().snapshot, None);
         ledger.submit(suspend(person)).await.unwrap();
     }
+}
+
+#[test]
+fn a_snapshot_is_of_every_source_that_events_are_folded_by() {
+    let domain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/src");
+    let (mut folders, mut sources) = (vec![domain.join("event"), domain.join("state")], BTreeSet::new());
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => drop(sources.insert(path.strip_prefix(&domain).unwrap().to_str().unwrap().to_string())),
+            }
+        }
+    }
+    sources.extend(["event.rs", "state.rs", "policy.rs"].map(String::from));
+    // A rule decides how an event is folded where the fold asks it.
+    for file in sources.clone() {
+        let text = std::fs::read_to_string(domain.join(file)).unwrap();
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for named in code.split("rules::").skip(1) {
+            let words =
+                |text: &'_ str| text.split(|c: char| !c.is_alphanumeric()).map(String::from).collect::<Vec<_>>();
+            let rules = match named.strip_prefix('{') {
+                Some(list) => words(list.split('}').next().unwrap()),
+                None => words(named).into_iter().take(1).collect(),
+            };
+            sources.extend(rules.iter().filter(|rule| !rule.is_empty()).map(|rule| format!("rules/{rule}.rs")));
+        }
+    }
+    let listed: BTreeSet<String> = snapshot::SOURCES.iter().map(|(file, _)| file.to_string()).collect();
+    assert_eq!(listed, sources);
 }
 
 #[tokio::test]
