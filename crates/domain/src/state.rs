@@ -17,7 +17,7 @@ use trust::{
     quorum::{Directory, Rule},
     rollout::Rollout,
     schedule::Schedule,
-    statement::{Commit, Facts, Finding, OrderAct, Outcome, PhaseTiming},
+    statement::{Commit, Facts, Finding, OrderAct},
     vendor::Heard,
     way::Way,
 };

@@ -1,0 +1,230 @@
+//! Deployments under way: ordered, assigned, guided, taken back.
+
+use super::in_audience;
+use crate::{
+    event::{Aborted, Ending, Event},
+    policy,
+    rules::schedule,
+    state::{
+        Aside, Assigned, Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Part, Progress,
+        State, serving,
+    },
+};
+use imbl::Vector;
+use std::sync::Arc;
+use trust::{Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
+
+/// Somebody ordered a deployment.
+pub(super) fn request(state: &mut State, event: &Event) {
+    let Event::DeploymentRequested {
+        deployment,
+        app,
+        environment,
+        act,
+        build,
+        version,
+        targets,
+        awaits_permit,
+        warnings,
+        deployer,
+        rollout,
+        rings,
+        narrowed,
+        schedule,
+        keep_data,
+        package,
+        only,
+    } = event
+    else {
+        return;
+    };
+    let stamp = state.head;
+    let known = state.apps.get(app).and_then(|record| record.builds.get(build));
+    let members = known.into_iter().flat_map(|build| build.facts.package.keys());
+    let members = members.map(|name| (name.clone(), MemberPart::Waiting)).collect();
+    let package = package.and_then(|number| {
+        let Deployment { app, build, stamp, .. } = state.deployments.get(&number)?;
+        Some(InPackage { deployment: number, app: app.clone(), build: *build, order: stamp.entry })
+    });
+    state.last_deployment = *deployment;
+    state.open_deployments.insert(*deployment);
+    // What is planned for later leaves the place to others until it begins.
+    if !schedule::is_planned(schedule, stamp.time) {
+        in_audience(state, app, environment).open_deployment = Some(*deployment);
+    }
+    let record = Deployment {
+        app: app.clone(),
+        environment: environment.clone(),
+        act: *act,
+        build: *build,
+        version: version.clone(),
+        deployer: deployer.clone(),
+        stamp,
+        warnings: warnings.clone(),
+        parts: serving::parts(state, app, targets),
+        rollout: rollout.as_ref().map(|rollout| Arc::new(Rollout::clone(rollout))),
+        rings: rings.as_slice().into(),
+        ring: 0,
+        others: serving::others(state, app, environment, build, targets),
+        narrowed: *narrowed,
+        schedule: schedule.clone(),
+        waves: 0,
+        keep_data: *keep_data,
+        elected: None,
+        paused: None,
+        well_since: None,
+        guided: Vector::new(),
+        phase: if *awaits_permit { DeploymentPhase::AwaitingPermit } else { DeploymentPhase::Running },
+        members,
+        package,
+        only: only.clone(),
+    };
+    state.deployments.insert(*deployment, record);
+    forget_old_deployments(state);
+}
+
+pub(super) fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    for name in targets {
+        let order = record.parts.get(name).and_then(|part| part.order);
+        let generation = stamp.entry;
+        let assigned = Assigned { generation, deployment, undo, finished: false, given_up: false, order };
+        let mut before = None;
+        if let Some(target) = state.targets.get_mut(name) {
+            let on_target = target.apps.entry(record.app.clone()).or_default();
+            on_target.assigned = Some(assigned);
+            before = on_target.running.as_ref().map(|running| running.build);
+        }
+        record.parts.change(name, |part| {
+            part.serves = false;
+            match undo {
+                true => part.progress = Progress::Undoing(stamp),
+                false => {
+                    part.before = before;
+                    part.progress = Progress::Assigned(stamp);
+                }
+            }
+        });
+    }
+}
+
+/// Targets that were given up on are to go back when they return; their parts stay as they ended.
+pub(super) fn leave_word(state: &mut State, deployment: u64, targets: &[TargetName]) {
+    let generation = state.head.entry;
+    let Some(app) = state.deployments.get(&deployment).map(|record| record.app.clone()) else { return };
+    for name in targets {
+        if let Some(target) = state.targets.get_mut(name) {
+            let on_target = target.apps.entry(app.clone()).or_default();
+            let order = None;
+            let assigned = Assigned { generation, deployment, undo: true, finished: true, given_up: true, order };
+            on_target.assigned = Some(assigned);
+        }
+    }
+}
+
+/// What people say of a deployment under way stays with it.
+pub(super) fn guide(
+    state: &mut State,
+    deployment: u64,
+    by: &PersonName,
+    word: GuidanceWord,
+    targets: &[TargetName],
+    reason: Option<Digest>,
+) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    record.guided.push_back(Guidance { stamp, by: by.clone(), word, targets: targets.to_vec(), reason });
+    if record.guided.len() > policy::GUIDANCE_KEPT {
+        record.guided.pop_front();
+    }
+}
+
+pub(super) fn note_abort(state: &mut State, deployment: u64, aborted: Option<&Aborted>) {
+    if let Some(Aborted { by, reason }) = aborted {
+        guide(state, deployment, by, GuidanceWord::Aborted, &[], *reason);
+    }
+}
+
+/// A target is left out. If it is at it already, it may have switched all the same: what it says later is heard.
+pub(super) fn exclude(state: &mut State, deployment: u64, name: &TargetName, by_somebody: bool) {
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let is_busy = |part: &Part| matches!(part.progress, Progress::Assigned(_));
+    let was_busy = record.parts.get(name).is_some_and(is_busy);
+    record.parts.change(name, |part| {
+        part.aside = Some(if by_somebody { Aside::Excluded } else { Aside::Cordoned });
+        part.absent |= was_busy;
+    });
+    let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(&record.app));
+    let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
+    if let Some(assigned) = assigned.filter(|assigned| assigned.deployment == deployment && was_busy) {
+        (assigned.finished, assigned.given_up) = (true, true);
+    }
+}
+
+/// Targets wait for their turn again, by the order of this entry. Where the deployment is over, it is their turn at once.
+pub(super) fn retry(state: &mut State, deployment: u64, targets: &[TargetName]) {
+    let order = Some(state.head.entry);
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    for name in targets {
+        record.parts.change(name, |part| {
+            (part.order, part.aside, part.absent) = (order, None, false);
+            part.progress = Progress::Waiting;
+        });
+    }
+    // Who asks for another try has looked at what went wrong.
+    if record.paused.as_ref().is_some_and(|pause| pause.failure.is_some()) {
+        record.paused = None;
+    }
+    match record.phase {
+        DeploymentPhase::Baking(_) => record.phase = DeploymentPhase::Running,
+        DeploymentPhase::Ended { .. } => assign(state, deployment, targets, false),
+        _ => {}
+    }
+}
+
+/// What had succeeded and soaks is open again when it goes back.
+pub(super) fn reopen(state: &mut State, deployment: u64) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let DeploymentPhase::Ended { stamp, .. } = record.phase else { return };
+    let Deployment { app, environment, build, .. } = record.clone();
+    state.soaking.remove(&deployment);
+    state.open_deployments.insert(deployment);
+    state.standing.remove(&deployment);
+    let stands = |(_, other): &(&u64, &Deployment)| {
+        let same = other.app == app && other.environment == environment && !other.narrowed;
+        same && matches!(other.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+    };
+    // What stood before it stands again, unless that was to run nothing.
+    let before = state.deployments.iter().rev().filter(|(number, _)| **number < deployment).find(stands);
+    let before = before.filter(|(_, other)| other.act != OrderAct::Undeploy).map(|(number, _)| *number);
+    state.standing.extend(before);
+    let here = in_audience(state, &app, &environment);
+    (here.open_deployment, here.standing) = (Some(deployment), before);
+    if let Some(build) = state.apps.get_mut(&app).and_then(|record| record.builds.get_mut(&build))
+        && build.verified_in.get(&environment) == Some(&stamp.time)
+    {
+        build.verified_in.remove(&environment);
+    }
+}
+
+/// Closed deployments leave the state after a while; the ledger keeps them all.
+pub(super) fn forget_old_deployments(state: &mut State) {
+    while state.deployments.len() > policy::DEPLOYMENTS_KEPT + state.open_deployments.len() + state.standing.len() {
+        let is_needed = |number: &u64| {
+            let package = state.deployments.get(number).and_then(|record| record.package.as_ref());
+            let is_open = |number: &u64| state.open_deployments.contains(number);
+            is_open(number)
+                || state.standing.contains(number)
+                || package.is_some_and(|package| is_open(&package.deployment))
+        };
+        let oldest_closed = state.deployments.keys().find(|number| !is_needed(number)).copied();
+        match oldest_closed {
+            Some(number) => {
+                state.soaking.remove(&number);
+                state.deployments.remove(&number)
+            }
+            None => return,
+        };
+    }
+}

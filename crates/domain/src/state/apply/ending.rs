@@ -1,0 +1,145 @@
+//! How deployments end and settle, and what then stands in their environment.
+
+use super::in_audience;
+use crate::{
+    event::Ending,
+    policy,
+    rules::{late, placement},
+    state::{Deployment, DeploymentPhase, MemberPart, Parts, Progress, State, Target},
+};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    statement::{OrderAct, Outcome},
+};
+
+pub(super) fn end_deployment(
+    state: &mut State,
+    deployment: u64,
+    ending: Ending,
+    why: &Option<String>,
+    by: Option<u64>,
+) {
+    let stamp = state.head;
+    state.open_deployments.remove(&deployment);
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    let reason = match (&record.phase, by) {
+        (_, Some(by)) => Some(format!("deployment {by} took its place before it began")),
+        (DeploymentPhase::Undoing { reason }, None) => Some(reason.clone()),
+        _ => why.clone(),
+    };
+    let has_failed = record.parts.bad().any(|(_, outcome)| !matches!(outcome, Outcome::Refused { .. }))
+        || record.parts.iter().any(|(_, part)| part.unwell.is_some());
+    record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
+    record.paused = None;
+    let Deployment { app, environment, act, build, narrowed, .. } = record.clone();
+    let whole = runs_everywhere(state, deployment);
+    let is_of_package = record_is_of_package(state, deployment);
+    let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    if ending == Ending::Succeeded && installs && !is_of_package && brought_all(state, deployment) {
+        state.soaking.insert(deployment);
+    }
+    let app_record = state.apps.entry(app.clone()).or_default();
+    let here = app_record.audiences.entry(environment.clone()).or_default();
+    here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
+    let is_for_all = ending == Ending::Succeeded && !narrowed;
+    if is_for_all && (installs || act == OrderAct::Undeploy) {
+        let stands = installs.then_some(deployment);
+        if let Some(stood) = std::mem::replace(&mut here.standing, stands) {
+            state.standing.remove(&stood);
+        }
+        state.standing.extend(stands);
+    }
+    match ending {
+        Ending::Succeeded if installs => drop(here.failed.remove(&build)),
+        Ending::Undone | Ending::Failed if installs && has_failed => drop(here.failed.insert(build, deployment)),
+        _ => {}
+    }
+    if ending == Ending::Succeeded
+        && whole
+        && installs
+        && let Some(build) = app_record.builds.get_mut(&build)
+    {
+        build.verified_in.entry(environment.clone()).or_insert(stamp.time);
+    }
+    if is_for_all && installs && !is_of_package {
+        let names: Vec<TargetName> = state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let has_missed = late::missed(state, &name, &app).is_some();
+            let late = (name, app.clone());
+            if has_missed {
+                state.late.insert(late);
+            } else {
+                state.late.remove(&late);
+            }
+        }
+    }
+}
+
+fn record_is_of_package(state: &State, deployment: u64) -> bool {
+    state.deployments.get(&deployment).is_some_and(Deployment::is_of_package)
+}
+
+/// Whether all that is running on the targets that verified a deployment was brought by it.
+fn brought_all(state: &State, deployment: u64) -> bool {
+    let Some(record) = state.deployments.get(&deployment) else { return false };
+    let brought = |name: &TargetName| state.running(&record.app, name).map(|running| running.deployment);
+    record.parts.verified().all(|name| brought(name) == Some(deployment))
+}
+
+/// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach. What
+/// a deployment left out within its budget does not matter: the charter says that so many may be missing.
+pub(super) fn runs_everywhere(state: &State, deployment: u64) -> bool {
+    let Some(Deployment { app, environment, build, parts, members, .. }) = state.deployments.get(&deployment) else {
+        return false;
+    };
+    let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
+    let member_runs = |(name, part): (&AppName, &MemberPart)| match (part, record.facts.package.get(name)) {
+        (MemberPart::Begun(number), _) => runs_everywhere(state, *number),
+        (_, Some(member)) => build_runs_everywhere(state, name, &member.build, environment, None),
+        (_, None) => false,
+    };
+    match members.is_empty() {
+        true => build_runs_everywhere(state, app, build, environment, Some(parts)),
+        false => members.iter().all(member_runs),
+    }
+}
+
+/// Whether every target that a build is for runs it, but for those that `parts` say may be missing.
+fn build_runs_everywhere(
+    state: &State,
+    app: &AppName,
+    build: &Digest,
+    environment: &AudienceName,
+    parts: Option<&Parts>,
+) -> bool {
+    let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
+    let fitting = |(name, target): &(&TargetName, &Target)| {
+        let may_be_missing = parts.and_then(|parts| parts.get(name)).is_some_and(|part| match &part.progress {
+            Progress::Finished(outcome) => *outcome != Outcome::Verified,
+            _ => part.aside.is_some(),
+        });
+        let counts = !may_be_missing && !target.cordoned && !target.ephemeral;
+        counts && placement::fits(&record.facts, target)
+    };
+    let runs = |(_, target): (&TargetName, &Target)| {
+        let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
+        running.is_some_and(|running| running.build == *build)
+    };
+    state.targets_in(environment).filter(fitting).all(runs)
+}
+
+pub(super) fn settle(state: &mut State, deployment: u64) {
+    let stamp = state.head;
+    state.soaking.remove(&deployment);
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    if let DeploymentPhase::Ended { settled, .. } = &mut record.phase {
+        *settled = Some(stamp);
+    }
+    let Deployment { app, environment, build, .. } = record.clone();
+    let record = in_audience(state, &app, &environment);
+    record.settled.retain(|settled| *settled != build);
+    record.settled.push(build);
+    while record.settled.len() > policy::SETTLED_KEPT {
+        record.settled.remove(0);
+    }
+}

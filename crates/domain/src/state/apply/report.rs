@@ -1,0 +1,131 @@
+//! What targets say: how their part ended, and how what they run is.
+
+use super::in_audience;
+use crate::{
+    event::Change,
+    state::{Aside, Progress, Running, State, Unwell},
+};
+use trust::{
+    AppName, Digest, TargetName,
+    statement::{OrderAct, Outcome, PhaseTiming},
+};
+
+/// What a target's report says, less its phases.
+pub(super) struct Finished<'a> {
+    pub outcome: &'a Outcome,
+    pub change: Option<Change>,
+    pub running: Option<Digest>,
+    pub config_serial: u64,
+    pub endpoints: &'a [String],
+    pub given_up: bool,
+    pub stands: bool,
+}
+
+pub(super) fn finish_target(
+    state: &mut State,
+    deployment: u64,
+    name: &TargetName,
+    finished: &Finished<'_>,
+    phases: &[PhaseTiming],
+) {
+    let stamp = state.head;
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let (app, act) = (record.app.clone(), record.act);
+    let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
+    let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
+    let assigned = assigned.filter(|assigned| assigned.deployment == deployment);
+    let goes_back = assigned.as_ref().is_some_and(|assigned| assigned.undo);
+    if let Some(assigned) = assigned {
+        assigned.finished = true;
+        assigned.given_up = finished.given_up;
+    }
+    let before = state.running(&app, name).cloned();
+    let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
+    let stopped = match (act, finished.outcome) {
+        (OrderAct::Stop, Outcome::Verified) => true,
+        (OrderAct::Configure, _) => was_stopped,
+        (_, outcome) => was_stopped && *outcome != Outcome::Verified,
+    };
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    record.parts.change(name, |part| {
+        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
+        part.progress = match finished.outcome {
+            Outcome::Verified if goes_back => Progress::Undone,
+            Outcome::Refused { .. } if finished.stands && !goes_back => Progress::Waiting,
+            outcome => Progress::Finished(outcome.clone()),
+        };
+        part.absent = finished.given_up;
+        // What nobody has heard of is not taken to serve, nor is what could not go back.
+        let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
+        part.serves = is_well && finished.running.is_some() && !stopped;
+        if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
+            part.aside = None;
+        }
+        if !goes_back {
+            part.unwell = None;
+        }
+        part.phases.extend(phases.iter().cloned());
+    });
+    let running = finished.running.map(|build| match before {
+        // A target that goes on running the same build has run it since then.
+        Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
+            let (config_serial, endpoints) = (finished.config_serial, finished.endpoints.to_vec());
+            Running { config_serial, endpoints, stopped, unwell: None, ..before }
+        }
+        _ => Running {
+            build,
+            since: stamp.time,
+            deployment,
+            config_serial: finished.config_serial,
+            endpoints: finished.endpoints.to_vec(),
+            stopped,
+            unwell: None,
+        },
+    });
+    runs_now(state, name, &app, running);
+}
+
+/// A target runs this from now on. What was replaced before it settled does not settle any more.
+pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option<Running>) {
+    let Some(target) = state.targets.get_mut(name) else { return };
+    let on_target = target.apps.entry(app.clone()).or_default();
+    let before = std::mem::replace(&mut on_target.running, running);
+    let by = |running: &Option<Running>| running.as_ref().map(|running| running.deployment);
+    if let Some(replaced) = by(&before).filter(|_| by(&before) != by(&on_target.running)) {
+        state.soaking.remove(&replaced);
+    }
+}
+
+/// A target says how what it runs is. What is unwell does not serve, whatever the deployment that brought it is at.
+pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build: &Digest, unwell: Option<&String>) {
+    let now = state.head.time;
+    let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(app));
+    let running = on_target.and_then(|on_target| on_target.running.as_mut());
+    let Some(running) = running.filter(|running| running.build == *build) else { return };
+    let since = running.unwell.as_ref().map_or(now, |unwell| unwell.since);
+    running.unwell = unwell.map(|reason| Unwell { since, reason: reason.clone() });
+    let (serves, brought_by) = (running.serves(), running.deployment);
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    if let Some(record) = state.deployments.get_mut(&brought_by) {
+        record.parts.change(name, |part| {
+            if part.progress == Progress::Finished(Outcome::Verified) {
+                (part.unwell, part.serves) = (unwell.cloned(), serves);
+            }
+        });
+        if record.parts.unwell().next().is_none() {
+            record.well_since = Some(now);
+        }
+    }
+    // What is to be replaced counts for as much as it serves.
+    let open = in_audience(state, app, &environment).open_deployment.filter(|open| *open != brought_by);
+    if let Some(record) = open.and_then(|open| state.deployments.get_mut(&open)) {
+        record.parts.change(name, |part| {
+            let is_known = match &part.progress {
+                Progress::Assigned(_) | Progress::Undoing(_) => false,
+                Progress::Finished(outcome) => !part.absent && !matches!(outcome, Outcome::Failed { .. }),
+                Progress::Waiting | Progress::Undone => true,
+            };
+            part.serves = if is_known { serves } else { part.serves };
+        });
+    }
+}
