@@ -32,6 +32,13 @@ macro_rules! domain_sources {
 /// worthless.
 pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "event.rs",
+    "event/build.rs",
+    "event/departure.rs",
+    "event/deployment.rs",
+    "event/documents.rs",
+    "event/names.rs",
+    "event/root.rs",
+    "event/vendor.rs",
     "policy.rs",
     "rules/late.rs",
     "rules/lifetime.rs",
