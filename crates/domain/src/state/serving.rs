@@ -1,7 +1,7 @@
 //! On which targets of a deployment the application serves when it begins.
 
-use super::{Deployment, Digest, Others, Part, Parts, Running, State};
-use trust::{AppName, AudienceName, TargetName};
+use super::{Deployment, Others, Part, Parts, Running, State};
+use trust::{AppName, AudienceName, Digest, TargetName};
 
 /// Whether the application serves on a target, as far as no deployment is at it there.
 fn serves(state: &State, app: &AppName, name: &TargetName) -> bool {

@@ -45,6 +45,7 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "rules/placement.rs",
     "rules/schedule.rs",
     "state.rs",
+    "state/application.rs",
     "state/apply.rs",
     "state/apply/charter.rs",
     "state/apply/deployment.rs",
@@ -54,8 +55,13 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "state/apply/target.rs",
     "state/apply/vendor.rs",
     "state/apply/withdrawals.rs",
+    "state/audience.rs",
+    "state/deployment.rs",
+    "state/freeze.rs",
     "state/parts.rs",
+    "state/policy.rs",
     "state/serving.rs",
+    "state/target.rs",
 ];
 
 /// What a snapshot was made by: the program's version, and those sources.
