@@ -115,11 +115,16 @@ impl World {
         Actor::Person { name, key, roles }
     }
 
+    /// The id of the next request: every one has its own.
+    fn next_id(&mut self) -> RequestId {
+        self.requests_made += 1;
+        RequestId::new(format!("r{}", self.requests_made)).expect("a short id")
+    }
+
     /// Signs an act as `who` would, reads it as the server does, and decides.
     fn act(&mut self, who: &str, subject: Digest, act: Act) -> Vec<String> {
-        self.requests_made += 1;
+        let request_id = self.next_id();
         let estate = self.state.policy.as_ref().map_or(Digest::of(b"nothing"), |policy| policy.record.estate);
-        let request_id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
         let header = Header { estate, request_id, submit_before: self.now, on_behalf_of: None };
         let statement = Statement { subject_name: "it".into(), subject, header, act };
         let envelope = statement.sign(&[&secret(who)]).expect("keys in memory sign");
@@ -140,8 +145,7 @@ impl World {
 
     /// Records a build whose manifest says `facts`.
     fn push(&mut self, who: &str, subject: Digest, act: trust::statement::Push, facts: BuildFacts) -> Vec<String> {
-        self.requests_made += 1;
-        let id = RequestId::new(format!("r{}", self.requests_made)).expect("a short id");
+        let id = self.next_id();
         self.submit(self.actor(who), None, id, Command::PushBuild(Signed { subject, act }, Arc::new(facts)))
     }
 
