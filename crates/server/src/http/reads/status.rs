@@ -1,0 +1,98 @@
+//! The board as data: now, or as it was.
+
+use crate::{
+    http::{
+        Serving, Shared,
+        extract::Asked,
+        failure::{Failure, away},
+        sessions::KnownPerson,
+    },
+    views::{self, status::Filter},
+};
+use api::{
+    problem::Problem,
+    read::{Status, TargetStatus},
+    routes,
+};
+use axum::{Json, extract::State};
+use domain::{refusal::Refusal, state::State as Facts};
+use jiff::Timestamp;
+use serde::Deserialize;
+use trust::{AppName, AudienceName, Digest, TargetName};
+use utoipa::IntoParams;
+
+/// What the status is limited to.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatusQuery {
+    /// One application.
+    #[param(value_type = Option<String>)]
+    app: Option<AppName>,
+    /// One environment or channel.
+    #[param(value_type = Option<String>)]
+    environment: Option<AudienceName>,
+    /// One target.
+    #[param(value_type = Option<String>)]
+    target: Option<TargetName>,
+    /// The moment in question; now when absent.
+    #[param(value_type = Option<String>)]
+    at: Option<Timestamp>,
+}
+
+/// What may be deployed, what runs, who sees it: now, or as it was at a moment (R46).
+#[utoipa::path(
+    get, path = routes::STATUS, params(StatusQuery),
+    responses((status = 200, body = Status), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn status(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<StatusQuery>,
+) -> Result<Json<Status>, Failure> {
+    let StatusQuery { app, environment, target, at } = query;
+    let filter = Filter { app, audience: environment, target };
+    let status = away(move || match at {
+        Some(at) => {
+            let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+            Ok(views::status::status(&serving.ledger.state_at(at)?, &filter, |_| None, &texts, at)?)
+        }
+        None => Ok(status_now(&serving, &serving.ledger.state(), &filter)?),
+    });
+    Ok(Json(status.await?))
+}
+
+/// The status now, with what the running server alone knows: how fresh its repository and its targets are.
+pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> Result<Status, Refusal> {
+    let now = Timestamp::now();
+    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+    let seen = |target: &TargetName| serving.targets.seen(target);
+    let mut status = views::status::status(state, filter, seen, &texts, now)?;
+    tell_what_they_said(serving, state, &mut status.targets, now);
+    status.notes.splice(0..0, serving.memories.warning(state));
+    status.notes.extend(serving.notifier.warnings());
+    if state.policy.is_some() {
+        status.notes.extend(views::repository::note(state, &serving.repository.status(), now));
+    }
+    Ok(status)
+}
+
+/// Adds what targets said of themselves since the server started: how fresh their knowledge is, and their agent's version.
+fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
+    for target in targets {
+        target.refreshed = serving.targets.freshness(&target.name);
+        target.agent_version = serving.targets.agent_version(&target.name);
+        target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
+    }
+}
+
+/// The targets, retired ones too.
+#[utoipa::path(
+    get, path = routes::TARGETS,
+    responses((status = 200, body = Vec<TargetStatus>), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
+    let state = serving.ledger.state();
+    let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target));
+    tell_what_they_said(&serving, &state, &mut targets, Timestamp::now());
+    Json(targets)
+}
