@@ -8,8 +8,8 @@ use std::{
     collections::BTreeMap,
     env,
     fs::{self, File},
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -17,14 +17,23 @@ use std::{
         atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tempfile::TempDir;
 use trust::key::{SecretKey, Signer};
 
-/// How long anything may take before a story gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+#[path = "world/looking.rs"]
+mod looking;
+#[path = "world/output.rs"]
+mod output;
+#[path = "world/processes.rs"]
+mod processes;
+use looking::{LOOK_AGAIN, collect_endpoints};
+pub use looking::{PATIENCE, files, find, get, read_text, until};
+pub use output::Output;
+pub use processes::Ended;
+use processes::{background, below, end, end_all_below};
+
 /// How many ports each machine has for its services.
 const PORTS_EACH: u16 = 20;
 
@@ -64,63 +73,6 @@ pub struct World {
 struct Machine {
     first_port: u16,
     agent: Option<Child>,
-}
-
-/// What a command answered.
-#[derive(Debug)]
-pub struct Output {
-    /// Who typed what, for messages.
-    pub line: String,
-    /// What it printed.
-    pub stdout: String,
-    /// What it said beside that.
-    pub stderr: String,
-    /// Its exit code.
-    pub exit: i32,
-}
-
-impl Output {
-    /// Both streams, for those who look for words.
-    pub fn text(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
-    /// Fails unless the answer says `words`, in capitals or not.
-    #[track_caller]
-    pub fn says(&self, words: &str) -> &Self {
-        let found = self.text().to_lowercase().contains(&words.to_lowercase());
-        assert!(found, "it should have said {words:?}\n{self}");
-        self
-    }
-
-    /// Fails if the answer says `words`.
-    #[track_caller]
-    pub fn lacks(&self, words: &str) -> &Self {
-        let found = self.text().to_lowercase().contains(&words.to_lowercase());
-        assert!(!found, "it should not have said {words:?}\n{self}");
-        self
-    }
-
-    /// The first word that begins with `start`: `web#` finds `web#3fa9c1`.
-    #[track_caller]
-    pub fn word(&self, start: &str) -> String {
-        let text = self.text();
-        let found = text.split_whitespace().find(|word| word.len() > start.len() && word.starts_with(start));
-        let word = found.unwrap_or_else(|| panic!("it named no {start}…\n{self}"));
-        word.trim_end_matches([',', '.', ':', ';', ')']).to_string()
-    }
-
-    /// What it printed, as JSON.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("it printed no JSON: {error}\n{self}"))
-    }
-}
-
-impl std::fmt::Display for Output {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n{}{}(exit {})", self.line, self.stdout, self.stderr, self.exit)
-    }
 }
 
 impl World {
@@ -604,90 +556,6 @@ impl Drop for World {
     }
 }
 
-/// A process of a story in the background, which is ended with it.
-pub struct Ended(Child);
-
-impl Ended {
-    /// Starts it with its output in a file.
-    pub fn start(command: &mut Command, log: &Path) -> Self {
-        Self(background(command, log))
-    }
-
-    /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-
-    /// Asks it to end as Ctrl-C does, and answers with its exit code.
-    pub fn interrupt(&mut self) -> Option<i32> {
-        signal(self.0.id(), rustix::process::Signal::INT);
-        until("the end of what was interrupted", || self.0.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Looks until it finds; fails after a minute, saying that it waited for `what`.
-#[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited {} s for {what}", PATIENCE.as_secs());
-        thread::sleep(LOOK_AGAIN);
-    }
-}
-
-/// GETs a path of a service by plain HTTP; answers with the whole response.
-pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-/// The first object anywhere in `value` that is as wanted.
-pub fn find<'a>(value: &'a Value, wanted: &impl Fn(&Value) -> bool) -> Option<&'a Value> {
-    match value {
-        Value::Object(_) if wanted(value) => Some(value),
-        Value::Object(map) => map.values().find_map(|value| find(value, wanted)),
-        Value::Array(list) => list.iter().find_map(|value| find(value, wanted)),
-        _ => None,
-    }
-}
-
-/// Every file below a folder with its bytes, by its path inside.
-pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(inside) = folders.pop() {
-        for entry in fs::read_dir(&inside).into_iter().flatten().flatten() {
-            let kind = entry.file_type().unwrap();
-            let path = entry.path();
-            if kind.is_dir() {
-                folders.push(path);
-            } else if let (true, Ok(bytes)) = (kind.is_file(), fs::read(&path)) {
-                found.insert(path.strip_prefix(folder).unwrap().to_path_buf(), bytes);
-            }
-        }
-    }
-    found
-}
-
-/// What a file says; nothing where there is none.
-pub fn read_text(path: &Path) -> String {
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-}
-
 /// Splits a line into words; "double quotes" hold words together.
 pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -736,68 +604,4 @@ fn put(from: &Path, to: &Path) {
         assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}: {error}", to.display());
     }
     link(from, to);
-}
-
-fn background(command: &mut Command, log: &Path) -> Child {
-    let file = File::options().create(true).append(true).open(log).unwrap();
-    for name in ["SORTIE_HOME", "SORTIE_IDENTITY", "SORTIE_KEY", "SORTIE_SERVER", "SORTIE_CONTEXT"] {
-        // A person's command has its own; a machine's has none.
-        if !command.get_envs().any(|(known, value)| known.to_str() == Some(name) && value.is_some()) {
-            command.env_remove(name);
-        }
-    }
-    command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap()
-}
-
-/// Asks a process to end, and waits until it has.
-fn end(mut child: Child) {
-    signal(child.id(), rustix::process::Signal::TERM);
-    until("a process that was asked to end", || child.try_wait().unwrap());
-}
-
-fn signal(id: u32, signal: rustix::process::Signal) {
-    let id = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
-    // A process that is gone already is what is wanted.
-    let _ = id.map(|id| rustix::process::kill_process(id, signal));
-}
-
-/// Ends every process whose program lies below `folder`. No other can be meant: what lies there was put there for
-/// these processes alone.
-fn end_all_below(folder: &Path, with: rustix::process::Signal) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        // Agents and keepers first start what they miss, so that one round may not be enough.
-        let left = below(folder);
-        if left.is_empty() || Instant::now() > deadline {
-            return;
-        }
-        left.iter().for_each(|(id, _)| signal(*id, with));
-        thread::sleep(LOOK_AGAIN);
-    }
-}
-
-/// The processes whose program lies below `folder`, less those that have ended and only wait to be noticed.
-fn below(folder: &Path) -> Vec<(u32, PathBuf)> {
-    let Ok(folder) = folder.canonicalize() else { return Vec::new() };
-    let of = |entry: fs::DirEntry| {
-        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let program = fs::read_link(entry.path().join("exe")).ok()?;
-        program.starts_with(&folder).then_some((id, program))
-    };
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect()
-}
-
-/// Every `127.0.0.1:PORT` in the endpoints of a status.
-fn collect_endpoints(value: &Value, found: &mut Vec<SocketAddr>) {
-    match value {
-        Value::Object(map) => {
-            let listed = map.get("endpoints").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-            let address =
-                |text: &str| text.trim_start_matches("http://").trim_end_matches('/').parse::<SocketAddr>().ok();
-            found.extend(listed.filter_map(address));
-            map.values().for_each(|value| collect_endpoints(value, found));
-        }
-        Value::Array(list) => list.iter().for_each(|value| collect_endpoints(value, found)),
-        _ => {}
-    }
 }
