@@ -33,11 +33,16 @@ pub mod ways;
 pub mod windows;
 
 use crate::{
+    command::Signed,
     refusal::Refusal,
     state::{Build, Deployment, Policy, State},
 };
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, Digest, Version, schedule::Schedule, statement::OrderAct};
+use trust::{
+    AppName, AudienceName, Digest, Version,
+    schedule::Schedule,
+    statement::{Order, OrderAct},
+};
 
 /// What would run where.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +68,18 @@ impl<'a> Candidate<'a> {
             record: names::build(state, &deployment.app, &deployment.build)?,
             audience: &deployment.environment,
             act: deployment.act,
+        })
+    }
+
+    /// What an order is about. Fails where its build is not known.
+    pub fn ordered(state: &'a State, signed: &'a Signed<Order>) -> Result<Self, Refusal> {
+        let Signed { subject, act: order } = signed;
+        Ok(Self {
+            app: &order.app,
+            build: *subject,
+            record: names::build(state, &order.app, subject)?,
+            audience: &order.environment,
+            act: order.act,
         })
     }
 

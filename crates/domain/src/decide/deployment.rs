@@ -10,7 +10,7 @@ use crate::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
-        ways, windows,
+        ways,
     },
     state::{Deployment, DeploymentPhase, Draft, counted_anew},
 };
@@ -32,25 +32,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let environment = names::environment(&asked.policy, &order.environment)?;
     let deployer =
         rights::require(&asked.context.actor, Right::Deploy, &order.environment, &environment.deploy)?.clone();
-    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    let candidate = Candidate::ordered(&draft.state, &signed)?;
     if let Some(version) = &order.version
-        && record.version.as_ref() != Some(version)
+        && candidate.version() != Some(version)
     {
         let (build, _) = names::version(&draft.state, &order.app, version)?;
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
-    let version = record.version.clone();
-    if !record.facts.package.is_empty() {
+    let version = candidate.version().cloned();
+    if !candidate.record.facts.package.is_empty() {
         return package::request(draft, asked, &signed, deployer);
     }
-    let candidate =
-        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
     let now = asked.context.now;
     schedule::can_come(order, now)?;
-    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
-    let is_written_out = windows::are_written_out(&asked.policy, &candidate, way, order);
-    let begins = order.schedule.at.unwrap_or(now).max(now);
-    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
     let targets = if installs(order.act) {
@@ -63,11 +57,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         running_targets(draft, order, signed.subject)?
     };
-    is_written_out?;
-    // What may stand until it is released may stand until it is time, too.
-    if !order.when_released {
-        is_moment?;
-    }
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = if is_planned { None } else { queued(draft, order, None)? };
     let may_hasten =
@@ -96,20 +86,30 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     };
     as_planned(draft, order, &requested, &BTreeMap::new())?;
     hold_what_is_left_behind(draft, order, signed.subject, deployment);
-    if let Some(queued) = queued {
-        let (ending, superseded_by) = (Ending::Superseded, Some(deployment));
-        draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
-    }
+    take_place(draft, queued, deployment);
     draft.record(requested);
     if awaits_permit || is_planned {
         return Ok(());
     }
-    if let Some(record) = draft.state.deployments.get(&deployment) {
+    begin(draft, asked, deployment)
+}
+
+/// Ends the deployment whose place a newer one takes, where there is one.
+pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
+    if let Some(queued) = queued {
+        let (ending, superseded_by) = (Ending::Superseded, Some(number));
+        draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
+    }
+}
+
+/// Starts the first wave. Fails where not even one target can be spared.
+pub(super) fn begin(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    if let Some(record) = draft.state.deployments.get(&number) {
+        let too_few = |why| Refusal::TooFewHealthy { environment: record.environment.clone(), why };
         let rollout = rollout::of(&draft.state, record);
-        let too_few = |why| Refusal::TooFewHealthy { environment: order.environment.clone(), why };
         rollout::can_spare(&rollout, record).and_then(|()| next_wave(draft, record).map(drop)).map_err(too_few)?;
     }
-    start_next_wave(draft, asked, deployment);
+    start_next_wave(draft, asked, number);
     Ok(())
 }
 
@@ -157,19 +157,9 @@ pub(super) fn installs(act: OrderAct) -> bool {
 /// Whether the build may run there; true if the order may and must wait for its permit.
 pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
     let order = &signed.act;
-    let record = names::build(&draft.state, &order.app, &signed.subject)?;
-    let candidate =
-        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
-    if order.act == OrderAct::Rollback {
-        let settled = draft.state.in_audience(&order.app, &order.environment);
-        if !settled.is_some_and(|record| record.settled.contains(&signed.subject)) {
-            return Err(Refusal::NothingToRollBackTo {
-                app: order.app.clone(),
-                environment: order.environment.clone(),
-            });
-        }
-    }
-    let begins = order.schedule.at.unwrap_or(asked.context.now).max(asked.context.now);
+    let candidate = Candidate::ordered(&draft.state, signed)?;
+    has_settled(draft, signed)?;
+    let begins = schedule::begins(order, asked.context.now);
     match rules::may_run(&draft.state, &asked.policy, &candidate, begins) {
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
             if order.when_released && candidate.version().is_some() =>
@@ -182,6 +172,16 @@ pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order
     }
 }
 
+/// Fails where what an order goes back to never settled there.
+pub(super) fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
+    let Order { app, environment, act, .. } = &signed.act;
+    let here = draft.state.in_audience(app, environment);
+    match *act == OrderAct::Rollback && !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
+        true => Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() }),
+        false => Ok(()),
+    }
+}
+
 /// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open.
 pub(super) fn destinations(
     draft: &Draft,
@@ -189,23 +189,16 @@ pub(super) fn destinations(
     signed: &Signed<Order>,
 ) -> Result<(Vec<TargetName>, Option<String>), Refusal> {
     let order = &signed.act;
-    let record = names::build(&draft.state, &order.app, &signed.subject)?;
+    let candidate = Candidate::ordered(&draft.state, signed)?;
+    let facts = &candidate.record.facts;
     let in_audience = draft.state.in_audience(&order.app, &order.environment);
-    configuration::complete(&order.app, &order.environment, &record.facts, in_audience)?;
-    let targets = placement::targets(
-        &draft.state,
-        &order.app,
-        &order.environment,
-        &record.facts,
-        &order.only,
-        asked.context.now,
-    )?;
-    let candidate =
-        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
+    configuration::complete(&order.app, &order.environment, facts, in_audience)?;
+    let now = asked.context.now;
+    let targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
     let named = !order.only.is_empty();
-    let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, asked.context.now)?;
-    let warning = ways::warning(&draft.state, &asked.policy, &candidate, asked.context.now);
-    placement::meets_needs(&draft.state, &record.facts, &targets)?;
+    let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, now)?;
+    let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
+    placement::meets_needs(&draft.state, facts, &targets)?;
     if order.act != OrderAct::Redeploy {
         not_there_already(draft, signed, &targets)?;
     }

@@ -9,9 +9,8 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, rights, rollout,
+        Candidate, migrations, names, packages, rights, rollout,
         schedule::{self, Moment},
-        ways, windows,
     },
     state::{Deployment, DeploymentPhase, Draft, GuidanceWord, MemberPart},
 };
@@ -44,21 +43,15 @@ pub(super) fn request(
 ) -> Result<(), Refusal> {
     let order = &signed.act;
     let environment = names::environment(&asked.policy, &order.environment)?;
-    let record = names::build(&draft.state, &order.app, &signed.subject)?;
-    let (facts, version) = (record.facts.clone(), record.version.clone());
+    let candidate = Candidate::ordered(&draft.state, signed)?;
+    let (facts, version) = (candidate.record.facts.clone(), candidate.version().cloned());
     if order.act == OrderAct::Configure {
         let members = facts.package.keys().map(AppName::as_str).collect::<Vec<_>>().join(", ");
         let why = format!("{} is a package and has no config of its own; its members have: {members}", order.app);
         return Err(Refusal::Invalid { why });
     }
-    let candidate =
-        Candidate { app: &order.app, build: signed.subject, record, audience: &order.environment, act: order.act };
     let now = asked.context.now;
     schedule::can_come(order, now)?;
-    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
-    let is_written_out = windows::are_written_out(&asked.policy, &candidate, way, order);
-    let begins = order.schedule.at.unwrap_or(now).max(now);
-    let is_moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
     let installs = deployment::installs(order.act);
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
@@ -73,10 +66,7 @@ pub(super) fn request(
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
     }
-    is_written_out?;
-    if !order.when_released {
-        is_moment?;
-    }
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
     if members.is_empty() {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
@@ -109,9 +99,7 @@ pub(super) fn request(
         only: order.only.clone(),
     };
     deployment::as_planned(draft, order, &requested, &members)?;
-    if let Some(queued) = queued {
-        superseded_by(draft, queued, number);
-    }
+    deployment::take_place(draft, queued, number);
     draft.record(requested);
     if awaits_permit || is_planned {
         return Ok(());
@@ -121,11 +109,6 @@ pub(super) fn request(
         Stop::Refused(refusal) => *refusal,
         Stop::Never(why) => Refusal::Invalid { why },
     })
-}
-
-fn superseded_by(draft: &mut Draft, queued: u64, number: u64) {
-    let (ending, superseded_by) = (Ending::Superseded, Some(number));
-    draft.record(Event::DeploymentEnded { deployment: queued, ending, reason: None, superseded_by, aborted: None });
 }
 
 /// The package's order as it is for one of its members.
@@ -158,7 +141,7 @@ fn prepare(
         let destinations = deployment::destinations(draft, asked, &signed);
         destinations.and_then(|(targets, warning)| {
             deployment::not_there_already(draft, &signed, &targets)?;
-            has_settled(draft, &signed)?;
+            deployment::has_settled(draft, &signed)?;
             let warnings = deployment::superseded(draft, &signed.act, &member.version);
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
@@ -171,16 +154,6 @@ fn prepare(
         // An order for some targets may be for none of a member's.
         Err(Refusal::NoTargets { .. }) if !order.only.is_empty() => Ok(None),
         Err(refusal) => Err(refusal),
-    }
-}
-
-/// A member goes back to what settled, as any application does.
-fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
-    let Order { app, environment, act, .. } = &signed.act;
-    let here = draft.state.in_audience(app, environment);
-    match *act == OrderAct::Rollback && !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
-        true => Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() }),
-        false => Ok(()),
     }
 }
 
@@ -312,13 +285,11 @@ fn begin_member(
     let queued = deployment::queued(draft, &order, Some(package_number))?;
     deployment::hold_what_is_left_behind(draft, &order, build, package_number);
     let number = draft.state.last_deployment + 1;
-    if let Some(queued) = queued {
-        superseded_by(draft, queued, number);
-    }
+    deployment::take_place(draft, queued, number);
     draft.record(Event::DeploymentRequested {
         deployment: number,
         app: order.app,
-        environment: order.environment.clone(),
+        environment: order.environment,
         act: order.act,
         build,
         version: order.version,
@@ -334,14 +305,7 @@ fn begin_member(
         package: Some(package_number),
         only: BTreeSet::new(),
     });
-    if let Some(record) = draft.state.deployments.get(&number) {
-        let too_few = |why| Refusal::TooFewHealthy { environment: order.environment.clone(), why };
-        let rollout = rollout::of(&draft.state, record);
-        rollout::can_spare(&rollout, record).map_err(too_few)?;
-        deployment::next_wave(draft, record).map_err(too_few)?;
-    }
-    deployment::start_next_wave(draft, asked, number);
-    Ok(())
+    Ok(deployment::begin(draft, asked, number)?)
 }
 
 /// Starts the deployment of a package that stood, or lets it go on.

@@ -123,7 +123,7 @@ pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
 /// Fails unless an order's times are such as can come.
 pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     let Schedule { at, expires, .. } = &order.schedule;
-    let begins = at.unwrap_or(now).max(now);
+    let begins = begins(order, now);
     let days = policy::PLANNED_DAYS;
     let latest = now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
     let invalid = |why: String| Err(Refusal::Invalid { why });
@@ -135,6 +135,28 @@ pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
             invalid(format!("an order that expires at {expires:.0} could never begin"))
         }
         _ => Ok(()),
+    }
+}
+
+/// When what is ordered begins, if nothing keeps it from that.
+pub fn begins(order: &Order, now: Timestamp) -> Timestamp {
+    order.schedule.at.unwrap_or(now).max(now)
+}
+
+/// Fails where an order's windows are not those of the charter, or where something keeps what it brings from being activated
+/// when it begins. What may stand until it is released may stand until it is time, too.
+pub fn is_in_time(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    order: &Order,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let way = ways::of(state, policy, candidate, now);
+    windows::are_written_out(policy, candidate, way, order)?;
+    match order.when_released {
+        true => Ok(()),
+        false => super::is_moment(state, policy, candidate, &order.schedule, begins(order, now)),
     }
 }
 
