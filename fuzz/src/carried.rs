@@ -156,6 +156,7 @@ pub fn receipt_seeds() -> Vec<Vec<u8>> {
         endpoints: Vec::new(),
         carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(&order.payload) }),
         way: Default::default(),
+        standby: false,
     };
     let enrolment = Enrolment {
         environment: world::audience("prod"),

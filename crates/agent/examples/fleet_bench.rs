@@ -113,6 +113,7 @@ impl Target {
             endpoints: Vec::new(),
             carried: None,
             way: Default::default(),
+            standby: false,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Bringing {
     pub values: BTreeMap<String, String>,
     /// Whether it ran before and comes back, which nothing may keep from happening.
     pub comes_back: bool,
+    /// Whether it stands by: it runs and is in no list of what serves.
+    pub standby: bool,
 }
 
 /// What a migration is called among an application's tasks and logs.
@@ -55,9 +57,9 @@ impl Bringing {
 
     /// The same as the runtime has it.
     pub(crate) fn running(&self) -> Running<'_> {
-        let Self { build, manifest, values, comes_back } = self;
+        let Self { build, manifest, values, comes_back, standby } = self;
         let leaving = if *comes_back { Leaving::IsTried } else { Leaving::MustSucceed };
-        Running { app: &manifest.app, build, run: &manifest.run, values, leaving }
+        Running { app: &manifest.app, build, run: &manifest.run, values, leaving, standby: *standby }
     }
 }
 
@@ -75,6 +77,8 @@ pub trait Machine {
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError>;
     /// Stops every copy of the application.
     fn stop(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Takes every copy of the application out of service; they go on running.
+    fn stand_by(&self, app: &AppName) -> Result<(), MachineError>;
     /// Stops and starts every copy of the build, which runs.
     fn restart(&self, bringing: &Bringing) -> Result<(), MachineError>;
     /// Waits until every copy is well; answers with where they listen.
@@ -208,6 +212,12 @@ impl<M: Machine> Drivers<M> {
         self.0.stop(app)
     }
 
+    /// Takes every copy of the active build out of service.
+    pub fn stand_by(&self, authority: &VerifiedAuthority, app: &AppName, build: Digest) -> Result<(), MachineError> {
+        check(authority, app, Some(build))?;
+        self.0.stand_by(app)
+    }
+
     /// Stops and starts every copy of the active build.
     pub fn restart(&self, authority: &VerifiedAuthority, bringing: &Bringing) -> Result<(), MachineError> {
         check(authority, &bringing.manifest.app, Some(bringing.build))?;
@@ -290,6 +300,10 @@ impl Machine for Arc<Runtime> {
 
     fn stop(&self, app: &AppName) -> Result<(), MachineError> {
         Ok(Runtime::stop(self, app)?)
+    }
+
+    fn stand_by(&self, app: &AppName) -> Result<(), MachineError> {
+        Ok(Runtime::stand_by(self, app)?)
     }
 
     fn restart(&self, bringing: &Bringing) -> Result<(), MachineError> {

@@ -90,6 +90,16 @@ pub struct Active {
     pub deployment: u64,
     /// Whether its processes were stopped by an order.
     pub stopped: bool,
+    /// Whether it stands by: it runs and is in no list of what serves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
+}
+
+impl Active {
+    /// Whether people are served by it.
+    pub fn serves(&self) -> bool {
+        !self.stopped && !self.standby
+    }
 }
 
 /// A deployment that has begun here and has no outcome yet.

@@ -83,7 +83,7 @@ pub fn phases(assignment: &Assignment) -> &'static [Phase] {
             &[Check, Fetch, Stage, Configure, Activate, Verify]
         }
         OrderAct::Configure => &[Check, Configure, Activate, Verify],
-        OrderAct::Start | OrderAct::Restart => &[Check, Activate, Verify],
+        OrderAct::Start | OrderAct::Restart | OrderAct::Switch => &[Check, Activate, Verify],
         OrderAct::Stop => &[Check, Activate],
         OrderAct::Undeploy => &[Check, Remove],
     }

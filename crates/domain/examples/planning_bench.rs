@@ -89,6 +89,7 @@ impl Fleet {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            can_stand_by: false,
             package: std::collections::BTreeMap::new(),
         };
         fleet.apply(&Event::BuildPushed {
@@ -169,6 +170,7 @@ impl Fleet {
                     endpoints: vec!["http://127.0.0.1:20001".into()],
                     carried: None,
                     way: Way::Normal,
+                    standby: false,
                 };
                 self.now += SignedDuration::from_millis(1);
                 self.happens(&Command::ReportOutcome(report), Actor::Target(target))?;

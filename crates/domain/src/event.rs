@@ -568,6 +568,9 @@ pub enum Event {
         /// The way of the permit it acted under, by its own word; not written for the normal one.
         #[serde(default, skip_serializing_if = "Way::is_normal")]
         way: Way,
+        /// Whether what runs stands by: it is in no list of what serves.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        standby: bool,
     },
     /// Targets that had switched are told to go back.
     UndoStarted {

@@ -613,6 +613,26 @@ pub enum Refusal {
         /// How many there are, and how many there must be.
         why: String,
     },
+    /// It is not clear which of the two sides of an environment is meant, or serves.
+    SidesUnclear {
+        /// Where.
+        environment: AudienceName,
+        /// The label that tells them apart.
+        label: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// Targets were named that are of the side that serves.
+    SideServes {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The side to which it would go.
+        side: String,
+        /// Those of the other.
+        targets: Vec<TargetName>,
+    },
     /// A ring has not baked yet.
     Bakes {
         /// The deployment.

@@ -27,6 +27,7 @@ pub mod retired;
 pub mod rights;
 pub mod rollout;
 pub mod schedule;
+pub mod sides;
 pub mod unreleased;
 pub mod vendors;
 pub mod ways;
@@ -67,7 +68,7 @@ impl<'a> Candidate<'a> {
             build: deployment.build,
             record: names::build(state, &deployment.app, &deployment.build)?,
             audience: &deployment.environment,
-            act: deployment.act,
+            act: Self::judged_as(state, &deployment.app, &deployment.environment, deployment.build, deployment.act),
         })
     }
 
@@ -79,8 +80,19 @@ impl<'a> Candidate<'a> {
             build: *subject,
             record: names::build(state, &order.app, subject)?,
             audience: &order.environment,
-            act: order.act,
+            act: Self::judged_as(state, &order.app, &order.environment, *subject, order.act),
         })
+    }
+
+    /// As what an act is judged: a switch lets what stands by serve, so it asks for all that a deployment asks for, and for
+    /// what settled there before no more than a rollback does.
+    fn judged_as(state: &State, app: &AppName, environment: &AudienceName, build: Digest, act: OrderAct) -> OrderAct {
+        let has_settled = || state.in_audience(app, environment).is_some_and(|here| here.settled.contains(&build));
+        match act {
+            OrderAct::Switch if has_settled() => OrderAct::Rollback,
+            OrderAct::Switch => OrderAct::Deploy,
+            act => act,
+        }
     }
 
     /// The number of the build, if it has one.

@@ -68,6 +68,7 @@ fn release_events() -> Vec<Event> {
         },
         migrate: None,
         takes_seconds: 0,
+        can_stand_by: true,
         package: BTreeMap::new(),
     };
     let bare = BuildFacts {
@@ -80,6 +81,7 @@ fn release_events() -> Vec<Event> {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        can_stand_by: false,
         package: BTreeMap::new(),
     };
     let demanding = Needs {
@@ -536,6 +538,8 @@ fn deployment_events() -> Vec<Event> {
         given_up: false,
         stands: false,
         way,
+        // What is told of a hotfix here stands by.
+        standby: way == Way::Hotfix,
     };
     let finished = |outcome, change, running| finished_by(Way::Normal, outcome, change, running);
     let mut events = vec![
@@ -572,6 +576,7 @@ fn deployment_events() -> Vec<Event> {
             endpoints: Vec::new(),
             given_up: true,
             stands: false,
+            standby: false,
         },
         Event::UndoStarted {
             deployment: 1,

@@ -493,6 +493,7 @@ fn build_facts(documents: &Attached<'_>, build: &Digest, app: &AppName) -> Resul
         size_bytes: manifest.total_size_bytes(),
         migrate: manifest.run.migrate.as_ref().map(|migrate| MigrateFacts { has_undo: migrate.undo.is_some() }),
         takes_seconds: manifest.run.takes_seconds(),
+        can_stand_by: manifest.run.can_stand_by(),
         processes: manifest.run.processes.keys().cloned().collect(),
         on: manifest.run.on,
         config: manifest.run.config,

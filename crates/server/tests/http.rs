@@ -420,6 +420,7 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         endpoints: vec!["http://127.0.0.1:20001".into()],
         carried: None,
         way: Default::default(),
+        standby: false,
     };
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));

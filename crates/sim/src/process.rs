@@ -307,6 +307,10 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Stop)
     }
 
+    fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
+        Ok(())
+    }
+
     fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
         self.perform(Effect::Restart)
     }

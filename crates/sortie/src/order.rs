@@ -238,15 +238,24 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
             let on = on.map_or(verified, |runs| runs.on.len());
             let of = cell.map_or(0, |cell| cell.targets as usize).max(on);
             let back = if view.act == OrderAct::Rollback { "again " } else { "" };
-            format!("{what} runs {back}in {environment}, {on}/{of}.")
+            match stands_by(view, cell) {
+                true => format!("{what} stands by in {environment}, {on}/{of}. Nobody is served by it yet."),
+                false => format!("{what} runs {back}in {environment}, {on}/{of}."),
+            }
         }
         OrderAct::Configure => format!("{what} has its newest config in {environment}, {part}."),
         OrderAct::Undeploy => format!("{what} is removed from {environment}, {part}. Its data folders stay."),
         OrderAct::Stop => format!("{what} is stopped in {environment}, {part}."),
         OrderAct::Start => format!("{what} is started in {environment}, {part}."),
         OrderAct::Restart => format!("{what} is restarted in {environment}, {part}."),
+        OrderAct::Switch => format!("{what} serves in {environment}. What served before stands by."),
     };
     std::iter::once(said).chain(left_out(view)).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether all of what was deployed stands by: it serves once somebody switches to it.
+fn stands_by(view: &DeploymentView, cell: Option<&Cell>) -> bool {
+    cell.and_then(|cell| cell.runs_of(&view.build)).is_some_and(api::read::Runs::all_stand_by)
 }
 
 /// `shop@1.0.0 runs in prod, 3 members: db 2.0.1, api 1.4.0, web 3.1.0.`
@@ -263,6 +272,7 @@ fn of_package(view: &DeploymentView) -> String {
         OrderAct::Stop => format!("{what} is stopped in {environment}, {members}."),
         OrderAct::Start => format!("{what} is started in {environment}, {members}."),
         OrderAct::Restart => format!("{what} is restarted in {environment}, {members}."),
+        OrderAct::Switch => format!("{what} serves in {environment}, {members}."),
     }
 }
 
@@ -379,7 +389,13 @@ fn next_after(
 ) -> Option<String> {
     let (app, environment) = (&view.app, &view.environment);
     match view.act {
-        OrderAct::Deploy | OrderAct::Redeploy => {}
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback
+            if stands_by(view, cell(status, app, environment)) =>
+        {
+            return Some(format!("sortie switch {} --in {environment}", view.build.of(app)));
+        }
+        // A switch that went well is what the deployment was for.
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Switch => {}
         OrderAct::Rollback => return Some(format!("sortie status {app} --in {environment}")),
         OrderAct::Stop => return Some(format!("sortie start {app} --in {environment}")),
         OrderAct::Configure | OrderAct::Undeploy | OrderAct::Start | OrderAct::Restart => return None,

@@ -81,6 +81,8 @@ mod secrets;
 mod security_keys;
 #[path = "e2e/shapes.rs"]
 mod shapes;
+#[path = "e2e/sides.rs"]
+mod sides;
 #[path = "e2e/skipped.rs"]
 mod skipped;
 #[path = "e2e/soak.rs"]

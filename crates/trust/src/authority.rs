@@ -9,7 +9,7 @@ use crate::{
     config::{ConfigDocument, ConfigError, check_keys},
     digest::Digest,
     dsse::Envelope,
-    freeze::Known,
+    freeze::{Known, brings_something_new},
     manifest::{Manifest, ManifestError},
     names::{AppName, AudienceName, PersonName, TargetName},
     quorum::Rule,
@@ -129,7 +129,19 @@ impl<'a> Wanted<'a> {
     /// Whether it would bring what has never settled here. A target that joined after what everybody goes back to gets it as
     /// it would get any deployment: by a permit that lives.
     fn is_new(&self) -> bool {
-        activates(self.act) || self.act == OrderAct::Rollback && !self.settled.contains(&self.build)
+        let is_unknown = || !self.settled.contains(&self.build);
+        match self.act {
+            OrderAct::Deploy | OrderAct::Redeploy => true,
+            OrderAct::Rollback => is_unknown(),
+            OrderAct::Switch => self.active == Some(self.build) && is_unknown(),
+            OrderAct::Configure | OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => false,
+        }
+    }
+
+    /// Whether freezes and closed windows stop it: a switch back to what settled here they do not, nor does any end of
+    /// service.
+    fn waits_for_its_moment(&self) -> bool {
+        brings_something_new(self.act) && (self.act != OrderAct::Switch || self.is_new())
     }
 
     /// Expiry of a vendor's release stops new activations only, as that of a permit does.
@@ -335,11 +347,6 @@ pub fn authorise(
     Ok(authority)
 }
 
-/// Whether an act brings something new. Going back to what settled here does not, nor does anything about what runs.
-fn activates(act: OrderAct) -> bool {
-    matches!(act, OrderAct::Deploy | OrderAct::Redeploy)
-}
-
 /// Everything after the order: that the subject of it may run, or stop running, here.
 fn prove(
     policy: &TrustedPolicy,
@@ -360,6 +367,12 @@ fn prove(
                 _ => Err(Denial::NotHere(format!("{}#{} is not active here", wanted.app, wanted.build.short()))),
             };
         }
+        // What serves makes way for what the order names; what it names needs all that a deployment needs.
+        OrderAct::Switch => match wanted.active {
+            Some(active) if active == wanted.build => {}
+            Some(active) => return Ok(VerifiedAuthority::Control(proof(Some(active)))),
+            None => return Err(Denial::NotHere(format!("{} does not run here", wanted.app))),
+        },
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {}
     }
     if wanted.is_new() && policy.charter.deployed_by(wanted.app, pinned.class) != DeployedBy::Us {

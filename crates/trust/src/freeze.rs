@@ -136,7 +136,7 @@ pub fn stopping<'a>(
 /// Going back is an act of safety, and so are stopping, starting and removing what runs.
 pub fn brings_something_new(act: OrderAct) -> bool {
     match act {
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure => true,
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure | OrderAct::Switch => true,
         OrderAct::Rollback | OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => false,
     }
 }

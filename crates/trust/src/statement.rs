@@ -413,6 +413,8 @@ pub enum OrderAct {
     Start,
     /// Stop and start what runs.
     Restart,
+    /// Let the subject, which stands by on one side of the environment, serve, and let what serves stand by.
+    Switch,
 }
 
 /// These config values hold for an application in an environment.

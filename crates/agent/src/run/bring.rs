@@ -124,6 +124,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             authority: authority.into(),
             deployment: under_way.assignment.deployment,
             stopped,
+            standby: match configured {
+                Some(before) => before.standby,
+                None => self.has_sides() && manifest.run.can_stand_by(),
+            },
         };
         let serial = config.serial;
         let mut journal = self.journals.get(app);
@@ -165,6 +169,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (_, _, Some(next)) => next,
             (OrderAct::Stop, Some(before), None) => Active { stopped: true, ..before.clone() },
             (OrderAct::Start | OrderAct::Restart, Some(before), None) => Active { stopped: false, ..before.clone() },
+            (OrderAct::Switch, Some(before), None) => {
+                Active { standby: before.build != under_way.assignment.build, ..before.clone() }
+            }
             _ => return Ok(lost_place()),
         };
         // From here on the journal says that what runs may have been touched, and that the order is used up.
@@ -175,6 +182,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let was_stopped = under_way.before.as_ref().is_some_and(|before| before.stopped);
         let done = match act {
             OrderAct::Stop => self.drivers.stop(&authority, app, next.build),
+            OrderAct::Switch if next.standby => self.drivers.stand_by(&authority, app, next.build),
             _ => self.bringing(app, &next)?.and_then(|bringing| match next.stopped {
                 false if act == OrderAct::Restart && !was_stopped => self.drivers.restart(&authority, &bringing),
                 true => self.drivers.activate_stopped(&authority, &bringing),
@@ -209,6 +217,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let under_way = self.under_way(app)?;
         let Some(next) = &under_way.next else { return Ok(lost_place()) };
         if next.stopped {
+            return Ok(Last::Done(Phase::Verify));
+        }
+        // What makes way is not asked whether it is well: it serves nobody.
+        if under_way.assignment.act == OrderAct::Switch && next.standby {
+            session.endpoints = self.journals.get(app).endpoints;
             return Ok(Last::Done(Phase::Verify));
         }
         let bringing = match self.bringing(app, next)? {
@@ -259,6 +272,15 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Err(error) => Last::Failed(error.0),
             });
         };
+        if under_way.assignment.act == OrderAct::Switch && before.standby {
+            return Ok(match self.drivers.stand_by(authority, app, before.build) {
+                Ok(()) => {
+                    session.endpoints = self.journals.get(app).endpoints;
+                    Last::Undone
+                }
+                Err(error) => Last::Failed(error.0),
+            });
+        }
         let bringing = match self.bringing(app, before)? {
             Ok(bringing) => Bringing { comes_back: true, ..bringing },
             Err(error) => return Ok(Last::Failed(error.0)),
@@ -311,7 +333,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let values = secrets::values(&manifest.run, document.as_ref(), &self.identity);
         Ok(match values {
-            Ok(values) => Ok(Bringing { build: active.build, manifest, values, comes_back: false }),
+            Ok(values) => {
+                let (build, standby) = (active.build, active.standby);
+                Ok(Bringing { build, manifest, values, comes_back: false, standby })
+            }
             Err(error) => Err(MachineError(error.to_string())),
         })
     }

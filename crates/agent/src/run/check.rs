@@ -108,7 +108,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let brings = match assignment.act {
             OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => true,
             OrderAct::Configure => false,
-            OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => return Ok(None),
+            OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart | OrderAct::Switch => {
+                return Ok(None);
+            }
         };
         let bytes = match self.home.manifest_bytes(&assignment.build)? {
             Some(bytes) => Ok(bytes),
@@ -122,7 +124,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             Ok(manifest) => manifest,
             Err(refusal) => return Ok(Some(denied(refusal))),
         };
-        if brings && let Some(refusal) = self.undecided_migration(&manifest) {
+        if brings && let Some(refusal) = self.undecided_migration(&manifest).or_else(|| self.serves_here(&manifest)) {
             return Ok(Some(denied(refusal)));
         }
         let document = match assignment.config {
@@ -162,6 +164,22 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             own_ports: &own_ports,
         };
         needs::check(app, run, &bringing, &ThisMachine { folder: self.home.root().to_owned() })
+    }
+
+    /// Whether the owners divide this target's environment into sides, one of which serves.
+    pub(super) fn has_sides(&self) -> bool {
+        let environments = &self.documents.verified().charter.environments;
+        environments.get(&self.documents.pinned().environment).is_some_and(|environment| environment.sides.is_some())
+    }
+
+    /// What is new comes to the side that does not serve: nobody's word but an order to switch lets it serve.
+    fn serves_here(&self, manifest: &Manifest) -> Option<Refusal> {
+        let serves = self.journals.get(&manifest.app).active.is_some_and(|active| active.serves());
+        (serves && manifest.run.can_stand_by() && self.has_sides()).then(|| {
+            let why =
+                "it serves on this side: what is new goes to the other side, and an order to switch lets it serve";
+            Refusal::new("SERVES", why.to_owned())
+        })
     }
 
     /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.

@@ -87,6 +87,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             endpoints: journal.endpoints.clone(),
             carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
             way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
+            standby: journal.active.as_ref().is_some_and(|active| active.standby),
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);

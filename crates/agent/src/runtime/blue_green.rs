@@ -51,7 +51,7 @@ impl Runtime {
         let serves = |spec: &ServiceSpec| spec.port.is_some_and(|port| serving.contains(&port));
         if specs.iter().filter(|spec| spec.port.is_some()).all(serves) {
             // Whoever was killed between writing the list and having it read may have left another one.
-            self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+            self.enter(build, &specs.iter().collect::<Vec<_>>(), true)?;
             stop_all(&self.beside(build.app, specs)?)?;
         }
         for spec in specs {
@@ -83,15 +83,17 @@ impl Runtime {
     ) -> Result<(), Unverified> {
         let _turn = self.turn(build.app)?;
         let specs: Vec<ServiceSpec> = well.iter().map(|(spec, _)| spec.clone()).collect();
-        self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+        self.enter(build, &specs.iter().collect::<Vec<_>>(), true)?;
         let old = self.beside(build.app, &specs)?;
         if old.is_empty() {
             return Ok(());
         }
-        let seconds = self.drain_all(build.app, &old);
-        heard(&format!("all traffic is switched; what served before ends in {seconds} s"));
-        std::thread::sleep(Duration::from_secs(seconds.into()));
-        self.still_alive(well)?;
+        if !build.standby {
+            let seconds = self.drain_all(build.app, &old);
+            heard(&format!("all traffic is switched; what served before ends in {seconds} s"));
+            std::thread::sleep(Duration::from_secs(seconds.into()));
+            self.still_alive(well)?;
+        }
         Ok(stop_all(&old)?)
     }
 

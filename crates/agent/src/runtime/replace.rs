@@ -41,7 +41,7 @@ impl Runtime {
             let _turn = self.turn(build.app)?;
             let is_needed = |kept: &Kept| specs.iter().any(|spec| spec.id == kept.spec.id);
             let needless: Vec<Kept> = self.kept(build.app)?.into_iter().filter(|kept| !is_needed(kept)).collect();
-            self.leave(build.app, &needless, build.leaving)?;
+            self.leave_for(build, &needless)?;
             stop_all(&needless)?;
         }
         let mut before: Option<&ServiceSpec> = None;
@@ -50,7 +50,7 @@ impl Runtime {
             let _turn = self.turn(&spec.app)?;
             let (same, others) = self.kept_of(spec)?;
             if same.is_none() && !others.is_empty() {
-                self.await_the_one_before(before, spec, health)?;
+                self.await_the_one_before(build, before, spec)?;
             }
             before = Some(spec);
             match same {
@@ -60,7 +60,7 @@ impl Runtime {
                 }
                 Some(_) => stop_all(&others)?,
                 None => {
-                    self.leave(build.app, &others, build.leaving)?;
+                    self.leave_for(build, &others)?;
                     stop_all(&others)?;
                     self.begin(spec, &[])?;
                 }
@@ -74,9 +74,9 @@ impl Runtime {
     pub fn restart_build(&self, build: Running<'_>) -> Result<(), Unverified> {
         let mut before = None;
         for spec in &self.specs(build.app, build.build, build.run, build.values)? {
-            self.await_the_one_before(before, spec, health_of(build.run, &spec.id))?;
+            self.await_the_one_before(build, before, spec)?;
             let (same, _) = self.kept_of(spec)?;
-            self.leave(build.app, same.as_slice(), build.leaving)?;
+            self.leave_for(build, same.as_slice())?;
             self.restart_copy(&spec.app, &spec.id)?;
             before = Some(spec);
         }
@@ -86,15 +86,15 @@ impl Runtime {
     /// At least one copy serves: before the next is stopped, the one that took its turn before is healthy and back.
     fn await_the_one_before(
         &self,
+        build: Running<'_>,
         before: Option<&ServiceSpec>,
         next: &ServiceSpec,
-        health: Option<&Health>,
     ) -> Result<(), Unverified> {
         let of_one_process = |before: &&ServiceSpec| before.id.process == next.id.process && before.port.is_some();
         let Some(before) = before.filter(of_one_process) else { return Ok(()) };
-        let well = self.check_health(before, health, &mut |_| ());
+        let well = self.check_health(before, health_of(build.run, &next.id), &mut |_| ());
         well.map_err(|unhealthy| Unverified::Unhealthy(before.id.clone(), unhealthy))?;
-        Ok(self.enter(&before.app, &[before], false)?)
+        Ok(self.enter(build, &[before], false)?)
     }
 
     /// Starts the new program beside the old one unless it runs already, and stops the old one once the new one is up. A

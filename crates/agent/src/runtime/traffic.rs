@@ -2,7 +2,7 @@
 //! serve, which nginx or HAProxy reads, and by programs of the build's own.
 
 use super::{
-    Runtime, RuntimeError, ServiceSpec,
+    Running, Runtime, RuntimeError, ServiceSpec,
     ask::Asked,
     control::Kept,
     disk::{failed, make_folder, replace_durably},
@@ -106,8 +106,24 @@ impl Runtime {
         Ok(self.listed(app)?.values().filter(|entry| entry.serves).map(|entry| entry.port).collect())
     }
 
-    /// Puts copies into service; with `alone`, no others are listed any more.
-    pub(super) fn enter(&self, app: &AppName, copies: &[&ServiceSpec], alone: bool) -> Result<(), RuntimeError> {
+    /// As [`Self::leave`], where a build takes the place of these copies: those of one that stands by serve nobody.
+    pub(super) fn leave_for(&self, build: Running<'_>, copies: &[Kept]) -> Result<(), RuntimeError> {
+        match build.standby {
+            true => Ok(()),
+            false => self.leave(build.app, copies, build.leaving),
+        }
+    }
+
+    /// Takes every copy of the application out of service. They go on running.
+    pub fn stand_by(&self, app: &AppName) -> Result<(), RuntimeError> {
+        let _turn = self.turn(app)?;
+        self.leave(app, &self.kept(app)?, Leaving::MustSucceed)
+    }
+
+    /// Puts copies of a build into service, or where it stands by lists them as such that do not serve; with `alone`, no
+    /// others are listed any more.
+    pub(super) fn enter(&self, build: Running<'_>, copies: &[&ServiceSpec], alone: bool) -> Result<(), RuntimeError> {
+        let (app, serves) = (build.app, !build.standby);
         let routed: Vec<(&ServiceSpec, &Traffic, u16)> =
             copies.iter().filter_map(|spec| Some((*spec, spec.traffic.as_ref()?, spec.port?))).collect();
         if routed.is_empty() {
@@ -119,12 +135,12 @@ impl Runtime {
         for (spec, traffic, port) in &routed {
             let id = spec.id.to_string();
             let served = before.get(&id).is_some_and(|entry| entry.serves && entry.port == *port);
-            if !served {
+            if serves && !served {
                 came.push((*spec, traffic.back.as_ref()));
             }
             // Without a list, what stands here only tells who has left.
             let form = traffic.upstream.unwrap_or(Upstream::Nginx);
-            listed.insert(id, Entry { process: spec.id.process.clone(), form, port: *port, serves: true });
+            listed.insert(id, Entry { process: spec.id.process.clone(), form, port: *port, serves });
         }
         let lists = routed.iter().any(|(_, traffic, _)| traffic.upstream.is_some());
         if lists {

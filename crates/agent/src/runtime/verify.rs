@@ -54,6 +54,8 @@ pub struct Running<'a> {
     pub values: &'a BTreeMap<String, String>,
     /// Whether something stands in the way of what must happen all the same.
     pub leaving: Leaving,
+    /// Whether it stands by: it runs and is in no list of what serves.
+    pub standby: bool,
 }
 
 /// A copy and the process by which it is well.
@@ -67,7 +69,7 @@ impl Runtime {
         // Beside what serves, a build is asked everything before anybody else asks it.
         let is_beside = build.run.is_blue_green();
         if !is_beside {
-            self.enter(build.app, &specs.iter().collect::<Vec<_>>(), true)?;
+            self.enter(build, &specs.iter().collect::<Vec<_>>(), true)?;
         }
         self.ask_all(build, &well, heard)?;
         if let Some(smoke) = &build.run.smoke {

@@ -5,7 +5,7 @@ use crate::journal::{Active, LastDeployment, Unreported};
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest, TargetName, authority::Dossier, statement::Report};
 
-const ACTS: [OrderAct; 8] = [
+const ACTS: [OrderAct; 9] = [
     OrderAct::Deploy,
     OrderAct::Redeploy,
     OrderAct::Rollback,
@@ -14,6 +14,7 @@ const ACTS: [OrderAct; 8] = [
     OrderAct::Stop,
     OrderAct::Start,
     OrderAct::Restart,
+    OrderAct::Switch,
 ];
 
 fn assignment(act: OrderAct) -> Assignment {
@@ -199,6 +200,7 @@ fn an_outcome_is_sent_before_anything_else_and_waits_while_the_server_is_away() 
         endpoints: Vec::new(),
         carried: None,
         way: Default::default(),
+        standby: false,
     };
     let signed: Option<(Timestamp, trust::dsse::Envelope)> = None;
     journal.unreported = Some(Unreported { report, build: Digest::of(b""), epoch: 1, signings: 0, signed });

@@ -6,5 +6,6 @@ mod fresh;
 mod hostile;
 mod lifetime;
 mod migrations;
+mod sides;
 mod site;
 mod world;

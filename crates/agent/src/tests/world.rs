@@ -23,7 +23,8 @@ mod server;
 mod statements;
 use estate::estate_digest;
 pub use estate::{
-    app, coder, estate, estate_with, estate_with_repository, oncall, owner, prod, published, published_of, tester,
+    app, coder, estate, estate_with, estate_with_repository, estate_with_sides, oncall, owner, prod, published,
+    published_of, tester,
 };
 pub use machine::FakeMachine;
 pub use server::FakeServer;
@@ -95,7 +96,7 @@ impl World {
         let server = FakeServer { says: Rc::default(), fuse: fuse.clone() };
         let machine = FakeMachine { disk: Rc::default(), fuse };
         server.says.borrow_mut().estate = Some(estate.clone());
-        for content in ["one", "two", "three", "both ways", "one way"].iter().chain(&UNFIT) {
+        for content in ["one", "two", "three", "both ways", "one way", "blue", "green"].iter().chain(&UNFIT) {
             let bytes = manifest(content).to_bytes().unwrap();
             server.says.borrow_mut().objects.insert(Digest::of(&bytes), bytes);
         }

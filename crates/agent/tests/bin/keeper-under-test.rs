@@ -35,7 +35,8 @@ fn bring(root: &str, first: u16, build: &str, run: &str) -> Result<(), String> {
     let runtime = runtime.map_err(|error| error.to_string())?.with_keeper_program("/proc/self/exe".into());
     let run: Run = serde_json::from_slice(&std::fs::read(run).unwrap()).unwrap();
     let (app, build, values) = (AppName::new("web").unwrap(), Digest::from_hex(build).unwrap(), BTreeMap::new());
-    let running = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::MustSucceed };
+    let running =
+        Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::MustSucceed, standby: false };
     let brought = runtime.bring(running).and_then(|()| runtime.verify(running, &mut |_| ()));
     brought.map(|_| ()).map_err(|why| why.to_string())
 }

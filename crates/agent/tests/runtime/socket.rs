@@ -54,7 +54,14 @@ fn build(target: &Target, commit: &str, socket: bool, broken: bool) -> (Digest, 
 
 fn bring(target: &Target, (build, run): &(Digest, Run)) -> Result<(), Unverified> {
     let values = BTreeMap::new();
-    target.runtime.bring(Running { app: &app(), build, run, values: &values, leaving: Leaving::MustSucceed })
+    target.runtime.bring(Running {
+        app: &app(),
+        build,
+        run,
+        values: &values,
+        leaving: Leaving::MustSucceed,
+        standby: false,
+    })
 }
 
 /// `GET /version`, which every build answers.

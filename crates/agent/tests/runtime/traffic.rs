@@ -45,7 +45,7 @@ fn running<'a>(
     app: &'a trust::AppName,
     values: &'a BTreeMap<String, String>,
 ) -> Running<'a> {
-    Running { app, build, run, values, leaving: Leaving::MustSucceed }
+    Running { app, build, run, values, leaving: Leaving::MustSucceed, standby: false }
 }
 
 /// Brings the build, and verifies it.
@@ -95,6 +95,40 @@ fn a_copy_leaves_the_list_before_it_stops_and_comes_back_once_it_is_healthy() {
     // An order to stop takes it out as well.
     target.runtime.stop(&app()).unwrap();
     assert_eq!(notes(&target)[9..], [down, drain, "stop 2".into()]);
+}
+
+/// On the side of an environment that does not serve, copies run, are listed as such that do not serve, and nobody waits for
+/// them when they are replaced. Let serve, they enter the list as any do; and what makes way leaves it and goes on running.
+#[test]
+fn what_stands_by_is_listed_as_down_until_it_is_let_serve() {
+    let target = Target::new();
+    owner(&target, None);
+    let programs = Some(Traffic {
+        drain: Some(sh(&format!("echo drain >> {}", target.path("notes").display()))),
+        back: Some(sh(&format!("echo back >> {}", target.path("notes").display()))),
+        ..nginx().unwrap()
+    });
+    let (one, two) = (build(&target, 1, 1, programs.clone()), build(&target, 2, 1, programs));
+    let (app, values) = (app(), BTreeMap::new());
+    let stand_by = |build: &(Digest, Run)| {
+        let standing = Running { standby: true, ..running(build, &app, &values) };
+        target.runtime.bring(standing).unwrap();
+        target.runtime.verify(standing, &mut |_| ()).unwrap();
+    };
+    stand_by(&one);
+    let port = port(&target, 0);
+    let (up, down) = (format!("    server 127.0.0.1:{port};"), format!("    server 127.0.0.1:{port} down;"));
+    assert_eq!(notes(&target), ["start 1", &down]);
+    // Whoever serves nobody has nothing to leave.
+    stand_by(&two);
+    assert_eq!(notes(&target)[2..], ["stop 1", "start 2"]);
+    let pid = target.runtime.observed(&app).unwrap()[0].pid;
+    deploy(&target, &two).unwrap();
+    assert_eq!(notes(&target)[4..], [&up, "back"]);
+    let before = notes(&target).len();
+    target.runtime.stand_by(&app).unwrap();
+    assert_eq!(notes(&target)[before..], [&down, "drain"]);
+    assert!(pid.is_some() && target.runtime.observed(&app).unwrap()[0].pid.is_some(), "it goes on running");
 }
 
 #[test]

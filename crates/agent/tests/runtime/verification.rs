@@ -33,7 +33,7 @@ impl Verified {
 fn verify(target: &Target, build: &Digest, run: &Run) -> Verified {
     let mut heard = Vec::new();
     let values = BTreeMap::new();
-    let running = Running { app: &app(), build, run, values: &values, leaving: Leaving::MustSucceed };
+    let running = Running { app: &app(), build, run, values: &values, leaving: Leaving::MustSucceed, standby: false };
     let outcome = target.runtime.verify(running, &mut |said| heard.push(said.to_owned()));
     Verified { outcome, heard }
 }
@@ -306,7 +306,8 @@ fn a_measurement_succeeds_fails_at_once_or_is_inconclusive() {
     }
     // Nothing is measured for a build that comes back: it would tell of what that one has to end.
     let (app, values) = (app(), BTreeMap::new());
-    let back = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::IsTried };
+    let back =
+        Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::IsTried, standby: false };
     target.runtime.verify(back, &mut |_| ()).unwrap();
 }
 
@@ -318,7 +319,14 @@ fn what_is_watched_is_asked_again_and_what_decides_nothing_follows_its_own_rule(
         let verification = Verification { port, watch_seconds: Some(1), ..self::check(check) };
         run.verify = [("it".to_owned(), verification)].into();
         let (app, values) = (app(), BTreeMap::new());
-        let running = Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::MustSucceed };
+        let running = Running {
+            app: &app,
+            build: &build,
+            run: &run,
+            values: &values,
+            leaving: Leaving::MustSucceed,
+            standby: false,
+        };
         let copies = target.runtime.specs(&app, &build, &run, &values).unwrap();
         let again = target.runtime.to_ask_again(running, &copies).unwrap();
         assert_eq!(again.len(), 1);

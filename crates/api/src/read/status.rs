@@ -206,6 +206,24 @@ pub struct Runs {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub unwell: BTreeMap<TargetName, String>,
+    /// On which of them it stands by: it runs, and nobody is sent to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub standby: Vec<TargetName>,
+}
+
+impl Runs {
+    /// Whether it stands by wherever it runs.
+    pub fn all_stand_by(&self) -> bool {
+        self.standby.len() == self.on.len() && !self.on.is_empty()
+    }
+}
+
+impl Cell {
+    /// Where a build runs.
+    pub fn runs_of(&self, build: &BuildName) -> Option<&Runs> {
+        self.runs.iter().find(|runs| runs.build == *build)
+    }
 }
 
 /// One target.

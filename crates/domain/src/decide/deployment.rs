@@ -10,7 +10,7 @@ use crate::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
-        ways,
+        sides, ways,
     },
     state::{Deployment, DeploymentPhase, Draft, counted_anew},
 };
@@ -47,7 +47,16 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     schedule::can_come(order, now)?;
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
-    let targets = if installs(order.act) {
+    let mut switch = None;
+    let targets = if order.act == OrderAct::Switch {
+        let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
+        // Going back to what settled passes by no hold here: what stands by may be what was left.
+        holds::not_held(&draft.state, &Candidate { act: OrderAct::Deploy, ..candidate })?;
+        permission(draft, asked, &signed)?;
+        let targets = found.targets.clone();
+        switch = Some(found);
+        targets
+    } else if installs(order.act) {
         awaits_permit = permission(draft, asked, &signed)?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
         migrations::nothing_crossed(&draft.state, order, signed.subject)?;
@@ -63,7 +72,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
-    let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets);
+    let (targets, rings) = match &switch {
+        Some(switch) => (targets, switch.rings.clone()),
+        None => rollout::in_their_turn(&draft.state, &rollout, targets),
+    };
     let deployment = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
         deployment,
@@ -86,6 +98,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     };
     as_planned(draft, order, &requested, &BTreeMap::new())?;
     hold_what_is_left_behind(draft, order, signed.subject, deployment);
+    for build in switch.into_iter().flat_map(|switch| switch.left_behind) {
+        hold_out(draft, order, build, deployment);
+    }
     take_place(draft, queued, deployment);
     draft.record(requested);
     if awaits_permit || is_planned {
@@ -197,6 +212,7 @@ pub(super) fn destinations(
     let targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
     let named = !order.only.is_empty();
     let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, now)?;
+    let targets = sides::destinations(&draft.state, order, signed.subject, facts, targets)?;
     let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
     placement::meets_needs(&draft.state, facts, &targets)?;
     if order.act != OrderAct::Redeploy {
@@ -268,10 +284,13 @@ pub(super) fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Dig
     let left: BTreeSet<Digest> =
         draft.state.targets_in(&order.environment).filter_map(|(name, _)| running(name)).collect();
     for build in left.into_iter().filter(|build| *build != to) {
-        let (app, environment) = (order.app.clone(), order.environment.clone());
-        let deployment = Some(number);
-        draft.record(Event::HoldPlaced { app, environment, build, deployment });
+        hold_out(draft, order, build, number);
     }
+}
+
+fn hold_out(draft: &mut Draft, order: &Order, build: Digest, number: u64) {
+    let (app, environment, deployment) = (order.app.clone(), order.environment.clone(), Some(number));
+    draft.record(Event::HoldPlaced { app, environment, build, deployment });
 }
 
 /// Starts the deployment that waited for this permit. A permit that begins later starts it when its time comes.
@@ -306,7 +325,8 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
         return drop_it(draft, number, reason);
     }
-    if let Some(reason) = schedule::overtaken(&draft.state, number, &deployment) {
+    let overtaken = schedule::overtaken(&draft.state, number, &deployment);
+    if let Some(reason) = overtaken.or_else(|| sides::overtaken(&draft.state, &deployment)) {
         return drop_it(draft, number, reason);
     }
     let deployment = counted_anew(&draft.state, &deployment).unwrap_or(deployment);
@@ -348,11 +368,12 @@ pub(super) fn may_still_run(
     deployment: &Deployment,
     targets: Vec<TargetName>,
 ) -> Result<(), Refusal> {
-    if !installs(deployment.act) {
+    if !installs(deployment.act) && deployment.act != OrderAct::Switch {
         return Ok(());
     }
     let candidate = Candidate::of(&draft.state, deployment)?;
     rules::may_run(&draft.state, &asked.policy, &candidate, asked.context.now)?;
+    let targets = targets.into_iter().filter(|name| !makes_way(draft, deployment, name)).collect();
     // A deployment that stood and waited was ordered before it was known by which way its permit would come.
     ways::reached(&draft.state, &asked.policy, &candidate, targets, true, asked.context.now).map(|_| ())
 }
@@ -454,8 +475,8 @@ pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     draft.record(ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
-    // What a package brings settles with it.
-    if installs(deployment.act) && soak == 0 && deployment.package.is_none() {
+    // What a package brings settles with it, and what stands by does once it has served.
+    if sides::settles(&draft.state, deployment) && soak == 0 && deployment.package.is_none() {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }
@@ -464,7 +485,7 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deplo
 /// word, or it stops where it is.
 fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
     let on_failure = rollout::of(&draft.state, deployment).on_failure;
-    let can_go_back = installs(deployment.act) || deployment.act == OrderAct::Configure;
+    let can_go_back = installs(deployment.act) || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
     match on_failure {
         OnFailure::Pause => {
             let failure = Some(reason);
@@ -509,6 +530,10 @@ pub(super) fn undo(
     // What is unwell serves nobody, and need not be spared.
     let unwell = parts.unwell().map(|(name, _)| name);
     let well = parts.verified().filter(|name| parts.get(name).is_some_and(|part| part.unwell.is_none())).take(spared);
+    // Who made way serves again before anybody stands by.
+    let made_way = parts.verified().any(|name| makes_way(draft, deployment, name));
+    let comes_first = |name: &&TargetName| !made_way || makes_way(draft, deployment, name);
+    let (unwell, well) = (unwell.filter(comes_first), well.filter(comes_first));
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
     targets.sort();
     // Who was given up on may have switched all the same.
@@ -526,6 +551,12 @@ pub(super) fn undo(
     }
 }
 
+/// Whether a target's part in a switch is to make way.
+fn makes_way(draft: &Draft, deployment: &Deployment, name: &TargetName) -> bool {
+    let running = || draft.state.running(&deployment.app, name);
+    deployment.act == OrderAct::Switch && running().is_some_and(|running| running.build != deployment.build)
+}
+
 fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let failed = deployment.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
@@ -539,7 +570,8 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
-    let brings = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy);
+    let act = Candidate::of(&draft.state, deployment).map_or(deployment.act, |candidate| candidate.act);
+    let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
     // What went back because another member of its package failed is not to blame.
     let is_blamed = match deployment.package {
         Some(_) => is_to_blame(deployment),
@@ -573,7 +605,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: O
     let aborted = Aborted { by: by.clone(), reason };
     if deployment.is_of_package() && deployment.waves > 0 {
         package::abort(draft, asked, number, &deployment, aborted);
-    } else if installs(deployment.act) && deployment.waves > 0 {
+    } else if (installs(deployment.act) || deployment.act == OrderAct::Switch) && deployment.waves > 0 {
         undo(draft, asked, number, &deployment, format!("aborted by {by}"), Some(aborted));
     } else {
         let (ending, aborted) = (Ending::Aborted, Some(aborted));

@@ -11,6 +11,7 @@ use crate::{
     rules::{
         Candidate, migrations, names, packages, rights, rollout,
         schedule::{self, Moment},
+        sides,
     },
     state::{Deployment, DeploymentPhase, Draft, GuidanceWord, MemberPart},
 };
@@ -50,6 +51,7 @@ pub(super) fn request(
         let why = format!("{} is a package and has no config of its own; its members have: {members}", order.app);
         return Err(Refusal::Invalid { why });
     }
+    sides::has_none(&draft.state, order, &facts)?;
     let now = asked.context.now;
     schedule::can_come(order, now)?;
     let installs = deployment::installs(order.act);

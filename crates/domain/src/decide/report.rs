@@ -65,6 +65,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         given_up: false,
         stands,
         way: report.way,
+        standby: report.standby,
     });
     deployment::go_on(draft, asked, report.deployment);
     Ok(())
@@ -81,7 +82,7 @@ pub(super) fn change(act: OrderAct, before: Option<trust::Digest>, build: trust:
         OrderAct::Rollback => Change::RolledBack,
         OrderAct::Configure => Change::Configured,
         OrderAct::Undeploy => Change::Removed,
-        OrderAct::Stop | OrderAct::Start | OrderAct::Restart => Change::Controlled,
+        OrderAct::Stop | OrderAct::Start | OrderAct::Restart | OrderAct::Switch => Change::Controlled,
     }
 }
 
@@ -249,6 +250,7 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         running: running.as_ref().map(|running| running.build),
         config_serial: running.as_ref().map_or(0, |running| running.config_serial),
         phases: Vec::new(),
+        standby: running.as_ref().is_some_and(|running| running.standby),
         endpoints: running.map(|running| running.endpoints).unwrap_or_default(),
         given_up: true,
         stands: false,

@@ -30,6 +30,9 @@ pub struct BuildFacts {
     /// How long it may take on a target by what its own manifest says, besides what any build may, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub takes_seconds: u32,
+    /// Whether its copies can run and serve nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub can_stand_by: bool,
     /// The versions of others that it lists, where it is a package.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub package: BTreeMap<AppName, Member>,

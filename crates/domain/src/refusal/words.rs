@@ -280,6 +280,16 @@ impl fmt::Display for Refusal {
             Refusal::TooFewHealthy { environment, why } => {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
             }
+            Refusal::SidesUnclear { environment, label, why } => {
+                write!(f, "the targets of {environment} are of two sides by their label {label}: {why}")
+            }
+            Refusal::SideServes { app, environment, side, targets } => {
+                let (targets, verb) = (list(targets), if targets.len() == 1 { "is" } else { "are" });
+                write!(
+                    f,
+                    "what is new of {app} comes to {side}, the side of {environment} that does not serve, and {targets} {verb} of the other"
+                )
+            }
             Refusal::Bakes { deployment, until } => write!(f, "deployment {deployment} bakes until {until:.0}"),
             Refusal::Held { app, environment, build, version, deployment } => {
                 let what = match version {
@@ -308,6 +318,9 @@ impl fmt::Display for Refusal {
                     OrderAct::Configure => "configure",
                     OrderAct::Rollback => "roll back",
                     OrderAct::Deploy | OrderAct::Redeploy => "deploy again",
+                    OrderAct::Switch => {
+                        return write!(f, "nothing of {app} stands by in {environment}: there is nothing to switch to");
+                    }
                 };
                 write!(f, "{app} does not run in {environment}: nothing to {verb}")
             }
@@ -402,6 +415,8 @@ impl Refusal {
                 let version = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
                 format!("sortie deploy {app}{version} --to {environment} --plan")
             }
+            Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
+            Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
                 format!("sortie status {app} --in {environment}")
@@ -585,6 +600,8 @@ pages! {
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
+    SidesUnclear, "SIDES_UNCLEAR", exit::REFUSED, "The charter divides the environment into two sides by a label (`sides`). Every target that an application goes to carries it, with one of two values; one side serves and the other does not; and what is to serve is well. See docs/sides.md.";
+    SideServes, "SIDE_SERVES", exit::REFUSED, "In an environment with two sides what is new comes to the one that does not serve; `sortie switch` lets it serve. Targets of the side that serves refuse it themselves.";
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
     Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
     Frozen, "FROZEN", exit::REFUSED, "R1: somebody whom the charter lets freeze the environment has declared that nothing new is activated there for a time. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A version may be excepted by whoever may lift the freeze, and a way may waive freezes where the charter says so. Targets keep freezes and refuse by themselves.";

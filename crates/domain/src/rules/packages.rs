@@ -127,9 +127,12 @@ pub fn before(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppN
         OrderAct::Rollback | OrderAct::Undeploy | OrderAct::Stop => {
             facts.package.keys().filter(|other| comes_after(other).contains(app)).cloned().collect()
         }
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure | OrderAct::Start | OrderAct::Restart => {
-            comes_after(app)
-        }
+        OrderAct::Deploy
+        | OrderAct::Redeploy
+        | OrderAct::Configure
+        | OrderAct::Start
+        | OrderAct::Restart
+        | OrderAct::Switch => comes_after(app),
     }
 }
 

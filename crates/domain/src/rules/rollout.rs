@@ -56,6 +56,14 @@ fn for_act(rollout: Rollout, act: OrderAct) -> Rollout {
             advance: plain.advance,
             ..rollout
         },
+        // All of the one side, then all of the other.
+        OrderAct::Switch => Rollout {
+            failure_budget: rollout.failure_budget,
+            progress_minutes: rollout.progress_minutes,
+            on_failure: rollout.on_failure,
+            at_once: Share::All,
+            ..plain
+        },
         OrderAct::Stop | OrderAct::Undeploy => Rollout {
             at_once: rollout.at_once,
             failure_budget: rollout.failure_budget,

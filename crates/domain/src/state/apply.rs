@@ -355,11 +355,12 @@ pub fn apply(state: &mut State, event: &Event) {
             endpoints,
             given_up,
             stands,
+            standby,
             ..
         } => {
             let (change, running, config_serial) = (*change, *running, *config_serial);
-            let (given_up, stands) = (*given_up, *stands);
-            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands };
+            let (given_up, stands, standby) = (*given_up, *stands, *standby);
+            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands, standby };
             finish_target(state, *deployment, target, &finished, phases);
         }
         Event::UndoStarted { deployment, reason, targets, absent, aborted } => {

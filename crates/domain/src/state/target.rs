@@ -112,12 +112,20 @@ pub struct Running {
     /// What is wrong with it, where it is not as well as it was when it was verified.
     #[serde(default)]
     pub unwell: Option<Unwell>,
+    /// Whether it stands by: it is in no list of what serves.
+    #[serde(default)]
+    pub standby: bool,
 }
 
 impl Running {
-    /// Whether people are served by it: it was not stopped, and it is well.
+    /// Whether people are served by it: it was not stopped, does not stand by, and is well.
     pub fn serves(&self) -> bool {
-        !self.stopped && self.unwell.is_none()
+        self.is_in_service() && self.unwell.is_none()
+    }
+
+    /// Whether people are sent to it, well or not.
+    pub fn is_in_service(&self) -> bool {
+        !self.stopped && !self.standby
     }
 }
 

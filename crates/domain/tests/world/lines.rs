@@ -104,7 +104,7 @@ impl World {
             ("approves", [what, "for", audience, rest @ ..]) => self.approves(who, what, audience, rest),
             ("reviews", [what, "in", audience, rest @ ..]) => self.reviews(who, what, audience, rest),
             ("withdraws", [what, "from", audience, rest @ ..]) => self.withdraws(who, what, audience, rest),
-            ("deploys" | "redeploys" | "plans", [what, "to", environment, rest @ ..]) => {
+            ("deploys" | "redeploys" | "plans" | "switches", [what, "to" | "in", environment, rest @ ..]) => {
                 self.orders(who, verb, what, environment, rest)
             }
             ("rolls", ["back", app, "in", environment, "to", version, rest @ ..]) => {

@@ -214,13 +214,20 @@ impl World {
                 format!("deployment {deployment} is paused{by}")
             }
             Event::DeploymentResumed { deployment, by, .. } => format!("{by} lets deployment {deployment} go on"),
-            Event::TargetFinished { deployment, target, outcome: how, change, running, way, stands, .. } => {
+            Event::TargetFinished {
+                deployment, target, outcome: how, change, running, way, stands, standby, ..
+            } => {
                 let by = if way.is_normal() { String::new() } else { format!(" by {way}") };
                 let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());
                 let runs = app.zip(*running).map(|(app, build)| self.number_of(&app, build));
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
                 let stands = if *stands { "; it gets its turn again" } else { "" };
-                format!("{target} {}{change}{by}; runs {}{stands}", outcome(how), runs.unwrap_or("nothing".into()))
+                let standby = if *standby { ", stands by" } else { "" };
+                format!(
+                    "{target} {}{change}{by}; runs {}{standby}{stands}",
+                    outcome(how),
+                    runs.unwrap_or("nothing".into())
+                )
             }
             Event::UndoStarted { deployment, reason, targets, absent, .. } => {
                 let how = match targets.is_empty() {

@@ -44,6 +44,7 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "rules/lifetime.rs",
     "rules/placement.rs",
     "rules/schedule.rs",
+    "rules/sides.rs",
     "state.rs",
     "state/application.rs",
     "state/apply.rs",

@@ -293,8 +293,10 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
 
 /// Everything in a cell but the passing of time: when it differs, the cell has news.
 fn fingerprint(cell: &Cell, wrong: usize) -> String {
-    let runs =
-        cell.runs.iter().map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted));
+    let runs = cell
+        .runs
+        .iter()
+        .map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted, runs.standby.len()));
     let released: Vec<_> = cell.released.iter().map(|released| &released.version).collect();
     let runs: Vec<_> = runs.collect();
     let all = format!("{runs:?}{released:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.held, cell.exposed);
@@ -325,10 +327,19 @@ fn running(runs: &Runs, targets: u32, now: Timestamp) -> Markup {
                     @if runs.settled && !runs.stopped { " · settled" }
                 }
                 @if runs.stopped { " · stopped" }
+                @else if !runs.standby.is_empty() { " · " (standby_in_words(runs)) }
                 @if !runs.permitted { " · without permission" }
                 @else if runs.build.version.is_none() { span.muted { " · unreleased" } }
             }
         }
+    }
+}
+
+/// `stands by`, or on how many of its targets it does.
+fn standby_in_words(runs: &Runs) -> String {
+    match runs.standby.len() {
+        all if all == runs.on.len() => "stands by".into(),
+        some => format!("stands by on {some}"),
     }
 }
 

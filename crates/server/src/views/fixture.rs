@@ -144,6 +144,7 @@ impl World {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            can_stand_by: false,
             package: std::collections::BTreeMap::new(),
         };
         self.happen(Event::BuildPushed {
@@ -300,6 +301,7 @@ impl World {
             endpoints: Vec::new(),
             given_up: false,
             stands: false,
+            standby: false,
             way: Way::Normal,
         });
         self.happen(Event::DeploymentEnded {

@@ -128,6 +128,7 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
         stopped: true,
         permitted: true,
         unwell: BTreeMap::new(),
+        standby: Vec::new(),
     };
     let mut on: BTreeSet<&TargetName> = BTreeSet::new();
     for (name, target) in state.targets_in(environment) {

@@ -294,11 +294,13 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             stopped: true,
             permitted: true,
             unwell: BTreeMap::new(),
+            standby: Vec::new(),
         });
         entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
         entry.on.push(name.clone());
+        entry.standby.extend(running.standby.then(|| name.clone()));
         entry.endpoints.extend(running.endpoints.iter().cloned());
         entry.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
     }

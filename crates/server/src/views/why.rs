@@ -260,8 +260,10 @@ impl Asked<'_> {
                 running.entry(here.build).or_default().push((name, here));
             }
         }
-        let stopped = |on: &[(&TargetName, &Running)]| {
-            if on.iter().all(|(_, running)| running.stopped) { ", stopped" } else { "" }
+        let stopped = |on: &[(&TargetName, &Running)]| match on {
+            _ if on.iter().all(|(_, running)| running.stopped) => ", stopped",
+            _ if on.iter().all(|(_, running)| running.standby) => ", stands by",
+            _ => "",
         };
         if let Some(on) = running.get(&build) {
             let since = on.iter().map(|(_, running)| running.since).min().unwrap_or(self.now);

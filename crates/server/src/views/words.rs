@@ -469,6 +469,7 @@ impl Teller<'_> {
             OrderAct::Stop => format!("{app} in {environment} to stop, {on}"),
             OrderAct::Start => format!("{app} in {environment} to start, {on}"),
             OrderAct::Restart => format!("{app} in {environment} to restart, {on}"),
+            OrderAct::Switch => format!("{what} to serve in {environment}, and what serves to stand by, {on}"),
         };
         let waits = if *awaits_permit { "; it waits for its permit" } else { "" };
         let data = if *keep_data { "; the data stays as it is" } else { "" };
@@ -524,6 +525,11 @@ impl Teller<'_> {
             Some(Change::Controlled) => match record.act {
                 OrderAct::Stop => format!("{app} {short} stopped"),
                 OrderAct::Start => format!("{app} {short} started"),
+                OrderAct::Switch if finished.running == &Some(record.build) => format!("{app} {short} serves"),
+                OrderAct::Switch => {
+                    let made_way = finished.running.as_ref().map(|build| self.short(app, build)).unwrap_or_default();
+                    format!("{app} {made_way} stands by")
+                }
                 _ => format!("{app} {short} restarted"),
             },
             // A verified part that changed nothing took the deployment back.
@@ -550,6 +556,9 @@ impl Teller<'_> {
             }
             (Ending::Succeeded, OrderAct::Stop) => {
                 format!("deployment {number} succeeded: {app} is stopped in {environment}, {on}")
+            }
+            (Ending::Succeeded, OrderAct::Switch) => {
+                format!("deployment {number} succeeded: {what} serves in {environment}, {on}")
             }
             (Ending::Succeeded, _) => {
                 format!("deployment {number} succeeded: {what} is verified in {environment}, {on}")
@@ -597,6 +606,7 @@ fn act_noun(act: OrderAct) -> &'static str {
         OrderAct::Stop => "stop",
         OrderAct::Start => "start",
         OrderAct::Restart => "restart",
+        OrderAct::Switch => "switch",
     }
 }
 

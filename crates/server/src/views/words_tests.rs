@@ -55,6 +55,7 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
             endpoints,
             given_up,
             stands: false,
+            standby: false,
             way: Default::default(),
         };
         told(&world, "target:prod-1", &[], event)
@@ -108,6 +109,7 @@ fn pushes_say_what_came_and_from_where() {
         needs: Default::default(),
         migrate: None,
         takes_seconds: 0,
+        can_stand_by: false,
         package: std::collections::BTreeMap::new(),
     };
     let commit =

@@ -61,6 +61,7 @@ impl Amendment {
             ways,
             lives,
             ephemeral_minutes,
+            sides,
         } = old;
         let line = format!(
             "{name}: class {} → {}; targets that joined before refuse until they join anew",
@@ -92,6 +93,7 @@ impl Amendment {
             self.changes
                 .push(format!("{name}: ephemeral targets are gone after {ephemeral_minutes} → {after} min of silence"));
         }
+        self.compare_sides(name, sides.as_deref(), new.sides.as_deref());
         self.compare_rollouts(name, &old.rollout(), &new.rollout());
         let what = format!("deploy to {name} with less care than its rollout");
         self.compare_privilege(&what, old.hasten_rule(), new.hasten_rule());
@@ -114,6 +116,20 @@ impl Amendment {
             (Some(before), Some(after)) if after > before => self.loosens.push(line),
             (Some(_), None) => self.loosens.push(line),
             (before, after) if before != after => self.tightens.push(format!("{line}{forfeits}")),
+            _ => {}
+        }
+    }
+
+    /// With sides, what is new serves nobody before somebody says so.
+    fn compare_sides(&mut self, name: &AudienceName, old: Option<&str>, new: Option<&str>) {
+        match (old, new) {
+            (Some(_), None) => self.loosens.push(format!("{name} has no sides: what is deployed serves at once")),
+            (None, Some(label)) => self.tightens.push(format!(
+                "{name} has two sides by the label {label}: what is deployed stands by until somebody switches"
+            )),
+            (Some(before), Some(after)) if before != after => {
+                self.changes.push(format!("{name}: its sides are told apart by {after}, no longer by {before}"));
+            }
             _ => {}
         }
     }

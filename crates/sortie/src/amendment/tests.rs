@@ -401,6 +401,13 @@ fn r30_a_longer_life_loosens_and_a_shorter_one_says_what_it_takes() {
             "{tightens:?}"
         );
     }
+    let (sided, otherwise) = (test(", sides = \"side\""), test(", sides = \"half\""));
+    assert_eq!(between(&sided, &ever).loosens, ["prod has no sides: what is deployed serves at once"]);
+    assert_eq!(
+        between(&ever, &sided).tightens,
+        ["prod has two sides by the label side: what is deployed stands by until somebody switches"]
+    );
+    assert_eq!(between(&sided, &otherwise).changes, ["prod: its sides are told apart by half, no longer by side"]);
     let patient = test(", ephemeral_minutes = 60");
     assert_eq!(between(&ever, &patient).changes, ["prod: ephemeral targets are gone after 15 → 60 min of silence"]);
 }

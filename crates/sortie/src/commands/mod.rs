@@ -53,6 +53,7 @@ verbs! {
     deploy::Deploy,
     redeploy::Redeploy,
     rollback::Rollback,
+    switch::Switch,
     undeploy::Undeploy,
     start::Start,
     stop::Stop,

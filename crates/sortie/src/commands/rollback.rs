@@ -9,7 +9,7 @@ use crate::{
     order::{self, Data, Wanted, only},
     rollout::Care,
 };
-use api::read::{BuildName, Cell};
+use api::read::{BuildName, Cell, Runs};
 use domain::refusal::Refusal;
 use trust::{AppName, AudienceName, statement::OrderAct};
 
@@ -54,6 +54,12 @@ impl Rollback {
         check(&connection, &app, &build).await?;
         invocation.aside(&format!("back to {}", build.of(&app)));
         let keep_data = self.data.keep_data;
+        let here = order::cell(&status, &app, &environment).and_then(|cell| cell.runs_of(&build));
+        if here.is_some_and(Runs::all_stand_by) {
+            // It is there already, and only has to be let serve.
+            let wanted = Wanted { only, rollout, ..Wanted::new(app, build, environment, OrderAct::Switch) };
+            return order::order(invocation, &connection, &wanted, &self.following).await;
+        }
         let wanted = Wanted { only, rollout, keep_data, ..Wanted::new(app, build, environment, OrderAct::Rollback) };
         order::order(invocation, &connection, &wanted, &self.following).await
     }
@@ -86,9 +92,9 @@ fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Fa
     }
 }
 
-/// The build that settled last, is not what runs, and is not held out.
+/// The build that settled last, is not what serves, and is not held out.
 fn back(cell: &Cell) -> Option<&BuildName> {
-    let runs = |build: &BuildName| cell.runs.iter().any(|runs| runs.build.build == build.build);
+    let runs = |build: &BuildName| cell.runs_of(build).is_some_and(|runs| !runs.all_stand_by());
     cell.settled.iter().find(|settled| !runs(settled) && !cell.held.contains(settled))
 }
 

@@ -161,6 +161,7 @@ fn released(version: &str, deployed: bool) -> Released {
 fn runs(build: BuildName, on: &[&str]) -> Runs {
     Runs {
         unwell: Default::default(),
+        standby: Vec::new(),
         build,
         since: time("08:00:00"),
         on: on.iter().map(|name| name.parse().unwrap()).collect(),

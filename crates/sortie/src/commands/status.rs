@@ -195,6 +195,7 @@ fn runs_in_words(runs: &Runs, targets: u32) -> String {
     let mark = match (runs.permitted, runs.stopped) {
         (false, _) => " ✗ without permission",
         (true, true) => " stopped",
+        (true, false) if runs.all_stand_by() => " stands by",
         (true, false) => "",
     };
     format!("{} on {}/{targets}{mark}", runs.build.short(), runs.on.len())

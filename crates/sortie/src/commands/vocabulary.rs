@@ -92,6 +92,7 @@ words! {
     ["pause", "resume", "exclude", "retry"] "To guide a deployment under way: no further target begins, it goes on, one target is left out, some try again. Each stands in the history with its reason.";
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";
     ["rollback"] "A command: back to what last settled, under a permit that nobody withdrew since.";
+    ["sides", "switch"] "Blue and green across hosts: by a label the targets of an environment are of two sides, of which one serves. What is deployed stands by on the other, verified and seen by nobody, until an order to switch lets it serve; what served stands by from then on.";
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
     ["undeploy"] "To remove an application from an environment, or all of them where nobody is served. Their data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";

@@ -118,6 +118,7 @@ impl Story {
             needs: Needs::default(),
             migrate: None,
             takes_seconds: 0,
+            can_stand_by: false,
             package: std::collections::BTreeMap::new(),
         };
         let pusher: PersonName = "coder".parse().unwrap();

@@ -17,7 +17,7 @@ use std::{
 const PEOPLE: usize = 4;
 
 /// What people got who never stop asking while something is done: which commits answered, and what else they got.
-fn asked_meanwhile(address: SocketAddr, deed: impl FnOnce()) -> (BTreeMap<String, u32>, Vec<String>) {
+pub fn asked_meanwhile(address: SocketAddr, deed: impl FnOnce()) -> (BTreeMap<String, u32>, Vec<String>) {
     let over = AtomicBool::new(false);
     let (answered, dropped) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -42,7 +42,7 @@ fn asked_meanwhile(address: SocketAddr, deed: impl FnOnce()) -> (BTreeMap<String
     (answered.into_inner().unwrap(), dropped.into_inner().unwrap())
 }
 
-fn with(process: &str, more: &str) -> String {
+pub fn with(process: &str, more: &str) -> String {
     PROJECT.replace("[process.web]\n", &format!("[process.web]\n{process}\n")) + more
 }
 
@@ -73,7 +73,7 @@ fn an_upgrade_drops_no_request_though_the_agent_is_killed_in_between() {
     assert_eq!(world.endpoints("dev"), [there]);
 }
 
-const FRONT: &str = r#"daemon off;
+pub const FRONT: &str = r#"daemon off;
 pid front.pid;
 error_log stderr;
 events {}
@@ -98,25 +98,16 @@ http {
 /// An nginx in front of the copies of web on dev-1, which asks nobody else when a copy does not answer. It reads the list
 /// in `web.conf` of its folder.
 fn nginx_in_front<'a>(world: &World, front: &'a Path) -> (SocketAddr, Nginx<'a>) {
-    super::shapes::install_nginx();
     fs::create_dir_all(front).unwrap();
-    let address = free_address();
-    fs::write(front.join("front.conf"), FRONT.replace("ADDRESS", &address.to_string())).unwrap();
     // What the owner of the machine begins with: nobody serves yet.
     fs::write(front.join("web.conf"), "upstream web-web { server 127.0.0.1:1 down; }\n").unwrap();
-    let nginx = format!("/usr/sbin/nginx -p {} -c front.conf", front.display());
     let owner = format!(
-        "[traffic]\nreload = \"{nginx} -s reload\"\n[traffic.files]\nweb = \"{}\"\n",
+        "[traffic]\nreload = \"/usr/sbin/nginx -p {} -c front.conf -s reload\"\n[traffic.files]\nweb = \"{}\"\n",
+        front.display(),
         front.join("web.conf").display()
     );
     fs::write(world.agent_data("dev-1").join("agent.toml"), owner).unwrap();
-    let mut words = nginx.split(' ');
-    let mut command = Command::new(words.next().unwrap());
-    let mut nginx = Nginx { master: Ended::start(command.args(words), &front.join("log")), front, first: Vec::new() };
-    until("nginx answers", || get(address, "/").ok());
-    nginx.first = nginx.workers();
-    assert!(!nginx.first.is_empty());
-    (address, nginx)
+    Nginx::start(front, FRONT)
 }
 
 /// The front is told before a copy stops.
@@ -193,7 +184,7 @@ fn blue_and_green_change_at_once_and_what_fails_nobody_sees() {
 }
 
 /// An nginx of this story, whose workers end with it.
-struct Nginx<'a> {
+pub struct Nginx<'a> {
     master: Ended,
     front: &'a Path,
     /// The workers that began with it, by their process ids. After a reload they go on answering by the list from before
@@ -201,14 +192,29 @@ struct Nginx<'a> {
     first: Vec<u32>,
 }
 
-impl Nginx<'_> {
+impl<'a> Nginx<'a> {
+    /// Starts one in a folder, by this configuration with an ADDRESS that is free.
+    pub fn start(front: &'a Path, configuration: &str) -> (SocketAddr, Self) {
+        super::shapes::install_nginx();
+        let address = free_address();
+        fs::write(front.join("front.conf"), configuration.replace("ADDRESS", &address.to_string())).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.arg("-p").arg(front).args(["-c", "front.conf"]);
+        let mut nginx = Self { master: Ended::start(&mut command, &front.join("log")), front, first: Vec::new() };
+        until("nginx answers", || get(address, "/").ok());
+        nginx.first = nginx.workers();
+        assert!(!nginx.first.is_empty());
+        (address, nginx)
+    }
+
     fn workers(&self) -> Vec<u32> {
         let master = read_text(&self.front.join("front.pid")).trim().to_string();
         let children = read_text(Path::new(&format!("/proc/{master}/task/{master}/children")));
         children.split_whitespace().map(|id| id.parse().unwrap()).collect()
     }
 
-    fn first_answers(&self) -> bool {
+    /// Whether a worker may still answer by the list from before the first reload.
+    pub fn first_answers(&self) -> bool {
         self.workers().iter().any(|worker| self.first.contains(worker))
     }
 }

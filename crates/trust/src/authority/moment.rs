@@ -4,7 +4,7 @@ use super::{CLOCKS_DIFFER, Denial, Pinned, TrustedPolicy, VerifiedAuthority, Wan
 use crate::{
     digest::Digest,
     dsse::Envelope,
-    freeze::{self, Activation, Freeze, Known, Said, brings_something_new},
+    freeze::{self, Activation, Freeze, Known, Said},
     names::AudienceName,
     schedule::Schedule,
     statement::Act,
@@ -23,7 +23,7 @@ pub(super) fn check(
     schedule: &Schedule,
     now: Timestamp,
 ) -> Result<(), Denial> {
-    let is_new = brings_something_new(wanted.act);
+    let is_new = wanted.waits_for_its_moment();
     let windows = policy.charter.environments.get(&pinned.environment).map(|environment| &environment.windows[..]);
     let windows = windows.filter(|_| is_new && !waives(policy, pinned, authority, &Waiver::Windows));
     schedule.is_moment(windows, CLOCKS_DIFFER, now).map_err(|why| Denial::NotNow(why, now))?;

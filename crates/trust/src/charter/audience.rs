@@ -84,6 +84,8 @@ pub struct Environment {
     pub at_once: Option<Share>,
     /// The same as `rollout.on_failure`.
     pub on_failure: Option<OnFailure>,
+    /// The label by which its targets are of one of two sides, only one of which serves; nothing where there are no sides.
+    pub sides: Option<String>,
     /// Who may deploy with less care than that; nobody where left out, and in class dev everyone who may deploy.
     pub hasten: Option<Rule>,
     /// When something new may be activated; at any time where nothing is said.
@@ -133,6 +135,9 @@ impl Environment {
         let RolloutTerms { at_once, on_failure, .. } = &self.rollout_terms;
         if at_once.is_some() && self.at_once.is_some() || on_failure.is_some() && self.on_failure.is_some() {
             return Some("at_once and on_failure stand beside rollout or in it, not in both places".into());
+        }
+        if self.sides.as_ref().is_some_and(String::is_empty) {
+            return Some("sides names the label that tells them apart: sides = \"side\"".into());
         }
         self.rollout().mistake().map(|mistake| format!("rollout: {mistake}"))
     }

@@ -46,7 +46,19 @@ pub enum Upstream {
     Haproxy,
 }
 
+impl Traffic {
+    /// Whether copies can run and serve nobody: it can be said of them that they serve, and that they do not.
+    pub fn can_stand_by(&self) -> bool {
+        self.upstream.is_some() || self.drain.is_some() && self.back.is_some()
+    }
+}
+
 impl Run {
+    /// Whether its copies can run and serve nobody, as on the side of an environment that does not serve.
+    pub fn can_stand_by(&self) -> bool {
+        self.traffic.as_ref().is_some_and(Traffic::can_stand_by)
+    }
+
     /// Whether its copies are brought beside those they take the place of, and all change at once.
     pub fn is_blue_green(&self) -> bool {
         self.traffic.as_ref().is_some_and(|traffic| traffic.switch == Some(Switch::BlueGreen))

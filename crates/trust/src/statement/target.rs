@@ -77,6 +77,9 @@ pub struct Report {
     /// The way of the permit it acted under; not written for the normal one.
     #[serde(default, skip_serializing_if = "Way::is_normal")]
     pub way: Way,
+    /// Whether what runs stands by: it is in no list of what serves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standby: bool,
 }
 
 /// An assignment that reached a target by a bundle, over an air gap.

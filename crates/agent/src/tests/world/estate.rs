@@ -58,6 +58,11 @@ pub fn estate(version: u64, class: &str) -> Estate {
     estate_with(version, class, "", &owner())
 }
 
+/// The charter with a prod of two sides.
+pub fn estate_with_sides() -> Estate {
+    estate(1, "live\", sides = \"side")
+}
+
 /// The charter with a first line more, signed by `signer`.
 pub fn estate_with(version: u64, class: &str, first: &str, signer: &SecretKey) -> Estate {
     estate_delegating(version, class, None, first, signer)

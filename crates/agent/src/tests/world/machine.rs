@@ -28,6 +28,8 @@ pub struct Disk {
     pub task: Option<TaskState>,
     /// Whether migrations fail.
     pub migrations_fail: bool,
+    /// Whether anybody is sent to what runs.
+    pub serves: bool,
     /// Whether the application has left data.
     pub data: bool,
 }
@@ -79,7 +81,11 @@ impl Machine for FakeMachine {
     }
 
     fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.touch(|disk| disk.running = None)
+        self.touch(|disk| (disk.running, disk.serves) = (None, false))
+    }
+
+    fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
+        self.touch(|disk| disk.serves = false)
     }
 
     fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
@@ -93,6 +99,8 @@ impl Machine for FakeMachine {
         if !runs || disk.sick.contains(&bringing.build) {
             return Err(MachineError("web-1 /healthz 503 × 5 (last log: \"no such column\")".into()));
         }
+        drop(disk);
+        self.fuse.around(|| self.disk.borrow_mut().serves = !bringing.standby);
         Ok(vec!["http://127.0.0.1:20001".into()])
     }
 

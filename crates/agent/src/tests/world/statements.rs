@@ -18,7 +18,7 @@ use trust::{
     dsse::Envelope,
     freeze::{Freeze, Lift, Terms},
     key::SecretKey,
-    manifest::{ConfigKey, Entry, FORMAT, Manifest, Member, Migrate, Process, Run, StopSignal},
+    manifest::{ConfigKey, Entry, FORMAT, Manifest, Member, Migrate, Process, Run, StopSignal, Traffic},
     statement::{
         Act, Approval, Config, Header, Number, Order, OrderAct, Push, Request, RequestId, Statement, Withdrawal,
     },
@@ -66,6 +66,13 @@ pub fn manifest(content: &str) -> Manifest {
     let undo = (content == "both ways").then(|| command("down"));
     if ["both ways", "one way"].contains(&content) {
         run.migrate = Some(Migrate { run: command("up"), undo, process: None, within_seconds: 60 });
+    }
+    // The builds that can stand by.
+    if ["blue", "green"].contains(&content) {
+        let program = |word: &str| Some(vec![format!("./{word}")]);
+        let (drain, back) = (program("drain"), program("back"));
+        run.traffic = Some(Traffic { upstream: None, drain, back, drain_seconds: 0, switch: None });
+        run.processes.values_mut().for_each(|process| process.run.push("$PORT".into()));
     }
     // The builds that this machine is not fit for.
     match content {

@@ -4,7 +4,7 @@ use super::in_audience;
 use crate::{
     event::Ending,
     policy,
-    rules::{late, placement},
+    rules::{late, placement, sides},
     state::{Deployment, DeploymentPhase, MemberPart, Parts, Progress, State, Target},
 };
 use trust::{
@@ -35,7 +35,9 @@ pub(super) fn end_deployment(
     let whole = runs_everywhere(state, deployment);
     let is_of_package = record_is_of_package(state, deployment);
     let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
-    if ending == Ending::Succeeded && installs && !is_of_package && brought_all(state, deployment) {
+    let switches = act == OrderAct::Switch;
+    let settles = state.deployments.get(&deployment).is_some_and(|record| sides::settles(state, record));
+    if ending == Ending::Succeeded && settles && !is_of_package && brought_all(state, deployment) {
         state.soaking.insert(deployment);
     }
     let app_record = state.apps.entry(app.clone()).or_default();
@@ -43,20 +45,21 @@ pub(super) fn end_deployment(
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;
     if is_for_all && (installs || act == OrderAct::Undeploy) {
-        let stands = installs.then_some(deployment);
+        // Where there are sides, it depends on theirs what a target that comes late has missed.
+        let stands = (installs && settles).then_some(deployment);
         if let Some(stood) = std::mem::replace(&mut here.standing, stands) {
             state.standing.remove(&stood);
         }
         state.standing.extend(stands);
     }
+    let brings = installs || switches;
     match ending {
-        Ending::Succeeded if installs => drop(here.failed.remove(&build)),
-        Ending::Undone | Ending::Failed if installs && has_failed => drop(here.failed.insert(build, deployment)),
+        Ending::Succeeded if brings => drop(here.failed.remove(&build)),
+        Ending::Undone | Ending::Failed if brings && has_failed => drop(here.failed.insert(build, deployment)),
         _ => {}
     }
     if ending == Ending::Succeeded
-        && whole
-        && installs
+        && (whole && installs || switches)
         && let Some(build) = app_record.builds.get_mut(&build)
     {
         build.verified_in.entry(environment.clone()).or_insert(stamp.time);

@@ -102,6 +102,7 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
             endpoints: endpoints.clone(),
             stopped: false,
             unwell: None,
+            standby: false,
         },
     });
     runs_now(state, target, app, running);

@@ -19,6 +19,7 @@ pub(super) struct Finished<'a> {
     pub endpoints: &'a [String],
     pub given_up: bool,
     pub stands: bool,
+    pub standby: bool,
 }
 
 pub(super) fn finish_target(
@@ -57,7 +58,7 @@ pub(super) fn finish_target(
         part.absent = finished.given_up;
         // What nobody has heard of is not taken to serve, nor is what could not go back.
         let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
-        part.serves = is_well && finished.running.is_some() && !stopped;
+        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby;
         if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
             part.aside = None;
         }
@@ -70,7 +71,11 @@ pub(super) fn finish_target(
         // A target that goes on running the same build has run it since then.
         Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
             let (config_serial, endpoints) = (finished.config_serial, finished.endpoints.to_vec());
-            Running { config_serial, endpoints, stopped, unwell: None, ..before }
+            // Whether it serves was settled by the switch, so that what follows from its health is for that to say.
+            let switched = act == OrderAct::Switch && !goes_back && *finished.outcome == Outcome::Verified;
+            let deployment = if switched { deployment } else { before.deployment };
+            let standby = finished.standby;
+            Running { config_serial, endpoints, stopped, unwell: None, standby, deployment, ..before }
         }
         _ => Running {
             build,
@@ -80,6 +85,7 @@ pub(super) fn finish_target(
             endpoints: finished.endpoints.to_vec(),
             stopped,
             unwell: None,
+            standby: finished.standby,
         },
     });
     runs_now(state, name, &app, running);
@@ -105,6 +111,8 @@ pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build:
     let since = running.unwell.as_ref().map_or(now, |unwell| unwell.since);
     running.unwell = unwell.map(|reason| Unwell { since, reason: reason.clone() });
     let (serves, brought_by) = (running.serves(), running.deployment);
+    // What stands by serves nobody: that it is unwell takes nothing back.
+    let unwell = unwell.filter(|_| !running.standby);
     let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
     if let Some(record) = state.deployments.get_mut(&brought_by) {
         record.parts.change(name, |part| {

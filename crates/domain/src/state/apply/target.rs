@@ -48,7 +48,9 @@ pub(super) fn enrol(state: &mut State, event: &Event) {
 
 /// A target that came, or may take part again, may have missed what stands in its environment.
 pub(super) fn comes_late(state: &mut State, name: &TargetName) {
-    let missed = state.apps.keys().filter(|app| late::missed(state, name, app).is_some());
+    // What stands nowhere can nowhere be missed.
+    let standing = state.standing.iter().filter_map(|number| state.deployments.get(number));
+    let missed = standing.map(|deployment| &deployment.app).filter(|app| late::missed(state, name, app).is_some());
     let missed: Vec<_> = missed.map(|app| (name.clone(), app.clone())).collect();
     state.late.extend(missed);
 }

@@ -46,6 +46,7 @@ impl World {
                 ["recipe", recipe @ ..] => push.recipe = Some(recipe.join(" ")),
                 ["migrates"] => facts.migrate = Some(MigrateFacts { has_undo: false }),
                 ["migrates", "both", "ways"] => facts.migrate = Some(MigrateFacts { has_undo: true }),
+                ["can", "stand", "by"] => facts.can_stand_by = true,
                 ["takes", seconds] => facts.takes_seconds = read(seconds),
                 ["member", what, rest @ ..] => {
                     (facts.driver, facts.processes, facts.files) = (Driver::Package, Vec::new(), 0);

@@ -47,6 +47,7 @@ pub(super) fn act_of(verb: &str) -> OrderAct {
         "stops" => OrderAct::Stop,
         "starts" => OrderAct::Start,
         "restarts" => OrderAct::Restart,
+        "switches" => OrderAct::Switch,
         "configures" => OrderAct::Configure,
         _ => panic!("{verb} is no order"),
     }
@@ -75,6 +76,7 @@ pub(super) fn facts_of(app: &str) -> BuildFacts {
         needs: Needs::default(),
         migrate: None,
         takes_seconds: 0,
+        can_stand_by: false,
         package: BTreeMap::new(),
     }
 }

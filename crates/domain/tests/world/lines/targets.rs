@@ -6,6 +6,7 @@ use domain::{
     command::{Actor, Command, Signed},
     plan,
     policy::CARRIED_FROM,
+    rules::sides,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -112,6 +113,7 @@ impl World {
                 endpoints: Vec::new(),
                 carried: None,
                 way: Way::Normal,
+                standby: false,
             };
             return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
         };
@@ -131,6 +133,7 @@ impl World {
             Some(letter) => Some(self.build(app.as_str(), letter)),
             None => running,
         };
+        let standby = self.stands_by(&name, &app, (act, undo, build), &outcome, running);
         let report = Report {
             target: name,
             app,
@@ -147,8 +150,33 @@ impl World {
                 ["by", way, ..] => read(way),
                 _ => Way::Normal,
             },
+            standby,
         };
         self.act(target, build, Act::Report(report))
+    }
+
+    /// Whether what runs on a target then stands by, as its agent would have it.
+    fn stands_by(
+        &self,
+        name: &TargetName,
+        app: &AppName,
+        (act, undo, build): (OrderAct, bool, Digest),
+        outcome: &Outcome,
+        running: Option<Digest>,
+    ) -> bool {
+        let stood_by = self.state.running(app, name).is_some_and(|running| running.standby);
+        let facts = self.state.apps.get(app).and_then(|app| app.builds.get(&build)).map(|build| &build.facts);
+        let environment = self.state.targets.get(name).map(|target| &target.environment);
+        let has_sides = || {
+            let label =
+                environment.zip(facts).map(|(environment, facts)| sides::label(&self.state, environment, facts));
+            label.flatten().is_some()
+        };
+        match (outcome, act) {
+            (Outcome::Verified, OrderAct::Switch) => (running == Some(build)) == undo,
+            (Outcome::Verified, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback) if !undo => has_sides(),
+            _ => stood_by,
+        }
     }
 
     /// What a target was last told, for reports that come too late.
@@ -187,6 +215,7 @@ impl World {
             epoch: 1,
             carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(b"order") }),
             way: Way::Normal,
+            standby: false,
         };
         let order = Order::new(read(app), read(environment), OrderAct::Deploy);
         let enrolment = after(rest, "by").map(|letter| Enrolment {

@@ -1,0 +1,226 @@
+//! An environment may have two sides, only one of which serves: blue and green across hosts. What is new comes to the other
+//! one and is verified there while nobody sees it; it serves once somebody says so, and what served stands by.
+
+use crate::{
+    event::{BuildFacts, RingOf},
+    refusal::Refusal,
+    rules::placement,
+    state::{Deployment, Running, State, Target},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    statement::{Order, OrderAct},
+};
+
+/// The label by which a build's targets in an environment are of one side or the other; nothing where there are no sides, or
+/// where the build cannot stand by and so runs on both.
+pub fn label<'a>(state: &'a State, environment: &AudienceName, facts: &BuildFacts) -> Option<&'a str> {
+    let charter = &state.policy.as_deref()?.charter;
+    charter.environments.get(environment)?.sides.as_deref().filter(|_| facts.can_stand_by)
+}
+
+/// The side of a target.
+pub fn of<'a>(label: &str, target: &'a Target) -> Option<&'a str> {
+    target.labels.get(label).map(String::as_str)
+}
+
+/// The two sides of an environment for a build, in the order of their names, and those that serve.
+struct Sides<'a> {
+    both: [&'a str; 2],
+    serving: BTreeSet<&'a str>,
+}
+
+impl<'a> Sides<'a> {
+    fn of(
+        state: &'a State,
+        app: &AppName,
+        environment: &'a AudienceName,
+        facts: &'a BuildFacts,
+        label: &'a str,
+    ) -> Result<Self, Refusal> {
+        let unclear =
+            |why: String| Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why };
+        let fitting = || state.targets_in(environment).filter(|(_, target)| placement::fits(facts, target));
+        let without: Vec<&str> =
+            fitting().filter(|(_, target)| of(label, target).is_none()).map(|(name, _)| name.as_str()).collect();
+        if !without.is_empty() {
+            return Err(unclear(format!("{} has no such label", without.join(", "))));
+        }
+        let names: BTreeSet<&str> = fitting().filter_map(|(_, target)| of(label, target)).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let both: [&str; 2] = names.as_slice().try_into().map_err(|_| {
+            let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            unclear(format!("two values are needed, one a side, and there are: {found}"))
+        })?;
+        let serves = |target: &Target| in_service(target, app).is_some();
+        let serving = fitting().filter(|(_, target)| serves(target)).filter_map(|(_, target)| of(label, target));
+        Ok(Self { both, serving: serving.collect() })
+    }
+}
+
+fn in_service<'a>(target: &'a Target, app: &AppName) -> Option<&'a Running> {
+    target.apps.get(app)?.running.as_ref().filter(|running| running.is_in_service())
+}
+
+/// Which of `targets` a build comes to: those of the side that does not serve, or where it serves already, those of its own
+/// side that lack it.
+pub fn destinations(
+    state: &State,
+    order: &Order,
+    build: Digest,
+    facts: &BuildFacts,
+    targets: Vec<TargetName>,
+) -> Result<Vec<TargetName>, Refusal> {
+    let Order { app, environment, only, .. } = order;
+    let Some(label) = label(state, environment, facts) else { return Ok(targets) };
+    let sides = Sides::of(state, app, environment, facts, label)?;
+    let unclear =
+        |why: String| Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why };
+    let side_of = |name: &TargetName| state.targets.get(name).and_then(|target| of(label, target));
+    let has_it = state.targets_in(environment).filter_map(|(_, target)| in_service(target, app));
+    let serves_already = has_it.into_iter().any(|running| running.build == build);
+    let [first, second] = sides.both;
+    let side = match sides.serving.iter().collect::<Vec<_>>()[..] {
+        [serving] if serves_already => serving,
+        [serving] if *serving == first => second,
+        [_] => first,
+        // Before anything serves, what is there is replaced.
+        [] => targets.iter().find(|name| state.running(app, name).is_some()).and_then(side_of).unwrap_or(first),
+        _ => {
+            let why = format!("{app} serves on both, {first} and {second}: stop it on one of them first");
+            return Err(unclear(why));
+        }
+    };
+    let (targets, others): (Vec<_>, Vec<_>) = targets.into_iter().partition(|name| side_of(name) == Some(side));
+    if !only.is_empty() && !others.is_empty() {
+        let (app, environment, side) = (app.clone(), environment.clone(), side.to_owned());
+        return Err(Refusal::SideServes { app, environment, side, targets: others });
+    }
+    let lacks = |name: &TargetName| {
+        let in_service = state.targets.get(name).and_then(|target| in_service(target, app));
+        in_service.is_none_or(|running| running.build != build)
+    };
+    // Where none lacks it, that it is there already is what is said.
+    let targets = match serves_already && targets.iter().any(lacks) {
+        true => targets.into_iter().filter(lacks).collect(),
+        false => targets,
+    };
+    match targets.is_empty() {
+        true => Err(unclear(format!("no target of {side}, to which {app} would go, takes anything new"))),
+        false => Ok(targets),
+    }
+}
+
+/// Fails for a package with members that would stand by: it is deployed as one, and sides are switched application by
+/// application.
+pub fn has_none(state: &State, order: &Order, package: &BuildFacts) -> Result<(), Refusal> {
+    let stands_by = |app: &&AppName| {
+        let member = package.package.get(*app).map(|member| member.build);
+        let build = member.and_then(|build| state.apps.get(*app)?.builds.get(&build));
+        build.is_some_and(|build| label(state, &order.environment, &build.facts).is_some())
+    };
+    match package.package.keys().find(stands_by) {
+        Some(app) => Err(Refusal::Invalid {
+            why: format!(
+                "{app} stands by on one side of {}, and {} is deployed as one: release and deploy its members by themselves",
+                order.environment, order.app
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Why a deployment that stood cannot begin any more: one of its targets serves by now.
+pub fn overtaken(state: &State, deployment: &Deployment) -> Option<String> {
+    let Deployment { app, environment, build, act, parts, .. } = deployment;
+    let facts = &state.apps.get(app)?.builds.get(build)?.facts;
+    label(state, environment, facts).filter(|_| *act != OrderAct::Switch)?;
+    let serves = |name: &&TargetName| state.targets.get(*name).is_some_and(|target| in_service(target, app).is_some());
+    let serving = parts.waiting().find(serves)?;
+    Some(format!("{serving} serves by now, and what is new comes to the other side"))
+}
+
+/// Whether a deployment that succeeds settles once it has soaked: it brought something that serves, or let it serve.
+pub fn settles(state: &State, deployment: &Deployment) -> bool {
+    let stands_by = |name: &TargetName| state.running(&deployment.app, name).is_some_and(|running| running.standby);
+    match deployment.act {
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => !deployment.parts.verified().any(stands_by),
+        OrderAct::Switch => true,
+        OrderAct::Configure | OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => false,
+    }
+}
+
+/// What a switch does: which targets begin to serve, and then which make way.
+pub struct Switch {
+    /// All of them, in that order.
+    pub targets: Vec<TargetName>,
+    /// How they are divided; not at all where none makes way.
+    pub rings: Vec<RingOf>,
+    /// What stands by from then on and had come later than what serves again.
+    pub left_behind: BTreeSet<Digest>,
+}
+
+/// What would switch to a build. Fails where it does not stand by, or is not well.
+pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -> Result<Switch, Refusal> {
+    let Order { app, environment, .. } = order;
+    let Some(label) = label(state, environment, facts) else {
+        let has_sides = state.policy.as_deref().and_then(|policy| policy.charter.environments.get(environment));
+        let why = match has_sides.and_then(|environment| environment.sides.as_ref()) {
+            None => format!(
+                "{environment} has no sides to switch between: its charter says `sides = \"LABEL\"` where it has"
+            ),
+            Some(_) => format!("this build of {app} cannot stand by, so it serves on both sides of {environment}"),
+        };
+        return Err(Refusal::Invalid { why });
+    };
+    if !order.only.is_empty() || order.may_stand() {
+        let why = "a switch is for the whole of both sides, and at once: leave targets and times away".into();
+        return Err(Refusal::Invalid { why });
+    }
+    let mut enter = BTreeMap::new();
+    let mut leave = BTreeMap::new();
+    let mut serving: Vec<&Running> = Vec::new();
+    for (name, target) in state.targets_in(environment) {
+        let Some(running) = target.apps.get(app).and_then(|here| here.running.as_ref()) else { continue };
+        match (running.build == build, running.is_in_service()) {
+            (true, false) if running.standby && !running.stopped => drop(enter.insert(name.clone(), running)),
+            (true, true) => serving.push(running),
+            (false, true) => drop(leave.insert(name.clone(), running)),
+            _ => {}
+        }
+    }
+    let since = serving.iter().map(|running| running.since).max();
+    if enter.is_empty() && !serving.is_empty() && leave.is_empty() {
+        let name =
+            order.version.as_ref().map_or(format!("{app}#{}", build.short()), |version| format!("{app}@{version}"));
+        let what = format!("{name} serves in {environment} already");
+        return Err(Refusal::AlreadyDone { what, since });
+    }
+    if enter.is_empty() && serving.is_empty() {
+        let (app, environment) = (app.clone(), environment.clone());
+        return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Switch });
+    }
+    if let Some((name, unwell)) = enter.iter().find_map(|(name, running)| Some((name, running.unwell.as_ref()?))) {
+        let why = format!("{app} is unwell on {name}, which would serve: {}", unwell.reason);
+        return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
+    }
+    let brought = |build: Digest| {
+        let brings = |(_, other): &(&u64, &Deployment)| {
+            let installs = matches!(other.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+            other.app == *app && other.environment == *environment && other.build == build && installs
+        };
+        state.deployments.iter().rev().find(brings).map(|(number, _)| *number)
+    };
+    let left: BTreeSet<Digest> = leave.values().map(|running| running.build).collect();
+    let left_behind = left.into_iter().filter(|left| brought(*left) > brought(build)).collect();
+    let ring = |targets: &BTreeMap<TargetName, &Running>| {
+        let sides: BTreeSet<&str> = targets.keys().filter_map(|name| of(label, state.targets.get(name)?)).collect();
+        RingOf { name: sides.into_iter().collect::<Vec<_>>().join(", "), targets: targets.len() as u32 }
+    };
+    let rings = match enter.is_empty() || leave.is_empty() {
+        true => Vec::new(),
+        false => vec![ring(&enter), ring(&leave)],
+    };
+    Ok(Switch { targets: enter.into_keys().chain(leave.into_keys()).collect(), rings, left_behind })
+}
