@@ -13,6 +13,7 @@ use crate::{
     step::Last,
     supply::{Supply, SupplyError, found_in_release},
 };
+use domain::plan::Assignment;
 use std::{collections::BTreeMap, time::Duration};
 use trust::{
     AppName, Digest,
@@ -170,7 +171,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (OrderAct::Stop, Some(before), None) => Active { stopped: true, ..before.clone() },
             (OrderAct::Start | OrderAct::Restart, Some(before), None) => Active { stopped: false, ..before.clone() },
             (OrderAct::Switch, Some(before), None) => {
-                Active { standby: before.build != under_way.assignment.build, ..before.clone() }
+                let Assignment { build, deployment, .. } = &under_way.assignment;
+                // By the switch it serves, or does not: with the switch that settles.
+                Active { standby: before.build != *build, deployment: *deployment, ..before.clone() }
             }
             _ => return Ok(lost_place()),
         };

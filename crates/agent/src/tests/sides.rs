@@ -114,6 +114,21 @@ fn a_switch_that_is_taken_back_leaves_all_as_it_was() {
     }
 }
 
+#[test]
+fn a_switch_that_has_settled_is_not_taken_back() {
+    let world = world();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "blue", "1.0.0");
+    let wanted = switch(&world, 2, "blue", "1.0.0");
+    assert_eq!(world.follow(&mut engine, &wanted), Some(Outcome::Verified));
+    assert!(engine.journals().get(&app()).is_unsettled(), "what it measures is asked again until it has settled");
+    engine.settle(&[(app(), build("blue"))]).unwrap();
+    let back = Assignment { undo: true, generation: 3, ..wanted };
+    let outcome = world.follow(&mut engine, &back);
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "NOT_HERE"), "{outcome:?}");
+    assert!(serves(&world));
+}
+
 /// What is sick when it is let serve stands by again by itself.
 #[test]
 fn what_fails_as_it_begins_to_serve_stands_by_again() {
