@@ -145,7 +145,7 @@ impl Files {
     /// Refreshes and downloads everything with both; answers how many targets were the same, which must be all.
     async fn compare(&self) -> Made<usize> {
         let theirs = self.with_tough().await?;
-        let (mut ours, _kept) = self.with_ours()?;
+        let (ours, _kept) = self.with_ours()?;
         let versions = [
             (theirs.root().signed.version.get(), ours.root().version()),
             (theirs.timestamp().signed.version.get(), ours.timestamp().ok_or("no timestamp")?.0.version()),

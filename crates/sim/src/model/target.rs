@@ -138,12 +138,14 @@ impl Model {
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
-        // To a target that was never there it is as any deployment.
-        if act == OrderAct::Rollback && on_target.ran.contains(&build) {
-            return Ok((order, generation));
-        }
-        if !in_time {
+        // Where it never ran, going back asks for a permit that lives, as any deployment does; but no freeze and no window
+        // keeps anybody from going back.
+        let goes_back = act == OrderAct::Rollback;
+        if !in_time && !(goes_back && on_target.ran.contains(&build)) {
             return Err("its permit does not hold at this time".into());
+        }
+        if goes_back {
+            return Ok((order, generation));
         }
         let against = |at: Timestamp| match self.calendar.is_no_moment(&signed.schedule, CLOCKS_DIFFER, at) {
             None if self.calendar.stops_there(&on_target.kept, &build, at) => Some("a freeze stops it".into()),
