@@ -274,7 +274,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             awaits_permit: false,
             warnings: Vec::new(),
             deployer: PersonName::new("ann")?,
-            rollout: None,
+            rollout: Some(Box::default()),
             rings: Vec::new(),
             // Ten of two thousand that the build fits: an order that names them.
             narrowed: true,

@@ -1,7 +1,10 @@
 //! On which targets of a deployment the application serves when it begins.
 
 use super::{Deployment, Others, Part, Parts, Running, State};
-use trust::{AppName, AudienceName, Digest, TargetName};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    rollout::{Rollout, Share},
+};
 
 /// Whether the application serves on a target, as far as no deployment is at it there.
 fn serves(state: &State, app: &AppName, name: &TargetName) -> bool {
@@ -17,21 +20,27 @@ pub(super) fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Par
     targets.iter().map(part).collect::<Vec<_>>().into()
 }
 
-/// The targets that a build is for and that have no part in its deployment.
+/// The targets that a build is for and that have no part in its deployment. They are counted only where they matter: where
+/// `rollout` says how many must go on serving.
 pub(super) fn others(
     state: &State,
     app: &AppName,
     environment: &AudienceName,
     build: &Digest,
     targets: &[TargetName],
+    rollout: Option<&Rollout>,
 ) -> Others {
+    if rollout.is_some_and(|rollout| rollout.min_healthy == Share::Count(0)) {
+        return Others::default();
+    }
     let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
     let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
     let mut others = Others::default();
-    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
+    for (_, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
         if !target.ephemeral && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
             others.targets += 1;
-            others.serving += u32::from(serves(state, app, name));
+            let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
+            others.serving += u32::from(running.is_some_and(Running::serves));
         }
     }
     others
@@ -44,7 +53,7 @@ pub fn counted_anew(state: &State, deployment: &Deployment) -> Option<Deployment
         return None;
     }
     let mut anew = deployment.clone();
-    let Deployment { app, environment, build, parts, .. } = deployment;
+    let Deployment { app, environment, build, parts, rollout, .. } = deployment;
     let targets: Vec<TargetName> = parts.iter().map(|(name, _)| name.clone()).collect();
     for name in &targets {
         let now = serves(state, app, name);
@@ -52,6 +61,6 @@ pub fn counted_anew(state: &State, deployment: &Deployment) -> Option<Deployment
             anew.parts.change(name, |part| part.serves = now);
         }
     }
-    anew.others = others(state, app, environment, build, &targets);
+    anew.others = others(state, app, environment, build, &targets, rollout.as_deref());
     Some(anew)
 }
