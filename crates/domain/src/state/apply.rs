@@ -953,13 +953,21 @@ fn reopen(state: &mut State, deployment: u64) {
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
     state.standing.remove(&deployment);
-    let stands = |(_, other): &(&u64, &Deployment)| {
-        let same = other.app == app && other.environment == environment && !other.narrowed;
-        same && matches!(other.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+    let installs = |act| matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    let stood_from = |(number, other): (&u64, &Deployment)| {
+        let same = *number != deployment && other.app == app && other.environment == environment && !other.narrowed;
+        let says_what_stands = installs(other.act) || other.act == OrderAct::Undeploy;
+        match other.phase {
+            DeploymentPhase::Ended { ending: Ending::Succeeded, stamp, .. } if same && says_what_stands => {
+                Some((stamp.entry, *number, other.act))
+            }
+            _ => None,
+        }
     };
-    // What stood before it stands again, unless that was to run nothing.
-    let before = state.deployments.iter().rev().filter(|(number, _)| **number < deployment).find(stands);
-    let before = before.filter(|(_, other)| other.act != OrderAct::Undeploy).map(|(number, _)| *number);
+    // What stood before it stands again, unless that was to run nothing. What was planned may end after what has a higher
+    // number.
+    let before = state.deployments.iter().filter_map(stood_from).max_by_key(|(entry, number, _)| (*entry, *number));
+    let before = before.filter(|(_, _, act)| installs(*act)).map(|(_, number, _)| number);
     state.standing.extend(before);
     let here = in_audience(state, &app, &environment);
     (here.open_deployment, here.standing) = (Some(deployment), before);
