@@ -783,18 +783,19 @@ fn assign(state: &mut State, deployment: u64, targets: &[TargetName], undo: bool
         let order = record.parts.get(name).and_then(|part| part.order);
         let generation = stamp.entry;
         let assigned = Assigned { generation, deployment, undo, finished: false, given_up: false, order };
-        let mut before = None;
+        let (mut before, mut was_stopped) = (None, false);
         if let Some(target) = state.targets.get_mut(name) {
             let on_target = target.apps.entry(record.app.clone()).or_default();
             on_target.assigned = Some(assigned);
             before = on_target.running.as_ref().map(|running| running.build);
+            was_stopped = on_target.running.as_ref().is_some_and(|running| running.stopped);
         }
         record.parts.change(name, |part| {
             part.serves = false;
             match undo {
                 true => part.progress = Progress::Undoing(stamp),
                 false => {
-                    part.before = before;
+                    (part.before, part.was_stopped) = (before, was_stopped);
                     part.progress = Progress::Assigned(stamp);
                 }
             }
@@ -836,7 +837,15 @@ fn finish_target(
     }
     let before = state.running(&app, name).cloned();
     let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
+    let is_back = |part: &Part| {
+        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
+        (goes_back && *finished.outcome == Outcome::Verified)
+            .then_some(part.was_stopped && finished.running == part.before)
+    };
+    let back = state.deployments.get(&deployment).and_then(|record| record.parts.get(name)).and_then(is_back);
     let stopped = match (act, finished.outcome) {
+        // It is as it was before the deployment.
+        _ if back.is_some() => back == Some(true),
         (OrderAct::Stop, Outcome::Verified) => true,
         (OrderAct::Configure, _) => was_stopped,
         (_, outcome) => was_stopped && *outcome != Outcome::Verified,

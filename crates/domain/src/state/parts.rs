@@ -16,6 +16,9 @@ use trust::{
 pub struct Part {
     /// What ran there when its part began.
     pub before: Option<Digest>,
+    /// Whether that was stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_stopped: bool,
     /// Where it stands.
     pub progress: Progress,
     /// The phases it went through.
