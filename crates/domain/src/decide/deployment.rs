@@ -513,9 +513,10 @@ pub(super) fn undo(
     let parts = &deployment.parts;
     let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
-    // What is unwell serves nobody, and need not be spared.
-    let unwell = parts.unwell().map(|(name, _)| name);
-    let well = parts.verified().filter(|name| parts.get(name).is_some_and(|part| part.unwell.is_none())).take(spared);
+    // What is unwell serves nobody, and need not be spared, whether somebody accepted it or not.
+    let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());
+    let unwell = parts.verified().filter(is_unwell);
+    let well = parts.verified().filter(|name| !is_unwell(name)).take(spared);
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
     targets.sort();
     // Who was given up on may have switched all the same.
