@@ -527,9 +527,10 @@ pub(super) fn undo(
     let parts = &deployment.parts;
     let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
-    // What is unwell serves nobody, and need not be spared.
-    let unwell = parts.unwell().map(|(name, _)| name);
-    let well = parts.verified().filter(|name| parts.get(name).is_some_and(|part| part.unwell.is_none())).take(spared);
+    // What is unwell serves nobody, and need not be spared, whether somebody accepted it or not.
+    let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());
+    let unwell = parts.verified().filter(is_unwell);
+    let well = parts.verified().filter(|name| !is_unwell(name)).take(spared);
     // Who made way serves again before anybody stands by.
     let made_way = parts.verified().any(|name| makes_way(draft, deployment, name));
     let comes_first = |name: &&TargetName| !made_way || makes_way(draft, deployment, name);

@@ -7,7 +7,7 @@ use crate::{
     event::{Ending, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{self, Candidate, names, packages, rights, rollout, ways, windows},
+    rules::{self, Candidate, names, packages, placement, rights, rollout, ways, windows},
     state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress},
 };
 use trust::{
@@ -142,8 +142,13 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
         _ => return Err(Refusal::DeploymentOver { deployment: number }),
     };
     for name in &order.only {
-        names::target(&draft.state, name)?;
+        let target = names::target(&draft.state, name)?;
         let part = record.parts.get(name).ok_or_else(|| no_part(number, name))?;
+        if deployment::installs(record.act) && !placement::takes_something_new(&draft.state, target, asked.context.now)
+        {
+            let why = format!("{name} takes nothing new: it is cordoned, or its time is over");
+            return Err(Refusal::Invalid { why });
+        }
         if !may_try_again(part) {
             let why = format!("{name} did not fail in deployment {number}, and is not left out of it");
             return Err(Refusal::Invalid { why });

@@ -29,9 +29,8 @@ pub fn targets(
             return Err(Refusal::Invalid { why: format!("{name} is in {}, not in {environment}", target.environment) });
         }
     }
-    let takes_something_new = |target: &Target| !target.cordoned && !super::lifetime::is_over(state, target, now);
     let chosen = |(name, target): &(&TargetName, &Target)| {
-        fits(facts, target) && takes_something_new(target) && (only.is_empty() || only.contains(*name))
+        fits(facts, target) && takes_something_new(state, target, now) && (only.is_empty() || only.contains(*name))
     };
     let names: Vec<TargetName> = state.targets_in(environment).filter(chosen).map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
@@ -40,6 +39,11 @@ pub fn targets(
         return Err(Refusal::NoTargets { app: app.clone(), environment: environment.clone(), on: on.join(","), empty });
     }
     Ok(names)
+}
+
+/// Whether anything comes to a target that need not be there.
+pub fn takes_something_new(state: &State, target: &Target, now: Timestamp) -> bool {
+    !target.cordoned && !super::lifetime::is_over(state, target, now)
 }
 
 /// Whether a target carries every label the application asks for.

@@ -16,6 +16,9 @@ use trust::{
 pub struct Part {
     /// What ran there when its part began.
     pub before: Option<Digest>,
+    /// Whether that was stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_stopped: bool,
     /// Where it stands.
     pub progress: Progress,
     /// The phases it went through.
@@ -41,7 +44,14 @@ pub struct Part {
 impl Part {
     /// Whether nobody waits for it, and it is no failure.
     fn is_aside(&self) -> bool {
-        self.aside.is_some() || self.ephemeral && self.absent
+        let counts_no_more = match self.aside {
+            // Who is unwell and was accepted runs it all the same, and goes back with the others.
+            Some(Aside::Accepted) => {
+                matches!(&self.progress, Progress::Finished(outcome) if *outcome != Outcome::Verified)
+            }
+            aside => aside.is_some(),
+        };
+        counts_no_more || self.ephemeral && self.absent
     }
 }
 
@@ -245,7 +255,7 @@ impl Parts {
             Progress::Assigned(since) | Progress::Undoing(since) => drop(self.busy.insert((since.time, place))),
             Progress::Finished(Outcome::Verified) => {
                 self.verified.insert(place);
-                if part.unwell.is_some() {
+                if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
             }

@@ -12,7 +12,7 @@ use crate::{
 };
 use imbl::Vector;
 use std::sync::Arc;
-use trust::{Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
 
 /// Somebody ordered a deployment.
 pub(super) fn request(state: &mut State, event: &Event) {
@@ -90,18 +90,19 @@ pub(super) fn assign(state: &mut State, deployment: u64, targets: &[TargetName],
         let order = record.parts.get(name).and_then(|part| part.order);
         let generation = stamp.entry;
         let assigned = Assigned { generation, deployment, undo, finished: false, given_up: false, order };
-        let mut before = None;
+        let (mut before, mut was_stopped) = (None, false);
         if let Some(target) = state.targets.get_mut(name) {
             let on_target = target.apps.entry(record.app.clone()).or_default();
             on_target.assigned = Some(assigned);
             before = on_target.running.as_ref().map(|running| running.build);
+            was_stopped = on_target.running.as_ref().is_some_and(|running| running.stopped);
         }
         record.parts.change(name, |part| {
             part.serves = false;
             match undo {
                 true => part.progress = Progress::Undoing(stamp),
                 false => {
-                    part.before = before;
+                    (part.before, part.was_stopped) = (before, was_stopped);
                     part.progress = Progress::Assigned(stamp);
                 }
             }
@@ -187,25 +188,40 @@ pub(super) fn retry(state: &mut State, deployment: u64, targets: &[TargetName]) 
 pub(super) fn reopen(state: &mut State, deployment: u64) {
     let Some(record) = state.deployments.get(&deployment) else { return };
     let DeploymentPhase::Ended { stamp, .. } = record.phase else { return };
-    let Deployment { app, environment, build, .. } = record.clone();
+    let Deployment { app, environment, build, act, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
-    state.standing.remove(&deployment);
-    let stands = |(_, other): &(&u64, &Deployment)| {
-        let same = other.app == app && other.environment == environment && !other.narrowed;
-        same && matches!(other.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
-    };
-    // What stood before it stands again, unless that was to run nothing.
-    let before = state.deployments.iter().rev().filter(|(number, _)| **number < deployment).find(stands);
-    let before = before.filter(|(_, other)| other.act != OrderAct::Undeploy).map(|(number, _)| *number);
-    state.standing.extend(before);
-    let here = in_audience(state, &app, &environment);
-    (here.open_deployment, here.standing) = (Some(deployment), before);
+    in_audience(state, &app, &environment).open_deployment = Some(deployment);
+    // Who serves is nothing that stands for those who come late.
+    if act != OrderAct::Switch {
+        stand_again(state, deployment, &app, &environment);
+    }
     if let Some(build) = state.apps.get_mut(&app).and_then(|record| record.builds.get_mut(&build))
         && build.verified_in.get(&environment) == Some(&stamp.time)
     {
         build.verified_in.remove(&environment);
     }
+}
+
+/// What stood in an environment before a deployment stands again, unless that was to run nothing. What was planned may end after
+/// what has a higher number.
+fn stand_again(state: &mut State, deployment: u64, app: &AppName, environment: &AudienceName) {
+    state.standing.remove(&deployment);
+    let installs = |act| matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    let stood_from = |(number, other): (&u64, &Deployment)| {
+        let same = *number != deployment && other.app == *app && other.environment == *environment && !other.narrowed;
+        let says_what_stands = installs(other.act) || other.act == OrderAct::Undeploy;
+        match other.phase {
+            DeploymentPhase::Ended { ending: Ending::Succeeded, stamp, .. } if same && says_what_stands => {
+                Some((stamp.entry, *number, other.act))
+            }
+            _ => None,
+        }
+    };
+    let before = state.deployments.iter().filter_map(stood_from).max_by_key(|(entry, number, _)| (*entry, *number));
+    let before = before.filter(|(_, _, act)| installs(*act)).map(|(_, number, _)| number);
+    state.standing.extend(before);
+    in_audience(state, app, environment).standing = before;
 }
 
 /// Closed deployments leave the state after a while; the ledger keeps them all.

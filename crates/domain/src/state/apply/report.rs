@@ -3,7 +3,7 @@
 use super::in_audience;
 use crate::{
     event::Change,
-    state::{Aside, Progress, Running, State, Unwell},
+    state::{Aside, Part, Progress, Running, State, Unwell},
 };
 use trust::{
     AppName, Digest, TargetName,
@@ -42,7 +42,15 @@ pub(super) fn finish_target(
     }
     let before = state.running(&app, name).cloned();
     let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
+    let is_back = |part: &Part| {
+        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
+        (goes_back && *finished.outcome == Outcome::Verified)
+            .then_some(part.was_stopped && finished.running == part.before)
+    };
+    let back = state.deployments.get(&deployment).and_then(|record| record.parts.get(name)).and_then(is_back);
     let stopped = match (act, finished.outcome) {
+        // It is as it was before the deployment.
+        _ if back.is_some() => back == Some(true),
         (OrderAct::Stop, Outcome::Verified) => true,
         (OrderAct::Configure, _) => was_stopped,
         (_, outcome) => was_stopped && *outcome != Outcome::Verified,

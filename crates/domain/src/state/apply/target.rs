@@ -75,9 +75,6 @@ pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure
             record.parts.change(name, left);
         }
     }
-    if why.is_none() {
-        return;
-    }
     for number in state.soaking.clone() {
         let Some(record) = state.deployments.get_mut(&number) else { continue };
         record.parts.change(name, left);
@@ -86,7 +83,7 @@ pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure
             state.soaking.remove(&number);
         }
     }
-    if lifetime::is_gone(state, &environment) {
+    if why.is_some() && lifetime::is_gone(state, &environment) {
         throw_away(state, &environment);
     }
 }
