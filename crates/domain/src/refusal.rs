@@ -585,6 +585,9 @@ pub enum Refusal {
         by: Vec<String>,
         /// Whether a rollback could take that back.
         can_undo: bool,
+        /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
+        #[serde(default = "ran_before")]
+        ran: bool,
     },
     /// The order is less careful than the charter's rollout, and its signer may not hasten.
     RolloutEased {
@@ -707,6 +710,10 @@ pub enum Refusal {
         /// What is wrong.
         why: String,
     },
+}
+
+fn ran_before() -> bool {
+    true
 }
 
 mod words;

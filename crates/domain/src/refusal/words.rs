@@ -258,6 +258,10 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")
             }
+            Refusal::MigrationCrossed { environment, to, by, ran: false, .. } => {
+                let by = list(by);
+                write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
+            }
             Refusal::MigrationCrossed { environment, to, by, can_undo, .. } => {
                 let undo = match (can_undo, by.len()) {
                     (true, _) => "; a rollback takes that back, this does not",
@@ -581,7 +585,7 @@ pages! {
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired, or their time is over.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
-    MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build that would come back last ran before a later build's `[migrate]` changed the application's data. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
+    MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build last ran before a later build's `[migrate]` changed the application's data, or never ran there and has a lower number than that one. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";
