@@ -216,7 +216,8 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         connection.client.get(&routes::path(routes::CONFIG, &[app.as_str(), environment.as_str()]), &[]).await?;
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
-    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets);
+    let changes_data = manifest.run.migrate.is_some();
+    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets, changes_data);
     let (id, refused) = id_or_refusal(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
@@ -349,11 +350,11 @@ async fn passed(connection: &Connection, wanted: &Wanted, status: &Status) -> Re
     Ok(notes::between(&app, &wanted.environment, runs.as_ref(), version))
 }
 
-fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> usize {
+fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget], changes_data: bool) -> usize {
     let names: Vec<TargetName> = targets.iter().map(|target| target.target.clone()).collect();
     let labels = |name: &TargetName| status.targets.iter().find(|target| target.name == *name).map(|t| &t.labels);
     let (names, rings) = rollout::in_rings(rollout, names, labels);
-    rollout::waves(rollout, &rings, names.len())
+    rollout::waves(rollout, &rings, names.len(), changes_data)
 }
 
 fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
