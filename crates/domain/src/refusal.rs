@@ -89,6 +89,15 @@ pub struct Frozen {
     pub lift: Option<Rule>,
 }
 
+/// What somebody said for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Because {
+    /// The salted digest of the reason.
+    pub reason: Digest,
+    /// The reason itself, once whoever answers has read it in the side table.
+    pub said: Option<String>,
+}
+
 /// What comes while no window is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
@@ -403,6 +412,9 @@ pub enum Refusal {
         audience: AudienceName,
         /// When.
         since: Timestamp,
+        /// Why, where somebody said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Box<Because>>,
     },
     /// The permit's time is over, or has not come.
     PermitExpired {

@@ -169,8 +169,10 @@ impl fmt::Display for Refusal {
                 let needs = needs.as_ref().map(|rule| format!(" ({rule} would have to agree)")).unwrap_or_default();
                 write!(f, "{app}@{version} is not released to {audience}{needs}")
             }
-            Refusal::PermitWithdrawn { app, version, audience, since } => {
-                write!(f, "{app}@{version} was withdrawn from {audience} at {since:.0}")
+            Refusal::PermitWithdrawn { app, version, audience, since, why } => {
+                write!(f, "{app}@{version} was withdrawn from {audience} at {since:.0}")?;
+                let said = why.as_ref().and_then(|why| why.said.as_ref());
+                said.map_or(Ok(()), |said| write!(f, " ({said})"))
             }
             Refusal::PermitExpired { version, audience, not_before, not_after } => {
                 write!(f, "the permit of {version} for {audience} holds from {not_before:.0} until {not_after:.0}")
@@ -430,10 +432,11 @@ impl Refusal {
             Refusal::ApprovalsMissing { app, version, audience, .. } => {
                 format!("sortie approve {app}@{version} --to {audience}")
             }
-            Refusal::PermitMissing { app, version, audience, .. }
-            | Refusal::PermitWithdrawn { app, version, audience, .. } => {
+            Refusal::PermitMissing { app, version, audience, .. } => {
                 format!("sortie request {app}@{version} --to {audience}")
             }
+            // Somebody took it back: what else there is comes before asking for the same again.
+            Refusal::PermitWithdrawn { app, audience, .. } => format!("sortie status {app} --in {audience}"),
             Refusal::WayMissing { .. } => "sortie charter show".into(),
             // Asking is what was refused. Who may ask, and what stands open, says this.
             Refusal::RenewalBySame { app, version, audience, .. } => {

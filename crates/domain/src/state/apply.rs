@@ -209,9 +209,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 request.reviewed = Some((reviewer.clone(), stamp));
             }
         }
-        Event::PermissionWithdrawn { app, version, audience, through_serial, payload, .. } => {
-            let withdrawal =
-                Withdrawal { stamp, version: version.clone(), through_serial: *through_serial, payload: *payload };
+        Event::PermissionWithdrawn { app, version, audience, through_serial, payload, reason, .. } => {
+            let (through_serial, payload, reason) = (*through_serial, *payload, *reason);
+            let withdrawal = Withdrawal { stamp, version: version.clone(), through_serial, payload, reason };
             in_audience(state, app, audience).withdrawals.push(withdrawal);
             weigh_withdrawals(state, app, audience, version);
         }
