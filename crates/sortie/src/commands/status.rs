@@ -248,16 +248,23 @@ pub fn ends_in_words(ends: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `cordoned 2 h ago: the disk is changed`.
+pub fn cordoned(target: &TargetStatus, now: Timestamp) -> Option<String> {
+    let since = target.cordoned_since.map(|since| format!(" {}", ago(since, now))).unwrap_or_default();
+    let reason = target.cordon_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    target.cordoned.then(|| format!("cordoned{since}{reason}"))
+}
+
 /// What a target is like that has had no fresh word of the repository.
 const STALE: &str = "! stale: it activates nothing new until it has refreshed";
 
 fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
-    let marks = [(target.cordoned, "cordoned"), (target.retired, "retired"), (target.stale, STALE)];
+    let marks = [(target.retired, "retired"), (target.stale, STALE)];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
     let ends = target.ends.map(|ends| ends_in_words(ends, now));
     let ephemeral = target.ephemeral.then(|| "ephemeral".to_string());
-    marks.chain(ends).chain(ephemeral).chain(findings).collect()
+    cordoned(target, now).into_iter().chain(marks).chain(ends).chain(ephemeral).chain(findings).collect()
 }
 
 fn target_in_words(target: &TargetStatus, view: &View) -> String {

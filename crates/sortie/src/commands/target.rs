@@ -120,10 +120,12 @@ impl Target {
                 let words = format!("{target}: {}", words.collect::<Vec<_>>().join(", "));
                 administer(invocation, &target, words, |target| AdministrationAct::LabelTarget { target, labels }).await
             }
-            TargetAct::Cordon { target } => {
+            TargetAct::Cordon { target, reason } => {
                 let words = format!("{target} gets no new deployments. What runs there goes on running.");
-                let act = |target| AdministrationAct::CordonTarget { target, cordoned: true };
-                administer(invocation, &target, words, act).await
+                let target = TargetName::new(&target).or_misused()?;
+                let connection = invocation.connect().await?;
+                let accepted = cordon(&connection, &target, reason.as_deref()).await?;
+                Ok(Answer::new(&accepted, words).next(format!("sortie target uncordon {target}")))
             }
             TargetAct::Drain { target, wait } => drain(invocation, &target, wait).await,
             TargetAct::Uncordon { target, start } => {
@@ -133,7 +135,7 @@ impl Target {
                     on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
                 }
                 let words = format!("{target} takes deployments again.");
-                let act = |target| AdministrationAct::CordonTarget { target, cordoned: false };
+                let act = |target| AdministrationAct::CordonTarget { target, cordoned: false, reason: None };
                 administer(invocation, &target, words, act).await
             }
             TargetAct::Retire { target } => {
@@ -158,14 +160,19 @@ async fn administer(
     Ok(Answer::new(&accepted, words))
 }
 
+/// Keeps new deployments away from a target.
+async fn cordon(connection: &Connection, target: &TargetName, reason: Option<&str>) -> Result<Accepted, Failure> {
+    let act = |reason| AdministrationAct::CordonTarget { target: target.clone(), cordoned: true, reason };
+    connection.administer_perhaps_because(reason, act).await
+}
+
 /// Cordons a target, and stops each application that runs there by an order of its own.
 async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> Outcome {
     let following = Following { wait, ..Following::default() };
     following.limit()?;
     let target = TargetName::new(target).or_misused()?;
     let connection = invocation.connect().await?;
-    let cordon = AdministrationAct::CordonTarget { target: target.clone(), cordoned: true };
-    match connection.administer(cordon).await {
+    match cordon(&connection, &target, reason).await {
         Ok(_) => {}
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
         Err(failure) => return Err(failure),
@@ -331,7 +338,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
     let notes = [
-        target.cordoned.then(|| "cordoned".to_string()),
+        super::status::cordoned(target, now),
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),
