@@ -1,7 +1,7 @@
 //! `sortie target`.
 
 use crate::{
-    commands::operate::{Running, act_on_running},
+    commands::operate::{Running, act_on_each},
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
     follow::Following,
@@ -55,6 +55,9 @@ pub enum TargetAct {
     Cordon {
         /// The target
         target: String,
+        /// Why; it stands in the history and beside the target
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Keep new deployments away and stop what runs there, each out of traffic first, for work on the machine
     Drain {
@@ -63,6 +66,9 @@ pub enum TargetAct {
         /// How long to wait for each application's end (30m by default)
         #[arg(long, value_name = "DURATION")]
         wait: Option<String>,
+        /// Why; it stands in the history and beside the target
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Let deployments come again
     Uncordon {
@@ -127,12 +133,15 @@ impl Target {
                 let accepted = cordon(&connection, &target, reason.as_deref()).await?;
                 Ok(Answer::new(&accepted, words).next(format!("sortie target uncordon {target}")))
             }
-            TargetAct::Drain { target, wait } => drain(invocation, &target, wait).await,
+            TargetAct::Drain { target, wait, reason } => drain(invocation, &target, wait, reason.as_deref()).await,
             TargetAct::Uncordon { target, start } => {
                 if start {
                     let connection = invocation.connect().await?;
                     let name = TargetName::new(&target).or_misused()?;
-                    on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    let started = on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    if let (_, Some(bad)) = started {
+                        return Ok(bad);
+                    }
                 }
                 let words = format!("{target} takes deployments again.");
                 let act = |target| AdministrationAct::CordonTarget { target, cordoned: false, reason: None };
@@ -167,7 +176,7 @@ async fn cordon(connection: &Connection, target: &TargetName, reason: Option<&st
 }
 
 /// Cordons a target, and stops each application that runs there by an order of its own.
-async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> Outcome {
+async fn drain(invocation: &Invocation, target: &str, wait: Option<String>, reason: Option<&str>) -> Outcome {
     let following = Following { wait, ..Following::default() };
     following.limit()?;
     let target = TargetName::new(target).or_misused()?;
@@ -177,7 +186,10 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> O
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
         Err(failure) => return Err(failure),
     }
-    let stopped = on_all(invocation, &connection, &target, OrderAct::Stop, following).await?;
+    let stopped = match on_all(invocation, &connection, &target, OrderAct::Stop, following).await? {
+        (_, Some(bad)) => return Ok(bad),
+        (stopped, None) => stopped,
+    };
     let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
     let words = match names.is_empty() {
         true => format!("{target} gets no new deployments, and nothing ran there."),
@@ -187,29 +199,26 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> O
     Ok(Answer::new(&data, words).next(format!("sortie target uncordon {target} --start")))
 }
 
-/// Acts on every application that runs on a target, one after the other; answers with which they are.
+/// Acts on every application that runs on a target, one after the other. Gives which they are, and the answer of the one that
+/// did not succeed, which ends it.
 async fn on_all(
     invocation: &Invocation,
     connection: &Connection,
     target: &TargetName,
     act: OrderAct,
     following: Following,
-) -> Result<Vec<AppName>, Failure> {
+) -> Result<(Vec<AppName>, Option<Answer>), Failure> {
     let status = order::status(connection, None).await?;
     let found = status.targets.iter().find(|found| found.name == *target && !found.retired);
     let found = found.ok_or_else(|| Failure::from(Refusal::UnknownTarget { name: target.clone(), nearest: None }))?;
-    let mut done = Vec::new();
-    for app in found.runs.keys() {
-        let running = Running {
-            app: app.clone(),
-            environment: found.environment.clone(),
-            only: BTreeSet::from([target.clone()]),
-            thing: None,
-        };
-        act_on_running(invocation, connection, &running, act, &following).await?;
-        done.push(app.clone());
-    }
-    Ok(done)
+    let running = found.runs.keys().map(|app| Running {
+        app: app.clone(),
+        environment: found.environment.clone(),
+        only: BTreeSet::from([target.clone()]),
+        thing: None,
+    });
+    let bad = act_on_each(invocation, connection, running, act, &following).await?;
+    Ok((found.runs.keys().cloned().collect(), bad))
 }
 
 impl Invite {
