@@ -466,6 +466,7 @@ impl Refusal {
             },
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
+            Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::Frozen(frozen) => match &frozen.version {
                 Some(version) => {
