@@ -348,10 +348,7 @@ impl Machine for Arc<Runtime> {
     }
 
     fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
-        let before = self.layout().releases(app)?;
-        self.layout().discard_releases(app, keep)?;
-        let after = self.layout().releases(app)?;
-        Ok(before.into_iter().filter(|build| !after.contains(build)).collect())
+        Ok(Runtime::discard(self, app, keep)?)
     }
 
     fn revive(&self, app: &AppName) -> Result<(), MachineError> {

@@ -60,6 +60,8 @@ pub struct Bringing<'a> {
     pub is_beside: bool,
     /// The ports among those it needs that its application's own copies listen on.
     pub own_ports: &'a [u16],
+    /// Why the list of its copies cannot be written as the machine's owner says, where it has one.
+    pub unlisted: Option<String>,
 }
 
 /// Refuses what the machine falls short of, with every shortage.
@@ -110,6 +112,7 @@ fn shortages(run: &Run, bringing: &Bringing<'_>, machine: &impl Surroundings) ->
             bringing.lacking_ports
         ));
     }
+    lacks.extend(bringing.unlisted.iter().map(|why| format!("a list of its copies ({why})")));
     for name in &needs.services {
         match machine.service(name) {
             Service::Active => {}

@@ -1,6 +1,7 @@
 //! The typed client, with the server's TLS key pinned: no certificate authority takes part.
 
 use crate::{
+    away,
     happenings::Happenings,
     problem::Problem,
     read::Hello,
@@ -274,12 +275,7 @@ impl Client {
     }
 
     fn away(&self, error: &reqwest::Error) -> ClientError {
-        let mut why = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(error) = source {
-            why = error.to_string();
-            source = error.source();
-        }
+        let why = away::in_words(error);
         let url = self.url.clone();
         let other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
         match other.filter(|_| why.contains(OTHER_KEY)) {

@@ -6,11 +6,12 @@
 //! - [`read`]: the answers of the reads, as the command line and the pages show them.
 //! - [`agent`]: what an agent polls and sends.
 //! - [`problem`]: how a no travels.
-//! - [`client`]: the typed client, with the server's TLS key pinned; [`happenings`]: what it hears of the server;
+//! - [`client`]: the typed client, with the server's TLS key pinned; [`away`]: why nothing came back; [`happenings`]: what it hears of the server;
 //!   [`link`]: a machine's lasting connection, which follows a server that moves or gets other keys.
 //! - [`witness`]: what a witness of the repository and the server say to each other.
 
 pub mod agent;
+pub mod away;
 pub mod client;
 pub mod happenings;
 pub mod link;

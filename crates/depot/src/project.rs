@@ -95,7 +95,7 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
         return Err(source.error(&(0..0), format!("the file is longer than {MAX_FILE_BYTES} bytes")));
     }
     let document = toml::de::DeTable::parse(text)
-        .map_err(|error| source.error(&error.span().unwrap_or(0..0), error.message().replace('\n', ", ")))?;
+        .map_err(|error| source.error(&error.span().unwrap_or(0..0), trust::complaint::in_words(error.message())))?;
     let mut top = Fields::new(source, document.get_ref(), "");
     let app = top.take("app");
     let files = top.take("files");

@@ -114,7 +114,9 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::ErasePerson { person } => people::erase(draft, asked, person),
         AdministrationAct::InviteTarget { .. } => target::invite(draft, asked, act),
         AdministrationAct::LabelTarget { target, labels } => target::label(draft, asked, &target, &labels),
-        AdministrationAct::CordonTarget { target, cordoned } => target::cordon(draft, asked, &target, cordoned),
+        AdministrationAct::CordonTarget { target, cordoned, reason } => {
+            target::cordon(draft, asked, &target, cordoned, reason)
+        }
         AdministrationAct::RetireTarget { target } => target::retire(draft, asked, &target),
         AdministrationAct::CreateToken { token, name, expires } => token::create(draft, asked, token, name, expires),
         AdministrationAct::RevokeToken { token } => token::revoke(draft, asked, token),

@@ -410,6 +410,9 @@ pub enum Event {
         target: TargetName,
         /// Whether they stay away.
         cordoned: bool,
+        /// The salted digest of why, where somebody said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// A target left for good.
     TargetRetired {

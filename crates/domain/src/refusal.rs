@@ -89,6 +89,15 @@ pub struct Frozen {
     pub lift: Option<Rule>,
 }
 
+/// What somebody said for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Because {
+    /// The salted digest of the reason.
+    pub reason: Digest,
+    /// The reason itself, once whoever answers has read it in the side table.
+    pub said: Option<String>,
+}
+
 /// What comes while no window is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
@@ -403,6 +412,9 @@ pub enum Refusal {
         audience: AudienceName,
         /// When.
         since: Timestamp,
+        /// Why, where somebody said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Box<Because>>,
     },
     /// The permit's time is over, or has not come.
     PermitExpired {
@@ -585,6 +597,9 @@ pub enum Refusal {
         by: Vec<String>,
         /// Whether a rollback could take that back.
         can_undo: bool,
+        /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
+        #[serde(default = "ran_before")]
+        ran: bool,
     },
     /// The order is less careful than the charter's rollout, and its signer may not hasten.
     RolloutEased {
@@ -727,6 +742,10 @@ pub enum Refusal {
         /// What is wrong.
         why: String,
     },
+}
+
+fn ran_before() -> bool {
+    true
 }
 
 mod words;

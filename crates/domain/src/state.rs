@@ -24,7 +24,7 @@ pub use freeze::{Excepted, Freeze};
 pub use parts::{Aside, Part, Parts, Progress};
 pub use policy::{Policy, PolicyRecord};
 pub use serving::counted_anew;
-pub use target::{Assigned, Invitation, OnTarget, Running, Target, Unwell};
+pub use target::{Assigned, Cordon, Invitation, OnTarget, Running, Target, Unwell};
 
 /// Where in the ledger something stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

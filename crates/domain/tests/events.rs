@@ -391,7 +391,7 @@ fn target_events() -> Vec<Event> {
             },
         },
         Event::TargetLabelled { target: read("prod-1"), labels: labels() },
-        Event::TargetCordoned { target: read("prod-1"), cordoned: true },
+        Event::TargetCordoned { target: read("prod-1"), cordoned: true, reason: None },
         retired(None),
         retired(Some(Departure::Lapsed)),
         retired(Some(Departure::LapsedUnheard)),

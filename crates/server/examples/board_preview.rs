@@ -195,6 +195,8 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         },
         recipient: "age1".into(),
         cordoned,
+        cordoned_since: None,
+        cordon_reason: None,
         retired: false,
         seen: seen.map(ago),
         refreshed: None,

@@ -119,7 +119,8 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             (*who, cast.builds[*index], Act::Freeze(Freeze::Except(exception)))
         }
         Deed::Cordon { who, target: index, cordoned } => {
-            administer(*who, AdministrationAct::CordonTarget { target: target(*index), cordoned: *cordoned })
+            let (target, cordoned) = (target(*index), *cordoned);
+            administer(*who, AdministrationAct::CordonTarget { target, cordoned, reason: None })
         }
         Deed::Join { .. }
         | Deed::KillServer { .. }

@@ -185,10 +185,11 @@ pub fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, V
     }
     let shown = differing.iter().take(10).copied().collect::<Vec<_>>().join(", ");
     let more = if differing.len() > 10 { format!(" and {} more", differing.len() - 10) } else { String::new() };
+    let differ = if differing.len() == 1 { "differs" } else { "differ" };
     Err(Failure::new(
         "TREE_DIRTY",
         domain::refusal::exit::REFUSED,
-        format!("{shown}{more} differ from the commit, so nobody could make this build again. Nothing was sent"),
+        format!("{shown}{more} {differ} from the commit, so nobody could make this build again. Nothing was sent"),
     )
     .next("git commit"))
 }

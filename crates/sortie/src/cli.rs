@@ -121,8 +121,17 @@ fn refuse(arguments: &[String], error: &clap::Error) -> Failure {
         let text = text.split("\n\nFor more information").next().unwrap_or(text);
         // The usage closes the text: a blank line before it would tear the message from what is to be typed next.
         let text = text.replace("\n\nUsage: ", "\nusage: ").replace("\n\n  tip: ", "\n  tip: ");
-        Failure::misused(text).next(help(arguments))
+        let text = text.replace("invalid digit found in string", "a whole number is meant");
+        Failure::misused(without_environment(text)).next(help(arguments))
     })
+}
+
+/// The usage without what the environment says already, which nobody has to type.
+fn without_environment(text: String) -> String {
+    let known = [" --context <NAME>", " --identity <FILE>", " --server <URL#PIN>"];
+    let Some((before, usage)) = text.split_once("\nusage: ") else { return text };
+    let usage = known.iter().fold(usage.to_string(), |usage, option| usage.replace(option, ""));
+    format!("{before}\nusage: {usage}")
 }
 
 /// The command that explains what was typed: the help of the deepest verb that was.
@@ -187,7 +196,9 @@ fn lesson(arguments: &[String]) -> Option<Failure> {
         return Some(Failure::misused(message).next("sortie why web@1.4.0 --in prod"));
     }
     // What is missing from `deploy 17` is not an option: it is about the wrong thing.
-    let number = words.iter().find(|word| word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty());
+    // What follows an option may be its value.
+    let is_number = |word: &str| word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty();
+    let number = words.windows(2).find(|pair| is_number(pair[1]) && !pair[0].starts_with('-')).map(|pair| pair[1]);
     if let ("deploy" | "release" | "request" | "approve" | "withdraw" | "deny", Some(number)) = (*verb, number) {
         return Thing::parse(verb, number).err();
     }
@@ -211,6 +222,13 @@ mod tests {
     #[test]
     fn the_tree_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_usage_asks_for_nothing_that_the_environment_says() {
+        let text = "--reason is missing\nusage: sortie pause --reason <TEXT> --identity <FILE> <DEPLOYMENT>";
+        let said = without_environment(text.into());
+        assert_eq!(said, "--reason is missing\nusage: sortie pause --reason <TEXT> <DEPLOYMENT>");
     }
 
     /// R55: what an organisation calls it.
@@ -259,6 +277,8 @@ mod tests {
             ("deploy web@1.0.0", "sortie deploy --help"),
             ("--json target retire", "sortie target retire --help"),
             ("statsu", "sortie --help"),
+            // A number behind an option is its value, and no deployment that was meant.
+            ("deploy web@1.0.0 --to prod --plan --plan-id 000000000000", "sortie deploy --help"),
         ] {
             let problem = read_line(&format!("sortie {line}")).unwrap_err().problem;
             assert_eq!(problem.next.as_deref(), Some(next));

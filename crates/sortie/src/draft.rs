@@ -10,9 +10,10 @@ use crate::{
     invocation::Invocation,
     object,
     output::{self, Answer},
-    project, sign,
+    project, releasing, sign,
 };
 use api::{read::DraftView, routes};
+use domain::refusal::Refusal;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,7 +69,12 @@ pub async fn seal(
     };
     let connection = invocation.connect().await?;
     let path = routes::path(routes::DRAFT, &[app.as_str(), draft.as_str()]);
-    let view: DraftView = connection.client.get(&path, &[]).await?;
+    // An application begins with its first build, and a draft may be from before that.
+    let unknown = |failure: Failure| match failure.code() {
+        "UNKNOWN_APPLICATION" => Refusal::UnknownDraft { app: app.clone(), draft: draft.clone(), nearest: None }.into(),
+        _ => failure,
+    };
+    let view: DraftView = connection.client.get(&path, &[]).await.map_err(|error| unknown(error.into()))?;
     let mut parts: BTreeMap<PartName, (Manifest, Option<Commit>)> = BTreeMap::new();
     let mut makers = BTreeSet::new();
     for envelope in &view.parts {
@@ -135,7 +141,7 @@ pub async fn seal(
     let of = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let files = output::count(whole.files.len() as u64, "file");
     let words = format!("{name}   {files}, {}   of {of}", output::bytes(whole.total_size_bytes()));
-    Ok(Answer::new(&data, words).next(format!("sortie number {name} next")))
+    Ok(Answer::new(&data, words).next(releasing::first_place(&connection, &name)))
 }
 
 /// One part, believed for its signature and its digest alone.

@@ -64,6 +64,12 @@ impl Failure {
         self
     }
 
+    /// With the next command in words of one's own, where there is one.
+    pub fn rephrase_next(mut self, rephrase: impl FnOnce(String) -> String) -> Self {
+        self.problem.next = self.problem.next.map(rephrase);
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> &str {
         &self.problem.code

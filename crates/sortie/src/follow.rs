@@ -82,8 +82,10 @@ pub async fn follow(
 }
 
 fn too_long(deployment: u64, limit: SignedDuration, why: &str) -> Failure {
-    Failure::timed_out(format!("{why}, and {limit:#} of waiting are over; deployment {deployment} goes on by itself"))
-        .next(format!("sortie status {deployment}"))
+    Failure::timed_out(format!(
+        "{why}, and {limit:#} of waiting are over; that ends nothing of deployment {deployment}"
+    ))
+    .next(format!("sortie status {deployment}"))
 }
 
 /// The deployment as it is; nothing when the server stayed away until the deadline.
@@ -193,10 +195,7 @@ impl Teller {
                 continue;
             }
             let wave = wave(view, part);
-            // A target that was well and went back because another one was not has nothing more to say than that.
-            let went_back = part.state == "undone" && failed_in(part).is_none();
-            let rest = if went_back { gone_back(part) } else { finished(part) };
-            lines.push(format!("{wave}{:<width$}  {rest}", part.target.as_str()));
+            lines.push(format!("{wave}{:<width$}  {}", part.target.as_str(), finished(part)));
             self.told.insert(part.target.clone(), part.state.clone());
         }
         lines
@@ -255,6 +254,9 @@ fn failed_in(part: &PartView) -> Option<Phase> {
 pub fn finished(part: &PartView) -> String {
     let failed_in = failed_in(part);
     let detail = part.detail.as_deref().unwrap_or_default();
+    if went_back(part) {
+        return gone_back(part);
+    }
     if part.state == "absent" {
         return format!("absent ✗ {detail}; left out until it returns").trim_end().to_string();
     }
@@ -264,17 +266,18 @@ pub fn finished(part: &PartView) -> String {
     if part.state == "refused" {
         return format!("refused ✗ {detail}").trim_end().to_string();
     }
+    let tried = last_try(&part.phases);
     if part.state == "verified" {
         let mut words: Vec<String> = Vec::new();
-        words.extend(some(phases(&part.phases, None)));
-        words.push(seconds(&part.phases));
+        words.extend(some(phases(tried, None)));
+        words.push(seconds(tried));
         words.extend(some(part.endpoints.join(" ")));
         words.extend(some(detail.to_string()));
         return words.join("   ");
     }
     // What comes after the phase that failed is the way back.
-    let until = part.phases.iter().position(|timing| Some(timing.phase) == failed_in);
-    let forward = &part.phases[..until.unwrap_or(part.phases.len())];
+    let until = tried.iter().position(|timing| Some(timing.phase) == failed_in);
+    let forward = &tried[..until.unwrap_or(tried.len())];
     let failed = failed_in.map(|phase| format!("{} ✗", phase.word())).unwrap_or_else(|| "✗".into());
     let detail = match failed_in {
         Some(phase) => without(detail, phase),
@@ -285,6 +288,12 @@ pub fn finished(part: &PartView) -> String {
     words.into_iter().filter_map(some).collect::<Vec<_>>().join(" ")
 }
 
+/// The phases of the last try: each begins with a check.
+fn last_try(phases: &[PhaseTiming]) -> &[PhaseTiming] {
+    let begins = phases.iter().rposition(|timing| timing.phase == Phase::Check);
+    &phases[begins.unwrap_or(0)..]
+}
+
 /// The detail without the phase that it may begin with.
 fn without(detail: &str, phase: Phase) -> &str {
     let rest = detail.strip_prefix(phase.word());
@@ -293,6 +302,11 @@ fn without(detail: &str, phase: Phase) -> &str {
 
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// Whether the target was well and went back because another one was not: it has nothing more to say than that.
+pub fn went_back(part: &PartView) -> bool {
+    part.state == "undone" && failed_in(part).is_none()
 }
 
 fn gone_back(part: &PartView) -> String {
@@ -338,7 +352,8 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(invocation: &'a Invocation) -> Self {
-        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        let moves = std::env::var_os("TERM").is_some_and(|name| name != "dumb");
+        let terminal = moves && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         Self { invocation, live: terminal && !invocation.global.json, drawn: 0 }
     }
 
@@ -353,14 +368,18 @@ impl<'a> Screen<'a> {
         if !self.live {
             return;
         }
+        // Not through what takes colours out: where they are not wanted, the cursor moves all the same.
         if self.drawn > 0 {
             // Up to the first line that was drawn, and everything below it away.
-            anstream::eprint!("\u{1b}[{}A\u{1b}[J", self.drawn);
+            eprint!("\u{1b}[{}A\u{1b}[J", self.drawn);
         }
         // A terminal that is full of lines cannot be redrawn: the first ones stand for all.
         let shown = lines.iter().take(16);
         self.drawn = shown.len();
-        shown.for_each(|line| output::aside(&line.chars().take(100).collect::<String>()));
+        // Each is one line, however narrow the terminal: what does not fit is cut off and not wrapped.
+        eprint!("\u{1b}[?7l");
+        shown.for_each(|line| output::aside(line));
+        eprint!("\u{1b}[?7h");
     }
 }
 
@@ -389,6 +408,16 @@ mod tests {
         refused.phases.clear();
         refused.detail = Some("PERMIT_WITHDRAWN: the permit was withdrawn (through serial 1)".into());
         assert_eq!(finished(&refused), "refused ✗ PERMIT_WITHDRAWN: the permit was withdrawn (through serial 1)");
+    }
+
+    #[test]
+    fn a_target_that_tried_again_shows_its_last_try() {
+        let mut again = part("prod-3", "verified");
+        let first = again.phases.clone();
+        again.phases.splice(0..0, first);
+        assert_eq!(finished(&again), finished(&part("prod-3", "verified")));
+        again.state = "undone".into();
+        assert_eq!(finished(&again), "back on 1.4.0");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     follow::{Following, follow, runs_in_words},
     invocation::Invocation,
     output::Answer,
-    when,
+    releasing, when,
 };
 use api::{
     read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
@@ -24,7 +24,7 @@ use trust::{
     charter::{Charter, Class},
     rollout::RolloutTerms,
     schedule::Schedule,
-    statement::{self, Act, OrderAct},
+    statement::{self, Act, OrderAct, Phase},
 };
 
 /// What is to be ordered.
@@ -197,24 +197,14 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
     let cell = cell(&status, &view.app, &view.environment);
     if view.ending == Some(Ending::Succeeded) {
         let answer = Answer::new(view, success(view, cell));
-        return Ok(match next_after(&connection.policy.charter, &status, view, &may_release(connection)) {
+        let may_release = |audience: &AudienceName| releasing::may_alone(connection, audience);
+        return Ok(match next_after(&connection.policy.charter, &status, view, &may_release) {
             Some(next) => answer.next(next),
             None => answer,
         });
     }
     let answer = Answer::new(view, failure(view, cell)).exit(exit::DEPLOYMENT_FAILED);
     Ok(answer.next(next_after_failure(view)))
-}
-
-/// Whether the signer may release to an audience alone.
-fn may_release(connection: &Connection) -> impl Fn(&AudienceName) -> bool + '_ {
-    let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
-    move |name| {
-        let audience = connection.policy.charter.audience(name);
-        audience.is_some_and(|audience| {
-            !audience.excludes_author && audience.approve.is_some_and(|rule| rule.allows_alone(&roles))
-        })
-    }
 }
 
 fn named(view: &DeploymentView) -> String {
@@ -297,7 +287,12 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
         lines.push(format!("{} of {all} were left out: {}", left_out.len(), left_out.join(", ")));
     }
     if !failed.is_empty() || !left_out.is_empty() {
-        lines.push(format!("to let them try again: sortie retry {}", view.deployment));
+        // Those that somebody left out try again only where they are named.
+        let only = match left_out.is_empty() {
+            true => String::new(),
+            false => format!(" --only {}", [failed, left_out].concat().join(",")),
+        };
+        lines.push(format!("to let them try again: sortie retry {}{only}", view.deployment));
     }
     lines
 }
@@ -319,7 +314,9 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
             let by = view.reason.as_deref().unwrap_or("a newer one took its place before it began");
             said.push(format!("deployment {} was superseded: {by}", view.deployment));
         }
-        _ if of > 0 && count("refused") == of => said.push(format!("refused by {of} of {of}: nothing was changed")),
+        _ if of > 0 && count("refused") == of && refused_to_go_back(view) == 0 => {
+            said.push(format!("refused by {of} of {of}: nothing was changed"));
+        }
         _ => {}
     }
     let back: Vec<&str> =
@@ -328,6 +325,9 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         let reason = view.reason.as_deref().unwrap_or("a member failed");
         said.push(format!("{} failed: {reason}", named(view)));
         said.extend((!back.is_empty()).then(|| format!("went back: {}", back.join(", "))));
+    }
+    if refused_to_go_back(view) > 0 {
+        said.push(format!("{} of {of} refused to go back", refused_to_go_back(view)));
     }
     if count("undone") > 0 || view.ending == Some(Ending::Undone) && said.is_empty() {
         said.push(format!("undone on {} of {of}", count("undone")));
@@ -356,6 +356,12 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     text
 }
 
+/// How many targets had switched before they refused: what they refused is the way back.
+fn refused_to_go_back(view: &DeploymentView) -> usize {
+    let has_switched = |part: &api::read::PartView| part.phases.iter().any(|timing| timing.phase == Phase::Activate);
+    view.targets.iter().filter(|part| part.state == "refused" && has_switched(part)).count()
+}
+
 fn next_after_failure(view: &DeploymentView) -> String {
     // The member that the reason begins with is the one that failed.
     let is_named = |member: &&api::read::MemberView| {
@@ -374,6 +380,13 @@ fn next_after_failure(view: &DeploymentView) -> String {
         let reason = view.reason.as_deref()?;
         view.targets.iter().find(|part| reason.starts_with(&format!("{}:", part.target)))
     };
+    // What a machine lacks is no matter of permission, and somebody changes it there.
+    let lacks = |part: &api::read::PartView| {
+        part.state == "refused" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("NEEDS_UNMET"))
+    };
+    if blamed.is_none() && view.targets.iter().any(lacks) {
+        return format!("sortie redeploy {}, once the machine has it", view.deployment);
+    }
     match blamed.or_else(by_reason) {
         Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
         None => format!("sortie why {} --in {}", view.build.of(&view.app), view.environment),
@@ -403,7 +416,7 @@ fn next_after(
     let Some(version) = &view.build.version else {
         return Some(format!("sortie number {} next", view.build.of(app)));
     };
-    let Some(following) = following_audience(charter, &status.audiences, environment) else {
+    let Some(following) = following_audience(charter, &status.audiences, environment, may_release) else {
         return Some(format!("sortie status {app}"));
     };
     let record = status.apps.iter().find(|other| other.app == *app);
@@ -438,11 +451,12 @@ fn where_it_stands(app: Option<&AppStatus>, version: &Version, audience: &Audien
 }
 
 /// The audience that a version goes to after `environment`: the one that the charter says comes after it, or else the
-/// next one of a higher class. Only audiences that somebody has to agree to are meant.
+/// next one of a higher class, and among those of one class whichever the signer may release to alone. Only audiences that somebody has to agree to are meant.
 fn following_audience(
     charter: &Charter,
     audiences: &[AudienceStatus],
     environment: &AudienceName,
+    may_release: &dyn Fn(&AudienceName) -> bool,
 ) -> Option<AudienceName> {
     let asks = |name: &AudienceName| charter.audience(name).filter(|audience| audience.approve.is_some());
     let names = || audiences.iter().map(|audience| &audience.name).filter(|name| asks(name).is_some());
@@ -451,7 +465,8 @@ fn following_audience(
     let is_higher = |name: &&AudienceName| {
         asks(name).is_some_and(|audience| audience.after.is_none() && audience.class.is_some_and(|c| c > class))
     };
-    let lowest = || names().filter(is_higher).min_by_key(|name| asks(name).and_then(|audience| audience.class));
+    let turn = |name: &&AudienceName| (asks(name).and_then(|audience| audience.class), !may_release(name));
+    let lowest = || names().filter(is_higher).min_by_key(turn);
     names().find(comes_after).or_else(lowest).cloned()
 }
 
@@ -504,7 +519,29 @@ mod tests {
     fn r31_what_every_target_refused_changed_nothing() {
         let mut view = deployment(&[("prod-1", "refused"), ("prod-2", "waiting")]);
         view.ending = Some(Ending::Failed);
+        view.targets[0].phases.truncate(1);
         assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 4)");
         assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
+        view.targets[0].detail = Some("NEEDS_UNMET: web needs the program ffmpeg; nothing was copied".into());
+        assert_eq!(next_after_failure(&view), "sortie redeploy 41, once the machine has it");
+    }
+
+    #[test]
+    fn whoever_was_left_out_is_named_to_try_again() {
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "failed")]);
+        view.ending = Some(Ending::Succeeded);
+        let last = |view: &DeploymentView| success(view, None).lines().last().unwrap().to_string();
+        assert_eq!(last(&view), "to let them try again: sortie retry 41");
+        view.targets[0].state = "left out".into();
+        assert_eq!(last(&view), "to let them try again: sortie retry 41 --only prod-2,prod-1");
+    }
+
+    #[test]
+    fn r3_whoever_refuses_the_way_back_has_changed() {
+        let mut view = deployment(&[("prod-1", "refused"), ("prod-2", "refused")]);
+        view.ending = Some(Ending::Undone);
+        assert_eq!(failure(&view, None), "2 of 2 refused to go back.   (exit 4)");
+        view.targets[1].phases.truncate(1);
+        assert_eq!(failure(&view, None), "1 of 2 refused to go back.   (exit 4)");
     }
 }

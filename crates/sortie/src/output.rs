@@ -36,6 +36,11 @@ impl Answer {
         self
     }
 
+    /// Whether what was asked for has come to pass.
+    pub fn is_good(&self) -> bool {
+        self.exit == exit::DONE
+    }
+
     /// With an exit code of its own, where the work was done and its result is bad news.
     pub fn exit(mut self, exit: u8) -> Self {
         self.exit = exit;

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{self, Denial, Dossier, KeptWithdrawal},
-    charter::Audience,
+    charter::{Audience, Class, Environment},
     dsse::Envelope,
     key::KeyId,
     permit,
@@ -372,7 +372,7 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
     };
     if withdrawn_through(connection, dossier, &app, &matter.found.build, &audience) >= permit.request.serial {
         let message = format!("{app}@{version} was withdrawn from {audience}");
-        let next = format!("sortie request {app}@{version} --to {audience}");
+        let next = format!("sortie status {app} --in {audience}");
         return Err(Failure::new("PERMIT_WITHDRAWN", exit::REFUSED, message).next(next));
     }
     let Request { not_before, not_after, .. } = permit.request;
@@ -381,6 +381,47 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
         return Err(Refusal::PermitExpired { version, audience, not_before, not_after }.into());
     }
     Ok(permit)
+}
+
+/// Whether the signer's own approval suffices to release to the audience.
+pub fn may_alone(connection: &Connection, audience: &AudienceName) -> bool {
+    let charter = &connection.policy.charter;
+    charter.audience(audience).is_some_and(|audience| {
+        !audience.excludes_author && audience.approve.is_some_and(|rule| suffices(connection, rule))
+    })
+}
+
+/// Whether the signer counts, and satisfies the rule without anybody else.
+pub fn suffices(connection: &Connection, rule: &Rule) -> bool {
+    let key = connection.identity.signer.public().id();
+    let me = connection.me();
+    me.is_some_and(|(name, roles)| connection.policy.approvers.person(&key) == Some(&name) && rule.allows_alone(&roles))
+}
+
+/// What the signer types to have a version released: `sortie release` where nobody else is needed, else `sortie request`.
+pub fn command(connection: &Connection, what: &str, audience: &AudienceName) -> String {
+    let verb = if may_alone(connection, audience) { "release" } else { "request" };
+    format!("sortie {verb} {what} --to {audience}")
+}
+
+/// A next command as the signer types it: whoever needs nobody else does not ask first.
+pub fn as_signer_types(connection: &Connection, next: String) -> String {
+    let asks = next.strip_prefix("sortie request ").and_then(|rest| rest.split_once(" --to "));
+    let asked = asks.and_then(|(what, audience)| Some((what, AudienceName::new(audience).ok()?)));
+    asked.map(|(what, audience)| command(connection, what, &audience)).unwrap_or(next)
+}
+
+/// Where a new build goes first: a dev environment to which the signer may deploy, or a number where there is none.
+pub fn first_place(connection: &Connection, name: &str) -> String {
+    let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
+    let mut environments = connection.policy.charter.environments.iter();
+    let takes = |(_, environment): &(&AudienceName, &Environment)| {
+        environment.class == Class::Dev && environment.deploy.allows_alone(&roles)
+    };
+    match environments.find(takes) {
+        Some((environment, _)) => format!("sortie deploy {name} --to {environment}"),
+        None => format!("sortie number {name} next"),
+    }
 }
 
 /// `qa (2 people) and ops (3 people)`.

@@ -5,6 +5,7 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrMisused},
     invocation::Global,
+    releasing,
 };
 use anyhow::Context as _;
 use api::{
@@ -83,7 +84,10 @@ impl Connection {
         let (envelope, whom) = self.sign_act(subject_name, subject, act)?;
         let texts: Vec<Text> = texts.iter().cloned().chain(whom).collect();
         let accepted = self.client.submit(&submission(envelope, attachments, &texts)).await;
-        accepted.map_err(|error| Failure::from(error).about(subject_name))
+        accepted.map_err(|error| {
+            let failure = Failure::from(error).about(subject_name);
+            failure.rephrase_next(|next| releasing::as_signer_types(self, next))
+        })
     }
 
     /// Builds and signs a statement; gives the text too that says for whom, where that is somebody else.

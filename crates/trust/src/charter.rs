@@ -10,6 +10,7 @@ pub use audience::{Application, Audience, Channel, Class, DeployedBy, Environmen
 pub use life::{Life, LifeError};
 
 use crate::{
+    complaint,
     digest::Digest,
     key::{KeyId, PublicKey},
     names::{AppName, AudienceName, PersonName, RoleName, VendorName, printable},
@@ -514,7 +515,7 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> CharterError {
     let before = &text[..text.floor_char_boundary(offset)];
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    CharterError::Syntax { line, column, message: printable(error.message()) }
+    CharterError::Syntax { line, column, message: printable(&complaint::in_words(error.message())) }
 }
 
 fn default_format() -> u32 {

@@ -48,13 +48,15 @@ impl Finding {
     /// `web: current/run.sh was put there by hand: no build has it`.
     pub fn in_words(&self) -> String {
         let Finding { app, path, kind } = self;
+        // What stands beside the applications has no path in one.
+        let what = if path.is_empty() { app.clone() } else { format!("{app}: {path}") };
         printable(&match kind {
-            FindingKind::Changed => format!("{app}: {path} is not what was released"),
-            FindingKind::Missing => format!("{app}: {path} is missing"),
-            FindingKind::Extra => format!("{app}: {path} was put there by hand: no build has it"),
-            FindingKind::Mode => format!("{app}: {path} has other permissions than released"),
-            FindingKind::Link => format!("{app}: {path} leads elsewhere than released"),
-            FindingKind::Process => format!("{app}: {path} runs, and no build has it"),
+            FindingKind::Changed => format!("{what} is not what was released"),
+            FindingKind::Missing => format!("{what} is missing"),
+            FindingKind::Extra => format!("{what} was put there by hand: no build has it"),
+            FindingKind::Mode => format!("{what} has other permissions than released"),
+            FindingKind::Link => format!("{what} leads elsewhere than released"),
+            FindingKind::Process => format!("{what} runs, and no build has it"),
         })
     }
 }

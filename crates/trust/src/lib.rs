@@ -8,6 +8,7 @@
 //! - [`tuf`]: the root of trust, walked from version to version, and the owners' signature over the charter.
 //! - [`charter`], [`upheld`], [`config`]: the signed policy, what it keeps of those who left, and an environment's signed
 //!   values.
+//! - [`complaint`]: what the parser of TOML complains of.
 //! - [`manifest`], [`links`], [`version`]: what a build is, how it runs, that no link leads out, and how it is numbered.
 //! - [`statement`]: the closed list of what can be signed. [`text`]: free texts in it, by digest, so that they can be erased.
 //! - [`way`]: the rules for emergencies, and what they waive. [`rollout`]: how a deployment goes over its targets.
@@ -21,6 +22,7 @@
 
 pub mod authority;
 pub mod charter;
+pub mod complaint;
 pub mod config;
 pub mod digest;
 pub mod dsse;

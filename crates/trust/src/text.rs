@@ -46,7 +46,8 @@ impl AdministrationAct {
             AdministrationAct::PauseDeployment { reason, .. } | AdministrationAct::ExcludeTarget { reason, .. } => {
                 Some(*reason)
             }
-            AdministrationAct::ResumeDeployment { reason, .. }
+            AdministrationAct::CordonTarget { reason, .. }
+            | AdministrationAct::ResumeDeployment { reason, .. }
             | AdministrationAct::AbortDeployment { reason, .. }
             | AdministrationAct::LiftHold { reason, .. } => *reason,
             _ => None,

@@ -15,7 +15,7 @@ use trust::{
     AppName, Digest,
     authority::{Dossier, PackageDossier, Road, VerifiedAuthority},
     config::MAX_CONFIG_BYTES,
-    manifest::{MAX_MANIFEST_BYTES, Manifest},
+    manifest::{MAX_MANIFEST_BYTES, Manifest, Run},
     statement::{OrderAct, Phase},
 };
 
@@ -162,6 +162,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             lacking_ports: machine.lacking_ports(app, run),
             is_beside: run.is_blue_green() && machine.current(app).is_some(),
             own_ports: &own_ports,
+            unlisted: self.unlisted(run),
         };
         needs::check(app, run, &bringing, &ThisMachine { folder: self.home.root().to_owned() })
     }
@@ -180,6 +181,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 "it serves on this side: what is new goes to the other side, and an order to switch lets it serve";
             Refusal::new("SERVES", why.to_owned())
         })
+    }
+
+    /// What is wrong with what the owner says of lists, where the build's copies stand in one: found out here, nobody has to go
+    /// back for it.
+    fn unlisted(&self, run: &Run) -> Option<String> {
+        run.traffic.as_ref().and_then(|traffic| traffic.upstream)?;
+        Local::read(self.home.root()).err().map(|error| error.to_string())
     }
 
     /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.

@@ -225,6 +225,17 @@ impl Runtime {
         self.ports.lacking(app, wanted)
     }
 
+    /// Removes every release but these, the active one, and those whose copies run: what could not be ended goes on, and is found
+    /// in its place when it is brought again. Answers with those that were removed.
+    pub fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, RuntimeError> {
+        let before = self.layout.releases(app)?;
+        let runs = self.observed(app)?.into_iter().map(|copy| copy.build);
+        let keep: Vec<Digest> = keep.iter().copied().chain(runs).collect();
+        self.layout.discard_releases(app, &keep)?;
+        let after = self.layout.releases(app)?;
+        Ok(before.into_iter().filter(|build| !after.contains(build)).collect())
+    }
+
     /// Makes the folders of the application and links its data into the release, whose files must be there.
     pub fn prepare(&self, app: &AppName, build: &Digest, run: &Run) -> Result<(), RuntimeError> {
         self.layout.prepare(app, build, run)

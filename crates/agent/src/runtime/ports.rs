@@ -59,8 +59,7 @@ impl Ports {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(app, process, copy, side);
         if let Some(&port) = given.get(&key)
-            && self.range.contains(&port)
-            && (is_running(port) || is_free(port))
+            && (is_running(port) || self.range.contains(&port) && is_free(port))
         {
             return Ok(port);
         }

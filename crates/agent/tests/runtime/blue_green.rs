@@ -260,6 +260,28 @@ fn killed_at_any_point_the_next_agent_goes_on_or_goes_back_and_nobody_has_notice
 }
 
 #[test]
+fn what_could_not_be_ended_keeps_its_files_and_is_brought_again() {
+    let place = Place::new();
+    let (blue, green) = (place.build("blue"), place.build("green"));
+    place.bring(&blue).unwrap();
+    let owner = place.root().join("agent.toml");
+    let well = fs::read(&owner).unwrap();
+    fs::write(&owner, "[traffic.files]\nweb = 'nowhere'\n").unwrap();
+    for build in [&green, &blue] {
+        let why = place.bring(build).unwrap_err();
+        assert!(why.contains("must begin with /"), "{why}");
+    }
+    let runtime = &place.target.runtime;
+    assert_eq!(runtime.discard(&app(), &[blue.0]).unwrap(), []);
+    assert!(runtime.layout().release(&app(), &green.0).is_dir());
+    fs::write(&owner, well).unwrap();
+    let wrong = place.asked_meanwhile(|| place.bring(&green).unwrap());
+    assert_eq!(wrong, [""; 0]);
+    place.is_all(&green, "green", "afterwards");
+    assert_eq!(runtime.discard(&app(), &[green.0]).unwrap(), [blue.0]);
+}
+
+#[test]
 fn from_one_by_one_to_blue_green_and_back() {
     let place = Place::new();
     let (mut plain, green, mut last) = (place.build("plain"), place.build("green"), place.build("last"));

@@ -244,6 +244,13 @@ pub struct TargetStatus {
     pub recipient: String,
     /// Whether new deployments stay away.
     pub cordoned: bool,
+    /// Since when, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub cordoned_since: Option<Timestamp>,
+    /// Why, where somebody said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordon_reason: Option<String>,
     /// Whether it left for good.
     pub retired: bool,
     /// When it last polled, where it has since the server started.

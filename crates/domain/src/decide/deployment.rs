@@ -631,8 +631,11 @@ pub(super) fn lift_hold(
     let what = match build {
         None => format!("nothing of {app} is held out of {environment}"),
         Some(build) => {
-            names::build(&draft.state, app, &build)?;
-            format!("{app}#{} is not held out of {environment}", build.short())
+            let what = match &names::build(&draft.state, app, &build)?.version {
+                Some(version) => format!("{app}@{version}"),
+                None => format!("{app}#{}", build.short()),
+            };
+            format!("{what} is not held out of {environment}")
         }
     };
     if !build.map_or(!held.is_empty(), |build| held.contains_key(&build)) {

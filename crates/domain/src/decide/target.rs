@@ -11,7 +11,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use trust::{
-    AudienceName, PersonName, TargetName,
+    AudienceName, Digest, PersonName, TargetName,
     charter::{Class, OWNER},
     quorum::Rule,
     statement::{AdministrationAct, Enrolment, Inventory},
@@ -140,7 +140,13 @@ pub(super) fn label(
 }
 
 /// Keeps new deployments away from a target, or lets them come again. Deployers may do it too.
-pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, cordoned: bool) -> Result<(), Refusal> {
+pub(super) fn cordon(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    name: &TargetName,
+    cordoned: bool,
+    reason: Option<Digest>,
+) -> Result<(), Refusal> {
     let target = names::target(&draft.state, name)?;
     let environment = names::environment(&asked.policy, &target.environment)?;
     let deployer = rights::require(&asked.context.actor, Right::Deploy, &target.environment, &environment.deploy);
@@ -149,9 +155,10 @@ pub(super) fn cordon(draft: &mut Draft, asked: &Asked<'_>, name: &TargetName, co
     }
     if target.cordoned == cordoned {
         let what = format!("{name} is {}cordoned", if cordoned { "" } else { "not " });
-        return Err(Refusal::AlreadyDone { what, since: Some(target.stamp.time) });
+        let since = target.cordon.as_ref().map(|cordon| cordon.stamp.time);
+        return Err(Refusal::AlreadyDone { what, since });
     }
-    draft.record(Event::TargetCordoned { target: name.clone(), cordoned });
+    draft.record(Event::TargetCordoned { target: name.clone(), cordoned, reason });
     let waits = |number: &u64| {
         let part = draft.state.deployments.get(number).and_then(|deployment| deployment.parts.get(name));
         part.is_some_and(|part| part.progress == Progress::Waiting && part.aside.is_none())

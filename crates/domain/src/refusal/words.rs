@@ -169,8 +169,10 @@ impl fmt::Display for Refusal {
                 let needs = needs.as_ref().map(|rule| format!(" ({rule} would have to agree)")).unwrap_or_default();
                 write!(f, "{app}@{version} is not released to {audience}{needs}")
             }
-            Refusal::PermitWithdrawn { app, version, audience, since } => {
-                write!(f, "{app}@{version} was withdrawn from {audience} at {since:.0}")
+            Refusal::PermitWithdrawn { app, version, audience, since, why } => {
+                write!(f, "{app}@{version} was withdrawn from {audience} at {since:.0}")?;
+                let said = why.as_ref().and_then(|why| why.said.as_ref());
+                said.map_or(Ok(()), |said| write!(f, " ({said})"))
             }
             Refusal::PermitExpired { version, audience, not_before, not_after } => {
                 write!(f, "the permit of {version} for {audience} holds from {not_before:.0} until {not_after:.0}")
@@ -257,6 +259,10 @@ impl fmt::Display for Refusal {
             }
             Refusal::DeploymentUnderWay { deployment, app, environment } => {
                 write!(f, "deployment {deployment} of {app} is under way in {environment}")
+            }
+            Refusal::MigrationCrossed { environment, to, by, ran: false, .. } => {
+                let by = list(by);
+                write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
             }
             Refusal::MigrationCrossed { environment, to, by, can_undo, .. } => {
                 let undo = match (can_undo, by.len()) {
@@ -441,10 +447,11 @@ impl Refusal {
             Refusal::ApprovalsMissing { app, version, audience, .. } => {
                 format!("sortie approve {app}@{version} --to {audience}")
             }
-            Refusal::PermitMissing { app, version, audience, .. }
-            | Refusal::PermitWithdrawn { app, version, audience, .. } => {
+            Refusal::PermitMissing { app, version, audience, .. } => {
                 format!("sortie request {app}@{version} --to {audience}")
             }
+            // Somebody took it back: what else there is comes before asking for the same again.
+            Refusal::PermitWithdrawn { app, audience, .. } => format!("sortie status {app} --in {audience}"),
             Refusal::WayMissing { .. } => "sortie charter show".into(),
             // Asking is what was refused. Who may ask, and what stands open, says this.
             Refusal::RenewalBySame { app, version, audience, .. } => {
@@ -474,6 +481,7 @@ impl Refusal {
             },
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
+            Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::Frozen(frozen) => match &frozen.version {
                 Some(version) => {
@@ -596,7 +604,7 @@ pages! {
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired, or their time is over.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
-    MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build that would come back last ran before a later build's `[migrate]` changed the application's data. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
+    MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build last ran before a later build's `[migrate]` changed the application's data, or never ran there and has a lower number than that one. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";

@@ -73,6 +73,21 @@ pub fn failed(deployment: &Deployment) -> Option<String> {
 
 /// The builds that changed the data since this one last ran well there, and whose change was not taken back: oldest first.
 pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
+    let (changed, ran) = changes(state, app, environment, to);
+    if ran { changed } else { Vec::new() }
+}
+
+/// Those that changed the data there and have a higher number than this build, which never ran there.
+fn newer(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
+    let (mut changed, ran) = changes(state, app, environment, to);
+    let number = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.clone();
+    let is_newer = |build: &Digest| number(to).is_some_and(|to| number(build).is_some_and(|number| number > to));
+    changed.retain(|build| !ran && is_newer(build));
+    changed
+}
+
+/// The builds whose change of the data stands: since this build last ran well there, if it ever did.
+fn changes(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> (Vec<Digest>, bool) {
     let here = |deployment: &&Deployment| deployment.app == *app && deployment.environment == *environment;
     let mut changed = Vec::new();
     let mut ran = false;
@@ -92,7 +107,7 @@ pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Di
             changed.clear();
         }
     }
-    if ran { changed } else { Vec::new() }
+    (changed, ran)
 }
 
 /// Whether what a deployment did to the data is still so, as far as that is known.
@@ -121,13 +136,15 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         return Ok(());
     }
     let by = crossed(state, &order.app, &order.environment, &build);
+    let ran = !by.is_empty();
+    let by = if ran { by } else { newer(state, &order.app, &order.environment, &build) };
     let undo = |left: &Digest| {
         let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
         let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
         let runs = state.targets_in(&order.environment).any(|(name, _)| runs_it(name));
         runs && migrate.is_some_and(|migrate| migrate.has_undo)
     };
-    let can_undo = by.len() == 1 && by.iter().all(undo);
+    let can_undo = ran && by.len() == 1 && by.iter().all(undo);
     if by.is_empty() || order.act == OrderAct::Rollback && can_undo {
         return Ok(());
     }
@@ -145,6 +162,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         to: name(&build),
         by: by.iter().map(name).collect(),
         can_undo,
+        ran,
     })
 }
 

@@ -72,13 +72,8 @@ pub fn not_withdrawn(state: &State, candidate: &Candidate<'_>) -> Result<(), Ref
     if !is_dead || state.granted(candidate.app, version, candidate.audience).is_some() {
         return Ok(());
     }
-    let since = here.withdrawals.iter().rev().find(|withdrawal| withdrawal.version == *version);
-    Err(Refusal::PermitWithdrawn {
-        app: candidate.app.clone(),
-        version: version.clone(),
-        audience: candidate.audience.clone(),
-        since: since.map_or(state.head.time, |withdrawal| withdrawal.stamp.time),
-    })
+    let last = here.withdrawals.iter().rev().find(|withdrawal| withdrawal.version == *version);
+    Err(permits::withdrawn(state, candidate, version, last.map_or(state.head, |withdrawal| withdrawal.stamp)))
 }
 
 /// Whether a package that lists the build was ever asked for in the audience: then the build can be withdrawn there by

@@ -4,8 +4,8 @@
 
 use super::{Candidate, approvals, ways};
 use crate::{
-    refusal::Refusal,
-    state::{Policy, Request, Standing, State},
+    refusal::{Because, Refusal},
+    state::{Policy, Request, Stamp, Standing, State},
 };
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest, TargetName, Version, statement::OrderAct};
@@ -111,6 +111,19 @@ pub fn above_floor(state: &State, app: &AppName, version: &Version, audience: &A
     Err(Refusal::BelowFloor { version, floor: floor.clone(), audience, by })
 }
 
+/// The refusal for what was withdrawn in this entry, with its reason.
+pub fn withdrawn(state: &State, candidate: &Candidate<'_>, version: &Version, stamp: Stamp) -> Refusal {
+    let here = state.in_audience(candidate.app, candidate.audience);
+    let by = here.and_then(|here| here.withdrawals.iter().find(|by| by.stamp == stamp && by.version == *version));
+    Refusal::PermitWithdrawn {
+        app: candidate.app.clone(),
+        version: version.clone(),
+        audience: candidate.audience.clone(),
+        since: stamp.time,
+        why: by.and_then(|by| by.reason).map(|reason| Box::new(Because { reason, said: None })),
+    }
+}
+
 /// Why there is no permit: it waits for people, was withdrawn, or was never asked for.
 fn missing(state: &State, policy: &Policy, candidate: &Candidate<'_>, version: &Version) -> Refusal {
     let (app, audience) = (candidate.app.clone(), candidate.audience.clone());
@@ -126,7 +139,7 @@ fn missing(state: &State, policy: &Policy, candidate: &Candidate<'_>, version: &
     let requests = state.in_audience(candidate.app, candidate.audience).and_then(|record| record.requests.get(version));
     let newest = requests.and_then(|digests| digests.last()).and_then(|digest| state.requests.get(digest));
     if let Some(Request { standing: Standing::Withdrawn(stamp), .. }) = newest {
-        return Refusal::PermitWithdrawn { app, version: version.clone(), audience, since: stamp.time };
+        return withdrawn(state, candidate, version, *stamp);
     }
     if let Err(withdrawn) = super::packages::not_withdrawn(state, candidate) {
         return withdrawn;

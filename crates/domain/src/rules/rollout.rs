@@ -125,13 +125,19 @@ pub fn in_rings<'a>(
     (rings.into_iter().flat_map(|(_, targets)| targets).collect(), counts)
 }
 
-/// How many waves so many targets need, as far as it can be known before the first begins.
-pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize) -> usize {
+/// How many waves so many targets need, as far as it can be known before the first begins. Where the data is changed, the one
+/// target that is elected for it is a wave of its own.
+pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize, changes_data: bool) -> usize {
     let at_once = rollout.at_once.at_most(targets).max(1);
-    match rings.is_empty() {
-        true => targets.div_ceil(at_once),
-        false => rings.iter().map(|ring| (ring.targets as usize).div_ceil(at_once)).sum(),
+    let mut sizes: Vec<usize> = rings.iter().map(|ring| ring.targets as usize).collect();
+    if sizes.is_empty() {
+        sizes.push(targets);
     }
+    let elected = usize::from(changes_data && targets > 0);
+    if let Some(first) = sizes.iter_mut().find(|size| **size > 0) {
+        *first -= elected;
+    }
+    elected + sizes.into_iter().map(|size| size.div_ceil(at_once)).sum::<usize>()
 }
 
 /// The ring of a place in the order of a deployment, and the places it has.

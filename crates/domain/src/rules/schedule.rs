@@ -132,7 +132,11 @@ pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     }
     match expires {
         Some(expires) if *expires <= begins => {
-            invalid(format!("an order that expires at {expires:.0} could never begin"))
+            let why = match *at {
+                Some(at) if at > now => format!("it is for {at:.0}"),
+                _ => format!("it is {now:.0} already"),
+            };
+            invalid(format!("an order that expires at {expires:.0} could never begin: {why}"))
         }
         _ => Ok(()),
     }

@@ -1,9 +1,9 @@
 //! Folding events into the state. Exhaustive and infallible: what an event says has happened.
 
 use super::{
-    Approved, Aside, Build, ConfigInForce, DeploymentPhase, DraftBuild, DraftPart, EvidenceRecord, Excepted, Freeze,
-    GuidanceWord, Handle, Hold, InAudience, Invitation, MemberPart, Numbered, Part, Pause, Request, Standing, State,
-    Token, Withdrawal, serving,
+    Approved, Aside, Build, ConfigInForce, Cordon, DeploymentPhase, DraftBuild, DraftPart, EvidenceRecord, Excepted,
+    Freeze, GuidanceWord, Handle, Hold, InAudience, Invitation, MemberPart, Numbered, Part, Pause, Request, Standing,
+    State, Token, Withdrawal, serving,
 };
 use crate::{event::Event, policy};
 use imbl::OrdMap;
@@ -209,9 +209,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 request.reviewed = Some((reviewer.clone(), stamp));
             }
         }
-        Event::PermissionWithdrawn { app, version, audience, through_serial, payload, .. } => {
-            let withdrawal =
-                Withdrawal { stamp, version: version.clone(), through_serial: *through_serial, payload: *payload };
+        Event::PermissionWithdrawn { app, version, audience, through_serial, payload, reason, .. } => {
+            let (through_serial, payload, reason) = (*through_serial, *payload, *reason);
+            let withdrawal = Withdrawal { stamp, version: version.clone(), through_serial, payload, reason };
             in_audience(state, app, audience).withdrawals.push(withdrawal);
             weigh_withdrawals(state, app, audience, version);
         }
@@ -279,9 +279,10 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             comes_late(state, target);
         }
-        Event::TargetCordoned { target, cordoned } => {
+        Event::TargetCordoned { target, cordoned, reason } => {
             if let Some(target) = state.targets.get_mut(target) {
                 target.cordoned = *cordoned;
+                target.cordon = cordoned.then_some(Cordon { stamp, reason: *reason });
             }
             for number in state.open_deployments.clone().into_iter().filter(|_| !*cordoned) {
                 if let Some(record) = state.deployments.get_mut(&number) {

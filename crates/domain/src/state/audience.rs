@@ -58,6 +58,9 @@ pub struct Withdrawal {
     pub through_serial: u64,
     /// The digest of the signed payload, by which owners may annul it; not known of the oldest entries.
     pub payload: Option<Digest>,
+    /// The salted digest of why.
+    #[serde(default)]
+    pub reason: Option<Digest>,
 }
 
 /// The config in force for an application in an environment.

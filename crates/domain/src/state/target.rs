@@ -47,6 +47,9 @@ pub struct Target {
     pub facts: Facts,
     /// Whether new deployments stay away.
     pub cordoned: bool,
+    /// Since when they do, and why, as far as that is known.
+    #[serde(default)]
+    pub cordon: Option<Cordon>,
     /// Whether it left for good.
     pub retired: bool,
     /// The entry that enrolled it.
@@ -64,6 +67,15 @@ pub struct Target {
     /// Why it left by itself, where it did, and in which entry.
     #[serde(default)]
     pub departed: Option<(Departure, Stamp)>,
+}
+
+/// Since when new deployments stay away from a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cordon {
+    /// The entry that says so.
+    pub stamp: Stamp,
+    /// The salted digest of why.
+    pub reason: Option<Digest>,
 }
 
 /// One application on one target.

@@ -161,7 +161,7 @@ impl World {
             }
             ("cordons" | "uncordons", [target]) => {
                 let cordoned = verb == "cordons";
-                self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned })
+                self.administer(who, AdministrationAct::CordonTarget { target: read(target), cordoned, reason: None })
             }
             ("says", ["that", "its", "time", "is", "over"]) => self.lapses(who, None),
             ("says", ["that", "its", "time", "is", "over", "and", app, letter, "runs"]) => {

@@ -156,7 +156,7 @@ impl World {
                 format!("{target} joined {environment} with {}", labels(given))
             }
             Event::TargetLabelled { target, labels: given } => format!("{target} carries {}", labels(given)),
-            Event::TargetCordoned { target, cordoned } => {
+            Event::TargetCordoned { target, cordoned, .. } => {
                 format!("{target} is {}cordoned", if *cordoned { "" } else { "no longer " })
             }
             Event::TokenCreated { holder, name, .. } => format!("{holder} has a token {name}"),

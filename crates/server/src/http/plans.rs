@@ -1,6 +1,7 @@
 //! What an order would do, by the rules that decide when it is given.
 
 use super::{Shared, extract::Strict, failure::Failure, sessions};
+use crate::views;
 use api::{
     plan::{PlanAsked, PlanView},
     problem::Problem,
@@ -12,7 +13,10 @@ use domain::{
     decide,
 };
 use jiff::Timestamp;
-use trust::statement::{Order, RequestId};
+use trust::{
+    Digest,
+    statement::{Order, RequestId},
+};
 
 /// What an order of whoever asks would do now; nothing is written. Where it would be refused, the answer is the refusal.
 #[utoipa::path(
@@ -29,6 +33,8 @@ pub(crate) async fn plan(
     let request_id = RequestId::new("plan").map_err(|error| Failure::invalid(error.to_string()))?;
     let context = Context { now: Timestamp::now().max(state.head.time), actor, request_id, payload: None };
     let signed = Signed { subject, act: Order { plan: None, ..order } };
-    let (planned, warnings) = decide::preview(&state, &context, signed)?;
+    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+    let preview = decide::preview(&state, &context, signed);
+    let (planned, warnings) = preview.map_err(|refusal| views::freezes::with_reason(refusal, &texts))?;
     Ok(Json(PlanView { id: planned.id(), planned, warnings }))
 }

@@ -54,7 +54,7 @@ impl Courier {
             request = request.header("webhook-signature", signature(secret, &notice.id, seconds, &body));
         }
         let response = request.body(body).send().await;
-        let response = response.map_err(|error| DeliveryError::Away(innermost(&error.without_url())))?;
+        let response = response.map_err(|error| DeliveryError::Away(api::away::in_words(&error.without_url())))?;
         match response.status() {
             status if status.is_success() => Ok(status.as_u16()),
             status => Err(DeliveryError::NotTaken(status.as_u16())),
@@ -73,15 +73,6 @@ fn signature(secret: &Secret, id: &str, seconds: i64, body: &[u8]) -> String {
 /// Slack reads `&`, `<` and `>` as its own marks unless they are written as entities.
 fn for_slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// The cause of causes: `connection refused` rather than `error sending request`.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

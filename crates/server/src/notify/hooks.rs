@@ -119,7 +119,7 @@ impl Hooks {
             let line =
                 error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
             let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-            format!("{line}{}", error.message())
+            format!("{line}{}", trust::complaint::in_words(error.message()))
         })?;
         for (name, hook) in &hooks.hooks {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

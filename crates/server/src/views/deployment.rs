@@ -6,7 +6,7 @@ use domain::{
     entry::Entry,
     event::Event,
     plan,
-    rules::rollout,
+    rules::{migrations, rollout},
     state::{Aside, Deployment, DeploymentPhase, Guidance, Part, Progress, Stamp, State, apply},
 };
 use jiff::Timestamp;
@@ -60,7 +60,8 @@ pub(crate) fn deployment(
 
 /// How many waves it takes, as far as can be known.
 fn waves(state: &State, record: &Deployment) -> u32 {
-    let planned = rollout::waves(&rollout::of(state, record), &record.rings, record.parts.len());
+    let changes_data = record.elected.is_some() || migrations::wanted(state, record).is_some();
+    let planned = rollout::waves(&rollout::of(state, record), &record.rings, record.parts.len(), changes_data);
     u32::try_from(planned).unwrap_or(u32::MAX).max(record.waves)
 }
 

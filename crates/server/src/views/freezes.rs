@@ -56,9 +56,13 @@ fn view(state: &State, freeze: &Freeze, texts: Texts<'_>, now: Timestamp) -> Fre
     }
 }
 
-/// A refusal by a freeze with the reason in words, where it was not erased.
+/// A refusal by a freeze, or by a withdrawal, with the reason in words, where it was not erased.
 pub(crate) fn with_reason(refusal: Refusal, texts: Texts<'_>) -> Refusal {
     match refusal {
+        Refusal::PermitWithdrawn { app, version, audience, since, why: Some(mut why) } => {
+            why.said = texts(&why.reason).map(|said| trust::names::printable(&said));
+            Refusal::PermitWithdrawn { app, version, audience, since, why: Some(why) }
+        }
         Refusal::Frozen(mut frozen) => {
             frozen.said = texts(&frozen.reason).map(|said| trust::names::printable(&said));
             Refusal::Frozen(frozen)

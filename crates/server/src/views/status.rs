@@ -68,7 +68,7 @@ pub(crate) fn status(
             && audience_filter.as_ref().is_none_or(|only| only == environment)
     };
     let targets = state.targets.iter().filter(|(name, target)| target_wanted(name, &target.environment));
-    let targets = targets.map(|(name, _)| targets::target(state, name, &seen)).collect::<Option<Vec<_>>>();
+    let targets = targets.map(|(name, _)| targets::target(state, name, &seen, texts)).collect::<Option<Vec<_>>>();
     let mut emergencies = emergencies::unreviewed(state, texts);
     emergencies.retain(|emergency| {
         filter.app.as_ref().is_none_or(|only| *only == emergency.app)
@@ -141,6 +141,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     let mut notes = packages::permitted_with(state, app, &audience.name, now);
     if let (Some(newest), Some(_)) = (released.first(), audience.class)
         && !newest.deployed
+        && !record.failed.contains_key(&newest.build)
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
     {
         notes.push(format!("{} released, never deployed", newest.version));
@@ -168,8 +169,9 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
-            (Some(version), None) if state.all_permits(app, version, &audience.name).next().is_some() => {}
-            _ => notes.push(format!("unreleased build {name}")),
+            (Some(version), None) if is_release(state, app, version) => {}
+            (Some(_), None) => notes.push(format!("unreleased version {name}")),
+            (None, None) => notes.push(format!("unreleased build {name}")),
         }
     }
     Cell {
@@ -187,6 +189,14 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         runs,
         notes,
     }
+}
+
+/// Whether the version holds, or has held, permission anywhere.
+fn is_release(state: &State, app: &AppName, version: &Version) -> bool {
+    let Some(record) = state.apps.get(app) else { return false };
+    record.audiences.iter().any(|(audience, here)| {
+        here.dead_through.contains_key(version) || state.all_permits(app, version, audience).next().is_some()
+    })
 }
 
 /// What something waits for, with the reason that somebody gave for it.
@@ -437,4 +447,56 @@ fn one_person_guards(policy: &domain::state::Policy, name: &AudienceName) -> Opt
 /// Whether a request stands as a permit.
 pub(crate) fn is_granted(standing: &Standing) -> bool {
     matches!(standing, Standing::Granted(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{self, World};
+    use domain::event::{Ending, Event};
+    use trust::statement::{OrderAct, Outcome, Phase};
+
+    fn notes_of(world: &World, audience: &str) -> Vec<String> {
+        let status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+        let mut cells = status.apps.into_iter().flat_map(|app| app.cells);
+        cells.find(|cell| cell.audience.as_str() == audience).unwrap().notes
+    }
+
+    #[test]
+    fn what_nobody_released_is_a_build_or_a_version_r2() {
+        let mut world = World::new();
+        let build = world.pushed("web", 7);
+        world.runs("dev-1", "web", build);
+        assert_eq!(notes_of(&world, "dev"), [format!("unreleased build web#{}", build.short())]);
+        let numbered = world.numbered("web", "1.4.0");
+        world.runs("dev-1", "web", numbered);
+        assert_eq!(notes_of(&world, "dev"), ["unreleased version web@1.4.0"]);
+        world.released("web", "1.4.0", "prod");
+        assert!(notes_of(&world, "dev").is_empty());
+    }
+
+    #[test]
+    fn what_failed_was_deployed_r3() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        assert_eq!(notes_of(&world, "prod"), ["1.4.0 released, never deployed"]);
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        world.happen(Event::TargetFinished {
+            deployment,
+            target: fixture::target("prod-1"),
+            outcome: Outcome::Undone { phase: Phase::Verify, reason: "unwell".into() },
+            change: None,
+            running: None,
+            config_serial: 0,
+            phases: Vec::new(),
+            endpoints: Vec::new(),
+            given_up: false,
+            stands: false,
+            standby: false,
+            way: Default::default(),
+        });
+        let ending = Ending::Undone;
+        world.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
+        assert!(notes_of(&world, "prod").is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! The targets.
 
-use super::build_name;
+use super::{build_name, words::Texts};
 use api::read::TargetStatus;
 use domain::{
     rules::lifetime,
@@ -14,6 +14,7 @@ pub(crate) fn target(
     state: &State,
     name: &TargetName,
     seen: &impl Fn(&TargetName) -> Option<Timestamp>,
+    texts: Texts<'_>,
 ) -> Option<TargetStatus> {
     let target = state.targets.get(name)?;
     let runs = target
@@ -27,6 +28,10 @@ pub(crate) fn target(
         facts: target.facts.clone(),
         recipient: target.recipient.clone(),
         cordoned: target.cordoned,
+        cordoned_since: target.cordon.as_ref().map(|cordon| cordon.stamp.time),
+        cordon_reason: (target.cordon.as_ref())
+            .and_then(|cordon| texts(&cordon.reason?))
+            .map(|reason| trust::names::printable(&reason)),
         retired: target.retired,
         seen: seen(name),
         carried: carried(target),
@@ -51,8 +56,12 @@ fn carried(target: &Target) -> Option<Timestamp> {
 }
 
 /// All targets, retired ones too.
-pub(crate) fn targets(state: &State, seen: impl Fn(&TargetName) -> Option<Timestamp>) -> Vec<TargetStatus> {
-    state.targets.keys().filter_map(|name| target(state, name, &seen)).collect()
+pub(crate) fn targets(
+    state: &State,
+    seen: impl Fn(&TargetName) -> Option<Timestamp>,
+    texts: Texts<'_>,
+) -> Vec<TargetStatus> {
+    state.targets.keys().filter_map(|name| target(state, name, &seen, texts)).collect()
 }
 
 /// Which of the builds that a target runs have settled in its environment, by the deployment that brought them: one that settled

@@ -79,7 +79,7 @@ impl Asked<'_> {
             match (verdict.rule, verdict.verdict) {
                 ("permits", verdict) => conditions.extend(self.permit(verdict)),
                 (_, Ok(what)) => conditions.push(met(what)),
-                (_, Err(refusal)) => conditions.push(unmet(&refusal)),
+                (_, Err(refusal)) => conditions.push(unmet(&freezes::with_reason(refusal, self.texts))),
             }
         }
         conditions
@@ -94,7 +94,7 @@ impl Asked<'_> {
         let Some((_, request)) = granted.or_else(waiting) else {
             return vec![match verdict {
                 Ok(what) => met(what),
-                Err(refusal) => unmet(&refusal),
+                Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
             }];
         };
         let lacks = approvals::lacks(self.state, self.policy, request);

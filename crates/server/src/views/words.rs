@@ -224,10 +224,10 @@ impl Teller<'_> {
             }
             Event::TargetLabelled { target, labels } if labels.is_empty() => format!("{actor} unlabelled {target}"),
             Event::TargetLabelled { target, labels } => format!("{actor} labelled {target}{}", labelled(labels)),
-            Event::TargetCordoned { target, cordoned: true } => {
-                format!("{actor} cordoned {target}: new deployments stay away")
+            Event::TargetCordoned { target, cordoned: true, reason } => {
+                format!("{actor} cordoned {target}, and new deployments stay away{}", self.text(reason.as_ref()))
             }
-            Event::TargetCordoned { target, cordoned: false } => {
+            Event::TargetCordoned { target, cordoned: false, .. } => {
                 format!("{actor} uncordoned {target}: deployments come again")
             }
             Event::TokenCreated { name, expires, .. } => {

@@ -67,7 +67,7 @@ impl Model {
 
     /// Somebody says how a deployment is to go on.
     fn guided(&mut self, act: &AdministrationAct, time: Timestamp) {
-        if let AdministrationAct::CordonTarget { target: name, cordoned } = act {
+        if let AdministrationAct::CordonTarget { target: name, cordoned, .. } = act {
             self.sees(if *cordoned { "cordoned" } else { "no longer cordoned" });
             if *cordoned {
                 self.cordoned.insert(name.clone());

@@ -34,6 +34,8 @@ impl App {
         let AppAct::Retire { app, yes } = self.act;
         let app = AppName::new(&app).or_misused()?;
         let connection = invocation.connect().await?;
+        // Nobody is asked about what there is not.
+        connection.app(&app).await?;
         if !yes && !invocation.confirm(&format!("Retire {app} for good? Its name is never given again.")) {
             let why = format!("{app} is not retired: {}", invocation.unconfirmed());
             return Err(Failure::failed(why).next(format!("sortie app retire {app} --yes")));

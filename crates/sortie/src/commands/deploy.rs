@@ -11,9 +11,9 @@ use crate::{
     object,
     order::{self, Data, Wanted, only},
     rollout::Care,
-    when::When,
+    when::{self, When},
     output::{self, Answer},
-    package,
+    package, releasing,
 };
 use api::{
     client::ClientError,
@@ -118,7 +118,9 @@ async fn resolve(
 ) -> Result<Thing, Failure> {
     let Thing::App(app) = thing else { return Ok(thing) };
     let status = order::status(connection, None).await?;
-    let chosen = newest(&status, &app, environment, connection.is_dev(environment))?;
+    let chosen = newest(&status, &app, environment, connection.is_dev(environment));
+    let chosen =
+        chosen.map_err(|failure| failure.rephrase_next(|next| releasing::as_signer_types(connection, next)))?;
     let (word, thing) = match chosen {
         (BuildName { version: Some(version), .. }, true) => ("released to", Thing::Version(app, version)),
         (name, _) => ("pushed, and nothing is released to", Thing::Build(app, name.build.hex())),
@@ -163,13 +165,16 @@ struct Plan {
     targets: Vec<PlannedTarget>,
     waves: usize,
     config_missing: Vec<String>,
-    files: Option<Vec<FilesChanged>>,
+    files: Vec<FilesChanged>,
     /// The versions since what runs there.
     notes: Vec<Note>,
     /// What a package lists, in the order in which it would go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<package::Shown>,
     why: Why,
+    /// When it would begin, where it is planned for later.
+    #[serde(skip)]
+    begins: Option<String>,
     /// By what exactly this is ordered; nothing where it would be refused.
     id: Option<String>,
     /// Why it would be refused.
@@ -178,6 +183,7 @@ struct Plan {
 
 #[derive(Debug, Serialize)]
 struct PlannedTarget {
+    app: AppName,
     target: TargetName,
     now: Option<BuildName>,
     then: BuildName,
@@ -186,10 +192,11 @@ struct PlannedTarget {
     shortages: Vec<String>,
 }
 
-/// How the new build's files differ from one that runs.
+/// How the new build's files differ from one that runs, or from nothing.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct FilesChanged {
-    from: String,
+    app: AppName,
+    from: Option<String>,
     changed: u64,
     added: u64,
     removed: u64,
@@ -204,30 +211,25 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         return plan_package(connection, wanted, &manifest, &status).await;
     }
     let targets = planned_targets(&status, wanted, &manifest.run);
-    let mut files = Vec::new();
-    let now: BTreeSet<Digest> =
-        targets.iter().filter(|t| t.changes).filter_map(|t| t.now.as_ref()).map(|b| b.build).collect();
-    for running in now {
-        let name = targets.iter().filter_map(|target| target.now.as_ref()).find(|name| name.build == running);
-        let old = object::manifest(connection, &running).await?;
-        files.push(files_changed(name.map(BuildName::short).unwrap_or_default(), &old, &manifest));
-    }
+    let files = all_files_changed(connection, &targets, &manifest).await?;
     let config: ConfigView =
         connection.client.get(&routes::path(routes::CONFIG, &[app.as_str(), environment.as_str()]), &[]).await?;
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
-    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets);
+    let changes_data = manifest.run.migrate.is_some();
+    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets, changes_data);
     let (id, refused) = id_or_refusal(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
         config_missing: config_missing(&manifest, &config),
         waves,
-        files: Some(files),
+        files,
         notes: passed(connection, wanted, &status).await?,
         members: Vec::new(),
         targets,
         why,
+        begins: begins(wanted),
         id,
         refused,
     };
@@ -235,11 +237,18 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     Ok(with_next(answer, &plan))
 }
 
+fn begins(wanted: &Wanted) -> Option<String> {
+    wanted.schedule.at.map(|_| when::in_words(&wanted.schedule))
+}
+
 /// The plan's id, or why the order would be refused.
 async fn id_or_refusal(connection: &Connection, wanted: &Wanted) -> Result<(Option<String>, Option<Problem>), Failure> {
     match preview(connection, wanted).await {
         Ok(view) => Ok((Some(id_of(&view)), None)),
-        Err(ClientError::Refused(problem)) => Ok((None, Some(*problem))),
+        Err(ClientError::Refused(mut problem)) => {
+            problem.next = problem.next.map(|next| releasing::as_signer_types(connection, next));
+            Ok((None, Some(*problem)))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -293,12 +302,15 @@ async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Resul
 async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manifest, status: &Status) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let members = package::inspect(connection, manifest, environment, None, status).await?;
-    let (mut targets, mut config_missing) = (Vec::new(), Vec::new());
+    let (mut targets, mut files, mut config_missing) = (Vec::new(), Vec::new(), Vec::new());
     for member in &members {
         let made = object::manifest(connection, &member.build).await?;
         let name = BuildName { build: member.build, version: Some(member.version.clone()) };
         let one = Wanted { app: member.app.clone(), build: name, ..wanted.clone() };
-        targets.extend(planned_targets(status, &one, &made.run).into_iter().filter(|target| target.changes));
+        let changing = planned_targets(status, &one, &made.run).into_iter().filter(|target| target.changes);
+        let changing: Vec<PlannedTarget> = changing.collect();
+        files.extend(all_files_changed(connection, &changing, &made).await?);
+        targets.extend(changing);
         let path = routes::path(routes::CONFIG, &[member.app.as_str(), environment.as_str()]);
         let config: ConfigView = connection.client.get(&path, &[]).await?;
         config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
@@ -310,11 +322,12 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         environment: environment.clone(),
         config_missing,
         waves: steps(&manifest.run.package).map_or(0, |steps| steps.len()),
-        files: None,
+        files,
         notes: Vec::new(),
         members,
         targets,
         why,
+        begins: begins(wanted),
         id,
         refused,
     };
@@ -328,6 +341,13 @@ fn package_in_words(plan: &Plan) -> String {
         true => lines.push("  every member runs there as it says, on every target that it is for".into()),
         false => lines.push(format!("  in {} at most", output::count(plan.waves as u64, "step"))),
     }
+    for member in &plan.members {
+        let targets: Vec<&PlannedTarget> = plan.targets.iter().filter(|target| target.app == member.app).collect();
+        lines.extend((!targets.is_empty()).then(|| format!("  {} {}", member.app, member.version)));
+        lines.extend(targets_in_words(&targets).into_iter().map(|line| format!("  {line}")));
+        let files = plan.files.iter().filter(|files| files.app == member.app);
+        lines.extend(files.map(|files| format!("  {}", files_in_words(files))));
+    }
     if !plan.config_missing.is_empty() {
         lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
     }
@@ -337,8 +357,14 @@ fn package_in_words(plan: &Plan) -> String {
 
 fn why_in_words(plan: &Plan) -> Vec<String> {
     let refused = plan.refused.as_ref().filter(|_| plan.why.may);
-    let refused = refused.map(|refused| format!("✗ it would be refused now: {}", refused.message));
-    std::iter::once(why::in_words(&plan.why)).chain(refused).collect()
+    let refused = refused.map(|refused| match refused.exit {
+        exit::DONE => format!("there is nothing to do: {}", refused.message),
+        _ => format!("✗ it would be refused now: {}", refused.message),
+    });
+    // What is asked of this very moment is not asked of an order for later.
+    let later = plan.begins.as_ref().filter(|_| plan.id.is_some() && !plan.why.may);
+    let later = later.map(|begins| format!("not now; ordered like this, it begins by itself {begins}"));
+    std::iter::once(why::in_words(&plan.why)).chain(refused).chain(later).collect()
 }
 
 /// What comes with a version, and what it passes over, since what runs there (R44).
@@ -349,11 +375,11 @@ async fn passed(connection: &Connection, wanted: &Wanted, status: &Status) -> Re
     Ok(notes::between(&app, &wanted.environment, runs.as_ref(), version))
 }
 
-fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> usize {
+fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget], changes_data: bool) -> usize {
     let names: Vec<TargetName> = targets.iter().map(|target| target.target.clone()).collect();
     let labels = |name: &TargetName| status.targets.iter().find(|target| target.name == *name).map(|t| &t.labels);
     let (names, rings) = rollout::in_rings(rollout, names, labels);
-    rollout::waves(rollout, &rings, names.len())
+    rollout::waves(rollout, &rings, names.len(), changes_data)
 }
 
 fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
@@ -367,7 +393,8 @@ fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTa
             let now = target.runs.get(&wanted.app).cloned();
             let changes = now.as_ref().map(|now| now.build) != Some(wanted.build.build);
             let shortages = placement::shortages(&run.needs, &target.facts);
-            PlannedTarget { target: target.name.clone(), now, then: wanted.build.clone(), changes, shortages }
+            let (app, name, then) = (wanted.app.clone(), target.name.clone(), wanted.build.clone());
+            PlannedTarget { app, target: name, now, then, changes, shortages }
         })
         .collect()
 }
@@ -378,13 +405,37 @@ fn config_missing(manifest: &Manifest, config: &ConfigView) -> Vec<String> {
     lacking.map(|(key, _)| key.clone()).collect()
 }
 
-fn files_changed(from: String, old: &Manifest, new: &Manifest) -> FilesChanged {
+/// What changes on the targets, for each build that runs on some of them and for those where none does.
+async fn all_files_changed(
+    connection: &Connection,
+    targets: &[PlannedTarget],
+    manifest: &Manifest,
+) -> Result<Vec<FilesChanged>, Failure> {
+    let now: BTreeMap<Option<Digest>, Option<&BuildName>> = targets
+        .iter()
+        .filter(|target| target.changes)
+        .map(|target| (target.now.as_ref().map(|name| name.build), target.now.as_ref()))
+        .collect();
+    let mut files = Vec::new();
+    for running in now.into_values() {
+        let old = match running {
+            Some(name) => Some(object::manifest(connection, &name.build).await?),
+            None => None,
+        };
+        files.push(files_changed(running.map(BuildName::short), old.as_ref(), manifest));
+    }
+    Ok(files)
+}
+
+fn files_changed(from: Option<String>, old: Option<&Manifest>, new: &Manifest) -> FilesChanged {
     let by_path = |manifest: &Manifest| -> BTreeMap<String, Entry> {
         manifest.files.iter().map(|entry| (entry.path().to_string(), entry.clone())).collect()
     };
-    let known: BTreeSet<Digest> = old.objects().map(|(digest, _)| digest).collect();
-    let (old, new) = (by_path(old), by_path(new));
+    let known: BTreeSet<Digest> = old.into_iter().flat_map(Manifest::objects).map(|(digest, _)| digest).collect();
+    let app = new.app.clone();
+    let (old, new) = (old.map(by_path).unwrap_or_default(), by_path(new));
     let mut counts = FilesChanged {
+        app,
         from,
         changed: 0,
         added: 0,
@@ -408,8 +459,26 @@ fn files_changed(from: String, old: &Manifest, new: &Manifest) -> FilesChanged {
 
 fn in_words(plan: &Plan) -> String {
     let mut lines = vec![format!("{} → {}: this is a plan, nothing was written", plan.what, plan.environment)];
-    let width = plan.targets.iter().map(|target| target.target.as_str().len()).max().unwrap_or(0);
-    for target in &plan.targets {
+    lines.extend(targets_in_words(&plan.targets.iter().collect::<Vec<_>>()));
+    if plan.targets.is_empty() {
+        lines.push("  no target there carries the labels it asks for".into());
+    } else if plan.waves > 1 && plan.targets.iter().any(|target| target.changes) {
+        lines.push(format!("  in {} waves", plan.waves));
+    }
+    lines.extend(plan.files.iter().map(files_in_words));
+    lines.extend(notes::in_words(&plan.notes).into_iter().map(|line| format!("  + {line}")));
+    if !plan.config_missing.is_empty() {
+        lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
+    }
+    lines.extend(why_in_words(plan));
+    lines.join("\n")
+}
+
+/// `  prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0`, and what it falls short of.
+fn targets_in_words(targets: &[&PlannedTarget]) -> Vec<String> {
+    let width = targets.iter().map(|target| target.target.as_str().len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for target in targets {
         let now = target.now.as_ref().map_or("nothing".into(), BuildName::short);
         let change = match target.changes {
             true => format!("{now} → {}; an undo returns to {now}", target.then.short()),
@@ -418,24 +487,20 @@ fn in_words(plan: &Plan) -> String {
         lines.push(format!("  {:<width$}  {change}", target.target.as_str()));
         lines.extend(target.shortages.iter().map(|shortage| format!("  {:<width$}  ✗ {shortage}", "")));
     }
-    if plan.targets.is_empty() {
-        lines.push("  no target there carries the labels it asks for".into());
-    } else if plan.waves > 1 {
-        lines.push(format!("  in {} waves", plan.waves));
+    lines
+}
+
+/// `  since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch`.
+fn files_in_words(files: &FilesChanged) -> String {
+    let FilesChanged { from, changed, added, removed, new_bytes, .. } = files;
+    let fetched = output::bytes(*new_bytes);
+    match from {
+        Some(from) => {
+            let changed = output::count(*changed, "file");
+            format!("  since {from}: {changed} changed, +{added} −{removed}; {fetched} at most to fetch")
+        }
+        None => format!("  where nothing runs: {}; {fetched} at most to fetch", output::count(*added, "file")),
     }
-    for FilesChanged { from, changed, added, removed, new_bytes } in plan.files.iter().flatten() {
-        lines.push(format!(
-            "  since {from}: {} changed, +{added} −{removed}; {} at most to fetch",
-            output::count(*changed, "file"),
-            output::bytes(*new_bytes)
-        ));
-    }
-    lines.extend(notes::in_words(&plan.notes).into_iter().map(|line| format!("  + {line}")));
-    if !plan.config_missing.is_empty() {
-        lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
-    }
-    lines.extend(why_in_words(plan));
-    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -488,13 +553,14 @@ mod tests {
             config_missing: vec!["DATABASE_URL".into()],
             notes: Vec::new(),
             members: Vec::new(),
-            files: Some(vec![FilesChanged {
-                from: "1.4.0".into(),
+            files: vec![FilesChanged {
+                app: "web".parse().unwrap(),
+                from: Some("1.4.0".into()),
                 changed: 37,
                 added: 2,
                 removed: 1,
                 new_bytes: 4_100_000,
-            }]),
+            }],
             why: Why {
                 what: "web@1.5.0".into(),
                 audience: wanted.environment.clone(),
@@ -503,6 +569,7 @@ mod tests {
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
+            begins: None,
             id: None,
             refused: None,
         };

@@ -7,13 +7,13 @@ use crate::{
     invocation::Invocation,
     names::Thing,
     output::Answer,
-    project,
+    project, releasing,
 };
 use api::read::{App, Build};
 use std::path::Path;
 use trust::{
-    AppName, Version,
-    charter::Numbering,
+    AppName, AudienceName, Version,
+    charter::{Charter, Numbering},
     statement::{self, Act},
 };
 
@@ -43,23 +43,23 @@ impl Number {
         let accepted = connection.submit(&name, found.build, act).await?;
         let numbered = format!("{}@{version}", found.app);
         let answer = Answer::new(&accepted, format!("{numbered} is {name}, for good."));
-        Ok(match first_released_audience(&connection) {
-            Some(audience) => answer.next(format!("sortie release {numbered} --to {audience}")),
+        let may_alone = |audience: &AudienceName| releasing::may_alone(&connection, audience);
+        Ok(match first_released_audience(&connection.policy.charter, may_alone) {
+            Some(audience) => answer.next(releasing::command(&connection, &numbered, audience)),
             None => answer,
         })
     }
 }
 
-/// The first audience that somebody has to agree to: where a new version goes next.
-fn first_released_audience(connection: &Connection) -> Option<String> {
-    let charter = &connection.policy.charter;
-    let mut named: Vec<_> = charter
-        .audience_names()
-        .filter_map(|name| Some((name, charter.audience(name)?)))
-        .filter(|(_, audience)| audience.approve.is_some())
-        .collect();
-    named.sort_by_key(|(_, audience)| (audience.after.is_some(), audience.class));
-    named.first().map(|(name, _)| name.to_string())
+/// The first audience that somebody has to agree to: where a new version goes next. Environments come before channels, and
+/// among those of one class the ones to which the signer may release alone.
+fn first_released_audience(charter: &Charter, may_alone: impl Fn(&AudienceName) -> bool) -> Option<&AudienceName> {
+    let turn = |name: &AudienceName| {
+        let audience = charter.audience(name).filter(|audience| audience.approve.is_some())?;
+        Some((audience.after.is_some(), audience.class.is_none(), audience.class, !may_alone(name)))
+    };
+    let named = charter.audience_names().filter_map(|name| Some((turn(name)?, name)));
+    named.min_by_key(|(turn, _)| *turn).map(|(_, name)| name)
 }
 
 async fn next(
@@ -168,6 +168,28 @@ mod tests {
         assert_eq!(after("1.4.0", &["whatever people write"]), "1.4.1");
         assert_eq!(after("1.4.0", &[]), "1.4.1");
         assert_eq!(after("2.0.0-rc.1", &["fix: x"]), "2.0.0");
+    }
+
+    #[test]
+    fn a_new_version_goes_next_where_its_signer_may_release_it() {
+        let text = r#"
+            charter = "acme"
+            [environments]
+            dev = { class = "dev", deploy = "developer" }
+            review-a = { class = "test", approve = "qa", deploy = "developer" }
+            review-b = { class = "test", approve = "developer", deploy = "developer" }
+            prod = { class = "live", approve = "ops", deploy = "ops", after = "review-a" }
+            [channels]
+            beta = { approve = "developer" }
+            [people]
+            coder = { roles = ["developer", "qa", "ops"], keys = ["KEY"] }
+        "#;
+        let key = trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[1; 32])).to_openssh();
+        let charter = Charter::from_bytes(text.replace("KEY", &key).as_bytes()).unwrap();
+        let first = |may: &str| first_released_audience(&charter, |name| name.as_str() == may).unwrap().to_string();
+        assert_eq!(first("review-b"), "review-b");
+        assert_eq!(first("nothing"), "review-a");
+        assert_eq!(first("beta"), "review-a");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     order::{self, Wanted, only},
+    output::Answer,
 };
 use api::read::{BuildName, Runs, Status};
 use domain::{event::Ending, refusal::Refusal};
@@ -79,6 +80,23 @@ pub async fn act_on_running(
         }
     }
     order::order(invocation, connection, &last, following).await
+}
+
+/// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.
+pub async fn act_on_each(
+    invocation: &Invocation,
+    connection: &Connection,
+    running: impl IntoIterator<Item = Running>,
+    act: OrderAct,
+    following: &Following,
+) -> Result<Option<Answer>, Failure> {
+    for running in running {
+        let answer = act_on_running(invocation, connection, &running, act, following).await?;
+        if !answer.is_good() {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 /// The orders for what runs. Each names the targets that run its build, unless all targets run one build and all are

@@ -2,12 +2,11 @@
 
 use crate::{
     build::{self, Ready, Sent},
-    connection::Connection,
     draft,
     failure::Outcome,
     invocation::Invocation,
     output::{self, Answer},
-    package, sign,
+    package, releasing, sign,
 };
 use api::write::Text;
 use serde_json::json;
@@ -94,6 +93,7 @@ impl Push {
         let data = json!({
             "app": app, "build": digest, "name": name, "commit": ready.commit, "files": ready.files(),
             "size_bytes": ready.manifest.total_size_bytes(), "sent": sent, "already_known": known,
+            "members": ready.manifest.run.package,
         });
         if self.quiet {
             return Ok(Answer::new(&data, name));
@@ -104,7 +104,7 @@ impl Push {
             (false, _) => format!("sent {} in {:.1} s", output::bytes(sent.bytes), began.elapsed().as_secs_f64()),
         };
         let words = [name.clone(), contents(&ready), origin(&ready), how].join("   ");
-        Ok(Answer::new(&data, words).next(next(&connection, &name)))
+        Ok(Answer::new(&data, words).next(releasing::first_place(&connection, &name)))
     }
 }
 
@@ -127,14 +127,5 @@ fn origin(ready: &Ready) -> String {
             format!("commit {}{tag}, clean", commit.id.get(..7).unwrap_or(&commit.id))
         }
         None => "no commit".into(),
-    }
-}
-
-/// Where a new build goes first: a dev environment, or a number where there is none.
-fn next(connection: &Connection, name: &str) -> String {
-    let environments = connection.policy.charter.environments.keys();
-    match environments.into_iter().find(|environment| connection.is_dev(environment)) {
-        Some(environment) => format!("sortie deploy {name} --to {environment}"),
-        None => format!("sortie number {name} next"),
     }
 }

@@ -37,8 +37,7 @@ impl Retry {
         let view: DeploymentView = connection.client.get(&path, &[]).await?;
         let only = if named.is_empty() { failed(&view) } else { named };
         if only.is_empty() {
-            let failure = Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"));
-            return Err(failure.next(format!("sortie status {number}")));
+            return Err(nothing_failed(&view));
         }
         let wanted = Wanted {
             only,
@@ -56,6 +55,20 @@ impl Retry {
         invocation.aside(&words);
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         order::conclude(&connection, &view).await
+    }
+}
+
+/// Nobody tries again by itself what somebody left out on purpose.
+fn nothing_failed(view: &DeploymentView) -> Failure {
+    let number = view.deployment;
+    let left_out = view.targets.iter().filter(|part| part.state == "left out").map(|part| part.target.as_str());
+    let left_out: Vec<&str> = left_out.collect();
+    let none = format!("no target failed in deployment {number}");
+    let failure = |message| Failure::new("NOTHING_TO_RETRY", exit::DONE, message);
+    match left_out.is_empty() {
+        true => failure(none).next(format!("sortie status {number}")),
+        false => failure(format!("{none}; left out were {}: `--only` lets them try again", left_out.join(", ")))
+            .next(format!("sortie retry {number} --only {}", left_out.join(","))),
     }
 }
 
@@ -82,5 +95,9 @@ mod tests {
         view.targets[2].failed_in = Some(Phase::Verify);
         let names: Vec<String> = failed(&view).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["prod-3", "prod-4"]);
+        let next = |view: &DeploymentView| nothing_failed(view).problem.next.unwrap();
+        assert_eq!(next(&view), "sortie status 41");
+        view.targets[3].state = "left out".into();
+        assert_eq!(next(&view), "sortie retry 41 --only prod-4");
     }
 }

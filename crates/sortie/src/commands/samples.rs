@@ -187,6 +187,8 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         },
         recipient: "age1".into(),
         cordoned: false,
+        cordoned_since: None,
+        cordon_reason: None,
         retired: false,
         seen: Some(time("09:59:30")),
         refreshed: None,

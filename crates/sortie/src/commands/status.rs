@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    follow::finished,
+    follow::{finished, went_back},
     invocation::Invocation,
     moment,
     names::{self, Thing},
@@ -249,16 +249,23 @@ pub fn ends_in_words(ends: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `cordoned 2 h ago: the disk is changed`.
+pub fn cordoned(target: &TargetStatus, now: Timestamp) -> Option<String> {
+    let since = target.cordoned_since.map(|since| format!(" {}", ago(since, now))).unwrap_or_default();
+    let reason = target.cordon_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    target.cordoned.then(|| format!("cordoned{since}{reason}"))
+}
+
 /// What a target is like that has had no fresh word of the repository.
 const STALE: &str = "! stale: it activates nothing new until it has refreshed";
 
 fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let findings = (target.findings > 0).then(|| format!("✗ {} not as it should be", target.findings));
-    let marks = [(target.cordoned, "cordoned"), (target.retired, "retired"), (target.stale, STALE)];
+    let marks = [(target.retired, "retired"), (target.stale, STALE)];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
     let ends = target.ends.map(|ends| ends_in_words(ends, now));
     let ephemeral = target.ephemeral.then(|| "ephemeral".to_string());
-    marks.chain(ends).chain(ephemeral).chain(findings).collect()
+    cordoned(target, now).into_iter().chain(marks).chain(ends).chain(ephemeral).chain(findings).collect()
 }
 
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
@@ -389,7 +396,7 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
-    let never = released.filter(|released| !released.deployed && !is_channel);
+    let never = released.filter(|released| !released.deployed && failed.is_none() && !is_channel);
     notes.extend(never.map(|_| "released, never deployed".to_string()));
     notes.extend(
         released.map(|released| {
@@ -411,7 +418,9 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     let view: DeploymentView = connection.client.get(&path, &[]).await?;
     let words = deployment_in_words(&view, Timestamp::now());
     let answer = Answer::new(&view, words);
+    let awaits_word = view.waits.as_deref().is_some_and(|waits| waits.contains("sortie resume"));
     Ok(match view.ending {
+        None if awaits_word => answer.next(format!("sortie resume {number}")),
         None => answer.next(format!("sortie abort {number}")),
         Some(Ending::Succeeded) => answer,
         Some(_) => answer.next(format!("sortie redeploy {number}")),
@@ -453,7 +462,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
             "verified" | "undone" | "failed" | "refused" | "absent" | "left out" => finished(part),
             state => state.to_string(),
         };
-        let before = part.before.as_ref().filter(|before| before.build != view.build.build);
+        let before = part.before.as_ref().filter(|before| before.build != view.build.build && !went_back(part));
         let before = before.map(|before| format!("   (before: {})", before.short())).unwrap_or_default();
         lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));
     }

@@ -1,7 +1,7 @@
 //! `sortie target`.
 
 use crate::{
-    commands::operate::{Running, act_on_running},
+    commands::operate::{Running, act_on_each},
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
     follow::Following,
@@ -55,6 +55,9 @@ pub enum TargetAct {
     Cordon {
         /// The target
         target: String,
+        /// Why; it stands in the history and beside the target
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Keep new deployments away and stop what runs there, each out of traffic first, for work on the machine
     Drain {
@@ -63,6 +66,9 @@ pub enum TargetAct {
         /// How long to wait for each application's end (30m by default)
         #[arg(long, value_name = "DURATION")]
         wait: Option<String>,
+        /// Why; it stands in the history and beside the target
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Let deployments come again
     Uncordon {
@@ -120,20 +126,25 @@ impl Target {
                 let words = format!("{target}: {}", words.collect::<Vec<_>>().join(", "));
                 administer(invocation, &target, words, |target| AdministrationAct::LabelTarget { target, labels }).await
             }
-            TargetAct::Cordon { target } => {
+            TargetAct::Cordon { target, reason } => {
                 let words = format!("{target} gets no new deployments. What runs there goes on running.");
-                let act = |target| AdministrationAct::CordonTarget { target, cordoned: true };
-                administer(invocation, &target, words, act).await
+                let target = TargetName::new(&target).or_misused()?;
+                let connection = invocation.connect().await?;
+                let accepted = cordon(&connection, &target, reason.as_deref()).await?;
+                Ok(Answer::new(&accepted, words).next(format!("sortie target uncordon {target}")))
             }
-            TargetAct::Drain { target, wait } => drain(invocation, &target, wait).await,
+            TargetAct::Drain { target, wait, reason } => drain(invocation, &target, wait, reason.as_deref()).await,
             TargetAct::Uncordon { target, start } => {
                 if start {
                     let connection = invocation.connect().await?;
                     let name = TargetName::new(&target).or_misused()?;
-                    on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    let started = on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    if let (_, Some(bad)) = started {
+                        return Ok(bad);
+                    }
                 }
                 let words = format!("{target} takes deployments again.");
-                let act = |target| AdministrationAct::CordonTarget { target, cordoned: false };
+                let act = |target| AdministrationAct::CordonTarget { target, cordoned: false, reason: None };
                 administer(invocation, &target, words, act).await
             }
             TargetAct::Retire { target } => {
@@ -158,19 +169,27 @@ async fn administer(
     Ok(Answer::new(&accepted, words))
 }
 
+/// Keeps new deployments away from a target.
+async fn cordon(connection: &Connection, target: &TargetName, reason: Option<&str>) -> Result<Accepted, Failure> {
+    let act = |reason| AdministrationAct::CordonTarget { target: target.clone(), cordoned: true, reason };
+    connection.administer_perhaps_because(reason, act).await
+}
+
 /// Cordons a target, and stops each application that runs there by an order of its own.
-async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> Outcome {
+async fn drain(invocation: &Invocation, target: &str, wait: Option<String>, reason: Option<&str>) -> Outcome {
     let following = Following { wait, ..Following::default() };
     following.limit()?;
     let target = TargetName::new(target).or_misused()?;
     let connection = invocation.connect().await?;
-    let cordon = AdministrationAct::CordonTarget { target: target.clone(), cordoned: true };
-    match connection.administer(cordon).await {
+    match cordon(&connection, &target, reason).await {
         Ok(_) => {}
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
         Err(failure) => return Err(failure),
     }
-    let stopped = on_all(invocation, &connection, &target, OrderAct::Stop, following).await?;
+    let stopped = match on_all(invocation, &connection, &target, OrderAct::Stop, following).await? {
+        (_, Some(bad)) => return Ok(bad),
+        (stopped, None) => stopped,
+    };
     let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
     let words = match names.is_empty() {
         true => format!("{target} gets no new deployments, and nothing ran there."),
@@ -180,29 +199,26 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>) -> O
     Ok(Answer::new(&data, words).next(format!("sortie target uncordon {target} --start")))
 }
 
-/// Acts on every application that runs on a target, one after the other; answers with which they are.
+/// Acts on every application that runs on a target, one after the other. Gives which they are, and the answer of the one that
+/// did not succeed, which ends it.
 async fn on_all(
     invocation: &Invocation,
     connection: &Connection,
     target: &TargetName,
     act: OrderAct,
     following: Following,
-) -> Result<Vec<AppName>, Failure> {
+) -> Result<(Vec<AppName>, Option<Answer>), Failure> {
     let status = order::status(connection, None).await?;
     let found = status.targets.iter().find(|found| found.name == *target && !found.retired);
     let found = found.ok_or_else(|| Failure::from(Refusal::UnknownTarget { name: target.clone(), nearest: None }))?;
-    let mut done = Vec::new();
-    for app in found.runs.keys() {
-        let running = Running {
-            app: app.clone(),
-            environment: found.environment.clone(),
-            only: BTreeSet::from([target.clone()]),
-            thing: None,
-        };
-        act_on_running(invocation, connection, &running, act, &following).await?;
-        done.push(app.clone());
-    }
-    Ok(done)
+    let running = found.runs.keys().map(|app| Running {
+        app: app.clone(),
+        environment: found.environment.clone(),
+        only: BTreeSet::from([target.clone()]),
+        thing: None,
+    });
+    let bad = act_on_each(invocation, connection, running, act, &following).await?;
+    Ok((found.runs.keys().cloned().collect(), bad))
 }
 
 impl Invite {
@@ -331,7 +347,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
     let notes = [
-        target.cordoned.then(|| "cordoned".to_string()),
+        super::status::cordoned(target, now),
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),

@@ -1,7 +1,7 @@
 //! `sortie undeploy`.
 
 use crate::{
-    commands::operate::{OnWhatRuns, Running, act_on_running},
+    commands::operate::{OnWhatRuns, Running, act_on_each},
     failure::{Failure, Outcome},
     follow::Following,
     invocation::Invocation,
@@ -9,7 +9,7 @@ use crate::{
     order::{self, only},
     output::Answer,
 };
-use domain::refusal::exit;
+use domain::refusal::{Refusal, Right, exit};
 use serde_json::json;
 use trust::{AppName, AudienceName, charter::Class, statement::OrderAct};
 
@@ -51,19 +51,31 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
     following.limit()?;
     let connection = invocation.connect().await?;
     let environment = connection.environment(place)?;
+    let terms = connection.charter_environment(&environment);
+    // Whoever may not do it at all is told that, and not how it would be done.
+    if let Some(terms) = terms {
+        let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
+        if !terms.deploy.allows_alone(&roles) {
+            let roles = roles.iter().map(ToString::to_string).collect();
+            let (right, place, needs) = (Right::Deploy, environment.to_string(), Some(terms.deploy.clone()));
+            return Err(Refusal::RoleMissing { right, place, needs, roles }.into());
+        }
+    }
     let status = order::status(&connection, None).await?;
     let runs = |app: &&api::read::AppStatus| {
         let runs = order::cell(&status, &app.app, &environment).into_iter().flat_map(|cell| &cell.runs);
         runs.into_iter().any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))
     };
     let apps: Vec<AppName> = status.apps.iter().filter(runs).map(|app| app.app.clone()).collect();
-    if connection.charter_environment(&environment).is_some_and(|record| record.class == Class::Live) {
+    if terms.is_some_and(|terms| terms.class == Class::Live) {
         return Err(each_is_named(&environment, &apps));
     }
-    for app in &apps {
+    let running = apps.iter().map(|app| {
         let (app, environment, only) = (app.clone(), environment.clone(), only.clone());
-        let running = Running { app, environment, only, thing: None };
-        act_on_running(invocation, &connection, &running, OrderAct::Undeploy, following).await?;
+        Running { app, environment, only, thing: None }
+    });
+    if let Some(bad) = act_on_each(invocation, &connection, running, OrderAct::Undeploy, following).await? {
+        return Ok(bad);
     }
     let names: Vec<String> = apps.iter().map(ToString::to_string).collect();
     let words = match (names.is_empty(), following.detach) {

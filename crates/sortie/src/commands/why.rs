@@ -8,6 +8,7 @@ use crate::{
     names::{Place, Thing},
     order,
     output::Answer,
+    releasing,
 };
 use api::{
     read::{BuildName, Cell, Condition, Why as View},
@@ -51,7 +52,12 @@ pub async fn ask(
         return Ok(unreleased(app, build, audience, connection.is_dev(audience), order::cell(&status, app, audience)));
     };
     let query = [("app", app.as_str()), ("audience", audience.as_str()), ("version", &version)];
-    Ok(connection.client.get(routes::WHY, &query).await?)
+    let mut view: View = connection.client.get(routes::WHY, &query).await?;
+    for condition in &mut view.conditions {
+        let remedy = condition.remedy.take();
+        condition.remedy = remedy.map(|remedy| releasing::as_signer_types(connection, remedy));
+    }
+    Ok(view)
 }
 
 /// The conditions of a build without a number.

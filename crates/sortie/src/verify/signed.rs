@@ -179,8 +179,8 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::RevokeToken { token }, Event::TokenRevoked { token: t, .. }) => token == t,
         (A::LabelTarget { target, .. }, Event::TargetLabelled { target: t, .. })
         | (A::RetireTarget { target }, Event::TargetRetired { target: t, why: None }) => target == t,
-        (A::CordonTarget { target, cordoned }, Event::TargetCordoned { target: t, cordoned: c }) => {
-            (target, cordoned) == (t, c)
+        (A::CordonTarget { target, cordoned, reason }, Event::TargetCordoned { target: t, cordoned: c, reason: r }) => {
+            (target, cordoned, reason) == (t, c, r)
         }
         (A::SuspendPerson { person }, Event::PersonSuspended { person: p })
         | (A::ErasePerson { person }, Event::PersonErased { person: p }) => person == p,

@@ -46,6 +46,7 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
 
     // Everything at once goes where nobody is served, and only by name where people are.
     world.sortie("oncall", 2, "undeploy --all --in prod").says("class live");
+    world.sortie("coder", 3, "undeploy --all --in prod").says("ROLE_MISSING").says("needs ops");
     world.sortie("coder", 2, "undeploy web --all --in review");
     world.sortie("coder", 2, "undeploy --in review");
     world.sortie("coder", 0, "undeploy --all --in review").says("review runs nothing any more: web");

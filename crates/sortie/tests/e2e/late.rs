@@ -32,9 +32,15 @@ fn r8_a_machine_is_drained_and_comes_back() {
     world.sortie("coder", 0, &format!("deploy {one} --to dev"));
     world.sortie("coder", 2, "target drain dev-9").says("UNKNOWN_TARGET");
     world.sortie("tester", 3, "target drain dev-1").says("ROLE_MISSING");
-    world.sortie("coder", 0, "target drain dev-1").says("web stopped there").says("target uncordon dev-1 --start");
+    let drained = "target drain dev-1 --reason the-disk-is-changed";
+    world.sortie("coder", 0, drained).says("web stopped there").says("target uncordon dev-1 --start");
     assert_eq!(world.endpoints("dev").iter().filter(|there| get(**there, "/").is_ok()).count(), 1);
     world.sortie("coder", 0, "target drain dev-1").says("gets no new deployments");
+    world.sortie("coder", 0, "target cordon dev-1").says("is cordoned since");
+    world.sortie("tester", 0, "target list").says("cordoned just now: the-disk-is-changed");
+    world.sortie("tester", 0, "status dev-1").says("cordoned just now: the-disk-is-changed");
+    world.sortie("tester", 0, "history").says("coder cordoned dev-1").says("the-disk-is-changed");
+    world.sortie("tester", 0, "ledger verify");
     world.change_greeting("Good day, {name}!");
     let two = world.push();
     world.sortie("coder", 0, &format!("deploy {two} --to dev"));

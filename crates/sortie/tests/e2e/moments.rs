@@ -123,7 +123,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     world.sortie("oncall", 3, &format!("deploy {two} --to prod --at 1h")).says("WINDOW_CLOSED");
     world
         .sortie("oncall", 2, &format!("deploy {two} --to prod --at next-window --expires 1h"))
-        .says("could never begin");
+        .says("could never begin: it is for");
     let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
     let number = planned["deployment"].as_u64().unwrap();
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");

@@ -67,6 +67,8 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world.sortie("coder", 2, &format!("push {}", folder.display())).says("a package only lists versions of others");
 
     let shop = pushed(&world, "shop", &shop_of(&db, &first), &[]);
+    let again = world.ask("coder", &format!("push {}", world.root().join("shop").display()));
+    assert_eq!(again["members"]["db"]["version"], "0.1.0", "{again}");
     world.sortie("coder", 0, &format!("deploy {shop} --to dev")).says("runs in dev").says("2 members");
     world.sortie("coder", 0, &format!("release {shop} --to test")).says("Nothing was installed");
     world.sortie("coder", 0, &format!("deploy {shop} --to test"));
@@ -79,7 +81,9 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world
         .sortie("oncall", 0, &format!("deploy {shop} --to prod --plan"))
         .says("in 2 steps")
-        .says("nothing of it runs there");
+        .says("nothing of it runs there")
+        .says("prod-1  nothing → 0.1.0; an undo returns to nothing")
+        .says("where nothing runs: 1 file");
     let deployed = world.sortie("oncall", 0, &format!("deploy {shop} --to prod"));
     deployed.says("step 1  db 0.1.0").says("step 2  web 0.1.0").says("shop@0.1.0 runs in prod, 2 members");
     let history = world.sortie("tester", 0, "history").stdout;

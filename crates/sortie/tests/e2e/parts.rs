@@ -20,6 +20,7 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     };
     let coder = |exit, line: &str| world.sortie("coder", exit, line);
     only(&[("linux-arm64/app", "for arm"), ("readme", "for both")]);
+    coder(2, "push --seal ci-1").says("UNKNOWN_DRAFT").says("push --into ci-1 --part NAME");
     coder(0, "push --into ci-1 --part linux-arm64").says("2 files").says("--seal ci-1");
     coder(0, "push --into ci-1 --part linux-arm64").says("the same part as before");
     coder(1, "push --seal ci-1 --expect linux-amd64").says("linux-amd64 is not there yet").says("linux-arm64");

@@ -118,6 +118,13 @@ fn nginx_is_told_before_a_copy_stops() {
     let (address, nginx) = nginx_in_front(&world, &front);
     world.make_repository(&with("copies = 2", "[traffic]\nupstream = \"nginx\"\nwait = \"1s\"\n"));
     let build = world.push();
+    // What the owner has mistaken is found before anything is copied.
+    let owner = world.agent_data("dev-1").join("agent.toml");
+    let well = read_text(&owner);
+    fs::write(&owner, "[traffic.files]\nweb = \"web.conf\"\n").unwrap();
+    let refused = world.sortie("coder", 4, &format!("deploy {build} --to dev"));
+    refused.says("agent.toml").says("must begin with /").says("nothing was copied").says("sortie redeploy 1");
+    fs::write(&owner, well).unwrap();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
     let list = read_text(&front.join("web.conf"));
     assert!(list.contains("upstream web-web {") && list.matches("server 127.0.0.1:").count() == 2, "{list}");

@@ -63,6 +63,9 @@ pub enum AdministrationAct {
         target: TargetName,
         /// Whether it is cordoned from now on.
         cordoned: bool,
+        /// The salted digest of why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// Takes a target out of the estate for good.
     RetireTarget {

@@ -28,6 +28,7 @@ pub(super) fn enrol(state: &mut State, event: &Event) {
         labels: labels.clone(),
         facts: facts.clone(),
         cordoned: false,
+        cordon: None,
         retired: false,
         stamp,
         apps: OrdMap::new(),

@@ -92,7 +92,8 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
 )]
 pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Json<Vec<TargetStatus>> {
     let state = serving.ledger.state();
-    let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target));
+    let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
+    let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target), &texts);
     tell_what_they_said(&serving, &state, &mut targets, Timestamp::now());
     Json(targets)
 }
