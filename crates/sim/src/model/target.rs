@@ -141,7 +141,7 @@ impl Model {
         // Where it never ran, going back asks for a permit that lives, as any deployment does; but no freeze and no window
         // keeps anybody from going back.
         let goes_back = act == OrderAct::Rollback;
-        if !in_time && !(goes_back && on_target.ran.contains(&build)) {
+        if !(in_time || goes_back && on_target.ran.contains(&build)) {
             return Err("its permit does not hold at this time".into());
         }
         if goes_back {
