@@ -34,12 +34,14 @@ faults! {
     a_wave_that_is_too_wide: WaveTooWide breaks "AT_ONCE" | "MINIMUM";
     a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET" | "AUTHORITY";
-    a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
+    a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM" | "TRUTH";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
     a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
     a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
+    a_retirement_that_is_forgotten: RetirementForgotten breaks "RETIRED" | "WAITS";
     a_target_that_catches_up_at_once: LateAtOnce breaks "MOMENT" | "HOLD" | "AUTHORITY" | "PLACE";
+    a_removal_that_does_not_last: RemovedReturns breaks "ENDED" | "REMOVED";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";
@@ -47,6 +49,9 @@ faults! {
     a_deployment_that_gives_way_without_a_word: SupersededUntold breaks "PLACE";
     a_deployment_that_is_dropped_without_a_word: DroppedUntold breaks "WAITS" | "PROGRESS";
     a_success_before_its_time: SuccessTooEarly breaks "TRUTH";
+    a_change_of_the_data_that_is_forgotten: ChangeForgotten breaks "DATA";
+    a_plan_that_is_ignored: PlanIgnored breaks "PLAN";
+    a_target_that_is_unwell_and_let_be: UnwellPassedOver breaks "BUDGET" | "RINGS";
     a_settling_without_soaking: SettledUnsoaked breaks "SOAK";
     an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH";
     a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY";
@@ -55,6 +60,7 @@ faults! {
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
     a_clock_that_stands: ClockStopped breaks "PROGRESS";
     a_disk_that_forgets_names: NamesUnsynced breaks "AUTHORITY" | "GENERATIONS" | "TRUTH" | "WHOLE" | "PROGRESS";
+    a_target_that_forgets_what_was_stopped: StopForgotten breaks "STOPPED";
     a_target_that_forgets_its_orders: OrdersForgotten breaks "AUTHORITY";
     a_target_that_forgets_withdrawals: WithdrawalsForgotten breaks "AUTHORITY";
     an_outcome_that_is_swallowed: ReportsSwallowed breaks "TRUTH" | "PROGRESS";
