@@ -356,7 +356,9 @@ impl Desk {
     fn look_after(&mut self) {
         let runs = |journal: &Journal| {
             let active = journal.active.clone().filter(|active| !active.stopped)?;
-            Some((journal.app.clone(), (active, journal.under_way.is_some(), journal.is_unsettled())))
+            // As long as the server does not know what runs, nothing can be said of how that is.
+            let busy = journal.under_way.is_some() || journal.unreported.is_some();
+            Some((journal.app.clone(), (active, busy, journal.is_unsettled())))
         };
         let round: BTreeMap<_, _> = self.engine.journals().iter().filter_map(runs).collect();
         if round != self.round {

@@ -26,7 +26,7 @@ const BAD_AMONG: (u32, u32) = (4, 10);
 pub struct Watched<C, Q> {
     /// The build that is active.
     pub build: Digest,
-    /// Its copies; nothing while something is done with it, for then nothing is judged.
+    /// Its copies; nothing while something is done with it, for then nothing is judged, and afterwards anew.
     pub copies: Option<Vec<C>>,
     /// Its verifications that are asked again, as long as it has not settled.
     pub again: Vec<Again<Q>>,
@@ -73,6 +73,8 @@ pub struct Look {
 /// What the looks at one application have come to.
 struct Seen {
     build: Digest,
+    /// Whether something was done with it since.
+    was_busy: bool,
     restarts: BTreeMap<CopyId, u32>,
     copies: Looks,
     /// What was answered to each verification that is asked again, and when it is asked next.
@@ -96,6 +98,15 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// What was seen of a build that gives way, or that something is done with, says nothing of how it is afterwards; and
+    /// whoever hears how that ended forgets what was said before.
+    pub fn hears<C, Q>(&mut self, round: &Round<C, Q>) {
+        self.seen.retain(|app, seen| round.get(app).is_some_and(|watched| watched.build == seen.build));
+        for (app, seen) in &mut self.seen {
+            seen.was_busy |= round.get(app).is_some_and(|watched| watched.copies.is_none());
+        }
+    }
+
     /// Looks at everything once, and asks again what is due. `at` is how long ago the watch began.
     pub fn look<C, Q>(
         &mut self,
@@ -104,10 +115,14 @@ impl Watch {
         look: impl Fn(&C) -> Look,
         ask: impl Fn(&Q) -> Option<String>,
     ) {
-        self.seen.retain(|app, seen| round.get(app).is_some_and(|watched| watched.build == seen.build));
+        self.hears(round);
         for (app, Watched { build, copies, again }) in round {
             let Some(copies) = copies else { continue };
+            if self.seen.get(app).is_some_and(|seen| seen.was_busy) {
+                self.seen.remove(app);
+            }
             let new = || Seen {
+                was_busy: false,
                 build: *build,
                 restarts: BTreeMap::new(),
                 copies: Looks::default(),
@@ -179,7 +194,10 @@ pub fn watch(
     let mut next = began + every;
     loop {
         match rounds.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(newest) => round = newest,
+            Ok(newest) => {
+                watch.hears(&newest);
+                round = newest;
+            }
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let look = |(spec, health): &Copy| runtime.look_at(spec, health.as_ref());
@@ -271,6 +289,20 @@ mod tests {
         look(&mut watch, &round(b"two", Some(vec![()])), bad);
         assert_eq!(watch.verdict().unwrap(), BTreeMap::new());
     }
+
+    #[test]
+    fn what_was_unwell_is_judged_anew_once_something_was_done_with_it() {
+        let bad = |(): &()| looked(0, Some("/healthz 503"));
+        let mut watch = Watch::default();
+        (0..3).for_each(|_| look(&mut watch, &round(b"one", Some(vec![()])), bad));
+        watch.hears(&round(b"one", None));
+        assert_eq!(watch.verdict().unwrap().len(), 1, "nothing else is known yet");
+        look(&mut watch, &round(b"one", Some(vec![()])), bad);
+        assert_eq!(watch.verdict().unwrap().len(), 0, "it was started again, and one bad look is nothing");
+        (0..2).for_each(|_| look(&mut watch, &round(b"one", Some(vec![()])), bad));
+        assert_eq!(watch.verdict().unwrap().len(), 1, "so that it is said again");
+    }
+
     #[test]
     fn a_verification_is_asked_again_when_it_is_due_until_the_build_has_settled() {
         let asked = Cell::new(0);

@@ -1,6 +1,6 @@
 //! The people, the targets, the builds and the documents of trust: the same in every world, but for what the script sets.
 
-use crate::script::{Besides, Setting};
+use crate::script::{Besides, Change, Setting};
 use agent::home::Enrolled;
 use api::{
     read::Estate,
@@ -15,7 +15,7 @@ use trust::{
     dsse::Envelope,
     freeze::brings_something_new,
     key::{SecretKey, Signer},
-    manifest::{Entry, FORMAT, Manifest, Process, Run, StopSignal},
+    manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal},
     rollout::{Advance, OnFailure, Ring, Share},
     schedule::Schedule,
     statement::{
@@ -52,6 +52,8 @@ pub enum Who {
     Second,
     /// A machine that joins.
     Newcomer,
+    /// The owner.
+    Boss,
 }
 
 impl Who {
@@ -63,18 +65,22 @@ impl Who {
             Who::Oncall => "oncall",
             Who::Second => "second",
             Who::Newcomer => "the machine",
+            Who::Boss => "boss",
         }
     }
 
     /// The key.
     pub fn key(self) -> SecretKey {
-        key(2 + self as u8)
+        match self {
+            Who::Boss => owner(),
+            other => key(2 + other as u8),
+        }
     }
 
     /// The role that counts for prod's approvals, if any.
     pub fn approves_as(self) -> Option<&'static str> {
         match self {
-            Who::Coder | Who::Newcomer => None,
+            Who::Coder | Who::Newcomer | Who::Boss => None,
             Who::Tester => Some("qa"),
             Who::Oncall | Who::Second => Some("ops"),
         }
@@ -157,8 +163,8 @@ fn content(index: usize) -> Vec<u8> {
     format!("web {}", version(index)).into_bytes()
 }
 
-/// A version's manifest: one file, one process.
-pub fn manifest(index: usize) -> Manifest {
+/// A version's manifest: one file, one process, and what changes the data where it does that.
+fn manifest(index: usize, change: Option<Change>) -> Manifest {
     let process = Process {
         run: vec!["./web".into()],
         copies: 1,
@@ -168,7 +174,13 @@ pub fn manifest(index: usize) -> Manifest {
         stop_seconds: 5,
         socket: None,
     };
-    let run = Run { processes: [("web".to_owned(), process)].into(), ..Run::default() };
+    let migrate = change.map(|change| Migrate {
+        run: vec!["./web".into(), "migrate".into()],
+        undo: change.has_undo.then(|| vec!["./web".into(), "back".into()]),
+        process: None,
+        within_seconds: 60,
+    });
+    let run = Run { processes: [("web".to_owned(), process)].into(), migrate, ..Run::default() };
     let bytes = content(index);
     let size = bytes.len() as u64;
     let file = Entry::File { path: "web".into(), executable: true, size, digest: Digest::of(&bytes) };
@@ -184,6 +196,8 @@ pub struct Cast {
     pub documents: Estate,
     /// The builds, by version.
     pub builds: Vec<Digest>,
+    /// What they are.
+    pub manifests: Vec<Manifest>,
     /// The objects that the depot gets by the pushes.
     pub objects: Vec<Vec<u8>>,
     charter_digest: Digest,
@@ -225,14 +239,16 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
         let targets = tuf::sign_metadata(&targets, &[&owner()])?;
         let estate = Digest::of(&root);
         let documents = Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() };
-        let (mut builds, mut objects) = (Vec::new(), Vec::new());
+        let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
-            let bytes = manifest(index).to_bytes()?;
+            let manifest = manifest(index, setting.changes_data.get(&index).copied());
+            let bytes = manifest.to_bytes()?;
             builds.push(Digest::of(&bytes));
             objects.extend([bytes, content(index)]);
+            manifests.push(manifest);
         }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { estate, documents, builds, objects, charter_digest, windows })
+        Ok(Self { estate, documents, builds, manifests, objects, charter_digest, windows })
     }
 
     /// The version of a build.

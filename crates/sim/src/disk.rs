@@ -3,6 +3,7 @@
 
 use crate::{fault::Fault, random::Random};
 use agent::files::Disk;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     io,
@@ -149,13 +150,21 @@ impl Inner {
 
 /// What a target with a fault writes down.
 fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
-    let forgets = match fault {
-        Some(Fault::OrdersForgotten) if path.parent().is_some_and(|folder| folder.ends_with("journal")) => "performed",
-        Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => "withdrawals",
+    let is_journal = path.parent().is_some_and(|folder| folder.ends_with("journal"));
+    let forgets: fn(&mut Value) = match fault {
+        Some(Fault::OrdersForgotten) if is_journal => |value| value["performed"] = json!([]),
+        Some(Fault::StopForgotten) if is_journal => |value| {
+            if value["active"].is_object() {
+                value["active"]["stopped"] = json!(false);
+            }
+        },
+        Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => {
+            |value| value["withdrawals"] = json!([])
+        }
         _ => return bytes.to_owned(),
     };
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(bytes) else { return bytes.to_owned() };
-    value[forgets] = serde_json::Value::Array(Vec::new());
+    let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_owned() };
+    forgets(&mut value);
     serde_json::to_vec(&value).unwrap_or_default()
 }
 

@@ -29,8 +29,12 @@ pub enum Fault {
     PauseTooLate,
     /// New deployments come to a target that is cordoned.
     CordonForgotten,
+    /// A target that is taken out for good stays among the others.
+    RetirementForgotten,
     /// A target gets what it missed with the next entry, whatever stands against it by then.
     LateAtOnce,
+    /// What was removed everywhere comes to a target again by the deployment that had brought it.
+    RemovedReturns,
     /// A target that was left out has its turn all the same.
     ExclusionForgotten,
     /// A ring begins when the one before has ended, without baking and without a word.
@@ -45,6 +49,12 @@ pub enum Fault {
     DroppedUntold,
     /// A deployment has succeeded once its first target has.
     SuccessTooEarly,
+    /// No target is told to change the data.
+    ChangeForgotten,
+    /// An order by a plan does what it does by now.
+    PlanIgnored,
+    /// What is unwell is noted, and nothing follows.
+    UnwellPassedOver,
     /// A deployment settles the moment it ends.
     SettledUnsoaked,
     /// One of the targets that had switched is not told to go back.
@@ -61,6 +71,8 @@ pub enum Fault {
     ClockStopped,
     /// A target's disk forgets the names of new files, even those that were synced.
     NamesUnsynced,
+    /// A target forgets that something was stopped.
+    StopForgotten,
     /// A target forgets which orders it has carried out.
     OrdersForgotten,
     /// A target forgets which withdrawals it was told of.
@@ -80,7 +92,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::PauseForgotten,
     Fault::PauseTooLate,
     Fault::CordonForgotten,
+    Fault::RetirementForgotten,
     Fault::LateAtOnce,
+    Fault::RemovedReturns,
     Fault::ExclusionForgotten,
     Fault::RingTooEarly,
     Fault::ScheduleForgotten,
@@ -88,6 +102,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::SupersededUntold,
     Fault::DroppedUntold,
     Fault::SuccessTooEarly,
+    Fault::ChangeForgotten,
+    Fault::PlanIgnored,
+    Fault::UnwellPassedOver,
     Fault::SettledUnsoaked,
     Fault::UndoForgetsOne,
     Fault::WithdrawalIgnored,
@@ -96,6 +113,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::EntryDamaged,
     Fault::ClockStopped,
     Fault::NamesUnsynced,
+    Fault::StopForgotten,
     Fault::OrdersForgotten,
     Fault::WithdrawalsForgotten,
     Fault::ReportsSwallowed,

@@ -1,11 +1,13 @@
 //! The reference model: small, written from the rules and not from the code, it steps beside the world and says which
 //! invariant broke. It knows what people signed, what each target was told, and what was acknowledged.
 //!
-//! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do.
+//! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
+//!   the application's data.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod calendar;
 mod course;
+mod data;
 mod published;
 mod sights;
 mod target;
@@ -18,7 +20,7 @@ use crate::{
 };
 use calendar::Calendar;
 use course::Course;
-use domain::{entry::Entry, plan, rules::late, state::State, waiting::WaitingOn};
+use domain::{entry::Entry, plan, planned::Planned, rules::late, state::State, waiting::WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -58,6 +60,17 @@ struct Wish {
     yes: BTreeSet<&'static str>,
 }
 
+/// What is found on a target in the end.
+pub struct Runs {
+    /// The build that is current.
+    pub build: Option<Digest>,
+    /// Whether somebody stopped it.
+    pub is_stopped: bool,
+    /// Whether it has been unwell, or well, for long enough for that to be known.
+    pub is_unwell: bool,
+    pub is_well: bool,
+}
+
 /// The model.
 pub struct Model {
     /// How the charter says that deployments go.
@@ -66,6 +79,12 @@ pub struct Model {
     wishes: BTreeMap<Digest, Wish>,
     /// What was ordered, of which build.
     orders: BTreeMap<Digest, (Digest, Order)>,
+    /// What people have seen that an order would do, by the id by which they order it.
+    plans: BTreeMap<Digest, Planned>,
+    /// The builds that change the data, on which target each order began that, and the builds that have.
+    changing: BTreeSet<Digest>,
+    changes: BTreeMap<Digest, usize>,
+    changed: BTreeSet<Digest>,
     withdrawals: BTreeMap<Digest, (Digest, u64)>,
     acknowledged: Vec<(u64, Digest)>,
     targets: Vec<OnTarget>,
@@ -73,16 +92,23 @@ pub struct Model {
     looked: u64,
     courses: BTreeMap<u64, Course>,
     running: BTreeMap<TargetName, Digest>,
+    /// Which deployment brought what runs on each target, and where that is known to be unwell since which entry.
+    brought: BTreeMap<TargetName, u64>,
+    unwell: BTreeMap<TargetName, u64>,
     held: BTreeSet<Digest>,
     /// How many targets joined, those that were not there from the beginning, and those that are cordoned.
     joined: usize,
     newcomers: BTreeSet<TargetName>,
     cordoned: BTreeSet<TargetName>,
+    /// Those that are gone for good.
+    retired: BTreeSet<TargetName>,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
     recorded: BTreeMap<Digest, u64>,
     soak_seconds: i64,
+    /// Whether somebody takes the server: targets may be told of deployments that nobody ordered.
+    is_taken: bool,
     published: Option<Arc<State>>,
     /// What kinds of things happened.
     seen: BTreeSet<&'static str>,
@@ -90,28 +116,41 @@ pub struct Model {
 
 impl Model {
     /// A model of a world in which nothing has happened.
-    pub fn new(setting: &Setting) -> Self {
+    pub fn new(setting: &Setting, cast: &Cast) -> Self {
         Self {
             rollout: setting.rollout.clone(),
             calendar: Calendar::new(&setting.windows),
             wishes: BTreeMap::new(),
             orders: BTreeMap::new(),
+            plans: BTreeMap::new(),
+            changing: setting.changes_data.keys().map(|version| cast.builds[*version]).collect(),
+            changes: BTreeMap::new(),
+            changed: BTreeSet::new(),
             withdrawals: BTreeMap::new(),
             acknowledged: Vec::new(),
             targets: (0..setting.targets).map(|_| OnTarget::default()).collect(),
             looked: 0,
             courses: BTreeMap::new(),
             running: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            unwell: BTreeMap::new(),
             held: BTreeSet::new(),
             joined: (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count(),
             newcomers: BTreeSet::new(),
             cordoned: BTreeSet::new(),
+            retired: BTreeSet::new(),
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
+            is_taken: setting.taken.is_some(),
             published: None,
             seen: BTreeSet::new(),
         }
+    }
+
+    /// Whether a target is gone for good.
+    pub fn is_retired(&self, index: usize) -> bool {
+        self.retired.contains(&target(index))
     }
 
     /// What kinds of things happened.
@@ -156,6 +195,11 @@ impl Model {
         }
     }
 
+    /// Somebody has seen what an order would do.
+    pub fn plans(&mut self, planned: Planned) {
+        self.plans.insert(planned.id(), planned);
+    }
+
     /// Somebody was told that what they signed is entry `number`.
     pub fn acknowledge(&mut self, number: u64, payload: Digest) {
         self.acknowledged.push((number, payload));
@@ -168,6 +212,7 @@ impl Model {
             "WINDOW_CLOSED" => self.sees("refused outside the windows"),
             "FROZEN" => self.sees("refused by a freeze"),
             "HELD" => self.sees("held out"),
+            "PLAN_STALE" => self.sees("refused since a plan is stale"),
             _ => {}
         }
     }
@@ -205,19 +250,22 @@ impl Model {
     }
 
     /// Troubles are over for long: everything has ended, or waits for what has not come, and everyone says the same.
-    pub fn settled(
-        &self,
-        cast: &Cast,
-        state: &State,
-        now: Timestamp,
-        actual: &[Option<Digest>],
-    ) -> Result<(), Violation> {
+    pub fn settled(&self, cast: &Cast, state: &State, now: Timestamp, actual: &[Runs]) -> Result<(), Violation> {
         let looked = state.head.time.max(now - SEES_WITHIN);
         for number in state.deployments.keys() {
-            if let Some(WaitingOn::Soak { until, .. }) = plan::waits(state, *number, state.head.time)
-                && until < now
-            {
-                return broken("PROGRESS", format!("deployment {number} should have settled at {until}"));
+            match plan::waits(state, *number, state.head.time) {
+                Some(WaitingOn::Soak { until, .. }) if until < now => {
+                    return broken("PROGRESS", format!("deployment {number} should have settled at {until}"));
+                }
+                Some(WaitingOn::Health { unwell, .. })
+                    if unwell.iter().all(|(name, _)| self.retired.contains(name)) =>
+                {
+                    return broken(
+                        "PROGRESS",
+                        format!("deployment {number} waits to be well on targets that are gone"),
+                    );
+                }
+                _ => {}
             }
         }
         for number in &state.open_deployments {
@@ -233,11 +281,22 @@ impl Model {
                 return broken("PROGRESS", format!("{name} should have caught up at {at}"));
             }
         }
-        for (index, runs) in actual.iter().enumerate() {
-            let said = state.running(&app(), &target(index)).map(|running| running.build);
-            if said != *runs {
-                let name = |build: Option<Digest>| build.map_or("nothing".into(), |build| cast.name(&build));
-                let what = format!("{} runs {}, and {} says {}", target(index), name(*runs), prod(), name(said));
+        for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
+            let said = state.running(&app(), &target(index));
+            let build = said.map(|running| running.build);
+            let is_stopped = said.is_some_and(|running| running.stopped);
+            let is_unwell = said.is_some_and(|running| running.unwell.is_some());
+            let name = |build: Option<Digest>, is_stopped: bool| {
+                let name = build.map_or("nothing".into(), |build| cast.name(&build));
+                if is_stopped { format!("{name}, stopped") } else { name }
+            };
+            if (build, is_stopped) != (runs.build, runs.is_stopped) {
+                let (runs, says) = (name(runs.build, runs.is_stopped), name(build, is_stopped));
+                return broken("TRUTH", format!("{} runs {runs}, and {} says {says}", target(index), prod()));
+            }
+            if !is_stopped && (runs.is_unwell && !is_unwell || runs.is_well && is_unwell) {
+                let (is, says) = if is_unwell { ("well", "unwell") } else { ("unwell", "well") };
+                let what = format!("{} on {} is {is}, and {} says {says}", name(build, false), target(index), prod());
                 return broken("TRUTH", what);
             }
         }

@@ -5,13 +5,19 @@ use crate::{
     script::{Besides, Deed},
 };
 use api::write::{Submission, Text};
-use domain::state::{Deployment, Freeze as Frozen, Progress, State};
+use domain::{
+    command::{Actor, Context, Signed},
+    decide::preview,
+    planned::Planned,
+    state::{Deployment, Freeze as Frozen, Progress, State},
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    Digest, TargetName,
+    Digest, PersonName, TargetName,
     freeze::{Exception, Freeze, Lift, Terms},
-    statement::{Act, Administration, AdministrationAct, Order, OrderAct, Outcome},
+    key::Signer,
+    statement::{Act, Administration, AdministrationAct, Order, OrderAct, Outcome, RequestId},
 };
 
 /// What a submission was answered.
@@ -28,20 +34,55 @@ fn reason() -> Text {
     Text { salt: "00".repeat(16), text: "it seemed best".into() }
 }
 
-/// Who does a deed of the script, and what they sign and send for it; nothing where there is nothing to do it to.
-pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) -> Option<(Who, Submission)> {
+/// What somebody signs and sends.
+pub struct Saying {
+    /// Who.
+    pub who: Who,
+    /// What.
+    pub submission: Submission,
+    /// The plan that they have seen, where they order exactly that, and for how long they think it over.
+    pub planned: Option<(Planned, u64)>,
+}
+
+/// What is signed and sent for a deed of the script; nothing where there is nothing to do it to.
+pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) -> Option<Saying> {
     if let Deed::Join { target } = deed {
         let envelope = cast.join(*target, &format!("sim:{id}"), now).ok()?;
         let (attachments, texts) = (BTreeMap::new(), BTreeMap::new());
-        return Some((Who::Newcomer, Submission { envelope, attachments, texts, claim: None }));
+        let submission = Submission { envelope, attachments, texts, claim: None };
+        return Some(Saying { who: Who::Newcomer, submission, planned: None });
     }
-    let (who, subject, act) = said(cast, state, deed, now)?;
+    let (who, subject, mut act) = said(cast, state, deed, now)?;
+    let planned = plan(state, deed, who, subject, &mut act, now);
     let envelope = cast.sign(subject, act, &format!("sim:{id}"), now, &[&who.key()]).ok()?;
     let texts = match gives_a_reason(deed) {
         true => [(reason().digest(), reason())].into(),
         false => BTreeMap::new(),
     };
-    Some((who, Submission { envelope, attachments: BTreeMap::new(), texts, claim: None }))
+    let submission = Submission { envelope, attachments: BTreeMap::new(), texts, claim: None };
+    Some(Saying { who, submission, planned })
+}
+
+/// Has the order be for exactly what it would do now, where its signer wants that.
+fn plan(
+    state: &State,
+    deed: &Deed,
+    who: Who,
+    subject: Digest,
+    act: &mut Act,
+    now: Timestamp,
+) -> Option<(Planned, u64)> {
+    let (Deed::Order { besides, .. }, Act::Order(order)) = (deed, act) else { return None };
+    let thinks = besides.thinks?;
+    let name = PersonName::new(who.name()).ok()?;
+    let roles = state.policy.as_ref()?.directory.roles(&name);
+    let actor = Actor::Person { name, key: who.key().public().id(), roles };
+    let request_id = RequestId::new("plan").ok()?;
+    let context = Context { now: now.max(state.head.time), actor, request_id, payload: None };
+    // What would be refused cannot be planned: whoever orders it all the same hears so.
+    let (planned, _) = preview(state, &context, Signed { subject, act: order.clone() }).ok()?;
+    order.plan = Some(planned.id());
+    Some((planned, thinks))
 }
 
 fn gives_a_reason(deed: &Deed) -> bool {
@@ -65,14 +106,20 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
         }
         Deed::Approve { who, version } => (*who, *requests(*version).last()?, cast.approval(*version)),
         Deed::Order { who, version, act, besides } => (*who, cast.builds[*version], cast.order(*act, besides, now)),
-        Deed::RollBack { who } => {
-            let running: Vec<Digest> = (state.targets.keys())
-                .filter_map(|name| state.running(&app(), name))
-                .map(|running| running.build)
-                .collect();
+        Deed::Operate { who, act } => {
+            let running = running(state);
+            let on_how_many = |build: &&Digest| running.iter().filter(|other| other == build).count();
+            (*who, *running.iter().max_by_key(on_how_many)?, cast.order(*act, &Besides::default(), now))
+        }
+        Deed::RollBack { who, keep_data } => {
+            let running = running(state);
             let settled = &in_prod?.settled;
             let before = settled.iter().rev().find(|build| !running.contains(build)).or(settled.last())?;
-            (*who, *before, cast.order(OrderAct::Rollback, &Besides::default(), now))
+            let mut act = cast.order(OrderAct::Rollback, &Besides::default(), now);
+            if let Act::Order(order) = &mut act {
+                order.keep_data = *keep_data;
+            }
+            (*who, *before, act)
         }
         Deed::Withdraw { who, version } => {
             let through = requests(*version).len() as u64;
@@ -100,6 +147,9 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             let wanting = |(_, deployment): &(&u64, &Deployment)| !may_try_again(deployment).is_empty();
             let (number, deployment) = state.deployments.iter().rev().find(wanting)?;
             let only = may_try_again(deployment);
+            let is_cordoned = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.cordoned);
+            let (kept_out, open): (BTreeSet<_>, BTreeSet<_>) = only.into_iter().partition(is_cordoned);
+            let only = if open.is_empty() { kept_out } else { open };
             let order = Order { retries: Some(*number), only, ..Order::new(app(), prod(), deployment.act) };
             (*who, deployment.build, cast.written_out(order, now))
         }
@@ -122,6 +172,9 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             let (target, cordoned) = (target(*index), *cordoned);
             administer(*who, AdministrationAct::CordonTarget { target, cordoned, reason: None })
         }
+        Deed::Retire { target: index } => {
+            administer(Who::Boss, AdministrationAct::RetireTarget { target: target(*index) })
+        }
         Deed::Join { .. }
         | Deed::KillServer { .. }
         | Deed::KillAgent { .. }
@@ -130,6 +183,11 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
         | Deed::FillLedger { .. }
         | Deed::SetClock { .. } => return None,
     })
+}
+
+/// What runs on each target that has something.
+fn running(state: &State) -> Vec<Digest> {
+    state.targets.keys().filter_map(|name| state.running(&app(), name)).map(|running| running.build).collect()
 }
 
 /// The deployment that people speak of: the one under way, or else one that stands.

@@ -11,13 +11,16 @@ use agent::{
     drivers::{Bringing, Machine, MachineError},
     files::Place,
     home::Home,
+    journal::Journal,
     repository::FetchError,
     run::Engine,
-    runtime::TaskState,
+    runtime::{CopyId, Exit, TaskState},
     supply::{Origin, Supply, SupplyError},
+    watch::{Again, Look, Round, Watch, Watched},
 };
 use api::{
     agent::{Memory, Orders, ProgressReport},
+    client::SUBMIT_WITHIN,
     read::Estate,
 };
 use corosensei::{Coroutine, Yielder};
@@ -31,7 +34,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use trust::{AppName, Digest, authority::Dossier, dsse::Envelope, manifest::Manifest};
+use trust::{
+    AppName, Digest,
+    authority::Dossier,
+    dsse::Envelope,
+    manifest::Manifest,
+    statement::{Act, Header, Health, RequestId, Statement, Unwell},
+};
 
 /// How long the server may hold a poll, in milliseconds.
 pub const POLL_WAIT: u64 = 30_000;
@@ -39,6 +48,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const LOOK_AFTER: Duration = Duration::from_secs(15);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const LOOK_AT_TASK: Duration = Duration::from_secs(2);
+const WATCH_EVERY: Duration = Duration::from_secs(10);
+/// How many looks in a row are made up for: more do not change a verdict.
+const LOOKS_CAUGHT_UP: u64 = 3;
+const SAY_AGAIN: Duration = Duration::from_secs(3600);
 
 /// What a process asks of the world.
 #[derive(Clone, Debug)]
@@ -91,6 +105,12 @@ pub enum Effect {
     Remove,
     /// Processes that should run and do not are started.
     Revive,
+    /// Whether what runs is well.
+    Look,
+    /// A build begins to change the data, or to take that back.
+    Migrate(Digest, Migration),
+    /// It is forgotten how an earlier change of the data ended.
+    ForgetMigration,
 }
 
 /// The world's answer.
@@ -130,6 +150,35 @@ pub struct Installed {
     pub current: Option<Digest>,
     /// What runs.
     pub running: Option<Digest>,
+    /// Whether it was told to stop, and not to start since.
+    pub is_halted: bool,
+    /// When it was started last, in milliseconds from the beginning.
+    pub started: u64,
+    /// What changes the data, or has.
+    pub task: Option<Task>,
+}
+
+/// What changes the data: it goes on whatever becomes of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// When it ends, in milliseconds from the beginning.
+    pub ends: u64,
+    /// Whether it ends well.
+    pub is_good: bool,
+    /// Whether the machine went down meanwhile, so that nobody knows.
+    pub is_lost: bool,
+}
+
+impl Task {
+    /// How it is with it at a moment.
+    fn state(&self, now: Duration) -> TaskState {
+        match (self.is_lost, now.as_millis() < u128::from(self.ends), self.is_good) {
+            (true, ..) => TaskState::Lost,
+            (_, true, _) => TaskState::Running,
+            (_, _, true) => TaskState::Ended(Exit::Code(0)),
+            (_, _, false) => TaskState::Ended(Exit::Code(1)),
+        }
+    }
 }
 
 /// A machine: what is on it, its disk and its clock.
@@ -145,6 +194,8 @@ pub struct Hardware {
     pub now: Rc<Cell<Timestamp>>,
     /// How long it has been on.
     pub elapsed: Rc<Cell<Duration>>,
+    /// Whether anything on it ever becomes unwell: nobody looks where it does not.
+    pub is_watched: bool,
 }
 
 impl Hardware {
@@ -319,21 +370,29 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Verify(bringing.build)).map(|()| vec!["http://127.0.0.1:20001".into()])
     }
 
-    /// No build of this world has a migration.
-    fn begin_migration(&self, _bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
-        Ok(())
+    fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {
+        self.perform(Effect::Migrate(bringing.build, migration))
     }
 
     fn migration(&self, _app: &AppName) -> Result<TaskState, MachineError> {
-        Ok(TaskState::Absent)
+        let task = self.installed().task;
+        Ok(task.map_or(TaskState::Absent, |task| task.state(self.0.elapsed())))
     }
 
-    fn await_migration(&self, _bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
-        Ok(())
+    fn await_migration(&self, bringing: &Bringing, _migration: Migration) -> Result<(), MachineError> {
+        loop {
+            match self.migration(&bringing.manifest.app)? {
+                TaskState::Running => self.0.sleep(LOOK_AT_TASK),
+                TaskState::Ended(Exit::Code(0)) => return Ok(()),
+                TaskState::Ended(exit) => return Err(MachineError(exit.to_string())),
+                TaskState::Lost => return Err(MachineError("nobody saw its end".into())),
+                TaskState::Absent => return Err(MachineError("it never began".into())),
+            }
+        }
     }
 
     fn forget_migration(&self, _app: &AppName) -> Result<(), MachineError> {
-        Ok(())
+        self.perform(Effect::ForgetMigration)
     }
 
     fn remove(&self, _app: &AppName) -> Result<(), MachineError> {
@@ -397,6 +456,82 @@ fn open<'a>(wire: &Wire<'a>) -> Result<Engine<Wire<'a>, Hands<'a>>, agent::start
     Ok(Engine::new(home, documents, wire.clone(), Hands(wire.clone()))?)
 }
 
+/// The real watch over what runs, and what the server is told of it. Nothing is seen while the process waits for an answer:
+/// it is looked as often then as has been missed, as far as that makes a difference.
+struct Watching {
+    watch: Watch,
+    looked: Duration,
+    told: Option<BTreeMap<AppName, Unwell>>,
+    due: Duration,
+}
+
+impl Watching {
+    fn new(now: Duration) -> Self {
+        Self { watch: Watch::default(), looked: now, told: None, due: Duration::MAX }
+    }
+
+    /// Something is about to be done.
+    fn hears<'a>(&mut self, engine: &Engine<Wire<'a>, Hands<'a>>, orders: &Orders) {
+        let busy = |app: &AppName| orders.assignments.iter().any(|assignment| assignment.app == *app);
+        self.watch.hears(&round(engine, busy));
+    }
+
+    fn look<'a>(&mut self, wire: &Wire<'a>, engine: &Engine<Wire<'a>, Hands<'a>>) {
+        let missed = wire.elapsed().saturating_sub(self.looked).as_secs() / WATCH_EVERY.as_secs();
+        if missed == 0 {
+            return;
+        }
+        self.looked = wire.elapsed();
+        let round = round(engine, |_| false);
+        let is_looked_at = round.values().any(|watched| watched.copies.is_some());
+        let wrong = match is_looked_at.then(|| wire.yielder.suspend(Ask::Machine(Effect::Look))) {
+            Some(Answer::Failed(why)) => Some(why),
+            _ => None,
+        };
+        for _ in 0..missed.min(LOOKS_CAUGHT_UP) {
+            let copy = CopyId { process: "web".into(), copy: 1 };
+            let look = |(): &()| Look { copy: copy.clone(), restarts: 0, wrong: wrong.clone() };
+            self.watch.look(&round, wire.elapsed(), look, |(): &()| None);
+        }
+        let verdict = self.watch.verdict();
+        if verdict != self.told {
+            (self.told, self.due) = (verdict, wire.elapsed());
+        }
+    }
+
+    fn tell<'a>(&mut self, wire: &Wire<'a>, engine: &Engine<Wire<'a>, Hands<'a>>) {
+        let Some(unwell) = self.told.clone().filter(|_| self.due <= wire.elapsed()) else { return };
+        let health = Health { target: cast::target(wire.hardware.index), looked: engine.now(), unwell };
+        let id = format!("health:{}:{}", wire.hardware.index, wire.elapsed().as_millis());
+        let key = cast::target_key(wire.hardware.index);
+        let said = RequestId::new(id).map_err(|error| error.to_string()).and_then(|request_id| {
+            let estate = engine.documents.pinned().estate;
+            let submit_before = engine.now().checked_add(SUBMIT_WITHIN).map_err(|error| error.to_string())?;
+            let header = Header { estate, request_id, submit_before, on_behalf_of: None };
+            let statement =
+                Statement { subject_name: "estate".into(), subject: estate, header, act: Act::Health(health) };
+            statement.sign(&[&key]).map_err(|error| error.to_string())
+        });
+        let Ok(envelope) = said else { return };
+        let again = match wire.submit(&envelope) {
+            Err(error) if !error.is_done_already() => LOOK_AFTER,
+            _ => SAY_AGAIN,
+        };
+        self.due = wire.elapsed() + again;
+    }
+}
+
+/// What is to be looked after, where `busy` says with what something is about to be done.
+fn round<'a>(engine: &Engine<Wire<'a>, Hands<'a>>, busy: impl Fn(&AppName) -> bool) -> Round<(), ()> {
+    let watched = |journal: &Journal| {
+        let active = journal.active.as_ref().filter(|active| !active.stopped)?;
+        let is_idle = journal.under_way.is_none() && journal.unreported.is_none() && !busy(&journal.app);
+        let copies = is_idle.then(|| vec![()]);
+        Some((journal.app.clone(), Watched { build: active.build, copies, again: Vec::<Again<()>>::new() }))
+    };
+    engine.journals().iter().filter_map(watched).collect()
+}
+
 /// Polls and works by turns, with the pauses of the real loop.
 fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
     engine.recover();
@@ -404,10 +539,14 @@ fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
     let (mut generation, mut charter) = (0, 0);
     let mut pause = FIRST_PAUSE;
     let mut again: Option<(Duration, Orders)> = None;
+    let mut watching = wire.hardware.is_watched.then(|| Watching::new(wire.elapsed()));
     loop {
         match wire.poll(generation, charter) {
             Some(orders) => {
                 (generation, charter, pause) = (orders.generation, orders.charter_version, FIRST_PAUSE);
+                if let Some(watching) = &mut watching {
+                    watching.hears(&engine, &orders);
+                }
                 again = (!engine.obey(&orders)).then(|| (wire.elapsed(), orders));
                 wire.sleep(FIRST_PAUSE);
             }
@@ -427,6 +566,10 @@ fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
         if wire.elapsed() >= looked + LOOK_AFTER {
             engine.recover();
             looked = wire.elapsed();
+        }
+        if let Some(watching) = &mut watching {
+            watching.look(wire, &engine);
+            watching.tell(wire, &engine);
         }
     }
 }

@@ -7,6 +7,7 @@ mod draw;
 mod words;
 
 use crate::{cast::Who, random::Random, store::DeathInAppend};
+use std::collections::BTreeMap;
 use trust::{
     rollout::{Rollout, RolloutTerms},
     statement::OrderAct,
@@ -45,10 +46,36 @@ pub struct Setting {
     pub slowest: u64,
     /// Which version does not come up on which target.
     pub sick: Vec<(usize, usize)>,
+    /// Which comes up and does not stay well.
+    pub ailing: Vec<Ailment>,
+    /// Which versions change the application's data, and how.
+    pub changes_data: BTreeMap<usize, Change>,
     /// How much faster than time each target's clock runs, in millionths; the last is the server's.
     pub drift: Vec<i64>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
+}
+
+/// A version that does not stay well on a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ailment {
+    /// Which version.
+    pub version: usize,
+    /// On which target.
+    pub target: usize,
+    /// For how long it is well first, in milliseconds.
+    pub after: u64,
+    /// For how long it is unwell then.
+    pub lasts: u64,
+}
+
+/// How a version changes the application's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Whether it says how that is taken back.
+    pub has_undo: bool,
+    /// How many of a thousand tries fail.
+    pub fails: u64,
 }
 
 /// Something that is tried at a moment.
@@ -75,6 +102,8 @@ pub struct Besides {
     pub only: Option<usize>,
     /// How it goes over the targets, where that is to be otherwise than by the charter.
     pub care: RolloutTerms,
+    /// For how long its plan is thought over, in milliseconds, where exactly that is ordered.
+    pub thinks: Option<u64>,
 }
 
 /// What is tried.
@@ -87,7 +116,9 @@ pub enum Deed {
     /// Somebody orders a deployment.
     Order { who: Who, version: usize, act: OrderAct, besides: Besides },
     /// Somebody orders a rollback to what settled before.
-    RollBack { who: Who },
+    RollBack { who: Who, keep_data: bool },
+    /// Somebody stops, starts or removes what runs on most targets.
+    Operate { who: Who, act: OrderAct },
     /// Somebody takes permission back.
     Withdraw { who: Who, version: usize },
     /// Somebody lifts the holds.
@@ -110,6 +141,8 @@ pub enum Deed {
     Except { who: Who, version: usize },
     /// Somebody keeps new deployments away from a target, or lets them come again.
     Cordon { who: Who, target: usize, cordoned: bool },
+    /// The owner takes a target out for good.
+    Retire { target: usize },
     /// The machine that was not there from the beginning joins.
     Join { target: usize },
     /// The server is killed: now, or while it stores.
@@ -151,6 +184,12 @@ impl Script {
         let mut setting = draw::setting(random);
         let mut deeds = draw::deeds(random, &setting);
         draw::comings(&mut Random::new(seed, "comings"), &mut setting, &mut deeds);
+        draw::operations(&mut Random::new(seed, "operations"), &mut deeds);
+        draw::leavings(&mut Random::new(seed, "leavings"), &setting, &mut deeds);
+        draw::failures(&mut Random::new(seed, "failures"), &mut setting, &deeds);
+        draw::plans(&mut Random::new(seed, "plans"), &setting, &mut deeds);
+        draw::changes(&mut Random::new(seed, "changes"), &mut setting, &mut deeds);
+        draw::ailments(&mut Random::new(seed, "ailments"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

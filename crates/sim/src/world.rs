@@ -13,7 +13,7 @@ use crate::{
     cast::{self, Cast, IDENTITY, Who, target},
     disk::SimDisk,
     fault::Fault,
-    model::{Model, Violation, broken, has_not_come},
+    model::{Model, Runs, Violation, broken, has_not_come},
     people::Told,
     process::{Answer, Effect, Hardware, Installed, Process, Request},
     random::Random,
@@ -39,6 +39,8 @@ const PATIENCE: u64 = 15_000;
 const LOOK_AFTER: u64 = 3 * MINUTE;
 /// What comes that soon is waited for before a world ends.
 const SOON: SignedDuration = SignedDuration::from_mins(5);
+/// How long it may take until it is known that something is unwell, or well again.
+const NOTICED_WITHIN: u64 = 3 * MINUTE;
 /// How often a person tries again, and how often.
 const PERSON_TRIES: u32 = 8;
 
@@ -173,6 +175,7 @@ impl<'a> World<'a> {
                 disk: Arc::new(SimDisk::new(random, fault)),
                 now: Rc::new(Cell::new(cast::beginning())),
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
+                is_watched: !setting.ailing.is_empty(),
             };
             join(&cast, &hardware)?;
             agents.push(Agent {
@@ -198,7 +201,7 @@ impl<'a> World<'a> {
             opens_at: None,
             agents,
             people: BTreeMap::new(),
-            model: Model::new(setting),
+            model: Model::new(setting, &cast),
             thief,
             fault,
             looks: 0,
@@ -248,10 +251,11 @@ impl<'a> World<'a> {
     }
 
     fn finish(&mut self) -> Step {
-        let actual: Vec<_> = self.agents.iter().map(|agent| agent.hardware.installed.borrow().current).collect();
+        let actual: Vec<Runs> = self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent)).collect();
         for (index, agent) in self.agents.iter().enumerate() {
             let installed = agent.hardware.installed.borrow();
-            if installed.current != installed.running {
+            let is_stopped = installed.is_halted && installed.running.is_none();
+            if installed.current != installed.running && !is_stopped {
                 return broken("WHOLE", format!("{} ends with one build current and another running", target(index)));
             }
         }
@@ -266,6 +270,24 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
+    }
+
+    /// What is found on a target.
+    fn runs(&self, index: usize, agent: &Agent) -> Runs {
+        let installed = agent.hardware.installed.borrow();
+        let before = self.now.saturating_sub(NOTICED_WITHIN);
+        let is_unwell = self.is_ailing(index, &installed, self.now);
+        let mut moments = (before..self.now).step_by(MINUTE as usize / 4);
+        let has_been =
+            moments.all(|at| self.is_ailing(index, &installed, at) == is_unwell) && installed.started < before;
+        // What is signed by a wrong clock is not taken.
+        let is_heard = agent.offset.abs_diff(self.server_offset) < NOTICED_WITHIN;
+        Runs {
+            build: installed.current,
+            is_stopped: installed.is_halted && installed.current.is_some(),
+            is_unwell: is_unwell && has_been && is_heard,
+            is_well: !is_unwell && has_been && is_heard,
+        }
     }
 
     fn at(&mut self, at: u64, event: Event) {
@@ -305,14 +327,15 @@ impl<'a> World<'a> {
     fn is_quiet(&self) -> bool {
         let Some(ledger) = self.server.ledger() else { return false };
         let state = ledger.state();
-        let idles = |agent: &Agent| agent.process.is_some() && matches!(agent.asked, Some(Request::Poll { .. }));
+        let polls = |agent: &Agent| agent.process.is_some() && matches!(agent.asked, Some(Request::Poll { .. }));
+        let idles = |(index, agent): (usize, &Agent)| polls(agent) || self.model.is_retired(index);
         let now = state.head.time.max(self.server.now());
         let later = now + SOON;
         let stands = |number: &u64| plan::waits(&state, *number, now).is_some_and(|waits| has_not_come(&waits, later));
         let soaks =
             |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()
-            && self.agents.iter().all(idles)
+            && self.agents.iter().enumerate().all(idles)
             && (0..self.agents.len()).all(|index| plan::assignments(&state, &target(index)).is_empty())
             && state.open_deployments.iter().all(stands)
             && !state.deployments.keys().any(soaks)

@@ -5,11 +5,12 @@ use sim::{FAULTS, Fault, Script, run_with};
 /// In how many worlds a fault must be found.
 const WORLDS: u64 = 240;
 
-/// The invariant that breaks first, and in which world.
-fn found(fault: Fault) -> Option<(u64, &'static str)> {
+/// The invariant that breaks first, in which world, and how.
+fn found(fault: Fault) -> Option<(u64, &'static str, String)> {
     (1..=WORLDS).find_map(|seed| {
         let end = run_with(&Script::new(seed), fault).expect("the world begins");
-        end.violation.map(|violation| (seed, violation.invariant))
+        end.violation
+            .map(|violation| (seed, violation.invariant, format!("{}: {}", violation.invariant, violation.what)))
     })
 }
 
@@ -17,9 +18,9 @@ macro_rules! faults {
     ($($test:ident: $fault:ident breaks $($invariant:literal)|+;)*) => {
         $(#[test]
         fn $test() {
-            let (seed, invariant) = found(Fault::$fault).expect("the fault was not found");
-            println!("world {seed} breaks {invariant}");
-            assert!([$($invariant),+].contains(&invariant), "world {seed} breaks {invariant}");
+            let (seed, invariant, how) = found(Fault::$fault).expect("the fault was not found");
+            println!("world {seed}: {how}");
+            assert!([$($invariant),+].contains(&invariant), "world {seed}: {how}");
         })*
 
         #[test]
@@ -34,12 +35,14 @@ faults! {
     a_wave_that_is_too_wide: WaveTooWide breaks "AT_ONCE" | "MINIMUM";
     a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET" | "AUTHORITY";
-    a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
+    a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM" | "TRUTH";
     an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
     a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
     a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
+    a_retirement_that_is_forgotten: RetirementForgotten breaks "RETIRED" | "WAITS";
     a_target_that_catches_up_at_once: LateAtOnce breaks "MOMENT" | "HOLD" | "AUTHORITY" | "PLACE";
+    a_removal_that_does_not_last: RemovedReturns breaks "ENDED" | "REMOVED";
     a_target_that_is_not_left_out: ExclusionForgotten breaks "LEFT_OUT";
     a_ring_before_its_time: RingTooEarly breaks "RINGS";
     a_time_that_is_forgotten: ScheduleForgotten breaks "MOMENT";
@@ -47,6 +50,9 @@ faults! {
     a_deployment_that_gives_way_without_a_word: SupersededUntold breaks "PLACE";
     a_deployment_that_is_dropped_without_a_word: DroppedUntold breaks "WAITS" | "PROGRESS";
     a_success_before_its_time: SuccessTooEarly breaks "TRUTH";
+    a_change_of_the_data_that_is_forgotten: ChangeForgotten breaks "DATA";
+    a_plan_that_is_ignored: PlanIgnored breaks "PLAN";
+    a_target_that_is_unwell_and_let_be: UnwellPassedOver breaks "BUDGET" | "RINGS";
     a_settling_without_soaking: SettledUnsoaked breaks "SOAK";
     an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH";
     a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY";
@@ -55,6 +61,7 @@ faults! {
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
     a_clock_that_stands: ClockStopped breaks "PROGRESS";
     a_disk_that_forgets_names: NamesUnsynced breaks "AUTHORITY" | "GENERATIONS" | "TRUTH" | "WHOLE" | "PROGRESS";
+    a_target_that_forgets_what_was_stopped: StopForgotten breaks "STOPPED";
     a_target_that_forgets_its_orders: OrdersForgotten breaks "AUTHORITY";
     a_target_that_forgets_withdrawals: WithdrawalsForgotten breaks "AUTHORITY";
     an_outcome_that_is_swallowed: ReportsSwallowed breaks "TRUTH" | "PROGRESS";

@@ -15,7 +15,7 @@ use trust::{
     dsse::Envelope,
     key::SecretKey,
     names::printable,
-    statement::{Act, Carried, Header, Outcome, Phase, Report, RequestId, Statement, StatementSignError},
+    statement::{Act, Carried, Header, OrderAct, Outcome, Phase, Report, RequestId, Statement, StatementSignError},
 };
 
 /// For how long a report may be submitted: less than the day the server allows, for clocks differ.
@@ -55,7 +55,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.active = under_way.before.clone();
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             }
-            if touched {
+            // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.
+            let controls = matches!(assignment.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
+            if touched && !controls {
                 let state = if went_back { LastState::Undone } else { LastState::Open };
                 let deployment = assignment.deployment;
                 let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);

@@ -433,6 +433,19 @@ fn an_undo_goes_by_the_journal_alone() {
 }
 
 #[test]
+fn what_was_started_again_since_goes_back_all_the_same() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    world.say(7, released("two", "2.0.0", OrderAct::Restart));
+    assert_eq!(world.follow(&mut engine, &assignment(7, "two", OrderAct::Restart)), Some(Outcome::Verified));
+    let undo = Assignment { undo: true, deployment: 6, ..assignment(8, "two", OrderAct::Deploy) };
+    assert_eq!(world.follow(&mut engine, &undo), Some(Outcome::Verified));
+    assert_eq!(world.machine.disk.borrow().running, Some((build("one"), None)));
+}
+
+#[test]
 fn a_deployment_s_number_takes_nobody_further_back_than_to_what_ran() {
     let world = World::new();
     let mut engine = world.agent();

@@ -2,7 +2,7 @@
 
 use super::Fault;
 use domain::{
-    command::{Command, Context},
+    command::{Command, Context, Signed},
     decide::decide,
     event::{Ending, Event},
     refusal::Refusal,
@@ -11,7 +11,11 @@ use domain::{
 };
 use server::ledger::Decide;
 use std::sync::Arc;
-use trust::{TargetName, schedule::Schedule};
+use trust::{
+    TargetName,
+    schedule::Schedule,
+    statement::{Order, OrderAct},
+};
 
 /// How the server of a world decides.
 pub fn decides(fault: Option<Fault>) -> Decide {
@@ -25,7 +29,9 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::PauseForgotten) => deaf_to_pauses,
         Some(Fault::PauseTooLate) => going_on_when_paused,
         Some(Fault::CordonForgotten) => without_cordons,
+        Some(Fault::RetirementForgotten) => without_retirements,
         Some(Fault::LateAtOnce) => catching_up_at_once,
+        Some(Fault::RemovedReturns) => bringing_back,
         Some(Fault::ExclusionForgotten) => with_who_was_left_out,
         Some(Fault::RingTooEarly) => without_rings,
         Some(Fault::ScheduleForgotten) => at_any_time,
@@ -33,6 +39,9 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::SupersededUntold) => without_superseding,
         Some(Fault::DroppedUntold) => without_dropping,
         Some(Fault::SuccessTooEarly) => succeeding_early,
+        Some(Fault::ChangeForgotten) => changing_nothing,
+        Some(Fault::PlanIgnored) => without_plans,
+        Some(Fault::UnwellPassedOver) => passing_over_the_unwell,
         Some(Fault::SettledUnsoaked) => settling_at_once,
         Some(Fault::UndoForgetsOne) => forgetting_one,
         Some(Fault::WithdrawalIgnored) => without_withdrawals,
@@ -71,9 +80,17 @@ fn next_wave(deployment: &Deployment, number: u64) -> Option<Event> {
     Some(Event::WaveStarted { deployment: number, wave, targets, ring, migrate: None })
 }
 
+/// Whether a wave begins by changing the data: it is one target, whatever else is wrong.
+fn changes_data(event: &Event) -> bool {
+    matches!(event, Event::WaveStarted { migrate: Some(_), .. })
+}
+
 /// What is decided, with the next wave in the place of the event that `is_it` picks, and of all that follows it.
 fn going_on(state: &State, context: &Context, command: Command, is_it: fn(&Event) -> Option<u64>) -> Decided {
     let mut events = decide(state, context, command)?;
+    if events.iter().any(changes_data) {
+        return Ok(events);
+    }
     let Some((at, number)) = events.iter().enumerate().find_map(|(at, event)| Some((at, is_it(event)?))) else {
         return Ok(events);
     };
@@ -158,6 +175,12 @@ fn without_cordons(state: &State, context: &Context, command: Command) -> Decide
     decide(&open, context, command)
 }
 
+fn without_retirements(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    events.retain(|event| !matches!(event, Event::TargetRetired { .. }));
+    Ok(events)
+}
+
 fn catching_up_at_once(state: &State, context: &Context, command: Command) -> Decided {
     let mut events = decide(state, context, command)?;
     let mut then = state.clone();
@@ -167,6 +190,55 @@ fn catching_up_at_once(state: &State, context: &Context, command: Command) -> De
             .map(|(deployment, _)| Event::TargetAdded { deployment, target: target.clone() })
     });
     events.extend(missed);
+    Ok(events)
+}
+
+fn bringing_back(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let of = |number: &u64| state.deployments.get(number).map(|deployment| deployment.act);
+    let is_removal = |event: &Event| match event {
+        Event::DeploymentEnded { deployment, ending: Ending::Succeeded, .. } => {
+            of(deployment) == Some(OrderAct::Undeploy)
+        }
+        _ => false,
+    };
+    if events.iter().any(is_removal) {
+        let brought = state.deployments.iter().rev().find(|(_, deployment)| deployment.act == OrderAct::Deploy);
+        let added = brought.and_then(|(number, deployment)| {
+            let (target, _) = deployment.parts.iter().next()?;
+            Some(Event::TargetAdded { deployment: *number, target: target.clone() })
+        });
+        events.extend(added);
+    }
+    Ok(events)
+}
+
+fn changing_nothing(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    for event in &mut events {
+        if let Event::WaveStarted { migrate, .. } = event {
+            *migrate = None;
+        }
+    }
+    Ok(events)
+}
+
+fn without_plans(state: &State, context: &Context, command: Command) -> Decided {
+    let command = match command {
+        Command::RequestDeployment(Signed { subject, act }) => {
+            Command::RequestDeployment(Signed { subject, act: Order { plan: None, ..act } })
+        }
+        other => other,
+    };
+    decide(state, context, command)
+}
+
+fn passing_over_the_unwell(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let unwell = events.iter().position(|event| matches!(event, Event::HealthChanged { unwell: Some(_), .. }));
+    if let Some(at) = unwell {
+        events.truncate(at + 1);
+    }
     Ok(events)
 }
 
@@ -251,7 +323,7 @@ fn wide_waves(state: &State, context: &Context, command: Command) -> Decided {
         Event::DeploymentRequested { targets, .. } => Some(targets.clone()),
         _ => None,
     });
-    for event in &mut events {
+    for event in events.iter_mut().filter(|event| !changes_data(event)) {
         if let Event::WaveStarted { deployment, targets, .. } = event {
             *targets = ordered.clone().unwrap_or_else(|| waiting(state, *deployment));
         }

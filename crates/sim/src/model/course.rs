@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     Digest, TargetName,
+    freeze::brings_something_new,
     rollout::{Advance, Rollout, Share},
     schedule::Schedule,
     statement::{Order, OrderAct, Outcome},
@@ -39,6 +40,8 @@ pub struct Course {
     /// The targets that are at it, or go back.
     pub unfinished: BTreeSet<TargetName>,
     pub outcomes: BTreeMap<TargetName, Outcome>,
+    /// What each target ran when it was told to begin.
+    pub before: BTreeMap<TargetName, Option<Digest>>,
     /// When each target that did not fall silent ended its part.
     finished: BTreeMap<TargetName, Timestamp>,
     /// The targets that somebody left out, and those whose failure somebody accepted.
@@ -55,6 +58,16 @@ pub struct Course {
     pub undone: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
+    /// The targets that verified it and are unwell since, and when the last of those was well again.
+    unwell: BTreeSet<TargetName>,
+    well_since: Option<Timestamp>,
+    /// When somebody last let targets try again.
+    pub retried: Option<Timestamp>,
+}
+
+/// Whether an act has targets run a build that they need not have.
+pub fn installs(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback)
 }
 
 /// So many of `total`, rounded down.
@@ -78,10 +91,13 @@ impl Course {
     /// A deployment that was ordered just now.
     pub fn new(charter: &Rollout, order: &Order, build: Digest, targets: &[TargetName], now: Timestamp) -> Self {
         let mut rollout = charter.with(&order.rollout);
-        if order.act == OrderAct::Rollback {
-            let plain = Rollout::default();
+        let plain = Rollout::default();
+        if !brings_something_new(order.act) {
             (rollout.canary, rollout.rings) = (plain.canary, plain.rings);
             (rollout.bake_minutes, rollout.advance) = (plain.bake_minutes, plain.advance);
+        }
+        if matches!(order.act, OrderAct::Stop | OrderAct::Undeploy) {
+            rollout.min_healthy = plain.min_healthy;
         }
         let rings = rings(&rollout, targets);
         Self {
@@ -97,6 +113,7 @@ impl Course {
             has_begun: false,
             unfinished: BTreeSet::new(),
             outcomes: BTreeMap::new(),
+            before: BTreeMap::new(),
             finished: BTreeMap::new(),
             left_out: BTreeSet::new(),
             kept_out: BTreeSet::new(),
@@ -108,12 +125,20 @@ impl Course {
             undone: BTreeSet::new(),
             ended: None,
             has_succeeded: false,
+            unwell: BTreeSet::new(),
+            well_since: None,
+            retried: None,
         }
     }
 
     /// Whether it brings something new.
     pub fn brings(&self) -> bool {
-        matches!(self.act, OrderAct::Deploy | OrderAct::Redeploy)
+        brings_something_new(self.act)
+    }
+
+    /// Whether everything in the environment has what it says from its good end on: a build, or nothing.
+    pub fn stands(&self) -> bool {
+        self.has_succeeded && !self.is_narrowed && (installs(self.act) || self.act == OrderAct::Undeploy)
     }
 
     /// Whether it stands in the way of others.
@@ -138,8 +163,40 @@ impl Course {
 
     /// The targets that failed, refused or are silent, without those that count no more.
     pub fn bad(&self) -> impl Iterator<Item = &TargetName> {
-        let bad = self.outcomes.iter().filter(|(_, outcome)| **outcome != Outcome::Verified).map(|(name, _)| name);
+        let is_bad = |(name, outcome): &(&TargetName, &Outcome)| {
+            **outcome != Outcome::Verified || self.unwell.contains(*name) && !self.undone.contains(*name)
+        };
+        let bad = self.outcomes.iter().filter(is_bad).map(|(name, _)| name);
         bad.filter(|name| !self.left_out.contains(*name) && !self.accepted.contains(*name))
+    }
+
+    /// Whether a target that it brought something to is unwell.
+    pub fn is_unwell(&self) -> bool {
+        self.bad().any(|name| self.outcomes.get(name) == Some(&Outcome::Verified))
+    }
+
+    /// A target says how it is with what this brought.
+    pub fn says_how_it_is(&mut self, name: &TargetName, is_unwell: bool, now: Timestamp) {
+        if self.outcomes.get(name) == Some(&Outcome::Verified) && !self.undoing.contains(name) {
+            match is_unwell {
+                true => self.unwell.insert(name.clone()),
+                false => self.unwell.remove(name),
+            };
+        }
+        if !self.is_unwell() {
+            self.well_since = Some(now);
+        }
+    }
+
+    /// Since when all is well that it brought, once it has come to a good end.
+    pub fn soaks_from(&self) -> Option<Timestamp> {
+        let ended = self.ended.filter(|_| self.has_succeeded && !self.is_unwell())?;
+        Some(self.well_since.map_or(ended, |well| well.max(ended)))
+    }
+
+    /// It had come to a good end, and is taken back.
+    pub fn reopens(&mut self) {
+        (self.ended, self.has_succeeded) = (None, false);
     }
 
     /// Why it may not go on, by what failed.
@@ -165,7 +222,8 @@ impl Course {
     }
 
     /// Somebody lets targets try again.
-    pub fn retried(&mut self, targets: &BTreeSet<TargetName>) {
+    pub fn retried(&mut self, targets: &BTreeSet<TargetName>, now: Timestamp) {
+        self.retried = Some(now);
         for name in targets {
             self.outcomes.remove(name);
             self.finished.remove(name);
@@ -182,6 +240,17 @@ impl Course {
     pub fn excluded(&mut self, name: &TargetName) {
         self.left_out.insert(name.clone());
         self.kept_out.remove(name);
+    }
+
+    /// A target is gone for good: nobody waits for it, and it is counted on no more.
+    pub fn leaves(&mut self, name: &TargetName) {
+        self.unwell.remove(name);
+        if self.ended.is_none() {
+            self.of = self.of.saturating_sub(1);
+            self.excluded(name);
+            self.unfinished.remove(name);
+            self.undoing.remove(name);
+        }
     }
 
     /// A target was cordoned, or is so no longer: it has no turn in what has not come to it yet, or has it again.
@@ -215,6 +284,7 @@ impl Course {
             }
             return;
         }
+        self.unwell.remove(name);
         if stands {
             self.outcomes.remove(name);
             return;

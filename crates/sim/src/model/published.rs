@@ -2,13 +2,13 @@
 
 use super::{
     Model, Violation, Wish, broken, calendar,
-    course::{Course, Paused, at_most},
+    course::{Course, Paused, at_most, installs},
     has_not_come,
 };
-use crate::cast::{Cast, target};
+use crate::cast::{Cast, app, prod, target};
 use domain::{
     entry::Entry,
-    event::{Ending, Event},
+    event::{Change, Ending, Event},
     plan,
     state::State,
     waiting::WaitingOn,
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, sync::Arc};
 use trust::{
     Digest, TargetName,
-    rollout::{Advance, Share},
+    rollout::{Advance, OnFailure, Share},
     statement::{Act, AdministrationAct, Order, OrderAct, Outcome, Statement},
 };
 
@@ -77,6 +77,10 @@ impl Model {
             self.courses.values_mut().for_each(|course| course.cordoned(name, *cordoned));
             return;
         }
+        if let AdministrationAct::RetireTarget { target: name } = act {
+            self.leaves(name);
+            return;
+        }
         let (number, kind) = match act {
             AdministrationAct::PauseDeployment { deployment, .. } => (deployment, "paused"),
             AdministrationAct::ResumeDeployment { deployment, .. } => (deployment, "resumed"),
@@ -105,19 +109,33 @@ impl Model {
         }
     }
 
+    /// A target is gone for good.
+    fn leaves(&mut self, name: &TargetName) {
+        self.sees("retired");
+        if self.courses.values().any(|course| course.ended.is_none() && course.targets.contains(name)) {
+            self.sees("retired in a deployment");
+        }
+        self.retired.insert(name.clone());
+        self.unwell.remove(name);
+        self.joined = self.joined.saturating_sub(1);
+        self.courses.values_mut().for_each(|course| course.leaves(name));
+    }
+
     /// Somebody lets targets try again: at once where all was over, and else when it is their turn.
     fn tried_again(&mut self, cast: &Cast, number: u64, order: &Order, time: Timestamp) -> Verdict {
         let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
         let was_left_out = order.only.iter().any(|name| course.left_out.contains(name));
-        course.retried(&order.only);
-        let is_over = course.ended.is_some();
+        course.retried(&order.only, time);
+        let (is_over, brings) = (course.ended.is_some(), installs(course.act));
         self.sees(if is_over { "tried again when all was over" } else { "tried again" });
         if was_left_out {
             self.sees("tried again though left out");
         }
-        if is_over {
-            let only: Vec<TargetName> = order.only.iter().cloned().collect();
+        let only: Vec<TargetName> = order.only.iter().cloned().collect();
+        if brings {
             self.is_not_cordoned(number, &only)?;
+        }
+        if is_over {
             if let Some(course) = self.courses.get_mut(&number) {
                 course.unfinished.extend(order.only.iter().cloned());
                 course.schedule = order.schedule.clone();
@@ -132,7 +150,7 @@ impl Model {
     fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
         for name in targets {
             if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
-                self.targets[index].follows = Some(number);
+                (self.targets[index].follows, self.targets[index].told_in) = (Some(number), self.looked);
             }
         }
     }
@@ -154,7 +172,10 @@ impl Model {
                     let left: Vec<Digest> = self.running.values().copied().filter(|other| other != build).collect();
                     self.held.extend(left);
                 }
-                self.is_not_cordoned(*deployment, targets)?;
+                if installs(*act) {
+                    self.is_not_cordoned(*deployment, targets)?;
+                }
+                self.is_as_planned(*deployment, order, targets)?;
                 let mut course = Course::new(&self.rollout, order, *build, targets, time);
                 course.of = self.joined;
                 self.ordered(order, &course);
@@ -170,7 +191,12 @@ impl Model {
                 if aborted.is_none() {
                     self.sees("a failure undone");
                 }
+                let soaked = self.courses.get(deployment).is_some_and(|course| course.has_succeeded);
+                if soaked {
+                    self.sees("taken back while it soaked");
+                }
                 if let Some(course) = self.courses.get_mut(deployment) {
+                    course.reopens();
                     (course.taken_back, course.paused) = (true, None);
                     course.unfinished = targets.iter().cloned().collect();
                     course.undoing.extend(targets.iter().chain(absent).cloned());
@@ -183,11 +209,11 @@ impl Model {
                     course.paused = Some(Paused::ByFailure);
                 }
             }
-            Event::TargetFinished { deployment, target, outcome, running, given_up, stands, .. } => {
-                match running {
-                    Some(build) => self.running.insert(target.clone(), *build),
-                    None => self.running.remove(target),
-                };
+            Event::HealthChanged { target, build, unwell, .. } => {
+                self.says_how_it_is(target, build, unwell.is_some(), time);
+            }
+            Event::TargetFinished { deployment, target, outcome, change, running, given_up, stands, .. } => {
+                self.runs_now(*deployment, target, *running, *change);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
                 if *given_up {
@@ -201,8 +227,8 @@ impl Model {
             }
             Event::DeploymentEnded { deployment, ending, .. } => return self.ended(*deployment, *ending, time),
             Event::DeploymentSettled { deployment } => {
-                let ended = self.courses.get(deployment).and_then(|course| course.ended);
-                if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < self.soak_seconds) {
+                let from = self.courses.get(deployment).and_then(Course::soaks_from);
+                if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
                 }
             }
@@ -218,8 +244,59 @@ impl Model {
         Ok(())
     }
 
+    /// What a target runs from now on, and which deployment brought it.
+    fn runs_now(&mut self, number: u64, name: &TargetName, running: Option<Digest>, change: Option<Change>) {
+        self.unwell.remove(name);
+        let before = self.running.get(name).copied();
+        match running {
+            // A target that goes on running the same build has it from where it had it.
+            Some(build) if before == Some(build) && change != Some(Change::Repeated) => {}
+            Some(build) => {
+                self.running.insert(name.clone(), build);
+                self.brought.insert(name.clone(), number);
+            }
+            None => {
+                self.running.remove(name);
+                self.brought.remove(name);
+            }
+        }
+    }
+
+    /// A target says how it is with what runs there.
+    fn says_how_it_is(&mut self, name: &TargetName, build: &Digest, is_unwell: bool, time: Timestamp) {
+        if self.running.get(name) != Some(build) {
+            return;
+        }
+        match is_unwell {
+            true => drop(self.unwell.entry(name.clone()).or_insert(self.looked)),
+            false => drop(self.unwell.remove(name)),
+        }
+        let Some(course) = self.brought.get(name).and_then(|number| self.courses.get_mut(number)) else { return };
+        course.says_how_it_is(name, is_unwell, time);
+        match (is_unwell, course.has_succeeded, course.ended) {
+            (false, _, _) => self.sees("well again"),
+            (true, true, _) => self.sees("unwell while it soaks"),
+            (true, _, None) => self.sees("unwell while others wait"),
+            (true, _, Some(_)) => {}
+        }
+    }
+
     fn silent(&self, name: &TargetName) -> bool {
         (0..self.targets.len()).any(|index| target(index) == *name && self.targets[index].is_silent)
+    }
+
+    /// What was ordered by a plan is what the plan showed, and meets what it showed.
+    fn is_as_planned(&mut self, number: u64, order: &Order, targets: &[TargetName]) -> Verdict {
+        let Some(planned) = order.plan.and_then(|id| self.plans.get(&id)) else { return Ok(()) };
+        let shown: Vec<(&TargetName, Option<Digest>)> =
+            planned.targets.iter().map(|target| (&target.target, target.running)).collect();
+        let is: Vec<(&TargetName, Option<Digest>)> =
+            targets.iter().map(|name| (name, self.running.get(name).copied())).collect();
+        if shown != is {
+            return broken("PLAN", format!("deployment {number} was ordered for {shown:?}, and is for {is:?}"));
+        }
+        self.sees("ordered exactly as planned");
+        Ok(())
     }
 
     /// What kind of deployment was ordered.
@@ -227,7 +304,15 @@ impl Model {
         match course.act {
             OrderAct::Redeploy => self.sees("deployed again"),
             OrderAct::Rollback => self.sees("rolled back"),
-            _ => {}
+            OrderAct::Stop => self.sees("stopped"),
+            OrderAct::Start | OrderAct::Restart => self.sees("started again"),
+            OrderAct::Undeploy => self.sees("removed"),
+            // No world has sides.
+            OrderAct::Deploy | OrderAct::Configure | OrderAct::Switch => {}
+        }
+        let is_removed = self.standing().is_some_and(|(_, course)| course.act == OrderAct::Undeploy);
+        if is_removed && installs(course.act) {
+            self.sees("brought again after it was removed");
         }
         if course.is_planned {
             self.sees("planned");
@@ -243,13 +328,18 @@ impl Model {
         let Some(course) = self.courses.get(&number) else {
             return broken("ONCE", format!("a wave of deployment {number} begins, which nobody ordered"));
         };
-        self.is_not_cordoned(number, targets)?;
+        if installs(course.act) {
+            self.is_not_cordoned(number, targets)?;
+        }
         course.may_begin(number, targets, time)?;
+        self.begins_alone(number, targets)?;
         self.may_begin(cast, number, time)?;
         self.wave_seen(number, targets);
         self.follow(number, targets.iter());
         let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
         course.unfinished.extend(targets.iter().cloned());
+        let before = targets.iter().map(|name| (name.clone(), self.running.get(name).copied()));
+        course.before.extend(before);
         if !std::mem::replace(&mut course.has_begun, true) {
             // Whoever fell silent is looked at anew.
             self.targets.iter_mut().for_each(|on_target| on_target.is_silent = false);
@@ -257,8 +347,11 @@ impl Model {
         Ok(())
     }
 
-    /// Nothing new comes to a target that is cordoned.
+    /// Nothing new comes to a target that is cordoned, or gone.
     fn is_not_cordoned(&self, number: u64, targets: &[TargetName]) -> Verdict {
+        if let Some(name) = targets.iter().find(|name| self.retired.contains(*name)) {
+            return broken("RETIRED", format!("deployment {number} is for {name}, which is gone for good"));
+        }
         match targets.iter().find(|name| self.cordoned.contains(*name)) {
             Some(name) => broken("CORDON", format!("deployment {number} is for {name}, which is cordoned")),
             None => Ok(()),
@@ -268,14 +361,9 @@ impl Model {
     /// A target that was not there gets what stands: the newest that came to a good end, if it may run there still.
     fn catches_up(&mut self, cast: &Cast, number: u64, name: &TargetName, time: Timestamp) -> Verdict {
         self.is_not_cordoned(number, std::slice::from_ref(name))?;
-        let newer = self
-            .courses
-            .iter()
-            .filter(|(_, course)| course.has_succeeded && !course.is_narrowed)
-            .map(|(number, _)| *number)
-            .max();
-        if newer != Some(number) {
-            return broken("ENDED", format!("{name} gets deployment {number}, and {newer:?} is what stands"));
+        let stands = self.standing().map(|(number, _)| number);
+        if stands != Some(number) {
+            return broken("ENDED", format!("{name} gets deployment {number}, and {stands:?} is what stands"));
         }
         if let Some((other, _)) = self.courses.iter().find(|(_, course)| course.has_its_place()) {
             return broken("PLACE", format!("{name} gets deployment {number} while {other} is under way"));
@@ -289,9 +377,18 @@ impl Model {
         Ok(())
     }
 
+    /// What everything in the environment is to have: what came to a good end last.
+    fn standing(&self) -> Option<(u64, &Course)> {
+        let stands = self.courses.iter().filter(|(_, course)| course.stands());
+        stands.max_by_key(|(number, course)| (course.ended, **number)).map(|(number, course)| (*number, course))
+    }
+
     /// Whether something may be activated for a deployment now.
     fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
         let Some(course) = self.courses.get(&number) else { return Ok(()) };
+        if !installs(course.act) {
+            return Ok(());
+        }
         let build = cast.name(&course.build);
         if course.brings() {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
@@ -354,9 +451,23 @@ impl Model {
         }
         let mut switched = course.targets.iter().filter(|name| verified(name));
         if ending == Ending::Undone
-            && let Some(left) = switched.find(|name| !course.undone.contains(*name))
+            && let Some(left) = switched.find(|name| !course.undone.contains(*name) && !self.retired.contains(*name))
         {
             return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} never went back"));
+        }
+        let keeps = |name: &&TargetName| {
+            let is_brought = self.brought.get(*name) == Some(&number) && self.running.get(*name) == Some(&course.build);
+            let is_new = course.before.get(*name) != Some(&Some(course.build));
+            is_brought && is_new && !course.left_out.contains(*name) && !self.retired.contains(*name)
+        };
+        if ending == Ending::Undone
+            && !self.is_taken
+            && let Some(left) = course.targets.iter().find(keeps)
+        {
+            return broken(
+                "TRUTH",
+                format!("deployment {number} is said to be undone, and {left} runs what it brought"),
+            );
         }
         let outcomes = || bad.iter().filter_map(|name| course.outcomes.get(*name));
         let failed = outcomes().any(|outcome| !matches!(outcome, Outcome::Refused { .. })) || !course.undone.is_empty();
@@ -415,7 +526,16 @@ impl Model {
                 self.sees("waited between two waves");
             }
         }
-        self.left_out_stay_out(state)
+        let in_the_way = state.in_audience(&app(), &prod()).and_then(|record| record.open_deployment);
+        for number in state.soaking.iter().filter(|_| in_the_way.is_none()) {
+            let Some(course) = self.courses.get(number) else { continue };
+            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo;
+            if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
+                return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
+            }
+        }
+        self.left_out_stay_out(state)?;
+        self.removed_stays_away(state)
     }
 
     /// Whether what a deployment says it waits on is so.
@@ -438,10 +558,33 @@ impl Model {
         }
     }
 
+    /// What was removed everywhere comes again by somebody's word, and not by what was ordered before.
+    fn removed_stays_away(&self, state: &State) -> Verdict {
+        let Some((by, removal)) = self.standing().filter(|(_, course)| course.act == OrderAct::Undeploy) else {
+            return Ok(());
+        };
+        for index in 0..self.targets.len() {
+            for assignment in plan::assignments(state, &target(index)) {
+                let number = assignment.deployment;
+                let Some(course) = self.courses.get(&number) else { continue };
+                let is_older =
+                    course.ended < removal.ended && course.retried <= removal.ended && course.ended.is_some();
+                if !assignment.undo && installs(course.act) && is_older {
+                    let what = format!("{} is told to follow deployment {number} after {by} removed it", target(index));
+                    return broken("REMOVED", what);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// No target is told to go forward in a deployment that it was left out of.
     fn left_out_stay_out(&self, state: &State) -> Verdict {
         for index in 0..self.targets.len() {
             for assignment in plan::assignments(state, &target(index)) {
+                if self.is_retired(index) {
+                    return broken("RETIRED", format!("{} is told what to do, and is gone for good", target(index)));
+                }
                 let course = self.courses.get(&assignment.deployment);
                 let is_left_out = course.is_some_and(|course| course.left_out.contains(&target(index)));
                 if is_left_out && !assignment.undo {

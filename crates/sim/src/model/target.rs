@@ -1,6 +1,10 @@
 //! What a target may do, by what people signed and what came to its ears; and how many targets may be out of service.
 
-use super::{Model, Violation, Wish, broken, calendar::CLOCKS_DIFFER, course::at_least};
+use super::{
+    Model, Violation, Wish, broken,
+    calendar::CLOCKS_DIFFER,
+    course::{at_least, installs},
+};
 use crate::cast::{Cast, target};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,14 +33,27 @@ pub struct OnTarget {
     ran: BTreeSet<Digest>,
     /// The newest generation of which it said how it ended.
     reported: u64,
-    /// The deployment it was last told to follow.
+    /// The deployment it was last told to follow, and in which entry.
     pub follows: Option<u64>,
+    pub told_in: u64,
     /// Whether it has left what ran before and not said yet how that ended; and whether it went out of service for that,
     /// in going back.
     is_at_it: bool,
     goes_back: bool,
     /// Whether the server has good reason to think that it does not serve: it fell silent in the deployment under way.
     pub is_silent: bool,
+}
+
+/// Whether an act has processes run of what is there already.
+fn starts(act: OrderAct) -> bool {
+    matches!(act, OrderAct::Start | OrderAct::Restart)
+}
+
+impl OnTarget {
+    /// The order behind the statements that it was handed last.
+    pub fn newest(&self) -> Option<Digest> {
+        self.last.map(|(_, order, _)| order)
+    }
 }
 
 impl Model {
@@ -87,33 +104,61 @@ impl Model {
         let of_another = |order: &Digest| self.orders.get(order).is_some_and(|(build, _)| Some(*build) != to);
         let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
         let goes_back = stays || on_target.back.as_ref().is_some_and(|(_, before)| *before == to);
-        let Some(build) = to else {
-            return match goes_back {
-                true => Ok(()),
-                false => broken("AUTHORITY", format!("{} switches to nothing, which nobody ordered", target(index))),
-            };
+        let verdict = match to {
+            Some(build) => self.may_go_forward(index, build, current, clock),
+            None => self.may_remove(index),
         };
-        let verdict = self.may_go_forward(index, build, clock);
+        if let (Some(build), Ok(_), false) = (to, &verdict, goes_back) {
+            self.has_its_data(cast, index, build)?;
+        }
         let on_target = &mut self.targets[index];
         match verdict {
             Ok((order, generation)) => {
                 on_target.performed.insert(order, generation);
-                on_target.ran.insert(build);
-                if on_target.back.as_ref().is_none_or(|(by, _)| *by != order) {
+                on_target.ran.extend(to);
+                // What is started again goes back with what had brought it.
+                let controls = self.orders.get(&order).is_some_and(|(_, signed)| starts(signed.act));
+                if !controls && on_target.back.as_ref().is_none_or(|(by, _)| *by != order) {
                     on_target.back = Some((order, current));
                 }
                 Ok(())
             }
             Err(_) if goes_back => Ok(()),
-            Err(why) => broken("AUTHORITY", format!("{} switches to {}: {why}", target(index), cast.name(&build))),
+            Err(why) => {
+                let name = to.map_or("nothing".into(), |build| cast.name(&build));
+                broken("AUTHORITY", format!("{} switches to {name}: {why}", target(index)))
+            }
+        }
+    }
+
+    /// Whether somebody ordered that what runs on the target be removed, and it was not done yet.
+    fn may_remove(&self, index: usize) -> Result<(Digest, u64), String> {
+        let on_target = &self.targets[index];
+        let (generation, newest, _) = on_target.last.ok_or("no order was ever handed to it")?;
+        let (_, signed) = self.orders.get(&newest).ok_or("nobody signed its order")?;
+        let is_done = on_target.performed.get(&newest).is_some_and(|under| *under != generation);
+        match signed.act {
+            OrderAct::Undeploy if is_done => Err("the order to remove it was carried out before".into()),
+            OrderAct::Undeploy => Ok((newest, generation)),
+            _ => Err("nobody ordered it".into()),
         }
     }
 
     /// Whether people agreed that the target activate the build now, by what the target itself can know.
-    fn may_go_forward(&self, index: usize, build: Digest, clock: Timestamp) -> Result<(Digest, u64), String> {
+    pub(super) fn may_go_forward(
+        &self,
+        index: usize,
+        build: Digest,
+        current: Option<Digest>,
+        clock: Timestamp,
+    ) -> Result<(Digest, u64), String> {
         let on_target = &self.targets[index];
         let (generation, newest, then) = on_target.last.ok_or("no order was ever handed to it")?;
-        let for_build = |order: &&Digest| self.orders.get(*order).is_some_and(|(ordered, _)| *ordered == build);
+        let is_there = current == Some(build);
+        let for_build = |order: &&Digest| {
+            let signed = self.orders.get(*order).filter(|(ordered, _)| *ordered == build);
+            signed.is_some_and(|(_, order)| installs(order.act) || is_there && starts(order.act))
+        };
         let unused = |order: &&Digest| on_target.performed.get(*order).is_none_or(|under| *under == generation);
         let handed: Vec<&Digest> = on_target.handed.iter().filter(for_build).collect();
         if handed.is_empty() {
@@ -124,6 +169,9 @@ impl Model {
         let order = ***order.ok_or("every order for it was carried out before")?;
         let (_, signed) = self.orders.get(&order).ok_or("nobody signed its order")?;
         let act = signed.act;
+        if starts(act) {
+            return Ok((order, generation));
+        }
         let dead = on_target.kept.iter().filter_map(|payload| self.withdrawals.get(payload));
         let dead_through = dead.filter(|(other, _)| *other == build).map(|(_, serial)| *serial).max().unwrap_or(0);
         let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| wish.build == build).collect();
@@ -160,7 +208,7 @@ impl Model {
     /// A target is about to leave what runs there. `well` says of which targets what they have is well. No fewer go on
     /// serving than must; but one may always go back, and who fell silent is counted as lost already.
     pub fn goes_out(&mut self, index: usize, well: &[bool]) -> Result<(), Violation> {
-        if std::mem::replace(&mut self.targets[index].is_at_it, true) || !well[index] {
+        if std::mem::replace(&mut self.targets[index].is_at_it, true) || !well[index] || self.is_retired(index) {
             return Ok(());
         }
         let Some(course) = self.targets[index].follows.and_then(|number| self.courses.get(&number)) else {
@@ -169,10 +217,14 @@ impl Model {
         let goes_back = course.undoing.contains(&target(index));
         let alone = !self.targets.iter().any(|other| other.is_at_it && other.goes_back);
         self.targets[index].goes_back = goes_back;
-        let serves = |other: &usize| well[*other] && !self.targets[*other].is_at_it;
+        // What is heard of others after the word to begin comes too late.
+        let told = self.targets[index].told_in;
+        let is_known_unwell = |other: usize| self.unwell.get(&target(other)).is_some_and(|since| *since <= told);
+        let is_at_it = |other: usize| self.targets[other].is_at_it || self.is_retired(other);
+        let serves = |other: &usize| well[*other] && !is_at_it(*other) && !is_known_unwell(*other);
         let left = (0..well.len()).filter(serves).count();
         let must = at_least(course.rollout.min_healthy, course.of);
-        if left >= must || goes_back && alone || self.targets[index].is_silent {
+        if left >= must || goes_back && alone || self.targets[index].is_silent || is_known_unwell(index) {
             return Ok(());
         }
         let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), course.of);

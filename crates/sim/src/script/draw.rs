@@ -1,11 +1,12 @@
 //! How a script is drawn: a setting, people who mostly do things in their order, and what comes between.
 
-use super::{Besides, CALM, Deed, MINUTE, Setting};
+use super::{Ailment, Besides, CALM, Change, Deed, MINUTE, Setting};
 use crate::{
     cast::{EARLY, VERSIONS, Who},
     random::Random,
     store::DeathInAppend,
 };
+use std::collections::BTreeMap;
 use trust::{
     rollout::{Advance, OnFailure, Ring, Rollout, RolloutTerms, Share},
     statement::OrderAct,
@@ -37,6 +38,8 @@ pub fn setting(random: &mut Random) -> Setting {
         duplicates: if stormy { random.below(200) } else { 0 },
         slowest: if stormy { random.between(10, 4_000) } else { 50 },
         sick,
+        ailing: Vec::new(),
+        changes_data: BTreeMap::new(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
         taken,
     }
@@ -147,8 +150,122 @@ pub fn comings(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     }
 }
 
+/// Where a failure pauses, there is often one while others wait for their turn. It is drawn apart from all else.
+pub fn failures(random: &mut Random, setting: &mut Setting, deeds: &Deeds) {
+    let pauses = setting.rollout.on_failure == OnFailure::Pause && setting.targets > 1;
+    let ordered: Vec<usize> = deeds.iter().filter_map(|(_, deed)| ordered(deed)).collect();
+    if pauses && !ordered.is_empty() && random.chance(600) {
+        setting.sick.push((*random.pick(&ordered), random.below(2) as usize));
+        (setting.rollout.at_once, setting.rollout.failure_budget) = (Share::Count(1), Share::Count(0));
+    }
+}
+
+/// A target that is taken out for good, soon after something was ordered. It is drawn apart from all else.
+pub fn leavings(random: &mut Random, setting: &Setting, deeds: &mut Deeds) {
+    let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
+    if setting.targets > 1 && !orders.is_empty() && random.chance(150) {
+        let target = random.below(setting.targets as u64) as usize;
+        let after = if random.chance(500) { random.below(MINUTE) } else { random.below(8 * MINUTE) };
+        deeds.push((random.pick(&orders) + after, Deed::Retire { target }));
+    }
+}
+
+/// What people do with what runs: it is stopped and started again, or removed and perhaps brought again. It is drawn apart
+/// from all else.
+pub fn operations(random: &mut Random, deeds: &mut Deeds) {
+    let orders = deeds.iter().filter(|(at, deed)| brings(deed) && *at < CALM - 10 * MINUTE);
+    let orders: Vec<(u64, Deed)> = orders.cloned().collect();
+    if orders.is_empty() || !random.chance(450) {
+        return;
+    }
+    let (at, order) = random.pick(&orders).clone();
+    let mut after = |random: &mut Random, from: u64, to: u64, deed: Deed| {
+        deeds.push((at + random.between(from, to), deed));
+    };
+    let (who, other) = (deployer(random), deployer(random));
+    if random.chance(500) {
+        after(random, MINUTE, 5 * MINUTE, Deed::Operate { who, act: OrderAct::Stop });
+        let act = *random.pick(&[OrderAct::Start, OrderAct::Start, OrderAct::Restart]);
+        after(random, 5 * MINUTE, 9 * MINUTE, Deed::Operate { who: other, act });
+    } else {
+        after(random, MINUTE, 6 * MINUTE, Deed::Operate { who, act: OrderAct::Undeploy });
+        if random.chance(500) {
+            after(random, 7 * MINUTE, 12 * MINUTE, order);
+        }
+    }
+}
+
+/// Which versions change the application's data, and who goes back across that. It is drawn apart from all else.
+pub fn changes(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    if setting.taken.is_some() || !random.chance(250) {
+        return;
+    }
+    for version in 0..VERSIONS {
+        if random.chance(400) {
+            let fails = *random.pick(&[0, 0, 300]);
+            setting.changes_data.insert(version, Change { has_undo: random.chance(600), fails });
+        }
+    }
+    for (_, deed) in deeds.iter_mut() {
+        if let Deed::RollBack { keep_data, .. } = deed {
+            *keep_data = random.chance(500);
+        }
+    }
+    let mut orders: Vec<&(u64, Deed)> = deeds.iter().filter(|(_, deed)| ordered(deed).is_some()).collect();
+    orders.sort_by_key(|(at, _)| *at);
+    if let (Some((_, first)), Some((last, _))) = (orders.first(), orders.last()) {
+        // What ran first is wanted again.
+        let again = (last + random.between(4 * MINUTE, 8 * MINUTE), first.clone());
+        deeds.push(again);
+    }
+}
+
+/// Orders of exactly what was planned, a while after that. It is drawn apart from all else.
+pub fn plans(random: &mut Random, setting: &Setting, deeds: &mut Deeds) {
+    if setting.taken.is_some() {
+        return;
+    }
+    for (_, deed) in deeds {
+        if let Deed::Order { besides, .. } = deed
+            && random.chance(200)
+        {
+            besides.thinks = Some(random.between(1_000, 2 * MINUTE));
+        }
+    }
+}
+
+/// What comes up and does not stay well, in worlds in which it matters. It is drawn apart from all else.
+pub fn ailments(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    if setting.taken.is_some() || !random.chance(450) {
+        return;
+    }
+    let ordered: Vec<usize> = deeds.iter().filter_map(|(_, deed)| ordered(deed)).collect();
+    if ordered.is_empty() {
+        return;
+    }
+    setting.soak_minutes = *random.pick(&[2, 5, 5]);
+    let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
+    if random.chance(400) {
+        // Starting it anew is what people try first.
+        let (who, at) = (deployer(random), random.pick(&orders) + random.between(20_000, 3 * MINUTE));
+        deeds.push((at, Deed::Operate { who, act: OrderAct::Restart }));
+    }
+    for _ in 0..random.between(2, 4) {
+        let (version, target) = (*random.pick(&ordered), random.below(setting.targets as u64) as usize);
+        let (after, lasts) = (random.between(1_000, 2 * MINUTE), random.between(MINUTE, 30 * MINUTE));
+        setting.ailing.push(Ailment { version, target, after, lasts });
+    }
+}
+
 fn brings(deed: &Deed) -> bool {
     matches!(deed, Deed::Order { .. } | Deed::RollBack { .. })
+}
+
+fn ordered(deed: &Deed) -> Option<usize> {
+    match deed {
+        Deed::Order { version, .. } => Some(*version),
+        _ => None,
+    }
 }
 
 fn deployer(random: &mut Random) -> Who {
@@ -204,6 +321,7 @@ fn besides(random: &mut Random, setting: &Setting) -> Besides {
         expires: random.chance(200).then(|| after(random.between(1, 10))),
         only: random.chance(80).then(|| random.below(setting.targets as u64) as usize),
         care: if random.chance(250) { care(random, setting.targets) } else { RolloutTerms::default() },
+        thinks: None,
     }
 }
 
@@ -249,7 +367,7 @@ fn guidance(random: &mut Random, setting: &Setting, at: u64, deeds: &mut Deeds) 
         after(random, 12_000, 40_000, Deed::Abort { who });
     }
     if random.chance(250) {
-        after(random, 2 * MINUTE, 9 * MINUTE, Deed::RollBack { who });
+        after(random, 2 * MINUTE, 9 * MINUTE, Deed::RollBack { who, keep_data: false });
     }
     if !random.chance(if setting.taken.is_some() { 150 } else { 500 }) {
         return;
@@ -320,7 +438,7 @@ fn afterthought(random: &mut Random, setting: &Setting) -> Deed {
     let who = deployer(random);
     match random.below(7) {
         0 | 1 => Deed::Withdraw { who: *random.pick(&[Who::Tester, Who::Oncall]), version },
-        2 | 3 => Deed::RollBack { who },
+        2 | 3 => Deed::RollBack { who, keep_data: false },
         4 => Deed::LiftHold { who },
         5 => Deed::Abort { who },
         _ => {

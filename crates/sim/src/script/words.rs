@@ -26,7 +26,11 @@ impl fmt::Display for Deed {
             Deed::Order { who, version, act, besides } => {
                 write!(f, "{} orders {act:?} of web@1.{version}.0{besides}", who.name())
             }
-            Deed::RollBack { who } => write!(f, "{} orders a rollback", who.name()),
+            Deed::Operate { who, act } => write!(f, "{} orders {act:?} of what runs", who.name()),
+            Deed::RollBack { who, keep_data } => {
+                let data = if *keep_data { ", and the data stays" } else { "" };
+                write!(f, "{} orders a rollback{data}", who.name())
+            }
             Deed::Withdraw { who, version } => write!(f, "{} withdraws web@1.{version}.0", who.name()),
             Deed::LiftHold { who } => write!(f, "{} lifts the holds", who.name()),
             Deed::Abort { who } => write!(f, "{} aborts", who.name()),
@@ -41,6 +45,7 @@ impl fmt::Display for Deed {
                 let how = if *cordoned { "cordons" } else { "uncordons" };
                 write!(f, "{} {how} {}", who.name(), target(index))
             }
+            Deed::Retire { target: index } => write!(f, "boss retires {}", target(index)),
             Deed::Join { target: index } => write!(f, "{} joins", target(index)),
             Deed::KillServer { in_append, down } => {
                 let when = match in_append {
@@ -88,6 +93,9 @@ impl fmt::Display for Besides {
         }
         if let Some(index) = self.only {
             write!(f, ", on {} only", crate::cast::target(index))?;
+        }
+        if let Some(thinks) = self.thinks {
+            write!(f, ", as planned {} s before", thinks / 1000)?;
         }
         if !self.care.is_empty() {
             let care = serde_json::to_string(&self.care).unwrap_or_default();

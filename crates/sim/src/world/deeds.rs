@@ -3,7 +3,7 @@
 use super::{Asked, Event, PATIENCE, PERSON_TRIES, PersonsCall, Step, World};
 use crate::{
     cast,
-    people::{self, Told},
+    people::{self, Saying, Told},
     script::Deed,
     server::Asker,
 };
@@ -70,17 +70,24 @@ impl World<'_> {
             return;
         };
         let state = ledger.state();
-        let Some((who, submission)) = people::sign(&self.cast, &state, deed, id, now) else {
+        let Some(Saying { who, submission, planned }) = people::sign(&self.cast, &state, deed, id, now) else {
             self.tell(|_| format!("{deed}: there is nothing to do it to"));
             return;
         };
         self.model.signed(who, &submission.envelope);
+        let thinks = planned.map(|(planned, thinks)| {
+            self.model.plans(planned);
+            thinks
+        });
         self.calls += 1;
         let call = self.calls;
         let submission = Rc::new(Asked::Person(Box::new(submission)));
         self.tell(|_| deed.to_string());
         self.people.insert(call, PersonsCall { who, submission, what: deed.to_string() });
-        self.person_sends(call, 0);
+        match thinks {
+            Some(thinks) => self.after(thinks, Event::Again { call, tries: 0 }),
+            None => self.person_sends(call, 0),
+        }
     }
 
     pub(super) fn person_sends(&mut self, call: u64, tries: u32) {

@@ -2,10 +2,10 @@
 
 use super::{Agent, Asked, Event, PATIENCE, Step, World};
 use crate::{
-    cast::{self, target},
+    cast::target,
     disk::Died,
     model::{Violation, broken},
-    process::{Answer, Ask, Effect, POLL_WAIT, Request, process},
+    process::{Answer, Ask, Effect, Installed, POLL_WAIT, Request, Task, process},
     server::Asker,
 };
 use corosensei::CoroutineResult;
@@ -41,6 +41,10 @@ impl World<'_> {
             let mut installed = agent.hardware.installed.borrow_mut();
             installed.running = None;
             installed.gathered.clear();
+            let now = self.now;
+            if let Some(task) = installed.task.as_mut().filter(|task| task.ends > now) {
+                task.is_lost = true;
+            }
         }
         self.model.died(index);
         let how = if power { "loses power" } else { "is killed" };
@@ -172,7 +176,7 @@ impl World<'_> {
         match effect {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
-                let wanted = cast::manifest(version);
+                let wanted = &self.cast.manifests[version];
                 let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains(&digest));
                 if !installed.staged.contains(&build) && !has_all {
                     return failed("objects are missing");
@@ -194,10 +198,32 @@ impl World<'_> {
             }
             Effect::Start(build) => {
                 self.model.starts(&self.cast, index, installed.current, build)?;
-                installed.running = Some(build);
+                (installed.running, installed.is_halted, installed.started) = (Some(build), false, self.now);
             }
-            Effect::Stop => installed.running = None,
-            Effect::Restart | Effect::Revive => installed.running = installed.current,
+            Effect::Stop => (installed.running, installed.is_halted) = (None, true),
+            Effect::Revive if installed.is_halted && installed.current.is_some() => {
+                return broken("STOPPED", format!("{} starts by itself what was stopped", target(index)));
+            }
+            Effect::Revive if installed.running == installed.current => {}
+            Effect::Restart | Effect::Revive => {
+                let current = installed.current;
+                (installed.running, installed.is_halted, installed.started) = (current, false, self.now);
+            }
+            Effect::Look if self.is_ailing(index, &installed, self.now) => return failed("web-1 /healthz 503"),
+            Effect::Look => {}
+            Effect::Migrate(..) if installed.task.is_some() => return failed("it has begun already"),
+            Effect::Migrate(build, migration) => {
+                let now = hardware.now.get();
+                self.model.migrates(&self.cast, index, installed.current, (build, migration), now)?;
+                let version = self.cast.version_of(&build);
+                let change = version.and_then(|version| self.script.setting.changes_data.get(&version));
+                let is_good = !self.luck.chance(change.map_or(0, |change| change.fails));
+                let ends = self.now + self.luck.between(1_000, 40_000);
+                installed.task = Some(Task { ends, is_good, is_lost: false });
+                let name = self.cast.name(&build);
+                self.tell(|_| format!("{}: {migration:?} of the migration of {name} begins", target(index)));
+            }
+            Effect::ForgetMigration => installed.task = None,
             Effect::Verify(build) => {
                 if installed.running != Some(build) || self.is_sick(index, &build) {
                     return failed("web-1 does not answer");
@@ -213,6 +239,16 @@ impl World<'_> {
         self.cast.version_of(build).is_some_and(|version| self.script.setting.sick.contains(&(version, index)))
     }
 
+    /// Whether what runs on a target is unwell at a moment.
+    pub(super) fn is_ailing(&self, index: usize, installed: &Installed, at: u64) -> bool {
+        let version = installed.running.and_then(|build| self.cast.version_of(&build));
+        let since = at.saturating_sub(installed.started);
+        self.script.setting.ailing.iter().any(|ailment| {
+            let is_it = version == Some(ailment.version) && index == ailment.target;
+            is_it && (ailment.after..ailment.after + ailment.lasts).contains(&since)
+        })
+    }
+
     /// A target leaves what runs there. A machine that lies down, or whose processes died, has not been taken out of
     /// service by anybody; and whoever has taken the server may take out what he likes.
     fn goes_out(&mut self, index: usize) -> Step {
@@ -220,8 +256,8 @@ impl World<'_> {
             return Ok(());
         }
         let well = |(index, agent): (usize, &Agent)| {
-            let current = agent.hardware.installed.borrow().current;
-            current.is_some_and(|build| !self.is_sick(index, &build))
+            let installed = agent.hardware.installed.borrow();
+            !installed.is_halted && installed.current.is_some_and(|build| !self.is_sick(index, &build))
         };
         let well: Vec<bool> = self.agents.iter().enumerate().map(well).collect();
         self.model.goes_out(index, &well)

@@ -110,7 +110,6 @@ fn r18_r28_customers_get_what_they_are_entitled_to_and_it_is_recorded() {
     assert!(refused.contains("TOKEN_READS_ONLY") && refused.ends_with("\n403"), "{refused}");
 
     // Who has it is known, once each; and it is told where it matters.
-    pull("tester", 2, "web", "prod", "none").says("prod is an environment");
     pull("tester", 0, &first, "globex", "copy");
     let history = world.sortie("coder", 0, "history web");
     history.says(&format!("{first} was handed to bob from globex"));
