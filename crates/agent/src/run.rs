@@ -204,7 +204,14 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             tracing::error!(%error, "cannot follow the ledger");
         }
         self.remember(&orders.withdrawals);
-        if let Err(error) = self.settle(&orders.settled) {
+        // What is assigned, or was not told yet, the server judges by what ran before.
+        let is_known = |app: &AppName| {
+            let journal = self.journals.get(app);
+            let is_quiet = journal.under_way.is_none() && journal.unreported.is_none();
+            is_quiet && !orders.assignments.iter().any(|assignment| assignment.app == *app)
+        };
+        let settled: Vec<_> = orders.settled.iter().filter(|(app, _)| is_known(app)).cloned().collect();
+        if let Err(error) = self.settle(&settled) {
             tracing::error!(%error, "cannot remember what settled");
         }
         let mut is_whole = true;

@@ -73,7 +73,16 @@ fn may_catch_up(state: &State, target: &TargetName, assigned: &Assigned) -> bool
                 | DeploymentPhase::Ended { ending: Ending::Succeeded, .. }
         )
     );
-    assigned.undo || is_kept && !is_excluded
+    assigned.undo || is_kept && !is_excluded && !deployment.is_some_and(|it| is_switched_since(state, assigned, it))
+}
+
+/// Whether another switch has begun since: who serves is for the newest to say.
+fn is_switched_since(state: &State, assigned: &Assigned, deployment: &Deployment) -> bool {
+    let Deployment { act, app, environment, .. } = deployment;
+    let switched = |other: &Deployment| {
+        other.act == OrderAct::Switch && other.waves > 0 && other.app == *app && other.environment == *environment
+    };
+    *act == OrderAct::Switch && state.deployments.range(assigned.deployment + 1..).any(|(_, other)| switched(other))
 }
 
 fn assignment(state: &State, target: &TargetName, app: &AppName, assigned: &Assigned) -> Option<Assignment> {

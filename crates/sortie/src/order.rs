@@ -238,7 +238,10 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
         OrderAct::Stop => format!("{what} is stopped in {environment}, {part}."),
         OrderAct::Start => format!("{what} is started in {environment}, {part}."),
         OrderAct::Restart => format!("{what} is restarted in {environment}, {part}."),
-        OrderAct::Switch => format!("{what} serves in {environment}. What served before stands by."),
+        OrderAct::Switch => {
+            let made_way = cell.is_some_and(|cell| cell.runs.iter().any(|runs| !runs.standby.is_empty()));
+            format!("{what} serves in {environment}.{}", if made_way { " What served before stands by." } else { "" })
+        }
     };
     std::iter::once(said).chain(left_out(view)).collect::<Vec<_>>().join("\n")
 }
@@ -385,7 +388,7 @@ fn next_after_failure(view: &DeploymentView) -> String {
         part.state == "refused" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("NEEDS_UNMET"))
     };
     if blamed.is_none() && view.targets.iter().any(lacks) {
-        return format!("sortie redeploy {}, once the machine has it", view.deployment);
+        return format!("sortie redeploy {}", view.deployment);
     }
     match blamed.or_else(by_reason) {
         Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
@@ -523,7 +526,7 @@ mod tests {
         assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 4)");
         assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
         view.targets[0].detail = Some("NEEDS_UNMET: web needs the program ffmpeg; nothing was copied".into());
-        assert_eq!(next_after_failure(&view), "sortie redeploy 41, once the machine has it");
+        assert_eq!(next_after_failure(&view), "sortie redeploy 41");
     }
 
     #[test]

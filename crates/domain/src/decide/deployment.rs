@@ -12,7 +12,7 @@ use crate::{
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, counted_anew},
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, counted_anew},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -157,7 +157,8 @@ pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<O
     let here = draft.state.in_audience(&order.app, &order.environment);
     let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
     let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
-    if has_begun || !(installs(order.act) || order.act == OrderAct::Undeploy) {
+    let takes_place = installs(order.act) || matches!(order.act, OrderAct::Undeploy | OrderAct::Switch);
+    if has_begun || !takes_place {
         let (app, environment) = (order.app.clone(), order.environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment: number, app, environment });
     }
@@ -218,6 +219,7 @@ pub(super) fn destinations(
     if order.act != OrderAct::Redeploy {
         not_there_already(draft, signed, &targets)?;
     }
+    sides::nobody_serves(&draft.state, order, facts, &targets)?;
     Ok((targets, warning))
 }
 
@@ -387,7 +389,13 @@ pub(super) fn is_moment(draft: &Draft, asked: &Asked<'_>, deployment: &Deploymen
 /// Starts the next wave of targets.
 pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    match schedule::moment(&draft.state, number, deployment, asked.context.now) {
+    // Once one side serves, the other makes way at any time.
+    let makes_way = deployment.act == OrderAct::Switch && deployment.waves > 0;
+    let moment = match makes_way {
+        true => Moment::Now,
+        false => schedule::moment(&draft.state, number, deployment, asked.context.now),
+    };
+    match moment {
         Moment::Now => {}
         // It stands then, and the clock looks again when that is over.
         Moment::Later(_) => return,
@@ -433,6 +441,8 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
         DeploymentPhase::Ended { .. } | DeploymentPhase::AwaitingPermit => {}
         DeploymentPhase::Undoing { .. } if busy => {}
+        // As long as not all of those serve again who made way, whoever serves in their place goes on.
+        DeploymentPhase::Undoing { .. } if is_not_back(draft, &deployment) => end_undone(draft, asked, number),
         DeploymentPhase::Undoing { reason } if parts.verified().next().is_some() => {
             undo(draft, asked, number, &deployment, reason.clone(), None);
         }
@@ -505,7 +515,17 @@ fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
     let in_place = draft.state.in_audience(&deployment.app, &deployment.environment);
     let is_replaced = in_place.is_some_and(|record| record.open_deployment.is_some());
-    if is_replaced || !draft.state.soaking.contains(&number) || deployment.parts.unwell().next().is_none() {
+    // Where the other side has taken something newer since, a switch leads back to nothing.
+    let by_it = |name: &TargetName| {
+        let running = draft.state.running(&deployment.app, name);
+        running.is_some_and(|running| running.deployment == number)
+    };
+    let leads_back = deployment.act != OrderAct::Switch || deployment.parts.verified().all(by_it);
+    if is_replaced
+        || !leads_back
+        || !draft.state.soaking.contains(&number)
+        || deployment.parts.unwell().next().is_none()
+    {
         return;
     }
     let rollout = rollout::of(&draft.state, &deployment);
@@ -550,6 +570,17 @@ pub(super) fn undo(
     if nothing_to_undo {
         end_undone(draft, asked, number);
     }
+}
+
+/// Whether somebody who made way in a switch was to serve again, and does not.
+fn is_not_back(draft: &Draft, deployment: &Deployment) -> bool {
+    let serves = |name: &TargetName| {
+        let running = draft.state.running(&deployment.app, name);
+        running.is_some_and(Running::is_in_service)
+    };
+    let is_tried = |part: &Part| !matches!(part.progress, Progress::Waiting | Progress::Finished(Outcome::Verified));
+    let mut parts = deployment.parts.iter();
+    parts.any(|(name, part)| makes_way(draft, deployment, name) && is_tried(part) && !serves(name))
 }
 
 /// Whether a target's part in a switch is to make way.

@@ -8,11 +8,11 @@ use crate::{
     plan,
     refusal::{Refusal, Right},
     rules::{self, Candidate, names, packages, placement, rights, rollout, ways, windows},
-    state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress},
+    state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress, Running},
 };
 use trust::{
     Digest, PersonName, TargetName,
-    statement::{Order, Outcome},
+    statement::{Order, OrderAct, Outcome},
 };
 
 /// Lets no further target begin, until somebody lets it go on.
@@ -187,8 +187,11 @@ fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), 
         let (app, environment) = (record.app.clone(), record.environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment });
     }
-    let kept = |name: &TargetName| draft.state.running(&record.app, name).map(|running| running.build);
-    match record.parts.verified().any(|name| kept(name) == Some(record.build)) {
+    let running = |name: &TargetName| draft.state.running(&record.app, name);
+    // What a switch let serve may have made way since.
+    let switches = record.act == OrderAct::Switch;
+    let is_kept = |running: &Running| running.build == record.build && (running.is_in_service() || !switches);
+    match record.parts.verified().any(|name| running(name).is_some_and(is_kept)) {
         true => Ok(()),
         false => Err(Refusal::DeploymentOver { deployment: number }),
     }

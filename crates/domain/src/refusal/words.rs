@@ -287,7 +287,7 @@ impl fmt::Display for Refusal {
                 write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
             }
             Refusal::SidesUnclear { environment, label, why } => {
-                write!(f, "the targets of {environment} are of two sides by their label {label}: {why}")
+                write!(f, "{environment} has two sides by the label {label}: {why}")
             }
             Refusal::SideServes { app, environment, side, targets } => {
                 let (targets, verb) = (list(targets), if targets.len() == 1 { "is" } else { "are" });

@@ -4,7 +4,7 @@
 use super::{
     Candidate, lifetime, may_run, packages, placement,
     schedule::{self, Moment},
-    ways,
+    sides, ways,
 };
 use crate::state::{Aside, Deployment, DeploymentPhase, Progress, State, Target};
 use jiff::Timestamp;
@@ -35,7 +35,9 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
         return false;
     }
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
-    build.is_some_and(|build| placement::fits(&build.facts, target))
+    // Where there are sides, it depends on the target's what it should have.
+    let has_sides = |facts| sides::label(state, &deployment.environment, facts).is_some();
+    build.is_some_and(|build| placement::fits(&build.facts, target) && !has_sides(&build.facts))
 }
 
 /// Whether what a package brings comes after members of it that are for the target too and do not run there as it lists them:

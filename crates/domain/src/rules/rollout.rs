@@ -56,9 +56,8 @@ fn for_act(rollout: Rollout, act: OrderAct) -> Rollout {
             advance: plain.advance,
             ..rollout
         },
-        // All of the one side, then all of the other.
+        // All of the one side, then all of the other, once every one of the first is well.
         OrderAct::Switch => Rollout {
-            failure_budget: rollout.failure_budget,
             progress_minutes: rollout.progress_minutes,
             on_failure: rollout.on_failure,
             at_once: Share::All,

@@ -2,10 +2,10 @@
 //! one and is verified there while nobody sees it; it serves once somebody says so, and what served stands by.
 
 use crate::{
-    event::{BuildFacts, RingOf},
+    event::{BuildFacts, Ending, RingOf},
     refusal::Refusal,
     rules::placement,
-    state::{Deployment, Running, State, Target},
+    state::{Deployment, DeploymentPhase, Running, State, Target},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -112,6 +112,19 @@ pub fn destinations(
     }
 }
 
+/// Fails where one of the targets serves: what is new does not come to it, not even as other config of what it runs.
+pub fn nobody_serves(state: &State, order: &Order, facts: &BuildFacts, targets: &[TargetName]) -> Result<(), Refusal> {
+    let Order { app, environment, .. } = order;
+    let Some(label) = label(state, environment, facts) else { return Ok(()) };
+    let serves = |name: &&TargetName| state.targets.get(*name).is_some_and(|target| in_service(target, app).is_some());
+    let serving: Vec<TargetName> = targets.iter().filter(serves).cloned().collect();
+    let Some(first) = serving.first() else { return Ok(()) };
+    let own = state.targets.get(first).and_then(|target| of(label, target)).unwrap_or_default();
+    let others = state.targets_in(environment).filter_map(|(_, target)| of(label, target));
+    let side = others.filter(|side| *side != own).min().unwrap_or_default().to_owned();
+    Err(Refusal::SideServes { app: app.clone(), environment: environment.clone(), side, targets: serving })
+}
+
 /// Fails for a package with members that would stand by: it is deployed as one, and sides are switched application by
 /// application.
 pub fn has_none(state: &State, order: &Order, package: &BuildFacts) -> Result<(), Refusal> {
@@ -205,15 +218,33 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
         let why = format!("{app} is unwell on {name}, which would serve: {}", unwell.reason);
         return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
     }
-    let brought = |build: Digest| {
-        let brings = |(_, other): &(&u64, &Deployment)| {
-            let installs = matches!(other.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
-            other.app == *app && other.environment == *environment && other.build == build && installs
+    let entering: BTreeSet<&str> = enter.keys().filter_map(|name| of(label, state.targets.get(name)?)).collect();
+    let lacks_it = |(name, target): &(&TargetName, &Target)| {
+        let is_meant = placement::fits(facts, target) && !target.cordoned && !target.ephemeral;
+        let runs = state.running(app, name).is_some_and(|running| running.build == build && !running.stopped);
+        is_meant && of(label, target).is_some_and(|side| entering.contains(side)) && !runs
+    };
+    let lacking: Vec<&str> = state.targets_in(environment).filter(lacks_it).map(|(name, _)| name.as_str()).collect();
+    if !leave.is_empty() && !lacking.is_empty() {
+        let why =
+            format!("{} of the side that would serve does not run it: deploy to it, or cordon it", lacking.join(", "));
+        return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
+    }
+    // What has served before is gone back to where the other was let serve after it.
+    let has_settled =
+        |build: &Digest| state.in_audience(app, environment).is_some_and(|here| here.settled.contains(build));
+    let first_served = |build: Digest| {
+        let let_serve = |(_, other): &(&u64, &Deployment)| {
+            let succeeded = matches!(other.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
+            let is_switch = other.act == OrderAct::Switch && succeeded;
+            other.app == *app && other.environment == *environment && other.build == build && is_switch
         };
-        state.deployments.iter().rev().find(brings).map(|(number, _)| *number)
+        let switched = state.deployments.iter().find(let_serve).map(|(number, _)| *number);
+        switched.or(has_settled(&build).then_some(0))
     };
     let left: BTreeSet<Digest> = leave.values().map(|running| running.build).collect();
-    let left_behind = left.into_iter().filter(|left| brought(*left) > brought(build)).collect();
+    let comes_later = |left: &Digest| first_served(build).is_some_and(|first| first_served(*left) > Some(first));
+    let left_behind = left.into_iter().filter(comes_later).collect();
     let ring = |targets: &BTreeMap<TargetName, &Running>| {
         let sides: BTreeSet<&str> = targets.keys().filter_map(|name| of(label, state.targets.get(name)?)).collect();
         RingOf { name: sides.into_iter().collect::<Vec<_>>().join(", "), targets: targets.len() as u32 }

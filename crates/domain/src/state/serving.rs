@@ -37,9 +37,11 @@ pub(super) fn others(
     let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
     let mut others = Others::default();
     for (_, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
-        if !target.ephemeral && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
+        let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
+        // What stands by serves nobody, and is not counted on.
+        let counts = !target.ephemeral && !running.is_some_and(|running| running.standby);
+        if counts && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
             others.targets += 1;
-            let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
             others.serving += u32::from(running.is_some_and(Running::serves));
         }
     }

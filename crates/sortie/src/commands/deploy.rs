@@ -210,7 +210,12 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     if !manifest.run.package.is_empty() {
         return plan_package(connection, wanted, &manifest, &status).await;
     }
-    let targets = planned_targets(&status, wanted, &manifest.run);
+    let (view, refused) = seen_or_refused(connection, wanted).await?;
+    let mut targets = planned_targets(&status, wanted, &manifest.run);
+    if let Some(view) = &view {
+        // The rules may leave out some that it would fit: those of the side that serves.
+        targets.retain(|target| view.planned.targets.iter().any(|planned| planned.target == target.target));
+    }
     let files = all_files_changed(connection, &targets, &manifest).await?;
     let config: ConfigView =
         connection.client.get(&routes::path(routes::CONFIG, &[app.as_str(), environment.as_str()]), &[]).await?;
@@ -218,7 +223,6 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
     let changes_data = manifest.run.migrate.is_some();
     let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets, changes_data);
-    let (id, refused) = id_or_refusal(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -230,7 +234,7 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         targets,
         why,
         begins: begins(wanted),
-        id,
+        id: view.as_ref().map(id_of),
         refused,
     };
     let answer = Answer::new(&plan, in_words(&plan));
@@ -241,10 +245,13 @@ fn begins(wanted: &Wanted) -> Option<String> {
     wanted.schedule.at.map(|_| when::in_words(&wanted.schedule))
 }
 
-/// The plan's id, or why the order would be refused.
-async fn id_or_refusal(connection: &Connection, wanted: &Wanted) -> Result<(Option<String>, Option<Problem>), Failure> {
+/// What the server's rules make of the order, or why it would be refused.
+async fn seen_or_refused(
+    connection: &Connection,
+    wanted: &Wanted,
+) -> Result<(Option<PlanView>, Option<Problem>), Failure> {
     match preview(connection, wanted).await {
-        Ok(view) => Ok((Some(id_of(&view)), None)),
+        Ok(view) => Ok((Some(view), None)),
         Err(ClientError::Refused(mut problem)) => {
             problem.next = problem.next.map(|next| releasing::as_signer_types(connection, next));
             Ok((None, Some(*problem)))
@@ -316,7 +323,7 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
     }
     let why = why::ask(connection, app, build, environment).await?;
-    let (id, refused) = id_or_refusal(connection, wanted).await?;
+    let (view, refused) = seen_or_refused(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -328,7 +335,7 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         targets,
         why,
         begins: begins(wanted),
-        id,
+        id: view.as_ref().map(id_of),
         refused,
     };
     Ok(with_next(Answer::new(&plan, package_in_words(&plan)), &plan))

@@ -55,9 +55,9 @@ impl Rollback {
         invocation.aside(&format!("back to {}", build.of(&app)));
         let keep_data = self.data.keep_data;
         let here = order::cell(&status, &app, &environment).and_then(|cell| cell.runs_of(&build));
-        if here.is_some_and(Runs::all_stand_by) {
+        if only.is_empty() && here.is_some_and(Runs::all_stand_by) {
             // It is there already, and only has to be let serve.
-            let wanted = Wanted { only, rollout, ..Wanted::new(app, build, environment, OrderAct::Switch) };
+            let wanted = Wanted { rollout, ..Wanted::new(app, build, environment, OrderAct::Switch) };
             return order::order(invocation, &connection, &wanted, &self.following).await;
         }
         let wanted = Wanted { only, rollout, keep_data, ..Wanted::new(app, build, environment, OrderAct::Rollback) };

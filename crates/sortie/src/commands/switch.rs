@@ -9,7 +9,7 @@ use crate::{
 };
 use api::read::{BuildName, Runs};
 use domain::refusal::Refusal;
-use trust::statement::OrderAct;
+use trust::{AudienceName, statement::OrderAct};
 
 /// Let what stands by on the other side of an environment serve
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ impl Switch {
             Thing::App(_) => {
                 let status = order::status(&connection, None).await?;
                 let runs = order::cell(&status, &app, &environment).map(|cell| &cell.runs[..]).unwrap_or_default();
-                only_one(runs, |build| build.of(&app))?.cloned().ok_or_else(|| {
+                only_one(runs, |build| build.of(&app), &environment)?.cloned().ok_or_else(|| {
                     let (app, environment) = (app.clone(), environment.clone());
                     Failure::from(Refusal::NothingRuns { app, environment, act: OrderAct::Switch })
                 })?
@@ -52,7 +52,11 @@ impl Switch {
 }
 
 /// The one build that stands by, if one does.
-fn only_one(runs: &[Runs], name: impl Fn(&BuildName) -> String) -> Result<Option<&BuildName>, Failure> {
+fn only_one<'a>(
+    runs: &'a [Runs],
+    name: impl Fn(&BuildName) -> String,
+    environment: &AudienceName,
+) -> Result<Option<&'a BuildName>, Failure> {
     let standing: Vec<&BuildName> =
         runs.iter().filter(|runs| !runs.standby.is_empty() && !runs.stopped).map(|runs| &runs.build).collect();
     match standing[..] {
@@ -61,7 +65,7 @@ fn only_one(runs: &[Runs], name: impl Fn(&BuildName) -> String) -> Result<Option
         [one, ..] => {
             let names: Vec<String> = standing.iter().map(|build| name(build)).collect();
             Err(Failure::misused(format!("{} stand by: say which is to serve", names.join(" and ")))
-                .next(format!("sortie switch {} --in ENVIRONMENT", name(one))))
+                .next(format!("sortie switch {} --in {environment}", name(one))))
         }
     }
 }

@@ -105,8 +105,12 @@ pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, runn
     let on_target = target.apps.entry(app.clone()).or_default();
     let before = std::mem::replace(&mut on_target.running, running);
     let by = |running: &Option<Running>| running.as_ref().map(|running| running.deployment);
-    if let Some(replaced) = by(&before).filter(|_| by(&before) != by(&on_target.running)) {
-        state.soaking.remove(&replaced);
+    let (replaced, is_replaced) = (before.as_ref().map(|before| before.build), by(&before) != by(&on_target.running));
+    if let Some(number) = by(&before).filter(|_| is_replaced)
+        // What made way in a switch is not what the switch brought.
+        && state.deployments.get(&number).is_none_or(|record| Some(record.build) == replaced)
+    {
+        state.soaking.remove(&number);
     }
 }
 
