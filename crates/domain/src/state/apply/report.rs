@@ -7,7 +7,7 @@ use crate::{
 };
 use trust::{
     AppName, Digest, TargetName,
-    statement::{OrderAct, Outcome, PhaseTiming},
+    statement::{OrderAct, Outcome, Phase, PhaseTiming},
 };
 
 /// What a target's report says, less its phases.
@@ -55,6 +55,11 @@ pub(super) fn finish_target(
         (OrderAct::Configure, _) => was_stopped,
         (_, outcome) => was_stopped && *outcome != Outcome::Verified,
     };
+    // What nobody touched is as well as it was.
+    let is_touched =
+        phases.iter().any(|timing| matches!(timing.phase, Phase::Activate | Phase::Verify | Phase::Remove));
+    let goes_on = before.as_ref().filter(|before| finished.running == Some(before.build) && !is_touched);
+    let unwell = goes_on.and_then(|before| before.unwell.clone());
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
         let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
@@ -66,7 +71,7 @@ pub(super) fn finish_target(
         part.absent = finished.given_up;
         // What nobody has heard of is not taken to serve, nor is what could not go back.
         let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
-        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby;
+        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby && unwell.is_none();
         if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
             part.aside = None;
         }
@@ -83,7 +88,7 @@ pub(super) fn finish_target(
             let switched = act == OrderAct::Switch && !goes_back && *finished.outcome == Outcome::Verified;
             let deployment = if switched { deployment } else { before.deployment };
             let standby = finished.standby;
-            Running { config_serial, endpoints, stopped, unwell: None, standby, deployment, ..before }
+            Running { config_serial, endpoints, stopped, unwell, standby, deployment, ..before }
         }
         _ => Running {
             build,
