@@ -7,7 +7,7 @@ use crate::{
     plan,
     refusal::{Refusal, Right},
     rules::{late, rights, rollout, schedule},
-    state::{DeploymentPhase, Draft, Progress},
+    state::{Assigned, Deployment, DeploymentPhase, Draft, Progress},
     waiting::WaitingOn,
 };
 use trust::{
@@ -28,27 +28,31 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     }
     let on_target = draft.state.targets.get(&report.target).and_then(|target| target.apps.get(&report.app));
     let assigned = on_target.and_then(|on_target| on_target.assigned).ok_or(Refusal::ReportStale)?;
-    // Who was given up on is heard all the same: what runs there must be known.
-    let is_over = assigned.finished && !assigned.given_up;
+    let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;
     // Generations are counted anew in each epoch: what a target says of an earlier one is not about this assignment.
-    let same_epoch = report.epoch == draft.state.epoch();
-    if !same_epoch || assigned.generation != report.generation || assigned.deployment != report.deployment || is_over {
+    let same_epoch = report.epoch == draft.state.epoch() && report.app == record.app;
+    let is_newest = assigned.generation == report.generation && assigned.deployment == report.deployment;
+    // Who was given up on is heard all the same: what runs there must be known.
+    let is_awaited = is_newest && (!assigned.finished || assigned.given_up);
+    let is_overdue = !is_newest && is_overdue(record, assigned, &report);
+    if !same_epoch || !(is_awaited || is_overdue) {
         return Err(Refusal::ReportStale);
     }
-    let record = draft.state.deployments.get(&report.deployment).ok_or(Refusal::ReportStale)?;
-    let brought = deployment::installs(record.act) && !assigned.undo && report.outcome == Outcome::Verified;
+    // Of an older assignment nothing is kept: where another build runs than it brings, it went back.
+    let undo = if is_newest { assigned.undo } else { report.running != Some(record.build) };
+    let brought = deployment::installs(record.act) && !undo && report.outcome == Outcome::Verified;
     if brought && report.running != Some(record.build) {
         let why =
             format!("{} reports {}#{} as verified, and runs another", report.target, report.app, record.build.short());
         return Err(Refusal::Invalid { why });
     }
     let before = record.parts.get(&report.target).and_then(|part| part.before);
-    let change = match (&report.outcome, assigned.undo) {
+    let change = match (&report.outcome, undo) {
         (Outcome::Verified, false) => Some(change(record.act, before, record.build)),
         _ => None,
     };
     let stands = match &report.outcome {
-        Outcome::Refused { code, .. } if OF_THE_MOMENT.contains(&code.as_str()) && !assigned.undo => {
+        Outcome::Refused { code, .. } if OF_THE_MOMENT.contains(&code.as_str()) && is_newest && !undo => {
             schedule::hindrance(&draft.state, report.deployment, record, asked.context.now).is_some()
         }
         _ => false,
@@ -67,8 +71,19 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         way: report.way,
         standby: report.standby,
     });
-    deployment::go_on(draft, asked, report.deployment);
+    if is_newest {
+        deployment::go_on(draft, asked, report.deployment);
+    }
     Ok(())
+}
+
+/// Whether a target says how an earlier deployment ended there, in which it was given up on and not heard of since. Nothing else
+/// may ever say what runs there: it may be lost again before it is at the newest (R46).
+fn is_overdue(record: &Deployment, newest: Assigned, report: &Report) -> bool {
+    let was_given_up = record.parts.get(&report.target).is_some_and(|part| part.absent);
+    let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
+    let is_older = report.deployment < newest.deployment && report.generation < newest.generation;
+    is_over && was_given_up && is_older && (!newest.finished || newest.given_up)
 }
 
 /// What a verified assignment changed on a target (R57).

@@ -34,6 +34,7 @@ pub(super) fn finish_target(
     let (app, act) = (record.app.clone(), record.act);
     let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
     let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
+    let newest = assigned.as_ref().map(|assigned| assigned.deployment);
     let assigned = assigned.filter(|assigned| assigned.deployment == deployment);
     let goes_back = assigned.as_ref().is_some_and(|assigned| assigned.undo);
     if let Some(assigned) = assigned {
@@ -42,9 +43,13 @@ pub(super) fn finish_target(
     }
     let before = state.running(&app, name).cloned();
     let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
+    let goes_back = |part: &Part| {
+        // Who is heard of an assignment that a newer one has replaced went back where nothing changed.
+        let was_replaced = newest != Some(deployment) && finished.change.is_none();
+        goes_back || was_replaced || matches!(part.progress, Progress::Undoing(_))
+    };
     let is_back = |part: &Part| {
-        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
-        (goes_back && *finished.outcome == Outcome::Verified)
+        (goes_back(part) && *finished.outcome == Outcome::Verified)
             .then_some(part.was_stopped && finished.running == part.before)
     };
     let back = state.deployments.get(&deployment).and_then(|record| record.parts.get(name)).and_then(is_back);
@@ -62,7 +67,7 @@ pub(super) fn finish_target(
     let unwell = goes_on.and_then(|before| before.unwell.clone());
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
-        let goes_back = goes_back || matches!(part.progress, Progress::Undoing(_));
+        let goes_back = goes_back(part);
         part.progress = match finished.outcome {
             Outcome::Verified if goes_back => Progress::Undone,
             Outcome::Refused { .. } if finished.stands && !goes_back => Progress::Waiting,
@@ -85,7 +90,7 @@ pub(super) fn finish_target(
         Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
             let (config_serial, endpoints) = (finished.config_serial, finished.endpoints.to_vec());
             // Whether it serves was settled by the switch, so that what follows from its health is for that to say.
-            let switched = act == OrderAct::Switch && !goes_back && *finished.outcome == Outcome::Verified;
+            let switched = act == OrderAct::Switch && back.is_none() && *finished.outcome == Outcome::Verified;
             let deployment = if switched { deployment } else { before.deployment };
             let standby = finished.standby;
             Running { config_serial, endpoints, stopped, unwell, standby, deployment, ..before }

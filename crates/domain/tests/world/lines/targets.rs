@@ -4,7 +4,7 @@ use super::reading::{after, facts_in, hours, labels, outcome};
 use crate::world::{OWNER, World, public, read};
 use domain::{
     command::{Actor, Command, Signed},
-    plan,
+    plan::{self, Assignment},
     policy::CARRIED_FROM,
     rules::sides,
 };
@@ -94,10 +94,14 @@ impl World {
         let name: TargetName = read(after(rest, "for").unwrap_or(target));
         let assignments = plan::assignments(&self.state, &name);
         let app = after(rest, "about").map(read::<AppName>);
-        let chosen = assignments.into_iter().find(|assignment| app.as_ref().is_none_or(|app| assignment.app == *app));
+        let earlier = after(rest, "of").map(read::<u64>);
+        let is_chosen = |assignment: &Assignment| app.as_ref().is_none_or(|app| assignment.app == *app);
+        let chosen = assignments.into_iter().find(|assignment| earlier.is_none() && is_chosen(assignment));
         let Some(assigned) = chosen.map(|a| (a.app, a.generation, a.deployment, a.act, a.undo, a.build, a.config))
         else {
             let (app, generation, deployment) = self.last_assigned(&name);
+            // Of a deployment that a newer one has replaced, it speaks by the generation that it got with it.
+            let (generation, deployment) = earlier.map_or((generation, deployment), |number| (generation - 1, number));
             let said = after(rest, "running").filter(|letter| *letter != "nothing");
             let running = said.map(|letter| self.build(app.as_str(), letter));
             let report = Report {
