@@ -9,7 +9,7 @@ use trust::{
     AppName, Digest,
     authority::{CarriedOut, Dossier},
     dsse::Envelope,
-    statement::{OrderAct, Phase, PhaseTiming, Report, Statement},
+    statement::{Phase, PhaseTiming, Report, Statement},
 };
 
 /// How many settled builds are remembered as places to roll back to.
@@ -264,9 +264,11 @@ impl Journal {
     pub fn did(&self, assignment: &Assignment, dossier: &Dossier) -> bool {
         let Some(order) = dossier.order.as_ref().map(|order| Digest::of(&order.payload)) else { return false };
         let before = |performed: &&Performed| performed.order == order && performed.epoch < assignment.epoch;
-        let installs = matches!(assignment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
         let is_active = self.active.as_ref().is_some_and(|active| active.build == assignment.build);
-        installs && !assignment.undo && is_active && self.performed.iter().any(|performed| before(&performed))
+        assignment.act.installs()
+            && !assignment.undo
+            && is_active
+            && self.performed.iter().any(|performed| before(&performed))
     }
 
     /// Whether an assignment is no newer than the last one whose outcome was decided.

@@ -25,7 +25,7 @@ use trust::{
     manifest::{Entry, MAX_MANIFEST_BYTES, MAX_PACKAGE_BYTES, Manifest},
     oidc,
     receipt::{self, MAX_RECEIPT_BYTES, VerifiedReceipt},
-    statement::{self, Act, AdministrationAct, Config, Enrolment, Import, OrderAct, Statement, StatementError},
+    statement::{self, Act, AdministrationAct, Config, Enrolment, Import, Statement, StatementError},
     tuf::{MAX_ROOT_BYTES, MAX_TARGETS_BYTES, TufError, repository::delegated},
     vendor::{MAX_RELEASE_BYTES, Release},
 };
@@ -49,7 +49,7 @@ pub(crate) fn needs_depot(submission: &Submission) -> bool {
     let administers = |act| matches!(act, AdministrationAct::ApplyCharter { .. } | AdministrationAct::SealDraft { .. });
     match Statement::read(&submission.envelope).map(|statement| statement.act) {
         Ok(Act::Push(_) | Act::Import(_) | Act::Part(_) | Act::Evidence(_) | Act::Config(_) | Act::Receipt(_)) => true,
-        Ok(Act::Order(order)) => installs(order.act),
+        Ok(Act::Order(order)) => order.act.deploys(),
         Ok(Act::Administration(administration)) => administers(administration.act),
         _ => false,
     }
@@ -301,7 +301,7 @@ fn command(state: &State, documents: &Attached<'_>, statement: &Statement, now: 
         Act::Order(act) => {
             // What was pruned is refused as such, and not for what is missing of it.
             let pruned = state.apps.get(&act.app).and_then(|app| app.builds.get(&subject)?.pruned);
-            if installs(act.act) && pruned.is_none() {
+            if act.act.deploys() && pruned.is_none() {
                 check_objects(documents.depot, &subject)?;
             }
             Command::RequestDeployment(Signed { subject, act })
@@ -524,11 +524,6 @@ fn check_parts(
         true => Ok(known.parts.iter().map(|(name, part)| (name.clone(), part.manifest)).collect()),
         false => Err(Refusal::DraftChanged { app: app.clone(), draft: draft.clone() }.into()),
     }
-}
-
-/// Whether an order makes targets fetch the build. What is left out concerns what they have already.
-fn installs(act: OrderAct) -> bool {
-    matches!(act, OrderAct::Deploy | OrderAct::Redeploy)
 }
 
 /// Digests every object of a build, so that a byte that changed in the depot is found before any target is contacted

@@ -728,7 +728,7 @@ impl Verifier {
     }
 
     fn check_granted(&self, app: &AppName, version: Option<&Version>, place: &AudienceName, act: OrderAct) -> Check {
-        let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+        let brings = act.installs();
         let environment = self.state.policy.as_ref().and_then(|policy| policy.charter.environments.get(place));
         let vendor = self.state.policy.as_ref().and_then(|policy| policy.charter.vendor_of(app));
         let released_there = |(_, vendor): (&VendorName, &Vendor)| {

@@ -417,6 +417,18 @@ pub enum OrderAct {
     Switch,
 }
 
+impl OrderAct {
+    /// Whether targets are to run the build that it names, and fetch it where they do not have it.
+    pub fn installs(self) -> bool {
+        self.deploys() || self == OrderAct::Rollback
+    }
+
+    /// Whether it brings a build forward: every reason to keep that build out applies, as it does not to going back.
+    pub fn deploys(self) -> bool {
+        matches!(self, OrderAct::Deploy | OrderAct::Redeploy)
+    }
+}
+
 /// These config values hold for an application in an environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

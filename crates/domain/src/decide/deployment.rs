@@ -56,7 +56,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         let targets = found.targets.clone();
         switch = Some(found);
         targets
-    } else if installs(order.act) {
+    } else if order.act.installs() {
         awaits_permit = permission(draft, asked, &signed)?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
         migrations::nothing_crossed(&draft.state, order, signed.subject)?;
@@ -157,17 +157,12 @@ pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<O
     let here = draft.state.in_audience(&order.app, &order.environment);
     let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
     let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
-    let takes_place = installs(order.act) || matches!(order.act, OrderAct::Undeploy | OrderAct::Switch);
+    let takes_place = order.act.installs() || matches!(order.act, OrderAct::Undeploy | OrderAct::Switch);
     if has_begun || !takes_place {
         let (app, environment) = (order.app.clone(), order.environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment: number, app, environment });
     }
     Ok(Some(number))
-}
-
-/// Whether the act brings a build, rather than acting on what runs.
-pub(super) fn installs(act: OrderAct) -> bool {
-    matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback)
 }
 
 /// Whether the build may run there; true if the order may and must wait for its permit.
@@ -370,7 +365,7 @@ pub(super) fn may_still_run(
     deployment: &Deployment,
     targets: Vec<TargetName>,
 ) -> Result<(), Refusal> {
-    if !installs(deployment.act) && deployment.act != OrderAct::Switch {
+    if !deployment.act.installs() && deployment.act != OrderAct::Switch {
         return Ok(());
     }
     let candidate = Candidate::of(&draft.state, deployment)?;
@@ -495,7 +490,7 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deplo
 /// word, or it stops where it is.
 fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
     let on_failure = rollout::of(&draft.state, deployment).on_failure;
-    let can_go_back = installs(deployment.act) || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
+    let can_go_back = deployment.act.installs() || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
     match on_failure {
         OnFailure::Pause => {
             let failure = Some(reason);
@@ -603,7 +598,7 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let class = asked.policy.charter.environments.get(&deployment.environment).map(|environment| environment.class);
     let act = Candidate::of(&draft.state, deployment).map_or(deployment.act, |candidate| candidate.act);
-    let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
+    let brings = act.deploys();
     // What went back because another member of its package failed is not to blame.
     let is_blamed = match deployment.package {
         Some(_) => is_to_blame(deployment),
@@ -637,7 +632,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: O
     let aborted = Aborted { by: by.clone(), reason };
     if deployment.is_of_package() && deployment.waves > 0 {
         package::abort(draft, asked, number, &deployment, aborted);
-    } else if (installs(deployment.act) || deployment.act == OrderAct::Switch) && deployment.waves > 0 {
+    } else if (deployment.act.installs() || deployment.act == OrderAct::Switch) && deployment.waves > 0 {
         undo(draft, asked, number, &deployment, format!("aborted by {by}"), Some(aborted));
     } else {
         let (ending, aborted) = (Ending::Aborted, Some(aborted));

@@ -144,8 +144,7 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
     for name in &order.only {
         let target = names::target(&draft.state, name)?;
         let part = record.parts.get(name).ok_or_else(|| no_part(number, name))?;
-        if deployment::installs(record.act) && !placement::takes_something_new(&draft.state, target, asked.context.now)
-        {
+        if record.act.installs() && !placement::takes_something_new(&draft.state, target, asked.context.now) {
             let why = format!("{name} takes nothing new: it is cordoned, or its time is over");
             return Err(Refusal::Invalid { why });
         }

@@ -54,7 +54,7 @@ pub(super) fn request(
     sides::has_none(&draft.state, order, &facts)?;
     let now = asked.context.now;
     schedule::can_come(order, now)?;
-    let installs = deployment::installs(order.act);
+    let installs = order.act.installs();
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
     let mut warnings = warned.unwrap_or_default();
@@ -138,7 +138,7 @@ fn prepare(
     member: &Member,
 ) -> Result<Option<Prepared>, Refusal> {
     let signed = Signed { subject: member.build, act: member_order(order, app, member) };
-    let found = if deployment::installs(order.act) {
+    let found = if order.act.installs() {
         migrations::nothing_crossed(&draft.state, &signed.act, member.build)?;
         let destinations = deployment::destinations(draft, asked, &signed);
         destinations.and_then(|(targets, warning)| {
@@ -161,7 +161,7 @@ fn prepare(
 
 fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts: &BuildFacts) -> Refusal {
     let (app, environment) = (order.app.clone(), order.environment.clone());
-    if !deployment::installs(order.act) {
+    if !order.act.installs() {
         return Refusal::NothingRuns { app, environment, act: order.act };
     }
     let name = version.map_or(app.to_string(), |version| format!("{app}@{version}"));
@@ -403,7 +403,7 @@ fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
     draft.record(deployment::ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&package.environment).map_or(0, |e| e.soak_minutes);
-    if !deployment::installs(package.act) {
+    if !package.act.installs() {
         return;
     }
     if soak == 0 {
@@ -429,8 +429,7 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
         return;
     }
     let has_settled = |part: &Deployment| matches!(part.phase, DeploymentPhase::Ended { settled: Some(_), .. });
-    if deployment::installs(package.act) && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part))
-    {
+    if package.act.installs() && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part)) {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }
@@ -440,7 +439,7 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
     let on_failure = rollout::of(&draft.state, package).on_failure;
     match on_failure {
         // A member that is paused waits for somebody's word by itself; who ended it has given that.
-        OnFailure::Undo | OnFailure::Pause if deployment::installs(package.act) => {
+        OnFailure::Undo | OnFailure::Pause if package.act.installs() => {
             undo(draft, asked, number, package, reason, None);
         }
         _ => {
@@ -528,10 +527,9 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deplo
 fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(package) = draft.state.deployments.get(&number) else { return };
     let class = asked.policy.charter.environments.get(&package.environment).map(|environment| environment.class);
-    let brings = matches!(package.act, OrderAct::Deploy | OrderAct::Redeploy);
     let to_blame = packages::begun(&draft.state, package).any(|(_, _, part)| deployment::is_to_blame(part));
     let by_somebody = package.guided.iter().any(|guidance| guidance.word == GuidanceWord::Aborted);
-    if class == Some(Class::Dev) || !brings || !(to_blame || by_somebody) {
+    if class == Some(Class::Dev) || !package.act.deploys() || !(to_blame || by_somebody) {
         return;
     }
     let (app, environment, build) = (package.app.clone(), package.environment.clone(), package.build);
@@ -541,7 +539,7 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Ends the deployment of a package by somebody's word.
 pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment, aborted: Aborted) {
     let reason = format!("aborted by {}", aborted.by);
-    if !deployment::installs(package.act) {
+    if !package.act.installs() {
         // What was stopped or started stays so; nothing goes back.
         let members = open_members(draft, package);
         for deployment in std::iter::once(number).chain(members) {

@@ -40,7 +40,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     }
     // Of an older assignment nothing is kept: where another build runs than it brings, it went back.
     let undo = if is_newest { assigned.undo } else { report.running != Some(record.build) };
-    let brought = deployment::installs(record.act) && !undo && report.outcome == Outcome::Verified;
+    let brought = record.act.installs() && !undo && report.outcome == Outcome::Verified;
     if brought && report.running != Some(record.build) {
         let why =
             format!("{} reports {}#{} as verified, and runs another", report.target, report.app, record.build.short());

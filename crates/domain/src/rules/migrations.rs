@@ -101,8 +101,7 @@ fn changes(state: &State, app: &AppName, environment: &AudienceName, to: &Digest
             Some((_, Migration::Undo)) if ending == Some(Ending::Succeeded) => drop(changed.pop()),
             _ => {}
         }
-        let installs = matches!(deployment.act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
-        if installs && ending == Some(Ending::Succeeded) && deployment.build == *to {
+        if deployment.act.installs() && ending == Some(Ending::Succeeded) && deployment.build == *to {
             ran = true;
             changed.clear();
         }

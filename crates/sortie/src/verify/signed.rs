@@ -7,7 +7,7 @@ use trust::{
     key::KeyId,
     names::printable,
     rollout::Rollout,
-    statement::{Act, AdministrationAct, OrderAct, Statement},
+    statement::{Act, AdministrationAct, Statement},
 };
 
 /// A statement whose signatures are genuine.
@@ -66,8 +66,7 @@ impl Signed<'_> {
                 let same = a.app == *app && a.environment == *environment && a.act == *act && subject == build;
                 let Event::DeploymentRequested { rollout, keep_data, .. } = event else { return false };
                 // A rollback and what brings nothing new leave out some of what a rollout says.
-                let brings = matches!(act, OrderAct::Deploy | OrderAct::Redeploy);
-                let said = |rollout: &Rollout| !brings || rollout.with(&a.rollout) == *rollout;
+                let said = |rollout: &Rollout| !act.deploys() || rollout.with(&a.rollout) == *rollout;
                 let same = same
                     && a.keep_data == *keep_data
                     && a.retries.is_none()

@@ -207,10 +207,9 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
 /// what has a higher number.
 fn stand_again(state: &mut State, deployment: u64, app: &AppName, environment: &AudienceName) {
     state.standing.remove(&deployment);
-    let installs = |act| matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
     let stood_from = |(number, other): (&u64, &Deployment)| {
         let same = *number != deployment && other.app == *app && other.environment == *environment && !other.narrowed;
-        let says_what_stands = installs(other.act) || other.act == OrderAct::Undeploy;
+        let says_what_stands = other.act.installs() || other.act == OrderAct::Undeploy;
         match other.phase {
             DeploymentPhase::Ended { ending: Ending::Succeeded, stamp, .. } if same && says_what_stands => {
                 Some((stamp.entry, *number, other.act))
@@ -219,7 +218,7 @@ fn stand_again(state: &mut State, deployment: u64, app: &AppName, environment: &
         }
     };
     let before = state.deployments.iter().filter_map(stood_from).max_by_key(|(entry, number, _)| (*entry, *number));
-    let before = before.filter(|(_, _, act)| installs(*act)).map(|(_, number, _)| number);
+    let before = before.filter(|(_, _, act)| act.installs()).map(|(_, number, _)| number);
     state.standing.extend(before);
     in_audience(state, app, environment).standing = before;
 }

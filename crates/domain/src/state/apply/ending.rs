@@ -34,7 +34,7 @@ pub(super) fn end_deployment(
     let Deployment { app, environment, act, build, narrowed, .. } = record.clone();
     let whole = runs_everywhere(state, deployment);
     let is_of_package = record_is_of_package(state, deployment);
-    let installs = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback);
+    let installs = act.installs();
     let switches = act == OrderAct::Switch;
     let settles = state.deployments.get(&deployment).is_some_and(|record| sides::settles(state, record));
     if ending == Ending::Succeeded && settles && !is_of_package && brought_all(state, deployment) {
