@@ -52,7 +52,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.active = under_way.next.clone();
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             } else if went_back {
-                journal.active = under_way.before.clone();
+                let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
+                // What was told to leave service again and could not may go on serving: nothing new comes to it.
+                let serves_on = under_way.next.as_ref().filter(|next| could_not_leave && !next.standby);
+                journal.active = serves_on.or(under_way.before.as_ref()).cloned();
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             }
             // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.

@@ -142,6 +142,23 @@ fn what_fails_as_it_begins_to_serve_stands_by_again() {
     assert!(!serves(&world) && said_to_stand_by(&world));
 }
 
+/// What is sick and cannot leave service again is said to serve, so that nothing new comes to it.
+#[test]
+fn what_cannot_leave_service_again_is_said_to_serve() {
+    let world = world();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "blue", "1.0.0");
+    world.machine.disk.borrow_mut().sick.insert(build("blue"));
+    world.machine.disk.borrow_mut().drains_fail = true;
+    let wanted = switch(&world, 2, "blue", "1.0.0");
+    let outcome = world.follow(&mut engine, &wanted);
+    assert!(matches!(outcome, Some(Outcome::Failed { .. })), "{outcome:?}");
+    assert!(!said_to_stand_by(&world));
+    world.say(3, released("green", "2.0.0", OrderAct::Deploy));
+    let outcome = world.follow(&mut engine, &assignment(3, "green", OrderAct::Deploy));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "SERVES"), "{outcome:?}");
+}
+
 /// Killed at every point there is, a target ends a switch as it began, or as it was ordered, and says which.
 #[test]
 fn killed_at_any_point_of_a_switch() {

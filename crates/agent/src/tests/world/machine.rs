@@ -30,6 +30,8 @@ pub struct Disk {
     pub migrations_fail: bool,
     /// Whether anybody is sent to what runs.
     pub serves: bool,
+    /// Whether what serves cannot be taken out of service.
+    pub drains_fail: bool,
     /// Whether the application has left data.
     pub data: bool,
 }
@@ -85,7 +87,11 @@ impl Machine for FakeMachine {
     }
 
     fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.touch(|disk| disk.serves = false)
+        let fails = self.disk.borrow().drains_fail;
+        match fails {
+            true => Err(MachineError("drain ended with 1".into())),
+            false => self.touch(|disk| disk.serves = false),
+        }
     }
 
     fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
