@@ -9,6 +9,7 @@ use domain::{event::Event, refusal::PAGES};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 use world::World;
 
@@ -52,32 +53,50 @@ fn retell(script: &str) -> (String, World) {
     (told, world)
 }
 
+/// What came of one story: what is wrong with it, which refusals and which events it told of.
+struct Told {
+    wrong: Option<String>,
+    codes: BTreeSet<&'static str>,
+    events: BTreeSet<&'static str>,
+}
+
+fn check(path: &Path, update: bool) -> Told {
+    let script = std::fs::read_to_string(path).expect("a story can be read");
+    assert!(script.starts_with("# R"), "{} begins with its requirement", path.display());
+    let (told, world) = retell(&script);
+    let codes = world.refusals.into_iter().collect();
+    let events = world.history.iter().flat_map(|(_, events)| events).map(Event::name).collect();
+    let mut wrong = None;
+    if told != script && update && !told.contains(BROKE) {
+        std::fs::write(path, told).expect("a story can be written");
+    } else if told != script {
+        let name = path.file_name().unwrap_or_default().display();
+        let broke = told.lines().find(|line| line.starts_with(BROKE));
+        let differs = told.lines().zip(script.lines()).find(|(told, written)| told != written);
+        let (now, written) = differs.unwrap_or_default();
+        let differs = format!("{name}\n  now     {now}\n  written {written}");
+        wrong = Some(broke.map_or(differs, |broke| format!("{name} {broke}")));
+    }
+    Told { wrong, codes, events }
+}
+
 #[test]
 fn every_story_goes_as_it_is_written() {
     let update = std::env::var_os("UPDATE").is_some();
-    let (mut wrong, mut codes, mut events) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for path in scripts() {
-        let script = std::fs::read_to_string(&path).expect("a story can be read");
-        assert!(script.starts_with("# R"), "{} begins with its requirement", path.display());
-        let (told, world) = retell(&script);
-        codes.extend(world.refusals);
-        events.extend(world.history.iter().flat_map(|(_, events)| events).map(Event::name));
-        if told == script {
-            continue;
-        }
-        if update && !told.contains(BROKE) {
-            std::fs::write(&path, told).expect("a story can be written");
-        } else {
-            let name = path.file_name().unwrap_or_default().display();
-            let broke = told.lines().find(|line| line.starts_with(BROKE));
-            let differs = told.lines().zip(script.lines()).find(|(told, written)| told != written);
-            let (now, written) = differs.unwrap_or_default();
-            wrong
-                .push(broke.map_or(format!("{name}\n  now     {now}\n  written {written}"), |broke| {
-                    format!("{name} {broke}")
-                }));
-        }
-    }
+    let (paths, next) = (scripts(), AtomicUsize::new(0));
+    let some = || -> Vec<Told> {
+        let taken = std::iter::from_fn(|| paths.get(next.fetch_add(1, Ordering::Relaxed)));
+        taken.map(|path| check(path, update)).collect()
+    };
+    let readers = std::thread::available_parallelism().map_or(1, usize::from);
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let begun: Vec<_> = (0..readers).map(|_| scope.spawn(some)).collect();
+        begun.into_iter().flat_map(|reader| reader.join().expect("a story begins with its requirement")).collect()
+    });
+    let mut wrong: Vec<&str> = told.iter().filter_map(|story| story.wrong.as_deref()).collect();
+    wrong.sort_unstable();
+    let codes: BTreeSet<&str> = told.iter().flat_map(|story| &story.codes).copied().collect();
+    let events: BTreeSet<&str> = told.iter().flat_map(|story| &story.events).copied().collect();
     assert!(wrong.is_empty(), "{}\nIf the new answers are right: UPDATE=1", wrong.join("\n"));
 
     let unreachable: BTreeSet<&str> = UNREACHABLE.iter().map(|(code, _)| *code).collect();

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use imbl::Vector;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use trust::{AppName, AudienceName, Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
 
 /// Somebody ordered a deployment.
@@ -203,24 +203,32 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     }
 }
 
-/// What stood in an environment before a deployment stands again, unless that was to run nothing. What was planned may end after
-/// what has a higher number.
+/// What stood in an environment before a deployment stands again, unless it was removed. What was planned may end after what has
+/// a higher number.
 fn stand_again(state: &mut State, deployment: u64, app: &AppName, environment: &AudienceName) {
     state.standing.remove(&deployment);
-    let stood_from = |(number, other): (&u64, &Deployment)| {
+    let says_what_stands = |(number, other): (&u64, &Deployment)| {
         let same = *number != deployment && other.app == *app && other.environment == *environment && !other.narrowed;
-        let says_what_stands = other.act.installs() || other.act == OrderAct::Undeploy;
+        let says_it = other.act.installs() || other.act == OrderAct::Undeploy;
         match other.phase {
-            DeploymentPhase::Ended { ending: Ending::Succeeded, stamp, .. } if same && says_what_stands => {
-                Some((stamp.entry, *number, other.act))
+            DeploymentPhase::Ended { ending: Ending::Succeeded, stamp, .. } if same && says_it => {
+                Some((stamp.entry, *number))
             }
             _ => None,
         }
     };
-    let before = state.deployments.iter().filter_map(stood_from).max_by_key(|(entry, number, _)| (*entry, *number));
-    let before = before.filter(|(_, _, act)| act.installs()).map(|(_, number, _)| number);
+    let in_order: BTreeSet<(u64, u64)> = state.deployments.iter().filter_map(says_what_stands).collect();
+    let before = in_order.into_iter().fold(None, |stands, (_, number)| {
+        let other = state.deployments.get(&number)?;
+        if other.act.installs() { Some(number) } else { stands.filter(|stands| !is_removed_by(state, *stands, other)) }
+    });
     state.standing.extend(before);
     in_audience(state, app, environment).standing = before;
+}
+
+/// Whether a removal is of the build that a deployment brought: the removal of another leaves it standing.
+pub(super) fn is_removed_by(state: &State, stood: u64, removal: &Deployment) -> bool {
+    removal.act == OrderAct::Undeploy && state.deployments.get(&stood).is_none_or(|stood| stood.build == removal.build)
 }
 
 /// Closed deployments leave the state after a while; the ledger keeps them all.

@@ -1,6 +1,6 @@
 //! How deployments end and settle, and what then stands in their environment.
 
-use super::in_audience;
+use super::{deployment::is_removed_by, in_audience};
 use crate::{
     event::Ending,
     policy,
@@ -31,7 +31,10 @@ pub(super) fn end_deployment(
         || record.parts.iter().any(|(_, part)| part.unwell.is_some());
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
-    let Deployment { app, environment, act, build, narrowed, .. } = record.clone();
+    let ended = record.clone();
+    let stood = in_audience(state, &ended.app, &ended.environment).standing;
+    let is_removed = stood.is_some_and(|stood| is_removed_by(state, stood, &ended));
+    let Deployment { app, environment, act, build, narrowed, .. } = ended;
     let whole = runs_everywhere(state, deployment);
     let is_of_package = record_is_of_package(state, deployment);
     let installs = act.installs();
@@ -44,7 +47,7 @@ pub(super) fn end_deployment(
     let here = app_record.audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;
-    if is_for_all && (installs || act == OrderAct::Undeploy) {
+    if is_for_all && (installs || is_removed) {
         // Where there are sides, it depends on theirs what a target that comes late has missed.
         let stands = (installs && settles).then_some(deployment);
         if let Some(stood) = std::mem::replace(&mut here.standing, stands) {
