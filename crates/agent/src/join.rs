@@ -32,6 +32,9 @@ use trust::{
 
 const PREFIX: &str = "sortie-join-";
 const ANSWER: Duration = Duration::from_secs(60);
+/// How often a server that cannot be reached is asked to let this machine join, and how long a pause is.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What an invited machine is told, and pins for good. Whoever has it may join: it is a secret until it is used up.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,8 +145,20 @@ struct Joining {
     envelope: Envelope,
 }
 
-/// Joins the estate that the invitation is to, under `name` where the invitation leaves that open.
+/// Joins the estate that the invitation is to, under `name` where the invitation leaves that open. A server that cannot be reached
+/// is asked again a few times: what is sent again is what was sent before, and networks are at their worst while machines start.
 pub async fn join(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<Enrolled, JoinError> {
+    for _ in 1..ATTEMPTS {
+        match join_once(home, invitation, name).await {
+            Err(JoinError::Client(error @ ClientError::Away { .. })) => tracing::warn!("{error}; trying again"),
+            ended => return ended,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    join_once(home, invitation, name).await
+}
+
+async fn join_once(home: &Home, invitation: &Invitation, name: Option<&TargetName>) -> Result<Enrolled, JoinError> {
     let target = choose_name(home, invitation, name)?;
     let client = Client::new(&invitation.url, Some(invitation.pin))?;
     // A server that shows its documents to strangers is found out before it is told anything.
