@@ -5,6 +5,7 @@ use crate::{
     authorise::Refusal,
     home::{kernel_version, memory_bytes},
 };
+use domain::sizes::{MEBIBYTE, room};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -84,7 +85,8 @@ fn shortages(run: &Run, bringing: &Bringing<'_>, machine: &impl Surroundings) ->
     }
     let mut amount = |what: &str, wanted: u64, had: u64| {
         if wanted > had {
-            lacks.push(format!("{} MiB of {what} ({} MiB are free)", wanted.div_ceil(1 << 20), had >> 20));
+            let wanted = wanted.div_ceil(MEBIBYTE).saturating_mul(MEBIBYTE);
+            lacks.push(format!("{} of {what} ({} are free)", room(wanted), room(had)));
         }
     };
     let memory = if bringing.is_beside { "memory beside what runs, until that ends," } else { "memory" };

@@ -20,5 +20,6 @@ pub mod planned;
 pub mod policy;
 pub mod refusal;
 pub mod rules;
+pub mod sizes;
 pub mod state;
 pub mod waiting;

@@ -6,13 +6,13 @@ use crate::{
     invocation::Invocation,
     mirror::{self, Part},
     object,
-    output::bytes,
     releasing::Matter,
 };
 use agent::bundle::{CHARTER, DOSSIER, MANIFEST, SUSPENSIONS, TARGETS, repository_path, root_path};
 use anyhow::Context as _;
 use api::{client::Client, routes};
 use depot::bundle::{BundleError, FORMAT, Index, Member, Written};
+use domain::sizes;
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -175,7 +175,12 @@ impl Progress {
     pub fn heard(&mut self, done_bytes: u64) {
         let tenths = done_bytes.saturating_mul(10).checked_div(self.total_bytes).unwrap_or(10);
         if tenths > self.tenths && self.total_bytes >= Self::WORTH_TELLING_BYTES {
-            self.invocation.aside(&format!("{} {} of {}", self.done, bytes(done_bytes), bytes(self.total_bytes)));
+            self.invocation.aside(&format!(
+                "{} {} of {}",
+                self.done,
+                sizes::length(done_bytes),
+                sizes::length(self.total_bytes)
+            ));
         }
         self.tenths = tenths;
     }

@@ -13,7 +13,7 @@ use crate::{
     project, releasing, sign,
 };
 use api::{read::DraftView, routes};
-use domain::refusal::Refusal;
+use domain::{refusal::Refusal, sizes};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,7 +46,7 @@ pub async fn add(connection: &Connection, ready: &Ready, (draft, part): (DraftNa
         json!({ "app": app, "draft": draft, "part": part, "manifest": digest, "sent": sent, "already_known": known });
     let how = if known { "the same part as before" } else { "added" };
     let files = output::count(ready.files(), "file");
-    let words = format!("{name}: {files}, {}   {how}", output::bytes(ready.manifest.total_size_bytes()));
+    let words = format!("{name}: {files}, {}   {how}", sizes::length(ready.manifest.total_size_bytes()));
     Ok(Answer::new(&data, words).next(format!("when all parts are there: sortie push --seal {draft}")))
 }
 
@@ -140,7 +140,7 @@ pub async fn seal(
     }
     let of = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let files = output::count(whole.files.len() as u64, "file");
-    let words = format!("{name}   {files}, {}   of {of}", output::bytes(whole.total_size_bytes()));
+    let words = format!("{name}   {files}, {}   of {of}", sizes::length(whole.total_size_bytes()));
     Ok(Answer::new(&data, words).next(releasing::first_place(&connection, &name)))
 }
 

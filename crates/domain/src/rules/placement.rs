@@ -4,6 +4,7 @@
 use crate::{
     event::BuildFacts,
     refusal::Refusal,
+    sizes::room,
     state::{State, Target},
 };
 use jiff::Timestamp;
@@ -83,9 +84,8 @@ pub fn shortages(needs: &Needs, facts: &Facts) -> Vec<String> {
     if let Some(needed) = needs.memory_bytes
         && needed > facts.memory_bytes
     {
-        let mebibytes = |bytes: u64| bytes >> 20;
-        let has = mebibytes(facts.memory_bytes);
-        shortages.push(format!("it needs {} MiB of memory, there are {has}", mebibytes(needed)));
+        let (needed, has) = (room(needed), room(facts.memory_bytes));
+        shortages.push(format!("it needs {needed} of memory, and has {has}"));
     }
     shortages
 }

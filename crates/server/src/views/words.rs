@@ -5,6 +5,7 @@ use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
+    sizes,
     state::{Deployment, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -62,18 +63,6 @@ pub(crate) fn names(names: &[impl std::fmt::Display]) -> String {
 /// `1 target`, `12 targets`.
 pub(crate) fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
-}
-
-/// A length in bytes, to two or three digits: `4.1 MB`.
-pub(crate) fn size(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes as f64, "B");
-    for next in ["kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, next);
-    }
-    if unit == "B" || value >= 99.5 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
 /// How long ago, to one unit: `just now`, `5 min`, `2 h`, `9 days`.
@@ -134,7 +123,10 @@ impl Teller<'_> {
             Event::PartAdded { app, draft, part, pusher, files, size_bytes, .. } => {
                 let pusher = self.state.shown(pusher);
                 let files = count(*files as usize, "file");
-                format!("{pusher} pushed the part {part} into {draft} of {app}: {files}, {}", size(*size_bytes))
+                format!(
+                    "{pusher} pushed the part {part} into {draft} of {app}: {files}, {}",
+                    sizes::length(*size_bytes)
+                )
             }
             Event::DraftSealed { app, draft, build } => {
                 format!("{actor} sealed {draft} of {app}: its parts make {}", self.named(app, build))
@@ -321,8 +313,8 @@ impl Teller<'_> {
             Event::FactsChanged { target, facts } => {
                 let Facts { os, arch, kernel, memory_bytes, agent_version } = facts;
                 let kernel = if kernel.is_empty() { String::new() } else { format!(", kernel {kernel}") };
-                let memory = memory_bytes >> 20;
-                format!("{target} is now {os} {arch}{kernel}, {memory} MiB memory, agent {agent_version}")
+                let memory = sizes::room(*memory_bytes);
+                format!("{target} is now {os} {arch}{kernel}, {memory} memory, agent {agent_version}")
             }
             Event::EscapesChanged { target, findings } if findings.is_empty() => {
                 format!("{target}: everything is as it was released again")
@@ -391,7 +383,7 @@ impl Teller<'_> {
             format!(", from commit {id}{tag}")
         });
         let what = match facts.package.is_empty() {
-            true => format!("{}, {}", count(facts.files as usize, "file"), size(facts.size_bytes)),
+            true => format!("{}, {}", count(facts.files as usize, "file"), sizes::length(facts.size_bytes)),
             false => format!("a package of {}", packages::members_in_words(&facts.package)),
         };
         let of = format!("{what}{}", commit.unwrap_or_default());
@@ -408,7 +400,8 @@ impl Teller<'_> {
         let people: Vec<String> = permit.approvers.iter().map(|person| format!("{person} of {vendor}")).collect();
         let by = if permit.way.is_normal() { String::new() } else { format!(" by {}", loud(permit.way)) };
         let importer = self.state.shown(importer);
-        let of = format!("#{}, {}, {}", build.short(), count(facts.files as usize, "file"), size(facts.size_bytes));
+        let of =
+            format!("#{}, {}, {}", build.short(), count(facts.files as usize, "file"), sizes::length(facts.size_bytes));
         let until = moment(permit.not_after);
         format!(
             "{importer} brought in {app}@{version} ({of}), which {vendor} released to {audience}{by} on {:.0}: approved by \

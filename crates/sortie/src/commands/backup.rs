@@ -3,12 +3,12 @@
 use crate::{
     failure::{Failure, Outcome},
     invocation::Invocation,
-    output::{self, Answer},
+    output::Answer,
     sealing::Lock,
     until,
 };
 use anyhow::Context as _;
-use domain::refusal::exit;
+use domain::{refusal::exit, sizes};
 use server::backup::{self, BackupError};
 use std::{
     fs::{self, File},
@@ -56,7 +56,7 @@ impl Backup {
             total += bytes;
             if total - told >= TOLD_EVERY_BYTES {
                 told = total;
-                invocation.aside(&format!("{} of the depot so far", output::bytes(total)));
+                invocation.aside(&format!("{} of the depot so far", sizes::length(total)));
             }
         };
         let seal = |bytes: &[u8]| lock.seal(bytes);
@@ -72,8 +72,8 @@ impl Backup {
             self.file.display(),
             taken.facts.entries,
             taken.objects,
-            output::bytes(taken.object_bytes),
-            output::bytes(length)
+            sizes::length(taken.object_bytes),
+            sizes::length(length)
         );
         for digest in &taken.damaged {
             words.push_str(&format!("\nleft out: {digest} was changed in the depot after it was stored"));

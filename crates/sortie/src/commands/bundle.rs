@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::{Invocation, WAIT},
     names::Place,
-    output::{Answer, bytes, count},
+    output::{Answer, count},
     package,
     releasing::{self, Matter},
     when,
@@ -23,6 +23,7 @@ use depot::bundle::{Index, Volumes};
 use domain::{
     event::Event,
     refusal::{Refusal, Right, exit},
+    sizes,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -168,7 +169,7 @@ impl Export {
             "{} is in {} ({}), {ordered}; it may be activated until {:.0}.\n{}",
             index.name(),
             count(volumes.len() as u64, "volume"),
-            bytes(total),
+            sizes::length(total),
             permit.request.not_after,
             files.join("\n")
         );

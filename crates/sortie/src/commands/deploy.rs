@@ -25,6 +25,7 @@ use api::{
 use domain::{
     refusal::exit,
     rules::{placement, rollout},
+    sizes,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -500,7 +501,7 @@ fn targets_in_words(targets: &[&PlannedTarget]) -> Vec<String> {
 /// `  since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch`.
 fn files_in_words(files: &FilesChanged) -> String {
     let FilesChanged { from, changed, added, removed, new_bytes, .. } = files;
-    let fetched = output::bytes(*new_bytes);
+    let fetched = sizes::length(*new_bytes);
     match from {
         Some(from) => {
             let changed = output::count(*changed, "file");

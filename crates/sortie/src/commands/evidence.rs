@@ -1,5 +1,6 @@
 //! `sortie evidence`.
 
+use domain::sizes;
 use crate::{
     attestation::Attestation,
     failure::{Failure, Outcome},
@@ -87,7 +88,7 @@ impl Attach {
         let thing = Thing::parse_build("attach evidence to", &self.what)?;
         let cannot = |error: std::io::Error| Failure::misused(format!("cannot read {}: {error}", self.file.display()));
         if fs::metadata(&self.file).map_err(cannot)?.len() > MAX_EVIDENCE_BYTES {
-            let most = crate::output::bytes(MAX_EVIDENCE_BYTES);
+            let most = sizes::length(MAX_EVIDENCE_BYTES);
             return Err(Failure::misused(format!("{} is longer than {most}", self.file.display())));
         }
         let document = fs::read(&self.file).map_err(cannot)?;

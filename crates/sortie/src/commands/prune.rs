@@ -1,5 +1,6 @@
 //! `sortie prune`: lets the bytes of builds go that nothing needs (R36).
 
+use domain::sizes;
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
@@ -69,7 +70,7 @@ impl Prune {
         let words = format!(
             "{} pruned; {} become free. Their names, numbers and history stay.",
             output::count(pruned as u64, "build"),
-            output::bytes(bytes)
+            sizes::length(bytes)
         );
         Ok(Answer::new(&json!({ "prunable": found, "pruned": pruned }), words))
     }
@@ -106,6 +107,6 @@ fn in_words(going: &[&Prunable]) -> String {
         "{}\nof these applications {} stay; {} would become free.",
         table(&["build", "pushed"], &rows),
         output::count(kept, "build"),
-        output::bytes(bytes)
+        sizes::length(bytes)
     )
 }

@@ -12,7 +12,7 @@ use api::{
     read::{Feed, Offer},
     routes,
 };
-use domain::refusal::exit;
+use domain::{refusal::exit, sizes};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -94,7 +94,7 @@ impl Pull {
             "{name} is in {}: {}, {}; {checked}.",
             folder.display(),
             output::count(manifest.files.len() as u64, "file"),
-            output::bytes(manifest.total_size_bytes())
+            sizes::length(manifest.total_size_bytes())
         );
         let data = json!({
             "app": app, "version": version, "channel": channel, "build": offer.name.build, "folder": folder,

@@ -1,5 +1,6 @@
 //! `sortie push`.
 
+use domain::sizes;
 use crate::{
     build::{self, Ready, Sent},
     draft,
@@ -63,7 +64,7 @@ impl Push {
             if watched && began.elapsed().as_secs() >= 1 {
                 invocation.aside(&format!(
                     "sent {} in {}",
-                    output::bytes(sent.bytes),
+                    sizes::length(sent.bytes),
                     output::count(sent.objects, "object")
                 ));
             }
@@ -101,7 +102,7 @@ impl Push {
         let how = match (known, sent.objects) {
             (true, _) => "the same build as before".to_string(),
             (false, 0) => "the server had every file".to_string(),
-            (false, _) => format!("sent {} in {:.1} s", output::bytes(sent.bytes), began.elapsed().as_secs_f64()),
+            (false, _) => format!("sent {} in {:.1} s", sizes::length(sent.bytes), began.elapsed().as_secs_f64()),
         };
         let words = [name.clone(), contents(&ready), origin(&ready), how].join("   ");
         Ok(Answer::new(&data, words).next(releasing::first_place(&connection, &name)))
@@ -116,7 +117,7 @@ fn contents(ready: &Ready) -> String {
     }
     match ready.files() {
         0 => "a checkpoint: nothing to install".into(),
-        files => format!("{}, {}", output::count(files, "file"), output::bytes(ready.manifest.total_size_bytes())),
+        files => format!("{}, {}", output::count(files, "file"), sizes::length(ready.manifest.total_size_bytes())),
     }
 }
 

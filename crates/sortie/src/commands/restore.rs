@@ -4,11 +4,11 @@ use super::backup::of;
 use crate::{
     failure::{Failure, Outcome},
     invocation::Invocation,
-    output::{self, Answer},
+    output::Answer,
     sealing::Key,
     until,
 };
-use domain::refusal::exit;
+use domain::{refusal::exit, sizes};
 use server::backup;
 use std::{fs::File, io::BufReader, path::PathBuf};
 
@@ -58,7 +58,7 @@ impl Restore {
             done.facts.taken.strftime("%Y-%m-%d %H:%M:%S UTC"),
             done.facts.entries,
             done.objects,
-            output::bytes(done.object_bytes),
+            sizes::length(done.object_bytes),
             if self.new_keys { "eviction" } else { "restore" }
         );
         let answer = Answer::new(&done, words).next(format!("sortie serve --data {}", data.display()));

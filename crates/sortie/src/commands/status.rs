@@ -8,14 +8,14 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, bytes, count, lasting, origin, table},
+    output::{Answer, ago, count, lasting, origin, table},
     package,
 };
 use api::{
     read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
     routes,
 };
-use domain::event::Ending;
+use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
 use trust::{AppName, AudienceName, VendorName};
 
@@ -272,7 +272,7 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
     let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let facts = &target.facts;
     let kernel = if facts.kernel.is_empty() { String::new() } else { format!(", kernel {}", facts.kernel) };
-    let memory = bytes(facts.memory_bytes);
+    let memory = sizes::room(facts.memory_bytes);
     let mut lines = vec![
         format!("{} in {}   seen {}", target.name, target.environment, seen(target, view.at)),
         format!("  {} {}{kernel}, {memory} memory, agent {}", facts.os, facts.arch, facts.agent_version),
@@ -324,7 +324,7 @@ fn builds(app: &App, now: Timestamp) -> String {
             number,
             format!("#{}", build.name.build.short()),
             format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
-            build.package.as_ref().map_or_else(|| bytes(build.size_bytes), |_| "a package".into()),
+            build.package.as_ref().map_or_else(|| sizes::length(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
         ]
     };
@@ -357,7 +357,7 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
     });
     let what = match &build.package {
         Some(members) => format!("a package of {members}"),
-        None => format!("{} in {}", bytes(build.size_bytes), count(build.files, "file")),
+        None => format!("{} in {}", sizes::length(build.size_bytes), count(build.files, "file")),
     };
     let mut lines = vec![format!(
         "{}  {}  {}{}, {}; {what}",

@@ -26,7 +26,7 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
     let build = push("kernel = \"99.1\", memory = \"900000 GiB\", arch = \"s390x\"");
     let refused = world.sortie("coder", 3, &format!("deploy {build} --to dev"));
     refused.says("NEEDS_UNMET").says("it needs the architecture s390x").says("it needs kernel 99.1, this has ");
-    refused.says("it needs 921600000 MiB of memory");
+    refused.says("it needs 878.9 TiB of memory");
     let plan = world.sortie("coder", 0, &format!("deploy {build} --to dev --plan"));
     plan.says("; an undo returns to #")
         .says("✗ it needs kernel 99.1, this has ")
@@ -39,7 +39,7 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
         "ports = [{port}], services = [\"nobody-has-this\"], programs = [\"sh\", \"nobody-has-this\"], disk = \"900000 GiB\""
     ));
     let refused = world.sortie("coder", 4, &format!("deploy {build} --to dev"));
-    refused.says(&format!("port {port} (another program listens on it)")).says("MiB of disk");
+    refused.says(&format!("port {port} (another program listens on it)")).says("TiB of disk");
     refused.says("the service nobody-has-this (").says("the program nobody-has-this (it is not on the search path)");
     assert_eq!(releases(), 1, "nothing was copied");
 

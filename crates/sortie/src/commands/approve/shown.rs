@@ -12,7 +12,7 @@ use crate::{
     vendor,
 };
 use api::read::{Build, BuildName};
-use domain::waiting::lacks_in_words;
+use domain::{sizes, waiting::lacks_in_words};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::path::Path;
@@ -160,7 +160,7 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
             "  the first version for {}: {}, {}. How it runs:",
             matter.audience,
             output::count(made.files.len() as u64, "file"),
-            output::bytes(made.total_size_bytes())
+            sizes::length(made.total_size_bytes())
         ));
         lines.extend(how_it_runs::whole_in_words(&made.run).iter().map(|line| format!("    {line}")));
         run = how_it_runs::changes(None, &made.run);
