@@ -333,21 +333,20 @@ fn unpack(
 ) -> Result<Done, BackupError> {
     let mut magic = [0; 4];
     let is_packed = from.read_exact(&mut magic).is_ok() && magic == ZSTD_MAGIC;
+    if !is_packed {
+        return Err(BackupError::NotOne("it does not begin as what `sortie backup FILE` writes".into()));
+    }
+    let cut = |error: io::Error| BackupError::Damaged(format!("it cannot be unpacked any further: {error}"));
     let from = magic.as_slice().chain(from);
-    let no_archive = |error: io::Error| match is_packed {
-        true => BackupError::Damaged(error.to_string()),
-        false => BackupError::NotOne(error.to_string()),
-    };
-    let mut archive = tar::Archive::new(zstd::Decoder::new(from).map_err(no_archive)?);
+    let mut archive = tar::Archive::new(zstd::Decoder::new(from).map_err(cut)?);
     let mut facts: Option<Facts> = None;
     let mut end: Option<End> = None;
     let depot = DiskStore::open(&folder.join("depot"))?;
     let mut batch = depot.batch();
     let (mut objects, mut object_bytes, mut staged) = (0, 0, 0);
     make_private_folder(&folder.join("ledger"))?;
-    let cut = |error: io::Error| BackupError::Damaged(error.to_string());
-    for entry in archive.entries().map_err(no_archive)? {
-        let mut entry = entry.map_err(|error| if facts.is_none() { no_archive(error) } else { cut(error) })?;
+    for entry in archive.entries().map_err(cut)? {
+        let mut entry = entry.map_err(cut)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if facts.is_none() && path != FACTS {
             return Err(BackupError::NotOne(format!("it begins with {path:?}")));
