@@ -149,10 +149,9 @@ pub(super) fn cordon(
 ) -> Result<(), Refusal> {
     let target = names::target(&draft.state, name)?;
     let environment = names::environment(&asked.policy, &target.environment)?;
+    // Whoever may deploy there may, and whoever invites its targets: who may neither is told of the first.
     let deployer = rights::require(&asked.context.actor, Right::Deploy, &target.environment, &environment.deploy);
-    if deployer.is_err() {
-        require_inviter(asked, &target.environment)?;
-    }
+    deployer.or_else(|refusal| require_inviter(asked, &target.environment).map_err(|_| refusal))?;
     if target.cordoned == cordoned {
         let what = format!("{name} is {}cordoned", if cordoned { "" } else { "not " });
         let since = target.cordon.as_ref().map(|cordon| cordon.stamp.time);
