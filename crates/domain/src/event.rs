@@ -575,7 +575,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         standby: bool,
     },
-    /// Targets that had switched are told to go back.
+    /// Targets that had activated it are told to go back.
     UndoStarted {
         /// Which deployment.
         deployment: u64,
@@ -583,7 +583,7 @@ pub enum Event {
         reason: String,
         /// Which targets.
         targets: Vec<TargetName>,
-        /// Those that were given up on: they may have switched, so they go back when they return; nobody waits for it.
+        /// Those that were given up on: they may have activated it, so they go back when they return; nobody waits for it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         absent: Vec<TargetName>,
         /// Who aborted it, where somebody did.

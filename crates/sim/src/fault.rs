@@ -57,7 +57,7 @@ pub enum Fault {
     UnwellPassedOver,
     /// A deployment settles the moment it ends.
     SettledUnsoaked,
-    /// One of the targets that had switched is not told to go back.
+    /// One of the targets that had activated it is not told to go back.
     UndoForgetsOne,
     /// A withdrawal is answered and nothing is withdrawn.
     WithdrawalIgnored,

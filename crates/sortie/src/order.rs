@@ -359,10 +359,10 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     text
 }
 
-/// How many targets had switched before they refused: what they refused is the way back.
+/// How many targets had activated it before they refused: what they refused is the way back.
 fn refused_to_go_back(view: &DeploymentView) -> usize {
-    let has_switched = |part: &api::read::PartView| part.phases.iter().any(|timing| timing.phase == Phase::Activate);
-    view.targets.iter().filter(|part| part.state == "refused" && has_switched(part)).count()
+    let has_activated = |part: &api::read::PartView| part.phases.iter().any(|timing| timing.phase == Phase::Activate);
+    view.targets.iter().filter(|part| part.state == "refused" && has_activated(part)).count()
 }
 
 fn next_after_failure(view: &DeploymentView) -> String {

@@ -176,7 +176,7 @@ pub enum Advance {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// Every target that had switched goes back to what ran before.
+    /// Every target that had activated it goes back to what ran before.
     #[default]
     Undo,
     /// No further target is touched, until somebody says what is to be done.

@@ -486,7 +486,7 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deplo
     }
 }
 
-/// More failed than may: by its rollout, everything that had switched goes back, or the deployment waits for somebody's
+/// More failed than may: by its rollout, everything that had activated it goes back, or the deployment waits for somebody's
 /// word, or it stops where it is.
 fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment, reason: String) {
     let on_failure = rollout::of(&draft.state, deployment).on_failure;
@@ -530,7 +530,7 @@ fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
-/// Tells every target that has switched, or is about to, to go back: as many at a time as can be spared.
+/// Tells every target that has activated it, or is about to, to go back: as many at a time as can be spared.
 pub(super) fn undo(
     draft: &mut Draft,
     asked: &Asked<'_>,
@@ -552,7 +552,7 @@ pub(super) fn undo(
     let (unwell, well) = (unwell.filter(comes_first), well.filter(comes_first));
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
     targets.sort();
-    // Who was given up on may have switched all the same.
+    // Who was given up on may have activated it all the same.
     let given_up = |name: &TargetName| {
         let on_target = draft.state.targets.get(name).and_then(|target| target.apps.get(&deployment.app));
         let assigned = on_target.and_then(|on_target| on_target.assigned);
@@ -626,7 +626,7 @@ pub(super) fn is_to_blame(deployment: &Deployment) -> bool {
     has_failed && took_back(&deployment.phase) || was_unwell && took_back(&deployment.phase)
 }
 
-/// Ends an unfinished deployment; what had switched goes back.
+/// Ends an unfinished deployment; what had activated it goes back.
 pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
     let (deployment, by) = guide::guided(draft, asked, number)?;
     let aborted = Aborted { by: by.clone(), reason };

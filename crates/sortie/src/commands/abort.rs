@@ -9,7 +9,7 @@ use crate::{
 };
 use trust::statement::AdministrationAct;
 
-/// End an unfinished deployment; targets that had switched go back
+/// End an unfinished deployment; targets that had activated it go back
 #[derive(Debug, clap::Args)]
 pub struct Abort {
     /// The deployment's number
@@ -30,7 +30,7 @@ impl Abort {
         let act = |reason| AdministrationAct::AbortDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
-            let words = format!("deployment {} is being ended; targets that had switched go back.", self.deployment);
+            let words = format!("deployment {} is being ended; targets that had activated it go back.", self.deployment);
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {}", self.deployment)));
         }
         let view = follow(invocation, &connection, self.deployment, limit).await?;

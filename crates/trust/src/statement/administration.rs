@@ -143,7 +143,7 @@ pub enum AdministrationAct {
         /// Its builds.
         builds: BTreeSet<Digest>,
     },
-    /// Ends an unfinished deployment; targets that had switched go back.
+    /// Ends an unfinished deployment; targets that had activated it go back.
     AbortDeployment {
         /// Its number.
         deployment: u64,

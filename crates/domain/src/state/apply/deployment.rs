@@ -147,7 +147,7 @@ pub(super) fn note_abort(state: &mut State, deployment: u64, aborted: Option<&Ab
     }
 }
 
-/// A target is left out. If it is at it already, it may have switched all the same: what it says later is heard.
+/// A target is left out. If it is at it already, it may have activated it all the same: what it says later is heard.
 pub(super) fn exclude(state: &mut State, deployment: u64, name: &TargetName, by_somebody: bool) {
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     let is_busy = |part: &Part| matches!(part.progress, Progress::Assigned(_));
