@@ -7,7 +7,7 @@ use api::{
 };
 use http::{Method, Request};
 use jiff::{SignedDuration, Timestamp};
-use server::start::{KeyChange, Options, Running, start};
+use server::start::{AWAY_AFTER_SECONDS, KeyChange, Options, Running, start};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio::runtime::Runtime;
 use trust::{
@@ -37,7 +37,9 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let options = Options { data: folder.path().join("data"), listen, board: None, keys: KeyChange::Keep };
+        let away_after = std::time::Duration::from_secs(AWAY_AFTER_SECONDS);
+        let data = folder.path().join("data");
+        let options = Options { data, listen, board: None, keys: KeyChange::Keep, away_after };
         let running = runtime.block_on(start(options)).unwrap();
         let root = world::signed_root(&world::root_signed(1), &[world::OWNER]);
         let estate = Digest::of(&root);

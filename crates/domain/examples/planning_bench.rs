@@ -129,7 +129,13 @@ impl Fleet {
     fn happens(&mut self, command: &Command, actor: Actor) -> Done<()> {
         self.requests += 1;
         let request_id = RequestId::new(format!("r{}", self.requests))?;
-        let context = Context { now: self.now, actor, request_id, payload: Some(Digest::of(b"payload")) };
+        let context = Context {
+            now: self.now,
+            actor,
+            request_id,
+            payload: Some(Digest::of(b"payload")),
+            away: Default::default(),
+        };
         let events = decide(&self.state, &context, command.clone()).map_err(|refusal| refusal.to_string())?;
         self.state.head = Stamp { entry: self.state.head.entry + 1, time: self.now };
         events.iter().for_each(|event| apply(&mut self.state, event));
@@ -174,7 +180,7 @@ impl Fleet {
                 };
                 self.now += SignedDuration::from_millis(1);
                 self.happens(&Command::ReportOutcome(report), Actor::Target(target))?;
-                let _due = plan::due(&self.state, self.now);
+                let _due = plan::due(&self.state, self.now, &Default::default());
                 reports += 1;
             }
         }

@@ -29,6 +29,9 @@ pub struct Context {
     pub request_id: RequestId,
     /// The digest of the signed payload: what an approval signs is a request's. Absent for the clock.
     pub payload: Option<Digest>,
+    /// The targets that nobody has heard of for a while, as far as the server knows. Heartbeats are not history: what follows from
+    /// silence is, by the events that are decided on.
+    pub away: Arc<BTreeSet<TargetName>>,
 }
 
 /// Who asks.

@@ -590,18 +590,21 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aborted: Option<Aborted>,
     },
-    /// Somebody left a target out of a deployment.
+    /// A deployment goes on without a target.
     TargetExcluded {
         /// Which deployment.
         deployment: u64,
         /// Which target.
         target: TargetName,
-        /// Who says so; nobody where it was cordoned before its turn.
+        /// Who says so; nobody where it was cordoned before its turn, or away.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<PersonName>,
         /// The salted digest of the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Digest>,
+        /// Whether it is since nobody had heard of it for a while: it gets it once it is back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        away: bool,
     },
     /// A target that was not there when something was deployed gets it now.
     TargetAdded {

@@ -6,7 +6,11 @@ use crate::{
     command::Command,
     event::Ending,
     policy,
-    rules::{approvals, late, lifetime, rollout, schedule},
+    rules::{
+        approvals, late, lifetime,
+        presence::{self, Away},
+        rollout, schedule,
+    },
     state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, Pause, State},
     waiting::WaitingOn,
 };
@@ -179,12 +183,13 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
 }
 
 /// The clock's commands that are due at `now`, and when to look again. The request id is derived from the deed, so that
-/// asking twice does it once.
-pub fn due(state: &State, now: Timestamp) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
+/// asking twice does it once. What waits for a target that is `away` is not due before it is back.
+pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
     let mut commands = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp, id: String, command: Command| {
-        if at <= now {
+        if at <= now && !presence::may_come(state, &command, away) {
+        } else if at <= now {
             commands.extend(RequestId::new(id).ok().map(|id| (id, command)));
         } else {
             next = Some(next.map_or(at, |next| next.min(at)));

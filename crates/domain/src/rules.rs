@@ -21,6 +21,7 @@ pub mod numbering;
 pub mod packages;
 pub mod permits;
 pub mod placement;
+pub mod presence;
 pub mod promotion;
 pub mod retention;
 pub mod retired;

@@ -522,6 +522,7 @@ fn deployment_events() -> Vec<Event> {
         target: read("prod-2"),
         by: by.map(read),
         reason,
+        away: false,
     };
     let held = |deployment| Event::HoldPlaced { app: read("web"), environment: read("prod"), build, deployment };
     let lifted = |build, reason| Event::HoldLifted { app: read("web"), environment: read("prod"), build, reason };
@@ -601,6 +602,7 @@ fn deployment_events() -> Vec<Event> {
         },
         excluded(Some("oncall"), Some(digest("reason"))),
         excluded(None, None),
+        Event::TargetExcluded { deployment: 1, target: read("prod-2"), by: None, reason: None, away: true },
         Event::TargetAdded { deployment: 1, target: read("prod-1") },
         Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall") },
         Event::DeploymentEnded {

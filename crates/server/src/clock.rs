@@ -8,20 +8,23 @@ use domain::{command::Actor, plan};
 use jiff::Timestamp;
 use std::{collections::BTreeMap, time::Duration};
 
-/// How long to sleep when nothing is due, at most: a machine's clock may be set in the meantime.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long to wait before asking again for what was refused or could not be written.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How long to sleep at most: in the meantime a machine's clock may be set, and targets may be heard of no more.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// Runs until the server stops.
 pub(crate) async fn run(serving: Shared) {
     let mut heads = serving.ledger.heads();
+    let mut targets = serving.targets.changes();
     loop {
         heads.mark_unchanged();
+        targets.mark_unchanged();
         let state = serving.ledger.state();
+        serving.ledger.tell_away(serving.targets.away(&state));
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);
-        let (mut commands, mut next) = plan::due(&state, now);
+        let (mut commands, mut next) = plan::due(&state, now, &serving.ledger.away());
         let (gone, next_gone) = plan::vanished(&state, now, |name| serving.targets.silent_since(name));
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();
@@ -56,6 +59,7 @@ pub(crate) async fn run(serving: Shared) {
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             changed = heads.changed(), if !failed => if changed.is_err() { return },
+            _ = targets.changed(), if !failed => {}
             () = serving.stopped() => return,
         }
     }

@@ -11,6 +11,7 @@ use domain::{
     command::{Actor, Command},
     entry::Entry,
     refusal::Refusal,
+    rules::presence::Away,
     state::State,
 };
 use jiff::Timestamp;
@@ -65,6 +66,14 @@ struct Shared {
     /// The newest checkpoint that was asked for. Most batches are never asked for theirs.
     signed: Mutex<(u64, Arc<str>)>,
     opened: Opened,
+    /// Who is away, as far as this server knows: what is decided takes it into account, and what is recorded does not hold it.
+    away: ArcSwap<Away>,
+}
+
+impl Shared {
+    fn away(&self) -> Arc<Away> {
+        self.away.load_full()
+    }
 }
 
 /// What everyone may see: the state as of the newest durable entry, and the log's frontier there.
@@ -196,6 +205,7 @@ impl Ledger {
             origin: origin.to_owned(),
             signed,
             opened,
+            away: ArcSwap::default(),
         }))
     }
 
@@ -207,6 +217,16 @@ impl Ledger {
     /// The state as of the newest durable entry.
     pub fn state(&self) -> Arc<State> {
         self.shared.published.load().state.clone()
+    }
+
+    /// Says who is away from now on, which decisions take into account.
+    pub fn tell_away(&self, away: Away) {
+        self.shared.away.store(Arc::new(away));
+    }
+
+    /// Who was said to be away last.
+    pub fn away(&self) -> Arc<Away> {
+        self.shared.away()
     }
 
     /// Decides `prepared`, makes its entry durable, folds it in, and answers. A request id seen before from the same

@@ -2,7 +2,7 @@
 
 use crate::{
     clock,
-    http::{self, Serving, Shared},
+    http::{self, Serving, Shared, agents::Targets},
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
     lost::Memories,
@@ -62,7 +62,12 @@ pub struct Options {
     pub board: Option<SocketAddr>,
     /// What is done with the server's keys first.
     pub keys: KeyChange,
+    /// For how long nothing is heard of a target before it counts as away.
+    pub away_after: Duration,
 }
+
+/// For how long nothing is heard of a target before it counts as away, in seconds, unless the operator says otherwise.
+pub const AWAY_AFTER_SECONDS: u64 = 90;
 
 /// What is done with the server's keys when it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,9 +162,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         return Err(StartError::BoardNotLoopback(board));
     }
     let (stop, stopping) = watch::channel(false);
-    let data = options.data.clone();
-    let change = options.keys;
-    let (lock, serving) = tokio::task::spawn_blocking(move || open(&data, change, stopping)).await??;
+    let given = options.clone();
+    let (lock, serving) = tokio::task::spawn_blocking(move || open(&given, stopping)).await??;
     let claim = if serving.ledger.state().policy.is_none() {
         Some(serving.keys.claim()?)
     } else {
@@ -285,11 +289,12 @@ fn allow_many_connections() {
     }
 }
 
-fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
+fn open(options: &Options, stopping: watch::Receiver<bool>) -> Result<(File, Shared), StartError> {
+    let data = options.data.as_path();
     make_private_folder(data)?;
     let lock = lock(data)?;
     sweep_backups(data);
-    change_keys(data, change)?;
+    change_keys(data, options.keys)?;
     let keys = Keys::open(&data.join("keys"))?;
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
     let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
@@ -304,7 +309,7 @@ fn open(data: &Path, change: KeyChange, stopping: watch::Receiver<bool>) -> Resu
         memories,
         repository,
         sessions: Default::default(),
-        targets: Default::default(),
+        targets: Targets::new(options.away_after),
         progress: broadcast::channel(PROGRESS_KEPT).0,
         builds: Default::default(),
         pruning: Default::default(),

@@ -215,7 +215,13 @@ impl World {
 
 fn options(folder: &tempfile::TempDir) -> Options {
     let listen = "127.0.0.1:0".parse().unwrap();
-    Options { data: folder.path().join("data"), listen, board: Some(listen), keys: Default::default() }
+    Options {
+        data: folder.path().join("data"),
+        listen,
+        board: Some(listen),
+        keys: Default::default(),
+        away_after: std::time::Duration::from_secs(90),
+    }
 }
 
 fn submission(envelope: Envelope) -> Submission {

@@ -78,7 +78,7 @@ fn plan(
     let roles = state.policy.as_ref()?.directory.roles(&name);
     let actor = Actor::Person { name, key: who.key().public().id(), roles };
     let request_id = RequestId::new("plan").ok()?;
-    let context = Context { now: now.max(state.head.time), actor, request_id, payload: None };
+    let context = Context { now: now.max(state.head.time), actor, request_id, payload: None, away: Default::default() };
     // What would be refused cannot be planned: whoever orders it all the same hears so.
     let (planned, _) = preview(state, &context, Signed { subject, act: order.clone() }).ok()?;
     order.plan = Some(planned.id());

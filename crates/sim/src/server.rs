@@ -326,7 +326,7 @@ impl Server {
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = shown.max(state.head.time);
-        let (commands, next) = plan::due(&state, now);
+        let (commands, next) = plan::due(&state, now, &Default::default());
         let is_asking = !commands.is_empty();
         let until_next = next.map_or(LONGEST_SLEEP, |next| {
             u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, LONGEST_SLEEP)

@@ -7,7 +7,7 @@ use crate::{
     planned::Planned,
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, presence, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -74,7 +74,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
     let (targets, rings) = match &switch {
         Some(switch) => (targets, switch.rings.clone()),
-        None => rollout::in_their_turn(&draft.state, &rollout, targets),
+        None => rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away),
     };
     let deployment = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
@@ -119,10 +119,12 @@ pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
 
 /// Starts the first wave. Fails where not even one target can be spared.
 pub(super) fn begin(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), Refusal> {
+    leave_out(draft, asked, number);
     if let Some(record) = draft.state.deployments.get(&number) {
         let too_few = |why| Refusal::TooFewHealthy { environment: record.environment.clone(), why };
         let rollout = rollout::of(&draft.state, record);
-        rollout::can_spare(&rollout, record).and_then(|()| next_wave(draft, record).map(drop)).map_err(too_few)?;
+        let wave = || next_wave(draft, asked, record).map(drop);
+        rollout::can_spare(&rollout, record).and_then(|()| wave()).map_err(too_few)?;
     }
     start_next_wave(draft, asked, number);
     Ok(())
@@ -328,7 +330,7 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
     let deployment = counted_anew(&draft.state, &deployment).unwrap_or(deployment);
     let all: Vec<TargetName> = deployment.parts.waiting().cloned().collect();
-    let wave = || next_wave(draft, &deployment).map(drop);
+    let wave = || next_wave(draft, asked, &deployment).map(drop);
     match may_still_run(draft, asked, &deployment, all).map_err(|refusal| refusal.to_string()).and_then(|()| wave()) {
         Ok(()) => start_next_wave(draft, asked, number),
         Err(reason) => drop_it(draft, number, reason),
@@ -400,9 +402,12 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
             return fail(draft, asked, number, &deployment, reason);
         }
     }
+    leave_out(draft, asked, number);
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let anew = counted_anew(&draft.state, deployment);
     let deployment = anew.as_ref().unwrap_or(deployment);
-    let wave = next_wave(draft, deployment).and_then(|wave| migrations::first_wave(&draft.state, deployment, wave));
+    let first_wave = |wave| migrations::first_wave(&draft.state, deployment, wave, &asked.context.away);
+    let wave = next_wave(draft, asked, deployment).and_then(first_wave);
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
             draft.record(ended(number, Ending::Aborted));
@@ -418,8 +423,16 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     }
 }
 
-pub(super) fn next_wave(draft: &Draft, deployment: &Deployment) -> Result<Wave, String> {
-    rollout::next_wave(&rollout::of(&draft.state, deployment), deployment)
+pub(super) fn next_wave(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<Wave, String> {
+    rollout::next_wave(&draft.state, &rollout::of(&draft.state, deployment), deployment, &asked.context.away)
+}
+
+/// Goes on without those that are away.
+fn leave_out(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    for target in presence::left_out(&draft.state, deployment, &asked.context.away) {
+        draft.record(Event::TargetExcluded { deployment: number, target, by: None, reason: None, away: true });
+    }
 }
 
 /// Goes on after a target has finished its part, or left: next wave, end, or undo.
@@ -465,7 +478,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Starts the next wave, if the rules still let it run.
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    let targets = next_wave(draft, &deployment).map(|wave| wave.targets).unwrap_or_default();
+    let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
     match may_still_run(draft, asked, &deployment, targets) {
         Ok(()) => start_next_wave(draft, asked, number),
         Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
@@ -540,7 +553,8 @@ pub(super) fn undo(
     aborted: Option<Aborted>,
 ) {
     let parts = &deployment.parts;
-    let spared = rollout::next_to_go_back(&rollout::of(&draft.state, deployment), deployment);
+    let rollout = rollout::of(&draft.state, deployment);
+    let spared = rollout::next_to_go_back(&draft.state, &rollout, deployment, &asked.context.away);
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
     // What is unwell serves nobody, and need not be spared, whether somebody accepted it or not.
     let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());

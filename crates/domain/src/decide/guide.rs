@@ -116,7 +116,7 @@ pub(super) fn exclude(
         return Err(Refusal::Invalid { why });
     }
     let (target, by, reason) = (target.clone(), Some(by), Some(reason));
-    draft.record(Event::TargetExcluded { deployment: number, target, by, reason });
+    draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
     deployment::go_on(draft, asked, number);
     Ok(())
 }
@@ -163,7 +163,7 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
     rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, now)?;
     if is_over {
         nothing_newer(draft, &record, number)?;
-        can_spare(draft, &record, &targets)?;
+        can_spare(draft, asked, &record, &targets)?;
     }
     draft.record(Event::RetryOrdered { deployment: number, targets, by });
     deployment::go_on(draft, asked, number);
@@ -196,11 +196,12 @@ fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), 
     }
 }
 
-fn can_spare(draft: &Draft, record: &Deployment, targets: &[TargetName]) -> Result<(), Refusal> {
+fn can_spare(draft: &Draft, asked: &Asked<'_>, record: &Deployment, targets: &[TargetName]) -> Result<(), Refusal> {
     let serves = |name: &&TargetName| record.parts.get(name).is_some_and(|part| part.serves);
     let taken = targets.iter().filter(serves).count();
     let rollout = rollout::of(&draft.state, record);
-    let spare = rollout::healthy(record).saturating_sub(rollout::must_serve(&rollout, record));
+    let spare = rollout::healthy(&draft.state, record, &asked.context.away)
+        .saturating_sub(rollout::must_serve(&rollout, record));
     if taken > spare {
         let why = format!("{spare} can be spared, and {taken} of these serve");
         return Err(Refusal::TooFewHealthy { environment: record.environment.clone(), why });

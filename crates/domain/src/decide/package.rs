@@ -283,7 +283,7 @@ fn begin_member(
     let Prepared { order, targets, warnings } = prepared;
     let Signed { subject: build, act: order } = order;
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
-    let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets);
+    let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away);
     let queued = deployment::queued(draft, &order, Some(package_number))?;
     deployment::hold_what_is_left_behind(draft, &order, build, package_number);
     let number = draft.state.last_deployment + 1;

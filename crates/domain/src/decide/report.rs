@@ -257,10 +257,12 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
     let running = draft.state.running(&record.app, name).cloned();
     let minutes = rollout::of(&draft.state, record).progress_minutes;
     let minutes = if minutes == 1 { "1 minute".into() } else { format!("{minutes} minutes") };
+    // Who is heard of is busy, or stuck.
+    let what = if asked.context.away.contains(name) { "no answer" } else { "not done" };
     draft.record(Event::TargetFinished {
         deployment: number,
         target: name.clone(),
-        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("no answer within {minutes}") },
+        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("{what} within {minutes}") },
         change: None,
         running: running.as_ref().map(|running| running.build),
         config_serial: running.as_ref().map_or(0, |running| running.config_serial),

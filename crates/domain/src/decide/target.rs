@@ -165,7 +165,7 @@ pub(super) fn cordon(
     // It stays away from those under way too, unless it has begun its part.
     let numbers: Vec<u64> = draft.state.open_deployments.iter().copied().filter(|n| cordoned && waits(n)).collect();
     for deployment in numbers {
-        draft.record(Event::TargetExcluded { deployment, target: name.clone(), by: None, reason: None });
+        draft.record(Event::TargetExcluded { deployment, target: name.clone(), by: None, reason: None, away: false });
         deployment::go_on(draft, asked, deployment);
     }
     Ok(())

@@ -21,23 +21,27 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
     let target = state.targets.get(name).filter(|target| !target.cordoned && !target.retired)?;
     let (number, deployment) = standing(state, app, &target.environment)?;
     is_for(state, deployment, target).then_some(())?;
-    let had_no_turn = deployment
-        .parts
-        .get(name)
-        .is_none_or(|part| part.aside == Some(Aside::Cordoned) && part.progress == Progress::Waiting);
+    let had_no_turn = deployment.parts.get(name).is_none_or(|part| {
+        matches!(part.aside, Some(Aside::Cordoned | Aside::Away)) && part.progress == Progress::Waiting
+    });
     let runs_it = state.running(app, name).is_some_and(|running| running.build == deployment.build);
     (had_no_turn && !runs_it).then_some((number, deployment))
 }
 
-fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+/// Whether targets that a deployment went on without get it afterwards, if it succeeds for all the others.
+pub fn will_catch_up(state: &State, deployment: &Deployment) -> bool {
     // What a package brings is missed member by member.
     if deployment.is_of_package() {
         return false;
     }
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
     // Where there are sides, it depends on the target's what it should have.
-    let has_sides = |facts| sides::label(state, &deployment.environment, facts).is_some();
-    build.is_some_and(|build| placement::fits(&build.facts, target) && !has_sides(&build.facts))
+    build.is_some_and(|build| sides::label(state, &deployment.environment, &build.facts).is_none())
+}
+
+fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
+    let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
+    build.is_some_and(|build| placement::fits(&build.facts, target)) && will_catch_up(state, deployment)
 }
 
 /// Whether what a package brings comes after members of it that are for the target too and do not run there as it lists them:

@@ -2,7 +2,10 @@
 //! changes; and if that fails, no other target begins. What was before a migration does not return without a word: the
 //! migration is taken back, or somebody says that the data stays as it is.
 
-use super::rollout::{Wave, in_words};
+use super::{
+    presence::Away,
+    rollout::{Wave, in_words},
+};
 use crate::{
     event::{BuildFacts, Ending, Migration},
     refusal::Refusal,
@@ -29,7 +32,12 @@ pub fn wanted(state: &State, deployment: &Deployment) -> Option<Migration> {
 
 /// The first wave of a deployment that does something to the data: one target alone, which is elected, and elected again
 /// where it is to try again. What takes a migration back runs where the build runs whose migration it is.
-pub fn first_wave(state: &State, deployment: &Deployment, wave: Wave) -> Result<(Wave, Option<Migration>), String> {
+pub fn first_wave(
+    state: &State,
+    deployment: &Deployment,
+    wave: Wave,
+    away: &Away,
+) -> Result<(Wave, Option<Migration>), String> {
     let waits = |name: &TargetName| {
         deployment.parts.get(name).is_some_and(|part| part.aside.is_none() && part.progress == Progress::Waiting)
     };
@@ -44,6 +52,7 @@ pub fn first_wave(state: &State, deployment: &Deployment, wave: Wave) -> Result<
             |name: &_| state.running(&deployment.app, name).is_some_and(|running| left.contains(&running.build));
         let waiting = deployment.parts.waiting_in(0..usize::MAX).map(|(name, _)| name.clone());
         candidates = waiting.filter(|name| runs_it(name)).collect();
+        candidates.sort_by_key(|name| away.contains(name));
         if candidates.is_empty() {
             return Err("no target runs the build whose migration is to be taken back".into());
         }

@@ -2,6 +2,7 @@
 //! fewer than `min_healthy` go on serving (R41); and a target that fails or is silent is left out, as long as no more are
 //! than `failure_budget` allows (R40).
 
+use super::presence::{self, Away};
 use crate::{
     event::RingOf,
     refusal::Refusal,
@@ -83,13 +84,25 @@ pub fn of<'a>(state: &State, deployment: &'a Deployment) -> Cow<'a, Rollout> {
     Cow::Owned(for_act(environment.map(Environment::rollout).unwrap_or_default(), deployment.act))
 }
 
-/// As [`in_rings`], of the targets as they are. Whoever comes and goes has its turn after those that stay: none of them is a
-/// canary where another can be (R30).
-pub fn in_their_turn(state: &State, rollout: &Rollout, targets: Vec<TargetName>) -> (Vec<TargetName>, Vec<RingOf>) {
+/// As [`in_rings`], of the targets as they are. Whoever comes and goes has its turn after those that stay, and who is away after
+/// everybody else: none of them is a canary where another can be (R30, R40).
+pub fn in_their_turn(
+    state: &State,
+    rollout: &Rollout,
+    targets: Vec<TargetName>,
+    away: &Away,
+) -> (Vec<TargetName>, Vec<RingOf>) {
     let comes_and_goes = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.ephemeral);
-    let (go, stay): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(comes_and_goes);
     let labels = |name: &TargetName| state.targets.get(name).map(|target| &target.labels);
-    in_rings(rollout, stay.into_iter().chain(go).collect(), labels)
+    let (gone, here): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(|name| away.contains(name));
+    let (mut first, last) = if here.is_empty() { (gone, here) } else { (here, gone) };
+    first.sort_by_key(comes_and_goes);
+    let (mut order, mut rings) = in_rings(rollout, first, labels);
+    order.extend(last.iter().cloned());
+    if let Some(ring) = rings.last_mut() {
+        ring.targets += last.len() as u32;
+    }
+    (order, rings)
 }
 
 /// The targets in the order in which they have their turn, and the rings that divide them; none where there is one only.
@@ -160,6 +173,14 @@ fn places_of(deployment: &Deployment, index: usize) -> Range<usize> {
     }
 }
 
+/// The places of those that try it first; none where nobody does.
+pub fn canaries(deployment: &Deployment) -> Range<usize> {
+    match deployment.rings.first() {
+        Some(ring) if ring.name == CANARY => 0..ring.targets as usize,
+        _ => 0..0,
+    }
+}
+
 /// The ring that has begun; nothing where there is one only.
 pub fn current_ring(deployment: &Deployment) -> Option<&RingOf> {
     deployment.rings.get(deployment.ring)
@@ -176,17 +197,17 @@ pub struct Wave {
 
 /// The targets whose turn it is next; the answer is empty where nobody waits. Fails if too few targets serve for one more
 /// to be taken out of service.
-pub fn next_wave(rollout: &Rollout, deployment: &Deployment) -> Result<Wave, String> {
+pub fn next_wave(state: &State, rollout: &Rollout, deployment: &Deployment, away: &Away) -> Result<Wave, String> {
     let parts = &deployment.parts;
     let Some(first) = parts.first_waiting() else { return Ok(Wave { targets: Vec::new(), ring: None }) };
     let (index, places) = ring_at(deployment, first);
     let ring = deployment.rings.get(index).map(|ring| ring.name.clone());
     let size = rollout.at_once.at_most(parts.len()).max(1);
-    let (healthy, must) = (healthy(deployment), must_serve(rollout, deployment));
+    let (healthy, must) = (healthy(state, deployment, away), must_serve(rollout, deployment));
     let mut spare = healthy.saturating_sub(must);
     let mut targets = Vec::new();
     for (name, part) in parts.waiting_in(places.clone()) {
-        let counts = part.serves && !part.ephemeral;
+        let counts = part.serves && !part.ephemeral && !away.contains(name);
         if targets.len() == size || counts && spare == 0 {
             break;
         }
@@ -215,22 +236,25 @@ pub fn can_spare(rollout: &Rollout, deployment: &Deployment) -> Result<(), Strin
 
 /// How many of the targets that are well may go back next: no more than can be spared, but one where nothing else does, so
 /// that it comes to an end.
-pub fn next_to_go_back(rollout: &Rollout, deployment: &Deployment) -> usize {
+pub fn next_to_go_back(state: &State, rollout: &Rollout, deployment: &Deployment, away: &Away) -> usize {
     if rollout.min_healthy == Share::Count(0) {
         return usize::MAX;
     }
     let parts = &deployment.parts;
     let others_go = parts.assigned().next().is_some() || parts.unwell().next().is_some();
-    healthy(deployment).saturating_sub(must_serve(rollout, deployment)).max(usize::from(!others_go))
+    let spare = healthy(state, deployment, away).saturating_sub(must_serve(rollout, deployment));
+    spare.max(usize::from(!others_go))
 }
 
 fn all(deployment: &Deployment) -> usize {
     deployment.parts.lasting() + deployment.others.targets as usize
 }
 
-/// On how many targets the application serves, those included that have no part in the deployment.
-pub fn healthy(deployment: &Deployment) -> usize {
-    deployment.parts.serving() + deployment.others.serving as usize
+/// On how many targets the application serves, those included that have no part in the deployment, and those not that nobody
+/// has heard of.
+pub fn healthy(state: &State, deployment: &Deployment, away: &Away) -> usize {
+    let serving = deployment.parts.serving() + deployment.others.serving as usize;
+    serving.saturating_sub(presence::unseen(state, deployment, away))
 }
 
 /// On how many of them it must go on serving.

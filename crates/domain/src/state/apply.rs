@@ -374,8 +374,13 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             note_abort(state, *deployment, aborted.as_ref());
         }
-        Event::TargetExcluded { deployment, target, by, reason } => {
-            exclude(state, *deployment, target, by.is_some());
+        Event::TargetExcluded { deployment, target, by, reason, away } => {
+            let aside = match by {
+                Some(_) => Aside::Excluded,
+                None if *away => Aside::Away,
+                None => Aside::Cordoned,
+            };
+            exclude(state, *deployment, target, aside);
             if let Some(by) = by {
                 guide(state, *deployment, by, GuidanceWord::Excluded, std::slice::from_ref(target), *reason);
             }

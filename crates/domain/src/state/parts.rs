@@ -67,6 +67,8 @@ pub enum Aside {
     Excluded,
     /// It was cordoned before its turn.
     Cordoned,
+    /// Nobody had heard of it for a while when others began.
+    Away,
 }
 
 /// Where one target's part stands.
@@ -140,6 +142,12 @@ impl Parts {
     /// All parts in order.
     pub fn iter(&self) -> impl Iterator<Item = (&TargetName, &Part)> {
         self.order.iter().filter_map(|name| Some((name, self.get(name)?)))
+    }
+
+    /// The parts in these places, in order.
+    pub fn within(&self, places: Range<usize>) -> impl Iterator<Item = (&TargetName, &Part)> {
+        let names = self.order.iter().skip(places.start).take(places.len());
+        names.filter_map(|name| Some((name, self.get(name)?)))
     }
 
     /// The targets that have not had their turn, in order.

@@ -19,7 +19,7 @@ use reading::{after, app_of, facts_of, labels, version_of};
 use std::{collections::BTreeMap, sync::Arc};
 use targets::CarriedFacts;
 use trust::{
-    AppName, AudienceName, Digest,
+    AppName, AudienceName, Digest, TargetName,
     freeze::{Exception, Freeze, Lift},
     schedule::Schedule,
     statement::{Act, AdministrationAct, Evidence, Number, OrderAct, Part},
@@ -136,6 +136,14 @@ impl World {
             ("conceals", [what, "in", environment]) => self.exposes(who, what, environment, 0),
             ("reports", [how, rest @ ..]) => self.reports(who, how, rest),
             ("finds", _) => self.finds(who, line),
+            ("falls", ["silent"]) => {
+                Arc::make_mut(&mut self.away).insert(read(who));
+                Vec::new()
+            }
+            ("is", ["heard", "of", "again"]) => {
+                Arc::make_mut(&mut self.away).remove(&read::<TargetName>(who));
+                Vec::new()
+            }
             ("is", ["now", rest @ ..]) => self.is_now(who, rest),
             ("says", ["that", "all", "is", "well"]) => self.says_how_it_is(who, who, None),
             ("says", ["that", app, "is", "unwell", reason @ ..]) => {

@@ -47,6 +47,8 @@ pub struct World {
     pub replays_each_step: bool,
     requests_made: u64,
     last_invitation: Option<String>,
+    /// Who is away.
+    away: Arc<BTreeSet<TargetName>>,
     /// The id of the plan that was looked at last.
     plan: Option<Digest>,
     letters: BTreeMap<String, String>,
@@ -78,6 +80,7 @@ impl World {
             requests_made: 0,
             last_invitation: None,
             plan: None,
+            away: Arc::default(),
             letters: BTreeMap::new(),
         }
     }
@@ -157,7 +160,7 @@ impl World {
         request_id: RequestId,
         command: Command,
     ) -> Vec<String> {
-        let context = Context { now: self.now, actor, request_id, payload };
+        let context = Context { now: self.now, actor, request_id, payload, away: self.away.clone() };
         let before = self.state.clone();
         let decided = decide(&self.state, &context, command.clone());
         assert_eq!(decided, decide(&self.state, &context, command), "deciding twice gives the same");

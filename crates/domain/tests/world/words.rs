@@ -240,8 +240,9 @@ impl World {
                 };
                 format!("deployment {deployment} {how}: {reason}{later}")
             }
-            Event::TargetExcluded { deployment, target, by, .. } => {
-                let by = by.as_ref().map_or("since it is cordoned".into(), |by| format!("by {by}"));
+            Event::TargetExcluded { deployment, target, by, away, .. } => {
+                let why = if *away { "since it is away" } else { "since it is cordoned" };
+                let by = by.as_ref().map_or(why.into(), |by| format!("by {by}"));
                 format!("{target} is left out of deployment {deployment} {by}")
             }
             Event::TargetAdded { deployment, target } => {
@@ -362,8 +363,10 @@ impl World {
 
     /// What every deployment that is open, or soaks, waits on.
     pub(super) fn waits(&self) -> Vec<String> {
-        let waits =
-            self.state.deployments.keys().filter_map(|number| domain::plan::waits(&self.state, *number, self.now));
+        let waits = self.state.deployments.keys().filter_map(|number| {
+            domain::rules::presence::waits(&self.state, *number, &self.away)
+                .or_else(|| domain::plan::waits(&self.state, *number, self.now))
+        });
         let said: Vec<String> = waits.map(|waiting| waiting.to_string()).collect();
         if said.is_empty() { vec!["nothing waits".into()] } else { said }
     }

@@ -18,6 +18,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
+use domain::rules::presence::Away;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -32,8 +33,6 @@ use utoipa::IntoParams;
 
 /// The longest a poll waits, in seconds.
 const LONGEST_WAIT_SECONDS: u64 = 60;
-/// A target that polled within this time counts as connected.
-const CONNECTED: Duration = Duration::from_secs(90);
 /// The most errands for one target at a time.
 const ERRANDS: usize = 16;
 /// An errand handed out without an answer is handed out again after this time: the answer to the poll may be lost.
@@ -47,6 +46,8 @@ const WITHDRAWALS_AT_ONCE: usize = 1024;
 pub(crate) struct Targets {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    /// For how long nothing is heard of a target before it counts as away.
+    away_after: Duration,
     /// Since when targets can be heard of.
     pub started: Instant,
 }
@@ -54,11 +55,20 @@ pub(crate) struct Targets {
 #[derive(Default)]
 struct Inner {
     seen: HashMap<TargetName, (Timestamp, Instant)>,
+    /// How many polls of a target wait for an answer: as long as one does, it is there.
+    polling: HashMap<TargetName, u32>,
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     versions: HashMap<TargetName, String>,
     errands: HashMap<String, Waiting>,
     statements: HashMap<u64, Envelope>,
+}
+
+impl Inner {
+    fn is_here(&self, target: &TargetName, away_after: Duration) -> bool {
+        let polls = self.polling.get(target).is_some_and(|polls| *polls > 0);
+        polls || self.seen.get(target).is_some_and(|(_, at)| at.elapsed() < away_after)
+    }
 }
 
 /// What a target said when it last took stock.
@@ -78,9 +88,15 @@ struct Waiting {
     pieces: mpsc::Sender<Bytes>,
 }
 
-impl Default for Targets {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), changed: watch::channel(0).0, started: Instant::now() }
+/// A target waits for the answer to its poll.
+pub(crate) struct Polling<'a> {
+    targets: &'a Targets,
+    target: &'a TargetName,
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.targets.saw(self.target, -1);
     }
 }
 
@@ -97,6 +113,11 @@ impl Drop for Errands<'_> {
 }
 
 impl Targets {
+    /// Targets of which nobody has heard yet.
+    pub fn new(away_after: Duration) -> Self {
+        Self { inner: Mutex::default(), changed: watch::channel(0).0, away_after, started: Instant::now() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -110,8 +131,21 @@ impl Targets {
         self.changed.subscribe()
     }
 
-    fn saw(&self, target: &TargetName) {
-        self.lock().seen.insert(target.clone(), (Timestamp::now(), Instant::now()));
+    /// A target polls, until the answer is dropped.
+    fn polls<'a>(&'a self, target: &'a TargetName) -> Polling<'a> {
+        let was_away = !self.is_connected(target);
+        self.saw(target, 1);
+        if was_away {
+            self.poke();
+        }
+        Polling { targets: self, target }
+    }
+
+    fn saw(&self, target: &TargetName, polls: i32) {
+        let mut inner = self.lock();
+        inner.seen.insert(target.clone(), (Timestamp::now(), Instant::now()));
+        let polling = inner.polling.entry(target.clone()).or_default();
+        *polling = polling.saturating_add_signed(polls);
     }
 
     /// Remembers how fresh a target says its knowledge is.
@@ -144,16 +178,26 @@ impl Targets {
         self.lock().seen.get(target).map(|(time, _)| *time)
     }
 
-    /// Whether the target polled a short while ago.
+    /// Whether the target polls, or did a short while ago.
     pub fn is_connected(&self, target: &TargetName) -> bool {
-        self.lock().seen.get(target).is_some_and(|(_, at)| at.elapsed() < CONNECTED)
+        self.lock().is_here(target, self.away_after)
+    }
+
+    /// The targets that nobody has heard of for a while. After a start none is, until it has had the time to come back.
+    pub fn away(&self, state: &domain::state::State) -> Away {
+        if self.started.elapsed() < self.away_after {
+            return Away::new();
+        }
+        let inner = self.lock();
+        let there = state.targets.iter().filter(|(_, target)| !target.retired).map(|(name, _)| name);
+        there.filter(|name| !inner.is_here(name, self.away_after)).cloned().collect()
     }
 
     /// How many targets polled a short while ago, of those that have not left.
     pub fn connected(&self, state: &domain::state::State) -> usize {
         let is_here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
         let inner = self.lock();
-        inner.seen.iter().filter(|(name, (_, at))| at.elapsed() < CONNECTED && is_here(name)).count()
+        inner.seen.keys().filter(|name| inner.is_here(name, self.away_after) && is_here(name)).count()
     }
 
     /// Since when nothing was heard of the target, as far as this server can know: it may have polled before it started.
@@ -162,7 +206,8 @@ impl Targets {
             let ago = jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
             Timestamp::now().saturating_sub(ago).unwrap_or(Timestamp::MIN)
         };
-        self.seen(target).unwrap_or_else(started)
+        let polls = self.lock().polling.get(target).is_some_and(|polls| *polls > 0);
+        if polls { Timestamp::now() } else { self.seen(target).unwrap_or_else(started) }
     }
 
     /// Remembers a target's inventory, and when it took stock, by its own clock.
@@ -274,7 +319,7 @@ pub(crate) async fn poll(
     };
     let kept_before = kept(&state);
     drop(state);
-    serving.targets.saw(&target);
+    let _polling = serving.targets.polls(&target);
     serving.targets.refreshed(&target, query.refreshed);
     serving.targets.introduced(&target, &headers);
     loop {
@@ -290,7 +335,6 @@ pub(crate) async fn poll(
         let kept = kept(&state);
         let has_news = answers::is_news(&before, &orders, query.generation, query.charter) || kept != kept_before;
         if has_news || tokio::time::Instant::now() >= until || *serving.stopping.borrow() {
-            serving.targets.saw(&target);
             let (withdrawals, freezes) = kept;
             orders.withdrawals = statements(&serving, withdrawals).await?;
             orders.freezes = statements(&serving, freezes).await?;

@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     deployments: Family<EndingLabels, Counter>,
     entries: Gauge,
     connected: Gauge,
+    away: Gauge,
     escapes: Gauge,
     emergencies: Gauge,
     open_deployments: Gauge,
@@ -86,6 +87,8 @@ impl Default for Metrics {
         registry.register("ledger_entries", "Entries in the ledger", entries.clone());
         let connected = Gauge::default();
         registry.register("targets_connected", "Targets that polled a short while ago", connected.clone());
+        let away = Gauge::default();
+        registry.register("targets_away", "Targets that deployments go on without", away.clone());
         let escapes = Gauge::default();
         registry.register(
             "escapes",
@@ -141,6 +144,7 @@ impl Default for Metrics {
             deployments,
             entries,
             connected,
+            away,
             escapes,
             emergencies,
             open_deployments,
@@ -214,6 +218,7 @@ pub(crate) async fn metrics(State(serving): State<Shared>) -> Response {
     let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     gauge(&serving.metrics.entries, state.head.entry);
     gauge(&serving.metrics.connected, serving.targets.connected(&state) as u64);
+    gauge(&serving.metrics.away, serving.ledger.away().len() as u64);
     gauge(&serving.metrics.sessions, serving.sessions.count(Timestamp::now()) as u64);
     gauge(&serving.metrics.open_deployments, state.open_deployments.len() as u64);
     let escapes = crate::views::escapes::escapes(&state, |_| None).escapes.len();

@@ -31,7 +31,13 @@ pub(crate) async fn plan(
     let actor = sessions::identified(&parts, &serving)?;
     let state = serving.ledger.state();
     let request_id = RequestId::new("plan").map_err(|error| Failure::invalid(error.to_string()))?;
-    let context = Context { now: Timestamp::now().max(state.head.time), actor, request_id, payload: None };
+    let context = Context {
+        now: Timestamp::now().max(state.head.time),
+        actor,
+        request_id,
+        payload: None,
+        away: serving.ledger.away(),
+    };
     let signed = Signed { subject, act: Order { plan: None, ..order } };
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
     let preview = decide::preview(&state, &context, signed);

@@ -297,7 +297,7 @@ impl Writer {
             }
             _ => Vec::new(),
         };
-        let context = Context { now: time, actor, request_id, payload };
+        let context = Context { now: time, actor, request_id, payload, away: self.shared.away() };
         let events = (self.writing.decide)(&state, &context, command)?;
         let number = state.head.entry + 1;
         let (actor, request_id) = request.clone();

@@ -80,6 +80,7 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         Progress::Finished(Outcome::Verified) => ("verified", None),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
+        _ if part.aside == Some(Aside::Away) => ("absent", Some("nobody had heard of it for a while".into())),
         _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
         Progress::Waiting => ("waiting", None),
         Progress::Assigned(_) => ("at it", None),

@@ -276,6 +276,12 @@ impl Teller<'_> {
                 let said = self.text(aborted.as_ref().and_then(|aborted| aborted.reason.as_ref()));
                 format!("{} goes back{on}: {reason}{said}{later}", self.deployment(*deployment))
             }
+            Event::TargetExcluded { deployment, target, by: None, away: true, .. } => {
+                let of = self.deployment(*deployment);
+                format!(
+                    "{of} goes on without {target}, which nobody has heard of for a while: it gets it once it is back"
+                )
+            }
             Event::TargetExcluded { deployment, target, by: None, .. } => {
                 format!("{target} is left out of {}, since it is cordoned", self.deployment(*deployment))
             }

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use api::client::in_future;
 use jiff::SignedDuration;
 use serde_json::json;
-use server::start::{KeyChange, Options, Running, start};
+use server::start::{AWAY_AFTER_SECONDS, KeyChange, Options, Running, start};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -47,6 +47,9 @@ pub struct Serve {
     /// The loopback address to show the board and metrics on, without a login
     #[arg(long, default_value = "127.0.0.1:7441", value_name = "ADDRESS")]
     pub board: SocketAddr,
+    /// How long nothing is heard of a target before deployments go on without it, in seconds
+    #[arg(long, default_value_t = AWAY_AFTER_SECONDS, value_name = "SECONDS")]
+    pub away_after: u64,
     /// A server with agents dev-1, test-1 and prod-1 on this machine, for trying things out
     #[arg(long)]
     pub dev: bool,
@@ -83,7 +86,8 @@ impl Serve {
             (_, true) => KeyChange::Replace,
             _ => KeyChange::Keep,
         };
-        let options = Options { data: folder, listen: self.listen, board: Some(self.board), keys };
+        let away_after = Duration::from_secs(self.away_after);
+        let options = Options { data: folder, listen: self.listen, board: Some(self.board), keys, away_after };
         let running = start(options).await.map_err(|error| Failure::failed(error.to_string()))?;
         let agents = match self.dev {
             true => match dev(invocation, &running, &data).await {

@@ -201,7 +201,7 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         }
         (
             A::ExcludeTarget { deployment, target, reason },
-            Event::TargetExcluded { deployment: d, target: t, by: Some(_), reason: Some(r) },
+            Event::TargetExcluded { deployment: d, target: t, by: Some(_), reason: Some(r), away: false },
         ) => (deployment, target, reason) == (d, t, r),
         (
             A::LiftHold { app, environment, build, reason },

@@ -2,7 +2,53 @@
 
 use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, get, until};
 
-/// R40, R41, R48: a canary first, then the others two at a time. One machine is away: it is left out and listed, and catches up
+/// R40, R54: who was away when others began is no canary, is left out, and catches up; what nobody can look at does not settle.
+#[test]
+fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
+    let mut world = World::new();
+    let careful = "soak_minutes = 1, rollout = { canary = 1, min_healthy = 1, progress_minutes = 20 }, ";
+    let environments = ENVIRONMENTS.replace("test = { ", &format!("test = {{ {careful}"));
+    world.found(TEAM, &environments);
+    world.add_machines(&[("test-1", "test"), ("test-2", "test"), ("test-3", "test")]);
+    world.make_repository(PROJECT);
+    world.stop_server();
+    world.start_server_at(World::another_address(), &["--away-after", "2"]);
+    let one = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {one} --to test"));
+    world.sortie("coder", 0, &format!("deploy {one} --to test"));
+    let away = |world: &World, count: usize| {
+        until("the server to know who is away", || {
+            get(world.board(), "/metrics").unwrap().contains(&format!("sortie_targets_away {count}\n")).then_some(())
+        });
+    };
+
+    // It would have been the canary, and is left out at once.
+    world.power_off("test-1");
+    away(&world, 1);
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {two} --to test"));
+    let deployed = world.sortie("coder", 0, &format!("deploy {two} --to test"));
+    deployed.says("2/3").says("will catch up: test-1");
+    let all = format!("restart {two} --in test --rollout min_healthy=3");
+    world.sortie("coder", 3, &all).says("TOO_FEW_HEALTHY").says("2 of 3 targets serve");
+
+    // Another one dies while it soaks: nobody knows how it is, so that it does not settle.
+    world.power_off("test-2");
+    away(&world, 2);
+    until("the soak to wait for it", || {
+        let said = world.sortie("tester", 0, "status web --in test").stdout;
+        said.contains("does not settle before it is well again on test-2 (nobody has heard of it").then_some(())
+    });
+    world.start_agent("test-1");
+    world.start_agent("test-2");
+    until("test-1 to catch up", || (world.endpoints("test").len() == 3).then_some(()));
+    until("it to settle", || world.sortie("tester", 0, "status 2").stdout.contains("settled").then_some(()));
+    world.sortie("tester", 0, "history").says("goes on without test-1, which nobody has heard of for a while");
+    world.sortie("tester", 0, "ledger verify");
+}
+
+/// R40, R41, R48: a canary first, then the others two at a time. One machine has just gone: it is left out within the budget and listed, and catches up
 /// when it returns. The next deployment waits after its canary for somebody's word, and goes on without whom they exclude.
 #[test]
 fn r40_who_is_away_is_left_out_and_catches_up() {

@@ -148,12 +148,12 @@ pub(super) fn note_abort(state: &mut State, deployment: u64, aborted: Option<&Ab
 }
 
 /// A target is left out. If it is at it already, it may have activated it all the same: what it says later is heard.
-pub(super) fn exclude(state: &mut State, deployment: u64, name: &TargetName, by_somebody: bool) {
+pub(super) fn exclude(state: &mut State, deployment: u64, name: &TargetName, aside: Aside) {
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     let is_busy = |part: &Part| matches!(part.progress, Progress::Assigned(_));
     let was_busy = record.parts.get(name).is_some_and(is_busy);
     record.parts.change(name, |part| {
-        part.aside = Some(if by_somebody { Aside::Excluded } else { Aside::Cordoned });
+        part.aside = Some(aside);
         part.absent |= was_busy;
     });
     let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(&record.app));

@@ -22,7 +22,7 @@ impl World {
         let end: Timestamp = self.now.checked_add(SignedDuration::from_secs(seconds)).expect("in this era");
         let mut said = Vec::new();
         loop {
-            let (commands, next) = plan::due(&self.state, self.now);
+            let (commands, next) = plan::due(&self.state, self.now, &self.away);
             if let Some((id, command)) = commands.into_iter().next() {
                 let entries = self.history.len();
                 said.extend(self.submit(Actor::Clock, None, id, command));
@@ -45,7 +45,7 @@ impl World {
     }
 
     pub(super) fn due(&self) -> Vec<String> {
-        match plan::due(&self.state, self.now) {
+        match plan::due(&self.state, self.now, &self.away) {
             (commands, _) if !commands.is_empty() => {
                 commands.iter().map(|(id, _)| format!("due: {}", id.as_str())).collect()
             }

@@ -19,7 +19,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     entry::Entry,
     refusal::{Refusal, exit},
-    rules::names,
+    rules::{names, presence},
     state::State as Facts,
 };
 use jiff::Timestamp;
@@ -154,7 +154,9 @@ pub(crate) async fn deployment(
     InPath(number): InPath<u64>,
 ) -> Result<Json<DeploymentView>, Failure> {
     let state = serving.ledger.state();
-    if let Some(view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
+    if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
+        let silent = presence::waits(&state, number, &serving.ledger.away());
+        view.waits = silent.map(|waits| waits.to_string()).or(view.waits);
         return Ok(Json(view));
     }
     if number == 0 || number > state.last_deployment {

@@ -15,7 +15,7 @@ use api::{
     routes,
 };
 use axum::{Json, extract::State};
-use domain::{refusal::Refusal, state::State as Facts};
+use domain::{refusal::Refusal, rules::presence, state::State as Facts, waiting::WaitingOn};
 use jiff::Timestamp;
 use serde::Deserialize;
 use trust::{AppName, AudienceName, Digest, TargetName};
@@ -68,6 +68,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     let seen = |target: &TargetName| serving.targets.seen(target);
     let mut status = views::status::status(state, filter, seen, &texts, now)?;
     tell_what_they_said(serving, state, &mut status.targets, now);
+    tell_of_silence(serving, state, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(serving.notifier.warnings());
     if state.policy.is_some() {
@@ -82,6 +83,19 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
         target.refreshed = serving.targets.freshness(&target.name);
         target.agent_version = serving.targets.agent_version(&target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
+    }
+}
+
+/// Says of what soaks whose silence keeps it from settling: the state knows nothing of it.
+fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
+    let away = serving.ledger.away();
+    let cells = status.apps.iter_mut().flat_map(|app| &mut app.cells);
+    for (waiting, words) in cells.flat_map(|cell| cell.waiting.iter_mut().zip(&mut cell.waits)) {
+        if let WaitingOn::Soak { deployment, .. } = waiting
+            && let Some(silent) = presence::waits(state, *deployment, &away)
+        {
+            (*words, *waiting) = (silent.to_string(), silent);
+        }
     }
 }
 
