@@ -12,7 +12,8 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     world.add_machines(&[("test-1", "test"), ("test-2", "test"), ("test-3", "test")]);
     world.make_repository(PROJECT);
     world.stop_server();
-    world.start_server_at(World::another_address(), &["--away-after", "2"]);
+    let address = world.url().trim_start_matches("https://").parse().unwrap();
+    world.start_server_at(address, &["--away-after", "2"]);
     let one = world.push_and_number();
     world.sortie("coder", 0, &format!("release {one} --to test"));
     world.sortie("coder", 0, &format!("deploy {one} --to test"));
@@ -30,8 +31,8 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     world.sortie("coder", 0, &format!("release {two} --to test"));
     let deployed = world.sortie("coder", 0, &format!("deploy {two} --to test"));
     deployed.says("2/3").says("will catch up: test-1");
-    let all = format!("restart {two} --in test --rollout min_healthy=3");
-    world.sortie("coder", 3, &all).says("TOO_FEW_HEALTHY").says("2 of 3 targets serve");
+    let again = format!("redeploy {two} --to test --rollout min_healthy=2");
+    world.sortie("coder", 3, &again).says("TOO_FEW_HEALTHY").says("2 of 3 targets serve");
 
     // Another one dies while it soaks: nobody knows how it is, so that it does not settle.
     world.power_off("test-2");
