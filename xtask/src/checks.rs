@@ -7,6 +7,7 @@ use std::process::Command;
 /// A program that the tests run, and the Debian package it is in.
 const NEEDED: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
     ("ssh-keygen", "openssh-client"),
     ("ssh-agent", "openssh-client"),
     ("git", "git"),

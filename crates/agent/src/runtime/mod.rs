@@ -58,7 +58,7 @@ pub use verify::{Running, Unverified};
 
 use ports::{Ports, Side};
 use spec::{KeeperFiles, Placement, expand_run};
-use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf};
+use std::{collections::BTreeMap, io, ops::RangeInclusive, path::PathBuf, sync::Mutex, time::Instant};
 use trust::{
     AppName, Digest,
     manifest::{Process, Run},
@@ -71,6 +71,8 @@ pub struct Runtime {
     site: Site,
     ports: Ports,
     keeper_program: PathBuf,
+    /// When whoever reads the lists of copies was told of one last.
+    reloaded: Mutex<Option<Instant>>,
 }
 
 /// Why something could not be done on the target.
@@ -171,7 +173,8 @@ impl Runtime {
     pub fn open(layout: Layout, site: Site, ports: RangeInclusive<u16>) -> Result<Self, RuntimeError> {
         disk::make_folder(&layout.root().join("apps"), 0o755)?;
         let ports = Ports::open(layout.ports(), ports)?;
-        Ok(Self { layout, site, ports, keeper_program: keeper::OWN_PROGRAM.into() })
+        let reloaded = Mutex::new(None);
+        Ok(Self { layout, site, ports, keeper_program: keeper::OWN_PROGRAM.into(), reloaded })
     }
 
     /// As it was, but with keepers started from another binary, which must call [`keeper_entry`] first.

@@ -15,7 +15,7 @@ use std::{
     io::Read,
     path::Path,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{PoisonError, mpsc},
     time::{Duration, Instant},
 };
 use trust::{
@@ -27,6 +27,8 @@ use trust::{
 /// How long a program that takes a copy out of service or puts it back may take, and the owner's reload.
 const PROGRAM: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How long lies between two reloads at least.
+const RELOADS_APART: Duration = Duration::from_secs(1);
 /// How much of what the owner's reload says is read, in bytes, and how long after its end.
 const OUTPUT_BYTES: u64 = 64 << 10;
 const OUTPUT_WITHIN: Duration = Duration::from_millis(250);
@@ -188,7 +190,7 @@ impl Runtime {
             let before = if is_written { (!read.is_empty()).then(|| render(app, &read).into_bytes()) } else { stands };
             make_folder(&self.layout.traffic(app), 0o755)?;
             replace_durably(file, text.as_bytes(), 0o644)?;
-            if let Err(why) = reload(&local) {
+            if let Err(why) = self.reload(&local) {
                 if let Some(before) = before {
                     replace_durably(file, &before, 0o644)?;
                 }
@@ -196,6 +198,17 @@ impl Runtime {
             }
         }
         self.keep_listed(app, listed)
+    }
+
+    /// Has whoever reads the lists read them, some time after it was last asked to: HAProxy, busy with one reload, forgets another.
+    fn reload(&self, local: &Local) -> Result<(), String> {
+        let mut reloaded = self.reloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = *reloaded {
+            std::thread::sleep(RELOADS_APART.saturating_sub(at.elapsed()));
+        }
+        let done = reload(local);
+        *reloaded = Some(Instant::now());
+        done
     }
 
     fn run_beside(

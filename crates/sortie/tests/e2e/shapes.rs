@@ -91,7 +91,7 @@ impl Drop for Nginx<'_> {
 /// The web server of a distribution, which knows nothing of us, with a `sortie.toml` alone.
 #[test]
 fn nginx_is_shipped_upgraded_and_rolled_back() {
-    install_nginx();
+    install("nginx-light", "/usr/sbin/nginx");
     let world = World::of_team(&[("dev-1", "dev"), ("test-1", "test"), ("prod-1", "prod")]);
     let root = world.root().to_path_buf();
     let _nginx = Nginx(&root);
@@ -127,13 +127,13 @@ fn nginx_is_shipped_upgraded_and_rolled_back() {
     shows("prod", "Opening soon");
 }
 
-/// Sees to it that there is an nginx.
-pub fn install_nginx() {
-    if Path::new("/usr/sbin/nginx").exists() {
+/// Sees to it that there is a program of a package of Debian's.
+pub fn install(package: &str, program: &str) {
+    if Path::new(program).exists() {
         return;
     }
     let is_root = rustix::process::geteuid().is_root();
-    let installed = is_root
-        && Command::new("apt-get").args(["install", "-y", "-q", "nginx-light"]).status().is_ok_and(|s| s.success());
-    assert!(installed, "this story needs nginx. Install it as root: apt-get install nginx-light");
+    let installed =
+        is_root && Command::new("apt-get").args(["install", "-y", "-q", package]).status().is_ok_and(|s| s.success());
+    assert!(installed, "this story needs {program}. Install it as root: apt-get install {package}");
 }

@@ -141,6 +141,67 @@ fn nginx_is_told_before_a_copy_stops() {
     assert_eq!(list.matches(" down;").count(), 2, "{list}");
 }
 
+/// HAProxy reads the list as a backend of its own, and is told alike. What fails goes back unnoticed.
+#[test]
+fn haproxy_is_told_before_a_copy_stops() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let front = world.root().join("front");
+    let (address, haproxy) = haproxy_in_front(&world, &front);
+    world.make_repository(&with("copies = 2", "[traffic]\nupstream = \"haproxy\"\nwait = \"3s\"\n"));
+    let build = world.push();
+    world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    let list = || read_text(&front.join("web.cfg"));
+    assert!(list().contains("backend web-web") && list().matches(" 127.0.0.1:").count() == 2, "{}", list());
+    until("haproxy to know them", || {
+        get(address, "/version").is_ok_and(|answer| answer.contains(" 200 ")).then_some(())
+    });
+    let (answered, dropped) = asked_meanwhile(address, || {
+        world.change_greeting("Good day, {name}!");
+        let build = world.push();
+        world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+        world.change_greeting("Hello, {name}! Your plan: {plan}.");
+        let bad = world.push();
+        world.sortie("coder", 4, &format!("deploy {bad} --to dev")).says("/healthz 503");
+    });
+    assert_eq!(dropped, [""; 0], "{answered:?}");
+    assert_eq!(answered.len(), 2, "{answered:?}");
+    // What HAProxy cannot be told fails, and leaves the list as it was.
+    let before = list();
+    drop(haproxy);
+    let failed = world.sortie("coder", 4, "restart web --in dev");
+    failed.says("the traffic of web cannot be turned").says("kill");
+    assert_eq!(list(), before);
+}
+
+/// An HAProxy in front of the copies of web on dev-1, which asks nobody twice. It reads the list in `web.cfg` of its folder.
+fn haproxy_in_front(world: &World, front: &Path) -> (SocketAddr, Ended) {
+    super::shapes::install("haproxy", "/usr/sbin/haproxy");
+    let address = free_address();
+    fs::create_dir_all(front).unwrap();
+    fs::write(front.join("web.cfg"), "backend web-web\n    server none 127.0.0.1:1 disabled\n").unwrap();
+    let socket = front.join("socket");
+    let configuration = format!(
+        "global\n  stats socket {} mode 600 level admin expose-fd listeners\ndefaults\n  mode http\n  retries 0\n  \
+         timeout connect 5s\n  timeout client 30s\n  timeout server 30s\nfrontend front\n  bind {address}\n  \
+         default_backend web-web\n",
+        socket.display()
+    );
+    fs::write(front.join("front.cfg"), configuration).unwrap();
+    let mut command = Command::new("/usr/sbin/haproxy");
+    // A master that reads its files anew at SIGUSR2, as the unit of Debian has it.
+    command.current_dir(front).args(["-W", "-f", "front.cfg", "-f", "web.cfg", "-p", "front.pid"]);
+    let haproxy = Ended::start(&mut command, &front.join("log"));
+    until("haproxy answers", || get(address, "/").ok());
+    let pid = front.join("front.pid");
+    let owner = format!(
+        "[traffic]\nreload = \"sh -c 'kill -USR2 $(cat {})'\"\n[traffic.files]\nweb = \"{}\"\n",
+        pid.display(),
+        front.join("web.cfg").display()
+    );
+    fs::write(world.agent_data("dev-1").join("agent.toml"), owner).unwrap();
+    (address, haproxy)
+}
+
 /// A build is verified beside the one that serves, and all traffic changes at once. What fails is never seen by anybody.
 #[test]
 fn blue_and_green_change_at_once_and_what_fails_nobody_sees() {
@@ -190,6 +251,13 @@ fn blue_and_green_change_at_once_and_what_fails_nobody_sees() {
     assert!(get(address, "/").unwrap().contains("Good day, Lovelace!"));
 }
 
+/// The processes that the one began whose id stands in a file.
+fn children(pid: &Path) -> Vec<u32> {
+    let parent = read_text(pid).trim().to_string();
+    let children = read_text(Path::new(&format!("/proc/{parent}/task/{parent}/children")));
+    children.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
 /// An nginx of this story, whose workers end with it.
 pub struct Nginx<'a> {
     master: Ended,
@@ -202,7 +270,7 @@ pub struct Nginx<'a> {
 impl<'a> Nginx<'a> {
     /// Starts one in a folder, by this configuration with an ADDRESS that is free.
     pub fn start(front: &'a Path, configuration: &str) -> (SocketAddr, Self) {
-        super::shapes::install_nginx();
+        super::shapes::install("nginx-light", "/usr/sbin/nginx");
         let address = free_address();
         fs::write(front.join("front.conf"), configuration.replace("ADDRESS", &address.to_string())).unwrap();
         let mut command = Command::new("/usr/sbin/nginx");
@@ -215,9 +283,7 @@ impl<'a> Nginx<'a> {
     }
 
     fn workers(&self) -> Vec<u32> {
-        let master = read_text(&self.front.join("front.pid")).trim().to_string();
-        let children = read_text(Path::new(&format!("/proc/{master}/task/{master}/children")));
-        children.split_whitespace().map(|id| id.parse().unwrap()).collect()
+        children(&self.front.join("front.pid"))
     }
 
     /// Whether a worker may still answer by the list from before the first reload.
