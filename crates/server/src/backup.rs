@@ -157,9 +157,14 @@ pub type Seal<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, String>;
 /// Told of the bytes of the depot that were moved.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
 
+/// Whether this folder holds a server's data.
+pub fn is_of_a_server(data: &Path) -> bool {
+    data.join("ledger").join(LEDGER).is_file() && data.join("keys").is_dir()
+}
+
 /// Writes a backup of the server's data in `data`, which may be serving, to `out`.
 pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -> Result<Done, BackupError> {
-    if !data.join("ledger").join(LEDGER).is_file() || !data.join("keys").is_dir() {
+    if !is_of_a_server(data) {
         return Err(BackupError::NoServer(data.to_path_buf()));
     }
     let (key, origin) =

@@ -23,7 +23,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use trust::Digest;
+use trust::{AudienceName, Digest};
 
 pub mod deliver;
 pub mod hooks;
@@ -53,6 +53,8 @@ const CHUNK: u64 = 200;
 pub(crate) struct Notifier {
     hooks: Mutex<BTreeMap<String, Fares>>,
     mistake: Mutex<Option<String>>,
+    /// The audiences that hooks are told of alone, by the hooks' names.
+    audiences: Mutex<BTreeMap<String, Vec<AudienceName>>>,
 }
 
 /// How one hook fares.
@@ -72,14 +74,23 @@ impl Notifier {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What everyone should know: hooks that nobody answers, and an operator's file that cannot be read.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What everyone should know: hooks that nobody answers, or that are told of nothing, and an operator's file that cannot be read.
+    pub fn warnings(&self, state: &State) -> Vec<String> {
         let mistake = self.mistake.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failing = |(name, fares): (String, Fares)| {
             let (since, why) = fares.failing?;
             Some(format!("notifications to {name} fail since {}: {why}", words::moment(since)))
         };
-        mistake.into_iter().chain(self.fares().into_iter().filter_map(failing)).collect()
+        let charter = state.policy.as_ref().map(|policy| &policy.charter);
+        let is_known = |name: &AudienceName| {
+            charter.is_none_or(|it| it.environments.contains_key(name) || it.channels.contains_key(name))
+        };
+        let audiences = self.audiences.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = audiences.iter().flat_map(|(hook, names)| names.iter().map(move |name| (hook, name)));
+        let unknown = all.filter(|(_, name)| !is_known(name));
+        let unknown =
+            unknown.map(|(hook, name)| format!("{FILE}: the hook {hook} asks for {name}, which no charter names"));
+        mistake.into_iter().chain(unknown).chain(self.fares().into_iter().filter_map(failing)).collect()
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Fares)) {
@@ -112,6 +123,9 @@ pub(crate) async fn run(serving: Shared, data: PathBuf) {
                         courier.abort();
                     }
                     serving.notifier.start_anew(hooks.hooks.keys().cloned(), None);
+                    let audiences =
+                        hooks.hooks.iter().map(|(name, hook)| (name.clone(), hook.audiences.clone())).collect();
+                    *serving.notifier.audiences.lock().unwrap_or_else(PoisonError::into_inner) = audiences;
                     for (name, hook) in hooks.hooks {
                         couriers.push(tokio::spawn(tell(serving.clone(), data.clone(), name, hook)));
                     }
@@ -308,5 +322,40 @@ impl Place {
         durable::replace(&self.path, &serde_json::to_vec(&self.kept).map_err(io::Error::other)?)?;
         self.is_new = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::World;
+
+    /// The charter, the root and permits are told of before they are over, each once.
+    #[test]
+    fn what_is_over_soon_is_told_under_one_id_until_it_is_another() {
+        let mut world = World::new();
+        world.released("web", "1.4.0", "prod");
+        assert_eq!(expiring(&world.state, world.now()), []);
+        let later = world.now() + SignedDuration::from_hours(24 * 85);
+        let [permit] = &expiring(&world.state, later)[..] else { panic!("one permit is over soon") };
+        assert_eq!((permit.kind, permit.app.as_ref().unwrap().as_str()), (Kind::Expiring, "web"));
+        assert!(permit.text.starts_with("web@1.4.0 → prod "), "{}", permit.text);
+        let [again] = &expiring(&world.state, later + SignedDuration::from_hours(1))[..] else { panic!("the same") };
+        assert_eq!(permit.id, again.id);
+        let policy = std::sync::Arc::make_mut(world.state.policy.as_mut().unwrap());
+        policy.record.facts.charter_expires = Some(later + SignedDuration::from_hours(24));
+        let told: Vec<String> = expiring(&world.state, later).into_iter().map(|notice| notice.id).collect();
+        assert!(told.len() == 2 && told[0].starts_with("expiring-charter-"), "{told:?}");
+    }
+
+    #[test]
+    fn a_hook_for_an_audience_that_no_charter_names_is_pointed_at() {
+        let (world, notifier) = (World::new(), Notifier::default());
+        let names = ["prod", "beta", "prdo"].map(|name| name.parse().unwrap()).to_vec();
+        notifier.audiences.lock().unwrap().insert("team".into(), names);
+        assert_eq!(
+            notifier.warnings(&world.state),
+            ["notify.toml: the hook team asks for prdo, which no charter names"]
+        );
     }
 }

@@ -154,6 +154,9 @@ impl Hook {
         if self.form == Form::Slack && self.secret.is_some() {
             return Some("Slack does not check signatures: leave the secret out, the url is one".into());
         }
+        if self.form == Form::Json && self.secret.is_none() {
+            return Some("it has no secret to sign with: `secret = \"whsec_…\"`, of `openssl rand -base64 32`".into());
+        }
         None
     }
 }
@@ -189,5 +192,6 @@ mod tests {
         assert!(wrong(&format!("url = \"https://x\"\nform = \"slack\"\nsecret = \"{SECRET}\"")).contains("Slack"));
         assert!(Hooks::parse("[hooks.\"../x\"]\nurl = \"https://x\"").unwrap_err().contains("small letters"));
         assert!(wrong("url = \"https://x\"\nsecrets = 1").contains("secrets"));
+        assert!(wrong("url = \"https://x\"").contains("no secret to sign with"));
     }
 }

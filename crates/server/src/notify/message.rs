@@ -30,6 +30,8 @@ pub enum Kind {
     Undone,
     /// A deployment was ended by somebody.
     Aborted,
+    /// A deployment stands by itself until somebody says what is to be done.
+    Paused,
     /// A deployment stayed healthy for its soak time.
     Settled,
     /// What runs somewhere is not well any more.
@@ -179,6 +181,7 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Ending::Aborted | Ending::Dropped => Some((Kind::Aborted, deployment(number))),
             Ending::Succeeded | Ending::Superseded => None,
         },
+        Event::DeploymentPaused { deployment: number, by: None, .. } => Some((Kind::Paused, deployment(number))),
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
         Event::HealthChanged { target, app, build, unwell: Some(_) } => {
             let record = state.apps.get(app).and_then(|app| app.builds.get(build));
@@ -199,5 +202,82 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Some((Kind::Escape, About { target: Some(target.clone()), audience, ..About::default() }))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{World, app, audience, target};
+    use trust::statement::{Finding, FindingKind, OrderAct};
+
+    fn told(world: &World, event: Event) -> Option<(Kind, About)> {
+        about(&world.state, &event)
+    }
+
+    /// Whatever ends, stops or goes wrong is told, with all that it is about; what is nobody's news is not.
+    #[test]
+    fn each_kind_of_news_is_told_with_what_it_is_about() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let ended =
+            |ending| Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None };
+        let withdrawn = |was_granted| Event::PermissionWithdrawn {
+            app: app("web"),
+            version: "1.4.0".parse().unwrap(),
+            build,
+            audience: audience("prod"),
+            through_serial: 1,
+            was_granted,
+            reason: None,
+            payload: None,
+        };
+        let paused = |by: Option<&str>| Event::DeploymentPaused {
+            deployment,
+            by: by.map(|by| by.parse().unwrap()),
+            reason: None,
+            failure: Some("prod-1: verify: 503".into()),
+        };
+        let finding = Finding { app: "web".into(), kind: FindingKind::Changed, path: "bin/web".into() };
+        let news = [
+            (Kind::Withdrawn, withdrawn(true)),
+            (Kind::Denied, withdrawn(false)),
+            (Kind::Failed, ended(Ending::Failed)),
+            (Kind::Undone, ended(Ending::Undone)),
+            (Kind::Aborted, ended(Ending::Aborted)),
+            (Kind::Aborted, ended(Ending::Dropped)),
+            (Kind::Paused, paused(None)),
+            (Kind::Settled, Event::DeploymentSettled { deployment }),
+        ];
+        for (kind, event) in news {
+            let (told, about) = told(&world, event).unwrap();
+            assert_eq!(told, kind);
+            assert_eq!((about.app, about.audience), (Some(app("web")), Some(audience("prod"))), "{kind:?}");
+            assert_eq!(
+                (about.build, about.version.map(|version| version.to_string())),
+                (Some(build), Some("1.4.0".into()))
+            );
+        }
+        let unwell =
+            Event::HealthChanged { target: target("prod-1"), app: app("web"), build, unwell: Some("503".into()) };
+        let (kind, about) = told(&world, unwell).unwrap();
+        assert_eq!(
+            (kind, about.target, about.audience),
+            (Kind::Unwell, Some(target("prod-1")), Some(audience("prod")))
+        );
+        let escapes = |findings| Event::EscapesChanged { target: target("prod-1"), findings };
+        let (kind, about) = told(&world, escapes(vec![finding])).unwrap();
+        assert_eq!((kind, about.target), (Kind::Escape, Some(target("prod-1"))));
+        let no_news = [
+            ended(Ending::Succeeded),
+            ended(Ending::Superseded),
+            paused(Some("oncall")),
+            escapes(Vec::new()),
+            Event::HealthChanged { target: target("prod-1"), app: app("web"), build, unwell: None },
+        ];
+        for event in no_news {
+            assert!(told(&world, event.clone()).is_none(), "{event:?}");
+        }
     }
 }

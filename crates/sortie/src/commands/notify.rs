@@ -46,6 +46,9 @@ impl Notify {
             Some(data) => data,
             None => until::data_home()?.join("server"),
         };
+        if !server::backup::is_of_a_server(&data) {
+            return Err(Failure::misused(server::backup::BackupError::NoServer(data).to_string()));
+        }
         let path = data.join(FILE);
         let hooks = Hooks::read(&path).map_err(|error| Failure::misused(error.to_string()))?.hooks;
         if hooks.is_empty() {

@@ -70,7 +70,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     tell_what_they_said(serving, state, &mut status.targets, now);
     tell_of_silence(serving, state, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
-    status.notes.extend(serving.notifier.warnings());
+    status.notes.extend(serving.notifier.warnings(state));
     if state.policy.is_some() {
         status.notes.extend(views::repository::note(state, &serving.repository.status(), now));
     }
