@@ -66,6 +66,65 @@ fn r3_an_agent_killed_in_a_deployment_finishes_it_or_takes_it_back() {
     world.sortie("coder", 0, "ledger verify");
 }
 
+/// R3, R46: a server and agents that are killed by turns, and together, while they deploy: each deployment ends, each machine runs
+/// one version in full, and the server says which.
+#[test]
+fn r3_r46_server_and_agents_killed_by_turns_end_every_deployment_and_know_what_runs() {
+    let mut world = World::of_team(&[("dev-1", "dev"), ("dev-2", "dev")]);
+    world.make_repository(PROJECT);
+    let mut builds = [(world.push(), "Hello, Ada!"), (String::new(), "Good day, Ada!")];
+    world.sortie("coder", 0, &format!("deploy {} --to dev", builds[0].0));
+    world.change_greeting("Good day, {name}!");
+    builds[1].0 = world.push();
+    for round in 0..9 {
+        let (build, _) = &builds[usize::from(round % 2 == 0)];
+        let log = world.root().join(format!("round-{round}"));
+        let file = fs::File::create(&log).unwrap();
+        let mut command = world.sortie_command("coder");
+        command
+            .args(["redeploy", build, "--to", "dev", "--at-once", "all"])
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        let mut deploy = command.spawn().unwrap();
+        // Not waiting for anything: the moments of death are to be any.
+        thread::sleep(Duration::from_millis(any(round, 1500)));
+        let (server, agent) = (round % 3 != 1, round % 3 != 0);
+        if server {
+            world.kill_server();
+        }
+        if agent {
+            world.kill_agent("dev-1");
+            world.start_agent("dev-1");
+        }
+        thread::sleep(Duration::from_millis(any(round + 100, 500)));
+        if server {
+            world.start_server();
+        }
+        until("whoever ordered it to hear of its end", || deploy.try_wait().unwrap());
+        let said = read_text(&log);
+        let none_is_open = || {
+            let status = world.sortie("coder", 0, "status --json").stdout;
+            let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+            let cells = status["apps"].as_array().unwrap().iter().flat_map(|app| app["cells"].as_array().unwrap());
+            cells.flat_map(|cell| cell["waiting"].as_array().unwrap()).next().is_none().then_some(())
+        };
+        until("every deployment to end", none_is_open);
+        for machine in ["dev-1", "dev-2"] {
+            let current = read_text(&world.active(machine, "web").join("greeting.txt"));
+            let found = builds.iter().position(|(_, words)| current.starts_with(&words[..4])).expect("one of the two");
+            let known = world.sortie("coder", 0, &format!("status {machine}"));
+            known.says(&builds[found].0);
+            for there in world.endpoints(machine) {
+                let answer = until("an answer", || get(there, "/").ok());
+                assert!(answer.contains(builds[found].1), "round {round}, {machine}: {current}\n{answer}\n{said}");
+            }
+        }
+        until("one service alone", || (services(&world).len() == 1).then_some(()));
+        world.sortie("coder", 0, "ledger verify");
+    }
+    world.sortie("coder", 0, &format!("redeploy {} --to dev", builds[0].0)).says("2/2");
+}
+
 /// Whatever the server has answered with yes is in the ledger, wherever it was killed.
 #[test]
 fn a_server_killed_in_its_work_keeps_all_that_it_acknowledged() {
