@@ -92,10 +92,40 @@ const ROWS: &[Row] = &[
         measure: |world| refresh_kilobytes(world, "after_a_permit"),
     },
     Row {
+        name: "an order over 1,000 targets, decided",
+        unit: "s",
+        bound: Bound::Compared,
+        measure: |_| planning("/1000/order_seconds"),
+    },
+    Row {
+        name: "an order over 10,000 targets, decided",
+        unit: "s",
+        bound: Bound::Compared,
+        measure: |_| planning("/10000/order_seconds"),
+    },
+    Row {
         name: "an order over 100,000 targets, decided",
         unit: "s",
         bound: Bound::Under(2.0),
         measure: |_| planning("/100000/order_seconds"),
+    },
+    Row {
+        name: "a report among 1,000, with what is due next",
+        unit: "µs",
+        bound: Bound::Compared,
+        measure: |_| planning("/1000/microseconds_a_report"),
+    },
+    Row {
+        name: "a report among 10,000",
+        unit: "µs",
+        bound: Bound::Compared,
+        measure: |_| planning("/10000/microseconds_a_report"),
+    },
+    Row {
+        name: "a report among 100,000",
+        unit: "µs",
+        bound: Bound::Compared,
+        measure: |_| planning("/100000/microseconds_a_report"),
     },
     Row {
         name: "a report among 100,000, against 1,000",
