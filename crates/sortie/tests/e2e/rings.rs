@@ -32,6 +32,7 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     let deployed = world.sortie("coder", 0, &format!("deploy {two} --to test"));
     deployed.says("2/3").says("will catch up: test-1");
     let again = format!("redeploy {two} --to test --rollout min_healthy=2");
+    world.sortie("tester", 0, "status web").says("nobody has heard of test-1 for a while");
     world.sortie("coder", 3, &again).says("TOO_FEW_HEALTHY").says("2 of 3 targets serve");
 
     // Another one dies while it soaks: nobody knows how it is, so that it does not settle.

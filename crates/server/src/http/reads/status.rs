@@ -86,9 +86,17 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
     }
 }
 
-/// Says of what soaks whose silence keeps it from settling: the state knows nothing of it.
+/// Says where it is not known what runs, and of what soaks, whose silence keeps it from settling: the state knows nothing of it.
 fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
     let away = serving.ledger.away();
+    for cell in status.apps.iter_mut().flat_map(|app| &mut app.cells) {
+        let silent = cell.runs.iter().flat_map(|runs| &runs.on).filter(|name| away.contains(*name));
+        let silent: Vec<TargetName> = silent.cloned().collect();
+        if !silent.is_empty() {
+            let of = views::words::names(&silent);
+            cell.notes.push(format!("nobody has heard of {of} for a while: what runs there is what was said last"));
+        }
+    }
     let cells = status.apps.iter_mut().flat_map(|app| &mut app.cells);
     for (waiting, words) in cells.flat_map(|cell| cell.waiting.iter_mut().zip(&mut cell.waits)) {
         if let WaitingOn::Soak { deployment, .. } = waiting
