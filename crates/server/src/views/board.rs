@@ -264,7 +264,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
             @if is_channel {
                 (offered(cell, now))
             } @else {
-                @for runs in &cell.runs { (running(runs, cell.targets, now)) }
+                @for runs in &cell.runs { (running(runs, cell.targets, status)) }
                 @if cell.runs.is_empty() { p.nothing { "nothing runs" } }
                 (deployable(cell, now))
             }
@@ -303,7 +303,10 @@ fn fingerprint(cell: &Cell, wrong: usize) -> String {
     Digest::of(all.as_bytes()).short()
 }
 
-fn running(runs: &Runs, targets: u32, now: Timestamp) -> Markup {
+fn running(runs: &Runs, targets: u32, status: &Status) -> Markup {
+    let now = status.at;
+    let is_silent = |target: &&TargetStatus| runs.on.contains(&target.name) && !is_connected(target, now);
+    let silent = status.targets.iter().filter(is_silent).count();
     let on = runs.on.len();
     let (class, which) = match (runs.permitted, runs.stopped) {
         (_, true) => ("stopped", Sign::Stopped),
@@ -328,6 +331,7 @@ fn running(runs: &Runs, targets: u32, now: Timestamp) -> Markup {
                 }
                 @if runs.stopped { " · stopped" }
                 @else if !runs.standby.is_empty() { " · " (standby_in_words(runs)) }
+                @if silent > 0 { span.muted title="nobody has heard of them for a while" { " · " (silent) " silent" } }
                 @if !runs.permitted { " · without permission" }
                 @else if runs.build.version.is_none() { span.muted { " · unreleased" } }
             }
