@@ -13,7 +13,7 @@ use crate::{
 };
 use api::{
     agent::{Errand, Orders, Want},
-    client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
+    client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id},
     link::{Link, Stranger, within},
     routes,
 };
@@ -27,7 +27,7 @@ use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SignError,
-    statement::{Act, Facts, Header, Health, Inventory, Statement, StatementSignError, Unwell},
+    statement::{Act, Facts, Header, Health, Inventory, RequestId, Statement, StatementSignError, Unwell},
 };
 
 /// For how long the server may hold a poll, in seconds.
@@ -501,18 +501,19 @@ impl Desk {
 
 /// What the target says of itself, signed by it.
 pub fn sign_own<S: Supply, M: Machine>(engine: &Engine<S, M>, act: Act) -> Result<Envelope, EngineError> {
-    let estate = engine.documents.pinned().estate;
     let request_id = fresh_request_id().map_err(|error| SignError(error.to_string()));
-    let statement = Statement {
-        subject_name: "estate".into(),
-        subject: estate,
-        header: Header {
-            estate,
-            request_id: request_id.map_err(StatementSignError::from)?,
-            submit_before: in_future(SUBMIT_WITHIN),
-            on_behalf_of: None,
-        },
-        act,
-    };
+    sign_own_as(engine, request_id.map_err(StatementSignError::from)?, act)
+}
+
+/// The same, under an id of its own. The time is the machine's clock's, as in all else that the engine signs.
+pub fn sign_own_as<S: Supply, M: Machine>(
+    engine: &Engine<S, M>,
+    request_id: RequestId,
+    act: Act,
+) -> Result<Envelope, EngineError> {
+    let estate = engine.documents.pinned().estate;
+    let submit_before = engine.now().saturating_add(SUBMIT_WITHIN).unwrap_or(Timestamp::MAX);
+    let header = Header { estate, request_id, submit_before, on_behalf_of: None };
+    let statement = Statement { subject_name: "estate".into(), subject: estate, header, act };
     Ok(statement.sign(&[engine.key().as_ref()])?)
 }

@@ -198,15 +198,19 @@ pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Comma
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
         if let Some(at) = advances(state, *number, deployment, now) {
-            let id = format!("advance:{number}:{}", deployment.waves);
+            // A ring may bake more than once, where somebody lets its targets try again.
+            let since = if let DeploymentPhase::Baking(since) = deployment.phase { since.entry } else { 0 };
+            let id = format!("advance:{number}:{}:{since}", deployment.waves);
             consider(at, id, Command::AdvanceDeployment(*number));
         }
         if let Some(at) = starts(state, *number, deployment, now) {
-            // It may start more than once: what stands between two waves starts again.
+            // It may start more than once: what stands between two waves starts again, and so does what was too late and was
+            // let go on.
+            let said = deployment.guided.last().map_or(0, |said| said.stamp.entry);
             let id = if deployment.waves == 0 {
                 format!("start:{number}")
             } else {
-                format!("start:{number}:{}", deployment.waves)
+                format!("start:{number}:{}:{said}", deployment.waves)
             };
             consider(at, id, Command::StartDeployment(*number));
         }

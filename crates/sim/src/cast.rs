@@ -101,9 +101,10 @@ pub fn ledger_key() -> SecretKey {
     key(20)
 }
 
-/// The key of the invitation for targets with the label, or of that for those without.
-fn invitation_key(early: bool) -> SecretKey {
-    key(30 + u8::from(early))
+/// The key of the invitation for targets with the label, or of that for those without; and of those for targets that come
+/// and go.
+fn invitation_key(early: bool, passing: bool) -> SecretKey {
+    key(30 + u8::from(early) + 2 * u8::from(passing))
 }
 
 /// Whether a target carries the label.
@@ -144,6 +145,16 @@ pub fn version(index: usize) -> Version {
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
 pub fn beginning() -> Timestamp {
     Timestamp::from_second(1_780_000_000).unwrap()
+}
+
+/// The time so many milliseconds after the beginning.
+pub fn after_beginning(milliseconds: u64) -> Timestamp {
+    beginning().checked_add(SignedDuration::from_millis(milliseconds as i64)).unwrap_or(Timestamp::MAX)
+}
+
+/// What prod is: nothing that serves people lives for a while only.
+fn class(setting: &Setting) -> Class {
+    if setting.lives.is_some() { Class::Test } else { Class::Live }
 }
 
 /// A setting's windows as times.
@@ -202,6 +213,7 @@ pub struct Cast {
     pub objects: Vec<Vec<u8>>,
     charter_digest: Digest,
     windows: Vec<Window>,
+    setting: Setting,
 }
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
@@ -223,13 +235,14 @@ tester = {{ roles = ["qa"], keys = ["{}"] }}
 oncall = {{ roles = ["ops"], keys = ["{}"] }}
 second = {{ roles = ["ops"], keys = ["{}"] }}
 [environments]
-prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes = {}{} }}
+prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {}{} }}
 "#,
             ledger_key().public().to_openssh(),
             line(Who::Coder),
             line(Who::Tester),
             line(Who::Oncall),
             line(Who::Second),
+            class(setting).word(),
             setting.soak_minutes,
             terms(setting),
         );
@@ -248,7 +261,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
             manifests.push(manifest);
         }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { estate, documents, builds, manifests, objects, charter_digest, windows })
+        Ok(Self { estate, documents, builds, manifests, objects, charter_digest, windows, setting: setting.clone() })
     }
 
     /// The version of a build.
@@ -296,18 +309,21 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
         founding.attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
         founding.claim = Some(CLAIM.into());
         submissions.push(founding);
-        for early in [false, true] {
+        let stay = [(false, false), (true, false)];
+        let come_and_go = [(false, true), (true, true)];
+        let come_and_go = come_and_go.into_iter().filter(|_| self.setting.passing > 0);
+        for (early, ephemeral) in stay.into_iter().chain(come_and_go) {
             let labels = early.then(|| (EARLY.0.to_owned(), EARLY.1.to_owned())).into_iter().collect();
             let invite = AdministrationAct::InviteTarget {
-                invitation: invitation_key(early).public(),
+                invitation: invitation_key(early, ephemeral).public(),
                 environment: prod(),
                 labels,
                 name: None,
                 uses: 100,
                 expires: now.checked_add(SignedDuration::from_hours(24))?,
-                ephemeral: false,
+                ephemeral,
             };
-            let id = format!("invite:{early}");
+            let id = format!("invite:{early}:{ephemeral}");
             submissions.push(bare(self.sign(self.estate, administration(invite), &id, now, &[&owner()])?));
         }
         for index in 0..targets {
@@ -325,7 +341,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
 
     /// A target's word that it joins: by its invitation, and with its own key.
     pub fn join(&self, index: usize, id: &str, now: Timestamp) -> Made<Envelope> {
-        let keys = [&invitation_key(is_early(index)), &target_key(index)];
+        let keys = [&invitation_key(is_early(index), self.setting.is_passing(index)), &target_key(index)];
         self.sign(self.estate, self.enrolment(index), id, now, &keys)
     }
 
@@ -340,7 +356,7 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
         Act::Enrolment(Enrolment {
             environment: prod(),
             target: target(index),
-            invitation: invitation_key(is_early(index)).public(),
+            invitation: invitation_key(is_early(index), self.setting.is_passing(index)).public(),
             key: target_key(index).public(),
             recipient: "age1sim".into(),
             facts,
@@ -352,11 +368,12 @@ prod = {{ class = "live", approve = "qa and ops", deploy = "ops", soak_minutes =
         let pinned = Pinned {
             estate: self.estate,
             environment: prod(),
-            class: Class::Live,
+            class: class(&self.setting),
             target: target(index),
             apps: BTreeSet::new(),
         };
-        Enrolled { pinned, url: "https://server".into(), pin: Digest::of(b""), joined: Some(Timestamp::UNIX_EPOCH) }
+        let joined = Some(after_beginning(self.setting.joins(index)));
+        Enrolled { pinned, url: "https://server".into(), pin: Digest::of(b""), joined }
     }
 
     /// A wish that a version be released to prod.
@@ -440,6 +457,12 @@ fn terms(setting: &Setting) -> String {
             OnFailure::Stop => "stop",
         },
     );
+    if let Some(lives) = setting.lives {
+        terms.push_str(&format!(", lives = \"{lives}m\""));
+    }
+    if setting.passing > 0 {
+        terms.push_str(&format!(", ephemeral_minutes = {}", setting.silent_minutes));
+    }
     if setting.hastens {
         terms.push_str(", hasten = \"ops\"");
     }

@@ -2,9 +2,10 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, and `ends`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
+mod ends;
 
 pub use decided::decides;
 
@@ -79,6 +80,20 @@ pub enum Fault {
     WithdrawalsForgotten,
     /// A target's outcomes are answered by something that never passes them on.
     ReportsSwallowed,
+    /// A target whose time is over leaves files behind.
+    RemainsLeft,
+    /// A target does not know when it joined.
+    EndForgotten,
+    /// A target whose time is over and of which nothing is heard stays among the others.
+    LapseForgotten,
+    /// New deployments come to a target whose time is over.
+    NewToTheOver,
+    /// The silence of a target that comes and goes fails a deployment.
+    SilenceFails,
+    /// What ran in an environment that was thrown away comes to whoever joins it then.
+    ThrownAwayReturns,
+    /// Nobody remembers when a target was heard of that comes and goes.
+    HeardForgotten,
 }
 
 /// All of them.
@@ -117,4 +132,11 @@ pub const FAULTS: &[Fault] = &[
     Fault::OrdersForgotten,
     Fault::WithdrawalsForgotten,
     Fault::ReportsSwallowed,
+    Fault::RemainsLeft,
+    Fault::EndForgotten,
+    Fault::LapseForgotten,
+    Fault::NewToTheOver,
+    Fault::SilenceFails,
+    Fault::ThrownAwayReturns,
+    Fault::HeardForgotten,
 ];

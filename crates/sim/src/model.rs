@@ -3,11 +3,13 @@
 //!
 //! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
 //!   the application's data.
+//! - `ends`: targets that end by themselves, or are gone.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod calendar;
 mod course;
 mod data;
+mod ends;
 mod published;
 mod sights;
 mod target;
@@ -21,6 +23,7 @@ use crate::{
 use calendar::Calendar;
 use course::Course;
 use domain::{entry::Entry, plan, planned::Planned, rules::late, state::State, waiting::WaitingOn};
+use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -96,12 +99,13 @@ pub struct Model {
     brought: BTreeMap<TargetName, u64>,
     unwell: BTreeMap<TargetName, u64>,
     held: BTreeSet<Digest>,
-    /// How many targets joined, those that were not there from the beginning, and those that are cordoned.
+    /// How many targets joined that are to stay, those that were not there from the beginning, and those that are cordoned.
     joined: usize,
     newcomers: BTreeSet<TargetName>,
     cordoned: BTreeSet<TargetName>,
     /// Those that are gone for good.
     retired: BTreeSet<TargetName>,
+    ends: Ends,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -135,10 +139,13 @@ impl Model {
             brought: BTreeMap::new(),
             unwell: BTreeMap::new(),
             held: BTreeSet::new(),
-            joined: (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count(),
+            joined: (0..setting.targets)
+                .filter(|index| setting.is_there(*index, 0) && !setting.is_passing(*index))
+                .count(),
             newcomers: BTreeSet::new(),
             cordoned: BTreeSet::new(),
             retired: BTreeSet::new(),
+            ends: Ends::new(setting),
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
@@ -281,6 +288,7 @@ impl Model {
                 return broken("PROGRESS", format!("{name} should have caught up at {at}"));
             }
         }
+        self.all_have_ended(state, looked.min(now))?;
         for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
             let said = state.running(&app(), &target(index));
             let build = said.map(|running| running.build);

@@ -176,6 +176,7 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             administer(Who::Boss, AdministrationAct::RetireTarget { target: target(*index) })
         }
         Deed::Join { .. }
+        | Deed::Vanish { .. }
         | Deed::KillServer { .. }
         | Deed::KillAgent { .. }
         | Deed::CutOff { .. }

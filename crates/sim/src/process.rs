@@ -103,6 +103,8 @@ pub enum Effect {
     Verify(Digest),
     /// Files are removed.
     Remove,
+    /// Everything is, data too.
+    Erase,
     /// Processes that should run and do not are started.
     Revive,
     /// Whether what runs is well.
@@ -156,6 +158,13 @@ pub struct Installed {
     pub started: u64,
     /// What changes the data, or has.
     pub task: Option<Task>,
+}
+
+impl Installed {
+    /// Whether nothing is there.
+    pub fn is_clean(&self) -> bool {
+        self.staged.is_empty() && self.current.is_none() && self.running.is_none()
+    }
 }
 
 /// What changes the data: it goes on whatever becomes of the agent.
@@ -400,11 +409,11 @@ impl Machine for Hands<'_> {
     }
 
     fn erase(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Remove)
+        self.perform(Effect::Erase)
     }
 
     fn apps(&self) -> Result<Vec<AppName>, MachineError> {
-        Ok(Vec::new())
+        Ok(if self.installed().is_clean() { Vec::new() } else { vec![app()] })
     }
 
     fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
@@ -541,6 +550,11 @@ fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
     let mut again: Option<(Duration, Orders)> = None;
     let mut watching = wire.hardware.is_watched.then(|| Watching::new(wire.elapsed()));
     loop {
+        if engine.is_done() {
+            // It does not end, since whatever keeps it running would only start it again.
+            wire.sleep(SAY_AGAIN);
+            continue;
+        }
         match wire.poll(generation, charter) {
             Some(orders) => {
                 (generation, charter, pause) = (orders.generation, orders.charter_version, FIRST_PAUSE);

@@ -29,6 +29,11 @@ pub struct Setting {
     pub targets: usize,
     /// When the last of them joins, where it is not there from the beginning.
     pub joins_late: Option<u64>,
+    /// For how many minutes a target lives from when it joins, where prod is thrown away. It is of class test then.
+    pub lives: Option<u64>,
+    /// How many of the targets, the last ones, come and go; and for how many minutes one may be silent.
+    pub passing: usize,
+    pub silent_minutes: u64,
     /// How a deployment goes over them, by the charter.
     pub rollout: Rollout,
     /// Whether ops may deploy with less care than that.
@@ -145,6 +150,8 @@ pub enum Deed {
     Retire { target: usize },
     /// The machine that was not there from the beginning joins.
     Join { target: usize },
+    /// A machine that comes and goes is gone, and nobody says so.
+    Vanish { target: usize },
     /// The server is killed: now, or while it stores.
     KillServer { in_append: Option<DeathInAppend>, down: u64 },
     /// An agent is killed: now, or in one of its next operations on its disk; perhaps its machine loses power.
@@ -175,6 +182,16 @@ impl Setting {
     pub fn is_there(&self, index: usize, at: u64) -> bool {
         index + 1 < self.targets || self.joins_late.is_none_or(|joins| joins <= at)
     }
+
+    /// When a target joins, in milliseconds from the beginning.
+    pub fn joins(&self, index: usize) -> u64 {
+        if self.is_there(index, 0) { 0 } else { self.joins_late.unwrap_or(0) }
+    }
+
+    /// Whether a target comes and goes.
+    pub fn is_passing(&self, index: usize) -> bool {
+        index + self.passing >= self.targets
+    }
 }
 
 impl Script {
@@ -190,6 +207,8 @@ impl Script {
         draw::plans(&mut Random::new(seed, "plans"), &setting, &mut deeds);
         draw::changes(&mut Random::new(seed, "changes"), &mut setting, &mut deeds);
         draw::ailments(&mut Random::new(seed, "ailments"), &mut setting, &mut deeds);
+        draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
+        draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

@@ -15,7 +15,7 @@ use api::{
 };
 use depot::DiskStore;
 use domain::{command::Actor, entry::Entry, plan, state::State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use server::{
     answers::{self, Served},
     ledger::{HandWriter, Ledger, Prepared, SubmitError, Writing},
@@ -30,7 +30,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tempfile::TempDir;
-use trust::{Digest, key::SecretKey, manifest::MAX_MANIFEST_BYTES};
+use trust::{Digest, TargetName, key::SecretKey, manifest::MAX_MANIFEST_BYTES};
 
 /// How long the clock sleeps when nothing is due, at most, and after a failure.
 const LONGEST_SLEEP: u64 = 60_000;
@@ -69,6 +69,9 @@ struct Open {
     waiters: Vec<Waiter>,
     /// The newest entry that was looked at.
     looked: u64,
+    /// When each target polled last, and when this began, by the time that passes.
+    seen: BTreeMap<TargetName, SignedDuration>,
+    began: SignedDuration,
 }
 
 /// The server.
@@ -80,6 +83,8 @@ pub struct Server {
     key: Arc<SecretKey>,
     /// What its clock shows, in milliseconds.
     clock: Arc<AtomicI64>,
+    /// How much time has passed.
+    elapsed: SignedDuration,
     /// Whether the writer will take what waits.
     pub turn_is_due: bool,
     /// For how long it is down when it dies while it stores.
@@ -109,6 +114,7 @@ impl Server {
             depot,
             key: Arc::new(cast::ledger_key()),
             clock: Arc::new(AtomicI64::new(cast::beginning().as_millisecond())),
+            elapsed: SignedDuration::ZERO,
             turn_is_due: false,
             dies_for: 0,
             accepted: BTreeMap::new(),
@@ -140,7 +146,8 @@ impl Server {
         let store = Box::new(self.store.clone());
         let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
         let (pending, waiters) = (Vec::new(), Vec::new());
-        self.open = Some(Open { ledger, writer, pending, waiters, looked: self.looked });
+        let (looked, seen, began) = (self.looked, BTreeMap::new(), self.elapsed);
+        self.open = Some(Open { ledger, writer, pending, waiters, looked, seen, began });
         Ok(())
     }
 
@@ -172,8 +179,9 @@ impl Server {
         server::ledger::store::LedgerStore::head(&self.store).unwrap_or(0)
     }
 
-    /// Sets the clock.
-    pub fn set_clock(&self, now: Timestamp) {
+    /// Sets the clock, after so much time.
+    pub fn set_clock(&mut self, now: Timestamp, elapsed: SignedDuration) {
+        self.elapsed = elapsed;
         self.clock.store(now.as_millisecond(), Ordering::Relaxed);
     }
 
@@ -244,6 +252,7 @@ impl Server {
     /// A poll: its answer if there is news or it is to be answered at once, or else it waits.
     pub fn poll(&mut self, asker: Asker, generation: u64, charter: u64, at_once: bool) -> Option<Answer> {
         let Asker::Target { target, .. } = asker else { return Some(Answer::Away) };
+        self.open.as_mut()?.seen.insert(cast::target(target), self.elapsed);
         let open = self.open.as_ref()?;
         let orders = match self.served(open).orders(&cast::target(target)) {
             Ok(orders) => orders,
@@ -326,7 +335,17 @@ impl Server {
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = shown.max(state.head.time);
-        let (commands, next) = plan::due(&state, now, &Default::default());
+        let (mut commands, mut next) = plan::due(&state, now, &Default::default());
+        // Whoever was not heard of may have been before the server began.
+        let silent_since = |name: &TargetName| {
+            let seen = open.seen.get(name).copied().unwrap_or(open.began);
+            let forgets = self.fault == Some(Fault::HeardForgotten);
+            let ago = self.elapsed - if forgets { SignedDuration::ZERO } else { seen };
+            now.saturating_sub(ago).unwrap_or(Timestamp::MIN)
+        };
+        let (gone, next_gone) = plan::vanished(&state, now, silent_since);
+        commands.extend(gone);
+        next = [next, next_gone].into_iter().flatten().min();
         let is_asking = !commands.is_empty();
         let until_next = next.map_or(LONGEST_SLEEP, |next| {
             u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, LONGEST_SLEEP)

@@ -98,6 +98,8 @@ struct Agent {
     /// What it asked the server for.
     asked: Option<Request>,
     reached: bool,
+    /// Whether the machine is gone for good.
+    is_gone: bool,
     /// Until when it is down.
     down_until: u64,
     /// How its machine's clock is off, in milliseconds.
@@ -177,14 +179,15 @@ impl<'a> World<'a> {
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
                 is_watched: !setting.ailing.is_empty(),
             };
-            join(&cast, &hardware)?;
+            join(&cast, &hardware, fault)?;
             agents.push(Agent {
                 hardware,
                 process: None,
                 call: 0,
                 asked: None,
                 reached: true,
-                down_until: if setting.is_there(index, 0) { 0 } else { setting.joins_late.unwrap_or(0) },
+                is_gone: false,
+                down_until: setting.joins(index),
                 offset: 0,
                 dying: (false, 0),
             });
@@ -252,8 +255,9 @@ impl<'a> World<'a> {
 
     fn finish(&mut self) -> Step {
         let actual: Vec<Runs> = self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent)).collect();
-        for (index, agent) in self.agents.iter().enumerate() {
+        for (index, agent) in self.agents.iter().enumerate().filter(|(_, agent)| !agent.is_gone) {
             let installed = agent.hardware.installed.borrow();
+            self.model.is_left(index, &installed, agent.hardware.now.get())?;
             let is_stopped = installed.is_halted && installed.running.is_none();
             if installed.current != installed.running && !is_stopped {
                 return broken("WHOLE", format!("{} ends with one build current and another running", target(index)));
@@ -316,7 +320,14 @@ impl<'a> World<'a> {
             agent.hardware.now.set(reading(drift(index), agent.offset));
             agent.hardware.elapsed.set(Duration::from_millis(self.now));
         }
-        self.server.set_clock(reading(drift(self.agents.len()), self.server_offset));
+        let shown = reading(drift(self.agents.len()), self.server_offset);
+        let elapsed = self.elapsed();
+        self.server.set_clock(shown, elapsed);
+    }
+
+    /// How much time has passed.
+    fn elapsed(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.now as i64)
     }
 
     fn is_calm(&self) -> bool {
@@ -335,6 +346,7 @@ impl<'a> World<'a> {
         let soaks =
             |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()
+            && !self.model.waits_for_an_end(now)
             && self.agents.iter().enumerate().all(idles)
             && (0..self.agents.len()).all(|index| plan::assignments(&state, &target(index)).is_empty())
             && state.open_deployments.iter().all(stands)
@@ -440,9 +452,12 @@ impl<'a> World<'a> {
 }
 
 /// Makes a machine a target: what joining leaves on its disk.
-fn join(cast: &Cast, hardware: &Hardware) -> Result<(), Box<dyn std::error::Error>> {
+fn join(cast: &Cast, hardware: &Hardware, fault: Option<Fault>) -> Result<(), Box<dyn std::error::Error>> {
     let home = Home::alone(hardware.place())?;
-    let enrolled = cast.enrolled(hardware.index);
+    let mut enrolled = cast.enrolled(hardware.index);
+    if fault == Some(Fault::EndForgotten) {
+        enrolled.joined = Some(Timestamp::MAX);
+    }
     let key = cast::target_key(hardware.index).to_openssh("sortie target")?;
     files::replace(&hardware.place().join("target.key"), key.as_bytes())?;
     files::replace(&hardware.place().join("identity.age"), IDENTITY.as_bytes())?;

@@ -59,10 +59,17 @@ faults! {
     an_acknowledgement_before_its_commit: AcknowledgedTooEarly breaks "DURABLE";
     a_request_that_is_recorded_twice: RequestsForgotten breaks "ONCE";
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
-    a_clock_that_stands: ClockStopped breaks "PROGRESS";
+    a_clock_that_stands: ClockStopped breaks "PROGRESS" | "LAPSED";
     a_disk_that_forgets_names: NamesUnsynced breaks "AUTHORITY" | "GENERATIONS" | "TRUTH" | "WHOLE" | "PROGRESS";
     a_target_that_forgets_what_was_stopped: StopForgotten breaks "STOPPED";
     a_target_that_forgets_its_orders: OrdersForgotten breaks "AUTHORITY";
     a_target_that_forgets_withdrawals: WithdrawalsForgotten breaks "AUTHORITY";
     an_outcome_that_is_swallowed: ReportsSwallowed breaks "TRUTH" | "PROGRESS";
+    a_target_that_ends_and_leaves_something: RemainsLeft breaks "LAPSED";
+    an_end_that_is_forgotten: EndForgotten breaks "LAPSED";
+    an_end_that_nobody_sees: LapseForgotten breaks "LAPSED" | "PROGRESS";
+    a_deployment_to_a_target_whose_time_is_over: NewToTheOver breaks "LAPSED";
+    a_silence_that_is_a_failure: SilenceFails breaks "SILENCE" | "WAITS";
+    a_throw_away_environment_that_is_not_thrown_away: ThrownAwayReturns breaks "ENDED" | "AUTHORITY";
+    a_target_that_is_taken_for_gone: HeardForgotten breaks "LAPSED";
 }

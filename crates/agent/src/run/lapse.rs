@@ -6,14 +6,14 @@ use crate::{
     files,
     journal::Journal,
     lifetime::End,
-    poll::sign_own,
+    poll::sign_own_as,
     supply::{Supply, SupplyError},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName,
     authority::{Lapsed, VerifiedAuthority},
-    statement::{Act, Inventory},
+    statement::{Act, Inventory, RequestId, StatementSignError},
 };
 
 /// What builds were and ran with, and what was on its way: of no use once no application is left.
@@ -97,7 +97,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             facts: None,
             lapsed: Some(found.at),
         };
-        let envelope = sign_own(self, Act::Inventory(inventory))?;
+        let id = format!("lapsed:{}", inventory.scanned.as_millisecond());
+        let request_id = RequestId::new(id).map_err(StatementSignError::from)?;
+        let envelope = sign_own_as(self, request_id, Act::Inventory(inventory))?;
         match self.supply.submit(&envelope) {
             Ok(()) => Ok(true),
             // A target that was retired meanwhile is nobody to the server any more.

@@ -543,6 +543,28 @@ fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
+/// What became unwell while something else was under way there is judged once that is over.
+pub(super) fn judge_what_soaks(draft: &mut Draft, asked: &Asked<'_>) {
+    let ended = draft.events.iter().filter_map(|event| match event {
+        Event::DeploymentEnded { deployment, .. } => draft.state.deployments.get(deployment),
+        _ => None,
+    });
+    let over: BTreeSet<(AppName, AudienceName)> =
+        ended.map(|deployment| (deployment.app.clone(), deployment.environment.clone())).collect();
+    let is_to_be_judged = |number: &u64| {
+        draft.state.deployments.get(number).is_some_and(|deployment| {
+            let is_unwell = deployment.parts.unwell().next().is_some();
+            // As long as its package is under way, that says what follows.
+            let package = deployment.package.as_ref().map(|package| &package.deployment);
+            let is_free = package.is_none_or(|package| !draft.state.open_deployments.contains(package));
+            is_unwell && is_free && over.contains(&(deployment.app.clone(), deployment.environment.clone()))
+        })
+    };
+    let soaking = draft.state.soaking.iter().copied().filter(|_| !over.is_empty());
+    let soaking: Vec<u64> = soaking.filter(is_to_be_judged).collect();
+    soaking.into_iter().for_each(|number| falters(draft, asked, number));
+}
+
 /// Tells every target that has activated it, or is about to, to go back: as many at a time as can be spared.
 pub(super) fn undo(
     draft: &mut Draft,

@@ -46,6 +46,8 @@ pub struct World {
     /// Whether history is replayed after each step; properties do it at the end only.
     pub replays_each_step: bool,
     requests_made: u64,
+    /// What the clock has asked for: the ledger does once what is asked for twice.
+    asked_by_clock: BTreeSet<RequestId>,
     last_invitation: Option<String>,
     /// Who is away.
     away: Arc<BTreeSet<TargetName>>,
@@ -78,6 +80,7 @@ impl World {
             refusals: BTreeSet::new(),
             replays_each_step: true,
             requests_made: 0,
+            asked_by_clock: BTreeSet::new(),
             last_invitation: None,
             plan: None,
             away: Arc::default(),

@@ -20,7 +20,7 @@ use axum::{
 };
 use domain::rules::presence::Away;
 use futures_util::StreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::{
     collections::HashMap,
@@ -200,14 +200,16 @@ impl Targets {
         inner.seen.keys().filter(|name| inner.is_here(name, self.away_after) && is_here(name)).count()
     }
 
-    /// Since when nothing was heard of the target, as far as this server can know: it may have polled before it started.
-    pub fn silent_since(&self, target: &TargetName) -> Timestamp {
-        let started = || {
-            let ago = jiff::SignedDuration::try_from(self.started.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
-            Timestamp::now().saturating_sub(ago).unwrap_or(Timestamp::MIN)
-        };
-        let polls = self.lock().polling.get(target).is_some_and(|polls| *polls > 0);
-        if polls { Timestamp::now() } else { self.seen(target).unwrap_or_else(started) }
+    /// Since when nothing was heard of the target at `now`, as far as this server can know: it may have polled before it
+    /// started. It goes by the time that passes, for a clock that is set makes nobody silent.
+    pub fn silent_since(&self, target: &TargetName, now: Timestamp) -> Timestamp {
+        let inner = self.lock();
+        if inner.polling.get(target).is_some_and(|polls| *polls > 0) {
+            return now;
+        }
+        let heard = inner.seen.get(target).map(|(_, at)| at.elapsed());
+        let ago = SignedDuration::try_from(heard.unwrap_or_else(|| self.started.elapsed()));
+        now.saturating_sub(ago.unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MIN)
     }
 
     /// Remembers a target's inventory, and when it took stock, by its own clock.
@@ -490,4 +492,22 @@ pub(crate) async fn answer_errand(
         serving.targets.forget(&errand);
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server's clock is set back by hours, or forward: who was heard of just now was heard of just now.
+    #[test]
+    fn r30_a_clock_that_is_set_makes_nobody_silent() {
+        let targets = Targets::new(Duration::from_secs(90));
+        let name = TargetName::new("pool-1").unwrap();
+        drop(targets.polls(&name));
+        for hours in [-5, 0, 5] {
+            let now = Timestamp::now() + SignedDuration::from_hours(hours);
+            let silent = now.duration_since(targets.silent_since(&name, now));
+            assert!(silent < SignedDuration::from_mins(15), "{silent:#}");
+        }
+    }
 }

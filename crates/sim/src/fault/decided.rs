@@ -1,6 +1,6 @@
 //! What is decided otherwise than by the rules.
 
-use super::Fault;
+use super::{Fault, ends};
 use domain::{
     command::{Command, Context, Signed},
     decide::decide,
@@ -45,11 +45,16 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::SettledUnsoaked) => settling_at_once,
         Some(Fault::UndoForgetsOne) => forgetting_one,
         Some(Fault::WithdrawalIgnored) => without_withdrawals,
+        Some(Fault::LapseForgotten) => ends::keeping_the_unheard,
+        Some(Fault::NewToTheOver) => ends::with_whose_time_is_over,
+        Some(Fault::SilenceFails) => ends::failing_by_silence,
+        Some(Fault::ThrownAwayReturns) => ends::bringing_what_was_thrown_away,
         _ => decide,
     }
 }
 
-type Decided = Result<Vec<Event>, Refusal>;
+/// What was decided.
+pub(super) type Decided = Result<Vec<Event>, Refusal>;
 
 /// The targets of a deployment that have not had their turn.
 fn waiting(state: &State, number: u64) -> Vec<TargetName> {

@@ -58,6 +58,11 @@ pub struct Course {
     pub undone: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
+    /// Whether all targets are gone since, so that it stands for nobody who comes.
+    pub is_thrown_away: bool,
+    /// The targets that come and go, and those of them of which nothing was heard in time.
+    passing: BTreeSet<TargetName>,
+    silent: BTreeSet<TargetName>,
     /// The targets that verified it and are unwell since, and when the last of those was well again.
     unwell: BTreeSet<TargetName>,
     well_since: Option<Timestamp>,
@@ -89,7 +94,14 @@ pub fn at_least(share: Share, total: usize) -> usize {
 
 impl Course {
     /// A deployment that was ordered just now.
-    pub fn new(charter: &Rollout, order: &Order, build: Digest, targets: &[TargetName], now: Timestamp) -> Self {
+    pub fn new(
+        charter: &Rollout,
+        order: &Order,
+        build: Digest,
+        targets: &[TargetName],
+        passing: &BTreeSet<TargetName>,
+        now: Timestamp,
+    ) -> Self {
         let mut rollout = charter.with(&order.rollout);
         let plain = Rollout::default();
         if !brings_something_new(order.act) {
@@ -99,7 +111,7 @@ impl Course {
         if matches!(order.act, OrderAct::Stop | OrderAct::Undeploy) {
             rollout.min_healthy = plain.min_healthy;
         }
-        let rings = rings(&rollout, targets);
+        let rings = rings(&rollout, targets, passing);
         Self {
             act: order.act,
             build,
@@ -125,6 +137,9 @@ impl Course {
             undone: BTreeSet::new(),
             ended: None,
             has_succeeded: false,
+            is_thrown_away: false,
+            passing: passing.clone(),
+            silent: BTreeSet::new(),
             unwell: BTreeSet::new(),
             well_since: None,
             retried: None,
@@ -138,7 +153,10 @@ impl Course {
 
     /// Whether everything in the environment has what it says from its good end on: a build, or nothing.
     pub fn stands(&self) -> bool {
-        self.has_succeeded && !self.is_narrowed && (installs(self.act) || self.act == OrderAct::Undeploy)
+        self.has_succeeded
+            && !self.is_narrowed
+            && !self.is_thrown_away
+            && (installs(self.act) || self.act == OrderAct::Undeploy)
     }
 
     /// Whether it stands in the way of others.
@@ -167,7 +185,8 @@ impl Course {
             **outcome != Outcome::Verified || self.unwell.contains(*name) && !self.undone.contains(*name)
         };
         let bad = self.outcomes.iter().filter(is_bad).map(|(name, _)| name);
-        bad.filter(|name| !self.left_out.contains(*name) && !self.accepted.contains(*name))
+        let counts = |name: &&TargetName| !self.left_out.contains(*name) && !self.accepted.contains(*name);
+        bad.filter(counts).filter(|name| !self.silent.contains(*name))
     }
 
     /// Whether a target that it brought something to is unwell.
@@ -227,6 +246,7 @@ impl Course {
         for name in targets {
             self.outcomes.remove(name);
             self.finished.remove(name);
+            self.silent.remove(name);
             self.left_out.remove(name);
             self.kept_out.remove(name);
             self.accepted.remove(name);
@@ -245,8 +265,8 @@ impl Course {
     /// A target is gone for good: nobody waits for it, and it is counted on no more.
     pub fn leaves(&mut self, name: &TargetName) {
         self.unwell.remove(name);
-        if self.ended.is_none() {
-            self.of = self.of.saturating_sub(1);
+        if self.ended.is_none() || self.has_succeeded {
+            self.of = self.of.saturating_sub(usize::from(!self.passing.contains(name)));
             self.excluded(name);
             self.unfinished.remove(name);
             self.undoing.remove(name);
@@ -272,6 +292,14 @@ impl Course {
         self.left_out.remove(name);
         self.kept_out.remove(name);
         self.unfinished.insert(name.clone());
+    }
+
+    /// Nothing is heard of a target in time, or it is: the silence of what comes and goes counts for nothing.
+    pub fn falls_silent(&mut self, name: &TargetName, is_silent: bool) {
+        match is_silent && self.passing.contains(name) {
+            true => self.silent.insert(name.clone()),
+            false => self.silent.remove(name),
+        };
     }
 
     /// A target ended its part; `stands` if it waits for its turn again.
@@ -348,9 +376,10 @@ impl Course {
 }
 
 /// Targets in the rings that a rollout divides them into.
-fn rings(rollout: &Rollout, targets: &[TargetName]) -> Vec<Vec<TargetName>> {
+fn rings(rollout: &Rollout, targets: &[TargetName], passing: &BTreeSet<TargetName>) -> Vec<Vec<TargetName>> {
     let mut sorted = targets.to_vec();
-    sorted.sort();
+    // Whoever comes and goes has its turn after those that stay.
+    sorted.sort_by_key(|name| (passing.contains(name), name.clone()));
     let is_early = |name: &TargetName| (0..4).any(|index| cast::target(index) == *name && cast::is_early(index));
     let mut rings = match rollout.rings.is_empty() {
         true => vec![sorted],

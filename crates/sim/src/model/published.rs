@@ -25,7 +25,7 @@ type Verdict = Result<(), Violation>;
 
 impl Model {
     /// The server published more: what it decided is compared with the rules.
-    pub fn published(&mut self, cast: &Cast, state: Arc<State>, entries: &[Entry]) -> Verdict {
+    pub fn published(&mut self, cast: &Cast, state: Arc<State>, entries: &[Entry], elapsed: SignedDuration) -> Verdict {
         for entry in entries {
             if entry.number <= self.looked {
                 continue;
@@ -33,6 +33,9 @@ impl Model {
             self.looked = entry.number;
             let order = self.recorded(cast, entry)?;
             for event in &entry.events {
+                if let Event::TargetRetired { target, why: Some(why) } = event {
+                    self.departs(target, *why, entry.time, elapsed)?;
+                }
                 self.happened(cast, event, entry.time, order.as_ref())?;
             }
         }
@@ -110,14 +113,16 @@ impl Model {
     }
 
     /// A target is gone for good.
-    fn leaves(&mut self, name: &TargetName) {
+    pub(super) fn leaves(&mut self, name: &TargetName) {
         self.sees("retired");
         if self.courses.values().any(|course| course.ended.is_none() && course.targets.contains(name)) {
             self.sees("retired in a deployment");
         }
         self.retired.insert(name.clone());
         self.unwell.remove(name);
-        self.joined = self.joined.saturating_sub(1);
+        self.running.remove(name);
+        self.ends.leaves(name, self.looked);
+        self.joined = self.joined.saturating_sub(usize::from(!self.ends.is_passing(name)));
         self.courses.values_mut().for_each(|course| course.leaves(name));
     }
 
@@ -174,20 +179,23 @@ impl Model {
                 }
                 if installs(*act) {
                     self.is_not_cordoned(*deployment, targets)?;
+                    self.is_not_over(*deployment, targets, time)?;
                 }
                 self.is_as_planned(*deployment, order, targets)?;
-                let mut course = Course::new(&self.rollout, order, *build, targets, time);
+                let mut course = Course::new(&self.rollout, order, *build, targets, self.ends.passing(), time);
                 course.of = self.joined;
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
             Event::TargetEnrolled { target, .. } => {
-                self.joined += 1;
+                self.joined += usize::from(!self.ends.is_passing(target));
+                self.ends.joins(target, time);
                 self.newcomers.insert(target.clone());
             }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
-            Event::UndoStarted { deployment, targets, absent, aborted, .. } => {
+            Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
+                self.is_no_silence(*deployment, reason)?;
                 if aborted.is_none() {
                     self.sees("a failure undone");
                 }
@@ -203,7 +211,8 @@ impl Model {
                 }
                 self.follow(*deployment, targets.iter().chain(absent));
             }
-            Event::DeploymentPaused { deployment, failure: Some(_), .. } => {
+            Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
+                self.is_no_silence(*deployment, failure)?;
                 self.sees("a failure that pauses");
                 if let Some(course) = self.courses.get_mut(deployment) {
                     course.paused = Some(Paused::ByFailure);
@@ -213,6 +222,9 @@ impl Model {
                 self.says_how_it_is(target, build, unwell.is_some(), time);
             }
             Event::TargetFinished { deployment, target, outcome, change, running, given_up, stands, .. } => {
+                if *change == Some(Change::Controlled) {
+                    self.is_started_anew(target, *running, time);
+                }
                 self.runs_now(*deployment, target, *running, *change);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
@@ -222,6 +234,7 @@ impl Model {
                     self.sees("a target that catches up");
                 }
                 if let Some(course) = self.courses.get_mut(deployment) {
+                    course.falls_silent(target, *given_up);
                     course.ends_its_part(target, outcome, *stands, was_silent, time);
                 }
             }
@@ -259,6 +272,15 @@ impl Model {
                 self.running.remove(name);
                 self.brought.remove(name);
             }
+        }
+    }
+
+    /// What was started anew is well, whatever brought it to the target.
+    fn is_started_anew(&mut self, name: &TargetName, running: Option<Digest>, time: Timestamp) {
+        let was_unwell = self.unwell.contains_key(name) && running.is_some();
+        let brought = self.brought.get(name).filter(|_| was_unwell && running == self.running.get(name).copied());
+        if let Some(course) = brought.and_then(|number| self.courses.get_mut(number)) {
+            course.says_how_it_is(name, false, time);
         }
     }
 
@@ -361,6 +383,7 @@ impl Model {
     /// A target that was not there gets what stands: the newest that came to a good end, if it may run there still.
     fn catches_up(&mut self, cast: &Cast, number: u64, name: &TargetName, time: Timestamp) -> Verdict {
         self.is_not_cordoned(number, std::slice::from_ref(name))?;
+        self.is_not_over(number, std::slice::from_ref(name), time)?;
         let stands = self.standing().map(|(number, _)| number);
         if stands != Some(number) {
             return broken("ENDED", format!("{name} gets deployment {number}, and {stands:?} is what stands"));
@@ -455,10 +478,20 @@ impl Model {
         {
             return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} never went back"));
         }
+        // A target may have had it from an earlier deployment, and have said so too late.
+        let came_earlier = |name: &TargetName| {
+            let found = (0..self.targets.len()).find(|index| target(*index) == *name);
+            let came_by = found.and_then(|index| self.targets[index].came_by);
+            came_by.is_some_and(|(build, by)| build == course.build && by != number)
+        };
         let keeps = |name: &&TargetName| {
             let is_brought = self.brought.get(*name) == Some(&number) && self.running.get(*name) == Some(&course.build);
             let is_new = course.before.get(*name) != Some(&Some(course.build));
-            is_brought && is_new && !course.left_out.contains(*name) && !self.retired.contains(*name)
+            is_brought
+                && is_new
+                && !came_earlier(name)
+                && !course.left_out.contains(*name)
+                && !self.retired.contains(*name)
         };
         if ending == Ending::Undone
             && !self.is_taken

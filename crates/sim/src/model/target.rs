@@ -31,6 +31,8 @@ pub struct OnTarget {
     kept: BTreeSet<Digest>,
     /// Every build that ever ran there.
     ran: BTreeSet<Digest>,
+    /// What it runs by its own reports, and by which deployment it came there.
+    pub came_by: Option<(Digest, u64)>,
     /// The newest generation of which it said how it ended.
     reported: u64,
     /// The deployment it was last told to follow, and in which entry.
@@ -103,7 +105,8 @@ impl Model {
         // Whoever was killed before they had switched goes back to what is there still.
         let of_another = |order: &Digest| self.orders.get(order).is_some_and(|(build, _)| Some(*build) != to);
         let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
-        let goes_back = stays || on_target.back.as_ref().is_some_and(|(_, before)| *before == to);
+        let ends = to.is_none() && self.ends.is_ending(index);
+        let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|(_, before)| *before == to);
         let verdict = match to {
             Some(build) => self.may_go_forward(index, build, current, clock),
             None => self.may_remove(index),
@@ -208,7 +211,8 @@ impl Model {
     /// A target is about to leave what runs there. `well` says of which targets what they have is well. No fewer go on
     /// serving than must; but one may always go back, and who fell silent is counted as lost already.
     pub fn goes_out(&mut self, index: usize, well: &[bool]) -> Result<(), Violation> {
-        if std::mem::replace(&mut self.targets[index].is_at_it, true) || !well[index] || self.is_retired(index) {
+        let is_out = !well[index] || self.is_retired(index) || self.ends.is_passing(&target(index));
+        if std::mem::replace(&mut self.targets[index].is_at_it, true) || is_out || self.ends.is_ending(index) {
             return Ok(());
         }
         let Some(course) = self.targets[index].follows.and_then(|number| self.courses.get(&number)) else {
@@ -221,9 +225,15 @@ impl Model {
         let told = self.targets[index].told_in;
         let is_known_unwell = |other: usize| self.unwell.get(&target(other)).is_some_and(|since| *since <= told);
         let is_at_it = |other: usize| self.targets[other].is_at_it || self.is_retired(other);
-        let serves = |other: &usize| well[*other] && !is_at_it(*other) && !is_known_unwell(*other);
-        let left = (0..well.len()).filter(serves).count();
-        let must = at_least(course.rollout.min_healthy, course.of);
+        // Whose time is over serves as far as anybody knows, until that is heard; and so does who comes and goes for nobody.
+        let ends = |other: usize| self.ends.is_ending(other) && !self.is_retired(other);
+        let serves = |other: &usize| {
+            let is_well = well[*other] && !is_at_it(*other) && !is_known_unwell(*other) || ends(*other);
+            is_well && !self.ends.is_passing(&target(*other))
+        };
+        let left_since = self.ends.left_since(told);
+        let left = (0..well.len()).filter(serves).count() + left_since;
+        let must = at_least(course.rollout.min_healthy, course.of + left_since);
         if left >= must || goes_back && alone || self.targets[index].is_silent || is_known_unwell(index) {
             return Ok(());
         }
@@ -250,6 +260,10 @@ impl Model {
         }
         let on_target = &mut self.targets[index];
         (on_target.is_at_it, on_target.goes_back) = (false, false);
+        let is_there = |build: &Digest| on_target.came_by.is_some_and(|(known, _)| known == *build);
+        if !report.running.is_some_and(|build| is_there(&build)) {
+            on_target.came_by = report.running.map(|build| (build, report.deployment));
+        }
         if !matches!(report.outcome, Outcome::Refused { .. }) {
             if report.generation < on_target.reported {
                 let (newer, older) = (on_target.reported, report.generation);

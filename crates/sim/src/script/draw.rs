@@ -30,6 +30,9 @@ pub fn setting(random: &mut Random) -> Setting {
     Setting {
         targets,
         joins_late: None,
+        lives: None,
+        passing: 0,
+        silent_minutes: 15,
         rollout,
         hastens: random.chance(400),
         windows: if random.chance(300) && !is_plain { windows(random) } else { Vec::new() },
@@ -254,6 +257,46 @@ pub fn ailments(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
         let (version, target) = (*random.pick(&ordered), random.below(setting.targets as u64) as usize);
         let (after, lasts) = (random.between(1_000, 2 * MINUTE), random.between(MINUTE, 30 * MINUTE));
         setting.ailing.push(Ailment { version, target, after, lasts });
+    }
+}
+
+/// Targets that live for a while only: while something is deployed to them, and with somebody who joins before or after the
+/// others are gone. It is drawn apart from all else.
+pub fn lives(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    let orders: Vec<Deed> =
+        deeds.iter().filter(|(_, deed)| ordered(deed).is_some()).map(|(_, deed)| deed.clone()).collect();
+    if orders.is_empty() || !random.chance(200) {
+        return;
+    }
+    let lives = random.between(8, 38);
+    setting.lives = Some(lives);
+    if setting.targets > 1 && setting.joins_late.is_none() && random.chance(600) {
+        let at = random.between(MINUTE, lives * MINUTE + 3 * MINUTE).min(CALM - 2 * MINUTE);
+        setting.joins_late = Some(at);
+        deeds.push((at, Deed::Join { target: setting.targets - 1 }));
+    }
+    for _ in 0..2 {
+        let at = lives * MINUTE - random.below(3 * MINUTE);
+        deeds.push((at, random.pick(&orders).clone()));
+    }
+    if random.chance(300) {
+        // Nobody hears their last words.
+        let at = lives * MINUTE - random.below(MINUTE);
+        deeds.push((at, Deed::CutOff { targets: [true; 4], lasts: random.between(MINUTE, 12 * MINUTE) }));
+    }
+}
+
+/// Targets that come and go, and go in the middle of something. It is drawn apart from all else.
+pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
+    if setting.targets == 1 || orders.is_empty() || !random.chance(200) {
+        return;
+    }
+    setting.passing = random.between(1, setting.targets as u64 - 1) as usize;
+    setting.silent_minutes = random.between(3, 12);
+    for _ in 0..random.between(1, 2) {
+        let target = setting.targets - 1 - random.below(setting.passing as u64) as usize;
+        deeds.push((random.pick(&orders) + random.below(MINUTE), Deed::Vanish { target }));
     }
 }
 

@@ -47,6 +47,7 @@ impl fmt::Display for Deed {
             }
             Deed::Retire { target: index } => write!(f, "boss retires {}", target(index)),
             Deed::Join { target: index } => write!(f, "{} joins", target(index)),
+            Deed::Vanish { target: index } => write!(f, "{} is gone without a word", target(index)),
             Deed::KillServer { in_append, down } => {
                 let when = match in_append {
                     None => "",

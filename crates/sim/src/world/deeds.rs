@@ -29,6 +29,8 @@ impl World<'_> {
                 self.kill_agent(target, power, down);
             }
             Deed::KillAgent { .. } => {}
+            Deed::Vanish { target } if target < self.agents.len() => self.vanish(target),
+            Deed::Vanish { .. } => {}
             Deed::CutOff { targets, lasts } => {
                 self.tell(|_| step.deed.to_string());
                 for (index, agent) in self.agents.iter_mut().enumerate() {

@@ -36,6 +36,9 @@ impl World<'_> {
                 self.submit(asker, Submission { envelope, attachments, texts, claim: None });
             }
             Asked::Target(Request::Poll { generation, charter }) => {
+                if let Asker::Target { target, .. } = asker {
+                    self.model.hears_of(target, self.elapsed());
+                }
                 let at_once = self.is_taken() && self.thief.is_eager();
                 match self.server.poll(asker, *generation, *charter, at_once) {
                     Some(answer) => self.reply(asker, answer),
@@ -92,7 +95,8 @@ impl World<'_> {
                 let (number, actor) = (entry.number, entry.actor.clone());
                 self.tell(|_| format!("entry {number} by {actor}: {}", events.join(", ")));
             }
-            self.model.published(&self.cast, state.clone(), entries)?;
+            let elapsed = self.elapsed();
+            self.model.published(&self.cast, state.clone(), entries, elapsed)?;
         }
         for (asker, payload, told) in answers {
             if let (Told::Refused { code }, Some(payload)) = (&told, payload) {
@@ -133,7 +137,10 @@ impl World<'_> {
                         self.server.accepted.insert(payload, number);
                         Answer::Done
                     }
-                    Told::Refused { code } => Answer::Refused { code, message: String::new() },
+                    Told::Refused { code } => {
+                        self.tell(|_| format!("{asker:?} is told: {code}"));
+                        Answer::Refused { code, message: String::new() }
+                    }
                 };
                 self.reply(asker, answer);
             }
@@ -181,7 +188,8 @@ impl World<'_> {
         self.model.reopened(&state, |number| ledger.entry(number).ok().flatten())?;
         self.tell(|_| format!("the server is back, with {} entries", state.head.entry));
         if let Some((state, entries)) = self.server.news() {
-            self.model.published(&self.cast, state, &entries)?;
+            let elapsed = self.elapsed();
+            self.model.published(&self.cast, state, &entries, elapsed)?;
         }
         self.tick();
         Ok(())

@@ -4,6 +4,7 @@ use super::{Agent, Asked, Event, PATIENCE, Step, World};
 use crate::{
     cast::target,
     disk::Died,
+    fault::Fault,
     model::{Violation, broken},
     process::{Answer, Ask, Effect, Installed, POLL_WAIT, Request, Task, process},
     server::Asker,
@@ -21,12 +22,22 @@ use trust::{
 impl World<'_> {
     pub(super) fn start(&mut self, index: usize) -> Step {
         let agent = &mut self.agents[index];
-        if agent.process.is_some() || self.now < agent.down_until {
+        if agent.process.is_some() || agent.is_gone || self.now < agent.down_until {
             return Ok(());
         }
         agent.process = Some(process(agent.hardware.clone()));
         self.tell(|_| format!("{} starts", target(index)));
         self.resume(index, Answer::Done)
+    }
+
+    /// A machine is gone, with everything on it.
+    pub(super) fn vanish(&mut self, index: usize) {
+        let agent = &mut self.agents[index];
+        drop(agent.process.take());
+        (agent.call, agent.is_gone) = (0, true);
+        *agent.hardware.installed.borrow_mut() = Installed::default();
+        self.model.died(index);
+        self.tell(|_| format!("{} is gone, and nobody says so", target(index)));
     }
 
     pub(super) fn kill_agent(&mut self, index: usize, power: bool, down: u64) {
@@ -112,6 +123,7 @@ impl World<'_> {
         let call = self.calls;
         self.agents[index].call = call;
         let full = self.agents[index].hardware.disk.is_full();
+        self.model.looks_at_clock(index, self.agents[index].hardware.now.get());
         if !matches!(ask, Ask::Server(Request::Estate)) {
             self.model.went_on(index, full);
         }
@@ -140,13 +152,20 @@ impl World<'_> {
     }
 
     fn target_sends(&mut self, index: usize, call: u64, request: Request) -> Step {
-        if let Request::Submit(envelope) = &request
-            && let Ok(Statement { act: Act::Report(report), .. }) = Statement::read(envelope)
-        {
-            let current = self.agents[index].hardware.installed.borrow().current;
-            let outcome = format!("{:?}", report.outcome);
-            self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
-            self.model.reports(&self.cast, &report, current)?;
+        if let Request::Submit(envelope) = &request {
+            match Statement::read(envelope).map(|statement| statement.act) {
+                Ok(Act::Report(report)) => {
+                    let current = self.agents[index].hardware.installed.borrow().current;
+                    let outcome = format!("{:?}", report.outcome);
+                    self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
+                    self.model.reports(&self.cast, &report, current)?;
+                }
+                Ok(Act::Inventory(inventory)) if inventory.lapsed.is_some() => {
+                    self.tell(|_| format!("{} says its last word", target(index)));
+                    self.model.says_last_word(index, &self.agents[index].hardware.installed.borrow())?;
+                }
+                _ => {}
+            }
         }
         let limit = match request {
             Request::Poll { .. } => POLL_WAIT + PATIENCE,
@@ -173,6 +192,9 @@ impl World<'_> {
         let hardware = self.agents[index].hardware.clone();
         let mut installed = hardware.installed.borrow_mut();
         let failed = |why: &str| Ok(Answer::Failed(why.into()));
+        if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build) = effect {
+            self.model.comes_to(&self.cast, index, build, hardware.now.get())?;
+        }
         match effect {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
@@ -230,6 +252,13 @@ impl World<'_> {
                 }
             }
             Effect::Remove => installed.staged.clear(),
+            Effect::Erase => {
+                if self.fault != Some(Fault::RemainsLeft) {
+                    installed.staged.clear();
+                }
+                self.model.erases(index)?;
+                self.tell(|_| format!("{} has removed everything", target(index)));
+            }
         }
         Ok(Answer::Done)
     }

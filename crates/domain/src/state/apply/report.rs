@@ -42,6 +42,7 @@ pub(super) fn finish_target(
         assigned.given_up = finished.given_up;
     }
     let before = state.running(&app, name).cloned();
+    let was_unwell = before.as_ref().is_some_and(|running| running.unwell.is_some());
     let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
     let goes_back = |part: &Part| {
         // Who is heard of an assignment that a newer one has replaced went back where nothing changed.
@@ -65,6 +66,7 @@ pub(super) fn finish_target(
         phases.iter().any(|timing| matches!(timing.phase, Phase::Activate | Phase::Verify | Phase::Remove));
     let goes_on = before.as_ref().filter(|before| finished.running == Some(before.build) && !is_touched);
     let unwell = goes_on.and_then(|before| before.unwell.clone());
+    let is_as_it_was = goes_on.is_some();
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
         let goes_back = goes_back(part);
@@ -106,7 +108,26 @@ pub(super) fn finish_target(
             standby: finished.standby,
         },
     });
+    if !is_as_it_was && back.is_none() && was_unwell && *finished.outcome == Outcome::Verified {
+        is_well_again(state, name, running.as_ref().filter(|running| running.deployment != deployment));
+    }
     runs_now(state, name, &app, running);
+}
+
+/// What was started anew is well, by the target's word: whatever brought it to the target soaks from then on.
+fn is_well_again(state: &mut State, name: &TargetName, running: Option<&Running>) {
+    let brought_by = running.filter(|running| running.serves()).map(|running| running.deployment);
+    let now = state.head.time;
+    if let Some(record) = brought_by.and_then(|number| state.deployments.get_mut(&number)) {
+        record.parts.change(name, |part| {
+            if part.unwell.take().is_some() {
+                part.serves = true;
+            }
+        });
+        if record.parts.unwell().next().is_none() {
+            record.well_since = Some(now);
+        }
+    }
 }
 
 /// A target runs this from now on. What was replaced before it settled does not settle any more.

@@ -25,6 +25,7 @@ impl World {
             let (commands, next) = plan::due(&self.state, self.now, &self.away);
             if let Some((id, command)) = commands.into_iter().next() {
                 let entries = self.history.len();
+                assert!(self.asked_by_clock.insert(id.clone()), "{} is asked for again", id.as_str());
                 said.extend(self.submit(Actor::Clock, None, id, command));
                 assert!(self.history.len() > entries, "what is due can be done: {said:?}");
                 continue;
