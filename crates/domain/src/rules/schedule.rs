@@ -127,6 +127,11 @@ pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     let days = policy::PLANNED_DAYS;
     let latest = now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
     let invalid = |why: String| Err(Refusal::Invalid { why });
+    // Whoever signed it may have had a clock that is behind this one, and orders take a while to arrive.
+    let earliest = now.saturating_sub(SignedDuration::from_secs(policy::CLOCKS_DIFFER_SECONDS));
+    if let Some(at) = at.filter(|at| *at < earliest.unwrap_or(Timestamp::MIN)) {
+        return invalid(format!("an order for {at:.0} comes too late: that moment has passed, it is {now:.0}"));
+    }
     if at.is_some_and(|at| at > latest) {
         return invalid(format!("a deployment is planned for {days} days ahead at most"));
     }
