@@ -36,6 +36,7 @@ use trust::{
     manifest::{Entry, Manifest, Run, steps},
     names::printable,
     rollout::Rollout,
+    schedule::Schedule,
     statement::OrderAct,
 };
 
@@ -175,7 +176,7 @@ struct Plan {
     why: Why,
     /// When it would begin, where it is planned for later.
     #[serde(skip)]
-    begins: Option<String>,
+    schedule: Schedule,
     /// By what exactly this is ordered; nothing where it would be refused.
     id: Option<String>,
     /// Why it would be refused.
@@ -234,16 +235,12 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         members: Vec::new(),
         targets,
         why,
-        begins: begins(wanted),
+        schedule: wanted.schedule.clone(),
         id: view.as_ref().map(id_of),
         refused,
     };
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(with_next(answer, &plan))
-}
-
-fn begins(wanted: &Wanted) -> Option<String> {
-    wanted.schedule.at.map(|_| when::in_words(&wanted.schedule))
 }
 
 /// What the server's rules make of the order, or why it would be refused.
@@ -263,18 +260,36 @@ async fn seen_or_refused(
 
 fn with_next(answer: Answer, plan: &Plan) -> Answer {
     match (&plan.id, plan.refused.as_ref().and_then(|problem| problem.next.clone())) {
-        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), id)),
+        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), &plan.schedule, id)),
         (None, Some(next)) => answer.next(next),
         (None, None) => answer,
     }
 }
 
-/// The command that was typed, with the plan's id in place of the wish for a plan.
-fn as_typed(words: impl Iterator<Item = String>, id: &str) -> String {
+/// The command that was typed, with the plan's id in place of the wish for a plan, and its moments as they were meant:
+/// `2h` from now is another moment by the time that it is typed again.
+fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) -> String {
     let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=@#.,:/%+".contains(c));
     let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
-    let words: Vec<String> = words.filter(|word| word != "--plan" && word != "--json").map(quoted).collect();
-    format!("sortie {} --plan-id {id}", words.join(" "))
+    let mut words = words.filter(|word| word != "--plan" && word != "--json");
+    let mut typed = vec!["sortie".to_string()];
+    while let Some(word) = words.next() {
+        let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
+        let moment = match option {
+            "--at" => schedule.at,
+            "--expires" => schedule.expires,
+            _ => {
+                typed.push(quoted(word));
+                continue;
+            }
+        };
+        if value.is_none() {
+            words.next();
+        }
+        // `next-window` means now while one is open.
+        typed.extend(moment.map(|moment| format!("{option} {moment}")));
+    }
+    format!("{} --plan-id {id}", typed.join(" "))
 }
 
 /// What the order would do, by the server's own rules.
@@ -335,7 +350,7 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         members,
         targets,
         why,
-        begins: begins(wanted),
+        schedule: wanted.schedule.clone(),
         id: view.as_ref().map(id_of),
         refused,
     };
@@ -370,8 +385,9 @@ fn why_in_words(plan: &Plan) -> Vec<String> {
         _ => format!("✗ it would be refused now: {}", refused.message),
     });
     // What is asked of this very moment is not asked of an order for later.
-    let later = plan.begins.as_ref().filter(|_| plan.id.is_some() && !plan.why.may);
-    let later = later.map(|begins| format!("not now; ordered like this, it begins by itself {begins}"));
+    let not_now = if plan.why.may { "" } else { "not now; " };
+    let begins = || format!("{not_now}ordered like this, it begins by itself {}", when::in_words(&plan.schedule));
+    let later = (plan.schedule.at.is_some() && plan.id.is_some()).then(begins);
     std::iter::once(why::in_words(&plan.why)).chain(refused).chain(later).collect()
 }
 
@@ -534,10 +550,24 @@ mod tests {
 
     #[test]
     fn a_plan_is_ordered_as_it_was_asked_for() {
+        let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let meant = Schedule { at: time("2026-11-30T07:00:00Z"), expires: time("2026-11-30T09:00:00Z"), ..Schedule::default() };
+        let as_typed = |typed: &[&str], schedule: &Schedule| {
+            as_typed(typed.iter().map(ToString::to_string), schedule, "3fa9c1d2e4b5")
+        };
         let typed = ["deploy", "web@1.5.0", "--to", "prod", "--plan", "--at", "tomorrow 07:00", "--only", "prod-1"];
         assert_eq!(
-            as_typed(typed.into_iter().map(String::from), "3fa9c1d2e4b5"),
-            "sortie deploy web@1.5.0 --to prod --at 'tomorrow 07:00' --only prod-1 --plan-id 3fa9c1d2e4b5"
+            as_typed(&typed, &meant),
+            "sortie deploy web@1.5.0 --to prod --at 2026-11-30T07:00:00Z --only prod-1 --plan-id 3fa9c1d2e4b5"
+        );
+        assert_eq!(
+            as_typed(&["deploy", "web", "--at=2h", "--expires=3h", "--plan"], &meant),
+            "sortie deploy web --at 2026-11-30T07:00:00Z --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
+        );
+        // A window is open now.
+        assert_eq!(
+            as_typed(&["deploy", "web", "--at", "next-window", "--plan"], &Schedule::default()),
+            "sortie deploy web --plan-id 3fa9c1d2e4b5"
         );
     }
 
@@ -577,7 +607,7 @@ mod tests {
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
-            begins: None,
+            schedule: Schedule::default(),
             id: None,
             refused: None,
         };

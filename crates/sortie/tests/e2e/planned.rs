@@ -28,6 +28,11 @@ fn r1_exactly_what_was_planned_is_done() {
         .says("PLAN_STALE")
         .says(&format!("{deploy} --plan"));
     assert!(world.endpoints("dev").is_empty());
+    // A time from now is another one by the time that it is typed again, and the next command says which was meant.
+    let later = world.sortie("coder", 0, &format!("{deploy} --at 2h --expires 3h --plan --json")).json();
+    let next = later["next"].as_str().unwrap().trim_start_matches("sortie ").to_owned();
+    let planned = world.sortie("coder", 0, &format!("{next} --json")).json();
+    world.sortie("coder", 0, &format!("abort {}", planned["deployment"]));
     let second = plan();
     world.sortie("coder", 0, &format!("{deploy} --plan-id {second}"));
     assert_eq!(world.endpoints("dev").len(), 1);
