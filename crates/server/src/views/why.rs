@@ -86,7 +86,8 @@ impl Asked<'_> {
                 },
                 // The refusal names a version, and this build has none yet.
                 (_, Err(Refusal::NotVerifiedBefore { after, audience, .. })) if self.candidate.version().is_none() => {
-                    let what = format!("{audience} comes after {after}, and {} was not verified in {after} yet", self.what);
+                    let what =
+                        format!("{audience} comes after {after}, and {} was not verified in {after} yet", self.what);
                     conditions.push(Condition { met: false, what, remedy: None });
                 }
                 (_, Ok(what)) => conditions.push(met(what)),
@@ -438,10 +439,15 @@ mod tests {
         let prod = shown(&ask_of(&world, ready, "prod"));
         let digits = ready.short();
         assert!(
-            prod.contains(&format!("✗ web#{digits} has no number, so it was never released | sortie number web#{digits} next")),
+            prod.contains(&format!(
+                "✗ web#{digits} has no number, so it was never released | sortie number web#{digits} next"
+            )),
             "{prod}"
         );
-        assert!(prod.contains(&format!("✗ prod comes after test, and web#{digits} was not verified in test yet")), "{prod}");
+        assert!(
+            prod.contains(&format!("✗ prod comes after test, and web#{digits} was not verified in test yet")),
+            "{prod}"
+        );
     }
 
     #[test]

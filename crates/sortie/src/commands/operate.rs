@@ -101,7 +101,7 @@ pub async fn act_on_each(
 
 /// The orders for what runs. Each names the targets that run its build, unless all targets run one build and all are
 /// meant.
-fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wanted>, Failure> {
+pub fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<Wanted>, Failure> {
     let Running { app, environment, only, thing } = running;
     let all: Vec<&Runs> = order::cell(status, app, environment)
         .into_iter()
