@@ -66,6 +66,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         running_targets(draft, order, signed.subject)?
     };
+    if order.act.installs() || order.act == OrderAct::Undeploy {
+        warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
+    }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = if is_planned { None } else { queued(draft, order, None)? };

@@ -73,6 +73,9 @@ pub(super) fn request(
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
     warnings.extend(left_as_they_are(draft, order, &facts));
+    if installs || order.act == OrderAct::Undeploy {
+        warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
+    }
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
     if !is_planned {

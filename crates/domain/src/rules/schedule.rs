@@ -10,6 +10,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
+    AppName, AudienceName,
     schedule::{NotNow, Schedule},
     statement::Order,
     way::{Waiver, Way},
@@ -118,6 +119,21 @@ fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64>
 /// Whether a deployment stands until a time that has not come, so that others go before it.
 pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
     schedule.at.is_some_and(|at| at > ordered)
+}
+
+/// What stands planned of an application in an environment, in words: it comes by itself, whatever is ordered there now.
+pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -> Vec<String> {
+    let stands = |number: &u64| {
+        let deployment = state.deployments.get(number)?;
+        let is_there = deployment.app == *app && deployment.environment == *environment && deployment.waves == 0;
+        let at = deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
+        let what = match &deployment.version {
+            Some(version) => format!("{app}@{version}"),
+            None => format!("{app}#{}", deployment.build.short()),
+        };
+        Some(format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off"))
+    };
+    state.open_deployments.iter().filter_map(stands).collect()
 }
 
 /// Fails unless an order's times are such as can come.
