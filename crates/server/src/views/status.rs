@@ -135,7 +135,12 @@ fn steps_before(charter: &Charter, name: &AudienceName) -> usize {
 fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_>, now: Timestamp) -> Cell {
     let empty = InAudience::default();
     let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
-    let released = released(state, app, &audience.name, record, now);
+    // Of a retired application nothing may be deployed any more; a channel goes on offering what it was released.
+    let is_retired = state.apps.get(app).is_some_and(|record| record.retired.is_some());
+    let released = match is_retired && audience.class.is_some() {
+        true => Vec::new(),
+        false => released(state, app, &audience.name, record, now),
+    };
     let runs = runs(state, app, &audience.name, record);
     let waiting = waiting(state, app, &audience.name, record, now);
     let mut notes = packages::permitted_with(state, app, &audience.name, now);
@@ -473,6 +478,21 @@ mod tests {
         assert_eq!(notes_of(&world, "dev"), ["unreleased version web@1.4.0"]);
         world.released("web", "1.4.0", "prod");
         assert!(notes_of(&world, "dev").is_empty());
+    }
+
+    #[test]
+    fn nothing_of_what_was_retired_may_be_deployed_and_channels_go_on_r36() {
+        let mut world = World::new();
+        world.released("web", "1.4.0", "prod");
+        world.released("web", "1.4.0", "beta");
+        world.happen(Event::AppRetired { app: fixture::app("web") });
+        let status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+        let released = |audience: &str| {
+            let cell = status.apps[0].cells.iter().find(|cell| cell.audience.as_str() == audience).unwrap();
+            cell.released.len()
+        };
+        assert_eq!((released("prod"), released("beta")), (0, 1));
+        assert!(notes_of(&world, "prod").is_empty());
     }
 
     #[test]

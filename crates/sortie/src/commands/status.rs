@@ -297,10 +297,7 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
 
 async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
     view.apps.retain(|other| other.app == *app);
-    let mut words = board(&view);
-    if let Some(since) = view.apps.first().and_then(|app| app.retired) {
-        words = format!("{app} was retired on {}: nothing new of it comes in.\n{words}", since.strftime("%Y-%m-%d"));
-    }
+    let mut words = retired(&view, app).into_iter().chain([board(&view)]).collect::<Vec<_>>().join("\n");
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
         let known: App = connection.app(app).await?;
@@ -308,6 +305,12 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
     }
     Ok(Answer::new(&data, words))
+}
+
+/// `web was retired on 2026-11-22: nothing new of it comes in.`
+fn retired(view: &View, app: &AppName) -> Option<String> {
+    let since = view.apps.iter().find(|other| other.app == *app)?.retired?;
+    Some(format!("{app} was retired on {}: nothing new of it comes in, and nothing is deployed.", since.strftime("%Y-%m-%d")))
 }
 
 fn builds(app: &App, now: Timestamp) -> String {
@@ -367,6 +370,7 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
     )];
+    lines.extend(retired(view, app).map(|retired| format!("  {retired}")));
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
     }
@@ -537,6 +541,10 @@ mod tests {
         let mut view = samples::status();
         view.apps[0].cells[1].released[0].deployed = false;
         let known = samples::known_build("1.5.0");
+        view.apps[0].retired = Some(time("09:00:00"));
+        let words = build_in_words(&"web".parse().unwrap(), &known, &view);
+        assert!(words.contains("web was retired on 2026-11-22: nothing new of it comes in"), "{words}");
+        view.apps[0].retired = None;
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
         assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");

@@ -68,6 +68,9 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
     world.sortie("owner", 0, "status").lacks("web");
     world.sortie("owner", 0, "status web").says("web was retired on");
+    // Permits and what settled keep nothing any more.
+    world.sortie("coder", 0, "prune web --keep 0 --days 0 --yes").says("pruned");
+    world.sortie("coder", 0, "prune web --keep 0 --days 0 --yes").says("nothing to prune");
     world.change_greeting("Too late, {name}!");
     world.sortie("coder", 3, "push").says("APP_RETIRED");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
