@@ -76,6 +76,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         exposed: None,
         delivered: Vec::new(),
         notes: Vec::new(),
+        deployed_by: None,
         settled: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version, charter::Class, statement::Facts, way::Way,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version, charter::{Class, DeployedBy}, statement::Facts, way::Way,
 };
 use utoipa::ToSchema;
 
@@ -105,6 +105,10 @@ pub struct Cell {
     pub delivered: Vec<Delivered>,
     /// What everyone should know of it: `released, never deployed`; `unreleased build`.
     pub notes: Vec<String>,
+    /// Who deploys it there, where that is not us: what is released there is never deployed from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deployed_by: Option<DeployedBy>,
 }
 
 /// A build that is kept out.

@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedVie
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{expiry, lifetime, names, vendors},
+    rules::{deployers, expiry, lifetime, names, vendors},
     state::{Build, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
@@ -144,7 +144,11 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     let runs = runs(state, app, &audience.name, record);
     let waiting = waiting(state, app, &audience.name, record, now);
     let mut notes = packages::permitted_with(state, app, &audience.name, now);
+    let charter = state.policy.as_ref().map(|policy| &policy.charter);
+    let deployed_by = charter.and_then(|charter| deployers::others(charter, app, &audience.name));
+    notes.extend(deployed_by.filter(|_| !released.is_empty()).map(|by| deployers::in_words(app, by)));
     if let (Some(newest), Some(_)) = (released.first(), audience.class)
+        && deployed_by.is_none()
         && !newest.deployed
         && !record.failed.contains_key(&newest.build)
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
@@ -193,6 +197,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         released,
         runs,
         notes,
+        deployed_by,
     }
 }
 

@@ -143,6 +143,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         exposed: None,
         delivered: Vec::new(),
         notes: Vec::new(),
+        deployed_by: None,
     }
 }
 

@@ -12,12 +12,12 @@ use crate::{
     package,
 };
 use api::{
-    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
+    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs, Status as View, TargetStatus},
     routes,
 };
 use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
-use trust::{AppName, AudienceName, VendorName};
+use trust::{AppName, AudienceName, VendorName, charter::DeployedBy};
 
 /// How many builds of an application are listed.
 const BUILDS_LISTED: usize = 12;
@@ -182,6 +182,7 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
     let released: Vec<String> = cell.released.iter().map(|released| released.version.to_string()).collect();
     let released = match released.as_slice() {
         [] => "–".into(),
+        _ if cell.deployed_by.is_some() => by_others(cell.deployed_by),
         [one, two, three, rest @ ..] if !rest.is_empty() => format!("{one}, {two}, {three} … (+{})", rest.len()),
         few => few.join(", "),
     };
@@ -189,6 +190,14 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
     let runs = if runs.is_empty() { "–".into() } else { runs.join(", ") };
     let since = cell.runs.iter().map(|runs| runs.since).max().map(|since| ago(since, now)).unwrap_or_default();
     vec![String::new(), cell.audience.to_string(), released, runs, since, remarks(cell).join("; ")]
+}
+
+/// What stands in the place of what may be deployed, where others deploy it.
+fn by_others(by: Option<DeployedBy>) -> String {
+    match by {
+        Some(DeployedBy::Embedded) => "no: embedded".into(),
+        _ => "no: by customers".into(),
+    }
 }
 
 fn runs_in_words(runs: &Runs, targets: u32) -> String {
@@ -384,10 +393,11 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let now = view.at;
     let name = &build.name;
     let released = cell.released.iter().find(|released| released.build == name.build);
-    let permit = released.map_or("no".into(), |released| {
-        let approvers: Vec<String> = released.approvers.iter().map(ToString::to_string).collect();
-        format!("since {} by {}", ago(released.since, now), approvers.join(" and "))
-    });
+    let permit = match cell.deployed_by.filter(|_| released.is_some()) {
+        Some(by) => by_others(Some(by)),
+        None => permit_in_words(released, now),
+    };
+
     let runs = cell.runs.iter().find(|runs| runs.build.build == name.build);
     let exposed =
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
@@ -400,10 +410,11 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
-    let never = released.filter(|released| !released.deployed && failed.is_none() && !is_channel);
+    let ours = released.filter(|_| cell.deployed_by.is_none());
+    let never = ours.filter(|released| !released.deployed && failed.is_none() && !is_channel);
     notes.extend(never.map(|_| "released, never deployed".to_string()));
     notes.extend(
-        released.map(|released| {
+        ours.map(|released| {
             format!("may be deployed until {}", moment::written(released.not_after, &TimeZone::system()))
         }),
     );
@@ -414,6 +425,13 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
         exposed.map_or("nobody".into(), |(_, percent)| format!("{percent} %")),
         notes.join("; "),
     ]
+}
+
+fn permit_in_words(released: Option<&Released>, now: Timestamp) -> String {
+    released.map_or("no".into(), |released| {
+        let approvers: Vec<String> = released.approvers.iter().map(ToString::to_string).collect();
+        format!("since {} by {}", ago(released.since, now), approvers.join(" and "))
+    })
 }
 
 async fn deployment(connection: &Connection, number: &str) -> Outcome {
@@ -556,6 +574,15 @@ mod tests {
         );
         assert!(words.contains("prod      no                                  no"), "{words}");
         assert!(words.ends_with("nobody   held out"), "{words}");
+    }
+
+    #[test]
+    fn r22_what_customers_deploy_is_not_said_to_be_deployable() {
+        let mut view = samples::status();
+        view.apps[0].cells[1].deployed_by = Some(DeployedBy::Customer);
+        assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
+        let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
+        assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
     }
 
     #[test]
