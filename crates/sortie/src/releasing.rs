@@ -487,7 +487,9 @@ pub fn granted_in_words(connection: &Connection, matter: &Matter, cell: Option<&
     let (name, audience) = (matter.name(), &matter.audience);
     if let Some(by) = deployed_by_others(connection, matter) {
         let why = deployers::in_words(&matter.found.app, by);
-        return format!("{name} has its permit for {audience}. Nothing was installed, and nobody deploys it there: {why}.");
+        return format!(
+            "{name} has its permit for {audience}. Nothing was installed, and nobody deploys it there: {why}."
+        );
     }
     match connection.charter_environment(audience) {
         Some(environment) => format!(

@@ -7,7 +7,8 @@ use crate::{
     planned::Planned,
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, presence, rights,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, presence,
+        rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -247,15 +248,9 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
 
 /// What the deployer of a superseded version, or of one that skips others, is warned of (R45).
 pub(super) fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
-    let Some(record) = draft.state.apps.get(&order.app) else { return Vec::new() };
-    let released = |other: &&Version| draft.state.granted(&order.app, other, &order.environment).is_some();
-    let newer: Vec<&Version> = record.versions.keys().filter(|other| *other > version).filter(released).collect();
-    match newer.last() {
-        Some(newest) if order.act != OrderAct::Rollback => {
-            vec![format!("{version} is superseded: {newest} is released to {}", order.environment)]
-        }
-        _ => Vec::new(),
-    }
+    let newest = passed::superseded_by(&draft.state, &order.app, version, &order.environment);
+    let warning = |newest: &Version| format!("{version} is superseded: {newest} is released to {}", order.environment);
+    newest.filter(|_| order.act != OrderAct::Rollback).map(warning).into_iter().collect()
 }
 
 /// The targets that run the subject, for an act on what runs.

@@ -126,7 +126,8 @@ pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -
     let stands = |number: &u64| {
         let deployment = state.deployments.get(number)?;
         let is_there = deployment.app == *app && deployment.environment == *environment && deployment.waves == 0;
-        let at = deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
+        let at =
+            deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
         let what = match &deployment.version {
             Some(version) => format!("{app}@{version}"),
             None => format!("{app}#{}", deployment.build.short()),

@@ -373,13 +373,14 @@ fn deployable(cell: &Cell, now: Timestamp) -> Markup {
         .filter(runs)
         .partition(|released| newest_running.is_none_or(|running| released.version > *running));
     let hidden = newer.len().saturating_sub(RELEASED_SHOWN) + older.len();
-    let rest: Vec<_> = newer.iter().skip(RELEASED_SHOWN).chain(&older).map(|released| &released.version).collect();
+    let rest: Vec<String> = newer.iter().skip(RELEASED_SHOWN).chain(&older).map(|released| passed(released)).collect();
     html! {
         @for released in newer.iter().take(RELEASED_SHOWN) {
             p.may title=(behind(released)) {
                 (sign(Sign::May))
                 span {
                     b.version { (released.version) } " may be deployed"
+                    @if let Some(passed) = released.passed_in_words() { span.muted { " · " (passed) } }
                     @if let Some(left) = ends_soon(released, now) { span.soon { " · for " (left) } }
                 }
             }
@@ -390,8 +391,14 @@ fn deployable(cell: &Cell, now: Timestamp) -> Markup {
     }
 }
 
+/// `1.3.0 (superseded by 1.4.0, skipped)`.
+fn passed(released: &Released) -> String {
+    let passed = released.passed_in_words().map(|passed| format!(" ({passed})")).unwrap_or_default();
+    format!("{}{passed}", released.version)
+}
+
 fn offered(cell: &Cell, now: Timestamp) -> Markup {
-    let hidden: Vec<_> = cell.released.iter().skip(1).map(|released| &released.version).collect();
+    let hidden: Vec<String> = cell.released.iter().skip(1).map(passed).collect();
     html! {
         @if let Some(newest) = cell.released.first() {
             p.runs title=(behind(newest)) {

@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedVie
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{deployers, expiry, lifetime, names, vendors},
+    rules::{deployers, expiry, lifetime, names, passed, vendors},
     state::{Build, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
@@ -276,6 +276,7 @@ fn released(
 ) -> Vec<Released> {
     let mut versions: Vec<_> = record.requests.keys().collect();
     versions.sort();
+    let came = passed::came(state, app, audience);
     let released = versions.into_iter().rev().filter_map(|version| {
         let (_, request) = permits::live(state, app, version, audience, now)?;
         let build = state.apps.get(app)?.builds.get(&request.build);
@@ -293,6 +294,8 @@ fn released(
             since: permits::granted_at(request)?,
             not_after: request.not_after,
             way: request.way,
+            superseded_by: passed::superseded_by(state, app, version, audience).cloned(),
+            skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),

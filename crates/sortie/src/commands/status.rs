@@ -17,7 +17,8 @@ use api::{
 };
 use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
-use trust::{AppName, AudienceName, VendorName, charter::DeployedBy};
+use std::collections::BTreeMap;
+use trust::{AppName, AudienceName, VendorName, Version, charter::DeployedBy};
 
 /// How many builds of an application are listed.
 const BUILDS_LISTED: usize = 12;
@@ -338,14 +339,24 @@ fn builds(app: &App, now: Timestamp) -> String {
             format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
             build.package.as_ref().map_or_else(|| sizes::length(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
+            passed(build).join("; "),
         ]
     };
     let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
-    let mut words = table(&["version", "build", "by", "size", "commit"], &rows);
+    let mut words = table(&["version", "build", "by", "size", "commit", "superseded and skipped"], &rows);
     if app.builds.len() > BUILDS_LISTED {
         words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
     }
     words
+}
+
+/// `superseded in test, prod` and `skipped in prod`.
+fn passed(build: &Build) -> Vec<String> {
+    let there = |word: &str, places: &BTreeMap<AudienceName, Version>| {
+        let names: Vec<&str> = places.keys().map(AudienceName::as_str).collect();
+        (!names.is_empty()).then(|| format!("{word} in {}", names.join(", ")))
+    };
+    [there("superseded", &build.superseded), there("skipped", &build.skipped)].into_iter().flatten().collect()
 }
 
 async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
@@ -405,8 +416,8 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
-    let passed_over = cell.runs.iter().any(|runs| runs.build.version > name.version) && name.version.is_some();
-    notes.extend((passed_over && !build.ran_in.contains(&cell.audience)).then(|| "skipped".to_string()));
+    notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
+    notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
@@ -563,6 +574,13 @@ mod tests {
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("web was retired on 2026-11-22: nothing new of it comes in"), "{words}");
         view.apps[0].retired = None;
+        let mut passed = known.clone();
+        passed.superseded.insert("test".parse().unwrap(), "1.6.0".parse().unwrap());
+        passed.skipped.insert("prod".parse().unwrap(), "1.6.0".parse().unwrap());
+        let words = build_in_words(&"web".parse().unwrap(), &passed, &view);
+        assert!(words.contains("superseded by 1.6.0") && words.ends_with("skipped: 1.6.0 came there"), "{words}");
+        let app = App { app: "web".parse().unwrap(), builds: vec![passed] };
+        assert!(builds(&app, view.at).ends_with("superseded in test; skipped in prod"), "{}", builds(&app, view.at));
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
         assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");
