@@ -19,6 +19,7 @@ pub mod migrations;
 pub mod names;
 pub mod numbering;
 pub mod packages;
+pub mod passed;
 pub mod permits;
 pub mod placement;
 pub mod presence;

@@ -52,6 +52,8 @@ fn runs(version: &str, on: &[&str], since_minutes: i64) -> Runs {
 
 fn released(version: &str, since_minutes: i64, days_left: i64) -> Released {
     Released {
+        superseded_by: None,
+        skipped_for: None,
         version: name(version),
         build: build(version).build,
         since: ago(since_minutes),
@@ -76,6 +78,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         exposed: None,
         delivered: Vec::new(),
         notes: Vec::new(),
+        deployed_by: None,
         settled: Vec::new(),
     }
 }

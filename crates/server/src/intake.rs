@@ -622,7 +622,15 @@ fn named_texts(statement: &Statement, texts: BTreeMap<Digest, Text>) -> Result<B
     if named.iter().any(|named| !texts.contains_key(named)) {
         return Err(Failure::invalid("the statement names a text that did not come with it"));
     }
+    // The title of a commit may be empty; what a person says may not.
+    let title = match &statement.act {
+        Act::Push(push) => push.commit.as_ref().and_then(|commit| trust::text::referred(&commit.title)),
+        _ => None,
+    };
     for (digest, text) in &texts {
+        if text.text.trim().is_empty() && title != Some(*digest) {
+            return Err(Failure::invalid("a reason, a finding or a name that is blank says nothing"));
+        }
         if !named.contains(digest) {
             return Err(Failure::invalid("a text came along that the statement does not name"));
         }

@@ -451,15 +451,20 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
     assert!(before.apps[0].cells.iter().all(|cell| cell.runs.is_empty()), "{before:#?}");
 
     // A withdrawn version that runs is an escape (R37), and its reason is told.
-    let reason = Text { salt: "5a17".into(), text: "it leaks".into() };
-    let withdrawal = Withdrawal {
+    let reason = |text: &str| Text { salt: "5a17".into(), text: text.into() };
+    let withdrawal = |reason: &Text| Withdrawal {
         app: "web".parse().unwrap(),
         version: "1.0.0".parse().unwrap(),
         audience: "prod".parse().unwrap(),
         through_serial: 1,
         reason: Some(reason.digest()),
     };
-    let mut submission = world.signed(TESTER, build, Act::Withdrawal(withdrawal));
+    let blank = reason(" \n");
+    let mut submission = world.signed(TESTER, build, Act::Withdrawal(withdrawal(&blank)));
+    submission.texts.insert(blank.digest(), blank);
+    assert!(problem(oncall.submit(&submission).await).message.contains("blank says nothing"));
+    let reason = reason("it leaks");
+    let mut submission = world.signed(TESTER, build, Act::Withdrawal(withdrawal(&reason)));
     assert_eq!(code(oncall.submit(&submission).await), "INVALID");
     submission.texts.insert(reason.digest(), reason);
     let known = orders.generation.to_string();

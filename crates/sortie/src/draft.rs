@@ -108,7 +108,7 @@ pub async fn seal(
     };
     let head = head.filter(|head| commit.as_ref().is_some_and(|commit| commit.id == head.id));
     let located = located.filter(|_| head.is_some() || commit.is_none());
-    let title = head.map(|head| sign::text(&head.title)).transpose()?;
+    let title = head.map(|head| sign::title(&head.title)).transpose()?;
     let named = title.iter().map(|text| trust::text::reference(&text.digest())).collect();
     let commit = commit.map(|commit| Commit { title: named, ..commit });
     let recipe = located.and_then(|located| located.project.build);

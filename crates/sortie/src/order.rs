@@ -16,6 +16,7 @@ use api::{
 use domain::{
     event::{Ending, Event},
     refusal::exit,
+    rules::deployers,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -419,7 +420,7 @@ fn next_after(
     let Some(version) = &view.build.version else {
         return Some(format!("sortie number {} next", view.build.of(app)));
     };
-    let Some(following) = following_audience(charter, &status.audiences, environment, may_release) else {
+    let Some(following) = following_audience(charter, app, &status.audiences, environment, may_release) else {
         return Some(format!("sortie status {app}"));
     };
     let record = status.apps.iter().find(|other| other.app == *app);
@@ -454,15 +455,18 @@ fn where_it_stands(app: Option<&AppStatus>, version: &Version, audience: &Audien
 }
 
 /// The audience that a version goes to after `environment`: the one that the charter says comes after it, or else the
-/// next one of a higher class, and among those of one class whichever the signer may release to alone. Only audiences that somebody has to agree to are meant.
+/// next one of a higher class, and among those of one class whichever the signer may release to alone. Only audiences that
+/// somebody has to agree to are meant, and no environment to which others deploy the application.
 fn following_audience(
     charter: &Charter,
+    app: &AppName,
     audiences: &[AudienceStatus],
     environment: &AudienceName,
     may_release: &dyn Fn(&AudienceName) -> bool,
 ) -> Option<AudienceName> {
     let asks = |name: &AudienceName| charter.audience(name).filter(|audience| audience.approve.is_some());
-    let names = || audiences.iter().map(|audience| &audience.name).filter(|name| asks(name).is_some());
+    let is_ours = |name: &&AudienceName| deployers::others(charter, app, name).is_none();
+    let names = || audiences.iter().map(|audience| &audience.name).filter(|name| asks(name).is_some()).filter(is_ours);
     let comes_after = |name: &&AudienceName| asks(name).and_then(|audience| audience.after) == Some(environment);
     let class = charter.environments.get(environment).map_or(Class::Dev, |environment| environment.class);
     let is_higher = |name: &&AudienceName| {
@@ -501,6 +505,17 @@ mod tests {
         view.act = OrderAct::Stop;
         assert!(success(&view, None).contains("is stopped in dev, 1/1."));
         assert_eq!(next(&view, true).unwrap(), "sortie start web --in dev");
+    }
+
+    #[test]
+    fn r22_where_customers_deploy_no_version_goes_next() {
+        let (mut charter, status) = (charter(), status());
+        let mut view = deployment(&[("prod-1", "verified")]);
+        view.environment = "test".parse().unwrap();
+        view.build = build("1.5.0");
+        let desk = charter.applications.entry(view.app.clone()).or_default();
+        desk.deployed_by = trust::charter::DeployedBy::Customer;
+        assert_eq!(next_after(&charter, &status, &view, &|_| false).unwrap(), "sortie status web");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     connection::{Connection, Found},
     failure::{Failure, OrMisused},
-    invocation,
+    invocation::{self, Invocation},
     names::{Place, Thing},
     order, output, sign,
 };
@@ -16,12 +16,13 @@ use api::{
 use domain::{
     event::Event,
     refusal::{Refusal, exit},
+    rules::deployers,
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::{self, Denial, Dossier, KeptWithdrawal},
-    charter::{Audience, Class, Environment},
+    charter::{Audience, Class, DeployedBy, Environment},
     dsse::Envelope,
     key::KeyId,
     permit,
@@ -468,9 +469,28 @@ pub fn released<'a>(matter: &Matter, cell: Option<&'a Cell>, way: Option<Way>) -
     cell?.released.iter().filter(fits).find(|released| released.version == matter.version)
 }
 
+/// Who deploys the version there, where it is not us: then a permit alone lets nobody deploy it.
+fn deployed_by_others(connection: &Connection, matter: &Matter) -> Option<DeployedBy> {
+    deployers::others(&connection.policy.charter, &matter.found.app, &matter.audience)
+}
+
+/// Tells whoever asks that nobody will deploy there what they ask for.
+pub fn mind_deployers(invocation: &Invocation, connection: &Connection, matter: &Matter) {
+    if let Some(by) = deployed_by_others(connection, matter) {
+        let why = deployers::in_words(&matter.found.app, by);
+        invocation.aside(&format!("mind: with a permit for {}, nothing is deployed there. {why}", matter.audience));
+    }
+}
+
 /// What a grant did and did not do.
 pub fn granted_in_words(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> String {
     let (name, audience) = (matter.name(), &matter.audience);
+    if let Some(by) = deployed_by_others(connection, matter) {
+        let why = deployers::in_words(&matter.found.app, by);
+        return format!(
+            "{name} has its permit for {audience}. Nothing was installed, and nobody deploys it there: {why}."
+        );
+    }
     match connection.charter_environment(audience) {
         Some(environment) => format!(
             "{} may now deploy {name} to {audience}. Nothing was installed: {}.",
@@ -483,6 +503,12 @@ pub fn granted_in_words(connection: &Connection, matter: &Matter, cell: Option<&
 
 /// The deploy that a grant makes possible; a channel has no machines.
 pub fn deploy_command(connection: &Connection, matter: &Matter) -> String {
+    let charter = &connection.policy.charter;
+    match (deployed_by_others(connection, matter), charter.channels.keys().next()) {
+        (Some(DeployedBy::Customer), Some(channel)) => return command(connection, &matter.name(), channel),
+        (Some(_), _) => return format!("sortie status {}", matter.found.app),
+        (None, _) => {}
+    }
     match connection.charter_environment(&matter.audience) {
         Some(_) => format!("sortie deploy {} --to {}", matter.name(), matter.audience),
         None => format!("sortie status {}", matter.found.app),

@@ -54,8 +54,17 @@ pub fn sign(statement: &Statement, signers: &[&dyn Signer]) -> Result<Envelope, 
     statement.sign(signers).context("the statement could not be signed").map_err(Failure::from)
 }
 
-/// Free text with fresh salt.
+/// What somebody says in their own words, with fresh salt: a reason, a finding, a name. Blank says nothing, and would
+/// stand in the ledger as if something had been said.
 pub fn text(words: &str) -> Result<Text, Failure> {
+    match words.trim().is_empty() {
+        true => Err(Failure::misused("a blank text says nothing: write why, in a few words that others will read")),
+        false => Ok(Text { salt: fresh_salt()?, text: words.into() }),
+    }
+}
+
+/// The first line of a commit, with fresh salt; git allows it to be empty.
+pub fn title(words: &str) -> Result<Text, Failure> {
     Ok(Text { salt: fresh_salt()?, text: words.into() })
 }
 

@@ -46,15 +46,26 @@ impl When {
         let at = match self.at.as_deref() {
             None => None,
             Some(NEXT_WINDOW) => next_window(connection, wanted, now).await?,
-            Some(text) => Some(whole(moment::ahead(text, now, &zone)?)?),
+            Some(text) => Some(whole(to_come(text, now, &zone)?)?),
         };
         let expires = match (self.expires.as_deref(), at) {
-            (Some(text), _) => Some(whole(moment::ahead(text, now, &zone)?)?),
+            (Some(text), _) => Some(whole(to_come(text, now, &zone)?)?),
             (None, Some(at)) => Some(at.checked_add(STANDS).or_misused()?),
             (None, None) => None,
         };
         Ok(Schedule { at, expires, windows: Vec::new() })
     }
+}
+
+/// Whoever names yesterday has mistyped: it does not mean now.
+fn to_come(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+    let moment = moment::ahead(text, now, zone)?;
+    if moment < now {
+        let (then, now) = (moment::written(moment, zone), moment::written(now, zone));
+        let message = format!("that moment has passed: {then}, and it is {now}");
+        return Err(Failure::misused(message));
+    }
+    Ok(moment)
 }
 
 fn whole(moment: Timestamp) -> Result<Timestamp, Failure> {
@@ -129,6 +140,17 @@ pub fn in_words(schedule: &Schedule) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use domain::refusal::exit;
+
+    #[test]
+    fn what_has_passed_is_no_moment_to_begin_at() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let to_come = |text: &str| to_come(text, now, &TimeZone::UTC);
+        let refused = to_come("2026-11-28 10:00").unwrap_err().problem;
+        assert!(refused.exit == exit::MISUSED && refused.message.contains("that moment has passed: 2026-11-28 10:00"));
+        assert_eq!(to_come("10:00").unwrap().to_string(), "2026-11-30T10:00:00Z");
+        assert_eq!(to_come("0s").unwrap(), now);
+    }
 
     #[test]
     fn the_next_window_is_after_what_is_frozen() {

@@ -79,6 +79,14 @@ pub struct Build {
     /// What it lists, where it is a package: `api 1.4.0, db 2.0.1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
+    /// Where it is released and a later version is too, and which: it is superseded there (R45).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub superseded: BTreeMap<AudienceName, Version>,
+    /// Where a later version came though this one never did, and which: it was skipped there (R44).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub skipped: BTreeMap<AudienceName, Version>,
 }
 
 /// A build that several jobs make.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
-    AppName, AudienceName, Digest, PersonName, TargetName, Version, charter::Class, statement::Facts, way::Way,
+    AppName, AudienceName, Digest, PersonName, TargetName, Version,
+    charter::{Class, DeployedBy},
+    statement::Facts,
+    way::Way,
 };
 use utoipa::ToSchema;
 
@@ -105,6 +108,10 @@ pub struct Cell {
     pub delivered: Vec<Delivered>,
     /// What everyone should know of it: `released, never deployed`; `unreleased build`.
     pub notes: Vec<String>,
+    /// Who deploys it there, where that is not us: what is released there is never deployed from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub deployed_by: Option<DeployedBy>,
 }
 
 /// A build that is kept out.
@@ -180,6 +187,24 @@ pub struct Released {
     #[serde(default)]
     #[schema(value_type = String)]
     pub way: Way,
+    /// The latest version that was released there after it, where one was: it is superseded (R45).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub superseded_by: Option<Version>,
+    /// The later version that came there though this one never did: it was skipped (R44).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub skipped_for: Option<Version>,
+}
+
+impl Released {
+    /// `superseded by 1.5.0, skipped`; nothing for the newest.
+    pub fn passed_in_words(&self) -> Option<String> {
+        let superseded = self.superseded_by.as_ref().map(|by| format!("superseded by {by}"));
+        let skipped = self.skipped_for.as_ref().map(|_| "skipped".to_string());
+        let words: Vec<String> = superseded.into_iter().chain(skipped).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
 }
 
 /// What some targets run.

@@ -7,7 +7,8 @@ use crate::{
     planned::Planned,
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, presence, rights,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, presence,
+        rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -66,6 +67,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         running_targets(draft, order, signed.subject)?
     };
+    if order.act.installs() || order.act == OrderAct::Undeploy {
+        warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
+    }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = if is_planned { None } else { queued(draft, order, None)? };
@@ -244,15 +248,9 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
 
 /// What the deployer of a superseded version, or of one that skips others, is warned of (R45).
 pub(super) fn superseded(draft: &Draft, order: &Order, version: &Version) -> Vec<String> {
-    let Some(record) = draft.state.apps.get(&order.app) else { return Vec::new() };
-    let released = |other: &&Version| draft.state.granted(&order.app, other, &order.environment).is_some();
-    let newer: Vec<&Version> = record.versions.keys().filter(|other| *other > version).filter(released).collect();
-    match newer.last() {
-        Some(newest) if order.act != OrderAct::Rollback => {
-            vec![format!("{version} is superseded: {newest} is released to {}", order.environment)]
-        }
-        _ => Vec::new(),
-    }
+    let newest = passed::superseded_by(&draft.state, &order.app, version, &order.environment);
+    let warning = |newest: &Version| format!("{version} is superseded: {newest} is released to {}", order.environment);
+    newest.filter(|_| order.act != OrderAct::Rollback).map(warning).into_iter().collect()
 }
 
 /// The targets that run the subject, for an act on what runs.
@@ -265,6 +263,12 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
     let in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
     let targets: Vec<TargetName> = in_environment.filter(|name| chosen(name) && runs(name)).cloned().collect();
     if targets.is_empty() {
+        let runs_any = |name: &TargetName| draft.state.running(&order.app, name).is_some();
+        let mut in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
+        if order.act == OrderAct::Undeploy && !in_environment.any(|name| chosen(name) && runs_any(name)) {
+            let what = format!("{} is not deployed in {}", order.app, order.environment);
+            return Err(Refusal::AlreadyDone { what, since: None });
+        }
         return Err(Refusal::NothingRuns {
             app: order.app.clone(),
             environment: order.environment.clone(),

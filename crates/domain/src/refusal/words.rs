@@ -1,7 +1,7 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
 use super::{Closed, Frozen, Refusal, Right, exit};
-use crate::waiting::lacks_in_words;
+use crate::{rules::deployers, waiting::lacks_in_words};
 use std::fmt;
 use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
 
@@ -227,12 +227,7 @@ impl fmt::Display for Refusal {
             Refusal::BuildNeeded { app, build, why } => {
                 write!(f, "{app}#{} cannot be pruned: {why}. Nothing was pruned", build.short())
             }
-            Refusal::DeployedByOthers { app, by: DeployedBy::Embedded, .. } => {
-                write!(f, "{app} is embedded: it goes where the product that contains it goes, and nobody deploys it")
-            }
-            Refusal::DeployedByOthers { app, .. } => {
-                write!(f, "{app} is deployed by its customers: release it to their channel, and they install it")
-            }
+            Refusal::DeployedByOthers { app, by, .. } => f.write_str(&deployers::in_words(app, *by)),
             Refusal::NothingToInstall { app, build } => {
                 write!(f, "{app}#{} is a checkpoint: nothing to install", build.short())
             }

@@ -1,5 +1,6 @@
 //! Pruning takes the bytes of builds that nothing needs (R36): never of what runs, of what can be rolled back to, or of
-//! what holds permission or asks for it. History keeps the build's name, number, manifest and evidence for ever.
+//! what holds permission or asks for it. Of a retired application nothing may be deployed or rolled back to any more, so that only
+//! what runs is needed, what a package lists, and what a channel offers. History keeps the build's name, number, manifest and evidence for ever.
 
 use super::Candidate;
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
     state::{DeploymentPhase, Part, Request, Standing, State},
 };
 use jiff::Timestamp;
-use trust::{AppName, Digest};
+use trust::{AppName, AudienceName, Digest};
 
 /// Why the bytes of a build are needed, in words; nothing where they may go.
 pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> Option<String> {
@@ -26,19 +27,23 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
             return Some(format!("deployment {number} is under way with it, or would go back to it"));
         }
     }
-    // What soaks may be rolled back to what ran before it.
-    for (number, deployment) in state.deployments.iter().filter(|(_, deployment)| deployment.app == *app) {
-        let soaks = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, .. });
-        if soaks && deployment.build == *build {
-            return Some(format!("deployment {number} has not settled"));
-        }
-    }
     for (package, of_package, version) in state.packages_of(app, build) {
         if let Some(why) = needed(state, package, &of_package, now) {
             return Some(format!("{package}@{version} lists it, and {why}"));
         }
     }
-    for (audience, in_audience) in &record.audiences {
+    let is_retired = record.retired.is_some();
+    // What soaks may be rolled back to what ran before it.
+    for (number, deployment) in state.deployments.iter().filter(|(_, deployment)| deployment.app == *app) {
+        let soaks = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, .. });
+        if soaks && !is_retired && deployment.build == *build {
+            return Some(format!("deployment {number} has not settled"));
+        }
+    }
+    let channels = state.policy.as_ref().map(|policy| &policy.charter.channels);
+    let is_channel = |audience: &AudienceName| channels.is_some_and(|channels| channels.contains_key(audience));
+    // A channel goes on offering what it was released until somebody withdraws it.
+    for (audience, in_audience) in record.audiences.iter().filter(|(audience, _)| !is_retired || is_channel(audience)) {
         if in_audience.settled.contains(build) {
             return Some(format!("it settled in {audience}, which may be rolled back to it"));
         }

@@ -10,6 +10,7 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
+    AppName, AudienceName,
     schedule::{NotNow, Schedule},
     statement::Order,
     way::{Waiver, Way},
@@ -120,6 +121,22 @@ pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
     schedule.at.is_some_and(|at| at > ordered)
 }
 
+/// What stands planned of an application in an environment, in words: it comes by itself, whatever is ordered there now.
+pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -> Vec<String> {
+    let stands = |number: &u64| {
+        let deployment = state.deployments.get(number)?;
+        let is_there = deployment.app == *app && deployment.environment == *environment && deployment.waves == 0;
+        let at =
+            deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
+        let what = match &deployment.version {
+            Some(version) => format!("{app}@{version}"),
+            None => format!("{app}#{}", deployment.build.short()),
+        };
+        Some(format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off"))
+    };
+    state.open_deployments.iter().filter_map(stands).collect()
+}
+
 /// Fails unless an order's times are such as can come.
 pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     let Schedule { at, expires, .. } = &order.schedule;
@@ -127,6 +144,11 @@ pub fn can_come(order: &Order, now: Timestamp) -> Result<(), Refusal> {
     let days = policy::PLANNED_DAYS;
     let latest = now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
     let invalid = |why: String| Err(Refusal::Invalid { why });
+    // Whoever signed it may have had a clock that is behind this one, and orders take a while to arrive.
+    let earliest = now.saturating_sub(SignedDuration::from_secs(policy::CLOCKS_DIFFER_SECONDS));
+    if let Some(at) = at.filter(|at| *at < earliest.unwrap_or(Timestamp::MIN)) {
+        return invalid(format!("an order for {at:.0} comes too late: that moment has passed, it is {now:.0}"));
+    }
     if at.is_some_and(|at| at > latest) {
         return invalid(format!("a deployment is planned for {days} days ahead at most"));
     }

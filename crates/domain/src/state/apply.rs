@@ -216,7 +216,9 @@ pub fn apply(state: &mut State, event: &Event) {
             weigh_withdrawals(state, app, audience, version);
         }
         Event::ConfigSet { app, environment, serial, document, keys, recipients } => {
-            in_audience(state, app, environment).config = Some(ConfigInForce {
+            let here = in_audience(state, app, environment);
+            here.config_sets.insert(*serial, *document);
+            here.config = Some(ConfigInForce {
                 serial: *serial,
                 document: *document,
                 keys: keys.clone(),

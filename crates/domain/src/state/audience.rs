@@ -20,6 +20,9 @@ pub struct InAudience {
     pub floor: Option<Version>,
     /// The config in force.
     pub config: Option<ConfigInForce>,
+    /// The documents of all sets so far, by their serials: what runs may run with an earlier one.
+    #[serde(default)]
+    pub config_sets: OrdMap<u64, Digest>,
     /// The builds that are kept out.
     pub held: OrdMap<Digest, Hold>,
     /// The builds that failed here when they were last brought, and in which deployment.

@@ -149,7 +149,7 @@ pub(crate) async fn prunable(
     Ok(Json(found.await?))
 }
 
-/// A version in an audience.
+/// A build in an audience, by its version where it has one.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WhyQuery {
@@ -157,14 +157,17 @@ pub(crate) struct WhyQuery {
     #[param(value_type = String)]
     app: AppName,
     /// The version.
-    #[param(value_type = String)]
-    version: Version,
+    #[param(value_type = Option<String>)]
+    version: Option<Version>,
+    /// The build, where no version is named.
+    #[param(value_type = Option<String>)]
+    build: Option<Digest>,
     /// The environment or channel.
     #[param(value_type = String)]
     audience: AudienceName,
 }
 
-/// Every condition of deploying a version, met or not.
+/// Every condition of deploying a build, met or not.
 #[utoipa::path(
     get, path = routes::WHY, params(WhyQuery),
     responses((status = 200, body = Why), (status = "4XX", body = Problem)),
@@ -177,7 +180,12 @@ pub(crate) async fn why(
     let state = serving.ledger.state();
     let asked = away(move || {
         let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-        Ok(views::why::why(&state, &query.app, &query.version, &query.audience, &texts, Timestamp::now())?)
+        let build = match (&query.version, query.build) {
+            (Some(version), None) => names::version(&state, &query.app, version)?.0,
+            (None, Some(build)) => build,
+            _ => return Err(Failure::malformed("either `version` or `build` says what is meant")),
+        };
+        Ok(views::why::why(&state, &query.app, build, &query.audience, &texts, Timestamp::now())?)
     });
     Ok(Json(asked.await?))
 }

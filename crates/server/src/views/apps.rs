@@ -1,16 +1,24 @@
 //! Applications with their builds.
 
 use super::{build_name, packages};
-use api::read::{App, Build};
-use domain::{refusal::Refusal, rules::names, state::State};
-use trust::AppName;
+use api::read;
+use domain::{
+    refusal::Refusal,
+    rules::{names, passed},
+    state::{Build, State},
+};
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{AppName, AudienceName, Version};
 
 /// One application, its builds newest first.
-pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
+pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
     let record = names::app(state, app)?;
     let mut builds: Vec<_> = record.builds.iter().collect();
     builds.sort_by_key(|(_, build)| std::cmp::Reverse(build.stamp.entry));
-    let build = |(digest, build): (&trust::Digest, &domain::state::Build)| Build {
+    let environments = state.policy.iter().flat_map(|policy| policy.charter.environments.keys());
+    let came: BTreeMap<AudienceName, BTreeSet<Version>> =
+        environments.map(|environment| (environment.clone(), passed::came(state, app, environment))).collect();
+    let build = |(digest, build): (&trust::Digest, &Build)| read::Build {
         name: build_name(state, app, digest),
         pushed: build.stamp.time,
         pusher: state.shown(&build.pusher),
@@ -21,7 +29,60 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<App, Refusal> {
         files: build.facts.files,
         size_bytes: build.facts.size_bytes,
         ran_in: build.verified_in.keys().cloned().collect(),
+        superseded: superseded(state, app, build),
+        skipped: skipped(&came, build),
         evidence: build.evidence.iter().map(|e| (e.kind.clone(), e.passed, e.summary.clone())).collect(),
     };
-    Ok(App { app: app.clone(), builds: builds.into_iter().map(build).collect() })
+    Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect() })
+}
+
+/// Where a build is released and a later version is too.
+fn superseded(state: &State, app: &AppName, build: &Build) -> BTreeMap<AudienceName, Version> {
+    let (Some(version), Some(policy)) = (&build.version, &state.policy) else { return BTreeMap::new() };
+    let by = |audience: &AudienceName| {
+        state.granted(app, version, audience)?;
+        Some((audience.clone(), passed::superseded_by(state, app, version, audience)?.clone()))
+    };
+    policy.charter.audience_names().filter_map(by).collect()
+}
+
+/// Where a later version came though this build never did.
+fn skipped(came: &BTreeMap<AudienceName, BTreeSet<Version>>, build: &Build) -> BTreeMap<AudienceName, Version> {
+    let Some(version) = &build.version else { return BTreeMap::new() };
+    let by = |(environment, came): (&AudienceName, &BTreeSet<Version>)| {
+        Some((environment.clone(), passed::skipped_for(came, version)?.clone()))
+    };
+    came.iter().filter_map(by).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{self, World};
+
+    #[test]
+    fn a_version_is_superseded_by_a_release_and_skipped_by_a_deployment_r44_r45() {
+        let mut world = World::new();
+        let [first, second, third] = ["1.0.0", "1.1.0", "1.2.0"].map(|version| world.released("web", version, "prod"));
+        world.runs("prod-1", "web", first);
+        let of = |world: &World, build: &trust::Digest| {
+            let app = app(&world.state, &fixture::app("web")).unwrap();
+            let build = app.builds.into_iter().find(|known| known.name.build == *build).unwrap();
+            let word = |there: BTreeMap<AudienceName, Version>| {
+                there
+                    .into_iter()
+                    .map(|(audience, version)| format!("{audience} {version}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            (word(build.superseded), word(build.skipped))
+        };
+        assert_eq!(of(&world, &second), ("prod 1.2.0".into(), String::new()));
+        world.runs("prod-1", "web", third);
+        assert_eq!(of(&world, &first), ("prod 1.2.0".into(), String::new()));
+        assert_eq!(of(&world, &second), ("prod 1.2.0".into(), "prod 1.2.0".into()));
+        assert_eq!(of(&world, &third), (String::new(), String::new()));
+        world.withdraw("web", "1.2.0", "prod");
+        assert_eq!(of(&world, &second).0, "", "what was withdrawn supersedes nothing");
+    }
 }

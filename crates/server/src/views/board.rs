@@ -4,10 +4,13 @@
 
 use super::words::{ago, count, left, moment, names, size_of_share};
 use api::read::{AppStatus, AudienceStatus, Cell, Escapes, HistoryEntry, Released, Runs, Status, TargetStatus};
-use domain::waiting::{WaitingOn, lacks_in_words};
+use domain::{
+    rules::deployers,
+    waiting::{WaitingOn, lacks_in_words},
+};
 use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, html};
-use trust::{Digest, names::printable};
+use trust::{Digest, charter::DeployedBy, names::printable};
 
 mod drawing;
 mod emergencies;
@@ -266,7 +269,11 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
             } @else {
                 @for runs in &cell.runs { (running(runs, cell.targets, status)) }
                 @if cell.runs.is_empty() { p.nothing { "nothing runs" } }
-                (deployable(cell, now))
+                @if let Some(by) = cell.deployed_by {
+                    @if !cell.released.is_empty() { p.more title=(deployers::in_words(&app.app, by)) { (by_others(by)) } }
+                } @else {
+                    (deployable(cell, now))
+                }
             }
             @for waiting in &cell.waiting { (waits(waiting, now)) }
             @for held in &cell.held { p.held { (sign(Sign::Held)) span { b.version { (held.short()) } " is held out" } } }
@@ -288,6 +295,15 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
             (emergencies::badges(status, &app.app, &audience.name))
             @if wrong > 0 { p.bad { (sign(Sign::Bad)) span { a href="#escapes" { (count(wrong, "escape")) } } } }
         }
+    }
+}
+
+/// What stands in the place of what may be deployed, where others deploy it.
+fn by_others(by: DeployedBy) -> &'static str {
+    match by {
+        DeployedBy::Us => "deployed by us",
+        DeployedBy::Customer => "deployed by its customers, not from here",
+        DeployedBy::Embedded => "embedded: nobody deploys it",
     }
 }
 
@@ -357,13 +373,14 @@ fn deployable(cell: &Cell, now: Timestamp) -> Markup {
         .filter(runs)
         .partition(|released| newest_running.is_none_or(|running| released.version > *running));
     let hidden = newer.len().saturating_sub(RELEASED_SHOWN) + older.len();
-    let rest: Vec<_> = newer.iter().skip(RELEASED_SHOWN).chain(&older).map(|released| &released.version).collect();
+    let rest: Vec<String> = newer.iter().skip(RELEASED_SHOWN).chain(&older).map(|released| passed(released)).collect();
     html! {
         @for released in newer.iter().take(RELEASED_SHOWN) {
             p.may title=(behind(released)) {
                 (sign(Sign::May))
                 span {
                     b.version { (released.version) } " may be deployed"
+                    @if let Some(passed) = released.passed_in_words() { span.muted { " · " (passed) } }
                     @if let Some(left) = ends_soon(released, now) { span.soon { " · for " (left) } }
                 }
             }
@@ -374,8 +391,14 @@ fn deployable(cell: &Cell, now: Timestamp) -> Markup {
     }
 }
 
+/// `1.3.0 (superseded by 1.4.0, skipped)`.
+fn passed(released: &Released) -> String {
+    let passed = released.passed_in_words().map(|passed| format!(" ({passed})")).unwrap_or_default();
+    format!("{}{passed}", released.version)
+}
+
 fn offered(cell: &Cell, now: Timestamp) -> Markup {
-    let hidden: Vec<_> = cell.released.iter().skip(1).map(|released| &released.version).collect();
+    let hidden: Vec<String> = cell.released.iter().skip(1).map(passed).collect();
     html! {
         @if let Some(newest) = cell.released.first() {
             p.runs title=(behind(newest)) {

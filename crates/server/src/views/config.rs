@@ -9,16 +9,26 @@ use domain::{
 use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, TargetName, config::ConfigDocument};
 
-/// The digest of the config document in force, where there is one.
-pub(crate) fn document(state: &State, app: &AppName, environment: &AudienceName) -> Option<Digest> {
-    Some(state.in_audience(app, environment)?.config.as_ref()?.document)
+/// The serial and document of a set, where there is one: of that with a serial, or of that in force.
+pub(crate) fn set(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    serial: Option<u64>,
+) -> Option<(u64, Digest)> {
+    let here = state.in_audience(app, environment)?;
+    match serial {
+        Some(serial) => Some((serial, *here.config_sets.get(&serial)?)),
+        None => here.config.as_ref().map(|config| (config.serial, config.document)),
+    }
 }
 
-/// The config in force with its document, and what the newest build declares.
+/// A set of config with its document, and what the newest build declares.
 pub(crate) fn config(
     state: &State,
     app: &AppName,
     environment: &AudienceName,
+    serial: u64,
     document: Option<ConfigDocument>,
 ) -> Result<ConfigView, Refusal> {
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
@@ -28,7 +38,7 @@ pub(crate) fn config(
     let in_audience = record.audiences.get(environment);
     let recipients = state.targets_in(environment).map(|(name, target)| (name.clone(), target.recipient.clone()));
     Ok(ConfigView {
-        serial: in_audience.and_then(|record| record.config.as_ref()).map_or(0, |config| config.serial),
+        serial,
         document,
         declared: newest.map(|build| build.facts.config.clone()).unwrap_or_default(),
         recipients: recipients.collect::<BTreeMap<_, _>>(),

@@ -190,6 +190,12 @@ impl World {
         build
     }
 
+    /// A build without a number that declares a config key without a default.
+    pub fn pushed_with(&mut self, name: &str, bytes: &str, config_key: &str) -> Digest {
+        let declared = ConfigKey { secret: true, default: None };
+        self.push(name, bytes, "e".repeat(40), BTreeMap::from([(config_key.to_owned(), declared)]))
+    }
+
     fn newest_request(&self, name: &str, text: &str, to: &str) -> Digest {
         let here = self.state.in_audience(&app(name), &audience(to)).unwrap();
         *here.requests.get(&version(text)).unwrap().last().unwrap()

@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedVie
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{expiry, lifetime, names, vendors},
+    rules::{deployers, expiry, lifetime, names, passed, vendors},
     state::{Build, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
@@ -135,11 +135,20 @@ fn steps_before(charter: &Charter, name: &AudienceName) -> usize {
 fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_>, now: Timestamp) -> Cell {
     let empty = InAudience::default();
     let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
-    let released = released(state, app, &audience.name, record, now);
+    // Of a retired application nothing may be deployed any more; a channel goes on offering what it was released.
+    let is_retired = state.apps.get(app).is_some_and(|record| record.retired.is_some());
+    let released = match is_retired && audience.class.is_some() {
+        true => Vec::new(),
+        false => released(state, app, &audience.name, record, now),
+    };
     let runs = runs(state, app, &audience.name, record);
     let waiting = waiting(state, app, &audience.name, record, now);
     let mut notes = packages::permitted_with(state, app, &audience.name, now);
+    let charter = state.policy.as_ref().map(|policy| &policy.charter);
+    let deployed_by = charter.and_then(|charter| deployers::others(charter, app, &audience.name));
+    notes.extend(deployed_by.filter(|_| !released.is_empty()).map(|by| deployers::in_words(app, by)));
     if let (Some(newest), Some(_)) = (released.first(), audience.class)
+        && deployed_by.is_none()
         && !newest.deployed
         && !record.failed.contains_key(&newest.build)
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
@@ -188,6 +197,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         released,
         runs,
         notes,
+        deployed_by,
     }
 }
 
@@ -266,6 +276,7 @@ fn released(
 ) -> Vec<Released> {
     let mut versions: Vec<_> = record.requests.keys().collect();
     versions.sort();
+    let came = passed::came(state, app, audience);
     let released = versions.into_iter().rev().filter_map(|version| {
         let (_, request) = permits::live(state, app, version, audience, now)?;
         let build = state.apps.get(app)?.builds.get(&request.build);
@@ -283,6 +294,8 @@ fn released(
             since: permits::granted_at(request)?,
             not_after: request.not_after,
             way: request.way,
+            superseded_by: passed::superseded_by(state, app, version, audience).cloned(),
+            skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),
@@ -473,6 +486,21 @@ mod tests {
         assert_eq!(notes_of(&world, "dev"), ["unreleased version web@1.4.0"]);
         world.released("web", "1.4.0", "prod");
         assert!(notes_of(&world, "dev").is_empty());
+    }
+
+    #[test]
+    fn nothing_of_what_was_retired_may_be_deployed_and_channels_go_on_r36() {
+        let mut world = World::new();
+        world.released("web", "1.4.0", "prod");
+        world.released("web", "1.4.0", "beta");
+        world.happen(Event::AppRetired { app: fixture::app("web") });
+        let status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+        let released = |audience: &str| {
+            let cell = status.apps[0].cells.iter().find(|cell| cell.audience.as_str() == audience).unwrap();
+            cell.released.len()
+        };
+        assert_eq!((released("prod"), released("beta")), (0, 1));
+        assert!(notes_of(&world, "prod").is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Every condition of deploying a version to an environment, or of offering it in a channel, met or not.
+//! Every condition of deploying a build to an environment, or of offering a version in a channel, met or not.
 
 use super::{
     build_name, freezes,
@@ -17,34 +17,36 @@ use trust::{
     statement::OrderAct, way::Terms,
 };
 
-/// Whether `version` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
+/// Whether `build` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
 ///
 /// # Errors
 /// When one of the names is unknown, or the server has no estate.
 pub(crate) fn why(
     state: &State,
     app: &AppName,
-    version: &Version,
+    build: Digest,
     audience: &AudienceName,
     texts: Texts<'_>,
     now: Timestamp,
 ) -> Result<Why, Refusal> {
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
     names::audience(policy, audience)?;
-    let (build, record) = names::version(state, app, version)?;
+    let record = names::build(state, app, &build)?;
+    let what = build_name(state, app, &build).of(app);
     let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
-    let asked = Asked { state, policy, candidate, version, here: state.in_audience(app, audience), texts, now };
+    let here = state.in_audience(app, audience);
+    let asked = Asked { state, policy, candidate, what, here, texts, now };
     let mut conditions = asked.permission();
     if policy.charter.environments.contains_key(audience) {
         conditions.extend(asked.on_targets());
     }
     Ok(Why {
-        what: words::versioned(app, version),
         audience: audience.clone(),
         may: conditions.iter().all(|condition| condition.met),
         conditions,
         runs: asked.runs(),
         seen: asked.seen(),
+        what: asked.what,
     })
 }
 
@@ -52,7 +54,8 @@ struct Asked<'a> {
     state: &'a State,
     policy: &'a Policy,
     candidate: Candidate<'a>,
-    version: &'a Version,
+    /// The build as people call it.
+    what: String,
     here: Option<&'a InAudience>,
     texts: Texts<'a>,
     now: Timestamp,
@@ -77,7 +80,16 @@ impl Asked<'_> {
                 continue;
             }
             match (verdict.rule, verdict.verdict) {
-                ("permits", verdict) => conditions.extend(self.permit(verdict)),
+                ("permits", verdict) => match self.candidate.version() {
+                    Some(version) => conditions.extend(self.permit(version, verdict)),
+                    None => conditions.push(self.has_no_number()),
+                },
+                // The refusal names a version, and this build has none yet.
+                (_, Err(Refusal::NotVerifiedBefore { after, audience, .. })) if self.candidate.version().is_none() => {
+                    let what =
+                        format!("{audience} comes after {after}, and {} was not verified in {after} yet", self.what);
+                    conditions.push(Condition { met: false, what, remedy: None });
+                }
                 (_, Ok(what)) => conditions.push(met(what)),
                 (_, Err(refusal)) => conditions.push(unmet(&freezes::with_reason(refusal, self.texts))),
             }
@@ -85,12 +97,18 @@ impl Asked<'_> {
         conditions
     }
 
+    /// Only what has a number can be released.
+    fn has_no_number(&self) -> Condition {
+        let what = format!("{} has no number, so it was never released", self.what);
+        Condition { met: false, what, remedy: Some(format!("sortie number {} next", self.what)) }
+    }
+
     /// The approvals of the request in question, who is missing, and whether the permit holds now.
-    fn permit(&self, verdict: Result<String, Refusal>) -> Vec<Condition> {
+    fn permit(&self, version: &Version, verdict: Result<String, Refusal>) -> Vec<Condition> {
         let Candidate { app, audience, .. } = self.candidate;
-        let in_force = rules::permits::in_force(self.state, self.policy, &self.candidate, self.version, self.now).ok();
-        let granted = in_force.or_else(|| self.state.granted(app, self.version, audience));
-        let waiting = || self.state.waiting_request(app, self.version, audience);
+        let in_force = rules::permits::in_force(self.state, self.policy, &self.candidate, version, self.now).ok();
+        let granted = in_force.or_else(|| self.state.granted(app, version, audience));
+        let waiting = || self.state.waiting_request(app, version, audience);
         let Some((_, request)) = granted.or_else(waiting) else {
             return vec![match verdict {
                 Ok(what) => met(what),
@@ -295,7 +313,8 @@ impl Asked<'_> {
     /// Who of the end users sees it.
     fn seen(&self) -> String {
         match self.here.and_then(|here| here.exposure.as_ref()) {
-            Some((seen, percent, since)) if seen == self.version && *percent > 0 => {
+            _ if self.candidate.version().is_none() => "nobody: only a version can be exposed".into(),
+            Some((seen, percent, since)) if Some(seen) == self.candidate.version() && *percent > 0 => {
                 format!("{percent} % of end users, since {}", words::moment(since.time))
             }
             Some((seen, percent, _)) if *percent > 0 => format!("nobody: {percent} % of end users see {seen}"),
@@ -310,8 +329,14 @@ mod tests {
     use crate::views::fixture::World;
 
     fn ask(world: &World, version: &str, audience: &str) -> Why {
-        let (app, version, audience) = ("web".parse().unwrap(), version.parse().unwrap(), audience.parse().unwrap());
-        why(&world.state, &app, &version, &audience, &|_| None, world.now()).unwrap()
+        let (app, version) = ("web".parse().unwrap(), version.parse().unwrap());
+        let (build, _) = names::version(&world.state, &app, &version).unwrap();
+        ask_of(world, build, audience)
+    }
+
+    fn ask_of(world: &World, build: Digest, audience: &str) -> Why {
+        let (app, audience) = ("web".parse().unwrap(), audience.parse().unwrap());
+        why(&world.state, &app, build, &audience, &|_| None, world.now()).unwrap()
     }
 
     fn shown(why: &Why) -> String {
@@ -402,15 +427,39 @@ mod tests {
     }
 
     #[test]
+    fn a_build_without_a_number_stands_before_every_condition_too_r10_r21() {
+        let mut world = World::new();
+        let ready = world.pushed("web", 1);
+        let dev = ask_of(&world, ready, "dev");
+        assert!(dev.may && shown(&dev).contains("✓ dev accepts unreleased builds"), "{dev:?}");
+        assert_eq!(dev.seen, "nobody: only a version can be exposed");
+        let lacking = world.pushed_with("web", "lacking", "DATABASE_URL");
+        let dev = ask_of(&world, lacking, "dev");
+        assert!(!dev.may && shown(&dev).contains("✗ DATABASE_URL has no value for web in dev"), "{dev:?}");
+        let prod = shown(&ask_of(&world, ready, "prod"));
+        let digits = ready.short();
+        assert!(
+            prod.contains(&format!(
+                "✗ web#{digits} has no number, so it was never released | sortie number web#{digits} next"
+            )),
+            "{prod}"
+        );
+        assert!(
+            prod.contains(&format!("✗ prod comes after test, and web#{digits} was not verified in test yet")),
+            "{prod}"
+        );
+    }
+
+    #[test]
     fn unknown_names_are_refused_with_the_nearest() {
         let mut world = World::new();
-        world.numbered("web", "1.4.0");
-        let refused = |app: &str, version: &str, audience: &str| {
-            let (app, version) = (app.parse().unwrap(), version.parse().unwrap());
-            why(&world.state, &app, &version, &audience.parse().unwrap(), &|_| None, world.now()).unwrap_err().code()
+        let build = world.numbered("web", "1.4.0");
+        let refused = |app: &str, build: Digest, audience: &str| {
+            let (app, audience) = (app.parse().unwrap(), audience.parse().unwrap());
+            why(&world.state, &app, build, &audience, &|_| None, world.now()).unwrap_err().code()
         };
-        assert_eq!(refused("wbe", "1.4.0", "prod"), "UNKNOWN_APPLICATION");
-        assert_eq!(refused("web", "9.9.9", "prod"), "UNKNOWN_VERSION");
-        assert_eq!(refused("web", "1.4.0", "prdo"), "UNKNOWN_AUDIENCE");
+        assert_eq!(refused("wbe", build, "prod"), "UNKNOWN_APPLICATION");
+        assert_eq!(refused("web", Digest::of(b"nothing"), "prod"), "UNKNOWN_BUILD");
+        assert_eq!(refused("web", build, "prdo"), "UNKNOWN_AUDIENCE");
     }
 }

@@ -499,7 +499,7 @@ impl Teller<'_> {
         };
         match finished.outcome {
             Outcome::Verified => {
-                format!("{target}: {}{}", self.change(record, finished, &short), took(finished.phases))
+                format!("{target}: {}{}", self.change(record, target, finished, &short), took(finished.phases))
             }
             Outcome::Undone { phase, reason } => {
                 format!("{target}: {} of {name} failed at {}: {reason}; undone, {now}", act_noun(*act), phase.word())
@@ -511,11 +511,20 @@ impl Teller<'_> {
         }
     }
 
-    /// R57: `deployed` the first time, `upgraded` after that.
-    fn change(&self, record: &Deployment, finished: &Finished<'_>, short: &str) -> String {
+    /// Whether a later version ran on a target before a deployment came.
+    fn goes_down(&self, record: &Deployment, target: &TargetName) -> bool {
+        let before = record.parts.get(target).and_then(|part| part.before);
+        let known = self.state.apps.get(&record.app).zip(before);
+        let before = known.and_then(|(app, before)| app.builds.get(&before)?.version.as_ref());
+        before.is_some_and(|before| record.version.as_ref().is_some_and(|version| version < before))
+    }
+
+    /// R57: `deployed` the first time, `upgraded` after that, or `downgraded` where a later version ran before.
+    fn change(&self, record: &Deployment, target: &TargetName, finished: &Finished<'_>, short: &str) -> String {
         let app = &record.app;
         match finished.change {
             Some(Change::Deployed) => format!("{app} deployed, {short}"),
+            Some(Change::Upgraded) if self.goes_down(record, target) => format!("{app} downgraded to {short}"),
             Some(Change::Upgraded) => format!("{app} upgraded to {short}"),
             Some(Change::Repeated) => format!("{app} {short} deployed again"),
             Some(Change::RolledBack) => format!("{app} rolled back to {short}"),

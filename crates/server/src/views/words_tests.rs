@@ -78,6 +78,29 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
 }
 
 #[test]
+fn going_down_is_no_upgrade_r45_r57() {
+    let mut world = World::new();
+    let (old, new) = (world.numbered("web", "1.3.2"), world.numbered("web", "1.4.0"));
+    world.runs("prod-1", "web", new);
+    let deployment = world.ordered("prod-1", "web", old, OrderAct::Deploy);
+    let event = Event::TargetFinished {
+        deployment,
+        target: target("prod-1"),
+        outcome: Outcome::Verified,
+        change: Some(Change::Upgraded),
+        running: Some(old),
+        config_serial: 0,
+        phases: Vec::new(),
+        endpoints: Vec::new(),
+        given_up: false,
+        stands: false,
+        standby: false,
+        way: Default::default(),
+    };
+    assert!(told(&world, "target:prod-1", &[], event).starts_with("prod-1: web downgraded to 1.3.2"));
+}
+
+#[test]
 fn nothing_in_a_line_can_drive_a_terminal() {
     let mut world = World::new();
     let build = world.numbered("web", "1.4.0");

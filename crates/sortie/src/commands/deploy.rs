@@ -25,19 +25,24 @@ use api::{
 use domain::{
     refusal::exit,
     rules::{placement, rollout},
-    sizes,
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
-    manifest::{Entry, Manifest, Run, steps},
+    manifest::{Manifest, Run, steps},
     names::printable,
     rollout::Rollout,
+    schedule::Schedule,
     statement::OrderAct,
 };
+
+mod changes;
+mod config_only;
+
+use changes::{ConfigChanged, FilesChanged, config_in_words, files_in_words};
 
 /// How many digits of a plan's id are shown, and at least typed.
 const PLAN_ID_DIGITS: usize = 12;
@@ -63,7 +68,7 @@ pub struct Deploy {
     #[arg(long)]
     pub when_released: bool,
     /// Give what runs its newest config, and nothing else
-    #[arg(long, conflicts_with_all = ["plan", "plan_id", "when_released", "at", "expires"])]
+    #[arg(long, conflicts_with_all = ["when_released", "at", "expires"])]
     pub config_only: bool,
     #[command(flatten)]
     pub data: Data,
@@ -85,8 +90,7 @@ impl Deploy {
         let environment = connection.environment(&self.place)?;
         if self.config_only {
             let running = operate::Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
-            return operate::act_on_running(invocation, &connection, &running, OrderAct::Configure, &self.following)
-                .await;
+            return self.configure(invocation, &connection, &running).await;
         }
         let thing = resolve(invocation, &connection, thing, &environment).await?;
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
@@ -106,6 +110,20 @@ impl Deploy {
             invocation.aside(&format!("+ {line}"));
         }
         order::order(invocation, &connection, &wanted, &self.following).await
+    }
+
+    /// Gives what runs its newest config, or says what that would change.
+    async fn configure(&self, invocation: &Invocation, connection: &Connection, running: &operate::Running) -> Outcome {
+        let act = OrderAct::Configure;
+        if self.plan {
+            return config_only::plan(connection, running).await;
+        }
+        let Some(id) = &self.plan_id else {
+            return operate::act_on_running(invocation, connection, running, act, &self.following).await;
+        };
+        let mut wanted = config_only::only_order(connection, running).await?;
+        wanted.plan = Some(planned_as(connection, &wanted, id).await?);
+        order::order(invocation, connection, &wanted, &self.following).await
     }
 }
 
@@ -166,6 +184,8 @@ struct Plan {
     targets: Vec<PlannedTarget>,
     waves: usize,
     config_missing: Vec<String>,
+    /// What the config in force would change.
+    config: Vec<ConfigChanged>,
     files: Vec<FilesChanged>,
     /// The versions since what runs there.
     notes: Vec<Note>,
@@ -173,9 +193,11 @@ struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<package::Shown>,
     why: Why,
+    /// What whoever orders it is warned of.
+    warnings: Vec<String>,
     /// When it would begin, where it is planned for later.
     #[serde(skip)]
-    begins: Option<String>,
+    schedule: Schedule,
     /// By what exactly this is ordered; nothing where it would be refused.
     id: Option<String>,
     /// Why it would be refused.
@@ -193,17 +215,6 @@ struct PlannedTarget {
     shortages: Vec<String>,
 }
 
-/// How the new build's files differ from one that runs, or from nothing.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct FilesChanged {
-    app: AppName,
-    from: Option<String>,
-    changed: u64,
-    added: u64,
-    removed: u64,
-    new_bytes: u64,
-}
-
 async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let status = order::status(connection, None).await?;
@@ -218,8 +229,9 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         targets.retain(|target| view.planned.targets.iter().any(|planned| planned.target == target.target));
     }
     let files = all_files_changed(connection, &targets, &manifest).await?;
-    let config: ConfigView =
-        connection.client.get(&routes::path(routes::CONFIG, &[app.as_str(), environment.as_str()]), &[]).await?;
+    let config = changes::config_of(connection, app, environment, None).await?;
+    let planned = view.iter().flat_map(|view| &view.planned.targets);
+    let config_changed = changes::config(connection, app, environment, &config, planned).await?;
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
     let changes_data = manifest.run.migrate.is_some();
@@ -228,22 +240,20 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         what: build.of(app),
         environment: environment.clone(),
         config_missing: config_missing(&manifest, &config),
+        config: config_changed,
         waves,
         files,
         notes: passed(connection, wanted, &status).await?,
         members: Vec::new(),
         targets,
         why,
-        begins: begins(wanted),
+        warnings: view.iter().flat_map(|view| view.warnings.clone()).collect(),
+        schedule: wanted.schedule.clone(),
         id: view.as_ref().map(id_of),
         refused,
     };
     let answer = Answer::new(&plan, in_words(&plan));
     Ok(with_next(answer, &plan))
-}
-
-fn begins(wanted: &Wanted) -> Option<String> {
-    wanted.schedule.at.map(|_| when::in_words(&wanted.schedule))
 }
 
 /// What the server's rules make of the order, or why it would be refused.
@@ -262,19 +272,42 @@ async fn seen_or_refused(
 }
 
 fn with_next(answer: Answer, plan: &Plan) -> Answer {
-    match (&plan.id, plan.refused.as_ref().and_then(|problem| problem.next.clone())) {
-        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), id)),
+    let (id, refused) = (plan.id.as_deref(), plan.refused.as_ref());
+    with_next_of(answer, id, refused, &plan.schedule)
+}
+
+fn with_next_of(answer: Answer, id: Option<&str>, refused: Option<&Problem>, schedule: &Schedule) -> Answer {
+    match (id, refused.and_then(|problem| problem.next.clone())) {
+        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), schedule, id)),
         (None, Some(next)) => answer.next(next),
         (None, None) => answer,
     }
 }
 
-/// The command that was typed, with the plan's id in place of the wish for a plan.
-fn as_typed(words: impl Iterator<Item = String>, id: &str) -> String {
+/// The command that was typed, with the plan's id in place of the wish for a plan, and its moments as they were meant:
+/// `2h` from now is another moment by the time that it is typed again.
+fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) -> String {
     let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=@#.,:/%+".contains(c));
     let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
-    let words: Vec<String> = words.filter(|word| word != "--plan" && word != "--json").map(quoted).collect();
-    format!("sortie {} --plan-id {id}", words.join(" "))
+    let mut words = words.filter(|word| word != "--plan" && word != "--json");
+    let mut typed = vec!["sortie".to_string()];
+    while let Some(word) = words.next() {
+        let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
+        let moment = match option {
+            "--at" => schedule.at,
+            "--expires" => schedule.expires,
+            _ => {
+                typed.push(quoted(word));
+                continue;
+            }
+        };
+        if value.is_none() {
+            words.next();
+        }
+        // `next-window` means now while one is open.
+        typed.extend(moment.map(|moment| format!("{option} {moment}")));
+    }
+    format!("{} --plan-id {id}", typed.join(" "))
 }
 
 /// What the order would do, by the server's own rules.
@@ -291,7 +324,8 @@ fn id_of(view: &PlanView) -> String {
 /// The plan with this id, if it is what would be done now.
 async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Result<Digest, Failure> {
     let is_id = (PLAN_ID_DIGITS..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let again = format!("sortie deploy {} --to {} --plan", wanted.build.of(&wanted.app), wanted.environment);
+    let config_only = if wanted.act == OrderAct::Configure { " --config-only" } else { "" };
+    let again = format!("sortie deploy {} --to {}{config_only} --plan", wanted.build.of(&wanted.app), wanted.environment);
     if !is_id {
         let message = format!("'{}' is no plan's id: `--plan` shows it, {PLAN_ID_DIGITS} digits", printable(id));
         return Err(Failure::misused(message).next(again));
@@ -310,7 +344,9 @@ async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Resul
 async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manifest, status: &Status) -> Outcome {
     let Wanted { app, build, environment, .. } = wanted;
     let members = package::inspect(connection, manifest, environment, None, status).await?;
-    let (mut targets, mut files, mut config_missing) = (Vec::new(), Vec::new(), Vec::new());
+    let (view, refused) = seen_or_refused(connection, wanted).await?;
+    let (mut targets, mut files) = (Vec::new(), Vec::new());
+    let (mut config_missing, mut config_changed) = (Vec::new(), Vec::new());
     for member in &members {
         let made = object::manifest(connection, &member.build).await?;
         let name = BuildName { build: member.build, version: Some(member.version.clone()) };
@@ -319,23 +355,25 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         let changing: Vec<PlannedTarget> = changing.collect();
         files.extend(all_files_changed(connection, &changing, &made).await?);
         targets.extend(changing);
-        let path = routes::path(routes::CONFIG, &[member.app.as_str(), environment.as_str()]);
-        let config: ConfigView = connection.client.get(&path, &[]).await?;
+        let config = changes::config_of(connection, &member.app, environment, None).await?;
+        let planned = view.iter().filter_map(|view| view.planned.members.get(&member.app)).flatten();
+        config_changed.extend(changes::config(connection, &member.app, environment, &config, planned).await?);
         config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
     }
     let why = why::ask(connection, app, build, environment).await?;
-    let (view, refused) = seen_or_refused(connection, wanted).await?;
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
         config_missing,
+        config: config_changed,
         waves: steps(&manifest.run.package).map_or(0, |steps| steps.len()),
         files,
-        notes: Vec::new(),
+        notes: passed(connection, wanted, status).await?,
         members,
         targets,
         why,
-        begins: begins(wanted),
+        warnings: view.iter().flat_map(|view| view.warnings.clone()).collect(),
+        schedule: wanted.schedule.clone(),
         id: view.as_ref().map(id_of),
         refused,
     };
@@ -354,13 +392,23 @@ fn package_in_words(plan: &Plan) -> String {
         lines.extend((!targets.is_empty()).then(|| format!("  {} {}", member.app, member.version)));
         lines.extend(targets_in_words(&targets).into_iter().map(|line| format!("  {line}")));
         let files = plan.files.iter().filter(|files| files.app == member.app);
-        lines.extend(files.map(|files| format!("  {}", files_in_words(files))));
+        lines.extend(files.flat_map(files_in_words).map(|line| format!("  {line}")));
+        let config = plan.config.iter().filter(|config| config.app == member.app);
+        lines.extend(config.map(|config| format!("  {}", config_in_words(config))));
     }
+    lines.extend(last_in_words(plan));
+    lines.join("\n")
+}
+
+/// What comes with it, what is lacking, and what people are warned of; and whether it may be.
+fn last_in_words(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> = notes::in_words(&plan.notes).into_iter().map(|line| format!("  + {line}")).collect();
     if !plan.config_missing.is_empty() {
         lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
     }
+    lines.extend(plan.warnings.iter().map(|warning| format!("  mind: {}", printable(warning))));
     lines.extend(why_in_words(plan));
-    lines.join("\n")
+    lines
 }
 
 fn why_in_words(plan: &Plan) -> Vec<String> {
@@ -370,8 +418,9 @@ fn why_in_words(plan: &Plan) -> Vec<String> {
         _ => format!("✗ it would be refused now: {}", refused.message),
     });
     // What is asked of this very moment is not asked of an order for later.
-    let later = plan.begins.as_ref().filter(|_| plan.id.is_some() && !plan.why.may);
-    let later = later.map(|begins| format!("not now; ordered like this, it begins by itself {begins}"));
+    let not_now = if plan.why.may { "" } else { "not now; " };
+    let begins = || format!("{not_now}ordered like this, it begins by itself {}", when::in_words(&plan.schedule));
+    let later = (plan.schedule.at.is_some() && plan.id.is_some()).then(begins);
     std::iter::once(why::in_words(&plan.why)).chain(refused).chain(later).collect()
 }
 
@@ -426,43 +475,9 @@ async fn all_files_changed(
         .collect();
     let mut files = Vec::new();
     for running in now.into_values() {
-        let old = match running {
-            Some(name) => Some(object::manifest(connection, &name.build).await?),
-            None => None,
-        };
-        files.push(files_changed(running.map(BuildName::short), old.as_ref(), manifest));
+        files.push(changes::files(connection, running, manifest).await?);
     }
     Ok(files)
-}
-
-fn files_changed(from: Option<String>, old: Option<&Manifest>, new: &Manifest) -> FilesChanged {
-    let by_path = |manifest: &Manifest| -> BTreeMap<String, Entry> {
-        manifest.files.iter().map(|entry| (entry.path().to_string(), entry.clone())).collect()
-    };
-    let known: BTreeSet<Digest> = old.into_iter().flat_map(Manifest::objects).map(|(digest, _)| digest).collect();
-    let app = new.app.clone();
-    let (old, new) = (old.map(by_path).unwrap_or_default(), by_path(new));
-    let mut counts = FilesChanged {
-        app,
-        from,
-        changed: 0,
-        added: 0,
-        removed: old.keys().filter(|path| !new.contains_key(*path)).count() as u64,
-        new_bytes: 0,
-    };
-    for (path, entry) in &new {
-        match old.get(path) {
-            Some(before) if before == entry => continue,
-            Some(_) => counts.changed += 1,
-            None => counts.added += 1,
-        }
-        if let Entry::File { size, digest, .. } = entry
-            && !known.contains(digest)
-        {
-            counts.new_bytes += size;
-        }
-    }
-    counts
 }
 
 fn in_words(plan: &Plan) -> String {
@@ -473,12 +488,9 @@ fn in_words(plan: &Plan) -> String {
     } else if plan.waves > 1 && plan.targets.iter().any(|target| target.changes) {
         lines.push(format!("  in {} waves", plan.waves));
     }
-    lines.extend(plan.files.iter().map(files_in_words));
-    lines.extend(notes::in_words(&plan.notes).into_iter().map(|line| format!("  + {line}")));
-    if !plan.config_missing.is_empty() {
-        lines.push(format!("  ✗ config without a value: {}", plan.config_missing.join(", ")));
-    }
-    lines.extend(why_in_words(plan));
+    lines.extend(plan.files.iter().flat_map(files_in_words));
+    lines.extend(plan.config.iter().map(config_in_words));
+    lines.extend(last_in_words(plan));
     lines.join("\n")
 }
 
@@ -498,23 +510,11 @@ fn targets_in_words(targets: &[&PlannedTarget]) -> Vec<String> {
     lines
 }
 
-/// `  since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch`.
-fn files_in_words(files: &FilesChanged) -> String {
-    let FilesChanged { from, changed, added, removed, new_bytes, .. } = files;
-    let fetched = sizes::length(*new_bytes);
-    match from {
-        Some(from) => {
-            let changed = output::count(*changed, "file");
-            format!("  since {from}: {changed} changed, +{added} −{removed}; {fetched} at most to fetch")
-        }
-        None => format!("  where nothing runs: {}; {fetched} at most to fetch", output::count(*added, "file")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use std::collections::BTreeSet;
     use trust::manifest::Needs;
 
     #[test]
@@ -534,10 +534,24 @@ mod tests {
 
     #[test]
     fn a_plan_is_ordered_as_it_was_asked_for() {
+        let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let meant = Schedule { at: time("2026-11-30T07:00:00Z"), expires: time("2026-11-30T09:00:00Z"), ..Schedule::default() };
+        let as_typed = |typed: &[&str], schedule: &Schedule| {
+            as_typed(typed.iter().map(ToString::to_string), schedule, "3fa9c1d2e4b5")
+        };
         let typed = ["deploy", "web@1.5.0", "--to", "prod", "--plan", "--at", "tomorrow 07:00", "--only", "prod-1"];
         assert_eq!(
-            as_typed(typed.into_iter().map(String::from), "3fa9c1d2e4b5"),
-            "sortie deploy web@1.5.0 --to prod --at 'tomorrow 07:00' --only prod-1 --plan-id 3fa9c1d2e4b5"
+            as_typed(&typed, &meant),
+            "sortie deploy web@1.5.0 --to prod --at 2026-11-30T07:00:00Z --only prod-1 --plan-id 3fa9c1d2e4b5"
+        );
+        assert_eq!(
+            as_typed(&["deploy", "web", "--at=2h", "--expires=3h", "--plan"], &meant),
+            "sortie deploy web --at 2026-11-30T07:00:00Z --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
+        );
+        // A window is open now.
+        assert_eq!(
+            as_typed(&["deploy", "web", "--at", "next-window", "--plan"], &Schedule::default()),
+            "sortie deploy web --plan-id 3fa9c1d2e4b5"
         );
     }
 
@@ -559,6 +573,7 @@ mod tests {
             targets,
             waves: 2,
             config_missing: vec!["DATABASE_URL".into()],
+            config: vec![ConfigChanged { app: "web".parse().unwrap(), from: Some(1), to: 3, keys: Vec::new() }],
             notes: Vec::new(),
             members: Vec::new(),
             files: vec![FilesChanged {
@@ -568,6 +583,7 @@ mod tests {
                 added: 2,
                 removed: 1,
                 new_bytes: 4_100_000,
+                paths: changes::Paths::default(),
             }],
             why: Why {
                 what: "web@1.5.0".into(),
@@ -577,7 +593,8 @@ mod tests {
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
-            begins: None,
+            warnings: vec!["1.5.0 is superseded: 1.6.0 is released to prod".into()],
+            schedule: Schedule::default(),
             id: None,
             refused: None,
         };
@@ -586,5 +603,7 @@ mod tests {
         assert!(words.contains("✗ it needs the architecture pdp11, this is "), "{words}");
         assert!(words.contains("since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch"), "{words}");
         assert!(words.contains("✗ config without a value: DATABASE_URL"), "{words}");
+        assert!(words.contains("  config 1 → 3: no key differs\n"), "{words}");
+        assert!(words.contains("  mind: 1.5.0 is superseded: 1.6.0 is released to prod\n"), "{words}");
     }
 }

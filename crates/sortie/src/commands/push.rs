@@ -71,7 +71,7 @@ impl Push {
         };
         let sent = build::send(&connection, &ready, &say).await?;
         // People's words do not go into what is kept for ever: the statement names the title by its digest.
-        let title = ready.commit.as_ref().map(|commit| sign::text(&commit.title)).transpose()?;
+        let title = ready.commit.as_ref().map(|commit| sign::title(&commit.title)).transpose()?;
         let named = |text: &Text| trust::text::reference(&text.digest());
         let commit = ready.commit.clone().map(|commit| Commit { title: title.iter().map(named).collect(), ..commit });
         if let (Some(draft), Some(part)) = (&self.into, &self.part) {

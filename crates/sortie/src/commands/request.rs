@@ -46,6 +46,7 @@ impl Request {
             }
             Err(failure) => return Err(failure),
         };
+        releasing::mind_deployers(invocation, &connection, &matter);
         let lacks = matter.lacks(&connection, &asked, &[])?;
         let waits = format!(
             "request {} for {name} → {audience}{}. Waiting for {}: approve takes it over, deny turns it down, and neither \

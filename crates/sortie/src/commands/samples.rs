@@ -32,6 +32,8 @@ pub fn known_build(version: &str) -> Build {
         evidence: vec![("test-result".into(), true, "812/812".into())],
         ran_in: Vec::new(),
         package: None,
+        superseded: BTreeMap::new(),
+        skipped: BTreeMap::new(),
     }
 }
 
@@ -143,11 +145,14 @@ fn cell(audience: &str, targets: u32) -> Cell {
         exposed: None,
         delivered: Vec::new(),
         notes: Vec::new(),
+        deployed_by: None,
     }
 }
 
 fn released(version: &str, deployed: bool) -> Released {
     Released {
+        superseded_by: None,
+        skipped_for: None,
         version: version.parse().unwrap(),
         build: Digest::of(version.as_bytes()),
         since: time("07:30:00"),

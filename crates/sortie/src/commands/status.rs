@@ -12,12 +12,13 @@ use crate::{
     package,
 };
 use api::{
-    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Runs, Status as View, TargetStatus},
+    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs, Status as View, TargetStatus},
     routes,
 };
 use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
-use trust::{AppName, AudienceName, VendorName};
+use std::collections::BTreeMap;
+use trust::{AppName, AudienceName, VendorName, Version, charter::DeployedBy};
 
 /// How many builds of an application are listed.
 const BUILDS_LISTED: usize = 12;
@@ -182,6 +183,7 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
     let released: Vec<String> = cell.released.iter().map(|released| released.version.to_string()).collect();
     let released = match released.as_slice() {
         [] => "–".into(),
+        _ if cell.deployed_by.is_some() => by_others(cell.deployed_by),
         [one, two, three, rest @ ..] if !rest.is_empty() => format!("{one}, {two}, {three} … (+{})", rest.len()),
         few => few.join(", "),
     };
@@ -189,6 +191,14 @@ fn row(cell: &Cell, now: Timestamp) -> Vec<String> {
     let runs = if runs.is_empty() { "–".into() } else { runs.join(", ") };
     let since = cell.runs.iter().map(|runs| runs.since).max().map(|since| ago(since, now)).unwrap_or_default();
     vec![String::new(), cell.audience.to_string(), released, runs, since, remarks(cell).join("; ")]
+}
+
+/// What stands in the place of what may be deployed, where others deploy it.
+fn by_others(by: Option<DeployedBy>) -> String {
+    match by {
+        Some(DeployedBy::Embedded) => "no: embedded".into(),
+        _ => "no: by customers".into(),
+    }
 }
 
 fn runs_in_words(runs: &Runs, targets: u32) -> String {
@@ -297,10 +307,7 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
 
 async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
     view.apps.retain(|other| other.app == *app);
-    let mut words = board(&view);
-    if let Some(since) = view.apps.first().and_then(|app| app.retired) {
-        words = format!("{app} was retired on {}: nothing new of it comes in.\n{words}", since.strftime("%Y-%m-%d"));
-    }
+    let mut words = retired(&view, app).into_iter().chain([board(&view)]).collect::<Vec<_>>().join("\n");
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
         let known: App = connection.app(app).await?;
@@ -308,6 +315,12 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
     }
     Ok(Answer::new(&data, words))
+}
+
+/// `web was retired on 2026-11-22: nothing new of it comes in.`
+fn retired(view: &View, app: &AppName) -> Option<String> {
+    let since = view.apps.iter().find(|other| other.app == *app)?.retired?;
+    Some(format!("{app} was retired on {}: nothing new of it comes in, and nothing is deployed.", since.strftime("%Y-%m-%d")))
 }
 
 fn builds(app: &App, now: Timestamp) -> String {
@@ -326,14 +339,24 @@ fn builds(app: &App, now: Timestamp) -> String {
             format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
             build.package.as_ref().map_or_else(|| sizes::length(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
+            passed(build).join("; "),
         ]
     };
     let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
-    let mut words = table(&["version", "build", "by", "size", "commit"], &rows);
+    let mut words = table(&["version", "build", "by", "size", "commit", "superseded and skipped"], &rows);
     if app.builds.len() > BUILDS_LISTED {
         words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
     }
     words
+}
+
+/// `superseded in test, prod` and `skipped in prod`.
+fn passed(build: &Build) -> Vec<String> {
+    let there = |word: &str, places: &BTreeMap<AudienceName, Version>| {
+        let names: Vec<&str> = places.keys().map(AudienceName::as_str).collect();
+        (!names.is_empty()).then(|| format!("{word} in {}", names.join(", ")))
+    };
+    [there("superseded", &build.superseded), there("skipped", &build.skipped)].into_iter().flatten().collect()
 }
 
 async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
@@ -367,6 +390,7 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
     )];
+    lines.extend(retired(view, app).map(|retired| format!("  {retired}")));
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
     }
@@ -380,10 +404,11 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let now = view.at;
     let name = &build.name;
     let released = cell.released.iter().find(|released| released.build == name.build);
-    let permit = released.map_or("no".into(), |released| {
-        let approvers: Vec<String> = released.approvers.iter().map(ToString::to_string).collect();
-        format!("since {} by {}", ago(released.since, now), approvers.join(" and "))
-    });
+    let permit = match cell.deployed_by.filter(|_| released.is_some()) {
+        Some(by) => by_others(Some(by)),
+        None => permit_in_words(released, now),
+    };
+
     let runs = cell.runs.iter().find(|runs| runs.build.build == name.build);
     let exposed =
         cell.exposed.as_ref().filter(|(version, percent)| Some(version) == name.version.as_ref() && *percent > 0);
@@ -391,15 +416,16 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
-    let passed_over = cell.runs.iter().any(|runs| runs.build.version > name.version) && name.version.is_some();
-    notes.extend((passed_over && !build.ran_in.contains(&cell.audience)).then(|| "skipped".to_string()));
+    notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
+    notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
-    let never = released.filter(|released| !released.deployed && failed.is_none() && !is_channel);
+    let ours = released.filter(|_| cell.deployed_by.is_none());
+    let never = ours.filter(|released| !released.deployed && failed.is_none() && !is_channel);
     notes.extend(never.map(|_| "released, never deployed".to_string()));
     notes.extend(
-        released.map(|released| {
+        ours.map(|released| {
             format!("may be deployed until {}", moment::written(released.not_after, &TimeZone::system()))
         }),
     );
@@ -410,6 +436,13 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
         exposed.map_or("nobody".into(), |(_, percent)| format!("{percent} %")),
         notes.join("; "),
     ]
+}
+
+fn permit_in_words(released: Option<&Released>, now: Timestamp) -> String {
+    released.map_or("no".into(), |released| {
+        let approvers: Vec<String> = released.approvers.iter().map(ToString::to_string).collect();
+        format!("since {} by {}", ago(released.since, now), approvers.join(" and "))
+    })
 }
 
 async fn deployment(connection: &Connection, number: &str) -> Outcome {
@@ -522,7 +555,7 @@ mod tests {
         let target = view.targets[0].clone();
         assert_eq!(
             target_in_words(&target, &view),
-            "prod-1 in prod   seen just now\n  linux x86_64, 2.1 GB memory, agent 0.1.0\n  labels role=web\n  \
+            "prod-1 in prod   seen just now\n  linux x86_64, 2 GiB memory, agent 0.1.0\n  labels role=web\n  \
              runs web@1.4.0 since 2 h ago"
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
@@ -537,6 +570,17 @@ mod tests {
         let mut view = samples::status();
         view.apps[0].cells[1].released[0].deployed = false;
         let known = samples::known_build("1.5.0");
+        view.apps[0].retired = Some(time("09:00:00"));
+        let words = build_in_words(&"web".parse().unwrap(), &known, &view);
+        assert!(words.contains("web was retired on 2026-11-22: nothing new of it comes in"), "{words}");
+        view.apps[0].retired = None;
+        let mut passed = known.clone();
+        passed.superseded.insert("test".parse().unwrap(), "1.6.0".parse().unwrap());
+        passed.skipped.insert("prod".parse().unwrap(), "1.6.0".parse().unwrap());
+        let words = build_in_words(&"web".parse().unwrap(), &passed, &view);
+        assert!(words.contains("superseded by 1.6.0") && words.ends_with("skipped: 1.6.0 came there"), "{words}");
+        let app = App { app: "web".parse().unwrap(), builds: vec![passed] };
+        assert!(builds(&app, view.at).ends_with("superseded in test; skipped in prod"), "{}", builds(&app, view.at));
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
         assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");
@@ -548,6 +592,15 @@ mod tests {
         );
         assert!(words.contains("prod      no                                  no"), "{words}");
         assert!(words.ends_with("nobody   held out"), "{words}");
+    }
+
+    #[test]
+    fn r22_what_customers_deploy_is_not_said_to_be_deployable() {
+        let mut view = samples::status();
+        view.apps[0].cells[1].deployed_by = Some(DeployedBy::Customer);
+        assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
+        let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
+        assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
     }
 
     #[test]

@@ -3,15 +3,13 @@
 use crate::{
     connection::Connection,
     failure::{Failure, Outcome},
-    follow::runs_in_words,
     invocation::Invocation,
     names::{Place, Thing},
-    order,
     output::Answer,
     releasing,
 };
 use api::{
-    read::{BuildName, Cell, Condition, Why as View},
+    read::{BuildName, Condition, Why as View},
     routes,
 };
 use trust::{AppName, AudienceName};
@@ -39,61 +37,24 @@ impl Why {
     }
 }
 
-/// Asks for the conditions. The server knows them of versions; what was never numbered was never released, and that
-/// needs no asking.
+/// Asks for the conditions.
 pub async fn ask(
     connection: &Connection,
     app: &AppName,
     build: &BuildName,
     audience: &AudienceName,
 ) -> Result<View, Failure> {
-    let Some(version) = build.version.as_ref().map(ToString::to_string) else {
-        let status = order::status(connection, None).await?;
-        return Ok(unreleased(app, build, audience, connection.is_dev(audience), order::cell(&status, app, audience)));
+    let (which, name) = match &build.version {
+        Some(version) => ("version", version.to_string()),
+        None => ("build", build.build.to_string()),
     };
-    let query = [("app", app.as_str()), ("audience", audience.as_str()), ("version", &version)];
+    let query = [("app", app.as_str()), ("audience", audience.as_str()), (which, &name)];
     let mut view: View = connection.client.get(routes::WHY, &query).await?;
     for condition in &mut view.conditions {
         let remedy = condition.remedy.take();
         condition.remedy = remedy.map(|remedy| releasing::as_signer_types(connection, remedy));
     }
     Ok(view)
-}
-
-/// The conditions of a build without a number.
-fn unreleased(app: &AppName, build: &BuildName, audience: &AudienceName, is_dev: bool, cell: Option<&Cell>) -> View {
-    let what = build.of(app);
-    let condition = match is_dev {
-        true => {
-            let what = format!("{audience} accepts builds that were never released");
-            Condition { met: true, what, remedy: None }
-        }
-        false => {
-            let remedy = Some(format!("sortie number {what} next"));
-            Condition { met: false, what: format!("{what} has no number, so it was never released"), remedy }
-        }
-    };
-    let held = cell.is_some_and(|cell| cell.held.contains(build)).then(|| Condition {
-        met: false,
-        what: format!("{what} is held out of {audience}"),
-        remedy: Some(format!("sortie hold lift {what} --in {audience}")),
-    });
-    let conditions: Vec<Condition> = [condition].into_iter().chain(held).collect();
-    let runs: Vec<_> =
-        cell.iter().flat_map(|cell| &cell.runs).map(|runs| (runs.build.clone(), runs.on.len())).collect();
-    let here = if runs.iter().any(|(other, _)| other == build) { "yes" } else { "no" };
-    let words = match runs.is_empty() {
-        true => "nothing runs there".into(),
-        false => runs_in_words(&runs, cell.map_or(0, |cell| cell.targets)),
-    };
-    View {
-        what,
-        audience: audience.clone(),
-        may: conditions.iter().all(|condition| condition.met),
-        conditions,
-        runs: format!("{here}: {words}"),
-        seen: "nobody: only a version can be exposed".into(),
-    }
 }
 
 /// The three questions, three answers: may it, does it, who sees it.
@@ -164,17 +125,5 @@ mod tests {
              does it run?         no: 1.3.2 on 12/12, settled 9 days\n\
              who sees it?         nobody"
         );
-    }
-
-    #[test]
-    fn r21_a_build_without_a_number_may_run_in_dev_only() {
-        let status = crate::commands::samples::status();
-        let (app, cells) = (&status.apps[0].app, &status.apps[0].cells);
-        let build = cells[0].runs[0].build.clone();
-        let dev = unreleased(app, &build, &"dev".parse().unwrap(), true, Some(&cells[0]));
-        assert!(dev.may && dev.runs.starts_with("yes: #"), "{dev:?}");
-        let prod = unreleased(app, &build, &"prod".parse().unwrap(), false, Some(&cells[2]));
-        assert!(!prod.may && prod.runs == "no: 1.4.0 on 3/3", "{prod:?}");
-        assert!(in_words(&prod).contains("has no number, so it was never released   sortie number web#"));
     }
 }

@@ -21,6 +21,7 @@ fn r1_a_frozen_prod_is_deployed_to_when_it_opens_or_a_version_is_excepted() {
     world.sortie("coder", 3, "freeze prod --until 2h --reason holidays").says("ROLE_MISSING").says("needs ops");
     world.sortie("oncall", 2, "freeze prd --until 2h --reason holidays").says("did you mean prod");
     world.sortie("oncall", 2, "freeze prod --until 2020-01-01 --reason holidays").says("after now");
+    world.sortie("oncall", 2, "freeze prod --until 2h --reason \" \"").says("blank");
     let frozen = world.sortie("oncall", 0, "freeze prod --until 2h --reason \"the holidays\"");
     frozen.says("freeze 1: prod is frozen").says("rollback").says("sortie freeze lift 1");
 
@@ -102,6 +103,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
         version
     };
     let one = released(&world);
+    world.sortie("oncall", 2, &format!("deploy {one} --to prod --at 2020-01-01")).says("that moment has passed");
     world.sortie("oncall", 0, &format!("deploy {one} --to prod --at 1s")).says("is planned").says("begins by itself");
     until("what was planned", || get(*world.endpoints("prod").first()?, "/").ok());
     let before = world.active("prod-1", "web");

@@ -28,7 +28,46 @@ fn r1_exactly_what_was_planned_is_done() {
         .says("PLAN_STALE")
         .says(&format!("{deploy} --plan"));
     assert!(world.endpoints("dev").is_empty());
+    // A time from now is another one by the time that it is typed again, and the next command says which was meant.
+    let later = world.sortie("coder", 0, &format!("{deploy} --at 2h --expires 3h --plan --json")).json();
+    let next = later["next"].as_str().unwrap().trim_start_matches("sortie ").to_owned();
+    let planned = world.sortie("coder", 0, &format!("{next} --json")).json();
+    world.sortie("coder", 0, &format!("abort {}", planned["deployment"]));
     let second = plan();
     world.sortie("coder", 0, &format!("{deploy} --plan-id {second}"));
     assert_eq!(world.endpoints("dev").len(), 1);
+}
+
+/// R1: a plan names the files and the config keys that change, what a superseded version is warned of, and a change of config
+/// is planned like anything else.
+#[test]
+fn r1_a_plan_names_files_and_config() {
+    let world = World::of_team(&[("test-1", "test")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {one} --to test"));
+    let first = world.sortie("coder", 0, &format!("deploy {one} --to test --plan"));
+    first.says("where nothing runs").lacks("config 1");
+    world.sortie("coder", 0, &format!("deploy {one} --to test"));
+    world.change_greeting("Good day, {name}!");
+    let two = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {two} --to test"));
+    world.sortie("coder", 0, "config set web DATABASE=people.csv --in test");
+    let plan = format!("deploy {two} --to test --plan");
+    world.sortie("coder", 0, &plan).says("2 files changed").says("    commit, greeting.txt").says("config 1: DATABASE");
+    let json = world.ask("coder", &plan);
+    assert_eq!(json["files"][0]["paths"]["changed"][1], "greeting.txt", "{json}");
+    assert_eq!(json["config"][0]["keys"][0]["to"], "people.csv", "{json}");
+    // What the order would warn of, its plan does too.
+    let back = world.sortie("coder", 0, &format!("deploy {one} --to test --plan"));
+    back.says(&format!("mind: {} is superseded", one.trim_start_matches("web@")));
+
+    let planned = world.sortie("coder", 0, "deploy web --to test --config-only --plan");
+    planned.says("config 0 → 1").says("DATABASE");
+    let next = planned.next();
+    world.sortie("coder", 0, "config set web DATABASE=./people.csv --in test");
+    world.sortie("coder", 6, &next).says("PLAN_STALE").says("--config-only --plan");
+    world.sortie("coder", 0, &world.sortie("coder", 0, "deploy web --to test --config-only --plan").next());
+    world.sortie("coder", 0, "config set web DATABASE=people.csv --in test");
+    world.sortie("coder", 0, "deploy web --to test --config-only --plan").says("config 2 → 3: DATABASE");
 }

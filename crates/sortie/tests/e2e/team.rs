@@ -16,6 +16,12 @@ fn r2_r5_r14_r15_r17_r21_r32_r43_r46_r52_a_version_reaches_prod_by_two_people() 
     world.sortie("coder", 0, &format!("deploy {build} --to dev")).says("unreleased");
     world.sortie("coder", 0, "status").says("unreleased build");
     world.sortie("oncall", 3, &format!("deploy {build} --to prod")).says("UNRELEASED");
+    world
+        .sortie("coder", 0, &format!("why {build} --in dev"))
+        .says("✓ dev accepts")
+        .says("fits: dev-1")
+        .says("yes: on 1");
+    world.sortie("coder", 0, &format!("why {build} --in prod")).says("has no number").says("✗ prod comes after test");
 
     let version = world.sortie("coder", 0, &format!("number {build} next")).word("web@");
     world.sortie("coder", 0, &format!("release {version} --to test")).says("Nothing was installed");

@@ -3,7 +3,7 @@
 use crate::{
     http::{
         Shared,
-        extract::InPath,
+        extract::{Asked, InPath},
         failure::{Failure, away},
         sessions::KnownPerson,
     },
@@ -17,33 +17,46 @@ use api::{
 };
 use axum::{Json, extract::State};
 use domain::state::{State as Facts, Target};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use trust::{
     AppName, AudienceName, TargetName,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     statement::{Act, Statement},
 };
+use utoipa::IntoParams;
 
-/// The config in force; secrets as they are encrypted.
+/// Which config is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfigQuery {
+    /// The set with this serial; the one in force where left out.
+    serial: Option<u64>,
+}
+
+/// The config in force, or an earlier set; secrets as they are encrypted.
 #[utoipa::path(
-    get, path = routes::CONFIG, params(("app" = String, Path), ("environment" = String, Path)),
+    get, path = routes::CONFIG, params(("app" = String, Path), ("environment" = String, Path), ConfigQuery),
     responses((status = 200, body = ConfigView), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn config(
     State(serving): State<Shared>,
     _: KnownPerson,
     InPath((app, environment)): InPath<(AppName, AudienceName)>,
+    Asked(query): Asked<ConfigQuery>,
 ) -> Result<Json<ConfigView>, Failure> {
     let state = serving.ledger.state();
-    let document = match views::config::document(&state, &app, &environment) {
+    let set = views::config::set(&state, &app, &environment, query.serial);
+    let document = match set {
         None => None,
-        Some(digest) => {
+        Some((_, digest)) => {
             let depot = serving.depot.clone();
             let bytes = away(move || Ok(depot.read_bytes(&digest, MAX_CONFIG_BYTES as u64)?)).await?;
             Some(ConfigDocument::from_bytes(&bytes).map_err(|error| Failure::invalid(error.to_string()))?)
         }
     };
-    let view = views::config::config(&state, &app, &environment, document)?;
+    let serial = set.map_or(0, |(serial, _)| serial);
+    let view = views::config::config(&state, &app, &environment, serial, document)?;
     let ledger = serving.ledger.clone();
     let vouched = away(move || vouched(&ledger, &state, &environment)).await?;
     Ok(Json(ConfigView { vouched, ..view }))

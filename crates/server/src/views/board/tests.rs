@@ -44,6 +44,9 @@ fn a_cell_says_what_runs_on_how_many_what_may_what_waits_and_who_sees_it() {
     {
         assert!(prod.contains(said), "{said:?} is not in {prod:?}");
     }
+    world.released("web", "1.3.3", "prod");
+    let html = drawn(&world, &[]);
+    assert!(cell_of(&html, "web--prod").contains("1.3.3 may be deployed · superseded by 1.4.0"), "{html}");
     assert!(cell_of(&html, "web--dev").contains("nothing runs"));
     assert!(cell_of(&html, "web--beta").contains("1.4.0 available"), "{}", cell_of(&html, "web--beta"));
 }

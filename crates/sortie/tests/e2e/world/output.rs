@@ -46,6 +46,14 @@ impl Output {
         word.trim_end_matches([',', '.', ':', ';', ')']).to_string()
     }
 
+    /// The command that it proposes, without the program's name.
+    #[track_caller]
+    pub fn next(&self) -> String {
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("next: sortie "));
+        line.unwrap_or_else(|| panic!("it proposed nothing\n{self}")).to_string()
+    }
+
     /// What it printed, as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
