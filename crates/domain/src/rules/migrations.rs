@@ -4,13 +4,13 @@
 
 use super::rollout::{Wave, in_words};
 use crate::{
-    event::{BuildFacts, Ending, Migration},
+    event::{BuildFacts, Migration},
     refusal::Refusal,
-    state::{Aside, Deployment, DeploymentPhase, Progress, State},
+    state::{Aside, Deployment, Progress, State},
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName,
-    statement::{Order, OrderAct, Outcome, Phase},
+    statement::{Order, OrderAct, Outcome},
 };
 
 /// What the one target does that is elected of the first wave; nothing where nothing is to be done to the data.
@@ -73,60 +73,19 @@ pub fn failed(deployment: &Deployment) -> Option<String> {
 
 /// The builds that changed the data since this one last ran well there, and whose change was not taken back: oldest first.
 pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
-    let (changed, ran) = changes(state, app, environment, to);
-    if ran { changed } else { Vec::new() }
+    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return Vec::new() };
+    let Some(ran) = data.ran.get(to) else { return Vec::new() };
+    let since = data.changes.iter().filter(|change| change.entry > ran.last);
+    since.map(|change| change.build).collect()
 }
 
 /// Those that changed the data there and have a higher number than this build, which never ran there.
 fn newer(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
-    let (mut changed, ran) = changes(state, app, environment, to);
+    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return Vec::new() };
     let number = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.clone();
     let is_newer = |build: &Digest| number(to).is_some_and(|to| number(build).is_some_and(|number| number > to));
-    changed.retain(|build| !ran && is_newer(build));
-    changed
-}
-
-/// The builds whose change of the data stands: since this build last ran well there, if it ever did.
-fn changes(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> (Vec<Digest>, bool) {
-    let here = |deployment: &&Deployment| deployment.app == *app && deployment.environment == *environment;
-    let mut changed = Vec::new();
-    let mut ran = false;
-    for deployment in state.deployments.values().filter(here) {
-        let ending = match deployment.phase {
-            DeploymentPhase::Ended { ending, .. } => Some(ending),
-            _ => None,
-        };
-        match deployment.elected {
-            Some((_, Migration::Run)) if took_hold(state, deployment, ending) => changed.push(deployment.build),
-            Some((_, Migration::Undo)) if ending == Some(Ending::Succeeded) => drop(changed.pop()),
-            _ => {}
-        }
-        if deployment.act.installs() && ending == Some(Ending::Succeeded) && deployment.build == *to {
-            ran = true;
-            changed.clear();
-        }
-    }
-    (changed, ran)
-}
-
-/// Whether what a deployment did to the data is still so, as far as that is known.
-fn took_hold(state: &State, deployment: &Deployment, ending: Option<Ending>) -> bool {
-    let elected = deployment.elected.as_ref().and_then(|(name, _)| deployment.parts.get(name));
-    let undone_in = elected.and_then(|part| match part.progress {
-        Progress::Finished(Outcome::Undone { phase, .. }) => Some(phase),
-        _ => None,
-    });
-    let refused = elected.is_some_and(|part| matches!(part.progress, Progress::Finished(Outcome::Refused { .. })));
-    let has_undo = facts(state, &deployment.app, &deployment.build)
-        .and_then(|facts| facts.migrate)
-        .is_some_and(|migrate| migrate.has_undo);
-    let before_it =
-        matches!(undone_in, Some(Phase::Check | Phase::Fetch | Phase::Stage | Phase::Configure | Phase::Migrate));
-    match ending {
-        _ if refused || before_it => false,
-        Some(Ending::Undone) => !has_undo,
-        _ => true,
-    }
+    let never = !data.ran.contains_key(to);
+    data.changes.iter().map(|change| change.build).filter(|build| never && is_newer(build)).collect()
 }
 
 /// Fails if an order brings back what is from before a migration, and neither takes that back nor says that the data stays.

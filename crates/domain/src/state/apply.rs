@@ -5,7 +5,10 @@ use super::{
     Freeze, GuidanceWord, Handle, Hold, InAudience, Invitation, MemberPart, Numbered, Part, Pause, Request, Standing,
     State, Token, Withdrawal, serving,
 };
-use crate::{event::Event, policy};
+use crate::{
+    event::{Event, Migration},
+    policy,
+};
 use imbl::OrdMap;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -14,6 +17,7 @@ use trust::{
 };
 
 mod charter;
+mod data;
 mod deployment;
 mod ending;
 mod receipt;
@@ -320,6 +324,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.ring = at.unwrap_or(0);
                 let (app, environment) = (record.app.clone(), record.environment.clone());
                 in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+            }
+            if *migrate == Some(Migration::Run) {
+                data::may_change(state, *deployment);
             }
         }
         Event::RingVerified { deployment, .. } => {

@@ -1,6 +1,6 @@
 //! Deployments under way: ordered, assigned, guided, taken back.
 
-use super::in_audience;
+use super::{data, in_audience};
 use crate::{
     event::{Aborted, Ending, Event},
     policy,
@@ -191,6 +191,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, act, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
+    data::did_not_run_well(state, &app, &environment, &build, stamp.entry);
     in_audience(state, &app, &environment).open_deployment = Some(deployment);
     // Who serves is nothing that stands for those who come late.
     if act != OrderAct::Switch {

@@ -1,6 +1,6 @@
 //! How deployments end and settle, and what then stands in their environment.
 
-use super::{deployment::is_removed_by, in_audience};
+use super::{data, deployment::is_removed_by, in_audience};
 use crate::{
     event::Ending,
     policy,
@@ -42,6 +42,9 @@ pub(super) fn end_deployment(
     let settles = state.deployments.get(&deployment).is_some_and(|record| sides::settles(state, record));
     if ending == Ending::Succeeded && settles && !is_of_package && brought_all(state, deployment) {
         state.soaking.insert(deployment);
+    }
+    if ending == Ending::Succeeded && installs && !is_of_package {
+        data::ran_well(state, &app, &environment, build);
     }
     let app_record = state.apps.entry(app.clone()).or_default();
     let here = app_record.audiences.entry(environment.clone()).or_default();
