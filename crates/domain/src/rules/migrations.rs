@@ -6,8 +6,9 @@ use super::rollout::{Wave, in_words};
 use crate::{
     event::{BuildFacts, Migration},
     refusal::Refusal,
-    state::{Aside, Deployment, Progress, State},
+    state::{Aside, DataChange, Deployment, Progress, State},
 };
+use std::cmp::Ordering;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     statement::{Order, OrderAct, Outcome},
@@ -73,19 +74,32 @@ pub fn failed(deployment: &Deployment) -> Option<String> {
 
 /// The builds that changed the data since this one last ran well there, and whose change was not taken back: oldest first.
 pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
-    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return Vec::new() };
-    let Some(ran) = data.ran.get(to) else { return Vec::new() };
-    let since = data.changes.iter().filter(|change| change.entry > ran.last);
-    since.map(|change| change.build).collect()
+    let (changed, ran) = changes(state, app, environment, to);
+    if ran { changed } else { Vec::new() }
 }
 
-/// Those that changed the data there and have a higher number than this build, which never ran there.
-fn newer(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
-    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return Vec::new() };
+/// The builds whose change of the data is not what this one was made for, and whether it ran well there before them. One
+/// that did is asked about all that came since; one that never did, about those that have a higher number. What has the
+/// higher number itself was made for the data as it is.
+fn changes(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> (Vec<Digest>, bool) {
+    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return (Vec::new(), false) };
     let number = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.clone();
-    let is_newer = |build: &Digest| number(to).is_some_and(|to| number(build).is_some_and(|number| number > to));
-    let never = !data.ran.contains_key(to);
-    data.changes.iter().map(|change| change.build).filter(|build| never && is_newer(build)).collect()
+    let to_number = number(to);
+    let by_number = |build: &Digest| Some(number(build)?.cmp(to_number.as_ref()?));
+    let ran = data.ran.get(to);
+    let is_met = |change: &&DataChange| match (by_number(&change.build), ran) {
+        _ if change.build == *to => false,
+        (Some(Ordering::Less), _) => false,
+        (_, Some(ran)) => change.entry > ran.last,
+        (by_number, None) => by_number == Some(Ordering::Greater),
+    };
+    let mut changed: Vec<Digest> = Vec::new();
+    for change in data.changes.iter().filter(is_met) {
+        // Done twice, it is one change, of when it was done last.
+        changed.retain(|build| *build != change.build);
+        changed.push(change.build);
+    }
+    (changed, ran.is_some())
 }
 
 /// Fails if an order brings back what is from before a migration, and neither takes that back nor says that the data stays.
@@ -93,9 +107,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
     if order.keep_data {
         return Ok(());
     }
-    let by = crossed(state, &order.app, &order.environment, &build);
-    let ran = !by.is_empty();
-    let by = if ran { by } else { newer(state, &order.app, &order.environment, &build) };
+    let (by, ran) = changes(state, &order.app, &order.environment, &build);
     let undo = |left: &Digest| {
         let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
         let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
