@@ -597,6 +597,9 @@ pub enum Refusal {
         by: Vec<String>,
         /// Whether a rollback could take that back.
         can_undo: bool,
+        /// Whether the one build that did says how to take it back, though it runs nowhere; not said by servers of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        has_undo: Option<bool>,
         /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
         #[serde(default = "ran_before")]
         ran: bool,

@@ -68,6 +68,14 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
             }
             timings = std::mem::take(&mut session.timings);
+        } else if assignment.undo
+            && journal
+                .last
+                .as_ref()
+                .is_some_and(|last| last.deployment == assignment.deployment && last.migrated == Some(Migration::Run))
+        {
+            // It went back by itself and nobody may have heard why: that the data is as the migration left it is said again.
+            timings.push(PhaseTiming { phase: Phase::Migrate, started: self.now(), milliseconds: 0 });
         }
         // What was refused may be made up, and with it its generation: that must not outrank a genuine one. Nor may one
         // that came by a bundle outrank the server's, which are numbered apart.

@@ -264,11 +264,13 @@ impl fmt::Display for Refusal {
                 let by = list(by);
                 write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
             }
-            Refusal::MigrationCrossed { environment, to, by, can_undo, .. } => {
-                let undo = match (can_undo, by.len()) {
-                    (true, _) => "; a rollback takes that back, this does not",
-                    (false, 1) => ", which has no undo, or runs on no target any more that could take it back",
-                    (false, _) => ", and no rollback takes back more than one",
+            Refusal::MigrationCrossed { environment, to, by, can_undo, has_undo, .. } => {
+                let undo = match (can_undo, by.len(), has_undo) {
+                    (true, ..) => "; a rollback takes that back, this does not",
+                    (false, 1, Some(true)) => ", which has an undo, and runs on no target that could take it back",
+                    (false, 1, Some(false)) => ", which has no undo",
+                    (false, 1, None) => ", which has no undo, or runs on no target any more that could take it back",
+                    (false, ..) => ", and no rollback takes back more than one",
                 };
                 let by = list(by);
                 write!(f, "{to} last ran in {environment} before the data was changed by {by}{undo}")

@@ -108,11 +108,14 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         return Ok(());
     }
     let (by, ran) = changes(state, &order.app, &order.environment, &build);
-    let undo = |left: &Digest| {
+    let has_undo = |left: &Digest| {
         let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
+        migrate.is_some_and(|migrate| migrate.has_undo)
+    };
+    let undo = |left: &Digest| {
         let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
         let runs = state.targets_in(&order.environment).any(|(name, _)| runs_it(name));
-        runs && migrate.is_some_and(|migrate| migrate.has_undo)
+        runs && has_undo(left)
     };
     let can_undo = ran && by.len() == 1 && by.iter().all(undo);
     if by.is_empty() || order.act == OrderAct::Rollback && can_undo {
@@ -132,6 +135,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         to: name(&build),
         by: by.iter().map(name).collect(),
         can_undo,
+        has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
     })
 }
