@@ -5,6 +5,7 @@ use crate::{
     command::Signed,
     event::{Aborted, Ending, Event},
     planned::Planned,
+    policy,
     refusal::{Refusal, Right},
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
@@ -12,8 +13,9 @@ use crate::{
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, counted_anew},
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -64,6 +66,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         warnings.extend(warning);
         targets
     } else {
+        warnings.extend(made_too_old(draft, order, now));
         running_targets(draft, order, signed.subject)?
     };
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
@@ -109,6 +112,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     begin(draft, asked, deployment)
 }
 
+/// What stands beside an order about what runs, and is too old for targets once that is carried out: they carry out none
+/// that is older than what they did since, by more than two orders in their right succession can differ.
+fn made_too_old(draft: &Draft, order: &Order, now: Timestamp) -> Option<String> {
+    let here = draft.state.in_audience(&order.app, &order.environment)?;
+    let number = here.queued.filter(|_| !schedule::takes_place(order.act))?;
+    let stands = draft.state.deployments.get(&number)?;
+    let is_old = now.duration_since(stands.stamp.time).as_secs() > policy::SUBMIT_AHEAD_SECONDS;
+    let since = stands.stamp.time;
+    is_old.then(|| {
+        format!("deployment {number} was ordered at {since:.0}, and targets take no order that is so much older than this one: order it again")
+    })
+}
+
 /// Ends the deployment whose place a newer one takes, where there is one.
 pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
     if let Some(queued) = queued {
@@ -145,24 +161,24 @@ pub(super) fn as_planned(
     }
 }
 
-/// The deployment whose place a newer order takes: one that has not begun. Fails if one has, or if the order is about what
-/// runs, which takes nothing's place. A package that is under way keeps others from its members; `own` is the one whose
-/// member is meant.
+/// The deployment whose place a newer order takes: one that has not begun. Fails if one has; an order about what runs takes
+/// nothing's place. A package that is under way keeps others from its members; `own` is the one whose member is meant.
 pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<Option<u64>, Refusal> {
-    if let Some(deployment) = packages::under_way(&draft.state, &order.app, &order.environment, own) {
-        let package = draft.state.deployments.get(&deployment).map(|package| package.app.clone());
-        let (app, environment) = (package.unwrap_or_else(|| order.app.clone()), order.environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment, app, environment });
+    if let Some(deployment) = under_way(&draft.state, order, own) {
+        let package = packages::under_way(&draft.state, &order.app, &order.environment, own);
+        let package = package.and_then(|package| draft.state.deployments.get(&package));
+        let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment: order.environment.clone() });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
-    let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
-    let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
-    let takes_place = order.act.installs() || matches!(order.act, OrderAct::Undeploy | OrderAct::Switch);
-    if has_begun || !takes_place {
-        let (app, environment) = (order.app.clone(), order.environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment: number, app, environment });
-    }
-    Ok(Some(number))
+    Ok(here.and_then(|here| here.queued).filter(|_| schedule::takes_place(order.act)))
+}
+
+/// The deployment that is under way where an order would begin another.
+fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
+    let here = state.in_audience(&order.app, &order.environment);
+    let package = packages::under_way(state, &order.app, &order.environment, own);
+    package.or_else(|| here.and_then(|here| here.open_deployment))
 }
 
 /// Whether the build may run there; true if the order may and must wait for its permit.
@@ -298,7 +314,7 @@ pub(super) fn start_awaiting(
     version: &Version,
     audience: &AudienceName,
 ) {
-    let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
+    let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.queued) else { return };
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let stands = deployment.phase == DeploymentPhase::AwaitingPermit && deployment.paused.is_none();
     if !stands || deployment.version.as_ref() != Some(version) {

@@ -11,7 +11,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     schedule::{NotNow, Schedule},
-    statement::Order,
+    statement::{Order, OrderAct},
     way::{Waiver, Way},
 };
 
@@ -113,6 +113,12 @@ fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64>
     let here = state.in_audience(&deployment.app, &deployment.environment);
     let other = here.and_then(|here| here.open_deployment).filter(|open| *open != number);
     other.or_else(|| packages::in_the_way(state, number, deployment))
+}
+
+/// Whether an order takes the place of one that stands: it is about what is to run there. What is about what runs, such as
+/// a restart, passes beside it.
+pub fn takes_place(act: OrderAct) -> bool {
+    act.installs() || matches!(act, OrderAct::Undeploy | OrderAct::Switch)
 }
 
 /// Whether a deployment stands until a time that has not come, so that others go before it.

@@ -26,7 +26,7 @@ mod target;
 mod vendor;
 mod withdrawals;
 use charter::{apply_charter, suspend};
-use deployment::{assign, exclude, guide, leave_word, note_abort, reopen, retry};
+use deployment::{assign, begins, exclude, guide, leave_word, note_abort, reopen, retry};
 use ending::{end_deployment, settle};
 use receipt::take_receipt;
 use report::{Finished, finish_target, health};
@@ -307,7 +307,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.waves = *step;
                 record.phase = DeploymentPhase::Running;
                 let (app, environment) = (record.app.clone(), record.environment.clone());
-                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+                begins(state, &app, &environment, *deployment);
             }
         }
         Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
@@ -323,7 +323,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 let at = ring.as_ref().and_then(|name| record.rings.iter().position(|ring| ring.name == *name));
                 record.ring = at.unwrap_or(0);
                 let (app, environment) = (record.app.clone(), record.environment.clone());
-                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+                begins(state, &app, &environment, *deployment);
             }
             if *migrate == Some(Migration::Run) {
                 data::may_change(state, *deployment);

@@ -26,8 +26,11 @@ pub struct InAudience {
     pub failed: OrdMap<Digest, u64>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
     pub settled: Vec<Digest>,
-    /// The open deployment.
+    /// The deployment that is under way: it has begun, or goes back.
     pub open_deployment: Option<u64>,
+    /// The order that stands and has not begun, and whose place a newer one takes; those that are planned have none.
+    #[serde(default)]
+    pub queued: Option<u64>,
     /// The deployment that stands: what everything here is to run that the build is for.
     #[serde(default)]
     pub standing: Option<u64>,

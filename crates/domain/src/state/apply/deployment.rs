@@ -14,6 +14,13 @@ use imbl::Vector;
 use std::{collections::BTreeSet, sync::Arc};
 use trust::{AppName, AudienceName, Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
 
+/// A deployment is under way from now on.
+pub(super) fn begins(state: &mut State, app: &AppName, environment: &AudienceName, deployment: u64) {
+    let here = in_audience(state, app, environment);
+    here.open_deployment = Some(deployment);
+    here.queued = here.queued.filter(|queued| *queued != deployment);
+}
+
 /// Somebody ordered a deployment.
 pub(super) fn request(state: &mut State, event: &Event) {
     let Event::DeploymentRequested {
@@ -49,8 +56,8 @@ pub(super) fn request(state: &mut State, event: &Event) {
     state.last_deployment = *deployment;
     state.open_deployments.insert(*deployment);
     // What is planned for later leaves the place to others until it begins.
-    if !schedule::is_planned(schedule, stamp.time) {
-        in_audience(state, app, environment).open_deployment = Some(*deployment);
+    if !schedule::is_planned(schedule, stamp.time) && schedule::takes_place(*act) {
+        in_audience(state, app, environment).queued = Some(*deployment);
     }
     let record = Deployment {
         app: app.clone(),

@@ -49,6 +49,7 @@ pub(super) fn end_deployment(
     let app_record = state.apps.entry(app.clone()).or_default();
     let here = app_record.audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
+    here.queued = here.queued.filter(|queued| *queued != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;
     if is_for_all && (installs || is_removed) {
         // Where there are sides, it depends on theirs what a target that comes late has missed.
