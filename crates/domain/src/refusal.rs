@@ -582,6 +582,9 @@ pub enum Refusal {
         app: AppName,
         /// Where.
         environment: AudienceName,
+        /// What may be done instead, where there is something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<Instead>,
     },
     /// The order brings back what is from before a migration.
     MigrationCrossed {
@@ -745,6 +748,14 @@ pub enum Refusal {
         /// What is wrong.
         why: String,
     },
+}
+
+/// What may be done instead of an order that something under way refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instead {
+    /// To end what is under way, which takes back what it brought.
+    Abort,
 }
 
 fn ran_before() -> bool {

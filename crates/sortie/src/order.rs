@@ -123,16 +123,28 @@ pub async fn order(
     following: &Following,
 ) -> Outcome {
     // A wait that cannot be read must not be found out after the order is given.
-    let limit = following.limit()?;
+    following.limit()?;
     let accepted = submit(connection, wanted).await?;
+    conclude_accepted(invocation, connection, wanted, following, &accepted).await
+}
+
+/// Follows an order that was accepted as [`order`] does.
+pub async fn conclude_accepted(
+    invocation: &Invocation,
+    connection: &Connection,
+    wanted: &Wanted,
+    following: &Following,
+    accepted: &Accepted,
+) -> Outcome {
+    let limit = following.limit()?;
     let deployment =
-        number_of(&accepted).ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
-    for warning in warnings(&accepted) {
+        number_of(accepted).ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
+    for warning in warnings(accepted) {
         invocation.aside(&format!("mind: {warning}"));
     }
     let is_planned = wanted.schedule.at.is_some_and(|at| at > Timestamp::now());
     if following.detach || is_planned && following.wait.is_none() {
-        return Ok(detached(wanted, deployment, &accepted));
+        return Ok(detached(wanted, deployment, accepted));
     }
     let view = follow(invocation, connection, deployment, limit).await?;
     conclude(connection, &view).await

@@ -6,7 +6,7 @@ use crate::{
     event::{Aborted, Ending, Event},
     planned::Planned,
     policy,
-    refusal::{Refusal, Right},
+    refusal::{Instead, Refusal, Right},
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, placement, rights,
         rollout::{self, Wave},
@@ -50,6 +50,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
     let mut switch = None;
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let queued = || if is_planned { Ok(None) } else { queued(draft, order, None) };
+    // What is under way changes what runs, and with it what is so already: it is looked at before that.
+    let stands_still = || !is_planned || under_way(&draft.state, order, None).is_none();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
         // Going back to what settled passes by no hold here: what stands by may be what was left.
@@ -60,18 +64,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         targets
     } else if order.act.installs() {
         awaits_permit = permission(draft, asked, &signed)?;
+        queued()?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
         migrations::nothing_crossed(&draft.state, order, signed.subject)?;
-        let (targets, warning) = destinations(draft, asked, &signed)?;
+        let (targets, warning) = destinations(draft, asked, &signed, stands_still())?;
         warnings.extend(warning);
         targets
     } else {
+        queued()?;
         warnings.extend(made_too_old(draft, order, now));
         running_targets(draft, order, signed.subject)?
     };
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
-    let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { queued(draft, order, None)? };
+    let queued = queued()?;
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
@@ -168,14 +173,23 @@ pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<O
         let package = packages::under_way(&draft.state, &order.app, &order.environment, own);
         let package = package.and_then(|package| draft.state.deployments.get(&package));
         let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment, app, environment: order.environment.clone() });
+        let (environment, instead) = (order.environment.clone(), instead(&draft.state, order, deployment));
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
     Ok(here.and_then(|here| here.queued).filter(|_| schedule::takes_place(order.act)))
 }
 
+/// What may be done instead of an order that is refused because of what is under way.
+fn instead(state: &State, order: &Order, under_way: u64) -> Option<Instead> {
+    let record = state.deployments.get(&under_way)?;
+    let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
+    let brings = matches!(record.act, OrderAct::Deploy | OrderAct::Redeploy);
+    (order.act == OrderAct::Rollback && brings && !goes_back).then_some(Instead::Abort)
+}
+
 /// The deployment that is under way where an order would begin another.
-fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
+pub(super) fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
     let here = state.in_audience(&order.app, &order.environment);
     let package = packages::under_way(state, &order.app, &order.environment, own);
     package.or_else(|| here.and_then(|here| here.open_deployment))
@@ -209,11 +223,13 @@ pub(super) fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), R
     }
 }
 
-/// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open.
+/// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open. What is there
+/// already is refused where nothing is under way (`stands_still`) that would change that.
 pub(super) fn destinations(
     draft: &Draft,
     asked: &Asked<'_>,
     signed: &Signed<Order>,
+    stands_still: bool,
 ) -> Result<(Vec<TargetName>, Option<String>), Refusal> {
     let order = &signed.act;
     let candidate = Candidate::ordered(&draft.state, signed)?;
@@ -227,7 +243,7 @@ pub(super) fn destinations(
     let targets = sides::destinations(&draft.state, order, signed.subject, facts, targets)?;
     let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
     placement::meets_needs(&draft.state, facts, &targets)?;
-    if order.act != OrderAct::Redeploy {
+    if order.act != OrderAct::Redeploy && stands_still {
         not_there_already(draft, signed, &targets)?;
     }
     sides::nobody_serves(&draft.state, order, facts, &targets)?;

@@ -56,6 +56,14 @@ pub(super) fn request(
     schedule::can_come(order, now)?;
     let installs = order.act.installs();
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
+    // What is under way changes what runs, and with it what is so already: it is looked at before that.
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
+    if !is_planned {
+        for (app, member) in &facts.package {
+            deployment::queued(draft, &member_order(order, app, member), None)?;
+        }
+    }
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
     let mut warnings = warned.unwrap_or_default();
     let may_hasten =
@@ -73,13 +81,6 @@ pub(super) fn request(
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
     warnings.extend(left_as_they_are(draft, order, &facts));
-    let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
-    if !is_planned {
-        for (app, member) in &facts.package {
-            deployment::queued(draft, &member_order(order, app, member), None)?;
-        }
-    }
     let number = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
         deployment: number,
@@ -140,7 +141,7 @@ fn prepare(
     let signed = Signed { subject: member.build, act: member_order(order, app, member) };
     let found = if order.act.installs() {
         migrations::nothing_crossed(&draft.state, &signed.act, member.build)?;
-        let destinations = deployment::destinations(draft, asked, &signed);
+        let destinations = deployment::destinations(draft, asked, &signed, true);
         destinations.and_then(|(targets, warning)| {
             deployment::not_there_already(draft, &signed, &targets)?;
             deployment::has_settled(draft, &signed)?;

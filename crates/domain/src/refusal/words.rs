@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Closed, Frozen, Refusal, Right, exit};
+use super::{Closed, Frozen, Instead, Refusal, Right, exit};
 use crate::waiting::lacks_in_words;
 use std::fmt;
 use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
@@ -257,8 +257,12 @@ impl fmt::Display for Refusal {
                 }
                 write!(f, "Nothing was copied")
             }
-            Refusal::DeploymentUnderWay { deployment, app, environment } => {
-                write!(f, "deployment {deployment} of {app} is under way in {environment}")
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
+                let instead = match instead {
+                    Some(Instead::Abort) => "; to abort it takes back what it brought",
+                    None => "",
+                };
+                write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
             }
             Refusal::MigrationCrossed { environment, to, by, ran: false, .. } => {
                 let by = list(by);
@@ -484,7 +488,10 @@ impl Refusal {
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
-            Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
+                Some(Instead::Abort) => format!("sortie abort {deployment} --reason …"),
+                None => format!("sortie status {app} --in {environment}"),
+            },
             Refusal::Frozen(frozen) => match &frozen.version {
                 Some(version) => {
                     format!("sortie freeze except {} {}@{version} --reason …", frozen.freeze, frozen.app)

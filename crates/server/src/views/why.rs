@@ -221,6 +221,7 @@ impl Asked<'_> {
                 deployment,
                 app: app.clone(),
                 environment: audience.clone(),
+                instead: None,
             }));
         }
         conditions
