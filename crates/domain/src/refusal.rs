@@ -756,6 +756,11 @@ pub enum Refusal {
 pub enum Instead {
     /// To end what is under way, which takes back what it brought.
     Abort,
+    /// To let the order stand until what is under way has ended.
+    After {
+        /// What it brings, by its name.
+        what: String,
+    },
 }
 
 fn ran_before() -> bool {

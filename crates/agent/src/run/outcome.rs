@@ -8,14 +8,19 @@ use crate::{
     supply::{Supply, SupplyError},
 };
 use api::agent::ProgressReport;
-use domain::{plan::Assignment, policy::CARRIED_FROM};
+use domain::{
+    plan::{Assignment, Migration},
+    policy::CARRIED_FROM,
+};
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SecretKey,
     names::printable,
-    statement::{Act, Carried, Header, OrderAct, Outcome, Phase, Report, RequestId, Statement, StatementSignError},
+    statement::{
+        Act, Carried, Header, OrderAct, Outcome, Phase, PhaseTiming, Report, RequestId, Statement, StatementSignError,
+    },
 };
 
 /// For how long a report may be submitted: less than the day the server allows, for clocks differ.

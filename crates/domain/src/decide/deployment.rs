@@ -14,6 +14,7 @@ use crate::{
         sides, ways,
     },
     state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         let (build, _) = names::version(&draft.state, &order.app, version)?;
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
+    if order.after_current && !matches!(order.act, OrderAct::Deploy | OrderAct::Redeploy) {
+        let why = "what is to stand until something else has ended brings a version or a build".into();
+        return Err(Refusal::Invalid { why });
+    }
     let version = candidate.version().cloned();
     if !candidate.record.facts.package.is_empty() {
         return package::request(draft, asked, &signed, deployer);
@@ -51,9 +56,9 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let mut awaits_permit = false;
     let mut switch = None;
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = || if is_planned { Ok(None) } else { queued(draft, order, None) };
+    let queued = || if is_planned { Ok(None) } else { queued(draft, order, signed.subject, None) };
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
-    let stands_still = || !is_planned || under_way(&draft.state, order, None).is_none();
+    let stands_still = || !(is_planned || order.after_current) || under_way(&draft.state, order, None).is_none();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
         // Going back to what settled passes by no hold here: what stands by may be what was left.
@@ -168,12 +173,15 @@ pub(super) fn as_planned(
 
 /// The deployment whose place a newer order takes: one that has not begun. Fails if one has; an order about what runs takes
 /// nothing's place. A package that is under way keeps others from its members; `own` is the one whose member is meant.
-pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<Option<u64>, Refusal> {
-    if let Some(deployment) = under_way(&draft.state, order, own) {
+///
+/// An order that may stand until what is under way has ended is not refused for it.
+pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u64>) -> Result<Option<u64>, Refusal> {
+    let in_the_way = under_way(&draft.state, order, own).filter(|_| !order.after_current);
+    if let Some(deployment) = in_the_way {
         let package = packages::under_way(&draft.state, &order.app, &order.environment, own);
         let package = package.and_then(|package| draft.state.deployments.get(&package));
         let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
-        let (environment, instead) = (order.environment.clone(), instead(&draft.state, order, deployment));
+        let (environment, instead) = (order.environment.clone(), instead(&draft.state, order, build, deployment));
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
@@ -181,11 +189,24 @@ pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<O
 }
 
 /// What may be done instead of an order that is refused because of what is under way.
-fn instead(state: &State, order: &Order, under_way: u64) -> Option<Instead> {
+fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> Option<Instead> {
     let record = state.deployments.get(&under_way)?;
     let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
     let brings = matches!(record.act, OrderAct::Deploy | OrderAct::Redeploy);
-    (order.act == OrderAct::Rollback && brings && !goes_back).then_some(Instead::Abort)
+    match order.act {
+        OrderAct::Rollback if brings && !goes_back => Some(Instead::Abort),
+        // What is on its way already is not ordered once more.
+        OrderAct::Deploy if record.build != build || goes_back => Some(Instead::After { what: name_of(order, build) }),
+        _ => None,
+    }
+}
+
+/// What an order brings, by its name.
+fn name_of(order: &Order, build: Digest) -> String {
+    match &order.version {
+        Some(version) => format!("{}@{version}", order.app),
+        None => format!("{}#{}", order.app, build.short()),
+    }
 }
 
 /// The deployment that is under way where an order would begin another.
@@ -264,10 +285,7 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
     }
     let since =
         targets.iter().filter_map(|name| draft.state.running(&order.app, name)).map(|running| running.since).max();
-    let name = match &order.version {
-        Some(version) => format!("{}@{version}", order.app),
-        None => format!("{}#{}", order.app, signed.subject.short()),
-    };
+    let name = name_of(order, signed.subject);
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
     Err(Refusal::AlreadyDone { what, since })
 }
@@ -351,8 +369,22 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if deployment.waves > 0 {
         return go_on(draft, asked, number);
     }
-    if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
-        return drop_it(draft, number, reason);
+    match schedule::moment(&draft.state, number, &deployment, asked.context.now) {
+        Moment::Never(reason) => return drop_it(draft, number, reason),
+        // What runs is for that one to change, and is looked at when it has ended.
+        Moment::Later(WaitingOn::Deployment { .. }) => return,
+        Moment::Later(_) | Moment::Now => {}
+    }
+    let order = Order {
+        version: deployment.version.clone(),
+        keep_data: deployment.keep_data,
+        ..Order::new(deployment.app.clone(), deployment.environment.clone(), deployment.act)
+    };
+    // Something else may have changed the data since it was ordered.
+    let asks_for_data =
+        deployment.act.installs().then(|| migrations::nothing_crossed(&draft.state, &order, deployment.build));
+    if let Some(Err(refusal)) = asks_for_data {
+        return drop_it(draft, number, refusal.to_string());
     }
     let overtaken = schedule::overtaken(&draft.state, number, &deployment);
     if let Some(reason) = overtaken.or_else(|| sides::overtaken(&draft.state, &deployment)) {

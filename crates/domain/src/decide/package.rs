@@ -58,10 +58,10 @@ pub(super) fn request(
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
+    let queued = if is_planned { None } else { deployment::queued(draft, order, signed.subject, None)? };
     if !is_planned {
         for (app, member) in &facts.package {
-            deployment::queued(draft, &member_order(order, app, member), None)?;
+            deployment::queued(draft, &member_order(order, app, member), member.build, None)?;
         }
     }
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
@@ -285,7 +285,7 @@ fn begin_member(
     let Signed { subject: build, act: order } = order;
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
     let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets);
-    let queued = deployment::queued(draft, &order, Some(package_number))?;
+    let queued = deployment::queued(draft, &order, build, Some(package_number))?;
     deployment::hold_what_is_left_behind(draft, &order, build, package_number);
     let number = draft.state.last_deployment + 1;
     deployment::take_place(draft, queued, number);

@@ -260,7 +260,7 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
                 let instead = match instead {
                     Some(Instead::Abort) => "; to abort it takes back what it brought",
-                    None => "",
+                    Some(Instead::After { .. }) | None => "",
                 };
                 write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
             }
@@ -490,6 +490,7 @@ impl Refusal {
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
                 Some(Instead::Abort) => format!("sortie abort {deployment} --reason …"),
+                Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),
                 None => format!("sortie status {app} --in {environment}"),
             },
             Refusal::Frozen(frozen) => match &frozen.version {
@@ -612,7 +613,7 @@ pages! {
     ConfigStale, "CONFIG_STALE", exit::CONFLICT, "Config sets are numbered. Somebody set one since this one was built; look at it (`sortie config diff`) and set again.";
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired, or their time is over.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
-    DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
+    DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it (`sortie deploy … --after-current` stands until it has ended, and begins then), or end it with `sortie abort`.";
     MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build last ran before a later build's `[migrate]` changed the application's data, or never ran there and has a lower number than that one. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";

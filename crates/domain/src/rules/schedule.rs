@@ -170,18 +170,18 @@ pub fn is_in_time(
     }
 }
 
-/// Why a deployment that was planned is dropped when its time comes, if it is: it runs there already, or a later version
-/// does that somebody deployed meanwhile.
+/// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was
+/// planned, a later version does that somebody deployed meanwhile.
 pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<String> {
-    if !is_planned(&deployment.schedule, deployment.stamp.time) {
-        return None;
-    }
     let runs_it = |name| {
         let running = state.running(&deployment.app, name);
         running.is_some_and(|running| running.build == deployment.build && !running.stopped)
     };
-    if deployment.parts.iter().all(|(name, _)| runs_it(name)) {
+    if deployment.act.installs() && deployment.parts.iter().all(|(name, _)| runs_it(name)) {
         return Some("it runs there already".into());
+    }
+    if !is_planned(&deployment.schedule, deployment.stamp.time) {
+        return None;
     }
     let version = deployment.version.as_ref()?;
     let builds = &state.apps.get(&deployment.app)?.builds;
