@@ -2,6 +2,7 @@
 
 use crate::{
     event::{Event, RingOf},
+    rules::schedule,
     state::State,
 };
 use jiff::Timestamp;
@@ -101,7 +102,7 @@ impl Planned {
             at: schedule.at,
             expires: schedule.expires,
             keep_data: *keep_data,
-            supersedes: here.and_then(|record| record.open_deployment),
+            supersedes: here.and_then(|record| record.queued).filter(|_| schedule::takes_place(*act)),
         })
     }
 

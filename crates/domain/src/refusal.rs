@@ -582,6 +582,9 @@ pub enum Refusal {
         app: AppName,
         /// Where.
         environment: AudienceName,
+        /// What may be done instead, where there is something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<Instead>,
     },
     /// The order brings back what is from before a migration.
     MigrationCrossed {
@@ -597,6 +600,9 @@ pub enum Refusal {
         by: Vec<String>,
         /// Whether a rollback could take that back.
         can_undo: bool,
+        /// Whether the one build that did says how to take it back, though it runs nowhere; not said by servers of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        has_undo: Option<bool>,
         /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
         #[serde(default = "ran_before")]
         ran: bool,
@@ -741,6 +747,19 @@ pub enum Refusal {
     Invalid {
         /// What is wrong.
         why: String,
+    },
+}
+
+/// What may be done instead of an order that something under way refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instead {
+    /// To end what is under way, which takes back what it brought.
+    Abort,
+    /// To let the order stand until what is under way has ended.
+    After {
+        /// What it brings, by its name.
+        what: String,
     },
 }
 

@@ -18,7 +18,9 @@ mod serving;
 mod target;
 pub use application::{App, Build, DraftBuild, DraftPart, EvidenceRecord, Imported, Numbered, OfVendor};
 pub use apply::apply;
-pub use audience::{Approved, ConfigInForce, Hold, InAudience, Request, Standing, Withdrawal};
+pub use audience::{
+    Approved, ConfigInForce, DataChange, DataHere, Hold, InAudience, Ran, Request, Standing, Withdrawal,
+};
 pub use deployment::{Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Others, Pause};
 pub use freeze::{Excepted, Freeze};
 pub use parts::{Aside, Part, Parts, Progress};

@@ -43,6 +43,8 @@ pub struct Wanted {
     pub only: BTreeSet<TargetName>,
     /// Whether it may stand and wait for its permit.
     pub when_released: bool,
+    /// Whether it may stand until what is under way has ended.
+    pub after_current: bool,
     /// How it goes over the targets, where that is to be otherwise than the charter says.
     pub rollout: RolloutTerms,
     /// When; the environment's windows are written in when it is signed.
@@ -65,6 +67,7 @@ impl Wanted {
             act,
             only: BTreeSet::new(),
             when_released: false,
+            after_current: false,
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
@@ -81,6 +84,7 @@ impl Wanted {
             version: self.build.version.clone(),
             only: self.only.clone(),
             when_released: self.when_released,
+            after_current: self.after_current,
             rollout: self.rollout.clone(),
             schedule: Schedule { windows, ..self.schedule.clone() },
             retries: self.retries,
@@ -124,19 +128,41 @@ pub async fn order(
     following: &Following,
 ) -> Outcome {
     // A wait that cannot be read must not be found out after the order is given.
-    let limit = following.limit()?;
+    following.limit()?;
     let accepted = submit(connection, wanted).await?;
+    conclude_accepted(invocation, connection, wanted, following, &accepted).await
+}
+
+/// Follows an order that was accepted as [`order`] does.
+pub async fn conclude_accepted(
+    invocation: &Invocation,
+    connection: &Connection,
+    wanted: &Wanted,
+    following: &Following,
+    accepted: &Accepted,
+) -> Outcome {
+    let limit = following.limit()?;
     let deployment =
-        number_of(&accepted).ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
-    for warning in warnings(&accepted) {
+        number_of(accepted).ok_or_else(|| Failure::failed("the server accepted the order and named no deployment"))?;
+    for warning in warnings(accepted) {
         invocation.aside(&format!("mind: {warning}"));
     }
     let is_planned = wanted.schedule.at.is_some_and(|at| at > Timestamp::now());
     if following.detach || is_planned && following.wait.is_none() {
-        return Ok(detached(wanted, deployment, &accepted));
+        return Ok(detached(wanted, deployment, accepted));
+    }
+    if wanted.after_current && !has_begun(accepted) {
+        let view: DeploymentView =
+            connection.client.get(&routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]), &[]).await?;
+        view.waits.iter().for_each(|waits| invocation.aside(&format!("{waits}; it begins by itself then")));
     }
     let view = follow(invocation, connection, deployment, limit).await?;
     conclude(connection, &view).await
+}
+
+/// Whether an order that was accepted has begun to be carried out.
+fn has_begun(accepted: &Accepted) -> bool {
+    accepted.events.iter().any(|event| matches!(event, Event::WaveStarted { .. } | Event::StepStarted { .. }))
 }
 
 /// The newest version of those that run there; nothing where none does.
@@ -183,6 +209,11 @@ fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {
                  Nothing was changed; `sortie abort {deployment}` takes it off."
             )
         }
+        false if !has_begun(accepted) => format!(
+            "deployment {deployment} stands: {what} → {}. It begins by itself once what is under way there has ended; \
+             `sortie abort {deployment}` takes it off.",
+            wanted.environment
+        ),
         true => format!("deployment {deployment} stands and waits until {what} is released to {}.", wanted.environment),
         false => {
             format!("deployment {deployment} is under way: {what} in {}. It goes on by itself.", wanted.environment)

@@ -367,6 +367,9 @@ pub struct Order {
     /// The plan that whoever orders it has seen, by its id: it is refused where it would do anything else by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
+    /// Whether it may stand until what is under way there has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_current: bool,
 }
 
 impl Order {
@@ -384,12 +387,13 @@ impl Order {
             retries: None,
             keep_data: false,
             plan: None,
+            after_current: false,
         }
     }
 
     /// Whether it may stand and wait, rather than be refused while it cannot begin.
     pub fn may_stand(&self) -> bool {
-        self.when_released || self.schedule.at.is_some()
+        self.when_released || self.after_current || self.schedule.at.is_some()
     }
 }
 

@@ -8,14 +8,19 @@ use crate::{
     supply::{Supply, SupplyError},
 };
 use api::agent::ProgressReport;
-use domain::{plan::Assignment, policy::CARRIED_FROM};
+use domain::{
+    plan::{Assignment, Migration},
+    policy::CARRIED_FROM,
+};
 use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, Digest,
     dsse::Envelope,
     key::SecretKey,
     names::printable,
-    statement::{Act, Carried, Header, OrderAct, Outcome, Phase, Report, RequestId, Statement, StatementSignError},
+    statement::{
+        Act, Carried, Header, OrderAct, Outcome, Phase, PhaseTiming, Report, RequestId, Statement, StatementSignError,
+    },
 };
 
 /// For how long a report may be submitted: less than the day the server allows, for clocks differ.
@@ -68,6 +73,14 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
             }
             timings = std::mem::take(&mut session.timings);
+        } else if assignment.undo
+            && journal
+                .last
+                .as_ref()
+                .is_some_and(|last| last.deployment == assignment.deployment && last.migrated == Some(Migration::Run))
+        {
+            // It went back by itself and nobody may have heard why: that the data is as the migration left it is said again.
+            timings.push(PhaseTiming { phase: Phase::Migrate, started: self.now(), milliseconds: 0 });
         }
         // What was refused may be made up, and with it its generation: that must not outrank a genuine one. Nor may one
         // that came by a bundle outrank the server's, which are numbered apart.

@@ -74,6 +74,20 @@ fn what_fails_later_takes_the_migration_back_or_says_that_it_stays() {
 }
 
 #[test]
+fn who_went_back_unheard_says_again_what_became_of_the_data() {
+    for (content, said) in [("one way", &[Phase::Migrate][..]), ("both ways", &[])] {
+        let (world, wanted) = begun(content);
+        world.machine.disk.borrow_mut().sick.insert(build(content));
+        assert!(matches!(world.follow(&mut world.agent(), &wanted), Some(Outcome::Undone { .. })));
+        let undo = Assignment { generation: 3, undo: true, migrate: None, ..wanted };
+        assert_eq!(world.follow(&mut world.agent(), &undo), Some(Outcome::Verified));
+        let says = world.server.says.borrow();
+        let phases: Vec<Phase> = says.reports.last().unwrap().phases.iter().map(|timing| timing.phase).collect();
+        assert_eq!(phases, said, "{content}");
+    }
+}
+
+#[test]
 fn a_deployment_that_is_taken_back_later_takes_its_migration_back() {
     let (world, wanted) = begun("both ways");
     let mut engine = world.agent();

@@ -5,7 +5,8 @@ use crate::{
     command::Signed,
     event::{Aborted, Ending, Event},
     planned::Planned,
-    refusal::{Refusal, Right},
+    policy,
+    refusal::{Instead, Refusal, Right},
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, presence,
         rights,
@@ -13,8 +14,10 @@ use crate::{
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, counted_anew},
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
+    waiting::WaitingOn,
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -40,6 +43,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         let (build, _) = names::version(&draft.state, &order.app, version)?;
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
+    if order.after_current && !matches!(order.act, OrderAct::Deploy | OrderAct::Redeploy) {
+        let why = "what is to stand until something else has ended brings a version or a build".into();
+        return Err(Refusal::Invalid { why });
+    }
     let version = candidate.version().cloned();
     if !candidate.record.facts.package.is_empty() {
         return package::request(draft, asked, &signed, deployer);
@@ -49,6 +56,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let mut warnings = Vec::new();
     let mut awaits_permit = false;
     let mut switch = None;
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let queued = || if is_planned { Ok(None) } else { queued(draft, order, signed.subject, None) };
+    // What is under way changes what runs, and with it what is so already: it is looked at before that.
+    let stands_still = || !(is_planned || order.after_current) || under_way(&draft.state, order, None).is_none();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
         // Going back to what settled passes by no hold here: what stands by may be what was left.
@@ -59,20 +70,22 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         targets
     } else if order.act.installs() {
         awaits_permit = permission(draft, asked, &signed)?;
+        queued()?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
         migrations::nothing_crossed(&draft.state, order, signed.subject)?;
-        let (targets, warning) = destinations(draft, asked, &signed)?;
+        let (targets, warning) = destinations(draft, asked, &signed, stands_still())?;
         warnings.extend(warning);
         targets
     } else {
+        queued()?;
+        warnings.extend(made_too_old(draft, order, now));
         running_targets(draft, order, signed.subject)?
     };
     if order.act.installs() || order.act == OrderAct::Undeploy {
         warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
     }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
-    let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { queued(draft, order, None)? };
+    let queued = queued()?;
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
@@ -113,6 +126,19 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     begin(draft, asked, deployment)
 }
 
+/// What stands beside an order about what runs, and is too old for targets once that is carried out: they carry out none
+/// that is older than what they did since, by more than two orders in their right succession can differ.
+fn made_too_old(draft: &Draft, order: &Order, now: Timestamp) -> Option<String> {
+    let here = draft.state.in_audience(&order.app, &order.environment)?;
+    let number = here.queued.filter(|_| !schedule::takes_place(order.act))?;
+    let stands = draft.state.deployments.get(&number)?;
+    let is_old = now.duration_since(stands.stamp.time).as_secs() > policy::SUBMIT_AHEAD_SECONDS;
+    let since = stands.stamp.time;
+    is_old.then(|| {
+        format!("deployment {number} was ordered at {since:.0}, and targets take no order that is so much older than this one: order it again")
+    })
+}
+
 /// Ends the deployment whose place a newer one takes, where there is one.
 pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
     if let Some(queued) = queued {
@@ -151,24 +177,49 @@ pub(super) fn as_planned(
     }
 }
 
-/// The deployment whose place a newer order takes: one that has not begun. Fails if one has, or if the order is about what
-/// runs, which takes nothing's place. A package that is under way keeps others from its members; `own` is the one whose
-/// member is meant.
-pub(super) fn queued(draft: &Draft, order: &Order, own: Option<u64>) -> Result<Option<u64>, Refusal> {
-    if let Some(deployment) = packages::under_way(&draft.state, &order.app, &order.environment, own) {
-        let package = draft.state.deployments.get(&deployment).map(|package| package.app.clone());
-        let (app, environment) = (package.unwrap_or_else(|| order.app.clone()), order.environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment, app, environment });
+/// The deployment whose place a newer order takes: one that has not begun. Fails if one has; an order about what runs takes
+/// nothing's place. A package that is under way keeps others from its members; `own` is the one whose member is meant.
+///
+/// An order that may stand until what is under way has ended is not refused for it.
+pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u64>) -> Result<Option<u64>, Refusal> {
+    let in_the_way = under_way(&draft.state, order, own).filter(|_| !order.after_current);
+    if let Some(deployment) = in_the_way {
+        let package = packages::under_way(&draft.state, &order.app, &order.environment, own);
+        let package = package.and_then(|package| draft.state.deployments.get(&package));
+        let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
+        let (environment, instead) = (order.environment.clone(), instead(&draft.state, order, build, deployment));
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
-    let Some(number) = here.and_then(|record| record.open_deployment) else { return Ok(None) };
-    let has_begun = draft.state.deployments.get(&number).is_none_or(|deployment| deployment.waves > 0);
-    let takes_place = order.act.installs() || matches!(order.act, OrderAct::Undeploy | OrderAct::Switch);
-    if has_begun || !takes_place {
-        let (app, environment) = (order.app.clone(), order.environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment: number, app, environment });
+    Ok(here.and_then(|here| here.queued).filter(|_| schedule::takes_place(order.act)))
+}
+
+/// What may be done instead of an order that is refused because of what is under way.
+fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> Option<Instead> {
+    let record = state.deployments.get(&under_way)?;
+    let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
+    let brings = matches!(record.act, OrderAct::Deploy | OrderAct::Redeploy);
+    match order.act {
+        OrderAct::Rollback if brings && !goes_back => Some(Instead::Abort),
+        // What is on its way already is not ordered once more.
+        OrderAct::Deploy if record.build != build || goes_back => Some(Instead::After { what: name_of(order, build) }),
+        _ => None,
     }
-    Ok(Some(number))
+}
+
+/// What an order brings, by its name.
+fn name_of(order: &Order, build: Digest) -> String {
+    match &order.version {
+        Some(version) => format!("{}@{version}", order.app),
+        None => format!("{}#{}", order.app, build.short()),
+    }
+}
+
+/// The deployment that is under way where an order would begin another.
+pub(super) fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
+    let here = state.in_audience(&order.app, &order.environment);
+    let package = packages::under_way(state, &order.app, &order.environment, own);
+    package.or_else(|| here.and_then(|here| here.open_deployment))
 }
 
 /// Whether the build may run there; true if the order may and must wait for its permit.
@@ -199,11 +250,13 @@ pub(super) fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), R
     }
 }
 
-/// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open.
+/// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open. What is there
+/// already is refused where nothing is under way (`stands_still`) that would change that.
 pub(super) fn destinations(
     draft: &Draft,
     asked: &Asked<'_>,
     signed: &Signed<Order>,
+    stands_still: bool,
 ) -> Result<(Vec<TargetName>, Option<String>), Refusal> {
     let order = &signed.act;
     let candidate = Candidate::ordered(&draft.state, signed)?;
@@ -217,7 +270,7 @@ pub(super) fn destinations(
     let targets = sides::destinations(&draft.state, order, signed.subject, facts, targets)?;
     let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
     placement::meets_needs(&draft.state, facts, &targets)?;
-    if order.act != OrderAct::Redeploy {
+    if order.act != OrderAct::Redeploy && stands_still {
         not_there_already(draft, signed, &targets)?;
     }
     sides::nobody_serves(&draft.state, order, facts, &targets)?;
@@ -238,10 +291,7 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
     }
     let since =
         targets.iter().filter_map(|name| draft.state.running(&order.app, name)).map(|running| running.since).max();
-    let name = match &order.version {
-        Some(version) => format!("{}@{version}", order.app),
-        None => format!("{}#{}", order.app, signed.subject.short()),
-    };
+    let name = name_of(order, signed.subject);
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
     Err(Refusal::AlreadyDone { what, since })
 }
@@ -304,7 +354,7 @@ pub(super) fn start_awaiting(
     version: &Version,
     audience: &AudienceName,
 ) {
-    let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.open_deployment) else { return };
+    let Some(number) = draft.state.in_audience(app, audience).and_then(|record| record.queued) else { return };
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     let stands = deployment.phase == DeploymentPhase::AwaitingPermit && deployment.paused.is_none();
     if !stands || deployment.version.as_ref() != Some(version) {
@@ -325,8 +375,22 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if deployment.waves > 0 {
         return go_on(draft, asked, number);
     }
-    if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
-        return drop_it(draft, number, reason);
+    match schedule::moment(&draft.state, number, &deployment, asked.context.now) {
+        Moment::Never(reason) => return drop_it(draft, number, reason),
+        // What runs is for that one to change, and is looked at when it has ended.
+        Moment::Later(WaitingOn::Deployment { .. }) => return,
+        Moment::Later(_) | Moment::Now => {}
+    }
+    let order = Order {
+        version: deployment.version.clone(),
+        keep_data: deployment.keep_data,
+        ..Order::new(deployment.app.clone(), deployment.environment.clone(), deployment.act)
+    };
+    // Something else may have changed the data since it was ordered.
+    let asks_for_data =
+        deployment.act.installs().then(|| migrations::nothing_crossed(&draft.state, &order, deployment.build));
+    if let Some(Err(refusal)) = asks_for_data {
+        return drop_it(draft, number, refusal.to_string());
     }
     let overtaken = schedule::overtaken(&draft.state, number, &deployment);
     if let Some(reason) = overtaken.or_else(|| sides::overtaken(&draft.state, &deployment)) {

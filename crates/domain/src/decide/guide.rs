@@ -184,7 +184,8 @@ fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), 
     let package = packages::under_way(&draft.state, &record.app, &record.environment, None);
     if let Some(open) = here.and_then(|here| here.open_deployment).or(package) {
         let (app, environment) = (record.app.clone(), record.environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment });
+        let instead = None;
+        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment, instead });
     }
     let running = |name: &TargetName| draft.state.running(&record.app, name);
     // What a switch let serve may have made way since.

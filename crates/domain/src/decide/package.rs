@@ -56,6 +56,14 @@ pub(super) fn request(
     schedule::can_come(order, now)?;
     let installs = order.act.installs();
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
+    // What is under way changes what runs, and with it what is so already: it is looked at before that.
+    let is_planned = schedule::is_planned(&order.schedule, now);
+    let queued = if is_planned { None } else { deployment::queued(draft, order, signed.subject, None)? };
+    if !is_planned {
+        for (app, member) in &facts.package {
+            deployment::queued(draft, &member_order(order, app, member), member.build, None)?;
+        }
+    }
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
     let mut warnings = warned.unwrap_or_default();
     let may_hasten =
@@ -75,13 +83,6 @@ pub(super) fn request(
     warnings.extend(left_as_they_are(draft, order, &facts));
     if installs || order.act == OrderAct::Undeploy {
         warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
-    }
-    let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
-    if !is_planned {
-        for (app, member) in &facts.package {
-            deployment::queued(draft, &member_order(order, app, member), None)?;
-        }
     }
     let number = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
@@ -143,7 +144,7 @@ fn prepare(
     let signed = Signed { subject: member.build, act: member_order(order, app, member) };
     let found = if order.act.installs() {
         migrations::nothing_crossed(&draft.state, &signed.act, member.build)?;
-        let destinations = deployment::destinations(draft, asked, &signed);
+        let destinations = deployment::destinations(draft, asked, &signed, true);
         destinations.and_then(|(targets, warning)| {
             deployment::not_there_already(draft, &signed, &targets)?;
             deployment::has_settled(draft, &signed)?;
@@ -291,7 +292,7 @@ fn begin_member(
     let Signed { subject: build, act: order } = order;
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
     let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away);
-    let queued = deployment::queued(draft, &order, Some(package_number))?;
+    let queued = deployment::queued(draft, &order, build, Some(package_number))?;
     deployment::hold_what_is_left_behind(draft, &order, build, package_number);
     let number = draft.state.last_deployment + 1;
     deployment::take_place(draft, queued, number);

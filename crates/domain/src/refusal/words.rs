@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Closed, Frozen, Refusal, Right, exit};
+use super::{Closed, Frozen, Instead, Refusal, Right, exit};
 use crate::{rules::deployers, waiting::lacks_in_words};
 use std::fmt;
 use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
@@ -252,18 +252,24 @@ impl fmt::Display for Refusal {
                 }
                 write!(f, "Nothing was copied")
             }
-            Refusal::DeploymentUnderWay { deployment, app, environment } => {
-                write!(f, "deployment {deployment} of {app} is under way in {environment}")
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
+                let instead = match instead {
+                    Some(Instead::Abort) => "; to abort it takes back what it brought",
+                    Some(Instead::After { .. }) | None => "",
+                };
+                write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
             }
             Refusal::MigrationCrossed { environment, to, by, ran: false, .. } => {
                 let by = list(by);
                 write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
             }
-            Refusal::MigrationCrossed { environment, to, by, can_undo, .. } => {
-                let undo = match (can_undo, by.len()) {
-                    (true, _) => "; a rollback takes that back, this does not",
-                    (false, 1) => ", which has no undo, or runs on no target any more that could take it back",
-                    (false, _) => ", and no rollback takes back more than one",
+            Refusal::MigrationCrossed { environment, to, by, can_undo, has_undo, .. } => {
+                let undo = match (can_undo, by.len(), has_undo) {
+                    (true, ..) => "; a rollback takes that back, this does not",
+                    (false, 1, Some(true)) => ", which has an undo, and runs on no target that could take it back",
+                    (false, 1, Some(false)) => ", which has no undo",
+                    (false, 1, None) => ", which has no undo, or runs on no target any more that could take it back",
+                    (false, ..) => ", and no rollback takes back more than one",
                 };
                 let by = list(by);
                 write!(f, "{to} last ran in {environment} before the data was changed by {by}{undo}")
@@ -477,7 +483,11 @@ impl Refusal {
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
-            Refusal::DeploymentUnderWay { app, environment, .. } => format!("sortie status {app} --in {environment}"),
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
+                Some(Instead::Abort) => format!("sortie abort {deployment} --reason …"),
+                Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),
+                None => format!("sortie status {app} --in {environment}"),
+            },
             Refusal::Frozen(frozen) => match &frozen.version {
                 Some(version) => {
                     format!("sortie freeze except {} {}@{version} --reason …", frozen.freeze, frozen.app)
@@ -598,7 +608,7 @@ pages! {
     ConfigStale, "CONFIG_STALE", exit::CONFLICT, "Config sets are numbered. Somebody set one since this one was built; look at it (`sortie config diff`) and set again.";
     NoTargets, "NO_TARGETS", exit::REFUSED, "No target of the environment carries the labels the application asks for with `on`, or all of them are cordoned or retired, or their time is over.";
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
-    DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it, or end it with `sortie abort`.";
+    DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it (`sortie deploy … --after-current` stands until it has ended, and begins then), or end it with `sortie abort`.";
     MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build last ran before a later build's `[migrate]` changed the application's data, or never ran there and has a lower number than that one. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";

@@ -7,13 +7,14 @@ use super::{
     rollout::{Wave, in_words},
 };
 use crate::{
-    event::{BuildFacts, Ending, Migration},
+    event::{BuildFacts, Migration},
     refusal::Refusal,
-    state::{Aside, Deployment, DeploymentPhase, Progress, State},
+    state::{Aside, DataChange, Deployment, Progress, State},
 };
+use std::cmp::Ordering;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
-    statement::{Order, OrderAct, Outcome, Phase},
+    statement::{Order, OrderAct, Outcome},
 };
 
 /// What the one target does that is elected of the first wave; nothing where nothing is to be done to the data.
@@ -86,56 +87,28 @@ pub fn crossed(state: &State, app: &AppName, environment: &AudienceName, to: &Di
     if ran { changed } else { Vec::new() }
 }
 
-/// Those that changed the data there and have a higher number than this build, which never ran there.
-fn newer(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> Vec<Digest> {
-    let (mut changed, ran) = changes(state, app, environment, to);
-    let number = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.clone();
-    let is_newer = |build: &Digest| number(to).is_some_and(|to| number(build).is_some_and(|number| number > to));
-    changed.retain(|build| !ran && is_newer(build));
-    changed
-}
-
-/// The builds whose change of the data stands: since this build last ran well there, if it ever did.
+/// The builds whose change of the data is not what this one was made for, and whether it ran well there before them. One
+/// that did is asked about all that came since; one that never did, about those that have a higher number. What has the
+/// higher number itself was made for the data as it is.
 fn changes(state: &State, app: &AppName, environment: &AudienceName, to: &Digest) -> (Vec<Digest>, bool) {
-    let here = |deployment: &&Deployment| deployment.app == *app && deployment.environment == *environment;
-    let mut changed = Vec::new();
-    let mut ran = false;
-    for deployment in state.deployments.values().filter(here) {
-        let ending = match deployment.phase {
-            DeploymentPhase::Ended { ending, .. } => Some(ending),
-            _ => None,
-        };
-        match deployment.elected {
-            Some((_, Migration::Run)) if took_hold(state, deployment, ending) => changed.push(deployment.build),
-            Some((_, Migration::Undo)) if ending == Some(Ending::Succeeded) => drop(changed.pop()),
-            _ => {}
-        }
-        if deployment.act.installs() && ending == Some(Ending::Succeeded) && deployment.build == *to {
-            ran = true;
-            changed.clear();
-        }
+    let Some(data) = state.in_audience(app, environment).map(|here| &here.data) else { return (Vec::new(), false) };
+    let number = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.clone();
+    let to_number = number(to);
+    let by_number = |build: &Digest| Some(number(build)?.cmp(to_number.as_ref()?));
+    let ran = data.ran.get(to);
+    let is_met = |change: &&DataChange| match (by_number(&change.build), ran) {
+        _ if change.build == *to => false,
+        (Some(Ordering::Less), _) => false,
+        (_, Some(ran)) => change.entry > ran.last,
+        (by_number, None) => by_number == Some(Ordering::Greater),
+    };
+    let mut changed: Vec<Digest> = Vec::new();
+    for change in data.changes.iter().filter(is_met) {
+        // Done twice, it is one change, of when it was done last.
+        changed.retain(|build| *build != change.build);
+        changed.push(change.build);
     }
-    (changed, ran)
-}
-
-/// Whether what a deployment did to the data is still so, as far as that is known.
-fn took_hold(state: &State, deployment: &Deployment, ending: Option<Ending>) -> bool {
-    let elected = deployment.elected.as_ref().and_then(|(name, _)| deployment.parts.get(name));
-    let undone_in = elected.and_then(|part| match part.progress {
-        Progress::Finished(Outcome::Undone { phase, .. }) => Some(phase),
-        _ => None,
-    });
-    let refused = elected.is_some_and(|part| matches!(part.progress, Progress::Finished(Outcome::Refused { .. })));
-    let has_undo = facts(state, &deployment.app, &deployment.build)
-        .and_then(|facts| facts.migrate)
-        .is_some_and(|migrate| migrate.has_undo);
-    let before_it =
-        matches!(undone_in, Some(Phase::Check | Phase::Fetch | Phase::Stage | Phase::Configure | Phase::Migrate));
-    match ending {
-        _ if refused || before_it => false,
-        Some(Ending::Undone) => !has_undo,
-        _ => true,
-    }
+    (changed, ran.is_some())
 }
 
 /// Fails if an order brings back what is from before a migration, and neither takes that back nor says that the data stays.
@@ -143,14 +116,15 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
     if order.keep_data {
         return Ok(());
     }
-    let by = crossed(state, &order.app, &order.environment, &build);
-    let ran = !by.is_empty();
-    let by = if ran { by } else { newer(state, &order.app, &order.environment, &build) };
-    let undo = |left: &Digest| {
+    let (by, ran) = changes(state, &order.app, &order.environment, &build);
+    let has_undo = |left: &Digest| {
         let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
+        migrate.is_some_and(|migrate| migrate.has_undo)
+    };
+    let undo = |left: &Digest| {
         let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
         let runs = state.targets_in(&order.environment).any(|(name, _)| runs_it(name));
-        runs && migrate.is_some_and(|migrate| migrate.has_undo)
+        runs && has_undo(left)
     };
     let can_undo = ran && by.len() == 1 && by.iter().all(undo);
     if by.is_empty() || order.act == OrderAct::Rollback && can_undo {
@@ -170,6 +144,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         to: name(&build),
         by: by.iter().map(name).collect(),
         can_undo,
+        has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
     })
 }

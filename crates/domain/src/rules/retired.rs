@@ -20,7 +20,8 @@ pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
         let deployment = state.deployments.get(number).filter(|deployment| deployment.app == *app);
         if let Some(deployment) = deployment {
             let environment = deployment.environment.clone();
-            return Err(Refusal::DeploymentUnderWay { app: app.clone(), environment, deployment: *number });
+            let (app, deployment, instead) = (app.clone(), *number, None);
+            return Err(Refusal::DeploymentUnderWay { app, environment, deployment, instead });
         }
     }
     let runs = |(name, target): (&TargetName, &crate::state::Target)| {

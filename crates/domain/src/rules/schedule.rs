@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use trust::{
     AppName, AudienceName,
     schedule::{NotNow, Schedule},
-    statement::Order,
+    statement::{Order, OrderAct},
     way::{Waiver, Way},
 };
 
@@ -116,6 +116,12 @@ fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64>
     other.or_else(|| packages::in_the_way(state, number, deployment))
 }
 
+/// Whether an order takes the place of one that stands: it is about what is to run there. What is about what runs, such as
+/// a restart, passes beside it.
+pub fn takes_place(act: OrderAct) -> bool {
+    act.installs() || matches!(act, OrderAct::Undeploy | OrderAct::Switch)
+}
+
 /// Whether a deployment stands until a time that has not come, so that others go before it.
 pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
     schedule.at.is_some_and(|at| at > ordered)
@@ -186,18 +192,18 @@ pub fn is_in_time(
     }
 }
 
-/// Why a deployment that was planned is dropped when its time comes, if it is: it runs there already, or a later version
-/// does that somebody deployed meanwhile.
+/// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was
+/// planned, a later version does that somebody deployed meanwhile.
 pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<String> {
-    if !is_planned(&deployment.schedule, deployment.stamp.time) {
-        return None;
-    }
     let runs_it = |name| {
         let running = state.running(&deployment.app, name);
         running.is_some_and(|running| running.build == deployment.build && !running.stopped)
     };
-    if deployment.parts.iter().all(|(name, _)| runs_it(name)) {
+    if deployment.act.installs() && deployment.parts.iter().all(|(name, _)| runs_it(name)) {
         return Some("it runs there already".into());
+    }
+    if !is_planned(&deployment.schedule, deployment.stamp.time) {
+        return None;
     }
     let version = deployment.version.as_ref()?;
     let builds = &state.apps.get(&deployment.app)?.builds;

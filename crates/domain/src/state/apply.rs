@@ -5,7 +5,10 @@ use super::{
     Freeze, GuidanceWord, Handle, Hold, InAudience, Invitation, MemberPart, Numbered, Part, Pause, Request, Standing,
     State, Token, Withdrawal, serving,
 };
-use crate::{event::Event, policy};
+use crate::{
+    event::{Event, Migration},
+    policy,
+};
 use imbl::OrdMap;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -14,6 +17,7 @@ use trust::{
 };
 
 mod charter;
+mod data;
 mod deployment;
 mod ending;
 mod receipt;
@@ -22,7 +26,7 @@ mod target;
 mod vendor;
 mod withdrawals;
 use charter::{apply_charter, suspend};
-use deployment::{assign, exclude, guide, leave_word, note_abort, reopen, retry};
+use deployment::{assign, begins, exclude, guide, leave_word, note_abort, reopen, retry};
 use ending::{end_deployment, settle};
 use receipt::take_receipt;
 use report::{Finished, finish_target, health};
@@ -305,7 +309,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 record.waves = *step;
                 record.phase = DeploymentPhase::Running;
                 let (app, environment) = (record.app.clone(), record.environment.clone());
-                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+                begins(state, &app, &environment, *deployment);
             }
         }
         Event::WaveStarted { deployment, wave, targets, ring, migrate } => {
@@ -321,7 +325,10 @@ pub fn apply(state: &mut State, event: &Event) {
                 let at = ring.as_ref().and_then(|name| record.rings.iter().position(|ring| ring.name == *name));
                 record.ring = at.unwrap_or(0);
                 let (app, environment) = (record.app.clone(), record.environment.clone());
-                in_audience(state, &app, &environment).open_deployment = Some(*deployment);
+                begins(state, &app, &environment, *deployment);
+            }
+            if *migrate == Some(Migration::Run) {
+                data::may_change(state, *deployment);
             }
         }
         Event::RingVerified { deployment, .. } => {

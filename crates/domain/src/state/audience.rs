@@ -29,16 +29,52 @@ pub struct InAudience {
     pub failed: OrdMap<Digest, u64>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
     pub settled: Vec<Digest>,
-    /// The open deployment.
+    /// The deployment that is under way: it has begun, or goes back.
     pub open_deployment: Option<u64>,
+    /// The order that stands and has not begun, and whose place a newer one takes; those that are planned have none.
+    #[serde(default)]
+    pub queued: Option<u64>,
     /// The deployment that stands: what everything here is to run that the build is for.
     #[serde(default)]
     pub standing: Option<u64>,
+    /// What was done to the application's data here.
+    #[serde(default)]
+    pub data: DataHere,
     /// To whom each version was handed, and when first.
     #[serde(default)]
     pub delivered: OrdMap<Version, OrdMap<PersonName, Stamp>>,
     /// Which version end users see, how many of them in percent, and since when.
     pub exposure: Option<(Version, u8, Stamp)>,
+}
+
+/// What was done to an application's data in an environment: what must be known when an earlier build is to return,
+/// however long ago that was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataHere {
+    /// What changed it, or may have, and was not taken back: oldest first.
+    pub changes: Vec<DataChange>,
+    /// The builds that ran well here.
+    pub ran: OrdMap<Digest, Ran>,
+}
+
+/// A change of the data by the migration of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataChange {
+    /// The entry with which it began.
+    pub entry: u64,
+    /// The deployment.
+    pub deployment: u64,
+    /// The build whose migration it is.
+    pub build: Digest,
+}
+
+/// When a build ran well somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// The entry with the end of the last deployment that brought it.
+    pub last: u64,
+    /// That of the one before: what soaks may be taken back, and then it did not run well.
+    pub before: Option<u64>,
 }
 
 /// Why a build is kept out.

@@ -276,6 +276,14 @@ impl World {
                 assert!(said.iter().any(|answer| answer.contains("is released to")), "{said:?}");
                 said
             }
+            ["runs", "in", environment, count, "times", "over"] => {
+                // So long a story is replayed once, rather than at each of its steps.
+                self.replays_each_step = false;
+                let again = || self.tell_again(what, environment);
+                let said = std::iter::repeat_with(again).take(read(count)).flatten().collect();
+                self.check_replay();
+                said
+            }
             ["runs", "in", environment] => {
                 let mut said = self.tell(&format!("oncall deploys {what} to {environment}"));
                 said.extend(self.everyone_reports());
@@ -287,6 +295,12 @@ impl World {
         assert!(!said.iter().any(|answer| answer.starts_with("refused")), "{line}: {said:?}");
         said.clear();
         said
+    }
+
+    /// What runs there is brought there once more.
+    fn tell_again(&mut self, what: &str, environment: &str) -> Vec<String> {
+        let said = self.tell(&format!("oncall redeploys {what} to {environment}"));
+        said.into_iter().chain(self.everyone_reports()).collect()
     }
 
     /// Every rule's verdict on its own.

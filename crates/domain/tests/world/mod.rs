@@ -251,9 +251,8 @@ impl World {
                     plan::waits(&self.state, *number, self.now).is_some(),
                     "deployment {number} waits on something"
                 );
-                // What is planned leaves the place to others until it begins.
-                let is_planned = rules::schedule::is_planned(&deployment.schedule, deployment.stamp.time);
-                if is_planned && deployment.waves == 0 {
+                // What stands leaves the place to others until it begins.
+                if deployment.waves == 0 {
                     continue;
                 }
                 assert!(places.insert((&deployment.app, &deployment.environment)), "one open deployment a place");

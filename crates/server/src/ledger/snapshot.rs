@@ -49,6 +49,7 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "state/application.rs",
     "state/apply.rs",
     "state/apply/charter.rs",
+    "state/apply/data.rs",
     "state/apply/deployment.rs",
     "state/apply/ending.rs",
     "state/apply/receipt.rs",

@@ -6,7 +6,7 @@ use super::{
 };
 use api::read::{Condition, Why};
 use domain::{
-    refusal::Refusal,
+    refusal::{Instead, Refusal},
     rules::{self, Candidate, approvals, configuration, lifetime, names, placement},
     state::{Approved, InAudience, Policy, Request, Running, State},
 };
@@ -239,6 +239,12 @@ impl Asked<'_> {
                 deployment,
                 app: app.clone(),
                 environment: audience.clone(),
+                instead: Some(Instead::After {
+                    what: match &record.version {
+                        Some(version) => format!("{app}@{version}"),
+                        None => format!("{app}#{}", self.candidate.build.short()),
+                    },
+                }),
             }));
         }
         conditions

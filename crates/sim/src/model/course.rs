@@ -159,9 +159,9 @@ impl Course {
             && (installs(self.act) || self.act == OrderAct::Undeploy)
     }
 
-    /// Whether it stands in the way of others.
+    /// Whether it is under way, and in the way of others: what has not begun is in nobody's.
     pub fn has_its_place(&self) -> bool {
-        self.ended.is_none() && (self.has_begun || !self.is_planned)
+        self.ended.is_none() && self.has_begun
     }
 
     /// Whether it is divided into rings.

@@ -67,8 +67,11 @@ pub struct Deploy {
     /// Let the order stand and wait until the version is released
     #[arg(long)]
     pub when_released: bool,
+    /// Let the order stand until what is under way there has ended, and begin then
+    #[arg(long, conflicts_with = "at")]
+    pub after_current: bool,
     /// Give what runs its newest config, and nothing else
-    #[arg(long, conflicts_with_all = ["when_released", "at", "expires"])]
+    #[arg(long, conflicts_with_all = ["when_released", "after_current", "at", "expires"])]
     pub config_only: bool,
     #[command(flatten)]
     pub data: Data,
@@ -95,9 +98,10 @@ impl Deploy {
         let thing = resolve(invocation, &connection, thing, &environment).await?;
         let (found, _) = connection.find(&thing, Some(&environment)).await?;
         let build = BuildName { build: found.build, version: found.version };
-        let (when_released, keep_data) = (self.when_released, self.data.keep_data);
+        let (when_released, after_current) = (self.when_released, self.after_current);
+        let keep_data = self.data.keep_data;
         let bare = Wanted::new(found.app, build, environment, OrderAct::Deploy);
-        let mut wanted = Wanted { only, when_released, rollout, keep_data, ..bare };
+        let mut wanted = Wanted { only, when_released, after_current, rollout, keep_data, ..bare };
         wanted.schedule = self.when.schedule(&connection, &wanted, Timestamp::now()).await?;
         if self.plan {
             return plan(&connection, &wanted).await;

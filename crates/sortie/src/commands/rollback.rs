@@ -10,7 +10,10 @@ use crate::{
     rollout::Care,
 };
 use api::read::{BuildName, Cell, Runs};
-use domain::refusal::Refusal;
+use domain::{
+    refusal::{Instead, Refusal},
+    waiting::WaitingOn,
+};
 use trust::{AppName, AudienceName, statement::OrderAct};
 
 /// Go back to what last settled, under a permit not since withdrawn
@@ -52,16 +55,30 @@ impl Rollback {
             }
         };
         check(&connection, &app, &build).await?;
-        invocation.aside(&format!("back to {}", build.of(&app)));
+        let back_to = format!("back to {}", build.of(&app));
         let keep_data = self.data.keep_data;
         let here = order::cell(&status, &app, &environment).and_then(|cell| cell.runs_of(&build));
         if only.is_empty() && here.is_some_and(Runs::all_stand_by) {
             // It is there already, and only has to be let serve.
             let wanted = Wanted { rollout, ..Wanted::new(app, build, environment, OrderAct::Switch) };
-            return order::order(invocation, &connection, &wanted, &self.following).await;
+            return self.goes(invocation, &connection, &wanted, &back_to).await;
         }
         let wanted = Wanted { only, rollout, keep_data, ..Wanted::new(app, build, environment, OrderAct::Rollback) };
-        order::order(invocation, &connection, &wanted, &self.following).await
+        self.goes(invocation, &connection, &wanted, &back_to).await
+    }
+
+    /// Orders it. Where it goes back to is said once that is accepted, and not of what is refused.
+    async fn goes(
+        &self,
+        invocation: &Invocation,
+        connection: &Connection,
+        wanted: &Wanted,
+        back_to: &str,
+    ) -> Outcome {
+        self.following.limit()?;
+        let accepted = order::submit(connection, wanted).await?;
+        invocation.aside(back_to);
+        order::conclude_accepted(invocation, connection, wanted, &self.following, &accepted).await
     }
 }
 
@@ -82,8 +99,19 @@ async fn check(connection: &Connection, app: &AppName, build: &BuildName) -> Res
     connection.find(&thing, None).await.map(|_| ())
 }
 
-/// Nothing to go back to. What is held may be what was meant.
+/// Nothing to go back to. What is held may be what was meant, or what is under way.
 fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Failure {
+    let under_way = |waits: &WaitingOn| match waits {
+        WaitingOn::Targets { deployment, .. }
+        | WaitingOn::Bake { deployment, .. }
+        | WaitingOn::Word { deployment, .. }
+        | WaitingOn::Person { deployment, .. } => Some(*deployment),
+        _ => None,
+    };
+    if let Some(deployment) = cell.and_then(|cell| cell.waiting.iter().find_map(under_way)) {
+        let (app, environment, instead) = (app.clone(), environment.clone(), Some(Instead::Abort));
+        return Refusal::DeploymentUnderWay { deployment, app, environment, instead }.into();
+    }
     let refusal = Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() };
     let failure = Failure::from(refusal);
     match cell.is_some_and(|cell| cell.settled.iter().any(|settled| cell.held.contains(settled))) {

@@ -1,6 +1,7 @@
 //! What was planned is what is done.
 
-use crate::world::{PROJECT, World};
+use crate::world::{PROJECT, World, until};
+use std::process::Stdio;
 
 /// R1: a plan has an id, by which exactly it is ordered; what has changed since is found out before anything is written.
 #[test]
@@ -70,4 +71,39 @@ fn r1_a_plan_names_files_and_config() {
     world.sortie("coder", 0, &world.sortie("coder", 0, "deploy web --to test --config-only --plan").next());
     world.sortie("coder", 0, "config set web DATABASE=people.csv --in test");
     world.sortie("coder", 0, "deploy web --to test --config-only --plan").says("config 2 → 3: DATABASE");
+}
+
+/// R1, R46: while something is under way nothing is "already so": a rollback is told what takes it back. What is to follow stands
+/// until it has ended; a newer order takes its place, and begins by itself.
+#[test]
+fn r1_what_is_to_follow_stands_until_the_other_has_ended() {
+    let world = World::of_team(&[("dev-1", "dev"), ("dev-2", "dev")]);
+    world.make_repository(PROJECT);
+    let pushed = |greeting: &str| {
+        world.change_greeting(greeting);
+        world.push()
+    };
+    let one = pushed("Hello there, {name}!");
+    world.sortie("coder", 0, &format!("deploy {one} --to dev"));
+    let two = pushed("Good day, {name}!");
+    world.sortie("coder", 0, &format!("deploy {two} --to dev --canary 1 --rollout advance=hand --detach"));
+    until("the canary", || world.sortie("coder", 0, "status 2").stdout.contains("sortie resume 2").then_some(()));
+    world.sortie("coder", 6, "rollback web --in dev").says("is under way").says("sortie abort 2").lacks("back to");
+    let (three, four) = (pushed("Good evening, {name}!"), pushed("Good night, {name}!"));
+    let follow = format!("deploy {three} --to dev --after-current");
+    world.sortie("coder", 6, &format!("deploy {three} --to dev")).says(&format!("sortie {follow}"));
+    world.sortie("coder", 0, &format!("{follow} --detach")).says("stands").says("sortie abort 3");
+    world.sortie("coder", 0, "status 3").says("waits for deployment 2 to end");
+
+    let mut newer = world.sortie_command("coder");
+    newer.args(["deploy", &four, "--to", "dev", "--after-current"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let newer = newer.spawn().unwrap();
+    until("it to be superseded", || world.sortie("coder", 0, "status 3").stdout.contains("superseded").then_some(()));
+    world.sortie("coder", 0, "resume 2");
+    let newer = newer.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&newer.stderr), String::from_utf8_lossy(&newer.stdout));
+    assert!(newer.status.success(), "{said}");
+    assert!(said.contains("waits for deployment 2 to end") && said.contains(&four), "{said}");
+    world.sortie("coder", 0, "status web --in dev").says("2/2");
+    world.sortie("tester", 0, "ledger verify");
 }

@@ -1,6 +1,6 @@
 //! Deployments under way: ordered, assigned, guided, taken back.
 
-use super::in_audience;
+use super::{data, in_audience};
 use crate::{
     event::{Aborted, Ending, Event},
     policy,
@@ -13,6 +13,13 @@ use crate::{
 use imbl::Vector;
 use std::{collections::BTreeSet, sync::Arc};
 use trust::{AppName, AudienceName, Digest, PersonName, TargetName, rollout::Rollout, statement::OrderAct};
+
+/// A deployment is under way from now on.
+pub(super) fn begins(state: &mut State, app: &AppName, environment: &AudienceName, deployment: u64) {
+    let here = in_audience(state, app, environment);
+    here.open_deployment = Some(deployment);
+    here.queued = here.queued.filter(|queued| *queued != deployment);
+}
 
 /// Somebody ordered a deployment.
 pub(super) fn request(state: &mut State, event: &Event) {
@@ -49,8 +56,8 @@ pub(super) fn request(state: &mut State, event: &Event) {
     state.last_deployment = *deployment;
     state.open_deployments.insert(*deployment);
     // What is planned for later leaves the place to others until it begins.
-    if !schedule::is_planned(schedule, stamp.time) {
-        in_audience(state, app, environment).open_deployment = Some(*deployment);
+    if !schedule::is_planned(schedule, stamp.time) && schedule::takes_place(*act) {
+        in_audience(state, app, environment).queued = Some(*deployment);
     }
     let record = Deployment {
         app: app.clone(),
@@ -191,6 +198,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, act, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
+    data::did_not_run_well(state, &app, &environment, &build, stamp.entry);
     in_audience(state, &app, &environment).open_deployment = Some(deployment);
     // Who serves is nothing that stands for those who come late.
     if act != OrderAct::Switch {

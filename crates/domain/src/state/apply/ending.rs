@@ -1,6 +1,6 @@
 //! How deployments end and settle, and what then stands in their environment.
 
-use super::{deployment::is_removed_by, in_audience};
+use super::{data, deployment::is_removed_by, in_audience};
 use crate::{
     event::Ending,
     policy,
@@ -43,9 +43,13 @@ pub(super) fn end_deployment(
     if ending == Ending::Succeeded && settles && !is_of_package && brought_all(state, deployment) {
         state.soaking.insert(deployment);
     }
+    if ending == Ending::Succeeded && installs && !is_of_package {
+        data::ran_well(state, &app, &environment, build);
+    }
     let app_record = state.apps.entry(app.clone()).or_default();
     let here = app_record.audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
+    here.queued = here.queued.filter(|queued| *queued != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;
     if is_for_all && (installs || is_removed) {
         // Where there are sides, it depends on theirs what a target that comes late has missed.

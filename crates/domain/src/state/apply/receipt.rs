@@ -1,6 +1,6 @@
 //! What targets behind an air gap did, as somebody brings it back.
 
-use super::{deployment::forget_old_deployments, ending::runs_everywhere, report::runs_now};
+use super::{data, deployment::forget_old_deployments, ending::runs_everywhere, report::runs_now};
 use crate::{
     event::{Change, Ending, Event, Migration},
     state::{Deployment, DeploymentPhase, Others, Part, Progress, Running, State},
@@ -86,7 +86,15 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
         package: None,
         only: BTreeSet::new(),
     };
+    let migrates = record.elected.is_some();
     state.deployments.insert(*deployment, record);
+    if migrates {
+        data::may_change(state, *deployment);
+        data::heard(state, *deployment, target, false, outcome, &[]);
+    }
+    if ending == Ending::Succeeded {
+        data::ran_well(state, app, environment, *build);
+    }
     forget_old_deployments(state);
     // What is known already may be newer than what a receipt tells that was long on its way.
     if known.as_ref().is_some_and(|known| known.since > *at) {

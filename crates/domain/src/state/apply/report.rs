@@ -1,6 +1,6 @@
 //! What targets say: how their part ended, and how what they run is.
 
-use super::in_audience;
+use super::{data, in_audience};
 use crate::{
     event::Change,
     state::{Aside, Part, Progress, Running, State, Unwell},
@@ -40,6 +40,11 @@ pub(super) fn finish_target(
     if let Some(assigned) = assigned {
         assigned.finished = true;
         assigned.given_up = finished.given_up;
+    }
+    if !finished.given_up {
+        // Who verified and changed nothing went back, to whatever assignment.
+        let went_back = goes_back || *finished.outcome == Outcome::Verified && finished.change.is_none();
+        data::heard(state, deployment, name, went_back, finished.outcome, phases);
     }
     let before = state.running(&app, name).cloned();
     let was_unwell = before.as_ref().is_some_and(|running| running.unwell.is_some());

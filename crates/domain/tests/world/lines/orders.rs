@@ -46,8 +46,21 @@ impl World {
         let schedule = self.schedule(&environment, act, rest);
         let keep_data = rest.contains(&"keeping");
         let plan = rest.contains(&"planned").then_some(self.plan).flatten();
-        let order =
-            Order { app, environment, act, version, only, when_released, rollout, schedule, retries, keep_data, plan };
+        let after_current = rest.contains(&"current");
+        let order = Order {
+            app,
+            environment,
+            act,
+            version,
+            only,
+            when_released,
+            rollout,
+            schedule,
+            retries,
+            keep_data,
+            plan,
+            after_current,
+        };
         if verb == "plans" {
             return self.plans(who, subject, order);
         }

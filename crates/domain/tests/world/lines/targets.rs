@@ -89,7 +89,8 @@ impl World {
     }
 
     /// `verified`, `undone verify no answer`, `failed activate disk full`, `refused PERMIT_EXPIRED too late`, about the
-    /// first thing the target has to do, or `about web`; `for prod-2` as another, `running nothing` against its own word.
+    /// first thing the target has to do, or `about web`; `for prod-2` as another, `running nothing` against its own word,
+    /// `untouched` where it came to no phase.
     pub(super) fn reports(&mut self, target: &str, how: &str, rest: &[&str]) -> Vec<String> {
         let name: TargetName = read(after(rest, "for").unwrap_or(target));
         let assignments = plan::assignments(&self.state, &name);
@@ -144,7 +145,8 @@ impl World {
             epoch: after(rest, "epoch").map_or(self.state.epoch(), read),
             generation,
             deployment,
-            phases: self.phases_through(&outcome),
+            // It may say that it never came to touch anything.
+            phases: if rest.contains(&"untouched") { Vec::new() } else { self.phases_through(&outcome) },
             outcome,
             running,
             config_serial: config.map_or(0, |(serial, _)| serial),
