@@ -59,7 +59,7 @@ faults! {
     an_acknowledgement_before_its_commit: AcknowledgedTooEarly breaks "DURABLE";
     a_request_that_is_recorded_twice: RequestsForgotten breaks "ONCE";
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
-    a_clock_that_stands: ClockStopped breaks "PROGRESS";
+    a_clock_that_stands: ClockStopped breaks "PROGRESS" | "LAPSED";
     a_disk_that_forgets_names: NamesUnsynced breaks "AUTHORITY" | "GENERATIONS" | "TRUTH" | "WHOLE" | "PROGRESS";
     a_target_that_forgets_what_was_stopped: StopForgotten breaks "STOPPED";
     a_target_that_forgets_its_orders: OrdersForgotten breaks "AUTHORITY";
@@ -72,4 +72,8 @@ faults! {
     a_silence_that_is_a_failure: SilenceFails breaks "SILENCE";
     a_throw_away_environment_that_is_not_thrown_away: ThrownAwayReturns breaks "ENDED" | "AUTHORITY";
     a_target_that_is_taken_for_gone: HeardForgotten breaks "LAPSED";
+    something_new_on_both_sides: BothSides breaks "SIDES";
+    a_way_that_is_made_too_early: WayMadeAtOnce breaks "RINGS";
+    a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
+    a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
 }
