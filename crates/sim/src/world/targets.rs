@@ -222,41 +222,17 @@ impl World<'_> {
                 let name = build.map_or("nothing".to_owned(), |build| self.cast.name(&build));
                 self.tell(|_| format!("{} switches to {name}", target(index)));
             }
-            Effect::Start(build, standby) => {
-                self.model.starts(&self.cast, index, installed.current, build)?;
-                match standby {
-                    true => self.model.stays_back(index),
-                    false => self.model.lets_serve(&self.cast, index, build, hardware.now.get())?,
-                }
-                if !installed.serves && !standby {
-                    self.tell(|_| format!("{} serves", target(index)));
-                }
-                if installed.running != Some(build) || installed.is_halted {
-                    installed.started = self.now;
-                }
-                (installed.running, installed.is_halted, installed.serves) = (Some(build), false, !standby);
-            }
-            Effect::StandBy => {
-                let current = installed.current;
+            Effect::Start(..) | Effect::Restart(_) | Effect::StandBy => {
                 drop(installed);
-                let others = (0..self.agents.len()).any(|other| other != index && self.is_in_service(other));
-                self.model.makes_way(index, current, others)?;
-                self.tell(|_| format!("{} stands by", target(index)));
-                hardware.installed.borrow_mut().serves = false;
+                self.starts_or_stands_by(index, effect)?;
             }
             Effect::Stop => (installed.running, installed.is_halted) = (None, true),
             Effect::Revive if installed.is_halted && installed.current.is_some() => {
                 return broken("STOPPED", format!("{} starts by itself what was stopped", target(index)));
             }
             Effect::Revive if installed.running == installed.current => {}
-            Effect::Restart(_) | Effect::Revive => {
+            Effect::Revive => {
                 let current = installed.current;
-                if let (Effect::Restart(false), Some(build)) = (effect, current) {
-                    self.model.lets_serve(&self.cast, index, build, hardware.now.get())?;
-                }
-                if let Effect::Restart(standby) = effect {
-                    installed.serves = !standby;
-                }
                 (installed.running, installed.is_halted, installed.started) = (current, false, self.now);
             }
             Effect::Look if self.is_ailing(index, &installed, self.now) => return failed("web-1 /healthz 503"),
@@ -289,6 +265,41 @@ impl World<'_> {
             }
         }
         Ok(Answer::Done)
+    }
+
+    /// What is there starts, to serve or to stand by, or stands by from now on.
+    fn starts_or_stands_by(&mut self, index: usize, effect: Effect) -> Step {
+        let hardware = self.agents[index].hardware.clone();
+        let current = hardware.installed.borrow().current;
+        let clock = hardware.now.get();
+        if effect == Effect::StandBy {
+            let others = (0..self.agents.len()).any(|other| other != index && self.is_in_service(other));
+            self.model.makes_way(index, current, others)?;
+            self.tell(|_| format!("{} stands by", target(index)));
+            hardware.installed.borrow_mut().serves = false;
+            return Ok(());
+        }
+        let (build, standby) = match (effect, current) {
+            (Effect::Start(build, standby), _) | (Effect::Restart(standby), Some(build)) => (build, standby),
+            _ => return Ok(()),
+        };
+        if matches!(effect, Effect::Start(..)) {
+            self.model.starts(&self.cast, index, current, build)?;
+        }
+        match standby {
+            true => self.model.stays_back(index),
+            false => self.model.lets_serve(&self.cast, index, build, clock)?,
+        }
+        let mut installed = hardware.installed.borrow_mut();
+        if matches!(effect, Effect::Restart(_)) || installed.running != Some(build) || installed.is_halted {
+            installed.started = self.now;
+        }
+        let served = std::mem::replace(&mut installed.serves, !standby);
+        (installed.running, installed.is_halted) = (Some(build), false);
+        if !served && !standby {
+            self.tell(|_| format!("{} serves", target(index)));
+        }
+        Ok(())
     }
 
     /// Whether a target serves, where there are sides.
