@@ -15,7 +15,7 @@ use trust::{
     dsse::Envelope,
     freeze::brings_something_new,
     key::{SecretKey, Signer},
-    manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal},
+    manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal, Traffic, Upstream},
     rollout::{Advance, OnFailure, Ring, Share},
     schedule::Schedule,
     statement::{
@@ -34,6 +34,10 @@ pub const VERSIONS: usize = 4;
 pub const ORIGIN: &str = "sortie-ledger/sim";
 /// The label that every other target carries.
 pub const EARLY: (&str, &str) = ("ring", "early");
+/// The label that says of which side a target is, where there are sides.
+pub const SIDE: &str = "side";
+/// The two sides.
+pub const SIDES: [&str; 2] = ["blue", "green"];
 /// The first minute that has a world in it, by the clock, in minutes of the day.
 const FIRST_MINUTE: u64 = 20 * 60 + 26;
 /// An age identity for every target: no secret is ever encrypted to it.
@@ -175,9 +179,9 @@ fn content(index: usize) -> Vec<u8> {
 }
 
 /// A version's manifest: one file, one process, and what changes the data where it does that.
-fn manifest(index: usize, change: Option<Change>) -> Manifest {
+fn manifest(index: usize, change: Option<Change>, can_stand_by: bool) -> Manifest {
     let process = Process {
-        run: vec!["./web".into()],
+        run: if can_stand_by { vec!["./web".into(), "$PORT".into()] } else { vec!["./web".into()] },
         copies: 1,
         port: None,
         health: None,
@@ -191,7 +195,10 @@ fn manifest(index: usize, change: Option<Change>) -> Manifest {
         process: None,
         within_seconds: 60,
     });
-    let run = Run { processes: [("web".to_owned(), process)].into(), migrate, ..Run::default() };
+    let upstream = Some(Upstream::Nginx);
+    let traffic = Traffic { upstream, drain: None, back: None, drain_seconds: 0, switch: None };
+    let traffic = can_stand_by.then_some(traffic);
+    let run = Run { processes: [("web".to_owned(), process)].into(), migrate, traffic, ..Run::default() };
     let bytes = content(index);
     let size = bytes.len() as u64;
     let file = Entry::File { path: "web".into(), executable: true, size, digest: Digest::of(&bytes) };
@@ -254,7 +261,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let documents = Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() };
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
-            let manifest = manifest(index, setting.changes_data.get(&index).copied());
+            let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
             let bytes = manifest.to_bytes()?;
             builds.push(Digest::of(&bytes));
             objects.extend([bytes, content(index)]);
@@ -313,7 +320,9 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let come_and_go = [(false, true), (true, true)];
         let come_and_go = come_and_go.into_iter().filter(|_| self.setting.passing > 0);
         for (early, ephemeral) in stay.into_iter().chain(come_and_go) {
-            let labels = early.then(|| (EARLY.0.to_owned(), EARLY.1.to_owned())).into_iter().collect();
+            let ring = early.then(|| (EARLY.0.to_owned(), EARLY.1.to_owned()));
+            let side = self.setting.sides.then(|| (SIDE.to_owned(), SIDES[usize::from(early)].to_owned()));
+            let labels = ring.into_iter().chain(side).collect();
             let invite = AdministrationAct::InviteTarget {
                 invitation: invitation_key(early, ephemeral).public(),
                 environment: prod(),
@@ -457,6 +466,9 @@ fn terms(setting: &Setting) -> String {
             OnFailure::Stop => "stop",
         },
     );
+    if setting.sides {
+        terms.push_str(&format!(", sides = \"{SIDE}\""));
+    }
     if let Some(lives) = setting.lives {
         terms.push_str(&format!(", lives = \"{lives}m\""));
     }

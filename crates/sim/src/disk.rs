@@ -158,6 +158,11 @@ fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
                 value["active"]["stopped"] = json!(false);
             }
         },
+        Some(Fault::StandbyForgotten) if is_journal => |value| {
+            if value["active"].is_object() {
+                value["active"]["standby"] = json!(false);
+            }
+        },
         Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => {
             |value| value["withdrawals"] = json!([])
         }

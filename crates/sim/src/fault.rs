@@ -2,10 +2,11 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, and `ends`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends` and `sides`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
 mod ends;
+mod sides;
 
 pub use decided::decides;
 
@@ -94,6 +95,14 @@ pub enum Fault {
     ThrownAwayReturns,
     /// Nobody remembers when a target was heard of that comes and goes.
     HeardForgotten,
+    /// What is new comes to both sides.
+    BothSides,
+    /// Those make way that serve, when the others begin to.
+    WayMadeAtOnce,
+    /// A switch has succeeded once the new side serves.
+    NoWayMade,
+    /// A target takes what is to stand by for what serves.
+    StandbyForgotten,
 }
 
 /// All of them.
@@ -139,4 +148,8 @@ pub const FAULTS: &[Fault] = &[
     Fault::SilenceFails,
     Fault::ThrownAwayReturns,
     Fault::HeardForgotten,
+    Fault::BothSides,
+    Fault::WayMadeAtOnce,
+    Fault::NoWayMade,
+    Fault::StandbyForgotten,
 ];

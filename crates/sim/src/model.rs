@@ -4,6 +4,7 @@
 //! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
 //!   the application's data.
 //! - `ends`: targets that end by themselves, or are gone.
+//! - `sides`: two sides, one of which serves.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod calendar;
@@ -11,6 +12,7 @@ mod course;
 mod data;
 mod ends;
 mod published;
+mod sides;
 mod sights;
 mod target;
 
@@ -25,6 +27,7 @@ use course::Course;
 use domain::{entry::Entry, plan, planned::Planned, rules::late, state::State, waiting::WaitingOn};
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
+use sides::Sides;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -69,6 +72,8 @@ pub struct Runs {
     pub build: Option<Digest>,
     /// Whether somebody stopped it.
     pub is_stopped: bool,
+    /// Whether it stands by.
+    pub stands_by: bool,
     /// Whether it has been unwell, or well, for long enough for that to be known.
     pub is_unwell: bool,
     pub is_well: bool,
@@ -106,6 +111,7 @@ pub struct Model {
     /// Those that are gone for good.
     retired: BTreeSet<TargetName>,
     ends: Ends,
+    sides: Sides,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -146,6 +152,7 @@ impl Model {
             cordoned: BTreeSet::new(),
             retired: BTreeSet::new(),
             ends: Ends::new(setting),
+            sides: Sides::new(setting),
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
@@ -301,6 +308,14 @@ impl Model {
             if (build, is_stopped) != (runs.build, runs.is_stopped) {
                 let (runs, says) = (name(runs.build, runs.is_stopped), name(build, is_stopped));
                 return broken("TRUTH", format!("{} runs {runs}, and {} says {says}", target(index), prod()));
+            }
+            let stands_by = said.is_some_and(|running| running.standby);
+            if build.is_some() && !is_stopped && stands_by != runs.stands_by {
+                let is = if runs.stands_by { "stands by" } else { "serves" };
+                return broken(
+                    "TRUTH",
+                    format!("{} on {} {is}, and {} says otherwise", name(build, false), target(index), prod()),
+                );
             }
             if !is_stopped && (runs.is_unwell && !is_unwell || runs.is_well && is_unwell) {
                 let (is, says) = if is_unwell { ("well", "unwell") } else { ("unwell", "well") };

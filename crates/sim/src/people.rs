@@ -111,11 +111,16 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             let on_how_many = |build: &&Digest| running.iter().filter(|other| other == build).count();
             (*who, *running.iter().max_by_key(on_how_many)?, cast.order(*act, &Besides::default(), now))
         }
+        Deed::Switch { who } => (*who, standing_by(state)?, cast.order(OrderAct::Switch, &Besides::default(), now)),
         Deed::RollBack { who, keep_data } => {
             let running = running(state);
             let settled = &in_prod?.settled;
-            let before = settled.iter().rev().find(|build| !running.contains(build)).or(settled.last())?;
-            let mut act = cast.order(OrderAct::Rollback, &Besides::default(), now);
+            let stands_by = standing_by(state).filter(|build| settled.contains(build));
+            let before = settled.iter().rev().find(|build| !running.contains(build)).or(settled.last());
+            let before = stands_by.as_ref().or(before)?;
+            // What stands by is there already, and only has to be let serve.
+            let act = if stands_by.is_some() { OrderAct::Switch } else { OrderAct::Rollback };
+            let mut act = cast.order(act, &Besides::default(), now);
             if let Act::Order(order) = &mut act {
                 order.keep_data = *keep_data;
             }
@@ -189,6 +194,14 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
 /// What runs on each target that has something.
 fn running(state: &State) -> Vec<Digest> {
     state.targets.keys().filter_map(|name| state.running(&app(), name)).map(|running| running.build).collect()
+}
+
+/// What stands by, and came last.
+fn standing_by(state: &State) -> Option<Digest> {
+    let prod = prod();
+    let running = state.targets_in(&prod).filter_map(|(name, _)| state.running(&app(), name));
+    let standby = running.filter(|running| running.standby && !running.stopped);
+    standby.max_by_key(|running| running.deployment).map(|running| running.build)
 }
 
 /// The deployment that people speak of: the one under way, or else one that stands.

@@ -93,12 +93,14 @@ pub enum Effect {
     Prepare(Digest),
     /// `current` points to a build, or to nothing.
     Switch(Option<Digest>),
-    /// A build's processes start.
-    Start(Digest),
+    /// A build's processes start, to serve or to stand by.
+    Start(Digest, bool),
     /// Processes stop.
     Stop,
-    /// Processes stop and start.
-    Restart,
+    /// What runs stands by.
+    StandBy,
+    /// Processes stop and start, to serve or to stand by.
+    Restart(bool),
     /// Whether the build is well.
     Verify(Digest),
     /// Files are removed.
@@ -152,6 +154,8 @@ pub struct Installed {
     pub current: Option<Digest>,
     /// What runs.
     pub running: Option<Digest>,
+    /// Whether it is in the list of what serves.
+    pub serves: bool,
     /// Whether it was told to stop, and not to start since.
     pub is_halted: bool,
     /// When it was started last, in milliseconds from the beginning.
@@ -360,7 +364,7 @@ impl Machine for Hands<'_> {
     }
 
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
-        self.perform(Effect::Start(bringing.build))
+        self.perform(Effect::Start(bringing.build, bringing.standby))
     }
 
     fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
@@ -368,11 +372,11 @@ impl Machine for Hands<'_> {
     }
 
     fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
-        Ok(())
+        self.perform(Effect::StandBy)
     }
 
-    fn restart(&self, _bringing: &Bringing) -> Result<(), MachineError> {
-        self.perform(Effect::Restart)
+    fn restart(&self, bringing: &Bringing) -> Result<(), MachineError> {
+        self.perform(Effect::Restart(bringing.standby))
     }
 
     fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
@@ -501,10 +505,11 @@ impl Watching {
             let copy = CopyId { process: "web".into(), copy: 1 };
             let look = |(): &()| Look { copy: copy.clone(), restarts: 0, wrong: wrong.clone() };
             self.watch.look(&round, wire.elapsed(), look, |(): &()| None);
-        }
-        let verdict = self.watch.verdict();
-        if verdict != self.told {
-            (self.told, self.due) = (verdict, wire.elapsed());
+            // What is judged anew is said anew, though it come to the same.
+            let verdict = self.watch.verdict();
+            if verdict != self.told {
+                (self.told, self.due) = (verdict, wire.elapsed());
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Setting {
     pub targets: usize,
     /// When the last of them joins, where it is not there from the beginning.
     pub joins_late: Option<u64>,
+    /// Whether prod has two sides, by the label, so that what is new stands by until somebody switches.
+    pub sides: bool,
     /// For how many minutes a target lives from when it joins, where prod is thrown away. It is of class test then.
     pub lives: Option<u64>,
     /// How many of the targets, the last ones, come and go; and for how many minutes one may be silent.
@@ -122,6 +124,8 @@ pub enum Deed {
     Order { who: Who, version: usize, act: OrderAct, besides: Besides },
     /// Somebody orders a rollback to what settled before.
     RollBack { who: Who, keep_data: bool },
+    /// Somebody lets serve what stands by.
+    Switch { who: Who },
     /// Somebody stops, starts or removes what runs on most targets.
     Operate { who: Who, act: OrderAct },
     /// Somebody takes permission back.
@@ -207,6 +211,7 @@ impl Script {
         draw::plans(&mut Random::new(seed, "plans"), &setting, &mut deeds);
         draw::changes(&mut Random::new(seed, "changes"), &mut setting, &mut deeds);
         draw::ailments(&mut Random::new(seed, "ailments"), &mut setting, &mut deeds);
+        draw::sides(&mut Random::new(seed, "sides"), &mut setting, &mut deeds);
         draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);

@@ -289,6 +289,7 @@ impl<'a> World<'a> {
         Runs {
             build: installed.current,
             is_stopped: installed.is_halted && installed.current.is_some(),
+            stands_by: !installed.serves,
             is_unwell: is_unwell && has_been && is_heard,
             is_well: !is_unwell && has_been && is_heard,
         }

@@ -72,4 +72,8 @@ faults! {
     a_silence_that_is_a_failure: SilenceFails breaks "SILENCE" | "WAITS";
     a_throw_away_environment_that_is_not_thrown_away: ThrownAwayReturns breaks "ENDED" | "AUTHORITY";
     a_target_that_is_taken_for_gone: HeardForgotten breaks "LAPSED";
+    something_new_on_both_sides: BothSides breaks "SIDES";
+    a_way_that_is_made_too_early: WayMadeAtOnce breaks "RINGS";
+    a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
+    a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
 }

@@ -1,6 +1,6 @@
 //! What is decided otherwise than by the rules.
 
-use super::{Fault, ends};
+use super::{Fault, ends, sides};
 use domain::{
     command::{Command, Context, Signed},
     decide::decide,
@@ -49,6 +49,9 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::NewToTheOver) => ends::with_whose_time_is_over,
         Some(Fault::SilenceFails) => ends::failing_by_silence,
         Some(Fault::ThrownAwayReturns) => ends::bringing_what_was_thrown_away,
+        Some(Fault::BothSides) => sides::on_both,
+        Some(Fault::WayMadeAtOnce) => sides::making_way_at_once,
+        Some(Fault::NoWayMade) => sides::making_no_way,
         _ => decide,
     }
 }

@@ -26,6 +26,8 @@ pub struct Course {
     pub act: OrderAct,
     pub build: Digest,
     pub targets: Vec<TargetName>,
+    /// Whether there are sides, so that it depends on theirs what whoever comes late has missed.
+    pub has_sides: bool,
     /// Whether it was for some of those that there were.
     pub is_narrowed: bool,
     /// How many targets there were when it was ordered, whether it is for them or not.
@@ -108,6 +110,10 @@ impl Course {
             (rollout.canary, rollout.rings) = (plain.canary, plain.rings);
             (rollout.bake_minutes, rollout.advance) = (plain.bake_minutes, plain.advance);
         }
+        if order.act == OrderAct::Switch {
+            let Rollout { progress_minutes, on_failure, .. } = rollout;
+            rollout = Rollout { progress_minutes, on_failure, at_once: Share::All, ..Rollout::default() };
+        }
         if matches!(order.act, OrderAct::Stop | OrderAct::Undeploy) {
             rollout.min_healthy = plain.min_healthy;
         }
@@ -116,6 +122,7 @@ impl Course {
             act: order.act,
             build,
             targets: targets.to_vec(),
+            has_sides: false,
             is_narrowed: !order.only.is_empty(),
             of: targets.len(),
             rollout,
@@ -146,6 +153,13 @@ impl Course {
         }
     }
 
+    /// It is a switch: these begin to serve, and the others make way once all of them do.
+    pub fn switches(&mut self, makes_way: impl Fn(&TargetName) -> bool) {
+        let (leave, enter): (Vec<_>, Vec<_>) = self.targets.iter().cloned().partition(makes_way);
+        self.rings = vec![enter, leave];
+        self.rings.retain(|ring| !ring.is_empty());
+    }
+
     /// Whether it brings something new.
     pub fn brings(&self) -> bool {
         brings_something_new(self.act)
@@ -153,10 +167,8 @@ impl Course {
 
     /// Whether everything in the environment has what it says from its good end on: a build, or nothing.
     pub fn stands(&self) -> bool {
-        self.has_succeeded
-            && !self.is_narrowed
-            && !self.is_thrown_away
-            && (installs(self.act) || self.act == OrderAct::Undeploy)
+        let says_what_stands = installs(self.act) && !self.has_sides || self.act == OrderAct::Undeploy;
+        self.has_succeeded && !self.is_narrowed && !self.is_thrown_away && says_what_stands
     }
 
     /// Whether it is under way, and in the way of others: what has not begun is in nobody's.
@@ -305,9 +317,13 @@ impl Course {
     /// A target ended its part; `stands` if it waits for its turn again.
     pub fn ends_its_part(&mut self, name: &TargetName, outcome: &Outcome, stands: bool, is_late: bool, now: Timestamp) {
         self.unfinished.remove(name);
-        if self.undoing.remove(name) {
+        if self.undoing.contains(name) {
             match outcome {
-                Outcome::Verified => drop(self.undone.insert(name.clone())),
+                Outcome::Verified => {
+                    self.undoing.remove(name);
+                    self.undone.insert(name.clone());
+                }
+                // Who was given up on may say later that it is back.
                 outcome => drop(self.outcomes.insert(name.clone(), outcome.clone())),
             }
             return;

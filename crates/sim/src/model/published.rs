@@ -184,6 +184,17 @@ impl Model {
                 self.is_as_planned(*deployment, order, targets)?;
                 let mut course = Course::new(&self.rollout, order, *build, targets, self.ends.passing(), time);
                 course.of = self.joined;
+                if self.sides.are_there {
+                    course.has_sides = true;
+                    // What stands by serves nobody, and is not counted on.
+                    let others = self.running.keys().filter(|name| !targets.contains(name));
+                    let counts = |name: &&TargetName| self.sides.stands_by(name) && !self.ends.is_passing(name);
+                    course.of -= others.filter(|name| !self.retired.contains(*name)).filter(counts).count();
+                    if *act == OrderAct::Switch {
+                        course.switches(|name| self.running.get(name) != Some(build));
+                    }
+                }
+                self.sides_ordered(*deployment, *act, *build, targets)?;
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
@@ -221,11 +232,20 @@ impl Model {
             Event::HealthChanged { target, build, unwell, .. } => {
                 self.says_how_it_is(target, build, unwell.is_some(), time);
             }
-            Event::TargetFinished { deployment, target, outcome, change, running, given_up, stands, .. } => {
+            Event::TargetFinished {
+                deployment, target, outcome, change, running, given_up, stands, standby, ..
+            } => {
                 if *change == Some(Change::Controlled) {
                     self.is_started_anew(target, *running, time);
                 }
                 self.runs_now(*deployment, target, *running, *change);
+                let act = self.courses.get(deployment).map(|course| course.act);
+                let stopped = match (act, change) {
+                    (Some(OrderAct::Stop), Some(_)) => Some(true),
+                    (Some(OrderAct::Configure), _) | (_, None) => None,
+                    (_, Some(_)) => Some(false),
+                };
+                self.sides.hears(target, *standby, running.is_some(), stopped);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
                 if *given_up {
@@ -238,8 +258,12 @@ impl Model {
                     course.ends_its_part(target, outcome, *stands, was_silent, time);
                 }
             }
-            Event::DeploymentEnded { deployment, ending, .. } => return self.ended(*deployment, *ending, time),
+            Event::DeploymentEnded { deployment, ending, .. } => {
+                self.ended(*deployment, *ending, time)?;
+                return self.switch_is_over(*deployment, *ending == Ending::Succeeded);
+            }
             Event::DeploymentSettled { deployment } => {
+                self.settles(*deployment)?;
                 let from = self.courses.get(deployment).and_then(Course::soaks_from);
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
@@ -263,7 +287,12 @@ impl Model {
         let before = self.running.get(name).copied();
         match running {
             // A target that goes on running the same build has it from where it had it.
-            Some(build) if before == Some(build) && change != Some(Change::Repeated) => {}
+            Some(build) if before == Some(build) && change != Some(Change::Repeated) => {
+                let switches = self.courses.get(&number).is_some_and(|course| course.act == OrderAct::Switch);
+                if switches && change.is_some() {
+                    self.brought.insert(name.clone(), number);
+                }
+            }
             Some(build) => {
                 self.running.insert(name.clone(), build);
                 self.brought.insert(name.clone(), number);
@@ -294,7 +323,8 @@ impl Model {
             false => drop(self.unwell.remove(name)),
         }
         let Some(course) = self.brought.get(name).and_then(|number| self.courses.get_mut(number)) else { return };
-        course.says_how_it_is(name, is_unwell, time);
+        // What stands by serves nobody.
+        course.says_how_it_is(name, is_unwell && !self.sides.stands_by(name), time);
         match (is_unwell, course.has_succeeded, course.ended) {
             (false, _, _) => self.sees("well again"),
             (true, true, _) => self.sees("unwell while it soaks"),
@@ -329,7 +359,6 @@ impl Model {
             OrderAct::Stop => self.sees("stopped"),
             OrderAct::Start | OrderAct::Restart => self.sees("started again"),
             OrderAct::Undeploy => self.sees("removed"),
-            // No world has sides.
             OrderAct::Deploy | OrderAct::Configure | OrderAct::Switch => {}
         }
         let is_removed = self.standing().is_some_and(|(_, course)| course.act == OrderAct::Undeploy);
@@ -409,18 +438,20 @@ impl Model {
     /// Whether something may be activated for a deployment now.
     fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
         let Some(course) = self.courses.get(&number) else { return Ok(()) };
-        if !installs(course.act) {
+        // Once those serve that are to, the others make way at any time.
+        let switches = course.act == OrderAct::Switch && !course.has_begun;
+        if !installs(course.act) && !switches {
             return Ok(());
         }
         let build = cast.name(&course.build);
-        if course.brings() {
+        if course.brings() && !(switches && self.goes_back_to(&course.build)) {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
             let frozen = self.calendar.is_frozen(&self.recorded, &course.build, time);
             if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
         }
-        if course.act != OrderAct::Rollback && self.held.contains(&course.build) {
+        if course.act != OrderAct::Rollback && !switches && self.held.contains(&course.build) {
             return broken("HOLD", format!("deployment {number} brings {build}, which is held out of prod"));
         }
         let dead_through = self.dead.get(&course.build).copied().unwrap_or(0);
@@ -506,7 +537,9 @@ impl Model {
         let failed = outcomes().any(|outcome| !matches!(outcome, Outcome::Refused { .. })) || !course.undone.is_empty();
         let refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused { .. }));
         let refused_only = refused && outcomes().all(|outcome| matches!(outcome, Outcome::Refused { .. }));
-        if course.brings() && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only {
+        let goes_back = course.act == OrderAct::Switch && self.sides.has_settled(&course.build);
+        let is_new = course.brings() && !goes_back;
+        if is_new && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only {
             self.held.insert(course.build);
         }
         let (within, stopped) = (!bad.is_empty(), !course.taken_back);

@@ -21,11 +21,13 @@ pub struct OnTarget {
     /// The orders it was handed, by digest.
     handed: BTreeSet<Digest>,
     /// The generation of the dossier it was handed last, its order, and what the target's clock showed.
-    last: Option<(u64, Digest, Timestamp)>,
+    pub last: Option<(u64, Digest, Timestamp)>,
     /// Which orders it carried out, under which generation.
-    performed: BTreeMap<Digest, u64>,
+    pub performed: BTreeMap<Digest, u64>,
     /// By which order it left what ran before, and what that was.
-    back: Option<(Digest, Option<Digest>)>,
+    pub back: Option<Back>,
+    /// What serves there, where there are sides: stopped or not.
+    pub serves: Option<Digest>,
     /// Withdrawals and freezes it was told of and may not have kept yet, and those it must have kept.
     told: Vec<Digest>,
     kept: BTreeSet<Digest>,
@@ -46,6 +48,21 @@ pub struct OnTarget {
     pub is_silent: bool,
 }
 
+/// Whether an act is on what is there already.
+fn acts_on_it(act: OrderAct) -> bool {
+    starts(act) || act == OrderAct::Switch
+}
+
+/// What a target goes back to.
+pub struct Back {
+    /// The order by which it left that.
+    pub by: Digest,
+    /// What ran there.
+    pub before: Option<Digest>,
+    /// What of it served.
+    pub serves: Option<Digest>,
+}
+
 /// Whether an act has processes run of what is there already.
 fn starts(act: OrderAct) -> bool {
     matches!(act, OrderAct::Start | OrderAct::Restart)
@@ -55,6 +72,11 @@ impl OnTarget {
     /// The order behind the statements that it was handed last.
     pub fn newest(&self) -> Option<Digest> {
         self.last.map(|(_, order, _)| order)
+    }
+
+    /// By an order it leaves what runs there.
+    pub fn goes_from(&mut self, by: Digest, before: Option<Digest>) {
+        self.back = Some(Back { by, before, serves: self.serves });
     }
 }
 
@@ -97,7 +119,7 @@ impl Model {
         &mut self,
         cast: &Cast,
         index: usize,
-        current: Option<Digest>,
+        (current, is_stopped): (Option<Digest>, bool),
         to: Option<Digest>,
         clock: Timestamp,
     ) -> Result<(), Violation> {
@@ -106,7 +128,7 @@ impl Model {
         let of_another = |order: &Digest| self.orders.get(order).is_some_and(|(build, _)| Some(*build) != to);
         let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
         let ends = to.is_none() && self.ends.is_ending(index);
-        let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|(_, before)| *before == to);
+        let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|back| back.before == to);
         let verdict = match to {
             Some(build) => self.may_go_forward(index, build, current, clock),
             None => self.may_remove(index),
@@ -114,19 +136,34 @@ impl Model {
         if let (Some(build), Ok(_), false) = (to, &verdict, goes_back) {
             self.has_its_data(cast, index, build)?;
         }
+        let serves = self.sides.are_there && on_target.serves.is_some() && !is_stopped;
+        if serves && to.is_some() && to != current && !goes_back {
+            return broken("SERVES", format!("something new comes to {}, which serves", target(index)));
+        }
         let on_target = &mut self.targets[index];
+        if to.is_none() {
+            on_target.serves = None;
+        }
         match verdict {
             Ok((order, generation)) => {
                 on_target.performed.insert(order, generation);
                 on_target.ran.extend(to);
                 // What is started again goes back with what had brought it.
                 let controls = self.orders.get(&order).is_some_and(|(_, signed)| starts(signed.act));
-                if !controls && on_target.back.as_ref().is_none_or(|(by, _)| *by != order) {
-                    on_target.back = Some((order, current));
+                if !controls && on_target.back.as_ref().is_none_or(|back| back.by != order) {
+                    on_target.goes_from(order, current);
+                }
+                // What is stopped serves by that order once it is started.
+                let switches = self.orders.get(&order).is_some_and(|(_, signed)| signed.act == OrderAct::Switch);
+                on_target.serves = if switches { to } else { on_target.serves };
+                Ok(())
+            }
+            Err(_) if goes_back => {
+                if let Some(back) = on_target.back.as_ref().filter(|back| back.before == to) {
+                    on_target.serves = back.serves;
                 }
                 Ok(())
             }
-            Err(_) if goes_back => Ok(()),
             Err(why) => {
                 let name = to.map_or("nothing".into(), |build| cast.name(&build));
                 broken("AUTHORITY", format!("{} switches to {name}: {why}", target(index)))
@@ -160,7 +197,7 @@ impl Model {
         let is_there = current == Some(build);
         let for_build = |order: &&Digest| {
             let signed = self.orders.get(*order).filter(|(ordered, _)| *ordered == build);
-            signed.is_some_and(|(_, order)| installs(order.act) || is_there && starts(order.act))
+            signed.is_some_and(|(_, order)| installs(order.act) || is_there && acts_on_it(order.act))
         };
         let unused = |order: &&Digest| on_target.performed.get(*order).is_none_or(|under| *under == generation);
         let handed: Vec<&Digest> = on_target.handed.iter().filter(for_build).collect();
@@ -191,7 +228,7 @@ impl Model {
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
         // Where it never ran, going back asks for a permit that lives, as any deployment does; but no freeze and no window
         // keeps anybody from going back.
-        let goes_back = act == OrderAct::Rollback;
+        let goes_back = act == OrderAct::Rollback || act == OrderAct::Switch && self.goes_back_to(&build);
         if !(in_time || goes_back && on_target.ran.contains(&build)) {
             return Err("its permit does not hold at this time".into());
         }
@@ -251,12 +288,22 @@ impl Model {
     }
 
     /// A target says how an assignment ended.
-    pub fn reports(&mut self, cast: &Cast, report: &Report, current: Option<Digest>) -> Result<(), Violation> {
+    pub fn reports(
+        &mut self,
+        cast: &Cast,
+        report: &Report,
+        (current, serves, is_stopped): (Option<Digest>, bool, bool),
+    ) -> Result<(), Violation> {
         let Some(index) = (0..self.targets.len()).find(|index| target(*index) == report.target) else { return Ok(()) };
         let name = |build: Option<Digest>| build.map_or("nothing".into(), |build| cast.name(&build));
         if report.running != current {
             let (says, is) = (name(report.running), name(current));
             return broken("TRUTH", format!("{} reports that it runs {says}; {is} is current", report.target));
+        }
+        let is_sure = !is_stopped && matches!(report.outcome, Outcome::Verified | Outcome::Undone { .. });
+        if is_sure && self.sides.are_there && current.is_some() && report.standby == serves {
+            let is = if serves { "serves" } else { "stands by" };
+            return broken("TRUTH", format!("{} {is}, and reports otherwise", report.target));
         }
         let on_target = &mut self.targets[index];
         (on_target.is_at_it, on_target.goes_back) = (false, false);

@@ -30,6 +30,7 @@ pub fn setting(random: &mut Random) -> Setting {
     Setting {
         targets,
         joins_late: None,
+        sides: false,
         lives: None,
         passing: 0,
         silent_minutes: 15,
@@ -260,12 +261,58 @@ pub fn ailments(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     }
 }
 
+/// Two sides: what was ordered is let serve after a while, and perhaps the other again. It is drawn apart from all else.
+pub fn sides(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    if setting.targets == 1 || !random.chance(250) {
+        return;
+    }
+    setting.sides = true;
+    // What both sides use must suit both.
+    setting.changes_data.clear();
+    let asked: Vec<(u64, usize)> = deeds
+        .iter()
+        .filter_map(|(at, deed)| match deed {
+            Deed::Request { version, .. } => Some((*at, *version)),
+            _ => None,
+        })
+        .collect();
+    // To and fro, with something new in between.
+    for (at, version) in asked {
+        let besides = Besides::default();
+        let order = Deed::Order { who: deployer(random), version, act: OrderAct::Deploy, besides };
+        deeds.push((at + random.between(4 * MINUTE, 7 * MINUTE), order));
+        if setting.taken.is_none() && random.chance(400) {
+            (setting.soak_minutes, setting.rollout.on_failure) = (5, OnFailure::Undo);
+            let (after, lasts) = (random.between(MINUTE, 5 * MINUTE), random.between(5 * MINUTE, 20 * MINUTE));
+            // One of each side.
+            setting.ailing.extend([0, 1].map(|target| Ailment { version, target, after, lasts }));
+        }
+    }
+    let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| ordered(deed).is_some()).map(|(at, _)| *at).collect();
+    for at in orders {
+        if !random.chance(850) {
+            continue;
+        }
+        let when = at + random.between(20_000, 3 * MINUTE);
+        deeds.push((when, Deed::Switch { who: deployer(random) }));
+        if random.chance(350) {
+            deeds.push((when + random.between(1_000, 6 * MINUTE), Deed::Switch { who: deployer(random) }));
+        }
+        if random.chance(200) {
+            deeds.push((when + random.between(200, 20_000), Deed::Abort { who: deployer(random) }));
+        }
+        if random.chance(150) {
+            deeds.push((when + random.between(MINUTE, 4 * MINUTE), Deed::LiftHold { who: deployer(random) }));
+        }
+    }
+}
+
 /// Targets that live for a while only: while something is deployed to them, and with somebody who joins before or after the
 /// others are gone. It is drawn apart from all else.
 pub fn lives(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let orders: Vec<Deed> =
         deeds.iter().filter(|(_, deed)| ordered(deed).is_some()).map(|(_, deed)| deed.clone()).collect();
-    if orders.is_empty() || !random.chance(200) {
+    if orders.is_empty() || setting.sides || !random.chance(200) {
         return;
     }
     let lives = random.between(8, 38);
@@ -289,7 +336,7 @@ pub fn lives(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
 /// Targets that come and go, and go in the middle of something. It is drawn apart from all else.
 pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let orders: Vec<u64> = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).collect();
-    if setting.targets == 1 || orders.is_empty() || !random.chance(200) {
+    if setting.targets == 1 || setting.sides || orders.is_empty() || !random.chance(200) {
         return;
     }
     setting.passing = random.between(1, setting.targets as u64 - 1) as usize;

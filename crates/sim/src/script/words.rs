@@ -26,6 +26,7 @@ impl fmt::Display for Deed {
             Deed::Order { who, version, act, besides } => {
                 write!(f, "{} orders {act:?} of web@1.{version}.0{besides}", who.name())
             }
+            Deed::Switch { who } => write!(f, "{} lets serve what stands by", who.name()),
             Deed::Operate { who, act } => write!(f, "{} orders {act:?} of what runs", who.name()),
             Deed::RollBack { who, keep_data } => {
                 let data = if *keep_data { ", and the data stays" } else { "" };

@@ -134,7 +134,7 @@ impl World<'_> {
             Ask::Machine(effect) => {
                 let takes = match effect {
                     Effect::Stage(_) => self.luck.between(50, 500),
-                    Effect::Start(_) => self.luck.between(100, 3_000),
+                    Effect::Start(..) => self.luck.between(100, 3_000),
                     Effect::Verify(_) => self.luck.between(1_000, 8_000),
                     _ => self.luck.between(1, 40),
                 };
@@ -155,10 +155,12 @@ impl World<'_> {
         if let Request::Submit(envelope) = &request {
             match Statement::read(envelope).map(|statement| statement.act) {
                 Ok(Act::Report(report)) => {
-                    let current = self.agents[index].hardware.installed.borrow().current;
+                    let installed = self.agents[index].hardware.installed.borrow();
+                    let is = (installed.current, installed.serves, installed.is_halted);
+                    drop(installed);
                     let outcome = format!("{:?}", report.outcome);
                     self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
-                    self.model.reports(&self.cast, &report, current)?;
+                    self.model.reports(&self.cast, &report, is)?;
                 }
                 Ok(Act::Inventory(inventory)) if inventory.lapsed.is_some() => {
                     self.tell(|_| format!("{} says its last word", target(index)));
@@ -192,7 +194,7 @@ impl World<'_> {
         let hardware = self.agents[index].hardware.clone();
         let mut installed = hardware.installed.borrow_mut();
         let failed = |why: &str| Ok(Answer::Failed(why.into()));
-        if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build) = effect {
+        if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build, _) = effect {
             self.model.comes_to(&self.cast, index, build, hardware.now.get())?;
         }
         match effect {
@@ -209,25 +211,27 @@ impl World<'_> {
             Effect::Prepare(build) if !installed.staged.contains(&build) => return failed("it is not laid out"),
             Effect::Prepare(_) => {}
             Effect::Switch(build) => {
-                self.model.switches(&self.cast, index, installed.current, build, hardware.now.get())?;
+                let is = (installed.current, installed.is_halted);
+                self.model.switches(&self.cast, index, is, build, hardware.now.get())?;
                 drop(installed);
                 self.goes_out(index)?;
                 let mut installed = hardware.installed.borrow_mut();
                 installed.current = build;
+                installed.serves &= build.is_some();
                 self.activations += 1;
                 let name = build.map_or("nothing".to_owned(), |build| self.cast.name(&build));
                 self.tell(|_| format!("{} switches to {name}", target(index)));
             }
-            Effect::Start(build) => {
-                self.model.starts(&self.cast, index, installed.current, build)?;
-                (installed.running, installed.is_halted, installed.started) = (Some(build), false, self.now);
+            Effect::Start(..) | Effect::Restart(_) | Effect::StandBy => {
+                drop(installed);
+                self.starts_or_stands_by(index, effect)?;
             }
             Effect::Stop => (installed.running, installed.is_halted) = (None, true),
             Effect::Revive if installed.is_halted && installed.current.is_some() => {
                 return broken("STOPPED", format!("{} starts by itself what was stopped", target(index)));
             }
             Effect::Revive if installed.running == installed.current => {}
-            Effect::Restart | Effect::Revive => {
+            Effect::Revive => {
                 let current = installed.current;
                 (installed.running, installed.is_halted, installed.started) = (current, false, self.now);
             }
@@ -263,6 +267,47 @@ impl World<'_> {
         Ok(Answer::Done)
     }
 
+    /// What is there starts, to serve or to stand by, or stands by from now on.
+    fn starts_or_stands_by(&mut self, index: usize, effect: Effect) -> Step {
+        let hardware = self.agents[index].hardware.clone();
+        let current = hardware.installed.borrow().current;
+        let clock = hardware.now.get();
+        if effect == Effect::StandBy {
+            let others = (0..self.agents.len()).any(|other| other != index && self.is_in_service(other));
+            self.model.makes_way(index, current, others)?;
+            self.tell(|_| format!("{} stands by", target(index)));
+            hardware.installed.borrow_mut().serves = false;
+            return Ok(());
+        }
+        let (build, standby) = match (effect, current) {
+            (Effect::Start(build, standby), _) | (Effect::Restart(standby), Some(build)) => (build, standby),
+            _ => return Ok(()),
+        };
+        if matches!(effect, Effect::Start(..)) {
+            self.model.starts(&self.cast, index, current, build)?;
+        }
+        match standby {
+            true => self.model.stays_back(index),
+            false => self.model.lets_serve(&self.cast, index, build, clock)?,
+        }
+        let mut installed = hardware.installed.borrow_mut();
+        if matches!(effect, Effect::Restart(_)) || installed.running != Some(build) || installed.is_halted {
+            installed.started = self.now;
+        }
+        let served = std::mem::replace(&mut installed.serves, !standby);
+        (installed.running, installed.is_halted) = (Some(build), false);
+        if !served && !standby {
+            self.tell(|_| format!("{} serves", target(index)));
+        }
+        Ok(())
+    }
+
+    /// Whether a target serves, where there are sides.
+    fn is_in_service(&self, index: usize) -> bool {
+        let installed = self.agents[index].hardware.installed.borrow();
+        installed.serves && installed.current.is_some() && !installed.is_halted
+    }
+
     /// Whether a build does not come up on a target.
     fn is_sick(&self, index: usize, build: &Digest) -> bool {
         self.cast.version_of(build).is_some_and(|version| self.script.setting.sick.contains(&(version, index)))
@@ -286,7 +331,8 @@ impl World<'_> {
         }
         let well = |(index, agent): (usize, &Agent)| {
             let installed = agent.hardware.installed.borrow();
-            !installed.is_halted && installed.current.is_some_and(|build| !self.is_sick(index, &build))
+            let serves = installed.serves || !self.script.setting.sides;
+            serves && !installed.is_halted && installed.current.is_some_and(|build| !self.is_sick(index, &build))
         };
         let well: Vec<bool> = self.agents.iter().enumerate().map(well).collect();
         self.model.goes_out(index, &well)

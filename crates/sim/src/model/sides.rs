@@ -1,0 +1,248 @@
+//! Two sides, one of which serves: a target lets serve what an order to switch names, and nothing else; what is new comes to
+//! the other side; and nobody is left unserved.
+
+use super::{Model, Violation, broken, course::installs};
+use crate::{
+    cast::{Cast, SIDES, is_early, target},
+    script::Setting,
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{
+    Digest, TargetName,
+    statement::{OrderAct, Outcome},
+};
+
+type Verdict = Result<(), Violation>;
+
+/// What is known of the sides, by the ledger.
+#[derive(Default)]
+pub struct Sides {
+    pub are_there: bool,
+    /// The targets that run something and stand by, and those where it was stopped.
+    standby: BTreeSet<TargetName>,
+    stopped: BTreeSet<TargetName>,
+    /// In which deployment each build was first let serve.
+    first_served: BTreeMap<Digest, u64>,
+    settled: BTreeSet<Digest>,
+    /// The switches that are under way, where somebody served when they were ordered.
+    from: BTreeSet<u64>,
+}
+
+impl Sides {
+    /// What is known at the beginning.
+    pub fn new(setting: &Setting) -> Self {
+        Self { are_there: setting.sides, ..Self::default() }
+    }
+
+    /// Whether what runs on a target stands by.
+    pub fn stands_by(&self, name: &TargetName) -> bool {
+        self.standby.contains(name)
+    }
+
+    /// A target says what its part came to.
+    pub fn hears(&mut self, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
+        match standby && runs {
+            true => self.standby.insert(name.clone()),
+            false => self.standby.remove(name),
+        };
+        match stopped {
+            Some(true) if runs => drop(self.stopped.insert(name.clone())),
+            Some(false) => drop(self.stopped.remove(name)),
+            _ if !runs => drop(self.stopped.remove(name)),
+            _ => {}
+        }
+    }
+
+    /// Whether a build has settled.
+    pub fn has_settled(&self, build: &Digest) -> bool {
+        self.settled.contains(build)
+    }
+
+    /// A deployment has settled.
+    pub fn settles(&mut self, build: Digest) {
+        self.settled.insert(build);
+    }
+}
+
+/// The side of a target.
+pub fn side_of(name: &TargetName) -> &'static str {
+    let early = (0..4).any(|index| target(index) == *name && is_early(index));
+    SIDES[usize::from(early)]
+}
+
+impl Model {
+    /// The targets that serve, by what they said.
+    fn serving(&self) -> impl Iterator<Item = (&TargetName, &Digest)> {
+        let serves = |name: &TargetName| !self.sides.stands_by(name) && !self.sides.stopped.contains(name);
+        self.running.iter().filter(move |(name, _)| serves(name) && !self.retired.contains(*name))
+    }
+
+    fn serving_sides(&self) -> BTreeSet<&'static str> {
+        self.serving().map(|(name, _)| side_of(name)).collect()
+    }
+
+    /// Something was ordered: what is new comes to the side that does not serve, and a switch lets one side serve.
+    pub fn sides_ordered(&mut self, number: u64, act: OrderAct, build: Digest, targets: &[TargetName]) -> Verdict {
+        if !self.sides.are_there {
+            return Ok(());
+        }
+        if installs(act) {
+            return self.comes_to_the_other_side(number, build, targets);
+        }
+        if act != OrderAct::Switch {
+            return Ok(());
+        }
+        if self.held.contains(&build) {
+            return broken("HOLD", format!("deployment {number} lets serve what is held out"));
+        }
+        let left: Vec<Digest> = self.serving().map(|(_, build)| *build).filter(|other| *other != build).collect();
+        let first = self.sides.first_served.get(&build).copied();
+        let comes_later = |left: &Digest| first.is_some() && self.sides.first_served.get(left).copied() > first;
+        let behind: Vec<Digest> = left.into_iter().filter(comes_later).collect();
+        self.sees(if first.is_some() { "switched back" } else { "switched" });
+        if !behind.is_empty() {
+            self.sees("a switch that leaves something behind");
+        }
+        self.held.extend(behind);
+        if self.serving().next().is_some() {
+            self.sides.from.insert(number);
+        }
+        Ok(())
+    }
+
+    fn comes_to_the_other_side(&mut self, number: u64, build: Digest, targets: &[TargetName]) -> Verdict {
+        let is_of = |name: &&TargetName| side_of(name) != side_of(&targets[0]);
+        if let Some(other) = targets.iter().find(is_of) {
+            return broken(
+                "SIDES",
+                format!("deployment {number} is for {} and for {other}, on both sides", targets[0]),
+            );
+        }
+        let serving: BTreeMap<&TargetName, &Digest> = self.serving().collect();
+        if let Some(name) = targets.iter().find(|name| serving.contains_key(name)) {
+            return broken("SIDES", format!("deployment {number} is for {name}, which serves"));
+        }
+        let sides = self.serving_sides();
+        let serves_it = serving.values().any(|other| **other == build);
+        if sides.contains(side_of(&targets[0])) && !serves_it {
+            return broken("SIDES", format!("deployment {number} is for {}, whose side serves another", targets[0]));
+        }
+        if !sides.is_empty() {
+            self.sees("brought to the side that does not serve");
+        }
+        Ok(())
+    }
+
+    /// A switch is over: one side serves, and if somebody was served before, somebody is.
+    pub fn switch_is_over(&mut self, number: u64, has_succeeded: bool) -> Verdict {
+        let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
+            return Ok(());
+        };
+        let could_not = |name: &TargetName| matches!(course.outcomes.get(name), Some(Outcome::Failed { .. }));
+        let is_whole = course.left_out.is_empty() && !course.targets.iter().any(could_not) && !self.is_taken;
+        let (build, was_taken_back) = (course.build, course.taken_back);
+        let had_served = self.sides.from.contains(&number);
+        if has_succeeded {
+            self.sides.first_served.entry(build).or_insert(number);
+            if is_whole && self.serving().any(|(_, other)| *other != build) {
+                return broken("SIDES", format!("switch {number} has succeeded, and both sides serve"));
+            }
+        }
+        if !has_succeeded && self.sides.first_served.get(&build) == Some(&number) {
+            // What was taken back has not served.
+            self.sides.first_served.remove(&build);
+        }
+        if was_taken_back && is_whole && had_served && self.serving().any(|(_, other)| *other == build) {
+            return broken("SIDES", format!("switch {number} was taken back, and what it let serve serves"));
+        }
+        if is_whole && had_served && self.serving().next().is_none() {
+            return broken("UNSERVED", format!("switch {number} is over, and nobody serves"));
+        }
+        if was_taken_back && had_served {
+            self.sees("a switch taken back");
+        }
+        Ok(())
+    }
+
+    /// Whether what a deployment brings settles by itself: what stands by does not.
+    pub fn settles(&mut self, number: u64) -> Verdict {
+        let Some(course) = self.courses.get(&number) else { return Ok(()) };
+        if self.sides.are_there && course.act != OrderAct::Switch {
+            return broken("SIDES", format!("deployment {number} settles, and nobody was served by it"));
+        }
+        self.sides.settles(course.build);
+        Ok(())
+    }
+
+    /// Whether what a switch goes to has settled here, so that it goes back.
+    pub fn goes_back_to(&self, build: &Digest) -> bool {
+        self.is_taken || self.sides.settled.contains(build)
+    }
+
+    /// What runs on a target is about to serve, or to be started while it does.
+    pub fn lets_serve(&mut self, cast: &Cast, index: usize, build: Digest, clock: Timestamp) -> Verdict {
+        if !self.sides.are_there || self.targets[index].serves == Some(build) {
+            return Ok(());
+        }
+        let verdict = self.may_go_forward(index, build, Some(build), clock);
+        let switches = |order: &Digest| self.orders.get(order).is_some_and(|(_, order)| order.act == OrderAct::Switch);
+        let verdict = verdict.and_then(|(order, generation)| match switches(&order) {
+            true => Ok((order, generation)),
+            false => Err("the order is for something else".into()),
+        });
+        let on_target = &mut self.targets[index];
+        match verdict {
+            Ok((order, generation)) => {
+                on_target.performed.insert(order, generation);
+                if on_target.back.as_ref().is_none_or(|back| back.by != order) {
+                    on_target.goes_from(order, Some(build));
+                }
+                on_target.serves = Some(build);
+                Ok(())
+            }
+            Err(_) if on_target.back.as_ref().is_some_and(|back| back.serves == Some(build)) => {
+                on_target.serves = Some(build);
+                Ok(())
+            }
+            Err(why) => broken("SERVES", format!("{} lets {} serve: {why}", target(index), cast.name(&build))),
+        }
+    }
+
+    /// What runs on a target is started, and serves nobody.
+    pub fn stays_back(&mut self, index: usize) {
+        self.targets[index].serves = None;
+    }
+
+    /// What runs on a target is about to stand by. `others` says whether anybody else serves.
+    pub fn makes_way(&mut self, index: usize, current: Option<Digest>, others: bool) -> Verdict {
+        let on_target = &self.targets[index];
+        let Some((generation, newest, _)) = on_target.last else {
+            return broken("UNSERVED", format!("{} stands by without an order", target(index)));
+        };
+        let makes_way = self.orders.get(&newest).filter(|(build, order)| {
+            let unused = on_target.performed.get(&newest).is_none_or(|under| *under == generation);
+            order.act == OrderAct::Switch && Some(*build) != current && unused
+        });
+        let is_ordered = makes_way.is_some();
+        let goes_back = on_target.back.as_ref().is_some_and(|back| back.serves.is_none());
+        let serves = on_target.serves.is_some();
+        if serves && !is_ordered && !goes_back {
+            return broken("UNSERVED", format!("{} stands by, and nobody ordered it", target(index)));
+        }
+        // Where nobody was served before, nobody is when that is taken back.
+        let was_served = on_target.follows.is_some_and(|number| self.sides.from.contains(&number));
+        if serves && !others && was_served && !self.is_taken {
+            return broken("UNSERVED", format!("{} stands by, and nobody else serves", target(index)));
+        }
+        let on_target = &mut self.targets[index];
+        if is_ordered {
+            on_target.performed.insert(newest, generation);
+            if on_target.back.as_ref().is_none_or(|back| back.by != newest) {
+                on_target.goes_from(newest, current);
+            }
+        }
+        on_target.serves = None;
+        Ok(())
+    }
+}
