@@ -1,12 +1,21 @@
 //! Worlds by the command line: `cargo xtask sim`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
-use sim::{SIGHTS, Script, Violation, moment, run, shrink};
-use std::{collections::BTreeMap, time::Instant};
+use sim::{End, SIGHTS, Script, Violation, moment, run, shrink};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 /// How much of a failing world's story is shown.
 const TOLD: usize = 60;
+/// How many worlds are run before they are heard of, in their order.
+const AT_A_TIME: u64 = 64;
+/// How often it is said how many worlds there have been.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Worlds in seeds: everything real but time, network, disks and machines.
 #[derive(Parser)]
@@ -29,18 +38,30 @@ fn main() -> Result<()> {
     let began = Instant::now();
     let (mut events, mut entries, mut activations) = (0, 0, 0);
     let mut seen: BTreeMap<&str, u64> = SIGHTS.iter().map(|kind| (*kind, 0)).collect();
-    for seed in arguments.seed..arguments.seed + arguments.worlds {
-        let script = Script::new(seed);
-        let end = run(&script, arguments.story).map_err(|error| anyhow::anyhow!("seed {seed}: {error}"))?;
-        for line in &end.story {
-            println!("{line}");
+    let mut told = Instant::now();
+    let last = arguments.seed + arguments.worlds;
+    let mut first = arguments.seed;
+    while first < last {
+        let seeds = first..last.min(first + AT_A_TIME);
+        first = seeds.end;
+        let ended = run_all(seeds, arguments.story);
+        for (seed, end) in ended {
+            let end = end.map_err(|why| anyhow!("seed {seed}: {why}"))?;
+            for line in &end.story {
+                println!("{line}");
+            }
+            if let Some(violation) = end.violation {
+                tell(&Script::new(seed), &violation);
+                bail!("seed {seed} breaks {}; replay it: cargo xtask sim --seed {seed} --story", violation.invariant);
+            }
+            end.seen.iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
+            (events, entries, activations) =
+                (events + end.events, entries + end.entries, activations + end.activations);
         }
-        if let Some(violation) = end.violation {
-            tell(&script, &violation);
-            bail!("seed {seed} breaks {}; replay it: cargo xtask sim --seed {seed} --story", violation.invariant);
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            eprintln!("{} of {} worlds", first - arguments.seed, arguments.worlds);
         }
-        end.seen.iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
-        (events, entries, activations) = (events + end.events, entries + end.entries, activations + end.activations);
     }
     let seconds = began.elapsed().as_secs_f64();
     if arguments.worlds > 1 {
@@ -53,6 +74,21 @@ fn main() -> Result<()> {
         arguments.worlds as f64 / seconds
     );
     Ok(())
+}
+
+/// Runs worlds on all cores, for they know nothing of each other; answers in the order of their seeds.
+fn run_all(seeds: Range<u64>, tells: bool) -> BTreeMap<u64, Result<End, String>> {
+    let next = AtomicU64::new(seeds.start);
+    let some = || {
+        let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end));
+        let one = |seed| (seed, run(&Script::new(seed), tells).map_err(|why| why.to_string()));
+        taken.map(one).collect::<Vec<_>>()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = (0..cores).map(|_| scope.spawn(some)).collect();
+        begun.into_iter().flat_map(|core| core.join().unwrap_or_default()).collect()
+    })
 }
 
 /// The story of a failing world, made as small as it can be.
