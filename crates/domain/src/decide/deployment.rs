@@ -59,7 +59,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = || if is_planned { Ok(None) } else { queued(draft, order, signed.subject, None) };
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
-    let stands_still = || !(is_planned || order.after_current) || under_way(&draft.state, order, None).is_none();
+    let follows = (is_planned || order.after_current) && under_way(&draft.state, order, None).is_some();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
         // Going back to what settled passes by no hold here: what stands by may be what was left.
@@ -73,7 +73,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         queued()?;
         warnings = version.as_ref().map(|version| superseded(draft, order, version)).unwrap_or_default();
         migrations::nothing_crossed(&draft.state, order, signed.subject)?;
-        let (targets, warning) = destinations(draft, asked, &signed, stands_still())?;
+        let (targets, warning) = destinations(draft, asked, &signed, !follows)?;
         warnings.extend(warning);
         targets
     } else {
@@ -120,7 +120,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     }
     take_place(draft, queued, deployment);
     draft.record(requested);
-    if awaits_permit || is_planned {
+    if awaits_permit || is_planned || follows {
         return Ok(());
     }
     begin(draft, asked, deployment)
