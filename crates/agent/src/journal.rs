@@ -96,6 +96,9 @@ pub struct Active {
 }
 
 impl Active {
+    /// Whether people were asked to look at what decided nothing while it was verified.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
     /// Whether people are served by it.
     pub fn serves(&self) -> bool {
         !self.stopped && !self.standby

@@ -540,6 +540,8 @@ fn deployment_events() -> Vec<Event> {
         way,
         // What is told of a hotfix here stands by.
         standby: way == Way::Hotfix,
+        // And what was brought by break-glass decided nothing while it was verified.
+        doubt: (way == Way::BreakGlass).then(|| "verify errors: inconclusive: measured NaN".to_owned()),
     };
     let finished = |outcome, change, running| finished_by(Way::Normal, outcome, change, running);
     let mut events = vec![
@@ -577,6 +579,7 @@ fn deployment_events() -> Vec<Event> {
             given_up: true,
             stands: false,
             standby: false,
+            doubt: None,
         },
         Event::UndoStarted {
             deployment: 1,

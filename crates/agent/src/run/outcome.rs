@@ -39,7 +39,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let app = journal.app.clone();
         let outcome = shortened(outcome);
-        let mut timings = Vec::new();
+        let (mut timings, mut doubt) = (Vec::new(), None);
         let order = under_way.as_ref().and_then(|under_way| under_way.dossier.order.as_ref());
         let order = order.map(|envelope| Digest::of(&envelope.payload));
         if let Some(under_way) = under_way {
@@ -53,6 +53,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             } else if went_back {
                 let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
+                doubt = session.doubt.take().map(short);
+                if let Some(active) = &mut journal.active {
+                    active.doubted = doubt.is_some();
+                }
                 // What was told to leave service again and could not may go on serving: nothing new comes to it.
                 let serves_on = under_way.next.as_ref().filter(|next| could_not_leave && !next.standby);
                 journal.active = serves_on.or(under_way.before.as_ref()).cloned();
@@ -96,6 +100,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);
+            doubt,
         journal.unreported = Some(Unreported { report, build, epoch, signings: 0, signed: None });
         self.journals.save(journal)?;
         self.discard(&app);
@@ -211,11 +216,14 @@ pub(super) fn sign_report(
 }
 
 pub(super) fn shortened(outcome: Outcome) -> Outcome {
-    let short = |reason: String| printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>());
     match outcome {
         Outcome::Verified => Outcome::Verified,
         Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: short(reason) },
         Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: short(reason) },
         Outcome::Refused { code, reason } => Outcome::Refused { code, reason: short(reason) },
     }
+}
+
+fn short(reason: String) -> String {
+    printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>())
 }

@@ -278,6 +278,14 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
     lost.then(first).flatten()
 }
 
+/// What somebody has to look at before the deployment goes on: where its build says so, it counts as verified only then. What
+/// goes back to a build that has settled, or starts one again, waits for nobody.
+pub fn in_doubt(deployment: &Deployment) -> Option<String> {
+    let brings = deployment.act.deploys() || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
+    let (name, said) = deployment.parts.doubted().next().filter(|_| brings)?;
+    Some(format!("{name}: {said}"))
+}
+
 /// `web-3: verify: /healthz 503`.
 pub(super) fn in_words(name: &TargetName, outcome: &Outcome) -> String {
     match outcome {

@@ -343,6 +343,10 @@ pub fn apply(state: &mut State, event: &Event) {
                 let bad = record.parts.bad().map(|(name, _)| name).chain(record.parts.unwell().map(|(name, _)| name));
                 let bad: Vec<TargetName> = bad.filter(|_| failed).cloned().collect();
                 bad.iter().for_each(|name| record.parts.change(name, |part| part.aside = Some(Aside::Accepted)));
+                let doubted: Vec<TargetName> =
+                    record.parts.doubted().filter(|_| failed).map(|(name, _)| name.clone()).collect();
+                let accept = |part: &mut Part| part.doubt.iter_mut().for_each(|doubt| doubt.accepted = true);
+                doubted.iter().for_each(|name| record.parts.change(name, accept));
             }
         }
         Event::TargetFinished {
@@ -357,11 +361,14 @@ pub fn apply(state: &mut State, event: &Event) {
             given_up,
             stands,
             standby,
+            doubt,
             ..
         } => {
             let (change, running, config_serial) = (*change, *running, *config_serial);
             let (given_up, stands, standby) = (*given_up, *stands, *standby);
-            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands, standby };
+            let doubt = doubt.as_deref();
+            let finished =
+                Finished { outcome, change, running, config_serial, endpoints, given_up, stands, standby, doubt };
             finish_target(state, *deployment, target, &finished, phases);
         }
         Event::UndoStarted { deployment, reason, targets, absent, aborted } => {

@@ -36,12 +36,29 @@ pub struct Part {
     /// What is wrong with it on the target, where it was verified there and is not well any more.
     #[serde(default)]
     pub unwell: Option<String>,
+    /// What decided nothing while it was verified there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// Whether the target comes and goes: it counts in no minimum, and its silence is no failure (R30).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
 }
 
+/// What decided nothing while a build was verified, so that people shall look before it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What it was, in a line.
+    pub said: String,
+    /// Whether somebody has let the deployment go on with it.
+    pub accepted: bool,
+}
+
 impl Part {
+    /// Whether it counts as verified only once somebody has looked.
+    fn is_doubted(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| !doubt.accepted)
+    }
+
     /// Whether nobody waits for it, and it is no failure.
     fn is_aside(&self) -> bool {
         let counts_no_more = match self.aside {
@@ -99,6 +116,7 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     unwell: OrdSet<Place>,
+    doubted: OrdSet<Place>,
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
     left: usize,
@@ -195,6 +213,11 @@ impl Parts {
         self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
     }
 
+    /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
+    pub fn doubted(&self) -> impl Iterator<Item = (&TargetName, &str)> {
+        self.named(&self.doubted).filter_map(|name| Some((name, self.get(name)?.doubt.as_ref()?.said.as_str())))
+    }
+
     /// The targets that did not get it, in order.
     pub fn bad(&self) -> impl Iterator<Item = (&TargetName, &Outcome)> {
         self.named(&self.bad).filter_map(|name| match &self.get(name)?.progress {
@@ -258,6 +281,9 @@ impl Parts {
                 if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
+                if part.is_doubted() {
+                    self.doubted.insert(place);
+                }
             }
             Progress::Finished(_) => drop(self.bad.insert(place)),
             Progress::Undone => {}
@@ -281,6 +307,7 @@ impl Parts {
             Progress::Finished(Outcome::Verified) => {
                 self.verified.remove(&place);
                 self.unwell.remove(&place);
+                self.doubted.remove(&place);
             }
             Progress::Finished(_) => drop(self.bad.remove(&place)),
             Progress::Undone => {}

@@ -7,7 +7,7 @@ use domain::{
     event::Event,
     plan,
     rules::{migrations, rollout},
-    state::{Aside, Deployment, DeploymentPhase, Guidance, Part, Progress, Stamp, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, Part, Progress, Stamp, State, apply},
 };
 use jiff::Timestamp;
 use trust::{TargetName, statement::Outcome};
@@ -77,7 +77,7 @@ fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> Guidan
 
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
     let (word, detail) = match &part.progress {
-        Progress::Finished(Outcome::Verified) => ("verified", None),
+        Progress::Finished(Outcome::Verified) => ("verified", part.doubt.as_ref().map(doubt_in_words)),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
         _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
@@ -122,6 +122,11 @@ pub(crate) fn number_of(event: &Event) -> Option<u64> {
         | Event::RingVerified { deployment, .. }
         | Event::DeploymentPaused { deployment, .. }
         | Event::DeploymentResumed { deployment, .. }
+fn doubt_in_words(doubt: &Doubt) -> String {
+    let looked = if doubt.accepted { "somebody has looked" } else { "somebody should look" };
+    format!("{looked}: {}", doubt.said)
+}
+
         | Event::TargetFinished { deployment, .. }
         | Event::UndoStarted { deployment, .. }
         | Event::TargetExcluded { deployment, .. }

@@ -302,6 +302,7 @@ impl World {
             given_up: false,
             stands: false,
             standby: false,
+            doubt: None,
             way: Way::Normal,
         });
         self.happen(Event::DeploymentEnded {

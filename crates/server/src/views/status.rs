@@ -493,6 +493,7 @@ mod tests {
             given_up: false,
             stands: false,
             standby: false,
+            doubt: None,
             way: Default::default(),
         });
         let ending = Ending::Undone;

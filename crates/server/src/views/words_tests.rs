@@ -56,6 +56,7 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
             given_up,
             stands: false,
             standby: false,
+            doubt: None,
             way: Default::default(),
         };
         told(&world, "target:prod-1", &[], event)

@@ -103,12 +103,16 @@ impl Signed<'_> {
             }
             (
                 Act::Report(a),
-                Event::TargetFinished { deployment, target, outcome, running, config_serial, way, .. },
+                Event::TargetFinished {
+                    deployment, target, outcome, running, config_serial, way, doubt, change, ..
+                },
             ) => {
+                // As with reasons; and what goes back leaves nothing to look at.
+                let doubted = a.doubt.is_some() == doubt.is_some() || change.is_none() && doubt.is_none();
                 let same = a.deployment == *deployment && a.target == *target && a.running == *running;
                 // Reasons are shortened when they are recorded; what kind of end it was is not.
                 let kind = std::mem::discriminant(&a.outcome) == std::mem::discriminant(outcome);
-                same && kind && a.config_serial == *config_serial && a.way == *way
+                same && kind && doubted && a.config_serial == *config_serial && a.way == *way
             }
             (Act::Part(a), Event::PartAdded { app, draft, part, manifest, pusher, commit, .. }) => {
                 let what = a.app == *app && a.draft == *draft && a.part == *part && a.commit == *commit;

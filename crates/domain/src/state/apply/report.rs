@@ -3,7 +3,7 @@
 use super::in_audience;
 use crate::{
     event::Change,
-    state::{Aside, Part, Progress, Running, State, Unwell},
+    state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
 };
 use trust::{
     AppName, Digest, TargetName,
@@ -20,6 +20,7 @@ pub(super) struct Finished<'a> {
     pub given_up: bool,
     pub stands: bool,
     pub standby: bool,
+    pub doubt: Option<&'a str>,
 }
 
 pub(super) fn finish_target(
@@ -83,6 +84,7 @@ pub(super) fn finish_target(
         if !goes_back {
             part.unwell = None;
         }
+        part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false });
         part.phases.extend(phases.iter().cloned());
     });
     let running = finished.running.map(|build| match before {

@@ -118,6 +118,7 @@ impl World {
                 carried: None,
                 way: Way::Normal,
                 standby: false,
+                doubt: None,
             };
             return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
         };
@@ -155,6 +156,7 @@ impl World {
                 _ => Way::Normal,
             },
             standby,
+            doubt: rest.iter().position(|word| *word == "doubting").map(|at| rest[at + 1..].join(" ")),
         };
         self.act(target, build, Act::Report(report))
     }
@@ -220,6 +222,7 @@ impl World {
             carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(b"order") }),
             way: Way::Normal,
             standby: false,
+            doubt: None,
         };
         let order = Order::new(read(app), read(environment), OrderAct::Deploy);
         let enrolment = after(rest, "by").map(|letter| Enrolment {
