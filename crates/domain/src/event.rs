@@ -621,6 +621,9 @@ pub enum Event {
         targets: Vec<TargetName>,
         /// Who ordered it.
         by: PersonName,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// A deployment is over.
     DeploymentEnded {

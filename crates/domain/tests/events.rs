@@ -605,7 +605,13 @@ fn deployment_events() -> Vec<Event> {
         excluded(Some("oncall"), Some(digest("reason"))),
         excluded(None, None),
         Event::TargetAdded { deployment: 1, target: read("prod-1") },
-        Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall") },
+        Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall"), reason: None },
+        Event::RetryOrdered {
+            deployment: 1,
+            targets: vec![read("prod-1")],
+            by: read("oncall"),
+            reason: Some(digest("reason")),
+        },
         Event::DeploymentEnded {
             deployment: 1,
             ending: Ending::Aborted,

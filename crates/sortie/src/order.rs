@@ -11,7 +11,7 @@ use crate::{
 use api::{
     read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
     routes,
-    write::Accepted,
+    write::{Accepted, Text},
 };
 use domain::{
     event::{Ending, Event},
@@ -48,6 +48,8 @@ pub struct Wanted {
     pub schedule: Schedule,
     /// The deployment whose targets are to try again; nothing where it is another one.
     pub retries: Option<u64>,
+    /// Why they are.
+    pub reason: Option<Text>,
     /// Whether the data stays as later migrations left it.
     pub keep_data: bool,
     /// The plan that is to be carried out and nothing else.
@@ -67,6 +69,7 @@ impl Wanted {
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
+            reason: None,
             keep_data: false,
             plan: None,
         }
@@ -83,6 +86,7 @@ impl Wanted {
             rollout: self.rollout.clone(),
             schedule: Schedule { windows, ..self.schedule.clone() },
             retries: self.retries,
+            reason: self.reason.as_ref().map(Text::digest),
             keep_data: self.keep_data,
             plan: self.plan,
             ..statement::Order::new(self.app.clone(), self.environment.clone(), self.act)

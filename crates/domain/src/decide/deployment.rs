@@ -29,6 +29,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     if let Some(number) = order.retries {
         return guide::retry(draft, asked, &signed, number);
     }
+    if order.reason.is_some() {
+        let why = "an order says why only where targets of a deployment are to try again".into();
+        return Err(Refusal::Invalid { why });
+    }
     let environment = names::environment(&asked.policy, &order.environment)?;
     let deployer =
         rights::require(&asked.context.actor, Right::Deploy, &order.environment, &environment.deploy)?.clone();

@@ -397,9 +397,9 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             assign(state, *deployment, std::slice::from_ref(target), false);
         }
-        Event::RetryOrdered { deployment, targets, by } => {
+        Event::RetryOrdered { deployment, targets, by, reason } => {
             retry(state, *deployment, targets);
-            guide(state, *deployment, by, GuidanceWord::Retried, targets, None);
+            guide(state, *deployment, by, GuidanceWord::Retried, targets, *reason);
         }
         Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted } => {
             note_abort(state, *deployment, aborted.as_ref());

@@ -257,8 +257,9 @@ impl World {
             Event::TargetAdded { deployment, target } => {
                 format!("{target} gets what it missed, deployment {deployment}")
             }
-            Event::RetryOrdered { deployment, targets, by } => {
-                format!("{by} lets {} try deployment {deployment} again", list(targets))
+            Event::RetryOrdered { deployment, targets, by, reason } => {
+                let why = if reason.is_some() { ", and says why" } else { "" };
+                format!("{by} lets {} try deployment {deployment} again{why}", list(targets))
             }
             Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
                 format!("deployment {deployment} is superseded by deployment {by}")

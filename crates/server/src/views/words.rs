@@ -286,8 +286,9 @@ impl Teller<'_> {
             Event::TargetAdded { deployment, target } => {
                 format!("{target} was not there for {}, and gets it now", self.deployment(*deployment))
             }
-            Event::RetryOrdered { deployment, targets, .. } => {
-                format!("{actor} ordered {} to try again on {}", self.deployment(*deployment), names(targets))
+            Event::RetryOrdered { deployment, targets, reason, .. } => {
+                let (what, why) = (self.deployment(*deployment), self.text(reason.as_ref()));
+                format!("{actor} ordered {what} to try again on {}{why}", names(targets))
             }
             Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
                 format!("{} was superseded by deployment {by} before it began", self.deployment(*deployment))

@@ -70,6 +70,7 @@ impl Signed<'_> {
                 let same = same
                     && a.keep_data == *keep_data
                     && a.retries.is_none()
+                    && a.reason.is_none()
                     && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
                 let Event::DeploymentRequested { package: None, only, .. } = event else { return false };
@@ -77,8 +78,8 @@ impl Signed<'_> {
                 let meant = meant && if targets.is_empty() { a.only == *only } else { only.is_empty() };
                 same && meant && by_actor(deployer) && a.schedule == *schedule
             }
-            (Act::Order(a), Event::RetryOrdered { deployment, targets, by }) => {
-                a.retries == Some(*deployment) && targets.iter().eq(&a.only) && by_actor(by)
+            (Act::Order(a), Event::RetryOrdered { deployment, targets, by, reason }) => {
+                a.retries == Some(*deployment) && targets.iter().eq(&a.only) && a.reason == *reason && by_actor(by)
             }
             (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;
