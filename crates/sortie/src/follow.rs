@@ -237,17 +237,30 @@ fn is_at_it(part: &PartView) -> bool {
 /// `wave 2/4  `, where there are several.
 fn wave(view: &DeploymentView, part: &PartView) -> String {
     match part.wave {
-        Some(wave) if view.waves > 1 => format!("wave {wave}/{}  ", view.waves),
+        Some(wave) if view.waves > 1 => format!("wave {wave}/{}{ring}  ", view.waves),
         _ => String::new(),
     }
 }
 
 /// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
 fn failed_in(part: &PartView) -> Option<Phase> {
+    let ring = ring(view, part).map(|ring| format!(" ({ring})")).unwrap_or_default();
     use Phase::{Activate, Check, Configure, Fetch, Migrate, Remove, Stage, Verify};
     let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
     let said = || [Check, Fetch, Stage, Configure, Migrate, Activate, Verify, Remove].into_iter().find(begins);
     part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
+}
+
+/// The ring that a target is in, where there are several: they divide the targets in the order in which they have their turn.
+pub fn ring<'a>(view: &'a DeploymentView, part: &PartView) -> Option<&'a str> {
+    let place = view.targets.iter().position(|other| other.target == part.target)?;
+    let mut end = 0;
+    let holds = |(_, targets): &&(String, u32)| {
+        end += *targets as usize;
+        place < end
+    };
+    // Whoever came late has its turn with the last.
+    view.rings.iter().find(holds).or(view.rings.last()).map(|(name, _)| name.as_str())
 }
 
 /// `fetch ✓ stage ✓ configure ✓ activate ✓ verify ✓   0.9 s   http://127.0.0.1:20001`
@@ -271,6 +284,9 @@ pub fn finished(part: &PartView) -> String {
         let mut words: Vec<String> = Vec::new();
         words.extend(some(phases(tried, None)));
         words.push(seconds(tried));
+    if part.state == "staged" {
+        return format!("staged, not deployed: {detail}");
+    }
         words.extend(some(part.endpoints.join(" ")));
         words.extend(some(detail.to_string()));
         return words.join("   ");
@@ -289,7 +305,7 @@ pub fn finished(part: &PartView) -> String {
 }
 
 /// The phases of the last try: each begins with a check.
-fn last_try(phases: &[PhaseTiming]) -> &[PhaseTiming] {
+pub fn last_try(phases: &[PhaseTiming]) -> &[PhaseTiming] {
     let begins = phases.iter().rposition(|timing| timing.phase == Phase::Check);
     &phases[begins.unwrap_or(0)..]
 }
@@ -440,6 +456,10 @@ mod tests {
         view.waits = Some("deployment 41 is paused".into());
         assert_eq!(teller.news(&view), ["deployment 41 is paused"]);
         assert!(teller.news(&view).is_empty());
+        view.rings = vec![("canary".into(), 1), ("region=north".into(), 1)];
+        assert_eq!(teller.live(&view), ["wave 1/2 (region=north)  prod-2  at it"]);
+        assert_eq!(view.targets.iter().map(|part| ring(&view, part).unwrap()).collect::<Vec<_>>()[2], "region=north");
+        view.rings.clear();
     }
 
     #[test]

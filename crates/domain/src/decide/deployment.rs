@@ -76,6 +76,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
+    warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, targets.len()));
     let (targets, rings) = match &switch {
         Some(switch) => (targets, switch.rings.clone()),
         None => rollout::in_their_turn(&draft.state, &rollout, targets),

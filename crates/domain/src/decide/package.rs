@@ -72,6 +72,7 @@ pub(super) fn request(
     if members.is_empty() {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
+    warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = if is_planned { None } else { deployment::queued(draft, order, None)? };
