@@ -46,7 +46,8 @@ impl Following {
     }
 }
 
-/// Follows a deployment until it is over, and says a line whenever a target finishes its part. Fails with exit 8 when
+/// Follows a deployment until it is over, or has paused by itself and waits for somebody's word, and says a line whenever a
+/// target finishes its part. Fails with exit 8 when
 /// `limit` is over first; the deployment goes on by itself.
 pub async fn follow(
     invocation: &Invocation,
@@ -65,7 +66,8 @@ pub async fn follow(
         };
         let teller = teller.get_or_insert_with(Teller::default);
         screen.say(&teller.news(&view));
-        if view.ending.is_some() {
+        if view.ending.is_some() || waits_for_word(&view) {
+            screen.draw(&[]);
             return Ok(view);
         }
         screen.draw(&teller.live(&view));
@@ -226,29 +228,27 @@ fn name_width(view: &DeploymentView) -> usize {
     view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0)
 }
 
-fn is_finished(part: &PartView) -> bool {
-    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out")
+/// Whether a target has nothing more to do in the deployment, or not now.
+pub fn is_finished(part: &PartView) -> bool {
+    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out" | "staged")
 }
 
 fn is_at_it(part: &PartView) -> bool {
-    !is_finished(part) && part.state != "waiting"
+    !is_finished(part) && !matches!(part.state.as_str(), "waiting" | "not begun")
 }
 
-/// `wave 2/4  `, where there are several.
+/// Whether it paused by itself and nothing is being done any more: it waits for somebody's word.
+fn waits_for_word(view: &DeploymentView) -> bool {
+    view.failure.is_some() && !view.targets.iter().any(is_at_it)
+}
+
+/// `wave 2/4 (canary)  `, where there are several.
 fn wave(view: &DeploymentView, part: &PartView) -> String {
+    let ring = ring(view, part).map(|ring| format!(" ({ring})")).unwrap_or_default();
     match part.wave {
         Some(wave) if view.waves > 1 => format!("wave {wave}/{}{ring}  ", view.waves),
         _ => String::new(),
     }
-}
-
-/// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
-fn failed_in(part: &PartView) -> Option<Phase> {
-    let ring = ring(view, part).map(|ring| format!(" ({ring})")).unwrap_or_default();
-    use Phase::{Activate, Check, Configure, Fetch, Migrate, Remove, Stage, Verify};
-    let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
-    let said = || [Check, Fetch, Stage, Configure, Migrate, Activate, Verify, Remove].into_iter().find(begins);
-    part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
 }
 
 /// The ring that a target is in, where there are several: they divide the targets in the order in which they have their turn.
@@ -261,6 +261,14 @@ pub fn ring<'a>(view: &'a DeploymentView, part: &PartView) -> Option<&'a str> {
     };
     // Whoever came late has its turn with the last.
     view.rings.iter().find(holds).or(view.rings.last()).map(|(name, _)| name.as_str())
+}
+
+/// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
+fn failed_in(part: &PartView) -> Option<Phase> {
+    use Phase::{Activate, Check, Configure, Fetch, Migrate, Remove, Stage, Verify};
+    let begins = |phase: &Phase| part.detail.as_deref().is_some_and(|detail| without(detail, *phase) != detail);
+    let said = || [Check, Fetch, Stage, Configure, Migrate, Activate, Verify, Remove].into_iter().find(begins);
+    part.failed_in.or_else(|| if part.state == "verified" { None } else { said() })
 }
 
 /// `fetch ✓ stage ✓ configure ✓ activate ✓ verify ✓   0.9 s   http://127.0.0.1:20001`
@@ -276,6 +284,9 @@ pub fn finished(part: &PartView) -> String {
     if part.state == "left out" {
         return format!("left out: {detail}").trim_end().to_string();
     }
+    if part.state == "staged" {
+        return format!("staged, not deployed: {detail}");
+    }
     if part.state == "refused" {
         return format!("refused ✗ {detail}").trim_end().to_string();
     }
@@ -284,9 +295,6 @@ pub fn finished(part: &PartView) -> String {
         let mut words: Vec<String> = Vec::new();
         words.extend(some(phases(tried, None)));
         words.push(seconds(tried));
-    if part.state == "staged" {
-        return format!("staged, not deployed: {detail}");
-    }
         words.extend(some(part.endpoints.join(" ")));
         words.extend(some(detail.to_string()));
         return words.join("   ");
@@ -448,6 +456,10 @@ mod tests {
         assert!(lines[0].starts_with("wave 1/2  prod-1  fetch ✓"), "{}", lines[0]);
         assert!(teller.news(&view).is_empty());
         assert_eq!(teller.live(&view), ["wave 1/2  prod-2  at it"]);
+        view.rings = vec![("canary".into(), 1), ("region=north".into(), 1)];
+        assert_eq!(teller.live(&view), ["wave 1/2 (region=north)  prod-2  at it"]);
+        assert_eq!(view.targets.iter().map(|part| ring(&view, part).unwrap()).collect::<Vec<_>>()[2], "region=north");
+        view.rings.clear();
         view.targets[0].state = "undone".into();
         assert_eq!(teller.news(&view), ["wave 1/2  prod-1  back on 1.4.0"]);
         view.waves = 1;
@@ -456,10 +468,6 @@ mod tests {
         view.waits = Some("deployment 41 is paused".into());
         assert_eq!(teller.news(&view), ["deployment 41 is paused"]);
         assert!(teller.news(&view).is_empty());
-        view.rings = vec![("canary".into(), 1), ("region=north".into(), 1)];
-        assert_eq!(teller.live(&view), ["wave 1/2 (region=north)  prod-2  at it"]);
-        assert_eq!(view.targets.iter().map(|part| ring(&view, part).unwrap()).collect::<Vec<_>>()[2], "region=north");
-        view.rings.clear();
     }
 
     #[test]

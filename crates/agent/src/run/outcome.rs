@@ -45,18 +45,21 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if let Some(under_way) = under_way {
             let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
             let went_back = under_way.undoing.is_some();
+            // What was laid out and not activated stays, so that the next try has it already (R27).
+            let is_staged = self.machine().is_staged(&app, &assignment.build);
+            journal.staged = (!touched && assignment.act.installs() && is_staged).then_some(assignment.build);
             if outcome == Outcome::Verified && !went_back && touched {
                 if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
                     journal.verify(next.build);
                 }
                 journal.active = under_way.next.clone();
-                journal.endpoints = std::mem::take(&mut session.endpoints);
-            } else if went_back {
-                let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
                 doubt = session.doubt.take().map(short);
                 if let Some(active) = &mut journal.active {
                     active.doubted = doubt.is_some();
                 }
+                journal.endpoints = std::mem::take(&mut session.endpoints);
+            } else if went_back {
+                let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
                 // What was told to leave service again and could not may go on serving: nothing new comes to it.
                 let serves_on = under_way.next.as_ref().filter(|next| could_not_leave && !next.standby);
                 journal.active = serves_on.or(under_way.before.as_ref()).cloned();
@@ -97,10 +100,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
             way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
             standby: journal.active.as_ref().is_some_and(|active| active.standby),
+            doubt,
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);
-            doubt,
         journal.unreported = Some(Unreported { report, build, epoch, signings: 0, signed: None });
         self.journals.save(journal)?;
         self.discard(&app);
@@ -111,7 +114,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub(super) fn discard(&mut self, app: &AppName) {
         let journal = self.journals.get(app);
         let needed = journal.needed();
-        let keep: Vec<Digest> = needed.iter().map(|active| active.build).collect();
+        let keep: Vec<Digest> = journal.kept().into_iter().collect();
         let configs: Vec<(u64, Digest)> = needed.iter().filter_map(|active| active.config).collect();
         let discarded = match self.machine().discard(app, &keep) {
             Ok(discarded) => discarded,

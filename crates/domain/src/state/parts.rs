@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use trust::{
     Digest, TargetName,
-    statement::{Outcome, PhaseTiming},
+    statement::{Outcome, Phase, PhaseTiming},
 };
 
 /// One target's part in a deployment.
@@ -57,6 +57,25 @@ impl Part {
     /// Whether it counts as verified only once somebody has looked.
     fn is_doubted(&self) -> bool {
         self.doubt.as_ref().is_some_and(|doubt| !doubt.accepted)
+    }
+
+    /// Whether its files were laid out in its last try, and nothing was activated: it was refused or failed just before that,
+    /// or is to get its turn again (R27).
+    pub fn is_staged(&self) -> bool {
+        let begins = self.phases.iter().rposition(|timing| timing.phase == Phase::Check);
+        let mut tried = self.phases.iter().skip(begins.unwrap_or(0)).map(|timing| timing.phase);
+        let last = self.phases.last().map(|timing| timing.phase);
+        let is_laid_out = tried.any(|phase| phase == Phase::Stage);
+        // What is looked at last is whether it may be activated: where that is the end of it, it was not.
+        let is_refused = matches!(last, Some(Phase::Configure | Phase::Migrate | Phase::Activate));
+        match &self.progress {
+            Progress::Waiting => is_laid_out && is_refused && self.order.is_none(),
+            Progress::Finished(Outcome::Refused { .. }) => is_laid_out && is_refused,
+            Progress::Finished(Outcome::Undone { phase, .. }) => {
+                is_laid_out && matches!(phase, Phase::Configure | Phase::Migrate)
+            }
+            _ => false,
+        }
     }
 
     /// Whether nobody waits for it, and it is no failure.

@@ -79,11 +79,7 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
 
 /// The targets that did not get it by their own fault or by nobody's; those that somebody left out are named.
 fn failed(view: &DeploymentView) -> BTreeSet<TargetName> {
-    let has_failed = |part: &&PartView| match part.state.as_str() {
-        "failed" | "refused" | "absent" => true,
-        "undone" => part.failed_in.is_some(),
-        _ => false,
-    };
+    let has_failed = |part: &&PartView| order::has_failed(part);
     view.targets.iter().filter(has_failed).map(|part| part.target.clone()).collect()
 }
 

@@ -108,7 +108,16 @@ pub(super) fn finish_target(
             standby: finished.standby,
         },
     });
+    if finished.change.is_some() && act.installs() {
+        has_run(state, name, &app, finished.running);
+    }
     runs_now(state, name, &app, running);
+}
+
+/// A target has verified a build: whatever becomes of that, the build was deployed there.
+pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build: Option<Digest>) {
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    in_audience(state, app, &environment).ran.extend(build);
 }
 
 /// A target runs this from now on. What was replaced before it settled does not settle any more.
