@@ -123,7 +123,7 @@ fn r54_what_is_unwell_while_it_soaks_does_not_settle_and_goes_back() {
 /// machine is touched before somebody has looked, and whoever is not content takes it back.
 #[test]
 fn r3_what_a_measurement_leaves_in_doubt_waits_until_somebody_has_looked() {
-    let mut world = World::of_team(&[("test-1", "test"), ("test-2", "test")]);
+    let mut world = World::of_team(&[("test-1", "test"), ("test-2", "test"), ("dev-1", "dev")]);
     for machine in ["test-1", "test-2"] {
         world.stop_agent(machine);
         world.start_agent_with(machine, &["--watch-seconds", "1"]);
@@ -168,10 +168,10 @@ fn r3_what_a_measurement_leaves_in_doubt_waits_until_somebody_has_looked() {
     *measured.lock().unwrap() = "0.09".into();
     world.change_greeting("Good evening, {name}!");
     let three = release(&world);
-    let deploy = format!("deploy {three} --to test --rollout on_failure=pause");
-    world.sortie("coder", 4, &deploy).says("deployment 3 is paused").says("sortie retry 3").says("exclude 3 test-1");
+    let deploy = format!("deploy {three} --to dev --rollout on_failure=pause");
+    world.sortie("coder", 4, &deploy).says("deployment 3 is paused").says("sortie retry 3").says("exclude 3 dev-1");
     *measured.lock().unwrap() = "0.001".into();
-    world.sortie("coder", 0, "retry 3 --reason \"the database was cold\"").says("runs in test, 2/2");
-    world.sortie("tester", 0, "status 3").says("retried test-1").says("the database was cold");
+    world.sortie("coder", 0, "retry 3 --reason \"the database was cold\"").says("runs in dev, 1/1");
+    world.sortie("tester", 0, "status 3").says("retried dev-1").says("the database was cold");
     world.sortie("tester", 0, "ledger verify");
 }
