@@ -157,6 +157,7 @@ pub fn receipt_seeds() -> Vec<Vec<u8>> {
         carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(&order.payload) }),
         way: Default::default(),
         standby: false,
+        doubt: None,
     };
     let enrolment = Enrolment {
         environment: world::audience("prod"),

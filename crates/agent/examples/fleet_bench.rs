@@ -114,6 +114,7 @@ impl Target {
             carried: None,
             way: Default::default(),
             standby: false,
+            doubt: None,
         }
     }
 

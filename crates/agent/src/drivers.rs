@@ -6,7 +6,7 @@
 
 use crate::{
     clock::{Clock, SystemClock},
-    runtime::{Leaving, Running, Runtime, RuntimeError, ServiceSpec, TaskState},
+    runtime::{Leaving, Running, Runtime, RuntimeError, ServiceSpec, TaskState, Verified},
 };
 use depot::materialise::MaterialiseError;
 use domain::plan::Migration;
@@ -81,8 +81,8 @@ pub trait Machine {
     fn stand_by(&self, app: &AppName) -> Result<(), MachineError>;
     /// Stops and starts every copy of the build, which runs.
     fn restart(&self, bringing: &Bringing) -> Result<(), MachineError>;
-    /// Waits until every copy is well; answers with where they listen.
-    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError>;
+    /// Waits until every copy is well, and everything that the build asks besides.
+    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError>;
     /// Begins a migration of the build, or what takes it back; it must not have begun.
     fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError>;
     /// How it is with the application's migration.
@@ -310,7 +310,7 @@ impl Machine for Arc<Runtime> {
         self.restart_build(bringing.running()).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
-    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
+    fn verify(&self, bringing: &Bringing, heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
         Runtime::verify(self, bringing.running(), heard).map_err(|unverified| MachineError(unverified.to_string()))
     }
 

@@ -109,15 +109,15 @@ fn scan_releases(
     found: &mut BTreeSet<Finding>,
 ) -> Result<(), ScanError> {
     let app = journal.app.as_str();
-    let needed: BTreeSet<_> = journal.needed().iter().map(|active| active.build).collect();
-    let names: BTreeSet<String> = needed.iter().map(trust::Digest::hex).collect();
+    let kept = journal.kept();
+    let names: BTreeSet<String> = kept.iter().map(trust::Digest::hex).collect();
     for name in crate::files::names_in(&folder.join("releases").into())? {
         if !names.contains(&name) {
             note(found, app, &format!("releases/{name}"), FindingKind::Extra);
         }
     }
     let active = journal.active.as_ref().map(|active| active.build);
-    for build in needed {
+    for build in kept {
         let release = runtime.layout().release(&journal.app, &build);
         let place = format!("releases/{}", build.hex());
         if fs::symlink_metadata(&release).map_or(true, |found| !found.is_dir()) {

@@ -4,7 +4,7 @@ use crate::files::{self, FileError, Place};
 use domain::plan::{Assignment, Migration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, Digest,
     authority::{CarriedOut, Dossier},
@@ -42,6 +42,9 @@ pub struct Journal {
     pub config_serial: u64,
     /// The outcome that the server has not acknowledged yet.
     pub unreported: Option<Unreported>,
+    /// The build whose files were laid out last and that was not activated: they stay until another one is brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Digest>,
     /// Where the active build's processes listen.
     #[serde(default)]
     pub endpoints: Vec<String>,
@@ -93,6 +96,9 @@ pub struct Active {
     /// Whether it stands by: it runs and is in no list of what serves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standby: bool,
+    /// Whether people were asked to look at what decided nothing while it was verified.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubted: bool,
 }
 
 impl Active {
@@ -216,6 +222,7 @@ impl Journal {
             settled: Vec::new(),
             config_serial: 0,
             unreported: None,
+            staged: None,
             endpoints: Vec::new(),
             performed: Vec::new(),
             newest_order: None,
@@ -306,6 +313,11 @@ impl Journal {
     /// Remembers that a build was verified here.
     pub fn verify(&mut self, build: Digest) {
         push_bounded(&mut self.verified, build);
+    }
+
+    /// The builds whose files are here, or were: what is needed, and what is staged only.
+    pub fn kept(&self) -> BTreeSet<Digest> {
+        self.needed().iter().map(|active| active.build).chain(self.staged).collect()
     }
 
     /// The builds whose files must stay: what is active, what it can be taken back to, and what is being changed.

@@ -94,6 +94,7 @@ struct Session {
     manifest: Option<Manifest>,
     config: Option<CheckedConfig>,
     endpoints: Vec<String>,
+    doubt: Option<String>,
     timings: Vec<PhaseTiming>,
 }
 
@@ -610,6 +611,9 @@ impl<S: Supply> Engine<S, Arc<Runtime>> {
             true => self.machine().to_ask_again(build, &specs).unwrap_or_default(),
             false => Vec::new(),
         };
+        let is_doubted = journal.active.as_ref().is_some_and(|active| active.doubted);
+        let again =
+            again.into_iter().map(|again| if is_doubted { again.once_people_looked() } else { again }).collect();
         let health = |spec: &ServiceSpec| build.run.processes.get(&spec.id.process).and_then(|it| it.health.clone());
         Some((specs.into_iter().map(|spec| (spec.clone(), health(&spec))).collect(), again))
     }

@@ -12,7 +12,7 @@ use std::{
 };
 use trust::{
     AppName, Digest,
-    manifest::{Health, Verification},
+    manifest::{Health, HealthCheck, Inconclusive, Verification},
     statement::Unwell,
 };
 
@@ -52,6 +52,18 @@ pub struct Question {
     pub verification: Verification,
     /// The copies, or what the build as a whole is asked by.
     pub specs: Vec<ServiceSpec>,
+}
+
+impl Again<Question> {
+    /// The same once people were asked to look at what decides nothing: that it goes on deciding nothing is no news to them.
+    pub fn once_people_looked(mut self) -> Self {
+        if let HealthCheck::Prometheus(measured) = &mut self.question.verification.check.check
+            && measured.inconclusive == Inconclusive::Pause
+        {
+            measured.inconclusive = Inconclusive::Continue;
+        }
+        self
+    }
 }
 
 /// A copy as it runs here, and how it is asked.

@@ -7,7 +7,10 @@ mod checks;
 mod fields;
 pub mod guess;
 pub mod package;
+mod programs;
 pub mod words;
+
+pub use programs::missing_program;
 
 use fields::{Field, Fields, Source, nearest};
 use std::{
@@ -374,6 +377,7 @@ fn read_traffic(field: &Field<'_>) -> Parsed<Traffic> {
     let mut fields = field.table("traffic")?;
     let (upstream, drain) = (fields.take("upstream"), fields.take("drain"));
     let (back, wait, switch) = (fields.take("back"), fields.take("wait"), fields.take("switch"));
+    fields.is_called("drain_seconds", "wait = \"5s\"")?;
     fields.end()?;
     let switched = |field: Field<'_>| match field.text()? {
         "one-by-one" => Ok(None),

@@ -177,6 +177,7 @@ impl Fleet {
                     carried: None,
                     way: Way::Normal,
                     standby: false,
+                    doubt: None,
                 };
                 self.now += SignedDuration::from_millis(1);
                 self.happens(&Command::ReportOutcome(report), Actor::Target(target))?;

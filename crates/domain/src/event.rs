@@ -530,7 +530,7 @@ pub enum Event {
         /// The salted digest of the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Digest>,
-        /// What went wrong, where the charter says so.
+        /// What went wrong, where the charter says so, or what is in doubt, where the build does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
     },
@@ -574,6 +574,9 @@ pub enum Event {
         /// Whether what runs stands by: it is in no list of what serves.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         standby: bool,
+        /// What decided nothing while it was verified, so that people shall look before it counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doubt: Option<String>,
     },
     /// Targets that had activated it are told to go back.
     UndoStarted {
@@ -621,6 +624,9 @@ pub enum Event {
         targets: Vec<TargetName>,
         /// Who ordered it.
         by: PersonName,
+        /// The salted digest of the reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
     },
     /// A deployment is over.
     DeploymentEnded {

@@ -23,7 +23,7 @@ pub use audience::{
 };
 pub use deployment::{Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Others, Pause};
 pub use freeze::{Excepted, Freeze};
-pub use parts::{Aside, Part, Parts, Progress};
+pub use parts::{Aside, Doubt, Part, Parts, Progress};
 pub use policy::{Policy, PolicyRecord};
 pub use serving::counted_anew;
 pub use target::{Assigned, Cordon, Invitation, OnTarget, Running, Target, Unwell};

@@ -541,6 +541,8 @@ fn deployment_events() -> Vec<Event> {
         way,
         // What is told of a hotfix here stands by.
         standby: way == Way::Hotfix,
+        // And what was brought by break-glass decided nothing while it was verified.
+        doubt: (way == Way::BreakGlass).then(|| "verify errors: inconclusive: measured NaN".to_owned()),
     };
     let finished = |outcome, change, running| finished_by(Way::Normal, outcome, change, running);
     let mut events = vec![
@@ -578,6 +580,7 @@ fn deployment_events() -> Vec<Event> {
             given_up: true,
             stands: false,
             standby: false,
+            doubt: None,
         },
         Event::UndoStarted {
             deployment: 1,
@@ -604,7 +607,13 @@ fn deployment_events() -> Vec<Event> {
         excluded(None, None),
         Event::TargetExcluded { deployment: 1, target: read("prod-2"), by: None, reason: None, away: true },
         Event::TargetAdded { deployment: 1, target: read("prod-1") },
-        Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall") },
+        Event::RetryOrdered { deployment: 1, targets: vec![read("prod-1")], by: read("oncall"), reason: None },
+        Event::RetryOrdered {
+            deployment: 1,
+            targets: vec![read("prod-1")],
+            by: read("oncall"),
+            reason: Some(digest("reason")),
+        },
         Event::DeploymentEnded {
             deployment: 1,
             ending: Ending::Aborted,

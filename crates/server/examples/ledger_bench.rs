@@ -299,6 +299,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             given_up: false,
             stands: false,
             standby: false,
+            doubt: None,
         },
         15 => Event::DeploymentEnded {
             deployment,

@@ -427,6 +427,7 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         carried: None,
         way: Default::default(),
         standby: false,
+        doubt: None,
     };
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));

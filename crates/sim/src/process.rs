@@ -14,7 +14,7 @@ use agent::{
     journal::Journal,
     repository::FetchError,
     run::Engine,
-    runtime::{CopyId, Exit, TaskState},
+    runtime::{CopyId, Exit, TaskState, Verified},
     supply::{Origin, Supply, SupplyError},
     watch::{Again, Look, Round, Watch, Watched},
 };
@@ -379,8 +379,9 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Restart(bringing.standby))
     }
 
-    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
-        self.perform(Effect::Verify(bringing.build)).map(|()| vec!["http://127.0.0.1:20001".into()])
+    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
+        self.perform(Effect::Verify(bringing.build))
+            .map(|()| Verified { endpoints: vec!["http://127.0.0.1:20001".into()], doubt: None })
     }
 
     fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {

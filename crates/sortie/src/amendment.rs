@@ -33,6 +33,9 @@ pub struct Amendment {
     pub tightens: Vec<String>,
     /// What differs without being clearly either.
     pub changes: Vec<String>,
+    /// What may not be meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub minds: Vec<String>,
     /// What goes along with keys and roles, where that was looked at.
     #[serde(flatten)]
     pub leaving: Leaving,
@@ -106,6 +109,7 @@ impl Amendment {
         if words.is_empty() {
             words.push("the lines differ in no rule: comments, order or spelling".into());
         }
+        words.extend(self.minds.iter().map(|mind| format!("mind: {mind}")));
         if !self.leaving.is_empty() {
             words.push(self.leaving.in_words());
         }

@@ -12,7 +12,7 @@ use depot::{
     Project,
     archive::{self, UnpackLimits},
     pack::{PackLimits, SMALL_OBJECT_BYTES, write_pack},
-    project::FILE_NAME,
+    project::{FILE_NAME, missing_program},
     scan::{Progress, ScanOptions, scan},
 };
 use std::{
@@ -44,6 +44,8 @@ pub struct Ready {
     /// Its bytes.
     pub bytes: Vec<u8>,
     root: PathBuf,
+    /// The text of `sortie.toml`, and what it is called; nothing where there is none.
+    text: Option<(String, String)>,
     /// What was unpacked stays until it was sent.
     _unpacked: Option<TempDir>,
 }
@@ -61,6 +63,12 @@ impl Ready {
     /// The build's digest.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+
+    /// Fails where a program that the build names is not among its files. Of a part that cannot be said: another may have it.
+    pub fn has_its_programs(&self) -> Result<(), Failure> {
+        let Some((text, name)) = self.text.as_ref().filter(|_| !self.project.has_no_files()) else { return Ok(()) };
+        missing_program(text, name, &self.manifest.files, &self.project.run.data).or_misused()
     }
 
     /// Takes another manifest: that of a package, once it is known which builds it lists.
@@ -85,7 +93,7 @@ pub fn prepare(source: Option<&Path>, app: Option<&str>, progress: &dyn Fn(Progr
     };
     let source = unpacked.as_ref().map(|folder| folder.path().join("files")).or(source.map(Path::to_path_buf));
     let (located, files) = locate(source.as_deref(), app, here)?;
-    let project = located.project;
+    let (project, text) = (located.project, located.text);
     let (commit, notes) = match unpacked {
         // What an archive was made from is not known here: the repository around it may be another one.
         Some(_) => (None, Vec::new()),
@@ -105,7 +113,7 @@ pub fn prepare(source: Option<&Path>, app: Option<&str>, progress: &dyn Fn(Progr
     };
     let manifest = project.manifest(entries).or_misused()?;
     let bytes = manifest.to_bytes().or_misused()?;
-    Ok(Ready { project, commit, notes, manifest, bytes, root, _unpacked: unpacked })
+    Ok(Ready { project, commit, notes, manifest, bytes, root, text, _unpacked: unpacked })
 }
 
 fn unpack(path: &Path) -> Result<Option<TempDir>, Failure> {
@@ -147,7 +155,7 @@ fn locate(source: Option<&Path>, app: Option<&str>, here: &Path) -> Result<(Loca
                 package: BTreeMap::new(),
             };
             let folder = if source.is_dir() { source } else { source.parent().unwrap_or(here) };
-            Ok((Located { folder: folder.to_path_buf(), project }, source.to_path_buf()))
+            Ok((Located { folder: folder.to_path_buf(), project, text: None }, source.to_path_buf()))
         }
         (None, _) => {
             let which = app.map(|app| format!(" of {app}")).unwrap_or_default();
@@ -347,6 +355,17 @@ mod tests {
         assert_eq!((commit.title.as_str(), commit.tag.as_deref()), ("feat: begin", Some("web/v1.0.0")));
         assert_eq!((ready.files(), ready.notes.len()), (1, 1), "sortie.toml alone may be new");
         assert_eq!(prepare(Some(at), None, &|_| {}).unwrap().digest(), ready.digest());
+
+        let own = fs::read_to_string(at.join(FILE_NAME)).unwrap();
+        fs::write(at.join(FILE_NAME), format!("{own}[smoke]\nrun = \"./nosuch.sh\"\n")).unwrap();
+        let failure = prepare(Some(at), None, &|_| {}).unwrap().has_its_programs().err().unwrap();
+        assert_eq!(failure.problem.exit, 2);
+        assert!(
+            failure.problem.message.contains(":4:7: 'run' in smoke runs ./nosuch.sh"),
+            "{}",
+            failure.problem.message
+        );
+        fs::write(at.join(FILE_NAME), own).unwrap();
 
         fs::write(at.join("main.c"), "int changed;").unwrap();
         let failure = prepare(Some(at), None, &|_| {}).err().unwrap();

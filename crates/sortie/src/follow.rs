@@ -46,7 +46,8 @@ impl Following {
     }
 }
 
-/// Follows a deployment until it is over, and says a line whenever a target finishes its part. Fails with exit 8 when
+/// Follows a deployment until it is over, or has paused by itself and waits for somebody's word, and says a line whenever a
+/// target finishes its part. Fails with exit 8 when
 /// `limit` is over first; the deployment goes on by itself.
 pub async fn follow(
     invocation: &Invocation,
@@ -65,7 +66,8 @@ pub async fn follow(
         };
         let teller = teller.get_or_insert_with(Teller::default);
         screen.say(&teller.news(&view));
-        if view.ending.is_some() {
+        if view.ending.is_some() || waits_for_word(&view) {
+            screen.draw(&[]);
             return Ok(view);
         }
         screen.draw(&teller.live(&view));
@@ -226,20 +228,39 @@ fn name_width(view: &DeploymentView) -> usize {
     view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0)
 }
 
-fn is_finished(part: &PartView) -> bool {
-    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out")
+/// Whether a target has nothing more to do in the deployment, or not now.
+pub fn is_finished(part: &PartView) -> bool {
+    matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out" | "staged")
 }
 
 fn is_at_it(part: &PartView) -> bool {
-    !is_finished(part) && part.state != "waiting"
+    !is_finished(part) && !matches!(part.state.as_str(), "waiting" | "not begun")
 }
 
-/// `wave 2/4  `, where there are several.
+/// Whether it paused by itself and nothing is being done any more: it waits for somebody's word.
+fn waits_for_word(view: &DeploymentView) -> bool {
+    view.failure.is_some() && !view.targets.iter().any(is_at_it)
+}
+
+/// `wave 2/4 (canary)  `, where there are several.
 fn wave(view: &DeploymentView, part: &PartView) -> String {
+    let ring = ring(view, part).map(|ring| format!(" ({ring})")).unwrap_or_default();
     match part.wave {
-        Some(wave) if view.waves > 1 => format!("wave {wave}/{}  ", view.waves),
+        Some(wave) if view.waves > 1 => format!("wave {wave}/{}{ring}  ", view.waves),
         _ => String::new(),
     }
+}
+
+/// The ring that a target is in, where there are several: they divide the targets in the order in which they have their turn.
+pub fn ring<'a>(view: &'a DeploymentView, part: &PartView) -> Option<&'a str> {
+    let place = view.targets.iter().position(|other| other.target == part.target)?;
+    let mut end = 0;
+    let holds = |(_, targets): &&(String, u32)| {
+        end += *targets as usize;
+        place < end
+    };
+    // Whoever came late has its turn with the last.
+    view.rings.iter().find(holds).or(view.rings.last()).map(|(name, _)| name.as_str())
 }
 
 /// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
@@ -262,6 +283,9 @@ pub fn finished(part: &PartView) -> String {
     }
     if part.state == "left out" {
         return format!("left out: {detail}").trim_end().to_string();
+    }
+    if part.state == "staged" {
+        return format!("staged, not deployed: {detail}");
     }
     if part.state == "refused" {
         return format!("refused ✗ {detail}").trim_end().to_string();
@@ -289,7 +313,7 @@ pub fn finished(part: &PartView) -> String {
 }
 
 /// The phases of the last try: each begins with a check.
-fn last_try(phases: &[PhaseTiming]) -> &[PhaseTiming] {
+pub fn last_try(phases: &[PhaseTiming]) -> &[PhaseTiming] {
     let begins = phases.iter().rposition(|timing| timing.phase == Phase::Check);
     &phases[begins.unwrap_or(0)..]
 }
@@ -432,6 +456,10 @@ mod tests {
         assert!(lines[0].starts_with("wave 1/2  prod-1  fetch ✓"), "{}", lines[0]);
         assert!(teller.news(&view).is_empty());
         assert_eq!(teller.live(&view), ["wave 1/2  prod-2  at it"]);
+        view.rings = vec![("canary".into(), 1), ("region=north".into(), 1)];
+        assert_eq!(teller.live(&view), ["wave 1/2 (region=north)  prod-2  at it"]);
+        assert_eq!(view.targets.iter().map(|part| ring(&view, part).unwrap()).collect::<Vec<_>>()[2], "region=north");
+        view.rings.clear();
         view.targets[0].state = "undone".into();
         assert_eq!(teller.news(&view), ["wave 1/2  prod-1  back on 1.4.0"]);
         view.waves = 1;

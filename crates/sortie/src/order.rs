@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    follow::{Following, follow, runs_in_words},
+    follow::{Following, follow, last_try, runs_in_words},
     invocation::Invocation,
     output::Answer,
     releasing, when,
@@ -11,7 +11,7 @@ use crate::{
 use api::{
     read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
     routes,
-    write::Accepted,
+    write::{Accepted, Text},
 };
 use domain::{
     event::{Ending, Event},
@@ -51,6 +51,8 @@ pub struct Wanted {
     pub schedule: Schedule,
     /// The deployment whose targets are to try again; nothing where it is another one.
     pub retries: Option<u64>,
+    /// Why they are.
+    pub reason: Option<Text>,
     /// Whether the data stays as later migrations left it.
     pub keep_data: bool,
     /// The plan that is to be carried out and nothing else.
@@ -71,6 +73,7 @@ impl Wanted {
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
+            reason: None,
             keep_data: false,
             plan: None,
         }
@@ -88,6 +91,7 @@ impl Wanted {
             rollout: self.rollout.clone(),
             schedule: Schedule { windows, ..self.schedule.clone() },
             retries: self.retries,
+            reason: self.reason.as_ref().map(Text::digest),
             keep_data: self.keep_data,
             plan: self.plan,
             ..statement::Order::new(self.app.clone(), self.environment.clone(), self.act)
@@ -175,7 +179,8 @@ pub fn newest_running(status: &Status, app: &AppName, environment: &AudienceName
 /// Signs and submits an order.
 pub async fn submit(connection: &Connection, wanted: &Wanted) -> Result<Accepted, Failure> {
     let order = wanted.order(connection, Timestamp::now());
-    connection.submit(&wanted.build.of(&wanted.app), wanted.build.build, Act::Order(order)).await
+    let (name, texts) = (wanted.build.of(&wanted.app), wanted.reason.as_slice());
+    connection.submit_with(&name, wanted.build.build, Act::Order(order), &[], texts).await
 }
 
 /// The number of the deployment that an accepted order made.
@@ -235,8 +240,47 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
             None => answer,
         });
     }
+    if let (None, Some(why)) = (view.ending, &view.failure) {
+        let answer = Answer::new(view, paused(view, why, cell)).exit(exit::DEPLOYMENT_FAILED);
+        return Ok(answer.next(format!("sortie status {}", view.deployment)));
+    }
     let answer = Answer::new(view, failure(view, cell)).exit(exit::DEPLOYMENT_FAILED);
     Ok(answer.next(next_after_failure(view)))
+}
+
+/// Why a deployment paused by itself, and what somebody may say to it.
+fn paused(view: &DeploymentView, why: &str, cell: Option<&Cell>) -> String {
+    let number = view.deployment;
+    let mut said = vec![format!("deployment {number} is paused: {why}.   (exit {})", exit::DEPLOYMENT_FAILED)];
+    if let Some(cell) = cell {
+        let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
+        said.push(format!("{} runs {}", view.environment, runs_in_words(&runs, cell.targets)));
+    }
+    said.push("nothing more begins until somebody says what is to be done, with --reason:".into());
+    let has_failed = |part: &&api::read::PartView| has_failed(part);
+    let failed = view.targets.iter().find(has_failed).map(|part| &part.target);
+    let mut choices = vec![(format!("sortie resume {number}"), "it goes on, and this is accepted")];
+    if let Some(target) = failed {
+        choices.push((format!("sortie retry {number}"), "those that failed try again"));
+        choices.push((format!("sortie exclude {number} {target}"), "it goes on counting without that one"));
+    }
+    choices.push((format!("sortie abort {number}"), "everything goes back"));
+    let width = choices.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    said.extend(choices.iter().map(|(command, means)| format!("  {command:<width$}   {means}")));
+    said.join("\n")
+}
+
+/// Whether a target did not get it by its own fault or by nobody's; what somebody left out is no such.
+pub fn has_failed(part: &api::read::PartView) -> bool {
+    match part.state.as_str() {
+        "failed" | "refused" | "absent" => true,
+        "undone" => part.failed_in.is_some(),
+        // Others are staged and get their turn.
+        "staged" => {
+            part.failed_in.is_some() || part.detail.as_deref().is_some_and(|detail| detail.starts_with("refused"))
+        }
+        _ => false,
+    }
 }
 
 fn named(view: &DeploymentView) -> String {
@@ -313,7 +357,7 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
     if !absent.is_empty() {
         lines.push(format!("{} of {all} did not answer and will catch up: {}", absent.len(), absent.join(", ")));
     }
-    let failed = named(&["undone", "failed", "refused"]);
+    let failed = named(&["undone", "failed", "refused", "staged"]);
     if !failed.is_empty() {
         lines.push(format!("{} of {all} failed and were left out: {}", failed.len(), failed.join(", ")));
     }
@@ -334,7 +378,8 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
 
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
 fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
-    let touched: Vec<_> = view.targets.iter().filter(|part| part.state != "waiting").collect();
+    let has_begun = |part: &&api::read::PartView| !matches!(part.state.as_str(), "waiting" | "not begun");
+    let touched: Vec<_> = view.targets.iter().filter(has_begun).collect();
     let count = |state: &str| touched.iter().filter(|part| part.state == state).count();
     let of = touched.len();
     let environment = &view.environment;
@@ -367,6 +412,9 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     if count("undone") > 0 || view.ending == Some(Ending::Undone) && said.is_empty() {
         said.push(format!("undone on {} of {of}", count("undone")));
     }
+    if count("staged") > 0 {
+        said.push(format!("staged on {} of {of}, not deployed", count("staged")));
+    }
     if count("failed") > 0 {
         said.push(format!("{} of {of} could not go back", count("failed")));
     }
@@ -393,7 +441,12 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
 
 /// How many targets had activated it before they refused: what they refused is the way back.
 fn refused_to_go_back(view: &DeploymentView) -> usize {
-    let has_activated = |part: &api::read::PartView| part.phases.iter().any(|timing| timing.phase == Phase::Activate);
+    // Whoever is refused just before it would activate anything has tried no more than that.
+    let has_activated = |part: &api::read::PartView| {
+        let tried = last_try(&part.phases);
+        let is_last = tried.last().is_some_and(|timing| timing.phase == Phase::Activate);
+        !is_last && tried.iter().any(|timing| timing.phase == Phase::Activate)
+    };
     view.targets.iter().filter(|part| part.state == "refused" && has_activated(part)).count()
 }
 
@@ -409,7 +462,8 @@ fn next_after_failure(view: &DeploymentView) -> String {
         let fits = |part: &&api::read::PartView| part.state == state && (state != "undone" || part.failed_in.is_some());
         view.targets.iter().find(fits)
     };
-    let blamed = bad("failed").or_else(|| bad("undone"));
+    let stopped = |part: &&api::read::PartView| part.state == "staged" && part.failed_in.is_some();
+    let blamed = bad("failed").or_else(|| bad("undone")).or_else(|| view.targets.iter().find(stopped));
     // A server that does not name the failed phase apart begins its reason with the target.
     let by_reason = || {
         let reason = view.reason.as_deref()?;
@@ -423,6 +477,8 @@ fn next_after_failure(view: &DeploymentView) -> String {
         return format!("sortie redeploy {}", view.deployment);
     }
     match blamed.or_else(by_reason) {
+        // A machine that does not answer has no logs to show; when it was last heard of is known.
+        Some(part) if part.state == "absent" => format!("sortie status {}", part.target),
         Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
         None => format!("sortie why {} --in {}", view.build.of(&view.app), view.environment),
     }
@@ -573,6 +629,52 @@ mod tests {
         assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
         view.targets[0].detail = Some("NEEDS_UNMET: web needs the program ffmpeg; nothing was copied".into());
         assert_eq!(next_after_failure(&view), "sortie redeploy 41");
+    }
+
+    #[test]
+    fn who_does_not_answer_has_no_logs_to_show() {
+        let mut view = deployment(&[("prod-1", "undone"), ("prod-3", "absent"), ("prod-4", "not begun")]);
+        view.ending = Some(Ending::Undone);
+        view.reason = Some("prod-3: check: no answer within 10 minutes".into());
+        assert_eq!(next_after_failure(&view), "sortie status prod-3");
+        assert!(
+            failure(&view, None).starts_with("undone on 1 of 2; 1 of 2 did not answer."),
+            "{}",
+            failure(&view, None)
+        );
+    }
+
+    #[test]
+    fn what_paused_by_itself_says_what_somebody_may_say_to_it() {
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "waiting")]);
+        view.failure = Some("prod-1: verify errors: inconclusive: measured NaN".into());
+        let words = |view: &DeploymentView| paused(view, view.failure.as_deref().unwrap(), None);
+        assert_eq!(
+            words(&view),
+            "deployment 41 is paused: prod-1: verify errors: inconclusive: measured NaN.   (exit 4)\n\
+             nothing more begins until somebody says what is to be done, with --reason:\n  \
+             sortie resume 41   it goes on, and this is accepted\n  \
+             sortie abort 41    everything goes back"
+        );
+        view.targets[0].state = "failed".into();
+        assert!(words(&view).contains("sortie retry 41") && words(&view).contains("sortie exclude 41 prod-1"));
+    }
+
+    #[test]
+    fn r27_what_is_staged_is_not_deployed() {
+        let mut view = deployment(&[("prod-1", "staged"), ("prod-2", "staged")]);
+        view.ending = Some(Ending::Failed);
+        (view.targets[0].failed_in, view.targets[1].detail) =
+            (Some(Phase::Migrate), Some("it is not activated yet".into()));
+        assert_eq!(failure(&view, None), "staged on 2 of 2, not deployed.   (exit 4)");
+        assert_eq!(next_after_failure(&view), "sortie logs web --on prod-1");
+        assert_eq!(view.targets.iter().map(has_failed).collect::<Vec<_>>(), [true, false]);
+        view.targets[1].detail = Some("refused: WITHDRAWN: 1.5.0 was withdrawn".into());
+        assert!(has_failed(&view.targets[1]));
+        assert_eq!(
+            crate::follow::finished(&view.targets[1]),
+            "staged, not deployed: refused: WITHDRAWN: 1.5.0 was withdrawn"
+        );
     }
 
     #[test]

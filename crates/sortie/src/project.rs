@@ -14,6 +14,8 @@ pub struct Located {
     pub folder: PathBuf,
     /// What it says.
     pub project: Project,
+    /// Its text, and what it is called; nothing where there is none.
+    pub text: Option<(String, String)>,
 }
 
 /// Reads the `sortie.toml` in `folder`, if there is one.
@@ -24,8 +26,9 @@ pub fn read(folder: &Path) -> Result<Option<Located>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::failed(format!("cannot read {}: {error}", path.display()))),
     };
-    let project = parse(&text, &path.display().to_string()).or_misused()?;
-    Ok(Some(Located { folder: folder.to_path_buf(), project }))
+    let name = path.display().to_string();
+    let project = parse(&text, &name).or_misused()?;
+    Ok(Some(Located { folder: folder.to_path_buf(), project, text: Some((text, name)) }))
 }
 
 /// The project of `app` that is nearest to `from`: in the folder itself, above it up to the top of the repository, or

@@ -361,6 +361,9 @@ pub struct Order {
     /// carried out once, so that trying again takes another order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u64>,
+    /// The salted digest of why they are to try again, which stands in the side table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Digest>,
     /// Whether the data stays as later migrations left it, where the subject is from before them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_data: bool,
@@ -385,6 +388,7 @@ impl Order {
             rollout: RolloutTerms::default(),
             schedule: Schedule::default(),
             retries: None,
+            reason: None,
             keep_data: false,
             plan: None,
             after_current: false,

@@ -26,6 +26,7 @@ impl Statement {
         let named = match &self.act {
             Act::Withdrawal(withdrawal) => withdrawal.reason,
             Act::Request(request) => request.reason,
+            Act::Order(order) => order.reason,
             Act::Review(review) => review.finding,
             Act::Freeze(Freeze::Declare(terms)) => Some(terms.reason),
             Act::Freeze(Freeze::Except(exception)) => Some(exception.reason),

@@ -9,6 +9,7 @@ use crate::{
     drivers::{Bringing, Machine, MachineError},
     files,
     journal::{Active, Failure, UnderWay},
+    runtime::Verified,
     secrets,
     step::Last,
     supply::{Supply, SupplyError, found_in_release},
@@ -129,6 +130,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Some(before) => before.standby,
                 None => self.has_sides() && manifest.run.can_stand_by(),
             },
+            doubted: false,
         };
         let serial = config.serial;
         let mut journal = self.journals.get(app);
@@ -233,8 +235,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let mut heard = |said: &str| self.note(&under_way, Phase::Verify, false, said.to_owned());
         Ok(match self.machine().verify(&bringing, &mut heard) {
-            Ok(endpoints) => {
+            Ok(Verified { endpoints, doubt }) => {
                 session.endpoints = endpoints;
+                session.doubt = doubt;
                 Last::Done(Phase::Verify)
             }
             Err(error) => Last::Failed(error.0),
@@ -300,13 +303,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             }
         }
         let back = if before.stopped {
-            self.drivers.activate_stopped(authority, &bringing).map(|()| Vec::new())
+            self.drivers.activate_stopped(authority, &bringing).map(|()| Verified::default())
         } else {
             let activated = self.drivers.activate(authority, &bringing);
             activated.and_then(|()| self.machine().verify(&bringing, &mut |_| ()))
         };
         Ok(match back {
-            Ok(endpoints) => {
+            Ok(Verified { endpoints, .. }) => {
                 session.endpoints = endpoints;
                 Last::Undone
             }

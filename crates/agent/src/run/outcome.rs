@@ -44,17 +44,24 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let app = journal.app.clone();
         let outcome = shortened(outcome);
-        let mut timings = Vec::new();
+        let (mut timings, mut doubt) = (Vec::new(), None);
         let order = under_way.as_ref().and_then(|under_way| under_way.dossier.order.as_ref());
         let order = order.map(|envelope| Digest::of(&envelope.payload));
         if let Some(under_way) = under_way {
             let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
             let went_back = under_way.undoing.is_some();
+            // What was laid out and not activated stays, so that the next try has it already (R27).
+            let is_staged = self.machine().is_staged(&app, &assignment.build);
+            journal.staged = (!touched && assignment.act.installs() && is_staged).then_some(assignment.build);
             if outcome == Outcome::Verified && !went_back && touched {
                 if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
                     journal.verify(next.build);
                 }
                 journal.active = under_way.next.clone();
+                doubt = session.doubt.take().map(short);
+                if let Some(active) = &mut journal.active {
+                    active.doubted = doubt.is_some();
+                }
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             } else if went_back {
                 let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
@@ -106,6 +113,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
             way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
             standby: journal.active.as_ref().is_some_and(|active| active.standby),
+            doubt,
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
         let (build, epoch) = (assignment.build, assignment.epoch);
@@ -119,7 +127,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub(super) fn discard(&mut self, app: &AppName) {
         let journal = self.journals.get(app);
         let needed = journal.needed();
-        let keep: Vec<Digest> = needed.iter().map(|active| active.build).collect();
+        let keep: Vec<Digest> = journal.kept().into_iter().collect();
         let configs: Vec<(u64, Digest)> = needed.iter().filter_map(|active| active.config).collect();
         let discarded = match self.machine().discard(app, &keep) {
             Ok(discarded) => discarded,
@@ -224,11 +232,14 @@ pub(super) fn sign_report(
 }
 
 pub(super) fn shortened(outcome: Outcome) -> Outcome {
-    let short = |reason: String| printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>());
     match outcome {
         Outcome::Verified => Outcome::Verified,
         Outcome::Undone { phase, reason } => Outcome::Undone { phase, reason: short(reason) },
         Outcome::Failed { phase, reason } => Outcome::Failed { phase, reason: short(reason) },
         Outcome::Refused { code, reason } => Outcome::Refused { code, reason: short(reason) },
     }
+}
+
+fn short(reason: String) -> String {
+    printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>())
 }

@@ -54,7 +54,7 @@ pub use spec::{CopyId, ServiceSpec, Site};
 pub use state::Exit;
 pub use task::TaskState;
 pub use traffic::Leaving;
-pub use verify::{Running, Unverified};
+pub use verify::{Running, Unverified, Verified};
 
 use ports::{Ports, Side};
 use spec::{KeeperFiles, Placement, expand_run};

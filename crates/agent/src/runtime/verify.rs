@@ -30,15 +30,21 @@ pub enum Unverified {
     /// A verification decided nothing, and the build says that this undoes it.
     #[error("{0}: inconclusive: {1}")]
     Inconclusive(String, Unhealthy),
-    /// A verification decided nothing, and the build says that people shall look before it counts as verified.
-    #[error("{0}: inconclusive, and the build counts as verified only once people have looked: {1}")]
-    LookAtIt(String, Unhealthy),
     /// The smoke test failed.
     #[error("smoke: {0}")]
     Smoke(String),
     /// The system refused.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+}
+
+/// What a whole build is found to be that nothing speaks against.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Where it listens.
+    pub endpoints: Vec<String>,
+    /// What decided nothing, where the build says that people shall look before it counts as verified.
+    pub doubt: Option<String>,
 }
 
 /// A build that runs here, and what it runs with.
@@ -62,8 +68,8 @@ pub struct Running<'a> {
 pub(super) type Well = (ServiceSpec, i32);
 
 impl Runtime {
-    /// Verifies the build: it must run already. `heard` is told of every attempt. Answers with where it listens.
-    pub fn verify(&self, build: Running<'_>, heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, Unverified> {
+    /// Verifies the build: it must run already. `heard` is told of every attempt.
+    pub fn verify(&self, build: Running<'_>, heard: &mut dyn FnMut(&str)) -> Result<Verified, Unverified> {
         let specs = self.specs(build.app, build.build, build.run, build.values)?;
         let well = self.all_healthy(build.run, &specs, heard)?;
         // Beside what serves, a build is asked everything before anybody else asks it.
@@ -71,7 +77,7 @@ impl Runtime {
         if !is_beside {
             self.enter(build, &specs.iter().collect::<Vec<_>>(), true)?;
         }
-        self.ask_all(build, &well, heard)?;
+        let doubt = self.ask_all(build, &well, heard)?;
         if let Some(smoke) = &build.run.smoke {
             let named = ("smoke", smoke.run.as_slice(), smoke.process.as_deref());
             let task = self.task(build.app, build.build, build.run, build.values, named)?;
@@ -92,7 +98,7 @@ impl Runtime {
             };
             Some(format!("{scheme}://127.0.0.1:{}", spec.port?))
         };
-        Ok(specs.iter().filter_map(endpoint).collect())
+        Ok(Verified { endpoints: specs.iter().filter_map(endpoint).collect(), doubt })
     }
 
     /// All at once, for the time each may take to become well began when all were started.
@@ -112,8 +118,13 @@ impl Runtime {
         side_by_side(specs, check, heard)
     }
 
-    /// Everything that the build asks once its copies are healthy.
-    fn ask_all(&self, build: Running<'_>, well: &[Well], heard: &mut dyn FnMut(&str)) -> Result<(), Unverified> {
+    /// Everything that the build asks once its copies are healthy. Answers with what people shall look at.
+    fn ask_all(
+        &self,
+        build: Running<'_>,
+        well: &[Well],
+        heard: &mut dyn FnMut(&str),
+    ) -> Result<Option<String>, Unverified> {
         let mut questions = Vec::new();
         for (name, verification) in &build.run.verify {
             // What is measured tells for a while of what a build that comes back has to end: it keeps nobody from that.
@@ -142,7 +153,8 @@ impl Runtime {
         for asking in questions.iter().filter(|asking| asking.pid.is_none()) {
             self.clear_task(build.app, &asking.spec.id.process)?;
         }
-        asked.map(|_| ())
+        let doubts: Vec<String> = asked?.into_iter().flatten().collect();
+        Ok((!doubts.is_empty()).then(|| doubts.join("; ")))
     }
 
     /// What is asked again as long as the build, whose copies are these, has not settled.
@@ -167,7 +179,8 @@ impl Runtime {
         Ok(all)
     }
 
-    fn ask_one(&self, asking: &Asking<'_>, well: &[Well], say: &Sender<String>) -> Result<(), Unverified> {
+    /// Asks until it is decided; answers with what was not, where people shall look at that.
+    fn ask_one(&self, asking: &Asking<'_>, well: &[Well], say: &Sender<String>) -> Result<Option<String>, Unverified> {
         let Asking { said, verification, file, spec, pid } = asking;
         let port = verification.port.or(spec.port);
         let asked = Asked { spec, spec_file: file, port };
@@ -184,16 +197,16 @@ impl Runtime {
             let _nobody_listens = say.send(format!("{said}: {}", attempt.said));
         };
         let asked = self.ask_until_well(&asked, &verification.check, &mut alive, &mut on_try);
-        let Err(unhealthy) = asked else { return Ok(()) };
+        let Err(unhealthy) = asked else { return Ok(None) };
         if let Some(ended) = ended {
             return Err(ended);
         }
         let said = said.clone();
         match &verification.check.check {
             HealthCheck::Prometheus(measured) if unhealthy.is_unclear => match measured.inconclusive {
-                Inconclusive::Continue => Ok(()),
+                Inconclusive::Continue => Ok(None),
                 Inconclusive::Undo => Err(Unverified::Inconclusive(said, unhealthy)),
-                Inconclusive::Pause => Err(Unverified::LookAtIt(said, unhealthy)),
+                Inconclusive::Pause => Ok(Some(format!("{said}: inconclusive: {unhealthy}"))),
             },
             _ => Err(Unverified::Failed(said, unhealthy)),
         }

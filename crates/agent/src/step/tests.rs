@@ -201,6 +201,7 @@ fn an_outcome_is_sent_before_anything_else_and_waits_while_the_server_is_away() 
         carried: None,
         way: Default::default(),
         standby: false,
+        doubt: None,
     };
     let signed: Option<(Timestamp, trust::dsse::Envelope)> = None;
     journal.unreported = Some(Unreported { report, build: Digest::of(b""), epoch: 1, signings: 0, signed });

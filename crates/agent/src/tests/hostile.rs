@@ -111,10 +111,19 @@ fn r1_a_freeze_that_comes_between_check_and_activation_is_in_time() {
     let frozen = freeze(Timestamp::now() - hour, Timestamp::now() + hour, &oncall());
     let clean = released("two", "2.0.0", OrderAct::Deploy);
     world.say(1, clean.clone());
-    world.server.says.borrow_mut().later = Some(Dossier { freezes: vec![frozen], ..clean });
+    world.server.says.borrow_mut().later = Some(Dossier { freezes: vec![frozen.clone()], ..clean });
     let outcome = world.follow(&mut world.agent(), &assignment(1, "two", OrderAct::Deploy));
     assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "FROZEN"), "{outcome:?}");
     assert_eq!(world.touched(), 0);
+    // R27: what was copied stays, staged and not deployed, until something else is brought.
+    let staged = |world: &World| world.machine.disk.borrow().staged.clone();
+    assert_eq!(world.agent().journals().get(&app()).staged, Some(build("two")));
+    assert_eq!(staged(&world), [build("two")].into());
+    world.server.says.borrow_mut().later = None;
+    world.agent().keep_freezes(&[lift(&frozen, &oncall())]).unwrap();
+    world.deploy(&mut world.agent(), 2, "three", "3.0.0");
+    assert_eq!(world.agent().journals().get(&app()).staged, None);
+    assert_eq!(staged(&world), [build("three")].into());
 }
 
 #[test]

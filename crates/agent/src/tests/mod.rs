@@ -2,6 +2,7 @@
 //! that only remembers what was done to it.
 
 mod crash;
+mod doubt;
 mod fresh;
 mod hostile;
 mod lifetime;

@@ -1,7 +1,7 @@
 //! Verifying a whole build: what its manifest asks, by processes that stay alive.
 
 use crate::target::*;
-use agent::runtime::{Leaving, Running, TaskState, Unverified};
+use agent::runtime::{self, Leaving, Running, TaskState, Unverified};
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,7 +20,7 @@ use trust::{
 
 /// What a verification of a build said, and how it ended.
 struct Verified {
-    outcome: Result<Vec<String>, Unverified>,
+    outcome: Result<runtime::Verified, Unverified>,
     heard: Vec<String>,
 }
 
@@ -298,17 +298,17 @@ fn a_measurement_succeeds_fails_at_once_or_is_inconclusive() {
     assert!(bad.why().starts_with("verify errors: measured 0.2, which is > 0.05"), "{}", bad.why());
     assert_eq!(asked, 2, "a failure ends it at once");
     for none in [&[""][..], &["NaN"], &["0.02"]] {
-        measure(none, Inconclusive::Continue, 1).0.outcome.unwrap();
+        assert_eq!(measure(none, Inconclusive::Continue, 1).0.outcome.unwrap().doubt, None);
         let (undo, _) = measure(none, Inconclusive::Undo, 1);
         assert!(matches!(undo.outcome, Err(Unverified::Inconclusive(..))), "{:?}", undo.outcome);
-        let (pause, _) = measure(none, Inconclusive::Pause, 1);
-        assert!(pause.why().contains("inconclusive, and the build counts as verified only once people have looked"));
+        let doubt = measure(none, Inconclusive::Pause, 1).0.outcome.unwrap().doubt.unwrap();
+        assert!(doubt.starts_with("verify errors: inconclusive: "), "{doubt}");
     }
     // Nothing is measured for a build that comes back: it would tell of what that one has to end.
     let (app, values) = (app(), BTreeMap::new());
     let back =
         Running { app: &app, build: &build, run: &run, values: &values, leaving: Leaving::IsTried, standby: false };
-    target.runtime.verify(back, &mut |_| ()).unwrap();
+    assert_eq!(target.runtime.verify(back, &mut |_| ()).unwrap().doubt, None);
 }
 
 #[test]
@@ -328,9 +328,10 @@ fn what_is_watched_is_asked_again_and_what_decides_nothing_follows_its_own_rule(
             standby: false,
         };
         let copies = target.runtime.specs(&app, &build, &run, &values).unwrap();
-        let again = target.runtime.to_ask_again(running, &copies).unwrap();
+        let mut again = target.runtime.to_ask_again(running, &copies).unwrap();
         assert_eq!(again.len(), 1);
-        target.runtime.ask_again(&again[0].question)
+        let again = again.remove(0);
+        (target.runtime.ask_again(&again.question), target.runtime.ask_again(&again.once_people_looked().question))
     };
     let threshold = |text: &str| Some(Threshold::try_from(text.to_owned()).unwrap());
     for (value, inconclusive, expected) in [
@@ -345,14 +346,18 @@ fn what_is_watched_is_asked_again_and_what_decides_nothing_follows_its_own_rule(
         let url = format!("http://127.0.0.1:{port}");
         let (query, success) = ("rate(errors[1m])".into(), threshold("< 0.01"));
         let measured = Prometheus { url, query, success, failure: None, inconclusive };
-        assert_eq!(asked_again(HealthCheck::Prometheus(measured), None).as_deref(), expected, "{value:?}");
+        let (said, later) = asked_again(HealthCheck::Prometheus(measured), None);
+        assert_eq!(said.as_deref(), expected, "{value:?}");
+        // Once people were asked to look, that it goes on deciding nothing is no news.
+        let expected = expected.filter(|_| inconclusive != Inconclusive::Pause);
+        assert_eq!(later.as_deref(), expected, "{value:?}");
     }
     // A copy is asked by its name; what nobody in particular is asked, the build is.
     let copys = "verify it of web-1: /bin/sh exit code 4";
-    assert_eq!(asked_again(HealthCheck::Command(sh("exit 4")), None).as_deref(), Some(copys));
-    assert_eq!(asked_again(HealthCheck::Command(sh("[ $PORT -gt 0 ]")), None), None);
+    assert_eq!(asked_again(HealthCheck::Command(sh("exit 4")), None).0.as_deref(), Some(copys));
+    assert_eq!(asked_again(HealthCheck::Command(sh("[ $PORT -gt 0 ]")), None), (None, None));
     assert_eq!(
-        asked_again(HealthCheck::Command(sh("exit 4")), Some(1)).as_deref(),
+        asked_again(HealthCheck::Command(sh("exit 4")), Some(1)).0.as_deref(),
         Some("verify it: /bin/sh exit code 4")
     );
     target.runtime.clear_task(&app(), "watch-it").unwrap();

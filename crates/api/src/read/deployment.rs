@@ -47,6 +47,9 @@ pub struct DeploymentView {
     pub reason: Option<String>,
     /// What it waits on, in words.
     pub waits: Option<String>,
+    /// Why it paused by itself, while it stands like that: what went wrong, or what is in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// The time it was planned for, where it was.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -129,9 +132,9 @@ pub struct PartView {
     /// The target.
     #[schema(value_type = String)]
     pub target: TargetName,
-    /// `waiting`, `at it`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`, `left out`.
+    /// `waiting`, `at it`, `staged`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`, `left out`, `not begun`.
     pub state: String,
-    /// What there is to say about it: why it failed, why the target refused.
+    /// What there is to say about it: why it failed, why the target refused, what somebody should look at.
     pub detail: Option<String>,
     /// The phase that failed, where one did.
     #[serde(default)]

@@ -181,7 +181,7 @@ pub struct Released {
     /// Who approved.
     #[schema(value_type = Vec<String>)]
     pub approvers: Vec<PersonName>,
-    /// Whether it was ever deployed there.
+    /// Whether it was ever deployed there, on any target and whatever became of it, or is being.
     pub deployed: bool,
     /// By which way.
     #[serde(default)]

@@ -89,12 +89,30 @@ fn read_check(field: &Field<'_>, fields: &mut Fields<'_>) -> Parsed<Health> {
     let measures = matches!(check, HealthCheck::Prometheus(_));
     let usually = if measures { MEASURED_WITHIN_SECONDS } else { WITHIN_SECONDS };
     let every_seconds = every.map(|field| read_duration(&field)).transpose()?;
-    Ok(Health {
+    let successes = successes.or(consecutive);
+    let health = Health {
         check,
         within_seconds: within.map_or(Ok(usually), |field| read_duration(&field))?,
-        consecutive: successes.or(consecutive).map_or(Ok(CONSECUTIVE), |field| field.number(1, 100))?,
+        consecutive: successes.as_ref().map_or(Ok(CONSECUTIVE), |field| field.number(1, 100))?,
         every_seconds: every_seconds.or(measures.then_some(MEASURED_EVERY_SECONDS)),
-    })
+    };
+    can_be_well(&health, successes.as_ref())?;
+    Ok(health)
+}
+
+/// Fails where so many good answers in a row take longer than it may take to become well: nothing more is asked once that is over.
+fn can_be_well(health: &Health, successes: Option<&Field<'_>>) -> Parsed<()> {
+    let (Some(successes), Some(every)) = (successes, health.every_seconds) else { return Ok(()) };
+    let Health { consecutive, within_seconds: within, .. } = health;
+    let takes = u64::from(consecutive.saturating_sub(1)) * u64::from(every);
+    if *consecutive > 1 && takes >= u64::from(*within) {
+        return Err(successes.error(format!(
+            "{}: {consecutive} answers, one every {every} s, take {takes} s, and within is {within} s: it could never be \
+             well",
+            successes.said()
+        )));
+    }
+    Ok(())
 }
 
 fn read_question(field: &Field<'_>, fields: &mut Fields<'_>) -> Parsed<HealthCheck> {

@@ -148,6 +148,13 @@ impl<'a> Fields<'a> {
         self.left
     }
 
+    /// Fails where somebody wrote a name that is known by another one here.
+    pub(super) fn is_called(&self, name: &str, instead: &str) -> Read<()> {
+        let Some(field) = self.left.iter().find(|field| field.name == name) else { return Ok(()) };
+        let said = field.said();
+        Err(self.source.error(&field.key_span, format!("unknown field {said}; it is called otherwise: {instead}")))
+    }
+
     /// Ends the reading: a field that nobody took is unknown, and the complaint names the nearest known one.
     pub(super) fn end(self) -> Read<()> {
         let Some(field) = self.left.first() else { return Ok(()) };

@@ -271,7 +271,19 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "[process.web]\nrun = \"x\"\nsocket = true\n[traffic]\nupstream = \"nginx\"\nswitch = \"blue-green\"",
             "process web hands its socket on at one: take away socket or switch",
         ),
-        ("[traffic]\ndrain_seconds = 1", "unknown field 'drain_seconds' in traffic"),
+        (
+            "[traffic]\ndrain_seconds = 1",
+            "sortie.toml:4:1: unknown field 'drain_seconds' in traffic; it is called otherwise: wait = \"5s\"",
+        ),
+        (
+            "[verify.page]\nhttp = \"/\"\nport = 80\nsuccesses = 99\nwithin = \"1s\"\nevery = \"1s\"",
+            "sortie.toml:6:13: 'successes' in verify page: 99 answers, one every 1 s, take 98 s, and within is 1 s: it \
+             could never be well",
+        ),
+        (
+            "[verify.m]\nprometheus = \"p\"\nquery = \"q\"\nsuccess = \"< 1\"\nsuccesses = 31",
+            "31 answers, one every 10 s, take 300 s, and within is 300 s: it could never be well",
+        ),
         ("[migrate]\nundo = \"x\"", "sortie.toml:3:2: migrate has no 'run'"),
         (
             "[process.migrate]\nrun = \"x\"\n[migrate]\nrun = \"x\"",

@@ -33,6 +33,10 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     if let Some(number) = order.retries {
         return guide::retry(draft, asked, &signed, number);
     }
+    if order.reason.is_some() {
+        let why = "an order says why only where targets of a deployment are to try again".into();
+        return Err(Refusal::Invalid { why });
+    }
     let environment = names::environment(&asked.policy, &order.environment)?;
     let deployer =
         rights::require(&asked.context.actor, Right::Deploy, &order.environment, &environment.deploy)?.clone();
@@ -89,6 +93,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
+    warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, targets.len()));
     let (targets, rings) = match &switch {
         Some(switch) => (targets, switch.rings.clone()),
         None => rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away),
@@ -528,7 +533,10 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             let failed = migrations::failed(&deployment);
             if let Some(reason) = failed.or_else(|| rollout::beyond_budget(&rollout, &deployment)) {
                 fail(draft, asked, number, &deployment, reason);
-            } else if busy || matches!(deployment.phase, DeploymentPhase::Baking(_)) {
+            } else if busy {
+            } else if let Some(doubt) = rollout::in_doubt(&deployment) {
+                pause(draft, number, doubt);
+            } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
             } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
             } else if parts.first_waiting().is_some() {
@@ -573,16 +581,18 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
     let on_failure = rollout::of(&draft.state, deployment).on_failure;
     let can_go_back = deployment.act.installs() || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
     match on_failure {
-        OnFailure::Pause => {
-            let failure = Some(reason);
-            draft.record(Event::DeploymentPaused { deployment: number, by: None, reason: None, failure });
-        }
+        OnFailure::Pause => pause(draft, number, reason),
         OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason, None),
         OnFailure::Undo | OnFailure::Stop => {
             draft.record(ended(number, Ending::Failed));
             place_hold(draft, asked, number);
         }
     }
+}
+
+/// Lets no further target begin until somebody has looked at this and says what is to be done.
+fn pause(draft: &mut Draft, number: u64, why: String) {
+    draft.record(Event::DeploymentPaused { deployment: number, by: None, reason: None, failure: Some(why) });
 }
 
 /// Takes back what succeeded and soaks, once it is unwell on more targets than may fail. Where the charter does not undo by

@@ -165,7 +165,7 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
         nothing_newer(draft, &record, number)?;
         can_spare(draft, asked, &record, &targets)?;
     }
-    draft.record(Event::RetryOrdered { deployment: number, targets, by });
+    draft.record(Event::RetryOrdered { deployment: number, targets, by, reason: order.reason });
     deployment::go_on(draft, asked, number);
     Ok(())
 }

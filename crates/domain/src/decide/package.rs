@@ -80,6 +80,7 @@ pub(super) fn request(
     if members.is_empty() {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
+    warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
     if installs || order.act == OrderAct::Undeploy {
         warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));

@@ -70,6 +70,7 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
         stands,
         way: report.way,
         standby: report.standby,
+        doubt: report.doubt.filter(|_| change.is_some()).map(|doubt| clean(&doubt)),
     });
     if is_newest {
         deployment::go_on(draft, asked, report.deployment);
@@ -272,6 +273,7 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         given_up: true,
         stands: false,
         way: Default::default(),
+        doubt: None,
     });
     deployment::go_on(draft, asked, number);
     Ok(())

@@ -137,6 +137,34 @@ pub fn in_rings<'a>(
     (rings.into_iter().flat_map(|(_, targets)| targets).collect(), counts)
 }
 
+/// The rings in which no target is, by the labels that all of an environment carry: a word that is spelled otherwise keeps nobody
+/// back and lets nobody go first.
+pub fn nobodys_rings<'a>(
+    rollout: &Rollout,
+    labels: impl Iterator<Item = &'a BTreeMap<String, String>> + Clone,
+) -> Vec<String> {
+    let is_nobodys = |ring: &&Ring| match ring {
+        Ring::Labelled { key, value } => !labels.clone().any(|labels| labels.get(key) == Some(value)),
+        Ring::Rest => false,
+    };
+    rollout.rings.iter().filter(is_nobodys).map(Ring::to_string).collect()
+}
+
+/// What the deployer is warned of: a ring that is nobody's, and canaries that leave nobody to come after them.
+pub fn warnings(state: &State, environment: &AudienceName, rollout: &Rollout, targets: usize) -> Vec<String> {
+    let labels = state.targets_in(environment).map(|(_, target)| &target.labels);
+    let nobodys = nobodys_rings(rollout, labels.collect::<Vec<_>>().into_iter());
+    let mut warnings: Vec<String> = nobodys
+        .into_iter()
+        .map(|ring| format!("no target of {environment} carries {ring}: that ring is empty"))
+        .collect();
+    let canaries = rollout.canary as usize;
+    if canaries > 1 && canaries >= targets {
+        warnings.push(format!("canary {canaries} of {targets}: nobody is left to come after them"));
+    }
+    warnings
+}
+
 /// How many waves so many targets need, as far as it can be known before the first begins. Where the data is changed, the one
 /// target that is elected for it is a wave of its own.
 pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize, changes_data: bool) -> usize {
@@ -300,6 +328,14 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
     }
     let lost = bad > 0 && is_over && parts.any_bad_in(places.clone()) && !parts.any_verified_in(places);
     lost.then(first).flatten()
+}
+
+/// What somebody has to look at before the deployment goes on: where its build says so, it counts as verified only then. What
+/// goes back to a build that has settled, or starts one again, waits for nobody.
+pub fn in_doubt(deployment: &Deployment) -> Option<String> {
+    let brings = deployment.act.deploys() || matches!(deployment.act, OrderAct::Configure | OrderAct::Switch);
+    let (name, said) = deployment.parts.doubted().next().filter(|_| brings)?;
+    Some(format!("{name}: {said}"))
 }
 
 /// `web-3: verify: /healthz 503`.

@@ -352,6 +352,10 @@ pub fn apply(state: &mut State, event: &Event) {
                 let bad = record.parts.bad().map(|(name, _)| name).chain(record.parts.unwell().map(|(name, _)| name));
                 let bad: Vec<TargetName> = bad.filter(|_| failed).cloned().collect();
                 bad.iter().for_each(|name| record.parts.change(name, |part| part.aside = Some(Aside::Accepted)));
+                let doubted: Vec<TargetName> =
+                    record.parts.doubted().filter(|_| failed).map(|(name, _)| name.clone()).collect();
+                let accept = |part: &mut Part| part.doubt.iter_mut().for_each(|doubt| doubt.accepted = true);
+                doubted.iter().for_each(|name| record.parts.change(name, accept));
             }
         }
         Event::TargetFinished {
@@ -366,11 +370,14 @@ pub fn apply(state: &mut State, event: &Event) {
             given_up,
             stands,
             standby,
+            doubt,
             ..
         } => {
             let (change, running, config_serial) = (*change, *running, *config_serial);
             let (given_up, stands, standby) = (*given_up, *stands, *standby);
-            let finished = Finished { outcome, change, running, config_serial, endpoints, given_up, stands, standby };
+            let doubt = doubt.as_deref();
+            let finished =
+                Finished { outcome, change, running, config_serial, endpoints, given_up, stands, standby, doubt };
             finish_target(state, *deployment, target, &finished, phases);
         }
         Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
@@ -404,9 +411,9 @@ pub fn apply(state: &mut State, event: &Event) {
             }
             assign(state, *deployment, std::slice::from_ref(target), false);
         }
-        Event::RetryOrdered { deployment, targets, by } => {
+        Event::RetryOrdered { deployment, targets, by, reason } => {
             retry(state, *deployment, targets);
-            guide(state, *deployment, by, GuidanceWord::Retried, targets, None);
+            guide(state, *deployment, by, GuidanceWord::Retried, targets, *reason);
         }
         Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted } => {
             note_abort(state, *deployment, aborted.as_ref());

@@ -1,7 +1,7 @@
 //! What holds for an application in an audience: requests and permits, withdrawals, config, what is kept out.
 
 use super::Stamp;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,9 @@ pub struct InAudience {
     pub held: OrdMap<Digest, Hold>,
     /// The builds that failed here when they were last brought, and in which deployment.
     pub failed: OrdMap<Digest, u64>,
+    /// The builds that a target here has verified, whatever became of them since.
+    #[serde(default)]
+    pub ran: OrdSet<Digest>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
     pub settled: Vec<Digest>,
     /// The deployment that is under way: it has begun, or goes back.

@@ -150,7 +150,7 @@ pub struct Pause {
     pub by: Option<PersonName>,
     /// The salted digest of the reason.
     pub reason: Option<Digest>,
-    /// What went wrong, where the charter says so.
+    /// What went wrong, where the charter says so, or what is in doubt, where the build does.
     pub failure: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use trust::{
     Digest, TargetName,
-    statement::{Outcome, PhaseTiming},
+    statement::{Outcome, Phase, PhaseTiming},
 };
 
 /// One target's part in a deployment.
@@ -36,12 +36,48 @@ pub struct Part {
     /// What is wrong with it on the target, where it was verified there and is not well any more.
     #[serde(default)]
     pub unwell: Option<String>,
+    /// What decided nothing while it was verified there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// Whether the target comes and goes: it counts in no minimum, and its silence is no failure (R30).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
 }
 
+/// What decided nothing while a build was verified, so that people shall look before it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What it was, in a line.
+    pub said: String,
+    /// Whether somebody has let the deployment go on with it.
+    pub accepted: bool,
+}
+
 impl Part {
+    /// Whether it counts as verified only once somebody has looked.
+    fn is_doubted(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| !doubt.accepted)
+    }
+
+    /// Whether its files were laid out in its last try, and nothing was activated: it was refused or failed just before that,
+    /// or is to get its turn again (R27).
+    pub fn is_staged(&self) -> bool {
+        let begins = self.phases.iter().rposition(|timing| timing.phase == Phase::Check);
+        let mut tried = self.phases.iter().skip(begins.unwrap_or(0)).map(|timing| timing.phase);
+        let last = self.phases.last().map(|timing| timing.phase);
+        let is_laid_out = tried.any(|phase| phase == Phase::Stage);
+        // What is looked at last is whether it may be activated: where that is the end of it, it was not.
+        let is_refused = matches!(last, Some(Phase::Configure | Phase::Migrate | Phase::Activate));
+        match &self.progress {
+            Progress::Waiting => is_laid_out && is_refused && self.order.is_none(),
+            Progress::Finished(Outcome::Refused { .. }) => is_laid_out && is_refused,
+            Progress::Finished(Outcome::Undone { phase, .. }) => {
+                is_laid_out && matches!(phase, Phase::Configure | Phase::Migrate)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nobody waits for it, and it is no failure.
     fn is_aside(&self) -> bool {
         let counts_no_more = match self.aside {
@@ -101,6 +137,7 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     unwell: OrdSet<Place>,
+    doubted: OrdSet<Place>,
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
     left: usize,
@@ -203,6 +240,11 @@ impl Parts {
         self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
     }
 
+    /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
+    pub fn doubted(&self) -> impl Iterator<Item = (&TargetName, &str)> {
+        self.named(&self.doubted).filter_map(|name| Some((name, self.get(name)?.doubt.as_ref()?.said.as_str())))
+    }
+
     /// The targets that did not get it, in order.
     pub fn bad(&self) -> impl Iterator<Item = (&TargetName, &Outcome)> {
         self.named(&self.bad).filter_map(|name| match &self.get(name)?.progress {
@@ -266,6 +308,9 @@ impl Parts {
                 if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
+                if part.is_doubted() {
+                    self.doubted.insert(place);
+                }
             }
             Progress::Finished(_) => drop(self.bad.insert(place)),
             Progress::Undone => {}
@@ -289,6 +334,7 @@ impl Parts {
             Progress::Finished(Outcome::Verified) => {
                 self.verified.remove(&place);
                 self.unwell.remove(&place);
+                self.doubted.remove(&place);
             }
             Progress::Finished(_) => drop(self.bad.remove(&place)),
             Progress::Undone => {}

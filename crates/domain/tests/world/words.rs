@@ -215,7 +215,16 @@ impl World {
             }
             Event::DeploymentResumed { deployment, by, .. } => format!("{by} lets deployment {deployment} go on"),
             Event::TargetFinished {
-                deployment, target, outcome: how, change, running, way, stands, standby, ..
+                deployment,
+                target,
+                outcome: how,
+                change,
+                running,
+                way,
+                stands,
+                standby,
+                doubt,
+                ..
             } => {
                 let by = if way.is_normal() { String::new() } else { format!(" by {way}") };
                 let app = self.state.deployments.get(deployment).map(|deployment| deployment.app.clone());
@@ -223,8 +232,9 @@ impl World {
                 let change = change.map(|change: Change| format!(" ({})", word(change))).unwrap_or_default();
                 let stands = if *stands { "; it gets its turn again" } else { "" };
                 let standby = if *standby { ", stands by" } else { "" };
+                let doubt = doubt.as_ref().map(|doubt| format!("; in doubt: {doubt}")).unwrap_or_default();
                 format!(
-                    "{target} {}{change}{by}; runs {}{standby}{stands}",
+                    "{target} {}{change}{by}; runs {}{standby}{stands}{doubt}",
                     outcome(how),
                     runs.unwrap_or("nothing".into())
                 )
@@ -248,8 +258,9 @@ impl World {
             Event::TargetAdded { deployment, target } => {
                 format!("{target} gets what it missed, deployment {deployment}")
             }
-            Event::RetryOrdered { deployment, targets, by } => {
-                format!("{by} lets {} try deployment {deployment} again", list(targets))
+            Event::RetryOrdered { deployment, targets, by, reason } => {
+                let why = if reason.is_some() { ", and says why" } else { "" };
+                format!("{by} lets {} try deployment {deployment} again{why}", list(targets))
             }
             Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
                 format!("deployment {deployment} is superseded by deployment {by}")

@@ -7,7 +7,7 @@ use domain::{
     event::Event,
     plan,
     rules::{migrations, rollout},
-    state::{Aside, Deployment, DeploymentPhase, Guidance, Part, Progress, Stamp, State, apply},
+    state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
 };
 use jiff::Timestamp;
 use trust::{TargetName, statement::Outcome};
@@ -44,6 +44,7 @@ pub(crate) fn deployment(
         settled,
         reason: reason.map(|reason| trust::names::printable(&reason)),
         waits: plan::waits(state, number, now).map(|waits| waits.to_string()),
+        failure: failure(state, record).map(|failure| trust::names::printable(&failure)),
         at: record.schedule.at,
         expires: record.schedule.expires,
         warnings: record.warnings.clone(),
@@ -56,6 +57,23 @@ pub(crate) fn deployment(
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
     })
+}
+
+/// Why it paused by itself; a package does where every member that is under way has.
+fn failure(state: &State, record: &Deployment) -> Option<String> {
+    let of = |record: &Deployment| record.paused.as_ref().and_then(|pause| pause.failure.clone());
+    if !record.is_of_package() {
+        return of(record);
+    }
+    let begun = record.members.values().filter_map(|part| match part {
+        MemberPart::Begun(number) => state.deployments.get(number),
+        MemberPart::Waiting | MemberPart::InPlace => None,
+    });
+    let is_open = |member: &&Deployment| !matches!(member.phase, DeploymentPhase::Ended { .. });
+    let mut open = begun.filter(is_open).map(|member| (member, of(member), member.parts.busy().next().is_some()));
+    let (member, first, is_busy) = open.next()?;
+    let stands = !is_busy && open.all(|(_, failure, is_busy)| failure.is_some() && !is_busy);
+    first.filter(|_| stands).map(|failure| format!("{}: {failure}", member.app))
 }
 
 /// How many waves it takes, as far as can be known.
@@ -76,12 +94,21 @@ fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> Guidan
 }
 
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
+    let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
     let (word, detail) = match &part.progress {
-        Progress::Finished(Outcome::Verified) => ("verified", None),
+        Progress::Finished(Outcome::Verified) => ("verified", part.doubt.as_ref().map(doubt_in_words)),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
         _ if part.aside == Some(Aside::Away) => ("absent", Some("nobody had heard of it for a while".into())),
         _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
+        Progress::Waiting if part.is_staged() => ("staged", Some("it is not activated yet".into())),
+        Progress::Finished(Outcome::Undone { phase, reason }) if part.is_staged() => {
+            ("staged", Some(format!("{} failed: {reason}", phase.word())))
+        }
+        Progress::Finished(Outcome::Refused { code, reason }) if part.is_staged() => {
+            ("staged", Some(format!("refused: {code}: {reason}")))
+        }
+        Progress::Waiting if is_over => ("not begun", None),
         Progress::Waiting => ("waiting", None),
         Progress::Assigned(_) => ("at it", None),
         Progress::Undoing(_) => ("going back", None),
@@ -112,6 +139,11 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
     }
+}
+
+fn doubt_in_words(doubt: &Doubt) -> String {
+    let looked = if doubt.accepted { "somebody has looked" } else { "somebody should look" };
+    format!("{looked}: {}", doubt.said)
 }
 
 /// Which deployment an event is about, if it is about one.

@@ -308,6 +308,7 @@ impl World {
             given_up: false,
             stands: false,
             standby: false,
+            doubt: None,
             way: Way::Normal,
         });
         self.happen(Event::DeploymentEnded {

@@ -160,6 +160,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     {
         notes.push(format!("{} {soon}", released[0].version));
     }
+    notes.extend(staged(state, app, record));
     for running in &runs {
         let name = running.build.of(app);
         if let Some((on, reason)) = running.unwell.first_key_value() {
@@ -199,6 +200,19 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         notes,
         deployed_by,
     }
+}
+
+/// What is staged on targets by a deployment that is open or has failed, and not activated there (R27).
+fn staged(state: &State, app: &AppName, record: &InAudience) -> Vec<String> {
+    let numbers: BTreeSet<u64> = record.open_deployment.iter().chain(record.failed.values()).copied().collect();
+    let in_words = |number: u64| {
+        let deployment = state.deployments.get(&number)?;
+        let staged = deployment.parts.iter().filter(|(_, part)| part.is_staged());
+        let on: Vec<String> = staged.map(|(name, _)| name.to_string()).collect();
+        let what = build_name(state, app, &deployment.build);
+        (!on.is_empty()).then(|| format!("{} staged on {}, not deployed", what.short(), on.join(", ")))
+    };
+    numbers.into_iter().filter_map(in_words).collect()
 }
 
 /// Whether the version holds, or has held, permission anywhere.
@@ -277,6 +291,9 @@ fn released(
     let mut versions: Vec<_> = record.requests.keys().collect();
     versions.sort();
     let came = passed::came(state, app, audience);
+    // What is under way is no release that is never deployed, whatever will come of it.
+    let open = record.open_deployment.and_then(|number| state.deployments.get(&number));
+    let under_way = open.filter(|open| open.waves > 0).map(|open| open.build);
     let released = versions.into_iter().rev().filter_map(|version| {
         let (_, request) = permits::live(state, app, version, audience, now)?;
         let build = state.apps.get(app)?.builds.get(&request.build);
@@ -297,7 +314,9 @@ fn released(
             superseded_by: passed::superseded_by(state, app, version, audience).cloned(),
             skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
-            deployed: build.is_some_and(|build| build.verified_in.contains_key(audience))
+            deployed: record.ran.contains(&request.build)
+                || under_way == Some(request.build)
+                || build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),
         })
     });
@@ -466,8 +485,8 @@ pub(crate) fn is_granted(standing: &Standing) -> bool {
 mod tests {
     use super::*;
     use crate::views::fixture::{self, World};
-    use domain::event::{Ending, Event};
-    use trust::statement::{OrderAct, Outcome, Phase};
+    use domain::event::{Change, Ending, Event};
+    use trust::statement::{OrderAct, Outcome, Phase, PhaseTiming};
 
     fn notes_of(world: &World, audience: &str) -> Vec<String> {
         let status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
@@ -486,6 +505,31 @@ mod tests {
         assert_eq!(notes_of(&world, "dev"), ["unreleased version web@1.4.0"]);
         world.released("web", "1.4.0", "prod");
         assert!(notes_of(&world, "dev").is_empty());
+    }
+
+    /// Of a deployment to prod-1: how it ended there, with the phases it went through.
+    fn finished(deployment: u64, outcome: Outcome, running: Option<Digest>, phases: &[Phase]) -> Event {
+        let started = fixture::World::new().now();
+        Event::TargetFinished {
+            deployment,
+            target: fixture::target("prod-1"),
+            change: (outcome == Outcome::Verified).then_some(Change::Deployed),
+            stands: matches!(outcome, Outcome::Refused { .. }),
+            outcome,
+            running,
+            config_serial: 0,
+            phases: phases.iter().map(|phase| PhaseTiming { phase: *phase, started, milliseconds: 1 }).collect(),
+            endpoints: Vec::new(),
+            given_up: false,
+            standby: false,
+            doubt: None,
+            way: Default::default(),
+        }
+    }
+
+    fn undone(deployment: u64) -> Event {
+        let ending = Ending::Undone;
+        Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
     }
 
     #[test]
@@ -509,22 +553,76 @@ mod tests {
         let build = world.released("web", "1.4.0", "prod");
         assert_eq!(notes_of(&world, "prod"), ["1.4.0 released, never deployed"]);
         let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
-        world.happen(Event::TargetFinished {
-            deployment,
-            target: fixture::target("prod-1"),
-            outcome: Outcome::Undone { phase: Phase::Verify, reason: "unwell".into() },
-            change: None,
-            running: None,
-            config_serial: 0,
-            phases: Vec::new(),
-            endpoints: Vec::new(),
-            given_up: false,
-            stands: false,
-            standby: false,
-            way: Default::default(),
-        });
-        let ending = Ending::Undone;
-        world.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
+        assert!(notes_of(&world, "prod").is_empty(), "it is under way");
+        let outcome = Outcome::Undone { phase: Phase::Verify, reason: "unwell".into() };
+        world.happen(finished(deployment, outcome, None, &[]));
+        world.happen(undone(deployment));
         assert!(notes_of(&world, "prod").is_empty());
+    }
+
+    #[test]
+    fn r17_what_ran_there_for_a_while_was_deployed() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        world.happen(finished(deployment, Outcome::Verified, Some(build), &[]));
+        let (targets, absent) = (vec![fixture::target("prod-1")], Vec::new());
+        world.happen(Event::UndoStarted { deployment, reason: "aborted".into(), targets, absent, aborted: None });
+        let mut back = finished(deployment, Outcome::Verified, None, &[]);
+        if let Event::TargetFinished { change, .. } = &mut back {
+            *change = None;
+        }
+        world.happen(back);
+        world.happen(undone(deployment));
+        assert!(notes_of(&world, "prod").is_empty(), "{:?}", notes_of(&world, "prod"));
+    }
+
+    #[test]
+    fn r27_what_is_copied_and_not_activated_is_staged_and_not_deployed() {
+        use Phase::{Activate, Check, Configure, Fetch, Migrate, Stage, Verify};
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let part = |world: &World, number| {
+            let view = crate::views::deployment::deployment(&world.state, &world.state, number, world.now(), &|_| None);
+            let part = view.unwrap().targets.remove(0);
+            (part.state, part.detail.unwrap_or_default())
+        };
+        let refused = || Outcome::Refused { code: "WITHDRAWN".into(), reason: "1.4.0 was withdrawn".into() };
+        let undone_at = |phase| Outcome::Undone { phase, reason: "no".into() };
+        let staged = ["1.4.0 staged on prod-1, not deployed"];
+        // Refused at the last look, and it gets its turn again.
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        assert_eq!(part(&world, number).0, "at it");
+        world.happen(finished(number, refused(), None, &[Check, Fetch, Stage, Configure, Activate]));
+        assert_eq!(part(&world, number), ("staged".into(), "it is not activated yet".into()));
+        assert_eq!(notes_of(&world, "prod"), staged);
+        world.happen(undone(number));
+        for (outcome, phases, state) in [
+            (undone_at(Configure), &[Check, Fetch, Stage, Configure][..], "staged"),
+            (undone_at(Migrate), &[Check, Fetch, Stage, Configure, Migrate], "staged"),
+            (undone_at(Stage), &[Check, Fetch, Stage], "undone"),
+            (undone_at(Activate), &[Check, Fetch, Stage, Configure, Activate, Activate], "undone"),
+            (undone_at(Verify), &[Check, Fetch, Stage, Configure, Activate, Verify, Activate], "undone"),
+            (refused(), &[Check], "not begun"),
+        ] {
+            let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+            world.happen(finished(number, outcome.clone(), None, phases));
+            world.happen(undone(number));
+            assert_eq!(part(&world, number).0, state, "{outcome:?}");
+            let has_failed = state == "staged";
+            assert_eq!(notes_of(&world, "prod").contains(&staged[0].to_owned()), has_failed, "{outcome:?}");
+        }
+        // Who refuses the way back is on it, and is told so.
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        world.happen(finished(
+            number,
+            Outcome::Verified,
+            Some(build),
+            &[Check, Fetch, Stage, Configure, Activate, Verify],
+        ));
+        let (targets, absent) = (vec![fixture::target("prod-1")], Vec::new());
+        world.happen(Event::UndoStarted { deployment: number, reason: "a".into(), targets, absent, aborted: None });
+        world.happen(finished(number, refused(), Some(build), &[]));
+        assert_eq!(part(&world, number).0, "refused");
     }
 }

@@ -254,7 +254,7 @@ impl Teller<'_> {
                 format!("{} is well on {ring}; the next ring waits", self.deployment(*deployment))
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
-                format!("{} is paused by the charter, since it failed: {failure}", self.deployment(*deployment))
+                format!("{} is paused until somebody looks: {failure}", self.deployment(*deployment))
             }
             Event::DeploymentPaused { deployment, reason, .. } => {
                 format!("{actor} paused {}{}", self.deployment(*deployment), self.text(reason.as_ref()))
@@ -262,10 +262,11 @@ impl Teller<'_> {
             Event::DeploymentResumed { deployment, reason, .. } => {
                 format!("{actor} let {} go on{}", self.deployment(*deployment), self.text(reason.as_ref()))
             }
-            Event::TargetFinished { deployment, target, outcome, change, running, phases, way, .. } => {
+            Event::TargetFinished { deployment, target, outcome, change, running, phases, way, doubt, .. } => {
                 let finished = Finished { outcome, change: *change, running, phases };
                 let by = if way.is_normal() { String::new() } else { format!(", by {}", loud(*way)) };
-                format!("{}{by}", self.finished(*deployment, target, &finished))
+                let doubt = doubt.as_ref().map(|doubt| format!("; somebody should look: {doubt}")).unwrap_or_default();
+                format!("{}{by}{doubt}", self.finished(*deployment, target, &finished))
             }
             Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 let on = if targets.is_empty() { String::new() } else { format!(" on {}", names(targets)) };
@@ -291,8 +292,9 @@ impl Teller<'_> {
             Event::TargetAdded { deployment, target } => {
                 format!("{target} was not there for {}, and gets it now", self.deployment(*deployment))
             }
-            Event::RetryOrdered { deployment, targets, .. } => {
-                format!("{actor} ordered {} to try again on {}", self.deployment(*deployment), names(targets))
+            Event::RetryOrdered { deployment, targets, reason, .. } => {
+                let (what, why) = (self.deployment(*deployment), self.text(reason.as_ref()));
+                format!("{actor} ordered {what} to try again on {}{why}", names(targets))
             }
             Event::DeploymentEnded { deployment, superseded_by: Some(by), .. } => {
                 format!("{} was superseded by deployment {by} before it began", self.deployment(*deployment))

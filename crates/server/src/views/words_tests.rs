@@ -56,6 +56,7 @@ fn a_first_deployment_is_told_from_an_upgrade_r57() {
             given_up,
             stands: false,
             standby: false,
+            doubt: None,
             way: Default::default(),
         };
         told(&world, "target:prod-1", &[], event)
@@ -95,6 +96,7 @@ fn going_down_is_no_upgrade_r45_r57() {
         given_up: false,
         stands: false,
         standby: false,
+        doubt: None,
         way: Default::default(),
     };
     assert!(told(&world, "target:prod-1", &[], event).starts_with("prod-1: web downgraded to 1.3.2"));

@@ -176,6 +176,12 @@ impl Course {
         self.ended.is_none() && self.has_begun
     }
 
+    /// Whether it stands until it may begin, and the next of its kind takes its place.
+    pub fn is_queued(&self) -> bool {
+        let takes_place = installs(self.act) || matches!(self.act, OrderAct::Undeploy | OrderAct::Switch);
+        self.ended.is_none() && !self.has_begun && !self.is_planned && takes_place
+    }
+
     /// Whether it is divided into rings.
     pub fn is_divided(&self) -> bool {
         self.rings.len() > 1

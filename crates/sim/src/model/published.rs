@@ -565,6 +565,10 @@ impl Model {
         if placed.len() > 1 {
             return broken("PLACE", format!("deployments {placed:?} are all under way"));
         }
+        let queued: Vec<u64> = courses.iter().copied().filter(|number| self.courses[number].is_queued()).collect();
+        if queued.len() > 1 {
+            return broken("PLACE", format!("deployments {queued:?} all stand for the same place"));
+        }
         let now = state.head.time;
         for number in &courses {
             let Some(waits) = plan::waits(state, *number, now) else {

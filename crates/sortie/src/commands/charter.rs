@@ -16,9 +16,10 @@ use crate::{
     failure::{Failure, OrIntegrity, OrMisused, Outcome},
     invocation::Invocation,
     leaving::Leaving,
+    order,
     output::Answer,
 };
-use domain::rules::expiry;
+use domain::rules::{expiry, rollout};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -26,7 +27,12 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
 };
-use trust::{PersonName, authority::TrustedPolicy, charter::Charter as Policy, key::PublicKey};
+use trust::{
+    PersonName,
+    authority::TrustedPolicy,
+    charter::{Charter as Policy, Environment},
+    key::PublicKey,
+};
 
 /// The signed policy: people, roles, audiences and who must agree
 #[derive(Debug, clap::Args)]
@@ -180,7 +186,26 @@ pub async fn amendment(connection: &Connection, policy: &Policy, text: &str) -> 
     let (gives_back, takes_again) = amendment.leaving.take_annulled();
     amendment.loosens.extend(gives_back);
     amendment.tightens.extend(takes_again);
+    amendment.minds = nobodys_rings(connection, policy).await?;
     Ok(amendment)
+}
+
+/// The rings that no target of their environment is in, where it has targets: most likely a label is spelled otherwise.
+async fn nobodys_rings(connection: &Connection, policy: &Policy) -> Result<Vec<String>, Failure> {
+    let has_rings = |environment: &Environment| !environment.rollout().rings.is_empty();
+    if !policy.environments.values().any(has_rings) {
+        return Ok(Vec::new());
+    }
+    let status = order::status(connection, None).await?;
+    let mut minds = Vec::new();
+    for (name, environment) in &policy.environments {
+        let labels = status.targets.iter().filter(|target| target.environment == *name).map(|target| &target.labels);
+        let has_targets = labels.clone().next().is_some();
+        let rings = rollout::nobodys_rings(&environment.rollout(), labels);
+        let rings = rings.into_iter().filter(|_| has_targets);
+        minds.extend(rings.map(|ring| format!("no target of {name} carries {ring}: that ring is empty")));
+    }
+    Ok(minds)
 }
 
 /// What a charter under these owners would take along.

@@ -23,6 +23,7 @@ use api::{
     routes,
 };
 use domain::{
+    event::RingOf,
     refusal::exit,
     rules::{placement, rollout},
 };
@@ -34,7 +35,7 @@ use trust::{
     charter::Environment,
     manifest::{Manifest, Run, steps},
     names::printable,
-    rollout::Rollout,
+    rollout::{Advance, Rollout, Share},
     schedule::Schedule,
     statement::OrderAct,
 };
@@ -187,6 +188,11 @@ struct Plan {
     environment: AudienceName,
     targets: Vec<PlannedTarget>,
     waves: usize,
+    /// Who has its turn before whom, where that is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rings: Vec<RingShown>,
+    /// How it goes over them.
+    rollout: Rollout,
     config_missing: Vec<String>,
     /// What the config in force would change.
     config: Vec<ConfigChanged>,
@@ -206,6 +212,13 @@ struct Plan {
     id: Option<String>,
     /// Why it would be refused.
     refused: Option<Problem>,
+}
+
+/// A ring, and its targets in the order in which they have their turn.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct RingShown {
+    name: String,
+    targets: Vec<TargetName>,
 }
 
 #[derive(Debug, Serialize)]
@@ -238,14 +251,25 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let config_changed = changes::config(connection, app, environment, &config, planned).await?;
     let why = why::ask(connection, app, build, environment).await?;
     let rollout = connection.charter_environment(environment).map(Environment::rollout).unwrap_or_default();
-    let changes_data = manifest.run.migrate.is_some();
-    let waves = planned_waves(&rollout.with(&wanted.rollout), &status, &targets, changes_data);
+    let rollout = rollout.with(&wanted.rollout);
+    let (names, rings) = match &view {
+        // The rules know who comes and goes, and has its turn after those that stay.
+        Some(PlanView { planned, .. }) => {
+            (planned.targets.iter().map(|planned| planned.target.clone()).collect(), planned.rings.clone())
+        }
+        None => in_turn(&rollout, &status, &targets),
+    };
+    let waves = rollout::waves(&rollout, &rings, names.len(), manifest.run.migrate.is_some());
+    let place = |target: &PlannedTarget| names.iter().position(|name| *name == target.target);
+    targets.sort_by_key(place);
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
         config_missing: config_missing(&manifest, &config),
         config: config_changed,
         waves,
+        rings: shown(&names, &rings),
+        rollout,
         files,
         notes: passed(connection, wanted, &status).await?,
         members: Vec::new(),
@@ -371,6 +395,8 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         config_missing,
         config: config_changed,
         waves: steps(&manifest.run.package).map_or(0, |steps| steps.len()),
+        rings: Vec::new(),
+        rollout: Rollout::default(),
         files,
         notes: passed(connection, wanted, status).await?,
         members,
@@ -436,11 +462,20 @@ async fn passed(connection: &Connection, wanted: &Wanted, status: &Status) -> Re
     Ok(notes::between(&app, &wanted.environment, runs.as_ref(), version))
 }
 
-fn planned_waves(rollout: &Rollout, status: &Status, targets: &[PlannedTarget], changes_data: bool) -> usize {
+/// The targets in the order in which they have their turn, and the rings that divide them, as far as is known here.
+fn in_turn(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> (Vec<TargetName>, Vec<RingOf>) {
     let names: Vec<TargetName> = targets.iter().map(|target| target.target.clone()).collect();
     let labels = |name: &TargetName| status.targets.iter().find(|target| target.name == *name).map(|t| &t.labels);
-    let (names, rings) = rollout::in_rings(rollout, names, labels);
-    rollout::waves(rollout, &rings, names.len(), changes_data)
+    rollout::in_rings(rollout, names, labels)
+}
+
+fn shown(names: &[TargetName], rings: &[RingOf]) -> Vec<RingShown> {
+    let mut rest = names.iter().cloned();
+    let ring = |ring: &RingOf| RingShown {
+        name: ring.name.clone(),
+        targets: rest.by_ref().take(ring.targets as usize).collect(),
+    };
+    rings.iter().map(ring).collect()
 }
 
 fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
@@ -489,13 +524,36 @@ fn in_words(plan: &Plan) -> String {
     lines.extend(targets_in_words(&plan.targets.iter().collect::<Vec<_>>()));
     if plan.targets.is_empty() {
         lines.push("  no target there carries the labels it asks for".into());
-    } else if plan.waves > 1 && plan.targets.iter().any(|target| target.changes) {
-        lines.push(format!("  in {} waves", plan.waves));
+    } else if plan.targets.iter().any(|target| target.changes) {
+        lines.extend(waves_in_words(plan));
     }
     lines.extend(plan.files.iter().flat_map(files_in_words));
     lines.extend(plan.config.iter().map(config_in_words));
     lines.extend(last_in_words(plan));
     lines.join("\n")
+}
+
+/// `  in 4 waves, 1 at a time`, and its rings, each with those that are in it.
+fn waves_in_words(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if plan.waves > 1 {
+        let at_once = match plan.rollout.at_once {
+            Share::All => String::new(),
+            share => format!(", {share} at a time"),
+        };
+        lines.push(format!("  in {} waves{at_once}", plan.waves));
+    }
+    let width = plan.rings.iter().map(|ring| ring.name.len()).max().unwrap_or(0);
+    let names = |ring: &RingShown| ring.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    lines.extend(plan.rings.iter().map(|ring| format!("    {:<width$}  {}", ring.name, names(ring))));
+    let (minutes, by_hand) = (plan.rollout.bake_minutes, plan.rollout.advance == Advance::Hand);
+    let after = match (minutes, by_hand) {
+        (0, true) => "    each waits for somebody's word before the next".to_owned(),
+        (minutes, true) => format!("    each bakes {minutes} min, then waits for somebody's word before the next"),
+        (minutes, false) => format!("    each bakes {minutes} min before the next begins by itself"),
+    };
+    lines.extend((plan.rings.len() > 1 && (minutes > 0 || by_hand)).then_some(after));
+    lines
 }
 
 /// `  prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0`, and what it falls short of.
@@ -575,7 +633,12 @@ mod tests {
             what: "web@1.5.0".into(),
             environment: wanted.environment.clone(),
             targets,
-            waves: 2,
+            waves: 3,
+            rings: vec![
+                RingShown { name: "canary".into(), targets: vec!["prod-1".parse().unwrap()] },
+                RingShown { name: "rest".into(), targets: vec!["prod-2".parse().unwrap()] },
+            ],
+            rollout: Rollout { bake_minutes: 10, ..Rollout::default() },
             config_missing: vec!["DATABASE_URL".into()],
             config: vec![ConfigChanged { app: "web".parse().unwrap(), from: Some(1), to: 3, keys: Vec::new() }],
             notes: Vec::new(),
@@ -597,17 +660,24 @@ mod tests {
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
-            warnings: vec!["1.5.0 is superseded: 1.6.0 is released to prod".into()],
+            warnings: vec![
+                "1.5.0 is superseded: 1.6.0 is released to prod".into(),
+                "no target of prod carries regoin=north: that ring is empty".into(),
+            ],
             schedule: Schedule::default(),
             id: None,
             refused: None,
         };
         let words = in_words(&plan);
         assert!(words.contains("prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0\n"), "{words}");
+        let waves = "  in 3 waves, 1 at a time\n    canary  prod-1\n    rest    prod-2\n    each bakes 10 min before the next \
+                     begins by itself\n";
+        assert!(words.contains(waves), "{words}");
         assert!(words.contains("✗ it needs the architecture pdp11, this is "), "{words}");
         assert!(words.contains("since 1.4.0: 37 files changed, +2 −1; 4.1 MB at most to fetch"), "{words}");
         assert!(words.contains("✗ config without a value: DATABASE_URL"), "{words}");
         assert!(words.contains("  config 1 → 3: no key differs\n"), "{words}");
         assert!(words.contains("  mind: 1.5.0 is superseded: 1.6.0 is released to prod\n"), "{words}");
+        assert!(words.contains("  mind: no target of prod carries regoin=north: that ring is empty\n"), "{words}");
     }
 }

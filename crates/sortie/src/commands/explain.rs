@@ -47,7 +47,7 @@ pub const EXITS: &[(u8, &str)] = &[
     (exit::FAILED, "failed: files, network, the server is away"),
     (exit::MISUSED, "misused: usage or vocabulary"),
     (exit::REFUSED, "refused by the charter"),
-    (exit::DEPLOYMENT_FAILED, "a deployment failed or was undone"),
+    (exit::DEPLOYMENT_FAILED, "a deployment failed, was undone, or paused because something failed or is in doubt"),
     (exit::INTEGRITY, "integrity: a digest, a signature or the ledger is not as it must be"),
     (exit::CONFLICT, "conflict: number taken, stale plan, request id reused"),
     (exit::ESCAPES, "escapes were found"),

@@ -51,6 +51,9 @@ impl Push {
         }
         // What lies ready is looked at first: a tree that cannot be pushed needs no server to say so.
         let mut ready = build::prepare(self.source.as_deref(), self.app.as_deref(), &|_| {})?;
+        if self.into.is_none() {
+            ready.has_its_programs()?;
+        }
         if !self.quiet {
             for note in &ready.notes {
                 invocation.aside(note);

@@ -5,6 +5,7 @@ use crate::{
     follow::{Following, follow},
     invocation::Invocation,
     order::{self, Wanted, only},
+    sign::text,
 };
 use api::{
     read::{DeploymentView, PartView},
@@ -22,6 +23,9 @@ pub struct Retry {
     /// These targets only; all that failed or did not answer where left out
     #[arg(long, value_name = "TARGET", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// Why; it stands in the history
+    #[arg(long)]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub following: Following,
 }
@@ -42,6 +46,7 @@ impl Retry {
         let wanted = Wanted {
             only,
             retries: Some(self.deployment),
+            reason: self.reason.as_deref().map(text).transpose()?,
             keep_data: view.keep_data,
             ..Wanted::new(view.app, view.build, view.environment, view.act)
         };
@@ -74,11 +79,7 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
 
 /// The targets that did not get it by their own fault or by nobody's; those that somebody left out are named.
 fn failed(view: &DeploymentView) -> BTreeSet<TargetName> {
-    let has_failed = |part: &&PartView| match part.state.as_str() {
-        "failed" | "refused" | "absent" => true,
-        "undone" => part.failed_in.is_some(),
-        _ => false,
-    };
+    let has_failed = |part: &&PartView| order::has_failed(part);
     view.targets.iter().filter(has_failed).map(|part| part.target.clone()).collect()
 }
 

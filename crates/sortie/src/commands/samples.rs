@@ -116,6 +116,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         settled: None,
         reason: None,
         waits: None,
+        failure: None,
         keep_data: false,
         warnings: Vec::new(),
         rollout: Default::default(),

@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    follow::{finished, went_back},
+    follow::{finished, is_finished, ring, went_back},
     invocation::Invocation,
     moment,
     names::{self, Thing},
@@ -454,6 +454,8 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     let awaits_word = view.waits.as_deref().is_some_and(|waits| waits.contains("sortie resume"));
     Ok(match view.ending {
         None if awaits_word => answer.next(format!("sortie resume {number}")),
+        // What goes back comes to its end by itself.
+        None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
         None => answer.next(format!("sortie abort {number}")),
         Some(Ending::Succeeded) => answer,
         Some(_) => answer.next(format!("sortie redeploy {number}")),
@@ -490,11 +492,14 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
     lines.extend(view.members.iter().map(|member| format!("  {}", package::member_in_words(view, member))));
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
+    let mut said = None;
     for part in &view.targets {
-        let words = match part.state.as_str() {
-            "verified" | "undone" | "failed" | "refused" | "absent" | "left out" => finished(part),
-            state => state.to_string(),
-        };
+        let ring = ring(view, part);
+        if ring != said {
+            lines.extend(ring.map(|ring| format!("  {ring}:")));
+            said = ring;
+        }
+        let words = if is_finished(part) { finished(part) } else { part.state.clone() };
         let before = part.before.as_ref().filter(|before| before.build != view.build.build && !went_back(part));
         let before = before.map(|before| format!("   (before: {})", before.short())).unwrap_or_default();
         lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));

@@ -88,6 +88,7 @@ words! {
     ["wave"] "The targets of a deployment that change together. The next wave waits until the last one is well.";
     ["ring", "canary", "bake"] "Targets that have their turn before others: by a label, or a few canaries before everyone. A ring may change in several waves; then it bakes, and the next begins by itself or by somebody's word.";
     ["rollout", "hasten"] "How a deployment goes over the targets of an environment: the charter says it, and an order may ask for more care. Less is for those whom the charter lets hasten.";
+    ["staged"] "Copied to a target and not activated there: it is laid out beside what runs, and is not deployed.";
     ["absent"] "A target of which nothing was heard in time. It is left out where the charter allows some to be missing, and catches up when it returns.";
     ["pause", "resume", "exclude", "retry"] "To guide a deployment under way: no further target begins, it goes on, one target is left out, some try again. Each stands in the history with its reason.";
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";

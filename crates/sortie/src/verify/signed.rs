@@ -70,6 +70,7 @@ impl Signed<'_> {
                 let same = same
                     && a.keep_data == *keep_data
                     && a.retries.is_none()
+                    && a.reason.is_none()
                     && rollout.as_deref().map_or(a.rollout.is_empty(), said);
                 let meant = a.only.is_empty() || targets.iter().all(|target| a.only.contains(target));
                 let Event::DeploymentRequested { package: None, only, .. } = event else { return false };
@@ -77,8 +78,8 @@ impl Signed<'_> {
                 let meant = meant && if targets.is_empty() { a.only == *only } else { only.is_empty() };
                 same && meant && by_actor(deployer) && a.schedule == *schedule
             }
-            (Act::Order(a), Event::RetryOrdered { deployment, targets, by }) => {
-                a.retries == Some(*deployment) && targets.iter().eq(&a.only) && by_actor(by)
+            (Act::Order(a), Event::RetryOrdered { deployment, targets, by, reason }) => {
+                a.retries == Some(*deployment) && targets.iter().eq(&a.only) && a.reason == *reason && by_actor(by)
             }
             (Act::Config(a), Event::ConfigSet { app, environment, serial, document, keys, recipients }) => {
                 let same = a.app == *app && a.environment == *environment && a.serial == *serial;
@@ -103,12 +104,16 @@ impl Signed<'_> {
             }
             (
                 Act::Report(a),
-                Event::TargetFinished { deployment, target, outcome, running, config_serial, way, .. },
+                Event::TargetFinished {
+                    deployment, target, outcome, running, config_serial, way, doubt, change, ..
+                },
             ) => {
+                // As with reasons; and what goes back leaves nothing to look at.
+                let doubted = a.doubt.is_some() == doubt.is_some() || change.is_none() && doubt.is_none();
                 let same = a.deployment == *deployment && a.target == *target && a.running == *running;
                 // Reasons are shortened when they are recorded; what kind of end it was is not.
                 let kind = std::mem::discriminant(&a.outcome) == std::mem::discriminant(outcome);
-                same && kind && a.config_serial == *config_serial && a.way == *way
+                same && kind && doubted && a.config_serial == *config_serial && a.way == *way
             }
             (Act::Part(a), Event::PartAdded { app, draft, part, manifest, pusher, commit, .. }) => {
                 let what = a.app == *app && a.draft == *draft && a.part == *part && a.commit == *commit;

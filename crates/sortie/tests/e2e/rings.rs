@@ -72,7 +72,12 @@ fn r40_who_is_away_is_left_out_and_catches_up() {
         answers.filter(|answer| answer.as_ref().is_ok_and(|answer| answer.contains(words))).count()
     };
     let one = release(&world, "Hello there, {name}!");
-    world.sortie("coder", 0, &format!("deploy {one} --to test"));
+    world
+        .sortie("coder", 0, &format!("deploy {one} --to test --plan --rollout rings=regoin=north"))
+        .says("in 3 waves, 2 at a time\n    canary  test-1\n    rest    test-2, test-3, test-4")
+        .says("mind: no target of test carries regoin=north");
+    world.sortie("coder", 0, &format!("deploy {one} --to test")).says("wave 1/3 (canary)").says("wave 2/3 (rest)");
+    world.sortie("tester", 0, "status 1").says("  canary:\n  test-1  fetch");
     assert_eq!(serve(&world, "Hello there"), 4);
 
     world.power_off("test-3");

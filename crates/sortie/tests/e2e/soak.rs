@@ -118,3 +118,60 @@ fn r54_what_is_unwell_while_it_soaks_does_not_settle_and_goes_back() {
     world.sortie("tester", 0, "status web --in test").says(one.trim_start_matches("web@"));
     world.sortie("tester", 0, "ledger verify");
 }
+
+/// R3: nothing is measured where the build says that people shall look at that. Whoever deployed hears of it at once, no other
+/// machine is touched before somebody has looked, and whoever is not content takes it back.
+#[test]
+fn r3_what_a_measurement_leaves_in_doubt_waits_until_somebody_has_looked() {
+    let mut world = World::of_team(&[("test-1", "test"), ("test-2", "test"), ("dev-1", "dev")]);
+    for machine in ["test-1", "test-2"] {
+        world.stop_agent(machine);
+        world.start_agent_with(machine, &["--watch-seconds", "1"]);
+    }
+    let (port, measured) = prometheus("NaN");
+    let errors = format!(
+        "[verify.errors]\nprometheus = \"http://127.0.0.1:{port}\"\nquery = \"rate(errors[1m])\"\nsuccess = \"< 0.01\"\n\
+         within = \"2s\"\nevery = \"1s\"\nwatch = \"1s\"\nfailure = \"> 0.05\"\ninconclusive = \"pause\"\n"
+    );
+    world.make_repository(&format!("{PROJECT}{errors}"));
+    let release = |world: &World| {
+        let version = world.push_and_number();
+        world.sortie("coder", 0, &format!("release {version} --to test"));
+        version
+    };
+    let one = release(&world);
+    world
+        .sortie("coder", 4, &format!("deploy {one} --to test"))
+        .says("deployment 1 is paused: test-1: verify errors: inconclusive: measured NaN")
+        .says("sortie resume 1")
+        .says("sortie abort 1");
+    world.sortie("tester", 0, "status 1").says("somebody should look").says("test-2  waiting");
+    assert_eq!(world.endpoints("test").len(), 1);
+    let looked = "resume 1 --reason \"the numbers come at noon\"";
+    world.sortie("coder", 4, looked).says("test-2: verify errors: inconclusive");
+    world.sortie("coder", 0, looked).says("runs in test, 2/2");
+    world.sortie("tester", 0, "status 1").says("somebody has looked").says("the numbers come at noon");
+    world.sortie("tester", 0, "history web").says("somebody should look: verify errors").says("let deployment 1");
+    // That it goes on deciding nothing is no news to those who have looked.
+    assert!(!world.sortie("tester", 0, "status web").stdout.contains("unwell"));
+
+    world.change_greeting("Good day, {name}!");
+    let two = release(&world);
+    world.sortie("coder", 4, &format!("deploy {two} --to test")).says("deployment 2 is paused");
+    world.sortie("coder", 0, "abort 2 --reason \"too slow\"");
+    world.sortie("tester", 0, "status 2").says("undone").says("test-2  not begun").says("too slow");
+    assert!(!world.sortie("tester", 0, "status web").stdout.contains("never deployed"), "it ran on test-1");
+    for there in world.endpoints("test") {
+        assert!(get(there, "/").unwrap().contains("Hello, Ada!"), "it serves as it did before");
+    }
+    // What fails outright pauses where the order says so, and is tried again, with a reason, once it can go well.
+    *measured.lock().unwrap() = "0.09".into();
+    world.change_greeting("Good evening, {name}!");
+    let three = release(&world);
+    let deploy = format!("deploy {three} --to dev --rollout on_failure=pause");
+    world.sortie("coder", 4, &deploy).says("deployment 3 is paused").says("sortie retry 3").says("exclude 3 dev-1");
+    *measured.lock().unwrap() = "0.001".into();
+    world.sortie("coder", 0, "retry 3 --reason \"the database was cold\"").says("runs in dev, 1/1");
+    world.sortie("tester", 0, "status 3").says("retried dev-1").says("the database was cold");
+    world.sortie("tester", 0, "ledger verify");
+}

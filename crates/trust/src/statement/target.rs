@@ -80,6 +80,9 @@ pub struct Report {
     /// Whether what runs stands by: it is in no list of what serves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standby: bool,
+    /// What decided nothing while it was verified, where the build says that people shall look at that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
 }
 
 /// An assignment that reached a target by a bundle, over an air gap.

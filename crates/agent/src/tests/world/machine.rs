@@ -3,7 +3,7 @@
 use super::{Fuse, app};
 use crate::{
     drivers::{Bringing, Machine, MachineError},
-    runtime::{Exit, TaskState},
+    runtime::{Exit, TaskState, Verified},
 };
 use domain::plan::Migration;
 use std::{
@@ -22,6 +22,8 @@ pub struct Disk {
     /// What runs, with its LEVEL.
     pub running: Option<(Digest, Option<String>)>,
     pub sick: BTreeSet<Digest>,
+    /// Builds of which a measurement decides nothing, where people shall look at that.
+    pub unclear: BTreeSet<Digest>,
     pub touched: u32,
     /// What was done to the data, in order, and how it is with the last of it.
     pub migrated: Vec<(Digest, Migration)>,
@@ -98,7 +100,7 @@ impl Machine for FakeMachine {
         self.touch(|_| ())
     }
 
-    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Vec<String>, MachineError> {
+    fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
         self.fuse.point();
         let runs = self.disk.borrow().running.as_ref().is_some_and(|(build, _)| *build == bringing.build);
         // Whatever runs is listed before it is asked.
@@ -106,7 +108,9 @@ impl Machine for FakeMachine {
         if !runs || self.disk.borrow().sick.contains(&bringing.build) {
             return Err(MachineError("web-1 /healthz 503 × 5 (last log: \"no such column\")".into()));
         }
-        Ok(vec!["http://127.0.0.1:20001".into()])
+        let doubt = self.disk.borrow().unclear.contains(&bringing.build);
+        let doubt = doubt.then(|| "verify errors: inconclusive: measured NaN".into());
+        Ok(Verified { endpoints: vec!["http://127.0.0.1:20001".into()], doubt })
     }
 
     fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {

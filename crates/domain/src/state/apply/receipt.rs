@@ -1,6 +1,11 @@
 //! What targets behind an air gap did, as somebody brings it back.
 
-use super::{data, deployment::forget_old_deployments, ending::runs_everywhere, report::runs_now};
+use super::{
+    data,
+    deployment::forget_old_deployments,
+    ending::runs_everywhere,
+    report::{has_run, runs_now},
+};
 use crate::{
     event::{Change, Ending, Event, Migration},
     state::{Deployment, DeploymentPhase, Others, Part, Progress, Running, State},
@@ -96,6 +101,9 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
         data::ran_well(state, app, environment, *build);
     }
     forget_old_deployments(state);
+    if change.is_some() {
+        has_run(state, target, app, Some(*build));
+    }
     // What is known already may be newer than what a receipt tells that was long on its way.
     if known.as_ref().is_some_and(|known| known.since > *at) {
         return;

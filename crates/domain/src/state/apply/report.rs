@@ -3,7 +3,7 @@
 use super::{data, in_audience};
 use crate::{
     event::Change,
-    state::{Aside, Part, Progress, Running, State, Unwell},
+    state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
 };
 use trust::{
     AppName, Digest, TargetName,
@@ -20,6 +20,7 @@ pub(super) struct Finished<'a> {
     pub given_up: bool,
     pub stands: bool,
     pub standby: bool,
+    pub doubt: Option<&'a str>,
 }
 
 pub(super) fn finish_target(
@@ -90,6 +91,7 @@ pub(super) fn finish_target(
         if !goes_back {
             part.unwell = None;
         }
+        part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false });
         part.phases.extend(phases.iter().cloned());
     });
     let running = finished.running.map(|build| match before {
@@ -116,6 +118,9 @@ pub(super) fn finish_target(
     if !is_as_it_was && back.is_none() && was_unwell && *finished.outcome == Outcome::Verified {
         is_well_again(state, name, running.as_ref().filter(|running| running.deployment != deployment));
     }
+    if finished.change.is_some() && act.installs() {
+        has_run(state, name, &app, finished.running);
+    }
     runs_now(state, name, &app, running);
 }
 
@@ -133,6 +138,12 @@ fn is_well_again(state: &mut State, name: &TargetName, running: Option<&Running>
             record.well_since = Some(now);
         }
     }
+}
+
+/// A target has verified a build: whatever becomes of that, the build was deployed there.
+pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build: Option<Digest>) {
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    in_audience(state, app, &environment).ran.extend(build);
 }
 
 /// A target runs this from now on. What was replaced before it settled does not settle any more.

@@ -43,6 +43,7 @@ impl World {
         let version = what.contains('@').then(|| version_of(what));
         let when_released = rest.contains(&"released");
         let (rollout, retries) = (rollout(rest), None);
+        let reason = after(rest, "because").map(|reason| Digest::of(reason.as_bytes()));
         let schedule = self.schedule(&environment, act, rest);
         let keep_data = rest.contains(&"keeping");
         let plan = rest.contains(&"planned").then_some(self.plan).flatten();
@@ -57,6 +58,7 @@ impl World {
             rollout,
             schedule,
             retries,
+            reason,
             keep_data,
             plan,
             after_current,
@@ -101,14 +103,17 @@ impl World {
         Schedule { at, expires: moment("expires"), windows }
     }
 
-    /// `retries 4 on prod-2`: what deployment 4 does, by an order of its own.
+    /// `retries 4 on prod-2 because …`: what deployment 4 does, by an order of its own.
     pub(super) fn retries(&mut self, who: &str, number: &str, targets: &[&str]) -> Vec<String> {
         let number: u64 = read(number);
         let Some(record) = self.state.deployments.get(&number).cloned() else {
             return vec![format!("there is no deployment {number}")];
         };
         let schedule = self.schedule(&record.environment, record.act, &[]);
+        let reason = after(targets, "because").map(|reason| Digest::of(reason.as_bytes()));
+        let targets = targets.split(|word| *word == "because").next().unwrap_or_default();
         let order = Order {
+            reason,
             version: record.version,
             only: targets.iter().map(|name| read(name)).collect(),
             keep_data: record.keep_data,

@@ -119,6 +119,7 @@ impl World {
                 carried: None,
                 way: Way::Normal,
                 standby: false,
+                doubt: None,
             };
             return self.act(target, Digest::of(b"nobody knows"), Act::Report(report));
         };
@@ -157,6 +158,7 @@ impl World {
                 _ => Way::Normal,
             },
             standby,
+            doubt: rest.iter().position(|word| *word == "doubting").map(|at| rest[at + 1..].join(" ")),
         };
         self.act(target, build, Act::Report(report))
     }
@@ -222,6 +224,7 @@ impl World {
             carried: Some(Carried { bundle: Digest::of(b"bundle"), order: Digest::of(b"order") }),
             way: Way::Normal,
             standby: false,
+            doubt: None,
         };
         let order = Order::new(read(app), read(environment), OrderAct::Deploy);
         let enrolment = after(rest, "by").map(|letter| Enrolment {
