@@ -1,8 +1,12 @@
 //! What is printed: people's words or one JSON document, failures on standard error, nothing that drives a terminal.
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    moment,
+};
 use api::problem::Problem;
 use domain::refusal::exit;
+use jiff::tz::TimeZone;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +20,7 @@ pub struct Answer {
     words: String,
     next: Option<String>,
     exit: u8,
+    is_verbatim: bool,
     raw: Option<Vec<u8>>,
 }
 
@@ -33,6 +38,12 @@ impl Answer {
     /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// With its words just as they are: a document, whose moments are nobody's to rewrite.
+    pub fn verbatim(mut self) -> Self {
+        self.is_verbatim = true;
         self
     }
 
@@ -79,8 +90,10 @@ fn print_answer(answer: &Answer, json: bool) {
         }
         return print_json(&Value::Object(document));
     }
-    if !answer.words.is_empty() {
-        line(&answer.words);
+    match answer.is_verbatim {
+        _ if answer.words.is_empty() => {}
+        true => verbatim(&answer.words),
+        false => line(&answer.words),
     }
     if let Some(next) = &answer.next {
         line(&format!("next: {next}"));
@@ -113,9 +126,9 @@ fn failure_in_words(problem: &Problem) -> String {
         "FAILED" | "MISUSED" | "TIMED_OUT" | "ALREADY_DONE" => String::new(),
         code => format!(" {}", printable(code)),
     };
-    let message = problem.message.trim_end();
+    let message = moment::on_the_wall(problem.message.trim_end(), &TimeZone::system());
     let stop = if message.ends_with(['.', '?', '!', '"']) || message.contains('\n') { "" } else { "." };
-    let mut text = format!("{word}{code}: {}{stop}", lines_printable(message));
+    let mut text = format!("{word}{code}: {}{stop}", lines_printable(&message));
     if problem.exit != exit::DONE {
         let _ = write!(text, "   (exit {})", problem.exit);
     }
@@ -132,12 +145,27 @@ fn print_json(document: &Value) {
 
 /// Prints lines to standard output, made printable and coloured where the terminal takes it.
 pub fn line(text: &str) {
-    anstream::println!("{}", paint(&lines_printable(text)));
+    anstream::println!("{}", paint(&told(text)));
 }
 
 /// Prints lines to standard error.
 pub fn aside(text: &str) {
-    anstream::eprintln!("{}", paint(&lines_printable(text)));
+    anstream::eprintln!("{}", paint(&told(text)));
+}
+
+/// Prints lines of others to standard output, made printable: what a program wrote, or a document.
+pub fn verbatim(text: &str) {
+    anstream::println!("{}", lines_printable(text));
+}
+
+/// Lines as people read them: printable, and with moments by the clock on their wall. A command to type stays as it is.
+fn told(text: &str) -> String {
+    let zone = TimeZone::system();
+    let line = |line: &str| match line.starts_with("next: ") {
+        true => printable(line),
+        false => moment::on_the_wall(&printable(line), &zone),
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Replaces control characters in every line and keeps the line breaks.
@@ -166,7 +194,11 @@ fn paint(text: &str) -> String {
 
 /// A table without borders: columns as wide as they need, two spaces between.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let zone = TimeZone::system();
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
+    // Moments change their width by the wall that they are told for.
+    let told = |row: &Vec<String>| row.iter().map(|cell| moment::on_the_wall(cell, &zone)).collect::<Vec<String>>();
+    let rows = &rows.iter().map(told).collect::<Vec<_>>();
     let wide = |text: &String| text.chars().count();
     let widths: Vec<usize> = (0..header.len())
         .map(|at| std::iter::once(&header).chain(rows).filter_map(|row| row.get(at)).map(wide).max().unwrap_or(0))

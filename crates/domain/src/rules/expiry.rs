@@ -31,7 +31,7 @@ pub fn permit_warning(not_before: Timestamp, not_after: Timestamp, now: Timestam
     let left = not_after.duration_since(now);
     let is_near = left < warned && left > SignedDuration::ZERO;
     is_near.then(|| {
-        format!("may be activated until {}, {}", not_after.strftime("%Y-%m-%d %H:%M"), in_words(not_after, now))
+        format!("may be activated until {}, {}", not_after.strftime("%Y-%m-%d %H:%M UTC"), in_words(not_after, now))
     })
 }
 

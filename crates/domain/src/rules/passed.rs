@@ -13,7 +13,7 @@ pub fn superseded_by<'a>(
     audience: &AudienceName,
 ) -> Option<&'a Version> {
     let released = |other: &&Version| state.granted(app, other, audience).is_some();
-    state.apps.get(app)?.versions.keys().filter(|other| *other > version).filter(released).next_back()
+    state.apps.get(app)?.versions.keys().filter(|other| *other > version).rfind(released)
 }
 
 /// The versions that run in an environment on any target, or were verified there on all that they are for.

@@ -245,7 +245,7 @@ async fn show(invocation: &Invocation) -> Outcome {
     }
     // A file must get the very bytes; a terminal must not be driven by them.
     Ok(match std::io::stdout().is_terminal() {
-        true => Answer::new(&text, text.trim_end()),
+        true => Answer::new(&text, text.trim_end()).verbatim(),
         false => Answer::raw(charter),
     })
 }

@@ -195,7 +195,7 @@ async fn list(invocation: &Invocation, with_over: bool) -> Outcome {
     Ok(Answer::new(&json!({ "freezes": freezes }), words))
 }
 
-/// `1  prod  until 2027-01-04 07:00:00  by oncall: holidays   (ops may lift it)`.
+/// `1  prod  until 2027-01-04 07:00:00 UTC  by oncall: holidays   (ops may lift it)`.
 fn line(freeze: &FreezeView, zone: &TimeZone, now: Timestamp) -> String {
     let places: Vec<String> = freeze.environments.iter().map(ToString::to_string).collect();
     let places = if freeze.all_live { format!("everything live ({})", places.join(", ")) } else { places.join(", ") };
@@ -260,12 +260,12 @@ mod tests {
         let line = |freeze: &FreezeView| line(freeze, &TimeZone::UTC, now);
         assert_eq!(
             line(&freeze),
-            "3  everything live (prod, site)  until 2027-01-04 07:00:00  by oncall: holidays   (ops may lift it)"
+            "3  everything live (prod, site)  until 2027-01-04 07:00:00 UTC  by oncall: holidays   (ops may lift it)"
         );
         (freeze.all_live, freeze.apps, freeze.reason) = (false, vec!["web".parse().unwrap()], None);
         freeze.from = "2026-12-31T00:00:00Z".parse().unwrap();
-        assert!(line(&freeze).starts_with("3  prod, site for web  from 2026-12-31 00:00:00 until 2027-"));
+        assert!(line(&freeze).starts_with("3  prod, site for web  from 2026-12-31 00:00:00 UTC until 2027-"));
         freeze.lifted = Some(("night".parse().unwrap(), now));
-        assert!(line(&freeze).contains("lifted 2026-12-24 12:00:00 by night  by oncall: the reason was erased"));
+        assert!(line(&freeze).contains("lifted 2026-12-24 12:00:00 UTC by night  by oncall: the reason was erased"));
     }
 }

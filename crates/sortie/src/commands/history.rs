@@ -62,10 +62,11 @@ fn in_words(entries: &[HistoryEntry], zone: &TimeZone) -> String {
     let mut lines = Vec::new();
     for (entry, who) in entries.iter().zip(who) {
         let when = moment::written(entry.entry.time, zone);
+        let indent = when.chars().count();
         let mut what = entry.lines.iter();
         lines.push(format!("{when}  {who:<width$}  {}", what.next().map_or("", String::as_str)).trim_end().to_string());
         // What followed by itself from the same act stands below it.
-        lines.extend(what.map(|line| format!("{:<21}{:<width$}  {line}", "", "")));
+        lines.extend(what.map(|line| format!("{:<indent$}  {:<width$}  {line}", "", "")));
     }
     lines.join("\n")
 }
@@ -103,9 +104,9 @@ mod tests {
         ];
         assert_eq!(
             in_words(&entries, &TimeZone::UTC),
-            "2026-11-22 10:02:00  oncall (ops) for acme  approved web@1.4.0 → prod\n\
-             \u{20}                                           web@1.4.0 is released to prod\n\
-             2026-11-22 10:02:00  clock                  deployment 40 settled"
+            "2026-11-22 10:02:00 UTC  oncall (ops) for acme  approved web@1.4.0 → prod\n\
+             \u{20}                                               web@1.4.0 is released to prod\n\
+             2026-11-22 10:02:00 UTC  clock                  deployment 40 settled"
         );
         assert_eq!(in_words(&[], &TimeZone::UTC), "nothing happened");
         assert_eq!(since("17", time("10:00:00"), &TimeZone::UTC).unwrap(), "17");

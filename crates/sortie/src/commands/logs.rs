@@ -5,7 +5,7 @@ use crate::{
     invocation::Invocation,
     names::{self, Thing},
     order,
-    output::Answer,
+    output::{self, Answer},
 };
 use api::routes;
 use domain::refusal::Refusal;
@@ -58,7 +58,7 @@ impl Logs {
         let mut all = Vec::new();
         let mut show = |lines: Vec<String>| match invocation.global.json {
             true => all.extend(lines),
-            false => lines.iter().for_each(|line| invocation.say(line)),
+            false => lines.iter().for_each(|line| output::verbatim(line)),
         };
         let mut seen = false;
         while let Some(bytes) =
