@@ -23,6 +23,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
+    io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -55,8 +56,13 @@ pub struct Home {
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// Another agent has it.
-    #[error("another agent uses {0}: give this one a data folder of its own (--data)")]
-    InUse(PathBuf),
+    #[error("another agent{} uses {path}: end it, or give this one a data folder of its own (--data)", by(*.pid))]
+    InUse {
+        /// Which folder.
+        path: PathBuf,
+        /// The process that has it, where it said so.
+        pid: Option<u32>,
+    },
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -70,21 +76,42 @@ pub enum HomeError {
     },
 }
 
+fn by(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// The file that an agent holds while it uses a folder, with its process's number in it for whoever finds it held.
+const LOCK: &str = "agent.lock";
+
+fn written_pid(lock: &Path) -> Option<u32> {
+    std::fs::read_to_string(lock).ok()?.trim().parse().ok()
+}
+
 impl Home {
+    /// The agent that uses a folder, if one does: its process, where it said so.
+    pub fn user(root: &Path) -> Option<Option<u32>> {
+        let path = root.join(LOCK);
+        let lock = File::open(&path).ok()?;
+        let held = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared);
+        (held == Err(rustix::io::Errno::WOULDBLOCK)).then(|| written_pid(&path))
+    }
+
     /// Takes the folder, creating it where it is missing; fails when another agent has it.
     pub fn take(root: &Path) -> Result<Self, HomeError> {
         let root = std::path::absolute(root).map_err(failed("find", root))?;
         // Processes that run as other users must be able to pass through to their release.
         std::fs::create_dir_all(&root).map_err(failed("create", &root))?;
-        let path = root.join("agent.lock");
+        let path = root.join(LOCK);
         let mut options = OpenOptions::new();
         let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.map_err(failed("open", &path))?;
+        let mut lock = lock.map_err(failed("open", &path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(HomeError::InUse(root)),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(HomeError::InUse { path: root, pid: written_pid(&path) }),
             Err(error) => return Err(failed("lock", &path)(error.into()).into()),
         }
+        let pid = std::process::id().to_string();
+        lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(failed("write", &path))?;
         Self::open(root.into(), Some(lock))
     }
 
@@ -261,4 +288,21 @@ pub fn memory_bytes(line: &str) -> Option<u64> {
 pub fn kernel_version() -> Option<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
     Some(trust::names::printable(text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_finds_a_folder_in_use_is_told_by_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Home::user(folder.path()), None);
+        let home = Home::take(folder.path()).unwrap();
+        assert_eq!(Home::user(folder.path()), Some(Some(std::process::id())));
+        let refused = Home::take(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
+        drop(home);
+        assert_eq!(Home::user(folder.path()), None);
+    }
 }

@@ -119,31 +119,29 @@ fn refuse(arguments: &[String], error: &clap::Error) -> Failure {
         let text = error.render().to_string();
         let text = text.trim().trim_start_matches("error: ");
         let text = text.split("\n\nFor more information").next().unwrap_or(text);
-        // The usage closes the text: a blank line before it would tear the message from what is to be typed next.
-        let text = text.replace("\n\nUsage: ", "\nusage: ").replace("\n\n  tip: ", "\n  tip: ");
+        // The usage that clap adds to a mistake takes what was typed for what is needed; the verb's own says what is.
+        let text = text.split("\n\nUsage: ").next().unwrap_or(text);
+        // It closes the text: a blank line before it would tear the message from what is to be typed next.
+        let text = text.replace("\n\n  tip: ", "\n  tip: ");
         let text = text.replace("invalid digit found in string", "a whole number is meant");
-        Failure::misused(without_environment(text)).next(help(arguments))
+        let (verbs, mut tree) = deepest(arguments);
+        let usage = tree.render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").lines().next().unwrap_or_default().trim().to_string();
+        Failure::misused(format!("{text}\nusage: {usage}")).next(format!("{verbs} --help"))
     })
 }
 
-/// The usage without what the environment says already, which nobody has to type.
-fn without_environment(text: String) -> String {
-    let known = [" --context <NAME>", " --identity <FILE>", " --server <URL#PIN>"];
-    let Some((before, usage)) = text.split_once("\nusage: ") else { return text };
-    let usage = known.iter().fold(usage.to_string(), |usage, option| usage.replace(option, ""));
-    format!("{before}\nusage: {usage}")
-}
-
-/// The command that explains what was typed: the help of the deepest verb that was.
-fn help(arguments: &[String]) -> String {
+/// The deepest verb that was typed, with its name in full.
+fn deepest(arguments: &[String]) -> (String, clap::Command) {
     let mut tree = command();
+    tree.build();
     let mut verbs = String::from("sortie");
     for word in arguments.iter().skip(1) {
         let Some(verb) = tree.find_subcommand(word).cloned() else { continue };
         verbs = format!("{verbs} {}", verb.get_name());
         tree = verb;
     }
-    format!("{verbs} --help")
+    (verbs, tree)
 }
 
 /// Words that other tools use, and what they are called here.
@@ -225,10 +223,15 @@ mod tests {
     }
 
     #[test]
-    fn the_usage_asks_for_nothing_that_the_environment_says() {
-        let text = "--reason is missing\nusage: sortie pause --reason <TEXT> --identity <FILE> <DEPLOYMENT>";
-        let said = without_environment(text.into());
-        assert_eq!(said, "--reason is missing\nusage: sortie pause --reason <TEXT> <DEPLOYMENT>");
+    fn the_usage_asks_for_what_is_needed_and_nothing_else() {
+        for (line, usage) in [
+            ("pause 17", "usage: sortie pause [OPTIONS] --reason <REASON> <DEPLOYMENT>"),
+            ("app retire --json", "usage: sortie app retire [OPTIONS] <APP>"),
+            ("rollback web --version 1.4.0", "usage: sortie rollback [OPTIONS] --to <AUDIENCE> <APP>"),
+        ] {
+            let message = read_line(&format!("sortie {line}")).unwrap_err().problem.message;
+            assert!(message.ends_with(usage), "{message}");
+        }
     }
 
     /// R55: what an organisation calls it.

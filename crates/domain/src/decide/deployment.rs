@@ -263,6 +263,12 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
     let in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
     let targets: Vec<TargetName> = in_environment.filter(|name| chosen(name) && runs(name)).cloned().collect();
     if targets.is_empty() {
+        let runs_any = |name: &TargetName| draft.state.running(&order.app, name).is_some();
+        let mut in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
+        if order.act == OrderAct::Undeploy && !in_environment.any(|name| chosen(name) && runs_any(name)) {
+            let what = format!("{} is not deployed in {}", order.app, order.environment);
+            return Err(Refusal::AlreadyDone { what, since: None });
+        }
         return Err(Refusal::NothingRuns {
             app: order.app.clone(),
             environment: order.environment.clone(),

@@ -164,12 +164,16 @@ fn prepare(
 
 fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts: &BuildFacts) -> Refusal {
     let (app, environment) = (order.app.clone(), order.environment.clone());
+    let targets = draft.state.targets_in(&order.environment);
+    let mut running =
+        targets.flat_map(|(name, _)| facts.package.keys().filter_map(|app| draft.state.running(app, name)));
+    if order.act == OrderAct::Undeploy && order.only.is_empty() && running.next().is_none() {
+        return Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}"), since: None };
+    }
     if !order.act.installs() {
         return Refusal::NothingRuns { app, environment, act: order.act };
     }
     let name = version.map_or(app.to_string(), |version| format!("{app}@{version}"));
-    let targets = draft.state.targets_in(&environment);
-    let running = targets.flat_map(|(name, _)| facts.package.keys().filter_map(|app| draft.state.running(app, name)));
     let since = running.map(|running| running.since).max();
     Refusal::AlreadyDone { what: format!("every member of {name} runs in {environment} as it says"), since }
 }

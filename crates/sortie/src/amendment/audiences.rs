@@ -284,7 +284,11 @@ impl Amendment {
 fn environment_in_words(name: &AudienceName, environment: &Environment) -> String {
     let released = environment.approve.as_ref().map(|rule| format!("released to by {rule}, "));
     let (class, released) = (environment.class.word(), released.unwrap_or_default());
-    format!("environment {name} is new, of class {class}: {released}deployed to by {}", environment.deploy)
+    let lives = environment.lives.map(|life| {
+        format!("; each of its targets lives for {life} from when it joined, and then removes everything by itself, data too")
+    });
+    let (deploy, lives) = (&environment.deploy, lives.unwrap_or_default());
+    format!("environment {name} is new, of class {class}: {released}deployed to by {deploy}{lives}")
 }
 
 fn reach(targets: &BTreeSet<TargetName>) -> String {

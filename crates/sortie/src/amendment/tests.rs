@@ -391,6 +391,10 @@ fn r30_a_longer_life_loosens_and_a_shorter_one_says_what_it_takes() {
         (Charter::from_bytes(text.as_bytes()).unwrap(), text)
     };
     let (ever, day, week) = (test(""), test(", lives = \"24h\""), test(", lives = \"7d\""));
+    let (mut without, text) = test("");
+    without.environments.clear();
+    let new = between(&(without, text), &day).loosens;
+    assert!(new[0].contains("prod is new") && new[0].contains("lives for 1d from when it joined"), "{new:?}");
     assert_eq!(between(&day, &week).loosens, ["prod: targets live for 1d → for 7d"]);
     assert_eq!(between(&day, &ever).loosens, ["prod: targets live for 1d → for ever"]);
     for (before, after, line) in [(&week, &day, "for 7d → for 1d"), (&ever, &day, "for ever → for 1d")] {

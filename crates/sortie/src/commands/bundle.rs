@@ -250,7 +250,7 @@ impl Import {
         let before = inbox::carried(&data).map(|carried| carried.len()).unwrap_or(0);
         match blocking(move || agent::start::follow_bundles(&options)).await? {
             Ok(()) => {}
-            Err(AgentError::Home(HomeError::InUse(_))) => {
+            Err(AgentError::Home(HomeError::InUse { .. })) => {
                 invocation.aside("the agent that runs here takes it in");
                 await_agent(&data, before).await?;
             }

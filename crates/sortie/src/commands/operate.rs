@@ -67,8 +67,7 @@ pub async fn act_on_running(
     let status = order::status(connection, None).await?;
     let mut orders = orders(&status, running, act)?;
     let Some(last) = orders.pop() else {
-        let Running { app, environment, .. } = running.clone();
-        return Err(Refusal::NothingRuns { app, environment, act }.into());
+        return Err(nothing_runs(connection, &status, running, act).await?);
     };
     for wanted in orders {
         let accepted = order::submit(connection, &wanted).await?;
@@ -80,6 +79,27 @@ pub async fn act_on_running(
         }
     }
     order::order(invocation, connection, &last, following).await
+}
+
+/// Why there is nothing to act on. What is to be removed and does not run is gone already, whatever it was called.
+async fn nothing_runs(
+    connection: &Connection,
+    status: &Status,
+    running: &Running,
+    act: OrderAct,
+) -> Result<Failure, Failure> {
+    let Running { app, environment, only, .. } = running.clone();
+    let mut runs = order::cell(status, &app, &environment).into_iter().flat_map(|cell| &cell.runs);
+    let runs = runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)));
+    let is_here = |name: &TargetName| {
+        status.targets.iter().any(|target| target.name == *name && target.environment == environment)
+    };
+    if act != OrderAct::Undeploy || runs || !only.iter().all(is_here) {
+        return Ok(Refusal::NothingRuns { app, environment, act }.into());
+    }
+    // A name that nobody knows is a mistake.
+    connection.app(&app).await?;
+    Ok(Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}"), since: None }.into())
 }
 
 /// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.

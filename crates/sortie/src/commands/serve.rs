@@ -10,6 +10,7 @@ use crate::{
     output::Answer,
     until,
 };
+use agent::home::Home;
 use anyhow::Context as _;
 use api::client::in_future;
 use jiff::SignedDuration;
@@ -133,6 +134,7 @@ fn greet(invocation: &Invocation, running: &Running) {
 
 /// Founds an estate of one person where there is none yet, and starts its agents.
 async fn dev(invocation: &Invocation, running: &Running, data: &Path) -> Result<Vec<Child>, Failure> {
+    none_left_over(data)?;
     let settings = Settings {
         url: running.url.clone(),
         pin: Some(running.pin),
@@ -166,6 +168,24 @@ async fn dev(invocation: &Invocation, running: &Running, data: &Path) -> Result<
     }
     invocation.say("next: in your repository, in another terminal: sortie init");
     Ok(agents)
+}
+
+/// Fails where agents of an earlier server outlived it, as they do when it is killed: two may not use one folder.
+fn none_left_over(data: &Path) -> Result<(), Failure> {
+    let uses = |(name, ..): &(&'static str, &str, u16)| Some((*name, Home::user(&data.join(name))?));
+    let left: Vec<(&str, Option<u32>)> = DEV_AGENTS.iter().filter_map(uses).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let named = left.iter().map(|(name, pid)| match pid {
+        Some(pid) => format!("{name} (process {pid})"),
+        None => (*name).to_string(),
+    });
+    let names = named.collect::<Vec<_>>().join(", ");
+    let why = format!("an earlier `sortie serve --dev` was killed, and its agents still run: {names}");
+    let pids: Vec<String> = left.iter().filter_map(|(_, pid)| pid.map(|pid| pid.to_string())).collect();
+    let failure = Failure::failed(format!("{why}. End them, and start it again: what they keep running goes on"));
+    Err(if pids.is_empty() { failure } else { failure.next(format!("kill {}", pids.join(" "))) })
 }
 
 /// A server that was started before has an estate, which this machine trusts as its own.

@@ -64,6 +64,8 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.sortie("owner", 3, "app retire web --yes").says("APP_RUNS").says("prod-1");
     world.sortie("oncall", 0, "undeploy web --in prod");
     world.sortie("coder", 0, "undeploy web --in test");
+    world.sortie("coder", 0, "undeploy web --in test").says("already so: web is not deployed in test");
+    world.sortie("coder", 2, "undeploy wbe --in test").says("UNKNOWN_APPLICATION");
     world.sortie("coder", 3, "app retire web --yes").says("ROLE_MISSING");
     world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
     world.sortie("owner", 0, "status").lacks("web");
