@@ -555,7 +555,7 @@ mod tests {
         let target = view.targets[0].clone();
         assert_eq!(
             target_in_words(&target, &view),
-            "prod-1 in prod   seen just now\n  linux x86_64, 2.1 GB memory, agent 0.1.0\n  labels role=web\n  \
+            "prod-1 in prod   seen just now\n  linux x86_64, 2 GiB memory, agent 0.1.0\n  labels role=web\n  \
              runs web@1.4.0 since 2 h ago"
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
