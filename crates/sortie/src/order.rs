@@ -244,8 +244,27 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
         let answer = Answer::new(view, paused(view, why, cell)).exit(exit::DEPLOYMENT_FAILED);
         return Ok(answer.next(format!("sortie status {}", view.deployment)));
     }
-    let answer = Answer::new(view, failure(view, cell)).exit(exit::DEPLOYMENT_FAILED);
+    let answer = Answer::new(view, failure(view, cell)).exit(exit_of(view));
     Ok(answer.next(next_after_failure(view)))
+}
+
+/// The exit code of what came to no good end. What machines lack they say before a byte is copied, and is refused like what the
+/// server knows that they lack (R9).
+fn exit_of(view: &DeploymentView) -> u8 {
+    match !view.targets.is_empty() && touched(view).all(lacks) {
+        true => exit::REFUSED,
+        false => exit::DEPLOYMENT_FAILED,
+    }
+}
+
+/// The targets that had their turn.
+fn touched(view: &DeploymentView) -> impl Iterator<Item = &api::read::PartView> {
+    view.targets.iter().filter(|part| !matches!(part.state.as_str(), "waiting" | "not begun"))
+}
+
+/// Whether a machine refused for what it lacks: no matter of permission, and somebody changes it there.
+fn lacks(part: &api::read::PartView) -> bool {
+    part.state == "refused" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("NEEDS_UNMET"))
 }
 
 /// Why a deployment paused by itself, and what somebody may say to it.
@@ -378,8 +397,7 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
 
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
 fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
-    let has_begun = |part: &&api::read::PartView| !matches!(part.state.as_str(), "waiting" | "not begun");
-    let touched: Vec<_> = view.targets.iter().filter(has_begun).collect();
+    let touched: Vec<_> = touched(view).collect();
     let count = |state: &str| touched.iter().filter(|part| part.state == state).count();
     let of = touched.len();
     let environment = &view.environment;
@@ -428,7 +446,7 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
         said.push(format!("{environment} runs {}", runs_in_words(&runs, cell.targets)));
     }
-    let mut text = format!("{}.   (exit {})", said.join("; "), exit::DEPLOYMENT_FAILED);
+    let mut text = format!("{}.   (exit {})", said.join("; "), exit_of(view));
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         text.push_str(&format!(
             "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment}`.",
@@ -468,10 +486,6 @@ fn next_after_failure(view: &DeploymentView) -> String {
     let by_reason = || {
         let reason = view.reason.as_deref()?;
         view.targets.iter().find(|part| reason.starts_with(&format!("{}:", part.target)))
-    };
-    // What a machine lacks is no matter of permission, and somebody changes it there.
-    let lacks = |part: &api::read::PartView| {
-        part.state == "refused" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("NEEDS_UNMET"))
     };
     if blamed.is_none() && view.targets.iter().any(lacks) {
         return format!("sortie redeploy {}", view.deployment);
@@ -629,6 +643,7 @@ mod tests {
         assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
         view.targets[0].detail = Some("NEEDS_UNMET: web needs the program ffmpeg; nothing was copied".into());
         assert_eq!(next_after_failure(&view), "sortie redeploy 41");
+        assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 3)");
     }
 
     #[test]

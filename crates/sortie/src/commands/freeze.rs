@@ -264,8 +264,8 @@ mod tests {
         );
         (freeze.all_live, freeze.apps, freeze.reason) = (false, vec!["web".parse().unwrap()], None);
         freeze.from = "2026-12-31T00:00:00Z".parse().unwrap();
-        assert!(line(&freeze).starts_with("3  prod, site for web  from 2026-12-31 00:00:00 until 2027-"));
+        assert!(line(&freeze).starts_with("3  prod, site for web  from 2026-12-31 00:00:00 UTC until 2027-"));
         freeze.lifted = Some(("night".parse().unwrap(), now));
-        assert!(line(&freeze).contains("lifted 2026-12-24 12:00:00 by night  by oncall: the reason was erased"));
+        assert!(line(&freeze).contains("lifted 2026-12-24 12:00:00 UTC by night  by oncall: the reason was erased"));
     }
 }

@@ -38,7 +38,7 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
     let build = push(&format!(
         "ports = [{port}], services = [\"nobody-has-this\"], programs = [\"sh\", \"nobody-has-this\"], disk = \"900000 GiB\""
     ));
-    let refused = world.sortie("coder", 4, &format!("deploy {build} --to dev"));
+    let refused = world.sortie("coder", 3, &format!("deploy {build} --to dev"));
     refused.says(&format!("port {port} (another program listens on it)")).says("TiB of disk");
     refused.says("the service nobody-has-this (").says("the program nobody-has-this (it is not on the search path)");
     assert_eq!(releases(), 1, "nothing was copied");
@@ -57,7 +57,7 @@ fn r9_every_shortage_is_said_before_a_byte_moves() {
     fs::write(world.repository().join("sortie.toml"), other).unwrap();
     world.commit_and_build("feat: be a shop");
     let build = world.sortie("coder", 0, "push").word("shop#");
-    world.sortie("coder", 4, &format!("deploy {build} --to dev")).says(&format!("port {port} (another program"));
+    world.sortie("coder", 3, &format!("deploy {build} --to dev")).says(&format!("port {port} (another program"));
 
     // What the machine is, it tells again where nobody knows what was told last.
     let facts = world.agent_data("dev-1").join("facts.json");

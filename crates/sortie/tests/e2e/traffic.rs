@@ -122,7 +122,7 @@ fn nginx_is_told_before_a_copy_stops() {
     let owner = world.agent_data("dev-1").join("agent.toml");
     let well = read_text(&owner);
     fs::write(&owner, "[traffic.files]\nweb = \"web.conf\"\n").unwrap();
-    let refused = world.sortie("coder", 4, &format!("deploy {build} --to dev"));
+    let refused = world.sortie("coder", 3, &format!("deploy {build} --to dev"));
     refused.says("agent.toml").says("must begin with /").says("nothing was copied").says("sortie redeploy 1");
     fs::write(&owner, well).unwrap();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
