@@ -230,7 +230,7 @@ pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Comma
             }
         }
     }
-    for (target, app) in &state.late {
+    for (target, app) in state.late.iter().filter(|(target, _)| !away.contains(target)) {
         let Some((number, _)) = late::missed(state, target, app) else { continue };
         if let Some(at) = late::catches_up(state, target, app, now) {
             let assigned = state.targets.get(target).and_then(|t| t.apps.get(app)).and_then(|a| a.assigned);

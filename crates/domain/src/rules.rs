@@ -22,6 +22,7 @@ pub mod packages;
 pub mod passed;
 pub mod permits;
 pub mod placement;
+pub mod places;
 pub mod presence;
 pub mod promotion;
 pub mod retention;

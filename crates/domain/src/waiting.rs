@@ -193,7 +193,11 @@ impl fmt::Display for WaitingOn {
             }
             WaitingOn::Health { deployment, unwell } => {
                 let targets: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
-                write!(f, "deployment {deployment} does not settle before it is well again on {}", targets.join(", "))
+                write!(
+                    f,
+                    "deployment {deployment} neither goes on nor settles before it is well again on {}",
+                    targets.join(", ")
+                )
             }
             WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
         }

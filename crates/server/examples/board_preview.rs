@@ -204,6 +204,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         seen: seen.map(ago),
         refreshed: None,
         stale: false,
+        away: false,
         agent_version: None,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),
         findings,

@@ -4,27 +4,40 @@ use crate::{
     http::Shared,
     ledger::{Prepared, SubmitError},
 };
-use domain::{command::Actor, plan};
+use domain::{command::Actor, plan, rules::presence::Away};
 use jiff::Timestamp;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// How long to wait before asking again for what was refused or could not be written.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How long to sleep at most: in the meantime a machine's clock may be set, and targets may be heard of no more.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
+/// How often it is looked who is away.
+const LOOKED_AT: Duration = Duration::from_secs(1);
+
 /// Runs until the server stops.
 pub(crate) async fn run(serving: Shared) {
     let mut heads = serving.ledger.heads();
-    let mut targets = serving.targets.changes();
+    let mut returns = serving.targets.returns();
+    let (mut unheard, mut looked) = (Away::new(), None::<Instant>);
     loop {
         heads.mark_unchanged();
-        targets.mark_unchanged();
+        let is_news = returns.has_changed().unwrap_or(false);
+        returns.mark_unchanged();
         let state = serving.ledger.state();
-        serving.ledger.tell_away(serving.targets.away(&state));
+        // A fleet is gone through now and then, and not for each of its reports.
+        if is_news || looked.is_none_or(|looked| looked.elapsed() >= LOOKED_AT) {
+            (unheard, looked) = (serving.targets.unheard(&state), Some(Instant::now()));
+            let knows = serving.targets.knows_who_is_away();
+            serving.ledger.tell_away(if knows { unheard.clone() } else { Away::new() });
+        }
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);
-        let (mut commands, mut next) = plan::due(&state, now, &serving.ledger.away());
+        let (mut commands, mut next) = plan::due(&state, now, &unheard);
         let (gone, next_gone) = plan::vanished(&state, now, |name| serving.targets.silent_since(name, now));
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();
@@ -59,7 +72,7 @@ pub(crate) async fn run(serving: Shared) {
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             changed = heads.changed(), if !failed => if changed.is_err() { return },
-            _ = targets.changed(), if !failed => {}
+            _ = returns.changed(), if !failed => {}
             () = serving.stopped() => return,
         }
     }

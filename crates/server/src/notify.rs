@@ -132,6 +132,7 @@ pub(crate) async fn run(serving: Shared, data: PathBuf) {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the notifications' file cannot be used");
+                    serving.notifier.audiences.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     let names = serving.notifier.fares().into_keys();
                     serving.notifier.start_anew(names, Some(error.to_string()));
                 }

@@ -12,7 +12,7 @@ use api::{
 };
 use domain::event::Ending;
 use jiff::{SignedDuration, Timestamp};
-use server::start::{Options, Running, start};
+use server::start::{AWAY_AFTER_SECONDS, Options, Running, start};
 use std::collections::BTreeMap;
 use trust::{
     Digest, PersonName, TargetName,
@@ -220,7 +220,7 @@ fn options(folder: &tempfile::TempDir) -> Options {
         listen,
         board: Some(listen),
         keys: Default::default(),
-        away_after: std::time::Duration::from_secs(90),
+        away_after: std::time::Duration::from_secs(AWAY_AFTER_SECONDS),
     }
 }
 

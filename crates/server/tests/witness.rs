@@ -10,7 +10,7 @@ use api::{
     write::{Attachment, Submission},
 };
 use jiff::SignedDuration;
-use server::start::{Options, start};
+use server::start::{AWAY_AFTER_SECONDS, Options, start};
 use std::collections::BTreeMap;
 use trust::{
     Digest,
@@ -79,7 +79,7 @@ async fn what_waits_for_the_witness_is_published_with_its_signature_and_no_other
         listen,
         board: None,
         keys: Default::default(),
-        away_after: std::time::Duration::from_secs(90),
+        away_after: std::time::Duration::from_secs(AWAY_AFTER_SECONDS),
     };
     let running = start(options).await.unwrap();
     let client = || Client::new(&running.url, Some(running.pin)).unwrap();
@@ -146,7 +146,7 @@ async fn whoever_asks_a_witness_is_bounded_as_a_stranger_is_by_the_server() {
         listen,
         board: None,
         keys: Default::default(),
-        away_after: std::time::Duration::from_secs(90),
+        away_after: std::time::Duration::from_secs(AWAY_AFTER_SECONDS),
     };
     let running = start(options).await.unwrap();
     let client = Client::new(&running.url, Some(running.pin)).unwrap();

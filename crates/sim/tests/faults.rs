@@ -69,7 +69,7 @@ faults! {
     an_end_that_is_forgotten: EndForgotten breaks "LAPSED";
     an_end_that_nobody_sees: LapseForgotten breaks "LAPSED" | "PROGRESS";
     a_deployment_to_a_target_whose_time_is_over: NewToTheOver breaks "LAPSED";
-    a_silence_that_is_a_failure: SilenceFails breaks "SILENCE" | "WAITS";
+    a_silence_that_is_a_failure: SilenceFails breaks "SILENCE";
     a_throw_away_environment_that_is_not_thrown_away: ThrownAwayReturns breaks "ENDED" | "AUTHORITY";
     a_target_that_is_taken_for_gone: HeardForgotten breaks "LAPSED";
     something_new_on_both_sides: BothSides breaks "SIDES";

@@ -251,7 +251,8 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
 /// The exit code of what came to no good end. What machines lack they say before a byte is copied, and is refused like what the
 /// server knows that they lack (R9).
 fn exit_of(view: &DeploymentView) -> u8 {
-    match !view.targets.is_empty() && touched(view).all(lacks) {
+    let mut touched = touched(view).peekable();
+    match touched.peek().is_some() && touched.all(lacks) {
         true => exit::REFUSED,
         false => exit::DEPLOYMENT_FAILED,
     }
@@ -275,13 +276,15 @@ fn paused(view: &DeploymentView, why: &str, cell: Option<&Cell>) -> String {
         let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
         said.push(format!("{} runs {}", view.environment, runs_in_words(&runs, cell.targets)));
     }
-    said.push("nothing more begins until somebody says what is to be done, with --reason:".into());
+    said.push("nothing more begins until somebody says what is to be done:".into());
     let has_failed = |part: &&api::read::PartView| has_failed(part);
-    let failed = view.targets.iter().find(has_failed).map(|part| &part.target);
+    // Who is absent may have been away before it began, and costs nothing: whoever failed is meant first.
+    let absent_last = |part: &&api::read::PartView| part.state == "absent";
+    let failed = view.targets.iter().filter(has_failed).min_by_key(absent_last).map(|part| &part.target);
     let mut choices = vec![(format!("sortie resume {number}"), "it goes on, and this is accepted")];
     if let Some(target) = failed {
         choices.push((format!("sortie retry {number}"), "those that failed try again"));
-        choices.push((format!("sortie exclude {number} {target}"), "it goes on counting without that one"));
+        choices.push((format!("sortie exclude {number} {target} --reason …"), "it goes on counting without that one"));
     }
     choices.push((format!("sortie abort {number}"), "everything goes back"));
     let width = choices.iter().map(|(command, _)| command.len()).max().unwrap_or(0);

@@ -60,7 +60,7 @@ impl When {
 /// Whoever names yesterday has mistyped: it does not mean now.
 fn to_come(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
     let moment = moment::ahead(text, now, zone)?;
-    if moment < now {
+    if moment < whole(now)? {
         let (then, now) = (moment::written(moment, zone), moment::written(now, zone));
         let message = format!("that moment has passed: {then}, and it is {now}");
         return Err(Failure::misused(message));

@@ -51,8 +51,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
             let went_back = under_way.undoing.is_some();
             // What was laid out and not activated stays, so that the next try has it already (R27).
-            let is_staged = self.machine().is_staged(&app, &assignment.build);
-            journal.staged = (!touched && assignment.act.installs() && is_staged).then_some(assignment.build);
+            if assignment.act.installs() {
+                let is_staged = !touched && self.machine().is_staged(&app, &assignment.build);
+                journal.staged = is_staged.then_some(assignment.build);
+            }
             if outcome == Outcome::Verified && !went_back && touched {
                 if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
                     journal.verify(next.build);

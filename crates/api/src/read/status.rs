@@ -292,6 +292,9 @@ pub struct TargetStatus {
     /// Whether that is too old by the charter: it activates nothing new until it refreshes.
     #[serde(default)]
     pub stale: bool,
+    /// Whether nobody has heard of it for a while, so that deployments go on without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
     /// The version of its agent, as it said since the server started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,

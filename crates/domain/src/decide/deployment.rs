@@ -6,16 +6,16 @@ use crate::{
     event::{Aborted, Ending, Event},
     planned::Planned,
     policy,
-    refusal::{Instead, Refusal, Right},
+    refusal::{Refusal, Right},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, presence,
+        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, places,
+        presence::{self, Away},
         rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
-    waiting::WaitingOn,
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, counted_anew},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let is_planned = schedule::is_planned(&order.schedule, now);
     let queued = || if is_planned { Ok(None) } else { queued(draft, order, signed.subject, None) };
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
-    let follows = (is_planned || order.after_current) && under_way(&draft.state, order, None).is_some();
+    let follows = (is_planned || order.after_current) && places::under_way(&draft.state, order, None).is_some();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
         // Going back to what settled passes by no hold here: what stands by may be what was left.
@@ -187,44 +187,17 @@ pub(super) fn as_planned(
 ///
 /// An order that may stand until what is under way has ended is not refused for it.
 pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u64>) -> Result<Option<u64>, Refusal> {
-    let in_the_way = under_way(&draft.state, order, own).filter(|_| !order.after_current);
+    let in_the_way = places::under_way(&draft.state, order, own).filter(|_| !order.after_current);
     if let Some(deployment) = in_the_way {
         let package = packages::under_way(&draft.state, &order.app, &order.environment, own);
         let package = package.and_then(|package| draft.state.deployments.get(&package));
         let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
-        let (environment, instead) = (order.environment.clone(), instead(&draft.state, order, build, deployment));
+        let (environment, instead) =
+            (order.environment.clone(), places::instead(&draft.state, order, build, deployment));
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
     Ok(here.and_then(|here| here.queued).filter(|_| schedule::takes_place(order.act)))
-}
-
-/// What may be done instead of an order that is refused because of what is under way.
-fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> Option<Instead> {
-    let record = state.deployments.get(&under_way)?;
-    let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
-    let brings = matches!(record.act, OrderAct::Deploy | OrderAct::Redeploy);
-    match order.act {
-        OrderAct::Rollback if brings && !goes_back => Some(Instead::Abort),
-        // What is on its way already is not ordered once more.
-        OrderAct::Deploy if record.build != build || goes_back => Some(Instead::After { what: name_of(order, build) }),
-        _ => None,
-    }
-}
-
-/// What an order brings, by its name.
-fn name_of(order: &Order, build: Digest) -> String {
-    match &order.version {
-        Some(version) => format!("{}@{version}", order.app),
-        None => format!("{}#{}", order.app, build.short()),
-    }
-}
-
-/// The deployment that is under way where an order would begin another.
-pub(super) fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
-    let here = state.in_audience(&order.app, &order.environment);
-    let package = packages::under_way(state, &order.app, &order.environment, own);
-    package.or_else(|| here.and_then(|here| here.open_deployment))
 }
 
 /// Whether the build may run there; true if the order may and must wait for its permit.
@@ -296,7 +269,7 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
     }
     let since =
         targets.iter().filter_map(|name| draft.state.running(&order.app, name)).map(|running| running.since).max();
-    let name = name_of(order, signed.subject);
+    let name = places::name_of(order, signed.subject);
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
     Err(Refusal::AlreadyDone { what, since })
 }
@@ -380,11 +353,12 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if deployment.waves > 0 {
         return go_on(draft, asked, number);
     }
-    match schedule::moment(&draft.state, number, &deployment, asked.context.now) {
-        Moment::Never(reason) => return drop_it(draft, number, reason),
-        // What runs is for that one to change, and is looked at when it has ended.
-        Moment::Later(WaitingOn::Deployment { .. }) => return,
-        Moment::Later(_) | Moment::Now => {}
+    if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
+        return drop_it(draft, number, reason);
+    }
+    // What runs is for that one to change, and is looked at when it has ended.
+    if schedule::under_way(&draft.state, number, &deployment).is_some() {
+        return;
     }
     let order = Order {
         version: deployment.version.clone(),
@@ -497,12 +471,19 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
 }
 
 pub(super) fn next_wave(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> Result<Wave, String> {
-    rollout::next_wave(&draft.state, &rollout::of(&draft.state, deployment), deployment, &asked.context.away)
+    // What fell silent since it began is judged by its last word: an outage of the network takes nothing back.
+    let away = if deployment.waves == 0 { &*asked.context.away } else { &Away::new() };
+    rollout::next_wave(&draft.state, &rollout::of(&draft.state, deployment), deployment, away)
 }
 
-/// Goes on without those that are away.
+/// Begins without those that are away. Who falls silent later has its turn, and the time to say something.
 fn leave_out(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
-    let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    let Some(deployment) = draft.state.deployments.get(&number).filter(|deployment| deployment.waves == 0) else {
+        return;
+    };
+    if !matches!(schedule::moment(&draft.state, number, deployment, asked.context.now), Moment::Now) {
+        return;
+    }
     for target in presence::left_out(&draft.state, deployment, &asked.context.away) {
         draft.record(Event::TargetExcluded { deployment: number, target, by: None, reason: None, away: true });
     }
@@ -654,7 +635,7 @@ pub(super) fn undo(
 ) {
     let parts = &deployment.parts;
     let rollout = rollout::of(&draft.state, deployment);
-    let spared = rollout::next_to_go_back(&draft.state, &rollout, deployment, &asked.context.away);
+    let spared = rollout::next_to_go_back(&draft.state, &rollout, deployment, &Away::new());
     let is_first = !matches!(deployment.phase, DeploymentPhase::Undoing { .. });
     // What is unwell serves nobody, and need not be spared, whether somebody accepted it or not.
     let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());

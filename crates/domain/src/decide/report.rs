@@ -38,8 +38,9 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     if !same_epoch || !(is_awaited || is_overdue) {
         return Err(Refusal::ReportStale);
     }
-    // Of an older assignment nothing is kept: where another build runs than it brings, it went back.
-    let undo = if is_newest { assigned.undo } else { report.running != Some(record.build) };
+    // Of an older assignment nothing is kept: where something else runs than it leaves there, it went back.
+    let leaves = (record.act != OrderAct::Undeploy).then_some(record.build);
+    let undo = if is_newest { assigned.undo } else { report.running != leaves };
     let brought = record.act.installs() && !undo && report.outcome == Outcome::Verified;
     if brought && report.running != Some(record.build) {
         let why =

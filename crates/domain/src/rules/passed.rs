@@ -23,7 +23,8 @@ pub fn came(state: &State, app: &AppName, environment: &AudienceName) -> BTreeSe
     let running: BTreeSet<Digest> = running.collect();
     let has_come = |build: &Digest| {
         let was_verified = || record.builds.get(build).is_some_and(|build| build.verified_in.contains_key(environment));
-        running.contains(build) || was_verified()
+        let has_run = || state.in_audience(app, environment).is_some_and(|here| here.ran.contains(build));
+        running.contains(build) || was_verified() || has_run()
     };
     record
         .versions

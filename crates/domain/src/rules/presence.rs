@@ -2,39 +2,37 @@
 //! out and comes to it once it is back; it does not count as serving; and what it runs does not settle unseen (R54).
 //! Whether somebody is heard of is not history; what follows from it is.
 
-use super::{late, rollout};
+use super::{late, migrations, placement, rollout};
 use crate::{
     command::Command,
-    state::{Aside, Deployment, Part, Progress, Running, State},
+    event::Migration,
+    state::{Aside, Deployment, Part, Progress, Running, State, Target},
     waiting::WaitingOn,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 use trust::{TargetName, statement::Outcome};
 
 /// Targets that nobody has heard of for a while.
 pub type Away = BTreeSet<TargetName>;
 
-/// The targets that a deployment goes on without, since they are away and will get it when they are back. As long as there is
-/// nobody else to begin with, in the ring of canaries or at all, they have their turn all the same, and the time to say something.
+/// The targets that a deployment begins without, since they are away and will get it when they are back. Where nobody else is in
+/// their ring they have their turn all the same, and the time to say something; and so they do where one of them is wanted for
+/// what it has: the data that is to be changed back.
 pub fn left_out(state: &State, deployment: &Deployment, away: &Away) -> Vec<TargetName> {
     if away.is_empty() || !deployment.act.installs() || deployment.narrowed || !late::will_catch_up(state, deployment) {
+        return Vec::new();
+    }
+    if migrations::wanted(state, deployment) == Some(Migration::Undo) {
         return Vec::new();
     }
     let waits = |part: &Part| part.aside.is_none() && part.progress == Progress::Waiting;
     let is_gone = |(name, part): &(&TargetName, &Part)| waits(part) && away.contains(*name);
     let is_here = |(name, part): (&TargetName, &Part)| part.aside.is_none() && !is_gone(&(name, part));
-    let (canaries, all) = (rollout::canaries(deployment), 0..usize::MAX);
-    let [others_try, others_are_here] =
-        [&canaries, &all].map(|places| deployment.parts.within(places.clone()).any(is_here));
-    let gone = deployment.parts.waiting_in(all).filter(is_gone).map(|(name, _)| name.clone());
-    match (others_are_here, others_try || canaries.is_empty()) {
-        (false, _) => Vec::new(),
-        (true, true) => gone.collect(),
-        (true, false) => {
-            let tries: BTreeSet<&TargetName> = deployment.parts.within(canaries).map(|(name, _)| name).collect();
-            gone.filter(|name| !tries.contains(name)).collect()
-        }
-    }
+    let of_ring = |places: Range<usize>| {
+        let others = deployment.parts.within(places.clone()).any(is_here);
+        deployment.parts.waiting_in(places).filter(is_gone).filter(move |_| others).map(|(name, _)| name.clone())
+    };
+    rollout::rings(deployment).flat_map(of_ring).collect()
 }
 
 /// On how many of the targets that count as serving nobody can say whether they do.
@@ -43,7 +41,9 @@ pub fn unseen(state: &State, deployment: &Deployment, away: &Away) -> usize {
         Some(part) => part.serves && !part.ephemeral,
         None => {
             let here = state.targets.get(*name).filter(|target| target.environment == deployment.environment);
-            let lasts = here.is_some_and(|target| !target.ephemeral && !target.retired);
+            let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
+            let fits = |target: &Target| build.is_some_and(|build| placement::fits(&build.facts, target));
+            let lasts = here.is_some_and(|target| !target.ephemeral && !target.retired && fits(target));
             lasts && state.running(&deployment.app, name).is_some_and(Running::serves)
         }
     };
@@ -64,12 +64,13 @@ pub fn silent(state: &State, deployment: &Deployment, away: &Away) -> Vec<Target
     if silent.len() > budget { silent } else { Vec::new() }
 }
 
-/// What a deployment that soaks waits on besides time.
-pub fn waits(state: &State, number: u64, away: &Away) -> Option<WaitingOn> {
-    let deployment = state.deployments.get(&number).filter(|_| state.soaking.contains(&number))?;
+/// What a deployment that bakes or soaks waits on besides time, in the place of what it `waits` on as far as the state knows.
+pub fn waits(state: &State, number: u64, away: &Away, waits: WaitingOn) -> WaitingOn {
+    let by_time = matches!(waits, WaitingOn::Soak { .. } | WaitingOn::Bake { .. });
+    let Some(deployment) = state.deployments.get(&number).filter(|_| by_time) else { return waits };
     let unheard = |name| (name, "nobody has heard of it for a while".to_owned());
     let unwell: Vec<(TargetName, String)> = silent(state, deployment, away).into_iter().map(unheard).collect();
-    (!unwell.is_empty()).then_some(WaitingOn::Health { deployment: number, unwell })
+    if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell } }
 }
 
 /// Whether what is due by the time alone may happen, as far as targets are there for it.
@@ -80,7 +81,6 @@ pub fn may_come(state: &State, command: &Command, away: &Away) -> bool {
     };
     match command {
         Command::SettleDeployment(number) | Command::AdvanceDeployment(number) => none_is_silent(number),
-        Command::CatchUp(target, _) => !away.contains(target),
         _ => true,
     }
 }

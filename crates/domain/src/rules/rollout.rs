@@ -84,8 +84,8 @@ pub fn of<'a>(state: &State, deployment: &'a Deployment) -> Cow<'a, Rollout> {
     Cow::Owned(for_act(environment.map(Environment::rollout).unwrap_or_default(), deployment.act))
 }
 
-/// As [`in_rings`], of the targets as they are. Whoever comes and goes has its turn after those that stay, and who is away after
-/// everybody else: none of them is a canary where another can be (R30, R40).
+/// As [`in_rings`], of the targets as they are. In each ring whoever comes and goes has its turn after those that stay, and who is
+/// away after everybody else: none of them is a canary where another of the ring can be (R30, R40).
 pub fn in_their_turn(
     state: &State,
     rollout: &Rollout,
@@ -94,15 +94,9 @@ pub fn in_their_turn(
 ) -> (Vec<TargetName>, Vec<RingOf>) {
     let comes_and_goes = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.ephemeral);
     let labels = |name: &TargetName| state.targets.get(name).map(|target| &target.labels);
-    let (gone, here): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(|name| away.contains(name));
-    let (mut first, last) = if here.is_empty() { (gone, here) } else { (here, gone) };
-    first.sort_by_key(comes_and_goes);
-    let (mut order, mut rings) = in_rings(rollout, first, labels);
-    order.extend(last.iter().cloned());
-    if let Some(ring) = rings.last_mut() {
-        ring.targets += last.len() as u32;
-    }
-    (order, rings)
+    let mut targets = targets;
+    targets.sort_by_key(|name| (away.contains(name), comes_and_goes(name)));
+    in_rings(rollout, targets, labels)
 }
 
 /// The targets in the order in which they have their turn, and the rings that divide them; none where there is one only.
@@ -201,12 +195,9 @@ fn places_of(deployment: &Deployment, index: usize) -> Range<usize> {
     }
 }
 
-/// The places of those that try it first; none where nobody does.
-pub fn canaries(deployment: &Deployment) -> Range<usize> {
-    match deployment.rings.first() {
-        Some(ring) if ring.name == CANARY => 0..ring.targets as usize,
-        _ => 0..0,
-    }
+/// The places of each ring, in order; all places where there is one only.
+pub fn rings(deployment: &Deployment) -> impl Iterator<Item = Range<usize>> {
+    (0..deployment.rings.len().max(1)).map(|index| places_of(deployment, index))
 }
 
 /// The ring that has begun; nothing where there is one only.

@@ -5,7 +5,7 @@ use super::{Candidate, freezes, packages, ways, windows};
 use crate::{
     policy,
     refusal::Refusal,
-    state::{Deployment, Policy, State},
+    state::{Deployment, Policy, Running, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -107,7 +107,7 @@ fn stopping<'a>(
 }
 
 /// The other deployment of the application there that is under way, where this one has not begun.
-fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64> {
+pub fn under_way(state: &State, number: u64, deployment: &Deployment) -> Option<u64> {
     if deployment.waves > 0 {
         return None;
     }
@@ -195,9 +195,12 @@ pub fn is_in_time(
 /// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was
 /// planned, a later version does that somebody deployed meanwhile.
 pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<String> {
+    let config = state.in_audience(&deployment.app, &deployment.environment).and_then(|here| here.config.as_ref());
+    let serial = config.map_or(0, |config| config.serial);
     let runs_it = |name| {
         let running = state.running(&deployment.app, name);
-        running.is_some_and(|running| running.build == deployment.build && !running.stopped)
+        let is_it = |running: &Running| running.build == deployment.build && running.config_serial == serial;
+        running.is_some_and(|running| is_it(running) && !running.stopped)
     };
     if deployment.act.installs() && deployment.parts.iter().all(|(name, _)| runs_it(name)) {
         return Some("it runs there already".into());

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     event::{Event, Migration},
     policy,
+    rules::rollout,
 };
 use imbl::OrdMap;
 use jiff::Timestamp;
@@ -347,10 +348,16 @@ pub fn apply(state: &mut State, event: &Event) {
         }
         Event::DeploymentResumed { deployment, by, reason } => {
             guide(state, *deployment, by, GuidanceWord::Resumed, &[], *reason);
+            let record = state.deployments.get(deployment);
+            let rollout = record.map(|record| rollout::of(state, record).into_owned());
             if let Some(record) = state.deployments.get_mut(deployment) {
                 let failed = record.paused.take().is_some_and(|pause| pause.failure.is_some());
+                // Where people were asked about a doubt alone, nothing else is forgiven.
+                let asked_of_doubts = rollout.is_some_and(|rollout| {
+                    rollout::in_doubt(record).is_some() && rollout::beyond_budget(&rollout, record).is_none()
+                });
                 let bad = record.parts.bad().map(|(name, _)| name).chain(record.parts.unwell().map(|(name, _)| name));
-                let bad: Vec<TargetName> = bad.filter(|_| failed).cloned().collect();
+                let bad: Vec<TargetName> = bad.filter(|_| failed && !asked_of_doubts).cloned().collect();
                 bad.iter().for_each(|name| record.parts.change(name, |part| part.aside = Some(Aside::Accepted)));
                 let doubted: Vec<TargetName> =
                     record.parts.doubted().filter(|_| failed).map(|(name, _)| name.clone()).collect();

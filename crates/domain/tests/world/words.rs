@@ -375,8 +375,8 @@ impl World {
     /// What every deployment that is open, or soaks, waits on.
     pub(super) fn waits(&self) -> Vec<String> {
         let waits = self.state.deployments.keys().filter_map(|number| {
-            domain::rules::presence::waits(&self.state, *number, &self.away)
-                .or_else(|| domain::plan::waits(&self.state, *number, self.now))
+            let waits = domain::plan::waits(&self.state, *number, self.now)?;
+            Some(domain::rules::presence::waits(&self.state, *number, &self.away, waits))
         });
         let said: Vec<String> = waits.map(|waiting| waiting.to_string()).collect();
         if said.is_empty() { vec!["nothing waits".into()] } else { said }

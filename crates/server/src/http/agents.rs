@@ -46,6 +46,8 @@ const WITHDRAWALS_AT_ONCE: usize = 1024;
 pub(crate) struct Targets {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    /// Counts the targets that came back after they were away.
+    returned: watch::Sender<u64>,
     /// For how long nothing is heard of a target before it counts as away.
     away_after: Duration,
     /// Since when targets can be heard of.
@@ -115,7 +117,8 @@ impl Drop for Errands<'_> {
 impl Targets {
     /// Targets of which nobody has heard yet.
     pub fn new(away_after: Duration) -> Self {
-        Self { inner: Mutex::default(), changed: watch::channel(0).0, away_after, started: Instant::now() }
+        let (changed, returned) = (watch::channel(0).0, watch::channel(0).0);
+        Self { inner: Mutex::default(), changed, returned, away_after, started: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -136,7 +139,7 @@ impl Targets {
         let was_away = !self.is_connected(target);
         self.saw(target, 1);
         if was_away {
-            self.poke();
+            self.returned.send_modify(|count| *count += 1);
         }
         Polling { targets: self, target }
     }
@@ -183,14 +186,23 @@ impl Targets {
         self.lock().is_here(target, self.away_after)
     }
 
-    /// The targets that nobody has heard of for a while. After a start none is, until it has had the time to come back.
-    pub fn away(&self, state: &domain::state::State) -> Away {
-        if self.started.elapsed() < self.away_after {
-            return Away::new();
-        }
+    /// Tells when a target came back that was away.
+    pub fn returns(&self) -> watch::Receiver<u64> {
+        self.returned.subscribe()
+    }
+
+    /// The targets that nobody has heard of for a while, as far as this server knows: since it started, where they have not had the
+    /// time yet to come back. What is behind an air gap speaks by receipts, and is missed by nobody.
+    pub fn unheard(&self, state: &domain::state::State) -> Away {
         let inner = self.lock();
-        let there = state.targets.iter().filter(|(_, target)| !target.retired).map(|(name, _)| name);
+        let speaks = |target: &domain::state::Target| !target.retired && views::targets::carried(target).is_none();
+        let there = state.targets.iter().filter(|(_, target)| speaks(target)).map(|(name, _)| name);
         there.filter(|name| !inner.is_here(name, self.away_after)).cloned().collect()
+    }
+
+    /// Whether targets have had the time to come back since the server started, so that those it has not heard of are away.
+    pub fn knows_who_is_away(&self) -> bool {
+        self.started.elapsed() >= self.away_after
     }
 
     /// How many targets polled a short while ago, of those that have not left.
@@ -497,11 +509,31 @@ pub(crate) async fn answer_errand(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{start::AWAY_AFTER_SECONDS, views::fixture::World};
+
+    /// Who polls is there however long it waits; who does not is missed, and away once everybody has had the time to come back.
+    #[test]
+    fn r40_who_polls_is_there_and_who_does_not_is_missed() {
+        let (world, targets) = (World::new(), Targets::new(Duration::ZERO));
+        let [dev, test, prod] = ["dev-1", "test-1", "prod-1"].map(|name| TargetName::new(name).unwrap());
+        let mut returns = targets.returns();
+        let polling = targets.polls(&dev);
+        assert!(returns.has_changed().unwrap(), "it is news that it came back");
+        returns.mark_unchanged();
+        drop(targets.polls(&dev));
+        assert!(!returns.has_changed().unwrap(), "it was there");
+        drop(targets.polls(&test));
+        assert_eq!(targets.unheard(&world.state), Away::from([prod.clone(), test.clone()]));
+        drop(polling);
+        assert_eq!(targets.unheard(&world.state), Away::from([dev, prod, test]));
+        assert!(targets.knows_who_is_away());
+        assert!(!Targets::new(Duration::from_secs(AWAY_AFTER_SECONDS)).knows_who_is_away(), "it has only just begun");
+    }
 
     /// The server's clock is set back by hours, or forward: who was heard of just now was heard of just now.
     #[test]
     fn r30_a_clock_that_is_set_makes_nobody_silent() {
-        let targets = Targets::new(Duration::from_secs(90));
+        let targets = Targets::new(Duration::from_secs(AWAY_AFTER_SECONDS));
         let name = TargetName::new("pool-1").unwrap();
         drop(targets.polls(&name));
         for hours in [-5, 0, 5] {

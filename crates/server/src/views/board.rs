@@ -321,8 +321,7 @@ fn fingerprint(cell: &Cell, wrong: usize) -> String {
 
 fn running(runs: &Runs, targets: u32, status: &Status) -> Markup {
     let now = status.at;
-    let is_silent = |target: &&TargetStatus| runs.on.contains(&target.name) && !is_connected(target, now);
-    let silent = status.targets.iter().filter(is_silent).count();
+    let silent = status.targets.iter().filter(|target| target.away && runs.on.contains(&target.name)).count();
     let on = runs.on.len();
     let (class, which) = match (runs.permitted, runs.stopped) {
         (_, true) => ("stopped", Sign::Stopped),
@@ -347,7 +346,7 @@ fn running(runs: &Runs, targets: u32, status: &Status) -> Markup {
                 }
                 @if runs.stopped { " · stopped" }
                 @else if !runs.standby.is_empty() { " · " (standby_in_words(runs)) }
-                @if silent > 0 { span.muted title="nobody has heard of them for a while" { " · " (silent) " silent" } }
+                @if silent > 0 { span.muted title="nobody has heard of them for a while" { " · " (silent) " away" } }
                 @if !runs.permitted { " · without permission" }
                 @else if runs.build.version.is_none() { span.muted { " · unreleased" } }
             }

@@ -37,6 +37,7 @@ pub(crate) fn target(
         carried: carried(target),
         refreshed: None,
         stale: false,
+        away: false,
         agent_version: None,
         runs: runs.collect(),
         findings: target.findings.len() as u32,
@@ -47,7 +48,7 @@ pub(crate) fn target(
 }
 
 /// Up to when receipts tell of a target that this server never assigned anything to.
-fn carried(target: &Target) -> Option<Timestamp> {
+pub(crate) fn carried(target: &Target) -> Option<Timestamp> {
     let told = target.apps.values().map(|on_target| match (&on_target.assigned, &on_target.running) {
         (None, Some(running)) => Some(running.since),
         _ => None,

@@ -191,7 +191,8 @@ impl Model {
 
     /// A deployment fails for this reason: that nothing is heard of what comes and goes is none.
     pub fn is_no_silence(&self, number: u64, reason: &str) -> Verdict {
-        let Some((name, _)) = reason.split_once(": check: no answer within") else { return Ok(()) };
+        let silence = [": check: no answer within", ": check: not done within"];
+        let Some((name, _)) = silence.into_iter().find_map(|words| reason.split_once(words)) else { return Ok(()) };
         match self.ends.passing.iter().any(|passing| name.ends_with(passing.as_str())) {
             true => broken("SILENCE", format!("deployment {number} fails: {reason}, which comes and goes")),
             false => Ok(()),

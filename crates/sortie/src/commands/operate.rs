@@ -94,7 +94,10 @@ async fn nothing_runs(
     let is_here = |name: &TargetName| {
         status.targets.iter().any(|target| target.name == *name && target.environment == environment)
     };
-    if act != OrderAct::Undeploy || runs || !only.iter().all(is_here) {
+    // What is on its way there is not gone.
+    let cell = order::cell(status, &app, &environment);
+    let comes = cell.is_some_and(|cell| !cell.waiting.is_empty());
+    if act != OrderAct::Undeploy || runs || comes || !only.iter().all(is_here) {
         return Ok(Refusal::NothingRuns { app, environment, act }.into());
     }
     // A name that nobody knows is a mistake.

@@ -105,6 +105,9 @@ fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Fa
         WaitingOn::Targets { deployment, .. }
         | WaitingOn::Bake { deployment, .. }
         | WaitingOn::Word { deployment, .. }
+        | WaitingOn::Members { deployment, .. }
+        | WaitingOn::Window { deployment, .. }
+        | WaitingOn::Freeze { deployment, .. }
         | WaitingOn::Person { deployment, .. } => Some(*deployment),
         _ => None,
     };

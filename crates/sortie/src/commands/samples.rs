@@ -199,6 +199,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         seen: Some(time("09:59:30")),
         refreshed: None,
         stale: false,
+        away: false,
         agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
         findings: 0,

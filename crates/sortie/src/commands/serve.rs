@@ -49,7 +49,7 @@ pub struct Serve {
     #[arg(long, default_value = "127.0.0.1:7441", value_name = "ADDRESS")]
     pub board: SocketAddr,
     /// How long nothing is heard of a target before deployments go on without it, in seconds
-    #[arg(long, default_value_t = AWAY_AFTER_SECONDS, value_name = "SECONDS")]
+    #[arg(long, default_value_t = AWAY_AFTER_SECONDS, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub away_after: u64,
     /// A server with agents dev-1, test-1 and prod-1 on this machine, for trying things out
     #[arg(long)]

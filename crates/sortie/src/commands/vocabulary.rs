@@ -94,6 +94,7 @@ words! {
     ["undo", "abort"] "Within one unfinished deployment: back to what ran when it began, by itself, or because somebody aborts it.";
     ["rollback"] "A command: back to what last settled, under a permit that nobody withdrew since.";
     ["sides", "switch"] "Blue and green across hosts: by a label the targets of an environment are of two sides, of which one serves. What is deployed stands by on the other, verified and seen by nobody, until an order to switch lets it serve; what served stands by from then on.";
+    ["away"] "A machine that nobody has heard of for a while: what begins goes on without it and comes to it once it is back, and what it runs is known by its last word only.";
     ["redeploy"] "A new deployment of a version that was superseded or has failed, and still has its permit.";
     ["undeploy"] "To remove an application from an environment, or all of them where nobody is served. Their data folders stay.";
     ["start", "stop", "restart"] "Orders about what runs already. They bring nothing new.";

@@ -40,7 +40,8 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     away(&world, 2);
     until("the soak to wait for it", || {
         let said = world.sortie("tester", 0, "status web --in test").stdout;
-        said.contains("does not settle before it is well again on test-2 (nobody has heard of it").then_some(())
+        said.contains("neither goes on nor settles before it is well again on test-2 (nobody has heard of it")
+            .then_some(())
     });
     world.start_agent("test-1");
     world.start_agent("test-2");

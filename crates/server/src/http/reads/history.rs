@@ -18,6 +18,7 @@ use api::{
 use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     entry::Entry,
+    plan,
     refusal::{Refusal, exit},
     rules::{names, presence},
     state::State as Facts,
@@ -155,8 +156,9 @@ pub(crate) async fn deployment(
 ) -> Result<Json<DeploymentView>, Failure> {
     let state = serving.ledger.state();
     if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
-        let silent = presence::waits(&state, number, &serving.ledger.away());
-        view.waits = silent.map(|waits| waits.to_string()).or(view.waits);
+        let waits = plan::waits(&state, number, Timestamp::now());
+        let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits).to_string());
+        view.waits = waits.or(view.waits);
         return Ok(Json(view));
     }
     if number == 0 || number > state.last_deployment {

@@ -79,9 +79,11 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
 
 /// Adds what targets said of themselves since the server started: how fresh their knowledge is, and their agent's version.
 fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetStatus], now: Timestamp) {
+    let away = serving.ledger.away();
     for target in targets {
         target.refreshed = serving.targets.freshness(&target.name);
         target.agent_version = serving.targets.agent_version(&target.name);
+        target.away = away.contains(&target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
 }
@@ -99,10 +101,9 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
     }
     let cells = status.apps.iter_mut().flat_map(|app| &mut app.cells);
     for (waiting, words) in cells.flat_map(|cell| cell.waiting.iter_mut().zip(&mut cell.waits)) {
-        if let WaitingOn::Soak { deployment, .. } = waiting
-            && let Some(silent) = presence::waits(state, *deployment, &away)
-        {
-            (*words, *waiting) = (silent.to_string(), silent);
+        if let WaitingOn::Soak { deployment, .. } | WaitingOn::Bake { deployment, .. } = waiting {
+            *waiting = presence::waits(state, *deployment, &away, waiting.clone());
+            *words = waiting.to_string();
         }
     }
 }

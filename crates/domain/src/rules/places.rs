@@ -1,0 +1,43 @@
+//! An application has one place in an environment: one deployment is under way there at a time, and what may not begin meanwhile
+//! is told what may be done instead (R1).
+
+use super::packages;
+use crate::{
+    refusal::Instead,
+    state::{DeploymentPhase, State},
+};
+use trust::{
+    Digest,
+    statement::{Order, OrderAct},
+};
+
+/// What may be done instead of an order that is refused because of what is under way.
+pub fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> Option<Instead> {
+    let record = state.deployments.get(&under_way)?;
+    let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
+    // What is typed instead says no more than what.
+    let is_plain = order.only.is_empty() && !order.keep_data && order.rollout == Default::default();
+    match order.act {
+        OrderAct::Rollback if record.act.deploys() && !goes_back => Some(Instead::Abort),
+        // What is on its way already is not ordered once more.
+        OrderAct::Deploy if is_plain && (record.build != build || goes_back) => {
+            Some(Instead::After { what: name_of(order, build) })
+        }
+        _ => None,
+    }
+}
+
+/// What an order brings, by its name.
+pub fn name_of(order: &Order, build: Digest) -> String {
+    match &order.version {
+        Some(version) => format!("{}@{version}", order.app),
+        None => format!("{}#{}", order.app, build.short()),
+    }
+}
+
+/// The deployment that is under way where an order would begin another.
+pub fn under_way(state: &State, order: &Order, own: Option<u64>) -> Option<u64> {
+    let here = state.in_audience(&order.app, &order.environment);
+    let package = packages::under_way(state, &order.app, &order.environment, own);
+    package.or_else(|| here.and_then(|here| here.open_deployment))
+}
