@@ -670,7 +670,7 @@ mod tests {
         assert_eq!(
             words(&view),
             "deployment 41 is paused: prod-1: verify errors: inconclusive: measured NaN.   (exit 4)\n\
-             nothing more begins until somebody says what is to be done, with --reason:\n  \
+             nothing more begins until somebody says what is to be done:\n  \
              sortie resume 41   it goes on, and this is accepted\n  \
              sortie abort 41    everything goes back"
         );
