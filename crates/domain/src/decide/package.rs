@@ -7,7 +7,7 @@ use super::{Asked, deployment};
 use crate::{
     command::Signed,
     event::{Aborted, BuildFacts, Ending, Event},
-    refusal::{Refusal, Right},
+    refusal::{Instead, Refusal, Right},
     rules::{
         Candidate, migrations, names, packages, rights, rollout,
         schedule::{self, Moment},
@@ -51,6 +51,11 @@ pub(super) fn request(
         let why = format!("{} is a package and has no config of its own; its members have: {members}", order.app);
         return Err(Refusal::Invalid { why });
     }
+    if order.after_current {
+        let why =
+            "a package does not stand until another deployment has ended: order it once that has, or with --at".into();
+        return Err(Refusal::Invalid { why });
+    }
     sides::has_none(&draft.state, order, &facts)?;
     let now = asked.context.now;
     schedule::can_come(order, now)?;
@@ -58,11 +63,10 @@ pub(super) fn request(
     let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = if is_planned { None } else { deployment::queued(draft, order, signed.subject, None)? };
-    if !is_planned {
-        for (app, member) in &facts.package {
-            deployment::queued(draft, &member_order(order, app, member), member.build, None)?;
-        }
+    let queued = |order: &Order, build| deployment::queued(draft, order, build, None).map_err(without_following);
+    let takes_place_of = if is_planned { None } else { queued(order, signed.subject)? };
+    for (app, member) in facts.package.iter().filter(|_| !is_planned) {
+        queued(&member_order(order, app, member), member.build)?;
     }
     let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
     let mut warnings = warned.unwrap_or_default();
@@ -106,7 +110,7 @@ pub(super) fn request(
         only: order.only.clone(),
     };
     deployment::as_planned(draft, order, &requested, &members)?;
-    deployment::take_place(draft, queued, number);
+    deployment::take_place(draft, takes_place_of, number);
     draft.record(requested);
     if awaits_permit || is_planned {
         return Ok(());
@@ -116,6 +120,16 @@ pub(super) fn request(
         Stop::Refused(refusal) => *refusal,
         Stop::Never(why) => Refusal::Invalid { why },
     })
+}
+
+/// What is under way, where nothing is proposed that a package cannot do.
+fn without_following(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::DeploymentUnderWay { deployment, app, environment, instead: Some(Instead::After { .. }) } => {
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead: None }
+        }
+        refusal => refusal,
+    }
 }
 
 /// The package's order as it is for one of its members.
