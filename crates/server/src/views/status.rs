@@ -205,9 +205,16 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
 /// What is staged on targets by a deployment that is open or has failed, and not activated there (R27).
 fn staged(state: &State, app: &AppName, record: &InAudience) -> Vec<String> {
     let numbers: BTreeSet<u64> = record.open_deployment.iter().chain(record.failed.values()).copied().collect();
+    let brings = |number: &u64| state.deployments.get(number).is_none_or(|deployment| deployment.act.installs());
+    // A target keeps what it was brought last.
+    let is_last = |number: u64, name: &TargetName| {
+        let on_target = state.targets.get(name).and_then(|target| target.apps.get(app));
+        let newest = on_target.and_then(|on_target| on_target.assigned).map(|assigned| assigned.deployment);
+        newest.is_none_or(|newest| newest <= number || !brings(&newest))
+    };
     let in_words = |number: u64| {
         let deployment = state.deployments.get(&number)?;
-        let staged = deployment.parts.iter().filter(|(_, part)| part.is_staged());
+        let staged = deployment.parts.iter().filter(|(name, part)| part.is_staged() && is_last(number, name));
         let on: Vec<String> = staged.map(|(name, _)| name.to_string()).collect();
         let what = build_name(state, app, &deployment.build);
         (!on.is_empty()).then(|| format!("{} staged on {}, not deployed", what.short(), on.join(", ")))
@@ -612,6 +619,14 @@ mod tests {
             let has_failed = state == "staged";
             assert_eq!(notes_of(&world, "prod").contains(&staged[0].to_owned()), has_failed, "{outcome:?}");
         }
+        // What another build was brought over is kept by nobody.
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        world.happen(finished(number, undone_at(Configure), None, &[Check, Fetch, Stage, Configure]));
+        world.happen(undone(number));
+        assert!(notes_of(&world, "prod").contains(&staged[0].to_owned()));
+        let next = world.released("web", "1.5.0", "prod");
+        world.runs("prod-1", "web", next);
+        assert!(!notes_of(&world, "prod").contains(&staged[0].to_owned()));
         // Who refuses the way back is on it, and is told so.
         let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
         world.happen(finished(
