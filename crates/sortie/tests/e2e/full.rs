@@ -105,7 +105,7 @@ fn r9_a_full_target_keeps_what_it_runs() {
     let first = push(&world, 0, "page", b"one").word("pages#");
     world.sortie("coder", 0, &format!("deploy {first} --to dev"));
     let second = push(&world, 0, "page", &noise(40)).word("pages#");
-    let refused = world.sortie("coder", 3, &format!("deploy {second} --to dev"));
+    let refused = world.sortie("coder", 4, &format!("deploy {second} --to dev"));
     refused.says("disk");
     assert_eq!(fs::read(world.active("dev-1", "pages").join("page")).unwrap(), b"one");
     world.sortie("coder", 0, "escapes --scan");
