@@ -26,11 +26,13 @@ pub(crate) async fn run(serving: Shared) {
     let (mut unheard, mut looked) = (Away::new(), None::<Instant>);
     loop {
         heads.mark_unchanged();
-        let is_news = returns.has_changed().unwrap_or(false);
+        if returns.has_changed().unwrap_or(false) {
+            looked = None;
+        }
         returns.mark_unchanged();
         let state = serving.ledger.state();
         // A fleet is gone through now and then, and not for each of its reports.
-        if is_news || looked.is_none_or(|looked| looked.elapsed() >= LOOKED_AT) {
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOKED_AT) {
             (unheard, looked) = (serving.targets.unheard(&state), Some(Instant::now()));
             let knows = serving.targets.knows_who_is_away();
             serving.ledger.tell_away(if knows { unheard.clone() } else { Away::new() });
@@ -72,7 +74,7 @@ pub(crate) async fn run(serving: Shared) {
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             changed = heads.changed(), if !failed => if changed.is_err() { return },
-            _ = returns.changed(), if !failed => {}
+            _ = returns.changed(), if !failed => looked = None,
             () = serving.stopped() => return,
         }
     }
