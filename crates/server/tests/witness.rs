@@ -68,19 +68,18 @@ fn code<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
     }
 }
 
+fn options(folder: &std::path::Path, listen: std::net::SocketAddr) -> Options {
+    let away_after = std::time::Duration::from_secs(AWAY_AFTER_SECONDS);
+    Options { data: folder.join("data"), listen, board: None, keys: Default::default(), away_after }
+}
+
 /// The witness's key logs in and gets what waits; nobody else does, and it gets nothing else. Nothing is published without
 /// a signature that counts, and with one at once.
 #[tokio::test]
 async fn what_waits_for_the_witness_is_published_with_its_signature_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let listen = "127.0.0.1:0".parse().unwrap();
-    let options = Options {
-        data: folder.path().join("data"),
-        listen,
-        board: None,
-        keys: Default::default(),
-        away_after: std::time::Duration::from_secs(AWAY_AFTER_SECONDS),
-    };
+    let options = options(folder.path(), listen);
     let running = start(options).await.unwrap();
     let client = || Client::new(&running.url, Some(running.pin)).unwrap();
     let hello = client().hello().await.unwrap();
@@ -141,13 +140,7 @@ async fn what_waits_for_the_witness_is_published_with_its_signature_and_no_other
 async fn whoever_asks_a_witness_is_bounded_as_a_stranger_is_by_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let listen = "127.0.0.1:0".parse().unwrap();
-    let options = Options {
-        data: folder.path().join("data"),
-        listen,
-        board: None,
-        keys: Default::default(),
-        away_after: std::time::Duration::from_secs(AWAY_AFTER_SECONDS),
-    };
+    let options = options(folder.path(), listen);
     let running = start(options).await.unwrap();
     let client = Client::new(&running.url, Some(running.pin)).unwrap();
     let online = PublicKey::from_openssh(&client.hello().await.unwrap().ledger_key).unwrap();

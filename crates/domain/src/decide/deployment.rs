@@ -47,7 +47,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         let (build, _) = names::version(&draft.state, &order.app, version)?;
         return Err(Refusal::NumberTaken { app: order.app.clone(), version: version.clone(), build });
     }
-    if order.after_current && !matches!(order.act, OrderAct::Deploy | OrderAct::Redeploy) {
+    if order.after_current && !order.act.deploys() {
         let why = "what is to stand until something else has ended brings a version or a build".into();
         return Err(Refusal::Invalid { why });
     }

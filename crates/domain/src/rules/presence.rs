@@ -1,5 +1,5 @@
 //! A machine that nobody has heard of for a while stops nobody else, and is no proof of health (R40, R46): what begins leaves it
-//! out and comes to it once it is back; it does not count as serving; and what it runs does not settle unseen (R54).
+//! out and comes to it once it is back, and does not count it as serving; and what it runs does not settle unseen (R54).
 //! Whether somebody is heard of is not history; what follows from it is.
 
 use super::{late, migrations, placement, rollout};
