@@ -2,7 +2,8 @@
 
 use domain::planned::Planned;
 use serde::{Deserialize, Serialize};
-use trust::{Digest, statement::Order};
+use std::collections::BTreeSet;
+use trust::{Digest, TargetName, statement::Order};
 use utoipa::ToSchema;
 
 /// An order that nobody has given.
@@ -28,4 +29,8 @@ pub struct PlanView {
     pub planned: Planned,
     /// What whoever gives it would be warned of.
     pub warnings: Vec<String>,
+    /// Which of its targets would be left out, since nobody has heard of them for a while, and get it once they are back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub away: BTreeSet<TargetName>,
 }

@@ -22,7 +22,7 @@ mod vendor;
 use crate::{
     command::{Command, Context, Signed},
     event::Event,
-    planned::Planned,
+    planned::Preview,
     refusal::Refusal,
     state::{Draft, Policy, State},
 };
@@ -86,15 +86,21 @@ fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, 
     Ok(draft)
 }
 
-/// What an order would do now, and what whoever gives it would be warned of; or why it would be refused.
-pub fn preview(state: &State, context: &Context, signed: Signed<Order>) -> Result<(Planned, Vec<String>), Refusal> {
+/// What an order would do now; or why it would be refused.
+pub fn preview(state: &State, context: &Context, signed: Signed<Order>) -> Result<Preview, Refusal> {
     let draft = drafted(state, context, Command::RequestDeployment(signed))?;
     let warnings = draft.events.iter().find_map(|event| match event {
         Event::DeploymentRequested { warnings, .. } => Some(warnings.clone()),
         _ => None,
     });
-    let planned = draft.planned.zip(warnings);
-    planned.ok_or_else(|| Refusal::Invalid { why: "only an order of a deployment of its own can be planned".into() })
+    let Some((planned, warnings)) = draft.planned.zip(warnings) else {
+        return Err(Refusal::Invalid { why: "only an order of a deployment of its own can be planned".into() });
+    };
+    let left_out = |event: &Event| match event {
+        Event::TargetExcluded { target, away: true, .. } => Some(target.clone()),
+        _ => None,
+    };
+    Ok(Preview { planned, warnings, away: draft.events.iter().filter_map(left_out).collect() })
 }
 
 /// A command's context together with the charter it is judged by.

@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{AppName, AudienceName, Digest, TargetName, Version, rollout::Rollout, statement::OrderAct};
 
 /// What an order would do by a state. Whatever may differ from one moment to another and matters to whoever planned stands here.
@@ -44,6 +44,17 @@ pub struct Planned {
     pub keep_data: bool,
     /// The deployment whose place it would take.
     pub supersedes: Option<u64>,
+}
+
+/// A plan, and what whoever makes it should know besides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// What the order would do.
+    pub planned: Planned,
+    /// What whoever gives it would be warned of.
+    pub warnings: Vec<String>,
+    /// Which of its targets would be left out, since nobody has heard of them for a while, and get it once they are back.
+    pub away: BTreeSet<TargetName>,
 }
 
 /// One target in a plan.

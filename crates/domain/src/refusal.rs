@@ -300,6 +300,8 @@ pub enum Refusal {
         after: AudienceName,
         /// The audience asked for.
         audience: AudienceName,
+        /// Who does not run it there because nobody has heard of it for a while.
+        away: Vec<TargetName>,
     },
     /// The audience needs no release.
     NoReleaseNeeded {

@@ -133,7 +133,7 @@ pub fn verdicts(state: &State, policy: &Policy, candidate: &Candidate<'_>, now: 
     } else {
         verdicts.push(verdict("permits", permits::live(state, policy, candidate, now)));
         let way = ways::of(state, policy, candidate, now);
-        verdicts.push(verdict("promotion", promotion::verified_before(policy, candidate, way)));
+        verdicts.push(verdict("promotion", promotion::verified_before(state, policy, candidate, way)));
         verdicts.extend(
             evidence::of_all(state, policy, candidate, way, now).into_iter().map(|found| verdict("evidence", found)),
         );

@@ -80,7 +80,7 @@ fn plan(
     let request_id = RequestId::new("plan").ok()?;
     let context = Context { now: now.max(state.head.time), actor, request_id, payload: None, away: Default::default() };
     // What would be refused cannot be planned: whoever orders it all the same hears so.
-    let (planned, _) = preview(state, &context, Signed { subject, act: order.clone() }).ok()?;
+    let planned = preview(state, &context, Signed { subject, act: order.clone() }).ok()?.planned;
     order.plan = Some(planned.id());
     Some((planned, thinks))
 }

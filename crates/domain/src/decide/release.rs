@@ -180,7 +180,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     retired::takes_something_new(&wish.app, draft.state.apps.get(&wish.app))?;
     retention::bytes_are_here(&candidate)?;
     vendors::released(&draft.state, policy, &candidate, now)?;
-    promotion::verified_before(policy, &candidate, wish.way)?;
+    promotion::verified_before(&draft.state, policy, &candidate, wish.way)?;
     packages::may_be_released(&draft.state, policy, &candidate, now)?;
     evidence::of_all(&draft.state, policy, &candidate, wish.way, now).into_iter().collect::<Result<Vec<_>, _>>()?;
     let request = asked.context.payload.ok_or(Refusal::UnknownRequest)?;

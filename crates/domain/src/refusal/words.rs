@@ -124,8 +124,12 @@ impl fmt::Display for Refusal {
                     _ => Ok(()),
                 }
             }
-            Refusal::NotVerifiedBefore { app, version, after, audience } => {
-                write!(f, "{audience} comes after {after}, and {app}@{version} was not verified in {after} yet")
+            Refusal::NotVerifiedBefore { app, version, after, audience, away } => {
+                write!(f, "{audience} comes after {after}, and {app}@{version} was not verified in {after} yet")?;
+                match &away[..] {
+                    [] => Ok(()),
+                    away => write!(f, ": {} was away when it came and does not run it", list(away)),
+                }
             }
             Refusal::NoReleaseNeeded { audience } => {
                 write!(f, "{audience} asks nobody for approval: deploy there without a release")
@@ -438,6 +442,9 @@ impl Refusal {
             Refusal::VendorReleaseUnfit { .. } => "sortie charter show".into(),
             Refusal::VendorWithdrew { app, .. } => format!("sortie status {app}"),
             Refusal::EvidenceMissing { kind, .. } => format!("sortie evidence attach … --type {kind} --file FILE"),
+            Refusal::NotVerifiedBefore { after, away, .. } if !away.is_empty() => {
+                format!("sortie target list --in {after}")
+            }
             Refusal::NotVerifiedBefore { app, version, after, .. } => {
                 format!("sortie deploy {app}@{version} --to {after}")
             }

@@ -1,14 +1,17 @@
 //! An audience may come after an environment: the same bytes were verified there first (R51), unless a way waives it.
 
 use super::{Candidate, ways};
-use crate::{refusal::Refusal, state::Policy};
+use crate::{
+    refusal::Refusal,
+    state::{Aside, Policy, State},
+};
 use trust::{
-    Version,
+    AudienceName, TargetName, Version,
     way::{Waiver, Way},
 };
 
 /// Fails if the charter names an earlier environment in which this build was not verified by a whole deployment.
-pub fn verified_before(policy: &Policy, candidate: &Candidate<'_>, way: Way) -> Result<String, Refusal> {
+pub fn verified_before(state: &State, policy: &Policy, candidate: &Candidate<'_>, way: Way) -> Result<String, Refusal> {
     let after = policy.charter.audience(candidate.audience).and_then(|audience| audience.after);
     let Some(after) = after else { return Ok("comes after no other environment".into()) };
     match candidate.record.verified_in.get(after) {
@@ -21,6 +24,16 @@ pub fn verified_before(policy: &Policy, candidate: &Candidate<'_>, way: Way) -> 
             version: candidate.version().cloned().unwrap_or_else(Version::first),
             after: after.clone(),
             audience: candidate.audience.clone(),
+            away: away(state, candidate, after),
         }),
     }
+}
+
+/// Those that the deployment that stands there left out, since nobody had heard of them, where it brought this build.
+fn away(state: &State, candidate: &Candidate<'_>, there: &AudienceName) -> Vec<TargetName> {
+    let standing = state.in_audience(candidate.app, there).and_then(|here| here.standing);
+    let deployment = standing.and_then(|number| state.deployments.get(&number));
+    let parts = deployment.filter(|deployment| deployment.build == candidate.build).map(|deployment| &deployment.parts);
+    let is_away = |(_, part): &(_, &crate::state::Part)| part.aside == Some(Aside::Away);
+    parts.into_iter().flat_map(|parts| parts.iter()).filter(is_away).map(|(name, _)| name.clone()).collect()
 }

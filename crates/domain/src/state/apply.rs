@@ -299,6 +299,9 @@ pub fn apply(state: &mut State, event: &Event) {
                 }
             }
             comes_late(state, target);
+            if *cordoned {
+                ending::goes_without(state, target);
+            }
         }
         Event::TargetRetired { target, why } => retire(state, target, *why),
         Event::DeploymentRequested { .. } => deployment::request(state, event),

@@ -11,6 +11,7 @@ use axum::{Json, extract::State, http::request::Parts};
 use domain::{
     command::{Context, Signed},
     decide,
+    planned::Preview,
 };
 use jiff::Timestamp;
 use trust::{
@@ -41,6 +42,7 @@ pub(crate) async fn plan(
     let signed = Signed { subject, act: Order { plan: None, ..order } };
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
     let preview = decide::preview(&state, &context, signed);
-    let (planned, warnings) = preview.map_err(|refusal| views::freezes::with_reason(refusal, &texts))?;
-    Ok(Json(PlanView { id: planned.id(), planned, warnings }))
+    let Preview { planned, warnings, away } =
+        preview.map_err(|refusal| views::freezes::with_reason(refusal, &texts))?;
+    Ok(Json(PlanView { id: planned.id(), planned, warnings, away }))
 }

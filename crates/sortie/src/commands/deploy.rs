@@ -228,6 +228,8 @@ struct PlannedTarget {
     now: Option<BuildName>,
     then: BuildName,
     changes: bool,
+    /// Whether it would be left out until it is heard of again.
+    away: bool,
     /// What it falls short of, by what it told of itself.
     shortages: Vec<String>,
 }
@@ -244,6 +246,9 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     if let Some(view) = &view {
         // The rules may leave out some that it would fit: those of the side that serves.
         targets.retain(|target| view.planned.targets.iter().any(|planned| planned.target == target.target));
+        for target in &mut targets {
+            target.away = view.away.contains(&target.target);
+        }
     }
     let files = all_files_changed(connection, &targets, &manifest).await?;
     let config = changes::config_of(connection, app, environment, None).await?;
@@ -254,14 +259,12 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
     let rollout = rollout.with(&wanted.rollout);
     let (names, rings) = match &view {
         // The rules know who comes and goes, and has its turn after those that stay.
-        Some(PlanView { planned, .. }) => {
-            (planned.targets.iter().map(|planned| planned.target.clone()).collect(), planned.rings.clone())
-        }
+        Some(view) => those_there(view),
         None => in_turn(&rollout, &status, &targets),
     };
     let waves = rollout::waves(&rollout, &rings, names.len(), manifest.run.migrate.is_some());
     let place = |target: &PlannedTarget| names.iter().position(|name| *name == target.target);
-    targets.sort_by_key(place);
+    targets.sort_by_key(|target| place(target).unwrap_or(usize::MAX));
     let plan = Plan {
         what: build.of(app),
         environment: environment.clone(),
@@ -388,6 +391,9 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         config_changed.extend(changes::config(connection, &member.app, environment, &config, planned).await?);
         config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
     }
+    for target in &mut targets {
+        target.away = view.as_ref().is_some_and(|view| view.away.contains(&target.target));
+    }
     let why = why::ask(connection, app, build, environment).await?;
     let plan = Plan {
         what: build.of(app),
@@ -469,6 +475,20 @@ fn in_turn(rollout: &Rollout, status: &Status, targets: &[PlannedTarget]) -> (Ve
     rollout::in_rings(rollout, names, labels)
 }
 
+/// Those who would have their turn, in its order, and the rings that they are divided into.
+fn those_there(view: &PlanView) -> (Vec<TargetName>, Vec<RingOf>) {
+    let planned = &view.planned;
+    let is_there = |name: &&TargetName| !view.away.contains(*name);
+    let mut rest = planned.targets.iter().map(|planned| &planned.target);
+    let ring = |ring: &RingOf| {
+        let targets = rest.by_ref().take(ring.targets as usize).filter(is_there).count() as u32;
+        RingOf { targets, ..ring.clone() }
+    };
+    let rings = planned.rings.iter().map(ring).collect();
+    let names = planned.targets.iter().map(|planned| &planned.target).filter(is_there).cloned().collect();
+    (names, rings)
+}
+
 fn shown(names: &[TargetName], rings: &[RingOf]) -> Vec<RingShown> {
     let mut rest = names.iter().cloned();
     let ring = |ring: &RingOf| RingShown {
@@ -490,7 +510,7 @@ fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTa
             let changes = now.as_ref().map(|now| now.build) != Some(wanted.build.build);
             let shortages = placement::shortages(&run.needs, &target.facts);
             let (app, name, then) = (wanted.app.clone(), target.name.clone(), wanted.build.clone());
-            PlannedTarget { app, target: name, now, then, changes, shortages }
+            PlannedTarget { app, target: name, now, then, changes, away: false, shortages }
         })
         .collect()
 }
@@ -563,6 +583,9 @@ fn targets_in_words(targets: &[&PlannedTarget]) -> Vec<String> {
     for target in targets {
         let now = target.now.as_ref().map_or("nothing".into(), BuildName::short);
         let change = match target.changes {
+            true if target.away => {
+                format!("{now} → {} once it is heard of again: it is away, and left out", target.then.short())
+            }
             true => format!("{now} → {}; an undo returns to {now}", target.then.short()),
             false => format!("{now}, as it is"),
         };

@@ -29,6 +29,8 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     world.change_greeting("Good day, {name}!");
     let two = world.push_and_number();
     world.sortie("coder", 0, &format!("release {two} --to test"));
+    let plan = world.sortie("coder", 0, &format!("deploy {two} --to test --plan"));
+    plan.says("    canary  test-2\n").says("once it is heard of again: it is away, and left out");
     let deployed = world.sortie("coder", 0, &format!("deploy {two} --to test"));
     deployed.says("2/3").says("will catch up: test-1");
     let again = format!("redeploy {two} --to test --rollout min_healthy=2");

@@ -205,7 +205,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
         stand_again(state, deployment, &app, &environment);
     }
     if let Some(build) = state.apps.get_mut(&app).and_then(|record| record.builds.get_mut(&build))
-        && build.verified_in.get(&environment) == Some(&stamp.time)
+        && build.verified_in.get(&environment).is_some_and(|since| *since >= stamp.time)
     {
         build.verified_in.remove(&environment);
     }

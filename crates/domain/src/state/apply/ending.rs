@@ -4,8 +4,8 @@ use super::{data, deployment::is_removed_by, in_audience};
 use crate::{
     event::Ending,
     policy,
-    rules::{late, placement, sides},
-    state::{Deployment, DeploymentPhase, MemberPart, Parts, Progress, State, Target},
+    rules::{late, placement, rollout, sides},
+    state::{Aside, Deployment, DeploymentPhase, MemberPart, Progress, State, Target},
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName,
@@ -46,8 +46,7 @@ pub(super) fn end_deployment(
     if ending == Ending::Succeeded && installs && !is_of_package {
         data::ran_well(state, &app, &environment, build);
     }
-    let app_record = state.apps.entry(app.clone()).or_default();
-    let here = app_record.audiences.entry(environment.clone()).or_default();
+    let here = state.apps.entry(app.clone()).or_default().audiences.entry(environment.clone()).or_default();
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
     here.queued = here.queued.filter(|queued| *queued != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;
@@ -65,11 +64,8 @@ pub(super) fn end_deployment(
         Ending::Undone | Ending::Failed if brings && has_failed => drop(here.failed.insert(build, deployment)),
         _ => {}
     }
-    if ending == Ending::Succeeded
-        && (whole && installs || switches)
-        && let Some(build) = app_record.builds.get_mut(&build)
-    {
-        build.verified_in.entry(environment.clone()).or_insert(stamp.time);
+    if ending == Ending::Succeeded && (whole && installs || switches) {
+        verified_in(state, &app, &build, &environment);
     }
     if is_for_all && installs && !is_of_package {
         let names: Vec<TargetName> = state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
@@ -85,6 +81,37 @@ pub(super) fn end_deployment(
     }
 }
 
+/// The same bytes may go on from here, from now on.
+fn verified_in(state: &mut State, app: &AppName, build: &Digest, environment: &AudienceName) {
+    let now = state.head.time;
+    let record = state.apps.get_mut(app).and_then(|record| record.builds.get_mut(build));
+    if let Some(record) = record {
+        record.verified_in.entry(environment.clone()).or_insert(now);
+    }
+}
+
+/// A target is not counted any more: what stands in its environment may be whole without it.
+pub(super) fn goes_without(state: &mut State, name: &TargetName) {
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    let is_there = |number: &u64| state.deployments.get(number).is_some_and(|record| record.environment == environment);
+    let standing: Vec<u64> = state.standing.iter().copied().filter(is_there).collect();
+    standing.into_iter().for_each(|number| may_be_whole(state, number));
+}
+
+/// Who was missing when a deployment ended may have been the last that was: it has caught up, or is not counted any more.
+pub(super) fn may_be_whole(state: &mut State, deployment: u64) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let Deployment { app, environment, build, .. } = record.clone();
+    let was_whole = || {
+        let build = state.apps.get(&app).and_then(|record| record.builds.get(&build));
+        build.is_some_and(|build| build.verified_in.contains_key(&environment))
+    };
+    let succeeded = matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
+    if succeeded && record.act.installs() && !was_whole() && runs_everywhere(state, deployment) {
+        verified_in(state, &app, &build, &environment);
+    }
+}
+
 fn record_is_of_package(state: &State, deployment: u64) -> bool {
     state.deployments.get(&deployment).is_some_and(Deployment::is_of_package)
 }
@@ -97,11 +124,11 @@ fn brought_all(state: &State, deployment: u64) -> bool {
 }
 
 /// Whether every target that the build is for in the environment runs it: what a deployment of a part does not reach. What
-/// a deployment left out within its budget does not matter: the charter says that so many may be missing.
+/// a deployment left out within its budget does not matter: the charter says that so many may be missing. Those that nobody has
+/// heard of count against the budget too: that they are away shows nothing.
 pub(super) fn runs_everywhere(state: &State, deployment: u64) -> bool {
-    let Some(Deployment { app, environment, build, parts, members, .. }) = state.deployments.get(&deployment) else {
-        return false;
-    };
+    let Some(deployment) = state.deployments.get(&deployment) else { return false };
+    let Deployment { app, environment, build, members, .. } = deployment;
     let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
     let member_runs = |(name, part): (&AppName, &MemberPart)| match (part, record.facts.package.get(name)) {
         (MemberPart::Begun(number), _) => runs_everywhere(state, *number),
@@ -109,24 +136,31 @@ pub(super) fn runs_everywhere(state: &State, deployment: u64) -> bool {
         (_, None) => false,
     };
     match members.is_empty() {
-        true => build_runs_everywhere(state, app, build, environment, Some(parts)),
+        true => build_runs_everywhere(state, app, build, environment, Some(deployment)),
         false => members.iter().all(member_runs),
     }
 }
 
-/// Whether every target that a build is for runs it, but for those that `parts` say may be missing.
+/// Whether every target that a build is for runs it, but for those that a deployment left out.
 fn build_runs_everywhere(
     state: &State,
     app: &AppName,
     build: &Digest,
     environment: &AudienceName,
-    parts: Option<&Parts>,
+    leaving_out: Option<&Deployment>,
 ) -> bool {
     let Some(record) = state.apps.get(app).and_then(|record| record.builds.get(build)) else { return false };
+    let may_be_away = leaving_out.is_some_and(|deployment| {
+        let away = deployment.parts.iter().filter(|(_, part)| part.aside == Some(Aside::Away)).count();
+        let budget = rollout::of(state, deployment).failure_budget.at_most(deployment.parts.len());
+        away + deployment.parts.bad_count() <= budget
+    });
     let fitting = |(name, target): &(&TargetName, &Target)| {
-        let may_be_missing = parts.and_then(|parts| parts.get(name)).is_some_and(|part| match &part.progress {
-            Progress::Finished(outcome) => *outcome != Outcome::Verified,
-            _ => part.aside.is_some(),
+        let part = leaving_out.and_then(|deployment| deployment.parts.get(name));
+        let may_be_missing = part.is_some_and(|part| match (&part.progress, part.aside) {
+            (Progress::Finished(outcome), _) => *outcome != Outcome::Verified,
+            (_, Some(Aside::Away)) => may_be_away,
+            (_, aside) => aside.is_some(),
         });
         let counts = !may_be_missing && !target.cordoned && !target.ephemeral;
         counts && placement::fits(&record.facts, target)

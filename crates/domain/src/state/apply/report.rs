@@ -1,6 +1,6 @@
 //! What targets say: how their part ended, and how what they run is.
 
-use super::{data, in_audience};
+use super::{data, ending, in_audience};
 use crate::{
     event::Change,
     state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
@@ -122,6 +122,9 @@ pub(super) fn finish_target(
         has_run(state, name, &app, finished.running);
     }
     runs_now(state, name, &app, running);
+    if *finished.outcome == Outcome::Verified && back.is_none() {
+        ending::may_be_whole(state, deployment);
+    }
 }
 
 /// What was started anew is well, by the target's word: whatever brought it to the target soaks from then on.

@@ -1,6 +1,6 @@
 //! Targets come, go, and may have missed something.
 
-use super::in_audience;
+use super::{ending, in_audience};
 use crate::{
     event::{Departure, Event},
     rules::{late, lifetime},
@@ -84,6 +84,7 @@ pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure
             state.soaking.remove(&number);
         }
     }
+    ending::goes_without(state, name);
     if why.is_some() && lifetime::is_gone(state, &environment) {
         throw_away(state, &environment);
     }

@@ -5,7 +5,7 @@ use crate::world::{World, read};
 use domain::{
     command::{Context, Signed},
     decide::preview,
-    planned::PlannedTarget,
+    planned::{PlannedTarget, Preview},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ impl World {
         let context =
             Context { now: self.now, actor: self.actor(who), request_id, payload: None, away: self.away.clone() };
         match preview(&self.state, &context, Signed { subject, act }) {
-            Ok((planned, warnings)) => {
+            Ok(Preview { planned, warnings, away }) => {
                 self.plan = Some(planned.id());
                 let on = |targets: &[PlannedTarget]| {
                     targets.iter().map(|planned| planned.target.as_str()).collect::<Vec<_>>().join(" ")
@@ -85,6 +85,7 @@ impl World {
                 let parts: Vec<String> = whole.into_iter().chain(of_members).collect();
                 let mut said = vec![format!("a plan for {}", parts.join(", "))];
                 said.extend(warnings.into_iter().map(|warning| format!("warned: {warning}")));
+                said.extend(away.iter().map(|target| format!("without {target}, which is away")));
                 said
             }
             Err(refusal) => vec![self.refusal_in_words(&refusal)],
