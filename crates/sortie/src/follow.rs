@@ -190,13 +190,13 @@ impl Teller {
                 self.members.insert(member.app.clone(), member.state.clone());
             }
         }
-        let width = name_width(view);
+        let (width, rings) = (name_width(view), rings(view));
         for part in &view.targets {
             let before = self.told.get(&part.target).cloned();
             if !is_finished(part) || before.as_ref() == Some(&part.state) {
                 continue;
             }
-            let wave = wave(view, part);
+            let wave = wave(view, &rings, part);
             lines.push(format!("{wave}{:<width$}  {}", part.target.as_str(), finished(part)));
             self.told.insert(part.target.clone(), part.state.clone());
         }
@@ -212,13 +212,14 @@ impl Teller {
     /// A line for each target that is at it.
     fn live(&self, view: &DeploymentView) -> Vec<String> {
         let width = name_width(view);
+        let rings = rings(view);
         let at_it = view.targets.iter().filter(|part| is_at_it(part));
         let members = view.members.iter().filter(|member| matches!(member.state.as_str(), "at it" | "going back"));
         let members = members.map(|member| package::member_in_words(view, member));
         let targets = at_it.map(|part| {
             let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
             let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
-            format!("{}{:<width$}  {words}", wave(view, part), part.target.as_str())
+            format!("{}{:<width$}  {words}", wave(view, &rings, part), part.target.as_str())
         });
         members.chain(targets).collect()
     }
@@ -243,24 +244,20 @@ fn waits_for_word(view: &DeploymentView) -> bool {
 }
 
 /// `wave 2/4 (canary)  `, where there are several.
-fn wave(view: &DeploymentView, part: &PartView) -> String {
-    let ring = ring(view, part).map(|ring| format!(" ({ring})")).unwrap_or_default();
+fn wave(view: &DeploymentView, rings: &BTreeMap<&TargetName, &str>, part: &PartView) -> String {
+    let ring = rings.get(&part.target).map(|ring| format!(" ({ring})")).unwrap_or_default();
     match part.wave {
         Some(wave) if view.waves > 1 => format!("wave {wave}/{}{ring}  ", view.waves),
         _ => String::new(),
     }
 }
 
-/// The ring that a target is in, where there are several: they divide the targets in the order in which they have their turn.
-pub fn ring<'a>(view: &'a DeploymentView, part: &PartView) -> Option<&'a str> {
-    let place = view.targets.iter().position(|other| other.target == part.target)?;
-    let mut end = 0;
-    let holds = |(_, targets): &&(String, u32)| {
-        end += *targets as usize;
-        place < end
-    };
-    // Whoever came late has its turn with the last.
-    view.rings.iter().find(holds).or(view.rings.last()).map(|(name, _)| name.as_str())
+/// The ring that each target is in, where there are several: they divide the targets in the order in which they have their turn,
+/// and whoever came late has its turn with the last.
+pub fn rings(view: &DeploymentView) -> BTreeMap<&TargetName, &str> {
+    let divided = view.rings.iter().flat_map(|(name, targets)| std::iter::repeat_n(name.as_str(), *targets as usize));
+    let last = view.rings.last().into_iter().flat_map(|(name, _)| std::iter::repeat(name.as_str()));
+    view.targets.iter().map(|part| &part.target).zip(divided.chain(last)).collect()
 }
 
 /// The phase that failed. A server that does not name it apart says it at the beginning of the detail.
@@ -458,12 +455,12 @@ mod tests {
         assert_eq!(teller.live(&view), ["wave 1/2  prod-2  at it"]);
         view.rings = vec![("canary".into(), 1), ("region=north".into(), 1)];
         assert_eq!(teller.live(&view), ["wave 1/2 (region=north)  prod-2  at it"]);
-        assert_eq!(view.targets.iter().map(|part| ring(&view, part).unwrap()).collect::<Vec<_>>()[2], "region=north");
+        assert_eq!(rings(&view)[&view.targets[2].target], "region=north");
         view.rings.clear();
         view.targets[0].state = "undone".into();
         assert_eq!(teller.news(&view), ["wave 1/2  prod-1  back on 1.4.0"]);
         view.waves = 1;
-        assert_eq!(wave(&view, &view.targets[0]), "");
+        assert_eq!(wave(&view, &rings(&view), &view.targets[0]), "");
         view.targets[1].state = "waiting".into();
         view.waits = Some("deployment 41 is paused".into());
         assert_eq!(teller.news(&view), ["deployment 41 is paused"]);

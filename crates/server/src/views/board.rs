@@ -10,7 +10,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use maud::{DOCTYPE, Markup, html};
-use trust::{Digest, charter::DeployedBy, names::printable};
+use trust::{Digest, TargetName, charter::DeployedBy, names::printable};
 
 mod drawing;
 mod emergencies;
@@ -200,6 +200,9 @@ fn escaped(escapes: &Escapes, now: Timestamp) -> Markup {
 }
 
 fn grid(status: &Status, escapes: &Escapes) -> Markup {
+    let away: Vec<&TargetName> =
+        status.targets.iter().filter(|target| target.away).map(|target| &target.name).collect();
+    let shown = Shown { status, escapes, away };
     html! {
         div.scroll #grid tabindex="0" role="region" aria-label="Applications by audience" {
             table.grid {
@@ -210,7 +213,7 @@ fn grid(status: &Status, escapes: &Escapes) -> Markup {
                     }
                 }
                 tbody {
-                    @for app in status.apps.iter().filter(|app| app.retired.is_none()) { (row(app, status, escapes)) }
+                    @for app in status.apps.iter().filter(|app| app.retired.is_none()) { (row(app, &shown)) }
                 }
             }
         }
@@ -237,7 +240,15 @@ fn column(audience: &AudienceStatus, now: Timestamp) -> Markup {
     }
 }
 
-fn row(app: &AppStatus, status: &Status, escapes: &Escapes) -> Markup {
+/// What all rows are made from.
+struct Shown<'a> {
+    status: &'a Status,
+    escapes: &'a Escapes,
+    /// The targets that nobody has heard of for a while.
+    away: Vec<&'a TargetName>,
+}
+
+fn row(app: &AppStatus, shown: &Shown<'_>) -> Markup {
     html! {
         tr {
             th.app scope="row" {
@@ -245,18 +256,18 @@ fn row(app: &AppStatus, status: &Status, escapes: &Escapes) -> Markup {
                 @if let Some(newest) = &app.newest { span.about title="its newest build" { "newest " (newest.short()) } }
                 @if let Some(members) = &app.package { span.about title="what its newest build lists" { "a package of " (members) } }
             }
-            @for (cell, audience) in app.cells.iter().zip(&status.audiences) {
-                (self::cell(app, cell, audience, escapes, status))
+            @for (cell, audience) in app.cells.iter().zip(&shown.status.audiences) {
+                (self::cell(app, cell, audience, shown))
             }
         }
     }
 }
 
-fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escapes, status: &Status) -> Markup {
-    let now = status.at;
+fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, shown: &Shown<'_>) -> Markup {
+    let now = shown.status.at;
     let is_channel = audience.class.is_none();
     let class = audience.class.map_or("channel", |class| class.word());
-    let wrong = escapes.escapes.iter().filter(|escape| {
+    let wrong = shown.escapes.escapes.iter().filter(|escape| {
         escape.environment == audience.name
             && escape.finding.as_ref().is_some_and(|finding| finding.app == app.app.as_str())
     });
@@ -267,7 +278,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
             @if is_channel {
                 (offered(cell, now))
             } @else {
-                @for runs in &cell.runs { (running(runs, cell.targets, status)) }
+                @for runs in &cell.runs { (running(runs, cell.targets, &shown.away, now)) }
                 @if cell.runs.is_empty() { p.nothing { "nothing runs" } }
                 @if let Some(by) = cell.deployed_by {
                     @if !cell.released.is_empty() { p.more title=(deployers::in_words(&app.app, by)) { (by_others(by)) } }
@@ -292,7 +303,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, escapes: &Escap
                     span { @if *percent == 0 { "no end user sees it" } @else { (size_of_share(*percent)) " see " b.version { (version) } } }
                 }
             }
-            (emergencies::badges(status, &app.app, &audience.name))
+            (emergencies::badges(shown.status, &app.app, &audience.name))
             @if wrong > 0 { p.bad { (sign(Sign::Bad)) span { a href="#escapes" { (count(wrong, "escape")) } } } }
         }
     }
@@ -319,9 +330,8 @@ fn fingerprint(cell: &Cell, wrong: usize) -> String {
     Digest::of(all.as_bytes()).short()
 }
 
-fn running(runs: &Runs, targets: u32, status: &Status) -> Markup {
-    let now = status.at;
-    let silent = status.targets.iter().filter(|target| target.away && runs.on.contains(&target.name)).count();
+fn running(runs: &Runs, targets: u32, away: &[&TargetName], now: Timestamp) -> Markup {
+    let silent = away.iter().filter(|name| runs.on.contains(name)).count();
     let on = runs.on.len();
     let (class, which) = match (runs.permitted, runs.stopped) {
         (_, true) => ("stopped", Sign::Stopped),

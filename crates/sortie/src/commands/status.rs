@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    follow::{finished, is_finished, ring, went_back},
+    follow::{finished, is_finished, rings, went_back},
     invocation::Invocation,
     moment,
     names::{self, Thing},
@@ -493,9 +493,9 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
     lines.extend(view.members.iter().map(|member| format!("  {}", package::member_in_words(view, member))));
     let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
-    let mut said = None;
+    let (rings, mut said) = (rings(view), None);
     for part in &view.targets {
-        let ring = ring(view, part);
+        let ring = rings.get(&part.target);
         if ring != said {
             lines.extend(ring.map(|ring| format!("  {ring}:")));
             said = ring;
