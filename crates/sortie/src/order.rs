@@ -265,7 +265,7 @@ fn touched(view: &DeploymentView) -> impl Iterator<Item = &api::read::PartView> 
 
 /// Whether a machine refused for what it lacks: no matter of permission, and somebody changes it there.
 fn lacks(part: &api::read::PartView) -> bool {
-    part.state == "refused" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("NEEDS_UNMET"))
+    part.state == "refused" && part.refused.as_deref() == Some("NEEDS_UNMET")
 }
 
 /// Why a deployment paused by itself, and what somebody may say to it.
@@ -298,9 +298,7 @@ pub fn has_failed(part: &api::read::PartView) -> bool {
         "failed" | "refused" | "absent" => true,
         "undone" => part.failed_in.is_some(),
         // Others are staged and get their turn.
-        "staged" => {
-            part.failed_in.is_some() || part.detail.as_deref().is_some_and(|detail| detail.starts_with("refused"))
-        }
+        "staged" => part.failed_in.is_some() || part.refused.is_some(),
         _ => false,
     }
 }
@@ -645,6 +643,7 @@ mod tests {
         assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 4)");
         assert_eq!(next_after_failure(&view), "sortie why web@1.5.0 --in prod");
         view.targets[0].detail = Some("NEEDS_UNMET: web needs the program ffmpeg; nothing was copied".into());
+        view.targets[0].refused = Some("NEEDS_UNMET".into());
         assert_eq!(next_after_failure(&view), "sortie redeploy 41");
         assert_eq!(failure(&view, None), "refused by 1 of 1: nothing was changed.   (exit 3)");
     }
@@ -688,6 +687,7 @@ mod tests {
         assert_eq!(next_after_failure(&view), "sortie logs web --on prod-1");
         assert_eq!(view.targets.iter().map(has_failed).collect::<Vec<_>>(), [true, false]);
         view.targets[1].detail = Some("refused: WITHDRAWN: 1.5.0 was withdrawn".into());
+        view.targets[1].refused = Some("WITHDRAWN".into());
         assert!(has_failed(&view.targets[1]));
         assert_eq!(
             crate::follow::finished(&view.targets[1]),

@@ -140,6 +140,9 @@ pub struct PartView {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub failed_in: Option<Phase>,
+    /// The code by which the target refused, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// In which wave it had its turn, once it had.
     #[serde(default)]
     pub wave: Option<u32>,

@@ -128,12 +128,17 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         }
         _ => None,
     };
+    let refused = match &part.progress {
+        Progress::Finished(Outcome::Refused { code, .. }) => Some(code.clone()),
+        _ => None,
+    };
     let running = state.running(&record.app, target).filter(|running| running.deployment == number);
     PartView {
         target: target.clone(),
         state: word.into(),
         detail: detail.map(|detail| trust::names::printable(&detail)),
         failed_in,
+        refused,
         wave: (part.wave > 0).then_some(part.wave),
         before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
         phases: part.phases.clone(),

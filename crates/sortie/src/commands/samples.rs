@@ -94,6 +94,7 @@ pub fn part(target: &str, state: &str) -> PartView {
         state: state.into(),
         detail: None,
         failed_in: None,
+        refused: None,
         wave: None,
         before: Some(build("1.4.0")),
         phases: phases.map(timing).to_vec(),
