@@ -82,6 +82,15 @@ pub struct Look {
     pub wrong: Option<String>,
 }
 
+/// What was answered to a verification that was asked again, and is not well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// What was answered.
+    pub said: String,
+    /// Whether that decides nothing, and the build asks that people look then.
+    pub unclear: bool,
+}
+
 /// What the looks at one application have come to.
 struct Seen {
     build: Digest,
@@ -89,8 +98,16 @@ struct Seen {
     was_busy: bool,
     restarts: BTreeMap<CopyId, u32>,
     copies: Looks,
-    /// What was answered to each verification that is asked again, and when it is asked next.
-    answers: BTreeMap<String, (Looks, Duration)>,
+    /// What was answered to each verification that is asked again.
+    answers: BTreeMap<String, Answers>,
+}
+
+/// What a verification was answered, and when it is asked next.
+#[derive(Default)]
+struct Answers {
+    bad: Looks,
+    unclear: Looks,
+    due: Duration,
 }
 
 /// What the looks at one thing have come to.
@@ -125,7 +142,7 @@ impl Watch {
         round: &Round<C, Q>,
         at: Duration,
         look: impl Fn(&C) -> Look,
-        ask: impl Fn(&Q) -> Option<String>,
+        ask: impl Fn(&Q) -> Option<Wrong>,
     ) {
         self.hears(round);
         for (app, Watched { build, copies, again }) in round {
@@ -151,10 +168,14 @@ impl Watch {
             seen.copies.judge(wrong);
             seen.answers.retain(|name, _| again.iter().any(|again| again.name == *name));
             for Again { name, every, question } in again {
-                let (looks, due) = seen.answers.entry(name.clone()).or_default();
-                if *due <= at {
-                    looks.judge(ask(question));
-                    *due = at + *every;
+                let answers = seen.answers.entry(name.clone()).or_default();
+                if answers.due <= at {
+                    let answer = ask(question);
+                    let as_said =
+                        |unclear| answer.clone().filter(|wrong| wrong.unclear == unclear).map(|wrong| wrong.said);
+                    answers.bad.judge(as_said(false));
+                    answers.unclear.judge(as_said(true));
+                    answers.due = at + *every;
                 }
             }
         }
@@ -164,18 +185,21 @@ impl Watch {
     /// What is unwell; nothing before there were looks enough to tell.
     pub fn verdict(&self) -> Option<BTreeMap<AppName, Unwell>> {
         let unwell = |(app, seen): (&AppName, &Seen)| {
-            let reason = seen.unwell()?.clone();
-            Some((app.clone(), Unwell { build: seen.build, reason }))
+            let (reason, unclear) = seen.unwell()?;
+            Some((app.clone(), Unwell { build: seen.build, reason: reason.clone(), unclear }))
         };
         (self.looks >= IN_A_ROW).then(|| self.seen.iter().filter_map(unwell).collect())
     }
 }
 
 impl Seen {
-    /// What is wrong with it: with its copies first of all.
-    fn unwell(&self) -> Option<&String> {
-        let answers = self.answers.values().map(|(looks, _)| looks);
-        std::iter::once(&self.copies).chain(answers).find_map(|looks| looks.unwell.as_ref())
+    /// What is wrong with it, with its copies first of all; or what nobody can tell, which is said with it.
+    fn unwell(&self) -> Option<(&String, bool)> {
+        let bad = std::iter::once(&self.copies).chain(self.answers.values().map(|answers| &answers.bad));
+        let unclear = self.answers.values().map(|answers| (&answers.unclear, true));
+        bad.map(|looks| (looks, false))
+            .chain(unclear)
+            .find_map(|(looks, unclear)| Some((looks.unwell.as_ref()?, unclear)))
     }
 }
 
@@ -317,10 +341,10 @@ mod tests {
 
     #[test]
     fn a_verification_is_asked_again_when_it_is_due_until_the_build_has_settled() {
-        let asked = Cell::new(0);
+        let (asked, is_unclear) = (Cell::new(0), Cell::new(false));
         let ask = |wrong: &&'static str| {
             asked.set(asked.get() + 1);
-            (!wrong.is_empty()).then(|| (*wrong).to_owned())
+            (!wrong.is_empty()).then(|| Wrong { said: (*wrong).to_owned(), unclear: wrong.contains("inconclusive") })
         };
         let of = |again: &[(&str, u64, &'static str)]| {
             let again = again.iter().map(|(name, every, question)| Again {
@@ -333,7 +357,9 @@ mod tests {
         let mut watch = Watch::default();
         let mut after = |round: &Round<(), &'static str>, seconds: u64| {
             watch.look(round, Duration::from_secs(seconds), |()| looked(0, None), ask);
-            (watch.verdict().unwrap_or_default().remove(&app()).map(|unwell| unwell.reason), asked.take())
+            let verdict = watch.verdict().unwrap_or_default().remove(&app());
+            is_unclear.set(verdict.as_ref().is_some_and(|unwell| unwell.unclear));
+            (verdict.map(|unwell| unwell.reason), asked.take())
         };
         let bad = of(&[("errors", 30, "verify errors: measured 0.09, not < 0.01"), ("latency", 1000, "")]);
         assert_eq!(after(&bad, 10), (None, 2));
@@ -341,6 +367,12 @@ mod tests {
         assert_eq!(after(&bad, 40), (None, 1));
         let (unwell, _) = after(&bad, 70);
         assert_eq!(unwell.as_deref(), Some("verify errors: measured 0.09, not < 0.01"), "bad three times in a row");
-        assert_eq!(after(&of(&[]), 80), (None, 0), "what has settled is not measured any more");
+        assert!(!is_unclear.get());
+        // What decides nothing is neither bad nor good, three times in a row.
+        let unclear = of(&[("errors", 30, "verify errors: inconclusive: measured NaN"), ("latency", 1000, "")]);
+        let said: Vec<_> = [100, 130, 160].map(|at| (after(&unclear, at).0.unwrap(), is_unclear.get())).into();
+        assert!(said[..2].iter().all(|(said, unclear)| said.contains("0.09") && !unclear), "{said:?}");
+        assert!(said[2].0.contains("inconclusive") && said[2].1, "{said:?}");
+        assert_eq!(after(&of(&[]), 170), (None, 0), "what has settled is not measured any more");
     }
 }

@@ -655,6 +655,9 @@ pub enum Event {
         /// What is wrong; nothing where it is well again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unwell: Option<String>,
+        /// Whether nobody can tell how it is, and people should look.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unclear: bool,
     },
     /// A deployment stayed healthy for its soak time.
     DeploymentSettled {

@@ -171,7 +171,8 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             }
         }
         DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
-            let unwell = deployment.parts.unwell().map(|(name, reason)| (name.clone(), reason.to_owned()));
+            let unwell = deployment.parts.unwell().chain(deployment.parts.unclear());
+            let unwell = unwell.map(|(name, reason)| (name.clone(), reason.to_owned()));
             let unwell: Vec<(TargetName, String)> = unwell.take(policy::UNWELL_NAMED).collect();
             match unwell.is_empty() {
                 false => Some(WaitingOn::Health { deployment: number, unwell }),
@@ -364,7 +365,8 @@ pub fn bakes_until(state: &State, deployment: &Deployment) -> Option<Timestamp> 
 /// meanwhile soaks from when it was well again (R54).
 fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { stamp, .. } = &deployment.phase else { return None };
-    if !state.soaking.contains(&number) || deployment.parts.unwell().next().is_some() {
+    let parts = &deployment.parts;
+    if !state.soaking.contains(&number) || parts.unwell().chain(parts.unclear()).next().is_some() {
         return None;
     }
     // What came with a package settles with it: it goes back with it too.

@@ -420,8 +420,22 @@ fn target_events() -> Vec<Event> {
             app: read("web"),
             build: digest("web#A"),
             unwell: Some("web-1 /healthz 503".into()),
+            unclear: false,
         },
-        Event::HealthChanged { target: read("prod-1"), app: read("web"), build: digest("web#A"), unwell: None },
+        Event::HealthChanged {
+            target: read("prod-1"),
+            app: read("web"),
+            build: digest("web#A"),
+            unwell: None,
+            unclear: false,
+        },
+        Event::HealthChanged {
+            target: read("prod-1"),
+            app: read("web"),
+            build: digest("web#A"),
+            unwell: Some("verify errors: inconclusive: measured NaN".into()),
+            unclear: true,
+        },
     ]
 }
 

@@ -39,6 +39,7 @@ fn build(text: &str) -> BuildName {
 fn runs(version: &str, on: &[&str], since_minutes: i64) -> Runs {
     Runs {
         unwell: Default::default(),
+        unclear: Default::default(),
         standby: Vec::new(),
         build: build(version),
         since: ago(since_minutes),

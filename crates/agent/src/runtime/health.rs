@@ -6,7 +6,7 @@ use super::{
     control::{look, running_process},
     log_reader::last_line_of_process,
 };
-use crate::watch::{self, Look};
+use crate::watch::{self, Look, Wrong};
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -201,7 +201,7 @@ impl Runtime {
 
     /// Asks a verification again, once, of everyone whom it is asked of: what is wrong, if anything is. What decides nothing
     /// is wrong unless the build says that it goes on with that.
-    pub fn ask_again(&self, watched: &watch::Question) -> Option<String> {
+    pub fn ask_again(&self, watched: &watch::Question) -> Option<Wrong> {
         let watch::Question { name, verification, specs } = watched;
         let check = &verification.check.check;
         specs.iter().find_map(|spec| {
@@ -209,22 +209,27 @@ impl Runtime {
             let kept = (spec.once && matches!(check, HealthCheck::Command(_))).then(|| self.kept_task(spec));
             let spec_file = match kept {
                 Some(Ok(kept)) => kept.files.spec,
-                Some(Err(error)) => return Some(format!("verify {name}: {error}")),
+                Some(Err(error)) => {
+                    return Some(Wrong { said: format!("verify {name}: {error}"), unclear: false });
+                }
                 None => self.files_of(spec).spec,
             };
             let asked = Asked { spec, spec_file: &spec_file, port: verification.port.or(spec.port) };
-            let wrong = match (Question::new(self, check).ask(&asked, None, ATTEMPT), check) {
-                (Answer::Good(_), _) => None,
+            let (said, unclear) = match (Question::new(self, check).ask(&asked, None, ATTEMPT), check) {
+                (Answer::Good(_), _) => return None,
                 (Answer::Unclear(_), HealthCheck::Prometheus(measured))
                     if measured.inconclusive == Inconclusive::Continue =>
                 {
-                    None
+                    return None;
                 }
-                (Answer::Unclear(said), _) => Some(format!("inconclusive: {said}")),
-                (Answer::Bad(said) | Answer::Final(said), _) => Some(said),
+                (Answer::Unclear(said), HealthCheck::Prometheus(measured)) => {
+                    (format!("inconclusive: {said}"), measured.inconclusive == Inconclusive::Pause)
+                }
+                (Answer::Unclear(said), _) => (format!("inconclusive: {said}"), false),
+                (Answer::Bad(said) | Answer::Final(said), _) => (said, false),
             };
             let whom = if spec.once { String::new() } else { format!(" of {}", spec.id) };
-            wrong.map(|said| printable(&format!("verify {name}{whom}: {said}")))
+            Some(Wrong { said: printable(&format!("verify {name}{whom}: {said}")), unclear })
         })
     }
 

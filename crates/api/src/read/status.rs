@@ -231,6 +231,10 @@ pub struct Runs {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub unwell: BTreeMap<TargetName, String>,
+    /// Where nobody can tell how it is, and people should look.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub unclear: BTreeMap<TargetName, String>,
     /// On which of them it stands by: it runs, and nobody is sent to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]

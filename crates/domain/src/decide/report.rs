@@ -154,18 +154,19 @@ pub(super) fn health(draft: &mut Draft, asked: &Asked<'_>, health: Health) -> Re
     for (app, on_target) in &on_target.apps {
         let Some(running) = on_target.running.as_ref().filter(|running| !running.stopped) else { continue };
         let said = health.unwell.get(app).filter(|unwell| unwell.build == running.build);
-        let unwell = said.map(|unwell| clean(&unwell.reason));
         // What is wrong may change its words at every look: it is said once, and once that it is over.
-        if unwell.is_some() != running.unwell.is_some() {
-            changes.push((app.clone(), running.build, running.deployment, unwell));
+        if said.map(|unwell| unwell.unclear) != running.unwell.as_ref().map(|unwell| unwell.unclear) {
+            changes.push((app.clone(), running.build, running.deployment, said.cloned()));
         }
     }
     if changes.is_empty() {
         let what = format!("what runs on {} is as well as it was", health.target);
         return Err(Refusal::AlreadyDone { what, since: None });
     }
-    for (app, build, deployment, unwell) in changes {
-        draft.record(Event::HealthChanged { target: health.target.clone(), app, build, unwell });
+    for (app, build, deployment, said) in changes {
+        let unclear = said.as_ref().is_some_and(|unwell| unwell.unclear);
+        let unwell = said.map(|unwell| clean(&unwell.reason));
+        draft.record(Event::HealthChanged { target: health.target.clone(), app, build, unwell, unclear });
         deployment::go_on(draft, asked, deployment);
     }
     Ok(())

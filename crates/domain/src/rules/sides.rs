@@ -214,7 +214,7 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
         let (app, environment) = (app.clone(), environment.clone());
         return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Switch });
     }
-    if let Some((name, unwell)) = enter.iter().find_map(|(name, running)| Some((name, running.unwell.as_ref()?))) {
+    if let Some((name, unwell)) = enter.iter().find_map(|(name, running)| Some((name, running.wrong()?))) {
         let why = format!("{app} is unwell on {name}, which would serve: {}", unwell.reason);
         return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
     }

@@ -3,7 +3,7 @@
 use super::{
     Approved, Aside, Build, ConfigInForce, Cordon, DeploymentPhase, DraftBuild, DraftPart, EvidenceRecord, Excepted,
     Freeze, GuidanceWord, Handle, Hold, InAudience, Invitation, MemberPart, Numbered, Part, Pause, Request, Standing,
-    State, Token, Withdrawal, serving,
+    State, Token, Unwell, Withdrawal, serving,
 };
 use crate::{
     event::{Event, Migration},
@@ -441,7 +441,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 None => *held = OrdMap::new(),
             }
         }
-        Event::HealthChanged { target, app, build, unwell } => health(state, target, app, build, unwell.as_ref()),
+        Event::HealthChanged { target, app, build, unwell, unclear } => {
+            let since = stamp.time;
+            let unwell = unwell.as_ref().map(|reason| Unwell { since, reason: reason.clone(), unclear: *unclear });
+            health(state, target, app, build, unwell);
+        }
         Event::EscapesChanged { target, findings } => {
             let entry = state.head.entry;
             if let Some(target) = state.targets.get_mut(target) {

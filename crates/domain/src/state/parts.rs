@@ -51,6 +51,9 @@ pub struct Doubt {
     pub said: String,
     /// Whether somebody has let the deployment go on with it.
     pub accepted: bool,
+    /// Whether it came after that, while it was watched: it may become clear by itself, and does not settle before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watched: bool,
 }
 
 impl Part {
@@ -243,6 +246,12 @@ impl Parts {
     /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
     pub fn doubted(&self) -> impl Iterator<Item = (&TargetName, &str)> {
         self.named(&self.doubted).filter_map(|name| Some((name, self.get(name)?.doubt.as_ref()?.said.as_str())))
+    }
+
+    /// Those of them that nobody can tell of since they are watched.
+    pub fn unclear(&self) -> impl Iterator<Item = (&TargetName, &str)> {
+        let is_watched = |name: &TargetName| self.get(name)?.doubt.as_ref().map(|doubt| doubt.watched);
+        self.doubted().filter(move |(name, _)| is_watched(name) == Some(true))
     }
 
     /// The targets that did not get it, in order.

@@ -132,7 +132,12 @@ pub struct Running {
 impl Running {
     /// Whether people are served by it: it was not stopped, does not stand by, and is well.
     pub fn serves(&self) -> bool {
-        self.is_in_service() && self.unwell.is_none()
+        self.is_in_service() && self.wrong().is_none()
+    }
+
+    /// What is wrong with it, where that is clear.
+    pub fn wrong(&self) -> Option<&Unwell> {
+        self.unwell.as_ref().filter(|unwell| !unwell.unclear)
     }
 
     /// Whether people are sent to it, well or not.
@@ -148,4 +153,7 @@ pub struct Unwell {
     pub since: Timestamp,
     /// What is wrong.
     pub reason: String,
+    /// Whether nobody can tell how it is, and people should look: it serves as far as is known.
+    #[serde(default)]
+    pub unclear: bool,
 }

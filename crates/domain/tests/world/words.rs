@@ -277,8 +277,9 @@ impl World {
                 format!("{app} {} is no longer held out of {environment}", self.number_of(app, *build))
             }
             Event::HoldLifted { app, environment, .. } => format!("nothing of {app} is held out of {environment}"),
-            Event::HealthChanged { target, app, build, unwell } => {
-                let how = unwell.as_ref().map_or("well again".into(), |why| format!("unwell: {why}"));
+            Event::HealthChanged { target, app, build, unwell, unclear } => {
+                let word = if *unclear { "unclear" } else { "unwell" };
+                let how = unwell.as_ref().map_or("well again".into(), |why| format!("{word}: {why}"));
                 format!("{app} {} on {target} is {how}", self.number_of(app, *build))
             }
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),

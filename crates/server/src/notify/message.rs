@@ -183,7 +183,7 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
         },
         Event::DeploymentPaused { deployment: number, by: None, .. } => Some((Kind::Paused, deployment(number))),
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
-        Event::HealthChanged { target, app, build, unwell: Some(_) } => {
+        Event::HealthChanged { target, app, build, unwell: Some(_), .. } => {
             let record = state.apps.get(app).and_then(|app| app.builds.get(build));
             Some((
                 Kind::Unwell,
@@ -259,8 +259,13 @@ mod tests {
                 (Some(build), Some("1.4.0".into()))
             );
         }
-        let unwell =
-            Event::HealthChanged { target: target("prod-1"), app: app("web"), build, unwell: Some("503".into()) };
+        let unwell = Event::HealthChanged {
+            target: target("prod-1"),
+            app: app("web"),
+            build,
+            unwell: Some("503".into()),
+            unclear: false,
+        };
         let (kind, about) = told(&world, unwell).unwrap();
         assert_eq!(
             (kind, about.target, about.audience),
@@ -274,7 +279,7 @@ mod tests {
             ended(Ending::Superseded),
             paused(Some("oncall")),
             escapes(Vec::new()),
-            Event::HealthChanged { target: target("prod-1"), app: app("web"), build, unwell: None },
+            Event::HealthChanged { target: target("prod-1"), app: app("web"), build, unwell: None, unclear: false },
         ];
         for event in no_news {
             assert!(told(&world, event.clone()).is_none(), "{event:?}");

@@ -1,6 +1,6 @@
 //! Packages: what they list, who asks for what by them, and what of them runs.
 
-use super::{build_name, permits};
+use super::{build_name, permits, status};
 use api::read::{MemberView, Runs};
 use domain::{
     event::{BuildFacts, Ending},
@@ -128,6 +128,7 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
         stopped: true,
         permitted: true,
         unwell: BTreeMap::new(),
+        unclear: BTreeMap::new(),
         standby: Vec::new(),
     };
     let mut on: BTreeSet<&TargetName> = BTreeSet::new();
@@ -142,7 +143,7 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
                     on.insert(name);
                     runs.stopped &= running.stopped;
                     runs.permitted &= permits::may_run(state, member, &listed.build, environment, name);
-                    runs.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
+                    status::how_it_is(&mut runs, name, running);
                 }
                 None => return Vec::new(),
             }

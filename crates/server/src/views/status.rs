@@ -163,12 +163,16 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     notes.extend(staged(state, app, record));
     for running in &runs {
         let name = running.build.of(app);
-        if let Some((on, reason)) = running.unwell.first_key_value() {
-            let more = match running.unwell.len() {
+        for (said, how) in [
+            (&running.unwell, format!("{name} is unwell on")),
+            (&running.unclear, format!("nobody can tell how {name} is on")),
+        ] {
+            let Some((on, reason)) = said.first_key_value() else { continue };
+            let more = match said.len() {
                 1 => String::new(),
                 n => format!(" and {} more", n - 1),
             };
-            notes.push(format!("{name} is unwell on {on}{more}: {}", trust::names::printable(reason)));
+            notes.push(format!("{how} {on}{more}: {}", trust::names::printable(reason)));
         }
         match (&running.build.version, vendors::withdrawn_by(state, app, &running.build.build)) {
             (_, Some(vendor)) => notes.push(format!("{name} was withdrawn by {vendor} and still runs")),
@@ -343,6 +347,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             stopped: true,
             permitted: true,
             unwell: BTreeMap::new(),
+            unclear: BTreeMap::new(),
             standby: Vec::new(),
         });
         entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
@@ -351,11 +356,18 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
         entry.on.push(name.clone());
         entry.standby.extend(running.standby.then(|| name.clone()));
         entry.endpoints.extend(running.endpoints.iter().cloned());
-        entry.unwell.extend(running.unwell.as_ref().map(|unwell| (name.clone(), unwell.reason.clone())));
+        how_it_is(entry, name, running);
     }
     let mut runs: Vec<Runs> = runs.into_values().chain(packages::runs(state, app, audience, record)).collect();
     runs.sort_by_key(|runs| std::cmp::Reverse(runs.on.len()));
     runs
+}
+
+/// Notes how what runs on a target is, where it is not well.
+pub(super) fn how_it_is(runs: &mut Runs, name: &TargetName, running: &domain::state::Running) {
+    let Some(said) = &running.unwell else { return };
+    let told = if said.unclear { &mut runs.unclear } else { &mut runs.unwell };
+    told.insert(name.clone(), said.reason.clone());
 }
 
 /// The requests that lack approvals, the open deployment, and deployments that soak.

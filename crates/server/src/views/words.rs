@@ -312,10 +312,13 @@ impl Teller<'_> {
                 let what = build.map_or_else(|| app.to_string(), |build| self.named(app, &build));
                 format!("{actor} lifted the hold on {what} in {environment}{}", self.text(reason.as_ref()))
             }
-            Event::HealthChanged { target, app, build, unwell: Some(why) } => {
+            Event::HealthChanged { target, app, build, unwell: Some(why), unclear: true } => {
+                format!("nobody can tell how {} is on {target}: {why}", self.named(app, build))
+            }
+            Event::HealthChanged { target, app, build, unwell: Some(why), .. } => {
                 format!("{} is unwell on {target}: {why}", self.named(app, build))
             }
-            Event::HealthChanged { target, app, build, unwell: None } => {
+            Event::HealthChanged { target, app, build, unwell: None, .. } => {
                 format!("{} is well again on {target}", self.named(app, build))
             }
             Event::FactsChanged { target, facts } => {

@@ -168,6 +168,7 @@ fn released(version: &str, deployed: bool) -> Released {
 fn runs(build: BuildName, on: &[&str]) -> Runs {
     Runs {
         unwell: Default::default(),
+        unclear: Default::default(),
         standby: Vec::new(),
         build,
         since: time("08:00:00"),

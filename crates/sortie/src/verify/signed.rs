@@ -130,8 +130,9 @@ impl Signed<'_> {
                 let told = a.facts.as_ref().is_some_and(|told| told.memory_bytes == facts.memory_bytes);
                 a.target == *target && told
             }
-            (Act::Health(a), Event::HealthChanged { target, app, unwell, .. }) => {
-                a.target == *target && a.unwell.contains_key(app) == unwell.is_some()
+            (Act::Health(a), Event::HealthChanged { target, app, unwell, unclear, .. }) => {
+                let said = a.unwell.get(app).map(|unwell| unwell.unclear);
+                a.target == *target && said == unwell.as_ref().map(|_| *unclear)
             }
             (Act::Administration(a), Event::TokenCreated { holder, .. }) => {
                 by_actor(holder) && administers(&a.act, event)

@@ -203,6 +203,9 @@ pub struct Unwell {
     pub build: Digest,
     /// What its copies said, or how they ended: `web-1 /healthz 503`.
     pub reason: String,
+    /// Whether nobody can tell how it is, and its build asks that people look then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unclear: bool,
 }
 
 /// What a target found when it re-digested what is active on it (R37).

@@ -72,6 +72,7 @@ pub(super) fn finish_target(
         phases.iter().any(|timing| matches!(timing.phase, Phase::Activate | Phase::Verify | Phase::Remove));
     let goes_on = before.as_ref().filter(|before| finished.running == Some(before.build) && !is_touched);
     let unwell = goes_on.and_then(|before| before.unwell.clone());
+    let is_clear = unwell.as_ref().is_none_or(|unwell| unwell.unclear);
     let is_as_it_was = goes_on.is_some();
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
@@ -84,14 +85,14 @@ pub(super) fn finish_target(
         part.absent = finished.given_up;
         // What nobody has heard of is not taken to serve, nor is what could not go back.
         let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
-        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby && unwell.is_none();
+        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby && is_clear;
         if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
             part.aside = None;
         }
         if !goes_back {
             part.unwell = None;
         }
-        part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false });
+        part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false, watched: false });
         part.phases.extend(phases.iter().cloned());
     });
     let running = finished.running.map(|build| match before {
@@ -136,8 +137,9 @@ fn is_well_again(state: &mut State, name: &TargetName, running: Option<&Running>
             if part.unwell.take().is_some() {
                 part.serves = true;
             }
+            part.doubt = part.doubt.take().filter(|doubt| !doubt.watched);
         });
-        if record.parts.unwell().next().is_none() {
+        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
             record.well_since = Some(now);
         }
     }
@@ -164,25 +166,36 @@ pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, runn
     }
 }
 
-/// A target says how what it runs is. What is unwell does not serve, whatever the deployment that brought it is at.
-pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build: &Digest, unwell: Option<&String>) {
+/// A target says how what it runs is. What is unwell does not serve, whatever the deployment that brought it is at; of what nobody
+/// can tell that is not so.
+pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build: &Digest, unwell: Option<Unwell>) {
     let now = state.head.time;
     let on_target = state.targets.get_mut(name).and_then(|target| target.apps.get_mut(app));
     let running = on_target.and_then(|on_target| on_target.running.as_mut());
     let Some(running) = running.filter(|running| running.build == *build) else { return };
-    let since = running.unwell.as_ref().map_or(now, |unwell| unwell.since);
-    running.unwell = unwell.map(|reason| Unwell { since, reason: reason.clone() });
+    let before = std::mem::replace(&mut running.unwell, unwell);
+    let was_unclear = before.as_ref().is_some_and(|unwell| unwell.unclear);
+    if let (Some(before), Some(unwell)) = (before, &mut running.unwell) {
+        unwell.since = before.since;
+    }
     let (serves, brought_by) = (running.serves(), running.deployment);
     // What stands by serves nobody: that it is unwell takes nothing back.
-    let unwell = unwell.filter(|_| !running.standby);
+    let said = running.unwell.clone().filter(|_| !running.standby);
     let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
     if let Some(record) = state.deployments.get_mut(&brought_by) {
         record.parts.change(name, |part| {
             if part.progress == Progress::Finished(Outcome::Verified) {
-                (part.unwell, part.serves) = (unwell.cloned(), serves);
+                let (unclear, wrong) =
+                    (said.as_ref().filter(|said| said.unclear), said.as_ref().filter(|said| !said.unclear));
+                part.unwell = wrong.map(|said| said.reason.clone());
+                part.serves = serves;
+                if unclear.is_some() || was_unclear {
+                    let doubt = |said: &Unwell| Doubt { said: said.reason.clone(), accepted: false, watched: true };
+                    part.doubt = unclear.map(doubt);
+                }
             }
         });
-        if record.parts.unwell().next().is_none() {
+        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
             record.well_since = Some(now);
         }
     }

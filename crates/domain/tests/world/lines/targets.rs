@@ -297,7 +297,11 @@ impl World {
         target: &str,
         unwell: Option<(&str, Digest, String)>,
     ) -> Vec<String> {
-        let unwell = unwell.into_iter().map(|(app, build, reason)| (read(app), Unwell { build, reason })).collect();
+        let said = |(app, build, reason): (&str, Digest, String)| {
+            let unclear = reason.starts_with("inconclusive");
+            (read(app), Unwell { build, reason, unclear })
+        };
+        let unwell = unwell.into_iter().map(said).collect();
         self.act(who, Digest::of(b"estate"), Act::Health(Health { target: read(target), looked: self.now, unwell }))
     }
 
