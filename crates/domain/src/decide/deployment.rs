@@ -269,7 +269,7 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
     }
     let since =
         targets.iter().filter_map(|name| draft.state.running(&order.app, name)).map(|running| running.since).max();
-    let name = places::name_of(order, signed.subject);
+    let name = names::of_build(&order.app, order.version.as_ref(), &signed.subject);
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
     Err(Refusal::AlreadyDone { what, since })
 }
@@ -752,10 +752,8 @@ pub(super) fn lift_hold(
     let what = match build {
         None => format!("nothing of {app} is held out of {environment}"),
         Some(build) => {
-            let what = match &names::build(&draft.state, app, &build)?.version {
-                Some(version) => format!("{app}@{version}"),
-                None => format!("{app}#{}", build.short()),
-            };
+            let record = names::build(&draft.state, app, &build)?;
+            let what = names::of_build(app, record.version.as_ref(), &build);
             format!("{what} is not held out of {environment}")
         }
     };

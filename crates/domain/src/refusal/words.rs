@@ -1,7 +1,10 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
 use super::{Closed, Frozen, Instead, Refusal, Right, exit};
-use crate::{rules::deployers, waiting::lacks_in_words};
+use crate::{
+    rules::{deployers, names},
+    waiting::lacks_in_words,
+};
 use std::fmt;
 use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
 
@@ -303,10 +306,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::Bakes { deployment, until } => write!(f, "deployment {deployment} bakes until {until:.0}"),
             Refusal::Held { app, environment, build, version, deployment } => {
-                let what = match version {
-                    Some(version) => format!("{app}@{version}"),
-                    None => format!("{app}#{}", build.short()),
-                };
+                let what = names::of_build(app, version.as_ref(), build);
                 let since = deployment.map(|number| format!(" (deployment {number})")).unwrap_or_default();
                 write!(f, "{what} is held out of {environment} since it was undone or rolled back there{since}")
             }

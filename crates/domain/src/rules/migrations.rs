@@ -3,6 +3,7 @@
 //! migration is taken back, or somebody says that the data stays as it is.
 
 use super::{
+    names,
     presence::Away,
     rollout::{Wave, in_words},
 };
@@ -132,10 +133,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
     }
     let name = |build: &Digest| {
         let record = state.apps.get(&order.app).and_then(|app| app.builds.get(build));
-        match record.and_then(|record| record.version.as_ref()) {
-            Some(version) => format!("{}@{version}", order.app),
-            None => format!("{}#{}", order.app, build.short()),
-        }
+        names::of_build(&order.app, record.and_then(|record| record.version.as_ref()), build)
     };
     Err(Refusal::MigrationCrossed {
         app: order.app.clone(),

@@ -9,6 +9,14 @@ use trust::{
     charter::{Audience, Environment},
 };
 
+/// A build as people name it: `web@1.4.0`, or `web#3fa9c1d2` before it has a version.
+pub fn of_build(app: &AppName, version: Option<&Version>, build: &Digest) -> String {
+    match version {
+        Some(version) => format!("{app}@{version}"),
+        None => format!("{app}#{}", build.short()),
+    }
+}
+
 /// The candidate most like `name`, if any is like it at all.
 pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |candidate: &&str| strsim::damerau_levenshtein(name, candidate);

@@ -1,7 +1,7 @@
 //! An application has one place in an environment: one deployment is under way there at a time, and what may not begin meanwhile
 //! is told what may be done instead (R1).
 
-use super::packages;
+use super::{names, packages};
 use crate::{
     refusal::Instead,
     state::{DeploymentPhase, State},
@@ -21,17 +21,9 @@ pub fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> O
         OrderAct::Rollback if record.act.deploys() && !goes_back => Some(Instead::Abort),
         // What is on its way already is not ordered once more.
         OrderAct::Deploy if is_plain && (record.build != build || goes_back) => {
-            Some(Instead::After { what: name_of(order, build) })
+            Some(Instead::After { what: names::of_build(&order.app, order.version.as_ref(), &build) })
         }
         _ => None,
-    }
-}
-
-/// What an order brings, by its name.
-pub fn name_of(order: &Order, build: Digest) -> String {
-    match &order.version {
-        Some(version) => format!("{}@{version}", order.app),
-        None => format!("{}#{}", order.app, build.short()),
     }
 }
 

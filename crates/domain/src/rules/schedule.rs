@@ -1,7 +1,7 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, packages, ways, windows};
+use super::{Candidate, freezes, names, packages, ways, windows};
 use crate::{
     policy,
     refusal::Refusal,
@@ -134,10 +134,7 @@ pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -
         let is_there = deployment.app == *app && deployment.environment == *environment && deployment.waves == 0;
         let at =
             deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
-        let what = match &deployment.version {
-            Some(version) => format!("{app}@{version}"),
-            None => format!("{app}#{}", deployment.build.short()),
-        };
+        let what = names::of_build(app, deployment.version.as_ref(), &deployment.build);
         Some(format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off"))
     };
     state.open_deployments.iter().filter_map(stands).collect()

@@ -1,6 +1,7 @@
 //! An environment may have two sides, only one of which serves: blue and green across hosts. What is new comes to the other
 //! one and is verified there while nobody sees it; it serves once somebody says so, and what served stands by.
 
+use super::names;
 use crate::{
     event::{BuildFacts, Ending, RingOf},
     refusal::Refusal,
@@ -205,8 +206,7 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
     }
     let since = serving.iter().map(|running| running.since).max();
     if enter.is_empty() && !serving.is_empty() && leave.is_empty() {
-        let name =
-            order.version.as_ref().map_or(format!("{app}#{}", build.short()), |version| format!("{app}@{version}"));
+        let name = names::of_build(app, order.version.as_ref(), &build);
         let what = format!("{name} serves in {environment} already");
         return Err(Refusal::AlreadyDone { what, since });
     }
