@@ -608,6 +608,18 @@ pub enum Refusal {
         /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
         #[serde(default = "ran_before")]
         ran: bool,
+        /// Who would go on with what changed the data, so that it cannot be taken back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept_on: Vec<TargetName>,
+    },
+    /// A build that changed the data would come back by a rollback, after its change was taken back.
+    MigrationTakenBack {
+        /// The application.
+        app: AppName,
+        /// Where.
+        environment: AudienceName,
+        /// The build, by its name.
+        to: String,
     },
     /// The order is less careful than the charter's rollout, and its signer may not hasten.
     RolloutEased {

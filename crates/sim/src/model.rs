@@ -103,7 +103,7 @@ pub struct Model {
     /// Which deployment brought what runs on each target, and where that is known to be unwell since which entry.
     brought: BTreeMap<TargetName, u64>,
     unwell: BTreeMap<TargetName, u64>,
-    held: BTreeSet<Digest>,
+    held: BTreeMap<Digest, u64>,
     /// How many targets joined that are to stay, those that were not there from the beginning, and those that are cordoned.
     joined: usize,
     newcomers: BTreeSet<TargetName>,
@@ -144,7 +144,7 @@ impl Model {
             running: BTreeMap::new(),
             brought: BTreeMap::new(),
             unwell: BTreeMap::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             joined: (0..setting.targets)
                 .filter(|index| setting.is_there(*index, 0) && !setting.is_passing(*index))
                 .count(),

@@ -47,8 +47,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                     Ok(authority) => authority,
                     Err(refusal) => return Ok(denied(refusal)),
                 };
-                if migration == Migration::Undo && keeps_data(&self.under_way(app)?.dossier) {
-                    let why = "its order says that the data stays, and it was told to take a migration back";
+                if keeps_data(&self.under_way(app)?.dossier) {
+                    let why = "its order says that the data stays, and it was told to change it";
                     return Ok(denied(Refusal::new("DATA_STAYS", why)));
                 }
                 if let Err(error) = self.machine().forget_migration(app) {

@@ -162,6 +162,12 @@ fn an_order_that_keeps_the_data_is_kept() {
     assert!(matches!(&outcome, Some(Outcome::Refused { code, .. }) if code == "DATA_STAYS"), "{outcome:?}");
     assert_eq!(migrated(&world), []);
     assert_eq!(runs(&world), Some(build("both ways")));
+    // Nor is it changed.
+    let order = order_keeping_data(build("both ways"), OrderAct::Redeploy);
+    world.say(4, Dossier { order: Some(order), ..permitted(build("both ways"), "2.0.0") });
+    let outcome = world.follow(&mut engine, &elected(4, "both ways", OrderAct::Redeploy, Migration::Run));
+    assert!(matches!(&outcome, Some(Outcome::Refused { code, .. }) if code == "DATA_STAYS"), "{outcome:?}");
+    assert_eq!(migrated(&world), []);
 }
 
 #[test]

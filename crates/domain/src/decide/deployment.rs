@@ -99,6 +99,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         None => rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away),
     };
     let deployment = draft.state.last_deployment + 1;
+    let going_back = if order.act == OrderAct::Rollback { targets.clone() } else { Vec::new() };
     let requested = Event::DeploymentRequested {
         deployment,
         app: order.app.clone(),
@@ -119,7 +120,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         only: BTreeSet::new(),
     };
     as_planned(draft, order, &requested, &BTreeMap::new())?;
-    hold_what_is_left_behind(draft, order, signed.subject, deployment);
+    hold_what_is_left_behind(draft, order, signed.subject, deployment, &going_back);
     for build in switch.into_iter().flat_map(|switch| switch.left_behind) {
         hold_out(draft, order, build, deployment);
     }
@@ -204,7 +205,7 @@ pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u6
 pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
     let order = &signed.act;
     let candidate = Candidate::ordered(&draft.state, signed)?;
-    has_settled(draft, signed)?;
+    may_return(draft, signed)?;
     let begins = schedule::begins(order, asked.context.now);
     match rules::may_run(&draft.state, &asked.policy, &candidate, begins) {
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
@@ -218,14 +219,20 @@ pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order
     }
 }
 
-/// Fails where what an order goes back to never settled there.
-pub(super) fn has_settled(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
+/// Fails where what an order goes back to never settled there, is held out itself, or was made for data that is not there.
+pub(super) fn may_return(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
     let Order { app, environment, act, .. } = &signed.act;
-    let here = draft.state.in_audience(app, environment);
-    match *act == OrderAct::Rollback && !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
-        true => Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() }),
-        false => Ok(()),
+    if *act != OrderAct::Rollback {
+        return Ok(());
     }
+    let here = draft.state.in_audience(app, environment);
+    if !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
+        return Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() });
+    }
+    // What is under way, or catches up, goes back whatever is held; what is ordered does not bring back what was left.
+    let candidate = Candidate::ordered(&draft.state, signed)?;
+    holds::not_held(&draft.state, &Candidate { act: OrderAct::Deploy, ..candidate })?;
+    migrations::is_made_for_the_data(&draft.state, &signed.act, signed.subject)
 }
 
 /// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open. What is there
@@ -242,8 +249,14 @@ pub(super) fn destinations(
     let in_audience = draft.state.in_audience(&order.app, &order.environment);
     configuration::complete(&order.app, &order.environment, facts, in_audience)?;
     let now = asked.context.now;
-    let targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
+    let mut targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
     let named = !order.only.is_empty();
+    if order.act == OrderAct::Rollback && !named {
+        // From where it was removed nothing goes back, unless it is to return everywhere.
+        let runs = |name: &TargetName| draft.state.running(&order.app, name).is_some();
+        let is_somewhere = targets.iter().any(runs);
+        targets.retain(|name| runs(name) || !is_somewhere);
+    }
     let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, now)?;
     let targets = sides::destinations(&draft.state, order, signed.subject, facts, targets)?;
     let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
@@ -306,20 +319,33 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
     Ok(targets)
 }
 
-/// A rollback sticks: what it leaves is held out until somebody lifts the hold.
-pub(super) fn hold_what_is_left_behind(draft: &mut Draft, order: &Order, to: Digest, number: u64) {
+/// A rollback sticks: what its targets leave is held out until somebody lifts the hold.
+pub(super) fn hold_what_is_left_behind(
+    draft: &mut Draft,
+    order: &Order,
+    to: Digest,
+    number: u64,
+    targets: &[TargetName],
+) {
     if order.act != OrderAct::Rollback {
         return;
     }
     let running = |name: &TargetName| draft.state.running(&order.app, name).map(|running| running.build);
-    let left: BTreeSet<Digest> =
-        draft.state.targets_in(&order.environment).filter_map(|(name, _)| running(name)).collect();
+    let number_of = |build: &Digest| draft.state.apps.get(&order.app)?.builds.get(build)?.version.as_ref();
+    // What has a lower number is no way forward that has to be kept shut.
+    let is_lower = |build: &Digest| number_of(build).zip(number_of(&to)).is_some_and(|(left, to)| left < to);
+    let left: BTreeSet<Digest> = targets.iter().filter_map(running).filter(|build| !is_lower(build)).collect();
     for build in left.into_iter().filter(|build| *build != to) {
         hold_out(draft, order, build, number);
     }
 }
 
+/// What is held out already stays so by the earlier word.
 fn hold_out(draft: &mut Draft, order: &Order, build: Digest, number: u64) {
+    let here = draft.state.in_audience(&order.app, &order.environment);
+    if here.is_some_and(|here| here.held.contains_key(&build)) {
+        return;
+    }
     let (app, environment, deployment) = (order.app.clone(), order.environment.clone(), Some(number));
     draft.record(Event::HoldPlaced { app, environment, build, deployment });
 }

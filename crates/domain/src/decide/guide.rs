@@ -115,6 +115,13 @@ pub(super) fn exclude(
         let why = format!("{target} has verified its part of deployment {number}: there is nothing to leave out");
         return Err(Refusal::Invalid { why });
     }
+    let is_elected = record.elected.as_ref().is_some_and(|(elected, _)| elected == target);
+    if is_elected && matches!(part.progress, Progress::Assigned(_)) {
+        let why = format!(
+            "{target} is changing the data, and nothing else may begin before it is known what it did: wait for it, or end deployment {number} with `sortie abort {number}`"
+        );
+        return Err(Refusal::Invalid { why });
+    }
     let (target, by, reason) = (target.clone(), Some(by), Some(reason));
     draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
     deployment::go_on(draft, asked, number);

@@ -162,7 +162,7 @@ fn prepare(
         let destinations = deployment::destinations(draft, asked, &signed, true);
         destinations.and_then(|(targets, warning)| {
             deployment::not_there_already(draft, &signed, &targets)?;
-            deployment::has_settled(draft, &signed)?;
+            deployment::may_return(draft, &signed)?;
             let warnings = deployment::superseded(draft, &signed.act, &member.version);
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
@@ -308,7 +308,7 @@ fn begin_member(
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
     let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away);
     let queued = deployment::queued(draft, &order, build, Some(package_number))?;
-    deployment::hold_what_is_left_behind(draft, &order, build, package_number);
+    deployment::hold_what_is_left_behind(draft, &order, build, package_number, &targets);
     let number = draft.state.last_deployment + 1;
     deployment::take_place(draft, queued, number);
     draft.record(Event::DeploymentRequested {

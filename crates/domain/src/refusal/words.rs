@@ -270,6 +270,19 @@ impl fmt::Display for Refusal {
                 let by = list(by);
                 write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
             }
+            Refusal::MigrationCrossed { environment, to, by, kept_on, .. } if !kept_on.is_empty() => {
+                let (by, on) = (list(by), list(kept_on));
+                write!(
+                    f,
+                    "{to} last ran in {environment} before the data was changed by {by}, which goes on running on {on}: the data cannot be taken back from under it"
+                )
+            }
+            Refusal::MigrationTakenBack { environment, to, .. } => {
+                write!(
+                    f,
+                    "what {to} changed in the data of {environment} was taken back since, and a rollback changes no data"
+                )
+            }
             Refusal::MigrationCrossed { environment, to, by, can_undo, has_undo, .. } => {
                 let undo = match (can_undo, by.len(), has_undo) {
                     (true, ..) => "; a rollback takes that back, this does not",
@@ -421,6 +434,7 @@ impl Refusal {
                 (_, true) => format!("sortie rollback {app} --in {environment}"),
                 (_, false) => format!("sortie deploy {to} --to {environment} --keep-data"),
             },
+            Refusal::MigrationTakenBack { environment, to, .. } => format!("sortie deploy {to} --to {environment}"),
             Refusal::RolloutEased { .. } => "sortie charter show".into(),
             Refusal::PlanStale { app, version, environment, .. } => {
                 let version = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
@@ -617,6 +631,7 @@ pages! {
     NeedsUnmet, "NEEDS_UNMET", exit::REFUSED, "R9: the build says what it needs of a machine, and this one falls short. Nothing was copied.";
     DeploymentUnderWay, "DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "One deployment of an application runs in an environment at a time. Wait for it (`sortie deploy … --after-current` stands until it has ended, and begins then), or end it with `sortie abort`.";
     MigrationCrossed, "MIGRATION_CROSSED", exit::REFUSED, "The build last ran before a later build's `[migrate]` changed the application's data, or never ran there and has a lower number than that one. A rollback takes one such migration back where its build says how (`undo`). Otherwise `--keep-data` says that the build gets along with the data as it is now; see docs/migrations.md.";
+    MigrationTakenBack, "MIGRATION_TAKEN_BACK", exit::REFUSED, "A rollback brings back a build with the data as it is, or takes one later change back. The build asked for has a `[migrate]` of its own that was taken back after it ran: deploying it changes the data anew, and `--keep-data` says that it gets along with the data as it is; see docs/migrations.md.";
     RolloutEased, "ROLLOUT_EASED", exit::REFUSED, "An order may go over its targets with more care than the charter's `rollout` of the environment asks for. With less care (more at once, no canary, a shorter bake, a larger failure budget) only those may order whom the environment's `hasten` rule names.";
     PlanStale, "PLAN_STALE", exit::CONFLICT, "R1: `--plan-id` orders exactly what a plan showed. Since then something else runs, a target has come, left, or was cordoned, the config or the charter's rollout is another, or the order says something else than the plan. Nothing was written: look at a new plan.";
     TooFewHealthy, "TOO_FEW_HEALTHY", exit::REFUSED, "R41: the charter says with `min_healthy` how many targets must go on serving, and so many do not, or would not. Bring targets back first, add some, or order with a smaller `min_healthy`, which is for those whom `hasten` names.";

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     event::{BuildFacts, Migration},
     refusal::Refusal,
-    state::{Aside, DataChange, Deployment, Progress, State},
+    state::{Aside, DataChange, Deployment, Progress, State, Target},
 };
 use std::cmp::Ordering;
 use trust::{
@@ -22,8 +22,8 @@ use trust::{
 pub fn wanted(state: &State, deployment: &Deployment) -> Option<Migration> {
     let Deployment { app, environment, act, build, keep_data, .. } = deployment;
     match act {
+        _ if *keep_data => None,
         OrderAct::Deploy | OrderAct::Redeploy => facts(state, app, build)?.migrate.map(|_| Migration::Run),
-        OrderAct::Rollback if *keep_data => None,
         OrderAct::Rollback => match crossed(state, app, environment, build)[..] {
             [left] => facts(state, app, &left)?.migrate?.has_undo.then_some(Migration::Undo),
             _ => None,
@@ -122,12 +122,16 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         let migrate = facts(state, &order.app, left).and_then(|facts| facts.migrate);
         migrate.is_some_and(|migrate| migrate.has_undo)
     };
+    let kept_on = match &by[..] {
+        [left] if has_undo(left) => goes_on_with(state, order, left),
+        _ => Vec::new(),
+    };
     let undo = |left: &Digest| {
         let runs_it = |name| state.running(&order.app, name).is_some_and(|running| running.build == *left);
         let runs = state.targets_in(&order.environment).any(|(name, _)| runs_it(name));
         runs && has_undo(left)
     };
-    let can_undo = ran && by.len() == 1 && by.iter().all(undo);
+    let can_undo = ran && by.len() == 1 && by.iter().all(undo) && kept_on.is_empty();
     if by.is_empty() || order.act == OrderAct::Rollback && can_undo {
         return Ok(());
     }
@@ -144,7 +148,36 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         can_undo,
         has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
+        kept_on,
     })
+}
+
+/// Those that would go on with what the data was changed for, if it were taken back by an order.
+fn goes_on_with(state: &State, order: &Order, left: &Digest) -> Vec<TargetName> {
+    let goes_on = |(name, target): &(&TargetName, &Target)| {
+        let goes_back = !target.cordoned && (order.only.is_empty() || order.only.contains(*name));
+        let running = state.running(&order.app, name).filter(|running| running.build == *left && !running.stopped);
+        !goes_back && running.is_some()
+    };
+    state.targets_in(&order.environment).filter(goes_on).map(|(name, _)| name.clone()).collect()
+}
+
+/// Fails if an order goes back to a build that changed the data, and whose change was taken back since: a rollback changes
+/// nothing, and it would run on data that it is not made for.
+pub fn is_made_for_the_data(state: &State, order: &Order, build: Digest) -> Result<(), Refusal> {
+    let here = state.in_audience(&order.app, &order.environment);
+    let Some(data) = here.map(|here| &here.data).filter(|_| !order.keep_data) else { return Ok(()) };
+    let record = state.apps.get(&order.app).and_then(|app| app.builds.get(&build));
+    let changes = record.is_some_and(|record| record.facts.migrate.is_some());
+    let is_there = data.changes.iter().any(|change| change.build == build);
+    match changes && data.ran.contains_key(&build) && !is_there {
+        true => Err(Refusal::MigrationTakenBack {
+            app: order.app.clone(),
+            environment: order.environment.clone(),
+            to: names::of_build(&order.app, record.and_then(|record| record.version.as_ref()), &build),
+        }),
+        false => Ok(()),
+    }
 }
 
 fn facts<'a>(state: &'a State, app: &AppName, build: &Digest) -> Option<&'a BuildFacts> {

@@ -32,6 +32,9 @@ pub struct InAudience {
     pub ran: OrdSet<Digest>,
     /// The builds that settled here, oldest first, the newest last; each stands once.
     pub settled: Vec<Digest>,
+    /// Those of them that settled on some targets only.
+    #[serde(default)]
+    pub settled_in_part: OrdSet<Digest>,
     /// The deployment that is under way: it has begun, or goes back.
     pub open_deployment: Option<u64>,
     /// The order that stands and has not begun, and whose place a newer one takes; those that are planned have none.

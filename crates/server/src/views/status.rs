@@ -285,9 +285,10 @@ fn newest_request<'a>(
     state.granted(app, &released.first()?.version, audience).map(|(_, request)| request)
 }
 
-/// The builds that settled there and may come back, the newest first.
+/// The builds that settled there as a whole and may come back, the newest first.
 fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
-    let names = record.settled.iter().rev().map(|build| build_name(state, app, build));
+    let whole = record.settled.iter().rev().filter(|build| !record.settled_in_part.contains(*build));
+    let names = whole.map(|build| build_name(state, app, build));
     let withdrawn = |version: &Version| permits::is_withdrawn(state, app, version, audience);
     names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }

@@ -174,8 +174,18 @@ impl Model {
                     return broken("ONCE", format!("nobody ordered deployment {deployment}"));
                 };
                 if *act == OrderAct::Rollback {
-                    let left: Vec<Digest> = self.running.values().copied().filter(|other| other != build).collect();
-                    self.held.extend(left);
+                    if self.held.contains_key(build) {
+                        return broken(
+                            "HOLD",
+                            format!("deployment {deployment} goes back to what is held out of prod"),
+                        );
+                    }
+                    let running = targets.iter().filter_map(|name| self.running.get(name));
+                    let left: Vec<Digest> =
+                        running.copied().filter(|other| cast.version_of(other) > cast.version_of(build)).collect();
+                    for build in left {
+                        self.held.entry(build).or_insert(*deployment);
+                    }
                 }
                 if installs(*act) {
                     self.is_not_cordoned(*deployment, targets)?;
@@ -451,7 +461,7 @@ impl Model {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
         }
-        if course.act != OrderAct::Rollback && !switches && self.held.contains(&course.build) {
+        if course.act != OrderAct::Rollback && !switches && self.held.contains_key(&course.build) {
             return broken("HOLD", format!("deployment {number} brings {build}, which is held out of prod"));
         }
         let dead_through = self.dead.get(&course.build).copied().unwrap_or(0);
@@ -540,7 +550,14 @@ impl Model {
         let goes_back = course.act == OrderAct::Switch && self.sides.has_settled(&course.build);
         let is_new = course.brings() && !goes_back;
         if is_new && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only {
-            self.held.insert(course.build);
+            self.held.insert(course.build, number);
+        }
+        // Who went back nowhere keeps nothing out.
+        let is_there = |name: &&TargetName| !course.undone.contains(*name) && !self.retired.contains(*name);
+        let stands = course.targets.iter().filter(|name| verified(name)).any(|name| is_there(&name));
+        let goes_back = matches!(course.act, OrderAct::Rollback | OrderAct::Switch);
+        if goes_back && ending != Ending::Succeeded && !stands {
+            self.held.retain(|build, placed| *placed != number || *build == course.build);
         }
         let (within, stopped) = (!bad.is_empty(), !course.taken_back);
         match ending {

@@ -93,7 +93,7 @@ impl Model {
         if act != OrderAct::Switch {
             return Ok(());
         }
-        if self.held.contains(&build) {
+        if self.held.contains_key(&build) {
             return broken("HOLD", format!("deployment {number} lets serve what is held out"));
         }
         let left: Vec<Digest> = self.serving().map(|(_, build)| *build).filter(|other| *other != build).collect();
@@ -104,7 +104,9 @@ impl Model {
         if !behind.is_empty() {
             self.sees("a switch that leaves something behind");
         }
-        self.held.extend(behind);
+        for build in behind {
+            self.held.entry(build).or_insert(number);
+        }
         if self.serving().next().is_some() {
             self.sides.from.insert(number);
         }

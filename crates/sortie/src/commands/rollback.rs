@@ -14,7 +14,7 @@ use domain::{
     refusal::{Instead, Refusal},
     waiting::WaitingOn,
 };
-use trust::{AppName, AudienceName, statement::OrderAct};
+use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
 /// Go back to what last settled, under a permit not since withdrawn
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,13 @@ impl Rollback {
             Some(version) => connection.look_up(&Thing::Version(app.clone(), version.parse().or_misused()?)).await?,
             None => {
                 let cell = order::cell(&status, &app, &environment);
-                cell.and_then(back).cloned().ok_or_else(|| nothing(&app, &environment, cell))?
+                let goes_back = |name: &TargetName| {
+                    let target = status.targets.iter().find(|target| target.name == *name);
+                    let is_meant = only.is_empty() || only.contains(name);
+                    is_meant && target.is_some_and(|target| !target.cordoned)
+                };
+                let found = cell.and_then(|cell| back(cell, goes_back));
+                found.cloned().ok_or_else(|| nothing(&app, &environment, cell))?
             }
         };
         check(&connection, &app, &build).await?;
@@ -123,10 +129,14 @@ fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Fa
     }
 }
 
-/// The build that settled last, is not what serves, and is not held out.
-fn back(cell: &Cell) -> Option<&BuildName> {
-    let runs = |build: &BuildName| cell.runs_of(build).is_some_and(|runs| !runs.all_stand_by());
-    cell.settled.iter().find(|settled| !runs(settled) && !cell.held.contains(settled))
+/// The newest build that is not held out of those that had settled before what serves on the targets that go back: of that, the one
+/// that settled last counts, and most of all what has not settled.
+fn back(cell: &Cell, goes_back: impl Fn(&TargetName) -> bool) -> Option<&BuildName> {
+    let serves = |runs: &&Runs| runs.on.iter().any(|name| goes_back(name) && !runs.standby.contains(name));
+    let place = |runs: &Runs| cell.settled.iter().position(|settled| *settled == runs.build);
+    let leaves = cell.runs.iter().filter(serves).map(place).min().unwrap_or(None);
+    let before = leaves.map_or(0, |place| place + 1);
+    cell.settled.iter().skip(before).find(|settled| !cell.held.contains(settled))
 }
 
 #[cfg(test)]
@@ -135,13 +145,29 @@ mod tests {
     use crate::commands::samples;
 
     #[test]
-    fn back_is_to_the_newest_settled_build_that_does_not_run() {
+    fn back_is_to_what_had_settled_before_what_serves() {
         let status = samples::status();
         let prod = order::cell(&status, &"web".parse().unwrap(), &"prod".parse().unwrap()).unwrap();
-        assert_eq!(back(prod).unwrap().short(), "1.3.2");
+        let all = |_: &TargetName| true;
+        assert_eq!(back(prod, all).unwrap().short(), "1.3.2");
         let mut bare = prod.clone();
         bare.settled[1] = samples::build("1.5.0");
-        assert_eq!(back(&bare), None);
+        assert_eq!(back(&bare, all), None);
+        // Of several that serve, the one that settled last counts; and only where something goes back.
+        let mut mixed = prod.clone();
+        mixed.settled = ["1.4.0", "1.3.2", "1.3.0"].map(samples::build).into();
+        let one = |version: &str, on: &str| {
+            let (build, on) = (samples::build(version), vec![on.parse().unwrap()]);
+            Runs { build, on, ..prod.runs[0].clone() }
+        };
+        mixed.runs = vec![one("1.4.0", "prod-1"), one("1.3.2", "prod-2")];
+        assert_eq!(back(&mixed, all).unwrap().short(), "1.3.2");
+        assert_eq!(back(&mixed, |name| name.as_str() == "prod-2").unwrap().short(), "1.3.0");
+        // What has not settled is the newest of all; and what was left is no way back.
+        mixed.runs = vec![one("1.9.0", "prod-1"), one("1.4.0", "prod-2")];
+        assert_eq!(back(&mixed, all).unwrap().short(), "1.4.0");
+        (mixed.runs, mixed.held) = (vec![one("1.3.2", "prod-1")], Vec::new());
+        assert_eq!(back(&mixed, all).unwrap().short(), "1.3.0");
         let refused = nothing(&"web".parse().unwrap(), &"prod".parse().unwrap(), Some(&bare)).problem;
         assert_eq!((refused.exit, refused.next.as_deref()), (3, Some("sortie hold lift web --in prod")));
         let lesson = application("web@1.4.0").unwrap_err().problem;

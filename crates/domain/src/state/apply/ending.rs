@@ -35,6 +35,9 @@ pub(super) fn end_deployment(
     let stood = in_audience(state, &ended.app, &ended.environment).standing;
     let is_removed = stood.is_some_and(|stood| is_removed_by(state, stood, &ended));
     let Deployment { app, environment, act, build, narrowed, .. } = ended;
+    if matches!(act, OrderAct::Rollback | OrderAct::Switch) {
+        keeps_nothing_out(state, deployment, ending);
+    }
     let whole = runs_everywhere(state, deployment);
     let is_of_package = record_is_of_package(state, deployment);
     let installs = act.installs();
@@ -78,6 +81,25 @@ pub(super) fn end_deployment(
                 state.late.remove(&late);
             }
         }
+    }
+}
+
+/// What was left by going back is not held out any more where nobody went back: it runs again, or goes on.
+fn keeps_nothing_out(state: &mut State, deployment: u64, ending: Ending) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let is_whole = matches!(ending, Ending::Succeeded | Ending::Failed);
+    let stands = if record.is_of_package() { is_whole } else { record.parts.verified().next().is_some() };
+    if stands || ending == Ending::Succeeded {
+        return;
+    }
+    let (apps, environment) = (std::iter::once(&record.app).chain(record.members.keys()), record.environment.clone());
+    for app in apps.cloned().collect::<Vec<_>>() {
+        let held = &mut in_audience(state, &app, &environment).held;
+        *held = held
+            .iter()
+            .filter(|(_, hold)| hold.deployment != Some(deployment))
+            .map(|(build, hold)| (*build, *hold))
+            .collect();
     }
 }
 
@@ -179,11 +201,21 @@ pub(super) fn settle(state: &mut State, deployment: u64) {
     if let DeploymentPhase::Ended { settled, .. } = &mut record.phase {
         *settled = Some(stamp);
     }
-    let Deployment { app, environment, build, .. } = record.clone();
+    let Deployment { app, environment, build, act, narrowed, .. } = record.clone();
+    let in_whole = !narrowed || runs_everywhere(state, deployment);
     let record = in_audience(state, &app, &environment);
-    record.settled.retain(|settled| *settled != build);
-    record.settled.push(build);
+    if in_whole {
+        record.settled_in_part.remove(&build);
+    } else if !record.settled.contains(&build) {
+        record.settled_in_part.insert(build);
+    }
+    // What went back stands where it stood: what was left is no way back from it.
+    if act != OrderAct::Rollback || !record.settled.contains(&build) {
+        record.settled.retain(|settled| *settled != build);
+        record.settled.push(build);
+    }
     while record.settled.len() > policy::SETTLED_KEPT {
-        record.settled.remove(0);
+        let oldest = record.settled.remove(0);
+        record.settled_in_part.remove(&oldest);
     }
 }
