@@ -9,6 +9,8 @@ use crate::{
     releasing, when,
 };
 use api::{
+    client::ClientError,
+    plan::{PlanAsked, PlanView},
     read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
     routes,
     write::{Accepted, Text},
@@ -169,11 +171,17 @@ fn has_begun(accepted: &Accepted) -> bool {
     accepted.events.iter().any(|event| matches!(event, Event::WaveStarted { .. } | Event::StepStarted { .. }))
 }
 
-/// The newest version of those that run there; nothing where none does.
+/// The newest version of those that serve there; nothing where none does.
 pub fn newest_running(status: &Status, app: &AppName, environment: &AudienceName) -> Option<Version> {
     let cells = status.apps.iter().find(|record| record.app == *app).map(|record| &record.cells)?;
     let cell = cells.iter().find(|cell| cell.audience == *environment)?;
-    cell.runs.iter().filter_map(|runs| runs.build.version.clone()).max()
+    cell.runs.iter().filter(|runs| !runs.all_stand_by()).filter_map(|runs| runs.build.version.clone()).max()
+}
+
+/// What the order would do, by the server's own rules.
+pub async fn preview(connection: &Connection, wanted: &Wanted) -> Result<PlanView, ClientError> {
+    let order = wanted.order(connection, Timestamp::now());
+    connection.client.post(routes::PLANS, &PlanAsked { subject: wanted.build.build, order }).await
 }
 
 /// Signs and submits an order.

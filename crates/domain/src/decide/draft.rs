@@ -37,7 +37,9 @@ pub(super) fn add(
             known.parts.iter().find(|(other, before)| **other != part && id(&before.commit) != id(&commit))
         {
             let (ours, theirs) = (id(&commit), id(&before.commit));
-            let why = format!("{other} of {app} {name} was made from {theirs}, and {part} from {ours}");
+            let why = format!(
+                "{other} of {app} {name} was made from {theirs}, and {part} from {ours}: a build is of one commit, so that parts of another go into a draft of another name (`push --into`), named after the commit or the run"
+            );
             return Err(Refusal::Invalid { why });
         }
         if known.parts.len() >= policy::DRAFT_PARTS {

@@ -17,10 +17,9 @@ use crate::{
 };
 use api::{
     client::ClientError,
-    plan::{PlanAsked, PlanView},
+    plan::PlanView,
     problem::Problem,
     read::{BuildName, ConfigView, Status, Why},
-    routes,
 };
 use domain::{
     event::RingOf,
@@ -292,7 +291,7 @@ async fn seen_or_refused(
     connection: &Connection,
     wanted: &Wanted,
 ) -> Result<(Option<PlanView>, Option<Problem>), Failure> {
-    match preview(connection, wanted).await {
+    match order::preview(connection, wanted).await {
         Ok(view) => Ok((Some(view), None)),
         Err(ClientError::Refused(mut problem)) => {
             problem.next = problem.next.map(|next| releasing::as_signer_types(connection, next));
@@ -341,12 +340,6 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) 
     format!("{} --plan-id {id}", typed.join(" "))
 }
 
-/// What the order would do, by the server's own rules.
-async fn preview(connection: &Connection, wanted: &Wanted) -> Result<PlanView, ClientError> {
-    let order = wanted.order(connection, Timestamp::now());
-    connection.client.post(routes::PLANS, &PlanAsked { subject: wanted.build.build, order }).await
-}
-
 /// As much of a plan's id as people copy.
 fn id_of(view: &PlanView) -> String {
     view.id.hex().chars().take(PLAN_ID_DIGITS).collect()
@@ -361,7 +354,7 @@ async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Resul
         let message = format!("'{}' is no plan's id: `--plan` shows it, {PLAN_ID_DIGITS} digits", printable(id));
         return Err(Failure::misused(message).next(again));
     }
-    let now = preview(connection, wanted).await?;
+    let now = order::preview(connection, wanted).await?;
     if now.id.hex().starts_with(&id.to_ascii_lowercase()) {
         return Ok(now.id);
     }

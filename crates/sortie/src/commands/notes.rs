@@ -7,6 +7,7 @@ use crate::{
     order,
     output::Answer,
 };
+use domain::refusal::Refusal;
 use serde_json::json;
 use trust::{AppName, AudienceName, Version};
 
@@ -36,6 +37,11 @@ impl Notes {
             return Err(crate::names::unknown_audience(charter, &environment));
         }
         let app = connection.app(&name).await?;
+        let is_known = |version: &Version| app.builds.iter().any(|build| build.name.version.as_ref() == Some(version));
+        if let Some(since) = since.as_ref().filter(|since| !is_known(since)) {
+            let newest = app.builds.iter().filter_map(|build| build.name.version.clone()).max();
+            return Err(Refusal::UnknownVersion { app: name, version: since.clone(), newest }.into());
+        }
         let status = order::status(&connection, None).await?;
         let runs = order::newest_running(&status, &name, &environment);
         let newest = app.builds.iter().filter_map(|build| build.name.version.as_ref()).max().cloned();

@@ -10,7 +10,7 @@ use crate::{
     output::Answer,
 };
 use api::read::{BuildName, Runs, Status};
-use domain::{event::Ending, refusal::Refusal};
+use domain::{event::Ending, refusal::Refusal, waiting::WaitingOn};
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
@@ -69,6 +69,12 @@ pub async fn act_on_running(
     let Some(last) = orders.pop() else {
         return Err(nothing_runs(connection, &status, running, act).await?);
     };
+    // What is refused of one is found out before anything is done with the others.
+    if !orders.is_empty() {
+        for wanted in orders.iter().chain([&last]) {
+            order::preview(connection, wanted).await?;
+        }
+    }
     for wanted in orders {
         let accepted = order::submit(connection, &wanted).await?;
         let deployment = order::number_of(&accepted)
@@ -96,13 +102,16 @@ async fn nothing_runs(
     };
     // What is on its way there is not gone.
     let cell = order::cell(status, &app, &environment);
-    let comes = cell.is_some_and(|cell| !cell.waiting.is_empty());
+    let is_planned = |waits: &&WaitingOn| matches!(waits, WaitingOn::Time { .. });
+    let (planned, others): (Vec<_>, Vec<_>) = cell.iter().flat_map(|cell| &cell.waiting).partition(is_planned);
+    let comes = !others.is_empty();
     if act != OrderAct::Undeploy || runs || comes || !only.iter().all(is_here) {
         return Ok(Refusal::NothingRuns { app, environment, act }.into());
     }
     // A name that nobody knows is a mistake.
     connection.app(&app).await?;
-    Ok(Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}"), since: None }.into())
+    let stands = planned.iter().map(|waits| format!(", and {waits}")).collect::<String>();
+    Ok(Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}{stands}"), since: None }.into())
 }
 
 /// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.

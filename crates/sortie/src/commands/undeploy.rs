@@ -1,7 +1,7 @@
 //! `sortie undeploy`.
 
 use crate::{
-    commands::operate::{OnWhatRuns, Running, act_on_each},
+    commands::operate::{OnWhatRuns, Running, act_on_running},
     failure::{Failure, Outcome},
     follow::Following,
     invocation::Invocation,
@@ -9,6 +9,7 @@ use crate::{
     order::{self, only},
     output::Answer,
 };
+use api::read::{AppStatus, Status};
 use domain::refusal::{Refusal, Right, exit};
 use serde_json::json;
 use trust::{AppName, AudienceName, charter::Class, statement::OrderAct};
@@ -62,20 +63,27 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
         }
     }
     let status = order::status(&connection, None).await?;
-    let runs = |app: &&api::read::AppStatus| {
-        let runs = order::cell(&status, &app.app, &environment).into_iter().flat_map(|cell| &cell.runs);
-        runs.into_iter().any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))
+    let runs = |status: &Status, app: &AppName| {
+        let mut runs = order::cell(status, app, &environment).into_iter().flat_map(|cell| &cell.runs);
+        runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))
     };
-    let apps: Vec<AppName> = status.apps.iter().filter(runs).map(|app| app.app.clone()).collect();
+    // A package takes its members along, the last first.
+    let mut running: Vec<&AppStatus> = status.apps.iter().filter(|app| runs(&status, &app.app)).collect();
+    running.sort_by_key(|app| app.package.is_none());
+    let apps: Vec<AppName> = running.into_iter().map(|app| app.app.clone()).collect();
     if terms.is_some_and(|terms| terms.class == Class::Live) {
         return Err(each_is_named(&environment, &apps));
     }
-    let running = apps.iter().map(|app| {
-        let (app, environment, only) = (app.clone(), environment.clone(), only.clone());
-        Running { app, environment, only, thing: None }
-    });
-    if let Some(bad) = act_on_each(invocation, &connection, running, OrderAct::Undeploy, following).await? {
-        return Ok(bad);
+    for app in &apps {
+        // What went with its package is gone.
+        if !runs(&order::status(&connection, None).await?, app) {
+            continue;
+        }
+        let running = Running { app: app.clone(), environment: environment.clone(), only: only.clone(), thing: None };
+        let answer = act_on_running(invocation, &connection, &running, OrderAct::Undeploy, following).await?;
+        if !answer.is_good() {
+            return Ok(answer);
+        }
     }
     let names: Vec<String> = apps.iter().map(ToString::to_string).collect();
     let words = match (names.is_empty(), following.detach) {

@@ -124,6 +124,10 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world.sortie("tester", 0, &format!("withdraw {shop} --from prod --reason \"a leak\"")).says("still runs");
     world.sortie("oncall", 7, "escapes").says("web@0.1.0").says("db@0.1.0");
     world.sortie("oncall", 0, "undeploy shop --in prod").says("shop@0.1.0 is removed from prod");
+    // Elsewhere, with all there is: the package takes its members along.
+    world.sortie("coder", 0, "undeploy --all --in test").says("shop@0.1.0 is removed").says("test runs nothing any more");
+    let history = world.sortie("tester", 0, "history").stdout;
+    assert!(!history.contains("already so"), "{history}");
     world.sortie("tester", 0, "escapes");
     world.sortie("tester", 0, "ledger verify");
     assert!(!read_text(&world.root().join("server.log")).contains("panicked"));

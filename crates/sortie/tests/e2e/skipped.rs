@@ -27,6 +27,7 @@ fn r44_a_deployment_says_what_it_passes_over() {
         .says(&format!("+ {comes}"));
     world.sortie("tester", 0, &format!("notes web --in test --since {}", number(&one))).says(&passed).says(&comes);
     world.sortie("tester", 0, "notes web --in test").says("nothing is newer than");
+    world.sortie("tester", 2, "notes web --in test --since 9.0.0").says("UNKNOWN_VERSION").says("status web");
     world.sortie("tester", 0, &format!("status {two}")).says("released, never deployed").says("skipped");
     world.sortie("tester", 2, "notes web --in tset").says("did you mean test");
     world.sortie("tester", 2, "notes wob --in test").says("UNKNOWN_APPLICATION");
