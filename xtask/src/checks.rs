@@ -37,10 +37,7 @@ pub(crate) fn test() -> Result<()> {
     clients::install()?;
     check()?;
     if cargo::is_installed("cargo-nextest") {
-        // Of what waits, more can be under way than there are processors: `.config/nextest.toml`, profile `suite`.
-        let slots = (2 * std::thread::available_parallelism().map_or(1, usize::from)).to_string();
-        let suite = ["--profile", "suite", "--test-threads", &slots];
-        cargo::run(cargo::cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(suite))?;
+        cargo::run(cargo::cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
         cargo::run(cargo::cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     } else {
         println!("cargo-nextest is not installed (cargo install --locked cargo-nextest): cargo test does it too");

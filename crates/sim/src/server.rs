@@ -21,10 +21,8 @@ use server::{
     ledger::{HandWriter, Ledger, Prepared, SubmitError, Writing},
 };
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     pin::Pin,
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -80,7 +78,8 @@ struct Open {
 pub struct Server {
     open: Option<Open>,
     store: SimStore,
-    shelf: Rc<Shelf>,
+    folder: TempDir,
+    depot: DiskStore,
     key: Arc<SecretKey>,
     /// What its clock shows, in milliseconds.
     clock: Arc<AtomicI64>,
@@ -98,43 +97,21 @@ pub struct Server {
 
 type Made<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The depot, in a folder of its own. The worlds of a thread share one, for making and removing its folders takes longer
-/// than all that a world does with them. Nothing goes from one world to the next by it: every world puts all its builds
-/// there before it begins, and none asks for the digest of bytes that are another's.
-struct Shelf {
-    folder: TempDir,
-    depot: DiskStore,
-}
-
-impl Shelf {
-    fn of_thread() -> Made<Rc<Self>> {
-        thread_local! {
-            static SHELF: RefCell<Option<Rc<Shelf>>> = const { RefCell::new(None) };
-        }
-        SHELF.with_borrow_mut(|shelf| {
-            if let Some(shelf) = shelf {
-                return Ok(shelf.clone());
-            }
-            // Memory where the system has some to offer: what is lost with the worlds need not reach a disk.
-            let shared = std::path::Path::new("/dev/shm");
-            let folder = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }?;
-            let depot = DiskStore::open(&folder.path().join("depot"))?;
-            Ok(shelf.insert(Rc::new(Self { folder, depot })).clone())
-        })
-    }
-}
-
 impl Server {
     /// A server with an estate, its targets joined and its builds pushed, and a fault from then on.
     pub fn new(cast: &Cast, targets: usize, fault: Option<Fault>) -> Made<Self> {
-        let shelf = Shelf::of_thread()?;
+        // Memory where the system has some to offer: what is lost with the world need not reach a disk.
+        let shared = std::path::Path::new("/dev/shm");
+        let folder = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() }?;
+        let depot = DiskStore::open(&folder.path().join("depot"))?;
         for bytes in &cast.objects {
-            shelf.depot.put_bytes(bytes)?;
+            depot.put_bytes(bytes)?;
         }
         let mut server = Self {
             open: None,
             store: SimStore::default(),
-            shelf,
+            folder,
+            depot,
             key: Arc::new(cast::ledger_key()),
             clock: Arc::new(AtomicI64::new(cast::beginning().as_millisecond())),
             elapsed: SignedDuration::ZERO,
@@ -167,7 +144,7 @@ impl Server {
         let decide = fault::decides(self.fault);
         let writing = Writing { decide, clock: Arc::new(now), ..Writing::default() };
         let store = Box::new(self.store.clone());
-        let (ledger, writer) = Ledger::by_hand(store, self.shelf.folder.path(), self.key.clone(), ORIGIN, writing)?;
+        let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
         let (pending, waiters) = (Vec::new(), Vec::new());
         let (looked, seen, began) = (self.looked, BTreeMap::new(), self.elapsed);
         self.open = Some(Open { ledger, writer, pending, waiters, looked, seen, began });
@@ -214,7 +191,7 @@ impl Server {
     }
 
     fn served<'a>(&'a self, open: &'a Open) -> Served<'a> {
-        Served { ledger: &open.ledger, depot: &self.shelf.depot, claim: Some(Digest::of(CLAIM.as_bytes())) }
+        Served { ledger: &open.ledger, depot: &self.depot, claim: Some(Digest::of(CLAIM.as_bytes())) }
     }
 
     /// Takes a submission to the ledger's door, or says no.
@@ -329,17 +306,13 @@ impl Server {
                 .dossier(&cast::target(target), *generation, &cast::app(), self.now())
                 .map(|dossier| Answer::Dossier(Box::new(dossier))),
             Request::Object(digest) => {
-                return match self.shelf.depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64) {
+                return match self.depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64) {
                     Ok(bytes) => Answer::Object(bytes),
                     Err(_) => missing(),
                 };
             }
             Request::Gather(objects) => {
-                return if objects.iter().all(|object| self.shelf.depot.has(object)) {
-                    Answer::Done
-                } else {
-                    missing()
-                };
+                return if objects.iter().all(|object| self.depot.has(object)) { Answer::Done } else { missing() };
             }
             Request::Consistency { from, to } => {
                 return match open.ledger.consistency(*from, *to) {
