@@ -50,7 +50,7 @@ pub fn authorise(
     freshness: Freshness,
     now: Timestamp,
 ) -> Result<VerifiedAuthority, Refusal> {
-    let policy = documents.policy()?;
+    let policy = documents.policy();
     documents.keep_withdrawals(&policy, &dossier.withdrawals)?;
     documents.hear_vendor(&policy, &assignment.app, dossier)?;
     documents.keep_freezes(&policy, &dossier.freezes, now)?;
@@ -127,7 +127,7 @@ pub fn check_config(
     document: Option<&[u8]>,
     last_serial: u64,
 ) -> Result<(u64, Option<ConfigDocument>), Refusal> {
-    let policy = documents.policy()?;
+    let policy = documents.policy();
     let envelope = dossier.config.as_ref();
     Ok(authority::check_config(&policy, documents.pinned(), manifest, envelope, document, last_serial)?)
 }

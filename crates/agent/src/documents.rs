@@ -10,7 +10,7 @@ use crate::{
 use api::read::Estate;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use trust::{
     AppName, Digest, Version,
     authority::{
@@ -31,6 +31,8 @@ pub struct Documents {
     pinned: Pinned,
     verified: VerifiedDocuments,
     estate: Estate,
+    /// What follows from these two: it is asked for at every poll, and they change with a charter.
+    policy: Arc<TrustedPolicy>,
     never_forgotten: NeverForgotten,
     freezes: Freezes,
 }
@@ -104,11 +106,16 @@ impl Documents {
     fn with(folder: Place, pinned: Pinned, verified: VerifiedDocuments, estate: Estate) -> Result<Self, TrustError> {
         let never_forgotten = files::read_json(&folder.join("withdrawals.json"))?.unwrap_or_default();
         let freezes = Freezes::open(folder.join("freezes.json"))?;
-        Ok(Self { folder, pinned, verified, estate, never_forgotten, freezes })
+        let policy = Arc::new(verified.policy(&estate.suspensions)?);
+        Ok(Self { folder, pinned, verified, estate, policy, never_forgotten, freezes })
     }
 
     /// Takes a newer set, or newly signed suspensions. Returns whether anything changed.
     pub fn adopt(&mut self, mut estate: Estate) -> Result<bool, TrustError> {
+        if estate == self.estate {
+            // These very bytes were verified against the estate pinned before they came into force.
+            return Ok(false);
+        }
         let seen = self.version();
         let verified = verify(&self.pinned.estate, &estate, seen)?;
         let (shown, seen_root) = (verified.root.version(), self.verified.root.version());
@@ -126,7 +133,7 @@ impl Documents {
                 }
             }
         }
-        verified.policy(&estate.suspensions)?;
+        let policy = verified.policy(&estate.suspensions)?;
         let same = estate.targets == self.estate.targets
             && estate.roots.len() == self.estate.roots.len()
             && estate.suspensions == self.estate.suspensions;
@@ -134,7 +141,7 @@ impl Documents {
             return Ok(false);
         }
         files::replace_json(&self.folder.join("documents.json"), &estate)?;
-        (self.verified, self.estate) = (verified, estate);
+        (self.verified, self.estate, self.policy) = (verified, estate, Arc::new(policy));
         Ok(true)
     }
 
@@ -159,8 +166,8 @@ impl Documents {
     }
 
     /// The policy to check by.
-    pub fn policy(&self) -> Result<TrustedPolicy, TrustError> {
-        Ok(self.verified.policy(&self.estate.suspensions)?)
+    pub fn policy(&self) -> Arc<TrustedPolicy> {
+        self.policy.clone()
     }
 
     /// Fails once root or charter has expired: nothing new may be activated then.

@@ -14,8 +14,17 @@ use trust::{
 pub struct Follower {
     /// Why new activations are refused for now: the server shows less than was seen.
     behind: Option<String>,
+    verified: Option<Verified>,
     place: Place,
     seen: Seen,
+}
+
+/// The note that was found genuine last, and by which keys.
+#[derive(Debug)]
+struct Verified {
+    note: String,
+    keys: Vec<PublicKey>,
+    checkpoint: Checkpoint,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -72,7 +81,7 @@ impl Follower {
     /// Reads what was seen last from `place`.
     pub fn open(place: Place) -> Result<Self, FileError> {
         let seen = files::read_json(&place)?.unwrap_or_default();
-        Ok(Self { behind: None, place, seen })
+        Ok(Self { behind: None, verified: None, place, seen })
     }
 
     /// Why new activations are refused: the fork that was found.
@@ -91,17 +100,10 @@ impl Follower {
         if keys.is_empty() || note.is_empty() {
             return Ok(Look::Known);
         }
-        let origin = note.lines().next().unwrap_or_default();
-        let genuine = keys.iter().map(|key| verify_checkpoint(note, origin, key));
-        let mut complaint = String::new();
-        let mut shown = None;
-        for result in genuine {
-            match result {
-                Ok(checkpoint) => shown = Some(checkpoint),
-                Err(error) => complaint = error.to_string(),
-            }
-        }
-        let Some(shown) = shown else { return Ok(Look::Invalid(complaint)) };
+        let shown = match self.genuine(note, keys) {
+            Ok(shown) => shown,
+            Err(complaint) => return Ok(Look::Invalid(complaint)),
+        };
         let Some(seen) = self.seen.checkpoint.clone() else {
             self.take(&shown, note)?;
             return Ok(Look::Known);
@@ -117,6 +119,27 @@ impl Follower {
             return Ok(Look::Known);
         }
         Ok(Look::Prove { from: seen.size.min(shown.size), to: seen.size.max(shown.size), shown })
+    }
+
+    /// What a note says, if one of the keys signed it. A quiet ledger shows the same note at every poll, and it is verified once.
+    fn genuine(&mut self, note: &str, keys: &[PublicKey]) -> Result<Checkpoint, String> {
+        if let Some(verified) = self.verified.as_ref().filter(|verified| verified.note == note && verified.keys == keys)
+        {
+            return Ok(verified.checkpoint.clone());
+        }
+        let origin = note.lines().next().unwrap_or_default();
+        let mut complaint = String::new();
+        for key in keys {
+            match verify_checkpoint(note, origin, key) {
+                Ok(checkpoint) => {
+                    let (note, keys) = (note.to_owned(), keys.to_vec());
+                    self.verified = Some(Verified { note, keys, checkpoint: checkpoint.clone() });
+                    return Ok(checkpoint);
+                }
+                Err(error) => complaint = error.to_string(),
+            }
+        }
+        Err(complaint)
     }
 
     /// The server gives no proof for [`Look::Prove`]. One that shows less than was seen here and cannot prove that it

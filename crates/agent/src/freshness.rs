@@ -193,7 +193,7 @@ impl Refresher {
             return Ok(digest);
         }
         let file = PermitFile::from_bytes(&self.repository.download(source, &found)?)?;
-        let policy = documents.policy()?;
+        let policy = documents.policy();
         documents.keep_withdrawals(&policy, &file.withdrawals)?;
         documents.keep_freezes(&policy, &file.freezes, now)?;
         Ok(digest)

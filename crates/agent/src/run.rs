@@ -321,7 +321,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if withdrawals.is_empty() {
             return Ok(());
         }
-        let policy = self.documents.policy()?;
+        let policy = self.documents.policy();
         self.documents.keep_withdrawals(&policy, withdrawals)
     }
 
@@ -330,7 +330,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if freezes.is_empty() {
             return Ok(());
         }
-        let policy = self.documents.policy()?;
+        let policy = self.documents.policy();
         let now = self.now();
         self.documents.keep_freezes(&policy, freezes, now)
     }

@@ -44,7 +44,7 @@ pub fn carry(data: &Path, bytes: &[u8]) -> Result<Vec<KeptWithdrawal>, WithdrawE
     let enrolled: Enrolled = files::read_json(&home.join("pinned.json"))?.ok_or(WithdrawError::NotJoined)?;
     let trust = home.join("trust");
     let documents = Documents::open(trust.clone(), enrolled.pinned)?;
-    let policy = documents.policy()?;
+    let policy = documents.policy();
     let mut kept = Vec::new();
     let mut refusal = None;
     for envelope in envelopes(bytes) {

@@ -140,5 +140,5 @@ pub(crate) fn estate_of(served: &Served<'_>) -> Result<Estate, Failure> {
 }
 
 fn envelope(ledger: &Ledger, entry: u64) -> Result<Option<Envelope>, Failure> {
-    Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope))
+    Ok(ledger.envelope(entry)?)
 }

@@ -15,6 +15,7 @@ use domain::{
     state::State,
 };
 use jiff::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -268,7 +269,20 @@ impl Ledger {
         if number == 0 || number > self.state().head.entry {
             return Ok(None);
         }
-        self.shared.read_entry(number)
+        self.shared.read_as(number)
+    }
+
+    /// The signed statement of one entry, where somebody signed. What happened is not read.
+    pub fn envelope(&self, number: u64) -> Result<Option<Envelope>, LedgerError> {
+        #[derive(Deserialize)]
+        struct Signed {
+            #[serde(default)]
+            envelope: Option<Envelope>,
+        }
+        if number == 0 || number > self.state().head.entry {
+            return Ok(None);
+        }
+        Ok(self.shared.read_as::<Signed>(number)?.and_then(|signed| signed.envelope))
     }
 
     /// The free text with this digest, unless it was erased.
@@ -342,10 +356,10 @@ impl Ledger {
 }
 
 impl Shared {
-    fn read_entry(&self, number: u64) -> Result<Option<Entry>, LedgerError> {
+    fn read_as<T: DeserializeOwned>(&self, number: u64) -> Result<Option<T>, LedgerError> {
         let row = self.store.read(number, 1)?.pop().filter(|row| row.number == number);
-        let entry = row.map(|row| serde_json::from_slice(&row.bytes)).transpose();
-        entry.map_err(|error| LedgerError(format!("entry {number} cannot be read: {error}")))
+        let read = row.map(|row| serde_json::from_slice(&row.bytes)).transpose();
+        read.map_err(|error| LedgerError(format!("entry {number} cannot be read: {error}")))
     }
 }
 

@@ -691,10 +691,10 @@ fn permit_file(
         file.permits.push(PublishedPermit { push, number, request, approvals, evidence });
     }
     for entry in &entries.withdrawals {
-        file.withdrawals.extend(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
+        file.withdrawals.extend(serving.ledger.envelope(*entry)?);
     }
     for entry in &entries.freezes {
-        file.freezes.extend(serving.ledger.entry(*entry)?.and_then(|entry| entry.envelope));
+        file.freezes.extend(serving.ledger.envelope(*entry)?);
     }
     Ok(file)
 }

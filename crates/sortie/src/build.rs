@@ -22,6 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
+use tokio_stream::wrappers::ReceiverStream;
 use trust::{
     Digest,
     manifest::{Entry, Manifest, Run},
@@ -30,6 +31,9 @@ use trust::{
 
 /// How many digests are asked about at once.
 const ASKED_AT_ONCE: usize = 8192;
+/// How many bytes of a large file are read at once, and how many such pieces ahead of what is sent.
+const PIECE_BYTES: usize = 256 << 10;
+const PIECES_AHEAD: usize = 4;
 
 /// A build that lies ready on this machine.
 pub struct Ready {
@@ -257,8 +261,8 @@ pub async fn send_objects(
         sent.bytes += size(&digest);
         let body = match sources.get(&digest) {
             Some(Source::File(path, _)) => {
-                let file = tokio::fs::File::open(path).await;
-                reqwest::Body::from(file.with_context(|| path.display().to_string()).map_err(Failure::from)?)
+                let file = File::open(path);
+                body_of(file.with_context(|| path.display().to_string()).map_err(Failure::from)?)
             }
             Some(Source::Bytes(bytes)) => reqwest::Body::from(bytes.clone()),
             None => continue,
@@ -269,6 +273,23 @@ pub async fn send_objects(
         say(sent);
     }
     Ok(sent)
+}
+
+/// A file as a body, read in large pieces on a thread that may block, so that reading and sending overlap.
+fn body_of(file: File) -> reqwest::Body {
+    let (pieces, body) = tokio::sync::mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let read = (&file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+            let goes_on = matches!(read, Ok(1..));
+            // Whoever sends may have stopped, and says why.
+            if matches!(read, Ok(0)) || pieces.blocking_send(read.map(|_| piece)).is_err() || !goes_on {
+                return;
+            }
+        }
+    });
+    reqwest::Body::wrap_stream(ReceiverStream::new(body))
 }
 
 fn open(sources: &BTreeMap<Digest, Source>, digest: &Digest) -> Result<(Box<dyn Read>, u64), depot::StoreError> {

@@ -189,9 +189,11 @@ impl Charter {
         for (name, key) in owners {
             directory.add(name, Some(*key), [owner.clone()]).map_err(shared)?;
         }
-        let mut with_upheld = directory.clone();
-        for upheld in &self.upheld {
-            with_upheld.add(&upheld.person, Some(upheld.key), []).map_err(shared)?;
+        if !self.upheld.is_empty() {
+            let mut with_upheld = directory.clone();
+            for upheld in &self.upheld {
+                with_upheld.add(&upheld.person, Some(upheld.key), []).map_err(shared)?;
+            }
         }
         for name in suspended {
             directory.remove(name);
@@ -230,11 +232,15 @@ impl Charter {
         owners: &[(PersonName, PublicKey)],
         suspended: &BTreeSet<PersonName>,
     ) -> Result<Directory, CharterError> {
-        let mut directory = self.directory(owners, suspended)?;
+        Ok(self.without_robots(self.directory(owners, suspended)?))
+    }
+
+    /// What a directory leaves of people: whose signatures count as approvals.
+    pub(crate) fn without_robots(&self, mut directory: Directory) -> Directory {
         for robot in self.robots.keys() {
             directory.remove(robot);
         }
-        Ok(directory)
+        directory
     }
 
     /// The audience of this name.

@@ -68,16 +68,16 @@ fn write(value: &Value, string: WriteString, out: &mut Vec<u8>) -> Result<(), Js
             out.push(b']');
         }
         Value::Object(map) => {
-            let mut keys: Vec<_> = map.keys().collect();
-            keys.sort_unstable();
+            let mut fields: Vec<_> = map.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
             out.push(b'{');
-            for (i, key) in keys.into_iter().enumerate() {
+            for (i, (key, value)) in fields.into_iter().enumerate() {
                 if i > 0 {
                     out.push(b',');
                 }
                 string(key, out);
                 out.push(b':');
-                write(&map[key], string, out)?;
+                write(value, string, out)?;
             }
             out.push(b'}');
         }
@@ -89,7 +89,8 @@ fn json_string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(Value::from(text).to_string().as_bytes());
 }
 
-fn olpc_string(text: &str, out: &mut Vec<u8>) {
+/// A string as OLPC canonical JSON has it.
+pub(crate) fn olpc_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in text.bytes() {
         if byte == b'"' || byte == b'\\' {

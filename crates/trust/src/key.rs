@@ -3,7 +3,7 @@
 //! Four kinds of key sign: Ed25519 (RFC 8032), ECDSA on P-256 (smart cards), and the two kinds of FIDO security key that
 //! OpenSSH makes. One key has one form, hence one id, and its kind alone says how its signatures are checked.
 
-use crate::{digest::Digest, json, oidc::Proof};
+use crate::{digest::Digest, oidc::Proof};
 use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -127,8 +127,7 @@ impl PublicKey {
 
     /// The key's id.
     pub fn id(&self) -> KeyId {
-        let canonical = json::canonical(&tuf_form::TufKey::from(*self)).unwrap_or_default();
-        KeyId(Digest::of(&canonical))
+        KeyId(Digest::of(&tuf_form::canonical(self)))
     }
 
     /// What the device of a security key signed when it was asked to sign `message`, and its bare signature over that, for

@@ -101,8 +101,9 @@ impl Directory {
             if let Some(first) = holders.find(|holder| *holder != person) {
                 return Err(SharedKeyError { first: first.clone(), second: person.clone() });
             }
-            self.add_id(person, key.id(), [])?;
-            self.keys.insert(key.id(), key);
+            let id = key.id();
+            self.add_id(person, id, [])?;
+            self.keys.insert(id, key);
         }
         self.roles.entry(person.clone()).or_default().extend(roles);
         Ok(())

@@ -61,7 +61,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if charter.environments.get(environment).is_none_or(|environment| environment.lives.is_none()) {
             return Ok(None);
         }
-        let policy = self.documents.policy()?;
+        let policy = self.documents.policy();
         Ok(Lapsed::judge(&policy, self.documents.pinned(), self.lifetime.joined(), self.now()))
     }
 

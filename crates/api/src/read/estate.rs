@@ -34,7 +34,7 @@ pub struct Hello {
 }
 
 /// The documents of trust, as files.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Estate {
     /// All roots from the first.
     #[schema(value_type = Vec<String>)]

@@ -371,7 +371,7 @@ async fn statements(serving: &Shared, entries: Vec<u64>) -> Result<Vec<Envelope>
     };
     if !missing.is_empty() {
         let ledger = serving.ledger.clone();
-        let read = move |entry: u64| Ok((entry, ledger.entry(entry)?.and_then(|entry| entry.envelope)));
+        let read = move |entry: u64| Ok((entry, ledger.envelope(entry)?));
         let found =
             super::failure::away(move || missing.into_iter().map(read).collect::<Result<Vec<_>, Failure>>()).await?;
         let found = found.into_iter().filter_map(|(entry, envelope)| Some((entry, envelope?)));

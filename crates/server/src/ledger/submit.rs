@@ -276,7 +276,7 @@ impl Writer {
         if seen.payload != payload {
             return Err(Refusal::RequestIdReused.into());
         }
-        let entry = self.shared.read_entry(seen.number).map_err(unread)?;
+        let entry = self.shared.read_as::<Entry>(seen.number).map_err(unread)?;
         let entry = entry.ok_or_else(|| SubmitError::NotWritten(format!("entry {} is missing", seen.number)))?;
         Ok(Some(Accepted { entry: entry.number, time: entry.time, events: entry.events, repeated: true }))
     }
@@ -330,7 +330,7 @@ impl Writer {
                 _ => continue,
             };
             for number in store.entries_by(person.as_str()).map_err(|error| unread(&error))? {
-                let entry = self.shared.read_entry(number).map_err(|error| unread(&error))?;
+                let entry = self.shared.read_as::<Entry>(number).map_err(|error| unread(&error))?;
                 let envelope = entry.and_then(|entry| entry.envelope);
                 let statement = envelope.and_then(|envelope| Statement::read(&envelope).ok());
                 // The names that an owner gave to others are theirs.

@@ -91,21 +91,23 @@ impl TrustedPolicy {
         owners: &[(PersonName, PublicKey)],
         suspensions: &[Envelope],
     ) -> Result<Self, CharterError> {
-        let nobody = BTreeSet::new();
+        let everyone = charter.directory(owners, &BTreeSet::new())?;
         let mut policy = Self {
             estate,
             version,
-            directory: charter.directory(owners, &nobody)?,
-            approvers: charter.approvers(owners, &nobody)?,
-            everyone: charter.directory(owners, &nobody)?,
-            suspended: nobody,
+            directory: everyone.clone(),
+            approvers: charter.without_robots(everyone.clone()),
+            everyone,
+            suspended: BTreeSet::new(),
             charter,
             owners: owners.to_vec(),
         };
         let suspended: BTreeSet<PersonName> =
             suspensions.iter().filter_map(|envelope| policy.suspension(envelope)).collect();
-        policy.directory = policy.charter.directory(owners, &suspended)?;
-        policy.approvers = policy.charter.approvers(owners, &suspended)?;
+        for person in &suspended {
+            policy.directory.remove(person);
+            policy.approvers.remove(person);
+        }
         policy.suspended = suspended;
         Ok(policy)
     }

@@ -43,6 +43,14 @@ fn every_kind_of_key_round_trips_and_has_an_id_of_its_own() {
 }
 
 #[test]
+fn the_id_of_a_key_is_the_digest_of_its_canonical_tuf_form() {
+    for key in every_kind() {
+        let canonical = crate::json::canonical(&key).unwrap();
+        assert_eq!(key.id().to_string(), Digest::of(&canonical).hex());
+    }
+}
+
+#[test]
 fn a_key_has_one_spelling() {
     let pem = serde_json::to_value(p256_key().public()).unwrap();
     let text = pem["keyval"]["public"].as_str().unwrap();

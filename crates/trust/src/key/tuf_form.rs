@@ -2,9 +2,10 @@
 //! security keys, which those tools do not know, are written as the line that OpenSSH has for them.
 
 use super::{KeyError, Kind, PublicKey};
-use crate::{digest::Digest, names::printable, pem::public_key_pem};
+use crate::{digest::Digest, json::olpc_string, names::printable, pem::public_key_pem};
 use p256::pkcs8::DecodePublicKey as _;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 const ED25519: (&str, &str) = ("ed25519", "ed25519");
 const ECDSA: (&str, &str) = ("ecdsa", "ecdsa-sha2-nistp256");
@@ -15,8 +16,8 @@ const SK_ECDSA: (&str, &str) = ("sk-ecdsa", "sk-ecdsa-sha2-nistp256@openssh.com"
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TufKey {
-    keytype: String,
-    scheme: String,
+    keytype: Cow<'static, str>,
+    scheme: Cow<'static, str>,
     keyval: TufKeyValue,
 }
 
@@ -24,6 +25,20 @@ pub(super) struct TufKey {
 #[serde(deny_unknown_fields)]
 struct TufKeyValue {
     public: String,
+}
+
+/// A key's object in the canonical form of TUF, written at once: ids are asked for far more often than keys are read.
+pub(super) fn canonical(key: &PublicKey) -> Vec<u8> {
+    let TufKey { keytype, scheme, keyval } = TufKey::from(*key);
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(br#"{"keytype":"#);
+    olpc_string(&keytype, &mut out);
+    out.extend_from_slice(br#","keyval":{"public":"#);
+    olpc_string(&keyval.public, &mut out);
+    out.extend_from_slice(br#"},"scheme":"#);
+    olpc_string(&scheme, &mut out);
+    out.push(b'}');
+    out
 }
 
 impl From<PublicKey> for TufKey {
@@ -42,7 +57,7 @@ impl TryFrom<TufKey> for PublicKey {
     type Error = KeyError;
     fn try_from(object: TufKey) -> Result<Self, KeyError> {
         let public = &object.keyval.public;
-        let kind = (object.keytype.as_str(), object.scheme.as_str());
+        let kind = (&*object.keytype, &*object.scheme);
         let key = match kind {
             ED25519 => {
                 let bytes = Digest::from_hex(public).map_err(|_| KeyError::Invalid)?;
@@ -57,7 +72,7 @@ impl TryFrom<TufKey> for PublicKey {
         };
         // One key has one spelling, so that it has one id: whatever reads as this key must be written as it is.
         let written = TufKey::from(key);
-        if (written.keytype.as_str(), written.scheme.as_str()) != kind || written.keyval.public != *public {
+        if (&*written.keytype, &*written.scheme) != kind || written.keyval.public != *public {
             return Err(KeyError::Spelling);
         }
         Ok(key)

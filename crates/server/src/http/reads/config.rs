@@ -79,7 +79,7 @@ fn vouched(
 
 /// The statements by which a target joined, where both are to be had.
 pub(super) fn joined(ledger: &Ledger, state: &Facts, target: &Target) -> Result<Option<Vouched>, Failure> {
-    let envelope = |entry: u64| Ok::<_, Failure>(ledger.entry(entry)?.and_then(|entry| entry.envelope));
+    let envelope = |entry: u64| Ok::<_, Failure>(ledger.envelope(entry)?);
     let Some(enrolment) = envelope(target.stamp.entry)? else { return Ok(None) };
     let Some(Act::Enrolment(joined)) = Statement::read(&enrolment).ok().map(|statement| statement.act) else {
         return Ok(None);

@@ -127,9 +127,7 @@ fn package_of(served: &Served<'_>, entries: &PackageEntries) -> Result<PackageDo
 
 /// The envelopes in these entries of the ledger.
 pub(crate) fn statements_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
-    let envelope = |entry: u64| -> Result<Option<Envelope>, LedgerError> {
-        Ok(ledger.entry(entry)?.and_then(|entry| entry.envelope))
-    };
+    let envelope = |entry: u64| -> Result<Option<Envelope>, LedgerError> { ledger.envelope(entry) };
     let one = |entry: Option<u64>| match entry {
         Some(entry) => envelope(entry),
         None => Ok(None),
@@ -171,9 +169,7 @@ fn release_of(depot: &DiskStore, entries: &VendorEntries) -> Result<Release, Fai
 
 /// The envelopes in these entries of the ledger, in order.
 pub(super) fn envelopes(ledger: &Ledger, entries: &[u64]) -> Result<Vec<Envelope>, LedgerError> {
-    let envelope = |entry: &u64| -> Result<Option<Envelope>, LedgerError> {
-        Ok(ledger.entry(*entry)?.and_then(|entry| entry.envelope))
-    };
+    let envelope = |entry: &u64| -> Result<Option<Envelope>, LedgerError> { ledger.envelope(*entry) };
     let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(envelope).collect();
     Ok(envelopes?.into_iter().flatten().collect())
 }

@@ -74,7 +74,7 @@ fn proofs(
     let mut active = BTreeSet::new();
     for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
         let recorded = || match target.inventory {
-            Some(entry) => Ok::<_, Failure>(serving.ledger.entry(entry)?.and_then(|entry| entry.envelope)),
+            Some(entry) => Ok::<_, Failure>(serving.ledger.envelope(entry)?),
             None => Ok(None),
         };
         // What another machine said that had this name before is nothing that this one says.
