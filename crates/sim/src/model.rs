@@ -173,7 +173,7 @@ impl Model {
     }
 
     /// Something of this kind happened.
-    fn sees(&mut self, kind: &'static str) {
+    pub fn sees(&mut self, kind: &'static str) {
         debug_assert!(SIGHTS.contains(&kind), "{kind} stands in no list");
         self.seen.insert(kind);
     }

@@ -9,7 +9,7 @@ use agent::{
     clock::Clock,
     documents::Documents,
     drivers::{Bringing, Machine, MachineError},
-    files::Place,
+    files::{Disk, Place},
     home::Home,
     journal::Journal,
     repository::FetchError,
@@ -215,6 +215,12 @@ impl Hardware {
     /// The folder of the agent's data.
     pub fn root(&self) -> PathBuf {
         PathBuf::from("/nowhere").join(cast::target(self.index).to_string())
+    }
+
+    /// Whether its target has found that the ledger it was shown is not the one that it knew.
+    pub fn has_found_a_fork(&self) -> bool {
+        let kept = self.disk.read(&self.root().join("trust").join("checkpoint.json")).unwrap_or_default();
+        serde_json::from_slice::<serde_json::Value>(&kept).is_ok_and(|kept| kept["fork"].is_string())
     }
 
     /// The agent's data folder.

@@ -9,7 +9,7 @@ use crate::{
 };
 use api::agent::Orders;
 use domain::plan::Assignment;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     Digest,
     authority::Dossier,
@@ -24,15 +24,17 @@ pub struct Thief {
     loot: Vec<(Digest, Act, Envelope)>,
     once: Vec<Orders>,
     dossiers: Vec<Dossier>,
-    /// What he has assigned, by generation.
-    forged: BTreeMap<u64, Digest>,
+    /// What he has assigned, by generation, and as which deployment.
+    forged: BTreeMap<u64, (Digest, u64)>,
+    /// The withdrawals that he has left out of something.
+    withheld: BTreeSet<Digest>,
 }
 
 impl Thief {
     /// One who has seen nothing yet.
     pub fn new(random: Random) -> Self {
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { random, loot, once, dossiers, forged }
+        Self { random, loot, once, dossiers, forged, withheld: BTreeSet::new() }
     }
 
     /// Keeps what reached the server.
@@ -50,6 +52,20 @@ impl Thief {
     /// Whether he takes a report and passes it on to nobody.
     pub fn swallows(&mut self) -> bool {
         self.random.chance(300)
+    }
+
+    /// Whether an assignment of this generation, for this deployment, is of his making.
+    pub fn has_forged(&self, generation: u64, deployment: u64) -> bool {
+        self.forged.get(&generation).is_some_and(|(_, forged)| *forged == deployment)
+    }
+
+    /// The withdrawals that he has left out of something.
+    pub fn withheld(&self) -> &BTreeSet<Digest> {
+        &self.withheld
+    }
+
+    fn withholds(&mut self, withdrawals: &mut Vec<Envelope>) {
+        self.withheld.extend(withdrawals.drain(..).map(|envelope| Digest::of(&envelope.payload)));
     }
 
     /// What he says instead.
@@ -73,7 +89,7 @@ impl Thief {
         self.once.push(honest.clone());
         let mut orders = if self.random.chance(150) { self.random.pick(&self.once).clone() } else { honest };
         if self.random.chance(600) {
-            orders.withdrawals.clear();
+            self.withholds(&mut orders.withdrawals);
         }
         if self.random.chance(150) {
             orders.assignments.clear();
@@ -98,11 +114,13 @@ impl Thief {
         let (build, act) = self.wish(cast);
         let index = cast.version_of(&build).unwrap_or_default();
         let generation = orders.generation + self.random.below(4);
-        self.forged.insert(generation, build);
+        let epoch = if self.random.chance(950) { 1 } else { 2 };
+        let deployment = self.random.between(1, 9);
+        self.forged.insert(generation, (build, deployment));
         Assignment {
-            epoch: if self.random.chance(950) { 1 } else { 2 },
+            epoch,
             generation,
-            deployment: self.random.between(1, 9),
+            deployment,
             app: app(),
             environment: prod(),
             act,
@@ -132,7 +150,7 @@ impl Thief {
     fn dossier(&mut self, generation: Option<u64>, honest: Dossier) -> Dossier {
         self.dossiers.push(honest.clone());
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
-        if let Some(build) = generation.and_then(|number| self.forged.get(&number)).copied() {
+        if let Some((build, _)) = generation.and_then(|number| self.forged.get(&number)).copied() {
             let of_build = |wanted: fn(&Act) -> bool| -> Vec<Envelope> {
                 let fits = self.loot.iter().filter(|(subject, act, _)| *subject == build && wanted(act));
                 fits.map(|(_, _, envelope)| envelope.clone()).collect()
@@ -153,7 +171,7 @@ impl Thief {
             dossier.order = self.one_of(&others);
         }
         if self.random.chance(700) {
-            dossier.withdrawals.clear();
+            self.withholds(&mut dossier.withdrawals);
         }
         dossier
     }

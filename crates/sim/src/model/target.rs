@@ -89,6 +89,15 @@ impl Model {
         self.targets[index].told.extend(genuine);
     }
 
+    /// A target hears of some withdrawals, and not of one that somebody withholds and that it does not know.
+    pub fn is_kept_from(&mut self, index: usize, withheld: &BTreeSet<Digest>, told: &[Envelope]) {
+        let is_told = |withdrawal: &Digest| told.iter().any(|envelope| Digest::of(&envelope.payload) == *withdrawal);
+        let kept = &self.targets[index].kept;
+        if withheld.iter().any(|withdrawal| !kept.contains(withdrawal) && !is_told(withdrawal)) {
+            self.sees("a withdrawal withheld");
+        }
+    }
+
     /// A target went on after what it was told: it must have kept it by now, unless its disk is full.
     pub fn went_on(&mut self, index: usize, disk_is_full: bool) {
         let on_target = &mut self.targets[index];

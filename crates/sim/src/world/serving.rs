@@ -19,7 +19,8 @@ use std::{
 impl World<'_> {
     pub(super) fn serve(&mut self, asker: Asker, asked: &Asked) -> Step {
         if !self.server.is_up() {
-            if let (Asker::Target { target, call }, Some(takes)) = (asker, self.travel()) {
+            let takes = self.road();
+            if let (Asker::Target { target, call }, Some(takes)) = (asker, takes) {
                 self.after(takes, Event::ToTarget { target, call, answer: Rc::new(Answer::Away) });
             }
             return Ok(());
@@ -83,6 +84,7 @@ impl World<'_> {
             Ok(answers) => answers,
             Err(cause) if cause.is::<Died>() => {
                 let down = self.server.dies_for;
+                self.model.sees("the server killed while it stores");
                 self.kill_server(down);
                 return Ok(());
             }
@@ -150,7 +152,7 @@ impl World<'_> {
     pub(super) fn reply(&mut self, asker: Asker, answer: Answer) {
         let Asker::Target { target, call } = asker else { return };
         if !self.agents[target].reached {
-            return;
+            return self.model.sees("a target cut off");
         }
         let answer = if self.is_taken() {
             let generation = match &self.agents[target].asked {
@@ -186,6 +188,7 @@ impl World<'_> {
         let Some(ledger) = self.server.ledger() else { return Ok(()) };
         let state = ledger.state();
         self.model.reopened(&state, |number| ledger.entry(number).ok().flatten())?;
+        self.model.sees("the server started again");
         self.tell(|_| format!("the server is back, with {} entries", state.head.entry));
         if let Some((state, entries)) = self.server.news() {
             let elapsed = self.elapsed();

@@ -1,6 +1,6 @@
 //! What targets ask, hear and do, and how they die and start again.
 
-use super::{Agent, Asked, Event, PATIENCE, Step, World};
+use super::{Agent, Asked, Event, PATIENCE, Sender, Step, World};
 use crate::{
     cast::target,
     disk::Died,
@@ -16,7 +16,7 @@ use std::{
 };
 use trust::{
     Digest,
-    statement::{Act, Statement},
+    statement::{Act, Outcome, Report, Statement},
 };
 
 impl World<'_> {
@@ -69,6 +69,7 @@ impl World<'_> {
         let clock = self.agents[index].hardware.now.get();
         match &answer {
             Answer::Orders(orders) => {
+                self.model.is_kept_from(index, self.thief.withheld(), &orders.withdrawals);
                 self.model.told(index, &orders.withdrawals);
                 self.model.told(index, &orders.freezes);
             }
@@ -107,6 +108,8 @@ impl World<'_> {
             }
             Err(cause) if cause.is::<Died>() => {
                 let (power, down) = agent.dying;
+                self.model.sees("a process killed in a disk operation");
+                let agent = &mut self.agents[index];
                 agent.process = None;
                 self.kill_agent(index, power, down);
                 Ok(())
@@ -160,6 +163,7 @@ impl World<'_> {
                     drop(installed);
                     let outcome = format!("{:?}", report.outcome);
                     self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
+                    self.refusal_seen(&report);
                     self.model.reports(&self.cast, &report, is)?;
                 }
                 Ok(Act::Inventory(inventory)) if inventory.lapsed.is_some() => {
@@ -176,17 +180,23 @@ impl World<'_> {
         self.agents[index].asked = Some(request.clone());
         let asked = Rc::new(Asked::Target(request));
         let asker = Asker::Target { target: index, call };
-        if self.agents[index].reached
-            && let Some(takes) = self.travel()
-        {
-            self.after(takes, Event::ToServer(asker, asked.clone()));
-            if self.is_doubled() {
-                let late = self.network.between(1, 20_000);
-                self.after(late, Event::ToServer(asker, asked));
-            }
+        match self.agents[index].reached {
+            true => self.send(Sender::Target(index), asker, asked),
+            false => self.model.sees("a target cut off"),
         }
         self.after(limit, Event::Wake { target: index, call, answer: Answer::Away });
         Ok(())
+    }
+
+    /// A target says no to what it was assigned.
+    fn refusal_seen(&mut self, report: &Report) {
+        let Outcome::Refused { code, .. } = &report.outcome else { return };
+        self.model.sees("an activation refused by a target");
+        if code == "ORDER_REPEATED" {
+            self.model.sees("a repeated order refused");
+        } else if self.thief.has_forged(report.generation, report.deployment) {
+            self.model.sees("a forged assignment refused");
+        }
     }
 
     /// Something is done on a machine; the model says whether it may be.
