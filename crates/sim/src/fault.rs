@@ -105,6 +105,15 @@ pub enum Fault {
     StandbyForgotten,
 }
 
+impl std::str::FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = FAULTS.iter().find(|fault| format!("{fault:?}") == name);
+        found.copied().ok_or_else(|| format!("there is no fault {name}: they are {FAULTS:?}"))
+    }
+}
+
 /// All of them.
 pub const FAULTS: &[Fault] = &[
     Fault::HoldForgotten,
