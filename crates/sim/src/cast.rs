@@ -1,6 +1,9 @@
 //! The people, the targets, the builds and the documents of trust: the same in every world, but for what the script sets.
 
-use crate::script::{Besides, Change, Setting};
+use crate::{
+    fault::Fault,
+    script::{Besides, Change, Setting},
+};
 use agent::home::Enrolled;
 use api::{
     read::Estate,
@@ -13,7 +16,7 @@ use trust::{
     authority::Pinned,
     charter::{CHARTER_TARGET, Class},
     dsse::Envelope,
-    freeze::brings_something_new,
+    freeze::{Freeze, Lift, brings_something_new},
     key::{SecretKey, Signer},
     manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal, Traffic, Upstream},
     rollout::{Advance, OnFailure, Ring, Share},
@@ -81,9 +84,10 @@ impl Who {
         }
     }
 
-    /// The role that counts for prod's approvals, if any.
-    pub fn approves_as(self) -> Option<&'static str> {
+    /// The role that counts for prod's approvals by a charter, if any. The second charter takes it from one person.
+    pub fn approves_as(self, charter: u64) -> Option<&'static str> {
         match self {
+            Who::Second if charter > 1 => None,
             Who::Coder | Who::Newcomer | Who::Boss => None,
             Who::Tester => Some("qa"),
             Who::Oncall | Who::Second => Some("ops"),
@@ -212,13 +216,14 @@ pub struct Cast {
     pub estate: Digest,
     /// The documents of trust.
     pub documents: Estate,
+    /// Those that come later, where any do.
+    pub later: Option<Estate>,
     /// The builds, by version.
     pub builds: Vec<Digest>,
     /// What they are.
     pub manifests: Vec<Manifest>,
     /// The objects that the depot gets by the pushes.
     pub objects: Vec<Vec<u8>>,
-    charter_digest: Digest,
     windows: Vec<Window>,
     setting: Setting,
 }
@@ -253,12 +258,10 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             setting.soak_minutes,
             terms(setting),
         );
-        let charter_digest = Digest::of(charter.as_bytes());
-        let file = TargetFile { length_bytes: charter.len() as u64, digest: charter_digest };
-        let targets = Targets::unsigned(1, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
-        let targets = tuf::sign_metadata(&targets, &[&owner()])?;
         let estate = Digest::of(&root);
-        let documents = Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() };
+        let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
+        let first = documents(&root, 1, charter)?;
+        let later = setting.tricks.charters.then(|| documents(&root, 2, without_second)).transpose()?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -268,7 +271,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             manifests.push(manifest);
         }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { estate, documents, builds, manifests, objects, charter_digest, windows, setting: setting.clone() })
+        Ok(Self { estate, documents: first, later, builds, manifests, objects, windows, setting: setting.clone() })
     }
 
     /// The version of a build.
@@ -286,8 +289,21 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
 
     /// A signed statement.
     pub fn sign(&self, subject: Digest, act: Act, id: &str, now: Timestamp, signers: &[&SecretKey]) -> Made<Envelope> {
+        self.sign_for(self.estate, subject, act, id, now, signers)
+    }
+
+    /// A signed statement of any estate.
+    fn sign_for(
+        &self,
+        estate: Digest,
+        subject: Digest,
+        act: Act,
+        id: &str,
+        now: Timestamp,
+        signers: &[&SecretKey],
+    ) -> Made<Envelope> {
         let header = Header {
-            estate: self.estate,
+            estate,
             request_id: RequestId::new(id)?,
             submit_before: now.checked_add(SignedDuration::from_hours(1))?,
             on_behalf_of: None,
@@ -302,20 +318,8 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let mut submissions = Vec::new();
         let bare =
             |envelope| Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
-        let roots: Vec<Digest> = self.documents.roots.iter().map(|root| Digest::of(&root.0)).collect();
-        let act = AdministrationAct::ApplyCharter {
-            roots,
-            targets: Digest::of(&self.documents.targets),
-            charter: self.charter_digest,
-        };
         let administration = |act| Act::Administration(Administration { act });
-        let mut founding = bare(self.sign(self.estate, administration(act), "found", now, &[&owner()])?);
-        let charter = self.documents.charter.clone().into_bytes();
-        let files =
-            self.documents.roots.iter().map(|root| root.0.clone()).chain([self.documents.targets.clone(), charter]);
-        founding.attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
-        founding.claim = Some(CLAIM.into());
-        submissions.push(founding);
+        submissions.push(Submission { claim: Some(CLAIM.into()), ..self.apply(&self.documents, "found", now)? });
         let stay = [(false, false), (true, false)];
         let come_and_go = [(false, true), (true, true)];
         let come_and_go = come_and_go.into_iter().filter(|_| self.setting.passing > 0);
@@ -346,6 +350,56 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));
         }
         Ok(submissions)
+    }
+
+    /// The owner's word that these documents be in force.
+    pub fn apply(&self, documents: &Estate, id: &str, now: Timestamp) -> Made<Submission> {
+        let charter = documents.charter.clone().into_bytes();
+        let act = AdministrationAct::ApplyCharter {
+            roots: documents.roots.iter().map(|root| Digest::of(&root.0)).collect(),
+            targets: Digest::of(&documents.targets),
+            charter: Digest::of(&charter),
+        };
+        let act = Act::Administration(Administration { act });
+        let envelope = self.sign(self.estate, act, id, now, &[&owner()])?;
+        let files = documents.roots.iter().map(|root| root.0.clone()).chain([documents.targets.clone(), charter]);
+        let attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
+        Ok(Submission { envelope, attachments, texts: BTreeMap::new(), claim: None })
+    }
+
+    /// What the same people signed for another estate, whose environment has the same name: that every build may run there,
+    /// and that it shall.
+    pub fn of_another_estate(&self, fault: Option<Fault>) -> Made<Vec<Envelope>> {
+        let another = match fault {
+            // Where nobody looks at the estate, it is as if it were this one.
+            Some(Fault::EstateUnchecked) => self.estate,
+            _ => Digest::of(b"another estate"),
+        };
+        let now = beginning();
+        let mut signed = Vec::new();
+        let mut sign = |subject: Digest, act: Act, who: Who| -> Made<Digest> {
+            let id = format!("another:{}", signed.len());
+            let envelope = self.sign_for(another, subject, act, &id, now, &[&who.key()])?;
+            let payload = Digest::of(&envelope.payload);
+            signed.push(envelope);
+            Ok(payload)
+        };
+        for (index, build) in self.builds.iter().enumerate() {
+            sign(*build, Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), Who::Coder)?;
+            sign(*build, Act::Number(Number { app: app(), version: version(index) }), Who::Coder)?;
+            let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            let request = sign(*build, request, Who::Coder)?;
+            sign(request, self.approval(index), Who::Tester)?;
+            sign(request, self.approval(index), Who::Second)?;
+            sign(*build, self.order(OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
+        }
+        Ok(signed)
+    }
+
+    /// That a freeze is lifted, by nobody but the server.
+    pub fn lift_by_the_server(&self, freeze: Digest) -> Made<Envelope> {
+        let lift = Act::Freeze(Freeze::Lift(Lift { reason: None }));
+        self.sign(freeze, lift, &format!("lift:{}", freeze.short()), beginning(), &[&ledger_key()])
     }
 
     /// A target's word that it joins: by its invitation, and with its own key.
@@ -439,6 +493,14 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         }
         Act::Order(order)
     }
+}
+
+/// The documents of a charter, in one of its versions.
+fn documents(root: &[u8], version: u64, charter: String) -> Made<Estate> {
+    let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
+    let targets = Targets::unsigned(version, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
+    let targets = tuf::sign_metadata(&targets, &[&owner()])?;
+    Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
 }
 
 /// What a setting says of prod, for the charter.

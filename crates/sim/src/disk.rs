@@ -180,6 +180,7 @@ fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
         Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => {
             |value| value["withdrawals"] = json!([])
         }
+        Some(Fault::FreezesForgotten) if path.ends_with("freezes.json.new") => |value| value["said"] = json!({}),
         _ => return bytes.to_owned(),
     };
     let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_owned() };
@@ -204,6 +205,10 @@ impl Disk for SimDisk {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let fault = self.lock().fault;
+        if fault == Some(Fault::CharterForgotten) && path.ends_with("documents.json.new") {
+            let first = self.read(&path.with_extension("")).unwrap_or_else(|_| bytes.to_owned());
+            return self.change(Change::Put(path.to_owned(), first));
+        }
         self.change(Change::Put(path.to_owned(), forgetful(fault, path, bytes)))
     }
 

@@ -103,6 +103,12 @@ pub enum Fault {
     NoWayMade,
     /// A target takes what is to stand by for what serves.
     StandbyForgotten,
+    /// A target forgets which freezes it was told of.
+    FreezesForgotten,
+    /// A target forgets that it has seen a newer charter than its first.
+    CharterForgotten,
+    /// Nobody looks for which estate something was signed.
+    EstateUnchecked,
 }
 
 impl std::str::FromStr for Fault {
@@ -161,4 +167,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::WayMadeAtOnce,
     Fault::NoWayMade,
     Fault::StandbyForgotten,
+    Fault::FreezesForgotten,
+    Fault::CharterForgotten,
+    Fault::EstateUnchecked,
 ];

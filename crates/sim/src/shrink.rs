@@ -4,7 +4,7 @@
 use crate::{
     fault::Fault,
     run_with,
-    script::{Script, Setting},
+    script::{Script, Setting, Tricks},
 };
 use trust::rollout::Rollout;
 
@@ -80,8 +80,9 @@ impl Shrinking<'_> {
 
 /// What makes a setting plainer, each by itself: an honest server, a quiet network, clocks that run alike, builds that come
 /// up and stay well, a plain rollout. None takes targets away, which the steps name.
-const PLAINER: [fn(&mut Setting); 8] = [
-    |setting| setting.taken = None,
+const PLAINER: [fn(&mut Setting); 9] = [
+    |setting| (setting.taken, setting.tricks) = (None, Tricks::default()),
+    |setting| setting.tricks = Tricks::default(),
     |setting| (setting.loss, setting.duplicates, setting.slowest) = (0, 0, 50),
     |setting| setting.drift.iter_mut().for_each(|drift| *drift = 0),
     |setting| setting.sick.clear(),

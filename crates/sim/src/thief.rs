@@ -6,14 +6,16 @@ use crate::{
     cast::{Cast, ORIGIN, app, ledger_key, prod, version},
     process::Answer,
     random::Random,
+    script::Tricks,
 };
-use api::agent::Orders;
+use api::{agent::Orders, read::Estate};
 use domain::plan::Assignment;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{
     Digest,
     authority::Dossier,
     dsse::Envelope,
+    freeze::Freeze,
     note::{Checkpoint, sign_checkpoint},
     statement::{Act, OrderAct, Statement},
 };
@@ -21,20 +23,24 @@ use trust::{
 /// The thief.
 pub struct Thief {
     random: Random,
+    /// What else he tries, and chance for that.
+    tricks: Tricks,
+    sly: Random,
     loot: Vec<(Digest, Act, Envelope)>,
     once: Vec<Orders>,
     dossiers: Vec<Dossier>,
     /// What he has assigned, by generation, and as which deployment.
     forged: BTreeMap<u64, (Digest, u64)>,
-    /// The withdrawals that he has left out of something.
-    withheld: BTreeSet<Digest>,
+    /// What he has left out of something, and what kind of thing it is.
+    withheld: BTreeMap<Digest, &'static str>,
 }
 
 impl Thief {
-    /// One who has seen nothing yet.
-    pub fn new(random: Random) -> Self {
+    /// One who has seen nothing yet, in the world of a seed.
+    pub fn new(seed: u64, tricks: Tricks) -> Self {
+        let (random, sly) = (Random::new(seed, "thief"), Random::new(seed, "tricks of the thief"));
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { random, loot, once, dossiers, forged, withheld: BTreeSet::new() }
+        Self { random, tricks, sly, loot, once, dossiers, forged, withheld: BTreeMap::new() }
     }
 
     /// Keeps what reached the server.
@@ -59,23 +65,58 @@ impl Thief {
         self.forged.get(&generation).is_some_and(|(_, forged)| *forged == deployment)
     }
 
-    /// The withdrawals that he has left out of something.
-    pub fn withheld(&self) -> &BTreeSet<Digest> {
+    /// What he has left out of something, and what kind of thing it is.
+    pub fn withheld(&self) -> &BTreeMap<Digest, &'static str> {
         &self.withheld
     }
 
     fn withholds(&mut self, withdrawals: &mut Vec<Envelope>) {
-        self.withheld.extend(withdrawals.drain(..).map(|envelope| Digest::of(&envelope.payload)));
+        let payloads = withdrawals.drain(..).map(|envelope| Digest::of(&envelope.payload));
+        self.withheld.extend(payloads.map(|payload| (payload, "a withdrawal withheld")));
+    }
+
+    /// What is said of freezes: less than there is, or what was said once, or his own word that they are lifted.
+    fn freezes(&mut self, cast: &Cast, freezes: &mut Vec<Envelope>) {
+        if !self.tricks.freezes {
+            return;
+        }
+        if self.sly.chance(600) {
+            let declared = freezes.drain(..).filter(declares).map(|envelope| Digest::of(&envelope.payload));
+            self.withheld.extend(declared.map(|payload| (payload, "a freeze withheld")));
+        }
+        for (_, act, envelope) in &self.loot {
+            if matches!(act, Act::Freeze(_)) && self.sly.chance(200) {
+                freezes.push(envelope.clone());
+            }
+            if declares(envelope) && self.sly.chance(100) {
+                freezes.extend(cast.lift_by_the_server(Digest::of(&envelope.payload)));
+            }
+        }
+    }
+
+    /// The documents of trust: mostly those from before, or such as are put together.
+    fn estate(&mut self, cast: &Cast, honest: Estate) -> Estate {
+        if !self.tricks.charters {
+            return honest;
+        }
+        let old = cast.documents.clone();
+        match self.sly.below(10) {
+            0..=6 => old,
+            7 => Estate { charter: old.charter, ..honest },
+            8 => Estate { targets: old.targets, ..honest },
+            _ => honest,
+        }
     }
 
     /// What he says instead.
     pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
         match answer {
+            Answer::Estate(estate) => Answer::Estate(Box::new(self.estate(cast, *estate))),
             Answer::Orders(orders) => Answer::Orders(Box::new(self.orders(cast, *orders))),
-            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(generation, *dossier))),
+            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(cast, generation, *dossier))),
             // An assignment of his own making is not known to the ledger.
             Answer::Refused { .. } if generation.is_some_and(|number| self.forged.contains_key(&number)) => {
-                Answer::Dossier(Box::new(self.dossier(generation, Dossier::default())))
+                Answer::Dossier(Box::new(self.dossier(cast, generation, Dossier::default())))
             }
             Answer::Proof(mut proof) if self.random.chance(200) => {
                 proof.pop();
@@ -93,6 +134,10 @@ impl Thief {
         }
         if self.random.chance(150) {
             orders.assignments.clear();
+        }
+        self.freezes(cast, &mut orders.freezes);
+        if self.tricks.charters && self.sly.chance(500) {
+            orders.charter_version = self.sly.between(1, 3);
         }
         if self.random.chance(200) {
             orders.settled = cast.builds.iter().map(|build| (app(), *build)).collect();
@@ -147,7 +192,7 @@ impl Thief {
     }
 
     /// Statements from everything he has, for whatever he has assigned.
-    fn dossier(&mut self, generation: Option<u64>, honest: Dossier) -> Dossier {
+    fn dossier(&mut self, cast: &Cast, generation: Option<u64>, honest: Dossier) -> Dossier {
         self.dossiers.push(honest.clone());
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
         if let Some((build, _)) = generation.and_then(|number| self.forged.get(&number)).copied() {
@@ -173,10 +218,16 @@ impl Thief {
         if self.random.chance(700) {
             self.withholds(&mut dossier.withdrawals);
         }
+        self.freezes(cast, &mut dossier.freezes);
         dossier
     }
 
     fn one_of(&mut self, envelopes: &[Envelope]) -> Option<Envelope> {
         (!envelopes.is_empty()).then(|| self.random.pick(envelopes).clone())
     }
+}
+
+/// Whether this declares a freeze.
+fn declares(envelope: &Envelope) -> bool {
+    Statement::read(envelope).is_ok_and(|statement| matches!(statement.act, Act::Freeze(Freeze::Declare(_))))
 }

@@ -185,7 +185,10 @@ impl<'a> World<'a> {
         let setting = &script.setting;
         let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
         let server = Server::new(&cast, there, fault)?;
-        let mut thief = Thief::new(Random::new(script.seed, "thief"));
+        let mut thief = Thief::new(script.seed, setting.tricks);
+        if setting.tricks.foreign {
+            cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.sees(envelope));
+        }
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
         for index in 0..setting.targets {

@@ -89,5 +89,11 @@ pub const SIGHTS: &[&str] = &[
     "a forged assignment refused",
     "a repeated order refused",
     "a withdrawal withheld",
+    "a freeze withheld",
+    "a charter that takes power from somebody",
+    "a charter withheld",
+    "an old charter refused",
+    "documents that do not fit each other",
+    "a statement of another estate refused",
     "another history noticed",
 ];

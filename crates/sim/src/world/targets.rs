@@ -69,10 +69,11 @@ impl World<'_> {
         let clock = self.agents[index].hardware.now.get();
         match &answer {
             Answer::Orders(orders) => {
-                self.model.is_kept_from(index, self.thief.withheld(), &orders.withdrawals);
+                self.model.is_kept_from(index, self.thief.withheld(), orders);
                 self.model.told(index, &orders.withdrawals);
                 self.model.told(index, &orders.freezes);
             }
+            Answer::Estate(estate) => self.model.shows(&self.cast, index, estate),
             Answer::Dossier(dossier) => {
                 if let Some(Request::Dossier { generation }) = self.agents[index].asked {
                     self.model.handed(index, generation, dossier, clock);
@@ -190,8 +191,11 @@ impl World<'_> {
 
     /// A target says no to what it was assigned.
     fn refusal_seen(&mut self, report: &Report) {
-        let Outcome::Refused { code, .. } = &report.outcome else { return };
+        let Outcome::Refused { code, reason } = &report.outcome else { return };
         self.model.sees("an activation refused by a target");
+        if reason.contains("it is of another estate") && self.script.setting.tricks.foreign {
+            self.model.sees("a statement of another estate refused");
+        }
         if code == "ORDER_REPEATED" {
             self.model.sees("a repeated order refused");
         } else if self.thief.has_forged(report.generation, report.deployment) {
