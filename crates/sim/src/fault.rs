@@ -109,6 +109,8 @@ pub enum Fault {
     CharterForgotten,
     /// Nobody looks for which estate something was signed.
     EstateUnchecked,
+    /// A target takes the bytes that it is given for those that it asked for.
+    BytesUnchecked,
 }
 
 impl std::str::FromStr for Fault {
@@ -170,4 +172,5 @@ pub const FAULTS: &[Fault] = &[
     Fault::FreezesForgotten,
     Fault::CharterForgotten,
     Fault::EstateUnchecked,
+    Fault::BytesUnchecked,
 ];

@@ -20,17 +20,30 @@ use trust::{
     statement::{Act, OrderAct, Statement},
 };
 
+/// An assignment of his making.
+struct Forged {
+    build: Digest,
+    deployment: u64,
+    /// The order that he has chosen for it, where he has.
+    order: Option<Envelope>,
+}
+
+/// How often he lets somebody know of a new charter before he withholds it.
+const TOLD_OF_CHARTERS: u32 = 4;
+
 /// The thief.
 pub struct Thief {
     random: Random,
     /// What else he tries, and chance for that.
     tricks: Tricks,
     sly: Random,
+    /// How often he has let anybody know of a charter that he would rather have withheld.
+    told: u32,
     loot: Vec<(Digest, Act, Envelope)>,
     once: Vec<Orders>,
     dossiers: Vec<Dossier>,
-    /// What he has assigned, by generation, and as which deployment.
-    forged: BTreeMap<u64, (Digest, u64)>,
+    /// What he has assigned, by generation.
+    forged: BTreeMap<u64, Forged>,
     /// What he has left out of something, and what kind of thing it is.
     withheld: BTreeMap<Digest, &'static str>,
 }
@@ -40,7 +53,7 @@ impl Thief {
     pub fn new(seed: u64, tricks: Tricks) -> Self {
         let (random, sly) = (Random::new(seed, "thief"), Random::new(seed, "tricks of the thief"));
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { random, tricks, sly, loot, once, dossiers, forged, withheld: BTreeMap::new() }
+        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, withheld: BTreeMap::new() }
     }
 
     /// Keeps what reached the server.
@@ -62,7 +75,7 @@ impl Thief {
 
     /// Whether an assignment of this generation, for this deployment, is of his making.
     pub fn has_forged(&self, generation: u64, deployment: u64) -> bool {
-        self.forged.get(&generation).is_some_and(|(_, forged)| *forged == deployment)
+        self.forged.get(&generation).is_some_and(|forged| forged.deployment == deployment)
     }
 
     /// What he has left out of something, and what kind of thing it is.
@@ -80,7 +93,7 @@ impl Thief {
         if !self.tricks.freezes {
             return;
         }
-        if self.sly.chance(600) {
+        if self.sly.chance(800) {
             let declared = freezes.drain(..).filter(declares).map(|envelope| Digest::of(&envelope.payload));
             self.withheld.extend(declared.map(|payload| (payload, "a freeze withheld")));
         }
@@ -94,17 +107,32 @@ impl Thief {
         }
     }
 
+    /// Bytes in the place of others: less of them, more, or those of something else.
+    fn other_bytes(&mut self, cast: &Cast, mut bytes: Vec<u8>) -> Vec<u8> {
+        match self.sly.below(3) {
+            0 => bytes.truncate(self.sly.below(bytes.len() as u64) as usize),
+            1 => bytes.push(b' '),
+            _ => bytes.clone_from(self.sly.pick(&cast.objects)),
+        }
+        bytes
+    }
+
     /// The documents of trust: mostly those from before, or such as are put together.
     fn estate(&mut self, cast: &Cast, honest: Estate) -> Estate {
         if !self.tricks.charters {
             return honest;
         }
         let old = cast.documents.clone();
+        // At first he lets some know of it: what they forget is his gain.
+        let is_new = honest.targets != old.targets;
+        if is_new && self.told < TOLD_OF_CHARTERS {
+            self.told += 1;
+            return honest;
+        }
         match self.sly.below(10) {
-            0..=6 => old,
-            7 => Estate { charter: old.charter, ..honest },
-            8 => Estate { targets: old.targets, ..honest },
-            _ => honest,
+            0 => Estate { charter: old.charter, ..honest },
+            1 => Estate { targets: old.targets, ..honest },
+            _ => old,
         }
     }
 
@@ -112,13 +140,22 @@ impl Thief {
     pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
         match answer {
             Answer::Estate(estate) => Answer::Estate(Box::new(self.estate(cast, *estate))),
+            Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(300) => {
+                Answer::Object(self.other_bytes(cast, bytes))
+            }
+            Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(300) => {
+                for (_, bytes) in &mut objects {
+                    *bytes = self.other_bytes(cast, std::mem::take(bytes));
+                }
+                Answer::Objects(objects)
+            }
             Answer::Orders(orders) => Answer::Orders(Box::new(self.orders(cast, *orders))),
             Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(cast, generation, *dossier))),
             // An assignment of his own making is not known to the ledger.
             Answer::Refused { .. } if generation.is_some_and(|number| self.forged.contains_key(&number)) => {
                 Answer::Dossier(Box::new(self.dossier(cast, generation, Dossier::default())))
             }
-            Answer::Proof(mut proof) if self.random.chance(200) => {
+            Answer::Proof(mut proof) if self.is_clumsy() && self.random.chance(200) => {
                 proof.pop();
                 Answer::Proof(proof)
             }
@@ -142,7 +179,7 @@ impl Thief {
         if self.random.chance(200) {
             orders.settled = cast.builds.iter().map(|build| (app(), *build)).collect();
         }
-        if self.random.chance(20) {
+        if self.is_clumsy() && self.random.chance(20) {
             let root = Digest::of(b"another history");
             let checkpoint = Checkpoint { origin: ORIGIN.into(), size: self.random.between(1, 60), root };
             orders.checkpoint = sign_checkpoint(&checkpoint, ORIGIN, &ledger_key()).unwrap_or_default();
@@ -156,12 +193,19 @@ impl Thief {
     }
 
     fn assignment(&mut self, cast: &Cast, orders: &Orders) -> Assignment {
-        let (build, act) = self.wish(cast);
+        let chosen = self.chosen_order();
+        let (build, act) = match &chosen {
+            Some((build, act, _)) => (*build, *act),
+            None => self.wish(cast),
+        };
+        let order = chosen.map(|(_, _, order)| order);
         let index = cast.version_of(&build).unwrap_or_default();
         let generation = orders.generation + self.random.below(4);
+        let undo = |random: &mut Random| order.is_none() && random.chance(150);
         let epoch = if self.random.chance(950) { 1 } else { 2 };
         let deployment = self.random.between(1, 9);
-        self.forged.insert(generation, (build, deployment));
+        let undo = undo(&mut self.random);
+        self.forged.insert(generation, Forged { build, deployment, order });
         Assignment {
             epoch,
             generation,
@@ -169,12 +213,31 @@ impl Thief {
             app: app(),
             environment: prod(),
             act,
-            undo: self.random.chance(150),
+            undo,
             build,
             version: Some(version(index)),
             config: None,
             migrate: None,
         }
+    }
+
+    /// Whether he tries what comes to his mind. Whoever has shown another history brings nothing new any more to anybody who
+    /// has noticed, so with better tricks he shows none.
+    fn is_clumsy(&self) -> bool {
+        self.tricks == Tricks::default()
+    }
+
+    /// An order to bring something that he picks to have it carried out just so, where he knows how to go about it.
+    fn chosen_order(&mut self) -> Option<(Digest, OrderAct, Envelope)> {
+        if self.is_clumsy() || !self.sly.chance(600) {
+            return None;
+        }
+        let orders = self.loot.iter().filter_map(|(build, act, envelope)| match act {
+            Act::Order(order) if order.act.deploys() => Some((*build, order.act, envelope.clone())),
+            _ => None,
+        });
+        let orders: Vec<_> = orders.collect();
+        (!orders.is_empty()).then(|| self.sly.pick(&orders).clone())
     }
 
     /// What he would like to see done: mostly something that somebody has ordered.
@@ -195,7 +258,8 @@ impl Thief {
     fn dossier(&mut self, cast: &Cast, generation: Option<u64>, honest: Dossier) -> Dossier {
         self.dossiers.push(honest.clone());
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
-        if let Some((build, _)) = generation.and_then(|number| self.forged.get(&number)).copied() {
+        let forged = generation.and_then(|number| self.forged.get(&number));
+        if let Some((build, chosen)) = forged.map(|forged| (forged.build, forged.order.clone())) {
             let of_build = |wanted: fn(&Act) -> bool| -> Vec<Envelope> {
                 let fits = self.loot.iter().filter(|(subject, act, _)| *subject == build && wanted(act));
                 fits.map(|(_, _, envelope)| envelope.clone()).collect()
@@ -209,9 +273,9 @@ impl Thief {
             dossier.push = pushes.last().cloned();
             dossier.number = numbers.last().cloned();
             dossier.request = self.one_of(&requests);
-            dossier.order = self.one_of(&orders);
+            dossier.order = chosen.or_else(|| self.one_of(&orders));
         }
-        if self.random.chance(100) {
+        if self.is_clumsy() && self.random.chance(100) {
             let others: Vec<Envelope> = self.loot.iter().map(|(_, _, envelope)| envelope.clone()).collect();
             dossier.order = self.one_of(&others);
         }

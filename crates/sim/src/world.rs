@@ -200,6 +200,7 @@ impl<'a> World<'a> {
                 now: Rc::new(Cell::new(cast::beginning())),
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
                 is_watched: !setting.ailing.is_empty(),
+                fault,
             };
             join(&cast, &hardware, fault)?;
             agents.push(Agent {

@@ -95,5 +95,7 @@ pub const SIGHTS: &[&str] = &[
     "an old charter refused",
     "documents that do not fit each other",
     "a statement of another estate refused",
+    "another manifest refused",
+    "other bytes refused",
     "another history noticed",
 ];

@@ -351,7 +351,7 @@ pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
 /// What else a thief tries, and what makes it worth trying: freezes, a charter that takes power from somebody who has
 /// ordered things, and targets that start anew. It is drawn apart from all else.
 pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
-    let Some(from) = setting.taken else { return };
+    let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
     let (freezes, charters) = (random.chance(450), random.chance(450));
     setting.tricks = Tricks { freezes, charters, foreign: random.chance(300), bytes: random.chance(400) };
     let asked: Vec<(u64, usize)> = deeds
@@ -365,10 +365,12 @@ pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     if freezes {
         let (asked, version) = *random.pick(&asked);
         let at = asked.max(from) + random.between(3 * MINUTE, 10 * MINUTE);
-        deeds.push((at, Deed::Freeze { who: deployer(random), minutes: random.between(8, 25) }));
+        deeds.push((at, Deed::Freeze { who: Who::Oncall, minutes: random.between(15, 30) }));
         // What is ordered in vain is signed all the same.
-        let order = (at + random.between(1_000, 2 * MINUTE), version);
-        deeds.push(in_vain(random, order));
+        for _ in 0..2 {
+            let order = (at + random.between(1_000, 2 * MINUTE), version);
+            deeds.push(in_vain(random, order));
+        }
         restarts.push(at + 2 * MINUTE);
     }
     if charters {
@@ -382,7 +384,7 @@ pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
             deeds.push((when, order));
         }
         deeds.push((at, Deed::Recharter));
-        restarts.push(at + MINUTE);
+        restarts.extend([at + 2 * MINUTE, at + 8 * MINUTE]);
     }
     for at in restarts {
         for target in 0..setting.targets {

@@ -86,9 +86,6 @@ impl World<'_> {
                         self.model.acknowledge(number, payload);
                     }
                 }
-                Some(Request::Gather(objects)) => {
-                    self.agents[index].hardware.installed.borrow_mut().gathered.extend(objects);
-                }
                 _ => {}
             },
             _ => {}
@@ -191,7 +188,15 @@ impl World<'_> {
 
     /// A target says no to what it was assigned.
     fn refusal_seen(&mut self, report: &Report) {
+        if let Outcome::Failed { reason, .. } | Outcome::Undone { reason, .. } = &report.outcome
+            && reason.contains("the pack holds")
+        {
+            self.model.sees("other bytes refused");
+        }
         let Outcome::Refused { code, reason } = &report.outcome else { return };
+        if code == "MANIFEST_UNFIT" {
+            self.model.sees("another manifest refused");
+        }
         self.model.sees("an activation refused by a target");
         if reason.contains("it is of another estate") && self.script.setting.tricks.foreign {
             self.model.sees("a statement of another estate refused");
@@ -215,9 +220,13 @@ impl World<'_> {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
                 let wanted = &self.cast.manifests[version];
-                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains(&digest));
+                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains_key(&digest));
                 if !installed.staged.contains(&build) && !has_all {
                     return failed("objects are missing");
+                }
+                if installed.gathered.iter().any(|(name, is)| name != is) {
+                    let name = self.cast.name(&build);
+                    return broken("BYTES", format!("{} lays out {name} with other bytes in it", target(index)));
                 }
                 installed.gathered.clear();
                 installed.staged.insert(build);
