@@ -104,6 +104,11 @@ fn owner() -> SecretKey {
     key(1)
 }
 
+/// The key of whoever is this person in the estate that is the thief's own.
+fn thiefs_key(who: Who) -> SecretKey {
+    key(60 + who as u8)
+}
+
 /// The key that signs checkpoints.
 pub fn ledger_key() -> SecretKey {
     key(20)
@@ -216,8 +221,9 @@ pub struct Cast {
     pub estate: Digest,
     /// The documents of trust.
     pub documents: Estate,
-    /// Those that come later, where any do.
+    /// Those that come later, where any do; and those of the thief's own estate, where he has one.
     pub later: Option<Estate>,
+    pub thiefs: Option<Estate>,
     /// The builds, by version.
     pub builds: Vec<Digest>,
     /// What they are.
@@ -232,7 +238,7 @@ type Made<T> = Result<T, Box<dyn std::error::Error>>;
 
 impl Cast {
     /// The documents for a setting.
-    pub fn new(setting: &Setting) -> Made<Self> {
+    pub fn new(setting: &Setting, fault: Option<Fault>) -> Made<Self> {
         let name = PersonName::new("boss")?;
         let root = RootBuilder::first(far()).owner(&name, owner().public()).online(key(9).public()).build()?;
         let root = tuf::sign_metadata(&root, &[&owner()])?;
@@ -260,8 +266,13 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         );
         let estate = Digest::of(&root);
         let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
-        let first = documents(&root, 1, charter)?;
-        let later = setting.tricks.charters.then(|| documents(&root, 2, without_second)).transpose()?;
+        let his_own =
+            [Who::Coder, Who::Tester, Who::Oncall, Who::Second].iter().fold(charter.clone(), |charter, who| {
+                charter.replace(&line(*who), &thiefs_key(*who).public().to_openssh())
+            });
+        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own, fault)).transpose()?;
+        let first = documents(&root, 1, charter, &owner())?;
+        let later = setting.tricks.charters.then(|| documents(&root, 2, without_second, &owner())).transpose()?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -271,7 +282,17 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             manifests.push(manifest);
         }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { estate, documents: first, later, builds, manifests, objects, windows, setting: setting.clone() })
+        Ok(Self {
+            estate,
+            documents: first,
+            later,
+            thiefs,
+            builds,
+            manifests,
+            objects,
+            windows,
+            setting: setting.clone(),
+        })
     }
 
     /// The version of a build.
@@ -375,11 +396,20 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Some(Fault::EstateUnchecked) => self.estate,
             _ => Digest::of(b"another estate"),
         };
+        self.all_for(another, Who::key)
+    }
+
+    /// What the thief's own people signed for this one: the same.
+    pub fn of_the_thiefs(&self) -> Made<Vec<Envelope>> {
+        self.all_for(self.estate, thiefs_key)
+    }
+
+    fn all_for(&self, estate: Digest, key: fn(Who) -> SecretKey) -> Made<Vec<Envelope>> {
         let now = beginning();
         let mut signed = Vec::new();
         let mut sign = |subject: Digest, act: Act, who: Who| -> Made<Digest> {
             let id = format!("another:{}", signed.len());
-            let envelope = self.sign_for(another, subject, act, &id, now, &[&who.key()])?;
+            let envelope = self.sign_for(estate, subject, act, &id, now, &[&key(who)])?;
             let payload = Digest::of(&envelope.payload);
             signed.push(envelope);
             Ok(payload)
@@ -390,7 +420,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
             let request = sign(*build, request, Who::Coder)?;
             sign(request, self.approval(index), Who::Tester)?;
-            sign(request, self.approval(index), Who::Second)?;
+            sign(request, self.approval(index), Who::Oncall)?;
             sign(*build, self.order(OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
         }
         Ok(signed)
@@ -496,11 +526,23 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
 }
 
 /// The documents of a charter, in one of its versions.
-fn documents(root: &[u8], version: u64, charter: String) -> Made<Estate> {
+fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey) -> Made<Estate> {
     let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
     let targets = Targets::unsigned(version, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
-    let targets = tuf::sign_metadata(&targets, &[&owner()])?;
+    let targets = tuf::sign_metadata(&targets, &[owner])?;
     Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
+}
+
+/// The documents of an estate that is the thief's own, in which his people hold all the roles. Where nobody looks whose
+/// root it is, it is as if it were this estate's, and its owner his.
+fn thiefs_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
+    if fault == Some(Fault::RootUnpinned) {
+        return documents(root, 3, charter, &owner());
+    }
+    let owner = thiefs_key(Who::Boss);
+    let root = RootBuilder::first(far()).owner(&PersonName::new("boss")?, owner.public()).online(key(9).public());
+    let root = tuf::sign_metadata(&root.build()?, &[&owner])?;
+    documents(&root, 3, charter, &owner)
 }
 
 /// What a setting says of prod, for the charter.

@@ -109,6 +109,8 @@ pub enum Fault {
     CharterForgotten,
     /// Nobody looks for which estate something was signed.
     EstateUnchecked,
+    /// A target takes documents of trust under any root.
+    RootUnpinned,
     /// A target takes the bytes that it is given for those that it asked for.
     BytesUnchecked,
 }
@@ -172,5 +174,6 @@ pub const FAULTS: &[Fault] = &[
     Fault::FreezesForgotten,
     Fault::CharterForgotten,
     Fault::EstateUnchecked,
+    Fault::RootUnpinned,
     Fault::BytesUnchecked,
 ];

@@ -72,7 +72,7 @@ pub struct Tricks {
     pub freezes: bool,
     /// He withholds the newest charter, shows older ones, and such as are put together from two.
     pub charters: bool,
-    /// He has what the same people signed for another estate.
+    /// He has what the same people signed for another estate, and an estate of his own.
     pub foreign: bool,
     /// He gives other bytes than those that were asked for.
     pub bytes: bool,

@@ -20,12 +20,31 @@ use trust::{
     statement::{Act, OrderAct, Statement},
 };
 
+/// A statement that he has.
+struct Loot {
+    subject: Digest,
+    act: Act,
+    envelope: Envelope,
+    source: Source,
+}
+
+/// Where a statement that he has is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It reached the server.
+    Here,
+    /// The same people signed it for another estate.
+    Elsewhere,
+    /// His own people signed it.
+    HisOwn,
+}
+
 /// An assignment of his making.
 struct Forged {
     build: Digest,
     deployment: u64,
     /// The order that he has chosen for it, where he has.
-    order: Option<Envelope>,
+    order: Option<(Envelope, Source)>,
 }
 
 /// How often he lets somebody know of a new charter before he withholds it.
@@ -39,7 +58,7 @@ pub struct Thief {
     sly: Random,
     /// How often he has let anybody know of a charter that he would rather have withheld.
     told: u32,
-    loot: Vec<(Digest, Act, Envelope)>,
+    loot: Vec<Loot>,
     once: Vec<Orders>,
     dossiers: Vec<Dossier>,
     /// What he has assigned, by generation.
@@ -58,8 +77,13 @@ impl Thief {
 
     /// Keeps what reached the server.
     pub fn sees(&mut self, envelope: &Envelope) {
-        if let Ok(statement) = Statement::read(envelope) {
-            self.loot.push((statement.subject, statement.act, envelope.clone()));
+        self.keeps(envelope, Source::Here);
+    }
+
+    /// Keeps what he has from somewhere.
+    pub fn keeps(&mut self, envelope: &Envelope, source: Source) {
+        if let Ok(Statement { subject, act, .. }) = Statement::read(envelope) {
+            self.loot.push(Loot { subject, act, envelope: envelope.clone(), source });
         }
     }
 
@@ -97,7 +121,7 @@ impl Thief {
             let declared = freezes.drain(..).filter(declares).map(|envelope| Digest::of(&envelope.payload));
             self.withheld.extend(declared.map(|payload| (payload, "a freeze withheld")));
         }
-        for (_, act, envelope) in &self.loot {
+        for Loot { act, envelope, .. } in &self.loot {
             if matches!(act, Act::Freeze(_)) && self.sly.chance(200) {
                 freezes.push(envelope.clone());
             }
@@ -119,6 +143,9 @@ impl Thief {
 
     /// The documents of trust: mostly those from before, or such as are put together.
     fn estate(&mut self, cast: &Cast, honest: Estate) -> Estate {
+        if let Some(thiefs) = cast.thiefs.as_ref().filter(|_| self.sly.chance(300)) {
+            return thiefs.clone();
+        }
         if !self.tricks.charters {
             return honest;
         }
@@ -140,10 +167,10 @@ impl Thief {
     pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
         match answer {
             Answer::Estate(estate) => Answer::Estate(Box::new(self.estate(cast, *estate))),
-            Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(300) => {
+            Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(400) => {
                 Answer::Object(self.other_bytes(cast, bytes))
             }
-            Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(300) => {
+            Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(400) => {
                 for (_, bytes) in &mut objects {
                     *bytes = self.other_bytes(cast, std::mem::take(bytes));
                 }
@@ -173,7 +200,7 @@ impl Thief {
             orders.assignments.clear();
         }
         self.freezes(cast, &mut orders.freezes);
-        if self.tricks.charters && self.sly.chance(500) {
+        if (self.tricks.charters || self.tricks.foreign) && self.sly.chance(500) {
             orders.charter_version = self.sly.between(1, 3);
         }
         if self.random.chance(200) {
@@ -228,12 +255,14 @@ impl Thief {
     }
 
     /// An order to bring something that he picks to have it carried out just so, where he knows how to go about it.
-    fn chosen_order(&mut self) -> Option<(Digest, OrderAct, Envelope)> {
+    fn chosen_order(&mut self) -> Option<(Digest, OrderAct, (Envelope, Source))> {
         if self.is_clumsy() || !self.sly.chance(600) {
             return None;
         }
-        let orders = self.loot.iter().filter_map(|(build, act, envelope)| match act {
-            Act::Order(order) if order.act.deploys() => Some((*build, order.act, envelope.clone())),
+        let orders = self.loot.iter().filter_map(|loot| match &loot.act {
+            Act::Order(order) if order.act.deploys() => {
+                Some((loot.subject, order.act, (loot.envelope.clone(), loot.source)))
+            }
             _ => None,
         });
         let orders: Vec<_> = orders.collect();
@@ -242,8 +271,8 @@ impl Thief {
 
     /// What he would like to see done: mostly something that somebody has ordered.
     fn wish(&mut self, cast: &Cast) -> (Digest, OrderAct) {
-        let ordered = self.loot.iter().filter_map(|(build, act, _)| match act {
-            Act::Order(order) => Some((*build, order.act)),
+        let ordered = self.loot.iter().filter_map(|loot| match &loot.act {
+            Act::Order(order) => Some((loot.subject, order.act)),
             _ => None,
         });
         let ordered: Vec<(Digest, OrderAct)> = ordered.collect();
@@ -260,23 +289,26 @@ impl Thief {
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
         let forged = generation.and_then(|number| self.forged.get(&number));
         if let Some((build, chosen)) = forged.map(|forged| (forged.build, forged.order.clone())) {
-            let of_build = |wanted: fn(&Act) -> bool| -> Vec<Envelope> {
-                let fits = self.loot.iter().filter(|(subject, act, _)| *subject == build && wanted(act));
-                fits.map(|(_, _, envelope)| envelope.clone()).collect()
+            // What goes with the order that he has chosen is from where that is from.
+            let source = chosen.as_ref().map(|(_, source)| *source);
+            let goes_with = |loot: &&Loot| source.is_none_or(|source| loot.source == source);
+            let all = |wanted: &dyn Fn(&Loot) -> bool| -> Vec<Envelope> {
+                let fits = self.loot.iter().filter(goes_with).filter(|loot| wanted(loot));
+                fits.map(|loot| loot.envelope.clone()).collect()
             };
+            let of_build = |wanted: fn(&Act) -> bool| all(&|loot| loot.subject == build && wanted(&loot.act));
             let pushes = of_build(|act| matches!(act, Act::Push(_)));
             let numbers = of_build(|act| matches!(act, Act::Number(_)));
             let requests = of_build(|act| matches!(act, Act::Request(_)));
             let orders = of_build(|act| matches!(act, Act::Order(_)));
-            let approvals = self.loot.iter().filter(|(_, act, _)| matches!(act, Act::Approval(_)));
-            dossier.approvals = approvals.map(|(_, _, envelope)| envelope.clone()).collect();
+            dossier.approvals = all(&|loot| matches!(loot.act, Act::Approval(_)));
             dossier.push = pushes.last().cloned();
             dossier.number = numbers.last().cloned();
             dossier.request = self.one_of(&requests);
-            dossier.order = chosen.or_else(|| self.one_of(&orders));
+            dossier.order = chosen.map(|(order, _)| order).or_else(|| self.one_of(&orders));
         }
         if self.is_clumsy() && self.random.chance(100) {
-            let others: Vec<Envelope> = self.loot.iter().map(|(_, _, envelope)| envelope.clone()).collect();
+            let others: Vec<Envelope> = self.loot.iter().map(|loot| loot.envelope.clone()).collect();
             dossier.order = self.one_of(&others);
         }
         if self.random.chance(700) {

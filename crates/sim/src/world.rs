@@ -19,7 +19,7 @@ use crate::{
     random::Random,
     script::{MINUTE, QUIET, Script, moment},
     server::{Asker, Server},
-    thief::Thief,
+    thief::{Source, Thief},
 };
 use agent::{documents::Documents, files, home::Home};
 use api::write::Submission;
@@ -181,13 +181,14 @@ type Step = Result<(), Violation>;
 impl<'a> World<'a> {
     /// The world of a script, before anything happens, with what is wrong in it on purpose; `tells` keeps its story.
     pub fn new(script: &'a Script, fault: Option<Fault>, tells: bool) -> Result<Self, Box<dyn std::error::Error>> {
-        let cast = Cast::new(&script.setting)?;
+        let cast = Cast::new(&script.setting, fault)?;
         let setting = &script.setting;
         let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
         let server = Server::new(&cast, there, fault)?;
         let mut thief = Thief::new(script.seed, setting.tricks);
         if setting.tricks.foreign {
-            cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.sees(envelope));
+            cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Elsewhere));
+            cast.of_the_thiefs()?.iter().for_each(|envelope| thief.keeps(envelope, Source::HisOwn));
         }
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();

@@ -79,5 +79,6 @@ faults! {
     a_target_that_forgets_freezes: FreezesForgotten breaks "AUTHORITY";
     a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY";
     a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
+    documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
     bytes_that_are_not_what_was_asked_for: BytesUnchecked breaks "BYTES";
 }

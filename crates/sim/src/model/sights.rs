@@ -94,6 +94,7 @@ pub const SIGHTS: &[&str] = &[
     "a charter withheld",
     "an old charter refused",
     "documents that do not fit each other",
+    "documents of another estate",
     "a statement of another estate refused",
     "another manifest refused",
     "other bytes refused",

@@ -119,6 +119,8 @@ impl Model {
             self.sees("an old charter refused");
         } else if is(&cast.documents) && self.charter > 1 {
             self.sees("a charter withheld");
+        } else if cast.thiefs.as_ref().is_some_and(is) {
+            self.sees("documents of another estate");
         } else if !is(&cast.documents) {
             self.sees("documents that do not fit each other");
         }

@@ -353,7 +353,7 @@ pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
 pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
     let (freezes, charters) = (random.chance(450), random.chance(450));
-    setting.tricks = Tricks { freezes, charters, foreign: random.chance(300), bytes: random.chance(400) };
+    setting.tricks = Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550) };
     let asked: Vec<(u64, usize)> = deeds
         .iter()
         .filter_map(|(at, deed)| match deed {

@@ -2,6 +2,7 @@
 
 use super::{Asked, Event, Step, World};
 use crate::{
+    cast::target,
     disk::Died,
     fault::Fault,
     model::broken,
@@ -10,6 +11,7 @@ use crate::{
     server::Asker,
 };
 use api::write::Submission;
+use domain::plan::Assignment;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -159,12 +161,27 @@ impl World<'_> {
                 Some(Request::Dossier { generation }) => Some(*generation),
                 _ => None,
             };
-            self.thief.twist(&self.cast, generation, answer)
+            let answer = self.thief.twist(&self.cast, generation, answer);
+            self.tell_of_forged(target, &answer);
+            answer
         } else {
             answer
         };
         if let Some(takes) = self.travel() {
             self.after(takes, Event::ToTarget { target, call, answer: Rc::new(answer) });
+        }
+    }
+
+    fn tell_of_forged(&mut self, index: usize, answer: &Answer) {
+        let Answer::Orders(orders) = answer else { return };
+        for Assignment { generation, deployment, act, build, .. } in &orders.assignments {
+            if self.thief.has_forged(*generation, *deployment) {
+                let whom = target(index);
+                self.tell(|cast| {
+                    let build = cast.name(build);
+                    format!("the thief tells {whom} of deployment {deployment}, {generation}: {act:?} of {build}")
+                });
+            }
         }
     }
 
