@@ -1,6 +1,7 @@
 //! Whoever has taken the server: he holds its keys, its disk and everything that ever reached it, and tells targets what
-//! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals out, and answers with what was
-//! true once. He has nobody's key but the server's own.
+//! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals and freezes out, shows old charters,
+//! gives other bytes, and answers with what was true once. He has nobody's key but the server's own, and an estate of his
+//! own whose people he is himself.
 
 use crate::{
     cast::{Cast, ORIGIN, app, ledger_key, prod, version},

@@ -79,15 +79,14 @@ impl World<'_> {
                     self.model.handed(index, generation, dossier, clock);
                 }
             }
-            Answer::Done => match self.agents[index].asked.take() {
-                Some(Request::Submit(envelope)) => {
+            Answer::Done => {
+                if let Some(Request::Submit(envelope)) = self.agents[index].asked.take() {
                     let payload = Digest::of(&envelope.payload);
                     if let Some(number) = self.server.accepted.get(&payload).copied() {
                         self.model.acknowledge(number, payload);
                     }
                 }
-                _ => {}
-            },
+            }
             _ => {}
         }
         self.resume(index, answer)
