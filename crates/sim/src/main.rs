@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
-use sim::{End, Fault, SIGHTS, Script, Violation, moment, run_with, shrink};
+use sim::{End, Fault, SIGHTS, Script, Violation, moment, replay, shrink};
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -56,8 +56,8 @@ fn main() -> Result<()> {
             if let Some(violation) = end.violation {
                 tell(&Script::new(seed), arguments.fault, &violation);
                 let with = arguments.fault.map_or(String::new(), |fault| format!(" --fault {fault:?}"));
-                let replay = format!("cargo xtask sim --seed {seed} --story{with}");
-                bail!("seed {seed} breaks {}; replay it: {replay}", violation.invariant);
+                let command = format!("cargo xtask sim --seed {seed} --story{with}");
+                bail!("seed {seed} breaks {}; replay it: {command}", violation.invariant);
             }
             end.seen.iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
             (events, entries, activations) =
@@ -86,7 +86,7 @@ fn run_all(seeds: Range<u64>, fault: Option<Fault>, tells: bool) -> BTreeMap<u64
     let next = AtomicU64::new(seeds.start);
     let some = || {
         let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end));
-        let one = |seed| (seed, run_with(&Script::new(seed), fault, tells).map_err(|why| why.to_string()));
+        let one = |seed| (seed, replay(&Script::new(seed), fault, tells).map_err(|why| why.to_string()));
         taken.map(one).collect::<Vec<_>>()
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -105,7 +105,7 @@ fn tell(script: &Script, fault: Option<Fault>, violation: &Violation) {
     for step in &small.steps {
         println!("  {step}");
     }
-    let Ok(end) = run_with(&small, fault, true) else { return };
+    let Ok(end) = replay(&small, fault, true) else { return };
     let skipped = end.story.len().saturating_sub(TOLD);
     println!("and goes like this{}:", if skipped > 0 { format!(" (after {skipped} lines)") } else { String::new() });
     for line in end.story.iter().skip(skipped) {

@@ -3,7 +3,7 @@
 
 use crate::{
     fault::Fault,
-    run_with,
+    replay,
     script::{Script, Setting, Tricks},
 };
 use trust::rollout::Rollout;
@@ -36,7 +36,7 @@ struct Shrinking<'a> {
 impl Shrinking<'_> {
     fn breaks(&mut self, script: &Script) -> bool {
         self.tries += 1;
-        let end = run_with(script, self.fault, false);
+        let end = replay(script, self.fault, false);
         end.is_ok_and(|end| end.violation.is_some_and(|violation| violation.invariant == self.invariant))
     }
 

@@ -8,7 +8,7 @@ const WORLDS: u64 = 240;
 /// The invariant that breaks first, in which world, and how.
 fn found(fault: Fault) -> Option<(u64, &'static str, String)> {
     (1..=WORLDS).find_map(|seed| {
-        let end = run_with(&Script::new(seed), Some(fault), false).expect("the world begins");
+        let end = run_with(&Script::new(seed), fault).expect("the world begins");
         end.violation
             .map(|violation| (seed, violation.invariant, format!("{}: {}", violation.invariant, violation.what)))
     })
