@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Tell the whole story of each world
     #[arg(long)]
     story: bool,
+    /// Put a fault into each world, by its name in crates/sim/src/fault.rs, to see how it is found
+    #[arg(long)]
+    fault: Option<String>,
 }
 
 /// Runs the worlds. Many are worth an optimised build; one tells more in an ordinary one.
@@ -24,6 +27,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut arguments = vec!["--seed", &seed, "--worlds", &worlds];
     if options.story {
         arguments.push("--story");
+    }
+    if let Some(fault) = &options.fault {
+        arguments.extend(["--fault", fault]);
     }
     let profile: &[&str] = if options.worlds > 500 { &["--release"] } else { &[] };
     cargo::run(cargo::cargo().args(["run", "--quiet", "--package", "sim"]).args(profile).arg("--").args(arguments))

@@ -1,6 +1,9 @@
 //! The people, the targets, the builds and the documents of trust: the same in every world, but for what the script sets.
 
-use crate::script::{Besides, Change, Setting};
+use crate::{
+    fault::Fault,
+    script::{Besides, Change, Setting},
+};
 use agent::home::Enrolled;
 use api::{
     read::Estate,
@@ -13,7 +16,7 @@ use trust::{
     authority::Pinned,
     charter::{CHARTER_TARGET, Class},
     dsse::Envelope,
-    freeze::brings_something_new,
+    freeze::{Freeze, Lift, brings_something_new},
     key::{SecretKey, Signer},
     manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal, Traffic, Upstream},
     rollout::{Advance, OnFailure, Ring, Share},
@@ -81,9 +84,10 @@ impl Who {
         }
     }
 
-    /// The role that counts for prod's approvals, if any.
-    pub fn approves_as(self) -> Option<&'static str> {
+    /// The role that counts for prod's approvals by a charter, if any. The second charter takes it from one person.
+    pub fn approves_as(self, charter: u64) -> Option<&'static str> {
         match self {
+            Who::Second if charter > 1 => None,
             Who::Coder | Who::Newcomer | Who::Boss => None,
             Who::Tester => Some("qa"),
             Who::Oncall | Who::Second => Some("ops"),
@@ -98,6 +102,11 @@ pub fn key(seed: u8) -> SecretKey {
 
 fn owner() -> SecretKey {
     key(1)
+}
+
+/// The key of whoever is this person in the estate that is the thief's own.
+fn thiefs_key(who: Who) -> SecretKey {
+    key(60 + who as u8)
 }
 
 /// The key that signs checkpoints.
@@ -212,13 +221,15 @@ pub struct Cast {
     pub estate: Digest,
     /// The documents of trust.
     pub documents: Estate,
+    /// Those that come later, where any do; and those of the thief's own estate, where he has one.
+    pub later: Option<Estate>,
+    pub thiefs: Option<Estate>,
     /// The builds, by version.
     pub builds: Vec<Digest>,
     /// What they are.
     pub manifests: Vec<Manifest>,
     /// The objects that the depot gets by the pushes.
     pub objects: Vec<Vec<u8>>,
-    charter_digest: Digest,
     windows: Vec<Window>,
     setting: Setting,
 }
@@ -227,7 +238,7 @@ type Made<T> = Result<T, Box<dyn std::error::Error>>;
 
 impl Cast {
     /// The documents for a setting.
-    pub fn new(setting: &Setting) -> Made<Self> {
+    pub fn new(setting: &Setting, fault: Option<Fault>) -> Made<Self> {
         let name = PersonName::new("boss")?;
         let root = RootBuilder::first(far()).owner(&name, owner().public()).online(key(9).public()).build()?;
         let root = tuf::sign_metadata(&root, &[&owner()])?;
@@ -253,12 +264,15 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             setting.soak_minutes,
             terms(setting),
         );
-        let charter_digest = Digest::of(charter.as_bytes());
-        let file = TargetFile { length_bytes: charter.len() as u64, digest: charter_digest };
-        let targets = Targets::unsigned(1, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
-        let targets = tuf::sign_metadata(&targets, &[&owner()])?;
         let estate = Digest::of(&root);
-        let documents = Estate { roots: vec![Attachment(root)], targets, charter, suspensions: Vec::new() };
+        let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
+        let his_own =
+            [Who::Coder, Who::Tester, Who::Oncall, Who::Second].iter().fold(charter.clone(), |charter, who| {
+                charter.replace(&line(*who), &thiefs_key(*who).public().to_openssh())
+            });
+        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own, fault)).transpose()?;
+        let first = documents(&root, 1, charter, &owner())?;
+        let later = setting.tricks.charters.then(|| documents(&root, 2, without_second, &owner())).transpose()?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -268,7 +282,17 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             manifests.push(manifest);
         }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { estate, documents, builds, manifests, objects, charter_digest, windows, setting: setting.clone() })
+        Ok(Self {
+            estate,
+            documents: first,
+            later,
+            thiefs,
+            builds,
+            manifests,
+            objects,
+            windows,
+            setting: setting.clone(),
+        })
     }
 
     /// The version of a build.
@@ -286,8 +310,21 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
 
     /// A signed statement.
     pub fn sign(&self, subject: Digest, act: Act, id: &str, now: Timestamp, signers: &[&SecretKey]) -> Made<Envelope> {
+        self.sign_for(self.estate, subject, act, id, now, signers)
+    }
+
+    /// A signed statement of any estate.
+    fn sign_for(
+        &self,
+        estate: Digest,
+        subject: Digest,
+        act: Act,
+        id: &str,
+        now: Timestamp,
+        signers: &[&SecretKey],
+    ) -> Made<Envelope> {
         let header = Header {
-            estate: self.estate,
+            estate,
             request_id: RequestId::new(id)?,
             submit_before: now.checked_add(SignedDuration::from_hours(1))?,
             on_behalf_of: None,
@@ -302,20 +339,8 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let mut submissions = Vec::new();
         let bare =
             |envelope| Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
-        let roots: Vec<Digest> = self.documents.roots.iter().map(|root| Digest::of(&root.0)).collect();
-        let act = AdministrationAct::ApplyCharter {
-            roots,
-            targets: Digest::of(&self.documents.targets),
-            charter: self.charter_digest,
-        };
         let administration = |act| Act::Administration(Administration { act });
-        let mut founding = bare(self.sign(self.estate, administration(act), "found", now, &[&owner()])?);
-        let charter = self.documents.charter.clone().into_bytes();
-        let files =
-            self.documents.roots.iter().map(|root| root.0.clone()).chain([self.documents.targets.clone(), charter]);
-        founding.attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
-        founding.claim = Some(CLAIM.into());
-        submissions.push(founding);
+        submissions.push(Submission { claim: Some(CLAIM.into()), ..self.apply(&self.documents, "found", now)? });
         let stay = [(false, false), (true, false)];
         let come_and_go = [(false, true), (true, true)];
         let come_and_go = come_and_go.into_iter().filter(|_| self.setting.passing > 0);
@@ -346,6 +371,65 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));
         }
         Ok(submissions)
+    }
+
+    /// The owner's word that these documents be in force.
+    pub fn apply(&self, documents: &Estate, id: &str, now: Timestamp) -> Made<Submission> {
+        let charter = documents.charter.clone().into_bytes();
+        let act = AdministrationAct::ApplyCharter {
+            roots: documents.roots.iter().map(|root| Digest::of(&root.0)).collect(),
+            targets: Digest::of(&documents.targets),
+            charter: Digest::of(&charter),
+        };
+        let act = Act::Administration(Administration { act });
+        let envelope = self.sign(self.estate, act, id, now, &[&owner()])?;
+        let files = documents.roots.iter().map(|root| root.0.clone()).chain([documents.targets.clone(), charter]);
+        let attachments = files.map(|bytes| (Digest::of(&bytes), Attachment(bytes))).collect();
+        Ok(Submission { envelope, attachments, texts: BTreeMap::new(), claim: None })
+    }
+
+    /// What the same people signed for another estate, whose environment has the same name: that every build may run there,
+    /// and that it shall.
+    pub fn of_another_estate(&self, fault: Option<Fault>) -> Made<Vec<Envelope>> {
+        let another = match fault {
+            // Where nobody looks at the estate, it is as if it were this one.
+            Some(Fault::EstateUnchecked) => self.estate,
+            _ => Digest::of(b"another estate"),
+        };
+        self.all_for(another, Who::key)
+    }
+
+    /// What the thief's own people signed for this one: the same.
+    pub fn of_the_thiefs(&self) -> Made<Vec<Envelope>> {
+        self.all_for(self.estate, thiefs_key)
+    }
+
+    fn all_for(&self, estate: Digest, key: fn(Who) -> SecretKey) -> Made<Vec<Envelope>> {
+        let now = beginning();
+        let mut signed = Vec::new();
+        let mut sign = |subject: Digest, act: Act, who: Who| -> Made<Digest> {
+            let id = format!("another:{}", signed.len());
+            let envelope = self.sign_for(estate, subject, act, &id, now, &[&key(who)])?;
+            let payload = Digest::of(&envelope.payload);
+            signed.push(envelope);
+            Ok(payload)
+        };
+        for (index, build) in self.builds.iter().enumerate() {
+            sign(*build, Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), Who::Coder)?;
+            sign(*build, Act::Number(Number { app: app(), version: version(index) }), Who::Coder)?;
+            let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            let request = sign(*build, request, Who::Coder)?;
+            sign(request, self.approval(index), Who::Tester)?;
+            sign(request, self.approval(index), Who::Oncall)?;
+            sign(*build, self.order(OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
+        }
+        Ok(signed)
+    }
+
+    /// That a freeze is lifted, by nobody but the server.
+    pub fn lift_by_the_server(&self, freeze: Digest) -> Made<Envelope> {
+        let lift = Act::Freeze(Freeze::Lift(Lift { reason: None }));
+        self.sign(freeze, lift, &format!("lift:{}", freeze.short()), beginning(), &[&ledger_key()])
     }
 
     /// A target's word that it joins: by its invitation, and with its own key.
@@ -439,6 +523,26 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         }
         Act::Order(order)
     }
+}
+
+/// The documents of a charter, in one of its versions.
+fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey) -> Made<Estate> {
+    let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
+    let targets = Targets::unsigned(version, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
+    let targets = tuf::sign_metadata(&targets, &[owner])?;
+    Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
+}
+
+/// The documents of an estate that is the thief's own, in which his people hold all the roles. Where nobody looks whose
+/// root it is, it is as if it were this estate's, and its owner his.
+fn thiefs_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
+    if fault == Some(Fault::RootUnpinned) {
+        return documents(root, 3, charter, &owner());
+    }
+    let owner = thiefs_key(Who::Boss);
+    let root = RootBuilder::first(far()).owner(&PersonName::new("boss")?, owner.public()).online(key(9).public());
+    let root = tuf::sign_metadata(&root.build()?, &[&owner])?;
+    documents(&root, 3, charter, &owner)
 }
 
 /// What a setting says of prod, for the charter.

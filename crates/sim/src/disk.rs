@@ -5,7 +5,7 @@ use crate::{fault::Fault, random::Random};
 use agent::files::Disk;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -37,6 +37,8 @@ struct Inner {
     random: Random,
     /// What is wrong with it, on purpose.
     fault: Option<Fault>,
+    /// What kinds of troubles it had.
+    seen: BTreeSet<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +75,8 @@ impl SimDisk {
     /// An empty disk.
     pub fn new(random: Random, fault: Option<Fault>) -> Self {
         let (shown, durable, unsynced) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self(Mutex::new(Inner { shown, durable, unsynced, dies_in: None, is_full: false, random, fault }))
+        let seen = BTreeSet::new();
+        Self(Mutex::new(Inner { shown, durable, unsynced, dies_in: None, is_full: false, random, fault, seen }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -95,10 +98,18 @@ impl SimDisk {
         self.lock().is_full
     }
 
+    /// What kinds of troubles it had.
+    pub fn seen(&self) -> BTreeSet<&'static str> {
+        self.lock().seen.clone()
+    }
+
     /// The power fails: of what was not synced, a part survives, in the order it was done.
     pub fn lose_power(&self) {
         let inner = &mut *self.lock();
         let survive = inner.random.below(inner.unsynced.len() as u64 + 1) as usize;
+        if survive < inner.unsynced.len() {
+            inner.seen.insert("a write lost with the power");
+        }
         for change in inner.unsynced.drain(..).take(survive) {
             change.make(&mut inner.durable);
         }
@@ -114,6 +125,9 @@ impl SimDisk {
             (0, _) => None,
             (1, Change::Put(path, mut bytes)) => {
                 let left = inner.random.below(bytes.len() as u64 + 1) as usize;
+                if left < bytes.len() {
+                    inner.seen.insert("a write torn");
+                }
                 bytes.truncate(left);
                 Some(Change::Put(path, bytes))
             }
@@ -166,6 +180,7 @@ fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
         Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => {
             |value| value["withdrawals"] = json!([])
         }
+        Some(Fault::FreezesForgotten) if path.ends_with("freezes.json.new") => |value| value["said"] = json!({}),
         _ => return bytes.to_owned(),
     };
     let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return bytes.to_owned() };
@@ -185,10 +200,15 @@ impl Disk for SimDisk {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if self.is_full() {
             // What was there is cut off before the lack of room is noticed, as on a real disk.
+            self.lock().seen.insert("a target's disk full");
             self.change(Change::Put(path.to_owned(), Vec::new()))?;
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let fault = self.lock().fault;
+        if fault == Some(Fault::CharterForgotten) && path.ends_with("documents.json.new") {
+            let first = self.read(&path.with_extension("")).unwrap_or_else(|_| bytes.to_owned());
+            return self.change(Change::Put(path.to_owned(), first));
+        }
         self.change(Change::Put(path.to_owned(), forgetful(fault, path, bytes)))
     }
 

@@ -103,6 +103,25 @@ pub enum Fault {
     NoWayMade,
     /// A target takes what is to stand by for what serves.
     StandbyForgotten,
+    /// A target forgets which freezes it was told of.
+    FreezesForgotten,
+    /// A target forgets that it has seen a newer charter than its first.
+    CharterForgotten,
+    /// Nobody looks for which estate something was signed.
+    EstateUnchecked,
+    /// A target takes documents of trust under any root.
+    RootUnpinned,
+    /// A target takes the bytes that it is given for those that it asked for.
+    BytesUnchecked,
+}
+
+impl std::str::FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = FAULTS.iter().find(|fault| format!("{fault:?}") == name);
+        found.copied().ok_or_else(|| format!("there is no fault {name}: they are {FAULTS:?}"))
+    }
 }
 
 /// All of them.
@@ -152,4 +171,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::WayMadeAtOnce,
     Fault::NoWayMade,
     Fault::StandbyForgotten,
+    Fault::FreezesForgotten,
+    Fault::CharterForgotten,
+    Fault::EstateUnchecked,
+    Fault::RootUnpinned,
+    Fault::BytesUnchecked,
 ];

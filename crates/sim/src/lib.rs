@@ -32,10 +32,15 @@ pub use world::End;
 
 /// Runs a script; `tells` keeps the story.
 pub fn run(script: &Script, tells: bool) -> Result<End, Box<dyn std::error::Error>> {
-    Ok(world::World::new(script, None, tells)?.run())
+    replay(script, None, tells)
 }
 
 /// Runs a script in a world that has something wrong with it.
 pub fn run_with(script: &Script, fault: Fault) -> Result<End, Box<dyn std::error::Error>> {
-    Ok(world::World::new(script, Some(fault), false)?.run())
+    replay(script, Some(fault), false)
+}
+
+/// Runs a script in a world that may have something wrong with it; `tells` keeps the story.
+pub fn replay(script: &Script, fault: Option<Fault>, tells: bool) -> Result<End, Box<dyn std::error::Error>> {
+    Ok(world::World::new(script, fault, tells)?.run())
 }

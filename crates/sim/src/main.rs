@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
-use sim::{End, SIGHTS, Script, Violation, moment, run, shrink};
+use sim::{End, Fault, SIGHTS, Script, Violation, moment, replay, shrink};
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -29,6 +29,9 @@ struct Arguments {
     /// Tell the whole story of each world
     #[arg(long)]
     story: bool,
+    /// Put a fault into each world, to see how it is found
+    #[arg(long)]
+    fault: Option<Fault>,
 }
 
 fn main() -> Result<()> {
@@ -44,15 +47,17 @@ fn main() -> Result<()> {
     while first < last {
         let seeds = first..last.min(first + AT_A_TIME);
         first = seeds.end;
-        let ended = run_all(seeds, arguments.story);
+        let ended = run_all(seeds, arguments.fault, arguments.story);
         for (seed, end) in ended {
             let end = end.map_err(|why| anyhow!("seed {seed}: {why}"))?;
             for line in &end.story {
                 println!("{line}");
             }
             if let Some(violation) = end.violation {
-                tell(&Script::new(seed), &violation);
-                bail!("seed {seed} breaks {}; replay it: cargo xtask sim --seed {seed} --story", violation.invariant);
+                tell(&Script::new(seed), arguments.fault, &violation);
+                let with = arguments.fault.map_or(String::new(), |fault| format!(" --fault {fault:?}"));
+                let command = format!("cargo xtask sim --seed {seed} --story{with}");
+                bail!("seed {seed} breaks {}; replay it: {command}", violation.invariant);
             }
             end.seen.iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
             (events, entries, activations) =
@@ -77,11 +82,11 @@ fn main() -> Result<()> {
 }
 
 /// Runs worlds on all cores, for they know nothing of each other; answers in the order of their seeds.
-fn run_all(seeds: Range<u64>, tells: bool) -> BTreeMap<u64, Result<End, String>> {
+fn run_all(seeds: Range<u64>, fault: Option<Fault>, tells: bool) -> BTreeMap<u64, Result<End, String>> {
     let next = AtomicU64::new(seeds.start);
     let some = || {
         let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end));
-        let one = |seed| (seed, run(&Script::new(seed), tells).map_err(|why| why.to_string()));
+        let one = |seed| (seed, replay(&Script::new(seed), fault, tells).map_err(|why| why.to_string()));
         taken.map(one).collect::<Vec<_>>()
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -92,15 +97,15 @@ fn run_all(seeds: Range<u64>, tells: bool) -> BTreeMap<u64, Result<End, String>>
 }
 
 /// The story of a failing world, made as small as it can be.
-fn tell(script: &Script, violation: &Violation) {
-    let small = shrink(script, violation.invariant);
+fn tell(script: &Script, fault: Option<Fault>, violation: &Violation) {
+    let small = shrink(script, fault, violation.invariant);
     println!("seed {}: {} broke: {}", script.seed, violation.invariant, violation.what);
     println!("{:?}", small.setting);
     println!("it takes {} of {} steps:", small.steps.len(), script.steps.len());
     for step in &small.steps {
         println!("  {step}");
     }
-    let Ok(end) = run(&small, true) else { return };
+    let Ok(end) = replay(&small, fault, true) else { return };
     let skipped = end.story.len().saturating_sub(TOLD);
     println!("and goes like this{}:", if skipped > 0 { format!(" (after {skipped} lines)") } else { String::new() });
     for line in end.story.iter().skip(skipped) {

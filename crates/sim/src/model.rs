@@ -62,8 +62,15 @@ struct Wish {
     serial: u64,
     not_before: Timestamp,
     not_after: Timestamp,
-    /// The roles of those who said yes, without those who wrote it.
-    yes: BTreeSet<&'static str>,
+    /// Those who said yes.
+    yes: BTreeSet<Who>,
+}
+
+impl Wish {
+    /// Whether everybody said yes who has to, by a charter.
+    fn is_granted(&self, charter: u64) -> bool {
+        ["qa", "ops"].iter().all(|role| self.yes.iter().any(|who| who.approves_as(charter) == Some(role)))
+    }
 }
 
 /// What is found on a target in the end.
@@ -87,6 +94,10 @@ pub struct Model {
     wishes: BTreeMap<Digest, Wish>,
     /// What was ordered, of which build.
     orders: BTreeMap<Digest, (Digest, Order)>,
+    /// Who signed what, and which charter is in force. Whether a second one ever is.
+    signers: BTreeMap<Digest, Who>,
+    charter: u64,
+    has_two_charters: bool,
     /// What people have seen that an order would do, by the id by which they order it.
     plans: BTreeMap<Digest, Planned>,
     /// The builds that change the data, on which target each order began that, and the builds that have.
@@ -132,6 +143,9 @@ impl Model {
             calendar: Calendar::new(&setting.windows),
             wishes: BTreeMap::new(),
             orders: BTreeMap::new(),
+            signers: BTreeMap::new(),
+            charter: 1,
+            has_two_charters: setting.tricks.charters,
             plans: BTreeMap::new(),
             changing: setting.changes_data.keys().map(|version| cast.builds[*version]).collect(),
             changes: BTreeMap::new(),
@@ -173,7 +187,7 @@ impl Model {
     }
 
     /// Something of this kind happened.
-    fn sees(&mut self, kind: &'static str) {
+    pub fn sees(&mut self, kind: &'static str) {
         debug_assert!(SIGHTS.contains(&kind), "{kind} stands in no list");
         self.seen.insert(kind);
     }
@@ -182,6 +196,7 @@ impl Model {
     pub fn signed(&mut self, who: Who, envelope: &Envelope) {
         let Ok(statement) = Statement::read(envelope) else { return };
         let payload = Digest::of(&envelope.payload);
+        self.signers.insert(payload, who);
         match statement.act {
             Act::Request(request) => {
                 let wish = Wish {
@@ -194,8 +209,8 @@ impl Model {
                 self.wishes.insert(payload, wish);
             }
             Act::Approval(_) => {
-                if let (Some(wish), Some(role)) = (self.wishes.get_mut(&statement.subject), who.approves_as()) {
-                    wish.yes.insert(role);
+                if let Some(wish) = self.wishes.get_mut(&statement.subject) {
+                    wish.yes.insert(who);
                 }
             }
             Act::Order(order) => {

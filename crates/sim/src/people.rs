@@ -52,6 +52,12 @@ pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) 
         let submission = Submission { envelope, attachments, texts, claim: None };
         return Some(Saying { who: Who::Newcomer, submission, planned: None });
     }
+    if *deed == Deed::Recharter {
+        let is_new = state.policy.as_ref().is_some_and(|policy| policy.record.version == 1);
+        let later = cast.later.as_ref().filter(|_| is_new)?;
+        let submission = cast.apply(later, &format!("sim:{id}"), now).ok()?;
+        return Some(Saying { who: Who::Boss, submission, planned: None });
+    }
     let (who, subject, mut act) = said(cast, state, deed, now)?;
     let planned = plan(state, deed, who, subject, &mut act, now);
     let envelope = cast.sign(subject, act, &format!("sim:{id}"), now, &[&who.key()]).ok()?;
@@ -102,7 +108,11 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
         Deed::Request { version, minutes } => {
             let serial = requests(*version).len() as u64 + 1;
             let holds = SignedDuration::from_mins(*minutes as i64);
-            (Who::Coder, cast.builds[*version], cast.request(*version, serial, now, holds).ok()?)
+            let mut act = cast.request(*version, serial, now, holds).ok()?;
+            if let (Act::Request(request), Some(policy)) = (&mut act, &state.policy) {
+                request.charter_version = policy.record.version;
+            }
+            (Who::Coder, cast.builds[*version], act)
         }
         Deed::Approve { who, version } => (*who, *requests(*version).last()?, cast.approval(*version)),
         Deed::Order { who, version, act, besides } => (*who, cast.builds[*version], cast.order(*act, besides, now)),
@@ -181,6 +191,7 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             administer(Who::Boss, AdministrationAct::RetireTarget { target: target(*index) })
         }
         Deed::Join { .. }
+        | Deed::Recharter
         | Deed::Vanish { .. }
         | Deed::KillServer { .. }
         | Deed::KillAgent { .. }

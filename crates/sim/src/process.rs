@@ -4,12 +4,13 @@
 use crate::{
     cast::{self, app},
     disk::SimDisk,
+    fault::Fault,
 };
 use agent::{
     clock::Clock,
     documents::Documents,
     drivers::{Bringing, Machine, MachineError},
-    files::Place,
+    files::{Disk, Place},
     home::Home,
     journal::Journal,
     repository::FetchError,
@@ -24,6 +25,7 @@ use api::{
     read::Estate,
 };
 use corosensei::{Coroutine, Yielder};
+use depot::pack::{MAGIC, PackLimits};
 use domain::plan::Migration;
 use jiff::Timestamp;
 use std::{
@@ -132,6 +134,8 @@ pub enum Answer {
     Dossier(Box<Dossier>),
     /// An object.
     Object(Vec<u8>),
+    /// Objects, under their names.
+    Objects(Vec<(Digest, Vec<u8>)>),
     /// A proof.
     Proof(Vec<Digest>),
     /// The server's no.
@@ -148,8 +152,8 @@ pub type Process = Coroutine<Answer, Ask, ()>;
 pub struct Installed {
     /// The builds laid out.
     pub staged: BTreeSet<Digest>,
-    /// The objects gathered.
-    pub gathered: BTreeSet<Digest>,
+    /// The objects gathered, and what their bytes digest to.
+    pub gathered: BTreeMap<Digest, Digest>,
     /// What `current` points to.
     pub current: Option<Digest>,
     /// What runs.
@@ -209,12 +213,20 @@ pub struct Hardware {
     pub elapsed: Rc<Cell<Duration>>,
     /// Whether anything on it ever becomes unwell: nobody looks where it does not.
     pub is_watched: bool,
+    /// What is wrong with it, on purpose.
+    pub fault: Option<Fault>,
 }
 
 impl Hardware {
     /// The folder of the agent's data.
     pub fn root(&self) -> PathBuf {
         PathBuf::from("/nowhere").join(cast::target(self.index).to_string())
+    }
+
+    /// Whether its target has found that the ledger it was shown is not the one that it knew.
+    pub fn has_found_a_fork(&self) -> bool {
+        let kept = self.disk.read(&self.root().join("trust").join("checkpoint.json")).unwrap_or_default();
+        serde_json::from_slice::<serde_json::Value>(&kept).is_ok_and(|kept| kept["fork"].is_string())
     }
 
     /// The agent's data folder.
@@ -245,6 +257,18 @@ impl Wire<'_> {
             _ => None,
         }
     }
+}
+
+/// A pack as whoever likes to puts it together, whatever the names in it say.
+fn packed(objects: &[(Digest, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend((objects.len() as u32).to_be_bytes());
+    for (name, content) in objects {
+        bytes.extend(name.as_bytes());
+        bytes.extend((content.len() as u64).to_be_bytes());
+        bytes.extend(content);
+    }
+    zstd::encode_all(&bytes[..], 1)
 }
 
 fn nonsense<T>() -> Result<T, SupplyError> {
@@ -279,7 +303,30 @@ impl Supply for Wire<'_> {
         _folder: &Path,
         _heard: &mut dyn FnMut(u64),
     ) -> Result<(), SupplyError> {
-        self.ask(Request::Gather(objects.keys().copied().collect())).map(|_| ())
+        let Answer::Objects(given) = self.ask(Request::Gather(objects.keys().copied().collect()))? else {
+            return nonsense();
+        };
+        let gathered = &mut self.hardware.installed.borrow_mut().gathered;
+        let mut takes = |name: Digest, bytes: &[u8]| {
+            if objects.contains_key(&name) {
+                gathered.insert(name, Digest::of(bytes));
+            }
+        };
+        if self.hardware.fault == Some(Fault::BytesUnchecked) {
+            given.iter().for_each(|(name, bytes)| takes(*name, bytes));
+            return Ok(());
+        }
+        let broken = |error: String| SupplyError::Broken(error);
+        let pack = packed(&given).map_err(|error| broken(error.to_string()))?;
+        let taken = depot::read_pack(&pack[..], &PackLimits::default(), |name, bytes| {
+            takes(name, bytes);
+            Ok(())
+        });
+        taken.map_err(|error| broken(error.to_string()))?;
+        match objects.keys().find(|name| !gathered.contains_key(*name)) {
+            Some(name) => Err(broken(format!("{name} is not among what was sent"))),
+            None => Ok(()),
+        }
     }
 
     /// The world's owners delegate no repository, so that its agents ask for none.

@@ -61,6 +61,21 @@ pub struct Setting {
     pub drift: Vec<i64>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
+    /// What else he tries than with assignments, orders and withdrawals.
+    pub tricks: Tricks,
+}
+
+/// What somebody who has taken the server may try besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tricks {
+    /// He withholds what was said of freezes, says again what was said once, and lifts them himself.
+    pub freezes: bool,
+    /// He withholds the newest charter, shows older ones, and such as are put together from two.
+    pub charters: bool,
+    /// He has what the same people signed for another estate, and an estate of his own.
+    pub foreign: bool,
+    /// He gives other bytes than those that were asked for.
+    pub bytes: bool,
 }
 
 /// A version that does not stay well on a target.
@@ -150,6 +165,8 @@ pub enum Deed {
     Except { who: Who, version: usize },
     /// Somebody keeps new deployments away from a target, or lets them come again.
     Cordon { who: Who, target: usize, cordoned: bool },
+    /// The owner signs a charter by which somebody of ops is of ops no longer.
+    Recharter,
     /// The owner takes a target out for good.
     Retire { target: usize },
     /// The machine that was not there from the beginning joins.
@@ -214,6 +231,7 @@ impl Script {
         draw::sides(&mut Random::new(seed, "sides"), &mut setting, &mut deeds);
         draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
+        draw::tricks(&mut Random::new(seed, "tricks"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

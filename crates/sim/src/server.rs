@@ -13,7 +13,7 @@ use api::{
     problem::Problem,
     write::{Accepted, Submission},
 };
-use depot::DiskStore;
+use depot::{DiskStore, pack::SMALL_OBJECT_BYTES};
 use domain::{command::Actor, entry::Entry, plan, state::State};
 use jiff::{SignedDuration, Timestamp};
 use server::{
@@ -312,7 +312,8 @@ impl Server {
                 };
             }
             Request::Gather(objects) => {
-                return if objects.iter().all(|object| self.depot.has(object)) { Answer::Done } else { missing() };
+                let read = |name: &Digest| Some((*name, self.depot.read_bytes(name, SMALL_OBJECT_BYTES).ok()?));
+                return objects.iter().map(read).collect::<Option<_>>().map_or_else(missing, Answer::Objects);
             }
             Request::Consistency { from, to } => {
                 return match open.ledger.consistency(*from, *to) {

@@ -32,6 +32,8 @@ struct Inner {
     is_full: bool,
     /// What is wrong with it, on purpose.
     fault: Option<Fault>,
+    /// Whether there was no room for something.
+    has_been_full: bool,
     /// How many entries survive a death of a disk that says too early that it has stored them.
     stored: usize,
 }
@@ -71,6 +73,11 @@ impl SimStore {
         }
     }
 
+    /// Whether there was no room for something.
+    pub fn has_been_full(&self) -> bool {
+        self.lock().has_been_full
+    }
+
     /// Fills the disk up, or makes room.
     pub fn fill(&self, is_full: bool) {
         self.lock().is_full = is_full;
@@ -90,6 +97,7 @@ impl LedgerStore for SimStore {
             die();
         }
         if inner.is_full {
+            inner.has_been_full = true;
             return Err(StoreError::Full("no room".into()));
         }
         inner.stored = inner.rows.len();

@@ -1,44 +1,90 @@
 //! Whoever has taken the server: he holds its keys, its disk and everything that ever reached it, and tells targets what
-//! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals out, and answers with what was
-//! true once. He has nobody's key but the server's own.
+//! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals and freezes out, shows old charters,
+//! gives other bytes, and answers with what was true once. He has nobody's key but the server's own, and an estate of his
+//! own whose people he is himself.
 
 use crate::{
     cast::{Cast, ORIGIN, app, ledger_key, prod, version},
     process::Answer,
     random::Random,
+    script::Tricks,
 };
-use api::agent::Orders;
+use api::{agent::Orders, read::Estate};
 use domain::plan::Assignment;
 use std::collections::BTreeMap;
 use trust::{
     Digest,
     authority::Dossier,
     dsse::Envelope,
+    freeze::Freeze,
     note::{Checkpoint, sign_checkpoint},
     statement::{Act, OrderAct, Statement},
 };
 
+/// A statement that he has.
+struct Loot {
+    subject: Digest,
+    act: Act,
+    envelope: Envelope,
+    source: Source,
+}
+
+/// Where a statement that he has is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It reached the server.
+    Here,
+    /// The same people signed it for another estate.
+    Elsewhere,
+    /// His own people signed it.
+    HisOwn,
+}
+
+/// An assignment of his making.
+struct Forged {
+    build: Digest,
+    deployment: u64,
+    /// The order that he has chosen for it, where he has.
+    order: Option<(Envelope, Source)>,
+}
+
+/// How often he lets somebody know of a new charter before he withholds it.
+const TOLD_OF_CHARTERS: u32 = 4;
+
 /// The thief.
 pub struct Thief {
     random: Random,
-    loot: Vec<(Digest, Act, Envelope)>,
+    /// What else he tries, and chance for that.
+    tricks: Tricks,
+    sly: Random,
+    /// How often he has let anybody know of a charter that he would rather have withheld.
+    told: u32,
+    loot: Vec<Loot>,
     once: Vec<Orders>,
     dossiers: Vec<Dossier>,
     /// What he has assigned, by generation.
-    forged: BTreeMap<u64, Digest>,
+    forged: BTreeMap<u64, Forged>,
+    /// What he has left out of something, and what kind of thing it is.
+    withheld: BTreeMap<Digest, &'static str>,
 }
 
 impl Thief {
-    /// One who has seen nothing yet.
-    pub fn new(random: Random) -> Self {
+    /// One who has seen nothing yet, in the world of a seed.
+    pub fn new(seed: u64, tricks: Tricks) -> Self {
+        let (random, sly) = (Random::new(seed, "thief"), Random::new(seed, "tricks of the thief"));
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { random, loot, once, dossiers, forged }
+        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, withheld: BTreeMap::new() }
     }
 
     /// Keeps what reached the server.
     pub fn sees(&mut self, envelope: &Envelope) {
-        if let Ok(statement) = Statement::read(envelope) {
-            self.loot.push((statement.subject, statement.act, envelope.clone()));
+        self.keeps(envelope, Source::Here);
+    }
+
+    /// Keeps what he has from somewhere.
+    pub fn keeps(&mut self, envelope: &Envelope, source: Source) {
+        if let Ok(Statement { subject, act, .. }) = Statement::read(envelope) {
+            self.loot.push(Loot { subject, act, envelope: envelope.clone(), source });
         }
     }
 
@@ -52,16 +98,92 @@ impl Thief {
         self.random.chance(300)
     }
 
+    /// Whether an assignment of this generation, for this deployment, is of his making.
+    pub fn has_forged(&self, generation: u64, deployment: u64) -> bool {
+        self.forged.get(&generation).is_some_and(|forged| forged.deployment == deployment)
+    }
+
+    /// What he has left out of something, and what kind of thing it is.
+    pub fn withheld(&self) -> &BTreeMap<Digest, &'static str> {
+        &self.withheld
+    }
+
+    fn withholds(&mut self, withdrawals: &mut Vec<Envelope>) {
+        let payloads = withdrawals.drain(..).map(|envelope| Digest::of(&envelope.payload));
+        self.withheld.extend(payloads.map(|payload| (payload, "a withdrawal withheld")));
+    }
+
+    /// What is said of freezes: less than there is, or what was said once, or his own word that they are lifted.
+    fn freezes(&mut self, cast: &Cast, freezes: &mut Vec<Envelope>) {
+        if !self.tricks.freezes {
+            return;
+        }
+        if self.sly.chance(800) {
+            let declared = freezes.drain(..).filter(declares).map(|envelope| Digest::of(&envelope.payload));
+            self.withheld.extend(declared.map(|payload| (payload, "a freeze withheld")));
+        }
+        for Loot { act, envelope, .. } in &self.loot {
+            if matches!(act, Act::Freeze(_)) && self.sly.chance(200) {
+                freezes.push(envelope.clone());
+            }
+            if declares(envelope) && self.sly.chance(100) {
+                freezes.extend(cast.lift_by_the_server(Digest::of(&envelope.payload)));
+            }
+        }
+    }
+
+    /// Bytes in the place of others: less of them, more, or those of something else.
+    fn other_bytes(&mut self, cast: &Cast, mut bytes: Vec<u8>) -> Vec<u8> {
+        match self.sly.below(3) {
+            0 => bytes.truncate(self.sly.below(bytes.len() as u64) as usize),
+            1 => bytes.push(b' '),
+            _ => bytes.clone_from(self.sly.pick(&cast.objects)),
+        }
+        bytes
+    }
+
+    /// The documents of trust: mostly those from before, or such as are put together.
+    fn estate(&mut self, cast: &Cast, honest: Estate) -> Estate {
+        if let Some(thiefs) = cast.thiefs.as_ref().filter(|_| self.sly.chance(300)) {
+            return thiefs.clone();
+        }
+        if !self.tricks.charters {
+            return honest;
+        }
+        let old = cast.documents.clone();
+        // At first he lets some know of it: what they forget is his gain.
+        let is_new = honest.targets != old.targets;
+        if is_new && self.told < TOLD_OF_CHARTERS {
+            self.told += 1;
+            return honest;
+        }
+        match self.sly.below(10) {
+            0 => Estate { charter: old.charter, ..honest },
+            1 => Estate { targets: old.targets, ..honest },
+            _ => old,
+        }
+    }
+
     /// What he says instead.
     pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
         match answer {
+            Answer::Estate(estate) => Answer::Estate(Box::new(self.estate(cast, *estate))),
+            Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(400) => {
+                Answer::Object(self.other_bytes(cast, bytes))
+            }
+            Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(400) => {
+                for (_, bytes) in &mut objects {
+                    *bytes = self.other_bytes(cast, std::mem::take(bytes));
+                }
+                Answer::Objects(objects)
+            }
             Answer::Orders(orders) => Answer::Orders(Box::new(self.orders(cast, *orders))),
-            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(generation, *dossier))),
+            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(cast, generation, *dossier))),
             // An assignment of his own making is not known to the ledger.
             Answer::Refused { .. } if generation.is_some_and(|number| self.forged.contains_key(&number)) => {
-                Answer::Dossier(Box::new(self.dossier(generation, Dossier::default())))
+                Answer::Dossier(Box::new(self.dossier(cast, generation, Dossier::default())))
             }
-            Answer::Proof(mut proof) if self.random.chance(200) => {
+            Answer::Proof(mut proof) if self.is_clumsy() && self.random.chance(200) => {
                 proof.pop();
                 Answer::Proof(proof)
             }
@@ -73,15 +195,19 @@ impl Thief {
         self.once.push(honest.clone());
         let mut orders = if self.random.chance(150) { self.random.pick(&self.once).clone() } else { honest };
         if self.random.chance(600) {
-            orders.withdrawals.clear();
+            self.withholds(&mut orders.withdrawals);
         }
         if self.random.chance(150) {
             orders.assignments.clear();
         }
+        self.freezes(cast, &mut orders.freezes);
+        if (self.tricks.charters || self.tricks.foreign) && self.sly.chance(500) {
+            orders.charter_version = self.sly.between(1, 3);
+        }
         if self.random.chance(200) {
             orders.settled = cast.builds.iter().map(|build| (app(), *build)).collect();
         }
-        if self.random.chance(20) {
+        if self.is_clumsy() && self.random.chance(20) {
             let root = Digest::of(b"another history");
             let checkpoint = Checkpoint { origin: ORIGIN.into(), size: self.random.between(1, 60), root };
             orders.checkpoint = sign_checkpoint(&checkpoint, ORIGIN, &ledger_key()).unwrap_or_default();
@@ -95,18 +221,27 @@ impl Thief {
     }
 
     fn assignment(&mut self, cast: &Cast, orders: &Orders) -> Assignment {
-        let (build, act) = self.wish(cast);
+        let chosen = self.chosen_order();
+        let (build, act) = match &chosen {
+            Some((build, act, _)) => (*build, *act),
+            None => self.wish(cast),
+        };
+        let order = chosen.map(|(_, _, order)| order);
         let index = cast.version_of(&build).unwrap_or_default();
         let generation = orders.generation + self.random.below(4);
-        self.forged.insert(generation, build);
+        let undo = |random: &mut Random| order.is_none() && random.chance(150);
+        let epoch = if self.random.chance(950) { 1 } else { 2 };
+        let deployment = self.random.between(1, 9);
+        let undo = undo(&mut self.random);
+        self.forged.insert(generation, Forged { build, deployment, order });
         Assignment {
-            epoch: if self.random.chance(950) { 1 } else { 2 },
+            epoch,
             generation,
-            deployment: self.random.between(1, 9),
+            deployment,
             app: app(),
             environment: prod(),
             act,
-            undo: self.random.chance(150),
+            undo,
             build,
             version: Some(version(index)),
             config: None,
@@ -114,10 +249,31 @@ impl Thief {
         }
     }
 
+    /// Whether he tries what comes to his mind. Whoever has shown another history brings nothing new any more to anybody who
+    /// has noticed, so with better tricks he shows none.
+    fn is_clumsy(&self) -> bool {
+        self.tricks == Tricks::default()
+    }
+
+    /// An order to bring something that he picks to have it carried out just so, where he knows how to go about it.
+    fn chosen_order(&mut self) -> Option<(Digest, OrderAct, (Envelope, Source))> {
+        if self.is_clumsy() || !self.sly.chance(600) {
+            return None;
+        }
+        let orders = self.loot.iter().filter_map(|loot| match &loot.act {
+            Act::Order(order) if order.act.deploys() => {
+                Some((loot.subject, order.act, (loot.envelope.clone(), loot.source)))
+            }
+            _ => None,
+        });
+        let orders: Vec<_> = orders.collect();
+        (!orders.is_empty()).then(|| self.sly.pick(&orders).clone())
+    }
+
     /// What he would like to see done: mostly something that somebody has ordered.
     fn wish(&mut self, cast: &Cast) -> (Digest, OrderAct) {
-        let ordered = self.loot.iter().filter_map(|(build, act, _)| match act {
-            Act::Order(order) => Some((*build, order.act)),
+        let ordered = self.loot.iter().filter_map(|loot| match &loot.act {
+            Act::Order(order) => Some((loot.subject, order.act)),
             _ => None,
         });
         let ordered: Vec<(Digest, OrderAct)> = ordered.collect();
@@ -129,36 +285,46 @@ impl Thief {
     }
 
     /// Statements from everything he has, for whatever he has assigned.
-    fn dossier(&mut self, generation: Option<u64>, honest: Dossier) -> Dossier {
+    fn dossier(&mut self, cast: &Cast, generation: Option<u64>, honest: Dossier) -> Dossier {
         self.dossiers.push(honest.clone());
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
-        if let Some(build) = generation.and_then(|number| self.forged.get(&number)).copied() {
-            let of_build = |wanted: fn(&Act) -> bool| -> Vec<Envelope> {
-                let fits = self.loot.iter().filter(|(subject, act, _)| *subject == build && wanted(act));
-                fits.map(|(_, _, envelope)| envelope.clone()).collect()
+        let forged = generation.and_then(|number| self.forged.get(&number));
+        if let Some((build, chosen)) = forged.map(|forged| (forged.build, forged.order.clone())) {
+            // What goes with the order that he has chosen is from where that is from.
+            let source = chosen.as_ref().map(|(_, source)| *source);
+            let goes_with = |loot: &&Loot| source.is_none_or(|source| loot.source == source);
+            let all = |wanted: &dyn Fn(&Loot) -> bool| -> Vec<Envelope> {
+                let fits = self.loot.iter().filter(goes_with).filter(|loot| wanted(loot));
+                fits.map(|loot| loot.envelope.clone()).collect()
             };
+            let of_build = |wanted: fn(&Act) -> bool| all(&|loot| loot.subject == build && wanted(&loot.act));
             let pushes = of_build(|act| matches!(act, Act::Push(_)));
             let numbers = of_build(|act| matches!(act, Act::Number(_)));
             let requests = of_build(|act| matches!(act, Act::Request(_)));
             let orders = of_build(|act| matches!(act, Act::Order(_)));
-            let approvals = self.loot.iter().filter(|(_, act, _)| matches!(act, Act::Approval(_)));
-            dossier.approvals = approvals.map(|(_, _, envelope)| envelope.clone()).collect();
+            dossier.approvals = all(&|loot| matches!(loot.act, Act::Approval(_)));
             dossier.push = pushes.last().cloned();
             dossier.number = numbers.last().cloned();
             dossier.request = self.one_of(&requests);
-            dossier.order = self.one_of(&orders);
+            dossier.order = chosen.map(|(order, _)| order).or_else(|| self.one_of(&orders));
         }
-        if self.random.chance(100) {
-            let others: Vec<Envelope> = self.loot.iter().map(|(_, _, envelope)| envelope.clone()).collect();
+        if self.is_clumsy() && self.random.chance(100) {
+            let others: Vec<Envelope> = self.loot.iter().map(|loot| loot.envelope.clone()).collect();
             dossier.order = self.one_of(&others);
         }
         if self.random.chance(700) {
-            dossier.withdrawals.clear();
+            self.withholds(&mut dossier.withdrawals);
         }
+        self.freezes(cast, &mut dossier.freezes);
         dossier
     }
 
     fn one_of(&mut self, envelopes: &[Envelope]) -> Option<Envelope> {
         (!envelopes.is_empty()).then(|| self.random.pick(envelopes).clone())
     }
+}
+
+/// Whether this declares a freeze.
+fn declares(envelope: &Envelope) -> bool {
+    Statement::read(envelope).is_ok_and(|statement| matches!(statement.act, Act::Freeze(Freeze::Declare(_))))
 }

@@ -19,7 +19,7 @@ use crate::{
     random::Random,
     script::{MINUTE, QUIET, Script, moment},
     server::{Asker, Server},
-    thief::Thief,
+    thief::{Source, Thief},
 };
 use agent::{documents::Documents, files, home::Home};
 use api::write::Submission;
@@ -49,7 +49,7 @@ enum Event {
     /// A step of the script, for the nth time.
     Try(usize, u32),
     /// A message reaches the server.
-    ToServer(Asker, Rc<Asked>),
+    ToServer(Letter),
     /// An answer reaches a target.
     ToTarget { target: usize, call: u64, answer: Rc<Answer> },
     /// An answer reaches a person.
@@ -80,6 +80,23 @@ enum Event {
     Room { target: usize },
     /// The ledger's disk has room again.
     LedgerRoom,
+}
+
+/// A message to the server.
+struct Letter {
+    asker: Asker,
+    asked: Rc<Asked>,
+    from: Sender,
+    /// Tells it from what the same sender sent before and after.
+    sent: u64,
+    is_copy: bool,
+}
+
+/// Who sends messages to the server.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sender {
+    Target(usize),
+    Person(Who),
 }
 
 /// What is asked of the server.
@@ -145,6 +162,8 @@ pub struct World<'a> {
     opens_at: Option<u64>,
     agents: Vec<Agent>,
     people: BTreeMap<u64, PersonsCall>,
+    /// The newest message of each sender that has reached the server.
+    heard: BTreeMap<Sender, u64>,
     model: Model,
     thief: Thief,
     fault: Option<Fault>,
@@ -162,11 +181,15 @@ type Step = Result<(), Violation>;
 impl<'a> World<'a> {
     /// The world of a script, before anything happens, with what is wrong in it on purpose; `tells` keeps its story.
     pub fn new(script: &'a Script, fault: Option<Fault>, tells: bool) -> Result<Self, Box<dyn std::error::Error>> {
-        let cast = Cast::new(&script.setting)?;
+        let cast = Cast::new(&script.setting, fault)?;
         let setting = &script.setting;
         let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
         let server = Server::new(&cast, there, fault)?;
-        let mut thief = Thief::new(Random::new(script.seed, "thief"));
+        let mut thief = Thief::new(script.seed, setting.tricks);
+        if setting.tricks.foreign {
+            cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Elsewhere));
+            cast.of_the_thiefs()?.iter().for_each(|envelope| thief.keeps(envelope, Source::HisOwn));
+        }
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
         for index in 0..setting.targets {
@@ -178,6 +201,7 @@ impl<'a> World<'a> {
                 now: Rc::new(Cell::new(cast::beginning())),
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
                 is_watched: !setting.ailing.is_empty(),
+                fault,
             };
             join(&cast, &hardware, fault)?;
             agents.push(Agent {
@@ -204,6 +228,7 @@ impl<'a> World<'a> {
             opens_at: None,
             agents,
             people: BTreeMap::new(),
+            heard: BTreeMap::new(),
             model: Model::new(setting, &cast),
             thief,
             fault,
@@ -249,8 +274,18 @@ impl<'a> World<'a> {
             events,
             entries: self.server.entries(),
             activations: self.activations,
-            seen: self.model.seen(),
+            seen: self.seen(),
         }
+    }
+
+    /// What kinds of things happened, by all who saw any.
+    fn seen(&mut self) -> BTreeSet<&'static str> {
+        let mut seen = self.model.seen();
+        seen.extend(self.agents.iter().flat_map(|agent| agent.hardware.disk.seen()));
+        seen.extend(self.server.store().has_been_full().then_some("the ledger's disk full"));
+        let found = self.agents.iter().any(|agent| agent.hardware.has_found_a_fork());
+        seen.extend(found.then_some("another history noticed"));
+        seen
     }
 
     fn finish(&mut self) -> Step {
@@ -361,6 +396,15 @@ impl<'a> World<'a> {
 
     /// How long a message takes; nothing if it is lost.
     fn travel(&mut self) -> Option<u64> {
+        let takes = self.road();
+        if takes.is_none() {
+            self.model.sees("a message lost");
+        }
+        takes
+    }
+
+    /// How long a message would take now; nothing if it would be lost.
+    fn road(&mut self) -> Option<u64> {
         let setting = &self.script.setting;
         if self.is_calm() {
             return Some(self.network.between(1, 50));
@@ -374,10 +418,38 @@ impl<'a> World<'a> {
         !self.is_calm() && self.network.chance(self.script.setting.duplicates)
     }
 
+    /// Sends a message to the server, which may be lost, or come twice.
+    fn send(&mut self, from: Sender, asker: Asker, asked: Rc<Asked>) {
+        let Some(takes) = self.travel() else { return };
+        let sent = self.calls;
+        self.after(takes, Event::ToServer(Letter { asker, asked: asked.clone(), from, sent, is_copy: false }));
+        if self.is_doubled() {
+            let late = self.network.between(1, 20_000);
+            self.after(late, Event::ToServer(Letter { asker, asked, from, sent, is_copy: true }));
+        }
+    }
+
+    /// A message has reached the server, perhaps for the second time, or after a later one.
+    fn has_come(&mut self, letter: &Letter) {
+        let newest = self.heard.entry(letter.from).or_default();
+        let is_overtaken = letter.sent < *newest;
+        *newest = letter.sent.max(*newest);
+        match letter.is_copy {
+            true => self.model.sees("a message doubled"),
+            false if is_overtaken => self.model.sees("a message overtaken"),
+            false => {}
+        }
+    }
+
     fn happen(&mut self, event: Event) -> Step {
         match event {
             Event::Try(index, tries) => self.attempt(index, tries),
-            Event::ToServer(asker, asked) => self.serve(asker, &asked),
+            Event::ToServer(letter) => {
+                if self.server.is_up() {
+                    self.has_come(&letter);
+                }
+                self.serve(letter.asker, &letter.asked)
+            }
             Event::ToTarget { target, call, answer } => {
                 if self.agents[target].call == call && self.agents[target].process.is_some() {
                     return self.answer(target, Rc::unwrap_or_clone(answer));

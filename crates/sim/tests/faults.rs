@@ -123,4 +123,9 @@ faults! {
     a_way_that_is_made_too_early: WayMadeAtOnce breaks "RINGS";
     a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
     a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
+    a_target_that_forgets_freezes: FreezesForgotten breaks "AUTHORITY";
+    a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY";
+    a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
+    documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
+    bytes_that_are_not_what_was_asked_for: BytesUnchecked breaks "BYTES";
 }

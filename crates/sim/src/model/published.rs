@@ -70,6 +70,10 @@ impl Model {
 
     /// Somebody says how a deployment is to go on.
     fn guided(&mut self, act: &AdministrationAct, time: Timestamp) {
+        if matches!(act, AdministrationAct::ApplyCharter { .. }) {
+            self.charter += 1;
+            return self.sees("a charter that takes power from somebody");
+        }
         if let AdministrationAct::CordonTarget { target: name, cordoned, .. } = act {
             self.sees(if *cordoned { "cordoned" } else { "no longer cordoned" });
             if *cordoned {
@@ -465,12 +469,8 @@ impl Model {
             return broken("HOLD", format!("deployment {number} brings {build}, which is held out of prod"));
         }
         let dead_through = self.dead.get(&course.build).copied().unwrap_or(0);
-        let lives = |wish: &Wish| {
-            wish.build == course.build
-                && wish.serial > dead_through
-                && wish.yes.contains("qa")
-                && wish.yes.contains("ops")
-        };
+        let lives =
+            |wish: &Wish| wish.build == course.build && wish.serial > dead_through && wish.is_granted(self.charter);
         if !self.wishes.values().any(lives) {
             return broken("AUTHORITY", format!("a wave of deployment {number} brings {build} without a permit"));
         }

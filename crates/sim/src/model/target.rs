@@ -5,7 +5,8 @@ use super::{
     calendar::CLOCKS_DIFFER,
     course::{at_least, installs},
 };
-use crate::cast::{Cast, target};
+use crate::cast::{Cast, Who, target};
+use api::{agent::Orders, read::Estate};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -28,6 +29,9 @@ pub struct OnTarget {
     pub back: Option<Back>,
     /// What serves there, where there are sides: stopped or not.
     pub serves: Option<Digest>,
+    /// Which charter it was shown and may not have taken yet, and which it must have taken; the first where there is none.
+    shown: u64,
+    charter: u64,
     /// Withdrawals and freezes it was told of and may not have kept yet, and those it must have kept.
     told: Vec<Digest>,
     kept: BTreeSet<Digest>,
@@ -84,9 +88,47 @@ impl Model {
     /// A target was handed withdrawals, or what was said of freezes.
     pub fn told(&mut self, index: usize, envelopes: &[Envelope]) {
         let payloads = envelopes.iter().map(|envelope| Digest::of(&envelope.payload));
-        let genuine =
-            payloads.filter(|payload| self.withdrawals.contains_key(payload) || self.calendar.declares(payload));
+        // Who may freeze, and by which charter a target judges that, is not known for certain of one person.
+        let is_sure = |payload: &Digest| !self.has_two_charters || self.signers.get(payload) != Some(&Who::Second);
+        let freezes = |payload: &Digest| self.calendar.declares(payload) && is_sure(payload);
+        let genuine = payloads.filter(|payload| self.withdrawals.contains_key(payload) || freezes(payload));
         self.targets[index].told.extend(genuine);
+    }
+
+    /// A target hears of some withdrawals, and not of one that somebody withholds and that it does not know.
+    pub fn is_kept_from(&mut self, index: usize, withheld: &BTreeMap<Digest, &'static str>, told: &Orders) {
+        let told: Vec<&Envelope> = told.withdrawals.iter().chain(&told.freezes).collect();
+        let is_told = |said: &Digest| told.iter().any(|envelope| Digest::of(&envelope.payload) == *said);
+        let kept = &self.targets[index].kept;
+        let lacking = withheld.iter().filter(|(said, _)| !kept.contains(said) && !is_told(said));
+        let kinds: BTreeSet<&'static str> = lacking.map(|(_, kind)| *kind).collect();
+        kinds.into_iter().for_each(|kind| self.sees(kind));
+    }
+
+    /// A target is shown documents of trust, whoever shows them.
+    pub fn shows(&mut self, cast: &Cast, index: usize, estate: &Estate) {
+        let is = |documents: &Estate| {
+            (&documents.charter, &documents.targets) == (&estate.charter, &estate.targets)
+                && documents.roots.iter().map(|root| &root.0).eq(estate.roots.iter().map(|root| &root.0))
+        };
+        let is_newest = cast.later.as_ref().is_some_and(is);
+        let has_taken = self.targets[index].charter > 1;
+        if is_newest {
+            self.targets[index].shown = 2;
+        } else if is(&cast.documents) && has_taken {
+            self.sees("an old charter refused");
+        } else if is(&cast.documents) && self.charter > 1 {
+            self.sees("a charter withheld");
+        } else if cast.thiefs.as_ref().is_some_and(is) {
+            self.sees("documents of another estate");
+        } else if !is(&cast.documents) {
+            self.sees("documents that do not fit each other");
+        }
+    }
+
+    /// Whether whoever signed an order may deploy, by a charter.
+    fn may_order(&self, order: &Digest, charter: u64) -> bool {
+        self.signers.get(order).is_some_and(|who| who.approves_as(charter) == Some("ops"))
     }
 
     /// A target went on after what it was told: it must have kept it by now, unless its disk is full.
@@ -94,6 +136,7 @@ impl Model {
         let on_target = &mut self.targets[index];
         if !disk_is_full {
             on_target.kept.extend(on_target.told.iter().copied());
+            on_target.charter = on_target.charter.max(on_target.shown);
         }
         on_target.told.clear();
     }
@@ -101,6 +144,7 @@ impl Model {
     /// A process died with what it had not kept yet.
     pub fn died(&mut self, index: usize) {
         self.targets[index].told.clear();
+        self.targets[index].shown = 0;
     }
 
     /// A target was handed the statements behind an assignment.
@@ -178,6 +222,7 @@ impl Model {
         let (_, signed) = self.orders.get(&newest).ok_or("nobody signed its order")?;
         let is_done = on_target.performed.get(&newest).is_some_and(|under| *under != generation);
         match signed.act {
+            _ if !self.may_order(&newest, on_target.charter) => Err("whoever ordered it may not, as it knows".into()),
             OrderAct::Undeploy if is_done => Err("the order to remove it was carried out before".into()),
             OrderAct::Undeploy => Ok((newest, generation)),
             _ => Err("nobody ordered it".into()),
@@ -199,12 +244,16 @@ impl Model {
             let signed = self.orders.get(*order).filter(|(ordered, _)| *ordered == build);
             signed.is_some_and(|(_, order)| installs(order.act) || is_there && acts_on_it(order.act))
         };
+        let of_somebody = |order: &&Digest| self.may_order(order, on_target.charter);
         let unused = |order: &&Digest| on_target.performed.get(*order).is_none_or(|under| *under == generation);
         let handed: Vec<&Digest> = on_target.handed.iter().filter(for_build).collect();
         if handed.is_empty() {
             return Err("nobody ordered it".into());
         }
-        let usable: Vec<&&Digest> = handed.iter().filter(|order| unused(order)).collect();
+        if !handed.iter().any(of_somebody) {
+            return Err("whoever ordered it may not, as it knows".into());
+        }
+        let usable: Vec<&&Digest> = handed.iter().filter(|order| of_somebody(order) && unused(order)).collect();
         let order = usable.iter().find(|order| ***order == &newest).or(usable.first());
         let order = ***order.ok_or("every order for it was carried out before")?;
         let (_, signed) = self.orders.get(&order).ok_or("nobody signed its order")?;
@@ -215,8 +264,7 @@ impl Model {
         let dead = on_target.kept.iter().filter_map(|payload| self.withdrawals.get(payload));
         let dead_through = dead.filter(|(other, _)| *other == build).map(|(_, serial)| *serial).max().unwrap_or(0);
         let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| wish.build == build).collect();
-        let granted: Vec<&&Wish> =
-            of_build.iter().filter(|wish| wish.yes.contains("qa") && wish.yes.contains("ops")).collect();
+        let granted: Vec<&&Wish> = of_build.iter().filter(|wish| wish.is_granted(on_target.charter)).collect();
         if granted.is_empty() {
             return Err(format!("qa and ops never agreed to any of its {} requests", of_build.len()));
         }

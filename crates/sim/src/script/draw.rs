@@ -1,6 +1,6 @@
 //! How a script is drawn: a setting, people who mostly do things in their order, and what comes between.
 
-use super::{Ailment, Besides, CALM, Change, Deed, MINUTE, Setting};
+use super::{Ailment, Besides, CALM, Change, Deed, MINUTE, Setting, Tricks};
 use crate::{
     cast::{EARLY, VERSIONS, Who},
     random::Random,
@@ -44,6 +44,7 @@ pub fn setting(random: &mut Random) -> Setting {
         sick,
         ailing: Vec::new(),
         changes_data: BTreeMap::new(),
+        tricks: Tricks::default(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
         taken,
     }
@@ -345,6 +346,57 @@ pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
         let target = setting.targets - 1 - random.below(setting.passing as u64) as usize;
         deeds.push((random.pick(&orders) + random.below(MINUTE), Deed::Vanish { target }));
     }
+}
+
+/// What else a thief tries, and what makes it worth trying: freezes, a charter that takes power from somebody who has
+/// ordered things, and targets that start anew. It is drawn apart from all else.
+pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
+    let (freezes, charters) = (random.chance(450), random.chance(450));
+    setting.tricks = Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550) };
+    let asked: Vec<(u64, usize)> = deeds
+        .iter()
+        .filter_map(|(at, deed)| match deed {
+            Deed::Request { version, .. } => Some((*at, *version)),
+            _ => None,
+        })
+        .collect();
+    let mut restarts = Vec::new();
+    if freezes {
+        let (asked, version) = *random.pick(&asked);
+        let at = asked.max(from) + random.between(3 * MINUTE, 10 * MINUTE);
+        deeds.push((at, Deed::Freeze { who: Who::Oncall, minutes: random.between(15, 30) }));
+        // What is ordered in vain is signed all the same.
+        for _ in 0..2 {
+            let order = (at + random.between(1_000, 2 * MINUTE), version);
+            deeds.push(in_vain(random, order));
+        }
+        restarts.push(at + 2 * MINUTE);
+    }
+    if charters {
+        let at = from + random.between(MINUTE, 12 * MINUTE);
+        for (asked, version) in asked {
+            let when = (asked + random.between(3 * MINUTE, 6 * MINUTE)).min(at - random.below(MINUTE));
+            let (_, mut order) = in_vain(random, (when, version));
+            if let Deed::Order { who, .. } = &mut order {
+                *who = Who::Second;
+            }
+            deeds.push((when, order));
+        }
+        deeds.push((at, Deed::Recharter));
+        restarts.extend([at + 2 * MINUTE, at + 8 * MINUTE]);
+    }
+    for at in restarts {
+        for target in 0..setting.targets {
+            let (when, power) = (at + random.below(4 * MINUTE), random.chance(300));
+            deeds.push((when, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
+        }
+    }
+}
+
+fn in_vain(random: &mut Random, (at, version): (u64, usize)) -> (u64, Deed) {
+    let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
+    (at, Deed::Order { who: deployer(random), version, act, besides: Besides::default() })
 }
 
 fn brings(deed: &Deed) -> bool {

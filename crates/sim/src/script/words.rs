@@ -46,6 +46,7 @@ impl fmt::Display for Deed {
                 let how = if *cordoned { "cordons" } else { "uncordons" };
                 write!(f, "{} {how} {}", who.name(), target(index))
             }
+            Deed::Recharter => f.write_str("boss signs a charter by which second is of ops no longer"),
             Deed::Retire { target: index } => write!(f, "boss retires {}", target(index)),
             Deed::Join { target: index } => write!(f, "{} joins", target(index)),
             Deed::Vanish { target: index } => write!(f, "{} is gone without a word", target(index)),

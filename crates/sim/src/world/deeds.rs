@@ -1,6 +1,6 @@
 //! What the script tries, and what people send and hear.
 
-use super::{Asked, Event, PATIENCE, PERSON_TRIES, PersonsCall, Step, World};
+use super::{Asked, Event, PATIENCE, PERSON_TRIES, PersonsCall, Sender, Step, World};
 use crate::{
     cast,
     people::{self, Saying, Told},
@@ -54,9 +54,10 @@ impl World<'_> {
                 match target {
                     None => self.server_offset += seconds * 1000,
                     Some(target) if target < self.agents.len() => self.agents[target].offset += seconds * 1000,
-                    Some(_) => {}
+                    Some(_) => return Ok(()),
                 }
                 self.set_clocks();
+                self.model.sees(if seconds > 0 { "a clock set forward" } else { "a clock set back" });
             }
             ref deed => self.person_acts(index, step.id, deed, tries),
         }
@@ -100,13 +101,8 @@ impl World<'_> {
             self.people.remove(&call);
             return self.tell(|_| format!("{what}: nobody ever answered"));
         }
-        if let Some(takes) = self.travel() {
-            self.after(takes, Event::ToServer(Asker::Person { call }, asked.clone()));
-            if self.is_doubled() {
-                let late = self.network.between(1, 20_000);
-                self.after(late, Event::ToServer(Asker::Person { call }, asked));
-            }
-        }
+        let from = Sender::Person(person.who);
+        self.send(from, Asker::Person { call }, asked);
         self.after(PATIENCE, Event::Again { call, tries: tries + 1 });
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Asked, Event, Step, World};
 use crate::{
+    cast::target,
     disk::Died,
     fault::Fault,
     model::broken,
@@ -10,6 +11,7 @@ use crate::{
     server::Asker,
 };
 use api::write::Submission;
+use domain::plan::Assignment;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,7 +21,8 @@ use std::{
 impl World<'_> {
     pub(super) fn serve(&mut self, asker: Asker, asked: &Asked) -> Step {
         if !self.server.is_up() {
-            if let (Asker::Target { target, call }, Some(takes)) = (asker, self.travel()) {
+            let takes = self.road();
+            if let (Asker::Target { target, call }, Some(takes)) = (asker, takes) {
                 self.after(takes, Event::ToTarget { target, call, answer: Rc::new(Answer::Away) });
             }
             return Ok(());
@@ -83,6 +86,7 @@ impl World<'_> {
             Ok(answers) => answers,
             Err(cause) if cause.is::<Died>() => {
                 let down = self.server.dies_for;
+                self.model.sees("the server killed while it stores");
                 self.kill_server(down);
                 return Ok(());
             }
@@ -150,19 +154,34 @@ impl World<'_> {
     pub(super) fn reply(&mut self, asker: Asker, answer: Answer) {
         let Asker::Target { target, call } = asker else { return };
         if !self.agents[target].reached {
-            return;
+            return self.model.sees("a target cut off");
         }
         let answer = if self.is_taken() {
             let generation = match &self.agents[target].asked {
                 Some(Request::Dossier { generation }) => Some(*generation),
                 _ => None,
             };
-            self.thief.twist(&self.cast, generation, answer)
+            let answer = self.thief.twist(&self.cast, generation, answer);
+            self.tell_of_forged(target, &answer);
+            answer
         } else {
             answer
         };
         if let Some(takes) = self.travel() {
             self.after(takes, Event::ToTarget { target, call, answer: Rc::new(answer) });
+        }
+    }
+
+    fn tell_of_forged(&mut self, index: usize, answer: &Answer) {
+        let Answer::Orders(orders) = answer else { return };
+        for Assignment { generation, deployment, act, build, .. } in &orders.assignments {
+            if self.thief.has_forged(*generation, *deployment) {
+                let whom = target(index);
+                self.tell(|cast| {
+                    let build = cast.name(build);
+                    format!("the thief tells {whom} of deployment {deployment}, {generation}: {act:?} of {build}")
+                });
+            }
         }
     }
 
@@ -186,6 +205,7 @@ impl World<'_> {
         let Some(ledger) = self.server.ledger() else { return Ok(()) };
         let state = ledger.state();
         self.model.reopened(&state, |number| ledger.entry(number).ok().flatten())?;
+        self.model.sees("the server started again");
         self.tell(|_| format!("the server is back, with {} entries", state.head.entry));
         if let Some((state, entries)) = self.server.news() {
             let elapsed = self.elapsed();

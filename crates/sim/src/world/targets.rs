@@ -1,6 +1,6 @@
 //! What targets ask, hear and do, and how they die and start again.
 
-use super::{Agent, Asked, Event, PATIENCE, Step, World};
+use super::{Agent, Asked, Event, PATIENCE, Sender, Step, World};
 use crate::{
     cast::target,
     disk::Died,
@@ -16,7 +16,7 @@ use std::{
 };
 use trust::{
     Digest,
-    statement::{Act, Statement},
+    statement::{Act, Outcome, Report, Statement},
 };
 
 impl World<'_> {
@@ -69,26 +69,24 @@ impl World<'_> {
         let clock = self.agents[index].hardware.now.get();
         match &answer {
             Answer::Orders(orders) => {
+                self.model.is_kept_from(index, self.thief.withheld(), orders);
                 self.model.told(index, &orders.withdrawals);
                 self.model.told(index, &orders.freezes);
             }
+            Answer::Estate(estate) => self.model.shows(&self.cast, index, estate),
             Answer::Dossier(dossier) => {
                 if let Some(Request::Dossier { generation }) = self.agents[index].asked {
                     self.model.handed(index, generation, dossier, clock);
                 }
             }
-            Answer::Done => match self.agents[index].asked.take() {
-                Some(Request::Submit(envelope)) => {
+            Answer::Done => {
+                if let Some(Request::Submit(envelope)) = self.agents[index].asked.take() {
                     let payload = Digest::of(&envelope.payload);
                     if let Some(number) = self.server.accepted.get(&payload).copied() {
                         self.model.acknowledge(number, payload);
                     }
                 }
-                Some(Request::Gather(objects)) => {
-                    self.agents[index].hardware.installed.borrow_mut().gathered.extend(objects);
-                }
-                _ => {}
-            },
+            }
             _ => {}
         }
         self.resume(index, answer)
@@ -107,6 +105,8 @@ impl World<'_> {
             }
             Err(cause) if cause.is::<Died>() => {
                 let (power, down) = agent.dying;
+                self.model.sees("a process killed in a disk operation");
+                let agent = &mut self.agents[index];
                 agent.process = None;
                 self.kill_agent(index, power, down);
                 Ok(())
@@ -160,6 +160,7 @@ impl World<'_> {
                     drop(installed);
                     let outcome = format!("{:?}", report.outcome);
                     self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
+                    self.refusal_seen(&report);
                     self.model.reports(&self.cast, &report, is)?;
                 }
                 Ok(Act::Inventory(inventory)) if inventory.lapsed.is_some() => {
@@ -176,17 +177,34 @@ impl World<'_> {
         self.agents[index].asked = Some(request.clone());
         let asked = Rc::new(Asked::Target(request));
         let asker = Asker::Target { target: index, call };
-        if self.agents[index].reached
-            && let Some(takes) = self.travel()
-        {
-            self.after(takes, Event::ToServer(asker, asked.clone()));
-            if self.is_doubled() {
-                let late = self.network.between(1, 20_000);
-                self.after(late, Event::ToServer(asker, asked));
-            }
+        match self.agents[index].reached {
+            true => self.send(Sender::Target(index), asker, asked),
+            false => self.model.sees("a target cut off"),
         }
         self.after(limit, Event::Wake { target: index, call, answer: Answer::Away });
         Ok(())
+    }
+
+    /// A target says no to what it was assigned.
+    fn refusal_seen(&mut self, report: &Report) {
+        if let Outcome::Failed { reason, .. } | Outcome::Undone { reason, .. } = &report.outcome
+            && reason.contains("the pack holds")
+        {
+            self.model.sees("other bytes refused");
+        }
+        let Outcome::Refused { code, reason } = &report.outcome else { return };
+        if code == "MANIFEST_UNFIT" {
+            self.model.sees("another manifest refused");
+        }
+        self.model.sees("an activation refused by a target");
+        if reason.contains("it is of another estate") && self.script.setting.tricks.foreign {
+            self.model.sees("a statement of another estate refused");
+        }
+        if code == "ORDER_REPEATED" {
+            self.model.sees("a repeated order refused");
+        } else if self.thief.has_forged(report.generation, report.deployment) {
+            self.model.sees("a forged assignment refused");
+        }
     }
 
     /// Something is done on a machine; the model says whether it may be.
@@ -201,9 +219,13 @@ impl World<'_> {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
                 let wanted = &self.cast.manifests[version];
-                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains(&digest));
+                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains_key(&digest));
                 if !installed.staged.contains(&build) && !has_all {
                     return failed("objects are missing");
+                }
+                if installed.gathered.iter().any(|(name, is)| name != is) {
+                    let name = self.cast.name(&build);
+                    return broken("BYTES", format!("{} lays out {name} with other bytes in it", target(index)));
                 }
                 installed.gathered.clear();
                 installed.staged.insert(build);
