@@ -75,7 +75,8 @@ pub(super) fn request(
     let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
     let mut members = BTreeMap::new();
     for (app, member) in &facts.package {
-        let Some(prepared) = prepare(draft, asked, order, app, member)? else { continue };
+        let prepared = prepare(draft, asked, order, app, member);
+        let Some(prepared) = prepared.map_err(|refusal| as_one(refusal, signed))? else { continue };
         rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
@@ -130,6 +131,15 @@ fn without_following(refusal: Refusal) -> Refusal {
         }
         refusal => refusal,
     }
+}
+
+/// Why a member does not let the package's order through, with the package as what may be ordered otherwise.
+fn as_one(refusal: Refusal, signed: &Signed<Order>) -> Refusal {
+    let mut refusal = refusal;
+    if let Refusal::MigrationCrossed { package, .. } = &mut refusal {
+        *package = Some(names::of_build(&signed.act.app, signed.act.version.as_ref(), &signed.subject));
+    }
+    refusal
 }
 
 /// The package's order as it is for one of its members.

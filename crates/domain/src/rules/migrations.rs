@@ -144,6 +144,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         can_undo,
         has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
+        package: None,
     })
 }
 
