@@ -608,6 +608,9 @@ pub enum Refusal {
         /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
         #[serde(default = "ran_before")]
         ran: bool,
+        /// What was ordered, by its name, where that is a package with this member.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<String>,
         /// Who would go on with what changed the data, so that it cannot be taken back.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         kept_on: Vec<TargetName>,

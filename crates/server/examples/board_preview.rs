@@ -70,6 +70,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         audience: name(audience),
         released: Vec::new(),
         runs: Vec::new(),
+        partly: Vec::new(),
         targets,
         waits: Vec::new(),
         waiting: Vec::new(),

@@ -27,6 +27,8 @@ use trust::{
 const REPORT_WITHIN: SignedDuration = SignedDuration::from_hours(12);
 /// The longest reason in a report, in characters.
 const REASON_CHARACTERS: usize = 500;
+/// How many digits of a digest tell the reports of one target apart.
+const REPORT_ID_DIGITS: usize = 32;
 
 impl<S: Supply, M: Machine> Engine<S, M> {
     /// Decides the outcome: one write says what is active from now on and what has to be reported.
@@ -161,8 +163,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             Ok(()) => {}
             // It was heard before, or a newer assignment has made it pointless: either way it is answered.
             Err(SupplyError::Refused { code, .. }) if is_answered(&code) => {}
-            Err(SupplyError::Refused { code, message }) if code == "STATEMENT_EXPIRED" => {
-                // This machine's clock or the server's is wrong; the next signing may fare better.
+            // This machine's clock or the server's is wrong, or the id was spent on another report, so that this one was
+            // never heard: the next signing may fare better, and has an id of its own.
+            Err(SupplyError::Refused { code, message })
+                if ["STATEMENT_EXPIRED", "REQUEST_ID_REUSED"].contains(&code.as_str()) =>
+            {
                 if let Some(unreported) = &mut journal.unreported {
                     unreported.signed = None;
                 }
@@ -197,10 +202,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 
 /// Refusals of a report that no repetition would change.
 pub(super) fn is_answered(code: &str) -> bool {
-    matches!(
-        code,
-        "REPORT_STALE" | "ALREADY_DONE" | "UNKNOWN_DEPLOYMENT" | "DEPLOYMENT_OVER" | "REQUEST_ID_REUSED" | "INVALID"
-    )
+    matches!(code, "REPORT_STALE" | "ALREADY_DONE" | "UNKNOWN_DEPLOYMENT" | "DEPLOYMENT_OVER" | "INVALID")
 }
 
 pub(super) enum ReportError {
@@ -221,8 +223,7 @@ pub(super) fn sign_report(
     key: &SecretKey,
 ) -> Result<Envelope, EngineError> {
     let report = &unreported.report;
-    // Derived, so that a repetition is one; counted, because other bytes under one id would be a conflict.
-    let id = format!("report:{}:{}:{}", unreported.epoch, report.generation, unreported.signings);
+    let id = request_id(&report.app, unreported.epoch, report.generation, unreported.signings);
     let request_id = RequestId::new(id).map_err(StatementSignError::from)?;
     let statement = Statement {
         subject_name: format!("{}#{}", report.app, unreported.build.short()),
@@ -231,6 +232,13 @@ pub(super) fn sign_report(
         act: Act::Report(report.clone()),
     };
     Ok(statement.sign(&[key])?)
+}
+
+/// Derived, so that a repetition is one; counted, because other bytes under one id would be a conflict. One generation may
+/// bring several members of a package, so the application is in it; digested, for an id is short and names need not be.
+fn request_id(app: &AppName, epoch: u64, generation: u64, signings: u32) -> String {
+    let about = Digest::of(format!("{app}:{epoch}:{generation}").as_bytes()).hex();
+    format!("report:{}:{signings}", &about[..REPORT_ID_DIGITS])
 }
 
 pub(super) fn shortened(outcome: Outcome) -> Outcome {
@@ -244,4 +252,19 @@ pub(super) fn shortened(outcome: Outcome) -> Outcome {
 
 fn short(reason: String) -> String {
     printable(&reason.chars().take(REASON_CHARACTERS).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Members of a package that go side by side are begun by one entry, and have its number as their generation.
+    #[test]
+    fn two_applications_that_one_entry_brings_are_reported_under_two_ids() {
+        let id = |app: &str, signings| request_id(&AppName::new(app).unwrap(), 1, 7, signings);
+        assert_ne!(id("web", 1), id("db", 1));
+        assert_ne!(id("web", 1), id("web", 2));
+        assert_eq!(id("web", 1), id("web", 1), "a repetition is one");
+        RequestId::new(id("web", u32::MAX)).unwrap();
+    }
 }

@@ -7,6 +7,7 @@ mod fresh;
 mod hostile;
 mod lifetime;
 mod migrations;
+mod reports;
 mod sides;
 mod site;
 mod world;

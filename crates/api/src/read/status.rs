@@ -82,6 +82,9 @@ pub struct Cell {
     pub released: Vec<Released>,
     /// What its targets run, most targets first.
     pub runs: Vec<Runs>,
+    /// Of a package of which not every member runs everywhere as it says, what is left, with the targets that any of it runs on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partly: Vec<Runs>,
     /// How many targets the application is for there.
     pub targets: u32,
     /// What waits, in words.

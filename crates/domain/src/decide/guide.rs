@@ -106,6 +106,9 @@ pub(super) fn exclude(
 ) -> Result<(), Refusal> {
     let (record, by) = guided(draft, asked, number)?;
     names::target(&draft.state, target)?;
+    if record.is_of_package() {
+        return exclude_from_members(draft, asked, number, &record, target, reason);
+    }
     let part = record.parts.get(target).ok_or_else(|| no_part(number, target))?;
     if matches!(part.aside, Some(Aside::Excluded | Aside::Left)) {
         let what = format!("{target} is left out of deployment {number}");
@@ -126,6 +129,37 @@ pub(super) fn exclude(
     draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
     deployment::go_on(draft, asked, number);
     Ok(())
+}
+
+/// A package has no targets: its members have that are under way. What comes after one of them does not come to a target that
+/// was left out of it.
+fn exclude_from_members(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    package: &Deployment,
+    target: &TargetName,
+    reason: Digest,
+) -> Result<(), Refusal> {
+    let open = package::open_members(draft, package);
+    let record = |number: u64| draft.state.deployments.get(&number);
+    let has_part = |number: &u64| record(*number).is_some_and(|member| member.parts.get(target).is_some());
+    let members: Vec<u64> = open.iter().copied().filter(has_part).collect();
+    if members.is_empty() {
+        let name = |number: &u64| Some(format!("{} (deployment {number})", record(*number)?.app));
+        let at: Vec<String> = open.iter().filter_map(name).collect();
+        let at = if at.is_empty() { "none of its members".into() } else { at.join(", ") };
+        let why = format!("deployment {number} is at {at}, and {target} has no part in that");
+        return Err(Refusal::Invalid { why });
+    }
+    let (mut refused, mut is_left_out) = (None, false);
+    for member in members {
+        match exclude(draft, asked, member, target, reason) {
+            Ok(()) => is_left_out = true,
+            Err(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    refused.filter(|_| !is_left_out).map_or(Ok(()), Err)
 }
 
 /// Lets targets try again that failed, were absent or were left out. The order names them and is theirs, since a target

@@ -75,7 +75,8 @@ pub(super) fn request(
     let mut rollout = rollout::of_order(&order.environment, environment, order, 1, may_hasten)?;
     let mut members = BTreeMap::new();
     for (app, member) in &facts.package {
-        let Some(prepared) = prepare(draft, asked, order, app, member)? else { continue };
+        let prepared = prepare(draft, asked, order, app, member);
+        let Some(prepared) = prepared.map_err(|refusal| as_one(refusal, signed))? else { continue };
         rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
@@ -130,6 +131,15 @@ fn without_following(refusal: Refusal) -> Refusal {
         }
         refusal => refusal,
     }
+}
+
+/// Why a member does not let the package's order through, with the package as what may be ordered otherwise.
+fn as_one(refusal: Refusal, signed: &Signed<Order>) -> Refusal {
+    let mut refusal = refusal;
+    if let Refusal::MigrationCrossed { package, .. } = &mut refusal {
+        *package = Some(names::of_build(&signed.act.app, signed.act.version.as_ref(), &signed.subject));
+    }
+    refusal
 }
 
 /// The package's order as it is for one of its members.
@@ -263,7 +273,11 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
     let (mut begin, mut in_place) = (Vec::new(), BTreeSet::new());
     for app in turn {
         let Some(member) = facts.package.get(app) else { continue };
-        match prepare(draft, asked, &order, app, member)? {
+        let prepared = match prepare(draft, asked, &order, app, member)? {
+            Some(prepared) => in_its_order(draft, &facts, prepared)?,
+            None => None,
+        };
+        match prepared {
             Some(prepared) => begin.push(prepared),
             None => drop(in_place.insert(app.clone())),
         }
@@ -280,6 +294,31 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
         true => next_step(draft, asked, number),
         false => Ok(()),
     }
+}
+
+/// A member goes where everything runs that it comes after. A target that came when that had begun, or that it was not brought
+/// to, gets both in their order when it catches up. Nothing where the member runs on all the others already.
+fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Result<Option<Prepared>, Stop> {
+    let Prepared { order, targets, mut warnings } = prepared;
+    let app = &order.act.app;
+    // What goes back does so from the last to the first, and what is new there gets it in the package's order.
+    if !order.act.act.deploys() {
+        return Ok(Some(Prepared { order, targets, warnings }));
+    }
+    let misses = |name: &TargetName| packages::misses_what_comes_before(&draft.state, facts, app, name);
+    let (later, targets): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(misses);
+    if later.is_empty() {
+        return Ok(Some(Prepared { order, targets, warnings }));
+    }
+    if targets.is_empty() {
+        return Err(Stop::Never(format!("{app}: what it comes after runs on none of its targets")));
+    }
+    if deployment::not_there_already(draft, &order, &targets).is_err() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = later.iter().map(TargetName::as_str).collect();
+    warnings.push(format!("{app} comes to {} later, once what it comes after runs there", names.join(", ")));
+    Ok(Some(Prepared { order, targets, warnings }))
 }
 
 fn facts_of(draft: &Draft, package: &Deployment) -> Option<Arc<BuildFacts>> {

@@ -424,16 +424,20 @@ impl Refusal {
             Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
             }
-            Refusal::MigrationCrossed { app, environment, act, to, can_undo, .. } => match (act, can_undo) {
-                (OrderAct::Rollback, _) => match to.split_once('@') {
-                    Some((_, version)) => {
-                        format!("sortie rollback {app} --in {environment} --version {version} --keep-data")
+            Refusal::MigrationCrossed { environment, act, to, can_undo, package, .. } => {
+                // A package goes back as one: its member alone would leave the others where they are.
+                let whole = package.as_ref().unwrap_or(to);
+                let app = whole.split(['@', '#']).next().unwrap_or(whole);
+                match (act, can_undo) {
+                    (OrderAct::Rollback, _) => {
+                        let version = whole.split_once('@').map(|(_, version)| format!(" --version {version}"));
+                        let version = version.unwrap_or_default();
+                        format!("sortie rollback {app} --in {environment}{version} --keep-data")
                     }
-                    None => format!("sortie rollback {app} --in {environment} --keep-data"),
-                },
-                (_, true) => format!("sortie rollback {app} --in {environment}"),
-                (_, false) => format!("sortie deploy {to} --to {environment} --keep-data"),
-            },
+                    (_, true) => format!("sortie rollback {app} --in {environment}"),
+                    (_, false) => format!("sortie deploy {whole} --to {environment} --keep-data"),
+                }
+            }
             Refusal::MigrationTakenBack { environment, to, .. } => format!("sortie deploy {to} --to {environment}"),
             Refusal::RolloutEased { .. } => "sortie charter show".into(),
             Refusal::PlanStale { app, version, environment, .. } => {

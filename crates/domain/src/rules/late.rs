@@ -44,20 +44,10 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
     build.is_some_and(|build| placement::fits(&build.facts, target)) && will_catch_up(state, deployment)
 }
 
-/// Whether what a package brings comes after members of it that are for the target too and do not run there as it lists them:
-/// they come first.
+/// Whether what a package brings comes after members of it that the target misses too: they come first.
 fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
-    let Some(of) = &deployment.package else { return false };
-    let Some(facts) = packages::listed(state, &of.app, &of.build) else { return false };
-    let Some(target) = state.targets.get(name) else { return false };
-    let is_in_place = |app: &AppName| {
-        let Some(member) = facts.package.get(app) else { return true };
-        let build = state.apps.get(app).and_then(|record| record.builds.get(&member.build));
-        let runs = state.running(app, name).is_some_and(|running| running.build == member.build);
-        runs || build.is_some_and(|build| !placement::fits(&build.facts, target))
-    };
-    let before = facts.package.get(&deployment.app).map(|member| &member.after);
-    before.into_iter().flatten().any(|app| !is_in_place(app))
+    let facts = deployment.package.as_ref().and_then(|of| packages::listed(state, &of.app, &of.build));
+    facts.is_some_and(|facts| packages::misses_what_comes_before(state, facts, &deployment.app, name))
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and

@@ -149,6 +149,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
         kept_on,
+        package: None,
     })
 }
 

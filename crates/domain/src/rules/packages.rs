@@ -1,7 +1,7 @@
 //! A package is one request, one set of approvals and one order for the versions that it lists, which go in the order of
 //! what comes after what, and come back together (R4, R33). Each of them runs only as its own rules allow besides.
 
-use super::{Candidate, deployers, holds, names, permits, retention, retired, vendors};
+use super::{Candidate, deployers, holds, names, permits, placement, retention, retired, vendors};
 use crate::{
     event::{BuildFacts, Ending},
     refusal::Refusal,
@@ -9,7 +9,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, Digest, manifest::Driver, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, TargetName, manifest::Driver, statement::OrderAct};
 
 /// The members that the candidate lists, each as a candidate of its own; none where it is no package.
 pub fn members<'a>(
@@ -134,6 +134,20 @@ pub fn before(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppN
 /// The members that go back before `app` does: those that began after it.
 pub fn before_going_back(facts: &BuildFacts, act: OrderAct, app: &AppName) -> BTreeSet<AppName> {
     facts.package.keys().filter(|other| before(facts, act, other).contains(app)).cloned().collect()
+}
+
+/// Whether members that `app` comes after are for the target too and do not run there as the package lists them: in its order
+/// they come first there, whatever is done elsewhere.
+pub fn misses_what_comes_before(state: &State, facts: &BuildFacts, app: &AppName, name: &TargetName) -> bool {
+    let Some(target) = state.targets.get(name) else { return false };
+    let is_in_place = |app: &AppName| {
+        let Some(member) = facts.package.get(app) else { return true };
+        let build = state.apps.get(app).and_then(|record| record.builds.get(&member.build));
+        let runs = state.running(app, name).is_some_and(|running| running.build == member.build);
+        runs || build.is_some_and(|build| !placement::fits(&build.facts, target))
+    };
+    let before = facts.package.get(app).map(|member| &member.after);
+    before.into_iter().flatten().any(|app| !is_in_place(app))
 }
 
 /// Whether everything that `app` comes after in the deployment is done, so that its turn has come.

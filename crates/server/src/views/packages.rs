@@ -113,12 +113,32 @@ fn standing(state: &State, part: MemberPart) -> &'static str {
     }
 }
 
+/// Whether a package came to an environment: its deployment succeeded, whatever became of that since. A package has nothing of
+/// its own that a target could verify.
+pub(crate) fn came(state: &State, app: &AppName, environment: &AudienceName, build: &Digest) -> bool {
+    let succeeded = |record: &Deployment| {
+        let is_it = record.app == *app && record.environment == *environment && record.build == *build;
+        is_it && matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
+    };
+    let has_settled = || state.in_audience(app, environment).is_some_and(|here| here.settled.contains(build));
+    packages::listed(state, app, build).is_some() && (has_settled() || state.deployments.values().any(succeeded))
+}
+
 /// What of a package runs in an environment: the one that stands there, where everything that it lists runs as it says on
 /// every target that it is for.
 pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Vec<Runs> {
-    let standing = here.standing.and_then(|number| state.deployments.get(&number));
-    let Some(standing) = standing.filter(|standing| standing.is_of_package()) else { return Vec::new() };
-    let Some(facts) = packages::listed(state, app, &standing.build) else { return Vec::new() };
+    found(state, app, environment, here).filter(|(_, is_whole)| *is_whole).map(|(runs, _)| runs).into_iter().collect()
+}
+
+/// What is left of the package that stands in an environment, where not all of it runs.
+pub(crate) fn partly(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Vec<Runs> {
+    found(state, app, environment, here).filter(|(_, is_whole)| !is_whole).map(|(runs, _)| runs).into_iter().collect()
+}
+
+/// What runs of the package that stands in an environment, and whether that is all of it.
+fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Option<(Runs, bool)> {
+    let standing = here.standing.and_then(|number| state.deployments.get(&number))?;
+    let facts = packages::listed(state, app, &standing.build).filter(|_| standing.is_of_package())?;
     let mut runs = Runs {
         build: build_name(state, app, &standing.build),
         since: standing.stamp.time,
@@ -132,12 +152,12 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
         standby: Vec::new(),
     };
     let mut on: BTreeSet<&TargetName> = BTreeSet::new();
+    let mut is_whole = true;
     for (name, target) in state.targets_in(environment) {
         for (member, listed) in &facts.package {
             let build = state.apps.get(member).and_then(|record| record.builds.get(&listed.build));
-            if !build.is_some_and(|build| placement::fits(&build.facts, target)) || target.cordoned {
-                continue;
-            }
+            // A cordoned target gets nothing new: what it lacks is not missing.
+            let is_for_it = build.is_some_and(|build| placement::fits(&build.facts, target)) && !target.cordoned;
             match state.running(member, name).filter(|running| running.build == listed.build) {
                 Some(running) => {
                     on.insert(name);
@@ -145,10 +165,87 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
                     runs.permitted &= permits::may_run(state, member, &listed.build, environment, name);
                     status::how_it_is(&mut runs, name, running);
                 }
-                None => return Vec::new(),
+                None => is_whole &= !is_for_it,
             }
         }
     }
     runs.on = on.into_iter().cloned().collect();
-    if runs.on.is_empty() { Vec::new() } else { vec![runs] }
+    (!runs.on.is_empty()).then_some((runs, is_whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{
+        fixture::{World, app, audience},
+        why::why,
+    };
+    use domain::event::Event;
+    use trust::{manifest::Driver, statement::OrderAct};
+
+    /// A package of web 1.0.0 and db 1.0.0, which no other build is.
+    fn shop(world: &mut World, bytes: &str) -> Digest {
+        let members = ["web", "db"].map(|name| {
+            let build = world.numbered(name, "1.0.0");
+            (app(name), Member { version: "1.0.0".parse().unwrap(), build, after: BTreeSet::new() })
+        });
+        let facts = &world.state.apps[&app("web")].builds[&members[0].1.build].facts;
+        let facts = BuildFacts { driver: Driver::Package, package: members.into(), ..BuildFacts::clone(facts) };
+        let build = Digest::of(bytes.as_bytes());
+        let (pusher, commit, recipe) = ("coder".parse().unwrap(), None, None);
+        world.happen(Event::BuildPushed { app: app("shop"), build, pusher, commit, recipe, facts });
+        build
+    }
+
+    #[test]
+    fn what_is_under_way_keeps_members_and_their_packages_out() {
+        let mut world = World::new();
+        let (one, two) = (shop(&mut world, "one"), shop(&mut world, "two"));
+        world.ordered("prod-1", "shop", one, OrderAct::Deploy);
+        let said = |name: &str, build| {
+            let why = why(&world.state, &app(name), build, &audience("prod"), &|_| None, world.now()).unwrap();
+            assert!(!why.may);
+            let found = why.conditions.into_iter().find(|condition| condition.what.contains("under way")).unwrap();
+            (found.what, found.remedy.unwrap_or_default())
+        };
+        let web = world.state.apps[&app("web")].versions.values().next().unwrap().build;
+        let under_way = "deployment 1 of shop is under way in prod";
+        let (what, next) = said("web", web);
+        assert_eq!((what.as_str(), next.as_str()), (under_way, "sortie deploy web@1.0.0 --to prod --after-current"));
+        let (what, next) = said("shop", two);
+        assert_eq!(what, under_way);
+        assert!(!next.contains("--after-current"), "a package does not stand until something else has ended: {next}");
+
+        // What is at a member keeps the package out too.
+        let mut world = World::new();
+        let one = shop(&mut world, "one");
+        world.ordered("prod-1", "web", web, OrderAct::Deploy);
+        let why = why(&world.state, &app("shop"), one, &audience("prod"), &|_| None, world.now()).unwrap();
+        assert!(why.conditions.iter().any(|condition| condition.what.contains("deployment 1 of web is under way")));
+    }
+
+    #[test]
+    fn what_is_left_of_a_package_is_told_where_not_all_of_it_runs() {
+        let mut world = World::new();
+        let build = shop(&mut world, "one");
+        let members = ["web", "db"].map(|name| (name, world.numbered(name, "1.0.0")));
+        let came = |world: &World| came(&world.state, &app("shop"), &audience("prod"), &build);
+        assert!(!came(&world));
+        for (name, build) in members {
+            world.runs("prod-1", name, build);
+        }
+        world.runs("prod-1", "shop", build);
+        assert!(came(&world), "its members were verified there, and it has nothing of its own");
+        let on = |world: &World| {
+            let here = world.state.in_audience(&app("shop"), &audience("prod")).unwrap();
+            let told = |runs: Vec<Runs>| runs.iter().map(|runs| runs.on.len()).sum::<usize>();
+            let (shop, prod) = (app("shop"), audience("prod"));
+            (told(runs(&world.state, &shop, &prod, here)), told(partly(&world.state, &shop, &prod, here)))
+        };
+        assert_eq!(on(&world), (1, 0));
+        let newer = world.numbered("web", "1.1.0");
+        world.runs("prod-1", "web", newer);
+        assert_eq!(on(&world), (0, 1));
+        assert!(came(&world));
+    }
 }

@@ -201,6 +201,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
+        partly: packages::partly(state, app, &audience.name, record),
         notes,
         deployed_by,
     }
@@ -327,6 +328,7 @@ fn released(
             skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: record.ran.contains(&request.build)
+                || packages::came(state, app, audience, &request.build)
                 || under_way == Some(request.build)
                 || build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),

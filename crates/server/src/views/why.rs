@@ -7,14 +7,17 @@ use super::{
 use api::read::{Condition, Why};
 use domain::{
     refusal::{Instead, Refusal},
-    rules::{self, Candidate, approvals, configuration, lifetime, names, placement},
+    rules::{self, Candidate, approvals, configuration, lifetime, names, placement, places},
     state::{Approved, InAudience, Policy, Request, Running, State},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit, quorum::Lack, schedule::Schedule,
-    statement::OrderAct, way::Terms,
+    AppName, AudienceName, Digest, PersonName, RoleName, TargetName, Version, permit,
+    quorum::Lack,
+    schedule::Schedule,
+    statement::{Order, OrderAct},
+    way::Terms,
 };
 
 /// Whether `build` may be deployed to (or, for a channel, is offered in) `audience` at `now`, condition by condition.
@@ -234,20 +237,28 @@ impl Asked<'_> {
             Ok(()) if facts.config.is_empty() => {}
             Ok(()) => conditions.push(met("config is complete")),
         }
-        if let Some(deployment) = self.here.and_then(|here| here.open_deployment) {
-            conditions.push(unmet(&Refusal::DeploymentUnderWay {
-                deployment,
-                app: app.clone(),
-                environment: audience.clone(),
-                instead: Some(Instead::After {
-                    what: match &record.version {
-                        Some(version) => format!("{app}@{version}"),
-                        None => format!("{app}#{}", self.candidate.build.short()),
-                    },
-                }),
-            }));
-        }
+        conditions.extend(self.under_way().map(|refusal| unmet(&refusal)));
         conditions
+    }
+
+    /// What is under way there that keeps the build from being deployed: of itself, of a package that it is a member of, and of
+    /// what it lists where it is a package.
+    fn under_way(&self) -> Option<Refusal> {
+        let Candidate { app, audience, build, record, .. } = self.candidate;
+        let order = |app: &AppName, version: Option<&Version>| Order {
+            version: version.cloned(),
+            ..Order::new(app.clone(), audience.clone(), OrderAct::Deploy)
+        };
+        let own = order(app, record.version.as_ref());
+        let members = record.facts.package.iter().map(|(app, member)| order(app, Some(&member.version)));
+        let mut orders = std::iter::once(own.clone()).chain(members);
+        let deployment = orders.find_map(|order| places::under_way(self.state, &order, None))?;
+        let is_package = !record.facts.package.is_empty();
+        // A package does not stand until something else has ended.
+        let instead = places::instead(self.state, &own, build, deployment);
+        let instead = instead.filter(|instead| !is_package || *instead == Instead::Abort);
+        let app = self.state.deployments.get(&deployment).map_or(app, |record| &record.app).clone();
+        Some(Refusal::DeploymentUnderWay { deployment, app, environment: audience.clone(), instead })
     }
 
     /// The targets that the build fits and the permit is for; and those it fits, for which the permit is not.

@@ -137,7 +137,8 @@ pub fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<W
     let Running { app, environment, only, thing } = running;
     let all: Vec<&Runs> = order::cell(status, app, environment)
         .into_iter()
-        .flat_map(|cell| &cell.runs)
+        // What is left of a package is acted on as the whole would be: its members' targets are those that run them.
+        .flat_map(|cell| cell.runs.iter().chain(&cell.partly))
         .filter(|runs| meant(runs, thing))
         .collect();
     let alone = all.len() == 1 && only.is_empty();
@@ -206,5 +207,16 @@ mod tests {
         let named =
             Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
         assert_eq!(orders(&status, &named).unwrap().len(), 1);
+    }
+    /// R8: where one target has nothing of a package any more, the next order is about what is left.
+    #[test]
+    fn what_is_left_of_a_package_is_acted_on_as_the_whole_would_be() {
+        let mut status = samples::status();
+        let cell = &mut status.apps[0].cells[2];
+        cell.partly = std::mem::take(&mut cell.runs);
+        let left = orders(&status, &running(&[]), OrderAct::Undeploy).unwrap();
+        assert_eq!((left.len(), left[0].only.len(), left[0].act), (1, 0, OrderAct::Undeploy));
+        let one = orders(&status, &running(&["prod-3"]), OrderAct::Undeploy).unwrap();
+        assert_eq!(one[0].only.len(), 1);
     }
 }

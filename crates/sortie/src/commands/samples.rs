@@ -137,6 +137,7 @@ fn cell(audience: &str, targets: u32) -> Cell {
         audience: audience.parse().unwrap(),
         released: Vec::new(),
         runs: Vec::new(),
+        partly: Vec::new(),
         targets,
         waits: Vec::new(),
         waiting: Vec::new(),

@@ -1,6 +1,6 @@
 //! Two applications that need each other reach prod as one package: one request, one order, and back together.
 
-use crate::world::{PROJECT, World, get, read_text, until};
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, get, read_text, until};
 use std::{fs, path::PathBuf};
 
 /// Writes an application's folder, which is a repository of its own, and commits it.
@@ -125,10 +125,68 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world.sortie("oncall", 7, "escapes").says("web@0.1.0").says("db@0.1.0");
     world.sortie("oncall", 0, "undeploy shop --in prod").says("shop@0.1.0 is removed from prod");
     // Elsewhere, with all there is: the package takes its members along.
-    world.sortie("coder", 0, "undeploy --all --in test").says("shop@0.1.0 is removed").says("test runs nothing any more");
+    world
+        .sortie("coder", 0, "undeploy --all --in test")
+        .says("shop@0.1.0 is removed")
+        .says("test runs nothing any more");
     let history = world.sortie("tester", 0, "history").stdout;
     assert!(!history.contains("already so"), "{history}");
     world.sortie("tester", 0, "escapes");
     world.sortie("tester", 0, "ledger verify");
     assert!(!read_text(&world.root().join("server.log")).contains("panicked"));
+}
+
+/// R3, R40: members that come after nothing go side by side on one machine, which tells of each; and what it tells when they
+/// go back is heard of each. R8: what is left of a package is removed.
+#[test]
+fn r3_r40_members_side_by_side_on_one_machine_are_both_heard() {
+    let mut world = World::new();
+    world.found(TEAM, ENVIRONMENTS);
+    world.add_machines(&[("test-1", "test"), ("test-2", "test")]);
+    world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
+    let side_by_side = |members: [&str; 2]| {
+        let lines = members.map(|member| {
+            let (app, number) = member.split_once('@').unwrap();
+            format!("{app} = \"{number}\"\n")
+        });
+        format!("app = \"shop\"\n[package]\n{}", lines.concat())
+    };
+    let files = |app: &str, text: &str| {
+        let project = format!("app = \"{app}\"\nfiles = \"dist\"\n");
+        pushed(&world, app, &project, &[("schema.sql", text)])
+    };
+    let on_disk = |app: &str| read_text(&world.active("test-1", app).join("schema.sql"));
+    let release = |shop: &str| world.sortie("coder", 0, &format!("release {shop} --to test"));
+
+    let first = pushed(&world, "shop", &side_by_side([&files("db", "one"), &files("mail", "one")]), &[]);
+    release(&first);
+    world.sortie("coder", 0, &format!("deploy {first} --to test")).says("runs in test, 2 members");
+    assert_eq!(["db", "mail"].map(on_disk), ["one", "one"]);
+
+    // Both go back at once, too: what they had been before is what is reported, and nothing waits for ever.
+    let second = pushed(&world, "shop", &side_by_side([&files("db", "two"), &files("mail", "two")]), &[]);
+    release(&second);
+    world.sortie("coder", 0, &format!("deploy {second} --to test")).says("runs in test, 2 members");
+    world.sortie("coder", 0, "rollback shop --in test").says("back to shop@0.1.0").says("runs again in test");
+    assert_eq!(["db", "mail"].map(on_disk), ["one", "one"]);
+
+    // One that cannot run takes the other back, which had succeeded beside it.
+    let check = "[smoke]\nrun = \"sh check\"\nwithin = \"2s\"\n";
+    let bad = format!("app = \"mail\"\nfiles = \"dist\"\n{check}");
+    let bad = pushed(&world, "mail", &bad, &[("schema.sql", "three"), ("check", "exit 1\n")]);
+    let third = pushed(&world, "shop", &side_by_side([&files("db", "three"), &bad]), &[]);
+    release(&third);
+    let failed = world.sortie("coder", 4, &format!("deploy {third} --to test"));
+    failed.says("went back: db, mail").says(&format!("hold on {third} in test"));
+    assert_eq!(["db", "mail"].map(on_disk), ["one", "one"]);
+
+    // What is left of a package where one machine has none of it any more is removed as the whole would be.
+    world.sortie("tester", 0, "status shop --in test").says("0.1.0 on 2/2").lacks("0.1.0 released, never deployed");
+    world.sortie("coder", 0, "undeploy shop --in test --only test-1");
+    world.sortie("tester", 0, "status db --in test").says("0.1.0 on 1/2");
+    world.sortie("coder", 0, "undeploy shop --in test").says("shop@0.1.0 is removed from test");
+    world.sortie("tester", 0, "status db --in test").lacks("0.1.0 on");
+    world.sortie("coder", 0, "undeploy shop --in test").says("shop is not deployed in test");
+    world.sortie("tester", 0, "escapes");
+    world.sortie("tester", 0, "ledger verify");
 }

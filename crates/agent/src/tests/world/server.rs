@@ -31,6 +31,9 @@ pub struct Sayings {
     pub reports: Vec<Report>,
     pub inventories: Vec<Inventory>,
     pub report_ids: Vec<String>,
+    /// How many of the next request ids stand in the ledger for something else, and those that were found to.
+    pub ids_to_spend: u32,
+    pub spent_ids: Vec<String>,
     pub away: bool,
     /// The repository's files, by path.
     pub repository: BTreeMap<String, Vec<u8>>,
@@ -47,6 +50,15 @@ pub struct FakeServer {
 impl FakeServer {
     fn here(&self) -> Result<(), SupplyError> {
         if self.says.borrow().away { Err(SupplyError::Away("away".into())) } else { Ok(()) }
+    }
+
+    fn is_spent(&self, id: &str) -> bool {
+        let mut says = self.says.borrow_mut();
+        if says.ids_to_spend > 0 && !says.spent_ids.iter().any(|spent| spent == id) {
+            says.ids_to_spend -= 1;
+            says.spent_ids.push(id.to_owned());
+        }
+        says.spent_ids.iter().any(|spent| spent == id)
     }
 }
 
@@ -123,6 +135,10 @@ impl Supply for FakeServer {
             }
             _ => panic!("not a report"),
         };
+        if self.is_spent(&id) {
+            let (code, message) = ("REQUEST_ID_REUSED".into(), "this request id was used for something else".into());
+            return Err(SupplyError::Refused { code, message });
+        }
         self.fuse.around(|| {
             let mut says = self.says.borrow_mut();
             // As a server does: the same id again is answered, and changes nothing.

@@ -1,0 +1,18 @@
+//! No outcome is lost on its way to the server.
+
+use super::world::*;
+use trust::statement::{OrderAct, Outcome};
+
+/// A conflict says that this very report was never heard, whatever had its id.
+#[test]
+fn a_report_whose_id_was_spent_on_another_is_told_under_an_id_of_its_own() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.server.says.borrow_mut().ids_to_spend = 1;
+    world.say(1, released("one", "1.0.0", OrderAct::Deploy));
+    let offered = assignment(1, "one", OrderAct::Deploy);
+    assert_eq!(world.follow(&mut engine, &offered), None, "its id was spent");
+    assert!(engine.journals().get(&app()).unreported.is_some(), "it is still to be told");
+    assert_eq!(world.follow(&mut engine, &offered), Some(Outcome::Verified));
+    assert!(engine.journals().get(&app()).unreported.is_none());
+}
