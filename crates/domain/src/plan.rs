@@ -174,8 +174,9 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             let unwell = deployment.parts.unwell().chain(deployment.parts.unclear());
             let unwell = unwell.map(|(name, reason)| (name.clone(), reason.to_owned()));
             let unwell: Vec<(TargetName, String)> = unwell.take(policy::UNWELL_NAMED).collect();
-            match unwell.is_empty() {
-                false => Some(WaitingOn::Health { deployment: number, unwell }),
+            let stopped: Vec<TargetName> = deployment.parts.stopped().take(policy::UNWELL_NAMED).cloned().collect();
+            match unwell.is_empty() && stopped.is_empty() {
+                false => Some(WaitingOn::Health { deployment: number, unwell, stopped }),
                 true => Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? }),
             }
         }
@@ -361,12 +362,11 @@ pub fn bakes_until(state: &State, deployment: &Deployment) -> Option<Timestamp> 
 }
 
 /// When a deployment that succeeded will have soaked, if it has not settled yet, is well, and brings something that can
-/// settle: what was replaced, undone, rolled back or removed before its time is no place to go back to. What was unwell
-/// meanwhile soaks from when it was well again (R54).
+/// settle: what was replaced, undone, rolled back or removed before its time is no place to go back to. What was unwell or
+/// stopped meanwhile soaks from when it was well or started again (R54).
 fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { stamp, .. } = &deployment.phase else { return None };
-    let parts = &deployment.parts;
-    if !state.soaking.contains(&number) || parts.unwell().chain(parts.unclear()).next().is_some() {
+    if !state.soaking.contains(&number) || !deployment.parts.are_well() {
         return None;
     }
     // What came with a package settles with it: it goes back with it too.

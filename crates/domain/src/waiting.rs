@@ -109,12 +109,15 @@ pub enum WaitingOn {
         /// What went wrong, where the charter paused it.
         failure: Option<String>,
     },
-    /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
+    /// A deployment succeeded, and is not well everywhere, or was stopped: it soaks from when it is well and started again.
     Health {
         /// Its number.
         deployment: u64,
         /// Where it is unwell, and what is wrong.
         unwell: Vec<(TargetName, String)>,
+        /// Where it is stopped, by an order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stopped: Vec<TargetName>,
     },
     /// A deployment succeeded and soaks.
     Soak {
@@ -191,13 +194,14 @@ impl fmt::Display for WaitingOn {
                 };
                 write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
             }
-            WaitingOn::Health { deployment, unwell } => {
-                let targets: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
-                write!(
-                    f,
-                    "deployment {deployment} neither goes on nor settles before it is well again on {}",
-                    targets.join(", ")
-                )
+            WaitingOn::Health { deployment, unwell, stopped } => {
+                let unwell: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+                let stopped: Vec<String> = stopped.iter().map(TargetName::to_string).collect();
+                let unwell = (!unwell.is_empty()).then(|| format!("is well again on {}", unwell.join(", ")));
+                let stopped =
+                    (!stopped.is_empty()).then(|| format!("is started again on {} (sortie start)", stopped.join(", ")));
+                let before = [unwell, stopped].into_iter().flatten().collect::<Vec<_>>().join(", and ");
+                write!(f, "deployment {deployment} neither goes on nor settles before it {before}")
             }
             WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
         }

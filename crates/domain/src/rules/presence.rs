@@ -70,7 +70,7 @@ pub fn waits(state: &State, number: u64, away: &Away, waits: WaitingOn) -> Waiti
     let Some(deployment) = state.deployments.get(&number).filter(|_| by_time) else { return waits };
     let unheard = |name| (name, "nobody has heard of it for a while".to_owned());
     let unwell: Vec<(TargetName, String)> = silent(state, deployment, away).into_iter().map(unheard).collect();
-    if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell } }
+    if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell, stopped: Vec::new() } }
 }
 
 /// Whether what is due by the time alone may happen, as far as targets are there for it.

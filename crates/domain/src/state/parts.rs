@@ -36,6 +36,9 @@ pub struct Part {
     /// What is wrong with it on the target, where it was verified there and is not well any more.
     #[serde(default)]
     pub unwell: Option<String>,
+    /// Whether it was verified there and is stopped since, by an order: it shows nobody how it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// What decided nothing while it was verified there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
@@ -140,6 +143,7 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     unwell: OrdSet<Place>,
+    stopped: OrdSet<Place>,
     doubted: OrdSet<Place>,
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
@@ -243,6 +247,16 @@ impl Parts {
         self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
     }
 
+    /// The targets that verified it and where it is stopped since, in order.
+    pub fn stopped(&self) -> impl Iterator<Item = &TargetName> {
+        self.named(&self.stopped)
+    }
+
+    /// Whether it is well wherever it was verified, as far as everybody can see: only then does it soak (R54).
+    pub fn are_well(&self) -> bool {
+        self.unwell.is_empty() && self.stopped.is_empty() && self.unclear().next().is_none()
+    }
+
     /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
     pub fn doubted(&self) -> impl Iterator<Item = (&TargetName, &str)> {
         self.named(&self.doubted).filter_map(|name| Some((name, self.get(name)?.doubt.as_ref()?.said.as_str())))
@@ -317,6 +331,9 @@ impl Parts {
                 if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
+                if part.stopped && part.aside.is_none() {
+                    self.stopped.insert(place);
+                }
                 if part.is_doubted() {
                     self.doubted.insert(place);
                 }
@@ -343,6 +360,7 @@ impl Parts {
             Progress::Finished(Outcome::Verified) => {
                 self.verified.remove(&place);
                 self.unwell.remove(&place);
+                self.stopped.remove(&place);
                 self.doubted.remove(&place);
             }
             Progress::Finished(_) => drop(self.bad.remove(&place)),

@@ -520,12 +520,16 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     }
                 }
             }
-            WaitingOn::Health { deployment, unwell } => {
+            WaitingOn::Health { deployment, unwell, stopped } => {
                 @let said = unwell.iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
                 p.bad title=(said.join("; ")) {
                     (sign(Sign::Bad))
                     span {
-                        "unwell on " b { (names(&unwell.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())) }
+                        @if !unwell.is_empty() {
+                            "unwell on " b { (names(&unwell.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())) }
+                        }
+                        @if !unwell.is_empty() && !stopped.is_empty() { ", " }
+                        @if !stopped.is_empty() { "stopped on " b { (names(stopped)) } }
                         span.muted { " · deployment " (deployment) " does not settle" }
                     }
                 }

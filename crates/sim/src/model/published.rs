@@ -246,6 +246,7 @@ impl Model {
                     (_, Some(_)) => Some(false),
                 };
                 self.sides.hears(target, *standby, running.is_some(), stopped);
+                self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
                 if *given_up {
@@ -310,6 +311,15 @@ impl Model {
         let brought = self.brought.get(name).filter(|_| was_unwell && running == self.running.get(name).copied());
         if let Some(course) = brought.and_then(|number| self.courses.get_mut(number)) {
             course.says_how_it_is(name, false, time);
+        }
+    }
+
+    /// What is stopped on a target does not soak, whatever brought it there.
+    fn is_stopped_there(&mut self, name: &TargetName, running: Option<Digest>, time: Timestamp) {
+        let stopped = self.sides.is_stopped(name);
+        let course = self.brought.get(name).and_then(|number| self.courses.get_mut(number));
+        if let Some(course) = course.filter(|course| Some(course.build) == running) {
+            course.is_stopped(name, stopped, time);
         }
     }
 

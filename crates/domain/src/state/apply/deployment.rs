@@ -105,7 +105,7 @@ pub(super) fn assign(state: &mut State, deployment: u64, targets: &[TargetName],
             was_stopped = on_target.running.as_ref().is_some_and(|running| running.stopped);
         }
         record.parts.change(name, |part| {
-            part.serves = false;
+            (part.serves, part.stopped) = (false, false);
             match undo {
                 true => part.progress = Progress::Undoing(stamp),
                 false => {

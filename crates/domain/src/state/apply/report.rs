@@ -123,6 +123,7 @@ pub(super) fn finish_target(
         has_run(state, name, &app, finished.running);
     }
     runs_now(state, name, &app, running);
+    stopped_or_started(state, name, &app);
     if *finished.outcome == Outcome::Verified && back.is_none() {
         ending::may_be_whole(state, deployment);
     }
@@ -139,9 +140,31 @@ fn is_well_again(state: &mut State, name: &TargetName, running: Option<&Running>
             }
             part.doubt = part.doubt.take().filter(|doubt| !doubt.watched);
         });
-        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
+        if record.parts.are_well() {
             record.well_since = Some(now);
         }
+    }
+}
+
+/// What is stopped on a target shows nobody how it is: whatever brought it there does not soak before it is started, and then
+/// soaks anew (R54).
+fn stopped_or_started(state: &mut State, name: &TargetName, app: &AppName) {
+    let now = state.head.time;
+    let Some(running) = state.running(app, name) else { return };
+    let (build, brought_by, stopped, serves) = (running.build, running.deployment, running.stopped, running.serves());
+    let Some(record) = state.deployments.get_mut(&brought_by).filter(|record| record.build == build) else { return };
+    if record.parts.get(name).is_none_or(|part| part.stopped == stopped) {
+        return;
+    }
+    record.parts.change(name, |part| {
+        (part.stopped, part.serves) = (stopped, serves);
+        if stopped {
+            part.unwell = None;
+            part.doubt = part.doubt.take().filter(|doubt| !doubt.watched);
+        }
+    });
+    if !stopped && record.parts.are_well() {
+        record.well_since = Some(now);
     }
 }
 
@@ -195,7 +218,7 @@ pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build:
                 }
             }
         });
-        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
+        if record.parts.are_well() {
             record.well_since = Some(now);
         }
     }
