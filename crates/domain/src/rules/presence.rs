@@ -54,7 +54,10 @@ pub fn unseen(state: &State, deployment: &Deployment, away: &Away) -> usize {
 /// missing. Who is cordoned or has left is looked after by somebody.
 pub fn silent(state: &State, deployment: &Deployment, away: &Away) -> Vec<TargetName> {
     let is_verified = |name: &&TargetName| {
-        let part = deployment.parts.get(name).filter(|part| !part.ephemeral && part.aside != Some(Aside::Left));
+        let part = deployment
+            .parts
+            .get(name)
+            .filter(|part| !part.ephemeral && !matches!(part.aside, Some(Aside::Left | Aside::Replaced)));
         part.is_some_and(|part| part.progress == Progress::Finished(Outcome::Verified))
     };
     let counts =

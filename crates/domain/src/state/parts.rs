@@ -111,6 +111,8 @@ pub enum Aside {
     Cordoned,
     /// Nobody had heard of it for a while when others began.
     Away,
+    /// Something else has run there since, or nothing: how it is with the build is for the others to show.
+    Replaced,
 }
 
 /// Where one target's part stands.

@@ -96,6 +96,9 @@ fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> Guidan
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
     let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
     let (word, detail) = match &part.progress {
+        Progress::Finished(Outcome::Verified) if part.aside == Some(Aside::Replaced) => {
+            ("verified", Some("it runs there no longer".into()))
+        }
         Progress::Finished(Outcome::Verified) => ("verified", part.doubt.as_ref().map(doubt_in_words)),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),

@@ -237,6 +237,16 @@ impl Course {
         }
     }
 
+    /// Something else runs on a target since, or nothing.
+    pub fn is_replaced_on(&mut self, name: &TargetName, now: Timestamp) {
+        let was_well = !self.is_unwell() && self.stopped.is_empty();
+        self.unwell.remove(name);
+        self.stopped.remove(name);
+        if !was_well && self.has_succeeded {
+            self.well_since = Some(now);
+        }
+    }
+
     /// Since when all is well that it brought, and nothing of it stopped, once it has come to a good end.
     pub fn soaks_from(&self) -> Option<Timestamp> {
         let is_well = self.has_succeeded && !self.is_unwell() && self.stopped.is_empty();

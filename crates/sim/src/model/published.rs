@@ -238,7 +238,9 @@ impl Model {
                 if *change == Some(Change::Controlled) {
                     self.is_started_anew(target, *running, time);
                 }
+                let brought = self.brought.get(target).copied();
                 self.runs_now(*deployment, target, *running, *change);
+                self.is_replaced_on(target, brought, time);
                 let act = self.courses.get(deployment).map(|course| course.act);
                 let stopped = match (act, change) {
                     (Some(OrderAct::Stop), Some(_)) => Some(true),
@@ -268,6 +270,9 @@ impl Model {
                 let from = self.courses.get(deployment).and_then(Course::soaks_from);
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
+                }
+                if !self.brought.values().any(|number| number == deployment) {
+                    return broken("SOAK", format!("deployment {deployment} settled, and runs nowhere any more"));
                 }
             }
             Event::HoldLifted { .. } => {
@@ -302,6 +307,15 @@ impl Model {
                 self.running.remove(name);
                 self.brought.remove(name);
             }
+        }
+    }
+
+    /// What a target runs no more says nothing about what it runs.
+    fn is_replaced_on(&mut self, name: &TargetName, brought: Option<u64>, time: Timestamp) {
+        let is_replaced = self.brought.get(name).copied() != brought;
+        let course = brought.filter(|_| is_replaced).and_then(|number| self.courses.get_mut(&number));
+        if let Some(course) = course {
+            course.is_replaced_on(name, time);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     rules::schedule,
     state::{
         Aside, Assigned, Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Part, Progress,
-        State, serving,
+        Running, State, serving,
     },
 };
 use imbl::Vector;
@@ -198,6 +198,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, act, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
+    count_the_replaced(state, deployment);
     data::did_not_run_well(state, &app, &environment, &build, stamp.entry);
     in_audience(state, &app, &environment).open_deployment = Some(deployment);
     // Who serves is nothing that stands for those who come late.
@@ -209,6 +210,16 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     {
         build.verified_in.remove(&environment);
     }
+}
+
+/// Who has something else by now counts for as much as that serves: how it is was for others to say meanwhile.
+fn count_the_replaced(state: &mut State, deployment: u64) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let replaced = record.parts.iter().filter(|(_, part)| part.aside == Some(Aside::Replaced));
+    let serves = |name: &TargetName| state.running(&record.app, name).is_some_and(Running::serves);
+    let replaced: Vec<(TargetName, bool)> = replaced.map(|(name, _)| (name.clone(), serves(name))).collect();
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    replaced.iter().for_each(|(name, serves)| record.parts.change(name, |part| part.serves = *serves));
 }
 
 /// What stood in an environment before a deployment stands again, unless it was removed. What was planned may end after what has

@@ -174,7 +174,7 @@ pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build
     in_audience(state, app, &environment).ran.extend(build);
 }
 
-/// A target runs this from now on. What was replaced before it settled does not settle any more.
+/// A target runs this from now on. What was replaced there before it settled soaks on where it still runs.
 pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option<Running>) {
     let Some(target) = state.targets.get_mut(name) else { return };
     let on_target = target.apps.entry(app.clone()).or_default();
@@ -185,6 +185,24 @@ pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, runn
         // What made way in a switch is not what the switch brought.
         && state.deployments.get(&number).is_none_or(|record| Some(record.build) == replaced)
     {
+        is_replaced_there(state, name, number);
+    }
+}
+
+/// What a target runs no more soaks on with the others, from when it is well on all of them; what nobody runs any more settles
+/// nowhere (R54).
+fn is_replaced_there(state: &mut State, name: &TargetName, number: u64) {
+    let now = state.head.time;
+    let Some(record) = state.deployments.get_mut(&number).filter(|_| state.soaking.contains(&number)) else { return };
+    let was_well = record.parts.are_well();
+    record.parts.change(name, |part| {
+        let has_left = part.aside == Some(Aside::Left);
+        part.aside = if has_left { part.aside } else { Some(Aside::Replaced) };
+    });
+    if !was_well && record.parts.are_well() {
+        record.well_since = Some(now);
+    }
+    if record.parts.verified().next().is_none() {
         state.soaking.remove(&number);
     }
 }
