@@ -91,6 +91,11 @@ impl Part {
             Some(Aside::Accepted) => {
                 matches!(&self.progress, Progress::Finished(outcome) if *outcome != Outcome::Verified)
             }
+            // So does who was left out because of that.
+            Some(Aside::Excluded) => !matches!(
+                self.progress,
+                Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone
+            ),
             aside => aside.is_some(),
         };
         counts_no_more || self.ephemeral && self.absent
