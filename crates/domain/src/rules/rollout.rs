@@ -200,6 +200,12 @@ pub fn rings(deployment: &Deployment) -> impl Iterator<Item = Range<usize>> {
     (0..deployment.rings.len().max(1)).map(|index| places_of(deployment, index))
 }
 
+/// Whether a target's ring is one that has not begun.
+pub fn is_of_later_ring(deployment: &Deployment, name: &TargetName) -> bool {
+    let until = places_of(deployment, deployment.ring).end;
+    deployment.parts.place_of(name).is_some_and(|place| place >= until)
+}
+
 /// The ring that has begun; nothing where there is one only.
 pub fn current_ring(deployment: &Deployment) -> Option<&RingOf> {
     deployment.rings.get(deployment.ring)

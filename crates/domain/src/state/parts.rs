@@ -217,6 +217,11 @@ impl Parts {
         self.waiting.get_min().map(|place| *place as usize)
     }
 
+    /// The place of a target in the order.
+    pub fn place_of(&self, name: &TargetName) -> Option<usize> {
+        self.by_name.get(name).map(|(place, _)| *place as usize)
+    }
+
     /// Whether one of these places verified it.
     pub fn any_verified_in(&self, places: Range<usize>) -> bool {
         self.verified.range(range(&places)).next().is_some()

@@ -4,7 +4,7 @@ use super::{data, in_audience};
 use crate::{
     event::{Aborted, Ending, Event},
     policy,
-    rules::schedule,
+    rules::{rollout, schedule},
     state::{
         Aside, Assigned, Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Part, Progress,
         Running, State, serving,
@@ -184,7 +184,10 @@ pub(super) fn retry(state: &mut State, deployment: u64, targets: &[TargetName]) 
     if record.paused.as_ref().is_some_and(|pause| pause.failure.is_some()) {
         record.paused = None;
     }
+    // Who is of a ring that has not begun has its turn with that, and the one that bakes has nothing to do with it.
+    let wait_for_their_ring = targets.iter().all(|name| rollout::is_of_later_ring(record, name));
     match record.phase {
+        DeploymentPhase::Baking(_) if wait_for_their_ring => {}
         DeploymentPhase::Baking(_) => record.phase = DeploymentPhase::Running,
         DeploymentPhase::Ended { .. } => assign(state, deployment, targets, false),
         _ => {}
