@@ -162,12 +162,18 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
             match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
+                (Advance::Health, from) if rollout::nobody_is_left(deployment) => {
+                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left: true })
+                }
                 (Advance::Health, until) if until <= now => {
                     let hindrance = schedule::hindrance(state, number, deployment, now);
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
-                (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
+                (Advance::Hand, from) => {
+                    let nobody_is_left = rollout::nobody_is_left(deployment);
+                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left })
+                }
             }
         }
         DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
@@ -314,7 +320,7 @@ fn stands(state: &State, deployment: &Deployment) -> bool {
 /// When the ring after one that bakes begins by itself, as far as is known at `now`.
 pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
-    let until = bakes_until(state, deployment).filter(|_| by_health)?;
+    let until = bakes_until(state, deployment).filter(|_| by_health && !rollout::nobody_is_left(deployment))?;
     schedule::goes_on(state, number, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
 }
 

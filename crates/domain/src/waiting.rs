@@ -91,7 +91,7 @@ pub enum WaitingOn {
         /// When the next begins.
         until: Timestamp,
     },
-    /// A ring of a deployment is well; the next begins when somebody says so.
+    /// A ring of a deployment is well, or nobody of it is left; the next begins when somebody says so.
     Word {
         /// Its number.
         deployment: u64,
@@ -99,6 +99,9 @@ pub enum WaitingOn {
         ring: String,
         /// From when it may be said.
         from: Timestamp,
+        /// Whether all of the ring have left since, so that none of it can show any more that the build is well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nobody_is_left: bool,
     },
     /// A deployment is paused until somebody says what is to be done.
     Person {
@@ -179,11 +182,14 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Bake { deployment, ring, until } => {
                 write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")
             }
-            WaitingOn::Word { deployment, ring, from } => {
+            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
+                let how = match nobody_is_left {
+                    true => format!("has nobody of {ring} left who could show that it is well,"),
+                    false => format!("is well on {ring}"),
+                };
                 write!(
                     f,
-                    "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
-                     resume {deployment}"
+                    "deployment {deployment} {how} and waits for somebody's word, from {from:.0}: sortie resume {deployment}"
                 )
             }
             WaitingOn::Person { deployment, by, failure } => {

@@ -295,6 +295,13 @@ pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option
     (waits && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
 }
 
+/// Whether targets of the ring that has begun left, and none is there any more that could vouch for the build.
+pub fn nobody_is_left(deployment: &Deployment) -> bool {
+    let places = || places_of(deployment, deployment.ring);
+    let has_left = |(_, part): (&TargetName, &Part)| part.aside == Some(Aside::Left);
+    !deployment.parts.any_verified_in(places()) && deployment.parts.within(places()).any(has_left)
+}
+
 /// Why the deployment cannot go on: more targets failed or are silent than may, a canary is among them, or a ring is over
 /// and none of it is well.
 pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<String> {

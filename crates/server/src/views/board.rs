@@ -503,10 +503,10 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     span { "bakes on " b { (ring) } ", " (left(*until)) " more" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Word { deployment, ring, from } => {
+            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
                 p.wait title=(format!("sortie resume {deployment}, from {}", moment(*from))) {
                     (sign(Sign::Wait))
-                    span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
+                    span { (if *nobody_is_left { "nobody is left of " } else { "well on " }) b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
             WaitingOn::Person { deployment, by, failure } => {

@@ -645,7 +645,9 @@ impl Model {
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
-            WaitingOn::Word { .. } => course.rollout.advance == Advance::Hand && course.is_divided(),
+            WaitingOn::Word { nobody_is_left, .. } => {
+                (course.rollout.advance == Advance::Hand || *nobody_is_left) && course.is_divided()
+            }
             WaitingOn::Deployment { other, .. } => self.courses.get(other).is_some_and(Course::has_its_place),
             WaitingOn::Time { .. } => has_not_come(waits, now),
             _ => true,
