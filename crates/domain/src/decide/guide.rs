@@ -106,6 +106,9 @@ pub(super) fn exclude(
 ) -> Result<(), Refusal> {
     let (record, by) = guided(draft, asked, number)?;
     names::target(&draft.state, target)?;
+    if record.is_of_package() {
+        return exclude_from_members(draft, asked, number, &record, target, reason);
+    }
     let part = record.parts.get(target).ok_or_else(|| no_part(number, target))?;
     if matches!(part.aside, Some(Aside::Excluded | Aside::Left)) {
         let what = format!("{target} is left out of deployment {number}");
@@ -120,6 +123,37 @@ pub(super) fn exclude(
     draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
     deployment::go_on(draft, asked, number);
     Ok(())
+}
+
+/// Leaves a target out of those members of a package that are at it, or wait for it.
+fn exclude_from_members(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    record: &Deployment,
+    target: &TargetName,
+    reason: Digest,
+) -> Result<(), Refusal> {
+    let is_open =
+        |member: &u64| draft.state.deployments.get(member).is_some_and(|part| part.parts.get(target).is_some());
+    let members: Vec<u64> = package::open_members(draft, record).into_iter().filter(is_open).collect();
+    let mut refused = None;
+    let mut is_left_out = false;
+    for member in members {
+        // Leaving it out of one may have ended another.
+        match exclude(draft, asked, member, target, reason) {
+            Ok(()) => is_left_out = true,
+            Err(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    match (is_left_out, refused) {
+        (true, _) => Ok(()),
+        (false, Some(refusal)) => Err(refusal),
+        (false, None) => {
+            let why = format!("{target} has no part in any member of deployment {number} that is under way");
+            Err(Refusal::Invalid { why })
+        }
+    }
 }
 
 /// Lets targets try again that failed, were absent or were left out. The order names them and is theirs, since a target
