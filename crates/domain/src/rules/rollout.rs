@@ -6,7 +6,7 @@ use super::presence::{self, Away};
 use crate::{
     event::RingOf,
     refusal::Refusal,
-    state::{Deployment, Parts, State},
+    state::{Aside, Deployment, Part, Parts, State},
 };
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 use trust::{
