@@ -321,12 +321,13 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let said = match view.act {
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
             let on = cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == view.build));
+            let stopped = on.and_then(|runs| runs.some_stopped()).map(|some| format!(", {some}")).unwrap_or_default();
             let on = on.map_or(verified, |runs| runs.on.len());
             let of = cell.map_or(0, |cell| cell.targets as usize).max(on);
             let back = if view.act == OrderAct::Rollback { "again " } else { "" };
             match stands_by(view, cell) {
                 true => format!("{what} stands by in {environment}, {on}/{of}. Nobody is served by it yet."),
-                false => format!("{what} runs {back}in {environment}, {on}/{of}."),
+                false => format!("{what} runs {back}in {environment}, {on}/{of}{stopped}."),
             }
         }
         OrderAct::Configure => format!("{what} has its newest config in {environment}, {part}."),

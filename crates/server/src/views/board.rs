@@ -320,10 +320,9 @@ fn by_others(by: DeployedBy) -> &'static str {
 
 /// Everything in a cell but the passing of time: when it differs, the cell has news.
 fn fingerprint(cell: &Cell, wrong: usize) -> String {
-    let runs = cell
-        .runs
-        .iter()
-        .map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted, runs.standby.len()));
+    let runs = cell.runs.iter().map(|runs| {
+        (runs.build.build, runs.on.len(), runs.settled, &runs.stopped_on, runs.permitted, runs.standby.len())
+    });
     let released: Vec<_> = cell.released.iter().map(|released| &released.version).collect();
     let runs: Vec<_> = runs.collect();
     let all = format!("{runs:?}{released:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.held, cell.exposed);
@@ -356,6 +355,7 @@ fn running(runs: &Runs, targets: u32, away: &[&TargetName], now: Timestamp) -> M
                 }
                 @if runs.stopped { " · stopped" }
                 @else if !runs.standby.is_empty() { " · " (standby_in_words(runs)) }
+                @if let Some(some) = runs.some_stopped() { " · " (some) }
                 @if silent > 0 { span.muted title="nobody has heard of them for a while" { " · " (silent) " away" } }
                 @if !runs.permitted { " · without permission" }
                 @else if runs.build.version.is_none() { span.muted { " · unreleased" } }

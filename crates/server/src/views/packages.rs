@@ -126,6 +126,7 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
         endpoints: Vec::new(),
         settled: here.settled.contains(&standing.build),
         stopped: true,
+        stopped_on: Vec::new(),
         permitted: true,
         unwell: BTreeMap::new(),
         unclear: BTreeMap::new(),
@@ -142,6 +143,9 @@ pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, her
                 Some(running) => {
                     on.insert(name);
                     runs.stopped &= running.stopped;
+                    if running.stopped && runs.stopped_on.last() != Some(name) {
+                        runs.stopped_on.push(name.clone());
+                    }
                     runs.permitted &= permits::may_run(state, member, &listed.build, environment, name);
                     status::how_it_is(&mut runs, name, running);
                 }

@@ -345,6 +345,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             endpoints: Vec::new(),
             settled: record.settled.contains(&running.build),
             stopped: true,
+            stopped_on: Vec::new(),
             permitted: true,
             unwell: BTreeMap::new(),
             unclear: BTreeMap::new(),
@@ -353,6 +354,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
         entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
+        entry.stopped_on.extend(running.stopped.then(|| name.clone()));
         entry.on.push(name.clone());
         entry.standby.extend(running.standby.then(|| name.clone()));
         entry.endpoints.extend(running.endpoints.iter().cloned());
