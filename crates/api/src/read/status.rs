@@ -125,6 +125,10 @@ pub struct HoldView {
     pub since: Timestamp,
     /// The deployment in which it failed, or that went back from it.
     pub deployment: Option<u64>,
+    /// Why, and by whom where somebody said so: `rolled back by oncall`; `prod-1: verify: crashed`. Nothing where that is too long
+    /// ago to be known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A build that failed when it was last brought.

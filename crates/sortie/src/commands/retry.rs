@@ -70,9 +70,8 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
     let left_out: Vec<&str> = left_out.collect();
     let none = format!("no target failed in deployment {number}");
     let failure = |message| Failure::new("NOTHING_TO_RETRY", exit::DONE, message);
-    let unwell = view.targets.iter().filter(|part| part.state == "verified");
-    let unwell = unwell.filter(|part| part.detail.as_deref().is_some_and(|detail| detail.starts_with("✗ unwell")));
-    let unwell: Vec<&str> = unwell.map(|part| part.target.as_str()).collect();
+    let unwell = view.targets.iter().filter(|part| order::is_unwell(part)).map(|part| part.target.as_str());
+    let unwell: Vec<&str> = unwell.collect();
     if let (Some(first), true) = (unwell.first(), left_out.is_empty()) {
         let which = unwell.join(", ");
         let why = format!(
