@@ -206,8 +206,10 @@ pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Comma
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
         if let Some(at) = advances(state, *number, deployment, now) {
-            // A ring may bake more than once, where somebody lets its targets try again.
+            // A ring may bake more than once, where somebody lets its targets try again; and what was too late then and was let go on
+            // is asked for anew.
             let since = if let DeploymentPhase::Baking(since) = deployment.phase { since.entry } else { 0 };
+            let since = deployment.guided.last().map_or(since, |said| since.max(said.stamp.entry));
             let id = format!("advance:{number}:{}:{since}", deployment.waves);
             consider(at, id, Command::AdvanceDeployment(*number));
         }
