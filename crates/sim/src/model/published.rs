@@ -271,9 +271,6 @@ impl Model {
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
                 }
-                if !self.brought.values().any(|number| number == deployment) {
-                    return broken("SOAK", format!("deployment {deployment} settled, and runs nowhere any more"));
-                }
             }
             Event::HoldLifted { .. } => {
                 self.sees("a hold lifted");
