@@ -162,20 +162,27 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
             match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
+                (Advance::Health, from) if rollout::nobody_is_left(deployment) => {
+                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left: true })
+                }
                 (Advance::Health, until) if until <= now => {
                     let hindrance = schedule::hindrance(state, number, deployment, now);
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
-                (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
+                (Advance::Hand, from) => {
+                    let nobody_is_left = rollout::nobody_is_left(deployment);
+                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left })
+                }
             }
         }
         DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
             let unwell = deployment.parts.unwell().chain(deployment.parts.unclear());
             let unwell = unwell.map(|(name, reason)| (name.clone(), reason.to_owned()));
             let unwell: Vec<(TargetName, String)> = unwell.take(policy::UNWELL_NAMED).collect();
-            match unwell.is_empty() {
-                false => Some(WaitingOn::Health { deployment: number, unwell }),
+            let stopped: Vec<TargetName> = deployment.parts.stopped().take(policy::UNWELL_NAMED).cloned().collect();
+            match unwell.is_empty() && stopped.is_empty() {
+                false => Some(WaitingOn::Health { deployment: number, unwell, stopped }),
                 true => Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? }),
             }
         }
@@ -199,8 +206,10 @@ pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Comma
     for number in &state.open_deployments {
         let Some(deployment) = state.deployments.get(number) else { continue };
         if let Some(at) = advances(state, *number, deployment, now) {
-            // A ring may bake more than once, where somebody lets its targets try again.
+            // A ring may bake more than once, where somebody lets its targets try again; and what was too late then and was let go on
+            // is asked for anew.
             let since = if let DeploymentPhase::Baking(since) = deployment.phase { since.entry } else { 0 };
+            let since = deployment.guided.last().map_or(since, |said| since.max(said.stamp.entry));
             let id = format!("advance:{number}:{}:{since}", deployment.waves);
             consider(at, id, Command::AdvanceDeployment(*number));
         }
@@ -313,7 +322,7 @@ fn stands(state: &State, deployment: &Deployment) -> bool {
 /// When the ring after one that bakes begins by itself, as far as is known at `now`.
 pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
-    let until = bakes_until(state, deployment).filter(|_| by_health)?;
+    let until = bakes_until(state, deployment).filter(|_| by_health && !rollout::nobody_is_left(deployment))?;
     schedule::goes_on(state, number, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
 }
 
@@ -361,12 +370,11 @@ pub fn bakes_until(state: &State, deployment: &Deployment) -> Option<Timestamp> 
 }
 
 /// When a deployment that succeeded will have soaked, if it has not settled yet, is well, and brings something that can
-/// settle: what was replaced, undone, rolled back or removed before its time is no place to go back to. What was unwell
-/// meanwhile soaks from when it was well again (R54).
+/// settle: what was replaced, undone, rolled back or removed before its time is no place to go back to. What was unwell or
+/// stopped meanwhile soaks from when it was well or started again (R54).
 fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timestamp> {
     let DeploymentPhase::Ended { stamp, .. } = &deployment.phase else { return None };
-    let parts = &deployment.parts;
-    if !state.soaking.contains(&number) || parts.unwell().chain(parts.unclear()).next().is_some() {
+    if !state.soaking.contains(&number) || !deployment.parts.are_well() {
         return None;
     }
     // What came with a package settles with it: it goes back with it too.

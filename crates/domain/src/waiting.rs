@@ -91,7 +91,7 @@ pub enum WaitingOn {
         /// When the next begins.
         until: Timestamp,
     },
-    /// A ring of a deployment is well; the next begins when somebody says so.
+    /// A ring of a deployment is well, or nobody of it is left; the next begins when somebody says so.
     Word {
         /// Its number.
         deployment: u64,
@@ -99,6 +99,9 @@ pub enum WaitingOn {
         ring: String,
         /// From when it may be said.
         from: Timestamp,
+        /// Whether all of the ring have left since, so that none of it can show any more that the build is well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nobody_is_left: bool,
     },
     /// A deployment is paused until somebody says what is to be done.
     Person {
@@ -109,12 +112,15 @@ pub enum WaitingOn {
         /// What went wrong, where the charter paused it.
         failure: Option<String>,
     },
-    /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
+    /// A deployment succeeded, and is not well everywhere, or was stopped: it soaks from when it is well and started again.
     Health {
         /// Its number.
         deployment: u64,
         /// Where it is unwell, and what is wrong.
         unwell: Vec<(TargetName, String)>,
+        /// Where it is stopped, by an order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stopped: Vec<TargetName>,
     },
     /// A deployment succeeded and soaks.
     Soak {
@@ -176,11 +182,14 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Bake { deployment, ring, until } => {
                 write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")
             }
-            WaitingOn::Word { deployment, ring, from } => {
+            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
+                let how = match nobody_is_left {
+                    true => format!("has nobody of {ring} left who could show that it is well,"),
+                    false => format!("is well on {ring}"),
+                };
                 write!(
                     f,
-                    "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
-                     resume {deployment}"
+                    "deployment {deployment} {how} and waits for somebody's word, from {from:.0}: sortie resume {deployment}"
                 )
             }
             WaitingOn::Person { deployment, by, failure } => {
@@ -191,13 +200,14 @@ impl fmt::Display for WaitingOn {
                 };
                 write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
             }
-            WaitingOn::Health { deployment, unwell } => {
-                let targets: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
-                write!(
-                    f,
-                    "deployment {deployment} neither goes on nor settles before it is well again on {}",
-                    targets.join(", ")
-                )
+            WaitingOn::Health { deployment, unwell, stopped } => {
+                let unwell: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+                let stopped: Vec<String> = stopped.iter().map(TargetName::to_string).collect();
+                let unwell = (!unwell.is_empty()).then(|| format!("is well again on {}", unwell.join(", ")));
+                let stopped =
+                    (!stopped.is_empty()).then(|| format!("is started again on {} (sortie start)", stopped.join(", ")));
+                let before = [unwell, stopped].into_iter().flatten().collect::<Vec<_>>().join(", and ");
+                write!(f, "deployment {deployment} neither goes on nor settles before it {before}")
             }
             WaitingOn::Soak { deployment, until } => write!(f, "deployment {deployment} soaks until {until:.0}"),
         }

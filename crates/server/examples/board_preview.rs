@@ -47,6 +47,7 @@ fn runs(version: &str, on: &[&str], since_minutes: i64) -> Runs {
         endpoints: vec!["http://127.0.0.1:20001".into()],
         settled: since_minutes > 60,
         stopped: false,
+        stopped_on: Vec::new(),
         permitted: true,
     }
 }
@@ -209,6 +210,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         away: false,
         agent_version: None,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),
+        stopped: Default::default(),
         findings,
         ends: None,
         ephemeral: false,

@@ -286,8 +286,8 @@ impl Model {
                 Some(WaitingOn::Soak { until, .. }) if until < now => {
                     return broken("PROGRESS", format!("deployment {number} should have settled at {until}"));
                 }
-                Some(WaitingOn::Health { unwell, .. })
-                    if unwell.iter().all(|(name, _)| self.retired.contains(name)) =>
+                Some(WaitingOn::Health { unwell, stopped, .. })
+                    if unwell.iter().map(|(name, _)| name).chain(&stopped).all(|name| self.retired.contains(name)) =>
                 {
                     return broken(
                         "PROGRESS",

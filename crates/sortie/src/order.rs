@@ -241,7 +241,8 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
     let status = status(connection, None).await?;
     let cell = cell(&status, &view.app, &view.environment);
     if view.ending == Some(Ending::Succeeded) {
-        let answer = Answer::new(view, success(view, cell));
+        let cordoned = cordoned(&status, view, cell).map(|line| format!("\n{line}")).unwrap_or_default();
+        let answer = Answer::new(view, success(view, cell) + &cordoned);
         let may_release = |audience: &AudienceName| releasing::may_alone(connection, audience);
         return Ok(match next_after(&connection.policy.charter, &status, view, &may_release) {
             Some(next) => answer.next(next),
@@ -289,15 +290,23 @@ fn paused(view: &DeploymentView, why: &str, cell: Option<&Cell>) -> String {
     // Who is absent may have been away before it began, and costs nothing: whoever failed is meant first.
     let absent_last = |part: &&api::read::PartView| part.state == "absent";
     let failed = view.targets.iter().filter(has_failed).min_by_key(absent_last).map(|part| &part.target);
+    let unwell = view.targets.iter().find(|part| is_unwell(part)).map(|part| &part.target);
     let mut choices = vec![(format!("sortie resume {number}"), "it goes on, and this is accepted")];
-    if let Some(target) = failed {
+    if failed.is_some() {
         choices.push((format!("sortie retry {number}"), "those that failed try again"));
+    }
+    if let Some(target) = failed.or(unwell) {
         choices.push((format!("sortie exclude {number} {target} --reason …"), "it goes on counting without that one"));
     }
     choices.push((format!("sortie abort {number}"), "everything goes back"));
     let width = choices.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     said.extend(choices.iter().map(|(command, means)| format!("  {command:<width$}   {means}")));
     said.join("\n")
+}
+
+/// Whether a target verified it and is not well since.
+pub fn is_unwell(part: &api::read::PartView) -> bool {
+    part.state == "verified" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("✗ unwell"))
 }
 
 /// Whether a target did not get it by its own fault or by nobody's; what somebody left out is no such.
@@ -329,12 +338,13 @@ fn success(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let said = match view.act {
         OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback => {
             let on = cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == view.build));
+            let stopped = on.and_then(|runs| runs.some_stopped()).map(|some| format!(", {some}")).unwrap_or_default();
             let on = on.map_or(verified, |runs| runs.on.len());
             let of = cell.map_or(0, |cell| cell.targets as usize).max(on);
             let back = if view.act == OrderAct::Rollback { "again " } else { "" };
             match stands_by(view, cell) {
                 true => format!("{what} stands by in {environment}, {on}/{of}. Nobody is served by it yet."),
-                false => format!("{what} runs {back}in {environment}, {on}/{of}."),
+                false => format!("{what} runs {back}in {environment}, {on}/{of}{stopped}."),
             }
         }
         OrderAct::Configure => format!("{what} has its newest config in {environment}, {part}."),
@@ -402,6 +412,24 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
         lines.push(format!("to let them try again: sortie retry {}{only}", view.deployment));
     }
     lines
+}
+
+/// Who has no part in what was brought and does not run it, because somebody cordoned it: whoever reads `3/4` should know why.
+fn cordoned(status: &Status, view: &DeploymentView, cell: Option<&Cell>) -> Option<String> {
+    let cell = cell.filter(|_| view.act.installs() && view.members.is_empty())?;
+    let on: Vec<&TargetName> =
+        cell.runs.iter().filter(|runs| runs.build == view.build).flat_map(|runs| &runs.on).collect();
+    let missing = (cell.targets as usize).saturating_sub(on.len());
+    let is_meant = |target: &&api::read::TargetStatus| {
+        let has_part = view.targets.iter().any(|part| part.target == target.name);
+        target.environment == view.environment && target.cordoned && !has_part && !on.contains(&&target.name)
+    };
+    let all: Vec<&api::read::TargetStatus> = status.targets.iter().filter(is_meant).collect();
+    // Where more are cordoned than are missing, some are for other applications: those that ran this one are meant.
+    let are_all_meant = all.len() <= missing;
+    let names = all.iter().filter(|target| are_all_meant || target.runs.contains_key(&view.app));
+    let names: Vec<&str> = names.map(|target| target.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("{} cordoned and left alone: {}", names.len(), names.join(", ")))
 }
 
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.

@@ -180,8 +180,8 @@ impl Verifier {
             return self.check_import(entry, import, &statement.subject, documents);
         }
         self.check_labels(entry, &statement.act)?;
-        let signed =
-            Signed { statement: &statement, payload: Digest::of(&envelope.payload), actor: &entry.actor, signers };
+        let (payload, actor, state) = (Digest::of(&envelope.payload), entry.actor.as_str(), &self.state);
+        let signed = Signed { statement: &statement, payload, actor, signers, state };
         let follows = |event: &Event| is_consequence(event) || self.is_lifted_with_a_package(entry, event);
         let happened: Vec<&Event> = entry.events.iter().filter(|event| !follows(event)).collect();
         if happened.is_empty() && !is_abort(&statement.act) {

@@ -4,7 +4,7 @@ use super::BuildName;
 use domain::waiting::WaitingOn;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::{Class, DeployedBy},
@@ -128,6 +128,10 @@ pub struct HoldView {
     pub since: Timestamp,
     /// The deployment in which it failed, or that went back from it.
     pub deployment: Option<u64>,
+    /// Why, and by whom where somebody said so: `rolled back by oncall`; `prod-1: verify: crashed`. Nothing where that is too long
+    /// ago to be known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A build that failed when it was last brought.
@@ -226,8 +230,12 @@ pub struct Runs {
     pub endpoints: Vec<String>,
     /// Whether it is settled there.
     pub settled: bool,
-    /// Whether it was stopped by an order.
+    /// Whether it was stopped by an order wherever it is.
     pub stopped: bool,
+    /// On which of them it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub stopped_on: Vec<TargetName>,
     /// Whether it may run there: nothing withdrawn, released or in a dev environment.
     pub permitted: bool,
     /// Where it is not as well as it was when it was verified, and what is wrong.
@@ -248,6 +256,20 @@ impl Runs {
     /// Whether it stands by wherever it runs.
     pub fn all_stand_by(&self) -> bool {
         self.standby.len() == self.on.len() && !self.on.is_empty()
+    }
+
+    /// `1 stopped: prod-2`, where it was stopped on some of its targets and not on all.
+    pub fn some_stopped(&self) -> Option<String> {
+        const NAMED: usize = 3;
+        if self.stopped || self.stopped_on.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = self.stopped_on.iter().take(NAMED).map(TargetName::as_str).collect();
+        let more = match self.stopped_on.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("{} stopped: {}{more}", self.stopped_on.len(), names.join(", ")))
     }
 }
 
@@ -308,6 +330,10 @@ pub struct TargetStatus {
     /// What it runs.
     #[schema(value_type = BTreeMap<String, BuildName>)]
     pub runs: BTreeMap<AppName, BuildName>,
+    /// What of it was stopped by an order.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub stopped: BTreeSet<AppName>,
     /// How many things are wrong there.
     pub findings: u32,
     /// When its time is over, where it lives for a time only: it removes everything then, and leaves for good.

@@ -114,7 +114,8 @@ pub(super) fn exclude(
         let what = format!("{target} is left out of deployment {number}");
         return Err(Refusal::AlreadyDone { what, since: None });
     }
-    if part.progress == Progress::Finished(Outcome::Verified) {
+    // What is unwell counts as failed. Whoever runs it goes on doing so, and goes back if all go back.
+    if part.progress == Progress::Finished(Outcome::Verified) && part.unwell.is_none() {
         let why = format!("{target} has verified its part of deployment {number}: there is nothing to leave out");
         return Err(Refusal::Invalid { why });
     }
@@ -187,6 +188,16 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
         let part = record.parts.get(name).ok_or_else(|| no_part(number, name))?;
         if record.act.installs() && !placement::takes_something_new(&draft.state, target, asked.context.now) {
             let why = format!("{name} takes nothing new: it is cordoned, or its time is over");
+            return Err(Refusal::Invalid { why });
+        }
+        if part.progress == Progress::Finished(Outcome::Verified)
+            && let Some(unwell) = &part.unwell
+        {
+            let why = format!(
+                "{name} has verified deployment {number} and is unwell since: {unwell}. To bring it once more changes nothing: it \
+                 counts as well once the machine says so, `sortie exclude {number} {name}` goes on without it, `sortie resume \
+                 {number}` in spite of it, and `sortie abort {number}` takes all back"
+            );
             return Err(Refusal::Invalid { why });
         }
         if !may_try_again(part) {

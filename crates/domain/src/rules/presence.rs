@@ -54,7 +54,10 @@ pub fn unseen(state: &State, deployment: &Deployment, away: &Away) -> usize {
 /// missing. Who is cordoned or has left is looked after by somebody.
 pub fn silent(state: &State, deployment: &Deployment, away: &Away) -> Vec<TargetName> {
     let is_verified = |name: &&TargetName| {
-        let part = deployment.parts.get(name).filter(|part| !part.ephemeral && part.aside != Some(Aside::Left));
+        let part = deployment
+            .parts
+            .get(name)
+            .filter(|part| !part.ephemeral && !matches!(part.aside, Some(Aside::Left | Aside::Replaced)));
         part.is_some_and(|part| part.progress == Progress::Finished(Outcome::Verified))
     };
     let counts =
@@ -70,7 +73,7 @@ pub fn waits(state: &State, number: u64, away: &Away, waits: WaitingOn) -> Waiti
     let Some(deployment) = state.deployments.get(&number).filter(|_| by_time) else { return waits };
     let unheard = |name| (name, "nobody has heard of it for a while".to_owned());
     let unwell: Vec<(TargetName, String)> = silent(state, deployment, away).into_iter().map(unheard).collect();
-    if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell } }
+    if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell, stopped: Vec::new() } }
 }
 
 /// Whether what is due by the time alone may happen, as far as targets are there for it.

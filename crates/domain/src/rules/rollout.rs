@@ -6,7 +6,7 @@ use super::presence::{self, Away};
 use crate::{
     event::RingOf,
     refusal::Refusal,
-    state::{Deployment, Parts, State},
+    state::{Aside, Deployment, Part, Parts, State},
 };
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 use trust::{
@@ -200,6 +200,12 @@ pub fn rings(deployment: &Deployment) -> impl Iterator<Item = Range<usize>> {
     (0..deployment.rings.len().max(1)).map(|index| places_of(deployment, index))
 }
 
+/// Whether a target's ring is one that has not begun.
+pub fn is_of_later_ring(deployment: &Deployment, name: &TargetName) -> bool {
+    let until = places_of(deployment, deployment.ring).end;
+    deployment.parts.place_of(name).is_some_and(|place| place >= until)
+}
+
 /// The ring that has begun; nothing where there is one only.
 pub fn current_ring(deployment: &Deployment) -> Option<&RingOf> {
     deployment.rings.get(deployment.ring)
@@ -287,6 +293,13 @@ pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option
     let next = deployment.parts.first_waiting()?;
     let waits = rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
     (waits && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
+}
+
+/// Whether targets of the ring that has begun left, and none is there any more that could vouch for the build.
+pub fn nobody_is_left(deployment: &Deployment) -> bool {
+    let places = || places_of(deployment, deployment.ring);
+    let has_left = |(_, part): (&TargetName, &Part)| part.aside == Some(Aside::Left);
+    !deployment.parts.any_verified_in(places()) && deployment.parts.within(places()).any(has_left)
 }
 
 /// Why the deployment cannot go on: more targets failed or are silent than may, a canary is among them, or a ring is over

@@ -36,6 +36,9 @@ pub struct Part {
     /// What is wrong with it on the target, where it was verified there and is not well any more.
     #[serde(default)]
     pub unwell: Option<String>,
+    /// Whether it was verified there and is stopped since, by an order: it shows nobody how it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// What decided nothing while it was verified there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
@@ -88,6 +91,11 @@ impl Part {
             Some(Aside::Accepted) => {
                 matches!(&self.progress, Progress::Finished(outcome) if *outcome != Outcome::Verified)
             }
+            // So does who was left out because of that.
+            Some(Aside::Excluded) => !matches!(
+                self.progress,
+                Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone
+            ),
             aside => aside.is_some(),
         };
         counts_no_more || self.ephemeral && self.absent
@@ -108,6 +116,8 @@ pub enum Aside {
     Cordoned,
     /// Nobody had heard of it for a while when others began.
     Away,
+    /// Something else has run there since, or nothing: how it is with the build is for the others to show.
+    Replaced,
 }
 
 /// Where one target's part stands.
@@ -140,6 +150,7 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     unwell: OrdSet<Place>,
+    stopped: OrdSet<Place>,
     doubted: OrdSet<Place>,
     bad: OrdSet<Place>,
     aside: OrdSet<Place>,
@@ -206,6 +217,11 @@ impl Parts {
         self.waiting.get_min().map(|place| *place as usize)
     }
 
+    /// The place of a target in the order.
+    pub fn place_of(&self, name: &TargetName) -> Option<usize> {
+        self.by_name.get(name).map(|(place, _)| *place as usize)
+    }
+
     /// Whether one of these places verified it.
     pub fn any_verified_in(&self, places: Range<usize>) -> bool {
         self.verified.range(range(&places)).next().is_some()
@@ -241,6 +257,16 @@ impl Parts {
     /// The targets that verified it and are not well any more, in order, and what is wrong.
     pub fn unwell(&self) -> impl Iterator<Item = (&TargetName, &str)> {
         self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
+    }
+
+    /// The targets that verified it and where it is stopped since, in order.
+    pub fn stopped(&self) -> impl Iterator<Item = &TargetName> {
+        self.named(&self.stopped)
+    }
+
+    /// Whether it is well wherever it was verified, as far as everybody can see: only then does it soak (R54).
+    pub fn are_well(&self) -> bool {
+        self.unwell.is_empty() && self.stopped.is_empty() && self.unclear().next().is_none()
     }
 
     /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
@@ -317,6 +343,9 @@ impl Parts {
                 if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
+                if part.stopped && part.aside.is_none() {
+                    self.stopped.insert(place);
+                }
                 if part.is_doubted() {
                     self.doubted.insert(place);
                 }
@@ -343,6 +372,7 @@ impl Parts {
             Progress::Finished(Outcome::Verified) => {
                 self.verified.remove(&place);
                 self.unwell.remove(&place);
+                self.stopped.remove(&place);
                 self.doubted.remove(&place);
             }
             Progress::Finished(_) => drop(self.bad.remove(&place)),

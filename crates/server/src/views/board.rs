@@ -320,10 +320,9 @@ fn by_others(by: DeployedBy) -> &'static str {
 
 /// Everything in a cell but the passing of time: when it differs, the cell has news.
 fn fingerprint(cell: &Cell, wrong: usize) -> String {
-    let runs = cell
-        .runs
-        .iter()
-        .map(|runs| (runs.build.build, runs.on.len(), runs.settled, runs.stopped, runs.permitted, runs.standby.len()));
+    let runs = cell.runs.iter().map(|runs| {
+        (runs.build.build, runs.on.len(), runs.settled, &runs.stopped_on, runs.permitted, runs.standby.len())
+    });
     let released: Vec<_> = cell.released.iter().map(|released| &released.version).collect();
     let runs: Vec<_> = runs.collect();
     let all = format!("{runs:?}{released:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.held, cell.exposed);
@@ -356,6 +355,7 @@ fn running(runs: &Runs, targets: u32, away: &[&TargetName], now: Timestamp) -> M
                 }
                 @if runs.stopped { " · stopped" }
                 @else if !runs.standby.is_empty() { " · " (standby_in_words(runs)) }
+                @if let Some(some) = runs.some_stopped() { " · " (some) }
                 @if silent > 0 { span.muted title="nobody has heard of them for a while" { " · " (silent) " away" } }
                 @if !runs.permitted { " · without permission" }
                 @else if runs.build.version.is_none() { span.muted { " · unreleased" } }
@@ -503,10 +503,10 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     span { "bakes on " b { (ring) } ", " (left(*until)) " more" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Word { deployment, ring, from } => {
+            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
                 p.wait title=(format!("sortie resume {deployment}, from {}", moment(*from))) {
                     (sign(Sign::Wait))
-                    span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
+                    span { (if *nobody_is_left { "nobody is left of " } else { "well on " }) b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
             WaitingOn::Person { deployment, by, failure } => {
@@ -520,12 +520,16 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     }
                 }
             }
-            WaitingOn::Health { deployment, unwell } => {
+            WaitingOn::Health { deployment, unwell, stopped } => {
                 @let said = unwell.iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>();
                 p.bad title=(said.join("; ")) {
                     (sign(Sign::Bad))
                     span {
-                        "unwell on " b { (names(&unwell.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())) }
+                        @if !unwell.is_empty() {
+                            "unwell on " b { (names(&unwell.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())) }
+                        }
+                        @if !unwell.is_empty() && !stopped.is_empty() { ", " }
+                        @if !stopped.is_empty() { "stopped on " b { (names(stopped)) } }
                         span.muted { " · deployment " (deployment) " does not settle" }
                     }
                 }

@@ -96,7 +96,10 @@ fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> Guidan
 fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetName, part: &Part) -> PartView {
     let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
     let (word, detail) = match &part.progress {
-        Progress::Finished(Outcome::Verified) => ("verified", part.doubt.as_ref().map(doubt_in_words)),
+        Progress::Finished(Outcome::Verified) if part.aside == Some(Aside::Replaced) => {
+            ("verified", Some("it runs there no longer".into()))
+        }
+        Progress::Finished(Outcome::Verified) => ("verified", how_it_is(part)),
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
         _ if part.aside == Some(Aside::Away) => ("absent", Some("nobody had heard of it for a while".into())),
@@ -144,6 +147,18 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
     }
+}
+
+/// What there is to say of a target that has verified it: that it is not well since, or what somebody should look at.
+fn how_it_is(part: &Part) -> Option<String> {
+    let aside = match part.aside {
+        Some(Aside::Excluded) => "; somebody left it out",
+        Some(Aside::Accepted) => "; it goes on all the same, by somebody's word",
+        _ => "",
+    };
+    let unwell = part.unwell.as_ref().map(|reason| format!("✗ unwell: {reason}{aside}"));
+    let stopped = || part.stopped.then(|| "stopped".to_owned());
+    unwell.or_else(|| part.doubt.as_ref().map(doubt_in_words)).or_else(stopped)
 }
 
 fn doubt_in_words(doubt: &Doubt) -> String {

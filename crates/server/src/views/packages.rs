@@ -146,6 +146,7 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
         endpoints: Vec::new(),
         settled: here.settled.contains(&standing.build),
         stopped: true,
+        stopped_on: Vec::new(),
         permitted: true,
         unwell: BTreeMap::new(),
         unclear: BTreeMap::new(),
@@ -162,6 +163,9 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
                 Some(running) => {
                     on.insert(name);
                     runs.stopped &= running.stopped;
+                    if running.stopped && runs.stopped_on.last() != Some(name) {
+                        runs.stopped_on.push(name.clone());
+                    }
                     runs.permitted &= permits::may_run(state, member, &listed.build, environment, name);
                     status::how_it_is(&mut runs, name, running);
                 }

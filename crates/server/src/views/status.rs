@@ -6,7 +6,7 @@ use domain::{
     plan,
     refusal::Refusal,
     rules::{deployers, expiry, lifetime, names, passed, vendors},
-    state::{Build, Hold, InAudience, Stamp, Standing, State},
+    state::{Build, DeploymentPhase, GuidanceWord, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     charter::{Charter, Class},
+    statement::OrderAct,
 };
 
 /// What the status is limited to.
@@ -194,7 +195,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         waits: waiting.iter().map(|waiting| in_words(state, waiting, texts)).collect(),
         waiting,
         held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
-        holds: holds(state, app, record),
+        holds: holds(state, app, record, texts),
         failed: failed(state, app, record),
         settled: settled(state, app, &audience.name, record),
         delivered: delivered(state, record),
@@ -245,11 +246,34 @@ fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
     }
 }
 
-fn holds(state: &State, app: &AppName, record: &InAudience) -> Vec<HoldView> {
+/// Why a build is held out, and by whom, as far as the deployment is known that led to it.
+fn why_held(state: &State, build: &Digest, hold: &Hold, texts: Texts<'_>) -> Option<String> {
+    let record = state.deployments.get(&hold.deployment?)?;
+    let goes_back = record.act == OrderAct::Rollback && record.build != *build;
+    if goes_back || record.act == OrderAct::Switch && record.build != *build {
+        let how = if goes_back { "rolled back" } else { "switched away from" };
+        return Some(format!("{how} by {}", state.shown(&record.deployer)));
+    }
+    let aborted = record.guided.iter().rfind(|guidance| guidance.word == GuidanceWord::Aborted);
+    if let Some(aborted) = aborted {
+        let reason = aborted.reason.as_ref().and_then(texts);
+        let reason = reason.map(|reason| format!(": {}", trust::names::printable(&reason))).unwrap_or_default();
+        return Some(format!("aborted by {}{reason}", state.shown(&aborted.by)));
+    }
+    match &record.phase {
+        DeploymentPhase::Undoing { reason } | DeploymentPhase::Ended { reason: Some(reason), .. } => {
+            Some(trust::names::printable(reason))
+        }
+        _ => None,
+    }
+}
+
+fn holds(state: &State, app: &AppName, record: &InAudience, texts: Texts<'_>) -> Vec<HoldView> {
     let view = |(build, hold): (&Digest, &Hold)| HoldView {
         build: build_name(state, app, build),
         since: hold.stamp.time,
         deployment: hold.deployment,
+        why: why_held(state, build, hold, texts),
     };
     record.held.iter().map(view).collect()
 }
@@ -348,6 +372,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             endpoints: Vec::new(),
             settled: record.settled.contains(&running.build),
             stopped: true,
+            stopped_on: Vec::new(),
             permitted: true,
             unwell: BTreeMap::new(),
             unclear: BTreeMap::new(),
@@ -356,6 +381,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
         entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
+        entry.stopped_on.extend(running.stopped.then(|| name.clone()));
         entry.on.push(name.clone());
         entry.standby.extend(running.standby.then(|| name.clone()));
         entry.endpoints.extend(running.endpoints.iter().cloned());

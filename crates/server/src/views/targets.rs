@@ -4,7 +4,7 @@ use super::{build_name, words::Texts};
 use api::read::TargetStatus;
 use domain::{
     rules::lifetime,
-    state::{DeploymentPhase, Running, State, Target},
+    state::{DeploymentPhase, OnTarget, Running, State, Target},
 };
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
@@ -21,6 +21,8 @@ pub(crate) fn target(
         .apps
         .iter()
         .filter_map(|(app, on_target)| Some((app.clone(), build_name(state, app, &on_target.running.as_ref()?.build))));
+    let is_stopped = |on_target: &OnTarget| on_target.running.as_ref().is_some_and(|running| running.stopped);
+    let stopped = target.apps.iter().filter(|(_, on_target)| is_stopped(on_target));
     Some(TargetStatus {
         name: name.clone(),
         environment: target.environment.clone(),
@@ -40,6 +42,7 @@ pub(crate) fn target(
         away: false,
         agent_version: None,
         runs: runs.collect(),
+        stopped: stopped.map(|(app, _)| app.clone()).collect(),
         findings: target.findings.len() as u32,
         ends: lifetime::ends(state, target).filter(|_| !target.retired),
         ephemeral: target.ephemeral,

@@ -67,6 +67,8 @@ pub struct Course {
     silent: BTreeSet<TargetName>,
     /// The targets that verified it and are unwell since, and when the last of those was well again.
     unwell: BTreeSet<TargetName>,
+    /// Those where it was stopped since.
+    stopped: BTreeSet<TargetName>,
     well_since: Option<Timestamp>,
     /// When somebody last let targets try again.
     pub retried: Option<Timestamp>,
@@ -148,6 +150,7 @@ impl Course {
             passing: passing.clone(),
             silent: BTreeSet::new(),
             unwell: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             well_since: None,
             retried: None,
         }
@@ -225,9 +228,29 @@ impl Course {
         }
     }
 
-    /// Since when all is well that it brought, once it has come to a good end.
+    /// What this brought to a target is stopped there, or is started again.
+    pub fn is_stopped(&mut self, name: &TargetName, stopped: bool, now: Timestamp) {
+        if stopped {
+            self.stopped.insert(name.clone());
+        } else if self.stopped.remove(name) {
+            self.well_since = Some(now);
+        }
+    }
+
+    /// Something else runs on a target since, or nothing.
+    pub fn is_replaced_on(&mut self, name: &TargetName, now: Timestamp) {
+        let was_well = !self.is_unwell() && self.stopped.is_empty();
+        self.unwell.remove(name);
+        self.stopped.remove(name);
+        if !was_well && self.has_succeeded {
+            self.well_since = Some(now);
+        }
+    }
+
+    /// Since when all is well that it brought, and nothing of it stopped, once it has come to a good end.
     pub fn soaks_from(&self) -> Option<Timestamp> {
-        let ended = self.ended.filter(|_| self.has_succeeded && !self.is_unwell())?;
+        let is_well = self.has_succeeded && !self.is_unwell() && self.stopped.is_empty();
+        let ended = self.ended.filter(|_| is_well)?;
         Some(self.well_since.map_or(ended, |well| well.max(ended)))
     }
 
@@ -283,6 +306,7 @@ impl Course {
     /// A target is gone for good: nobody waits for it, and it is counted on no more.
     pub fn leaves(&mut self, name: &TargetName) {
         self.unwell.remove(name);
+        self.stopped.remove(name);
         if self.ended.is_none() || self.has_succeeded {
             self.of = self.of.saturating_sub(usize::from(!self.passing.contains(name)));
             self.excluded(name);

@@ -252,7 +252,9 @@ impl Model {
                 if *change == Some(Change::Controlled) {
                     self.is_started_anew(target, *running, time);
                 }
+                let brought = self.brought.get(target).copied();
                 self.runs_now(*deployment, target, *running, *change);
+                self.is_replaced_on(target, brought, time);
                 let act = self.courses.get(deployment).map(|course| course.act);
                 let stopped = match (act, change) {
                     (Some(OrderAct::Stop), Some(_)) => Some(true),
@@ -260,6 +262,7 @@ impl Model {
                     (_, Some(_)) => Some(false),
                 };
                 self.sides.hears(target, *standby, running.is_some(), stopped);
+                self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
                 if *given_up {
@@ -318,12 +321,30 @@ impl Model {
         }
     }
 
+    /// What a target runs no more says nothing about what it runs.
+    fn is_replaced_on(&mut self, name: &TargetName, brought: Option<u64>, time: Timestamp) {
+        let is_replaced = self.brought.get(name).copied() != brought;
+        let course = brought.filter(|_| is_replaced).and_then(|number| self.courses.get_mut(&number));
+        if let Some(course) = course {
+            course.is_replaced_on(name, time);
+        }
+    }
+
     /// What was started anew is well, whatever brought it to the target.
     fn is_started_anew(&mut self, name: &TargetName, running: Option<Digest>, time: Timestamp) {
         let was_unwell = self.unwell.contains_key(name) && running.is_some();
         let brought = self.brought.get(name).filter(|_| was_unwell && running == self.running.get(name).copied());
         if let Some(course) = brought.and_then(|number| self.courses.get_mut(number)) {
             course.says_how_it_is(name, false, time);
+        }
+    }
+
+    /// What is stopped on a target does not soak, whatever brought it there.
+    fn is_stopped_there(&mut self, name: &TargetName, running: Option<Digest>, time: Timestamp) {
+        let stopped = self.sides.is_stopped(name);
+        let course = self.brought.get(name).and_then(|number| self.courses.get_mut(number));
+        if let Some(course) = course.filter(|course| Some(course.build) == running) {
+            course.is_stopped(name, stopped, time);
         }
     }
 
@@ -638,7 +659,9 @@ impl Model {
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
-            WaitingOn::Word { .. } => course.rollout.advance == Advance::Hand && course.is_divided(),
+            WaitingOn::Word { nobody_is_left, .. } => {
+                (course.rollout.advance == Advance::Hand || *nobody_is_left) && course.is_divided()
+            }
             WaitingOn::Deployment { other, .. } => self.courses.get(other).is_some_and(Course::has_its_place),
             WaitingOn::Time { .. } => has_not_come(waits, now),
             _ => true,

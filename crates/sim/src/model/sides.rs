@@ -40,6 +40,11 @@ impl Sides {
         self.standby.contains(name)
     }
 
+    /// Whether what runs on a target was stopped.
+    pub fn is_stopped(&self, name: &TargetName) -> bool {
+        self.stopped.contains(name)
+    }
+
     /// A target says what its part came to.
     pub fn hears(&mut self, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
         match standby && runs {

@@ -110,11 +110,12 @@ async fn list(invocation: &Invocation, app: Option<&str>, audience: Option<&str>
 
 fn in_words(held: &[Held], now: Timestamp) -> String {
     let row = |held: &Held| {
-        let why = held.hold.deployment.map(|number| format!("deployment {number}")).unwrap_or_default();
+        let by = held.hold.deployment.map(|number| format!("deployment {number}")).unwrap_or_default();
+        let why = held.hold.why.clone().unwrap_or_default();
         let (what, since) = (held.hold.build.of(&held.app), output::ago(held.hold.since, now));
-        vec![what, held.environment.to_string(), since, why]
+        vec![what, held.environment.to_string(), since, by, why]
     };
-    output::table(&["held out", "of", "since", "by"], &held.iter().map(row).collect::<Vec<_>>())
+    output::table(&["held out", "of", "since", "by", "why"], &held.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -125,9 +126,10 @@ mod tests {
     #[test]
     fn a_hold_says_where_since_when_and_by_which_deployment() {
         let since: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let hold = HoldView { build: build("1.5.0"), since, deployment: Some(41) };
+        let hold = HoldView { build: build("1.5.0"), since, deployment: Some(41), why: Some("rolled back by oncall".into()) };
         let held = Held { app: "web".parse().unwrap(), environment: "prod".parse().unwrap(), hold };
         let words = in_words(&[held], since);
         assert!(words.contains("web@1.5.0") && words.contains("prod") && words.contains("deployment 41"), "{words}");
+        assert!(words.contains("rolled back by oncall"), "{words}");
     }
 }

@@ -70,6 +70,16 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
     let left_out: Vec<&str> = left_out.collect();
     let none = format!("no target failed in deployment {number}");
     let failure = |message| Failure::new("NOTHING_TO_RETRY", exit::DONE, message);
+    let unwell = view.targets.iter().filter(|part| order::is_unwell(part)).map(|part| part.target.as_str());
+    let unwell: Vec<&str> = unwell.collect();
+    if let (Some(first), true) = (unwell.first(), left_out.is_empty()) {
+        let which = unwell.join(", ");
+        let why = format!(
+            "{none}; unwell with it since they verified it: {which}. To bring it once more changes nothing: leave them out, let \
+             it go on in spite of them (sortie resume {number}), or take all back (sortie abort {number})"
+        );
+        return failure(why).next(format!("sortie exclude {number} {first} --reason …"));
+    }
     match left_out.is_empty() {
         true => failure(none).next(format!("sortie status {number}")),
         false => failure(format!("{none}; left out were {}: `--only` lets them try again", left_out.join(", ")))
@@ -100,5 +110,8 @@ mod tests {
         assert_eq!(next(&view), "sortie status 41");
         view.targets[3].state = "left out".into();
         assert_eq!(next(&view), "sortie retry 41 --only prod-4");
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified")]);
+        view.targets[1].detail = Some("✗ unwell: web-1 /healthz 503".into());
+        assert_eq!(next(&view), "sortie exclude 41 prod-2 --reason …");
     }
 }

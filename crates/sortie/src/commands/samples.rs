@@ -177,6 +177,7 @@ fn runs(build: BuildName, on: &[&str]) -> Runs {
         endpoints: vec!["http://127.0.0.1:20001".into()],
         settled: true,
         stopped: false,
+        stopped_on: Vec::new(),
         permitted: true,
     }
 }
@@ -205,6 +206,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         away: false,
         agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),
+        stopped: Default::default(),
         findings: 0,
         ends: None,
         ephemeral: false,

@@ -208,7 +208,8 @@ fn runs_in_words(runs: &Runs, targets: u32) -> String {
         (true, false) if runs.all_stand_by() => " stands by",
         (true, false) => "",
     };
-    format!("{} on {}/{targets}{mark}", runs.build.short(), runs.on.len())
+    let some = runs.some_stopped().map(|some| format!(", {some}")).unwrap_or_default();
+    format!("{} on {}/{targets}{mark}{some}", runs.build.short(), runs.on.len())
 }
 
 fn remarks(cell: &Cell) -> Vec<String> {
@@ -229,7 +230,9 @@ fn targets(view: &View) -> String {
         return "no targets".into();
     }
     let row = |target: &TargetStatus| {
-        let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
+        let stopped = |app: &AppName| if target.stopped.contains(app) { " (stopped)" } else { "" };
+        let runs: Vec<String> =
+            target.runs.iter().map(|(app, build)| format!("{}{}", build.of(app), stopped(app))).collect();
         let labels: Vec<String> = target.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         vec![
             target.name.to_string(),
@@ -298,7 +301,8 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
             cell.and_then(|cell| cell.runs.iter().find(|runs| runs.build == *build && runs.on.contains(&target.name)));
         let since = runs.map(|runs| format!(" since {}", ago(runs.since, view.at))).unwrap_or_default();
         let mark = runs.filter(|runs| !runs.permitted).map(|_| "   ✗ without permission").unwrap_or_default();
-        lines.push(format!("  runs {}{since}{mark}", build.of(app)));
+        let verb = if target.stopped.contains(app) { "has, stopped," } else { "runs" };
+        lines.push(format!("  {verb} {}{since}{mark}", build.of(app)));
     }
     if target.runs.is_empty() {
         lines.push("  runs nothing".into());

@@ -186,7 +186,17 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>, reas
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
         Err(failure) => return Err(failure),
     }
-    let stopped = match on_all(invocation, &connection, &target, OrderAct::Stop, following).await? {
+    let stopped = on_all(invocation, &connection, &target, OrderAct::Stop, following).await;
+    // A cordon stays where stopping is refused: whoever asked for both must know what they got.
+    let stopped = stopped.map_err(|failure| {
+        let undo = format!("sortie target uncordon {target}");
+        let done = format!(
+            "{target} is cordoned: it gets nothing new, and what is under way goes on without it where it has not begun ({undo} takes \
+             that back). Stopping what runs there did not succeed: "
+        );
+        failure.after(&done)
+    });
+    let stopped = match stopped? {
         (_, Some(bad)) => return Ok(bad),
         (stopped, None) => stopped,
     };

@@ -1,6 +1,9 @@
 //! Whether what happened is what somebody signed for, in every fact that the statement names.
 
-use domain::event::{Departure, Event};
+use domain::{
+    event::{Departure, Event},
+    state::State,
+};
 use trust::{
     Digest, PersonName,
     freeze::Freeze,
@@ -16,6 +19,8 @@ pub(super) struct Signed<'a> {
     pub(super) payload: Digest,
     pub(super) actor: &'a str,
     pub(super) signers: Vec<KeyId>,
+    /// What was so before it.
+    pub(super) state: &'a State,
 }
 
 impl Signed<'_> {
@@ -137,7 +142,7 @@ impl Signed<'_> {
             (Act::Administration(a), Event::TokenCreated { holder, .. }) => {
                 by_actor(holder) && administers(&a.act, event)
             }
-            (Act::Administration(a), event) => administers(&a.act, event),
+            (Act::Administration(a), event) => self.guides(&a.act, event) || administers(&a.act, event),
             _ => false,
         }
     }
@@ -157,6 +162,29 @@ impl Signed<'_> {
         let how = a.audience == *audience && a.serial == *serial && a.requires == *requires && a.floor == *floor;
         let how = how && a.way == *way && a.reason == *reason;
         what && how && a.not_before == *not_before && a.not_after == *not_after && requester.as_str() == self.actor
+    }
+
+    /// Whether it is what somebody said of a deployment under way, or of the package whose member that is.
+    fn guides(&self, act: &AdministrationAct, event: &Event) -> bool {
+        use AdministrationAct as A;
+        let concerns = |said: &u64, number: &u64| {
+            let package = self.state.deployments.get(number).and_then(|record| record.package.as_ref());
+            said == number || package.is_some_and(|package| package.deployment == *said)
+        };
+        match (act, event) {
+            (
+                A::PauseDeployment { deployment, reason },
+                Event::DeploymentPaused { deployment: d, by: Some(_), reason: Some(r), .. },
+            ) => concerns(deployment, d) && reason == r,
+            (A::ResumeDeployment { deployment, reason }, Event::DeploymentResumed { deployment: d, reason: r, .. }) => {
+                concerns(deployment, d) && reason == r
+            }
+            (
+                A::ExcludeTarget { deployment, target, reason },
+                Event::TargetExcluded { deployment: d, target: t, by: Some(_), reason: Some(r), away: false },
+            ) => concerns(deployment, d) && (target, reason) == (t, r),
+            _ => false,
+        }
     }
 }
 
@@ -198,17 +226,6 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::PruneBuilds { app, builds }, Event::BuildPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))
         }
-        (
-            A::PauseDeployment { deployment, reason },
-            Event::DeploymentPaused { deployment: d, by: Some(_), reason: Some(r), .. },
-        ) => (deployment, reason) == (d, r),
-        (A::ResumeDeployment { deployment, reason }, Event::DeploymentResumed { deployment: d, reason: r, .. }) => {
-            (deployment, reason) == (d, r)
-        }
-        (
-            A::ExcludeTarget { deployment, target, reason },
-            Event::TargetExcluded { deployment: d, target: t, by: Some(_), reason: Some(r), away: false },
-        ) => (deployment, target, reason) == (d, t, r),
         (
             A::LiftHold { app, environment, build, reason },
             Event::HoldLifted { app: a, environment: e, build: b, reason: r },

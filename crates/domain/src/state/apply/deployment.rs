@@ -4,10 +4,10 @@ use super::{data, in_audience};
 use crate::{
     event::{Aborted, Ending, Event},
     policy,
-    rules::schedule,
+    rules::{rollout, schedule},
     state::{
         Aside, Assigned, Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Part, Progress,
-        State, serving,
+        Running, State, serving,
     },
 };
 use imbl::Vector;
@@ -105,7 +105,7 @@ pub(super) fn assign(state: &mut State, deployment: u64, targets: &[TargetName],
             was_stopped = on_target.running.as_ref().is_some_and(|running| running.stopped);
         }
         record.parts.change(name, |part| {
-            part.serves = false;
+            (part.serves, part.stopped) = (false, false);
             match undo {
                 true => part.progress = Progress::Undoing(stamp),
                 false => {
@@ -184,7 +184,10 @@ pub(super) fn retry(state: &mut State, deployment: u64, targets: &[TargetName]) 
     if record.paused.as_ref().is_some_and(|pause| pause.failure.is_some()) {
         record.paused = None;
     }
+    // Who is of a ring that has not begun has its turn with that, and the one that bakes has nothing to do with it.
+    let wait_for_their_ring = targets.iter().all(|name| rollout::is_of_later_ring(record, name));
     match record.phase {
+        DeploymentPhase::Baking(_) if wait_for_their_ring => {}
         DeploymentPhase::Baking(_) => record.phase = DeploymentPhase::Running,
         DeploymentPhase::Ended { .. } => assign(state, deployment, targets, false),
         _ => {}
@@ -198,6 +201,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     let Deployment { app, environment, build, act, .. } = record.clone();
     state.soaking.remove(&deployment);
     state.open_deployments.insert(deployment);
+    count_the_replaced(state, deployment);
     data::did_not_run_well(state, &app, &environment, &build, stamp.entry);
     in_audience(state, &app, &environment).open_deployment = Some(deployment);
     // Who serves is nothing that stands for those who come late.
@@ -209,6 +213,16 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
     {
         build.verified_in.remove(&environment);
     }
+}
+
+/// Who has something else by now counts for as much as that serves: how it is was for others to say meanwhile.
+fn count_the_replaced(state: &mut State, deployment: u64) {
+    let Some(record) = state.deployments.get(&deployment) else { return };
+    let replaced = record.parts.iter().filter(|(_, part)| part.aside == Some(Aside::Replaced));
+    let serves = |name: &TargetName| state.running(&record.app, name).is_some_and(Running::serves);
+    let replaced: Vec<(TargetName, bool)> = replaced.map(|(name, _)| (name.clone(), serves(name))).collect();
+    let Some(record) = state.deployments.get_mut(&deployment) else { return };
+    replaced.iter().for_each(|(name, serves)| record.parts.change(name, |part| part.serves = *serves));
 }
 
 /// What stood in an environment before a deployment stands again, unless it was removed. What was planned may end after what has

@@ -67,6 +67,10 @@ pub(super) fn end_deployment(
         Ending::Undone | Ending::Failed if brings && has_failed => drop(here.failed.insert(build, deployment)),
         _ => {}
     }
+    if is_for_all && (installs && settles || act == OrderAct::Undeploy) {
+        let is_removed = |record: &Deployment| installs || record.build == build;
+        no_longer_soak(state, deployment, &app, &environment, is_removed);
+    }
     if ending == Ending::Succeeded && (whole && installs || switches) {
         verified_in(state, &app, &build, &environment);
     }
@@ -100,6 +104,24 @@ fn keeps_nothing_out(state: &mut State, deployment: u64, ending: Ending) {
             .filter(|(_, hold)| hold.deployment != Some(deployment))
             .map(|(build, hold)| (*build, *hold))
             .collect();
+    }
+}
+
+/// What a whole environment has something else in the place of does not settle any more, though some may not have that yet.
+fn no_longer_soak(
+    state: &mut State,
+    deployment: u64,
+    app: &AppName,
+    environment: &AudienceName,
+    is_meant: impl Fn(&Deployment) -> bool,
+) {
+    let is_over = |number: &u64| {
+        let record = state.deployments.get(number).filter(|_| *number != deployment);
+        record.is_some_and(|record| record.app == *app && record.environment == *environment && is_meant(record))
+    };
+    let over: Vec<u64> = state.soaking.iter().copied().filter(is_over).collect();
+    for number in over {
+        state.soaking.remove(&number);
     }
 }
 

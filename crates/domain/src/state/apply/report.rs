@@ -123,6 +123,7 @@ pub(super) fn finish_target(
         has_run(state, name, &app, finished.running);
     }
     runs_now(state, name, &app, running);
+    stopped_or_started(state, name, &app);
     if *finished.outcome == Outcome::Verified && back.is_none() {
         ending::may_be_whole(state, deployment);
     }
@@ -139,9 +140,31 @@ fn is_well_again(state: &mut State, name: &TargetName, running: Option<&Running>
             }
             part.doubt = part.doubt.take().filter(|doubt| !doubt.watched);
         });
-        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
+        if record.parts.are_well() {
             record.well_since = Some(now);
         }
+    }
+}
+
+/// What is stopped on a target shows nobody how it is: whatever brought it there does not soak before it is started, and then
+/// soaks anew (R54).
+fn stopped_or_started(state: &mut State, name: &TargetName, app: &AppName) {
+    let now = state.head.time;
+    let Some(running) = state.running(app, name) else { return };
+    let (build, brought_by, stopped, serves) = (running.build, running.deployment, running.stopped, running.serves());
+    let Some(record) = state.deployments.get_mut(&brought_by).filter(|record| record.build == build) else { return };
+    if record.parts.get(name).is_none_or(|part| part.stopped == stopped) {
+        return;
+    }
+    record.parts.change(name, |part| {
+        (part.stopped, part.serves) = (stopped, serves);
+        if stopped {
+            part.unwell = None;
+            part.doubt = part.doubt.take().filter(|doubt| !doubt.watched);
+        }
+    });
+    if !stopped && record.parts.are_well() {
+        record.well_since = Some(now);
     }
 }
 
@@ -151,7 +174,7 @@ pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build
     in_audience(state, app, &environment).ran.extend(build);
 }
 
-/// A target runs this from now on. What was replaced before it settled does not settle any more.
+/// A target runs this from now on. What was replaced there before it settled soaks on where it still runs.
 pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option<Running>) {
     let Some(target) = state.targets.get_mut(name) else { return };
     let on_target = target.apps.entry(app.clone()).or_default();
@@ -162,6 +185,24 @@ pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, runn
         // What made way in a switch is not what the switch brought.
         && state.deployments.get(&number).is_none_or(|record| Some(record.build) == replaced)
     {
+        is_replaced_there(state, name, number);
+    }
+}
+
+/// What a target runs no more soaks on with the others, from when it is well on all of them; what nobody runs any more settles
+/// nowhere (R54).
+fn is_replaced_there(state: &mut State, name: &TargetName, number: u64) {
+    let now = state.head.time;
+    let Some(record) = state.deployments.get_mut(&number).filter(|_| state.soaking.contains(&number)) else { return };
+    let was_well = record.parts.are_well();
+    record.parts.change(name, |part| {
+        let has_left = part.aside == Some(Aside::Left);
+        part.aside = if has_left { part.aside } else { Some(Aside::Replaced) };
+    });
+    if !was_well && record.parts.are_well() {
+        record.well_since = Some(now);
+    }
+    if record.parts.verified().next().is_none() {
         state.soaking.remove(&number);
     }
 }
@@ -195,7 +236,7 @@ pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build:
                 }
             }
         });
-        if record.parts.unwell().next().is_none() && record.parts.unclear().next().is_none() {
+        if record.parts.are_well() {
             record.well_since = Some(now);
         }
     }
