@@ -321,6 +321,10 @@ pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timest
 pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let from = match deployment.phase {
         DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
+    // Where nobody is left to come next nothing will be activated, at whatever moment.
+    if deployment.parts.first_waiting().is_none() {
+        return Some(until);
+    }
             Some(begins) => begins,
             None if deployment.paused.is_none() => return deployment.schedule.expires,
             None => return None,

@@ -457,7 +457,8 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     let wave = next_wave(draft, asked, deployment).and_then(first_wave);
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
-            draft.record(ended(number, Ending::Aborted));
+            let deployment = deployment.clone();
+            conclude(draft, asked, number, &deployment);
         }
         Ok((Wave { targets, ring }, migrate)) => {
             let wave = deployment.waves + 1;
@@ -522,11 +523,8 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
-            } else if parts.verified().next().is_none() {
-                // All have left, or somebody said that it goes on without every single one.
-                draft.record(ended(number, Ending::Aborted));
             } else {
-                succeed(draft, asked, number, &deployment);
+                conclude(draft, asked, number, &deployment);
             }
         }
     }
@@ -540,9 +538,21 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         Ok(()) => start_next_wave(draft, asked, number),
         Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
     }
+/// Ends what nobody is left for: it has succeeded where somebody verified it, however many were left out.
+fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
+    match deployment.parts.verified().next() {
+        Some(_) => succeed(draft, asked, number, deployment),
+        // All have left, or somebody said that it goes on without every single one.
+        None => draft.record(ended(number, Ending::Aborted)),
+    }
+}
+
 }
 
 /// A deployment that is over as all of them are that nobody ended.
+    if deployment.parts.first_waiting().is_none() {
+        return conclude(draft, asked, number, &deployment);
+    }
 pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
     Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
 }
