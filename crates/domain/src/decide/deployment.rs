@@ -454,6 +454,9 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     let anew = counted_anew(&draft.state, deployment);
     let deployment = anew.as_ref().unwrap_or(deployment);
     let first_wave = |wave| migrations::first_wave(&draft.state, deployment, wave, &asked.context.away);
+    if let Some(why) = rollout::emptied(&rollout::of(&draft.state, deployment), deployment) {
+        return pause(draft, number, why);
+    }
     let wave = next_wave(draft, asked, deployment).and_then(first_wave);
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
@@ -498,7 +501,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
     let rollout = rollout::of(&draft.state, &deployment).into_owned();
     let parts = &deployment.parts;
-    let busy = parts.busy().next().is_some();
+    let (busy, has_begun) = (parts.busy().next().is_some(), deployment.waves > 0);
     match &deployment.phase {
         DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => falters(draft, asked, number),
         // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
@@ -519,8 +522,10 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if let Some(doubt) = rollout::in_doubt(&deployment) {
                 pause(draft, number, doubt);
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
-            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {
+            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment).filter(|_| has_begun) {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
+            } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
+                pause(draft, number, why);
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
             } else {
@@ -533,11 +538,6 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Starts the next wave, if the rules still let it run.
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
-    match may_still_run(draft, asked, &deployment, targets) {
-        Ok(()) => start_next_wave(draft, asked, number),
-        Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
-    }
 /// Ends what nobody is left for: it has succeeded where somebody verified it, however many were left out.
 fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     match deployment.parts.verified().next() {
@@ -547,12 +547,17 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
     }
 }
 
-}
-
-/// A deployment that is over as all of them are that nobody ended.
+    let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
+    match may_still_run(draft, asked, &deployment, targets) {
+        Ok(()) => start_next_wave(draft, asked, number),
     if deployment.parts.first_waiting().is_none() {
         return conclude(draft, asked, number, &deployment);
     }
+        Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
+    }
+}
+
+/// A deployment that is over as all of them are that nobody ended.
 pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
     Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
 }

@@ -6,7 +6,7 @@ use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
     sizes,
-    state::{Deployment, Request, State},
+    state::{Deployment, Part, Progress, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -560,7 +560,7 @@ impl Teller<'_> {
         let Deployment { app, build, environment, act, parts, members, .. } = record;
         let what = self.named(app, build);
         let on = match members.len() {
-            0 => count(parts.len(), "target"),
+            0 => count(parts.iter().filter(|(_, part)| was_verified(part)).count(), "target"),
             members => count(members, "member"),
         };
         match (ending, act) {
@@ -592,6 +592,11 @@ struct Finished<'a> {
 fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Verified => "is verified".into(),
+/// Whether a target verified it at some time, even if it has left or gone back since.
+fn was_verified(part: &Part) -> bool {
+    matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
+}
+
         Outcome::Undone { phase, reason } => format!("failed at {} and was undone: {reason}", phase.word()),
         Outcome::Failed { phase, reason } => format!("failed at {}: {reason}", phase.word()),
         Outcome::Refused { code, reason } => format!("was refused: {code}, {reason}"),

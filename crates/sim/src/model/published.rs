@@ -388,6 +388,7 @@ impl Model {
         self.wave_seen(number, targets);
         self.follow(number, targets.iter());
         let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
+        course.begins_on(targets);
         course.unfinished.extend(targets.iter().cloned());
         let before = targets.iter().map(|name| (name.clone(), self.running.get(name).copied()));
         course.before.extend(before);
