@@ -105,14 +105,15 @@ impl Notice {
     }
 }
 
-/// What is told of an entry: nothing of most. `state` is any state from the entry on.
-pub(crate) fn notices(state: &State, entry: &Entry, texts: Texts<'_>) -> Vec<Notice> {
+/// What is told of an entry: nothing of most. `state` is any state from the entry on, `leaf` the digest of the stored bytes: a
+/// ledger that was put back counts its entries from an earlier number on, and what it says then is other news.
+pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<'_>) -> Vec<Notice> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let lines = words::lines(state, entry, texts);
     let about = |(index, (event, text)): (usize, (&Event, String))| {
         let (kind, about) = about(state, event)?;
         let notice = Notice::about(
-            format!("entry-{}-{}-{index}", policy.record.estate.short(), entry.number),
+            format!("entry-{}-{}-{}-{index}", policy.record.estate.short(), entry.number, leaf.short()),
             kind,
             entry.time,
             Some(policy.record.estate),
