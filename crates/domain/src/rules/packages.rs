@@ -1,7 +1,7 @@
 //! A package is one request, one set of approvals and one order for the versions that it lists, which go in the order of
 //! what comes after what, and come back together (R4, R33). Each of them runs only as its own rules allow besides.
 
-use super::{Candidate, deployers, holds, names, permits, retention, retired, vendors};
+use super::{Candidate, deployers, holds, names, permits, placement, retention, retired, vendors};
 use crate::{
     event::{BuildFacts, Ending},
     refusal::Refusal,
@@ -9,7 +9,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, Digest, manifest::Driver, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, TargetName, manifest::Driver, statement::OrderAct};
 
 /// The members that the candidate lists, each as a candidate of its own; none where it is no package.
 pub fn members<'a>(
@@ -21,6 +21,20 @@ pub fn members<'a>(
         let record = names::build(state, app, &member.build)?;
         Ok(Candidate { app, build: member.build, record, audience, act })
     })
+}
+
+/// Whether a member runs already as the package says, with the config in force, on every target that it is for.
+pub fn is_in_place(state: &State, member: &Candidate<'_>, only: &BTreeSet<TargetName>, now: Timestamp) -> bool {
+    let Candidate { app, build, record, audience, .. } = *member;
+    let config = state.in_audience(app, audience).and_then(|here| here.config.as_ref());
+    let serial = config.map_or(0, |config| config.serial);
+    let is_there = |name: &TargetName| {
+        let running = state.running(app, name);
+        running.is_some_and(|running| running.build == build && running.config_serial == serial && !running.stopped)
+    };
+    // An order for some targets may be for none of a member's.
+    let targets = placement::targets(state, app, audience, &record.facts, only, now);
+    targets.map_or(!only.is_empty(), |targets| targets.iter().all(is_there))
 }
 
 /// Fails with the first reason why a member may not run in the environment, whoever permits it; says which they are.
