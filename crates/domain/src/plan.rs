@@ -122,7 +122,8 @@ pub fn order_of(state: &State, target: &TargetName, app: &AppName) -> Option<u64
 pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
     if let Some(Pause { by, failure, .. }) = &deployment.paused {
-        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
+        let expires = deployment.schedule.expires.filter(|_| deployment.waves == 0);
+        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone(), expires });
     }
     match &deployment.phase {
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. }
@@ -320,16 +321,18 @@ pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timest
 /// When a deployment that stands at `now` starts, goes on, or is dropped because its time is over, as far as is known.
 pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let from = match deployment.phase {
-        DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
     // Where nobody is left to come next nothing will be activated, at whatever moment.
     if deployment.parts.first_waiting().is_none() {
         return Some(until);
     }
+        DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
             Some(begins) => begins,
-            None if deployment.paused.is_none() => return deployment.schedule.expires,
-            None => return None,
+            None => return deployment.schedule.expires,
         },
         _ if stands(state, deployment) => now,
+        DeploymentPhase::Ended { .. } => return None,
+        // A pause keeps nothing beyond its time.
+        _ if deployment.paused.is_some() && deployment.waves == 0 => return deployment.schedule.expires,
         _ => return None,
     };
     let expires = deployment.schedule.expires;

@@ -111,6 +111,9 @@ pub enum WaitingOn {
     },
     /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
     Health {
+        /// When it is dropped if nobody has let it begin by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
         /// Its number.
         deployment: u64,
         /// Where it is unwell, and what is wrong.
@@ -183,13 +186,17 @@ impl fmt::Display for WaitingOn {
                      resume {deployment}"
                 )
             }
-            WaitingOn::Person { deployment, by, failure } => {
+            WaitingOn::Person { deployment, by, failure, expires } => {
                 let why = match (by, failure) {
                     (Some(by), _) => format!("paused by {by}"),
                     (None, Some(failure)) => format!("paused: {failure}"),
                     (None, None) => "paused".into(),
                 };
-                write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
+                write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")?;
+                match expires {
+                    Some(expires) => write!(f, ", and it is dropped if it has not begun by {expires:.0}"),
+                    None => Ok(()),
+                }
             }
             WaitingOn::Health { deployment, unwell } => {
                 let targets: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();

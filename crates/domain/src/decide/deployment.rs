@@ -356,6 +356,9 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
         return drop_it(draft, number, reason);
     }
+    if deployment.paused.is_some() {
+        return;
+    }
     // What runs is for that one to change, and is looked at when it has ended.
     if schedule::under_way(&draft.state, number, &deployment).is_some() {
         return;
@@ -451,12 +454,12 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     }
     leave_out(draft, asked, number);
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    let anew = counted_anew(&draft.state, deployment);
-    let deployment = anew.as_ref().unwrap_or(deployment);
-    let first_wave = |wave| migrations::first_wave(&draft.state, deployment, wave, &asked.context.away);
     if let Some(why) = rollout::emptied(&rollout::of(&draft.state, deployment), deployment) {
         return pause(draft, number, why);
     }
+    let anew = counted_anew(&draft.state, deployment);
+    let deployment = anew.as_ref().unwrap_or(deployment);
+    let first_wave = |wave| migrations::first_wave(&draft.state, deployment, wave, &asked.context.away);
     let wave = next_wave(draft, asked, deployment).and_then(first_wave);
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
@@ -521,11 +524,11 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if busy {
             } else if let Some(doubt) = rollout::in_doubt(&deployment) {
                 pause(draft, number, doubt);
+            } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
+                pause(draft, number, why);
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
             } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment).filter(|_| has_begun) {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
-            } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
-                pause(draft, number, why);
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
             } else {
@@ -535,9 +538,6 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
-/// Starts the next wave, if the rules still let it run.
-pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
-    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
 /// Ends what nobody is left for: it has succeeded where somebody verified it, however many were left out.
 fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     match deployment.parts.verified().next() {
@@ -547,12 +547,15 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
     }
 }
 
-    let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
-    match may_still_run(draft, asked, &deployment, targets) {
-        Ok(()) => start_next_wave(draft, asked, number),
+/// Starts the next wave, if the rules still let it run.
+pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
     if deployment.parts.first_waiting().is_none() {
         return conclude(draft, asked, number, &deployment);
     }
+    let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
+    match may_still_run(draft, asked, &deployment, targets) {
+        Ok(()) => start_next_wave(draft, asked, number),
         Err(refusal) => fail(draft, asked, number, &deployment, refusal.to_string()),
     }
 }

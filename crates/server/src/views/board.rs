@@ -509,7 +509,7 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Person { deployment, by, failure } => {
+            WaitingOn::Person { deployment, by, failure, .. } => {
                 p.wait title=(format!("sortie resume {deployment}, or abort")) {
                     (sign(Sign::Wait))
                     span {
