@@ -168,7 +168,13 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
-                (Advance::Hand, from) => Some(WaitingOn::Word { deployment: number, ring, from }),
+                (Advance::Hand, from) => {
+                    // Where nobody is left to come next nothing will be activated, at whatever moment.
+                    let comes_next = deployment.parts.first_waiting();
+                    let besides =
+                        comes_next.and_then(|_| schedule::hindrance(state, number, deployment, now.max(from)));
+                    Some(WaitingOn::Word { deployment: number, ring, from, besides: besides.map(Box::new) })
+                }
             }
         }
         DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
@@ -315,24 +321,24 @@ fn stands(state: &State, deployment: &Deployment) -> bool {
 pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
     let until = bakes_until(state, deployment).filter(|_| by_health)?;
+    // Where nobody is left to come next nothing will be activated, at whatever moment.
+    if deployment.parts.first_waiting().is_none() {
+        return Some(until);
+    }
     schedule::goes_on(state, number, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
 }
 
 /// When a deployment that stands at `now` starts, goes on, or is dropped because its time is over, as far as is known.
 pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let from = match deployment.phase {
-    // Where nobody is left to come next nothing will be activated, at whatever moment.
-    if deployment.parts.first_waiting().is_none() {
-        return Some(until);
-    }
+        DeploymentPhase::Ended { .. } => return None,
+        // A pause keeps nothing beyond its time.
+        _ if deployment.paused.is_some() && deployment.waves == 0 => return deployment.schedule.expires,
         DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
             Some(begins) => begins,
             None => return deployment.schedule.expires,
         },
         _ if stands(state, deployment) => now,
-        DeploymentPhase::Ended { .. } => return None,
-        // A pause keeps nothing beyond its time.
-        _ if deployment.paused.is_some() && deployment.waves == 0 => return deployment.schedule.expires,
         _ => return None,
     };
     let expires = deployment.schedule.expires;

@@ -99,6 +99,9 @@ pub enum WaitingOn {
         ring: String,
         /// From when it may be said.
         from: Timestamp,
+        /// What the next ring waits for besides: the word is refused before that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        besides: Option<Box<WaitingOn>>,
     },
     /// A deployment is paused until somebody says what is to be done.
     Person {
@@ -108,12 +111,12 @@ pub enum WaitingOn {
         by: Option<PersonName>,
         /// What went wrong, where the charter paused it.
         failure: Option<String>,
-    },
-    /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
-    Health {
         /// When it is dropped if nobody has let it begin by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires: Option<Timestamp>,
+    },
+    /// A deployment succeeded, and is not well everywhere: it soaks from when it is.
+    Health {
         /// Its number.
         deployment: u64,
         /// Where it is unwell, and what is wrong.
@@ -179,12 +182,16 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Bake { deployment, ring, until } => {
                 write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")
             }
-            WaitingOn::Word { deployment, ring, from } => {
+            WaitingOn::Word { deployment, ring, from, besides } => {
                 write!(
                     f,
                     "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
                      resume {deployment}"
-                )
+                )?;
+                match besides.as_deref() {
+                    Some(besides) => write!(f, "; before that {besides}"),
+                    None => Ok(()),
+                }
             }
             WaitingOn::Person { deployment, by, failure, expires } => {
                 let why = match (by, failure) {
