@@ -158,9 +158,24 @@ pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -
         let at =
             deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
         let what = names::of_build(app, deployment.version.as_ref(), &deployment.build);
-        Some(format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off"))
+        Some(format!("{what} {STANDS_PLANNED} {at:.0}; {}", takes_off(*number)))
     };
     state.open_deployments.iter().filter_map(stands).collect()
+}
+
+const STANDS_PLANNED: &str = "stands planned there for";
+
+fn takes_off(number: u64) -> String {
+    format!("`sortie abort {number}` takes it off")
+}
+
+/// Whether a warning of [`planned_there`] speaks of what has begun or ended since; every other one holds for good.
+pub fn is_outlived(state: &State, warning: &str) -> bool {
+    let stands = |number: &u64| {
+        let begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
+        !begun && warning.ends_with(&takes_off(*number))
+    };
+    warning.contains(STANDS_PLANNED) && !state.open_deployments.iter().any(stands)
 }
 
 /// Fails unless an order's times are such as can come.
@@ -236,6 +251,8 @@ pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<
     (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", deployment.app))
 }
 
+/// What a deployment brings, by which way; of a package also each member that it has still to activate, so that it stands as a
+/// whole and not half done.
 fn looked_at<'a>(
     state: &'a State,
     deployment: &'a Deployment,
@@ -252,5 +269,3 @@ fn looked_at<'a>(
     let by_way = |candidate: Candidate<'a>| (candidate, ways::of(state, policy, &candidate, now));
     Some((policy, std::iter::once(candidate).chain(members).map(by_way).collect()))
 }
-/// What a deployment brings, by which way; of a package also each member that it has still to activate, so that it stands as a
-/// whole and not half done.
