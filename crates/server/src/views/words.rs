@@ -375,12 +375,18 @@ impl Teller<'_> {
         build_name(self.state, app, build).short()
     }
 
-    /// `deployment 17 (web@1.4.0 → prod)`, or less where it was closed so long ago that the state forgot it.
+    /// `deployment 17 (web@1.4.0 → prod)`, `deployment 18 (removal of web@1.4.0 from prod)`, or less where it was closed so long ago
+    /// that the state forgot it.
     fn deployment(&self, number: u64) -> String {
         match self.state.deployments.get(&number) {
-            Some(record) => {
-                let what = self.named(&record.app, &record.build);
-                format!("deployment {number} ({what} → {})", record.environment)
+            Some(Deployment { app, build, environment, act, .. }) => {
+                let what = self.named(app, build);
+                match act {
+                    OrderAct::Deploy | OrderAct::Redeploy => format!("deployment {number} ({what} → {environment})"),
+                    OrderAct::Rollback => format!("deployment {number} (rollback to {what} in {environment})"),
+                    OrderAct::Undeploy => format!("deployment {number} (removal of {what} from {environment})"),
+                    act => format!("deployment {number} ({} of {what} in {environment})", act_noun(*act)),
+                }
             }
             None => format!("deployment {number}"),
         }
@@ -586,17 +592,17 @@ struct Finished<'a> {
     outcome: &'a Outcome,
     change: Option<Change>,
     running: &'a Option<Digest>,
+/// Whether a target verified it at some time, even if it has left or gone back since.
+fn was_verified(part: &Part) -> bool {
+    matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
+}
+
     phases: &'a [PhaseTiming],
 }
 
 fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Verified => "is verified".into(),
-/// Whether a target verified it at some time, even if it has left or gone back since.
-fn was_verified(part: &Part) -> bool {
-    matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
-}
-
         Outcome::Undone { phase, reason } => format!("failed at {} and was undone: {reason}", phase.word()),
         Outcome::Failed { phase, reason } => format!("failed at {}: {reason}", phase.word()),
         Outcome::Refused { code, reason } => format!("was refused: {code}, {reason}"),
