@@ -281,7 +281,12 @@ pub fn must_serve(rollout: &Rollout, deployment: &Deployment) -> usize {
     rollout.min_healthy.at_least(all(deployment))
 }
 
-/// Whether the ring that is next has still to wait: for its time, or for somebody's word.
+/// Whether somebody's word is waited for before the next ring begins.
+pub fn goes_on_by_hand(state: &State, deployment: &Deployment) -> bool {
+    of(state, deployment).advance == Advance::Hand
+}
+
+/// Whether the ring that is next has still to wait: for its time, or for somebody's word that was not said yet.
 pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option<&'a RingOf> {
     let current = current_ring(deployment)?;
     let next = deployment.parts.first_waiting()?;

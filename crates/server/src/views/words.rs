@@ -5,6 +5,7 @@ use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
+    rules::rollout,
     sizes,
     state::{Deployment, Part, Progress, Request, State},
 };
@@ -251,7 +252,11 @@ impl Teller<'_> {
                 format!("{}: wave {wave}{ring} began on {}{migrate}", self.deployment(*deployment), names(targets))
             }
             Event::RingVerified { deployment, ring } => {
-                format!("{} is well on {ring}; the next ring waits", self.deployment(*deployment))
+                let record = self.state.deployments.get(deployment);
+                let by_hand = record.is_some_and(|record| rollout::goes_on_by_hand(self.state, record));
+                let word =
+                    if by_hand { format!(" for somebody's word: sortie resume {deployment}") } else { String::new() };
+                format!("{} is well on {ring}; the next ring waits{word}", self.deployment(*deployment))
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
                 format!("{} is paused until somebody looks: {failure}", self.deployment(*deployment))
@@ -587,16 +592,16 @@ impl Teller<'_> {
     }
 }
 
-/// What a target's report says.
-struct Finished<'a> {
-    outcome: &'a Outcome,
-    change: Option<Change>,
-    running: &'a Option<Digest>,
 /// Whether a target verified it at some time, even if it has left or gone back since.
 fn was_verified(part: &Part) -> bool {
     matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
 }
 
+/// What a target's report says.
+struct Finished<'a> {
+    outcome: &'a Outcome,
+    change: Option<Change>,
+    running: &'a Option<Digest>,
     phases: &'a [PhaseTiming],
 }
 
