@@ -254,8 +254,8 @@ impl Course {
     /// Somebody lets it go on: what failed so far is accepted, or the next ring may begin.
     pub fn resumed(&mut self, now: Timestamp) {
         let next = self.targets.iter().filter(|name| self.waits(name)).map(|name| self.ring_of(name)).min();
-        if self.unfinished.is_empty() {
-            self.let_begin = self.let_begin.max(next.unwrap_or(0));
+        if let Some(next) = next.filter(|next| self.unfinished.is_empty() && self.unvouched(*next).is_some()) {
+            self.let_begin = self.let_begin.max(next);
         }
         match self.paused.take() {
             Some(Paused::ByFailure) => {
@@ -358,6 +358,13 @@ impl Course {
         }
     }
 
+    /// The first ring from that of its last wave on, and before this one, of which nobody is left who verified it.
+    fn unvouched(&self, ring: usize) -> Option<usize> {
+        let is_well = |name: &TargetName| self.outcomes.get(name) == Some(&Outcome::Verified);
+        let vouches = |name: &TargetName| is_well(name) && !self.left_out.contains(name);
+        (self.ring..ring).find(|before| !self.rings[*before].iter().any(vouches))
+    }
+
     /// A wave of these targets begins.
     pub fn begins_on(&mut self, targets: &[TargetName]) {
         self.ring = targets.iter().map(|name| self.ring_of(name)).max().unwrap_or(0);
@@ -400,9 +407,11 @@ impl Course {
                 return broken("BUDGET", format!("deployment {number} goes on after a ring of which none is well"));
             }
         }
-        let vouches = |name: &TargetName| is_well(name) && !self.left_out.contains(name);
-        let nobody_vouches = |before: &usize| !self.rings[*before].iter().any(vouches);
-        if let Some(empty) = (self.ring..ring).find(nobody_vouches).filter(|_| self.let_begin < ring) {
+        // Whoever let it go on where nothing was well said all that can be said: there is nothing to bake.
+        if self.let_begin >= ring {
+            return Ok(());
+        }
+        if let Some(empty) = self.unvouched(ring) {
             let what = format!("ring {ring} of deployment {number} begins, and nobody of ring {empty} vouches for it");
             return broken("RINGS", what);
         }
