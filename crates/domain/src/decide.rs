@@ -15,6 +15,7 @@ mod receipt;
 mod release;
 mod report;
 mod review;
+mod soak;
 mod target;
 mod token;
 mod vendor;
@@ -81,7 +82,7 @@ fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, 
         Command::LapseTarget(name) => target::lapse(&mut draft, &asked, &name)?,
         Command::LoseTarget(name, silent) => target::lose(&mut draft, &asked, &name, silent)?,
     }
-    deployment::judge_what_soaks(&mut draft, &asked);
+    soak::judge_what_soaks(&mut draft, &asked);
     package::follow(&mut draft, &asked);
     Ok(draft)
 }

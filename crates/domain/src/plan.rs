@@ -122,7 +122,8 @@ pub fn order_of(state: &State, target: &TargetName, app: &AppName) -> Option<u64
 pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
     if let Some(Pause { by, failure, .. }) = &deployment.paused {
-        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone() });
+        let expires = deployment.schedule.expires.filter(|_| deployment.waves == 0);
+        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone(), expires });
     }
     match &deployment.phase {
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. }
@@ -162,17 +163,17 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
             match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
-                (Advance::Health, from) if rollout::nobody_is_left(deployment) => {
-                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left: true })
-                }
                 (Advance::Health, until) if until <= now => {
                     let hindrance = schedule::hindrance(state, number, deployment, now);
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
                 (Advance::Hand, from) => {
-                    let nobody_is_left = rollout::nobody_is_left(deployment);
-                    Some(WaitingOn::Word { deployment: number, ring, from, nobody_is_left })
+                    // Where nobody is left to come next nothing will be activated, at whatever moment.
+                    let comes_next = deployment.parts.first_waiting();
+                    let besides =
+                        comes_next.and_then(|_| schedule::hindrance(state, number, deployment, now.max(from)));
+                    Some(WaitingOn::Word { deployment: number, ring, from, besides: besides.map(Box::new) })
                 }
             }
         }
@@ -322,17 +323,23 @@ fn stands(state: &State, deployment: &Deployment) -> bool {
 /// When the ring after one that bakes begins by itself, as far as is known at `now`.
 pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
-    let until = bakes_until(state, deployment).filter(|_| by_health && !rollout::nobody_is_left(deployment))?;
+    let until = bakes_until(state, deployment).filter(|_| by_health)?;
+    // Where nobody is left to come next nothing will be activated, at whatever moment.
+    if deployment.parts.first_waiting().is_none() {
+        return Some(until);
+    }
     schedule::goes_on(state, number, deployment, until.max(now)).map(|at| if at <= now { until } else { at })
 }
 
 /// When a deployment that stands at `now` starts, goes on, or is dropped because its time is over, as far as is known.
 pub fn starts(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let from = match deployment.phase {
+        DeploymentPhase::Ended { .. } => return None,
+        // A pause keeps nothing beyond its time.
+        _ if deployment.paused.is_some() && deployment.waves == 0 => return deployment.schedule.expires,
         DeploymentPhase::AwaitingPermit => match begins(state, deployment) {
             Some(begins) => begins,
-            None if deployment.paused.is_none() => return deployment.schedule.expires,
-            None => return None,
+            None => return deployment.schedule.expires,
         },
         _ if stands(state, deployment) => now,
         _ => return None,

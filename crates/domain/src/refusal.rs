@@ -773,6 +773,11 @@ pub enum Refusal {
 pub enum Instead {
     /// To end what is under way, which takes back what it brought.
     Abort,
+    /// To take off what stands and has not begun.
+    TakeOff {
+        /// For when it is planned, where it is.
+        at: Option<Timestamp>,
+    },
     /// To let the order stand until what is under way has ended.
     After {
         /// What it brings, by its name.

@@ -99,9 +99,9 @@ pub enum WaitingOn {
         ring: String,
         /// From when it may be said.
         from: Timestamp,
-        /// Whether all of the ring have left since, so that none of it can show any more that the build is well.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        nobody_is_left: bool,
+        /// What the next ring waits for besides: the word is refused before that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        besides: Option<Box<WaitingOn>>,
     },
     /// A deployment is paused until somebody says what is to be done.
     Person {
@@ -111,6 +111,9 @@ pub enum WaitingOn {
         by: Option<PersonName>,
         /// What went wrong, where the charter paused it.
         failure: Option<String>,
+        /// When it is dropped if nobody has let it begin by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
     },
     /// A deployment succeeded, and is not well everywhere, or was stopped: it soaks from when it is well and started again.
     Health {
@@ -182,23 +185,28 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Bake { deployment, ring, until } => {
                 write!(f, "deployment {deployment} bakes on {ring} until {until:.0}")
             }
-            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
-                let how = match nobody_is_left {
-                    true => format!("has nobody of {ring} left who could show that it is well,"),
-                    false => format!("is well on {ring}"),
-                };
+            WaitingOn::Word { deployment, ring, from, besides } => {
                 write!(
                     f,
-                    "deployment {deployment} {how} and waits for somebody's word, from {from:.0}: sortie resume {deployment}"
-                )
+                    "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
+                     resume {deployment}"
+                )?;
+                match besides.as_deref() {
+                    Some(besides) => write!(f, "; before that {besides}"),
+                    None => Ok(()),
+                }
             }
-            WaitingOn::Person { deployment, by, failure } => {
+            WaitingOn::Person { deployment, by, failure, expires } => {
                 let why = match (by, failure) {
                     (Some(by), _) => format!("paused by {by}"),
                     (None, Some(failure)) => format!("paused: {failure}"),
                     (None, None) => "paused".into(),
                 };
-                write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")
+                write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")?;
+                match expires {
+                    Some(expires) => write!(f, ", and it is dropped if it has not begun by {expires:.0}"),
+                    None => Ok(()),
+                }
             }
             WaitingOn::Health { deployment, unwell, stopped } => {
                 let unwell: Vec<String> = unwell.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();

@@ -207,7 +207,10 @@ async fn catch_up(
             let number = entry.number;
             let state = serving.ledger.state();
             let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
-            for notice in message::notices(&state, &entry, &texts).into_iter().filter(|notice| hook.wants(notice)) {
+            let leaf = Digest::of(&bytes);
+            for notice in
+                message::notices(&state, &entry, &leaf, &texts).into_iter().filter(|notice| hook.wants(notice))
+            {
                 deliver(serving, courier, name, &notice).await;
                 place.is_new = true;
             }

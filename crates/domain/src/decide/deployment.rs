@@ -1,6 +1,6 @@
 //! Ordering a deployment, running its waves, taking it back.
 
-use super::{Asked, guide, package};
+use super::{Asked, guide, package, soak};
 use crate::{
     command::Signed,
     event::{Aborted, Ending, Event},
@@ -382,6 +382,9 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if let Moment::Never(reason) = schedule::moment(&draft.state, number, &deployment, asked.context.now) {
         return drop_it(draft, number, reason);
     }
+    if deployment.paused.is_some() {
+        return;
+    }
     // What runs is for that one to change, and is looked at when it has ended.
     if schedule::under_way(&draft.state, number, &deployment).is_some() {
         return;
@@ -477,13 +480,17 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     }
     leave_out(draft, asked, number);
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
+    if let Some(why) = rollout::emptied(&rollout::of(&draft.state, deployment), deployment) {
+        return pause(draft, number, why);
+    }
     let anew = counted_anew(&draft.state, deployment);
     let deployment = anew.as_ref().unwrap_or(deployment);
     let first_wave = |wave| migrations::first_wave(&draft.state, deployment, wave, &asked.context.away);
     let wave = next_wave(draft, asked, deployment).and_then(first_wave);
     match wave {
         Ok((Wave { targets, .. }, _)) if targets.is_empty() => {
-            draft.record(ended(number, Ending::Aborted));
+            let deployment = deployment.clone();
+            conclude(draft, asked, number, &deployment);
         }
         Ok((Wave { targets, ring }, migrate)) => {
             let wave = deployment.waves + 1;
@@ -523,9 +530,9 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
     let rollout = rollout::of(&draft.state, &deployment).into_owned();
     let parts = &deployment.parts;
-    let busy = parts.busy().next().is_some();
+    let (busy, has_begun) = (parts.busy().next().is_some(), deployment.waves > 0);
     match &deployment.phase {
-        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => falters(draft, asked, number),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => soak::falters(draft, asked, number),
         // A target may finish after the deployment was ended without it: what it runs is known then, and nothing follows.
         DeploymentPhase::Ended { .. } | DeploymentPhase::AwaitingPermit => {}
         DeploymentPhase::Undoing { .. } if busy => {}
@@ -543,24 +550,35 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if busy {
             } else if let Some(doubt) = rollout::in_doubt(&deployment) {
                 pause(draft, number, doubt);
+            } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
+                pause(draft, number, why);
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
-            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {
+            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment).filter(|_| has_begun) {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
-            } else if parts.verified().next().is_none() {
-                // All have left, or somebody said that it goes on without every single one.
-                draft.record(ended(number, Ending::Aborted));
             } else {
-                succeed(draft, asked, number, &deployment);
+                conclude(draft, asked, number, &deployment);
             }
         }
+    }
+}
+
+/// Ends what nobody is left for: it has succeeded where somebody verified it, however many were left out.
+fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
+    match deployment.parts.verified().next() {
+        Some(_) => succeed(draft, asked, number, deployment),
+        // All have left, or somebody said that it goes on without every single one.
+        None => draft.record(ended(number, Ending::Aborted)),
     }
 }
 
 /// Starts the next wave, if the rules still let it run.
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    if deployment.parts.first_waiting().is_none() {
+        return conclude(draft, asked, number, &deployment);
+    }
     let targets = next_wave(draft, asked, &deployment).map(|wave| wave.targets).unwrap_or_default();
     match may_still_run(draft, asked, &deployment, targets) {
         Ok(()) => start_next_wave(draft, asked, number),
@@ -600,54 +618,6 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
 /// Lets no further target begin until somebody has looked at this and says what is to be done.
 fn pause(draft: &mut Draft, number: u64, why: String) {
     draft.record(Event::DeploymentPaused { deployment: number, by: None, reason: None, failure: Some(why) });
-}
-
-/// Takes back what succeeded and soaks, once it is unwell on more targets than may fail. Where the charter does not undo by
-/// itself it stays, and does not settle (R54).
-fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
-    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    let in_place = draft.state.in_audience(&deployment.app, &deployment.environment);
-    let is_replaced = in_place.is_some_and(|record| record.open_deployment.is_some());
-    // Where the other side has taken something newer since, a switch leads back to nothing.
-    let by_it = |name: &TargetName| {
-        let running = draft.state.running(&deployment.app, name);
-        running.is_some_and(|running| running.deployment == number)
-    };
-    let leads_back = deployment.act != OrderAct::Switch || deployment.parts.verified().all(by_it);
-    if is_replaced
-        || !leads_back
-        || !draft.state.soaking.contains(&number)
-        || deployment.parts.unwell().next().is_none()
-    {
-        return;
-    }
-    let rollout = rollout::of(&draft.state, &deployment);
-    let undoes = rollout.on_failure == OnFailure::Undo;
-    if let Some(reason) = rollout::beyond_budget(&rollout, &deployment).filter(|_| undoes) {
-        undo(draft, asked, number, &deployment, reason, None);
-    }
-}
-
-/// What became unwell while something else was under way there is judged once that is over.
-pub(super) fn judge_what_soaks(draft: &mut Draft, asked: &Asked<'_>) {
-    let ended = draft.events.iter().filter_map(|event| match event {
-        Event::DeploymentEnded { deployment, .. } => draft.state.deployments.get(deployment),
-        _ => None,
-    });
-    let over: BTreeSet<(AppName, AudienceName)> =
-        ended.map(|deployment| (deployment.app.clone(), deployment.environment.clone())).collect();
-    let is_to_be_judged = |number: &u64| {
-        draft.state.deployments.get(number).is_some_and(|deployment| {
-            let is_unwell = deployment.parts.unwell().next().is_some();
-            // As long as its package is under way, that says what follows.
-            let package = deployment.package.as_ref().map(|package| &package.deployment);
-            let is_free = package.is_none_or(|package| !draft.state.open_deployments.contains(package));
-            is_unwell && is_free && over.contains(&(deployment.app.clone(), deployment.environment.clone()))
-        })
-    };
-    let soaking = draft.state.soaking.iter().copied().filter(|_| !over.is_empty());
-    let soaking: Vec<u64> = soaking.filter(is_to_be_judged).collect();
-    soaking.into_iter().for_each(|number| falters(draft, asked, number));
 }
 
 /// Tells every target that has activated it, or is about to, to go back: as many at a time as can be spared.

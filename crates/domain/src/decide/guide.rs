@@ -63,7 +63,10 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
     match plan::bakes_until(&draft.state, &record) {
         Some(until) if until > asked.context.now => Err(Refusal::Bakes { deployment: number, until }),
         Some(_) => {
-            deployment::is_moment(draft, asked, &record)?;
+            // Where nobody is left to come next nothing is activated, at whatever moment.
+            if record.parts.first_waiting().is_some() {
+                deployment::is_moment(draft, asked, &record)?;
+            }
             draft.record(resumed);
             deployment::advance(draft, asked, number);
             Ok(())

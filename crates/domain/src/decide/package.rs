@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        Candidate, migrations, names, packages, rights, rollout,
+        self, Candidate, migrations, names, packages, rights, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -78,6 +78,12 @@ pub(super) fn request(
         let prepared = prepare(draft, asked, order, app, member);
         let Some(prepared) = prepared.map_err(|refusal| as_one(refusal, signed))? else { continue };
         rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
+        // What keeps one of them from being activated keeps all of them: nothing is to stand half done.
+        if !order.when_released {
+            let begins = schedule::begins(order, now);
+            let candidate = Candidate::ordered(&draft.state, &prepared.order)?;
+            rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins)?;
+        }
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
     }

@@ -259,10 +259,14 @@ impl fmt::Display for Refusal {
                 }
                 write!(f, "Nothing was copied")
             }
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead: Some(Instead::TakeOff { at }) } => {
+                let at = at.map(|at| format!(", planned for {at:.0}")).unwrap_or_default();
+                write!(f, "deployment {deployment} of {app} stands in {environment}{at}, and has not begun")
+            }
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
                 let instead = match instead {
                     Some(Instead::Abort) => "; to abort it takes back what it brought",
-                    Some(Instead::After { .. }) | None => "",
+                    Some(Instead::After { .. } | Instead::TakeOff { .. }) | None => "",
                 };
                 write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
             }
@@ -509,7 +513,7 @@ impl Refusal {
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
-                Some(Instead::Abort) => format!("sortie abort {deployment} --reason …"),
+                Some(Instead::Abort | Instead::TakeOff { .. }) => format!("sortie abort {deployment} --reason …"),
                 Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),
                 None => format!("sortie status {app} --in {environment}"),
             },

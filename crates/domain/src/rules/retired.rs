@@ -1,7 +1,7 @@
 //! A retired application takes nothing new: no build, no number, no request, no deployment. Its name is never given again.
 
 use crate::{
-    refusal::Refusal,
+    refusal::{Instead, Refusal},
     state::{App, State},
 };
 use trust::{AppName, TargetName};
@@ -19,8 +19,9 @@ pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
     for number in &state.open_deployments {
         let deployment = state.deployments.get(number).filter(|deployment| deployment.app == *app);
         if let Some(deployment) = deployment {
-            let environment = deployment.environment.clone();
-            let (app, deployment, instead) = (app.clone(), *number, None);
+            let (app, environment) = (app.clone(), deployment.environment.clone());
+            let instead = (deployment.waves == 0).then_some(Instead::TakeOff { at: deployment.schedule.at });
+            let deployment = *number;
             return Err(Refusal::DeploymentUnderWay { app, environment, deployment, instead });
         }
     }

@@ -6,7 +6,7 @@ use super::presence::{self, Away};
 use crate::{
     event::RingOf,
     refusal::Refusal,
-    state::{Aside, Deployment, Part, Parts, State},
+    state::{Deployment, DeploymentPhase, Parts, State},
 };
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 use trust::{
@@ -287,19 +287,46 @@ pub fn must_serve(rollout: &Rollout, deployment: &Deployment) -> usize {
     rollout.min_healthy.at_least(all(deployment))
 }
 
-/// Whether the ring that is next has still to wait: for its time, or for somebody's word.
+/// Whether somebody's word is waited for before the next ring begins.
+pub fn goes_on_by_hand(state: &State, deployment: &Deployment) -> bool {
+    of(state, deployment).advance == Advance::Hand
+}
+
+/// Whether the ring that is next has still to wait: for its time, or for somebody's word that was not said yet.
 pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option<&'a RingOf> {
     let current = current_ring(deployment)?;
     let next = deployment.parts.first_waiting()?;
     let waits = rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
-    (waits && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
+    let is_said = is_let_begin(deployment, ring_at(deployment, next).0);
+    (waits && !is_said && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
 }
 
-/// Whether targets of the ring that has begun left, and none is there any more that could vouch for the build.
-pub fn nobody_is_left(deployment: &Deployment) -> bool {
-    let places = || places_of(deployment, deployment.ring);
-    let has_left = |(_, part): (&TargetName, &Part)| part.aside == Some(Aside::Left);
-    !deployment.parts.any_verified_in(places()) && deployment.parts.within(places()).any(has_left)
+/// The ring that nobody vouches for, where the next is another: all of it have left, were left out or are silent, and what runs
+/// well nowhere says nothing about those that come after. Nothing where somebody let them begin all the same.
+fn unvouched(deployment: &Deployment) -> Option<&RingOf> {
+    let (next, _) = ring_at(deployment, deployment.parts.first_waiting()?);
+    let mut before = (deployment.ring..next).filter(|_| !is_let_begin(deployment, next));
+    let ring = before.find(|ring| !deployment.parts.any_verified_in(places_of(deployment, *ring)))?;
+    deployment.rings.get(ring)
+}
+
+fn is_let_begin(deployment: &Deployment, ring: usize) -> bool {
+    deployment.let_begin.is_some_and(|let_begin| let_begin >= ring)
+}
+
+/// Why the next ring does not begin by itself, where nobody vouches for the one before. While that bakes and somebody's word is
+/// waited for anyway, no second one is asked for.
+pub fn emptied(rollout: &Rollout, deployment: &Deployment) -> Option<String> {
+    let is_asked = matches!(deployment.phase, DeploymentPhase::Baking(_)) && rollout.advance == Advance::Hand;
+    let ring = unvouched(deployment).filter(|_| !is_asked)?;
+    Some(format!("nobody of {} is left who verified it, and the next ring would begin", ring.name))
+}
+
+/// The ring that somebody lets begin who lets the deployment go on: the next one, where nobody vouches for those before it.
+pub fn lets_begin(deployment: &Deployment) -> Option<usize> {
+    let is_at_it = deployment.parts.busy().next().is_some();
+    unvouched(deployment).filter(|_| !is_at_it)?;
+    deployment.parts.first_waiting().map(|place| ring_at(deployment, place).0)
 }
 
 /// Why the deployment cannot go on: more targets failed or are silent than may, a canary is among them, or a ring is over

@@ -5,7 +5,7 @@ use super::{Candidate, freezes, names, packages, ways, windows};
 use crate::{
     policy,
     refusal::Refusal,
-    state::{Deployment, Policy, Running, State},
+    state::{Deployment, MemberPart, Policy, Running, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -29,17 +29,20 @@ pub enum Moment {
 
 /// What `now` is to a deployment, besides permission and the targets that are at it.
 pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Moment {
-    let Some((policy, candidate, way)) = looked_at(state, deployment, now) else { return Moment::Now };
-    match windows::judged(policy, &candidate, way, &deployment.schedule, now) {
+    let Some((policy, candidates)) = looked_at(state, deployment, now) else { return Moment::Now };
+    // The windows are the environment's, the same for a package and what it brings.
+    let Some((candidate, way)) = candidates.first() else { return Moment::Now };
+    match windows::judged(policy, candidate, *way, &deployment.schedule, now) {
         Err(NotNow::Early { at }) => return Moment::Later(WaitingOn::Time { deployment: number, at }),
         Err(NotNow::Over { since }) => return Moment::Never(format!("its order expired at {since:.0}")),
         Err(NotNow::Closed { .. }) => {
-            let opens_at = opens(state, policy, &candidate, way, &deployment.schedule, now);
+            let opens_at = all_open(state, policy, &candidates, &deployment.schedule, now);
             return Moment::Later(WaitingOn::Window { deployment: number, opens_at });
         }
         Ok(()) => {}
     }
-    if let Some(freeze) = stopping(state, policy, &candidate, way, now) {
+    let stopping = candidates.iter().filter_map(|(candidate, way)| stopping(state, policy, candidate, *way, now));
+    if let Some(freeze) = stopping.max_by_key(|freeze| freeze.known.terms.until) {
         let until = freeze.known.terms.until;
         return Moment::Later(WaitingOn::Freeze { deployment: number, freeze: freeze.number, until });
     }
@@ -63,7 +66,7 @@ pub fn goes_on(state: &State, number: u64, deployment: &Deployment, now: Timesta
     let expires = deployment.schedule.expires;
     let free = under_way(state, number, deployment).is_none();
     let begins = match looked_at(state, deployment, now) {
-        Some((policy, candidate, way)) => opens(state, policy, &candidate, way, &deployment.schedule, now),
+        Some((policy, candidates)) => all_open(state, policy, &candidates, &deployment.schedule, now),
         None => Some(now),
     };
     [begins.filter(|_| free), expires].into_iter().flatten().min().map(|at| at.max(now))
@@ -91,6 +94,26 @@ pub fn opens(
                 None => return Some(at),
             },
         };
+    }
+    None
+}
+
+/// The first moment from `from` on at which all of these may be activated.
+fn all_open(
+    state: &State,
+    policy: &Policy,
+    candidates: &[(Candidate<'_>, Way)],
+    schedule: &Schedule,
+    from: Timestamp,
+) -> Option<Timestamp> {
+    let mut at = from;
+    for _ in 0..policy::OPENINGS_LOOKED_AT {
+        let each = candidates.iter().map(|(candidate, way)| opens(state, policy, candidate, *way, schedule, at));
+        let latest = each.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+        if latest == at {
+            return Some(at);
+        }
+        at = latest;
     }
     None
 }
@@ -135,9 +158,24 @@ pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -
         let at =
             deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
         let what = names::of_build(app, deployment.version.as_ref(), &deployment.build);
-        Some(format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off"))
+        Some(format!("{what} {STANDS_PLANNED} {at:.0}; {}", takes_off(*number)))
     };
     state.open_deployments.iter().filter_map(stands).collect()
+}
+
+const STANDS_PLANNED: &str = "stands planned there for";
+
+fn takes_off(number: u64) -> String {
+    format!("`sortie abort {number}` takes it off")
+}
+
+/// Whether a warning of [`planned_there`] speaks of what has begun or ended since; every other one holds for good.
+pub fn is_outlived(state: &State, warning: &str) -> bool {
+    let stands = |number: &u64| {
+        let begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
+        !begun && warning.ends_with(&takes_off(*number))
+    };
+    warning.contains(STANDS_PLANNED) && !state.open_deployments.iter().any(stands)
 }
 
 /// Fails unless an order's times are such as can come.
@@ -213,13 +251,21 @@ pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<
     (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", deployment.app))
 }
 
+/// What a deployment brings, by which way; of a package also each member that it has still to activate, so that it stands as a
+/// whole and not half done.
 fn looked_at<'a>(
     state: &'a State,
     deployment: &'a Deployment,
     now: Timestamp,
-) -> Option<(&'a Policy, Candidate<'a>, Way)> {
+) -> Option<(&'a Policy, Vec<(Candidate<'a>, Way)>)> {
     let policy = state.policy.as_deref()?;
     let candidate = Candidate::of(state, deployment).ok()?;
-    let way = ways::of(state, policy, &candidate, now);
-    Some((policy, candidate, way))
+    let is_to_come = |member: &Candidate<'_>| {
+        let waits = deployment.members.get(member.app) == Some(&MemberPart::Waiting);
+        waits && !packages::is_in_place(state, member, &deployment.only, now)
+    };
+    let members = packages::members(state, &candidate).flatten().filter(is_to_come);
+    let members: Vec<Candidate<'a>> = members.collect();
+    let by_way = |candidate: Candidate<'a>| (candidate, ways::of(state, policy, &candidate, now));
+    Some((policy, std::iter::once(candidate).chain(members).map(by_way).collect()))
 }

@@ -366,6 +366,7 @@ pub fn apply(state: &mut State, event: &Event) {
                     record.parts.doubted().filter(|_| failed).map(|(name, _)| name.clone()).collect();
                 let accept = |part: &mut Part| part.doubt.iter_mut().for_each(|doubt| doubt.accepted = true);
                 doubted.iter().for_each(|name| record.parts.change(name, accept));
+                record.let_begin = rollout::lets_begin(record).or(record.let_begin);
             }
         }
         Event::TargetFinished {

@@ -38,6 +38,9 @@ pub struct Deployment {
     pub rings: Arc<[RingOf]>,
     /// Which ring has begun, counted from 0.
     pub ring: usize,
+    /// Up to which ring somebody let it go on, though nobody vouches for those before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_begin: Option<usize>,
     /// The targets that the build is for and that have no part in it.
     pub others: Others,
     /// Whether the order names its targets, so that it is for no others.

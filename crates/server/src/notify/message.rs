@@ -4,6 +4,7 @@ use crate::views::words::{self, Texts};
 use domain::{
     entry::Entry,
     event::{Ending, Event},
+    rules::rollout,
     state::State,
 };
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ pub enum Kind {
     Undone,
     /// A deployment was ended by somebody.
     Aborted,
-    /// A deployment stands by itself until somebody says what is to be done.
+    /// A deployment stands until somebody says what is to be done: something went wrong, or the next ring begins by hand.
     Paused,
     /// A deployment stayed healthy for its soak time.
     Settled,
@@ -105,14 +106,15 @@ impl Notice {
     }
 }
 
-/// What is told of an entry: nothing of most. `state` is any state from the entry on.
-pub(crate) fn notices(state: &State, entry: &Entry, texts: Texts<'_>) -> Vec<Notice> {
+/// What is told of an entry: nothing of most. `state` is any state from the entry on, `leaf` the digest of the stored bytes: a
+/// ledger that was put back counts its entries from an earlier number on, and what it says then is other news.
+pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<'_>) -> Vec<Notice> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let lines = words::lines(state, entry, texts);
     let about = |(index, (event, text)): (usize, (&Event, String))| {
         let (kind, about) = about(state, event)?;
         let notice = Notice::about(
-            format!("entry-{}-{}-{index}", policy.record.estate.short(), entry.number),
+            format!("entry-{}-{}-{}-{index}", policy.record.estate.short(), entry.number, leaf.short()),
             kind,
             entry.time,
             Some(policy.record.estate),
@@ -182,6 +184,10 @@ fn about(state: &State, event: &Event) -> Option<(Kind, About)> {
             Ending::Succeeded | Ending::Superseded => None,
         },
         Event::DeploymentPaused { deployment: number, by: None, .. } => Some((Kind::Paused, deployment(number))),
+        Event::RingVerified { deployment: number, .. } => {
+            let record = state.deployments.get(number)?;
+            rollout::goes_on_by_hand(state, record).then(|| (Kind::Paused, deployment(number)))
+        }
         Event::DeploymentSettled { deployment: number } => Some((Kind::Settled, deployment(number))),
         Event::HealthChanged { target, app, build, unwell: Some(_), .. } => {
             let record = state.apps.get(app).and_then(|app| app.builds.get(build));
@@ -213,6 +219,36 @@ mod tests {
 
     fn told(world: &World, event: Event) -> Option<(Kind, About)> {
         about(&world.state, &event)
+    }
+
+    /// A ring that waits for somebody's word is told; one whose time comes by itself is not.
+    #[test]
+    fn a_promotion_that_waits_for_somebody_is_told() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let verified = Event::RingVerified { deployment, ring: "canary".into() };
+        assert!(told(&world, verified.clone()).is_none());
+        world.amended("after = \"test\",", "after = \"test\", rollout = { canary = 1, advance = \"hand\" },");
+        let (kind, about) = told(&world, verified.clone()).unwrap();
+        assert_eq!((kind, about.deployment), (Kind::Paused, Some(deployment)));
+        let entry = |time| Entry {
+            number: 7,
+            time,
+            actor: "prod-1".into(),
+            roles: Vec::new(),
+            on_behalf_of: None,
+            request_id: "1".into(),
+            events: vec![verified.clone()],
+            envelope: None,
+        };
+        let (entry, texts) = (entry(world.now()), |_: &Digest| None);
+        let [one] = &notices(&world.state, &entry, &Digest::of(b"one"), &texts)[..] else { panic!("one is told") };
+        assert!(one.text.ends_with("the next ring waits for somebody's word: sortie resume 1"), "{}", one.text);
+        // What stands under the same number in a ledger that was put back is other news.
+        let other = &notices(&world.state, &entry, &Digest::of(b"other"), &texts)[0];
+        assert_eq!(*one, Notice { id: one.id.clone(), ..other.clone() });
+        assert_ne!(one.id, other.id);
     }
 
     /// Whatever ends, stops or goes wrong is told, with all that it is about; what is nobody's news is not.

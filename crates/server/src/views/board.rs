@@ -503,13 +503,14 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     span { "bakes on " b { (ring) } ", " (left(*until)) " more" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Word { deployment, ring, from, nobody_is_left } => {
-                p.wait title=(format!("sortie resume {deployment}, from {}", moment(*from))) {
+            WaitingOn::Word { deployment, ring, from, besides } => {
+                @let besides = besides.as_ref().map(|besides| format!("; before that {besides}")).unwrap_or_default();
+                p.wait title=(format!("sortie resume {deployment}, from {}{besides}", moment(*from))) {
                     (sign(Sign::Wait))
-                    span { (if *nobody_is_left { "nobody is left of " } else { "well on " }) b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
+                    span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Person { deployment, by, failure } => {
+            WaitingOn::Person { deployment, by, failure, .. } => {
                 p.wait title=(format!("sortie resume {deployment}, or abort")) {
                     (sign(Sign::Wait))
                     span {

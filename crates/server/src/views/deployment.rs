@@ -6,7 +6,7 @@ use domain::{
     entry::Entry,
     event::Event,
     plan,
-    rules::{migrations, rollout},
+    rules::{migrations, rollout, schedule},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
 };
 use jiff::Timestamp;
@@ -47,7 +47,7 @@ pub(crate) fn deployment(
         failure: failure(state, record).map(|failure| trust::names::printable(&failure)),
         at: record.schedule.at,
         expires: record.schedule.expires,
-        warnings: record.warnings.clone(),
+        warnings: record.warnings.iter().filter(|warning| !schedule::is_outlived(names, warning)).cloned().collect(),
         rollout: rollout::of(names, record).into_owned(),
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),

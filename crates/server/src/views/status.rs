@@ -532,7 +532,7 @@ pub(crate) fn is_granted(standing: &Standing) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::fixture::{self, World};
+    use crate::views::fixture::{self, World, app, audience, target};
     use domain::event::{Change, Ending, Event};
     use trust::statement::{OrderAct, Outcome, Phase, PhaseTiming};
 
@@ -623,6 +623,51 @@ mod tests {
         world.happen(back);
         world.happen(undone(deployment));
         assert!(notes_of(&world, "prod").is_empty(), "{:?}", notes_of(&world, "prod"));
+    }
+
+    /// What stood planned when something was ordered is spoken of as long as it stands.
+    #[test]
+    fn a_warning_of_what_stands_planned_ends_with_it() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let requested = |deployment, at, warnings| Event::DeploymentRequested {
+            deployment,
+            app: app("web"),
+            environment: audience("prod"),
+            act: OrderAct::Deploy,
+            build,
+            version: Some("1.4.0".parse().unwrap()),
+            targets: vec![target("prod-1")],
+            awaits_permit: false,
+            warnings,
+            deployer: "oncall".parse().unwrap(),
+            rollout: None,
+            rings: Vec::new(),
+            narrowed: false,
+            schedule: trust::schedule::Schedule { at, ..Default::default() },
+            keep_data: false,
+            package: None,
+            only: Default::default(),
+        };
+        let at = Some(world.now() + jiff::SignedDuration::from_hours(10));
+        world.happen(requested(1, at, Vec::new()));
+        let planned = domain::rules::schedule::planned_there(&world.state, &app("web"), &audience("prod"));
+        let warnings = [vec!["1.4.0 is superseded".to_string()], planned.clone()].concat();
+        world.happen(requested(2, None, warnings.clone()));
+        let said = |world: &World| {
+            crate::views::deployment::deployment(&world.state, &world.state, 2, world.now(), &|_| None)
+                .unwrap()
+                .warnings
+        };
+        assert!(planned.len() == 1 && said(&world) == warnings, "{:?}", said(&world));
+        world.happen(Event::DeploymentEnded {
+            deployment: 1,
+            ending: Ending::Aborted,
+            reason: None,
+            superseded_by: None,
+            aborted: None,
+        });
+        assert_eq!(said(&world), ["1.4.0 is superseded"]);
     }
 
     #[test]

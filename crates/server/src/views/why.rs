@@ -7,7 +7,7 @@ use super::{
 use api::read::{Condition, Why};
 use domain::{
     refusal::{Instead, Refusal},
-    rules::{self, Candidate, approvals, configuration, lifetime, names, placement, places},
+    rules::{self, Candidate, approvals, configuration, lifetime, names, packages, placement, places},
     state::{Approved, InAudience, Policy, Request, Running, State},
 };
 use jiff::Timestamp;
@@ -228,6 +228,9 @@ impl Asked<'_> {
                 Ok(()) => conditions.extend(self.fitting(targets)),
             },
         }
+        for member in packages::members(self.state, &self.candidate).flatten() {
+            conditions.extend(self.on_member(&member));
+        }
         if let Some(ends) = lifetime::last_ends(self.state, audience) {
             let (left, at) = (words::left(ends, self.now), words::moment(ends));
             conditions.push(met(format!("{audience} is thrown away in {left}, at {at}")));
@@ -259,6 +262,26 @@ impl Asked<'_> {
         let instead = instead.filter(|instead| !is_package || *instead == Instead::Abort);
         let app = self.state.deployments.get(&deployment).map_or(app, |record| &record.app).clone();
         Some(Refusal::DeploymentUnderWay { deployment, app, environment: audience.clone(), instead })
+    }
+
+    /// What keeps a member of the package from being activated, where it does not run as the package says.
+    fn on_member(&self, member: &Candidate<'_>) -> Vec<Condition> {
+        let Self { state, policy, now, .. } = *self;
+        let Candidate { app, audience, record, .. } = *member;
+        if packages::is_in_place(state, member, &BTreeSet::new(), now) {
+            return Vec::new();
+        }
+        let moment = rules::moment(state, policy, member, &Schedule::default(), now);
+        // Windows are the environment's, and were spoken of.
+        let moment = moment.into_iter().filter(|verdict| verdict.rule != "windows").map(|verdict| verdict.verdict);
+        let frozen = moment.filter_map(Result::err).map(|refusal| freezes::with_reason(refusal, self.texts));
+        let targets = placement::targets(state, app, audience, &record.facts, &BTreeSet::new(), now);
+        let needs = targets.and_then(|targets| placement::meets_needs(state, &record.facts, &targets));
+        let config = configuration::complete(app, audience, &record.facts, state.in_audience(app, audience));
+        let refused = frozen.chain(needs.err()).chain(config.err());
+        let of_member =
+            |refusal: Refusal| Condition { what: format!("{app}: {}", unmet(&refusal).what), ..unmet(&refusal) };
+        refused.map(of_member).collect()
     }
 
     /// The targets that the build fits and the permit is for; and those it fits, for which the permit is not.
@@ -402,6 +425,55 @@ mod tests {
         world.released_by(trust::way::Way::BreakGlass, "web", "1.4.0", "prod");
         let text = shown(&ask(&world, "1.4.0", "prod"));
         assert!(text.contains("✓ 1 target fits: prod-1; break-glass is not for prod-2"), "{text}");
+    }
+
+    /// A package says what keeps each of its members, before the first of them is activated.
+    #[test]
+    fn a_package_is_kept_by_what_keeps_its_members_r1_r9() {
+        let mut world = World::new();
+        let db = world.numbered("db", "1.0.0");
+        let mut facts = (*world.state.apps[&crate::views::fixture::app("db")].builds[&db].facts).clone();
+        facts.needs.memory_bytes = Some(900 << 30);
+        let hungry = Digest::of(b"hungry");
+        let pushed = |name: &str, build, facts| domain::event::Event::BuildPushed {
+            app: name.parse().unwrap(),
+            build,
+            pusher: "coder".parse().unwrap(),
+            commit: None,
+            recipe: None,
+            facts,
+        };
+        world.happen(pushed("web", hungry, facts.clone()));
+        facts.needs = Default::default();
+        let member = |build, version: &str| {
+            serde_json::from_value(serde_json::json!({ "build": build, "version": version })).unwrap()
+        };
+        facts.driver = trust::manifest::Driver::Package;
+        facts.package =
+            [("db".parse().unwrap(), member(db, "1.0.0")), ("web".parse().unwrap(), member(hungry, "2.0.0"))].into();
+        let shop = Digest::of(b"shop");
+        world.happen(pushed("shop", shop, facts));
+        let terms = trust::freeze::Terms {
+            environments: ["dev".parse().unwrap()].into(),
+            apps: ["db".parse().unwrap()].into(),
+            from: world.now(),
+            until: world.now() + jiff::SignedDuration::from_hours(10),
+            reason: Digest::of(b"reason"),
+        };
+        let by = "oncall".parse().unwrap();
+        world.happen(domain::event::Event::FreezeDeclared { freeze: Digest::of(b"freeze"), number: 1, terms, by });
+        let ask = |world: &World| {
+            let (app, audience) = ("shop".parse().unwrap(), "dev".parse().unwrap());
+            why(&world.state, &app, shop, &audience, &|_| None, world.now()).unwrap()
+        };
+        let text = shown(&ask(&world));
+        assert!(text.contains("✗ db: dev is frozen until"), "{text}");
+        assert!(text.contains("✗ web: dev-1 is not what the build needs"), "{text}");
+        assert!(!ask(&world).may);
+        // What runs already as the package says is not activated, and nothing keeps it.
+        world.runs("dev-1", "db", db);
+        let text = shown(&ask(&world));
+        assert!(!text.contains("db: ") && text.contains("web: dev-1"), "{text}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
+    rules::rollout,
     sizes,
-    state::{Deployment, Request, State},
+    state::{Deployment, Part, Progress, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -251,7 +252,11 @@ impl Teller<'_> {
                 format!("{}: wave {wave}{ring} began on {}{migrate}", self.deployment(*deployment), names(targets))
             }
             Event::RingVerified { deployment, ring } => {
-                format!("{} is well on {ring}; the next ring waits", self.deployment(*deployment))
+                let record = self.state.deployments.get(deployment);
+                let by_hand = record.is_some_and(|record| rollout::goes_on_by_hand(self.state, record));
+                let word =
+                    if by_hand { format!(" for somebody's word: sortie resume {deployment}") } else { String::new() };
+                format!("{} is well on {ring}; the next ring waits{word}", self.deployment(*deployment))
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
                 format!("{} is paused until somebody looks: {failure}", self.deployment(*deployment))
@@ -375,12 +380,18 @@ impl Teller<'_> {
         build_name(self.state, app, build).short()
     }
 
-    /// `deployment 17 (web@1.4.0 → prod)`, or less where it was closed so long ago that the state forgot it.
+    /// `deployment 17 (web@1.4.0 → prod)`, `deployment 18 (removal of web@1.4.0 from prod)`, or less where it was closed so long ago
+    /// that the state forgot it.
     fn deployment(&self, number: u64) -> String {
         match self.state.deployments.get(&number) {
-            Some(record) => {
-                let what = self.named(&record.app, &record.build);
-                format!("deployment {number} ({what} → {})", record.environment)
+            Some(Deployment { app, build, environment, act, .. }) => {
+                let what = self.named(app, build);
+                match act {
+                    OrderAct::Deploy | OrderAct::Redeploy => format!("deployment {number} ({what} → {environment})"),
+                    OrderAct::Rollback => format!("deployment {number} (rollback to {what} in {environment})"),
+                    OrderAct::Undeploy => format!("deployment {number} (removal of {what} from {environment})"),
+                    act => format!("deployment {number} ({} of {what} in {environment})", act_noun(*act)),
+                }
             }
             None => format!("deployment {number}"),
         }
@@ -560,7 +571,7 @@ impl Teller<'_> {
         let Deployment { app, build, environment, act, parts, members, .. } = record;
         let what = self.named(app, build);
         let on = match members.len() {
-            0 => count(parts.len(), "target"),
+            0 => count(parts.iter().filter(|(_, part)| was_verified(part)).count(), "target"),
             members => count(members, "member"),
         };
         match (ending, act) {
@@ -579,6 +590,11 @@ impl Teller<'_> {
             (ending, _) => format!("{} {}", self.deployment(number), ending_word(ending)),
         }
     }
+}
+
+/// Whether a target verified it at some time, even if it has left or gone back since.
+fn was_verified(part: &Part) -> bool {
+    matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
 }
 
 /// What a target's report says.

@@ -158,3 +158,34 @@ fn lengths_of_time_are_short() {
     let told = [10, 60, 1_700, 7_200, 86_400, 9 * 86_400].map(|seconds| ago(before(seconds), now));
     assert_eq!(told, ["just now", "1 min", "28 min", "2 h", "24 h", "9 days"]);
 }
+
+/// A removal does not read as a deployment, neither in the history nor where a hook tells it.
+#[test]
+fn a_deployment_is_called_by_its_act_r5() {
+    let mut world = World::new();
+    let build = world.released("web", "1.4.0", "prod");
+    let mut began = |act| {
+        let deployment = world.ordered("prod-1", "web", build, act);
+        let targets = vec![target("prod-1")];
+        told(&world, "clock", &[], Event::WaveStarted { deployment, wave: 1, targets, ring: None, migrate: None })
+    };
+    assert_eq!(began(OrderAct::Deploy), "deployment 1 (web@1.4.0 → prod): wave 1 began on prod-1");
+    assert_eq!(began(OrderAct::Undeploy), "deployment 2 (removal of web@1.4.0 from prod): wave 1 began on prod-1");
+    assert_eq!(began(OrderAct::Rollback), "deployment 3 (rollback to web@1.4.0 in prod): wave 1 began on prod-1");
+    assert_eq!(began(OrderAct::Restart), "deployment 4 (restart of web@1.4.0 in prod): wave 1 began on prod-1");
+}
+
+/// Who was left out, or left, is not among those that verified it.
+#[test]
+fn what_succeeded_says_how_many_verified_it_r48() {
+    let mut world = World::new();
+    world.enrolled("prod-2", "prod", 30);
+    let build = world.released("web", "1.4.0", "prod");
+    let deployment = world.state.last_deployment + 1;
+    world.runs("prod-1", "web", build);
+    world.happen(Event::TargetAdded { deployment, target: target("prod-2") });
+    let ending = Ending::Succeeded;
+    let ended = Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None };
+    let text = told(&world, "prod-1", &[], ended);
+    assert_eq!(text, "deployment 1 succeeded: web@1.4.0 is verified in prod, 1 target");
+}

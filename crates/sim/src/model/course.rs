@@ -36,6 +36,9 @@ pub struct Course {
     pub schedule: Schedule,
     /// Those that have their turn before others; one where nobody has.
     rings: Vec<Vec<TargetName>>,
+    /// The ring of its last wave, and the one up to which somebody let it go on, whoever vouches for those before.
+    ring: usize,
+    let_begin: usize,
     /// Whether it leaves its place to others until its time comes.
     pub is_planned: bool,
     pub has_begun: bool,
@@ -131,6 +134,8 @@ impl Course {
             is_planned: order.schedule.at.is_some_and(|at| at > now),
             schedule: order.schedule.clone(),
             rings,
+            ring: 0,
+            let_begin: 0,
             has_begun: false,
             unfinished: BTreeSet::new(),
             outcomes: BTreeMap::new(),
@@ -271,6 +276,10 @@ impl Course {
 
     /// Somebody lets it go on: what failed so far is accepted, or the next ring may begin.
     pub fn resumed(&mut self, now: Timestamp) {
+        let next = self.targets.iter().filter(|name| self.waits(name)).map(|name| self.ring_of(name)).min();
+        if let Some(next) = next.filter(|next| self.unfinished.is_empty() && self.unvouched(*next).is_some()) {
+            self.let_begin = self.let_begin.max(next);
+        }
         match self.paused.take() {
             Some(Paused::ByFailure) => {
                 let bad: Vec<TargetName> = self.bad().cloned().collect();
@@ -373,6 +382,18 @@ impl Course {
         }
     }
 
+    /// The first ring from that of its last wave on, and before this one, of which nobody is left who verified it.
+    fn unvouched(&self, ring: usize) -> Option<usize> {
+        let is_well = |name: &TargetName| self.outcomes.get(name) == Some(&Outcome::Verified);
+        let vouches = |name: &TargetName| is_well(name) && !self.left_out.contains(name);
+        (self.ring..ring).find(|before| !self.rings[*before].iter().any(vouches))
+    }
+
+    /// A wave of these targets begins.
+    pub fn begins_on(&mut self, targets: &[TargetName]) {
+        self.ring = targets.iter().map(|name| self.ring_of(name)).max().unwrap_or(0);
+    }
+
     /// Whether a wave of these targets may begin now, by its rollout.
     pub fn may_begin(&self, number: u64, targets: &[TargetName], now: Timestamp) -> Result<(), Violation> {
         if self.ended.is_some() {
@@ -409,6 +430,14 @@ impl Course {
             if ring.iter().any(|name| bad.contains(name)) && !ring.iter().any(is_well) {
                 return broken("BUDGET", format!("deployment {number} goes on after a ring of which none is well"));
             }
+        }
+        // Whoever let it go on where nothing was well said all that can be said: there is nothing to bake.
+        if self.let_begin >= ring {
+            return Ok(());
+        }
+        if let Some(empty) = self.unvouched(ring) {
+            let what = format!("ring {ring} of deployment {number} begins, and nobody of ring {empty} vouches for it");
+            return broken("RINGS", what);
         }
         let Some(last) = before.iter().filter_map(|name| self.finished.get(*name)).max() else { return Ok(()) };
         if now < *last + SignedDuration::from_mins(i64::from(self.rollout.bake_minutes)) {

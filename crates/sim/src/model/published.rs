@@ -423,6 +423,7 @@ impl Model {
         self.wave_seen(number, targets);
         self.follow(number, targets.iter());
         let Some(course) = self.courses.get_mut(&number) else { return Ok(()) };
+        course.begins_on(targets);
         course.unfinished.extend(targets.iter().cloned());
         let before = targets.iter().map(|name| (name.clone(), self.running.get(name).copied()));
         course.before.extend(before);
@@ -659,9 +660,7 @@ impl Model {
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
-            WaitingOn::Word { nobody_is_left, .. } => {
-                (course.rollout.advance == Advance::Hand || *nobody_is_left) && course.is_divided()
-            }
+            WaitingOn::Word { .. } => course.rollout.advance == Advance::Hand && course.is_divided(),
             WaitingOn::Deployment { other, .. } => self.courses.get(other).is_some_and(Course::has_its_place),
             WaitingOn::Time { .. } => has_not_come(waits, now),
             _ => true,

@@ -7,6 +7,7 @@ use crate::{
     order,
     output::Answer,
 };
+use api::{read::DeploymentView, routes};
 use trust::statement::AdministrationAct;
 
 /// Let a deployment go on that was paused, or that waits for somebody's word
@@ -30,6 +31,12 @@ impl Resume {
         let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
+            // What was paused for too long is dropped in the same moment, and may not go on for other reasons.
+            let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
+            let view: DeploymentView = connection.client.get(&path, &[]).await?;
+            if view.ending.is_some() {
+                return order::conclude(&connection, &view).await;
+            }
             let words = format!("deployment {deployment} goes on.");
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")));
         }

@@ -72,6 +72,7 @@ pub(super) fn request(state: &mut State, event: &Event) {
         rollout: rollout.as_ref().map(|rollout| Arc::new(Rollout::clone(rollout))),
         rings: rings.as_slice().into(),
         ring: 0,
+        let_begin: None,
         others: serving::others(state, app, environment, build, targets, rollout.as_deref()),
         narrowed: *narrowed,
         schedule: schedule.clone(),

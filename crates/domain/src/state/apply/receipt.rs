@@ -77,6 +77,7 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
         rollout: None,
         rings: [].into(),
         ring: 0,
+        let_begin: None,
         others: Others::default(),
         narrowed: true,
         schedule: Schedule::default(),

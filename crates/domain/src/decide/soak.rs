@@ -1,0 +1,54 @@
+//! What succeeded and soaks is judged by its health, and taken back where too much of it is unwell (R54).
+
+use super::{Asked, deployment};
+use crate::{event::Event, rules::rollout, state::Draft};
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, TargetName, rollout::OnFailure, statement::OrderAct};
+
+/// Takes back what succeeded and soaks, once it is unwell on more targets than may fail. Where the charter does not undo by
+/// itself it stays, and does not settle (R54).
+pub(super) fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    let in_place = draft.state.in_audience(&deployment.app, &deployment.environment);
+    let is_replaced = in_place.is_some_and(|record| record.open_deployment.is_some());
+    // Where the other side has taken something newer since, a switch leads back to nothing.
+    let by_it = |name: &TargetName| {
+        let running = draft.state.running(&deployment.app, name);
+        running.is_some_and(|running| running.deployment == number)
+    };
+    let leads_back = deployment.act != OrderAct::Switch || deployment.parts.verified().all(by_it);
+    if is_replaced
+        || !leads_back
+        || !draft.state.soaking.contains(&number)
+        || deployment.parts.unwell().next().is_none()
+    {
+        return;
+    }
+    let rollout = rollout::of(&draft.state, &deployment);
+    let undoes = rollout.on_failure == OnFailure::Undo;
+    if let Some(reason) = rollout::beyond_budget(&rollout, &deployment).filter(|_| undoes) {
+        deployment::undo(draft, asked, number, &deployment, reason, None);
+    }
+}
+
+/// What became unwell while something else was under way there is judged once that is over.
+pub(super) fn judge_what_soaks(draft: &mut Draft, asked: &Asked<'_>) {
+    let ended = draft.events.iter().filter_map(|event| match event {
+        Event::DeploymentEnded { deployment, .. } => draft.state.deployments.get(deployment),
+        _ => None,
+    });
+    let over: BTreeSet<(AppName, AudienceName)> =
+        ended.map(|deployment| (deployment.app.clone(), deployment.environment.clone())).collect();
+    let is_to_be_judged = |number: &u64| {
+        draft.state.deployments.get(number).is_some_and(|deployment| {
+            let is_unwell = deployment.parts.unwell().next().is_some();
+            // As long as its package is under way, that says what follows.
+            let package = deployment.package.as_ref().map(|package| &package.deployment);
+            let is_free = package.is_none_or(|package| !draft.state.open_deployments.contains(package));
+            is_unwell && is_free && over.contains(&(deployment.app.clone(), deployment.environment.clone()))
+        })
+    };
+    let soaking = draft.state.soaking.iter().copied().filter(|_| !over.is_empty());
+    let soaking: Vec<u64> = soaking.filter(is_to_be_judged).collect();
+    soaking.into_iter().for_each(|number| falters(draft, asked, number));
+}
