@@ -2,10 +2,11 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
 mod ends;
+mod presence;
 mod sides;
 
 pub use decided::decides;
@@ -103,6 +104,14 @@ pub enum Fault {
     NoWayMade,
     /// A target takes what is to stand by for what serves.
     StandbyForgotten,
+    /// Who is away has its turn as if it were there.
+    AwayTakenAlong,
+    /// Who was left out since it was away does not get it once it is back.
+    ReturnForgotten,
+    /// What runs on targets of which nobody has heard settles all the same.
+    SilencePassedOver,
+    /// Who is away and left out is counted among those that serve.
+    AwayCounted,
 }
 
 /// All of them.
@@ -152,4 +161,8 @@ pub const FAULTS: &[Fault] = &[
     Fault::WayMadeAtOnce,
     Fault::NoWayMade,
     Fault::StandbyForgotten,
+    Fault::AwayTakenAlong,
+    Fault::ReturnForgotten,
+    Fault::SilencePassedOver,
+    Fault::AwayCounted,
 ];

@@ -3,6 +3,7 @@
 //!
 //! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
 //!   the application's data.
+//! - `presence`: targets of which nobody has heard for a while.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
@@ -11,6 +12,7 @@ mod calendar;
 mod course;
 mod data;
 mod ends;
+mod presence;
 mod published;
 mod sides;
 mod sights;
@@ -24,7 +26,14 @@ use crate::{
 };
 use calendar::Calendar;
 use course::Course;
-use domain::{entry::Entry, plan, planned::Planned, rules::late, state::State, waiting::WaitingOn};
+use domain::{
+    entry::Entry,
+    plan,
+    planned::Planned,
+    rules::{late, presence::Away},
+    state::State,
+    waiting::WaitingOn,
+};
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
 use sides::Sides;
@@ -112,6 +121,9 @@ pub struct Model {
     retired: BTreeSet<TargetName>,
     ends: Ends,
     sides: Sides,
+    /// Who is away, by what is decided; and whether that is by nobody's word.
+    away: Away,
+    by_itself: bool,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -153,6 +165,8 @@ impl Model {
             retired: BTreeSet::new(),
             ends: Ends::new(setting),
             sides: Sides::new(setting),
+            away: Away::new(),
+            by_itself: false,
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
@@ -296,6 +310,7 @@ impl Model {
             }
         }
         self.all_have_ended(state, looked.min(now))?;
+        self.nobody_is_forgotten(cast, looked.min(now))?;
         for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
             let said = state.running(&app(), &target(index));
             let build = said.map(|running| running.build);

@@ -1,9 +1,10 @@
 //! What is going to be tried in a world, all of it drawn from the seed before the world begins, so that things can be
 //! left out one by one until only those are left that matter.
 //!
-//! - `draw`: how it is drawn. `words`: how the story tells of it.
+//! - `draw`: how it is drawn; `presence`: what is drawn of silences. `words`: how the story tells of it.
 
 mod draw;
+mod presence;
 mod words;
 
 use crate::{cast::Who, random::Random, store::DeathInAppend};
@@ -59,6 +60,8 @@ pub struct Setting {
     pub changes_data: BTreeMap<usize, Change>,
     /// How much faster than time each target's clock runs, in millionths; the last is the server's.
     pub drift: Vec<i64>,
+    /// For how many seconds nothing is heard of a target before it counts as away, where any does.
+    pub away_after: Option<u64>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
 }
@@ -214,6 +217,7 @@ impl Script {
         draw::sides(&mut Random::new(seed, "sides"), &mut setting, &mut deeds);
         draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
+        presence::silences(&mut Random::new(seed, "silences"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

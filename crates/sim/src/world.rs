@@ -165,7 +165,8 @@ impl<'a> World<'a> {
         let cast = Cast::new(&script.setting)?;
         let setting = &script.setting;
         let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
-        let server = Server::new(&cast, there, fault)?;
+        let mut server = Server::new(&cast, there, fault)?;
+        server.away_after = setting.away_after.map(|seconds| SignedDuration::from_secs(seconds as i64));
         let mut thief = Thief::new(Random::new(script.seed, "thief"));
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();

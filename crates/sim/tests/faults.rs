@@ -76,4 +76,8 @@ faults! {
     a_way_that_is_made_too_early: WayMadeAtOnce breaks "RINGS";
     a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
     a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
+    somebody_away_who_is_waited_for: AwayTakenAlong breaks "AWAY";
+    somebody_back_who_is_forgotten: ReturnForgotten breaks "AWAY" | "PROGRESS";
+    a_silence_that_is_passed_over: SilencePassedOver breaks "UNSEEN";
+    somebody_away_who_counts_as_serving: AwayCounted breaks "MINIMUM";
 }

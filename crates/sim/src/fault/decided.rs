@@ -1,6 +1,6 @@
 //! What is decided otherwise than by the rules.
 
-use super::{Fault, ends, sides};
+use super::{Fault, ends, presence, sides};
 use domain::{
     command::{Command, Context, Signed},
     decide::decide,
@@ -52,6 +52,9 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::BothSides) => sides::on_both,
         Some(Fault::WayMadeAtOnce) => sides::making_way_at_once,
         Some(Fault::NoWayMade) => sides::making_no_way,
+        Some(Fault::AwayTakenAlong) => presence::taking_along,
+        Some(Fault::ReturnForgotten) => presence::forgetting_who_comes_back,
+        Some(Fault::AwayCounted) => presence::counting_who_is_away,
         _ => decide,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Violation, broken};
 use crate::cast;
+use domain::rules::presence::Away;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -50,6 +51,8 @@ pub struct Course {
     pub left_out: BTreeSet<TargetName>,
     /// Those of them that only a cordon keeps out.
     kept_out: BTreeSet<TargetName>,
+    /// Those of them of which nobody had heard when it began, and who have not got it since.
+    away: BTreeSet<TargetName>,
     pub accepted: BTreeSet<TargetName>,
     pub paused: Option<Paused>,
     /// When somebody last said that the next ring may begin.
@@ -101,7 +104,7 @@ impl Course {
         order: &Order,
         build: Digest,
         targets: &[TargetName],
-        passing: &BTreeSet<TargetName>,
+        (passing, away): (&BTreeSet<TargetName>, &Away),
         now: Timestamp,
     ) -> Self {
         let mut rollout = charter.with(&order.rollout);
@@ -117,7 +120,7 @@ impl Course {
         if matches!(order.act, OrderAct::Stop | OrderAct::Undeploy) {
             rollout.min_healthy = plain.min_healthy;
         }
-        let rings = rings(&rollout, targets, passing);
+        let rings = rings(&rollout, targets, passing, away);
         Self {
             act: order.act,
             build,
@@ -136,6 +139,7 @@ impl Course {
             finished: BTreeMap::new(),
             left_out: BTreeSet::new(),
             kept_out: BTreeSet::new(),
+            away: BTreeSet::new(),
             accepted: BTreeSet::new(),
             paused: None,
             word: None,
@@ -267,6 +271,7 @@ impl Course {
             self.silent.remove(name);
             self.left_out.remove(name);
             self.kept_out.remove(name);
+            self.away.remove(name);
             self.accepted.remove(name);
         }
         if self.paused == Some(Paused::ByFailure) {
@@ -278,6 +283,18 @@ impl Course {
     pub fn excluded(&mut self, name: &TargetName) {
         self.left_out.insert(name.clone());
         self.kept_out.remove(name);
+        self.away.remove(name);
+    }
+
+    /// It begins without a target of which nobody has heard for a while.
+    pub fn goes_without(&mut self, name: &TargetName) {
+        self.left_out.insert(name.clone());
+        self.away.insert(name.clone());
+    }
+
+    /// Those that it began without, and who have not got it since.
+    pub fn missed_by(&self) -> impl Iterator<Item = &TargetName> {
+        self.away.iter()
     }
 
     /// A target is gone for good: nobody waits for it, and it is counted on no more.
@@ -309,6 +326,7 @@ impl Course {
         }
         self.left_out.remove(name);
         self.kept_out.remove(name);
+        self.away.remove(name);
         self.unfinished.insert(name.clone());
     }
 
@@ -398,10 +416,15 @@ impl Course {
 }
 
 /// Targets in the rings that a rollout divides them into.
-fn rings(rollout: &Rollout, targets: &[TargetName], passing: &BTreeSet<TargetName>) -> Vec<Vec<TargetName>> {
+fn rings(
+    rollout: &Rollout,
+    targets: &[TargetName],
+    passing: &BTreeSet<TargetName>,
+    away: &Away,
+) -> Vec<Vec<TargetName>> {
     let mut sorted = targets.to_vec();
-    // Whoever comes and goes has its turn after those that stay.
-    sorted.sort_by_key(|name| (passing.contains(name), name.clone()));
+    // Whoever comes and goes has its turn after those that stay, and who is away after everybody else.
+    sorted.sort_by_key(|name| (away.contains(name), passing.contains(name), name.clone()));
     let is_early = |name: &TargetName| (0..4).any(|index| cast::target(index) == *name && cast::is_early(index));
     let mut rings = match rollout.rings.is_empty() {
         true => vec![sorted],

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::cast::{Cast, app, prod, target};
 use domain::{
+    command::Actor,
     entry::Entry,
     event::{Change, Ending, Event},
     plan,
@@ -31,6 +32,7 @@ impl Model {
                 continue;
             }
             self.looked = entry.number;
+            self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
             let order = self.recorded(cast, entry)?;
             for event in &entry.events {
                 if let Event::TargetRetired { target, why: Some(why) } = event {
@@ -182,7 +184,8 @@ impl Model {
                     self.is_not_over(*deployment, targets, time)?;
                 }
                 self.is_as_planned(*deployment, order, targets)?;
-                let mut course = Course::new(&self.rollout, order, *build, targets, self.ends.passing(), time);
+                let mut course =
+                    Course::new(&self.rollout, order, *build, targets, (self.ends.passing(), &self.away), time);
                 course.of = self.joined;
                 if self.sides.are_there {
                     course.has_sides = true;
@@ -202,6 +205,9 @@ impl Model {
                 self.joined += usize::from(!self.ends.is_passing(target));
                 self.ends.joins(target, time);
                 self.newcomers.insert(target.clone());
+            }
+            Event::TargetExcluded { deployment, target, away: true, .. } => {
+                return self.is_left_out(*deployment, target);
             }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
@@ -264,6 +270,7 @@ impl Model {
             }
             Event::DeploymentSettled { deployment } => {
                 self.settles(*deployment)?;
+                self.is_seen(*deployment, "the build settles")?;
                 let from = self.courses.get(deployment).and_then(Course::soaks_from);
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
@@ -333,7 +340,7 @@ impl Model {
         }
     }
 
-    fn silent(&self, name: &TargetName) -> bool {
+    pub(super) fn silent(&self, name: &TargetName) -> bool {
         (0..self.targets.len()).any(|index| target(index) == *name && self.targets[index].is_silent)
     }
 
@@ -383,6 +390,10 @@ impl Model {
             self.is_not_cordoned(number, targets)?;
         }
         course.may_begin(number, targets, time)?;
+        self.begins_with(number, targets)?;
+        if self.is_next_ring(number, targets) {
+            self.is_seen(number, "the next ring begins by itself")?;
+        }
         self.begins_alone(number, targets)?;
         self.may_begin(cast, number, time)?;
         self.wave_seen(number, targets);
@@ -421,7 +432,15 @@ impl Model {
             return broken("PLACE", format!("{name} gets deployment {number} while {other} is under way"));
         }
         self.may_begin(cast, number, time)?;
-        self.sees(if self.newcomers.contains(name) { "caught up after joining" } else { "caught up after a cordon" });
+        if self.away.contains(name) {
+            return broken("AWAY", format!("{name} gets deployment {number}, and nobody has heard of it"));
+        }
+        let was_away = self.courses.get(&number).is_some_and(|course| course.missed_by().any(|other| other == name));
+        self.sees(match self.newcomers.contains(name) {
+            _ if was_away => "caught up after it was away",
+            true => "caught up after joining",
+            false => "caught up after a cordon",
+        });
         if let Some(course) = self.courses.get_mut(&number) {
             course.comes_late(name);
         }
@@ -430,13 +449,13 @@ impl Model {
     }
 
     /// What everything in the environment is to have: what came to a good end last.
-    fn standing(&self) -> Option<(u64, &Course)> {
+    pub(super) fn standing(&self) -> Option<(u64, &Course)> {
         let stands = self.courses.iter().filter(|(_, course)| course.stands());
         stands.max_by_key(|(number, course)| (course.ended, **number)).map(|(number, course)| (*number, course))
     }
 
     /// Whether something may be activated for a deployment now.
-    fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
+    pub(super) fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
         let Some(course) = self.courses.get(&number) else { return Ok(()) };
         // Once those serve that are to, the others make way at any time.
         let switches = course.act == OrderAct::Switch && !course.has_begun;
@@ -604,6 +623,7 @@ impl Model {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
             }
         }
+        self.silences_are_seen(state, now);
         self.left_out_stay_out(state)?;
         self.removed_stays_away(state)
     }

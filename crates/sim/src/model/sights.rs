@@ -68,6 +68,10 @@ pub const SIGHTS: &[&str] = &[
     "a target gone without a word",
     "a deployment that goes on without a target that ended",
     "retired in a deployment",
+    "left out since it was away",
+    "had its turn though it was away",
+    "caught up after it was away",
+    "kept from settling by a silence",
     "caught up after joining",
     "caught up after a cordon",
 ];

@@ -12,7 +12,7 @@ use trust::{
     statement::OrderAct,
 };
 
-type Deeds = Vec<(u64, Deed)>;
+pub(super) type Deeds = Vec<(u64, Deed)>;
 
 /// A world's setting.
 pub fn setting(random: &mut Random) -> Setting {
@@ -45,6 +45,7 @@ pub fn setting(random: &mut Random) -> Setting {
         ailing: Vec::new(),
         changes_data: BTreeMap::new(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
+        away_after: None,
         taken,
     }
 }
@@ -347,18 +348,18 @@ pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     }
 }
 
-fn brings(deed: &Deed) -> bool {
+pub(super) fn brings(deed: &Deed) -> bool {
     matches!(deed, Deed::Order { .. } | Deed::RollBack { .. })
 }
 
-fn ordered(deed: &Deed) -> Option<usize> {
+pub(super) fn ordered(deed: &Deed) -> Option<usize> {
     match deed {
         Deed::Order { version, .. } => Some(*version),
         _ => None,
     }
 }
 
-fn deployer(random: &mut Random) -> Who {
+pub(super) fn deployer(random: &mut Random) -> Who {
     *random.pick(&[Who::Oncall, Who::Second])
 }
 

@@ -40,6 +40,7 @@ impl World<'_> {
                     self.model.hears_of(target, self.elapsed());
                 }
                 let at_once = self.is_taken() && self.thief.is_eager();
+                let is_back = matches!(asker, Asker::Target { target, .. } if !self.server.is_here(target));
                 match self.server.poll(asker, *generation, *charter, at_once) {
                     Some(answer) => self.reply(asker, answer),
                     None => {
@@ -47,6 +48,9 @@ impl World<'_> {
                             self.after(POLL_WAIT, Event::PollDue { call });
                         }
                     }
+                }
+                if is_back {
+                    self.tick();
                 }
             }
             Asked::Target(request) => {
@@ -96,6 +100,7 @@ impl World<'_> {
                 self.tell(|_| format!("entry {number} by {actor}: {}", events.join(", ")));
             }
             let elapsed = self.elapsed();
+            self.model.is_told_who_is_away(self.server.away());
             self.model.published(&self.cast, state.clone(), entries, elapsed)?;
         }
         for (asker, payload, told) in answers {
@@ -180,6 +185,8 @@ impl World<'_> {
             return Ok(());
         }
         self.opens_at = None;
+        // What was stored before it died was decided by what was known then.
+        self.model.is_told_who_is_away(self.server.away());
         if let Err(error) = self.server.open() {
             return broken("LEDGER", format!("the ledger cannot be opened again: {error}"));
         }

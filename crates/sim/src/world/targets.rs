@@ -195,7 +195,7 @@ impl World<'_> {
         let mut installed = hardware.installed.borrow_mut();
         let failed = |why: &str| Ok(Answer::Failed(why.into()));
         if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build, _) = effect {
-            self.model.comes_to(&self.cast, index, build, hardware.now.get())?;
+            self.model.comes_to(&self.cast, index, build, (hardware.now.get(), self.elapsed()))?;
         }
         match effect {
             Effect::Stage(build) => {
