@@ -425,6 +425,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let order = Order {
             only: besides.only.map(target).into_iter().collect(),
             when_released: besides.when_released,
+            after_current: besides.after_current,
             rollout: besides.care.clone(),
             schedule: Schedule { at, expires, windows: Vec::new() },
             ..Order::new(app(), prod(), act)

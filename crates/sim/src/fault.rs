@@ -2,10 +2,11 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `following`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
 mod ends;
+mod following;
 mod presence;
 mod sides;
 
@@ -112,6 +113,10 @@ pub enum Fault {
     SilencePassedOver,
     /// Who is away and left out is counted among those that serve.
     AwayCounted,
+    /// What is to stand until something else has ended begins at once.
+    FollowerAtOnce,
+    /// What stood until something else had ended does not begin.
+    FollowerForgotten,
 }
 
 /// All of them.
@@ -165,4 +170,6 @@ pub const FAULTS: &[Fault] = &[
     Fault::ReturnForgotten,
     Fault::SilencePassedOver,
     Fault::AwayCounted,
+    Fault::FollowerAtOnce,
+    Fault::FollowerForgotten,
 ];

@@ -3,6 +3,7 @@
 //!
 //! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
 //!   the application's data.
+//! - `following`: what stands until something else has ended.
 //! - `presence`: targets of which nobody has heard for a while.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
@@ -12,6 +13,7 @@ mod calendar;
 mod course;
 mod data;
 mod ends;
+mod following;
 mod presence;
 mod published;
 mod sides;
@@ -247,6 +249,9 @@ impl Model {
 
     /// Whoever asks again for what was recorded hears the first answer, and not a no.
     pub fn is_not_recorded(&self, payload: Digest, code: &str) -> Result<(), Violation> {
+        if code == "DEPLOYMENT_UNDER_WAY" && self.may_follow(&payload) {
+            return broken("FOLLOWS", "what may stand until something else has ended is refused for that");
+        }
         match self.recorded.get(&payload) {
             Some(number) if code != "NOT_WRITTEN" => {
                 broken("ONCE", format!("entry {number} holds a statement, and who sends it again hears {code}"))
@@ -310,6 +315,7 @@ impl Model {
             }
         }
         self.all_have_ended(state, looked.min(now))?;
+        self.nothing_stands_for_nothing(cast, looked.min(now))?;
         self.nobody_is_forgotten(cast, looked.min(now))?;
         for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
             let said = state.running(&app(), &target(index));

@@ -1,9 +1,11 @@
 //! What is going to be tried in a world, all of it drawn from the seed before the world begins, so that things can be
 //! left out one by one until only those are left that matter.
 //!
-//! - `draw`: how it is drawn; `presence`: what is drawn of silences. `words`: how the story tells of it.
+//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for
+//!   others to end. `words`: how the story tells of it.
 
 mod draw;
+mod following;
 mod presence;
 mod words;
 
@@ -104,6 +106,8 @@ pub struct Step {
 pub struct Besides {
     /// Whether it may stand until its version is released.
     pub when_released: bool,
+    /// Whether it may stand until what is under way has ended.
+    pub after_current: bool,
     /// In how many minutes it is to begin.
     pub at: Option<u64>,
     /// In how many minutes it is to begin at the latest.
@@ -218,6 +222,7 @@ impl Script {
         draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
         presence::silences(&mut Random::new(seed, "silences"), &mut setting, &mut deeds);
+        following::followers(&mut Random::new(seed, "followers"), &setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

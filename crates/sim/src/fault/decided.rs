@@ -1,6 +1,6 @@
 //! What is decided otherwise than by the rules.
 
-use super::{Fault, ends, presence, sides};
+use super::{Fault, ends, following, presence, sides};
 use domain::{
     command::{Command, Context, Signed},
     decide::decide,
@@ -55,6 +55,8 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::AwayTakenAlong) => presence::taking_along,
         Some(Fault::ReturnForgotten) => presence::forgetting_who_comes_back,
         Some(Fault::AwayCounted) => presence::counting_who_is_away,
+        Some(Fault::FollowerAtOnce) => following::beginning_at_once,
+        Some(Fault::FollowerForgotten) => following::beginning_never,
         _ => decide,
     }
 }
@@ -69,14 +71,14 @@ fn waiting(state: &State, number: u64) -> Vec<TargetName> {
 }
 
 /// A deployment as it is once `events` have happened.
-fn after(state: &State, events: &[Event], number: u64) -> Option<Deployment> {
+pub(super) fn after(state: &State, events: &[Event], number: u64) -> Option<Deployment> {
     let mut state = state.clone();
     events.iter().for_each(|event| apply(&mut state, event));
     state.deployments.get(&number).cloned()
 }
 
 /// The next wave of a deployment, as wide as may be and not wider; nothing where nobody waits.
-fn next_wave(deployment: &Deployment, number: u64) -> Option<Event> {
+pub(super) fn next_wave(deployment: &Deployment, number: u64) -> Option<Event> {
     let rollout = deployment.rollout.as_deref()?;
     let first = deployment.parts.first_waiting()?;
     let mut end = 0;

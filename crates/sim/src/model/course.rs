@@ -37,6 +37,8 @@ pub struct Course {
     pub schedule: Schedule,
     /// Those that have their turn before others; one where nobody has.
     rings: Vec<Vec<TargetName>>,
+    /// Whether it stands until what was under way when it was ordered has ended.
+    pub follows: bool,
     /// Whether it leaves its place to others until its time comes.
     pub is_planned: bool,
     pub has_begun: bool,
@@ -130,6 +132,7 @@ impl Course {
             of: targets.len(),
             rollout,
             is_planned: order.schedule.at.is_some_and(|at| at > now),
+            follows: false,
             schedule: order.schedule.clone(),
             rings,
             has_begun: false,

@@ -2,14 +2,14 @@
 //! what they run neither settles unseen nor lets the next ring begin by itself.
 
 use super::{
-    Course, Model, Violation, Wish, broken,
+    Course, Model, Violation, broken,
     course::{at_least, at_most, installs},
 };
 use crate::cast::Cast;
 use domain::{rules::presence::Away, state::State};
 use jiff::{SignedDuration, Timestamp};
 use trust::{
-    TargetName,
+    Digest, TargetName,
     statement::{OrderAct, Outcome},
 };
 
@@ -124,16 +124,20 @@ impl Model {
         }
     }
 
+    /// Whether qa and ops agreed to a build for all this time.
+    pub fn is_granted(&self, build: &Digest, from: Timestamp, until: Timestamp) -> bool {
+        self.wishes.values().any(|wish| {
+            let is_granted = wish.build == *build && wish.yes.contains("qa") && wish.yes.contains("ops");
+            is_granted && wish.not_before <= from && until < wish.not_after
+        })
+    }
+
     /// Troubles are over for long: whoever was left out has what they missed, if it may run there still.
     pub fn nobody_is_forgotten(&self, cast: &Cast, now: Timestamp) -> Verdict {
         let Some((number, course)) = self.standing() else { return Ok(()) };
         let earlier = now - SEEN_BACK_WITHIN;
-        let is_permitted = |wish: &Wish| {
-            let is_granted = wish.build == course.build && wish.yes.contains("qa") && wish.yes.contains("ops");
-            is_granted && wish.not_before <= earlier && now < wish.not_after
-        };
         let mut moments = [earlier, now].into_iter();
-        let may_run = self.wishes.values().any(is_permitted)
+        let may_run = self.is_granted(&course.build, earlier, now)
             && moments.all(|at| self.may_begin(cast, number, at).is_ok())
             && course.ended.is_some_and(|ended| ended < earlier);
         let is_free = !self.courses.values().any(Course::has_its_place);

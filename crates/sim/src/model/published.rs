@@ -198,6 +198,7 @@ impl Model {
                     }
                 }
                 self.sides_ordered(*deployment, *act, *build, targets)?;
+                self.is_to_follow(order, &mut course);
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
@@ -264,7 +265,10 @@ impl Model {
                     course.ends_its_part(target, outcome, *stands, was_silent, time);
                 }
             }
-            Event::DeploymentEnded { deployment, ending, .. } => {
+            Event::DeploymentEnded { deployment, ending, superseded_by, .. } => {
+                if *ending == Ending::Superseded {
+                    self.gives_way(*deployment, *superseded_by)?;
+                }
                 self.ended(*deployment, *ending, time)?;
                 return self.switch_is_over(*deployment, *ending == Ending::Succeeded);
             }
@@ -501,6 +505,7 @@ impl Model {
             ("a ring after the last has baked", ring > 0 && rollout.bake_minutes > 0),
             ("a ring by somebody's word", ring > 0 && rollout.advance == Advance::Hand),
             ("a wave made smaller by the minimum", is_small && rollout.min_healthy != Share::Count(0)),
+            ("begun once something else had ended", course.follows && !course.has_begun),
             ("begun at its time", course.is_planned && !course.has_begun),
         ];
         kinds.into_iter().filter(|(_, is_so)| *is_so).for_each(|(kind, _)| self.sees(kind));

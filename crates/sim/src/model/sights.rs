@@ -30,6 +30,8 @@ pub const SIGHTS: &[&str] = &[
     "tried again though left out",
     "aborted",
     "superseded",
+    "stood until something else had ended",
+    "begun once something else had ended",
     "planned",
     "ordered exactly as planned",
     "refused since a plan is stale",

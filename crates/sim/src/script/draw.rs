@@ -408,6 +408,7 @@ fn besides(random: &mut Random, setting: &Setting) -> Besides {
     let after = |minutes: u64| at.unwrap_or(0) + minutes;
     Besides {
         when_released: random.chance(if setting.windows.is_empty() { 250 } else { 450 }),
+        after_current: false,
         at,
         expires: random.chance(200).then(|| after(random.between(1, 10))),
         only: random.chance(80).then(|| random.below(setting.targets as u64) as usize),
