@@ -224,13 +224,17 @@ pub fn next_wave(state: &State, rollout: &Rollout, deployment: &Deployment, away
     let size = rollout.at_once.at_most(parts.len()).max(1);
     let (healthy, must) = (healthy(state, deployment, away), must_serve(rollout, deployment));
     let mut spare = healthy.saturating_sub(must);
+    // Who is away may serve all the same, and goes out of service when it is back: no more have their turn at a time than could
+    // be spared if all of them did.
+    let mut spare_of_all = self::healthy(state, deployment, &Away::new()).saturating_sub(must);
     let mut targets = Vec::new();
     for (name, part) in parts.waiting_in(places.clone()) {
-        let counts = part.serves && !part.ephemeral && !away.contains(name);
-        if targets.len() == size || counts && spare == 0 {
+        let serves = part.serves && !part.ephemeral;
+        let counts = serves && !away.contains(name);
+        if targets.len() == size || serves && spare_of_all == 0 || counts && spare == 0 {
             break;
         }
-        spare -= usize::from(counts);
+        (spare, spare_of_all) = (spare - usize::from(counts), spare_of_all - usize::from(serves));
         targets.push(name.clone());
     }
     if targets.is_empty() {
