@@ -518,7 +518,9 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if let Some(doubt) = rollout::in_doubt(&deployment) {
                 pause(draft, number, doubt);
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
-            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment) {
+            } else if let Some(ring) =
+                rollout::ring_is_over(&rollout, &deployment, is_unseen(draft, asked, &deployment))
+            {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
@@ -530,6 +532,13 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             }
         }
     }
+}
+
+/// Whether too many are silent of those that verified a deployment for it to go on or to settle by itself. Once one side of a
+/// switch serves, the other makes way at any time.
+fn is_unseen(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> bool {
+    let silent = || presence::silent(&draft.state, deployment, &asked.context.away);
+    deployment.act != OrderAct::Switch && !silent().is_empty()
 }
 
 /// Starts the next wave, if the rules still let it run.
@@ -550,8 +559,9 @@ pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     draft.record(ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
-    // What a package brings settles with it, and what stands by does once it has served.
-    if sides::settles(&draft.state, deployment) && soak == 0 && deployment.package.is_none() {
+    let is_seen = presence::silent(&draft.state, deployment, &asked.context.away).is_empty();
+    // What a package brings settles with it, what stands by does once it has served, and what is silent once it is heard of.
+    if sides::settles(&draft.state, deployment) && soak == 0 && deployment.package.is_none() && is_seen {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }

@@ -285,11 +285,12 @@ pub fn must_serve(rollout: &Rollout, deployment: &Deployment) -> usize {
     rollout.min_healthy.at_least(all(deployment))
 }
 
-/// Whether the ring that is next has still to wait: for its time, or for somebody's word.
-pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option<&'a RingOf> {
+/// Whether the ring that is next has still to wait: for its time, for somebody's word, or until those of the one before are
+/// heard of that are silent (`unseen`).
+pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment, unseen: bool) -> Option<&'a RingOf> {
     let current = current_ring(deployment)?;
     let next = deployment.parts.first_waiting()?;
-    let waits = rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
+    let waits = unseen || rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
     (waits && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
 }
 
