@@ -651,8 +651,8 @@ pub(super) fn undo(
     let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());
     let unwell = parts.verified().filter(is_unwell);
     let well = parts.verified().filter(|name| !is_unwell(name)).take(spared);
-    // Who made way serves again before anybody stands by.
-    let made_way = parts.verified().any(|name| makes_way(draft, deployment, name));
+    // Who made way, or is about to, serves again before anybody stands by.
+    let made_way = parts.verified().chain(parts.assigned()).any(|name| makes_way(draft, deployment, name));
     let comes_first = |name: &&TargetName| !made_way || makes_way(draft, deployment, name);
     let (unwell, well) = (unwell.filter(comes_first), well.filter(comes_first));
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
