@@ -14,7 +14,13 @@ use api::{
     write::{Accepted, Submission},
 };
 use depot::DiskStore;
-use domain::{command::Actor, entry::Entry, plan, rules::presence::Away, state::State};
+use domain::{
+    command::{Actor, Command},
+    entry::Entry,
+    plan,
+    rules::presence::Away,
+    state::State,
+};
 use jiff::{SignedDuration, Timestamp};
 use server::{
     answers::{self, Served},
@@ -170,6 +176,13 @@ impl Server {
     /// Whether a target polls, or did a short while ago.
     pub fn is_here(&self, target: usize) -> bool {
         self.open.as_ref().is_some_and(|open| self.hears(open, &cast::target(target)))
+    }
+
+    /// Something is heard of a target: it polls beside whatever it is at.
+    pub fn hears_of(&mut self, target: usize) {
+        if let Some(open) = &mut self.open {
+            open.heard.insert(cast::target(target), self.elapsed);
+        }
     }
 
     fn hears(&self, open: &Open, name: &TargetName) -> bool {
@@ -386,9 +399,11 @@ impl Server {
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = shown.max(state.head.time);
-        let none = Away::new();
-        let (mut commands, mut next) =
-            plan::due(&state, now, if self.fault == Some(Fault::SilencePassedOver) { &none } else { &unheard });
+        let (mut commands, mut next) = plan::due(&state, now, &unheard);
+        if self.fault == Some(Fault::SilencePassedOver) {
+            let (all, _) = plan::due(&state, now, &Away::new());
+            commands = all.into_iter().filter(|(_, command)| !matches!(command, Command::CatchUp(..))).collect();
+        }
         // Whoever was not heard of may have been before the server began.
         let silent_since = |name: &TargetName| {
             let seen = open.seen.get(name).copied().unwrap_or(open.began);

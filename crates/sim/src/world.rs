@@ -256,7 +256,10 @@ impl<'a> World<'a> {
 
     fn finish(&mut self) -> Step {
         let actual: Vec<Runs> = self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent)).collect();
-        for (index, agent) in self.agents.iter().enumerate().filter(|(_, agent)| !agent.is_gone) {
+        // Nobody waits for whoever left for good to be up again.
+        let is_down = |index: usize, agent: &Agent| agent.process.is_none() && self.model.is_retired(index);
+        let is_there = |(index, agent): &(usize, &Agent)| !agent.is_gone && !is_down(*index, agent);
+        for (index, agent) in self.agents.iter().enumerate().filter(is_there) {
             let installed = agent.hardware.installed.borrow();
             self.model.is_left(index, &installed, agent.hardware.now.get())?;
             let is_stopped = installed.is_halted && installed.running.is_none();

@@ -119,6 +119,11 @@ impl World<'_> {
     }
 
     pub(super) fn tick(&mut self) {
+        for (index, agent) in self.agents.iter().enumerate() {
+            if agent.process.is_some() && agent.reached {
+                self.server.hears_of(index);
+            }
+        }
         let Some((is_asking, pause)) = self.server.tick() else { return };
         if is_asking {
             self.turn_soon();
