@@ -32,6 +32,8 @@ pub const CLAIM: &str = "the claim";
 pub const VERSIONS: usize = 4;
 /// The name under which the ledger's checkpoints are signed.
 pub const ORIGIN: &str = "sortie-ledger/sim";
+/// What is said of a measurement that decides nothing.
+pub const DOUBT: &str = "errors: measured nothing";
 /// The label that every other target carries.
 pub const EARLY: (&str, &str) = ("ring", "early");
 /// The label that says of which side a target is, where there are sides.

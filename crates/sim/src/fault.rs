@@ -117,6 +117,10 @@ pub enum Fault {
     FollowerAtOnce,
     /// What stood until something else had ended does not begin.
     FollowerForgotten,
+    /// What is in doubt is taken back like a failure.
+    DoubtUndone,
+    /// Nobody looks at what is in doubt.
+    DoubtPassedOver,
 }
 
 /// All of them.
@@ -172,4 +176,6 @@ pub const FAULTS: &[Fault] = &[
     Fault::AwayCounted,
     Fault::FollowerAtOnce,
     Fault::FollowerForgotten,
+    Fault::DoubtUndone,
+    Fault::DoubtPassedOver,
 ];

@@ -5,6 +5,7 @@
 //!   the application's data.
 //! - `following`: what stands until something else has ended.
 //! - `presence`: targets of which nobody has heard for a while.
+//! - `doubt`: what was verified and left in doubt.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
@@ -12,6 +13,7 @@
 mod calendar;
 mod course;
 mod data;
+mod doubt;
 mod ends;
 mod following;
 mod presence;
@@ -126,6 +128,8 @@ pub struct Model {
     /// Who is away, by what is decided; and whether that is by nobody's word.
     away: Away,
     by_itself: bool,
+    /// Whether the target whose word is looked at is in doubt about what it verified.
+    in_doubt: bool,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -169,6 +173,7 @@ impl Model {
             sides: Sides::new(setting),
             away: Away::new(),
             by_itself: false,
+            in_doubt: false,
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,

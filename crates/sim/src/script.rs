@@ -2,8 +2,10 @@
 //! left out one by one until only those are left that matter.
 //!
 //! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for
-//!   others to end. `words`: how the story tells of it.
+//!   others to end, `doubt` of measurements that decide nothing,
+//!   `switching` of what is let serve and does not stay well. `words`: how the story tells of it.
 
+mod doubt;
 mod draw;
 mod following;
 mod presence;
@@ -56,6 +58,8 @@ pub struct Setting {
     pub slowest: u64,
     /// Which version does not come up on which target.
     pub sick: Vec<(usize, usize)>,
+    /// Which comes up on which target, and leaves it in doubt whether it is well.
+    pub doubtful: Vec<(usize, usize)>,
     /// Which comes up and does not stay well.
     pub ailing: Vec<Ailment>,
     /// Which versions change the application's data, and how.
@@ -223,6 +227,7 @@ impl Script {
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
         presence::silences(&mut Random::new(seed, "silences"), &mut setting, &mut deeds);
         following::followers(&mut Random::new(seed, "followers"), &setting, &mut deeds);
+        doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

@@ -82,4 +82,6 @@ faults! {
     somebody_away_who_counts_as_serving: AwayCounted breaks "MINIMUM";
     a_follower_that_begins_at_once: FollowerAtOnce breaks "PLACE";
     a_follower_that_never_begins: FollowerForgotten breaks "FOLLOWS" | "PROGRESS" | "WAITS";
+    a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
+    a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
 }

@@ -49,6 +49,8 @@ pub struct Course {
     pub before: BTreeMap<TargetName, Option<Digest>>,
     /// When each target that did not fall silent ended its part.
     finished: BTreeMap<TargetName, Timestamp>,
+    /// The targets that left it in doubt whether it is well there, until somebody has looked.
+    pub doubts: BTreeSet<TargetName>,
     /// The targets that somebody left out, and those whose failure somebody accepted.
     pub left_out: BTreeSet<TargetName>,
     /// Those of them that only a cordon keeps out.
@@ -140,6 +142,7 @@ impl Course {
             outcomes: BTreeMap::new(),
             before: BTreeMap::new(),
             finished: BTreeMap::new(),
+            doubts: BTreeSet::new(),
             left_out: BTreeSet::new(),
             kept_out: BTreeSet::new(),
             away: BTreeSet::new(),
@@ -256,7 +259,12 @@ impl Course {
     /// Somebody lets it go on: what failed so far is accepted, or the next ring may begin.
     pub fn resumed(&mut self, now: Timestamp) {
         match self.paused.take() {
+            // Where somebody was asked of a doubt alone, nothing else is forgiven.
+            Some(Paused::ByFailure) if self.doubted().is_some() && self.is_beyond_budget().is_none() => {
+                self.doubts.clear();
+            }
             Some(Paused::ByFailure) => {
+                self.doubts.clear();
                 let bad: Vec<TargetName> = self.bad().cloned().collect();
                 self.accepted.extend(bad);
             }

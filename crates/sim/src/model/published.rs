@@ -5,7 +5,7 @@ use super::{
     course::{Course, Paused, at_most, installs},
     has_not_come,
 };
-use crate::cast::{Cast, app, prod, target};
+use crate::cast::{Cast, DOUBT, app, prod, target};
 use domain::{
     command::Actor,
     entry::Entry,
@@ -33,6 +33,7 @@ impl Model {
             }
             self.looked = entry.number;
             self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
+            self.in_doubt = false;
             let order = self.recorded(cast, entry)?;
             for event in &entry.events {
                 if let Event::TargetRetired { target, why: Some(why) } = event {
@@ -59,6 +60,7 @@ impl Model {
         }
         match Statement::read(envelope).map(|statement| statement.act) {
             Ok(Act::Administration(administration)) => self.guided(&administration.act, entry.time),
+            Ok(Act::Report(report)) => self.in_doubt = report.doubt.is_some(),
             Ok(Act::Order(order)) => {
                 if let Some(number) = order.retries {
                     self.tried_again(cast, number, &order, entry.time)?;
@@ -99,9 +101,10 @@ impl Model {
             AdministrationAct::PauseDeployment { .. } => course.paused = Some(Paused::ByWord),
             AdministrationAct::ResumeDeployment { .. } => {
                 let failed = course.paused == Some(Paused::ByFailure);
+                let in_doubt = course.doubted().is_some();
                 course.resumed(time);
                 if failed {
-                    self.sees("resumed in spite of a failure");
+                    self.sees(if in_doubt { "resumed in spite of a doubt" } else { "resumed in spite of a failure" });
                 }
             }
             AdministrationAct::ExcludeTarget { target: name, .. } => {
@@ -214,6 +217,7 @@ impl Model {
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
             Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 self.is_no_silence(*deployment, reason)?;
+                self.is_no_doubt(*deployment, reason)?;
                 if aborted.is_none() {
                     self.sees("a failure undone");
                 }
@@ -231,7 +235,7 @@ impl Model {
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
                 self.is_no_silence(*deployment, failure)?;
-                self.sees("a failure that pauses");
+                self.sees(if failure.contains(DOUBT) { "a doubt that pauses" } else { "a failure that pauses" });
                 if let Some(course) = self.courses.get_mut(deployment) {
                     course.paused = Some(Paused::ByFailure);
                 }
@@ -240,9 +244,19 @@ impl Model {
                 self.says_how_it_is(target, build, unwell.is_some(), time);
             }
             Event::TargetFinished {
-                deployment, target, outcome, change, running, given_up, stands, standby, ..
+                deployment,
+                target,
+                outcome,
+                change,
+                running,
+                given_up,
+                stands,
+                standby,
+                doubt,
+                ..
             } => {
-                if *change == Some(Change::Controlled) {
+                let is_stopped = self.courses.get(deployment).is_some_and(|course| course.act == OrderAct::Stop);
+                if *change == Some(Change::Controlled) && !is_stopped {
                     self.is_started_anew(target, *running, time);
                 }
                 self.runs_now(*deployment, target, *running, *change);
@@ -264,10 +278,14 @@ impl Model {
                     course.falls_silent(target, *given_up);
                     course.ends_its_part(target, outcome, *stands, was_silent, time);
                 }
+                self.is_doubted(*deployment, target, doubt.as_deref(), change.is_some())?;
             }
             Event::DeploymentEnded { deployment, ending, superseded_by, .. } => {
                 if *ending == Ending::Superseded {
                     self.gives_way(*deployment, *superseded_by)?;
+                }
+                if *ending == Ending::Succeeded {
+                    self.somebody_has_looked(*deployment, "has succeeded")?;
                 }
                 self.ended(*deployment, *ending, time)?;
                 return self.switch_is_over(*deployment, *ending == Ending::Succeeded);
@@ -394,6 +412,7 @@ impl Model {
             self.is_not_cordoned(number, targets)?;
         }
         course.may_begin(number, targets, time)?;
+        self.somebody_has_looked(number, "goes on")?;
         self.begins_with(number, targets)?;
         if self.is_next_ring(number, targets) {
             self.is_seen(number, "the next ring begins by itself")?;
@@ -629,6 +648,7 @@ impl Model {
             }
         }
         self.silences_are_seen(state, now);
+        self.doubts_wait_for_people()?;
         self.left_out_stay_out(state)?;
         self.removed_stays_away(state)
     }

@@ -42,6 +42,7 @@ pub fn setting(random: &mut Random) -> Setting {
         duplicates: if stormy { random.below(200) } else { 0 },
         slowest: if stormy { random.between(10, 4_000) } else { 50 },
         sick,
+        doubtful: Vec::new(),
         ailing: Vec::new(),
         changes_data: BTreeMap::new(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),

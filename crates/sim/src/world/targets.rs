@@ -2,7 +2,7 @@
 
 use super::{Agent, Asked, Event, PATIENCE, Step, World};
 use crate::{
-    cast::target,
+    cast::{DOUBT, target},
     disk::Died,
     fault::Fault,
     model::{Violation, broken},
@@ -254,6 +254,9 @@ impl World<'_> {
                 if installed.running != Some(build) || self.is_sick(index, &build) {
                     return failed("web-1 does not answer");
                 }
+                if self.is_doubtful(index, &build) {
+                    return Ok(Answer::Doubtful(DOUBT.into()));
+                }
             }
             Effect::Remove => installed.staged.clear(),
             Effect::Erase => {
@@ -311,6 +314,11 @@ impl World<'_> {
     /// Whether a build does not come up on a target.
     fn is_sick(&self, index: usize, build: &Digest) -> bool {
         self.cast.version_of(build).is_some_and(|version| self.script.setting.sick.contains(&(version, index)))
+    }
+
+    /// Whether nothing that is measured on a target decides how a build is.
+    fn is_doubtful(&self, index: usize, build: &Digest) -> bool {
+        self.cast.version_of(build).is_some_and(|version| self.script.setting.doubtful.contains(&(version, index)))
     }
 
     /// Whether what runs on a target is unwell at a moment.
