@@ -121,6 +121,8 @@ pub enum Fault {
     DoubtUndone,
     /// Nobody looks at what is in doubt.
     DoubtPassedOver,
+    /// When a switch is taken back, whoever serves stands by before anybody else serves again.
+    StandByFirst,
 }
 
 /// All of them.
@@ -178,4 +180,5 @@ pub const FAULTS: &[Fault] = &[
     Fault::FollowerForgotten,
     Fault::DoubtUndone,
     Fault::DoubtPassedOver,
+    Fault::StandByFirst,
 ];

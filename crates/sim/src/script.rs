@@ -9,6 +9,7 @@ mod doubt;
 mod draw;
 mod following;
 mod presence;
+mod switching;
 mod words;
 
 use crate::{cast::Who, random::Random, store::DeathInAppend};
@@ -228,6 +229,7 @@ impl Script {
         presence::silences(&mut Random::new(seed, "silences"), &mut setting, &mut deeds);
         following::followers(&mut Random::new(seed, "followers"), &setting, &mut deeds);
         doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
+        switching::unwell_once_served(&mut Random::new(seed, "switched"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

@@ -84,4 +84,5 @@ faults! {
     a_follower_that_never_begins: FollowerForgotten breaks "FOLLOWS" | "PROGRESS" | "WAITS";
     a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
     a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
+    a_side_that_stands_by_too_early: StandByFirst breaks "UNSERVED";
 }

@@ -60,6 +60,7 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::FollowerForgotten) => following::beginning_never,
         Some(Fault::DoubtUndone) => undoing_doubts,
         Some(Fault::DoubtPassedOver) => passing_over_doubts,
+        Some(Fault::StandByFirst) => sides::standing_by_first,
         _ => decide,
     }
 }
