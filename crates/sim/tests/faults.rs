@@ -36,7 +36,7 @@ faults! {
     a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET" | "AUTHORITY";
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
-    an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
+    an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM" | "UNSERVED";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
     a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
     a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";

@@ -64,7 +64,7 @@ pub(super) fn standing_by_first(state: &State, context: &Context, command: Comma
             state.running(&record.app, name).is_some_and(|running| running.build == record.build && !running.standby)
         };
         let serving: Vec<TargetName> = record.parts.verified().filter(serves).cloned().collect();
-        if !serving.is_empty() {
+        if !serving.is_empty() && record.parts.assigned().next().is_none() {
             *targets = serving;
         }
     }
