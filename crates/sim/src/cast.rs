@@ -35,6 +35,8 @@ pub const CLAIM: &str = "the claim";
 pub const VERSIONS: usize = 4;
 /// The name under which the ledger's checkpoints are signed.
 pub const ORIGIN: &str = "sortie-ledger/sim";
+/// What is said of a measurement that decides nothing.
+pub const DOUBT: &str = "errors: measured nothing";
 /// The label that every other target carries.
 pub const EARLY: (&str, &str) = ("ring", "early");
 /// The label that says of which side a target is, where there are sides.
@@ -509,6 +511,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         let order = Order {
             only: besides.only.map(target).into_iter().collect(),
             when_released: besides.when_released,
+            after_current: besides.after_current,
             rollout: besides.care.clone(),
             schedule: Schedule { at, expires, windows: Vec::new() },
             ..Order::new(app(), prod(), act)

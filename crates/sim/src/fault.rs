@@ -2,10 +2,12 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `following`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
 mod ends;
+mod following;
+mod presence;
 mod sides;
 
 pub use decided::decides;
@@ -113,6 +115,24 @@ pub enum Fault {
     RootUnpinned,
     /// A target takes the bytes that it is given for those that it asked for.
     BytesUnchecked,
+    /// Who is away has its turn as if it were there.
+    AwayTakenAlong,
+    /// Who was left out since it was away does not get it once it is back.
+    ReturnForgotten,
+    /// What runs on targets of which nobody has heard settles all the same.
+    SilencePassedOver,
+    /// Who is away and left out is counted among those that serve.
+    AwayCounted,
+    /// What is to stand until something else has ended begins at once.
+    FollowerAtOnce,
+    /// What stood until something else had ended does not begin.
+    FollowerForgotten,
+    /// What is in doubt is taken back like a failure.
+    DoubtUndone,
+    /// Nobody looks at what is in doubt.
+    DoubtPassedOver,
+    /// When a switch is taken back, whoever serves stands by before anybody else serves again.
+    StandByFirst,
 }
 
 impl std::str::FromStr for Fault {
@@ -176,4 +196,13 @@ pub const FAULTS: &[Fault] = &[
     Fault::EstateUnchecked,
     Fault::RootUnpinned,
     Fault::BytesUnchecked,
+    Fault::AwayTakenAlong,
+    Fault::ReturnForgotten,
+    Fault::SilencePassedOver,
+    Fault::AwayCounted,
+    Fault::FollowerAtOnce,
+    Fault::FollowerForgotten,
+    Fault::DoubtUndone,
+    Fault::DoubtPassedOver,
+    Fault::StandByFirst,
 ];

@@ -3,6 +3,9 @@
 //!
 //! - `course`: how one deployment goes. `calendar`: windows and freezes. `target`: what a target may do. `data`: what changes
 //!   the application's data.
+//! - `following`: what stands until something else has ended.
+//! - `presence`: targets of which nobody has heard for a while.
+//! - `doubt`: what was verified and left in doubt.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
@@ -10,7 +13,10 @@
 mod calendar;
 mod course;
 mod data;
+mod doubt;
 mod ends;
+mod following;
+mod presence;
 mod published;
 mod sides;
 mod sights;
@@ -24,7 +30,14 @@ use crate::{
 };
 use calendar::Calendar;
 use course::Course;
-use domain::{entry::Entry, plan, planned::Planned, rules::late, state::State, waiting::WaitingOn};
+use domain::{
+    entry::Entry,
+    plan,
+    planned::Planned,
+    rules::{late, presence::Away},
+    state::State,
+    waiting::WaitingOn,
+};
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
 use sides::Sides;
@@ -123,6 +136,11 @@ pub struct Model {
     retired: BTreeSet<TargetName>,
     ends: Ends,
     sides: Sides,
+    /// Who is away, by what is decided; and whether that is by nobody's word.
+    away: Away,
+    by_itself: bool,
+    /// Whether the target whose word is looked at is in doubt about what it verified.
+    in_doubt: bool,
     /// What was withdrawn: builds, and through which serial.
     dead: BTreeMap<Digest, u64>,
     /// The entry of every statement that was recorded.
@@ -167,6 +185,9 @@ impl Model {
             retired: BTreeSet::new(),
             ends: Ends::new(setting),
             sides: Sides::new(setting),
+            away: Away::new(),
+            by_itself: false,
+            in_doubt: false,
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
@@ -248,6 +269,9 @@ impl Model {
 
     /// Whoever asks again for what was recorded hears the first answer, and not a no.
     pub fn is_not_recorded(&self, payload: Digest, code: &str) -> Result<(), Violation> {
+        if code == "DEPLOYMENT_UNDER_WAY" && self.may_follow(&payload) {
+            return broken("FOLLOWS", "what may stand until something else has ended is refused for that");
+        }
         match self.recorded.get(&payload) {
             Some(number) if code != "NOT_WRITTEN" => {
                 broken("ONCE", format!("entry {number} holds a statement, and who sends it again hears {code}"))
@@ -311,6 +335,8 @@ impl Model {
             }
         }
         self.all_have_ended(state, looked.min(now))?;
+        self.nothing_stands_for_nothing(cast, looked.min(now))?;
+        self.nobody_is_forgotten(cast, looked.min(now))?;
         for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
             let said = state.running(&app(), &target(index));
             let build = said.map(|running| running.build);

@@ -9,10 +9,14 @@ use domain::{
     command::{Actor, Context, Signed},
     decide::preview,
     planned::Planned,
+    rules::presence::Away,
     state::{Deployment, Freeze as Frozen, Progress, State},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use trust::{
     Digest, PersonName, TargetName,
     freeze::{Exception, Freeze, Lift, Terms},
@@ -45,7 +49,7 @@ pub struct Saying {
 }
 
 /// What is signed and sent for a deed of the script; nothing where there is nothing to do it to.
-pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) -> Option<Saying> {
+pub fn sign(cast: &Cast, (state, away): (&State, &Away), deed: &Deed, id: usize, now: Timestamp) -> Option<Saying> {
     if let Deed::Join { target } = deed {
         let envelope = cast.join(*target, &format!("sim:{id}"), now).ok()?;
         let (attachments, texts) = (BTreeMap::new(), BTreeMap::new());
@@ -59,7 +63,7 @@ pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) 
         return Some(Saying { who: Who::Boss, submission, planned: None });
     }
     let (who, subject, mut act) = said(cast, state, deed, now)?;
-    let planned = plan(state, deed, who, subject, &mut act, now);
+    let planned = plan((state, away), deed, who, subject, &mut act, now);
     let envelope = cast.sign(subject, act, &format!("sim:{id}"), now, &[&who.key()]).ok()?;
     let texts = match gives_a_reason(deed) {
         true => [(reason().digest(), reason())].into(),
@@ -71,7 +75,7 @@ pub fn sign(cast: &Cast, state: &State, deed: &Deed, id: usize, now: Timestamp) 
 
 /// Has the order be for exactly what it would do now, where its signer wants that.
 fn plan(
-    state: &State,
+    (state, away): (&State, &Away),
     deed: &Deed,
     who: Who,
     subject: Digest,
@@ -84,7 +88,8 @@ fn plan(
     let roles = state.policy.as_ref()?.directory.roles(&name);
     let actor = Actor::Person { name, key: who.key().public().id(), roles };
     let request_id = RequestId::new("plan").ok()?;
-    let context = Context { now: now.max(state.head.time), actor, request_id, payload: None, away: Default::default() };
+    let (now, away) = (now.max(state.head.time), Arc::new(away.clone()));
+    let context = Context { now, actor, request_id, payload: None, away };
     // What would be refused cannot be planned: whoever orders it all the same hears so.
     let planned = preview(state, &context, Signed { subject, act: order.clone() }).ok()?.planned;
     order.plan = Some(planned.id());

@@ -124,6 +124,8 @@ pub enum Effect {
 pub enum Answer {
     /// It is done, or time has passed.
     Done,
+    /// It is done, and this decided nothing.
+    Doubtful(String),
     /// Why it cannot be done on the machine.
     Failed(String),
     /// News.
@@ -427,8 +429,12 @@ impl Machine for Hands<'_> {
     }
 
     fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
-        self.perform(Effect::Verify(bringing.build))
-            .map(|()| Verified { endpoints: vec!["http://127.0.0.1:20001".into()], doubt: None })
+        let doubt = match self.0.yielder.suspend(Ask::Machine(Effect::Verify(bringing.build))) {
+            Answer::Failed(why) => return Err(MachineError(why)),
+            Answer::Doubtful(what) => Some(what),
+            _ => None,
+        };
+        Ok(Verified { endpoints: vec!["http://127.0.0.1:20001".into()], doubt })
     }
 
     fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {

@@ -1,9 +1,15 @@
 //! What is going to be tried in a world, all of it drawn from the seed before the world begins, so that things can be
 //! left out one by one until only those are left that matter.
 //!
-//! - `draw`: how it is drawn. `words`: how the story tells of it.
+//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for
+//!   others to end, `doubt` of measurements that decide nothing,
+//!   `switching` of what is let serve and does not stay well. `words`: how the story tells of it.
 
+mod doubt;
 mod draw;
+mod following;
+mod presence;
+mod switching;
 mod words;
 
 use crate::{cast::Who, random::Random, store::DeathInAppend};
@@ -53,12 +59,16 @@ pub struct Setting {
     pub slowest: u64,
     /// Which version does not come up on which target.
     pub sick: Vec<(usize, usize)>,
+    /// Which comes up on which target, and leaves it in doubt whether it is well.
+    pub doubtful: Vec<(usize, usize)>,
     /// Which comes up and does not stay well.
     pub ailing: Vec<Ailment>,
     /// Which versions change the application's data, and how.
     pub changes_data: BTreeMap<usize, Change>,
     /// How much faster than time each target's clock runs, in millionths; the last is the server's.
     pub drift: Vec<i64>,
+    /// For how many seconds nothing is heard of a target before it counts as away, where any does.
+    pub away_after: Option<u64>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
     /// What else he tries than with assignments, orders and withdrawals.
@@ -116,6 +126,8 @@ pub struct Step {
 pub struct Besides {
     /// Whether it may stand until its version is released.
     pub when_released: bool,
+    /// Whether it may stand until what is under way has ended.
+    pub after_current: bool,
     /// In how many minutes it is to begin.
     pub at: Option<u64>,
     /// In how many minutes it is to begin at the latest.
@@ -232,6 +244,10 @@ impl Script {
         draw::lives(&mut Random::new(seed, "lives"), &mut setting, &mut deeds);
         draw::passing(&mut Random::new(seed, "passing"), &mut setting, &mut deeds);
         draw::tricks(&mut Random::new(seed, "tricks"), &mut setting, &mut deeds);
+        presence::silences(&mut Random::new(seed, "silences"), &mut setting, &mut deeds);
+        following::followers(&mut Random::new(seed, "followers"), &setting, &mut deeds);
+        doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
+        switching::unwell_once_served(&mut Random::new(seed, "switched"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

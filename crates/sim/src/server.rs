@@ -14,7 +14,13 @@ use api::{
     write::{Accepted, Submission},
 };
 use depot::{DiskStore, pack::SMALL_OBJECT_BYTES};
-use domain::{command::Actor, entry::Entry, plan, state::State};
+use domain::{
+    command::{Actor, Command},
+    entry::Entry,
+    plan,
+    rules::presence::Away,
+    state::State,
+};
 use jiff::{SignedDuration, Timestamp};
 use server::{
     answers::{self, Served},
@@ -35,6 +41,8 @@ use trust::{Digest, TargetName, key::SecretKey, manifest::MAX_MANIFEST_BYTES};
 /// How long the clock sleeps when nothing is due, at most, and after a failure.
 const LONGEST_SLEEP: u64 = 60_000;
 const AFTER_FAILURE: u64 = 5_000;
+/// The same where it matters who falls silent meanwhile.
+const LONGEST_SLEEP_WATCHING: u64 = 5_000;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +80,8 @@ struct Open {
     /// When each target polled last, and when this began, by the time that passes.
     seen: BTreeMap<TargetName, SignedDuration>,
     began: SignedDuration,
+    /// When each began or ended a poll last.
+    heard: BTreeMap<TargetName, SignedDuration>,
 }
 
 /// The server.
@@ -89,6 +99,10 @@ pub struct Server {
     pub turn_is_due: bool,
     /// For how long it is down when it dies while it stores.
     pub dies_for: u64,
+    /// For how long nothing is heard of a target before it counts as away, where any does.
+    pub away_after: Option<SignedDuration>,
+    /// Who was said to be away last, and what was decided since takes that into account.
+    away: Away,
     /// Which entry each accepted payload of a target is.
     pub accepted: BTreeMap<Digest, u64>,
     looked: u64,
@@ -117,6 +131,8 @@ impl Server {
             elapsed: SignedDuration::ZERO,
             turn_is_due: false,
             dies_for: 0,
+            away_after: None,
+            away: Away::new(),
             accepted: BTreeMap::new(),
             looked: 0,
             fault,
@@ -146,9 +162,42 @@ impl Server {
         let store = Box::new(self.store.clone());
         let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
         let (pending, waiters) = (Vec::new(), Vec::new());
-        let (looked, seen, began) = (self.looked, BTreeMap::new(), self.elapsed);
-        self.open = Some(Open { ledger, writer, pending, waiters, looked, seen, began });
+        let (looked, seen, heard, began) = (self.looked, BTreeMap::new(), BTreeMap::new(), self.elapsed);
+        self.open = Some(Open { ledger, writer, pending, waiters, looked, seen, began, heard });
+        self.away = Away::new();
         Ok(())
+    }
+
+    /// Who is away, as far as the decisions since the clock's last look know.
+    pub fn away(&self) -> &Away {
+        &self.away
+    }
+
+    /// Whether a target polls, or did a short while ago.
+    pub fn is_here(&self, target: usize) -> bool {
+        self.open.as_ref().is_some_and(|open| self.hears(open, &cast::target(target)))
+    }
+
+    /// Something is heard of a target: it polls beside whatever it is at.
+    pub fn hears_of(&mut self, target: usize) {
+        if let Some(open) = &mut self.open {
+            open.heard.insert(cast::target(target), self.elapsed);
+        }
+    }
+
+    fn hears(&self, open: &Open, name: &TargetName) -> bool {
+        let Some(away_after) = self.away_after else { return true };
+        let is_its =
+            |waiter: &Waiter| matches!(waiter.asker, Asker::Target { target, .. } if cast::target(target) == *name);
+        let polls = open.waiters.iter().any(is_its);
+        polls || open.heard.get(name).is_some_and(|heard| self.elapsed - *heard < away_after)
+    }
+
+    /// The targets that nobody has heard of for a while, and whether they have had the time to come back since this began.
+    fn unheard(&self, open: &Open, state: &State) -> (Away, bool) {
+        let there = state.targets.iter().filter(|(_, target)| !target.retired).map(|(name, _)| name);
+        let unheard = there.filter(|name| !self.hears(open, name)).cloned().collect();
+        (unheard, self.away_after.is_some_and(|away_after| self.elapsed - open.began >= away_after))
     }
 
     /// The process dies.
@@ -253,6 +302,7 @@ impl Server {
     pub fn poll(&mut self, asker: Asker, generation: u64, charter: u64, at_once: bool) -> Option<Answer> {
         let Asker::Target { target, .. } = asker else { return Some(Answer::Away) };
         self.open.as_mut()?.seen.insert(cast::target(target), self.elapsed);
+        self.open.as_mut()?.heard.insert(cast::target(target), self.elapsed);
         let open = self.open.as_ref()?;
         let orders = match self.served(open).orders(&cast::target(target)) {
             Ok(orders) => orders,
@@ -271,6 +321,7 @@ impl Server {
         let is_it = |waiter: &Waiter| matches!(waiter.asker, Asker::Target { call: other, .. } if other == call);
         let waiter = waiters.remove(waiters.iter().position(is_it)?);
         let Asker::Target { target, .. } = waiter.asker else { return None };
+        self.open.as_mut()?.heard.insert(cast::target(target), self.elapsed);
         let orders = self.served(self.open.as_ref()?).orders(&cast::target(target)).ok()?;
         Some((waiter.asker, orders))
     }
@@ -286,6 +337,7 @@ impl Server {
             let news = answers::is_news(&waiter.before, &orders, waiter.generation, Some(waiter.charter));
             let kept = |orders: &Orders| (orders.withdrawals.len(), orders.freezes.len());
             if news || kept(&orders) != kept(&waiter.before) {
+                open.heard.insert(cast::target(target), self.elapsed);
                 woken.push((waiter.asker, orders));
             } else {
                 still.push(waiter);
@@ -326,17 +378,33 @@ impl Server {
         answer.unwrap_or_else(|problem| refusal(&problem))
     }
 
+    fn asks_already(&self) -> bool {
+        let mut pending = self.open.iter().flat_map(|open| &open.pending);
+        pending.any(|pending| pending.asker == Asker::Clock)
+    }
+
     /// Asks for what is due by now; whether anything is asked, and after how long to look again.
     pub fn tick(&mut self) -> Option<(bool, u64)> {
         if self.fault == Some(Fault::ClockStopped) {
             return None;
         }
+        let asks_already = self.asks_already();
         let open = self.open.as_ref()?;
         let state = open.ledger.state();
+        let (unheard, knows) = self.unheard(open, &state);
+        // Until it is answered it does not look again.
+        if !asks_already {
+            self.away = if knows { unheard.clone() } else { Away::new() };
+            open.ledger.tell_away(self.away.clone());
+        }
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = shown.max(state.head.time);
-        let (mut commands, mut next) = plan::due(&state, now, &Default::default());
+        let (mut commands, mut next) = plan::due(&state, now, &unheard);
+        if self.fault == Some(Fault::SilencePassedOver) {
+            let (all, _) = plan::due(&state, now, &Away::new());
+            commands = all.into_iter().filter(|(_, command)| !matches!(command, Command::CatchUp(..))).collect();
+        }
         // Whoever was not heard of may have been before the server began.
         let silent_since = |name: &TargetName| {
             let seen = open.seen.get(name).copied().unwrap_or(open.began);
@@ -348,11 +416,10 @@ impl Server {
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();
         let is_asking = !commands.is_empty();
-        let until_next = next.map_or(LONGEST_SLEEP, |next| {
-            u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, LONGEST_SLEEP)
-        });
+        let longest = if self.away_after.is_some() { LONGEST_SLEEP_WATCHING } else { LONGEST_SLEEP };
+        let until_next = next
+            .map_or(longest, |next| u64::try_from(next.duration_since(now).as_millis()).unwrap_or(0).clamp(1, longest));
         let pause = if is_asking { AFTER_FAILURE } else { until_next };
-        let asks_already = open.pending.iter().any(|pending| pending.asker == Asker::Clock);
         if !asks_already {
             for (request_id, command) in commands {
                 let prepared = Prepared {

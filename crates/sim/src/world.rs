@@ -184,7 +184,8 @@ impl<'a> World<'a> {
         let cast = Cast::new(&script.setting, fault)?;
         let setting = &script.setting;
         let there = (0..setting.targets).filter(|index| setting.is_there(*index, 0)).count();
-        let server = Server::new(&cast, there, fault)?;
+        let mut server = Server::new(&cast, there, fault)?;
+        server.away_after = setting.away_after.map(|seconds| SignedDuration::from_secs(seconds as i64));
         let mut thief = Thief::new(script.seed, setting.tricks);
         if setting.tricks.foreign {
             cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Elsewhere));
@@ -290,7 +291,10 @@ impl<'a> World<'a> {
 
     fn finish(&mut self) -> Step {
         let actual: Vec<Runs> = self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent)).collect();
-        for (index, agent) in self.agents.iter().enumerate().filter(|(_, agent)| !agent.is_gone) {
+        // Nobody waits for whoever left for good to be up again.
+        let is_down = |index: usize, agent: &Agent| agent.process.is_none() && self.model.is_retired(index);
+        let is_there = |(index, agent): &(usize, &Agent)| !agent.is_gone && !is_down(*index, agent);
+        for (index, agent) in self.agents.iter().enumerate().filter(is_there) {
             let installed = agent.hardware.installed.borrow();
             self.model.is_left(index, &installed, agent.hardware.now.get())?;
             let is_stopped = installed.is_halted && installed.running.is_none();

@@ -83,7 +83,7 @@ faults! {
     a_failure_that_is_passed_over: FailurePassedOver breaks "BUDGET" | "AT_ONCE" | "AUTHORITY";
     a_failure_that_pauses_nothing: FailurePauseForgotten breaks "BUDGET" | "AUTHORITY";
     a_minimum_that_nobody_minds: MinimumIgnored breaks "MINIMUM";
-    an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM";
+    an_undo_of_everything_at_once: UndoTooWide breaks "MINIMUM" | "UNSERVED";
     a_pause_that_is_forgotten: PauseForgotten breaks "PAUSED" | "RINGS";
     a_pause_that_comes_too_late: PauseTooLate breaks "PAUSED";
     a_cordon_that_is_forgotten: CordonForgotten breaks "CORDON";
@@ -128,4 +128,13 @@ faults! {
     a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
     documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
     bytes_that_are_not_what_was_asked_for: BytesUnchecked breaks "BYTES";
+    somebody_away_who_is_waited_for: AwayTakenAlong breaks "AWAY";
+    somebody_back_who_is_forgotten: ReturnForgotten breaks "AWAY" | "PROGRESS";
+    a_silence_that_is_passed_over: SilencePassedOver breaks "UNSEEN";
+    somebody_away_who_counts_as_serving: AwayCounted breaks "MINIMUM";
+    a_follower_that_begins_at_once: FollowerAtOnce breaks "PLACE";
+    a_follower_that_never_begins: FollowerForgotten breaks "FOLLOWS" | "PROGRESS" | "WAITS";
+    a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
+    a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
+    a_side_that_stands_by_too_early: StandByFirst breaks "UNSERVED";
 }

@@ -553,7 +553,9 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
                 pause(draft, number, why);
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
-            } else if let Some(ring) = rollout::ring_is_over(&rollout, &deployment).filter(|_| has_begun) {
+            } else if let Some(ring) =
+                rollout::ring_is_over(&rollout, &deployment, is_unseen(draft, asked, &deployment)).filter(|_| has_begun)
+            {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
@@ -571,6 +573,13 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
         // All have left, or somebody said that it goes on without every single one.
         None => draft.record(ended(number, Ending::Aborted)),
     }
+}
+
+/// Whether too many are silent of those that verified a deployment for it to go on or to settle by itself. Once one side of a
+/// switch serves, the other makes way at any time.
+fn is_unseen(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> bool {
+    let silent = || presence::silent(&draft.state, deployment, &asked.context.away);
+    deployment.act != OrderAct::Switch && !silent().is_empty()
 }
 
 /// Starts the next wave, if the rules still let it run.
@@ -594,8 +603,9 @@ pub(super) fn ended(deployment: u64, ending: Ending) -> Event {
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployment) {
     draft.record(ended(number, Ending::Succeeded));
     let soak = asked.policy.charter.environments.get(&deployment.environment).map_or(0, |e| e.soak_minutes);
-    // What a package brings settles with it, and what stands by does once it has served.
-    if sides::settles(&draft.state, deployment) && soak == 0 && deployment.package.is_none() {
+    let is_seen = presence::silent(&draft.state, deployment, &asked.context.away).is_empty();
+    // What a package brings settles with it, what stands by does once it has served, and what is silent once it is heard of.
+    if sides::settles(&draft.state, deployment) && soak == 0 && deployment.package.is_none() && is_seen {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }
@@ -637,8 +647,8 @@ pub(super) fn undo(
     let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());
     let unwell = parts.verified().filter(is_unwell);
     let well = parts.verified().filter(|name| !is_unwell(name)).take(spared);
-    // Who made way serves again before anybody stands by.
-    let made_way = parts.verified().any(|name| makes_way(draft, deployment, name));
+    // Who made way, or is about to, serves again before anybody stands by.
+    let made_way = parts.verified().chain(parts.assigned()).any(|name| makes_way(draft, deployment, name));
     let comes_first = |name: &&TargetName| !made_way || makes_way(draft, deployment, name);
     let (unwell, well) = (unwell.filter(comes_first), well.filter(comes_first));
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();

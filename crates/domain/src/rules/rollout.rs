@@ -230,13 +230,17 @@ pub fn next_wave(state: &State, rollout: &Rollout, deployment: &Deployment, away
     let size = rollout.at_once.at_most(parts.len()).max(1);
     let (healthy, must) = (healthy(state, deployment, away), must_serve(rollout, deployment));
     let mut spare = healthy.saturating_sub(must);
+    // Who is away may serve all the same, and goes out of service when it is back: no more have their turn at a time than could
+    // be spared if all of them did.
+    let mut spare_of_all = self::healthy(state, deployment, &Away::new()).saturating_sub(must);
     let mut targets = Vec::new();
     for (name, part) in parts.waiting_in(places.clone()) {
-        let counts = part.serves && !part.ephemeral && !away.contains(name);
-        if targets.len() == size || counts && spare == 0 {
+        let serves = part.serves && !part.ephemeral;
+        let counts = serves && !away.contains(name);
+        if targets.len() == size || serves && spare_of_all == 0 || counts && spare == 0 {
             break;
         }
-        spare -= usize::from(counts);
+        (spare, spare_of_all) = (spare - usize::from(counts), spare_of_all - usize::from(serves));
         targets.push(name.clone());
     }
     if targets.is_empty() {
@@ -292,11 +296,12 @@ pub fn goes_on_by_hand(state: &State, deployment: &Deployment) -> bool {
     of(state, deployment).advance == Advance::Hand
 }
 
-/// Whether the ring that is next has still to wait: for its time, or for somebody's word that was not said yet.
-pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment) -> Option<&'a RingOf> {
+/// Whether the ring that is next has still to wait: for its time, for somebody's word that was not said yet, or until those of the
+/// one before are heard of that are silent (`unseen`).
+pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment, unseen: bool) -> Option<&'a RingOf> {
     let current = current_ring(deployment)?;
     let next = deployment.parts.first_waiting()?;
-    let waits = rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
+    let waits = unseen || rollout.bake_minutes > 0 || rollout.advance == Advance::Hand;
     let is_said = is_let_begin(deployment, ring_at(deployment, next).0);
     (waits && !is_said && !places_of(deployment, deployment.ring).contains(&next)).then_some(current)
 }

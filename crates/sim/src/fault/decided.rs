@@ -1,6 +1,7 @@
 //! What is decided otherwise than by the rules.
 
-use super::{Fault, ends, sides};
+use super::{Fault, ends, following, presence, sides};
+use crate::cast::DOUBT;
 use domain::{
     command::{Command, Context, Signed},
     decide::decide,
@@ -52,6 +53,14 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::BothSides) => sides::on_both,
         Some(Fault::WayMadeAtOnce) => sides::making_way_at_once,
         Some(Fault::NoWayMade) => sides::making_no_way,
+        Some(Fault::AwayTakenAlong) => presence::taking_along,
+        Some(Fault::ReturnForgotten) => presence::forgetting_who_comes_back,
+        Some(Fault::AwayCounted) => presence::counting_who_is_away,
+        Some(Fault::FollowerAtOnce) => following::beginning_at_once,
+        Some(Fault::FollowerForgotten) => following::beginning_never,
+        Some(Fault::DoubtUndone) => undoing_doubts,
+        Some(Fault::DoubtPassedOver) => passing_over_doubts,
+        Some(Fault::StandByFirst) => sides::standing_by_first,
         _ => decide,
     }
 }
@@ -66,14 +75,14 @@ fn waiting(state: &State, number: u64) -> Vec<TargetName> {
 }
 
 /// A deployment as it is once `events` have happened.
-fn after(state: &State, events: &[Event], number: u64) -> Option<Deployment> {
+pub(super) fn after(state: &State, events: &[Event], number: u64) -> Option<Deployment> {
     let mut state = state.clone();
     events.iter().for_each(|event| apply(&mut state, event));
     state.deployments.get(&number).cloned()
 }
 
 /// The next wave of a deployment, as wide as may be and not wider; nothing where nobody waits.
-fn next_wave(deployment: &Deployment, number: u64) -> Option<Event> {
+pub(super) fn next_wave(deployment: &Deployment, number: u64) -> Option<Event> {
     let rollout = deployment.rollout.as_deref()?;
     let first = deployment.parts.first_waiting()?;
     let mut end = 0;
@@ -115,6 +124,31 @@ fn never_pausing(state: &State, context: &Context, command: Command) -> Decided 
         Event::DeploymentPaused { deployment, failure: Some(_), .. } => Some(*deployment),
         _ => None,
     })
+}
+
+/// The deployment that pauses for a doubt.
+fn is_paused_by_doubt(event: &Event) -> Option<u64> {
+    match event {
+        Event::DeploymentPaused { deployment, failure: Some(failure), .. } if failure.contains(DOUBT) => {
+            Some(*deployment)
+        }
+        _ => None,
+    }
+}
+
+fn passing_over_doubts(state: &State, context: &Context, command: Command) -> Decided {
+    going_on(state, context, command, is_paused_by_doubt)
+}
+
+fn undoing_doubts(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    let Some(at) = events.iter().position(|event| is_paused_by_doubt(event).is_some()) else { return Ok(events) };
+    if let Event::DeploymentPaused { deployment, failure: Some(reason), .. } = events[at].clone() {
+        let verified = after(state, &events[..at], deployment).map(|it| it.parts.verified().cloned().collect());
+        let (targets, absent) = (verified.unwrap_or_default(), Vec::new());
+        events[at] = Event::UndoStarted { deployment, reason, targets, absent, aborted: None };
+    }
+    Ok(events)
 }
 
 fn without_rings(state: &State, context: &Context, command: Command) -> Decided {

@@ -8,7 +8,7 @@ use domain::{
     state::State,
 };
 use std::sync::Arc;
-use trust::statement::OrderAct;
+use trust::{TargetName, statement::OrderAct};
 
 fn is_switch(state: &State, number: u64) -> bool {
     state.deployments.get(&number).is_some_and(|deployment| deployment.act == OrderAct::Switch)
@@ -48,6 +48,24 @@ pub(super) fn making_no_way(state: &State, context: &Context, command: Command) 
         {
             let (deployment, ending) = (*deployment, Ending::Succeeded);
             *event = Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None };
+        }
+    }
+    Ok(events)
+}
+
+pub(super) fn standing_by_first(state: &State, context: &Context, command: Command) -> Decided {
+    let mut events = decide(state, context, command)?;
+    for event in &mut events {
+        let Event::UndoStarted { deployment, targets, .. } = event else { continue };
+        let Some(record) = state.deployments.get(deployment).filter(|record| record.act == OrderAct::Switch) else {
+            continue;
+        };
+        let serves = |name: &&TargetName| {
+            state.running(&record.app, name).is_some_and(|running| running.build == record.build && !running.standby)
+        };
+        let serving: Vec<TargetName> = record.parts.verified().filter(serves).cloned().collect();
+        if !serving.is_empty() && record.parts.assigned().next().is_none() {
+            *targets = serving;
         }
     }
     Ok(events)

@@ -2,6 +2,7 @@
 
 use super::{Violation, broken};
 use crate::cast;
+use domain::rules::presence::Away;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -39,6 +40,8 @@ pub struct Course {
     /// The ring of its last wave, and the one up to which somebody let it go on, whoever vouches for those before.
     ring: usize,
     let_begin: usize,
+    /// Whether it stands until what was under way when it was ordered has ended.
+    pub follows: bool,
     /// Whether it leaves its place to others until its time comes.
     pub is_planned: bool,
     pub has_begun: bool,
@@ -49,10 +52,14 @@ pub struct Course {
     pub before: BTreeMap<TargetName, Option<Digest>>,
     /// When each target that did not fall silent ended its part.
     finished: BTreeMap<TargetName, Timestamp>,
+    /// The targets that left it in doubt whether it is well there, until somebody has looked.
+    pub doubts: BTreeSet<TargetName>,
     /// The targets that somebody left out, and those whose failure somebody accepted.
     pub left_out: BTreeSet<TargetName>,
     /// Those of them that only a cordon keeps out.
     kept_out: BTreeSet<TargetName>,
+    /// Those of them of which nobody had heard when it began, and who have not got it since.
+    away: BTreeSet<TargetName>,
     pub accepted: BTreeSet<TargetName>,
     pub paused: Option<Paused>,
     /// When somebody last said that the next ring may begin.
@@ -106,7 +113,7 @@ impl Course {
         order: &Order,
         build: Digest,
         targets: &[TargetName],
-        passing: &BTreeSet<TargetName>,
+        (passing, away): (&BTreeSet<TargetName>, &Away),
         now: Timestamp,
     ) -> Self {
         let mut rollout = charter.with(&order.rollout);
@@ -122,7 +129,7 @@ impl Course {
         if matches!(order.act, OrderAct::Stop | OrderAct::Undeploy) {
             rollout.min_healthy = plain.min_healthy;
         }
-        let rings = rings(&rollout, targets, passing);
+        let rings = rings(&rollout, targets, passing, away);
         Self {
             act: order.act,
             build,
@@ -132,6 +139,7 @@ impl Course {
             of: targets.len(),
             rollout,
             is_planned: order.schedule.at.is_some_and(|at| at > now),
+            follows: false,
             schedule: order.schedule.clone(),
             rings,
             ring: 0,
@@ -141,8 +149,10 @@ impl Course {
             outcomes: BTreeMap::new(),
             before: BTreeMap::new(),
             finished: BTreeMap::new(),
+            doubts: BTreeSet::new(),
             left_out: BTreeSet::new(),
             kept_out: BTreeSet::new(),
+            away: BTreeSet::new(),
             accepted: BTreeSet::new(),
             paused: None,
             word: None,
@@ -281,7 +291,12 @@ impl Course {
             self.let_begin = self.let_begin.max(next);
         }
         match self.paused.take() {
+            // Where somebody was asked of a doubt alone, nothing else is forgiven.
+            Some(Paused::ByFailure) if self.doubted().is_some() && self.is_beyond_budget().is_none() => {
+                self.doubts.clear();
+            }
             Some(Paused::ByFailure) => {
+                self.doubts.clear();
                 let bad: Vec<TargetName> = self.bad().cloned().collect();
                 self.accepted.extend(bad);
             }
@@ -299,6 +314,7 @@ impl Course {
             self.silent.remove(name);
             self.left_out.remove(name);
             self.kept_out.remove(name);
+            self.away.remove(name);
             self.accepted.remove(name);
         }
         if self.paused == Some(Paused::ByFailure) {
@@ -310,6 +326,18 @@ impl Course {
     pub fn excluded(&mut self, name: &TargetName) {
         self.left_out.insert(name.clone());
         self.kept_out.remove(name);
+        self.away.remove(name);
+    }
+
+    /// It begins without a target of which nobody has heard for a while.
+    pub fn goes_without(&mut self, name: &TargetName) {
+        self.left_out.insert(name.clone());
+        self.away.insert(name.clone());
+    }
+
+    /// Those that it began without, and who have not got it since.
+    pub fn missed_by(&self) -> impl Iterator<Item = &TargetName> {
+        self.away.iter()
     }
 
     /// A target is gone for good: nobody waits for it, and it is counted on no more.
@@ -342,6 +370,7 @@ impl Course {
         }
         self.left_out.remove(name);
         self.kept_out.remove(name);
+        self.away.remove(name);
         self.unfinished.insert(name.clone());
     }
 
@@ -451,10 +480,15 @@ impl Course {
 }
 
 /// Targets in the rings that a rollout divides them into.
-fn rings(rollout: &Rollout, targets: &[TargetName], passing: &BTreeSet<TargetName>) -> Vec<Vec<TargetName>> {
+fn rings(
+    rollout: &Rollout,
+    targets: &[TargetName],
+    passing: &BTreeSet<TargetName>,
+    away: &Away,
+) -> Vec<Vec<TargetName>> {
     let mut sorted = targets.to_vec();
-    // Whoever comes and goes has its turn after those that stay.
-    sorted.sort_by_key(|name| (passing.contains(name), name.clone()));
+    // Whoever comes and goes has its turn after those that stay, and who is away after everybody else.
+    sorted.sort_by_key(|name| (away.contains(name), passing.contains(name), name.clone()));
     let is_early = |name: &TargetName| (0..4).any(|index| cast::target(index) == *name && cast::is_early(index));
     let mut rings = match rollout.rings.is_empty() {
         true => vec![sorted],

@@ -34,6 +34,8 @@ pub struct Ends {
     heard: BTreeMap<TargetName, SignedDuration>,
     /// Those whose own clock has shown that their time is over, and those that have removed everything.
     over: BTreeSet<usize>,
+    /// When each one's clock was set last, by the time that passes.
+    set: BTreeMap<usize, SignedDuration>,
     ended: BTreeSet<usize>,
     /// Those that said so, and were heard.
     told: BTreeSet<TargetName>,
@@ -105,6 +107,11 @@ impl Model {
         }
     }
 
+    /// A target's clock is set, after so much time.
+    pub fn clock_is_set(&mut self, index: usize, elapsed: SignedDuration) {
+        self.ends.set.insert(index, elapsed);
+    }
+
     /// The server hears of a target, after so much time.
     pub fn hears_of(&mut self, index: usize, elapsed: SignedDuration) {
         self.ends.heard.insert(target(index), elapsed);
@@ -121,13 +128,21 @@ impl Model {
     }
 
     /// Something is laid out or started on a target.
-    pub fn comes_to(&self, cast: &Cast, index: usize, build: Digest, clock: Timestamp) -> Verdict {
+    pub fn comes_to(
+        &self,
+        cast: &Cast,
+        index: usize,
+        build: Digest,
+        (clock, elapsed): (Timestamp, SignedDuration),
+    ) -> Verdict {
         let name = cast.name(&build);
         if self.ends.ended.contains(&index) {
             return broken("LAPSED", format!("{name} comes to {}, which has ended", target(index)));
         }
         let Some(ends) = self.ends.lives.map(|lives| self.ends.joined[index] + lives) else { return Ok(()) };
-        match clock > ends + LOOKS_WITHIN {
+        // Whose clock has just been set has not seen it yet.
+        let has_seen = self.ends.set.get(&index).is_none_or(|set| elapsed > *set + LOOKS_WITHIN);
+        match clock > ends + LOOKS_WITHIN && has_seen {
             true => broken("LAPSED", format!("{name} comes to {}, whose time was over at {ends}", target(index))),
             false => Ok(()),
         }

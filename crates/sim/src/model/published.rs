@@ -5,8 +5,9 @@ use super::{
     course::{Course, Paused, at_most, installs},
     has_not_come,
 };
-use crate::cast::{Cast, app, prod, target};
+use crate::cast::{Cast, DOUBT, app, prod, target};
 use domain::{
+    command::Actor,
     entry::Entry,
     event::{Change, Ending, Event},
     plan,
@@ -31,6 +32,8 @@ impl Model {
                 continue;
             }
             self.looked = entry.number;
+            self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
+            self.in_doubt = false;
             let order = self.recorded(cast, entry)?;
             for event in &entry.events {
                 if let Event::TargetRetired { target, why: Some(why) } = event {
@@ -57,6 +60,7 @@ impl Model {
         }
         match Statement::read(envelope).map(|statement| statement.act) {
             Ok(Act::Administration(administration)) => self.guided(&administration.act, entry.time),
+            Ok(Act::Report(report)) => self.in_doubt = report.doubt.is_some(),
             Ok(Act::Order(order)) => {
                 if let Some(number) = order.retries {
                     self.tried_again(cast, number, &order, entry.time)?;
@@ -101,9 +105,10 @@ impl Model {
             AdministrationAct::PauseDeployment { .. } => course.paused = Some(Paused::ByWord),
             AdministrationAct::ResumeDeployment { .. } => {
                 let failed = course.paused == Some(Paused::ByFailure);
+                let in_doubt = course.doubted().is_some();
                 course.resumed(time);
                 if failed {
-                    self.sees("resumed in spite of a failure");
+                    self.sees(if in_doubt { "resumed in spite of a doubt" } else { "resumed in spite of a failure" });
                 }
             }
             AdministrationAct::ExcludeTarget { target: name, .. } => {
@@ -196,7 +201,8 @@ impl Model {
                     self.is_not_over(*deployment, targets, time)?;
                 }
                 self.is_as_planned(*deployment, order, targets)?;
-                let mut course = Course::new(&self.rollout, order, *build, targets, self.ends.passing(), time);
+                let mut course =
+                    Course::new(&self.rollout, order, *build, targets, (self.ends.passing(), &self.away), time);
                 course.of = self.joined;
                 if self.sides.are_there {
                     course.has_sides = true;
@@ -209,6 +215,7 @@ impl Model {
                     }
                 }
                 self.sides_ordered(*deployment, *act, *build, targets)?;
+                self.is_to_follow(order, &mut course);
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
@@ -217,10 +224,14 @@ impl Model {
                 self.ends.joins(target, time);
                 self.newcomers.insert(target.clone());
             }
+            Event::TargetExcluded { deployment, target, away: true, .. } => {
+                return self.is_left_out(*deployment, target);
+            }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
             Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 self.is_no_silence(*deployment, reason)?;
+                self.is_no_doubt(*deployment, reason)?;
                 if aborted.is_none() {
                     self.sees("a failure undone");
                 }
@@ -238,7 +249,7 @@ impl Model {
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
                 self.is_no_silence(*deployment, failure)?;
-                self.sees("a failure that pauses");
+                self.sees(if failure.contains(DOUBT) { "a doubt that pauses" } else { "a failure that pauses" });
                 if let Some(course) = self.courses.get_mut(deployment) {
                     course.paused = Some(Paused::ByFailure);
                 }
@@ -247,9 +258,19 @@ impl Model {
                 self.says_how_it_is(target, build, unwell.is_some(), time);
             }
             Event::TargetFinished {
-                deployment, target, outcome, change, running, given_up, stands, standby, ..
+                deployment,
+                target,
+                outcome,
+                change,
+                running,
+                given_up,
+                stands,
+                standby,
+                doubt,
+                ..
             } => {
-                if *change == Some(Change::Controlled) {
+                let is_stopped = self.courses.get(deployment).is_some_and(|course| course.act == OrderAct::Stop);
+                if *change == Some(Change::Controlled) && !is_stopped {
                     self.is_started_anew(target, *running, time);
                 }
                 let brought = self.brought.get(target).copied();
@@ -274,13 +295,21 @@ impl Model {
                     course.falls_silent(target, *given_up);
                     course.ends_its_part(target, outcome, *stands, was_silent, time);
                 }
+                self.is_doubted(*deployment, target, doubt.as_deref(), change.is_some())?;
             }
-            Event::DeploymentEnded { deployment, ending, .. } => {
+            Event::DeploymentEnded { deployment, ending, superseded_by, .. } => {
+                if *ending == Ending::Superseded {
+                    self.gives_way(*deployment, *superseded_by)?;
+                }
+                if *ending == Ending::Succeeded {
+                    self.somebody_has_looked(*deployment, "has succeeded")?;
+                }
                 self.ended(*deployment, *ending, time)?;
                 return self.switch_is_over(*deployment, *ending == Ending::Succeeded);
             }
             Event::DeploymentSettled { deployment } => {
                 self.settles(*deployment)?;
+                self.is_seen(*deployment, "the build settles")?;
                 let from = self.courses.get(deployment).and_then(Course::soaks_from);
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
@@ -368,7 +397,7 @@ impl Model {
         }
     }
 
-    fn silent(&self, name: &TargetName) -> bool {
+    pub(super) fn silent(&self, name: &TargetName) -> bool {
         (0..self.targets.len()).any(|index| target(index) == *name && self.targets[index].is_silent)
     }
 
@@ -418,6 +447,11 @@ impl Model {
             self.is_not_cordoned(number, targets)?;
         }
         course.may_begin(number, targets, time)?;
+        self.somebody_has_looked(number, "goes on")?;
+        self.begins_with(number, targets)?;
+        if self.is_next_ring(number, targets) {
+            self.is_seen(number, "the next ring begins by itself")?;
+        }
         self.begins_alone(number, targets)?;
         self.may_begin(cast, number, time)?;
         self.wave_seen(number, targets);
@@ -457,7 +491,15 @@ impl Model {
             return broken("PLACE", format!("{name} gets deployment {number} while {other} is under way"));
         }
         self.may_begin(cast, number, time)?;
-        self.sees(if self.newcomers.contains(name) { "caught up after joining" } else { "caught up after a cordon" });
+        if self.away.contains(name) {
+            return broken("AWAY", format!("{name} gets deployment {number}, and nobody has heard of it"));
+        }
+        let was_away = self.courses.get(&number).is_some_and(|course| course.missed_by().any(|other| other == name));
+        self.sees(match self.newcomers.contains(name) {
+            _ if was_away => "caught up after it was away",
+            true => "caught up after joining",
+            false => "caught up after a cordon",
+        });
         if let Some(course) = self.courses.get_mut(&number) {
             course.comes_late(name);
         }
@@ -466,13 +508,13 @@ impl Model {
     }
 
     /// What everything in the environment is to have: what came to a good end last.
-    fn standing(&self) -> Option<(u64, &Course)> {
+    pub(super) fn standing(&self) -> Option<(u64, &Course)> {
         let stands = self.courses.iter().filter(|(_, course)| course.stands());
         stands.max_by_key(|(number, course)| (course.ended, **number)).map(|(number, course)| (*number, course))
     }
 
     /// Whether something may be activated for a deployment now.
-    fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
+    pub(super) fn may_begin(&self, cast: &Cast, number: u64, time: Timestamp) -> Verdict {
         let Some(course) = self.courses.get(&number) else { return Ok(()) };
         // Once those serve that are to, the others make way at any time.
         let switches = course.act == OrderAct::Switch && !course.has_begun;
@@ -514,6 +556,7 @@ impl Model {
             ("a ring after the last has baked", ring > 0 && rollout.bake_minutes > 0),
             ("a ring by somebody's word", ring > 0 && rollout.advance == Advance::Hand),
             ("a wave made smaller by the minimum", is_small && rollout.min_healthy != Share::Count(0)),
+            ("begun once something else had ended", course.follows && !course.has_begun),
             ("begun at its time", course.is_planned && !course.has_begun),
         ];
         kinds.into_iter().filter(|(_, is_so)| *is_so).for_each(|(kind, _)| self.sees(kind));
@@ -643,6 +686,8 @@ impl Model {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
             }
         }
+        self.silences_are_seen(state, now);
+        self.doubts_wait_for_people()?;
         self.left_out_stay_out(state)?;
         self.removed_stays_away(state)
     }

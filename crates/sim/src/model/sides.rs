@@ -45,6 +45,11 @@ impl Sides {
         self.stopped.contains(name)
     }
 
+    /// Whether what runs on a target is sure to serve.
+    pub fn is_sure_to_serve(&self, name: &TargetName) -> bool {
+        !self.standby.contains(name) && !self.stopped.contains(name)
+    }
+
     /// A target says what its part came to.
     pub fn hears(&mut self, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
         match standby && runs {

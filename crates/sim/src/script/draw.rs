@@ -12,7 +12,7 @@ use trust::{
     statement::OrderAct,
 };
 
-type Deeds = Vec<(u64, Deed)>;
+pub(super) type Deeds = Vec<(u64, Deed)>;
 
 /// A world's setting.
 pub fn setting(random: &mut Random) -> Setting {
@@ -42,10 +42,12 @@ pub fn setting(random: &mut Random) -> Setting {
         duplicates: if stormy { random.below(200) } else { 0 },
         slowest: if stormy { random.between(10, 4_000) } else { 50 },
         sick,
+        doubtful: Vec::new(),
         ailing: Vec::new(),
         changes_data: BTreeMap::new(),
         tricks: Tricks::default(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
+        away_after: None,
         taken,
     }
 }
@@ -399,18 +401,18 @@ fn in_vain(random: &mut Random, (at, version): (u64, usize)) -> (u64, Deed) {
     (at, Deed::Order { who: deployer(random), version, act, besides: Besides::default() })
 }
 
-fn brings(deed: &Deed) -> bool {
+pub(super) fn brings(deed: &Deed) -> bool {
     matches!(deed, Deed::Order { .. } | Deed::RollBack { .. })
 }
 
-fn ordered(deed: &Deed) -> Option<usize> {
+pub(super) fn ordered(deed: &Deed) -> Option<usize> {
     match deed {
         Deed::Order { version, .. } => Some(*version),
         _ => None,
     }
 }
 
-fn deployer(random: &mut Random) -> Who {
+pub(super) fn deployer(random: &mut Random) -> Who {
     *random.pick(&[Who::Oncall, Who::Second])
 }
 
@@ -459,6 +461,7 @@ fn besides(random: &mut Random, setting: &Setting) -> Besides {
     let after = |minutes: u64| at.unwrap_or(0) + minutes;
     Besides {
         when_released: random.chance(if setting.windows.is_empty() { 250 } else { 450 }),
+        after_current: false,
         at,
         expires: random.chance(200).then(|| after(random.between(1, 10))),
         only: random.chance(80).then(|| random.below(setting.targets as u64) as usize),

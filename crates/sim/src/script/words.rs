@@ -88,6 +88,9 @@ impl fmt::Display for Besides {
         if self.when_released {
             f.write_str(", when released")?;
         }
+        if self.after_current {
+            f.write_str(", after what is under way")?;
+        }
         if let Some(minutes) = self.at {
             write!(f, ", in {minutes} min")?;
         }

@@ -53,7 +53,10 @@ impl World<'_> {
                 self.tell(|_| step.deed.to_string());
                 match target {
                     None => self.server_offset += seconds * 1000,
-                    Some(target) if target < self.agents.len() => self.agents[target].offset += seconds * 1000,
+                    Some(target) if target < self.agents.len() => {
+                        self.agents[target].offset += seconds * 1000;
+                        self.model.clock_is_set(target, self.elapsed());
+                    }
                     Some(_) => return Ok(()),
                 }
                 self.set_clocks();
@@ -73,7 +76,9 @@ impl World<'_> {
             return;
         };
         let state = ledger.state();
-        let Some(Saying { who, submission, planned }) = people::sign(&self.cast, &state, deed, id, now) else {
+        let Some(Saying { who, submission, planned }) =
+            people::sign(&self.cast, (&state, &ledger.away()), deed, id, now)
+        else {
             self.tell(|_| format!("{deed}: there is nothing to do it to"));
             return;
         };

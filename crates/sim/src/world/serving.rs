@@ -43,6 +43,7 @@ impl World<'_> {
                     self.model.hears_of(target, self.elapsed());
                 }
                 let at_once = self.is_taken() && self.thief.is_eager();
+                let is_back = matches!(asker, Asker::Target { target, .. } if !self.server.is_here(target));
                 match self.server.poll(asker, *generation, *charter, at_once) {
                     Some(answer) => self.reply(asker, answer),
                     None => {
@@ -50,6 +51,9 @@ impl World<'_> {
                             self.after(POLL_WAIT, Event::PollDue { call });
                         }
                     }
+                }
+                if is_back {
+                    self.tick();
                 }
             }
             Asked::Target(request) => {
@@ -100,6 +104,7 @@ impl World<'_> {
                 self.tell(|_| format!("entry {number} by {actor}: {}", events.join(", ")));
             }
             let elapsed = self.elapsed();
+            self.model.is_told_who_is_away(self.server.away());
             self.model.published(&self.cast, state.clone(), entries, elapsed)?;
         }
         for (asker, payload, told) in answers {
@@ -118,6 +123,11 @@ impl World<'_> {
     }
 
     pub(super) fn tick(&mut self) {
+        for (index, agent) in self.agents.iter().enumerate() {
+            if agent.process.is_some() && agent.reached {
+                self.server.hears_of(index);
+            }
+        }
         let Some((is_asking, pause)) = self.server.tick() else { return };
         if is_asking {
             self.turn_soon();
@@ -199,6 +209,8 @@ impl World<'_> {
             return Ok(());
         }
         self.opens_at = None;
+        // What was stored before it died was decided by what was known then.
+        self.model.is_told_who_is_away(self.server.away());
         if let Err(error) = self.server.open() {
             return broken("LEDGER", format!("the ledger cannot be opened again: {error}"));
         }

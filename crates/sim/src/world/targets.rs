@@ -2,7 +2,7 @@
 
 use super::{Agent, Asked, Event, PATIENCE, Sender, Step, World};
 use crate::{
-    cast::target,
+    cast::{DOUBT, target},
     disk::Died,
     fault::Fault,
     model::{Violation, broken},
@@ -213,7 +213,7 @@ impl World<'_> {
         let mut installed = hardware.installed.borrow_mut();
         let failed = |why: &str| Ok(Answer::Failed(why.into()));
         if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build, _) = effect {
-            self.model.comes_to(&self.cast, index, build, hardware.now.get())?;
+            self.model.comes_to(&self.cast, index, build, (hardware.now.get(), self.elapsed()))?;
         }
         match effect {
             Effect::Stage(build) => {
@@ -276,6 +276,9 @@ impl World<'_> {
                 if installed.running != Some(build) || self.is_sick(index, &build) {
                     return failed("web-1 does not answer");
                 }
+                if self.is_doubtful(index, &build) {
+                    return Ok(Answer::Doubtful(DOUBT.into()));
+                }
             }
             Effect::Remove => installed.staged.clear(),
             Effect::Erase => {
@@ -333,6 +336,11 @@ impl World<'_> {
     /// Whether a build does not come up on a target.
     fn is_sick(&self, index: usize, build: &Digest) -> bool {
         self.cast.version_of(build).is_some_and(|version| self.script.setting.sick.contains(&(version, index)))
+    }
+
+    /// Whether nothing that is measured on a target decides how a build is.
+    fn is_doubtful(&self, index: usize, build: &Digest) -> bool {
+        self.cast.version_of(build).is_some_and(|version| self.script.setting.doubtful.contains(&(version, index)))
     }
 
     /// Whether what runs on a target is unwell at a moment.
