@@ -178,7 +178,7 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             }
         }
         DeploymentPhase::Ended { settled: None, .. } if state.soaking.contains(&number) => {
-            let unwell = deployment.parts.unwell().chain(deployment.parts.unclear());
+            let unwell = deployment.parts.ailing().chain(deployment.parts.unclear());
             let unwell = unwell.map(|(name, reason)| (name.clone(), reason.to_owned()));
             let unwell: Vec<(TargetName, String)> = unwell.take(policy::UNWELL_NAMED).collect();
             let stopped: Vec<TargetName> = deployment.parts.stopped().take(policy::UNWELL_NAMED).cloned().collect();

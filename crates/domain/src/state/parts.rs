@@ -150,6 +150,8 @@ pub struct Parts {
     busy: OrdSet<(Timestamp, Place)>,
     verified: OrdSet<Place>,
     unwell: OrdSet<Place>,
+    /// Those that are unwell where somebody let the deployment go on all the same.
+    accepted: OrdSet<Place>,
     stopped: OrdSet<Place>,
     doubted: OrdSet<Place>,
     bad: OrdSet<Place>,
@@ -259,6 +261,12 @@ impl Parts {
         self.named(&self.unwell).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)))
     }
 
+    /// As [`Self::unwell`], and those where somebody let the deployment go on all the same: it does not settle with them.
+    pub fn ailing(&self) -> impl Iterator<Item = (&TargetName, &str)> {
+        let accepted = self.named(&self.accepted).filter_map(|name| Some((name, self.get(name)?.unwell.as_deref()?)));
+        self.unwell().chain(accepted)
+    }
+
     /// The targets that verified it and where it is stopped since, in order.
     pub fn stopped(&self) -> impl Iterator<Item = &TargetName> {
         self.named(&self.stopped)
@@ -266,7 +274,7 @@ impl Parts {
 
     /// Whether it is well wherever it was verified, as far as everybody can see: only then does it soak (R54).
     pub fn are_well(&self) -> bool {
-        self.unwell.is_empty() && self.stopped.is_empty() && self.unclear().next().is_none()
+        self.ailing().next().is_none() && self.stopped.is_empty() && self.unclear().next().is_none()
     }
 
     /// The targets that verified it and where nobody has looked yet at what decided nothing, in order, and what that was.
@@ -343,7 +351,10 @@ impl Parts {
                 if part.unwell.is_some() && part.aside.is_none() {
                     self.unwell.insert(place);
                 }
-                if part.stopped && part.aside.is_none() {
+                if part.unwell.is_some() && part.aside == Some(Aside::Accepted) {
+                    self.accepted.insert(place);
+                }
+                if part.stopped && matches!(part.aside, None | Some(Aside::Accepted)) {
                     self.stopped.insert(place);
                 }
                 if part.is_doubted() {
@@ -372,6 +383,7 @@ impl Parts {
             Progress::Finished(Outcome::Verified) => {
                 self.verified.remove(&place);
                 self.unwell.remove(&place);
+                self.accepted.remove(&place);
                 self.stopped.remove(&place);
                 self.doubted.remove(&place);
             }

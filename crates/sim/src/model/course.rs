@@ -230,6 +230,15 @@ impl Course {
         self.bad().any(|name| self.outcomes.get(name) == Some(&Outcome::Verified))
     }
 
+    /// The same, though somebody let it go on all the same: it does not settle with them.
+    fn ails(&self) -> bool {
+        let is_there = |name: &&TargetName| {
+            let verified = self.outcomes.get(*name) == Some(&Outcome::Verified);
+            verified && !self.undone.contains(*name) && !self.left_out.contains(*name) && !self.silent.contains(*name)
+        };
+        self.unwell.iter().any(|name| is_there(&name))
+    }
+
     /// A target says how it is with what this brought.
     pub fn says_how_it_is(&mut self, name: &TargetName, is_unwell: bool, now: Timestamp) {
         if self.outcomes.get(name) == Some(&Outcome::Verified) && !self.undoing.contains(name) {
@@ -238,7 +247,7 @@ impl Course {
                 false => self.unwell.remove(name),
             };
         }
-        if !self.is_unwell() {
+        if !self.ails() {
             self.well_since = Some(now);
         }
     }
@@ -254,7 +263,7 @@ impl Course {
 
     /// Something else runs on a target since, or nothing.
     pub fn is_replaced_on(&mut self, name: &TargetName, now: Timestamp) {
-        let was_well = !self.is_unwell() && self.stopped.is_empty();
+        let was_well = !self.ails() && self.stopped.is_empty();
         self.unwell.remove(name);
         self.stopped.remove(name);
         if !was_well && self.has_succeeded {
@@ -264,7 +273,7 @@ impl Course {
 
     /// Since when all is well that it brought, and nothing of it stopped, once it has come to a good end.
     pub fn soaks_from(&self) -> Option<Timestamp> {
-        let is_well = self.has_succeeded && !self.is_unwell() && self.stopped.is_empty();
+        let is_well = self.has_succeeded && !self.ails() && self.stopped.is_empty();
         let ended = self.ended.filter(|_| is_well)?;
         Some(self.well_since.map_or(ended, |well| well.max(ended)))
     }
