@@ -1,5 +1,6 @@
 //! Every no: a stable code, what is missing, who can supply it, and the next command to type.
 
+pub use crossed::Crossed;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -589,32 +590,7 @@ pub enum Refusal {
         instead: Option<Instead>,
     },
     /// The order brings back what is from before a migration.
-    MigrationCrossed {
-        /// The application.
-        app: AppName,
-        /// Where.
-        environment: AudienceName,
-        /// What was ordered.
-        act: OrderAct,
-        /// The build that would come back, by its name.
-        to: String,
-        /// The builds that changed the data since it ran, oldest first.
-        by: Vec<String>,
-        /// Whether a rollback could take that back.
-        can_undo: bool,
-        /// Whether the one build that did says how to take it back, though it runs nowhere; not said by servers of before.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        has_undo: Option<bool>,
-        /// Whether it ran there before that; one that never did is an older version. Servers of before know only the former.
-        #[serde(default = "ran_before")]
-        ran: bool,
-        /// What was ordered, by its name, where that is a package with this member.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        package: Option<String>,
-        /// Who would go on with what changed the data, so that it cannot be taken back.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        kept_on: Vec<TargetName>,
-    },
+    MigrationCrossed(Box<Crossed>),
     /// A build that changed the data would come back by a rollback, after its change was taken back.
     MigrationTakenBack {
         /// The application.
@@ -785,9 +761,6 @@ pub enum Instead {
     },
 }
 
-fn ran_before() -> bool {
-    true
-}
-
+mod crossed;
 mod words;
 pub use words::{PAGES, Page};

@@ -142,8 +142,8 @@ fn without_following(refusal: Refusal) -> Refusal {
 /// Why a member does not let the package's order through, with the package as what may be ordered otherwise.
 fn as_one(refusal: Refusal, signed: &Signed<Order>) -> Refusal {
     let mut refusal = refusal;
-    if let Refusal::MigrationCrossed { package, .. } = &mut refusal {
-        *package = Some(names::of_build(&signed.act.app, signed.act.version.as_ref(), &signed.subject));
+    if let Refusal::MigrationCrossed(crossed) = &mut refusal {
+        crossed.package = Some(names::of_build(&signed.act.app, signed.act.version.as_ref(), &signed.subject));
     }
     refusal
 }

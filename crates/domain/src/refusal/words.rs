@@ -270,33 +270,12 @@ impl fmt::Display for Refusal {
                 };
                 write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
             }
-            Refusal::MigrationCrossed { environment, to, by, ran: false, .. } => {
-                let by = list(by);
-                write!(f, "{to} never ran in {environment}, and is older than what changed the data there: {by}")
-            }
-            Refusal::MigrationCrossed { environment, to, by, kept_on, .. } if !kept_on.is_empty() => {
-                let (by, on) = (list(by), list(kept_on));
-                write!(
-                    f,
-                    "{to} last ran in {environment} before the data was changed by {by}, which goes on running on {on}: the data cannot be taken back from under it"
-                )
-            }
+            Refusal::MigrationCrossed(crossed) => crossed.fmt(f),
             Refusal::MigrationTakenBack { environment, to, .. } => {
                 write!(
                     f,
                     "what {to} changed in the data of {environment} was taken back since, and a rollback changes no data"
                 )
-            }
-            Refusal::MigrationCrossed { environment, to, by, can_undo, has_undo, .. } => {
-                let undo = match (can_undo, by.len(), has_undo) {
-                    (true, ..) => "; a rollback takes that back, this does not",
-                    (false, 1, Some(true)) => ", which has an undo, and runs on no target that could take it back",
-                    (false, 1, Some(false)) => ", which has no undo",
-                    (false, 1, None) => ", which has no undo, or runs on no target any more that could take it back",
-                    (false, ..) => ", and no rollback takes back more than one",
-                };
-                let by = list(by);
-                write!(f, "{to} last ran in {environment} before the data was changed by {by}{undo}")
             }
             Refusal::RolloutEased { environment, eased, needs } => {
                 let needs = needs.as_ref().map_or("nobody".to_string(), ToString::to_string);
@@ -428,20 +407,7 @@ impl Refusal {
             Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
             }
-            Refusal::MigrationCrossed { environment, act, to, can_undo, package, .. } => {
-                // A package goes back as one: its member alone would leave the others where they are.
-                let whole = package.as_ref().unwrap_or(to);
-                let app = whole.split(['@', '#']).next().unwrap_or(whole);
-                match (act, can_undo) {
-                    (OrderAct::Rollback, _) => {
-                        let version = whole.split_once('@').map(|(_, version)| format!(" --version {version}"));
-                        let version = version.unwrap_or_default();
-                        format!("sortie rollback {app} --in {environment}{version} --keep-data")
-                    }
-                    (_, true) => format!("sortie rollback {app} --in {environment}"),
-                    (_, false) => format!("sortie deploy {whole} --to {environment} --keep-data"),
-                }
-            }
+            Refusal::MigrationCrossed(crossed) => crossed.next(),
             Refusal::MigrationTakenBack { environment, to, .. } => format!("sortie deploy {to} --to {environment}"),
             Refusal::RolloutEased { .. } => "sortie charter show".into(),
             Refusal::PlanStale { app, version, environment, .. } => {

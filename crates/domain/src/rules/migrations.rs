@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{BuildFacts, Migration},
-    refusal::Refusal,
+    refusal::{Crossed, Refusal},
     state::{Aside, DataChange, Deployment, Progress, State, Target},
 };
 use std::cmp::Ordering;
@@ -139,7 +139,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         let record = state.apps.get(&order.app).and_then(|app| app.builds.get(build));
         names::of_build(&order.app, record.and_then(|record| record.version.as_ref()), build)
     };
-    Err(Refusal::MigrationCrossed {
+    Err(Refusal::MigrationCrossed(Box::new(Crossed {
         app: order.app.clone(),
         environment: order.environment.clone(),
         act: order.act,
@@ -150,7 +150,7 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         ran,
         kept_on,
         package: None,
-    })
+    })))
 }
 
 /// Those that would go on with what the data was changed for, if it were taken back by an order.
