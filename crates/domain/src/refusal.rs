@@ -302,6 +302,7 @@ pub enum Refusal {
         /// The audience asked for.
         audience: AudienceName,
         /// Who does not run it there because nobody has heard of it for a while.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         away: Vec<TargetName>,
     },
     /// The audience needs no release.

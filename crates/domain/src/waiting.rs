@@ -188,7 +188,7 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Word { deployment, ring, from, besides } => {
                 write!(
                     f,
-                    "deployment {deployment} is well on {ring} and waits for somebody's word, from {from:.0}: sortie \
+                    "deployment {deployment} is past {ring} and waits for somebody's word, from {from:.0}: sortie \
                      resume {deployment}"
                 )?;
                 match besides.as_deref() {

@@ -66,8 +66,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let follows = (is_planned || order.after_current) && places::under_way(&draft.state, order, None).is_some();
     let targets = if order.act == OrderAct::Switch {
         let found = sides::switch(&draft.state, order, signed.subject, &candidate.record.facts)?;
-        // Going back to what settled passes by no hold here: what stands by may be what was left.
-        holds::not_held(&draft.state, &Candidate { act: OrderAct::Deploy, ..candidate })?;
+        holds::may_return(&draft.state, &candidate)?;
         permission(draft, asked, &signed)?;
         let targets = found.targets.clone();
         switch = Some(found);
@@ -229,9 +228,7 @@ pub(super) fn may_return(draft: &Draft, signed: &Signed<Order>) -> Result<(), Re
     if !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
         return Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() });
     }
-    // What is under way, or catches up, goes back whatever is held; what is ordered does not bring back what was left.
-    let candidate = Candidate::ordered(&draft.state, signed)?;
-    holds::not_held(&draft.state, &Candidate { act: OrderAct::Deploy, ..candidate })?;
+    holds::may_return(&draft.state, &Candidate::ordered(&draft.state, signed)?)?;
     migrations::is_made_for_the_data(&draft.state, &signed.act, signed.subject)
 }
 
@@ -341,7 +338,7 @@ pub(super) fn hold_what_is_left_behind(
 }
 
 /// What is held out already stays so by the earlier word.
-fn hold_out(draft: &mut Draft, order: &Order, build: Digest, number: u64) {
+pub(super) fn hold_out(draft: &mut Draft, order: &Order, build: Digest, number: u64) {
     let here = draft.state.in_audience(&order.app, &order.environment);
     if here.is_some_and(|here| here.held.contains_key(&build)) {
         return;
@@ -551,7 +548,11 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
             } else if let Some(doubt) = rollout::in_doubt(&deployment) {
                 pause(draft, number, doubt);
             } else if let Some(why) = rollout::emptied(&rollout, &deployment).filter(|_| has_begun) {
-                pause(draft, number, why);
+                // Nobody makes way for a side of which nobody serves.
+                match deployment.act {
+                    OrderAct::Switch => fail(draft, asked, number, &deployment, why),
+                    _ => pause(draft, number, why),
+                }
             } else if matches!(deployment.phase, DeploymentPhase::Baking(_)) {
             } else if let Some(ring) =
                 rollout::ring_is_over(&rollout, &deployment, is_unseen(draft, asked, &deployment)).filter(|_| has_begun)

@@ -46,7 +46,8 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
         for member in members {
             resume(draft, asked, member, reason)?;
         }
-        if record.phase != DeploymentPhase::AwaitingPermit {
+        // What has not begun begins by the rules of what stands: it may be too late, or overtaken.
+        if record.waves > 0 {
             deployment::go_on(draft, asked, number);
             return Ok(());
         }
@@ -112,6 +113,15 @@ pub(super) fn exclude(
     if record.is_of_package() {
         return exclude_from_members(draft, asked, number, &record, target, reason);
     }
+    may_be_left_out(number, &record, target)?;
+    let (target, by, reason) = (target.clone(), Some(by), Some(reason));
+    draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
+    deployment::go_on(draft, asked, number);
+    Ok(())
+}
+
+/// Fails where nothing is left of a target's part that it could be left out of, or where it may not be left out now.
+fn may_be_left_out(number: u64, record: &Deployment, target: &TargetName) -> Result<(), Refusal> {
     let part = record.parts.get(target).ok_or_else(|| no_part(number, target))?;
     if matches!(part.aside, Some(Aside::Excluded | Aside::Left)) {
         let what = format!("{target} is left out of deployment {number}");
@@ -129,9 +139,6 @@ pub(super) fn exclude(
         );
         return Err(Refusal::Invalid { why });
     }
-    let (target, by, reason) = (target.clone(), Some(by), Some(reason));
-    draft.record(Event::TargetExcluded { deployment: number, target, by, reason, away: false });
-    deployment::go_on(draft, asked, number);
     Ok(())
 }
 
@@ -156,14 +163,26 @@ fn exclude_from_members(
         let why = format!("deployment {number} is at {at}, and {target} has no part in that");
         return Err(Refusal::Invalid { why });
     }
-    let (mut refused, mut is_left_out) = (None, false);
-    for member in members {
-        match exclude(draft, asked, member, target, reason) {
-            Ok(()) => is_left_out = true,
-            Err(refusal) => refused = refused.or(Some(refusal)),
+    // It is left out of all of them, or of none.
+    let judged =
+        |number: &u64| (*number, record(*number).map_or(Ok(()), |member| may_be_left_out(*number, member, target)));
+    let judged: Vec<(u64, Result<(), Refusal>)> = members.iter().map(judged).collect();
+    let is_done = |judged: &Result<(), Refusal>| matches!(judged, Err(Refusal::AlreadyDone { .. }));
+    let all_are_done = judged.iter().all(|(_, judged)| is_done(judged));
+    for (_, judged) in &judged {
+        match judged {
+            Err(refusal) if all_are_done || !is_done(judged) => return Err(refusal.clone()),
+            _ => {}
         }
     }
-    refused.filter(|_| !is_left_out).map_or(Ok(()), Err)
+    for (member, _) in judged.iter().filter(|(_, judged)| judged.is_ok()) {
+        // Leaving it out of one may have ended another.
+        let is_open = draft.state.open_deployments.contains(member);
+        if is_open {
+            exclude(draft, asked, *member, target, reason)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets targets try again that failed, were absent or were left out. The order names them and is theirs, since a target

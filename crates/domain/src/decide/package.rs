@@ -232,8 +232,7 @@ fn hold_what_is_left_behind(draft: &mut Draft, number: u64) {
     let standing = here.and_then(|here| here.standing).and_then(|number| draft.state.deployments.get(&number));
     let left = standing.map(|standing| standing.build).filter(|build| *build != package.build);
     if let Some(build) = left {
-        let (app, environment) = (package.app, package.environment);
-        draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
+        deployment::hold_out(draft, &order_of(&package), build, number);
     }
 }
 
@@ -316,10 +315,8 @@ fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Result
     if later.is_empty() {
         return Ok(Some(Prepared { order, targets, warnings }));
     }
-    if targets.is_empty() {
-        return Err(Stop::Never(format!("{app}: what it comes after runs on none of its targets")));
-    }
-    if deployment::not_there_already(draft, &order, &targets).is_err() {
+    // Where nobody is left for it now, it comes later everywhere.
+    if targets.is_empty() || deployment::not_there_already(draft, &order, &targets).is_err() {
         return Ok(None);
     }
     let names: Vec<&str> = later.iter().map(TargetName::as_str).collect();

@@ -4,7 +4,7 @@ use super::Candidate;
 use crate::{refusal::Refusal, state::State};
 use trust::statement::OrderAct;
 
-/// Fails if the build is held out. Going back is never held.
+/// Fails if the build is held out. What is under way and goes back, or catches up, is never held.
 pub fn not_held(state: &State, candidate: &Candidate<'_>) -> Result<String, Refusal> {
     let here = state.in_audience(candidate.app, candidate.audience);
     if let Some(hold) = here.and_then(|record| record.held.get(&candidate.build))
@@ -22,4 +22,9 @@ pub fn not_held(state: &State, candidate: &Candidate<'_>) -> Result<String, Refu
         Some(deployment) => format!("not held; it failed there in deployment {deployment}"),
         None => "not held".into(),
     })
+}
+
+/// The same of what is ordered to come back or to serve again: what was left does not return by another rollback.
+pub fn may_return(state: &State, candidate: &Candidate<'_>) -> Result<String, Refusal> {
+    not_held(state, &Candidate { act: OrderAct::Deploy, ..*candidate })
 }

@@ -169,9 +169,7 @@ pub fn is_made_for_the_data(state: &State, order: &Order, build: Digest) -> Resu
     let here = state.in_audience(&order.app, &order.environment);
     let Some(data) = here.map(|here| &here.data).filter(|_| !order.keep_data) else { return Ok(()) };
     let record = state.apps.get(&order.app).and_then(|app| app.builds.get(&build));
-    let changes = record.is_some_and(|record| record.facts.migrate.is_some());
-    let is_there = data.changes.iter().any(|change| change.build == build);
-    match changes && data.ran.contains_key(&build) && !is_there {
+    match data.taken_back.contains(&build) {
         true => Err(Refusal::MigrationTakenBack {
             app: order.app.clone(),
             environment: order.environment.clone(),

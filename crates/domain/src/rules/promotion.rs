@@ -1,10 +1,11 @@
 //! An audience may come after an environment: the same bytes were verified there first (R51), unless a way waives it.
 
-use super::{Candidate, ways};
+use super::{Candidate, packages, ways};
 use crate::{
     refusal::Refusal,
     state::{Aside, Policy, State},
 };
+use std::collections::BTreeSet;
 use trust::{
     AudienceName, TargetName, Version,
     way::{Waiver, Way},
@@ -29,11 +30,17 @@ pub fn verified_before(state: &State, policy: &Policy, candidate: &Candidate<'_>
     }
 }
 
-/// Those that the deployment that stands there left out, since nobody had heard of them, where it brought this build.
+/// Those that the deployment that stands there left out, since nobody had heard of them, where it brought this build; of a package,
+/// those that its members' did.
 fn away(state: &State, candidate: &Candidate<'_>, there: &AudienceName) -> Vec<TargetName> {
     let standing = state.in_audience(candidate.app, there).and_then(|here| here.standing);
     let deployment = standing.and_then(|number| state.deployments.get(&number));
-    let parts = deployment.filter(|deployment| deployment.build == candidate.build).map(|deployment| &deployment.parts);
-    let is_away = |(_, part): &(_, &crate::state::Part)| part.aside == Some(Aside::Away);
-    parts.into_iter().flat_map(|parts| parts.iter()).filter(is_away).map(|(name, _)| name.clone()).collect()
+    let Some(deployment) = deployment.filter(|deployment| deployment.build == candidate.build) else {
+        return Vec::new();
+    };
+    let of_members = packages::begun(state, deployment).map(|(_, _, member)| member);
+    let parts = std::iter::once(deployment).chain(of_members).flat_map(|deployment| deployment.parts.iter());
+    let away: BTreeSet<&TargetName> =
+        parts.filter(|(_, part)| part.aside == Some(Aside::Away)).map(|(name, _)| name).collect();
+    away.into_iter().cloned().collect()
 }

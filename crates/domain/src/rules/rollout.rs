@@ -311,7 +311,7 @@ pub fn ring_is_over<'a>(rollout: &Rollout, deployment: &'a Deployment, unseen: b
 fn unvouched(deployment: &Deployment) -> Option<&RingOf> {
     let (next, _) = ring_at(deployment, deployment.parts.first_waiting()?);
     let mut before = (deployment.ring..next).filter(|_| !is_let_begin(deployment, next));
-    let ring = before.find(|ring| !deployment.parts.any_verified_in(places_of(deployment, *ring)))?;
+    let ring = before.find(|ring| !deployment.parts.any_vouches_in(places_of(deployment, *ring)))?;
     deployment.rings.get(ring)
 }
 
@@ -324,7 +324,7 @@ fn is_let_begin(deployment: &Deployment, ring: usize) -> bool {
 pub fn emptied(rollout: &Rollout, deployment: &Deployment) -> Option<String> {
     let is_asked = matches!(deployment.phase, DeploymentPhase::Baking(_)) && rollout.advance == Advance::Hand;
     let ring = unvouched(deployment).filter(|_| !is_asked)?;
-    Some(format!("nobody of {} is left who verified it, and the next ring would begin", ring.name))
+    Some(format!("nobody of {} is left who is well with it, and the next ring would begin", ring.name))
 }
 
 /// The ring that somebody lets begin who lets the deployment go on: the next one, where nobody vouches for those before it.

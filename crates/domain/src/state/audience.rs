@@ -59,6 +59,9 @@ pub struct InAudience {
 pub struct DataHere {
     /// What changed it, or may have, and was not taken back: oldest first.
     pub changes: Vec<DataChange>,
+    /// The builds whose change of it was taken back and not made since.
+    #[serde(default)]
+    pub taken_back: OrdSet<Digest>,
     /// The builds that ran well here.
     pub ran: OrdMap<Digest, Ran>,
 }

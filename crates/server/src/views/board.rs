@@ -507,7 +507,7 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                 @let besides = besides.as_ref().map(|besides| format!("; before that {besides}")).unwrap_or_default();
                 p.wait title=(format!("sortie resume {deployment}, from {}{besides}", moment(*from))) {
                     (sign(Sign::Wait))
-                    span { "well on " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
+                    span { "past " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
             WaitingOn::Person { deployment, by, failure, .. } => {

@@ -423,7 +423,7 @@ impl Course {
     /// The first ring from that of its last wave on, and before this one, of which nobody is left who verified it.
     fn unvouched(&self, ring: usize) -> Option<usize> {
         let is_well = |name: &TargetName| self.outcomes.get(name) == Some(&Outcome::Verified);
-        let vouches = |name: &TargetName| is_well(name) && !self.left_out.contains(name);
+        let vouches = |name: &TargetName| is_well(name) && !self.left_out.contains(name) && !self.unwell.contains(name);
         (self.ring..ring).find(|before| !self.rings[*before].iter().any(vouches))
     }
 

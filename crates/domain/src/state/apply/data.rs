@@ -53,7 +53,13 @@ pub(super) fn heard(
         None if undoes => return,
         None => (record.build, run_came_to(has_undo(state, record), goes_back, outcome, &part.phases, phases)),
     };
-    let changes = &mut in_audience(state, &app, &environment).data.changes;
+    let data = &mut in_audience(state, &app, &environment).data;
+    match came {
+        Came::Done => drop(data.taken_back.remove(&build)),
+        Came::TakenBack => drop(data.taken_back.insert(build)),
+        Came::Nothing | Came::Unknown => {}
+    }
+    let changes = &mut data.changes;
     let is_its = |change: &DataChange| change.build == build;
     match came {
         // Done again it is no other change: the newest time is the one that counts.

@@ -4,7 +4,7 @@ use super::{data, deployment::is_removed_by, in_audience};
 use crate::{
     event::Ending,
     policy,
-    rules::{late, placement, rollout, sides},
+    rules::{late, packages, placement, rollout, sides},
     state::{Aside, Deployment, DeploymentPhase, MemberPart, Progress, State, Target},
 };
 use trust::{
@@ -91,8 +91,8 @@ pub(super) fn end_deployment(
 /// What was left by going back is not held out any more where nobody went back: it runs again, or goes on.
 fn keeps_nothing_out(state: &mut State, deployment: u64, ending: Ending) {
     let Some(record) = state.deployments.get(&deployment) else { return };
-    let is_whole = matches!(ending, Ending::Succeeded | Ending::Failed);
-    let stands = if record.is_of_package() { is_whole } else { record.parts.verified().next().is_some() };
+    let stands = |record: &Deployment| record.parts.verified().next().is_some();
+    let stands = stands(record) || packages::begun(state, record).any(|(_, _, member)| stands(member));
     if stands || ending == Ending::Succeeded {
         return;
     }
@@ -145,7 +145,7 @@ pub(super) fn goes_without(state: &mut State, name: &TargetName) {
 /// Who was missing when a deployment ended may have been the last that was: it has caught up, or is not counted any more.
 pub(super) fn may_be_whole(state: &mut State, deployment: u64) {
     let Some(record) = state.deployments.get(&deployment) else { return };
-    let Deployment { app, environment, build, .. } = record.clone();
+    let Deployment { app, environment, build, package, .. } = record.clone();
     let was_whole = || {
         let build = state.apps.get(&app).and_then(|record| record.builds.get(&build));
         build.is_some_and(|build| build.verified_in.contains_key(&environment))
@@ -153,6 +153,9 @@ pub(super) fn may_be_whole(state: &mut State, deployment: u64) {
     let succeeded = matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
     if succeeded && record.act.installs() && !was_whole() && runs_everywhere(state, deployment) {
         verified_in(state, &app, &build, &environment);
+    }
+    if let Some(package) = package {
+        may_be_whole(state, package.deployment);
     }
 }
 
@@ -199,6 +202,9 @@ fn build_runs_everywhere(
         let budget = rollout::of(state, deployment).failure_budget.at_most(deployment.parts.len());
         away + deployment.parts.bad_count() <= budget
     });
+    let package = leaving_out.and_then(|deployment| state.deployments.get(&deployment.package.as_ref()?.deployment));
+    let of_package =
+        package.and_then(|package| Some(&*state.apps.get(&package.app)?.builds.get(&package.build)?.facts));
     let fitting = |(name, target): &(&TargetName, &Target)| {
         let part = leaving_out.and_then(|deployment| deployment.parts.get(name));
         let may_be_missing = part.is_some_and(|part| match (&part.progress, part.aside) {
@@ -206,7 +212,10 @@ fn build_runs_everywhere(
             (_, Some(Aside::Away)) => may_be_away,
             (_, aside) => aside.is_some(),
         });
-        let counts = !may_be_missing && !target.cordoned && !target.ephemeral;
+        // A member does not come to where what it comes after may be missing.
+        let comes_later = part.is_none()
+            && of_package.is_some_and(|facts| packages::misses_what_comes_before(state, facts, app, name));
+        let counts = !may_be_missing && !comes_later && !target.cordoned && !target.ephemeral;
         counts && placement::fits(&record.facts, target)
     };
     let runs = |(_, target): (&TargetName, &Target)| {
@@ -231,8 +240,8 @@ pub(super) fn settle(state: &mut State, deployment: u64) {
     } else if !record.settled.contains(&build) {
         record.settled_in_part.insert(build);
     }
-    // What went back stands where it stood: what was left is no way back from it.
-    if act != OrderAct::Rollback || !record.settled.contains(&build) {
+    // What went back stands where it stood: what was left is no way back from it. So does what came to some only.
+    if in_whole && act != OrderAct::Rollback || !record.settled.contains(&build) {
         record.settled.retain(|settled| *settled != build);
         record.settled.push(build);
     }

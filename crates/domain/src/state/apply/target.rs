@@ -78,9 +78,13 @@ pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure
     }
     for number in state.soaking.clone() {
         let Some(record) = state.deployments.get_mut(&number) else { continue };
+        let was_well = record.parts.are_well();
         record.parts.change(name, left);
+        if !was_well && record.parts.are_well() {
+            record.well_since = Some(stamp.time);
+        }
         // What nobody runs any more settles nowhere.
-        if record.parts.present() == 0 {
+        if record.parts.verified().next().is_none() {
             state.soaking.remove(&number);
         }
     }
