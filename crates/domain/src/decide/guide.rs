@@ -46,8 +46,9 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
         for member in members {
             resume(draft, asked, member, reason)?;
         }
-        // What has not begun begins by the rules of what stands: it may be too late, or overtaken.
-        if record.waves > 0 {
+        // What has not begun begins by the rules of what stands: it may be too late, or overtaken; unless nobody is left for it.
+        let is_planned = record.phase != DeploymentPhase::AwaitingPermit && !record.is_of_package();
+        if record.waves > 0 || is_planned && record.parts.first_waiting().is_none() {
             deployment::go_on(draft, asked, number);
             return Ok(());
         }
