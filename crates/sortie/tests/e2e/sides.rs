@@ -89,16 +89,6 @@ fn one_side_serves_and_the_other_takes_what_is_new() {
     world.sortie("coder", 0, "hold lift web --in test --reason \"it was the cache\"");
     world.sortie("coder", 0, &format!("switch {two} --in test")).says("serves in test");
     world.sortie("coder", 2, "switch web --in dev").says("dev has no sides");
-    // Both run. What is refused of the one that comes second is found out before anything is done with the first.
-    let both = world.ask("tester", "status web --in test");
-    let runs = both["apps"][0]["cells"].as_array().unwrap().iter().find(|cell| cell["audience"] == "test").unwrap();
-    let second = runs["runs"][1]["version"].as_str().unwrap();
-    world.sortie("tester", 0, &format!("withdraw web@{second} --from test --reason \"it was enough\""));
-    world.sortie("coder", 0, "config set web DATABASE=./people.csv --in test");
-    let entries = || world.sortie("tester", 0, "history web --json").stdout;
-    let before = entries();
-    world.sortie("coder", 3, "deploy web --to test --config-only").says("PERMIT_WITHDRAWN");
-    assert_eq!(entries(), before);
     world.sortie("tester", 0, "history web").says("stands by").says("serves");
     world.sortie("tester", 0, "ledger verify");
 }
