@@ -6,7 +6,7 @@
 
 use sim::{FAULTS, Fault, Script, run_with};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs,
     sync::atomic::{AtomicUsize, Ordering},
@@ -73,6 +73,9 @@ macro_rules! faults {
         #[test]
         fn every_fault_has_its_test() {
             assert_eq!(FAULTS, [$(Fault::$fault),*]);
+            let named: BTreeSet<String> = known().into_keys().collect();
+            let all: BTreeSet<String> = FAULTS.iter().map(|fault| format!("{fault:?}")).collect();
+            assert_eq!(named, all, "name the worlds anew that are known to show the faults");
         }
     };
 }
