@@ -306,7 +306,7 @@ fn paused(view: &DeploymentView, why: &str, cell: Option<&Cell>) -> String {
 
 /// Whether a target verified it and is not well since.
 pub fn is_unwell(part: &api::read::PartView) -> bool {
-    part.state == "verified" && part.detail.as_deref().is_some_and(|detail| detail.starts_with("✗ unwell"))
+    part.unwell.is_some()
 }
 
 /// Whether a target did not get it by its own fault or by nobody's; what somebody left out is no such.
@@ -417,12 +417,13 @@ fn left_out(view: &DeploymentView) -> Vec<String> {
 /// Who has no part in what was brought and does not run it, because somebody cordoned it: whoever reads `3/4` should know why.
 fn cordoned(status: &Status, view: &DeploymentView, cell: Option<&Cell>) -> Option<String> {
     let cell = cell.filter(|_| view.act.installs() && view.members.is_empty())?;
-    let on: Vec<&TargetName> =
+    let on: BTreeSet<&TargetName> =
         cell.runs.iter().filter(|runs| runs.build == view.build).flat_map(|runs| &runs.on).collect();
     let missing = (cell.targets as usize).saturating_sub(on.len());
+    let parts: BTreeSet<&TargetName> = view.targets.iter().map(|part| &part.target).collect();
     let is_meant = |target: &&api::read::TargetStatus| {
-        let has_part = view.targets.iter().any(|part| part.target == target.name);
-        target.environment == view.environment && target.cordoned && !has_part && !on.contains(&&target.name)
+        let is_cordoned_here = target.cordoned && target.environment == view.environment;
+        is_cordoned_here && !parts.contains(&target.name) && !on.contains(&target.name)
     };
     let all: Vec<&api::read::TargetStatus> = status.targets.iter().filter(is_meant).collect();
     // Where more are cordoned than are missing, some are for other applications: those that ran this one are meant.
@@ -711,6 +712,9 @@ mod tests {
         );
         view.targets[0].state = "failed".into();
         assert!(words(&view).contains("sortie retry 41") && words(&view).contains("sortie exclude 41 prod-1"));
+        view.targets[0].state = "verified".into();
+        view.targets[0].unwell = Some("503".into());
+        assert!(!words(&view).contains("sortie retry 41") && words(&view).contains("sortie exclude 41 prod-1"));
     }
 
     #[test]

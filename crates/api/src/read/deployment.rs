@@ -143,6 +143,9 @@ pub struct PartView {
     /// The code by which the target refused, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What is wrong since it verified, where somebody has still to say whether it goes on in spite of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwell: Option<String>,
     /// In which wave it had its turn, once it had.
     #[serde(default)]
     pub wave: Option<u32>,

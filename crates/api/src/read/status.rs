@@ -274,6 +274,11 @@ impl Runs {
 }
 
 impl Cell {
+    /// What its targets run, and what is left of a package of which not all runs: whatever an order could act on.
+    pub fn all_runs(&self) -> impl Iterator<Item = &Runs> {
+        self.runs.iter().chain(&self.partly)
+    }
+
     /// Where a build runs.
     pub fn runs_of(&self, build: &BuildName) -> Option<&Runs> {
         self.runs.iter().find(|runs| runs.build == *build)

@@ -249,6 +249,19 @@ mod tests {
         let other = &notices(&world.state, &entry, &Digest::of(b"other"), &texts)[0];
         assert_eq!(*one, Notice { id: one.id.clone(), ..other.clone() });
         assert_ne!(one.id, other.id);
+        // What nobody may say before the ring has baked is said to be for later.
+        let by_hand = "rollout = { canary = 1, advance = \"hand\"";
+        world.amended(by_hand, &format!("{by_hand}, bake_minutes = 60"));
+        world.happen(verified.clone());
+        let head = world.state.head;
+        let entry = Entry { number: head.entry, time: head.time, ..entry };
+        let from = crate::views::words::moment(head.time + jiff::SignedDuration::from_mins(60));
+        let text = |world: &World| notices(&world.state, &entry, &Digest::of(b"one"), &texts)[0].text.clone();
+        let said = text(&world);
+        assert!(said.ends_with(&format!("waits for somebody's word from {from}: sortie resume 1")), "{said}");
+        // What another ring bakes for is nothing that this entry tells.
+        world.happen(verified);
+        assert!(text(&world).ends_with("waits for somebody's word: sortie resume 1"));
     }
 
     /// Whatever ends, stops or goes wrong is told, with all that it is about; what is nobody's news is not.

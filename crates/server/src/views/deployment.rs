@@ -103,6 +103,9 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         _ if part.aside == Some(Aside::Left) => ("left out", Some("it left for good".into())),
         _ if part.aside == Some(Aside::Cordoned) => ("left out", Some("it is cordoned".into())),
         _ if part.aside == Some(Aside::Away) => ("absent", Some("nobody had heard of it for a while".into())),
+        // Whoever was left out while it was unwell goes back with the others.
+        Progress::Undoing(_) => ("going back", None),
+        Progress::Undone => ("undone", None),
         _ if part.aside == Some(Aside::Excluded) => ("left out", Some("somebody left it out".into())),
         Progress::Waiting if part.is_staged() => ("staged", Some("it is not activated yet".into())),
         Progress::Finished(Outcome::Undone { phase, reason }) if part.is_staged() => {
@@ -114,8 +117,6 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         Progress::Waiting if is_over => ("not begun", None),
         Progress::Waiting => ("waiting", None),
         Progress::Assigned(_) => ("at it", None),
-        Progress::Undoing(_) => ("going back", None),
-        Progress::Undone => ("undone", None),
         Progress::Finished(Outcome::Failed { reason, .. }) if part.absent => ("absent", Some(reason.clone())),
         Progress::Finished(Outcome::Undone { phase, reason }) => {
             ("undone", Some(format!("{} failed: {reason}", phase.word())))
@@ -141,12 +142,19 @@ fn part_view(state: &State, number: u64, record: &Deployment, target: &TargetNam
         state: word.into(),
         detail: detail.map(|detail| trust::names::printable(&detail)),
         failed_in,
+        unwell: unwell(part),
         refused,
         wave: (part.wave > 0).then_some(part.wave),
         before: part.before.as_ref().map(|build| build_name(state, &record.app, build)),
         phases: part.phases.clone(),
         endpoints: running.map(|running| running.endpoints.clone()).unwrap_or_default(),
     }
+}
+
+/// What is wrong with what a target has verified, where somebody has still to say what follows from it.
+fn unwell(part: &Part) -> Option<String> {
+    let counts = part.aside.is_none() && part.progress == Progress::Finished(Outcome::Verified);
+    part.unwell.as_ref().filter(|_| counts).map(|reason| trust::names::printable(reason))
 }
 
 /// What there is to say of a target that has verified it: that it is not well since, or what somebody should look at.
@@ -199,5 +207,57 @@ impl Recalled {
             self.state.head = Stamp { entry: entry.number, time: entry.time };
             apply(&mut self.state, event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{World, app, target};
+    use domain::event::Change;
+    use trust::statement::OrderAct;
+
+    fn part(world: &World, number: u64) -> PartView {
+        let view = deployment(&world.state, &world.state, number, world.now(), &|_| None);
+        view.unwrap().targets.remove(0)
+    }
+
+    /// What is unwell and was left out goes back with the others, and is said to.
+    #[test]
+    fn r3_who_was_left_out_while_unwell_goes_back_with_the_others() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let target = target("prod-1");
+        let finished = |change, running| Event::TargetFinished {
+            deployment,
+            target: target.clone(),
+            outcome: Outcome::Verified,
+            change,
+            running,
+            config_serial: 0,
+            phases: Vec::new(),
+            endpoints: Vec::new(),
+            given_up: false,
+            stands: false,
+            standby: false,
+            doubt: None,
+            way: Default::default(),
+        };
+        world.happen(finished(Some(Change::Deployed), Some(build)));
+        assert_eq!(part(&world, deployment).unwell, None);
+        let unwell = Some("503".to_owned());
+        let (web, clear) = (app("web"), false);
+        world.happen(Event::HealthChanged { target: target.clone(), app: web, build, unwell, unclear: clear });
+        assert_eq!(part(&world, deployment).unwell.as_deref(), Some("503"));
+        let (by, reason) = (Some("oncall".parse().unwrap()), None);
+        world.happen(Event::TargetExcluded { deployment, target: target.clone(), by, reason, away: false });
+        let left_out = part(&world, deployment);
+        assert_eq!((left_out.state.as_str(), left_out.unwell), ("verified", None), "somebody has said what follows");
+        let (targets, absent) = (vec![target.clone()], Vec::new());
+        world.happen(Event::UndoStarted { deployment, reason: "aborted".into(), targets, absent, aborted: None });
+        assert_eq!(part(&world, deployment).state, "going back");
+        world.happen(finished(None, None));
+        assert_eq!(part(&world, deployment).state, "undone");
     }
 }

@@ -1,6 +1,6 @@
 //! Packages: what they list, who asks for what by them, and what of them runs.
 
-use super::{build_name, permits, status};
+use super::{build_name, permits, status, words};
 use api::read::{MemberView, Runs};
 use domain::{
     event::{BuildFacts, Ending},
@@ -135,6 +135,13 @@ pub(crate) fn partly(state: &State, app: &AppName, environment: &AudienceName, h
     found(state, app, environment, here).filter(|(_, is_whole)| !is_whole).map(|(runs, _)| runs).into_iter().collect()
 }
 
+/// `shop@0.1.0 runs in part, on 1 of 2 targets`.
+pub(crate) fn in_part(app: &AppName, left: &Runs, targets: u32) -> String {
+    let on = left.on.len();
+    let of = words::count(on.max(targets as usize), "target");
+    format!("{} runs in part, on {on} of {of}", left.build.of(app))
+}
+
 /// What runs of the package that stands in an environment, and whether that is all of it.
 fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Option<(Runs, bool)> {
     let standing = here.standing.and_then(|number| state.deployments.get(&number))?;
@@ -250,6 +257,11 @@ mod tests {
         let newer = world.numbered("web", "1.1.0");
         world.runs("prod-1", "web", newer);
         assert_eq!(on(&world), (0, 1));
+        let status = status::status(&world.state, &Default::default(), |_| None, &|_| None, world.now()).unwrap();
+        let shop = status.apps.iter().find(|status| status.app == app("shop")).unwrap();
+        let prod = shop.cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
+        let said = format!("shop#{} runs in part, on 1 of 1 target", build.short());
+        assert!(prod.notes.contains(&said), "{:?}", prod.notes);
         assert!(came(&world));
     }
 }

@@ -162,6 +162,9 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         notes.push(format!("{} {soon}", released[0].version));
     }
     notes.extend(staged(state, app, record));
+    let partly = packages::partly(state, app, &audience.name, record);
+    let targets = targets_for(state, app, &audience.name, &released, &runs);
+    notes.extend(partly.iter().map(|left| packages::in_part(app, left, targets)));
     for running in &runs {
         let name = running.build.of(app);
         for (said, how) in [
@@ -191,7 +194,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     }
     Cell {
         audience: audience.name.clone(),
-        targets: targets_for(state, app, &audience.name, &released, &runs),
+        targets,
         waits: waiting.iter().map(|waiting| in_words(state, waiting, texts)).collect(),
         waiting,
         held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
@@ -202,7 +205,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
         released,
         runs,
-        partly: packages::partly(state, app, &audience.name, record),
+        partly,
         notes,
         deployed_by,
     }

@@ -5,9 +5,10 @@ use api::read::HistoryEntry;
 use domain::{
     entry::Entry,
     event::{Change, Ending, Event, Migration, VendorWord},
+    plan,
     rules::rollout,
     sizes,
-    state::{Deployment, Part, Progress, Request, State},
+    state::{Aside, Deployment, DeploymentPhase, Part, Progress, Request, State},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,10 +253,7 @@ impl Teller<'_> {
                 format!("{}: wave {wave}{ring} began on {}{migrate}", self.deployment(*deployment), names(targets))
             }
             Event::RingVerified { deployment, ring } => {
-                let record = self.state.deployments.get(deployment);
-                let by_hand = record.is_some_and(|record| rollout::goes_on_by_hand(self.state, record));
-                let word =
-                    if by_hand { format!(" for somebody's word: sortie resume {deployment}") } else { String::new() };
+                let word = self.word_to_go_on(*deployment);
                 format!("{} is well on {ring}; the next ring waits{word}", self.deployment(*deployment))
             }
             Event::DeploymentPaused { deployment, failure: Some(failure), .. } => {
@@ -564,6 +562,32 @@ impl Teller<'_> {
         }
     }
 
+    /// What lets the next ring begin where that is somebody's word, and from when on it is taken: while the ring that this entry is
+    /// about bakes, it is not yet.
+    fn word_to_go_on(&self, number: u64) -> String {
+        let record = self.state.deployments.get(&number);
+        let Some(record) = record.filter(|record| rollout::goes_on_by_hand(self.state, record)) else {
+            return String::new();
+        };
+        let is_this_one = matches!(record.phase, DeploymentPhase::Baking(since) if since.entry == self.entry.number);
+        let until = plan::bakes_until(self.state, record).filter(|until| is_this_one && *until > self.entry.time);
+        let from = until.map(|until| format!(" from {}", moment(until))).unwrap_or_default();
+        format!(" for somebody's word{from}: sortie resume {number}")
+    }
+
+    /// Whether a target verified by this entry what it is about, even if it has gone back or left since. Who had left by then, or
+    /// was left out, is none of them.
+    fn was_verified(&self, target: &TargetName, part: &Part) -> bool {
+        let left = || self.state.targets.get(target).and_then(|target| target.departed);
+        let counts = match part.aside {
+            Some(Aside::Excluded) => false,
+            Some(Aside::Left) => left().is_some_and(|(_, stamp)| stamp.entry > self.entry.number),
+            _ => true,
+        };
+        counts
+            && matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
+    }
+
     fn ended(&self, number: u64, ending: Ending) -> String {
         let Some(record) = self.state.deployments.get(&number) else {
             return format!("deployment {number} {}", ending_word(ending));
@@ -571,7 +595,7 @@ impl Teller<'_> {
         let Deployment { app, build, environment, act, parts, members, .. } = record;
         let what = self.named(app, build);
         let on = match members.len() {
-            0 => count(parts.iter().filter(|(_, part)| was_verified(part)).count(), "target"),
+            0 => count(parts.iter().filter(|(target, part)| self.was_verified(target, part)).count(), "target"),
             members => count(members, "member"),
         };
         match (ending, act) {
@@ -590,11 +614,6 @@ impl Teller<'_> {
             (ending, _) => format!("{} {}", self.deployment(number), ending_word(ending)),
         }
     }
-}
-
-/// Whether a target verified it at some time, even if it has left or gone back since.
-fn was_verified(part: &Part) -> bool {
-    matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
 }
 
 /// What a target's report says.

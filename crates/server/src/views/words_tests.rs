@@ -186,6 +186,36 @@ fn what_succeeded_says_how_many_verified_it_r48() {
     world.happen(Event::TargetAdded { deployment, target: target("prod-2") });
     let ending = Ending::Succeeded;
     let ended = Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None };
-    let text = told(&world, "prod-1", &[], ended);
-    assert_eq!(text, "deployment 1 succeeded: web@1.4.0 is verified in prod, 1 target");
+    let said = |world: &World| told(world, "prod-1", &[], ended.clone());
+    assert_eq!(said(&world), "deployment 1 succeeded: web@1.4.0 is verified in prod, 1 target");
+    // Who verified it counts no more once it was left out, or has left.
+    let mut left_out = World { state: world.state.clone() };
+    let (by, reason) = (Some("oncall".parse().unwrap()), None);
+    left_out.happen(Event::TargetExcluded { deployment, target: target("prod-1"), by, reason, away: false });
+    assert_eq!(said(&left_out), "deployment 1 succeeded: web@1.4.0 is verified in prod, 0 targets");
+    let mut open = World::new();
+    let build = open.released("web", "1.4.0", "prod");
+    let deployment = open.ordered("prod-1", "web", build, OrderAct::Deploy);
+    open.happen(Event::TargetFinished {
+        deployment,
+        target: target("prod-1"),
+        outcome: Outcome::Verified,
+        change: Some(Change::Deployed),
+        running: Some(build),
+        config_serial: 0,
+        phases: Vec::new(),
+        endpoints: Vec::new(),
+        given_up: false,
+        stands: false,
+        standby: false,
+        doubt: None,
+        way: Default::default(),
+    });
+    assert!(said(&open).ends_with("1 target"));
+    // What vanishes later was there when this was said.
+    let mut later = World { state: open.state.clone() };
+    later.happen(Event::TargetRetired { target: target("prod-1"), why: Some(domain::event::Departure::Vanished) });
+    assert!(said(&later).ends_with("1 target"), "{}", said(&later));
+    open.happen(Event::TargetRetired { target: target("prod-1"), why: None });
+    assert!(said(&open).ends_with("0 targets"), "{}", said(&open));
 }

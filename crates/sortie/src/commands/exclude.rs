@@ -1,11 +1,13 @@
 //! `sortie exclude`: leaves one target out of a deployment.
 
 use crate::{
-    failure::{OrMisused, Outcome},
+    connection::Connection,
+    failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
 };
-use api::{read::DeploymentView, routes};
+use api::{read::DeploymentView, routes, write::Accepted};
+use domain::event::Event;
 use trust::{TargetName, statement::AdministrationAct};
 
 /// Leave one target out of a deployment under way: nobody waits for it, and it is no failure
@@ -26,16 +28,84 @@ impl Exclude {
         let target = TargetName::new(&self.target).or_misused()?;
         let connection = invocation.connect().await?;
         let deployment = self.deployment;
-        let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
-        let view: DeploymentView = connection.client.get(&path, &[]).await?;
-        // Each member has a deployment of its own, and those whose turn comes later have none yet.
-        let later = match view.members.is_empty() {
-            true => "",
-            false => " Members whose turn comes later go there all the same: say it again once they are at it.",
-        };
-        let words = format!("{target} is left out of deployment {deployment}. What it has begun it may end.{later}");
-        let act = |reason| AdministrationAct::ExcludeTarget { deployment, target, reason };
+        let act = |reason| AdministrationAct::ExcludeTarget { deployment, target: target.clone(), reason };
         let accepted = connection.administer_because(&self.reason, act).await?;
+        let mut left = Vec::new();
+        for number in left_out_of(&accepted) {
+            // It was accepted: what cannot be read of it now makes the answer shorter, and is no failure.
+            left.extend(view(&connection, number).await.ok());
+        }
+        let words = in_words(&target, deployment, &left);
         Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")))
+    }
+}
+
+async fn view(connection: &Connection, number: u64) -> Result<DeploymentView, Failure> {
+    Ok(connection.client.get(&routes::path(routes::DEPLOYMENT, &[&number.to_string()]), &[]).await?)
+}
+
+/// The deployments that somebody left the target out of: of a package, those of its members that are under way there.
+fn left_out_of(accepted: &Accepted) -> Vec<u64> {
+    let by_somebody = |event: &Event| match event {
+        Event::TargetExcluded { deployment, by: Some(_), .. } => Some(*deployment),
+        _ => None,
+    };
+    accepted.events.iter().filter_map(by_somebody).collect()
+}
+
+/// What was left out of what, and what becomes of what is there already.
+fn in_words(target: &TargetName, deployment: u64, left: &[DeploymentView]) -> String {
+    // Nobody leaves out what is verified, but where it is unwell since: that stays until all go back.
+    let has_verified = |view: &&DeploymentView| {
+        view.targets.iter().any(|part| part.target == *target && matches!(part.state.as_str(), "verified" | "going back"))
+    };
+    let verified = left.iter().filter(has_verified).count();
+    let begun = match verified {
+        0 => "What it has begun it may end.",
+        all if all == left.len() => "It keeps what it has, and goes back if all do.",
+        _ => "What it has begun it may end; what it has verified it keeps, and goes back if all do.",
+    };
+    let members: Vec<String> = left
+        .iter()
+        .filter(|view| view.deployment != deployment)
+        .map(|view| format!("{} (deployment {})", view.app, view.deployment))
+        .collect();
+    if members.is_empty() {
+        return format!("{target} is left out of deployment {deployment}. {begun}");
+    }
+    format!(
+        "{target} is left out of {} in deployment {deployment}; those that come after one of these do not go there. {begun}",
+        members.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    #[test]
+    fn what_was_left_out_is_said_with_what_becomes_of_it() {
+        let target: TargetName = "prod-1".parse().unwrap();
+        let one = |number, state| {
+            let mut view = samples::deployment(&[("prod-1", state), ("prod-2", "verified")]);
+            view.deployment = number;
+            view
+        };
+        let said = |left: &[DeploymentView]| in_words(&target, 41, left);
+        assert_eq!(
+            said(&[one(41, "left out")]),
+            "prod-1 is left out of deployment 41. What it has begun it may end."
+        );
+        assert_eq!(
+            said(&[one(41, "verified")]),
+            "prod-1 is left out of deployment 41. It keeps what it has, and goes back if all do."
+        );
+        assert_eq!(
+            said(&[one(42, "left out"), one(43, "left out")]),
+            "prod-1 is left out of web (deployment 42), web (deployment 43) in deployment 41; those that come after one of \
+             these do not go there. What it has begun it may end."
+        );
+        assert!(said(&[one(42, "left out"), one(43, "verified")]).contains("what it has verified it keeps"));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     order::{self, Wanted, only},
     output::Answer,
 };
-use api::read::{BuildName, Runs, Status};
+use api::read::{BuildName, Cell, Runs, Status};
 use domain::{event::Ending, refusal::Refusal, waiting::WaitingOn};
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
@@ -95,7 +95,7 @@ async fn nothing_runs(
     act: OrderAct,
 ) -> Result<Failure, Failure> {
     let Running { app, environment, only, .. } = running.clone();
-    let mut runs = order::cell(status, &app, &environment).into_iter().flat_map(|cell| &cell.runs);
+    let mut runs = order::cell(status, &app, &environment).into_iter().flat_map(Cell::all_runs);
     let runs = runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)));
     let is_here = |name: &TargetName| {
         status.targets.iter().any(|target| target.name == *name && target.environment == environment)
@@ -138,7 +138,7 @@ pub fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<W
     let all: Vec<&Runs> = order::cell(status, app, environment)
         .into_iter()
         // What is left of a package is acted on as the whole would be: its members' targets are those that run them.
-        .flat_map(|cell| cell.runs.iter().chain(&cell.partly))
+        .flat_map(Cell::all_runs)
         .filter(|runs| meant(runs, thing))
         .collect();
     let alone = all.len() == 1 && only.is_empty();

@@ -31,10 +31,11 @@ impl Resume {
         let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
-            // What was paused for too long is dropped in the same moment, and may not go on for other reasons.
+            // What was paused for too long is dropped in the same moment, and may not go on for other reasons: it pauses anew
+            // where what it would go on with is no better.
             let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
             let view: DeploymentView = connection.client.get(&path, &[]).await?;
-            if view.ending.is_some() {
+            if view.ending.is_some() || view.failure.is_some() {
                 return order::conclude(&connection, &view).await;
             }
             let words = format!("deployment {deployment} goes on.");

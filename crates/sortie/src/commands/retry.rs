@@ -111,7 +111,7 @@ mod tests {
         view.targets[3].state = "left out".into();
         assert_eq!(next(&view), "sortie retry 41 --only prod-4");
         let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified")]);
-        view.targets[1].detail = Some("✗ unwell: web-1 /healthz 503".into());
+        view.targets[1].unwell = Some("web-1 /healthz 503".into());
         assert_eq!(next(&view), "sortie exclude 41 prod-2 --reason …");
     }
 }

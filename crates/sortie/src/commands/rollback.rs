@@ -134,7 +134,7 @@ fn nothing(app: &AppName, environment: &AudienceName, cell: Option<&Cell>) -> Fa
 fn back(cell: &Cell, goes_back: impl Fn(&TargetName) -> bool) -> Option<&BuildName> {
     let serves = |runs: &&Runs| runs.on.iter().any(|name| goes_back(name) && !runs.standby.contains(name));
     let place = |runs: &Runs| cell.settled.iter().position(|settled| *settled == runs.build);
-    let leaves = cell.runs.iter().filter(serves).map(place).min().unwrap_or(None);
+    let leaves = cell.all_runs().filter(serves).map(place).min().unwrap_or(None);
     let before = leaves.map_or(0, |place| place + 1);
     cell.settled.iter().skip(before).find(|settled| !cell.held.contains(settled))
 }
@@ -168,6 +168,9 @@ mod tests {
         assert_eq!(back(&mixed, all).unwrap().short(), "1.4.0");
         (mixed.runs, mixed.held) = (vec![one("1.3.2", "prod-1")], Vec::new());
         assert_eq!(back(&mixed, all).unwrap().short(), "1.3.0");
+        // Of a package it is left from where some of it is left, and never a place to go to.
+        (mixed.partly, mixed.runs) = (vec![one("1.4.0", "prod-1")], Vec::new());
+        assert_eq!(back(&mixed, all).unwrap().short(), "1.3.2");
         let refused = nothing(&"web".parse().unwrap(), &"prod".parse().unwrap(), Some(&bare)).problem;
         assert_eq!((refused.exit, refused.next.as_deref()), (3, Some("sortie hold lift web --in prod")));
         let lesson = application("web@1.4.0").unwrap_err().problem;

@@ -95,6 +95,7 @@ pub fn part(target: &str, state: &str) -> PartView {
         detail: None,
         failed_in: None,
         refused: None,
+        unwell: None,
         wave: None,
         before: Some(build("1.4.0")),
         phases: phases.map(timing).to_vec(),

@@ -2,6 +2,7 @@
 
 use crate::{
     commands::operate::{OnWhatRuns, Running, act_on_running},
+    connection::Connection,
     failure::{Failure, Outcome},
     follow::Following,
     invocation::Invocation,
@@ -9,10 +10,10 @@ use crate::{
     order::{self, only},
     output::Answer,
 };
-use api::read::{AppStatus, Status};
+use api::read::{AppStatus, Cell, Status};
 use domain::refusal::{Refusal, Right, exit};
 use serde_json::json;
-use trust::{AppName, AudienceName, charter::Class, statement::OrderAct};
+use trust::{AppName, AudienceName, charter::{Class, Environment}, statement::OrderAct};
 
 /// Remove an application from an environment, or all of them
 #[derive(Debug, clap::Args)]
@@ -53,18 +54,12 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
     let connection = invocation.connect().await?;
     let environment = connection.environment(place)?;
     let terms = connection.charter_environment(&environment);
-    // Whoever may not do it at all is told that, and not how it would be done.
     if let Some(terms) = terms {
-        let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
-        if !terms.deploy.allows_alone(&roles) {
-            let roles = roles.iter().map(ToString::to_string).collect();
-            let (right, place, needs) = (Right::Deploy, environment.to_string(), Some(terms.deploy.clone()));
-            return Err(Refusal::RoleMissing { right, place, needs, roles }.into());
-        }
+        may_deploy(&connection, &environment, terms)?;
     }
     let status = order::status(&connection, None).await?;
     let runs = |status: &Status, app: &AppName| {
-        let mut runs = order::cell(status, app, &environment).into_iter().flat_map(|cell| &cell.runs);
+        let mut runs = order::cell(status, app, &environment).into_iter().flat_map(Cell::all_runs);
         runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))
     };
     // A package takes its members along, the last first.
@@ -74,24 +69,74 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
     if terms.is_some_and(|terms| terms.class == Class::Live) {
         return Err(each_is_named(&environment, &apps));
     }
+    let (mut ordered, mut passed_over): (Vec<&AppName>, Vec<&AppName>) = Default::default();
+    let mut refused = None;
     for app in &apps {
         // What went with its package is gone.
         if !runs(&order::status(&connection, None).await?, app) {
             continue;
         }
         let running = Running { app: app.clone(), environment: environment.clone(), only: only.clone(), thing: None };
-        let answer = act_on_running(invocation, &connection, &running, OrderAct::Undeploy, following).await?;
-        if !answer.is_good() {
-            return Ok(answer);
+        match act_on_running(invocation, &connection, &running, OrderAct::Undeploy, following).await {
+            Ok(answer) if !answer.is_good() => return Ok(answer),
+            Ok(_) => ordered.push(app),
+            // It went with its package since it was looked at.
+            Err(failure) if failure.problem.exit == exit::DONE => {}
+            // A package's order is only accepted by then, and its members are still there: they go with it.
+            Err(failure) if following.detach && failure.code() == UNDER_WAY => {
+                passed_over.push(app);
+                refused = refused.or(Some(failure));
+            }
+            Err(failure) => return Err(failure),
         }
     }
-    let names: Vec<String> = apps.iter().map(ToString::to_string).collect();
-    let words = match (names.is_empty(), following.detach) {
-        (true, _) => format!("nothing runs in {environment}."),
-        (false, true) => format!("{} are ordered to be removed from {environment}; their data stays.", names.join(", ")),
-        (false, false) => format!("{environment} runs nothing any more: {} removed; their data stays.", names.join(", ")),
+    if let (true, Some(refused)) = (ordered.is_empty(), refused) {
+        return Err(refused);
+    }
+    if following.detach {
+        let words = ordered_in_words(&environment, &ordered, &passed_over);
+        let data = json!({ "environment": environment, "removed": ordered, "not_ordered": passed_over });
+        return Ok(Answer::new(&data, words));
+    }
+    let words = match apps.is_empty() {
+        true => nothing_runs(&environment),
+        false => format!("{environment} runs nothing any more: {} removed; their data stays.", listed(&apps)),
     };
     Ok(Answer::new(&json!({ "environment": environment, "removed": apps }), words))
+}
+
+/// Whoever may not do it at all is told that, and not how it would be done.
+fn may_deploy(connection: &Connection, environment: &AudienceName, terms: &Environment) -> Result<(), Failure> {
+    let roles = connection.me().map(|(_, roles)| roles).unwrap_or_default();
+    if terms.deploy.allows_alone(&roles) {
+        return Ok(());
+    }
+    let roles = roles.iter().map(ToString::to_string).collect();
+    let (right, place, needs) = (Right::Deploy, environment.to_string(), Some(terms.deploy.clone()));
+    Err(Refusal::RoleMissing { right, place, needs, roles }.into())
+}
+
+/// The code by which an order is refused while another deployment of the same application is open.
+const UNDER_WAY: &str = "DEPLOYMENT_UNDER_WAY";
+
+fn listed(apps: &[impl ToString]) -> String {
+    apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn nothing_runs(environment: &AudienceName) -> String {
+    format!("nothing runs in {environment}.")
+}
+
+/// What was ordered and is not waited for, and what was passed over.
+fn ordered_in_words(environment: &AudienceName, ordered: &[&AppName], passed_over: &[&AppName]) -> String {
+    if ordered.is_empty() {
+        return nothing_runs(environment);
+    }
+    let said = format!("ordered to be removed from {environment}: {}; their data stays.", listed(ordered));
+    match passed_over {
+        [] => said,
+        them => format!("{said}\nnot ordered, since a deployment of it is under way: {}", listed(them)),
+    }
 }
 
 fn each_is_named(environment: &AudienceName, apps: &[AppName]) -> Failure {
@@ -100,5 +145,25 @@ fn each_is_named(environment: &AudienceName, apps: &[AppName]) -> Failure {
     match apps.first() {
         Some(app) => failure.next(format!("sortie undeploy {app} --in {environment}")),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R8: a package takes its members along, which are there still when its order is accepted.
+    #[test]
+    fn what_is_under_way_already_is_passed_over_and_named() {
+        let dev: AudienceName = "dev".parse().unwrap();
+        let [shop, web]: [AppName; 2] = ["shop", "web"].map(|name| name.parse().unwrap());
+        assert_eq!(
+            ordered_in_words(&dev, &[&shop], &[&web]),
+            "ordered to be removed from dev: shop; their data stays.\n\
+             not ordered, since a deployment of it is under way: web"
+        );
+        assert_eq!(ordered_in_words(&dev, &[], &[]), "nothing runs in dev.");
+        let under_way = Refusal::DeploymentUnderWay { deployment: 1, app: shop, environment: dev, instead: None };
+        assert_eq!(Failure::from(under_way).code(), UNDER_WAY);
     }
 }
