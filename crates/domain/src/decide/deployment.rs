@@ -298,8 +298,11 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
     }
     let runs = |name: &TargetName| draft.state.running(&order.app, name).is_some_and(|running| running.build == build);
     let chosen = |name: &TargetName| order.only.is_empty() || order.only.contains(name);
+    // What is removed does not come to whoever is catching up with it.
+    let comes = |name: &TargetName| order.act == OrderAct::Undeploy && is_coming(draft, order, build, name);
     let in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
-    let targets: Vec<TargetName> = in_environment.filter(|name| chosen(name) && runs(name)).cloned().collect();
+    let is_meant = |name: &&TargetName| chosen(name) && (runs(name) || comes(name));
+    let targets: Vec<TargetName> = in_environment.filter(is_meant).cloned().collect();
     if targets.is_empty() {
         let runs_any = |name: &TargetName| draft.state.running(&order.app, name).is_some();
         let mut in_environment = draft.state.targets_in(&order.environment).map(|(name, _)| name);
@@ -314,6 +317,15 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
         });
     }
     Ok(targets)
+}
+
+/// Whether a target is at bringing a build that others have.
+fn is_coming(draft: &Draft, order: &Order, build: Digest, name: &TargetName) -> bool {
+    let on_target = draft.state.targets.get(name).and_then(|target| target.apps.get(&order.app));
+    let assigned =
+        on_target.and_then(|on_target| on_target.assigned).filter(|assigned| !assigned.finished && !assigned.undo);
+    let deployment = assigned.and_then(|assigned| draft.state.deployments.get(&assigned.deployment));
+    deployment.is_some_and(|deployment| deployment.act.installs() && deployment.build == build)
 }
 
 /// A rollback sticks: what its targets leave is held out until somebody lifts the hold.

@@ -272,13 +272,7 @@ pub fn sides(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     setting.sides = true;
     // What both sides use must suit both.
     setting.changes_data.clear();
-    let asked: Vec<(u64, usize)> = deeds
-        .iter()
-        .filter_map(|(at, deed)| match deed {
-            Deed::Request { version, .. } => Some((*at, *version)),
-            _ => None,
-        })
-        .collect();
+    let asked = asked(deeds);
     // To and fro, with something new in between.
     for (at, version) in asked {
         let besides = Besides::default();
@@ -356,13 +350,7 @@ pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
     let (freezes, charters) = (random.chance(450), random.chance(450));
     setting.tricks = Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550) };
-    let asked: Vec<(u64, usize)> = deeds
-        .iter()
-        .filter_map(|(at, deed)| match deed {
-            Deed::Request { version, .. } => Some((*at, *version)),
-            _ => None,
-        })
-        .collect();
+    let asked = asked(deeds);
     let mut restarts = Vec::new();
     if freezes {
         let (asked, version) = *random.pick(&asked);
@@ -399,6 +387,15 @@ pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
 fn in_vain(random: &mut Random, (at, version): (u64, usize)) -> (u64, Deed) {
     let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
     (at, Deed::Order { who: deployer(random), version, act, besides: Besides::default() })
+}
+
+/// When releases are asked for, and of which version.
+fn asked(deeds: &Deeds) -> Vec<(u64, usize)> {
+    let asked = |(at, deed): &(u64, Deed)| match deed {
+        Deed::Request { version, .. } => Some((*at, *version)),
+        _ => None,
+    };
+    deeds.iter().filter_map(asked).collect()
 }
 
 pub(super) fn brings(deed: &Deed) -> bool {
