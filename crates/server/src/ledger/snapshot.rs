@@ -43,6 +43,7 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "policy.rs",
     "rules/late.rs",
     "rules/lifetime.rs",
+    "rules/packages.rs",
     "rules/placement.rs",
     "rules/rollout.rs",
     "rules/schedule.rs",
