@@ -145,17 +145,19 @@ pub(super) fn goes_without(state: &mut State, name: &TargetName) {
 /// Who was missing when a deployment ended may have been the last that was: it has caught up, or is not counted any more.
 pub(super) fn may_be_whole(state: &mut State, deployment: u64) {
     let Some(record) = state.deployments.get(&deployment) else { return };
-    let Deployment { app, environment, build, package, .. } = record.clone();
-    let was_whole = || {
-        let build = state.apps.get(&app).and_then(|record| record.builds.get(&build));
-        build.is_some_and(|build| build.verified_in.contains_key(&environment))
-    };
     let succeeded = matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. });
-    if succeeded && record.act.installs() && !was_whole() && runs_everywhere(state, deployment) {
+    if !succeeded || !record.act.installs() {
+        return;
+    }
+    let (app, environment, build) = (record.app.clone(), record.environment.clone(), record.build);
+    let package = record.package.as_ref().map(|package| package.deployment);
+    let known = state.apps.get(&app).and_then(|record| record.builds.get(&build));
+    let was_whole = known.is_some_and(|known| known.verified_in.contains_key(&environment));
+    if !was_whole && runs_everywhere(state, deployment) {
         verified_in(state, &app, &build, &environment);
     }
     if let Some(package) = package {
-        may_be_whole(state, package.deployment);
+        may_be_whole(state, package);
     }
 }
 
