@@ -67,9 +67,14 @@ pub(super) fn end_deployment(
         Ending::Undone | Ending::Failed if brings && has_failed => drop(here.failed.insert(build, deployment)),
         _ => {}
     }
-    if is_for_all && (installs && settles || act == OrderAct::Undeploy) {
-        let is_removed = |record: &Deployment| installs || record.build == build;
-        no_longer_soak(state, deployment, &app, &environment, is_removed);
+    if is_for_all && (installs && settles || switches || act == OrderAct::Undeploy) {
+        let is_replaced = |record: &Deployment| match act {
+            OrderAct::Undeploy => record.build == build,
+            // What makes way serves nobody.
+            OrderAct::Switch => record.build != build,
+            _ => true,
+        };
+        no_longer_soak(state, deployment, &app, &environment, is_replaced);
     }
     if ending == Ending::Succeeded && (whole && installs || switches) {
         verified_in(state, &app, &build, &environment);
