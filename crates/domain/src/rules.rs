@@ -28,6 +28,7 @@ pub mod promotion;
 pub mod retention;
 pub mod retired;
 pub mod rights;
+pub mod rollback;
 pub mod rollout;
 pub mod schedule;
 pub mod sides;

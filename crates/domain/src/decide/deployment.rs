@@ -10,7 +10,7 @@ use crate::{
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, places,
         presence::{self, Away},
-        rights,
+        rights, rollback,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -98,7 +98,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         None => rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away),
     };
     let deployment = draft.state.last_deployment + 1;
-    let going_back = if order.act == OrderAct::Rollback { targets.clone() } else { Vec::new() };
+    let left_behind = rollback::left_behind(&draft.state, order, signed.subject, &targets);
     let requested = Event::DeploymentRequested {
         deployment,
         app: order.app.clone(),
@@ -119,8 +119,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         only: BTreeSet::new(),
     };
     as_planned(draft, order, &requested, &BTreeMap::new())?;
-    hold_what_is_left_behind(draft, order, signed.subject, deployment, &going_back);
-    for build in switch.into_iter().flat_map(|switch| switch.left_behind) {
+    for build in switch.into_iter().flat_map(|switch| switch.left_behind).chain(left_behind) {
         hold_out(draft, order, build, deployment);
     }
     take_place(draft, queued, deployment);
@@ -204,7 +203,7 @@ pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u6
 pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order>) -> Result<bool, Refusal> {
     let order = &signed.act;
     let candidate = Candidate::ordered(&draft.state, signed)?;
-    may_return(draft, signed)?;
+    rollback::may_return(&draft.state, signed)?;
     let begins = schedule::begins(order, asked.context.now);
     match rules::may_run(&draft.state, &asked.policy, &candidate, begins) {
         Err(Refusal::PermitMissing { .. } | Refusal::ApprovalsMissing { .. } | Refusal::NotVerifiedBefore { .. })
@@ -216,20 +215,6 @@ pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order
         }
         verdict => verdict.map(|()| false),
     }
-}
-
-/// Fails where what an order goes back to never settled there, is held out itself, or was made for data that is not there.
-pub(super) fn may_return(draft: &Draft, signed: &Signed<Order>) -> Result<(), Refusal> {
-    let Order { app, environment, act, .. } = &signed.act;
-    if *act != OrderAct::Rollback {
-        return Ok(());
-    }
-    let here = draft.state.in_audience(app, environment);
-    if !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
-        return Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() });
-    }
-    holds::may_return(&draft.state, &Candidate::ordered(&draft.state, signed)?)?;
-    migrations::is_made_for_the_data(&draft.state, &signed.act, signed.subject)
 }
 
 /// The targets a build goes to, once config and needs are found complete, and what an emergency leaves open. What is there
@@ -246,14 +231,9 @@ pub(super) fn destinations(
     let in_audience = draft.state.in_audience(&order.app, &order.environment);
     configuration::complete(&order.app, &order.environment, facts, in_audience)?;
     let now = asked.context.now;
-    let mut targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
+    let targets = placement::targets(&draft.state, &order.app, &order.environment, facts, &order.only, now)?;
+    let targets = rollback::reached(&draft.state, order, targets);
     let named = !order.only.is_empty();
-    if order.act == OrderAct::Rollback && !named {
-        // From where it was removed nothing goes back, unless it is to return everywhere.
-        let runs = |name: &TargetName| draft.state.running(&order.app, name).is_some();
-        let is_somewhere = targets.iter().any(runs);
-        targets.retain(|name| runs(name) || !is_somewhere);
-    }
     let targets = ways::reached(&draft.state, &asked.policy, &candidate, targets, named, now)?;
     let targets = sides::destinations(&draft.state, order, signed.subject, facts, targets)?;
     let warning = ways::warning(&draft.state, &asked.policy, &candidate, now);
@@ -268,12 +248,8 @@ pub(super) fn destinations(
 /// Fails if every target runs just this already, with the config in force.
 pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetName]) -> Result<(), Refusal> {
     let order = &signed.act;
-    let config = draft.state.in_audience(&order.app, &order.environment).and_then(|record| record.config.as_ref());
-    let serial = config.map_or(0, |config| config.serial);
-    let is_there = |name: &TargetName| {
-        let running = draft.state.running(&order.app, name);
-        running.is_some_and(|r| r.build == signed.subject && r.config_serial == serial && !r.stopped)
-    };
+    let is_there =
+        |name: &TargetName| placement::is_in_place(&draft.state, &order.app, &order.environment, &signed.subject, name);
     if !targets.iter().all(is_there) {
         return Ok(());
     }
@@ -326,27 +302,6 @@ fn is_coming(draft: &Draft, order: &Order, build: Digest, name: &TargetName) -> 
         on_target.and_then(|on_target| on_target.assigned).filter(|assigned| !assigned.finished && !assigned.undo);
     let deployment = assigned.and_then(|assigned| draft.state.deployments.get(&assigned.deployment));
     deployment.is_some_and(|deployment| deployment.act.installs() && deployment.build == build)
-}
-
-/// A rollback sticks: what its targets leave is held out until somebody lifts the hold.
-pub(super) fn hold_what_is_left_behind(
-    draft: &mut Draft,
-    order: &Order,
-    to: Digest,
-    number: u64,
-    targets: &[TargetName],
-) {
-    if order.act != OrderAct::Rollback {
-        return;
-    }
-    let running = |name: &TargetName| draft.state.running(&order.app, name).map(|running| running.build);
-    let number_of = |build: &Digest| draft.state.apps.get(&order.app)?.builds.get(build)?.version.as_ref();
-    // What has a lower number is no way forward that has to be kept shut.
-    let is_lower = |build: &Digest| number_of(build).zip(number_of(&to)).is_some_and(|(left, to)| left < to);
-    let left: BTreeSet<Digest> = targets.iter().filter_map(running).filter(|build| !is_lower(build)).collect();
-    for build in left.into_iter().filter(|build| *build != to) {
-        hold_out(draft, order, build, number);
-    }
 }
 
 /// What is held out already stays so by the earlier word.

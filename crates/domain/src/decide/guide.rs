@@ -164,23 +164,24 @@ fn exclude_from_members(
         let why = format!("deployment {number} is at {at}, and {target} has no part in that");
         return Err(Refusal::Invalid { why });
     }
-    // It is left out of all of them, or of none.
-    let judged =
-        |number: &u64| (*number, record(*number).map_or(Ok(()), |member| may_be_left_out(*number, member, target)));
-    let judged: Vec<(u64, Result<(), Refusal>)> = members.iter().map(judged).collect();
-    let is_done = |judged: &Result<(), Refusal>| matches!(judged, Err(Refusal::AlreadyDone { .. }));
-    let all_are_done = judged.iter().all(|(_, judged)| is_done(judged));
-    for (_, judged) in &judged {
-        match judged {
-            Err(refusal) if all_are_done || !is_done(judged) => return Err(refusal.clone()),
-            _ => {}
+    // It is left out of all of them that it is part of still, or of none.
+    let judged = |number: &u64| record(*number).map_or(Ok(()), |member| may_be_left_out(*number, member, target));
+    let is_done = |refusal: &Refusal| matches!(refusal, Refusal::AlreadyDone { .. });
+    let (mut left, mut done) = (Vec::new(), None);
+    for number in members {
+        match judged(&number) {
+            Ok(()) => left.push(number),
+            Err(refusal) if is_done(&refusal) => done = done.or(Some(refusal)),
+            Err(refusal) => return Err(refusal),
         }
     }
-    for (member, _) in judged.iter().filter(|(_, judged)| judged.is_ok()) {
+    if let Some(done) = done.filter(|_| left.is_empty()) {
+        return Err(done);
+    }
+    for member in left {
         // Leaving it out of one may have ended another.
-        let is_open = draft.state.open_deployments.contains(member);
-        if is_open {
-            exclude(draft, asked, *member, target, reason)?;
+        if draft.state.open_deployments.contains(&member) {
+            exclude(draft, asked, member, target, reason)?;
         }
     }
     Ok(())

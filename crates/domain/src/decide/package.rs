@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, rights, rollout,
+        self, Candidate, migrations, names, packages, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -178,7 +178,7 @@ fn prepare(
         let destinations = deployment::destinations(draft, asked, &signed, true);
         destinations.and_then(|(targets, warning)| {
             deployment::not_there_already(draft, &signed, &targets)?;
-            deployment::may_return(draft, &signed)?;
+            rollback::may_return(&draft.state, &signed)?;
             let warnings = deployment::superseded(draft, &signed.act, &member.version);
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
@@ -278,11 +278,8 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
     let (mut begin, mut in_place) = (Vec::new(), BTreeSet::new());
     for app in turn {
         let Some(member) = facts.package.get(app) else { continue };
-        let prepared = match prepare(draft, asked, &order, app, member)? {
-            Some(prepared) => in_its_order(draft, &facts, prepared)?,
-            None => None,
-        };
-        match prepared {
+        let prepared = prepare(draft, asked, &order, app, member)?;
+        match prepared.and_then(|prepared| in_its_order(draft, &facts, prepared)) {
             Some(prepared) => begin.push(prepared),
             None => drop(in_place.insert(app.clone())),
         }
@@ -303,25 +300,24 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
 
 /// A member goes where everything runs that it comes after. A target that came when that had begun, or that it was not brought
 /// to, gets both in their order when it catches up. Nothing where the member runs on all the others already.
-fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Result<Option<Prepared>, Stop> {
+fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Option<Prepared> {
     let Prepared { order, targets, mut warnings } = prepared;
     let app = &order.act.app;
     // What goes back does so from the last to the first, and what is new there gets it in the package's order.
-    if !order.act.act.deploys() {
-        return Ok(Some(Prepared { order, targets, warnings }));
-    }
-    let misses = |name: &TargetName| packages::misses_what_comes_before(&draft.state, facts, app, name);
+    let misses = |name: &TargetName| {
+        order.act.act.deploys() && packages::misses_what_comes_before(&draft.state, facts, app, name)
+    };
     let (later, targets): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(misses);
-    if later.is_empty() {
-        return Ok(Some(Prepared { order, targets, warnings }));
+    if !later.is_empty() {
+        // Where nobody is left for it now, it comes later everywhere.
+        let is_in_place = deployment::not_there_already(draft, &order, &targets).is_err();
+        if targets.is_empty() || is_in_place {
+            return None;
+        }
+        let names: Vec<&str> = later.iter().map(TargetName::as_str).collect();
+        warnings.push(format!("{app} comes to {} later, once what it comes after runs there", names.join(", ")));
     }
-    // Where nobody is left for it now, it comes later everywhere.
-    if targets.is_empty() || deployment::not_there_already(draft, &order, &targets).is_err() {
-        return Ok(None);
-    }
-    let names: Vec<&str> = later.iter().map(TargetName::as_str).collect();
-    warnings.push(format!("{app} comes to {} later, once what it comes after runs there", names.join(", ")));
-    Ok(Some(Prepared { order, targets, warnings }))
+    Some(Prepared { order, targets, warnings })
 }
 
 fn facts_of(draft: &Draft, package: &Deployment) -> Option<Arc<BuildFacts>> {
@@ -350,7 +346,9 @@ fn begin_member(
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
     let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away);
     let queued = deployment::queued(draft, &order, build, Some(package_number))?;
-    deployment::hold_what_is_left_behind(draft, &order, build, package_number, &targets);
+    for left in rollback::left_behind(&draft.state, &order, build, &targets) {
+        deployment::hold_out(draft, &order, left, package_number);
+    }
     let number = draft.state.last_deployment + 1;
     deployment::take_place(draft, queued, number);
     draft.record(Event::DeploymentRequested {

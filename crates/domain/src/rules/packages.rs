@@ -26,12 +26,7 @@ pub fn members<'a>(
 /// Whether a member runs already as the package says, with the config in force, on every target that it is for.
 pub fn is_in_place(state: &State, member: &Candidate<'_>, only: &BTreeSet<TargetName>, now: Timestamp) -> bool {
     let Candidate { app, build, record, audience, .. } = *member;
-    let config = state.in_audience(app, audience).and_then(|here| here.config.as_ref());
-    let serial = config.map_or(0, |config| config.serial);
-    let is_there = |name: &TargetName| {
-        let running = state.running(app, name);
-        running.is_some_and(|running| running.build == build && running.config_serial == serial && !running.stopped)
-    };
+    let is_there = |name: &TargetName| placement::is_in_place(state, app, audience, &build, name);
     // An order for some targets may be for none of a member's.
     let targets = placement::targets(state, app, audience, &record.facts, only, now);
     targets.map_or(!only.is_empty(), |targets| targets.iter().all(is_there))

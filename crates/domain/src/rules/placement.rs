@@ -5,12 +5,12 @@ use crate::{
     event::BuildFacts,
     refusal::Refusal,
     sizes::room,
-    state::{State, Target},
+    state::{Running, State, Target},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    AppName, AudienceName, TargetName,
+    AppName, AudienceName, Digest, TargetName,
     manifest::{Needs, kernel_is_at_least},
     statement::Facts,
 };
@@ -50,6 +50,20 @@ pub fn takes_something_new(state: &State, target: &Target, now: Timestamp) -> bo
 /// Whether a target carries every label the application asks for.
 pub fn fits(facts: &BuildFacts, target: &Target) -> bool {
     facts.on.iter().all(|(key, value)| target.labels.get(key) == Some(value))
+}
+
+/// Whether a target runs a build with the config in force, and nobody stopped it: there is nothing to bring.
+pub fn is_in_place(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    build: &Digest,
+    target: &TargetName,
+) -> bool {
+    let config = state.in_audience(app, environment).and_then(|here| here.config.as_ref());
+    let serial = config.map_or(0, |config| config.serial);
+    let is_it = |running: &Running| running.build == *build && running.config_serial == serial && !running.stopped;
+    state.running(app, target).is_some_and(is_it)
 }
 
 /// Fails if targets are not what the build needs, as far as they tell, with every shortage of each; the target looks again

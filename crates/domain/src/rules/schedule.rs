@@ -1,11 +1,11 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, names, packages, ways, windows};
+use super::{Candidate, freezes, names, packages, placement, ways, windows};
 use crate::{
     policy,
     refusal::Refusal,
-    state::{Deployment, MemberPart, Policy, Running, State},
+    state::{Deployment, MemberPart, Policy, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -230,13 +230,8 @@ pub fn is_in_time(
 /// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was
 /// planned, a later version does that somebody deployed meanwhile.
 pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<String> {
-    let config = state.in_audience(&deployment.app, &deployment.environment).and_then(|here| here.config.as_ref());
-    let serial = config.map_or(0, |config| config.serial);
-    let runs_it = |name| {
-        let running = state.running(&deployment.app, name);
-        let is_it = |running: &Running| running.build == deployment.build && running.config_serial == serial;
-        running.is_some_and(|running| is_it(running) && !running.stopped)
-    };
+    let Deployment { app, environment, build, .. } = deployment;
+    let runs_it = |name| placement::is_in_place(state, app, environment, build, name);
     if deployment.act.installs() && deployment.parts.iter().all(|(name, _)| runs_it(name)) {
         return Some("it runs there already".into());
     }

@@ -229,8 +229,8 @@ impl Parts {
         self.verified.range(range(&places)).next().is_some()
     }
 
-    /// Whether one of these places verified it and is well with it, so that it says something about those that come after. Nobody
-    /// was left out for nothing.
+    /// Whether one of these places verified it and is well with it, so that it says something about those that come after. Who was
+    /// left out says nothing.
     pub fn any_vouches_in(&self, places: Range<usize>) -> bool {
         let verified = self.verified.range(range(&places)).filter_map(|place| self.order.get(*place as usize));
         let vouches = |part: &Part| part.unwell.is_none() && part.aside != Some(Aside::Excluded);
