@@ -172,7 +172,7 @@ fn has_begun(accepted: &Accepted) -> bool {
 }
 
 /// The newest version of those that serve there; nothing where none does.
-pub fn newest_running(status: &Status, app: &AppName, environment: &AudienceName) -> Option<Version> {
+pub fn newest_serving(status: &Status, app: &AppName, environment: &AudienceName) -> Option<Version> {
     let cells = status.apps.iter().find(|record| record.app == *app).map(|record| &record.cells)?;
     let cell = cells.iter().find(|cell| cell.audience == *environment)?;
     cell.runs.iter().filter(|runs| !runs.all_stand_by()).filter_map(|runs| runs.build.version.clone()).max()

@@ -95,7 +95,7 @@ pub async fn inspect(
         let app: App = connection.app(&name).await?;
         let cell = crate::order::cell(status, &name, audience);
         let runs = cell.into_iter().flat_map(|cell| &cell.runs).map(|runs| runs.build.short()).collect();
-        let running = crate::order::newest_running(status, &name, audience);
+        let running = crate::order::newest_serving(status, &name, audience);
         let notes = notes::in_words(&notes::between(&app, audience, running.as_ref(), version));
         let pushers = view.dossier.push.as_ref().map(|push| connection.signers(push)).unwrap_or_default();
         let before = before.and_then(|before| Some(before.run.package.get(&name)?.version.clone()));

@@ -213,7 +213,7 @@ impl Recalled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::fixture::{World, app, target};
+    use crate::views::fixture::{World, app, target, verified};
     use domain::event::Change;
     use trust::statement::OrderAct;
 
@@ -229,21 +229,7 @@ mod tests {
         let build = world.released("web", "1.4.0", "prod");
         let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
         let target = target("prod-1");
-        let finished = |change, running| Event::TargetFinished {
-            deployment,
-            target: target.clone(),
-            outcome: Outcome::Verified,
-            change,
-            running,
-            config_serial: 0,
-            phases: Vec::new(),
-            endpoints: Vec::new(),
-            given_up: false,
-            stands: false,
-            standby: false,
-            doubt: None,
-            way: Default::default(),
-        };
+        let finished = |change, running| verified(deployment, "prod-1", change, running);
         world.happen(finished(Some(Change::Deployed), Some(build)));
         assert_eq!(part(&world, deployment).unwell, None);
         let unwell = Some("503".to_owned());

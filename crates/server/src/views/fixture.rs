@@ -56,6 +56,25 @@ pub(crate) fn target(name: &str) -> TargetName {
     name.parse().unwrap()
 }
 
+/// What a target says that did its part: what that changed, and what runs there now.
+pub(crate) fn verified(deployment: u64, on: &str, change: Option<Change>, running: Option<Digest>) -> Event {
+    Event::TargetFinished {
+        deployment,
+        target: target(on),
+        outcome: Outcome::Verified,
+        change,
+        running,
+        config_serial: 0,
+        phases: Vec::new(),
+        endpoints: Vec::new(),
+        given_up: false,
+        stands: false,
+        standby: false,
+        doubt: None,
+        way: Way::Normal,
+    }
+}
+
 fn version(text: &str) -> Version {
     text.parse().unwrap()
 }
@@ -296,21 +315,7 @@ impl World {
     /// A whole deployment of `build` to one target, which says that it runs there.
     pub fn runs(&mut self, on: &str, name: &str, build: Digest) {
         let deployment = self.ordered(on, name, build, OrderAct::Deploy);
-        self.happen(Event::TargetFinished {
-            deployment,
-            target: target(on),
-            outcome: Outcome::Verified,
-            change: Some(Change::Deployed),
-            running: Some(build),
-            config_serial: 0,
-            phases: Vec::new(),
-            endpoints: Vec::new(),
-            given_up: false,
-            stands: false,
-            standby: false,
-            doubt: None,
-            way: Way::Normal,
-        });
+        self.happen(verified(deployment, on, Some(Change::Deployed), Some(build)));
         self.happen(Event::DeploymentEnded {
             deployment,
             ending: Ending::Succeeded,

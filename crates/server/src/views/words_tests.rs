@@ -1,5 +1,5 @@
 use super::*;
-use crate::views::fixture::{World, app, audience, target};
+use crate::views::fixture::{World, app, audience, target, verified};
 use trust::{
     AudienceName,
     statement::{Commit, Phase},
@@ -84,21 +84,7 @@ fn going_down_is_no_upgrade_r45_r57() {
     let (old, new) = (world.numbered("web", "1.3.2"), world.numbered("web", "1.4.0"));
     world.runs("prod-1", "web", new);
     let deployment = world.ordered("prod-1", "web", old, OrderAct::Deploy);
-    let event = Event::TargetFinished {
-        deployment,
-        target: target("prod-1"),
-        outcome: Outcome::Verified,
-        change: Some(Change::Upgraded),
-        running: Some(old),
-        config_serial: 0,
-        phases: Vec::new(),
-        endpoints: Vec::new(),
-        given_up: false,
-        stands: false,
-        standby: false,
-        doubt: None,
-        way: Default::default(),
-    };
+    let event = verified(deployment, "prod-1", Some(Change::Upgraded), Some(old));
     assert!(told(&world, "target:prod-1", &[], event).starts_with("prod-1: web downgraded to 1.3.2"));
 }
 
@@ -196,21 +182,7 @@ fn what_succeeded_says_how_many_verified_it_r48() {
     let mut open = World::new();
     let build = open.released("web", "1.4.0", "prod");
     let deployment = open.ordered("prod-1", "web", build, OrderAct::Deploy);
-    open.happen(Event::TargetFinished {
-        deployment,
-        target: target("prod-1"),
-        outcome: Outcome::Verified,
-        change: Some(Change::Deployed),
-        running: Some(build),
-        config_serial: 0,
-        phases: Vec::new(),
-        endpoints: Vec::new(),
-        given_up: false,
-        stands: false,
-        standby: false,
-        doubt: None,
-        way: Default::default(),
-    });
+    open.happen(verified(deployment, "prod-1", Some(Change::Deployed), Some(build)));
     assert!(said(&open).ends_with("1 target"));
     // What vanishes later was there when this was said.
     let mut later = World { state: open.state.clone() };

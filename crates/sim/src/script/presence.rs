@@ -9,7 +9,10 @@ use crate::{
     cast::{VERSIONS, Who},
     random::Random,
 };
-use trust::{rollout::Share, statement::OrderAct};
+use trust::{
+    rollout::{Advance, Share},
+    statement::OrderAct,
+};
 
 /// After when nothing more is ordered that is to be seen to its end.
 const LATEST: u64 = 25 * MINUTE;
@@ -65,6 +68,10 @@ fn in_peace(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mut D
     if setting.targets > 2 && random.chance(500) {
         (setting.rollout.at_once, setting.rollout.min_healthy) = (Share::All, Share::Count(1));
         setting.rollout.canary = 0;
+        if setting.rollout.rings.is_empty() {
+            // Nothing bakes where there is no other ring.
+            (setting.rollout.bake_minutes, setting.rollout.advance) = (0, Advance::Health);
+        }
     }
     let mut at = last;
     for version in [first, second] {

@@ -456,7 +456,7 @@ fn why_in_words(plan: &Plan) -> Vec<String> {
 /// What comes with a version, and what it passes over, since what runs there (R44).
 async fn passed(connection: &Connection, wanted: &Wanted, status: &Status) -> Result<Vec<Note>, Failure> {
     let Some(version) = &wanted.build.version else { return Ok(Vec::new()) };
-    let runs = order::newest_running(status, &wanted.app, &wanted.environment);
+    let runs = order::newest_serving(status, &wanted.app, &wanted.environment);
     let app = connection.app(&wanted.app).await?;
     Ok(notes::between(&app, &wanted.environment, runs.as_ref(), version))
 }

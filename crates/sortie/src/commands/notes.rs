@@ -3,11 +3,11 @@
 use crate::{
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
+    names::Thing,
     notes::{self, between},
     order,
     output::Answer,
 };
-use domain::refusal::Refusal;
 use serde_json::json;
 use trust::{AppName, AudienceName, Version};
 
@@ -37,13 +37,12 @@ impl Notes {
             return Err(crate::names::unknown_audience(charter, &environment));
         }
         let app = connection.app(&name).await?;
-        let is_known = |version: &Version| app.builds.iter().any(|build| build.name.version.as_ref() == Some(version));
-        if let Some(since) = since.as_ref().filter(|since| !is_known(since)) {
-            let newest = app.builds.iter().filter_map(|build| build.name.version.clone()).max();
-            return Err(Refusal::UnknownVersion { app: name, version: since.clone(), newest }.into());
+        if let Some(since) = &since {
+            // A version that nobody knows is a mistake.
+            connection.look_up(&Thing::Version(name.clone(), since.clone())).await?;
         }
         let status = order::status(&connection, None).await?;
-        let runs = order::newest_running(&status, &name, &environment);
+        let runs = order::newest_serving(&status, &name, &environment);
         let newest = app.builds.iter().filter_map(|build| build.name.version.as_ref()).max().cloned();
         let (since, until) = match since {
             Some(since) => (Some(since), runs.clone().or(newest)),

@@ -208,6 +208,7 @@ mod tests {
             Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
         assert_eq!(orders(&status, &named).unwrap().len(), 1);
     }
+
     /// R8: where one target has nothing of a package any more, the next order is about what is left.
     #[test]
     fn what_is_left_of_a_package_is_acted_on_as_the_whole_would_be() {

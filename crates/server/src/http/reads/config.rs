@@ -79,11 +79,10 @@ fn vouched(
 
 /// The statements by which a target joined, where both are to be had.
 pub(super) fn joined(ledger: &Ledger, state: &Facts, target: &Target) -> Result<Option<Vouched>, Failure> {
-    let envelope = |entry: u64| Ok::<_, Failure>(ledger.envelope(entry)?);
-    let Some(enrolment) = envelope(target.stamp.entry)? else { return Ok(None) };
+    let Some(enrolment) = ledger.envelope(target.stamp.entry)? else { return Ok(None) };
     let Some(Act::Enrolment(joined)) = Statement::read(&enrolment).ok().map(|statement| statement.act) else {
         return Ok(None);
     };
     let Some(invited) = state.invitations.get(&joined.invitation.id()) else { return Ok(None) };
-    Ok(envelope(invited.stamp.entry)?.map(|invitation| Vouched { invitation, enrolment }))
+    Ok(ledger.envelope(invited.stamp.entry)?.map(|invitation| Vouched { invitation, enrolment }))
 }

@@ -127,9 +127,8 @@ fn package_of(served: &Served<'_>, entries: &PackageEntries) -> Result<PackageDo
 
 /// The envelopes in these entries of the ledger.
 pub(crate) fn statements_of(ledger: &Ledger, entries: &DossierEntries) -> Result<Dossier, LedgerError> {
-    let envelope = |entry: u64| -> Result<Option<Envelope>, LedgerError> { ledger.envelope(entry) };
     let one = |entry: Option<u64>| match entry {
-        Some(entry) => envelope(entry),
+        Some(entry) => ledger.envelope(entry),
         None => Ok(None),
     };
     let many = |entries: &[u64]| envelopes(ledger, entries);
@@ -169,7 +168,6 @@ fn release_of(depot: &DiskStore, entries: &VendorEntries) -> Result<Release, Fai
 
 /// The envelopes in these entries of the ledger, in order.
 pub(super) fn envelopes(ledger: &Ledger, entries: &[u64]) -> Result<Vec<Envelope>, LedgerError> {
-    let envelope = |entry: &u64| -> Result<Option<Envelope>, LedgerError> { ledger.envelope(*entry) };
-    let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(envelope).collect();
+    let envelopes: Result<Vec<_>, LedgerError> = entries.iter().map(|entry| ledger.envelope(*entry)).collect();
     Ok(envelopes?.into_iter().flatten().collect())
 }
