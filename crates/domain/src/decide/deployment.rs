@@ -82,7 +82,12 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     } else {
         queued()?;
         warnings.extend(made_too_old(draft, order, now));
-        running_targets(draft, order, signed.subject)?
+        let targets = running_targets(draft, order, signed.subject)?;
+        if order.act == OrderAct::Configure {
+            let in_audience = draft.state.in_audience(&order.app, &order.environment);
+            configuration::complete(&order.app, &order.environment, &candidate.record.facts, in_audience)?;
+        }
+        targets
     };
     if order.act.installs() || order.act == OrderAct::Undeploy {
         warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));

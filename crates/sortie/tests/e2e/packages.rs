@@ -127,6 +127,11 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     // Elsewhere, with all there is: the package takes its members along.
     let removed = world.sortie("coder", 0, "undeploy --all --in test");
     removed.says("step 1  web").says("step 2  db").says("test runs nothing any more: shop").lacks("already so");
+    // Not waited for: its members are there still, and go with it.
+    let ordered = world.sortie("coder", 0, "undeploy --all --in dev --detach");
+    ordered.says("ordered to be removed from dev: shop").says("under way: db, web");
+    let gone = || world.endpoints("dev").is_empty().then_some(());
+    until("all of it to be removed", gone);
     world.sortie("tester", 0, "escapes");
     world.sortie("tester", 0, "ledger verify");
     assert!(!read_text(&world.root().join("server.log")).contains("panicked"));

@@ -1,7 +1,7 @@
 //! What was planned is what is done.
 
 use crate::world::{PROJECT, World, until};
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 /// R1: a plan has an id, by which exactly it is ordered; what has changed since is found out before anything is written.
 #[test]
@@ -106,4 +106,23 @@ fn r1_what_is_to_follow_stands_until_the_other_has_ended() {
     assert!(said.contains("waits for deployment 2 to end") && said.contains(&four), "{said}");
     world.sortie("coder", 0, "status web --in dev").says("2/2");
     world.sortie("tester", 0, "ledger verify");
+}
+
+/// R1: what is about several builds is looked at as a whole: what is refused of one is done to none.
+#[test]
+fn r1_what_is_refused_of_one_build_is_done_to_none() {
+    let world = World::of_team(&[("dev-1", "dev"), ("dev-2", "dev"), ("dev-3", "dev")]);
+    world.make_repository(PROJECT);
+    let one = world.push();
+    world.sortie("coder", 0, &format!("deploy {one} --to dev --only dev-1,dev-2"));
+    fs::write(world.repository().join("sortie.toml"), format!("{PROJECT}LIMIT = {{}}\n")).unwrap();
+    world.commit_and_build("feat: no more than so many");
+    let two = world.push();
+    world.sortie("coder", 0, "config set web LIMIT=5 --in dev");
+    world.sortie("coder", 0, &format!("deploy {two} --to dev --only dev-3"));
+    world.sortie("coder", 0, "config unset web LIMIT --in dev");
+    let before = world.sortie("tester", 0, "history").stdout;
+    // The other one, which more machines run, would come first and lacks nothing.
+    world.sortie("coder", 3, "deploy web --to dev --config-only").says("LIMIT");
+    assert_eq!(world.sortie("tester", 0, "history").stdout.lines().count(), before.lines().count());
 }

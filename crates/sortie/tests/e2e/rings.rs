@@ -104,7 +104,7 @@ fn r40_who_is_away_is_left_out_and_catches_up() {
     let waits = || world.sortie("tester", 0, "status 3").stdout.contains("sortie resume 3").then_some(());
     until("it to wait for a word", waits);
     world.sortie("coder", 0, "exclude 3 test-4 --reason \"its disk is being replaced\"");
-    world.sortie("coder", 0, "resume 3");
+    world.sortie("coder", 0, "resume 3 --detach").says("deployment 3 goes on").says("sortie status 3");
     until("the others", || (serve(&world, "Good evening") == 3).then_some(()));
     until("it to end", || world.sortie("tester", 0, "status 3").stdout.contains("succeeded").then_some(()));
     world.sortie("tester", 0, "status 3").says("its disk is being replaced").says("test-4");
