@@ -20,7 +20,6 @@ mod deployment;
 mod documents;
 mod names;
 mod root;
-mod tagged;
 mod vendor;
 pub use build::{BuildFacts, MigrateFacts};
 pub use departure::Departure;
@@ -30,7 +29,7 @@ pub use vendor::{VendorPermit, VendorWord};
 
 /// Everything that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", rename_all = "kebab-case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A charter is in force.
     CharterApplied {

@@ -38,7 +38,6 @@ pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
     "event/documents.rs",
     "event/names.rs",
     "event/root.rs",
-    "event/tagged.rs",
     "event/vendor.rs",
     "policy.rs",
     "rules/late.rs",
