@@ -123,7 +123,7 @@ pub enum SubmitError {
 }
 
 /// Why a ledger cannot be opened or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LedgerError(pub String);
 

@@ -17,7 +17,7 @@ use std::{
     fmt,
     num::NonZero,
     ops::RangeInclusive,
-    sync::mpsc::{Receiver, sync_channel},
+    sync::mpsc::{Receiver, Sender, channel, sync_channel},
     thread,
 };
 use trust::{
@@ -86,8 +86,8 @@ pub(super) fn fold(
 ) -> Result<(), LedgerError> {
     let read = |row: RowRef<'_>| Ok((parse(row)?, row.leaf));
     in_parallel(store, range, read, |(entry, leaf)| {
-        apply_entry(state, &entry)?;
-        frontier.push(leaf);
+        apply_entry(state, entry)?;
+        frontier.push(*leaf);
         Ok(())
     })
 }
@@ -118,9 +118,9 @@ pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier
     };
     let mut subtrees = SubtreeCheck { store, runs: Vec::new() };
     let result = in_parallel(store, 1..=state.head.entry, read, |(entry, leaf)| {
-        apply_entry(&mut folded, &entry)?;
-        grown.push(leaf);
-        subtrees.push(leaf)
+        apply_entry(&mut folded, entry)?;
+        grown.push(*leaf);
+        subtrees.push(*leaf)
     });
     let compare = || {
         if grown != *frontier {
@@ -211,13 +211,14 @@ fn missing(number: u64) -> LedgerError {
     LedgerError(format!("entry {number} is missing: the ledger is damaged; restore it from a backup"))
 }
 
-/// As many threads as there are processors read and parse, chunk by chunk in turn, and this one takes the entries in
-/// order.
+/// As many threads as there are processors read and parse, chunk by chunk in turn, and this one looks at the entries in
+/// order. Each chunk goes back to the thread that made it and is freed there: allocators are slow to take back what
+/// another thread was given.
 fn in_parallel<T: Send>(
     store: &dyn LedgerStore,
     range: RangeInclusive<u64>,
     parse: impl Fn(RowRef<'_>) -> Result<T, LedgerError> + Sync,
-    mut take: impl FnMut(T) -> Result<(), LedgerError>,
+    mut look_at: impl FnMut(&T) -> Result<(), LedgerError>,
 ) -> Result<(), LedgerError> {
     let parsers = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_PARSERS);
     let (first, last) = range.into_inner();
@@ -225,10 +226,12 @@ fn in_parallel<T: Send>(
         (first..=last).step_by(CHUNK as usize).map(|from| (from, CHUNK.min(last - from + 1))).collect();
     thread::scope(|scope| {
         let start = |parser: usize| {
-            let (entries, entries_taken) = sync_channel(WAITING_CHUNKS);
+            let (entries, parsed) = sync_channel(WAITING_CHUNKS);
+            let (give_back, looked_at) = channel();
             let (chunks, parse) = (&chunks, &parse);
             scope.spawn(move || {
                 for (from, count) in chunks.iter().skip(parser).step_by(parsers) {
+                    looked_at.try_iter().for_each(drop);
                     let chunk = read_chunk(store, *from, *count, parse);
                     let failed = chunk.is_err();
                     if entries.send(chunk).is_err() || failed {
@@ -236,15 +239,18 @@ fn in_parallel<T: Send>(
                     }
                 }
             });
-            entries_taken
+            (parsed, give_back)
         };
         // Made in here, so that leaving early closes the channels and ends the other threads.
-        let parsed: Vec<Receiver<Chunk<T>>> = (0..parsers).map(start).collect();
+        let started: Vec<(Receiver<Chunk<T>>, Sender<_>)> = (0..parsers).map(start).collect();
         for at in 0..chunks.len() {
-            let chunk = parsed[at % parsers].recv();
-            for entry in chunk.map_err(|_| LedgerError("reading the ledger stopped half-way".into()))?? {
-                take(entry?)?;
+            let (parsed, give_back) = &started[at % parsers];
+            let chunk = parsed.recv().map_err(|_| LedgerError("reading the ledger stopped half-way".into()))??;
+            for entry in &chunk {
+                look_at(entry.as_ref().map_err(LedgerError::clone)?)?;
             }
+            // A parser that has made its last chunk has ended.
+            give_back.send(chunk).ok();
         }
         Ok(())
     })
