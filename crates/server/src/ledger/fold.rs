@@ -5,16 +5,11 @@ use super::{
     store::{LedgerStore, RowRef, StoredTree},
 };
 use domain::{
-    event::Event,
+    entry::Happened,
     state::{Stamp, State, apply},
 };
 use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
 use std::{
-    fmt,
     num::NonZero,
     ops::RangeInclusive,
     sync::mpsc::{Receiver, Sender, channel, sync_channel},
@@ -22,7 +17,6 @@ use std::{
 };
 use trust::{
     Digest,
-    dsse::Envelope,
     log::{Frontier, leaf_hash},
 };
 
@@ -32,38 +26,6 @@ const CHUNK: u64 = 256;
 const WAITING_CHUNKS: usize = 4;
 /// More parsers than this would only wait for the one who applies.
 const MOST_PARSERS: usize = 4;
-
-/// What folding needs of an entry. Everything else, the envelope above all, is skipped unread.
-#[derive(Deserialize)]
-struct Folded {
-    number: u64,
-    time: Timestamp,
-    #[serde(deserialize_with = "no_roomier_than_needed")]
-    events: Vec<Event>,
-}
-
-/// Most entries have one event, and events are large: room for four, which is where vectors begin, is a size that
-/// allocators are slow to give and to take back.
-fn no_roomier_than_needed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Event>, D::Error> {
-    struct Events;
-    impl<'de> Visitor<'de> for Events {
-        type Value = Vec<Event>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of events")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Event>, A::Error> {
-            let mut events = Vec::new();
-            while let Some(event) = seq.next_element()? {
-                if events.is_empty() {
-                    events.reserve_exact(1);
-                }
-                events.push(event);
-            }
-            Ok(events)
-        }
-    }
-    deserializer.deserialize_seq(Events)
-}
 
 /// What verifying found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,36 +131,16 @@ impl SubtreeCheck<'_> {
     }
 }
 
-fn parse(row: RowRef<'_>) -> Result<Folded, LedgerError> {
-    let mut entry: Folded = serde_json::from_slice(row.bytes)
+fn parse(row: RowRef<'_>) -> Result<Happened, LedgerError> {
+    let entry = Happened::read(row.bytes)
         .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
     if entry.number != row.number {
         return Err(LedgerError(format!("entry {} says it is entry {}", row.number, entry.number)));
     }
-    upgrade(&mut entry, row)?;
     Ok(entry)
 }
 
-/// Completes what earlier programs left out of their events: which statement evidence stands in, without which owners
-/// could not uphold it. It is in the envelope.
-fn upgrade(entry: &mut Folded, row: RowRef<'_>) -> Result<(), LedgerError> {
-    for event in &mut entry.events {
-        if let Event::EvidenceAttached { payload: payload @ None, .. } = event {
-            let Enveloped { envelope } = serde_json::from_slice(row.bytes)
-                .map_err(|error| LedgerError(format!("entry {} cannot be read: {error}", row.number)))?;
-            *payload = envelope.map(|envelope| Digest::of(&envelope.payload));
-        }
-    }
-    Ok(())
-}
-
-#[derive(Deserialize)]
-struct Enveloped {
-    #[serde(default)]
-    envelope: Option<Envelope>,
-}
-
-fn apply_entry(state: &mut State, entry: &Folded) -> Result<(), LedgerError> {
+fn apply_entry(state: &mut State, entry: &Happened) -> Result<(), LedgerError> {
     if entry.time < state.head.time {
         return Err(LedgerError(format!("entry {} is older than the one before it", entry.number)));
     }
@@ -278,49 +220,5 @@ fn read_chunk<T>(
     match gap.or((read < count).then_some(from + read)) {
         Some(expected) => Err(missing(expected)),
         None => Ok(entries),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::entry::Entry;
-
-    #[test]
-    fn evidence_of_before_is_named_by_its_envelope() {
-        let payload = b"what ci signed".to_vec();
-        let envelope = Envelope { payload_type: "text/plain".into(), payload, signatures: Vec::new() };
-        let build = Digest::of(b"web#A");
-        let event = |payload| Event::EvidenceAttached {
-            app: "web".parse().unwrap(),
-            build,
-            kind: "lint".into(),
-            passed: true,
-            summary: "clean".into(),
-            document: build,
-            issuer: "ci".parse().unwrap(),
-            key: trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[7; 32])).id(),
-            predicate: None,
-            facts: Default::default(),
-            issued: None,
-            payload,
-        };
-        let read = |payload| {
-            let entry = Entry {
-                number: 1,
-                time: Timestamp::UNIX_EPOCH,
-                actor: "ci".into(),
-                roles: Vec::new(),
-                on_behalf_of: None,
-                request_id: "r1".into(),
-                events: vec![event(payload)],
-                envelope: Some(envelope.clone()),
-            };
-            let bytes = serde_json::to_vec(&entry).unwrap();
-            parse(RowRef { number: 1, leaf: leaf_hash(&bytes), bytes: &bytes }).unwrap().events
-        };
-        let named = Digest::of(&envelope.payload);
-        assert_eq!(read(None), [event(Some(named))]);
-        assert_eq!(read(Some(build)), [event(Some(build))], "what an entry says stays as it is");
     }
 }

@@ -31,6 +31,7 @@ macro_rules! domain_sources {
 /// The sources that say what the state is and how it is folded, by their names. Any change to them makes older snapshots
 /// worthless.
 pub(super) const SOURCES: &[(&str, &[u8])] = domain_sources![
+    "entry.rs",
     "event.rs",
     "event/build.rs",
     "event/departure.rs",
