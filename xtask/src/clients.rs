@@ -1,5 +1,5 @@
-//! Other people's programs that check what Sortie publishes: Python's `tuf`, `securesystemslib` and `in-toto`, and npm's
-//! `tuf-js`, unmodified, at pinned versions.
+//! Other people's programs that check what Sortie publishes: Python's `tuf`, `securesystemslib`, `in-toto` and `icalendar`, and
+//! npm's `tuf-js`, unmodified, at pinned versions.
 //!
 //! They are installed into `target/clients/`, `python/` and `node/`, once; tests find them there.
 
@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use std::{fs, path::Path, process::Command};
 
 /// The Python packages, pinned; `cryptography` is what they check signatures with.
-const PYTHON: &[&str] = &["tuf==7.0.1", "securesystemslib==1.6.0", "in-toto==3.1.0", "cryptography==50.0.2"];
+const PYTHON: &[&str] =
+    &["tuf==7.0.1", "securesystemslib==1.6.0", "in-toto==3.1.0", "cryptography==50.0.2", "icalendar==7.3.2"];
 /// The npm packages, pinned.
 const NODE: &[&str] = &["tuf-js@5.0.1"];
 

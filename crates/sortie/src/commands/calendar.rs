@@ -4,7 +4,7 @@ use crate::{
     failure::{OrMisused, Outcome},
     invocation::Invocation,
     moment,
-    output::{Answer, table},
+    output::{Answer, lines_printable, table},
 };
 use api::{
     read::{CalendarEntry, CalendarKind},
@@ -16,7 +16,7 @@ use ics::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
-use trust::AudienceName;
+use trust::{AudienceName, names::printable};
 
 /// Show what is planned, and what clashes
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ impl Calendar {
         let data = json!({ "entries": entries });
         if self.ics {
             let estate = connection.estate().short();
-            return Ok(Answer::new(&data, ical(&entries, &estate, now).trim_end().to_owned()));
+            return Ok(Answer::raw(ical(&entries, &estate, now).into_bytes()));
         }
         let next = entries.iter().find(|entry| !entry.clashes.is_empty()).and_then(|entry| entry.number);
         let answer = Answer::new(&data, words(&entries, now, &zone));
@@ -121,9 +121,9 @@ fn ical(entries: &[CalendarEntry], estate: &str, now: Timestamp) -> String {
         let mut event = Event::new(uid, stamp(now));
         event.push(DtStart::new(stamp(entry.from)));
         event.push(DtEnd::new(stamp(until)));
-        event.push(Summary::new(escape_text(format!("{}: {}", entry.environment, what(entry)))));
+        event.push(Summary::new(escape_text(printable(&format!("{}: {}", entry.environment, what(entry))))));
         if !entry.clashes.is_empty() {
-            event.push(Description::new(escape_text(entry.clashes.join("\n"))));
+            event.push(Description::new(escape_text(lines_printable(&entry.clashes.join("\n")))));
         }
         calendar.add_event(event);
     }

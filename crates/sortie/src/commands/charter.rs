@@ -318,6 +318,15 @@ fn keeps_withdrawals(leaving: &Leaving, next: String) -> Result<(), Failure> {
     Err(Failure::new("WITHDRAWAL_DROPPED", domain::refusal::exit::REFUSED, message).next(next))
 }
 
+/// Asks before owners' keys sign anything new, unless `yes` was said on the command line.
+pub fn confirmed(invocation: &Invocation, yes: bool, question: &str) -> Result<(), Failure> {
+    if yes || invocation.confirm(question) {
+        return Ok(());
+    }
+    let message = format!("{}: nothing was signed, and what was in force stays in force", invocation.unconfirmed());
+    Err(Failure::failed(message).next("the same command with --yes"))
+}
+
 /// Signs `text` as the next charter and brings it, or writes the signatures to a file.
 pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str, how: &Apply) -> Outcome {
     let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
@@ -328,13 +337,7 @@ pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str,
     }
     invocation.aside(&amendment.in_words());
     keeps_withdrawals(&amendment.leaving, format!("sortie charter plan --uphold {}", how.file.display()))?;
-    // Whoever pipes has planned before; whoever sits at a terminal is asked.
-    if !how.yes && std::io::stdin().is_terminal() {
-        let question = format!("sign charter {} with {}?", version + 1, connection.identity.label);
-        if !invocation.confirm(&question) {
-            return Err(Failure::failed(format!("nothing was signed; charter {version} stays in force")));
-        }
-    }
+    confirmed(invocation, how.yes, &format!("sign charter {} with {}?", version + 1, connection.identity.label))?;
     let read = |path: &PathBuf| {
         fs::read(path).map_err(|error| Failure::misused(format!("cannot read {}: {error}", path.display())))
     };

@@ -93,14 +93,18 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
     if let (true, Some(refused)) = (ordered.is_empty(), refused) {
         return Err(refused);
     }
+    let place = match targets {
+        [] => format!("in {environment}"),
+        only => format!("on {} in {environment}", listed(only)),
+    };
     if following.detach {
-        let words = ordered_in_words(&environment, &ordered, &passed_over);
+        let words = ordered_in_words(&place, &ordered, &passed_over);
         let data = json!({ "environment": environment, "removed": ordered, "not_ordered": passed_over });
         return Ok(Answer::new(&data, words));
     }
     let words = match apps.is_empty() {
-        true => nothing_runs(&environment),
-        false => format!("{environment} runs nothing any more: {} removed; their data stays.", listed(&apps)),
+        true => format!("nothing runs {place}."),
+        false => format!("nothing runs {place} any more: {} removed; their data stays.", listed(&apps)),
     };
     Ok(Answer::new(&json!({ "environment": environment, "removed": apps }), words))
 }
@@ -123,16 +127,12 @@ fn listed(apps: &[impl ToString]) -> String {
     apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn nothing_runs(environment: &AudienceName) -> String {
-    format!("nothing runs in {environment}.")
-}
-
-/// What was ordered and is not waited for, and what was passed over.
-fn ordered_in_words(environment: &AudienceName, ordered: &[&AppName], passed_over: &[&AppName]) -> String {
+/// What was ordered `in dev` and is not waited for, and what was passed over.
+fn ordered_in_words(place: &str, ordered: &[&AppName], passed_over: &[&AppName]) -> String {
     if ordered.is_empty() {
-        return nothing_runs(environment);
+        return format!("nothing runs {place}.");
     }
-    let said = format!("ordered to be removed from {environment}: {}; their data stays.", listed(ordered));
+    let said = format!("ordered to be removed {place}: {}; their data stays.", listed(ordered));
     match passed_over {
         [] => said,
         them => format!("{said}\nnot ordered, since a deployment of it is under way: {}", listed(them)),
@@ -158,11 +158,11 @@ mod tests {
         let dev: AudienceName = "dev".parse().unwrap();
         let [shop, web]: [AppName; 2] = ["shop", "web"].map(|name| name.parse().unwrap());
         assert_eq!(
-            ordered_in_words(&dev, &[&shop], &[&web]),
-            "ordered to be removed from dev: shop; their data stays.\n\
+            ordered_in_words("on d2 in dev", &[&shop], &[&web]),
+            "ordered to be removed on d2 in dev: shop; their data stays.\n\
              not ordered, since a deployment of it is under way: web"
         );
-        assert_eq!(ordered_in_words(&dev, &[], &[]), "nothing runs in dev.");
+        assert_eq!(ordered_in_words("in dev", &[], &[]), "nothing runs in dev.");
         let under_way = Refusal::DeploymentUnderWay { deployment: 1, app: shop, environment: dev, instead: None };
         assert_eq!(Failure::from(under_way).code(), UNDER_WAY);
     }

@@ -49,7 +49,7 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
     world.sortie("coder", 3, "undeploy --all --in prod").says("ROLE_MISSING").says("needs ops");
     world.sortie("coder", 2, "undeploy web --all --in review");
     world.sortie("coder", 2, "undeploy --in review");
-    world.sortie("coder", 0, "undeploy --all --in review").says("review runs nothing any more: web");
+    world.sortie("coder", 0, "undeploy --all --in review").says("nothing runs in review any more: web");
     world.sortie("coder", 0, "undeploy --all --in review").says("nothing runs in review");
     world.sortie("coder", 0, &format!("deploy {one} --to review"));
     let uploads = world.agent_data("review-1").join("apps/web/data");

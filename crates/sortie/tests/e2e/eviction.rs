@@ -42,7 +42,7 @@ fn everybody_follows_a_server_whose_stolen_keys_were_replaced_and_nobody_follows
     // Owners get the pin by another road, and sign.
     world.sortie("owner", 0, &format!("login {new}"));
     world.sortie("owner", 0, "status").says("owners have not signed for this server's keys");
-    world.sortie("owner", 0, "charter epoch --reason eviction").says("the keys of this server and no others");
+    world.sortie("owner", 0, "charter epoch --reason eviction --yes").says("the keys of this server and no others");
     world.sortie("coder", 0, "status").says(first.trim_start_matches("web@"));
     world.await_machines(&["test-1", "prod-1"]);
     world.change_greeting("Good morning, {name}!");

@@ -1,8 +1,19 @@
 //! Nothing new is activated at the wrong moment: in a frozen environment, outside of its windows, before the time an order was
 //! planned for. The server says when it opens, and the machines keep it in mind.
 
-use crate::world::{PROJECT, TEAM, World, files, get, until};
-use std::{path::PathBuf, process::Command};
+use crate::{
+    proofs::python,
+    world::{PROJECT, TEAM, World, files, get, until},
+};
+use std::{fs::File, path::PathBuf, process::Command};
+
+/// What somebody else's calendar does with a file.
+const READER: &str = "
+import sys, icalendar
+calendar = icalendar.Calendar.from_ical(open(sys.argv[1], 'rb').read())
+for event in calendar.walk('VEVENT'):
+    print(event['DTSTART'].dt.isoformat(), event['DTEND'].dt.isoformat(), event['SUMMARY'], event.get('DESCRIPTION', ''))
+";
 
 /// R1: prod is frozen; a deploy is refused, names the reason, the end and who may lift it, and no target is touched.
 #[test]
@@ -136,10 +147,13 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     world.sortie("oncall", 0, "freeze prod --until 10d --reason \"the fair\"");
     let clash = world.sortie("tester", 0, "calendar");
     clash.says("frozen (freeze 1)").says(&format!("‼ deployment {number} waits for freeze 1"));
-    world
-        .sortie("tester", 0, "calendar --ics")
-        .says("BEGIN:VCALENDAR")
-        .says(&format!("SUMMARY:prod: {two} is deployed"));
+    let file = world.root().join("calendar.ics");
+    let mut ics = world.sortie_command("tester");
+    assert!(ics.args(["calendar", "--ics"]).stdout(File::create(&file).unwrap()).status().unwrap().success());
+    let mut reader = world.command("tester", python());
+    let read = world.run("python reads calendar.ics".into(), reader.arg("-c").arg(READER).arg(&file), 0);
+    read.says(&format!("prod: {two} is deployed (deployment {number})")).says("prod: frozen (freeze 1)");
+    read.says(&format!("deployment {number} waits for freeze 1"));
     world.sortie("tester", 2, "calendar --in prd").says("did you mean prod");
     world.sortie("oncall", 0, "freeze lift 1");
     // It is in nobody's way, and acts of safety are never kept waiting.

@@ -126,10 +126,10 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world.sortie("oncall", 0, "undeploy shop --in prod").says("shop@0.1.0 is removed from prod");
     // Elsewhere, with all there is: the package takes its members along.
     let removed = world.sortie("coder", 0, "undeploy --all --in test");
-    removed.says("step 1  web").says("step 2  db").says("test runs nothing any more: shop").lacks("already so");
+    removed.says("step 1  web").says("step 2  db").says("nothing runs in test any more: shop").lacks("already so");
     // Not waited for: its members are there still, and go with it.
     let ordered = world.sortie("coder", 0, "undeploy --all --in dev --detach");
-    ordered.says("ordered to be removed from dev: shop").says("under way: db, web");
+    ordered.says("ordered to be removed in dev: shop").says("under way: db, web");
     let gone = || world.endpoints("dev").is_empty().then_some(());
     until("all of it to be removed", gone);
     world.sortie("tester", 0, "escapes");

@@ -1,18 +1,15 @@
 //! What others can check with programs of their own, and what two of us find out by comparing.
 
-use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, read_text};
+use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, clients, read_text};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// Python with other people's libraries, from `cargo xtask clients`.
+/// Python with other people's libraries.
 pub fn python() -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_sortie")).ancestors().nth(2).unwrap();
-    let python = target.join("clients/python/bin/python");
-    assert!(python.exists(), "other people's clients are missing: run `cargo xtask clients` once");
-    python
+    clients().join("python/bin/python")
 }
 
 /// Runs the exported script on a folder.

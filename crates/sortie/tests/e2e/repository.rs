@@ -1,7 +1,7 @@
 //! What the server publishes, read by other people's TUF clients from a mirror that is nothing but a folder behind a
 //! plain web server.
 
-use crate::world::{Ended, Output, World, files, find, free_address, until};
+use crate::world::{Ended, Output, World, clients, files, find, free_address, until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
@@ -31,14 +31,6 @@ pub struct Mirror {
     pub folder: PathBuf,
     pub url: String,
     _server: Ended,
-}
-
-/// Where other people's clients are installed.
-fn clients() -> PathBuf {
-    // Cargo's folder for tests' files lies in the target folder.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("clients");
-    assert!(folder.join("python/bin/python").exists(), "install them first: cargo xtask clients");
-    folder
 }
 
 impl Mirror {

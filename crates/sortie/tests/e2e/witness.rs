@@ -270,7 +270,7 @@ fn r31_a_withdrawal_that_was_brought_to_the_witness_reaches_targets_and_is_not_l
     let address = world.url().trim_start_matches("https://").parse().unwrap();
     world.start_server_at(address, &["--new-keys"]);
     world.sortie("owner", 0, &format!("login {}", world.url_and_pin));
-    world.sortie("owner", 0, "charter epoch --reason eviction");
+    world.sortie("owner", 0, "charter epoch --reason eviction --yes");
     await_signed(&world);
     assert_eq!(json(&timestamp(&world))["signatures"].as_array().unwrap().len(), 2);
     world.start_agent_with("prod-1", &["--mirror", &witness.url_and_pin]);

@@ -605,3 +605,14 @@ fn put(from: &Path, to: &Path) {
     }
     link(from, to);
 }
+
+/// Where `cargo xtask clients` installed other people's programs.
+pub fn clients() -> PathBuf {
+    // Cargo's folder for tests' files lies in the target folder.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("clients");
+    assert!(
+        folder.join("python/bin/python").exists(),
+        "other people's clients are missing: run `cargo xtask clients` once"
+    );
+    folder
+}

@@ -1,7 +1,7 @@
 //! `sortie charter epoch` and `sortie charter restore`: what owners do after the server was put back from an older copy, or
 //! its keys were stolen.
 
-use super::{Apply, bring, root};
+use super::{Apply, bring, confirmed, root};
 use crate::{
     connection::{self, Connection},
     context::Context,
@@ -72,6 +72,8 @@ impl Epoch {
             let message = "the server that answers has a ledger key that was in force: whoever held the server holds it too";
             return Err(Failure::misused(message).next("sortie serve --new-keys, on a clean machine; then this again"));
         }
+        let question = format!("begin epoch {epoch}, for good, with the keys of {} and no others?", hello.pin);
+        confirmed(invocation, self.yes, &question)?;
         document["server"]["keys"] = value(Array::from_iter([hello.pin.to_string()]));
         document["server"]["ledger"] = value(Array::from_iter([hello.ledger_key.trim().to_string()]));
         let change = OwnersChange { online: vec![online], ..OwnersChange::default() };
