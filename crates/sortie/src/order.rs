@@ -199,6 +199,7 @@ pub fn number_of(accepted: &Accepted) -> Option<u64> {
     })
 }
 
+/// What the order warns of; a package warns of what its members do, each once.
 fn warnings(accepted: &Accepted) -> Vec<&str> {
     fn of(event: &Event) -> &[String] {
         match event {
@@ -206,7 +207,13 @@ fn warnings(accepted: &Accepted) -> Vec<&str> {
             _ => &[],
         }
     }
-    accepted.events.iter().flat_map(of).map(String::as_str).collect()
+    let mut said: Vec<&str> = Vec::new();
+    for warning in accepted.events.iter().flat_map(of) {
+        if !said.contains(&warning.as_str()) {
+            said.push(warning);
+        }
+    }
+    said
 }
 
 fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {

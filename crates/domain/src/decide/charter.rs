@@ -28,7 +28,11 @@ pub(super) fn apply(draft: &mut Draft, context: &Context, new: &Policy) -> Resul
                 return Err(Refusal::CharterStale { in_force: old.record.version });
             }
             if new.charter.epoch < old.charter.epoch {
-                return Err(Refusal::Invalid { why: format!("the epoch cannot go back from {}", old.charter.epoch) });
+                let why = format!(
+                    "the epoch cannot go back from {}: begin with the charter that is in force, sortie charter show > charter.toml",
+                    old.charter.epoch
+                );
+                return Err(Refusal::Invalid { why });
             }
             known_roots = old.record.roots.len();
         }

@@ -372,14 +372,18 @@ fn standby_in_words(runs: &Runs) -> String {
     }
 }
 
-/// The released versions that run nowhere there: those that came after what runs first; older ones are only counted.
+/// The released versions that run nowhere there and are not held out: those that came after what runs first; older ones are
+/// only counted.
 fn deployable(cell: &Cell, now: Timestamp) -> Markup {
-    let runs = |released: &&Released| !cell.runs.iter().any(|runs| runs.build.build == released.build);
+    let may_come = |released: &&Released| {
+        let held = cell.held.iter().any(|held| held.build == released.build);
+        !held && !cell.runs.iter().any(|runs| runs.build.build == released.build)
+    };
     let newest_running = cell.runs.iter().filter_map(|runs| runs.build.version.as_ref()).max();
     let (newer, older): (Vec<&Released>, Vec<&Released>) = cell
         .released
         .iter()
-        .filter(runs)
+        .filter(may_come)
         .partition(|released| newest_running.is_none_or(|running| released.version > *running));
     let hidden = newer.len().saturating_sub(RELEASED_SHOWN) + older.len();
     let rest: Vec<String> = newer.iter().skip(RELEASED_SHOWN).chain(&older).map(|released| passed(released)).collect();

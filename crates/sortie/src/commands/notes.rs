@@ -48,7 +48,7 @@ impl Notes {
             Some(since) => (Some(since), runs.clone().or(newest)),
             None => (runs.clone(), newest),
         };
-        let until = until.ok_or_else(|| Failure::misused(format!("{name} has no version yet")).next("sortie number"))?;
+        let until = until.ok_or_else(|| Failure::misused(format!("{name} has no version yet")).next(format!("sortie number {name}#… next")))?;
         let notes = between(&app, &environment, since.as_ref(), &until);
         let from = since.as_ref().map_or("the beginning".into(), ToString::to_string);
         let heading = match notes.is_empty() {

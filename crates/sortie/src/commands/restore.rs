@@ -50,8 +50,12 @@ impl Restore {
         for digest in &done.missing {
             words.push_str(&format!("lacks {digest}, which the ledger or a build needs: push the build again\n"));
         }
+        let whole = match done.missing.len() {
+            0 => "all as they were".into(),
+            missing => format!("as they were; {missing} that belong to them are not in the backup"),
+        };
         let words = words + &format!(
-            "{} holds the server of {}: {} entries and {} objects ({}), all as they were.\n\
+            "{} holds the server of {}: {} entries and {} objects ({}), {whole}.\n\
              What it accepted after that is lost here; targets that saw it will say so. Then owners sign a new epoch:\n  \
              sortie charter epoch --reason {}",
             data.display(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::views::{escapes::escapes, fixture::World, status};
-use domain::entry::Entry;
+use domain::{entry::Entry, event::Event};
 use trust::TargetName;
 
 /// The board of a state, with every target connected.
@@ -44,9 +44,14 @@ fn a_cell_says_what_runs_on_how_many_what_may_what_waits_and_who_sees_it() {
     {
         assert!(prod.contains(said), "{said:?} is not in {prod:?}");
     }
-    world.released("web", "1.3.3", "prod");
+    let build = world.released("web", "1.3.3", "prod");
     let html = drawn(&world, &[]);
     assert!(cell_of(&html, "web--prod").contains("1.3.3 may be deployed · superseded by 1.4.0"), "{html}");
+    let (app, environment) = ("web".parse().unwrap(), "prod".parse().unwrap());
+    world.happen(Event::HoldPlaced { app, environment, build, deployment: None });
+    let html = drawn(&world, &[]);
+    let prod = cell_of(&html, "web--prod");
+    assert!(prod.contains("1.3.3 is held out") && !prod.contains("1.3.3 may be deployed"), "{prod}");
     assert!(cell_of(&html, "web--dev").contains("nothing runs"));
     assert!(cell_of(&html, "web--beta").contains("1.4.0 available"), "{}", cell_of(&html, "web--beta"));
 }
