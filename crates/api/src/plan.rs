@@ -33,4 +33,7 @@ pub struct PlanView {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub away: BTreeSet<TargetName>,
+    /// How many waves it would take if all goes well; 0 of a package, which goes in steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waves: Option<usize>,
 }

@@ -15,7 +15,7 @@ pub use build::{App, Build, BuildName, DraftView, Prunable, PrunableBuild, Trace
 pub use calendar::{CalendarEntry, CalendarKind, FreezeException, FreezeView};
 pub use config::{ConfigView, Vouched};
 pub use deployment::{DeploymentView, GuidanceView, MemberView, PartView};
-pub use dossier::{Condition, DossierView, Why};
+pub use dossier::{Condition, DossierView, StandingOrder, Why};
 pub use escapes::{ActiveBuild, Escape, Escapes, SignedInventory};
 pub use estate::{Estate, Hello, PersonView, RepositoryRole, RepositoryStatus, TokenView, Whoami};
 pub use feed::{Feed, FeedVersion, Offer};

@@ -25,6 +25,7 @@ use crate::{
     event::Event,
     planned::Preview,
     refusal::Refusal,
+    rules::rollout,
     state::{Draft, Policy, State},
 };
 use std::sync::Arc;
@@ -90,18 +91,20 @@ fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, 
 /// What an order would do now; or why it would be refused.
 pub fn preview(state: &State, context: &Context, signed: Signed<Order>) -> Result<Preview, Refusal> {
     let draft = drafted(state, context, Command::RequestDeployment(signed))?;
-    let warnings = draft.events.iter().find_map(|event| match event {
-        Event::DeploymentRequested { warnings, .. } => Some(warnings.clone()),
+    let requested = draft.events.iter().find_map(|event| match event {
+        Event::DeploymentRequested { deployment, warnings, .. } => Some((*deployment, warnings.clone())),
         _ => None,
     });
-    let Some((planned, warnings)) = draft.planned.zip(warnings) else {
+    let Some((planned, (number, warnings))) = draft.planned.zip(requested) else {
         return Err(Refusal::Invalid { why: "only an order of a deployment of its own can be planned".into() });
     };
     let left_out = |event: &Event| match event {
         Event::TargetExcluded { target, away: true, .. } => Some(target.clone()),
         _ => None,
     };
-    Ok(Preview { planned, warnings, away: draft.events.iter().filter_map(left_out).collect() })
+    let record = draft.state.deployments.get(&number).filter(|record| !record.is_of_package());
+    let waves = record.map_or(0, |record| rollout::waves_of(&draft.state, record));
+    Ok(Preview { planned, warnings, away: draft.events.iter().filter_map(left_out).collect(), waves })
 }
 
 /// A command's context together with the charter it is judged by.

@@ -485,6 +485,9 @@ pub enum Event {
         /// The targets that an order for a package names; its members' deployments name those that each of them is for.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         only: BTreeSet<TargetName>,
+        /// The deployments that stand planned there: the last of the warnings are about them, one each, and hold as long as they stand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        planned_there: Vec<u64>,
     },
     /// Members of a package begin: what they come after is done.
     StepStarted {

@@ -15,6 +15,7 @@ pub mod command;
 pub mod decide;
 pub mod entry;
 pub mod event;
+pub mod outlook;
 pub mod plan;
 pub mod planned;
 pub mod policy;

@@ -55,6 +55,8 @@ pub struct Preview {
     pub warnings: Vec<String>,
     /// Which of its targets would be left out, since nobody has heard of them for a while, and get it once they are back.
     pub away: BTreeSet<TargetName>,
+    /// How many waves it would take if all goes well; none of a package, which goes in steps.
+    pub waves: usize,
 }
 
 /// One target in a plan.
@@ -92,6 +94,7 @@ impl Planned {
             keep_data,
             package: _,
             only: _,
+            planned_there: _,
         } = event
         else {
             return None;

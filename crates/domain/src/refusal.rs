@@ -70,10 +70,13 @@ pub enum Right {
 /// What a freeze stops.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frozen {
-    /// The application.
+    /// The application; a package, where what it brings is frozen by its name.
     pub app: AppName,
     /// The version, where it has one.
     pub version: Option<Version>,
+    /// Whether the freeze is about that application by name, and not about everything there.
+    #[serde(default)]
+    pub by_name: bool,
     /// Where.
     pub environment: AudienceName,
     /// The freeze's number.
@@ -683,6 +686,15 @@ pub enum Refusal {
     },
     /// No such freeze, or one that has long been over.
     UnknownFreeze,
+    /// The freeze is about other applications, so there is nothing to except.
+    NotFrozen {
+        /// Its number.
+        freeze: u64,
+        /// The application that was to be excepted.
+        app: AppName,
+        /// What the freeze is about that has to do with it: members of that package, or packages that bring it.
+        instead: Vec<(AppName, Version)>,
+    },
     /// The freeze is over.
     FreezeOver {
         /// Its number.

@@ -134,6 +134,28 @@ pub enum WaitingOn {
     },
 }
 
+impl WaitingOn {
+    /// Whether it is nothing that is being done: a time, a permit, a window, or the end of a freeze.
+    pub fn stands(&self) -> bool {
+        match self {
+            WaitingOn::Approvals { .. }
+            | WaitingOn::Permit { .. }
+            | WaitingOn::Beginning { .. }
+            | WaitingOn::Time { .. }
+            | WaitingOn::Window { .. }
+            | WaitingOn::Freeze { .. } => true,
+            WaitingOn::Members { why, .. } => why.as_deref().is_some_and(WaitingOn::stands),
+            WaitingOn::Deployment { .. }
+            | WaitingOn::Targets { .. }
+            | WaitingOn::Bake { .. }
+            | WaitingOn::Word { .. }
+            | WaitingOn::Person { .. }
+            | WaitingOn::Health { .. }
+            | WaitingOn::Soak { .. } => false,
+        }
+    }
+}
+
 /// Writes `qa and 2 ops` for a list of lacks.
 pub fn lacks_in_words(lacks: &[Lack]) -> String {
     let word = |lack: &Lack| match lack.count {

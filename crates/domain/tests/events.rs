@@ -462,6 +462,7 @@ fn deployment_events() -> Vec<Event> {
         keep_data: false,
         package: None,
         only: BTreeSet::new(),
+        planned_there: Vec::new(),
     };
     let ring = |name: &str| RingOf { name: name.into(), targets: 1 };
     let rolled_out =
@@ -496,6 +497,7 @@ fn deployment_events() -> Vec<Event> {
                 keep_data: true,
                 package: None,
                 only: BTreeSet::new(),
+                planned_there: Vec::new(),
             },
             other => other,
         };
@@ -722,6 +724,11 @@ fn deployment_events() -> Vec<Event> {
         }
         events.push(part);
     }
+    let mut beside = requested(OrderAct::Deploy, Some("1.4.0"), false, &["web@1.5.0 stands planned there"]);
+    if let Event::DeploymentRequested { planned_there, .. } = &mut beside {
+        planned_there.push(3);
+    }
+    events.push(beside);
     for (members, in_place) in [(BTreeMap::from([(read("db"), 5)]), vec![]), (BTreeMap::new(), vec![read("db")])] {
         events.push(Event::StepStarted { deployment: 4, step: 1, members, in_place: in_place.into_iter().collect() });
     }

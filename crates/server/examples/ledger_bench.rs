@@ -282,6 +282,7 @@ fn event(number: u64, time: Timestamp, key: &SecretKey) -> Result<Event> {
             keep_data: false,
             package: None,
             only: std::collections::BTreeSet::new(),
+            planned_there: Vec::new(),
         },
         4 => Event::WaveStarted { deployment, wave: 1, targets: targets()?, ring: None, migrate: None },
         5..15 => Event::TargetFinished {

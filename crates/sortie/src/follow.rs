@@ -234,7 +234,8 @@ pub fn is_finished(part: &PartView) -> bool {
     matches!(part.state.as_str(), "verified" | "undone" | "failed" | "refused" | "absent" | "left out" | "staged")
 }
 
-fn is_at_it(part: &PartView) -> bool {
+/// Whether a target is at it, or goes back.
+pub fn is_at_it(part: &PartView) -> bool {
     !is_finished(part) && !matches!(part.state.as_str(), "waiting" | "not begun")
 }
 

@@ -77,6 +77,76 @@ fn r1_a_night_that_lacks_an_hour_and_one_that_has_it_twice() {
     );
 }
 
+/// The openings that begin in the nights in which Paris goes over to summer time, and back to winter time, in 2026.
+fn in_both_nights(text: &str) -> [Vec<String>; 2] {
+    [("2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"), ("2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z")]
+        .map(|(from, until)| opened(text, from, until))
+}
+
+/// A time that does not exist is the one so much later (02:30 is 03:30, RFC 5545 3.3.5). It may be later than the end then, and
+/// nothing opens in that night.
+#[test]
+fn r1_half_past_two_that_does_not_exist() {
+    let spring = |text: &str| in_both_nights(text)[0].clone();
+    assert_eq!(spring("daily 02:30-04:00 Europe/Paris"), ["2026-03-29T01:30:00Z/2026-03-29T02:00:00Z"]);
+    assert_eq!(spring("daily 02:30-03:15 Europe/Paris"), [""; 0]);
+    assert_eq!(spring("daily 01:30-02:30 Europe/Paris"), ["2026-03-29T00:30:00Z/2026-03-29T01:30:00Z"]);
+    assert_eq!(spring("daily 02:10-02:50 Europe/Paris"), ["2026-03-29T01:10:00Z/2026-03-29T01:50:00Z"]);
+    // A rule says how long, so that it opens in that night too, for as long as in any other.
+    let rule = "RRULE:FREQ=DAILY;BYHOUR=2;BYMINUTE=30 PT45M Europe/Paris";
+    assert_eq!(spring(rule), ["2026-03-29T01:30:00Z/2026-03-29T02:15:00Z"]);
+    let begun = "DTSTART;TZID=Europe/Paris:20260301T023000 RRULE:FREQ=WEEKLY PT45M";
+    assert_eq!(spring(begun), ["2026-03-29T01:30:00Z/2026-03-29T02:15:00Z"]);
+}
+
+/// A time that comes twice is the first: what opens then opens once, and what closes then closes the first time.
+#[test]
+fn r1_half_past_two_that_comes_twice() {
+    let autumn = |text: &str| in_both_nights(text)[1].clone();
+    assert_eq!(autumn("daily 02:30-04:00 Europe/Paris"), ["2026-10-25T00:30:00Z/2026-10-25T03:00:00Z"]);
+    assert_eq!(autumn("daily 01:30-02:30 Europe/Paris"), ["2026-10-24T23:30:00Z/2026-10-25T00:30:00Z"]);
+    assert_eq!(autumn("daily 02:10-02:50 Europe/Paris"), ["2026-10-25T00:10:00Z/2026-10-25T00:50:00Z"]);
+    let rule = "RRULE:FREQ=DAILY;BYHOUR=2;BYMINUTE=30 PT45M Europe/Paris";
+    assert_eq!(autumn(rule), ["2026-10-25T00:30:00Z/2026-10-25T01:15:00Z"]);
+    // Its last moment is a time on the wall as well: 02:30 is still in it, whichever is meant.
+    let last = "RRULE:FREQ=DAILY;BYHOUR=2;BYMINUTE=30;UNTIL=20261025T023000 PT45M Europe/Paris";
+    assert_eq!(autumn(last), ["2026-10-25T00:30:00Z/2026-10-25T01:15:00Z"]);
+}
+
+/// In words a window ends by the clock, so that the night in which that jumps is an hour shorter or longer; by a rule it lasts as
+/// long as ever, and ends an hour later or earlier by the clock.
+#[test]
+fn r1_a_window_over_midnight_while_the_clock_jumps() {
+    let words = in_both_nights("daily 22:00-04:00 Europe/Paris");
+    assert_eq!(words[0], ["2026-03-28T21:00:00Z/2026-03-29T02:00:00Z"]);
+    assert_eq!(words[1], ["2026-10-24T20:00:00Z/2026-10-25T03:00:00Z"]);
+    let rule = in_both_nights("RRULE:FREQ=DAILY;BYHOUR=22 PT6H Europe/Paris");
+    assert_eq!(rule[0], ["2026-03-28T21:00:00Z/2026-03-29T03:00:00Z"]);
+    assert_eq!(rule[1], ["2026-10-24T20:00:00Z/2026-10-25T02:00:00Z"]);
+    // Its end may be the time that does not exist, or that comes twice.
+    let ends = in_both_nights("daily 23:00-02:30 Europe/Paris");
+    assert_eq!(ends[0], ["2026-03-28T22:00:00Z/2026-03-29T01:30:00Z"]);
+    assert_eq!(ends[1], ["2026-10-24T21:00:00Z/2026-10-25T00:30:00Z"]);
+    // In Santiago the clock jumps at midnight itself: the day that begins there at 01:00 begins when the one before ends.
+    let santiago = |text: &str| opened(text, "2026-09-05T12:00:00Z", "2026-09-06T12:00:00Z");
+    assert_eq!(santiago("sat 22:00-24:00 America/Santiago"), ["2026-09-06T02:00:00Z/2026-09-06T04:00:00Z"]);
+    assert_eq!(santiago("sun 00:00-02:00 America/Santiago"), ["2026-09-06T04:00:00Z/2026-09-06T05:00:00Z"]);
+}
+
+/// What is written into an order, and what targets make of it, is the same through the night.
+#[test]
+fn r1_an_order_of_that_night_counts_when_its_window_is_open() {
+    for text in ["daily 22:00-04:00 Europe/Paris", "RRULE:FREQ=DAILY;BYHOUR=22 PT6H Europe/Paris"] {
+        let windows = windows(&[text]);
+        let order = schedule(None, None, &windows, "2026-10-24T12:00:00Z");
+        for minute in 0..24 * 60 {
+            let now = time("2026-10-24T12:00:00Z") + SignedDuration::from_mins(minute);
+            let judged = order.is_moment(Some(&windows), SignedDuration::ZERO, now);
+            assert_eq!(judged.is_ok(), is_open(&windows, now), "{text} at {now}");
+        }
+    }
+}
+
 #[test]
 fn windows_over_midnight_and_all_day_are_one_opening() {
     assert_eq!(

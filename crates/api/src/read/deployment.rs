@@ -47,6 +47,9 @@ pub struct DeploymentView {
     pub reason: Option<String>,
     /// What it waits on, in words.
     pub waits: Option<String>,
+    /// Whether that is its time, its permit, a window or the end of a freeze, so that nothing is done about it before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands: bool,
     /// Why it paused by itself, while it stands like that: what went wrong, or what is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

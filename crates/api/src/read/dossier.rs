@@ -17,10 +17,24 @@ pub struct Why {
     pub may: bool,
     /// The conditions.
     pub conditions: Vec<Condition>,
+    /// The orders that stand there, for this version or another one of the application, or that somebody paused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing: Vec<StandingOrder>,
     /// What runs there, in words.
     pub runs: String,
     /// Who sees it, in words.
     pub seen: String,
+}
+
+/// An order that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StandingOrder {
+    /// The deployment's number.
+    pub deployment: u64,
+    /// What it brings and waits for, in words.
+    pub what: String,
+    /// What may be done about it, in words with the commands to type.
+    pub remedy: String,
 }
 
 /// One condition.

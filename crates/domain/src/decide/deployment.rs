@@ -89,15 +89,14 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         }
         targets
     };
-    if order.act.installs() || order.act == OrderAct::Undeploy {
-        warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
-    }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
     let queued = queued()?;
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, targets.len(), may_hasten)?;
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, targets.len()));
+    let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
+    warnings.extend(planned);
     let (targets, rings) = match &switch {
         Some(switch) => (targets, switch.rings.clone()),
         None => rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away),
@@ -122,6 +121,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         keep_data: order.keep_data,
         package: None,
         only: BTreeSet::new(),
+        planned_there,
     };
     as_planned(draft, order, &requested, &BTreeMap::new())?;
     for build in switch.into_iter().flat_map(|switch| switch.left_behind).chain(left_behind) {

@@ -75,10 +75,18 @@ fn except(draft: &mut Draft, asked: &Asked<'_>, build: Digest, exception: Except
     let record = in_force(draft, asked, &freeze)?;
     let by = freezes::may(&asked.policy, &asked.context.actor, &record.known.terms)?.clone();
     let number = record.number;
-    if !record.known.terms.concerns(&app) {
-        return Err(Refusal::Invalid { why: format!("freeze {number} is not about {app}: it stops nothing of it") });
+    let (known, found) = names::version(&draft.state, &app, &version)?;
+    let terms = &record.known.terms;
+    if !terms.concerns(&app) {
+        // Whoever excepts a package means what keeps it from being deployed, and says that by its name: another package may list
+        // the same member, and this one lists others.
+        let members = found.facts.package.iter().map(|(app, member)| (app, &member.version));
+        let packages =
+            draft.state.packages_of(&app, &known).into_iter().map(|(package, _, version)| (package, version));
+        let instead = members.chain(packages).filter(|(app, _)| terms.concerns(app));
+        let instead = instead.map(|(app, version)| (app.clone(), version.clone())).collect();
+        return Err(Refusal::NotFrozen { freeze: number, app, instead });
     }
-    let (known, _) = names::version(&draft.state, &app, &version)?;
     if known != build {
         return Err(Refusal::NumberTaken { app, version, build: known });
     }

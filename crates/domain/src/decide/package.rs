@@ -93,9 +93,8 @@ pub(super) fn request(
     }
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
-    if installs || order.act == OrderAct::Undeploy {
-        warnings.extend(schedule::planned_there(&draft.state, &order.app, &order.environment));
-    }
+    let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
+    warnings.extend(planned);
     let number = draft.state.last_deployment + 1;
     let requested = Event::DeploymentRequested {
         deployment: number,
@@ -115,6 +114,7 @@ pub(super) fn request(
         keep_data: order.keep_data,
         package: None,
         only: order.only.clone(),
+        planned_there,
     };
     deployment::as_planned(draft, order, &requested, &members)?;
     deployment::take_place(draft, takes_place_of, number);
@@ -369,6 +369,7 @@ fn begin_member(
         keep_data: order.keep_data,
         package: Some(package_number),
         only: BTreeSet::new(),
+        planned_there: Vec::new(),
     });
     Ok(deployment::begin(draft, asked, number)?)
 }
@@ -379,21 +380,13 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if package.waves > 0 {
         return go_on(draft, asked, number);
     }
-    if let Some(reason) = overtaken(draft, number, package) {
+    if let Some(reason) = packages::overtaken(&draft.state, number, package) {
         return deployment::drop_it(draft, number, reason);
     }
     hold_what_is_left_behind(draft, number);
     if let Err(stop) = next_step(draft, asked, number) {
         deployment::drop_it(draft, number, stop.reason());
     }
-}
-
-/// Why a package that was planned is dropped when its time comes: a later version of it was deployed there meanwhile.
-fn overtaken(draft: &Draft, number: u64, package: &Deployment) -> Option<String> {
-    let version = package.version.as_ref().filter(|_| schedule::is_planned(&package.schedule, package.stamp.time))?;
-    let standing = draft.state.in_audience(&package.app, &package.environment)?.standing?;
-    let newest = draft.state.deployments.get(&standing).filter(|_| standing > number)?.version.as_ref()?;
-    (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", package.app))
 }
 
 /// Carries what became of members over to their packages.

@@ -313,6 +313,17 @@ impl fmt::Display for Refusal {
                 write!(f, "the times in the order are not those of {environment}'s windows: the charter has {windows}")
             }
             Refusal::UnknownFreeze => write!(f, "there is no such freeze"),
+            Refusal::NotFrozen { freeze, app, instead } => {
+                let instead: Vec<String> = instead.iter().map(|(app, version)| format!("{app}@{version}")).collect();
+                match &instead[..] {
+                    [] => write!(f, "freeze {freeze} is not about {app}: it stops nothing of it"),
+                    [one] => write!(f, "freeze {freeze} is not about {app} itself, but about {one}: except that"),
+                    several => {
+                        let several = list(several);
+                        write!(f, "freeze {freeze} is not about {app} itself, but about {several}: except each of them")
+                    }
+                }
+            }
             Refusal::FreezeOver { freeze, since } => {
                 write!(f, "freeze {freeze} is over since {since:.0}: it stops nothing any more")
             }
@@ -365,7 +376,10 @@ impl fmt::Display for Closed {
 
 impl fmt::Display for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Frozen { environment, freeze, said, until, opens, lift, .. } = self;
+        let Frozen { app, by_name, environment, freeze, said, until, opens, lift, .. } = self;
+        if *by_name {
+            write!(f, "{app} in ")?;
+        }
         write!(f, "{environment} is frozen until {until:.0} by freeze {freeze}")?;
         if let Some(said) = said {
             write!(f, " ({said})")?;
@@ -496,7 +510,13 @@ impl Refusal {
                 None => "sortie charter show".into(),
             },
             Refusal::WindowsDiffer { .. } => "sortie charter show".into(),
-            Refusal::UnknownFreeze | Refusal::FreezeOver { .. } => "sortie freeze list".into(),
+            Refusal::NotFrozen { freeze, instead, .. } if !instead.is_empty() => {
+                let (app, version) = instead.first()?;
+                format!("sortie freeze except {freeze} {app}@{version} --reason …")
+            }
+            Refusal::UnknownFreeze | Refusal::FreezeOver { .. } | Refusal::NotFrozen { .. } => {
+                "sortie freeze list".into()
+            }
             Refusal::Held { app, environment, version: Some(version), .. } => {
                 format!("sortie hold lift {app}@{version} --in {environment}")
             }
@@ -617,6 +637,7 @@ pages! {
     WindowClosed, "WINDOW_CLOSED", exit::REFUSED, "R1: the charter says in which windows something new is activated in the environment, and none is open. Plan the deployment for the next one (`--at next-window`), or wait. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A way may waive windows where the charter says so.";
     WindowsDiffer, "WINDOWS_DIFFER", exit::CONFLICT, "An order carries the environment's windows as absolute times, which whoever signs works out from the charter. The charter has changed since, or one of the two programs has older rules of time zones: order again, with a newer program if that does not help.";
     UnknownFreeze, "UNKNOWN_FREEZE", exit::MISUSED, "Freezes are counted: `sortie freeze list` shows them with their numbers.";
+    NotFrozen, "NOT_FROZEN", exit::MISUSED, "The freeze names applications (`--app`), and this is none of them, so there is nothing to let pass. Where it names members of a package, or a package that brings an application, those are what is kept back: except them.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
     NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn. Nothing else has.";

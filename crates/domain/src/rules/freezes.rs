@@ -6,11 +6,11 @@ use super::{Candidate, permits, ways};
 use crate::{
     refusal::{Frozen, Refusal, Right},
     rules::rights,
-    state::{Freeze, Policy, State},
+    state::{Freeze, Policy, Request, State},
 };
 use jiff::Timestamp;
 use trust::{
-    AppName, AudienceName, Digest, PersonName,
+    AudienceName, PersonName,
     freeze::{self, Activation, Known, Terms, brings_something_new},
     way::{Waiver, Way},
 };
@@ -29,9 +29,17 @@ pub fn none_stops(
         return Ok(format!("freeze {} is on: waived by {way}", stopping.number));
     }
     let environment = policy.charter.environments.get(candidate.audience);
+    let terms = &stopping.known.terms;
+    // Where the freeze is about the package that brings it, that is what may be excepted.
+    let package = by_package(state, policy, candidate, now).filter(|_| !terms.concerns(candidate.app));
+    let (app, version) = match package {
+        Some(request) => (&request.app, Some(&request.version)),
+        None => (candidate.app, candidate.version()),
+    };
     Err(Refusal::Frozen(Box::new(Frozen {
-        app: candidate.app.clone(),
-        version: candidate.version().cloned(),
+        app: app.clone(),
+        version: version.cloned(),
+        by_name: !terms.apps.is_empty(),
         environment: candidate.audience.clone(),
         freeze: stopping.number,
         reason: stopping.known.terms.reason,
@@ -59,27 +67,22 @@ pub fn stopping<'a>(
     };
     // Who excepts a package excepts what it brings, and who freezes a package freezes it there.
     let package = by_package(state, policy, candidate, now);
-    let is_excepted = |known: &&Known| package.is_some_and(|(_, build)| known.excepted.contains(&build));
+    let is_excepted = |known: &&Known| package.is_some_and(|request| known.excepted.contains(&request.build));
     let known = || state.freezes.values().map(|freeze| &freeze.known).filter(|known| !is_excepted(known));
     let itself = freeze::stopping(known(), &activation, now);
-    let of_package = package.and_then(|(app, build)| {
+    let of_package = package.and_then(|request| {
         let known = known().filter(|known| !known.excepted.contains(&candidate.build));
-        freeze::stopping(known, &Activation { app, build, ..activation }, now)
+        freeze::stopping(known, &Activation { app: &request.app, build: request.build, ..activation }, now)
     });
     let stopping = itself.into_iter().chain(of_package).max_by_key(|known| known.terms.until)?;
     state.freezes.get(&stopping.freeze)
 }
 
-/// The package by whose permit a candidate runs, where it is not by its own.
-fn by_package<'a>(
-    state: &'a State,
-    policy: &Policy,
-    candidate: &Candidate<'_>,
-    now: Timestamp,
-) -> Option<(&'a AppName, Digest)> {
+/// What the package was released by, by whose permit a candidate runs, where it is not by its own.
+fn by_package<'a>(state: &'a State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Option<&'a Request> {
     let version = candidate.version().filter(|_| !state.packages_of(candidate.app, &candidate.build).is_empty())?;
     let (_, request) = permits::in_force(state, policy, candidate, version, now).ok()?;
-    (request.app != *candidate.app).then_some((&request.app, request.build))
+    (request.app != *candidate.app).then_some(request)
 }
 
 /// The environments that a freeze reaches by the charter in force.

@@ -1,7 +1,7 @@
 //! A package is one request, one set of approvals and one order for the versions that it lists, which go in the order of
 //! what comes after what, and come back together (R4, R33). Each of them runs only as its own rules allow besides.
 
-use super::{Candidate, deployers, holds, names, permits, placement, retention, retired, vendors};
+use super::{Candidate, deployers, holds, names, permits, placement, retention, retired, schedule, vendors};
 use crate::{
     event::{BuildFacts, Ending},
     refusal::Refusal,
@@ -202,6 +202,14 @@ pub fn in_the_way(state: &State, number: u64, deployment: &Deployment) -> Option
         open.or_else(|| under_way(state, app, &deployment.environment, own))
     };
     deployment.members.keys().find_map(at_it)
+}
+
+/// Why a package that was planned is dropped when its time comes: a later version of it was deployed there meanwhile.
+pub fn overtaken(state: &State, number: u64, package: &Deployment) -> Option<String> {
+    let version = package.version.as_ref().filter(|_| schedule::is_planned(&package.schedule, package.stamp.time))?;
+    let standing = state.in_audience(&package.app, &package.environment)?.standing?;
+    let newest = state.deployments.get(&standing).filter(|_| standing > number)?.version.as_ref()?;
+    (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", package.app))
 }
 
 /// The deployments of a package's members, by member, as far as they have begun.

@@ -2,13 +2,20 @@
 //! fewer than `min_healthy` go on serving (R41); and a target that fails or is silent is left out, as long as no more are
 //! than `failure_budget` allows (R40).
 
-use super::presence::{self, Away};
+use super::{
+    migrations,
+    presence::{self, Away},
+};
 use crate::{
     event::RingOf,
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, Parts, State},
+    state::{Deployment, DeploymentPhase, Part, Parts, State},
 };
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 use trust::{
     AudienceName, TargetName,
     charter::Environment,
@@ -159,8 +166,8 @@ pub fn warnings(state: &State, environment: &AudienceName, rollout: &Rollout, ta
     warnings
 }
 
-/// How many waves so many targets need, as far as it can be known before the first begins. Where the data is changed, the one
-/// target that is elected for it is a wave of its own.
+/// How many waves so many targets need where nothing is known of how many serve. Where the data is changed, the one target that is
+/// elected for it is a wave of its own.
 pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize, changes_data: bool) -> usize {
     let at_once = rollout.at_once.at_most(targets).max(1);
     let mut sizes: Vec<usize> = rings.iter().map(|ring| ring.targets as usize).collect();
@@ -172,6 +179,66 @@ pub fn waves(rollout: &Rollout, rings: &[RingOf], targets: usize, changes_data: 
         *first -= elected;
     }
     elected + sizes.into_iter().map(|size| size.div_ceil(at_once)).sum::<usize>()
+}
+
+/// How many waves a deployment takes if all goes well from now on: those that began, and those that [`next_wave`] makes of whoever
+/// waits, where all that had their turn before serve again.
+pub fn waves_of(state: &State, deployment: &Deployment) -> usize {
+    let (rollout, parts) = (of(state, deployment), &deployment.parts);
+    let (size, must) = (rollout.at_once.at_most(parts.len()).max(1), must_serve(&rollout, deployment));
+    let lasts = |name: &&TargetName| parts.get(name).is_some_and(|part| !part.ephemeral);
+    let mut healthy = healthy(state, deployment, &Away::new()) + parts.assigned().filter(lasts).count();
+    let mut elects = deployment.waves == 0 && migrations::wanted(state, deployment).is_some();
+    let mut waves = deployment.waves as usize;
+    for places in rings(deployment) {
+        let mut ring = RingToCome::of(parts.waiting_in(places));
+        while let Some(joining) = ring.take(if elects { 1 } else { size }, healthy.saturating_sub(must)) {
+            (waves, healthy, elects) = (waves + 1, healthy + joining, false);
+        }
+    }
+    waves
+}
+
+/// Those of a ring that have not had their turn, by their place in it: where it serves, and where not, with whether these last.
+struct RingToCome {
+    serving: VecDeque<usize>,
+    idle: VecDeque<(usize, bool)>,
+}
+
+impl RingToCome {
+    fn of<'a>(waiting: impl Iterator<Item = (&'a TargetName, &'a Part)>) -> Self {
+        let (mut serving, mut idle) = (VecDeque::new(), VecDeque::new());
+        for (place, (_, part)) in waiting.enumerate() {
+            match part.serves && !part.ephemeral {
+                true => serving.push_back(place),
+                false => idle.push_back((place, !part.ephemeral)),
+            }
+        }
+        Self { serving, idle }
+    }
+
+    /// Takes those that have their turn together, and says how many serve afterwards that did not; nothing where nobody can.
+    fn take(&mut self, size: usize, spare: usize) -> Option<usize> {
+        let is_idle = |ring: &Self| match (ring.serving.front(), ring.idle.front()) {
+            (Some(serving), Some((idle, _))) => idle < serving,
+            (serving, _) => serving.is_none(),
+        };
+        let only_idle = spare == 0 && !is_idle(self);
+        let (mut out, mut joining, mut taken) = (0, 0, 0);
+        while taken < size {
+            if only_idle || is_idle(self) {
+                let Some((_, lasts)) = self.idle.pop_front() else { break };
+                joining += usize::from(lasts);
+            } else if out < spare {
+                self.serving.pop_front();
+                out += 1;
+            } else {
+                break;
+            }
+            taken += 1;
+        }
+        (taken > 0).then_some(joining)
+    }
 }
 
 /// The ring of a place in the order of a deployment, and the places it has.

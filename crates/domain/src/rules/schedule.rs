@@ -10,7 +10,6 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use trust::{
-    AppName, AudienceName,
     schedule::{NotNow, Schedule},
     statement::{Order, OrderAct},
     way::{Waiver, Way},
@@ -65,11 +64,16 @@ pub fn hindrance(state: &State, number: u64, deployment: &Deployment, now: Times
 pub fn goes_on(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
     let expires = deployment.schedule.expires;
     let free = under_way(state, number, deployment).is_none();
-    let begins = match looked_at(state, deployment, now) {
-        Some((policy, candidates)) => all_open(state, policy, &candidates, &deployment.schedule, now),
-        None => Some(now),
-    };
+    let begins = may_begin(state, deployment, now);
     [begins.filter(|_| free), expires].into_iter().flatten().min().map(|at| at.max(now))
+}
+
+/// The first moment from `from` on at which all that the deployment brings may be activated, as far as is known.
+pub fn may_begin(state: &State, deployment: &Deployment, from: Timestamp) -> Option<Timestamp> {
+    match looked_at(state, deployment, from) {
+        Some((policy, candidates)) => all_open(state, policy, &candidates, &deployment.schedule, from),
+        None => Some(from),
+    }
 }
 
 /// The first moment from `from` on at which the candidate may be activated, as far as is known: when the order's time has
@@ -150,32 +154,34 @@ pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
     schedule.at.is_some_and(|at| at > ordered)
 }
 
-/// What stands planned of an application in an environment, in words: it comes by itself, whatever is ordered there now.
-pub fn planned_there(state: &State, app: &AppName, environment: &AudienceName) -> Vec<String> {
+/// The deployments that stand planned of an application where it is ordered to run otherwise, and what the deployer is warned of: each
+/// comes by itself, whatever is ordered there now.
+pub fn planned_beside(state: &State, order: &Order) -> (Vec<u64>, Vec<String>) {
+    if !order.act.installs() && order.act != OrderAct::Undeploy {
+        return (Vec::new(), Vec::new());
+    }
     let stands = |number: &u64| {
-        let deployment = state.deployments.get(number)?;
-        let is_there = deployment.app == *app && deployment.environment == *environment && deployment.waves == 0;
-        let at =
-            deployment.schedule.at.filter(|_| is_there && is_planned(&deployment.schedule, deployment.stamp.time))?;
-        let what = names::of_build(app, deployment.version.as_ref(), &deployment.build);
-        Some(format!("{what} {STANDS_PLANNED} {at:.0}; {}", takes_off(*number)))
+        let deployment = state.deployments.get(number).filter(|deployment| deployment.waves == 0)?;
+        let is_there = deployment.app == order.app && deployment.environment == order.environment;
+        let is_planned = is_there && is_planned(&deployment.schedule, deployment.stamp.time);
+        let at = deployment.schedule.at.filter(|_| is_planned)?;
+        let what = names::of_build(&deployment.app, deployment.version.as_ref(), &deployment.build);
+        Some((*number, format!("{what} stands planned there for {at:.0}; `sortie abort {number}` takes it off")))
     };
-    state.open_deployments.iter().filter_map(stands).collect()
+    state.open_deployments.iter().filter_map(stands).unzip()
 }
 
-const STANDS_PLANNED: &str = "stands planned there for";
-
-fn takes_off(number: u64) -> String {
-    format!("`sortie abort {number}` takes it off")
-}
-
-/// Whether a warning of [`planned_there`] speaks of what has begun or ended since; every other one holds for good.
-pub fn is_outlived(state: &State, warning: &str) -> bool {
+/// What the deployer was warned of, as far as it still holds: of what stood planned there only as long as it stands.
+pub fn warnings<'a>(state: &State, deployment: &'a Deployment) -> impl Iterator<Item = &'a String> {
+    let Deployment { warnings, planned_there, .. } = deployment;
+    let (good, passing) = warnings.split_at(warnings.len().saturating_sub(planned_there.len()));
     let stands = |number: &u64| {
-        let begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
-        !begun && warning.ends_with(&takes_off(*number))
+        let has_begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
+        state.open_deployments.contains(number) && !has_begun
     };
-    warning.contains(STANDS_PLANNED) && !state.open_deployments.iter().any(stands)
+    let passing: Vec<&String> =
+        passing.iter().zip(planned_there).filter(|(_, number)| stands(number)).map(|(warning, _)| warning).collect();
+    good.iter().chain(passing)
 }
 
 /// Fails unless an order's times are such as can come.

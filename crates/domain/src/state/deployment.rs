@@ -30,6 +30,9 @@ pub struct Deployment {
     pub stamp: Stamp,
     /// What the deployer was warned of.
     pub warnings: Vec<String>,
+    /// The deployments that the last of the warnings are about: they stood planned there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned_there: Vec<u64>,
     /// The parts of its targets, in order.
     pub parts: Parts,
     /// How it goes over them; nothing where its entry is from before this was recorded.

@@ -50,6 +50,7 @@ impl World {
             ["status", app] => self.status(app),
             ["assignments", target] => self.assignments(target),
             ["waits"] => self.waits(),
+            ["calendar"] => self.calendar(),
             ["nothing", "is", "heard", "of", target, "for", minutes, "minutes"] => self.vanishes(target, read(minutes)),
             ["clock", "says", "that", target, "is", "over"] => self.by_clock(Command::LapseTarget(read(target))),
             ["due"] => self.due(),

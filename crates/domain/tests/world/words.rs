@@ -383,6 +383,17 @@ impl World {
         if said.is_empty() { vec!["nothing waits".into()] } else { said }
     }
 
+    /// What will become of the orders that stand.
+    pub(super) fn calendar(&self) -> Vec<String> {
+        let outlooks = domain::outlook::outlooks(&self.state, self.now);
+        let lines = outlooks.into_iter().flat_map(|outlook| {
+            let clashes = outlook.clashes.into_iter().map(|clash| format!("  but {clash}"));
+            std::iter::once(format!("deployment {} at {}", outlook.deployment, outlook.at)).chain(clashes)
+        });
+        let said: Vec<String> = lines.collect();
+        if said.is_empty() { vec!["nothing is planned".into()] } else { said }
+    }
+
     /// The phases of each target's part in a deployment.
     pub(super) fn phases(&self, number: u64) -> Vec<String> {
         let Some(deployment) = self.state.deployments.get(&number) else { return vec!["forgotten".into()] };

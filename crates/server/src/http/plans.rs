@@ -42,7 +42,7 @@ pub(crate) async fn plan(
     let signed = Signed { subject, act: Order { plan: None, ..order } };
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();
     let preview = decide::preview(&state, &context, signed);
-    let Preview { planned, warnings, away } =
+    let Preview { planned, warnings, away, waves } =
         preview.map_err(|refusal| views::freezes::with_reason(refusal, &texts))?;
-    Ok(Json(PlanView { id: planned.id(), planned, warnings, away }))
+    Ok(Json(PlanView { id: planned.id(), planned, warnings, away, waves: Some(waves) }))
 }

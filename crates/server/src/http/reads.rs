@@ -308,10 +308,11 @@ pub(crate) async fn calendar(
     Asked(query): Asked<CalendarQuery>,
 ) -> Result<Json<Vec<CalendarEntry>>, Failure> {
     let state = serving.ledger.state();
-    let from = query.from.unwrap_or_else(Timestamp::now);
+    let now = Timestamp::now();
+    let from = query.from.unwrap_or(now);
     let latest = from.saturating_add(LONGEST_CALENDAR).unwrap_or(Timestamp::MAX);
     let until = query.until.unwrap_or_else(|| from.saturating_add(CALENDAR).unwrap_or(Timestamp::MAX)).min(latest);
     let places = query.place.into_iter().collect();
-    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, from, until, &places)));
+    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, (now, from), until, &places)));
     Ok(Json(entries.await?))
 }

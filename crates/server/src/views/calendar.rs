@@ -3,10 +3,11 @@
 use super::build_name;
 use api::read::{CalendarEntry, CalendarKind};
 use domain::{
-    rules::{self, Candidate, lifetime, schedule, schedule::Moment},
-    state::{Deployment, State},
+    outlook::{self, Outlook},
+    rules::lifetime,
+    state::State,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName,
@@ -16,20 +17,20 @@ use trust::{
 
 /// How many openings of one environment's windows are listed.
 const OPENINGS: usize = 100;
-/// Two deployments of one application to one place that are planned nearer than this are meant for the same time.
-const SAME_TIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// Everything from `from` until `until` in these environments, all where none is named, in order of time.
+/// Everything from `from` until `until`, as it is known `now`, in these environments, all where none is named, in order of time.
 pub(crate) fn calendar(
     state: &State,
-    from: Timestamp,
+    (now, from): (Timestamp, Timestamp),
     until: Timestamp,
     environments: &BTreeSet<AudienceName>,
 ) -> Vec<CalendarEntry> {
     let is_meant = |name: &AudienceName| {
         (environments.is_empty() || environments.contains(name)) && !lifetime::is_gone(state, name)
     };
-    let mut entries = deployments(state, from);
+    let mut entries = deployments(state, now);
+    // What stands past its time is of the present.
+    entries.retain(|entry| entry.from >= from || from <= now);
     entries.extend(freezes(state, from));
     entries.extend(windows(state, from, until));
     entries.extend(permits(state, from));
@@ -55,48 +56,19 @@ fn entry(kind: CalendarKind, environment: &AudienceName, from: Timestamp, until:
     }
 }
 
-/// The deployments that stand until a time that is to come.
-fn planned(state: &State, from: Timestamp) -> impl Iterator<Item = (u64, &Deployment, Timestamp)> {
-    let open = state.open_deployments.iter().filter_map(|number| Some((*number, state.deployments.get(number)?)));
-    open.filter(|(_, record)| record.waves == 0)
-        .filter_map(move |(number, record)| Some((number, record, record.schedule.at.filter(|at| *at >= from)?)))
-}
-
-fn deployments(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
-    let planned_entry = |(number, record, at): (u64, &Deployment, Timestamp)| CalendarEntry {
-        number: Some(number),
-        app: Some(record.app.clone()),
-        build: Some(build_name(state, &record.app, &record.build)),
-        clashes: clashes(state, number, record, at),
-        ..entry(CalendarKind::Deployment, &record.environment, at, record.schedule.expires)
+/// The orders that stand, those too whose time has come while they wait.
+fn deployments(state: &State, now: Timestamp) -> Vec<CalendarEntry> {
+    let of_outlook = |outlook: Outlook| {
+        let record = state.deployments.get(&outlook.deployment)?;
+        Some(CalendarEntry {
+            number: Some(outlook.deployment),
+            app: Some(record.app.clone()),
+            build: Some(build_name(state, &record.app, &record.build)),
+            clashes: outlook.clashes.iter().map(|clash| trust::names::printable(clash)).collect(),
+            ..entry(CalendarKind::Deployment, &record.environment, outlook.at, record.schedule.expires)
+        })
     };
-    planned(state, from).map(planned_entry).collect()
-}
-
-/// Why a planned deployment will not begin at its time, as far as is known.
-fn clashes(state: &State, number: u64, record: &Deployment, at: Timestamp) -> Vec<String> {
-    let mut said = Vec::new();
-    match schedule::moment(state, number, record, at) {
-        Moment::Later(waiting) => said.push(waiting.to_string()),
-        Moment::Never(reason) => said.push(reason),
-        Moment::Now => {}
-    }
-    let candidate = Candidate::of(state, record).ok();
-    if let (Some(policy), Some(candidate)) = (state.policy.as_deref(), candidate)
-        && let Err(refusal) = rules::may_run(state, policy, &candidate, at)
-    {
-        said.push(refusal.to_string());
-    }
-    let same = |other: &Deployment| other.app == record.app && other.environment == record.environment;
-    let near = planned(state, Timestamp::MIN).filter(|(other, planned, time)| {
-        *other != number && same(planned) && time.duration_since(at).abs() < SAME_TIME
-    });
-    said.extend(
-        near.map(|(other, _, time)| {
-            format!("deployment {other} of {} is planned there too, for {time:.0}", record.app)
-        }),
-    );
-    said
+    outlook::outlooks(state, now).into_iter().filter_map(of_outlook).collect()
 }
 
 fn freezes(state: &State, from: Timestamp) -> Vec<CalendarEntry> {

@@ -6,8 +6,9 @@ use domain::{
     entry::Entry,
     event::Event,
     plan,
-    rules::{migrations, rollout, schedule},
+    rules::{rollout, schedule},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use trust::{TargetName, statement::Outcome};
@@ -31,6 +32,7 @@ pub(crate) fn deployment(
             (None, None, None, None)
         }
     };
+    let waits = plan::waits(state, number, now);
     Some(DeploymentView {
         deployment: number,
         app: record.app.clone(),
@@ -43,11 +45,12 @@ pub(crate) fn deployment(
         ended,
         settled,
         reason: reason.map(|reason| trust::names::printable(&reason)),
-        waits: plan::waits(state, number, now).map(|waits| waits.to_string()),
+        stands: waits.as_ref().is_some_and(WaitingOn::stands),
+        waits: waits.map(|waits| waits.to_string()),
         failure: failure(state, record).map(|failure| trust::names::printable(&failure)),
         at: record.schedule.at,
         expires: record.schedule.expires,
-        warnings: record.warnings.iter().filter(|warning| !schedule::is_outlived(names, warning)).cloned().collect(),
+        warnings: schedule::warnings(names, record).cloned().collect(),
         rollout: rollout::of(names, record).into_owned(),
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),
@@ -78,9 +81,7 @@ fn failure(state: &State, record: &Deployment) -> Option<String> {
 
 /// How many waves it takes, as far as can be known.
 fn waves(state: &State, record: &Deployment) -> u32 {
-    let changes_data = record.elected.is_some() || migrations::wanted(state, record).is_some();
-    let planned = rollout::waves(&rollout::of(state, record), &record.rings, record.parts.len(), changes_data);
-    u32::try_from(planned).unwrap_or(u32::MAX).max(record.waves)
+    u32::try_from(rollout::waves_of(state, record)).unwrap_or(u32::MAX)
 }
 
 fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> GuidanceView {

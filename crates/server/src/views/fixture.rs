@@ -10,6 +10,7 @@ use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
     key::{PublicKey, SecretKey, Signer},
     manifest::{ConfigKey, Driver, Needs},
+    schedule::Schedule,
     statement::{Commit, Facts, Finding, OrderAct, Outcome},
     way::Way,
 };
@@ -287,6 +288,13 @@ impl World {
     }
 
     pub fn ordered(&mut self, on: &str, name: &str, build: Digest, act: OrderAct) -> u64 {
+        let deployment = self.stands(on, name, build, act, Schedule::default());
+        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None, migrate: None });
+        deployment
+    }
+
+    /// An order that has not begun.
+    pub fn stands(&mut self, on: &str, name: &str, build: Digest, act: OrderAct, schedule: Schedule) -> u64 {
         let deployment = self.state.last_deployment + 1;
         let version = self.state.apps.get(&app(name)).and_then(|app| app.builds.get(&build)?.version.clone());
         self.happen(Event::DeploymentRequested {
@@ -303,12 +311,12 @@ impl World {
             rollout: None,
             rings: Vec::new(),
             narrowed: false,
-            schedule: Default::default(),
+            schedule,
             keep_data: false,
             package: None,
             only: std::collections::BTreeSet::new(),
+            planned_there: Vec::new(),
         });
-        self.happen(Event::WaveStarted { deployment, wave: 1, targets: vec![target(on)], ring: None, migrate: None });
         deployment
     }
 

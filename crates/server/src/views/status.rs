@@ -633,7 +633,7 @@ mod tests {
     fn a_warning_of_what_stands_planned_ends_with_it() {
         let mut world = World::new();
         let build = world.released("web", "1.4.0", "prod");
-        let requested = |deployment, at, warnings| Event::DeploymentRequested {
+        let requested = |deployment, at, warnings, planned_there| Event::DeploymentRequested {
             deployment,
             app: app("web"),
             environment: audience("prod"),
@@ -651,12 +651,14 @@ mod tests {
             keep_data: false,
             package: None,
             only: Default::default(),
+            planned_there,
         };
         let at = Some(world.now() + jiff::SignedDuration::from_hours(10));
-        world.happen(requested(1, at, Vec::new()));
-        let planned = domain::rules::schedule::planned_there(&world.state, &app("web"), &audience("prod"));
+        world.happen(requested(1, at, Vec::new(), Vec::new()));
+        let order = trust::statement::Order::new(app("web"), audience("prod"), OrderAct::Deploy);
+        let (numbers, planned) = domain::rules::schedule::planned_beside(&world.state, &order);
         let warnings = [vec!["1.4.0 is superseded".to_string()], planned.clone()].concat();
-        world.happen(requested(2, None, warnings.clone()));
+        world.happen(requested(2, None, warnings.clone(), numbers));
         let said = |world: &World| {
             crate::views::deployment::deployment(&world.state, &world.state, 2, world.now(), &|_| None)
                 .unwrap()

@@ -4,11 +4,14 @@ use super::{
     build_name, freezes,
     words::{self, Texts},
 };
-use api::read::{Condition, Why};
+use api::read::{Condition, StandingOrder, Why};
 use domain::{
+    outlook::{self, Outlook},
+    plan,
     refusal::{Instead, Refusal},
     rules::{self, Candidate, approvals, configuration, lifetime, names, packages, placement, places},
-    state::{Approved, InAudience, Policy, Request, Running, State},
+    state::{Approved, Deployment, InAudience, Policy, Request, Running, State},
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +50,7 @@ pub(crate) fn why(
         audience: audience.clone(),
         may: conditions.iter().all(|condition| condition.met),
         conditions,
+        standing: asked.standing(),
         runs: asked.runs(),
         seen: asked.seen(),
         what: asked.what,
@@ -264,6 +268,52 @@ impl Asked<'_> {
         Some(Refusal::DeploymentUnderWay { deployment, app, environment: audience.clone(), instead })
     }
 
+    /// The orders that stand there and have to do with it: of its application, and of packages that list it or that it lists. What has
+    /// begun stands where somebody paused it.
+    fn standing(&self) -> Vec<StandingOrder> {
+        let Candidate { app, audience, record, .. } = self.candidate;
+        let is_meant =
+            |record: &Deployment, other: &AppName| record.app == *other || record.members.contains_key(other);
+        let is_about = |there: &Deployment| {
+            there.environment == *audience
+                && (is_meant(there, app) || record.facts.package.keys().any(|member| is_meant(there, member)))
+        };
+        let stands = |there: &Deployment| (there.waves == 0 || there.paused.is_some()) && there.package.is_none();
+        let open = self.state.open_deployments.iter();
+        let open = open.filter_map(|number| Some((*number, self.state.deployments.get(number)?)));
+        let mut outlooks = outlook::outlooks(self.state, self.now);
+        open.filter(|(_, there)| is_about(there) && stands(there))
+            .filter_map(|(number, there)| {
+                let outlook = outlooks.iter().position(|outlook| outlook.deployment == number);
+                self.stands(number, there, outlook.map(|at| outlooks.swap_remove(at)))
+            })
+            .collect()
+    }
+
+    /// `deployment 17 (web@1.5.0) waits for its time, …`, and what may be typed.
+    fn stands(&self, number: u64, there: &Deployment, outlook: Option<Outlook>) -> Option<StandingOrder> {
+        let name = build_name(self.state, &there.app, &there.build).of(&there.app);
+        let waits = plan::waits(self.state, number, self.now)?;
+        let said = waits.to_string();
+        let begins = format!("deployment {number} ");
+        let said = said.strip_prefix(&begins).unwrap_or(&said);
+        let at = there.schedule.at.filter(|_| !matches!(waits, WaitingOn::Time { .. }));
+        let planned = at.map(|at| format!(", planned for {at:.0},")).unwrap_or_default();
+        let clashes = outlook.into_iter().flat_map(|outlook| outlook.clashes);
+        let clashes = clashes.filter(|clash| *clash != waits.to_string()).map(|clash| format!("; {clash}"));
+        let what = format!("{begins}({name}){planned} {said}{}", clashes.collect::<String>());
+        let takes_off = if there.waves == 0 { "takes it off" } else { "takes it back" };
+        let abort = format!("`sortie abort {number}` {takes_off}");
+        let remedy = match (&waits, &there.version) {
+            (WaitingOn::Freeze { freeze, .. }, Some(version)) => {
+                let except = format!("sortie freeze except {freeze} {}@{version} --reason …", there.app);
+                format!("`{except}` lets it pass, {abort}")
+            }
+            _ => abort,
+        };
+        Some(StandingOrder { deployment: number, what: trust::names::printable(&what), remedy })
+    }
+
     /// What keeps a member of the package from being activated, where it does not run as the package says.
     fn on_member(&self, member: &Candidate<'_>) -> Vec<Condition> {
         let Self { state, policy, now, .. } = *self;
@@ -427,6 +477,51 @@ mod tests {
         assert!(text.contains("✓ 1 target fits: prod-1; break-glass is not for prod-2"), "{text}");
     }
 
+    /// What stands there is named, with what it waits for and what may be typed: it comes by itself.
+    #[test]
+    fn orders_that_stand_are_named_r1() {
+        let mut world = World::new();
+        let (one, two) = (world.released("web", "1.4.0", "test"), world.released("web", "1.5.0", "test"));
+        let hours = |hours| world.now() + jiff::SignedDuration::from_hours(hours);
+        let (soon, late, later) = (hours(2), hours(30), hours(60));
+        let at = |at| Schedule { at: Some(at), ..Schedule::default() };
+        assert_eq!(ask(&world, "1.4.0", "test").standing, []);
+        world.stands("test-1", "web", one, OrderAct::Deploy, at(late));
+        let said = |world: &World| {
+            let standing = ask(world, "1.4.0", "test").standing.into_iter();
+            standing.map(|one| format!("{} | {}", one.what, one.remedy)).collect::<Vec<_>>()
+        };
+        let waits = format!("deployment 1 (web@1.4.0) waits for its time, {late:.0}");
+        assert_eq!(said(&world), [format!("{waits} | `sortie abort 1` takes it off")]);
+        assert_eq!(ask(&world, "1.4.0", "prod").standing, []);
+        // Another version that comes before it makes it too late, and is named as well.
+        world.stands("test-1", "web", two, OrderAct::Deploy, at(soon));
+        let dropped =
+            format!("deployment 1 will be dropped: web@1.5.0 comes there before, at {soon:.0} (deployment 2)");
+        assert_eq!(said(&world)[0], format!("{waits}; {dropped} | `sortie abort 1` takes it off"));
+        assert!(said(&world)[1].starts_with("deployment 2 (web@1.5.0) waits for its time"), "{:?}", said(&world));
+        let (by, reason) = (Some("oncall".parse().unwrap()), Some(Digest::of(b"lunch")));
+        world.happen(domain::event::Event::DeploymentPaused { deployment: 2, by, reason, failure: None });
+        let paused =
+            format!("deployment 2 (web@1.5.0), planned for {soon:.0}, is paused by oncall; somebody says `sortie");
+        assert!(said(&world)[1].starts_with(&paused), "{:?}", said(&world));
+        // A freeze names the version that may pass it.
+        let terms = trust::freeze::Terms {
+            environments: ["test".parse().unwrap()].into(),
+            apps: [].into(),
+            from: world.now(),
+            until: later,
+            reason: Digest::of(b"reason"),
+        };
+        let by = "oncall".parse().unwrap();
+        world.happen(domain::event::Event::FreezeDeclared { freeze: Digest::of(b"freeze"), number: 1, terms, by });
+        world.state.head.time = late;
+        let frozen = format!("deployment 1 (web@1.4.0), planned for {late:.0}, waits for freeze 1, which ends at");
+        assert!(said(&world)[0].starts_with(&frozen), "{:?}", said(&world));
+        let except = "`sortie freeze except 1 web@1.4.0 --reason …` lets it pass, `sortie abort 1` takes it off";
+        assert!(said(&world)[0].ends_with(except), "{:?}", said(&world));
+    }
+
     /// A package says what keeps each of its members, before the first of them is activated.
     #[test]
     fn a_package_is_kept_by_what_keeps_its_members_r1_r9() {
@@ -467,7 +562,7 @@ mod tests {
             why(&world.state, &app, shop, &audience, &|_| None, world.now()).unwrap()
         };
         let text = shown(&ask(&world));
-        assert!(text.contains("✗ db: dev is frozen until"), "{text}");
+        assert!(text.contains("✗ db: db in dev is frozen until"), "{text}");
         assert!(text.contains("✗ web: dev-1 is not what the build needs"), "{text}");
         assert!(!ask(&world).may);
         // What runs already as the package says is not activated, and nothing keeps it.

@@ -261,7 +261,8 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         Some(view) => those_there(view),
         None => in_turn(&rollout, &status, &targets),
     };
-    let waves = rollout::waves(&rollout, &rings, names.len(), manifest.run.migrate.is_some());
+    let plain = || rollout::waves(&rollout, &rings, names.len(), manifest.run.migrate.is_some());
+    let waves = view.as_ref().and_then(|view| view.waves).unwrap_or_else(plain);
     let place = |target: &PlannedTarget| names.iter().position(|name| *name == target.target);
     targets.sort_by_key(|target| place(target).unwrap_or(usize::MAX));
     let plan = Plan {
@@ -554,7 +555,12 @@ fn waves_in_words(plan: &Plan) -> Vec<String> {
             Share::All => String::new(),
             share => format!(", {share} at a time"),
         };
-        lines.push(format!("  in {} waves{at_once}", plan.waves));
+        let serving = match plan.rollout.min_healthy {
+            _ if plan.targets.iter().all(|target| target.now.is_none()) => String::new(),
+            Share::Count(0) => String::new(),
+            share => format!(", and {share} of the targets go on serving"),
+        };
+        lines.push(format!("  in {} waves{at_once}{serving}", plan.waves));
     }
     let width = plan.rings.iter().map(|ring| ring.name.len()).max().unwrap_or(0);
     let names = |ring: &RingShown| ring.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -645,7 +651,7 @@ mod tests {
         let targets = planned_targets(&status, &wanted, &on("web"));
         assert_eq!(targets.len(), 2);
         assert!(planned_targets(&status, &wanted, &on("db")).is_empty());
-        let plan = Plan {
+        let mut plan = Plan {
             what: "web@1.5.0".into(),
             environment: wanted.environment.clone(),
             targets,
@@ -673,6 +679,7 @@ mod tests {
                 audience: wanted.environment.clone(),
                 may: false,
                 conditions: Vec::new(),
+                standing: Vec::new(),
                 runs: "no".into(),
                 seen: "nobody".into(),
             },
@@ -695,5 +702,8 @@ mod tests {
         assert!(words.contains("  config 1 → 3: no key differs\n"), "{words}");
         assert!(words.contains("  mind: 1.5.0 is superseded: 1.6.0 is released to prod\n"), "{words}");
         assert!(words.contains("  mind: no target of prod carries regoin=north: that ring is empty\n"), "{words}");
+        plan.rollout.min_healthy = Share::Percent(60);
+        let words = in_words(&plan);
+        assert!(words.contains("  in 3 waves, 1 at a time, and 60% of the targets go on serving\n"), "{words}");
     }
 }

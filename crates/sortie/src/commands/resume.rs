@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Outcome,
-    follow::{Following, follow},
+    follow::{Following, follow, is_at_it},
     invocation::Invocation,
     order,
     output::Answer,
@@ -30,18 +30,49 @@ impl Resume {
         let deployment = self.deployment;
         let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
-        if self.following.detach {
-            // What was paused for too long is dropped in the same moment, and may not go on for other reasons: it pauses anew
-            // where what it would go on with is no better.
-            let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
-            let view: DeploymentView = connection.client.get(&path, &[]).await?;
-            if view.ending.is_some() || view.failure.is_some() {
-                return order::conclude(&connection, &view).await;
-            }
-            let words = format!("deployment {deployment} goes on.");
+        let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
+        let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        // What was paused for too long is dropped in the same moment, and may not go on for other reasons: it pauses anew where what
+        // it would go on with is no better.
+        let is_over = view.ending.is_some() || view.failure.is_some();
+        // What stands may do so for days, and needs nobody who looks on.
+        let stands = view.stands && !view.targets.iter().any(is_at_it) && self.following.wait.is_none();
+        if !is_over && (self.following.detach || stands) {
+            let words = goes_on(&view);
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")));
+        }
+        if is_over && self.following.detach {
+            return order::conclude(&connection, &view).await;
         }
         let view = follow(invocation, &connection, deployment, limit).await?;
         order::conclude(&connection, &view).await
+    }
+}
+
+/// What was said for it, and what it still waits for where nothing is being done.
+fn goes_on(view: &DeploymentView) -> String {
+    let number = view.deployment;
+    match view.waits.as_ref().filter(|_| view.stands) {
+        Some(waits) => format!("deployment {number} is not paused any more, and goes on by itself: {waits}."),
+        None => format!("deployment {number} goes on."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples::deployment;
+
+    #[test]
+    fn what_stands_says_what_it_waits_for() {
+        let mut view = deployment(&[("prod-1", "waiting")]);
+        view.waits = Some("deployment 41 waits for its time, 2027-01-04T06:00:00Z".into());
+        assert_eq!(goes_on(&view), "deployment 41 goes on.");
+        view.stands = true;
+        assert_eq!(
+            goes_on(&view),
+            "deployment 41 is not paused any more, and goes on by itself: deployment 41 waits for its time, \
+             2027-01-04T06:00:00Z."
+        );
     }
 }

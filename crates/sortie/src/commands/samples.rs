@@ -118,6 +118,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         settled: None,
         reason: None,
         waits: None,
+        stands: false,
         failure: None,
         keep_data: false,
         warnings: Vec::new(),

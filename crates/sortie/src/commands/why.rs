@@ -9,7 +9,7 @@ use crate::{
     releasing,
 };
 use api::{
-    read::{BuildName, Condition, Why as View},
+    read::{BuildName, Condition, StandingOrder, Why as View},
     routes,
 };
 use trust::{AppName, AudienceName};
@@ -70,6 +70,10 @@ pub fn in_words(view: &View) -> String {
         };
         lines.push(line);
     }
+    for (place, StandingOrder { what, remedy, .. }) in view.standing.iter().enumerate() {
+        let heading = if place == 0 { "what stands there?" } else { "" };
+        lines.push(format!("{heading:<20} {what}   {remedy}"));
+    }
     lines.push(format!("does it run?         {}", view.runs));
     lines.push(format!("who sees it?         {}", view.seen));
     lines.join("\n")
@@ -113,6 +117,11 @@ mod tests {
                 condition(true, "qa approved 10:02", None),
                 condition(false, "held", None),
             ],
+            standing: vec![StandingOrder {
+                deployment: 17,
+                what: "deployment 17 (web@1.5.0) waits for its time, 2027-01-04T06:00:00Z".into(),
+                remedy: "`sortie abort 17` takes it off".into(),
+            }],
             runs: "no: 1.3.2 on 12/12, settled 9 days".into(),
             seen: "nobody".into(),
         };
@@ -122,6 +131,7 @@ mod tests {
              \u{20} ✓ verified in test   ✓ evidence   ✓ qa approved 10:02\n\
              \u{20} ✗ ops has not approved   3 people can\n\
              \u{20} ✗ held\n\
+             what stands there?   deployment 17 (web@1.5.0) waits for its time, 2027-01-04T06:00:00Z   `sortie abort 17` takes it off\n\
              does it run?         no: 1.3.2 on 12/12, settled 9 days\n\
              who sees it?         nobody"
         );

@@ -157,6 +157,7 @@ impl Story {
                 keep_data: false,
                 package: None,
                 only: std::collections::BTreeSet::new(),
+                planned_there: Vec::new(),
             }]
         });
         story.entries.push(Entry {

@@ -76,6 +76,12 @@ fn r1_a_machine_keeps_a_freeze_though_the_server_pretends_there_is_none() {
     world.sortie("oncall", 0, "freeze --live --until 2h --reason \"the holidays\"").says("prod is frozen");
     world.release_to_prod(&two);
     world.sortie("tester", 0, "status prod").says("waits for freeze 1");
+    // It has no time of its own, and begins when the freeze ends.
+    let begins = world.sortie("tester", 0, "calendar --in prod");
+    begins.says(&format!("{two} is deployed")).says("frozen (freeze 1)");
+    assert!(!begins.stdout.contains('‼'), "{begins}");
+    let why = world.sortie("tester", 0, &format!("why {two} --in prod"));
+    why.says("waits for freeze 1").says(&format!("sortie freeze except 1 {two} --reason")).says("sortie abort");
     until("the freeze on the machine", || {
         let trust = files(&world.agent_data("prod-1").join("trust"));
         let text = String::from_utf8_lossy(trust.get(&PathBuf::from("freezes.json"))?).into_owned();
@@ -140,6 +146,13 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
     let number = planned["deployment"].as_u64().unwrap();
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
+    let stands = format!("deployment {number} ({two}) waits for its time");
+    world.sortie("tester", 0, &format!("why {one} --in prod")).says(&stands).says(&format!("sortie abort {number}"));
+    // Nobody looks on for days once it is let go on.
+    world.sortie("oncall", 0, &format!("pause {number} --reason lunch"));
+    world.sortie("tester", 0, "calendar").says(&format!("‼ deployment {number} is paused by oncall"));
+    let resumed = world.sortie("oncall", 0, &format!("resume {number}"));
+    resumed.says(&format!("deployment {number} is not paused any more")).says("waits for its time");
     let calendar = world.sortie("tester", 0, "calendar --in prod --until 200d");
     calendar.says(&format!("{two} is deployed (deployment {number})")).says("may not be activated any more");
     assert!(!calendar.stdout.contains('‼'), "{calendar}");

@@ -73,6 +73,7 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
         deployer: deployer.clone().unwrap_or_else(nobody),
         stamp,
         warnings: Vec::new(),
+        planned_there: Vec::new(),
         parts: vec![(target.clone(), part)].into(),
         rollout: None,
         rings: [].into(),

@@ -75,7 +75,7 @@ impl World {
         let context =
             Context { now: self.now, actor: self.actor(who), request_id, payload: None, away: self.away.clone() };
         match preview(&self.state, &context, Signed { subject, act }) {
-            Ok(Preview { planned, warnings, away }) => {
+            Ok(Preview { planned, warnings, away, waves }) => {
                 self.plan = Some(planned.id());
                 let on = |targets: &[PlannedTarget]| {
                     targets.iter().map(|planned| planned.target.as_str()).collect::<Vec<_>>().join(" ")
@@ -84,6 +84,7 @@ impl World {
                 let whole = (!planned.targets.is_empty()).then(|| on(&planned.targets));
                 let parts: Vec<String> = whole.into_iter().chain(of_members).collect();
                 let mut said = vec![format!("a plan for {}", parts.join(", "))];
+                said.extend((waves > 1).then(|| format!("in {waves} waves")));
                 said.extend(warnings.into_iter().map(|warning| format!("warned: {warning}")));
                 said.extend(away.iter().map(|target| format!("without {target}, which is away")));
                 said

@@ -1,0 +1,182 @@
+//! What will become of the orders that stand, as far as it can be known before their time comes (R1): when each begins, and
+//! what keeps it from that. Each is looked at after those that come before it, for what they bring is what runs by then.
+
+use crate::{
+    plan,
+    rules::{self, Candidate, lifetime, packages, schedule, sides},
+    state::{Deployment, DeploymentPhase, State},
+    waiting::WaitingOn,
+};
+use jiff::{SignedDuration, Timestamp};
+use trust::{TargetName, statement::OrderAct};
+
+/// Two deployments of one application to one place that are planned nearer than this are meant for the same time.
+const SAME_TIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// What will become of one order that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outlook {
+    /// The deployment's number.
+    pub deployment: u64,
+    /// The time it is planned for; of an order that names none, when it begins.
+    pub at: Timestamp,
+    /// Why it will not begin then as things stand, each in a line.
+    pub clashes: Vec<String>,
+    /// Whether it will never begin, as things stand.
+    dropped: bool,
+    /// When it begins, as far as is known.
+    begins: Option<Timestamp>,
+}
+
+/// Every order that stands and has a time, or whose beginning is known, in the order in which they come.
+pub fn outlooks(state: &State, now: Timestamp) -> Vec<Outlook> {
+    let mut standing: Vec<(Timestamp, u64, &Deployment)> = standing(state)
+        .filter_map(|(number, record)| Some((comes(state, number, record, now)?, number, record)))
+        .collect();
+    standing.sort_by_key(|(comes, number, _)| (*comes, *number));
+    let mut all: Vec<(Outlook, &Deployment)> = Vec::new();
+    for (_, number, record) in standing {
+        let outlook = outlook(state, number, record, &all, now);
+        all.push((outlook, record));
+    }
+    let beside: Vec<Vec<String>> = all.iter().map(|(outlook, record)| beside(outlook, record, &all)).collect();
+    let with_beside = all.into_iter().zip(beside).map(|((outlook, _), beside)| {
+        let clashes = outlook.clashes.iter().cloned().chain(beside).collect();
+        Outlook { clashes, ..outlook }
+    });
+    with_beside.collect()
+}
+
+/// The orders that stand. What a package brings stands with it.
+fn standing(state: &State) -> impl Iterator<Item = (u64, &Deployment)> {
+    let open = state.open_deployments.iter().filter_map(|number| Some((*number, state.deployments.get(number)?)));
+    open.filter(|(_, record)| record.waves == 0 && record.package.is_none())
+}
+
+/// When an order comes: in its time, which may have passed; or, where it has none, when what it waits for is over.
+fn comes(state: &State, number: u64, record: &Deployment, now: Timestamp) -> Option<Timestamp> {
+    let known = || match plan::waits(state, number, now)? {
+        WaitingOn::Beginning { .. } | WaitingOn::Window { .. } | WaitingOn::Freeze { .. } => {
+            plan::starts(state, number, record, now)
+        }
+        _ => None,
+    };
+    record.schedule.at.or_else(known)
+}
+
+fn outlook(
+    state: &State,
+    number: u64,
+    record: &Deployment,
+    before: &[(Outlook, &Deployment)],
+    now: Timestamp,
+) -> Outlook {
+    let at = comes(state, number, record, now).unwrap_or(now);
+    let due = at.max(now);
+    let begins = schedule::may_begin(state, record, due);
+    let mut clashes: Vec<String> = waits(state, number, due, due <= now).into_iter().collect();
+    let never = never(state, number, record, begins, due).or_else(|| overtaken(state, number, record, before));
+    let dropped = never.is_some();
+    clashes.extend(never.map(|reason| format!("deployment {number} will be dropped: {reason}")));
+    clashes.extend(gone_by(state, record, begins.unwrap_or(due)).filter(|_| !dropped));
+    Outlook { deployment: number, at, clashes, dropped, begins: begins.filter(|_| record.paused.is_none()) }
+}
+
+/// What it waits for when its time comes. Whether something else is under way then nobody knows before.
+fn waits(state: &State, number: u64, due: Timestamp, has_come: bool) -> Option<String> {
+    match plan::waits(state, number, due)? {
+        WaitingOn::Deployment { .. } if !has_come => None,
+        WaitingOn::Beginning { begins, .. } if begins <= due => None,
+        WaitingOn::Targets { .. } | WaitingOn::Members { .. } | WaitingOn::Time { .. } => None,
+        waiting => Some(waiting.to_string()),
+    }
+}
+
+/// Why it never begins, whatever else comes before it.
+fn never(state: &State, number: u64, record: &Deployment, begins: Option<Timestamp>, due: Timestamp) -> Option<String> {
+    let expires = record.schedule.expires;
+    if let Some(expires) = expires.filter(|expires| begins.is_none_or(|begins| begins >= *expires)) {
+        return Some(format!("its order expires at {expires:.0}, before it may begin"));
+    }
+    let begins = begins.unwrap_or(due);
+    if let Some(ends) = ends(state, record).filter(|ends| *ends <= begins) {
+        return Some(format!("the time of its last target is over at {ends:.0}"));
+    }
+    if !record.act.installs() && record.act != OrderAct::Switch {
+        return None;
+    }
+    // What it waits for is told by its number, and may come by then.
+    if record.phase == DeploymentPhase::AwaitingPermit
+        && matches!(plan::waits(state, number, due), Some(WaitingOn::Permit { .. } | WaitingOn::Person { .. }))
+    {
+        return None;
+    }
+    let candidate = Candidate::of(state, record).ok()?;
+    rules::may_run(state, state.policy.as_deref()?, &candidate, begins).err().map(|refusal| refusal.to_string())
+}
+
+/// When the last of its targets is over, where none of them lasts.
+fn ends(state: &State, record: &Deployment) -> Option<Timestamp> {
+    if record.is_of_package() {
+        return lifetime::last_ends(state, &record.environment);
+    }
+    let ends = record.parts.iter().map(|(name, _)| lifetime::ends(state, state.targets.get(name)?));
+    ends.collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// Which of its targets are over by then, where others last longer.
+fn gone_by(state: &State, record: &Deployment, begins: Timestamp) -> Option<String> {
+    let is_gone = |name: &&TargetName| {
+        state.targets.get(*name).is_some_and(|target| lifetime::is_over(state, target, begins) && !target.retired)
+    };
+    let gone: Vec<String> =
+        record.parts.iter().map(|(name, _)| name).filter(is_gone).map(ToString::to_string).collect();
+    (!gone.is_empty()).then(|| format!("the time of {} is over by then", gone.join(", ")))
+}
+
+/// Why it is dropped when its time comes: by what runs, or by what is to come before it.
+fn overtaken(state: &State, number: u64, record: &Deployment, before: &[(Outlook, &Deployment)]) -> Option<String> {
+    let reaches = |other: &Deployment| {
+        record.is_of_package() || other.parts.iter().any(|(name, _)| record.parts.get(name).is_some())
+    };
+    let changes =
+        |other: &Deployment| is_same_place(other, record) && schedule::takes_place(other.act) && reaches(other);
+    let come = before.iter().filter(|(outlook, _)| !outlook.dropped && outlook.begins.is_some());
+    let Some((outlook, last)) = come.rev().find(|(_, other)| changes(other)) else {
+        return match record.is_of_package() {
+            true => packages::overtaken(state, number, record),
+            false => schedule::overtaken(state, number, record).or_else(|| sides::overtaken(state, record)),
+        };
+    };
+    if !record.act.installs() || !last.act.installs() {
+        return None;
+    }
+    let covers = record.is_of_package() || record.parts.iter().all(|(name, _)| last.parts.get(name).is_some());
+    let when = format!("{:.0} (deployment {})", outlook.begins.unwrap_or(outlook.at), outlook.deployment);
+    if last.build == record.build && covers {
+        return Some(format!("it comes there before, at {when}"));
+    }
+    let is_planned = schedule::is_planned(&record.schedule, record.stamp.time);
+    let newer = last.version.as_ref().filter(|newer| Some(*newer) > record.version.as_ref())?;
+    let is_newer = is_planned && outlook.deployment > number && record.version.is_some();
+    is_newer.then(|| format!("{}@{newer} comes there before, at {when}", record.app))
+}
+
+fn is_same_place(one: &Deployment, other: &Deployment) -> bool {
+    one.app == other.app && one.environment == other.environment
+}
+
+/// The others of its application that are planned there for about the same time.
+fn beside(outlook: &Outlook, record: &Deployment, all: &[(Outlook, &Deployment)]) -> Vec<String> {
+    let is_beside = |(other, there): &&(Outlook, &Deployment)| {
+        let is_near = other.at.duration_since(outlook.at).abs() < SAME_TIME;
+        other.deployment != outlook.deployment && is_same_place(there, record) && is_near && !other.dropped
+    };
+    if outlook.dropped {
+        return Vec::new();
+    }
+    let said = all.iter().filter(is_beside).map(|(other, _)| {
+        format!("deployment {} of {} is planned there too, for {:.0}", other.deployment, record.app, other.at)
+    });
+    said.collect()
+}
