@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
-    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, VendorName, Version,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, VendorName, Version,
     charter::{Class, DeployedBy},
     evidence::Shortfall,
     quorum::{Lack, Rule},
@@ -483,6 +483,17 @@ pub enum Refusal {
         draft: DraftName,
         /// What it became.
         build: Digest,
+    },
+    /// A part is of another commit than those that are in the draft already.
+    DraftOfAnotherCommit {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// The part, and the commit that it was made from, where there is one.
+        part: (PartName, Option<String>),
+        /// Another part that is there, and its commit.
+        other: (PartName, Option<String>),
     },
     /// A part was added while somebody sealed the build.
     DraftChanged {

@@ -79,6 +79,7 @@ impl World {
                 format!("{pusher} pushed {part} into {draft} of {app}")
             }
             Event::DraftSealed { app, draft, build } => format!("{draft} of {app} is {}", self.called(app, build)),
+            Event::DraftDiscarded { app, draft } => format!("{draft} of {app} is discarded"),
             Event::AppRetired { app } => format!("{app} is retired"),
             Event::BuildPruned { app, builds } => {
                 let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();
