@@ -355,7 +355,6 @@ fn released(
             skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: record.ran.contains(&request.build)
-                || packages::came(state, app, audience, &request.build)
                 || under_way == Some(request.build)
                 || build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),
