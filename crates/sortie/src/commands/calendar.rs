@@ -4,7 +4,8 @@ use crate::{
     failure::{OrMisused, Outcome},
     invocation::Invocation,
     moment,
-    output::{Answer, table},
+    output::{Answer},
+    table::table,
 };
 use api::{
     read::{CalendarEntry, CalendarKind},

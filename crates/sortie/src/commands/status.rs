@@ -8,7 +8,8 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, count, lasting, origin, table},
+    output::{Answer, ago, count, lasting, origin},
+    table::table,
     package,
 };
 use api::{
