@@ -440,7 +440,13 @@ impl Refusal {
             Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
-            Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
+            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
+                format!("sortie hold lift {app} --in {environment}")
+            }
+            Refusal::NothingToRollBackTo { app, environment, higher: Some(higher), .. } => {
+                format!("sortie rollback {app} --in {environment} --version {higher}")
+            }
+            Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
                 format!("sortie status {app} --in {environment}")
             }
             Refusal::NumberTaken { app, .. } | Refusal::NumberNotIncreasing { app, .. } => {
@@ -489,6 +495,7 @@ impl Refusal {
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
             Refusal::UnknownDraft { draft, .. } => format!("sortie push --into {draft} --part NAME"),
+            Refusal::DraftOfAnotherCommit { app, draft, .. } => format!("sortie push --discard {draft} --app {app}"),
             Refusal::DraftChanged { draft, .. } => format!("sortie push --seal {draft}"),
             Refusal::DraftSealed { app, build, .. } => format!("sortie status {app}#{}", build.short()),
             Refusal::BuildPruned { .. } => "sortie push".into(),

@@ -55,6 +55,7 @@ impl World {
             ["due"] => self.due(),
             ["phases", number] => self.phases(read(number)),
             ["why", what, "in", audience] => self.why(what, audience),
+            ["back", "of", app, "in", environment, rest @ ..] => self.back(app, environment, rest),
             ["next", "number", "of", app] => self.next_number(app),
             [who, verb, rest @ ..] => self.somebody(who, verb, rest, line),
             _ => panic!("'{line}' is no line of a story"),

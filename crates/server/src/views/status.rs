@@ -183,7 +183,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
             (None, None) if !running.permitted => {
                 notes.push(format!("unreleased build {name} runs without permission"));
             }
-            (Some(version), None) if permits::is_withdrawn(state, app, version, &audience.name) => {
+            (Some(version), None) if domain::rules::permits::is_withdrawn(state, app, version, &audience.name) => {
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
@@ -317,7 +317,7 @@ fn newest_request<'a>(
 fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
     let whole = record.settled.iter().rev().filter(|build| !record.settled_in_part.contains(*build));
     let names = whole.map(|build| build_name(state, app, build));
-    let withdrawn = |version: &Version| permits::is_withdrawn(state, app, version, audience);
+    let withdrawn = |version: &Version| domain::rules::permits::is_withdrawn(state, app, version, audience);
     names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }
 
