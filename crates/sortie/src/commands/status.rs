@@ -248,11 +248,12 @@ fn targets(view: &View) -> String {
 
 /// When a target was heard of last, and how.
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
-    match (target.seen, target.carried) {
-        (Some(seen), _) if target.away => format!("{}, away", ago(seen, now)),
-        (Some(seen), _) => ago(seen, now),
-        (None, Some(told)) => format!("by receipt, up to {}", ago(told, now)),
-        (None, None) => "not since the server started".into(),
+    match (target.seen, target.carried, target.as_of) {
+        (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
+        (Some(seen), ..) => ago(seen, now),
+        (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),
+        (None, None, Some(taken)) => format!("as of the backup, {}; not heard since", ago(taken, now)),
+        (None, None, None) => "not since the server started".into(),
     }
 }
 
