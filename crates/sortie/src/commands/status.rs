@@ -479,6 +479,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Undone), _) => format!("undone{ended}"),
         (Some(Ending::Failed), _) => format!("failed{ended}"),
         (Some(Ending::Dropped), _) => format!("dropped{ended}"),
+        (Some(Ending::Aborted), _) if view.reason.is_some() => format!("ended{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
         (None, Some(waits)) => waits.clone(),
