@@ -47,6 +47,9 @@ pub struct DeploymentView {
     pub reason: Option<String>,
     /// What it waits on, in words.
     pub waits: Option<String>,
+    /// Why it does not settle any more, though it succeeded and stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<String>,
     /// Why it paused by itself, while it stands like that: what went wrong, or what is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

@@ -118,6 +118,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         settled: None,
         reason: None,
         waits: None,
+        unsettled: None,
         failure: None,
         keep_data: false,
         warnings: Vec::new(),

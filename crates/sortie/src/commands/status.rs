@@ -474,6 +474,9 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
     let stands = match (view.ending, &view.waits) {
         (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
+        (Some(Ending::Succeeded), None) if view.unsettled.is_some() => {
+            format!("succeeded{ended}; {}", view.unsettled.as_deref().unwrap_or_default())
+        }
         (Some(Ending::Succeeded), Some(waits)) => format!("succeeded{ended}; {waits}"),
         (Some(Ending::Succeeded), None) => format!("succeeded{ended}"),
         (Some(Ending::Undone), _) => format!("undone{ended}"),
