@@ -163,10 +163,9 @@ mod tests {
         }
         assert_eq!(
             within(&HEADER, &rows(), Some(80)),
-            "application  audience  may be deployed        runs          since\n\
-             web          test      1.5.0, 1.4.0, 1.3.2 …  1.5.0 on 1/1  2 h ago\n\
-             \u{20}                      (+2)\n\
-             \u{20}            prod      1.4.0                  1.4.0 on 3/3  19 min ago\n\
+            "application  audience  may be deployed             runs          since\n\
+             web          test      1.5.0, 1.4.0, 1.3.2 … (+2)  1.5.0 on 1/1  2 h ago\n\
+             \u{20}            prod      1.4.0                       1.4.0 on 3/3  19 min ago\n\
              \u{20}   waits and notes: 1.5.0 → prod waits for ops; 1.5.0 held out"
         );
     }
