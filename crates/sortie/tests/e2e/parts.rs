@@ -39,7 +39,7 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     let build = sealed.word("web#");
     let again = coder(0, "push --seal ci-1 --json").json();
     assert_eq!(again["name"], build.as_str());
-    assert_eq!(again["commit"]["title"], "feat: begin");
+    assert_eq!(again["commit"]["title"], "feat: greet people by name");
     only(&[("late", "too late")]);
     coder(6, "push --into ci-1 --part late").says("DRAFT_SEALED").says(&build);
 
