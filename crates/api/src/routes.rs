@@ -20,6 +20,8 @@ pub const PEOPLE: &str = "/v1/people";
 pub const STATUS: &str = "/v1/status";
 /// GET `?app=&version=&audience=`: every condition, met or not.
 pub const WHY: &str = "/v1/why";
+/// GET `?app=&environment=&only=`: what a rollback goes back to where nobody names it.
+pub const ROLLBACK: &str = "/v1/rollback";
 /// GET `?since=&app=&limit=`: the newest entries, newest first.
 pub const HISTORY: &str = "/v1/history";
 /// GET `?app=&keep=&days=`: the builds whose bytes may be pruned (R36).

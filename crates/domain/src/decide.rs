@@ -134,6 +134,7 @@ fn administer(draft: &mut Draft, asked: &Asked<'_>, act: AdministrationAct) -> R
         AdministrationAct::LiftHold { app, environment, build, reason } => {
             deployment::lift_hold(draft, asked, &app, &environment, build, reason)
         }
+        AdministrationAct::DiscardDraft { app, draft: name } => draft::discard(draft, asked, &app, &name),
         AdministrationAct::SealDraft { .. } => Err(Refusal::Invalid { why: "a draft is sealed with its parts".into() }),
         AdministrationAct::RetireApp { app } => application::retire(draft, asked, &app),
         AdministrationAct::PruneBuilds { app, builds } => release::prune(draft, asked, &app, &builds),

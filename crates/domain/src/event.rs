@@ -119,6 +119,13 @@ pub enum Event {
         /// The build.
         build: Digest,
     },
+    /// The parts of a draft were let go before anybody sealed it.
+    DraftDiscarded {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+    },
     /// An application takes nothing new, for good.
     AppRetired {
         /// Which.

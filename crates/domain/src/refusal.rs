@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use trust::{
-    AppName, AudienceName, Digest, DraftName, PersonName, TargetName, VendorName, Version,
+    AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, VendorName, Version,
     charter::{Class, DeployedBy},
     evidence::Shortfall,
     quorum::{Lack, Rule},
@@ -487,6 +487,17 @@ pub enum Refusal {
         /// What it became.
         build: Digest,
     },
+    /// A part is of another commit than those that are in the draft already.
+    DraftOfAnotherCommit {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+        /// The part, and the commit that it was made from, where there is one.
+        part: (PartName, Option<String>),
+        /// Another part that is there, and its commit.
+        other: (PartName, Option<String>),
+    },
     /// A part was added while somebody sealed the build.
     DraftChanged {
         /// The application.
@@ -717,6 +728,10 @@ pub enum Refusal {
         app: AppName,
         /// Where.
         environment: AudienceName,
+        /// Whether something is held out that it would go back to.
+        held: bool,
+        /// What had settled there before and has a higher number than what serves: going back is no way forward, unless it is named.
+        higher: Option<Version>,
     },
     /// Only what is deployed and verified can be exposed (R26).
     NotDeployed {

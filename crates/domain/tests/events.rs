@@ -228,6 +228,7 @@ fn release_events() -> Vec<Event> {
             size_bytes: 4_100_000,
         },
         Event::DraftSealed { app: read("web"), draft: read("ci-4711"), build },
+        Event::DraftDiscarded { app: read("web"), draft: read("ci-4711") },
         Event::AppRetired { app: read("web") },
         Event::BuildPruned { app: read("web"), builds: vec![build] },
         imported(word(Vec::new()), None, Way::Normal, None),

@@ -95,9 +95,9 @@ struct End {
 /// What a restored server remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Restored {
-    taken: Timestamp,
+    pub taken: Timestamp,
     epoch: u64,
-    entries: u64,
+    pub entries: u64,
 }
 
 /// Why a backup was not taken or not put back.

@@ -123,6 +123,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::people))
         .routes(routes!(reads::status::status))
         .routes(routes!(reads::why))
+        .routes(routes!(reads::rollback))
         .routes(routes!(reads::history::history))
         .routes(routes!(reads::prunable))
         .routes(routes!(reads::draft))

@@ -13,9 +13,10 @@ use api::{
     read::{Lost, LostRun, LostSight},
 };
 use domain::state::State;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -29,12 +30,17 @@ use trust::{
 };
 
 const FILE: &str = "lost.json";
+/// Of a server that was put back from a backup: who has spoken to it since. It is no part of a backup.
+const HEARD: &str = "heard.json";
 
 /// What the targets told, by target.
 pub(crate) struct Memories {
     path: PathBuf,
     /// Where the whole data folder came from, if it was put back.
     restored: Option<Restored>,
+    /// Who has spoken to it since then.
+    heard: Mutex<BTreeSet<TargetName>>,
+    heard_path: PathBuf,
     told: Mutex<BTreeMap<TargetName, Told>>,
 }
 
@@ -52,12 +58,39 @@ impl Memories {
     /// Reads what was told before from the data folder.
     pub fn open(data: &std::path::Path) -> io::Result<Self> {
         let path = data.join(FILE);
-        let told = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error),
+        let heard_path = data.join(HEARD);
+        let (told, heard) = (Mutex::new(read(&path)?), Mutex::new(read(&heard_path)?));
+        Ok(Self { path, restored: Restored::read(data)?, heard, heard_path, told })
+    }
+
+    /// The moment of the backup by which alone it is known what a target runs: it has not spoken to this server since the server
+    /// was put back. What is carried here by receipts has its own moment.
+    pub fn as_of(&self, state: &State, target: &TargetName) -> Option<Timestamp> {
+        let restored = self.restored.as_ref()?;
+        let joined = state.targets.get(target).filter(|record| !record.retired)?.stamp.entry;
+        let has_spoken = || self.heard.lock().unwrap_or_else(PoisonError::into_inner).contains(target);
+        (joined <= restored.entries && !has_spoken()).then_some(restored.taken)
+    }
+
+    /// A target speaks. That is kept, so that it is known after the server's next start too.
+    pub fn hear(&self, target: &TargetName) -> io::Result<()> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.restored.is_some() && heard.insert(target.clone()) {
+            true => durable::replace(&self.heard_path, &serde_json::to_vec(&*heard).map_err(io::Error::other)?),
+            false => Ok(()),
+        }
+    }
+
+    /// What targets say that they run, and is lost here: the ledger shows what ran when the backup was taken.
+    pub fn runs_otherwise(&self, state: &State) -> Vec<LostRun> {
+        let lost = self.lost(state);
+        let is_over = |target: &TargetName| !lost.seen.iter().any(|sight| sight.target == *target && !sight.is_over);
+        let taken = self.restored.as_ref().map(|restored| restored.taken);
+        let is_old = |run: &LostRun| match (state.running(&run.app, &run.target), taken) {
+            (Some(running), Some(taken)) => running.since <= taken,
+            _ => !is_over(&run.target),
         };
-        Ok(Self { path, restored: Restored::read(data)?, told: Mutex::new(told) })
+        lost.runs.iter().filter(|run| is_old(run)).cloned().collect()
     }
 
     /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
@@ -147,6 +180,15 @@ impl Memories {
         lost.withdrawals.sort();
         lost.withdrawals.dedup();
         lost
+    }
+}
+
+/// What stands in a file; nothing where there is none.
+fn read<T: serde::de::DeserializeOwned + Default>(path: &std::path::Path) -> io::Result<T> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,7 +10,8 @@ use crate::{
     invocation::Invocation,
     object,
     output::{self, Answer},
-    project, releasing, sign,
+    project::{self, Located},
+    releasing, sign,
 };
 use api::{read::DraftView, routes};
 use domain::{refusal::Refusal, sizes};
@@ -60,21 +61,11 @@ pub async fn seal(
 ) -> Outcome {
     let draft = DraftName::new(draft).or_misused()?;
     let located = project::find(Path::new("."), app)?;
-    let app = match (app, &located) {
-        (Some(app), _) => AppName::new(app).or_misused()?,
-        (None, Some(located)) => located.project.app.clone(),
-        (None, None) => {
-            return Err(Failure::misused("which application? There is no sortie.toml here").next("--app APP"));
-        }
-    };
+    let app = of_which(app, located.as_ref())?;
     let connection = invocation.connect().await?;
     let path = routes::path(routes::DRAFT, &[app.as_str(), draft.as_str()]);
-    // An application begins with its first build, and a draft may be from before that.
-    let unknown = |failure: Failure| match failure.code() {
-        "UNKNOWN_APPLICATION" => Refusal::UnknownDraft { app: app.clone(), draft: draft.clone(), nearest: None }.into(),
-        _ => failure,
-    };
-    let view: DraftView = connection.client.get(&path, &[]).await.map_err(|error| unknown(error.into()))?;
+    let view: Result<DraftView, _> = connection.client.get(&path, &[]).await;
+    let view = view.map_err(|error| unknown(error.into(), &app, &draft))?;
     let mut parts: BTreeMap<PartName, (Manifest, Option<Commit>)> = BTreeMap::new();
     let mut makers = BTreeSet::new();
     for envelope in &view.parts {
@@ -108,8 +99,11 @@ pub async fn seal(
     };
     let head = head.filter(|head| commit.as_ref().is_some_and(|commit| commit.id == head.id));
     let located = located.filter(|_| head.is_some() || commit.is_none());
-    let title = head.map(|head| sign::title(&head.title)).transpose()?;
+    // What is signed names the title by its digest; what is printed has its words, where they are known here.
+    let title = head.as_ref().map(|head| sign::title(&head.title)).transpose()?;
     let named = title.iter().map(|text| trust::text::reference(&text.digest())).collect();
+    let words = head.map(|head| head.title);
+    let printed = commit.as_ref().map(|commit| json!({ "id": commit.id, "tag": commit.tag, "title": words }));
     let commit = commit.map(|commit| Commit { title: named, ..commit });
     let recipe = located.and_then(|located| located.project.build);
     let push = Act::Push(statement::Push {
@@ -132,7 +126,7 @@ pub async fn seal(
     }
     let names: Vec<&PartName> = parts.keys().collect();
     let data = json!({
-        "app": app, "build": build, "name": name, "draft": draft, "parts": names, "commit": commit,
+        "app": app, "build": build, "name": name, "draft": draft, "parts": names, "commit": printed,
         "files": whole.files.len(), "size_bytes": whole.total_size_bytes(), "already_known": known,
     });
     if quiet {
@@ -142,6 +136,35 @@ pub async fn seal(
     let files = output::count(whole.files.len() as u64, "file");
     let words = format!("{name}   {files}, {}   of {of}", sizes::length(whole.total_size_bytes()));
     Ok(Answer::new(&data, words).next(releasing::first_place(&connection, &name)))
+}
+
+/// Lets the parts of a draft go.
+pub async fn discard(invocation: &Invocation, app: Option<&str>, draft: &str) -> Outcome {
+    let draft = DraftName::new(draft).or_misused()?;
+    let app = of_which(app, project::find(Path::new("."), app)?.as_ref())?;
+    let connection = invocation.connect().await?;
+    let act = AdministrationAct::DiscardDraft { app: app.clone(), draft: draft.clone() };
+    connection.administer(act).await.map_err(|failure| unknown(failure, &app, &draft))?;
+    let words = format!("{draft} of {app} is discarded: its parts make no build, and the name begins anew.");
+    Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words)
+        .next(format!("sortie push --into {draft} --part NAME")))
+}
+
+/// The application of a draft: the one that was typed, or the one whose project this is.
+fn of_which(app: Option<&str>, located: Option<&Located>) -> Result<AppName, Failure> {
+    match (app, located) {
+        (Some(app), _) => AppName::new(app).or_misused(),
+        (None, Some(located)) => Ok(located.project.app.clone()),
+        (None, None) => Err(Failure::misused("which application? There is no sortie.toml here").next("--app APP")),
+    }
+}
+
+/// An application begins with its first build, and a draft may be from before that.
+fn unknown(failure: Failure, app: &AppName, draft: &DraftName) -> Failure {
+    match failure.code() {
+        "UNKNOWN_APPLICATION" => Refusal::UnknownDraft { app: app.clone(), draft: draft.clone(), nearest: None }.into(),
+        _ => failure,
+    }
 }
 
 /// One part, believed for its signature and its digest alone.

@@ -452,7 +452,11 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
             let reason = view.reason.as_deref().unwrap_or("its time was over");
             said.push(format!("deployment {} was dropped before it began: {reason}", view.deployment));
         }
-        Some(Ending::Aborted) => said.push(format!("deployment {} was ended by hand", view.deployment)),
+        // A package says why below.
+        Some(Ending::Aborted) => said.push(match view.reason.as_ref().filter(|_| view.members.is_empty()) {
+            Some(reason) => format!("deployment {} was ended: {reason}", view.deployment),
+            None => format!("deployment {} was ended by hand", view.deployment),
+        }),
         Some(Ending::Superseded) => {
             let by = view.reason.as_deref().unwrap_or("a newer one took its place before it began");
             said.push(format!("deployment {} was superseded: {by}", view.deployment));

@@ -192,24 +192,6 @@ fn paint(text: &str) -> String {
     text.split('\n').map(paint_line).collect::<Vec<_>>().join("\n")
 }
 
-/// A table without borders: columns as wide as they need, two spaces between.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let zone = TimeZone::system();
-    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
-    // Moments change their width by the wall that they are told for.
-    let told = |row: &Vec<String>| row.iter().map(|cell| moment::on_the_wall(cell, &zone)).collect::<Vec<String>>();
-    let rows = &rows.iter().map(told).collect::<Vec<_>>();
-    let wide = |text: &String| text.chars().count();
-    let widths: Vec<usize> = (0..header.len())
-        .map(|at| std::iter::once(&header).chain(rows).filter_map(|row| row.get(at)).map(wide).max().unwrap_or(0))
-        .collect();
-    let write_row = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    std::iter::once(&header).chain(rows).map(write_row).collect::<Vec<_>>().join("\n")
-}
-
 /// `1 file`, `2 files`.
 pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }

@@ -416,9 +416,9 @@ impl Verifier {
                     None => return Err("there was no such token".into()),
                 },
                 AdministrationAct::RetireApp { .. } => owner.clone(),
-                AdministrationAct::PruneBuilds { app, .. } | AdministrationAct::SealDraft { app, .. } => {
-                    Some(charter.push_rule(app).clone())
-                }
+                AdministrationAct::PruneBuilds { app, .. }
+                | AdministrationAct::SealDraft { app, .. }
+                | AdministrationAct::DiscardDraft { app, .. } => Some(charter.push_rule(app).clone()),
                 AdministrationAct::LiftHold { environment: name, .. }
                 | AdministrationAct::Expose { environment: name, .. } => Some(environment(name)?.deploy.clone()),
                 AdministrationAct::AbortDeployment { deployment, .. }

@@ -35,6 +35,13 @@ impl BuildName {
     }
 }
 
+/// What a rollback goes back to where nobody names it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WayBack {
+    /// The build.
+    pub to: BuildName,
+}
+
 /// One application.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct App {

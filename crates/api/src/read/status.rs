@@ -329,6 +329,11 @@ pub struct TargetStatus {
     /// Whether nobody has heard of it for a while, so that deployments go on without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// The moment of the backup by which alone it is known what it runs: the server was put back from that, and has not heard of
+    /// it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub as_of: Option<Timestamp>,
     /// The version of its agent, as it said since the server started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,

@@ -544,7 +544,16 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
     match deployment.parts.verified().next() {
         Some(_) => succeed(draft, asked, number, deployment),
         // All have left, or somebody said that it goes on without every single one.
-        None => draft.record(ended(number, Ending::Aborted)),
+        None => {
+            let reason = "nobody is left for it: all of its targets were left out, or are gone".to_owned();
+            draft.record(Event::DeploymentEnded {
+                deployment: number,
+                ending: Ending::Aborted,
+                reason: Some(reason),
+                superseded_by: None,
+                aborted: None,
+            });
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     policy,
     refusal::{Refusal, Right},
     rules::{names, retired, rights, vendors},
-    state::{Draft, DraftBuild},
+    state::{Draft, DraftBuild, DraftPart},
 };
 use std::collections::BTreeMap;
 use trust::{AppName, Digest, DraftName, PartName, statement};
@@ -31,16 +31,13 @@ pub(super) fn add(
         let what = format!("{part} of {app} {name} is there");
         return Err(Refusal::AlreadyDone { what, since: Some(same.stamp.time) });
     }
-    let id = |commit: &Option<statement::Commit>| commit.as_ref().map_or("no commit".into(), |c| c.id.clone());
+    let id = |commit: &Option<statement::Commit>| commit.as_ref().map(|commit| commit.id.clone());
     if let Some(known) = known {
-        if let Some((other, before)) =
-            known.parts.iter().find(|(other, before)| **other != part && id(&before.commit) != id(&commit))
-        {
-            let (ours, theirs) = (id(&commit), id(&before.commit));
-            let why = format!(
-                "{other} of {app} {name} was made from {theirs}, and {part} from {ours}: a build is of one commit, so that parts of another go into a draft of another name (`push --into`), named after the commit or the run"
-            );
-            return Err(Refusal::Invalid { why });
+        let is_of_another =
+            |(other, before): &(&PartName, &DraftPart)| **other != part && id(&before.commit) != id(&commit);
+        if let Some((other, before)) = known.parts.iter().find(is_of_another) {
+            let (part, other) = ((part, id(&commit)), (other.clone(), id(&before.commit)));
+            return Err(Refusal::DraftOfAnotherCommit { app, draft: name, part, other });
         }
         if known.parts.len() >= policy::DRAFT_PARTS {
             return Err(Refusal::Invalid { why: format!("a build has at most {} parts", policy::DRAFT_PARTS) });
@@ -81,6 +78,14 @@ pub(super) fn seal(
         return Err(Refusal::DraftChanged { app: app.clone(), draft: name.clone() });
     }
     draft.record(Event::DraftSealed { app: app.clone(), draft: name.clone(), build });
+    Ok(())
+}
+
+/// Lets the parts go. What is sealed is a build, and stays.
+pub(super) fn discard(draft: &mut Draft, asked: &Asked<'_>, app: &AppName, name: &DraftName) -> Result<(), Refusal> {
+    rights::require(&asked.context.actor, Right::Push, app, asked.policy.charter.push_rule(app))?;
+    not_sealed(app, name, Some(names::draft(&draft.state, app, name)?))?;
+    draft.record(Event::DraftDiscarded { app: app.clone(), draft: name.clone() });
     Ok(())
 }
 

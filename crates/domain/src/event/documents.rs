@@ -20,6 +20,7 @@ impl Event {
             | Event::PersonNamed { .. }
             | Event::PersonErased { .. }
             | Event::DraftSealed { .. }
+            | Event::DraftDiscarded { .. }
             | Event::AppRetired { .. }
             | Event::BuildPruned { .. }
             | Event::BuildNumbered { .. }

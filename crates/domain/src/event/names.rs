@@ -25,6 +25,7 @@ names! {
     BuildPushed = "build-pushed",
     PartAdded = "part-added",
     DraftSealed = "draft-sealed",
+    DraftDiscarded = "draft-discarded",
     AppRetired = "app-retired",
     BuildPruned = "build-pruned",
     BuildNumbered = "build-numbered",

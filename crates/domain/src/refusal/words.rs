@@ -209,10 +209,23 @@ impl fmt::Display for Refusal {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
             Refusal::UnknownDraft { app, draft, nearest } => {
-                write!(f, "no part was pushed into {draft} of {app}{}", did_you_mean(nearest))
+                write!(f, "no draft {draft} of {app} is under way{}", did_you_mean(nearest))
             }
             Refusal::DraftSealed { app, draft, build } => {
                 write!(f, "{draft} of {app} is sealed: it is {app}#{}, and stays so", build.short())
+            }
+            Refusal::DraftOfAnotherCommit { app, draft, part, other } => {
+                let from = |commit: &Option<String>| commit.clone().unwrap_or_else(|| "no commit".into());
+                write!(
+                    f,
+                    "{} of {app} {draft} was made from {}, and {} from {}: a build is of one commit. A draft is named after \
+                     the commit or the run; push into one of another name (`--into`), or discard this one and its parts. \
+                     Nothing was added",
+                    other.0,
+                    from(&other.1),
+                    part.0,
+                    from(&part.1)
+                )
             }
             Refusal::DraftChanged { app, draft } => {
                 write!(f, "the parts of {draft} of {app} are others than those it was sealed from. Nothing was sealed")
@@ -342,7 +355,17 @@ impl fmt::Display for Refusal {
                 };
                 write!(f, "{app} does not run in {environment}: nothing to {verb}")
             }
-            Refusal::NothingToRollBackTo { app, environment } => {
+            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
+                write!(f, "nothing else of {app} that has settled in {environment} may come back there: it is held out")
+            }
+            Refusal::NothingToRollBackTo { app, environment, higher: Some(higher), .. } => {
+                write!(
+                    f,
+                    "{higher} of {app} had settled in {environment} before, and is higher than what serves: a rollback goes \
+                     forward only to a version that is named"
+                )
+            }
+            Refusal::NothingToRollBackTo { app, environment, .. } => {
                 write!(f, "nothing else of {app} has settled in {environment}: there is nothing to roll back to")
             }
             Refusal::NotDeployed { app, version, environment } => {
@@ -431,7 +454,13 @@ impl Refusal {
             Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
-            Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment } => {
+            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
+                format!("sortie hold lift {app} --in {environment}")
+            }
+            Refusal::NothingToRollBackTo { app, environment, higher: Some(higher), .. } => {
+                format!("sortie rollback {app} --in {environment} --version {higher}")
+            }
+            Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
                 format!("sortie status {app} --in {environment}")
             }
             Refusal::NumberTaken { app, .. } | Refusal::NumberNotIncreasing { app, .. } => {
@@ -480,6 +509,7 @@ impl Refusal {
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
             Refusal::UnknownDraft { draft, .. } => format!("sortie push --into {draft} --part NAME"),
+            Refusal::DraftOfAnotherCommit { app, draft, .. } => format!("sortie push --discard {draft} --app {app}"),
             Refusal::DraftChanged { draft, .. } => format!("sortie push --seal {draft}"),
             Refusal::DraftSealed { app, build, .. } => format!("sortie status {app}#{}", build.short()),
             Refusal::BuildPruned { .. } => "sortie push".into(),
@@ -609,8 +639,9 @@ pages! {
     Unreleased, "UNRELEASED", exit::REFUSED, "R2, R31: only environments of class dev accept builds that were never released. Number the build, and release it.";
     ChannelClosed, "CHANNEL_CLOSED", exit::REFUSED, "R28: a customer gets what the channels hold that the charter lets them read, and nothing else. Whoever may not read a channel does not learn whether there is one of that name. Owners let a customer in: a role of theirs in the channel's `read`.";
     NotAnEnvironment, "NOT_AN_ENVIRONMENT", exit::REFUSED, "A channel has people, not machines. Releasing to it makes the version available to them.";
-    UnknownDraft, "UNKNOWN_DRAFT", exit::MISUSED, "A build that several jobs make begins with the first part that is pushed into it. What nobody adds to for a month is forgotten.";
+    UnknownDraft, "UNKNOWN_DRAFT", exit::MISUSED, "A build that several jobs make begins with the first part that is pushed into it. What somebody discards, or nobody adds to for a month, is forgotten.";
     DraftSealed, "DRAFT_SEALED", exit::CONFLICT, "Once sealed, the parts are one build with one digest, and none is added. A job that runs again pushes into a draft of another name.";
+    DraftOfAnotherCommit, "DRAFT_OF_ANOTHER_COMMIT", exit::CONFLICT, "All parts of a build are made from one commit. Parts of another go into a draft of another name, or the draft is discarded first: `sortie push --discard DRAFT`.";
     DraftChanged, "DRAFT_CHANGED", exit::CONFLICT, "A job pushed its part while somebody sealed the build. Look at the parts, and seal again.";
     AppRetired, "APP_RETIRED", exit::REFUSED, "Owners retire an application for good. What it was stays known, its name is never given again, and a new one takes another name.";
     AppRuns, "APP_RUNS", exit::REFUSED, "An application is retired when it runs nowhere: undeploy it from each environment first.";
@@ -640,7 +671,7 @@ pages! {
     NotFrozen, "NOT_FROZEN", exit::MISUSED, "The freeze names applications (`--app`), and this is none of them, so there is nothing to let pass. Where it names members of a package, or a package that brings an application, those are what is kept back: except them.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
-    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn. Nothing else has.";
+    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and by itself to nothing that is held out, nor to a higher number than what serves (`--version` names one). Nothing else has settled.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";
     InvitationInvalid, "INVITATION_INVALID", exit::REFUSED, "An invitation is for one environment, a number of machines and a time. Ask whoever invites for a new one.";
     NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";

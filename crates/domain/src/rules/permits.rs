@@ -100,6 +100,12 @@ fn in_time(request: &Request, now: Timestamp) -> Result<(), Refusal> {
     })
 }
 
+/// Whether the version's permission was taken back and not given again.
+pub fn is_withdrawn(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> bool {
+    let dead = state.in_audience(app, audience).is_some_and(|record| record.dead_through.contains_key(version));
+    dead && state.granted(app, version, audience).is_none()
+}
+
 /// Fails where the version is below the audience's floor: permission for it would be permission for nothing.
 pub fn above_floor(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> Result<(), Refusal> {
     let Some(here) = state.in_audience(app, audience) else { return Ok(()) };

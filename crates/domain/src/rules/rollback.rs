@@ -1,10 +1,14 @@
 //! A rollback goes back to what settled, from where the application is, and sticks: what it leaves is held out (R3).
 
-use super::{Candidate, holds, migrations};
-use crate::{command::Signed, refusal::Refusal, state::State};
+use super::{Candidate, holds, migrations, packages, permits};
+use crate::{
+    command::Signed,
+    refusal::{Instead, Refusal},
+    state::{State, Target},
+};
 use std::collections::BTreeSet;
 use trust::{
-    Digest, TargetName,
+    AppName, AudienceName, Digest, TargetName, Version,
     statement::{Order, OrderAct},
 };
 
@@ -16,10 +20,75 @@ pub fn may_return(state: &State, signed: &Signed<Order>) -> Result<(), Refusal> 
     }
     let here = state.in_audience(app, environment);
     if !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
-        return Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone() });
+        return Err(nothing(app, environment));
     }
     holds::may_return(state, &Candidate::ordered(state, signed)?)?;
     migrations::is_made_for_the_data(state, &signed.act, signed.subject)
+}
+
+/// What a rollback goes back to where nobody names it: the newest build that is not held out, nor withdrawn, of those that had
+/// settled on the whole before what serves on the targets that go back. Of that, the one that settled last counts, and most of all
+/// what has not settled. Going back is never a way to a higher number than what serves has.
+pub fn back(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    only: &BTreeSet<TargetName>,
+) -> Result<Digest, Refusal> {
+    let Some(here) = state.in_audience(app, environment) else { return Err(nothing(app, environment)) };
+    let number_of = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.as_ref();
+    let serving =
+        serving(state, app, environment, |name, target| !target.cordoned && (only.is_empty() || only.contains(name)));
+    // What was withdrawn keeps its place: what had settled before it did so before it still.
+    let settled: Vec<&Digest> =
+        here.settled.iter().rev().filter(|build| !here.settled_in_part.contains(*build)).collect();
+    let place = |build: &Digest| settled.iter().position(|settled| *settled == build);
+    let leaves = serving.iter().map(place).min().unwrap_or(None);
+    let before = leaves.map_or(0, |place| place + 1);
+    let numbers: Option<Vec<&Version>> = serving.iter().map(number_of).collect();
+    let highest = numbers.and_then(|numbers| numbers.into_iter().max());
+    let is_higher = |build: &Digest| highest.zip(number_of(build)).is_some_and(|(highest, number)| number > highest);
+    let is_withdrawn =
+        |build: &Digest| number_of(build).is_some_and(|number| permits::is_withdrawn(state, app, number, environment));
+    let may: Vec<&Digest> = settled.into_iter().skip(before).filter(|build| !is_withdrawn(build)).collect();
+    if let Some(back) = may.iter().find(|build| !here.held.contains_key(**build) && !is_higher(build)) {
+        return Ok(**back);
+    }
+    if let Some(deployment) = here.open_deployment.or(here.queued) {
+        let (app, environment, instead) = (app.clone(), environment.clone(), Some(Instead::Abort));
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
+    }
+    let held = may.iter().any(|build| here.held.contains_key(*build));
+    let higher = may.iter().find_map(|build| number_of(build)).cloned();
+    Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held, higher })
+}
+
+fn nothing(app: &AppName, environment: &AudienceName) -> Refusal {
+    Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: false, higher: None }
+}
+
+/// The builds that serve on targets. A package serves where any of its members does.
+fn serving(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    is_meant: impl Fn(&TargetName, &Target) -> bool,
+) -> BTreeSet<Digest> {
+    let standing = state.in_audience(app, environment).and_then(|here| here.standing);
+    let package = standing.and_then(|number| state.deployments.get(&number)).map(|record| record.build);
+    let listed = package.and_then(|build| Some((build, packages::listed(state, app, &build)?)));
+    let serves = |app: &AppName, name: &TargetName| {
+        state.running(app, name).filter(|running| !running.standby).map(|running| running.build)
+    };
+    let mut serving = BTreeSet::new();
+    for (name, _) in state.targets_in(environment).filter(|(name, target)| is_meant(name, target)) {
+        serving.extend(serves(app, name));
+        if let Some((package, facts)) = listed {
+            let is_there = facts.package.iter().any(|(app, member)| serves(app, name) == Some(member.build));
+            serving.extend(is_there.then_some(package));
+        }
+    }
+    serving
 }
 
 /// Those of the targets that an order reaches: from where the application was removed nothing goes back, unless it is to return

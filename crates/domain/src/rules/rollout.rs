@@ -391,7 +391,11 @@ fn is_let_begin(deployment: &Deployment, ring: usize) -> bool {
 pub fn emptied(rollout: &Rollout, deployment: &Deployment) -> Option<String> {
     let is_asked = matches!(deployment.phase, DeploymentPhase::Baking(_)) && rollout.advance == Advance::Hand;
     let ring = unvouched(deployment).filter(|_| !is_asked)?;
-    Some(format!("nobody of {} is left who is well with it, and the next ring would begin", ring.name))
+    let what_follows = match deployment.act {
+        OrderAct::Switch => "the other side would make way for nobody",
+        _ => "the next ring would begin",
+    };
+    Some(format!("nobody of {} is left who is well with it, and {what_follows}", ring.name))
 }
 
 /// The ring that somebody lets begin who lets the deployment go on: the next one, where nobody vouches for those before it.

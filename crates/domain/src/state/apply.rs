@@ -83,6 +83,11 @@ pub fn apply(state: &mut State, event: &Event) {
                 build.makers = makers.into_iter().collect();
             }
         }
+        Event::DraftDiscarded { app, draft } => {
+            if let Some(record) = state.apps.get_mut(app) {
+                record.drafts.remove(draft);
+            }
+        }
         Event::AppRetired { app } => {
             if let Some(record) = state.apps.get_mut(app) {
                 record.retired = Some(stamp);

@@ -22,7 +22,7 @@ use trust::{
     AppName, AudienceName, Digest, TargetName,
     freeze::{Exception, Freeze, Lift},
     schedule::Schedule,
-    statement::{Act, AdministrationAct, Evidence, Number, OrderAct, Part},
+    statement::{Act, AdministrationAct, Commit, Evidence, Number, OrderAct, Part},
 };
 
 impl World {
@@ -56,6 +56,7 @@ impl World {
             ["due"] => self.due(),
             ["phases", number] => self.phases(read(number)),
             ["why", what, "in", audience] => self.why(what, audience),
+            ["back", "of", app, "in", environment, rest @ ..] => self.back(app, environment, rest),
             ["next", "number", "of", app] => self.next_number(app),
             [who, verb, rest @ ..] => self.somebody(who, verb, rest, line),
             _ => panic!("'{line}' is no line of a story"),
@@ -196,9 +197,13 @@ impl World {
             }
             ("erases", [person]) => self.administer(who, AdministrationAct::ErasePerson { person: read(person) }),
             ("suspends", [person]) => self.administer(who, AdministrationAct::SuspendPerson { person: read(person) }),
-            ("adds", ["part", part, letter, "into", draft, "of", app]) => {
+            ("discards", [draft, "of", app]) => {
+                self.administer(who, AdministrationAct::DiscardDraft { app: read(app), draft: read(draft) })
+            }
+            ("adds", ["part", part, letter, "into", draft, "of", app, rest @ ..]) => {
                 let subject = self.build(app, letter);
-                let part = Part { app: read(app), draft: read(draft), part: read(part), commit: None };
+                let commit = after(rest, "from").map(|id| Commit { id: id.into(), tag: None, title: String::new() });
+                let part = Part { app: read(app), draft: read(draft), part: read(part), commit };
                 let facts = facts_of(app);
                 let id = self.next_id();
                 self.submit(self.actor(who), None, id, Command::AddPart(Signed { subject, act: part }, Arc::new(facts)))

@@ -79,6 +79,7 @@ impl World {
                 format!("{pusher} pushed {part} into {draft} of {app}")
             }
             Event::DraftSealed { app, draft, build } => format!("{draft} of {app} is {}", self.called(app, build)),
+            Event::DraftDiscarded { app, draft } => format!("{draft} of {app} is discarded"),
             Event::AppRetired { app } => format!("{app} is retired"),
             Event::BuildPruned { app, builds } => {
                 let builds: Vec<String> = builds.iter().map(|build| self.called(app, build)).collect();
@@ -358,6 +359,16 @@ impl World {
     }
 
     /// What a target should do now.
+    /// What a rollback goes back to: of the whole, or of the targets that are named after `on`.
+    pub(super) fn back(&mut self, app: &str, environment: &str, rest: &[&str]) -> Vec<String> {
+        let only = rest.iter().skip(1).map(|name| read(name)).collect();
+        let app: AppName = read(app);
+        match domain::rules::rollback::back(&self.state, &app, &read(environment), &only) {
+            Ok(build) => vec![format!("back to {}", self.number_of(&app, build))],
+            Err(refusal) => vec![self.refusal_in_words(&refusal)],
+        }
+    }
+
     pub(super) fn assignments(&self, target: &str) -> Vec<String> {
         let assignments = domain::plan::assignments(&self.state, &read(target));
         let one = |assignment: &domain::plan::Assignment| {

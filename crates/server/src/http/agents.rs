@@ -334,6 +334,12 @@ pub(crate) async fn poll(
     let kept_before = kept(&state);
     drop(state);
     let _polling = serving.targets.polls(&target);
+    if serving.memories.as_of(&serving.ledger.state(), &target).is_some() {
+        let (serving, target) = (serving.clone(), target.clone());
+        super::failure::away(move || Ok(serving.memories.hear(&target)))
+            .await?
+            .unwrap_or_else(|error| tracing::warn!(%error, "it is not kept that a target was heard of"));
+    }
     serving.targets.refreshed(&target, query.refreshed);
     serving.targets.introduced(&target, &headers);
     loop {

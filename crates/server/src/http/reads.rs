@@ -9,18 +9,19 @@ use super::{
 use crate::{answers, views};
 use api::{
     problem::Problem,
-    read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Whoami, Why},
+    read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, WayBack, Whoami, Why},
     routes,
 };
 use axum::{Json, extract::State};
 use domain::{
     refusal::Refusal,
-    rules::names,
+    rules::{names, rollback},
     state::{Handle, State as Facts},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use trust::{AppName, AudienceName, Digest, DraftName, PersonName, Version};
+use std::collections::BTreeSet;
+use trust::{AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version};
 use utoipa::IntoParams;
 
 pub(crate) mod config;
@@ -188,6 +189,43 @@ pub(crate) async fn why(
         Ok(views::why::why(&state, &query.app, build, &query.audience, &texts, Timestamp::now())?)
     });
     Ok(Json(asked.await?))
+}
+
+/// What is to go back.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackQuery {
+    /// The application.
+    #[param(value_type = String)]
+    app: AppName,
+    /// The environment.
+    #[param(value_type = String)]
+    environment: AudienceName,
+    /// These targets only, with commas between them.
+    only: Option<String>,
+}
+
+/// What a rollback goes back to where nobody names it.
+#[utoipa::path(
+    get, path = routes::ROLLBACK, params(RollbackQuery),
+    responses((status = 200, body = WayBack), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn rollback(
+    State(serving): State<Shared>,
+    _: KnownPerson,
+    Asked(query): Asked<RollbackQuery>,
+) -> Result<Json<WayBack>, Failure> {
+    let state = serving.ledger.state();
+    names::environment(state.policy.as_ref().ok_or(Refusal::NoEstate)?, &query.environment)?;
+    names::app(&state, &query.app)?;
+    let mut only = BTreeSet::new();
+    for name in query.only.iter().flat_map(|names| names.split(',')) {
+        let name = TargetName::new(name).map_err(|error| Failure::malformed(error.to_string()))?;
+        names::target(&state, &name)?;
+        only.insert(name);
+    }
+    let build = rollback::back(&state, &query.app, &query.environment, &only)?;
+    Ok(Json(WayBack { to: views::build_name(&state, &query.app, &build) }))
 }
 
 /// Follows a code change to where it runs (R16).

@@ -577,9 +577,10 @@ fn is_connected(target: &TargetStatus, now: Timestamp) -> bool {
 
 /// What is known of a target that does not poll.
 fn unseen(target: &TargetStatus) -> String {
-    match target.carried {
-        Some(told) => format!("by receipt, up to {}", moment(told)),
-        None => "not seen since the server started".into(),
+    match (target.carried, target.as_of) {
+        (Some(told), _) => format!("by receipt, up to {}", moment(told)),
+        (None, Some(taken)) => format!("as of the backup of {}, not heard since", moment(taken)),
+        (None, None) => "not seen since the server started".into(),
     }
 }
 

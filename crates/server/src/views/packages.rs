@@ -113,17 +113,6 @@ fn standing(state: &State, part: MemberPart) -> &'static str {
     }
 }
 
-/// Whether a package came to an environment: its deployment succeeded, whatever became of that since. A package has nothing of
-/// its own that a target could verify.
-pub(crate) fn came(state: &State, app: &AppName, environment: &AudienceName, build: &Digest) -> bool {
-    let succeeded = |record: &Deployment| {
-        let is_it = record.app == *app && record.environment == *environment && record.build == *build;
-        is_it && matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, .. })
-    };
-    let has_settled = || state.in_audience(app, environment).is_some_and(|here| here.settled.contains(build));
-    packages::listed(state, app, build).is_some() && (has_settled() || state.deployments.values().any(succeeded))
-}
-
 /// What of a package runs in an environment: the one that stands there, where everything that it lists runs as it says on
 /// every target that it is for.
 pub(crate) fn runs(state: &State, app: &AppName, environment: &AudienceName, here: &InAudience) -> Vec<Runs> {
@@ -191,7 +180,7 @@ mod tests {
         fixture::{World, app, audience},
         why::why,
     };
-    use domain::event::Event;
+    use domain::{event::Event, policy};
     use trust::{manifest::Driver, statement::OrderAct};
 
     /// A package of web 1.0.0 and db 1.0.0, which no other build is.
@@ -240,10 +229,13 @@ mod tests {
         let mut world = World::new();
         let build = shop(&mut world, "one");
         let members = ["web", "db"].map(|name| (name, world.numbered(name, "1.0.0")));
-        let came = |world: &World| came(&world.state, &app("shop"), &audience("prod"), &build);
+        let came = |world: &World| {
+            let here = world.state.in_audience(&app("shop"), &audience("prod"));
+            here.is_some_and(|here| here.ran.contains(&build))
+        };
         assert!(!came(&world));
-        for (name, build) in members {
-            world.runs("prod-1", name, build);
+        for (name, build) in &members {
+            world.runs("prod-1", name, *build);
         }
         world.runs("prod-1", "shop", build);
         assert!(came(&world), "its members were verified there, and it has nothing of its own");
@@ -262,6 +254,11 @@ mod tests {
         let prod = shop.cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
         let said = format!("shop#{} runs in part, on 1 of 1 target", build.short());
         assert!(prod.notes.contains(&said), "{:?}", prod.notes);
+        assert!(came(&world));
+        // However long ago that was.
+        for _ in 0..=policy::DEPLOYMENTS_KEPT {
+            world.runs("prod-1", "db", members[1].1);
+        }
         assert!(came(&world));
     }
 }

@@ -29,12 +29,6 @@ pub(crate) fn live<'a>(
     rules::permits::in_force(state, policy, &candidate, version, now).ok()
 }
 
-/// Whether the version's permission was taken back and not given again.
-pub(crate) fn is_withdrawn(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> bool {
-    let dead = state.in_audience(app, audience).is_some_and(|record| record.dead_through.contains_key(version));
-    dead && state.granted(app, version, audience).is_none()
-}
-
 /// As [`live`], of the permits that reach the target.
 pub(crate) fn live_on<'a>(
     state: &'a State,
@@ -81,7 +75,7 @@ pub(crate) fn may_run(
     }
     match (class, version) {
         (Some(Class::Dev), None) => true,
-        (Some(Class::Dev), Some(version)) => !is_withdrawn(state, app, &version, environment),
+        (Some(Class::Dev), Some(version)) => !rules::permits::is_withdrawn(state, app, &version, environment),
         (_, Some(version)) => permitted_on(state, app, &version, environment, target).is_some(),
         (_, None) => false,
     }

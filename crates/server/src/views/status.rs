@@ -183,7 +183,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
             (None, None) if !running.permitted => {
                 notes.push(format!("unreleased build {name} runs without permission"));
             }
-            (Some(version), None) if permits::is_withdrawn(state, app, version, &audience.name) => {
+            (Some(version), None) if domain::rules::permits::is_withdrawn(state, app, version, &audience.name) => {
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
@@ -192,6 +192,11 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
             (None, None) => notes.push(format!("unreleased build {name}")),
         }
     }
+    let stands = record.standing.and_then(|number| Some((state.deployments.get(&number)?.build, number)));
+    notes.extend(stands.and_then(|(build, number)| {
+        let why = super::deployment::cut_short(state, number)?;
+        Some(format!("{} {why}", build_name(state, app, &build).short()))
+    }));
     Cell {
         audience: audience.name.clone(),
         targets,
@@ -317,7 +322,7 @@ fn newest_request<'a>(
 fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
     let whole = record.settled.iter().rev().filter(|build| !record.settled_in_part.contains(*build));
     let names = whole.map(|build| build_name(state, app, build));
-    let withdrawn = |version: &Version| permits::is_withdrawn(state, app, version, audience);
+    let withdrawn = |version: &Version| domain::rules::permits::is_withdrawn(state, app, version, audience);
     names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }
 
@@ -355,7 +360,6 @@ fn released(
             skipped_for: passed::skipped_for(&came, version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: record.ran.contains(&request.build)
-                || packages::came(state, app, audience, &request.build)
                 || under_way == Some(request.build)
                 || build.is_some_and(|build| build.verified_in.contains_key(audience))
                 || state.targets_in(audience).any(runs),
@@ -581,6 +585,26 @@ mod tests {
     fn undone(deployment: u64) -> Event {
         let ending = Ending::Undone;
         Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None }
+    }
+
+    #[test]
+    fn what_was_replaced_while_it_soaked_and_runs_again_does_not_settle_and_says_so_r54() {
+        let mut world = World::new();
+        let [first, second] = ["1.0.0", "1.1.0"].map(|number| world.released("web", number, "prod"));
+        world.runs("prod-1", "web", first);
+        world.runs("prod-1", "web", second);
+        let (targets, absent) = (vec![fixture::target("prod-1")], Vec::new());
+        let said = |world: &World| notes_of(world, "prod").into_iter().find(|note| note.contains("does not settle"));
+        assert_eq!(said(&world), None);
+        world.happen(Event::UndoStarted { deployment: 2, reason: "a".into(), targets, absent, aborted: None });
+        world.happen(finished(2, Outcome::Verified, Some(first), &[]));
+        world.happen(undone(2));
+        assert!(said(&world).unwrap().starts_with("1.0.0 does not settle any more: deployment 2 took its place"));
+        let view = crate::views::deployment::deployment(&world.state, &world.state, 1, world.now(), &|_| None);
+        assert!(view.unwrap().unsettled.unwrap().contains("`sortie redeploy 1` brings it again"));
+        // It is over once something else stands there.
+        world.runs("prod-1", "web", second);
+        assert_eq!(said(&world), None);
     }
 
     #[test]

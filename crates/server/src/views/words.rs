@@ -133,6 +133,9 @@ impl Teller<'_> {
             Event::DraftSealed { app, draft, build } => {
                 format!("{actor} sealed {draft} of {app}: its parts make {}", self.named(app, build))
             }
+            Event::DraftDiscarded { app, draft } => {
+                format!("{actor} discarded {draft} of {app}: its parts make no build")
+            }
             Event::AppRetired { app } => format!("{actor} retired {app}, for good: nothing new of it comes in"),
             Event::BuildPruned { app, builds } => {
                 let names: Vec<String> = builds.iter().map(|build| self.named(app, build)).collect();

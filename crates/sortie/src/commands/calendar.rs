@@ -4,7 +4,8 @@ use crate::{
     failure::{OrMisused, Outcome},
     invocation::Invocation,
     moment,
-    output::{Answer, lines_printable, table},
+    output::{Answer, lines_printable},
+    table::table,
 };
 use api::{
     read::{CalendarEntry, CalendarKind},

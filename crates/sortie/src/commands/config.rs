@@ -6,6 +6,7 @@ use crate::{
     invocation::Invocation,
     names::{self, Place},
     output::{self, Answer},
+    table,
     secrets, sign,
 };
 use api::{
@@ -346,7 +347,7 @@ async fn get(invocation: &Invocation, app: &str, key: Option<&str>, place: &Plac
     let rows = rows(&values, &view.declared);
     let mut words = match rows.is_empty() {
         true => format!("{} declares and sets nothing in {}", config.app, config.environment),
-        false => output::table(&["key", "value", ""], &rows),
+        false => table::table(&["key", "value", ""], &rows),
     };
     let answer = |words: String| Answer::new(view, words);
     if view.lacking.is_empty() {
@@ -397,7 +398,7 @@ async fn diff(invocation: &Invocation, app: &str, place: &Place, with: Option<St
             true => {
                 Answer::new(&missing, "every key that the newest build declares has a value, and nothing else is set")
             }
-            false => Answer::new(&missing, output::table(&["key", "value", ""], &missing)),
+            false => Answer::new(&missing, table::table(&["key", "value", ""], &missing)),
         });
     };
     let other = config.connection.environment(&Place { audience: other })?;
@@ -405,7 +406,7 @@ async fn diff(invocation: &Invocation, app: &str, place: &Place, with: Option<St
     let lines = differences(&here, &there);
     let words = match lines.is_empty() {
         true => format!("{} and {other} set the same", config.environment),
-        false => output::table(&["key", config.environment.as_str(), other.as_str()], &lines),
+        false => table::table(&["key", config.environment.as_str(), other.as_str()], &lines),
     };
     Ok(Answer::new(&lines, words))
 }

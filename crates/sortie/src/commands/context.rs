@@ -4,7 +4,8 @@ use crate::{
     context::{self, Context as Saved},
     failure::Outcome,
     invocation::Invocation,
-    output::{self, Answer},
+    output::Answer,
+    table,
 };
 
 /// List the saved contexts, or switch to one
@@ -37,7 +38,7 @@ impl Context {
                 vec![mark.into(), saved.name.clone(), saved.settings.url.clone(), estate]
             })
             .collect();
-        Ok(Answer::new(&rows, output::table(&["", "context", "server", "estate"], &cells)))
+        Ok(Answer::new(&rows, table::table(&["", "context", "server", "estate"], &cells)))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     moment,
     names::app_name,
     output::Answer,
+    table,
 };
 use api::{read::HistoryEntry, routes};
 use domain::entry::Entry;
@@ -57,18 +58,15 @@ fn in_words(entries: &[HistoryEntry], zone: &TimeZone) -> String {
     if entries.is_empty() {
         return "nothing happened".into();
     }
-    let who: Vec<String> = entries.iter().map(|entry| who(&entry.entry)).collect();
-    let width = who.iter().map(|who| who.chars().count()).max().unwrap_or(0).min(32);
-    let mut lines = Vec::new();
-    for (entry, who) in entries.iter().zip(who) {
+    let mut rows = Vec::new();
+    for entry in entries {
+        let mut what = entry.lines.iter().cloned();
         let when = moment::written(entry.entry.time, zone);
-        let indent = when.chars().count();
-        let mut what = entry.lines.iter();
-        lines.push(format!("{when}  {who:<width$}  {}", what.next().map_or("", String::as_str)).trim_end().to_string());
+        rows.push(vec![when, who(&entry.entry), what.next().unwrap_or_default()]);
         // What followed by itself from the same act stands below it.
-        lines.extend(what.map(|line| format!("{:<indent$}  {:<width$}  {line}", "", "")));
+        rows.extend(what.map(|line| vec![String::new(), String::new(), line]));
     }
-    lines.join("\n")
+    table::table(&[], &rows)
 }
 
 /// `oncall (ops) for acme`.

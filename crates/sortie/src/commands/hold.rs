@@ -6,6 +6,7 @@ use crate::{
     names::{self, Place, Thing},
     order,
     output::{self, Answer},
+    table,
 };
 use api::read::{AppStatus, Cell, HoldView};
 use jiff::Timestamp;
@@ -115,7 +116,7 @@ fn in_words(held: &[Held], now: Timestamp) -> String {
         let (what, since) = (held.hold.build.of(&held.app), output::ago(held.hold.since, now));
         vec![what, held.environment.to_string(), since, by, why]
     };
-    output::table(&["held out", "of", "since", "by", "why"], &held.iter().map(row).collect::<Vec<_>>())
+    table::table(&["held out", "of", "since", "by", "why"], &held.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

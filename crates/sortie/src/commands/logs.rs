@@ -4,12 +4,12 @@ use crate::{
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     names::{self, Thing},
-    order,
+    object, order,
     output::{self, Answer},
 };
 use api::routes;
 use domain::refusal::Refusal;
-use trust::{TargetName, names::printable};
+use trust::{AppName, TargetName, manifest::Run, names::printable};
 
 /// The longest line that is shown whole, in bytes.
 const LONGEST_LINE_BYTES: usize = 64 << 10;
@@ -71,9 +71,40 @@ impl Logs {
         let rest = cutter.rest();
         seen |= !rest.is_empty();
         show(rest);
+        if let Some(process) = self.process.as_deref().filter(|_| !seen) {
+            let runs = status.targets.iter().find(|known| known.name == target).and_then(|known| known.runs.get(&app));
+            let run = match runs {
+                Some(build) => Some(object::manifest(&connection, &build.build).await?.run),
+                None => None,
+            };
+            known_process(&app, &target, process, run.as_ref())?;
+        }
         let words = if seen { String::new() } else { format!("{app} wrote nothing on {target}") };
         Ok(Answer::new(&serde_json::json!({ "app": app, "target": target, "lines": all }), words))
     }
+}
+
+/// A name under which nothing was written is one that what runs there has, or it is refused with those that there are. What wrote
+/// something was heard, whichever build it was of.
+fn known_process(app: &AppName, target: &TargetName, process: &str, run: Option<&Run>) -> Result<(), Failure> {
+    let Some(run) = run else {
+        return Err(Failure::misused(format!("{app} does not run on {target}, and no {process} of it ever wrote anything there"))
+            .next(format!("sortie status {app}")));
+    };
+    let smoke = run.smoke.as_ref().map(|_| "smoke");
+    let migrate = run.migrate.as_ref().map(|_| "migrate");
+    let names: Vec<&str> = run.processes.keys().map(String::as_str).chain(migrate).chain(smoke).collect();
+    if names.contains(&process) || run.verify.contains_key(process) {
+        return Ok(());
+    }
+    let failure = match names.as_slice() {
+        [] => Failure::misused(format!("{app} on {target} has no process: it is files only")),
+        some => Failure::misused(format!("{app} on {target} has no process {process}; it has {}", some.join(", "))),
+    };
+    Err(match names::nearest(process, &names).or(names.first()) {
+        Some(nearest) => failure.next(format!("sortie logs {app} --on {target} --process {nearest}")),
+        None => failure.next(format!("sortie status {app}")),
+    })
 }
 
 /// Cuts bytes into printable lines: what a program wrote must not drive the terminal of whoever reads it.
@@ -110,6 +141,22 @@ impl LineCutter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_nobody_has_is_refused_with_those_that_there_are() {
+        let (app, on) = ("web".parse().unwrap(), "prod-1".parse().unwrap());
+        let process = serde_json::json!({ "run": ["./web"], "copies": 1, "port": null, "health": null,
+            "stop_signal": "TERM", "stop_seconds": 10 });
+        let run = serde_json::json!({ "processes": { "web": process, "worker": process }, "on": {}, "user": null,
+            "environment": {}, "data": [], "config": {}, "needs": {} });
+        let run: Run = serde_json::from_value(run).unwrap();
+        known_process(&app, &on, "worker", Some(&run)).unwrap();
+        let refused = |process, run| known_process(&app, &on, process, run).unwrap_err().problem;
+        let unknown = refused("wroker", Some(&run));
+        assert_eq!(unknown.message, "web on prod-1 has no process wroker; it has web, worker");
+        assert_eq!(unknown.next.as_deref(), Some("sortie logs web --on prod-1 --process worker"));
+        assert!(refused("web", None).message.starts_with("web does not run on prod-1"));
+    }
 
     #[test]
     fn lines_come_whole_and_cannot_drive_a_terminal() {

@@ -4,7 +4,8 @@
 use crate::{
     failure::{Failure, Outcome},
     invocation::Invocation,
-    output::{Answer, table},
+    output::{Answer},
+    table::table,
     until,
 };
 use domain::refusal::exit;

@@ -5,7 +5,8 @@ use crate::{
     context::write_whole,
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
-    output::{self, Answer},
+    output::Answer,
+    table,
     sign,
 };
 use api::{read::PersonView, routes, write::Text};
@@ -160,7 +161,7 @@ async fn list(invocation: &Invocation) -> Outcome {
         rows.push(vec![handle.to_string(), shown, standing]);
         data.push(json!({ "handle": handle, "name": name, "roles": roles, "suspended": suspended, "erased": erased }));
     }
-    Ok(Answer::new(&data, output::table(&["handle", "name", "roles"], &rows)))
+    Ok(Answer::new(&data, table::table(&["handle", "name", "roles"], &rows)))
 }
 
 async fn erase(invocation: &Invocation, handle: &str, yes: bool) -> Outcome {

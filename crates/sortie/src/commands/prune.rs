@@ -5,7 +5,8 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
-    output::{self, Answer, table},
+    output::{self, Answer},
+    table::table,
 };
 use api::{read::Prunable, routes};
 use serde_json::json;

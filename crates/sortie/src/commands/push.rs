@@ -35,6 +35,9 @@ pub struct Push {
     /// Make one build of the parts that jobs have pushed
     #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "source"])]
     pub seal: Option<String>,
+    /// Let the parts of a draft go that nobody has sealed; its name begins anew
+    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "source", "seal"])]
+    pub discard: Option<String>,
     /// Seal only if this part is there (may be given again)
     #[arg(long, value_name = "PART", requires = "seal")]
     pub expect: Vec<String>,
@@ -45,6 +48,9 @@ impl Push {
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         if let Some(draft) = &self.seal {
             return draft::seal(invocation, self.app.as_deref(), draft, &self.expect, self.quiet).await;
+        }
+        if let Some(draft) = &self.discard {
+            return draft::discard(invocation, self.app.as_deref(), draft).await;
         }
         if let (Some(draft), Some(part)) = (&self.into, &self.part) {
             draft::names(draft, part)?;

@@ -14,7 +14,10 @@ use anyhow::Context as _;
 use domain::refusal::exit;
 use serde_json::json;
 use std::{path::Path, process::Command};
-use trust::statement::Act;
+use trust::{
+    names::printable,
+    statement::{Act, Commit},
+};
 
 /// Build a version again from its commit by its recipe, and compare every byte
 #[derive(Debug, clap::Args)]
@@ -52,7 +55,10 @@ impl Reproduce {
         let mut made = made?;
         package::resolve(&connection, &mut made).await?;
         let differing = build::differences(&signed, &made.manifest);
-        let data = json!({ "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
+        // What is signed names the title by a digest; people read its words.
+        let title = git::run(&top, &["show", "--no-patch", "--format=%s", &commit.id])?;
+        let commit = Commit { title: printable(title.trim_end()), ..commit };
+        let data = json!({ "build": found.build, "name": found.name(), "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
             "differing": differing });
         if made.digest() == found.build {
             let words = format!(

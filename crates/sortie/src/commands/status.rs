@@ -8,7 +8,8 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, count, lasting, origin, table},
+    output::{Answer, ago, count, lasting, origin},
+    table::table,
     package,
 };
 use api::{
@@ -247,11 +248,12 @@ fn targets(view: &View) -> String {
 
 /// When a target was heard of last, and how.
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
-    match (target.seen, target.carried) {
-        (Some(seen), _) if target.away => format!("{}, away", ago(seen, now)),
-        (Some(seen), _) => ago(seen, now),
-        (None, Some(told)) => format!("by receipt, up to {}", ago(told, now)),
-        (None, None) => "not since the server started".into(),
+    match (target.seen, target.carried, target.as_of) {
+        (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
+        (Some(seen), ..) => ago(seen, now),
+        (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),
+        (None, None, Some(taken)) => format!("as of the backup, {}; not heard since", ago(taken, now)),
+        (None, None, None) => "not since the server started".into(),
     }
 }
 
@@ -472,11 +474,15 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
     let stands = match (view.ending, &view.waits) {
         (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
+        (Some(Ending::Succeeded), None) if view.unsettled.is_some() => {
+            format!("succeeded{ended}; {}", view.unsettled.as_deref().unwrap_or_default())
+        }
         (Some(Ending::Succeeded), Some(waits)) => format!("succeeded{ended}; {waits}"),
         (Some(Ending::Succeeded), None) => format!("succeeded{ended}"),
         (Some(Ending::Undone), _) => format!("undone{ended}"),
         (Some(Ending::Failed), _) => format!("failed{ended}"),
         (Some(Ending::Dropped), _) => format!("dropped{ended}"),
+        (Some(Ending::Aborted), _) if view.reason.is_some() => format!("ended{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
         (None, Some(waits)) => waits.clone(),

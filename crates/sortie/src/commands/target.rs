@@ -9,6 +9,7 @@ use crate::{
     names::{self, Place},
     order,
     output::{self, Answer},
+    table,
 };
 use agent::join::Invitation;
 use api::{client::in_future, read::TargetStatus, routes, write::Accepted};
@@ -350,7 +351,7 @@ async fn list(invocation: &Invocation, audience: Option<&str>, all: bool) -> Out
         return Ok(Answer::new(&targets, "no targets").next(format!("sortie target invite --in {place}")));
     }
     let header = ["target", "environment", "labels", "runs", "seen", ""];
-    Ok(Answer::new(&targets, output::table(&header, &rows)))
+    Ok(Answer::new(&targets, table::table(&header, &rows)))
 }
 
 fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {

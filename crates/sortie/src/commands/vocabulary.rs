@@ -49,7 +49,7 @@ macro_rules! words {
 
 words! {
     ["application", "app"] "What is shipped: one name, one line of versions, one or more processes. The first push creates it. Names are for ever.";
-    ["part", "draft", "seal"] "What one job adds to a build that several make. A draft is such a build until somebody seals it.";
+    ["part", "draft", "seal"] "What one job adds to a build that several make. A draft is such a build until somebody seals it, or discards its parts.";
     ["package", "member"] "An application whose build lists versions of others, its members: one request, one set of approvals, one order. They are deployed in the order of what comes after what, go back together when one fails, and are rolled back together.";
     ["build", "push"] "Identified bytes: the digest of a manifest that lists every file with its digest and says how to run them, with the commit and recipe it came from, signed by whoever pushed it. It never changes. Written web#3fa9c1.";
     ["version", "number"] "The number given once to one build, for good: web@1.4.0. Numbers increase within a release line, so 1.4.1 may follow 1.5.0.";

@@ -6,7 +6,7 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     output::Answer,
-    releasing,
+    releasing, table,
 };
 use api::{
     read::{BuildName, Condition, StandingOrder, Why as View},
@@ -61,31 +61,48 @@ pub async fn ask(
 pub fn in_words(view: &View) -> String {
     let mut lines = vec![format!("may it be deployed?  {}", if view.may { "yes" } else { "no" })];
     lines.extend(met(&view.conditions));
+    let room = table::room().unwrap_or(usize::MAX);
     let missing: Vec<&Condition> = view.conditions.iter().filter(|condition| !condition.met).collect();
     let width = missing.iter().map(|condition| condition.what.chars().count()).max().unwrap_or(0).min(48);
     for Condition { what, remedy, .. } in missing {
-        let line = match remedy {
-            Some(remedy) => format!("  ✗ {what:<width$}   {remedy}"),
-            None => format!("  ✗ {what}"),
-        };
-        lines.push(line);
+        lines.push(with_remedy("  ✗ ", &format!("{what:<width$}"), remedy.as_deref(), room));
     }
     for (place, StandingOrder { what, remedy, .. }) in view.standing.iter().enumerate() {
         let heading = if place == 0 { "what stands there?" } else { "" };
-        lines.push(format!("{heading:<20} {what}   {remedy}"));
+        lines.push(with_remedy(&format!("{heading:<20} "), what, Some(remedy), room));
     }
-    lines.push(format!("does it run?         {}", view.runs));
-    lines.push(format!("who sees it?         {}", view.seen));
+    lines.push(hanging("does it run?         ", &view.runs, room));
+    lines.push(hanging("who sees it?         ", &view.seen, room));
     lines.join("\n")
+}
+
+/// What is so after its mark, and what to type beside it; below it where there is no room, for commands are never broken.
+fn with_remedy(mark: &str, what: &str, remedy: Option<&str>, room: usize) -> String {
+    let indent = mark.chars().count();
+    match remedy {
+        Some(remedy) if indent + what.chars().count() + remedy.chars().count() + 3 > room => {
+            format!("{}\n{:indent$}  {remedy}", hanging(mark, what.trim_end(), room), "")
+        }
+        Some(remedy) => format!("{mark}{what}   {remedy}"),
+        None => hanging(mark, what.trim_end(), room),
+    }
+}
+
+/// A text after its mark, whose further lines begin where it does.
+fn hanging(mark: &str, text: &str, room: usize) -> String {
+    let indent = mark.chars().count();
+    let lines = table::wrapped(text, room.saturating_sub(indent));
+    format!("{mark}{}", lines.join(&format!("\n{:indent$}", "")))
 }
 
 /// What is met needs little room: several to a line.
 fn met(conditions: &[Condition]) -> Vec<String> {
+    let room = table::room().unwrap_or(usize::MAX).min(90);
     let mut lines: Vec<String> = Vec::new();
     for condition in conditions.iter().filter(|condition| condition.met) {
         let word = format!("✓ {}", condition.what);
         match lines.last_mut() {
-            Some(line) if line.chars().count() + word.chars().count() < 90 => {
+            Some(line) if line.chars().count() + word.chars().count() + 3 <= room => {
                 line.push_str("   ");
                 line.push_str(&word);
             }

@@ -222,6 +222,7 @@ fn administers(act: &AdministrationAct, event: &Event) -> bool {
         (A::SealDraft { app, draft, build }, Event::DraftSealed { app: a, draft: d, build: b }) => {
             (app, draft, build) == (a, d, b)
         }
+        (A::DiscardDraft { app, draft }, Event::DraftDiscarded { app: a, draft: d }) => (app, draft) == (a, d),
         (A::RetireApp { app }, Event::AppRetired { app: a }) => app == a,
         (A::PruneBuilds { app, builds }, Event::BuildPruned { app: a, builds: gone }) => {
             app == a && gone.iter().all(|build| builds.contains(build))

@@ -62,8 +62,24 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     fs::remove_file(&data).unwrap();
     put_back(0, &file, &opened).says("all as they were").says("charter epoch --reason restore");
 
+    // Until a machine has spoken to it, the server knows by the backup alone what runs there, after another start too.
+    let agents = ["test-1", "prod-1"];
+    agents.iter().for_each(|name| world.stop_agent(name));
+    for _ in 0..2 {
+        world.start_server();
+        world.sortie("owner", 0, "status").says("what prod-1 runs is as of the backup of").says("not heard since");
+        world.sortie("owner", 0, "status prod-1").says("seen as of the backup, ").says("; not heard since");
+        let targets = world.sortie("owner", 0, "target list --json").json();
+        assert!(targets["result"].as_array().unwrap().iter().all(|target| target["as_of"].is_string()), "{targets}");
+        world.stop_server();
+    }
     world.start_server();
-    world.sortie("owner", 0, "status").says("put back from a backup of").says("charter epoch --reason restore");
+    agents.iter().for_each(|name| world.start_agent(name));
+    until("prod-1 to be heard of", || {
+        let status = world.sortie("owner", 0, "status").text();
+        (!status.contains("not heard since") && status.contains("prod-1 itself says that it runs web#")).then_some(())
+    });
+    world.sortie("owner", 0, "status").says("charter epoch --reason restore");
     until("prod-1 to tell what it saw", || {
         world.sortie("owner", 0, "ledger lost").text().contains("prod-1 runs web#").then_some(())
     });
@@ -75,5 +91,6 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     let third = world.push_and_number();
     world.release_to_prod(&third);
     world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
+    world.sortie("owner", 0, "status").lacks("itself says").lacks("as of the backup");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }

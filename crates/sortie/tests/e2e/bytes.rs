@@ -35,6 +35,9 @@ fn r20_a_build_is_made_again() {
     make(&moody);
     let build = world.push();
     world.sortie("coder", 5, &format!("reproduce {build}")).says("≠ made-at").lacks("≠ all.txt");
+    let told = world.sortie("coder", 5, &format!("reproduce {build} --json")).json();
+    assert_eq!((&told["name"], &told["commit"]["title"]), (&build.into(), &"feat: say when".into()));
+    assert!(told["build"] == told["signed"] && told["build"] != told["made"], "{told}");
 }
 
 /// R19: a version is bound to a checkpoint in version control: once its tag is moved, checking it says so.

@@ -14,6 +14,10 @@ fn r46_logs_come_and_go_on_coming() {
     world.sortie("coder", 0, &format!("config set web DATABASE={} --in dev", database.display()));
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
     world.sortie("coder", 0, "logs web --on dev-1").says("listens on http://127.0.0.1:");
+    let refused = world.sortie("coder", 2, "logs web --on dev-1 --process wbe");
+    refused.says("web on dev-1 has no process wbe; it has web").says("next: sortie logs web --on dev-1 --process web");
+    world.sortie("coder", 2, "logs web --on dev-1 --process worker --follow").says("no process worker");
+    world.sortie("coder", 0, "logs web --on dev-1 --process web").says("listens on");
 
     let log = world.root().join("followed.log");
     let mut command = world.sortie_command("coder");

@@ -37,7 +37,9 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     let sealed = coder(0, "push --seal ci-1 --expect linux-arm64 --expect linux-amd64");
     sealed.says("3 files").says("linux-amd64, linux-arm64");
     let build = sealed.word("web#");
-    coder(0, "push --seal ci-1").says(&build);
+    let again = coder(0, "push --seal ci-1 --json").json();
+    assert_eq!(again["name"], build.as_str());
+    assert_eq!(again["commit"]["title"], "feat: greet people by name");
     only(&[("late", "too late")]);
     coder(6, "push --into ci-1 --part late").says("DRAFT_SEALED").says(&build);
 
@@ -45,6 +47,22 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     let current = world.active("dev-1", "web");
     let read = |path: &str| fs::read_to_string(current.join(path)).unwrap();
     assert_eq!((read("linux-arm64/app"), read("linux-amd64/app")), ("for arm".into(), "for amd".into()));
-    coder(0, "history").says("pushed the part linux-arm64 into ci-1 of web").says("sealed ci-1 of web");
+    // Another commit makes another build: what an earlier run has left is discarded.
+    only(&[("linux-arm64/app", "for arm")]);
+    coder(0, "push --into main --part linux-arm64");
+    world.git("coder", "commit -q --allow-empty -m \"fix: another\"");
+    only(&[("linux-amd64/app", "for amd")]);
+    let refused = coder(6, "push --into main --part linux-amd64");
+    refused.says("DRAFT_OF_ANOTHER_COMMIT").says("next: sortie push --discard main --app web");
+    world.sortie("tester", 3, "push --discard main --app web").says("ROLE_MISSING");
+    coder(0, "push --discard main").says("main of web is discarded");
+    coder(2, "push --discard main").says("no draft main of web is under way");
+    coder(0, "push --into main --part linux-amd64");
+    coder(6, "push --discard ci-1").says("DRAFT_SEALED");
+
+    coder(0, "history")
+        .says("coder discarded main of web")
+        .says("pushed the part linux-arm64 into ci-1 of web")
+        .says("sealed ci-1 of web");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }

@@ -131,6 +131,13 @@ pub enum AdministrationAct {
         /// The build.
         build: Digest,
     },
+    /// Lets the parts of a draft go that nobody has sealed: its name begins anew.
+    DiscardDraft {
+        /// The application.
+        app: AppName,
+        /// The draft.
+        draft: DraftName,
+    },
     /// Ends an application for good: nothing new of it comes in, and its name is never given again.
     RetireApp {
         /// Which.

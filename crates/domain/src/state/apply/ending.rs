@@ -50,6 +50,9 @@ pub(super) fn end_deployment(
         data::ran_well(state, &app, &environment, build);
     }
     let here = state.apps.entry(app.clone()).or_default().audiences.entry(environment.clone()).or_default();
+    if ending == Ending::Succeeded && installs && is_of_package {
+        here.ran.insert(build);
+    }
     here.open_deployment = here.open_deployment.filter(|open| *open != deployment);
     here.queued = here.queued.filter(|queued| *queued != deployment);
     let is_for_all = ending == Ending::Succeeded && !narrowed;

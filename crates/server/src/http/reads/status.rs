@@ -84,6 +84,7 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
         target.refreshed = serving.targets.freshness(&target.name);
         target.agent_version = serving.targets.agent_version(&target.name);
         target.away = away.contains(&target.name);
+        target.as_of = serving.memories.as_of(state, &target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
 }
@@ -91,12 +92,28 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
 /// Says where it is not known what runs, and of what soaks, whose silence keeps it from settling: the state knows nothing of it.
 fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
     let away = serving.ledger.away();
+    let as_of = |name: &TargetName| serving.memories.as_of(state, name);
     for cell in status.apps.iter_mut().flat_map(|app| &mut app.cells) {
-        let silent = cell.runs.iter().flat_map(|runs| &runs.on).filter(|name| away.contains(*name));
-        let silent: Vec<TargetName> = silent.cloned().collect();
+        let on = || cell.runs.iter().flat_map(|runs| &runs.on);
+        let (unheard, silent): (Vec<TargetName>, Vec<TargetName>) = (
+            on().filter(|name| as_of(name).is_some()).cloned().collect(),
+            on().filter(|name| away.contains(*name) && as_of(name).is_none()).cloned().collect(),
+        );
+        if let Some(taken) = unheard.first().and_then(as_of) {
+            let (of, taken) = (views::words::names(&unheard), views::words::moment(taken));
+            cell.notes.push(format!("what {of} runs is as of the backup of {taken}: not heard since"));
+        }
         if !silent.is_empty() {
             let of = views::words::names(&silent);
             cell.notes.push(format!("nobody has heard of {of} for a while: what runs there is what was said last"));
+        }
+    }
+    for run in serving.memories.runs_otherwise(state) {
+        let environment = state.targets.get(&run.target).map(|target| &target.environment);
+        let apps = status.apps.iter_mut().filter(|app| app.app == run.app).flat_map(|app| &mut app.cells);
+        for cell in apps.filter(|cell| Some(&cell.audience) == environment) {
+            let what = views::build_name(state, &run.app, &run.active).of(&run.app);
+            cell.notes.push(format!("{} itself says that it runs {what}: that is lost here", run.target));
         }
     }
     let cells = status.apps.iter_mut().flat_map(|app| &mut app.cells);
