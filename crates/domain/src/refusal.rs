@@ -730,8 +730,6 @@ pub enum Refusal {
         environment: AudienceName,
         /// Whether something is held out that it would go back to.
         held: bool,
-        /// What had settled there before and has a higher number than what serves: going back is no way forward, unless it is named.
-        higher: Option<Version>,
     },
     /// Only what is deployed and verified can be exposed (R26).
     NotDeployed {

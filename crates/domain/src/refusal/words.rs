@@ -358,13 +358,6 @@ impl fmt::Display for Refusal {
             Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
                 write!(f, "nothing else of {app} that has settled in {environment} may come back there: it is held out")
             }
-            Refusal::NothingToRollBackTo { app, environment, higher: Some(higher), .. } => {
-                write!(
-                    f,
-                    "{higher} of {app} had settled in {environment} before, and is higher than what serves: a rollback goes \
-                     forward only to a version that is named"
-                )
-            }
             Refusal::NothingToRollBackTo { app, environment, .. } => {
                 write!(f, "nothing else of {app} has settled in {environment}: there is nothing to roll back to")
             }
@@ -456,9 +449,6 @@ impl Refusal {
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
                 format!("sortie hold lift {app} --in {environment}")
-            }
-            Refusal::NothingToRollBackTo { app, environment, higher: Some(higher), .. } => {
-                format!("sortie rollback {app} --in {environment} --version {higher}")
             }
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
                 format!("sortie status {app} --in {environment}")
@@ -671,7 +661,7 @@ pages! {
     NotFrozen, "NOT_FROZEN", exit::MISUSED, "The freeze names applications (`--app`), and this is none of them, so there is nothing to let pass. Where it names members of a package, or a package that brings an application, those are what is kept back: except them.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
-    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and by itself to nothing that is held out, nor to a higher number than what serves (`--version` names one). Nothing else has settled.";
+    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and to nothing that is held out. Nothing else has settled.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";
     InvitationInvalid, "INVITATION_INVALID", exit::REFUSED, "An invitation is for one environment, a number of machines and a time. Ask whoever invites for a new one.";
     NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 use trust::{
-    AppName, AudienceName, Digest, TargetName, Version,
+    AppName, AudienceName, Digest, TargetName,
     statement::{Order, OrderAct},
 };
 
@@ -28,7 +28,7 @@ pub fn may_return(state: &State, signed: &Signed<Order>) -> Result<(), Refusal> 
 
 /// What a rollback goes back to where nobody names it: the newest build that is not held out, nor withdrawn, of those that had
 /// settled on the whole before what serves on the targets that go back. Of that, the one that settled last counts, and most of all
-/// what has not settled. Going back is never a way to a higher number than what serves has.
+/// what has not settled.
 pub fn back(
     state: &State,
     app: &AppName,
@@ -45,26 +45,21 @@ pub fn back(
     let place = |build: &Digest| settled.iter().position(|settled| *settled == build);
     let leaves = serving.iter().map(place).min().unwrap_or(None);
     let before = leaves.map_or(0, |place| place + 1);
-    let numbers: Option<Vec<&Version>> = serving.iter().map(number_of).collect();
-    let highest = numbers.and_then(|numbers| numbers.into_iter().max());
-    let is_higher = |build: &Digest| highest.zip(number_of(build)).is_some_and(|(highest, number)| number > highest);
     let is_withdrawn =
         |build: &Digest| number_of(build).is_some_and(|number| permits::is_withdrawn(state, app, number, environment));
     let may: Vec<&Digest> = settled.into_iter().skip(before).filter(|build| !is_withdrawn(build)).collect();
-    if let Some(back) = may.iter().find(|build| !here.held.contains_key(**build) && !is_higher(build)) {
+    if let Some(back) = may.iter().find(|build| !here.held.contains_key(**build)) {
         return Ok(**back);
     }
     if let Some(deployment) = here.open_deployment.or(here.queued) {
         let (app, environment, instead) = (app.clone(), environment.clone(), Some(Instead::Abort));
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
-    let held = may.iter().any(|build| here.held.contains_key(*build));
-    let higher = may.iter().find_map(|build| number_of(build)).cloned();
-    Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held, higher })
+    Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: !may.is_empty() })
 }
 
 fn nothing(app: &AppName, environment: &AudienceName) -> Refusal {
-    Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: false, higher: None }
+    Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: false }
 }
 
 /// The builds that serve on targets. A package serves where any of its members does.
@@ -102,13 +97,17 @@ pub fn reached(state: &State, order: &Order, targets: Vec<TargetName>) -> Vec<Ta
     targets.into_iter().filter(|name| runs(name) || !is_somewhere).collect()
 }
 
-/// The builds that an order's targets leave for `to`. What has a lower number is no way forward that has to be kept shut.
+/// The builds that an order's targets leave for `to`, as ways forward that have to be kept shut: what was deployed last, and what has
+/// no lower number. Another lower one is what some of them had kept, or what a rollback had come to.
 pub fn left_behind(state: &State, order: &Order, to: Digest, targets: &[TargetName]) -> BTreeSet<Digest> {
     if order.act != OrderAct::Rollback {
         return BTreeSet::new();
     }
     let number_of = |build: &Digest| state.apps.get(&order.app)?.builds.get(build)?.version.as_ref();
     let is_lower = |build: &Digest| number_of(build).zip(number_of(&to)).is_some_and(|(left, to)| left < to);
+    let here = state.in_audience(&order.app, &order.environment);
+    let standing = here.and_then(|here| state.deployments.get(&here.standing?));
+    let deployed_last = standing.filter(|record| record.act.deploys()).map(|record| record.build);
     let running = targets.iter().filter_map(|name| state.running(&order.app, name)).map(|running| running.build);
-    running.filter(|build| *build != to && !is_lower(build)).collect()
+    running.filter(|build| *build != to && (deployed_last == Some(*build) || !is_lower(build))).collect()
 }
