@@ -469,7 +469,11 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Ok(payload)
         };
         for (index, build) in self.builds.iter().enumerate() {
-            sign(*build, Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] }), Who::Coder)?;
+            sign(
+                *build,
+                Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] }),
+                Who::Coder,
+            )?;
             sign(*build, Act::Number(Number { app: app_of(index), version: version(index) }), Who::Coder)?;
             let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
             let request = sign(*build, request, Who::Coder)?;

@@ -42,8 +42,8 @@ use domain::{
     waiting::WaitingOn,
 };
 use ends::Ends;
-use packages::Packages;
 use jiff::{SignedDuration, Timestamp};
+use packages::Packages;
 use sides::Sides;
 use std::{
     collections::{BTreeMap, BTreeSet},

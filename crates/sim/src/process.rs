@@ -429,7 +429,11 @@ impl Machine for Hands<'_> {
     }
 
     fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
-        let doubt = match self.0.yielder.suspend(Ask::Machine(place_of(&bringing.manifest.app), Effect::Verify(bringing.build))) {
+        let doubt = match self
+            .0
+            .yielder
+            .suspend(Ask::Machine(place_of(&bringing.manifest.app), Effect::Verify(bringing.build)))
+        {
             Answer::Failed(why) => return Err(MachineError(why)),
             Answer::Doubtful(what) => Some(what),
             _ => None,

@@ -328,7 +328,8 @@ impl Models {
         }
         for (number, package) in &self.packages.courses {
             let Some((Ending::Succeeded, ended)) = package.ended else { continue };
-            let settled = |place: &usize| package.members.get(place).is_none_or(|member| self.has_settled(*place, *member));
+            let settled =
+                |place: &usize| package.members.get(place).is_none_or(|member| self.has_settled(*place, *member));
             let is_time = ended + SignedDuration::from_secs(self.packages.soak_seconds) + SEEN_WITHIN < now;
             if installs(package.order.act) && is_time && [WEB, DB].iter().all(settled) && !package.has_settled {
                 return broken("PROGRESS", format!("all of deployment {number} has settled, and it has not"));
@@ -407,7 +408,8 @@ impl Models {
 
     /// Members begin whose turn it is: what they come after is done.
     fn step(&mut self, number: u64, begins: &BTreeSet<usize>, in_place: &BTreeSet<usize>) -> Verdict {
-        let others: Vec<u64> = self.packages.courses.iter().filter(|(_, it)| it.is_under_way()).map(|(n, _)| *n).collect();
+        let others: Vec<u64> =
+            self.packages.courses.iter().filter(|(_, it)| it.is_under_way()).map(|(n, _)| *n).collect();
         if let Some(other) = others.into_iter().find(|other| *other != number) {
             return broken("PLACE", format!("deployment {number} begins while {other} is under way"));
         }
@@ -478,10 +480,15 @@ impl Models {
         };
         if package.listed[place] != build {
             let name = cast.name(&build);
-            return broken("AUTHORITY", format!("deployment {member} of {name} goes with {number}, which lists another"));
+            return broken(
+                "AUTHORITY",
+                format!("deployment {member} of {name} goes with {number}, which lists another"),
+            );
         }
         match package.members.insert(place, member) {
-            Some(first) => broken("ONCE", format!("deployments {first} and {member} are both of one member of {number}")),
+            Some(first) => {
+                broken("ONCE", format!("deployments {first} and {member} are both of one member of {number}"))
+            }
             None => Ok(()),
         }
     }
@@ -563,7 +570,7 @@ impl Models {
                         && course.outcomes.get(name) == Some(&Outcome::Verified)
                         && !course.undone.contains(name)
                 };
-                course.has_succeeded && course.targets.iter().any(|name| is_left(name))
+                course.has_succeeded && course.targets.iter().any(is_left)
             };
             if let Some((_, member, _)) = members.iter().find(remains) {
                 return broken("TOGETHER", format!("deployment {number} is taken back, and {member} of it stays"));

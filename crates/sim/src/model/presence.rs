@@ -146,7 +146,10 @@ impl Model {
         let forgotten = |name: &&TargetName| {
             let has_it = self.running.get(*name) == Some(&course.build);
             let comes_later = packages.misses(course, name);
-            !has_it && !is_kept_out(name) && !comes_later && self.is_not_over(number, std::slice::from_ref(*name), now).is_ok()
+            !has_it
+                && !is_kept_out(name)
+                && !comes_later
+                && self.is_not_over(number, std::slice::from_ref(*name), now).is_ok()
         };
         match course.missed_by().find(forgotten).filter(|_| may_run && is_free) {
             Some(name) => broken("AWAY", format!("{name} was left out of deployment {number}, and never got it")),

@@ -180,7 +180,14 @@ impl Model {
     }
 
     /// Something happened. `order` is the one behind what is ordered, whoever ordered it when.
-    pub(super) fn happened(&mut self, cast: &Cast, event: &Event, time: Timestamp, order: Option<&Order>, packages: &Packages) -> Verdict {
+    pub(super) fn happened(
+        &mut self,
+        cast: &Cast,
+        event: &Event,
+        time: Timestamp,
+        order: Option<&Order>,
+        packages: &Packages,
+    ) -> Verdict {
         if self.is_of_another(event) {
             return Ok(());
         }
@@ -766,7 +773,9 @@ impl Model {
             WaitingOn::Window { .. } => {
                 !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
             }
-            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), now),
+            WaitingOn::Freeze { .. } => {
+                self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), now)
+            }
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }

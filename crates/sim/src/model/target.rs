@@ -169,7 +169,8 @@ impl Model {
     ) -> Result<bool, Violation> {
         let on_target = &self.targets[index];
         // Whoever was killed before they had switched goes back to what is there still.
-        let of_another = |order: &Digest| self.orders.contains_key(order) && to.is_none_or(|to| !self.is_for(order, &to));
+        let of_another =
+            |order: &Digest| self.orders.contains_key(order) && to.is_none_or(|to| !self.is_for(order, &to));
         let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
         let ends = to.is_none() && self.ends.is_ending(index);
         let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|back| back.before == to);
@@ -275,7 +276,10 @@ impl Model {
         }
         let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through(&wish.build)).collect();
         if alive.is_empty() {
-            return Err(format!("permission was withdrawn through serial {}, as it had been told", dead_through(&build)));
+            return Err(format!(
+                "permission was withdrawn through serial {}, as it had been told",
+                dead_through(&build)
+            ));
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
@@ -289,7 +293,9 @@ impl Model {
             return Ok((order, generation));
         }
         let against = |at: Timestamp| match self.calendar.is_no_moment(&signed.schedule, CLOCKS_DIFFER, at) {
-            None if self.calendar.stops_there(&on_target.kept, &self.with_packages(&build), at) => Some("a freeze stops it".into()),
+            None if self.calendar.stops_there(&on_target.kept, &self.with_packages(&build), at) => {
+                Some("a freeze stops it".into())
+            }
             why => why,
         };
         match against(then).and(against(clock)) {
@@ -340,7 +346,9 @@ impl Model {
     /// The package that the order behind what a target was handed last is for, where it is for one that lists this build.
     pub fn goes_with(&self, index: usize, build: &Digest) -> Option<Digest> {
         let ordered = self.targets[index].newest().and_then(|order| self.orders.get(&order));
-        ordered.filter(|(package, order)| order.act.deploys() && self.packages_of(build).contains(package)).map(|(package, _)| *package)
+        ordered
+            .filter(|(package, order)| order.act.deploys() && self.packages_of(build).contains(package))
+            .map(|(package, _)| *package)
     }
 
     /// Processes of a build are about to start.
