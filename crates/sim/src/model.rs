@@ -8,9 +8,10 @@
 //! - `doubt`: what was verified and left in doubt.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
-//! - `packages`: the models of all applications, and what goes together.
+//! - `apart`: what is one application's. `packages`: the models of all of them, and what goes together.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
+mod apart;
 mod calendar;
 mod course;
 mod data;

@@ -242,6 +242,11 @@ impl Course {
         self.bad().any(|name| self.outcomes.get(name) == Some(&Outcome::Verified))
     }
 
+    /// Whether nothing is heard in time of a target that comes and goes.
+    pub fn is_gone_silent(&self, name: &TargetName) -> bool {
+        self.silent.contains(name)
+    }
+
     /// The same, though somebody let it go on all the same: it does not settle with them.
     fn ails(&self) -> bool {
         let is_there = |name: &&TargetName| {

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::cast::{Cast, DOUBT, prod, target};
 use domain::{
-    command::Actor,
     entry::Entry,
     event::{Change, Ending, Event},
     plan,
@@ -16,7 +15,7 @@ use domain::{
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 use trust::{
     Digest, TargetName,
     rollout::{Advance, OnFailure, Share},
@@ -26,26 +25,8 @@ use trust::{
 type Verdict = Result<(), Violation>;
 
 impl Model {
-    /// An entry that has not been looked at is about to be: the order in it, where it is one.
-    pub(super) fn begins_with_entry(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
-        self.looked = entry.number;
-        self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
-        self.in_doubt = false;
-        self.recorded(cast, entry)
-    }
-
-    /// Whether an entry was looked at before.
-    pub(super) fn has_looked_at(&self, entry: &Entry) -> bool {
-        entry.number <= self.looked
-    }
-
-    /// All was looked at that led to this.
-    pub(super) fn has_come_to(&mut self, state: Arc<State>) {
-        self.published = Some(state);
-    }
-
     /// What was signed is recorded once, and does what it says. The order, where it is one.
-    fn recorded(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
+    pub(super) fn recorded(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
         let Some(envelope) = &entry.envelope else { return Ok(None) };
         let payload = Digest::of(&envelope.payload);
         if let Some(first) = self.recorded.insert(payload, entry.number) {
@@ -355,24 +336,6 @@ impl Model {
         Ok(())
     }
 
-    /// Whether something happened to another application.
-    fn is_of_another(&self, event: &Event) -> bool {
-        match event {
-            Event::DeploymentRequested { app, .. }
-            | Event::HealthChanged { app, .. }
-            | Event::HoldLifted { app, .. } => *app != self.app,
-            Event::WaveStarted { deployment, .. }
-            | Event::UndoStarted { deployment, .. }
-            | Event::TargetFinished { deployment, .. }
-            | Event::TargetAdded { deployment, .. }
-            | Event::TargetExcluded { deployment, .. }
-            | Event::DeploymentPaused { deployment, .. }
-            | Event::DeploymentEnded { deployment, .. }
-            | Event::DeploymentSettled { deployment } => !self.courses.contains_key(deployment),
-            _ => false,
-        }
-    }
-
     /// What a target runs from now on, and which deployment brought it.
     fn runs_now(&mut self, number: u64, name: &TargetName, running: Option<Digest>, change: Option<Change>) {
         self.unwell.remove(name);
@@ -584,27 +547,6 @@ impl Model {
         Ok(())
     }
 
-    /// Whether qa and ops agreed to a build, and nobody has taken that back: to it itself, or to a package that lists it, as
-    /// long as nobody withdrew it by itself.
-    pub(super) fn is_permitted(&self, build: &Digest) -> bool {
-        let lives = |build: &Digest| {
-            let dead_through = self.dead.get(build).copied().unwrap_or(0);
-            let mut wishes = self.wishes.values().filter(|wish| wish.build == *build);
-            wishes.any(|wish| wish.serial > dead_through && wish.is_granted(self.charter))
-        };
-        lives(build) || !self.dead.contains_key(build) && self.packages_of(build).iter().any(lives)
-    }
-
-    /// The packages that list a build.
-    pub(super) fn packages_of(&self, build: &Digest) -> &[Digest] {
-        self.listed.get(build).map_or(&[], Vec::as_slice)
-    }
-
-    /// A build, and the packages that list it.
-    pub(super) fn with_packages(&self, build: &Digest) -> Vec<Digest> {
-        std::iter::once(*build).chain(self.packages_of(build).iter().copied()).collect()
-    }
-
     /// What kind of wave begins.
     fn wave_seen(&mut self, number: u64, targets: &[TargetName]) {
         let Some(course) = self.courses.get(&number) else { return };
@@ -662,6 +604,8 @@ impl Model {
                 && !came_earlier(name)
                 && !course.left_out.contains(*name)
                 && !self.retired.contains(*name)
+                // What comes and goes may be gone without a word.
+                && !course.is_gone_silent(name)
         };
         if ending == Ending::Undone
             && !self.is_taken
