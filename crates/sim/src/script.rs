@@ -1,9 +1,9 @@
 //! What is going to be tried in a world, all of it drawn from the seed before the world begins, so that things can be
 //! left out one by one until only those are left that matter.
 //!
-//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for
-//!   others to end, `doubt` of measurements that decide nothing,
-//!   `switching` of what is let serve and does not stay well, `package` of a second application and a package of both. `words`: how the story tells of it.
+//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for others to end, `doubt` of
+//!   measurements that decide nothing, `switching` of what is let serve and does not stay well, `package` of a second
+//!   application and a package of both. `words`: how the story tells of it.
 
 mod doubt;
 mod draw;
