@@ -2,7 +2,7 @@
 
 use crate::{
     fault::Fault,
-    script::{Besides, Change, Setting},
+    script::{Besides, Change, InOrder, Setting},
 };
 use agent::home::Enrolled;
 use api::{
@@ -18,7 +18,7 @@ use trust::{
     dsse::Envelope,
     freeze::{Freeze, Lift, brings_something_new},
     key::{SecretKey, Signer},
-    manifest::{Entry, FORMAT, Manifest, Migrate, Process, Run, StopSignal, Traffic, Upstream},
+    manifest::{Entry, FORMAT, Manifest, Member, Migrate, Process, Run, StopSignal, Traffic, Upstream},
     rollout::{Advance, OnFailure, Ring, Share},
     schedule::Schedule,
     statement::{
@@ -31,8 +31,13 @@ use trust::{
 
 /// The claim of the server without an estate.
 pub const CLAIM: &str = "the claim";
-/// How many versions there are.
+/// How many versions there are of each application. They are counted through: those of the first, of the second, and of the
+/// package of both.
 pub const VERSIONS: usize = 4;
+/// The applications that targets run, and the package that lists them, by their places.
+pub const WEB: usize = 0;
+pub const DB: usize = 1;
+pub const SHOP: usize = 2;
 /// The name under which the ledger's checkpoints are signed.
 pub const ORIGIN: &str = "sortie-ledger/sim";
 /// What is said of a measurement that decides nothing.
@@ -132,10 +137,26 @@ pub fn target_key(index: usize) -> SecretKey {
     key(40 + index as u8)
 }
 
-/// The application.
+/// An application's name, by its place.
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
-pub fn app() -> AppName {
-    AppName::new("web").unwrap()
+pub fn app(place: usize) -> AppName {
+    AppName::new(["web", "db", "shop"][place]).unwrap()
+}
+
+/// The place of an application among those that targets run; the first where it is none of them.
+pub fn place_of(name: &AppName) -> usize {
+    usize::from(*name == app(DB))
+}
+
+/// The application of a version.
+pub fn app_of(version: usize) -> AppName {
+    app(version / VERSIONS)
+}
+
+/// The versions that a package's version lists: not each has another of both.
+pub fn listed(version: usize) -> [usize; 2] {
+    let number = version % VERSIONS;
+    [WEB * VERSIONS + number, DB * VERSIONS + number / 2]
 }
 
 /// The environment.
@@ -153,7 +174,7 @@ pub fn target(index: usize) -> TargetName {
 /// A version's number.
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
 pub fn version(index: usize) -> Version {
-    format!("1.{index}.0").parse().unwrap()
+    format!("1.{}.0", index % VERSIONS).parse().unwrap()
 }
 
 /// When every world begins.
@@ -186,7 +207,7 @@ fn far() -> Timestamp {
 }
 
 fn content(index: usize) -> Vec<u8> {
-    format!("web {}", version(index)).into_bytes()
+    format!("{} {}", app_of(index), version(index)).into_bytes()
 }
 
 /// A version's manifest: one file, one process, and what changes the data where it does that.
@@ -213,7 +234,18 @@ fn manifest(index: usize, change: Option<Change>, can_stand_by: bool) -> Manifes
     let bytes = content(index);
     let size = bytes.len() as u64;
     let file = Entry::File { path: "web".into(), executable: true, size, digest: Digest::of(&bytes) };
-    Manifest { format: FORMAT, app: app(), files: vec![file], run }
+    Manifest { format: FORMAT, app: app_of(index), files: vec![file], run }
+}
+
+/// The manifest of a package's version: what it lists, one member after the other where that is so.
+fn package(index: usize, builds: &[Digest], in_order: bool) -> Manifest {
+    let member = |listed: usize| {
+        let is_last = listed / VERSIONS == WEB;
+        let after = if in_order && is_last { [app(DB)].into() } else { BTreeSet::new() };
+        (app_of(listed), Member { version: version(listed), build: builds[listed], after })
+    };
+    let run = Run { package: listed(index).into_iter().map(member).collect(), ..Run::default() };
+    Manifest { format: FORMAT, app: app_of(index), files: Vec::new(), run }
 }
 
 /// What prod asks for, fixed in a world's script.
@@ -283,6 +315,19 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             objects.extend([bytes, content(index)]);
             manifests.push(manifest);
         }
+        let further = if setting.package.is_some() { VERSIONS..3 * VERSIONS } else { 0..0 };
+        for index in further {
+            let is_package = index / VERSIONS == SHOP;
+            let manifest = match is_package {
+                true => package(index, &builds, setting.package == Some(InOrder(true))),
+                false => manifest(index, None, false),
+            };
+            let bytes = manifest.to_bytes()?;
+            builds.push(Digest::of(&bytes));
+            objects.push(bytes);
+            objects.extend((!is_package).then(|| content(index)));
+            manifests.push(manifest);
+        }
         let windows = setting.windows.iter().map(window).map(|text| text.parse()).collect::<Result<_, _>>()?;
         Ok(Self {
             estate,
@@ -302,10 +347,17 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         self.builds.iter().position(|other| other == build)
     }
 
+    /// The packages that list a build.
+    pub fn packages_of(&self, build: &Digest) -> Vec<Digest> {
+        let lists = |package: &usize| listed(*package).iter().any(|listed| self.builds[*listed] == *build);
+        let packages = (SHOP * VERSIONS)..self.builds.len();
+        packages.filter(lists).map(|package| self.builds[package]).collect()
+    }
+
     /// A build in words.
     pub fn name(&self, build: &Digest) -> String {
         match self.version_of(build) {
-            Some(index) => format!("web@{}", version(index)),
+            Some(index) => format!("{}@{}", app_of(index), version(index)),
             None => format!("web#{}", build.short()),
         }
     }
@@ -367,9 +419,9 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
         }
         let coder = Who::Coder.key();
         for (index, build) in self.builds.iter().enumerate() {
-            let push = Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] });
+            let push = Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] });
             submissions.push(bare(self.sign(*build, push, &format!("push:{index}"), now, &[&coder])?));
-            let number = Act::Number(Number { app: app(), version: version(index) });
+            let number = Act::Number(Number { app: app_of(index), version: version(index) });
             submissions.push(bare(self.sign(*build, number, &format!("number:{index}"), now, &[&coder])?));
         }
         Ok(submissions)
@@ -417,13 +469,17 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Ok(payload)
         };
         for (index, build) in self.builds.iter().enumerate() {
-            sign(*build, Act::Push(Push { app: app(), commit: None, recipe: None, makers: vec![] }), Who::Coder)?;
-            sign(*build, Act::Number(Number { app: app(), version: version(index) }), Who::Coder)?;
+            sign(
+                *build,
+                Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] }),
+                Who::Coder,
+            )?;
+            sign(*build, Act::Number(Number { app: app_of(index), version: version(index) }), Who::Coder)?;
             let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
             let request = sign(*build, request, Who::Coder)?;
             sign(request, self.approval(index), Who::Tester)?;
             sign(request, self.approval(index), Who::Oncall)?;
-            sign(*build, self.order(OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
+            sign(*build, self.order(app_of(index), OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
         }
         Ok(signed)
     }
@@ -474,7 +530,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
     /// A wish that a version be released to prod.
     pub fn request(&self, index: usize, serial: u64, now: Timestamp, holds: SignedDuration) -> Made<Act> {
         Ok(Act::Request(Request {
-            app: app(),
+            app: app_of(index),
             version: version(index),
             audience: prod(),
             way: Default::default(),
@@ -490,13 +546,13 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
 
     /// One person's yes to a version's request.
     pub fn approval(&self, index: usize) -> Act {
-        Act::Approval(Approval { app: app(), version: version(index), audience: prod() })
+        Act::Approval(Approval { app: app_of(index), version: version(index), audience: prod() })
     }
 
     /// Permission taken back.
     pub fn withdrawal(&self, index: usize, through_serial: u64) -> Act {
         Act::Withdrawal(Withdrawal {
-            app: app(),
+            app: app_of(index),
             version: version(index),
             audience: prod(),
             through_serial,
@@ -505,7 +561,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
     }
 
     /// An order for prod, to be signed now.
-    pub fn order(&self, act: OrderAct, besides: &Besides, now: Timestamp) -> Act {
+    pub fn order(&self, app: AppName, act: OrderAct, besides: &Besides, now: Timestamp) -> Act {
         let whole = |minutes: u64| Timestamp::from_second(now.as_second() + minutes as i64 * 60).ok();
         let (at, expires) = (besides.at.and_then(whole), besides.expires.and_then(whole));
         let order = Order {
@@ -514,7 +570,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             after_current: besides.after_current,
             rollout: besides.care.clone(),
             schedule: Schedule { at, expires, windows: Vec::new() },
-            ..Order::new(app(), prod(), act)
+            ..Order::new(app, prod(), act)
         };
         self.written_out(order, now)
     }

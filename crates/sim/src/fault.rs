@@ -2,11 +2,12 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends`, `following`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `following`, `packages`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
 
 mod decided;
 mod ends;
 mod following;
+mod packages;
 mod presence;
 mod sides;
 
@@ -133,6 +134,16 @@ pub enum Fault {
     DoubtPassedOver,
     /// When a switch is taken back, whoever serves stands by before anybody else serves again.
     StandByFirst,
+    /// Members of a package begin whatever they come after.
+    MemberTooEarly,
+    /// A package is taken back, and its members that had succeeded stay.
+    MembersLeft,
+    /// A package has succeeded once its first member has.
+    PackageTooEarly,
+    /// A package that was taken back or left is not held out.
+    PackageHoldForgotten,
+    /// What is ordered for a member begins while its package is under way.
+    MemberBesides,
 }
 
 impl std::str::FromStr for Fault {
@@ -205,4 +216,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::DoubtUndone,
     Fault::DoubtPassedOver,
     Fault::StandByFirst,
+    Fault::MemberTooEarly,
+    Fault::MembersLeft,
+    Fault::PackageTooEarly,
+    Fault::PackageHoldForgotten,
+    Fault::MemberBesides,
 ];

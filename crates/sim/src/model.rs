@@ -8,24 +8,28 @@
 //! - `doubt`: what was verified and left in doubt.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
+//! - `apart`: what is one application's. `packages`: the models of all of them, and what goes together.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
+mod apart;
 mod calendar;
 mod course;
 mod data;
 mod doubt;
 mod ends;
 mod following;
+mod packages;
 mod presence;
 mod published;
 mod sides;
 mod sights;
 mod target;
 
+pub use packages::Models;
 pub use sights::SIGHTS;
 
 use crate::{
-    cast::{Cast, Who, app, prod, target},
+    cast::{self, Cast, Who, prod, target},
     script::Setting,
 };
 use calendar::Calendar;
@@ -40,6 +44,7 @@ use domain::{
 };
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
+use packages::Packages;
 use sides::Sides;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,10 +52,10 @@ use std::{
 };
 use target::OnTarget;
 use trust::{
-    Digest, TargetName,
+    AppName, Digest, TargetName,
     dsse::Envelope,
     rollout::Rollout,
-    statement::{Act, Order, Statement},
+    statement::{Act, AdministrationAct, Order, Statement},
 };
 
 /// How long the server's clock may take to see what is due.
@@ -99,8 +104,12 @@ pub struct Runs {
     pub is_well: bool,
 }
 
-/// The model.
+/// The model of one application.
 pub struct Model {
+    /// The application.
+    app: AppName,
+    /// By the build, the package that lists it.
+    listed: BTreeMap<Digest, Vec<Digest>>,
     /// How the charter says that deployments go.
     rollout: Rollout,
     calendar: Calendar,
@@ -146,6 +155,8 @@ pub struct Model {
     /// The entry of every statement that was recorded.
     recorded: BTreeMap<Digest, u64>,
     soak_seconds: i64,
+    /// The deployments that have settled.
+    settled_ones: BTreeSet<u64>,
     /// Whether somebody takes the server: targets may be told of deployments that nobody ordered.
     is_taken: bool,
     published: Option<Arc<State>>,
@@ -154,9 +165,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of a world in which nothing has happened.
-    pub fn new(setting: &Setting, cast: &Cast) -> Self {
+    /// A model of an application of a world in which nothing has happened, by its place.
+    pub fn new(setting: &Setting, cast: &Cast, place: usize) -> Self {
         Self {
+            app: cast::app(place),
+            listed: cast.builds.iter().map(|build| (*build, cast.packages_of(build))).collect(),
             rollout: setting.rollout.clone(),
             calendar: Calendar::new(&setting.windows),
             wishes: BTreeMap::new(),
@@ -191,6 +204,7 @@ impl Model {
             dead: BTreeMap::new(),
             recorded: BTreeMap::new(),
             soak_seconds: i64::from(setting.soak_minutes) * 60,
+            settled_ones: BTreeSet::new(),
             is_taken: setting.taken.is_some(),
             published: None,
             seen: BTreeSet::new(),
@@ -303,7 +317,14 @@ impl Model {
     }
 
     /// Troubles are over for long: everything has ended, or waits for what has not come, and everyone says the same.
-    pub fn settled(&self, cast: &Cast, state: &State, now: Timestamp, actual: &[Runs]) -> Result<(), Violation> {
+    pub fn settled(
+        &self,
+        cast: &Cast,
+        state: &State,
+        now: Timestamp,
+        actual: &[Runs],
+        packages: &Packages,
+    ) -> Result<(), Violation> {
         let looked = state.head.time.max(now - SEES_WITHIN);
         for number in state.deployments.keys() {
             match plan::waits(state, *number, state.head.time) {
@@ -335,10 +356,10 @@ impl Model {
             }
         }
         self.all_have_ended(state, looked.min(now))?;
-        self.nothing_stands_for_nothing(cast, looked.min(now))?;
-        self.nobody_is_forgotten(cast, looked.min(now))?;
+        self.nothing_stands_for_nothing(cast, looked.min(now), packages)?;
+        self.nobody_is_forgotten(cast, looked.min(now), packages)?;
         for (index, runs) in actual.iter().enumerate().filter(|(index, _)| !self.is_retired(*index)) {
-            let said = state.running(&app(), &target(index));
+            let said = state.running(&self.app, &target(index));
             let build = said.map(|running| running.build);
             let is_stopped = said.is_some_and(|running| running.stopped);
             let is_unwell = said.is_some_and(|running| running.unwell.is_some());
@@ -365,6 +386,15 @@ impl Model {
             }
         }
         Ok(())
+    }
+}
+
+/// What somebody administers by an entry.
+fn administered(entry: &Entry) -> Option<AdministrationAct> {
+    let statement = entry.envelope.as_ref().and_then(|envelope| Statement::read(envelope).ok());
+    match statement.map(|statement| statement.act) {
+        Some(Act::Administration(administration)) => Some(administration.act),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people do: each reads what is so, builds one statement and signs it.
 
 use crate::{
-    cast::{Cast, Who, app, prod, target, version},
+    cast::{Cast, SHOP, WEB, Who, app, app_of, prod, target, version},
     script::{Besides, Deed},
 };
 use api::write::{Submission, Text};
@@ -62,7 +62,11 @@ pub fn sign(cast: &Cast, (state, away): (&State, &Away), deed: &Deed, id: usize,
         let submission = cast.apply(later, &format!("sim:{id}"), now).ok()?;
         return Some(Saying { who: Who::Boss, submission, planned: None });
     }
-    let (who, subject, mut act) = said(cast, state, deed, now)?;
+    let (place, deed) = match deed {
+        Deed::OfPackage(deed) => (SHOP, &**deed),
+        deed => (WEB, deed),
+    };
+    let (who, subject, mut act) = said(cast, state, place, deed, now)?;
     let planned = plan((state, away), deed, who, subject, &mut act, now);
     let envelope = cast.sign(subject, act, &format!("sim:{id}"), now, &[&who.key()]).ok()?;
     let texts = match gives_a_reason(deed) {
@@ -103,10 +107,12 @@ fn gives_a_reason(deed: &Deed) -> bool {
     )
 }
 
-fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who, Digest, Act)> {
-    let in_prod = state.in_audience(&app(), &prod());
-    let requests =
-        |index: usize| in_prod.and_then(|record| record.requests.get(&version(index))).cloned().unwrap_or_default();
+fn said(cast: &Cast, state: &State, place: usize, deed: &Deed, now: Timestamp) -> Option<(Who, Digest, Act)> {
+    let in_prod = state.in_audience(&app(place), &prod());
+    let requests = |index: usize| {
+        let in_prod = state.in_audience(&app_of(index), &prod());
+        in_prod.and_then(|record| record.requests.get(&version(index))).cloned().unwrap_or_default()
+    };
     let administer = |who: Who, act| (who, cast.estate, Act::Administration(Administration { act }));
     let reason = reason().digest();
     Some(match deed {
@@ -120,22 +126,26 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             (Who::Coder, cast.builds[*version], act)
         }
         Deed::Approve { who, version } => (*who, *requests(*version).last()?, cast.approval(*version)),
-        Deed::Order { who, version, act, besides } => (*who, cast.builds[*version], cast.order(*act, besides, now)),
-        Deed::Operate { who, act } => {
-            let running = running(state);
-            let on_how_many = |build: &&Digest| running.iter().filter(|other| other == build).count();
-            (*who, *running.iter().max_by_key(on_how_many)?, cast.order(*act, &Besides::default(), now))
+        Deed::Order { who, version, act, besides } => {
+            (*who, cast.builds[*version], cast.order(app_of(*version), *act, besides, now))
         }
-        Deed::Switch { who } => (*who, standing_by(state)?, cast.order(OrderAct::Switch, &Besides::default(), now)),
+        Deed::Operate { who, act } => {
+            let running = running(state, place);
+            let on_how_many = |build: &&Digest| running.iter().filter(|other| other == build).count();
+            (*who, *running.iter().max_by_key(on_how_many)?, cast.order(app(place), *act, &Besides::default(), now))
+        }
+        Deed::Switch { who } => {
+            (*who, standing_by(state)?, cast.order(app(place), OrderAct::Switch, &Besides::default(), now))
+        }
         Deed::RollBack { who, keep_data } => {
-            let running = running(state);
+            let running = running(state, place);
             let settled = &in_prod?.settled;
             let stands_by = standing_by(state).filter(|build| settled.contains(build));
             let before = settled.iter().rev().find(|build| !running.contains(build)).or(settled.last());
             let before = stands_by.as_ref().or(before)?;
             // What stands by is there already, and only has to be let serve.
             let act = if stands_by.is_some() { OrderAct::Switch } else { OrderAct::Rollback };
-            let mut act = cast.order(act, &Besides::default(), now);
+            let mut act = cast.order(app(place), act, &Besides::default(), now);
             if let Act::Order(order) = &mut act {
                 order.keep_data = *keep_data;
             }
@@ -146,31 +156,32 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             (through > 0).then(|| (*who, cast.builds[*version], cast.withdrawal(*version, through)))?
         }
         Deed::LiftHold { who } => {
-            let act = AdministrationAct::LiftHold { app: app(), environment: prod(), build: None, reason: None };
+            let act = AdministrationAct::LiftHold { app: app(place), environment: prod(), build: None, reason: None };
             administer(*who, act)
         }
         Deed::Abort { who } => {
-            let act = AdministrationAct::AbortDeployment { deployment: open(state)?, reason: Some(reason) };
+            let act = AdministrationAct::AbortDeployment { deployment: open(state, place)?, reason: Some(reason) };
             administer(*who, act)
         }
         Deed::Pause { who } => {
-            administer(*who, AdministrationAct::PauseDeployment { deployment: open(state)?, reason })
+            administer(*who, AdministrationAct::PauseDeployment { deployment: open(state, place)?, reason })
         }
         Deed::Resume { who } => {
-            administer(*who, AdministrationAct::ResumeDeployment { deployment: open(state)?, reason: None })
+            administer(*who, AdministrationAct::ResumeDeployment { deployment: open(state, place)?, reason: None })
         }
         Deed::Exclude { who, target: index } => {
-            let (deployment, target) = (open(state)?, target(*index));
+            let (deployment, target) = (open(state, place)?, target(*index));
             administer(*who, AdministrationAct::ExcludeTarget { deployment, target, reason })
         }
         Deed::Retry { who } => {
             let wanting = |(_, deployment): &(&u64, &Deployment)| !may_try_again(deployment).is_empty();
             let (number, deployment) = state.deployments.iter().rev().find(wanting)?;
+            let app = deployment.app.clone();
             let only = may_try_again(deployment);
             let is_cordoned = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.cordoned);
             let (kept_out, open): (BTreeSet<_>, BTreeSet<_>) = only.into_iter().partition(is_cordoned);
             let only = if open.is_empty() { kept_out } else { open };
-            let order = Order { retries: Some(*number), only, ..Order::new(app(), prod(), deployment.act) };
+            let order = Order { retries: Some(*number), only, ..Order::new(app, prod(), deployment.act) };
             (*who, deployment.build, cast.written_out(order, now))
         }
         Deed::Freeze { who, minutes } => {
@@ -185,7 +196,7 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
         }
         Deed::Except { who, version: index } => {
             let freeze = newest_freeze(state)?.known.freeze;
-            let exception = Exception { freeze, app: app(), version: version(*index), reason };
+            let exception = Exception { freeze, app: app_of(*index), version: version(*index), reason };
             (*who, cast.builds[*index], Act::Freeze(Freeze::Except(exception)))
         }
         Deed::Cordon { who, target: index, cordoned } => {
@@ -196,6 +207,7 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
             administer(Who::Boss, AdministrationAct::RetireTarget { target: target(*index) })
         }
         Deed::Join { .. }
+        | Deed::OfPackage(_)
         | Deed::Recharter
         | Deed::Vanish { .. }
         | Deed::KillServer { .. }
@@ -207,22 +219,27 @@ fn said(cast: &Cast, state: &State, deed: &Deed, now: Timestamp) -> Option<(Who,
     })
 }
 
-/// What runs on each target that has something.
-fn running(state: &State) -> Vec<Digest> {
-    state.targets.keys().filter_map(|name| state.running(&app(), name)).map(|running| running.build).collect()
+/// What runs on each target that has something; of the package, what was brought last.
+fn running(state: &State, place: usize) -> Vec<Digest> {
+    if place == SHOP {
+        let standing = state.in_audience(&app(SHOP), &prod()).and_then(|record| record.standing);
+        let standing = standing.and_then(|number| state.deployments.get(&number));
+        return standing.map(|standing| standing.build).into_iter().collect();
+    }
+    state.targets.keys().filter_map(|name| state.running(&app(place), name)).map(|running| running.build).collect()
 }
 
 /// What stands by, and came last.
 fn standing_by(state: &State) -> Option<Digest> {
     let prod = prod();
-    let running = state.targets_in(&prod).filter_map(|(name, _)| state.running(&app(), name));
+    let running = state.targets_in(&prod).filter_map(|(name, _)| state.running(&app(WEB), name));
     let standby = running.filter(|running| running.standby && !running.stopped);
     standby.max_by_key(|running| running.deployment).map(|running| running.build)
 }
 
 /// The deployment that people speak of: the one under way, or else one that stands.
-fn open(state: &State) -> Option<u64> {
-    let under_way = state.in_audience(&app(), &prod()).and_then(|record| record.open_deployment);
+fn open(state: &State, place: usize) -> Option<u64> {
+    let under_way = state.in_audience(&app(place), &prod()).and_then(|record| record.open_deployment);
     under_way.or_else(|| state.open_deployments.get_max().copied())
 }
 

@@ -2,7 +2,7 @@
 //! server's answer, the machine's doing, the passing of time. The world goes on with it when it likes, or never.
 
 use crate::{
-    cast::{self, app},
+    cast::{self, DB, WEB, place_of},
     disk::SimDisk,
     fault::Fault,
 };
@@ -63,8 +63,8 @@ pub enum Ask {
     Server(Request),
     /// That time passes.
     Sleep(Duration),
-    /// Of the machine.
-    Machine(Effect),
+    /// Of the machine, with an application, by its place.
+    Machine(usize, Effect),
 }
 
 /// What is asked of the server.
@@ -75,7 +75,7 @@ pub enum Request {
     /// The documents of trust.
     Estate,
     /// The statements behind an assignment.
-    Dossier { generation: u64 },
+    Dossier { generation: u64, app: AppName },
     /// An object.
     Object(Digest),
     /// Objects for staging.
@@ -149,13 +149,11 @@ pub enum Answer {
 /// A process that can be gone on with.
 pub type Process = Coroutine<Answer, Ask, ()>;
 
-/// What is on a machine: it outlives processes.
+/// What is on a machine of an application: it outlives processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installed {
     /// The builds laid out.
     pub staged: BTreeSet<Digest>,
-    /// The objects gathered, and what their bytes digest to.
-    pub gathered: BTreeMap<Digest, Digest>,
     /// What `current` points to.
     pub current: Option<Digest>,
     /// What runs.
@@ -205,8 +203,10 @@ impl Task {
 pub struct Hardware {
     /// Which target it is.
     pub index: usize,
-    /// What is installed.
-    pub installed: Rc<RefCell<Installed>>,
+    /// What is installed of each application, by its place.
+    pub installed: [Rc<RefCell<Installed>>; 2],
+    /// The objects gathered, and what their bytes digest to.
+    pub gathered: Rc<RefCell<BTreeMap<Digest, Digest>>>,
     /// The disk of small files.
     pub disk: Arc<SimDisk>,
     /// What its clock shows.
@@ -285,8 +285,8 @@ impl Supply for Wire<'_> {
         }
     }
 
-    fn dossier(&self, generation: u64, _app: &AppName) -> Result<Dossier, SupplyError> {
-        match self.ask(Request::Dossier { generation })? {
+    fn dossier(&self, generation: u64, app: &AppName) -> Result<Dossier, SupplyError> {
+        match self.ask(Request::Dossier { generation, app: app.clone() })? {
             Answer::Dossier(dossier) => Ok(*dossier),
             _ => nonsense(),
         }
@@ -308,7 +308,7 @@ impl Supply for Wire<'_> {
         let Answer::Objects(given) = self.ask(Request::Gather(objects.keys().copied().collect()))? else {
             return nonsense();
         };
-        let gathered = &mut self.hardware.installed.borrow_mut().gathered;
+        let gathered = &mut self.hardware.gathered.borrow_mut();
         let mut takes = |name: Digest, bytes: &[u8]| {
             if objects.contains_key(&name) {
                 gathered.insert(name, Digest::of(bytes));
@@ -382,54 +382,58 @@ impl Clock for Wire<'_> {
 struct Hands<'a>(Wire<'a>);
 
 impl Hands<'_> {
-    fn perform(&self, effect: Effect) -> Result<(), MachineError> {
-        match self.0.yielder.suspend(Ask::Machine(effect)) {
+    fn perform(&self, app: &AppName, effect: Effect) -> Result<(), MachineError> {
+        match self.0.yielder.suspend(Ask::Machine(place_of(app), effect)) {
             Answer::Failed(why) => Err(MachineError(why)),
             _ => Ok(()),
         }
     }
 
-    fn installed(&self) -> std::cell::Ref<'_, Installed> {
-        self.0.hardware.installed.borrow()
+    fn installed(&self, app: &AppName) -> std::cell::Ref<'_, Installed> {
+        self.0.hardware.installed[place_of(app)].borrow()
     }
 }
 
 impl Machine for Hands<'_> {
     fn stage(&self, manifest: &Manifest, _sources: &BTreeMap<Digest, PathBuf>) -> Result<(), MachineError> {
         let bytes = manifest.to_bytes().map_err(|error| MachineError(error.to_string()))?;
-        self.perform(Effect::Stage(Digest::of(&bytes)))
+        self.perform(&manifest.app, Effect::Stage(Digest::of(&bytes)))
     }
 
-    fn is_staged(&self, _app: &AppName, build: &Digest) -> bool {
-        self.installed().staged.contains(build)
+    fn is_staged(&self, app: &AppName, build: &Digest) -> bool {
+        self.installed(app).staged.contains(build)
     }
 
     fn prepare(&self, bringing: &Bringing) -> Result<(), MachineError> {
-        self.perform(Effect::Prepare(bringing.build))
+        self.perform(&bringing.manifest.app, Effect::Prepare(bringing.build))
     }
 
-    fn switch(&self, _app: &AppName, build: Option<&Digest>) -> Result<(), MachineError> {
-        self.perform(Effect::Switch(build.copied()))
+    fn switch(&self, app: &AppName, build: Option<&Digest>) -> Result<(), MachineError> {
+        self.perform(app, Effect::Switch(build.copied()))
     }
 
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError> {
-        self.perform(Effect::Start(bringing.build, bringing.standby))
+        self.perform(&bringing.manifest.app, Effect::Start(bringing.build, bringing.standby))
     }
 
-    fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Stop)
+    fn stop(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::Stop)
     }
 
-    fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::StandBy)
+    fn stand_by(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::StandBy)
     }
 
     fn restart(&self, bringing: &Bringing) -> Result<(), MachineError> {
-        self.perform(Effect::Restart(bringing.standby))
+        self.perform(&bringing.manifest.app, Effect::Restart(bringing.standby))
     }
 
     fn verify(&self, bringing: &Bringing, _heard: &mut dyn FnMut(&str)) -> Result<Verified, MachineError> {
-        let doubt = match self.0.yielder.suspend(Ask::Machine(Effect::Verify(bringing.build))) {
+        let doubt = match self
+            .0
+            .yielder
+            .suspend(Ask::Machine(place_of(&bringing.manifest.app), Effect::Verify(bringing.build)))
+        {
             Answer::Failed(why) => return Err(MachineError(why)),
             Answer::Doubtful(what) => Some(what),
             _ => None,
@@ -438,11 +442,11 @@ impl Machine for Hands<'_> {
     }
 
     fn begin_migration(&self, bringing: &Bringing, migration: Migration) -> Result<(), MachineError> {
-        self.perform(Effect::Migrate(bringing.build, migration))
+        self.perform(&bringing.manifest.app, Effect::Migrate(bringing.build, migration))
     }
 
-    fn migration(&self, _app: &AppName) -> Result<TaskState, MachineError> {
-        let task = self.installed().task;
+    fn migration(&self, app: &AppName) -> Result<TaskState, MachineError> {
+        let task = self.installed(app).task;
         Ok(task.map_or(TaskState::Absent, |task| task.state(self.0.elapsed())))
     }
 
@@ -458,24 +462,24 @@ impl Machine for Hands<'_> {
         }
     }
 
-    fn forget_migration(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::ForgetMigration)
+    fn forget_migration(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::ForgetMigration)
     }
 
-    fn remove(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Remove)
+    fn remove(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::Remove)
     }
 
-    fn erase(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Erase)
+    fn erase(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::Erase)
     }
 
     fn apps(&self) -> Result<Vec<AppName>, MachineError> {
-        Ok(if self.installed().is_clean() { Vec::new() } else { vec![app()] })
+        Ok([WEB, DB].map(cast::app).into_iter().filter(|app| !self.installed(app).is_clean()).collect())
     }
 
-    fn discard(&self, _app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
-        let mut installed = self.0.hardware.installed.borrow_mut();
+    fn discard(&self, app: &AppName, keep: &[Digest]) -> Result<Vec<Digest>, MachineError> {
+        let mut installed = self.0.hardware.installed[place_of(app)].borrow_mut();
         let active = installed.current;
         let kept = |build: &Digest| keep.contains(build) || active == Some(*build);
         let (staged, gone): (BTreeSet<Digest>, _) = installed.staged.iter().copied().partition(kept);
@@ -483,20 +487,20 @@ impl Machine for Hands<'_> {
         Ok(gone.into_iter().collect())
     }
 
-    fn revive(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Revive)
+    fn revive(&self, app: &AppName) -> Result<(), MachineError> {
+        self.perform(app, Effect::Revive)
     }
 
-    fn current(&self, _app: &AppName) -> Option<Digest> {
-        self.installed().current
+    fn current(&self, app: &AppName) -> Option<Digest> {
+        self.installed(app).current
     }
 
-    fn releases(&self, _app: &AppName) -> Result<Vec<Digest>, MachineError> {
-        Ok(self.installed().staged.iter().copied().collect())
+    fn releases(&self, app: &AppName) -> Result<Vec<Digest>, MachineError> {
+        Ok(self.installed(app).staged.iter().copied().collect())
     }
 
-    fn release_folder(&self, _app: &AppName, build: &Digest) -> PathBuf {
-        self.0.hardware.root().join("apps").join(app().as_str()).join(build.hex())
+    fn release_folder(&self, app: &AppName, build: &Digest) -> PathBuf {
+        self.0.hardware.root().join("apps").join(app.as_str()).join(build.hex())
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -550,14 +554,15 @@ impl Watching {
         }
         self.looked = wire.elapsed();
         let round = round(engine, |_| false);
-        let is_looked_at = round.values().any(|watched| watched.copies.is_some());
-        let wrong = match is_looked_at.then(|| wire.yielder.suspend(Ask::Machine(Effect::Look))) {
-            Some(Answer::Failed(why)) => Some(why),
-            _ => None,
-        };
+        let mut wrong = [None, None];
+        for place in round.values().flat_map(|watched| watched.copies.iter().flatten()) {
+            if let Answer::Failed(why) = wire.yielder.suspend(Ask::Machine(*place, Effect::Look)) {
+                wrong[*place] = Some(why);
+            }
+        }
         for _ in 0..missed.min(LOOKS_CAUGHT_UP) {
             let copy = CopyId { process: "web".into(), copy: 1 };
-            let look = |(): &()| Look { copy: copy.clone(), restarts: 0, wrong: wrong.clone() };
+            let look = |place: &usize| Look { copy: copy.clone(), restarts: 0, wrong: wrong[*place].clone() };
             self.watch.look(&round, wire.elapsed(), look, |(): &()| None);
             // What is judged anew is said anew, though it come to the same.
             let verdict = self.watch.verdict();
@@ -590,11 +595,11 @@ impl Watching {
 }
 
 /// What is to be looked after, where `busy` says with what something is about to be done.
-fn round<'a>(engine: &Engine<Wire<'a>, Hands<'a>>, busy: impl Fn(&AppName) -> bool) -> Round<(), ()> {
+fn round<'a>(engine: &Engine<Wire<'a>, Hands<'a>>, busy: impl Fn(&AppName) -> bool) -> Round<usize, ()> {
     let watched = |journal: &Journal| {
         let active = journal.active.as_ref().filter(|active| !active.stopped)?;
         let is_idle = journal.under_way.is_none() && journal.unreported.is_none() && !busy(&journal.app);
-        let copies = is_idle.then(|| vec![()]);
+        let copies = is_idle.then(|| vec![place_of(&journal.app)]);
         Some((journal.app.clone(), Watched { build: active.build, copies, again: Vec::<Again<()>>::new() }))
     };
     engine.journals().iter().filter_map(watched).collect()

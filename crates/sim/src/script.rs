@@ -1,13 +1,14 @@
 //! What is going to be tried in a world, all of it drawn from the seed before the world begins, so that things can be
 //! left out one by one until only those are left that matter.
 //!
-//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for
-//!   others to end, `doubt` of measurements that decide nothing,
-//!   `switching` of what is let serve and does not stay well. `words`: how the story tells of it.
+//! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for others to end, `doubt` of
+//!   measurements that decide nothing, `switching` of what is let serve and does not stay well, `package` of a second
+//!   application and a package of both. `words`: how the story tells of it.
 
 mod doubt;
 mod draw;
 mod following;
+mod package;
 mod presence;
 mod switching;
 mod words;
@@ -69,11 +70,17 @@ pub struct Setting {
     pub drift: Vec<i64>,
     /// For how many seconds nothing is heard of a target before it counts as away, where any does.
     pub away_after: Option<u64>,
+    /// Whether there is a second application and a package of both, and whether its members go in an order.
+    pub package: Option<InOrder>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
     /// What else he tries than with assignments, orders and withdrawals.
     pub tricks: Tricks,
 }
+
+/// Whether the first application comes after the second in the package of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InOrder(pub bool);
 
 /// What somebody who has taken the server may try besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,6 +158,8 @@ pub enum Deed {
     Order { who: Who, version: usize, act: OrderAct, besides: Besides },
     /// Somebody orders a rollback to what settled before.
     RollBack { who: Who, keep_data: bool },
+    /// The same, done to the package.
+    OfPackage(Box<Deed>),
     /// Somebody lets serve what stands by.
     Switch { who: Who },
     /// Somebody stops, starts or removes what runs on most targets.
@@ -248,6 +257,7 @@ impl Script {
         following::followers(&mut Random::new(seed, "followers"), &setting, &mut deeds);
         doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
         switching::unwell_once_served(&mut Random::new(seed, "switched"), &mut setting, &mut deeds);
+        package::packages(&mut Random::new(seed, "packages"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

@@ -354,8 +354,8 @@ impl Server {
         let served = self.served(open);
         let answer = match request {
             Request::Estate => served.estate().map(|estate| Answer::Estate(Box::new(estate))),
-            Request::Dossier { generation } => served
-                .dossier(&cast::target(target), *generation, &cast::app(), self.now())
+            Request::Dossier { generation, app } => served
+                .dossier(&cast::target(target), *generation, app, self.now())
                 .map(|dossier| Answer::Dossier(Box::new(dossier))),
             Request::Object(digest) => {
                 return match self.depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64) {

@@ -4,7 +4,7 @@
 //! own whose people he is himself.
 
 use crate::{
-    cast::{Cast, ORIGIN, app, ledger_key, prod, version},
+    cast::{Cast, ORIGIN, WEB, app, ledger_key, prod, version},
     process::Answer,
     random::Random,
     script::Tricks,
@@ -205,7 +205,7 @@ impl Thief {
             orders.charter_version = self.sly.between(1, 3);
         }
         if self.random.chance(200) {
-            orders.settled = cast.builds.iter().map(|build| (app(), *build)).collect();
+            orders.settled = cast.builds.iter().map(|build| (app(WEB), *build)).collect();
         }
         if self.is_clumsy() && self.random.chance(20) {
             let root = Digest::of(b"another history");
@@ -238,7 +238,7 @@ impl Thief {
             epoch,
             generation,
             deployment,
-            app: app(),
+            app: app(WEB),
             environment: prod(),
             act,
             undo,

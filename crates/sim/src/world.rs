@@ -10,12 +10,12 @@ mod serving;
 mod targets;
 
 use crate::{
-    cast::{self, Cast, IDENTITY, Who, target},
+    cast::{self, Cast, DB, IDENTITY, WEB, Who, target},
     disk::SimDisk,
     fault::Fault,
-    model::{Model, Runs, Violation, broken, has_not_come},
+    model::{Models, Runs, Violation, broken, has_not_come},
     people::Told,
-    process::{Answer, Effect, Hardware, Installed, Process, Request},
+    process::{Answer, Effect, Hardware, Process, Request},
     random::Random,
     script::{MINUTE, QUIET, Script, moment},
     server::{Asker, Server},
@@ -26,7 +26,7 @@ use api::write::Submission;
 use domain::{plan, waiting::WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
@@ -57,7 +57,7 @@ enum Event {
     /// A target waited, or gave up waiting for an answer.
     Wake { target: usize, call: u64, answer: Answer },
     /// Something happens on a machine that was begun before.
-    Effect { target: usize, call: u64, effect: Effect },
+    Effect { target: usize, call: u64, place: usize, effect: Effect },
     /// A person gave up waiting, and sends the same again.
     Again { call: u64, tries: u32 },
     /// The ledger's writer takes what waits.
@@ -164,7 +164,7 @@ pub struct World<'a> {
     people: BTreeMap<u64, PersonsCall>,
     /// The newest message of each sender that has reached the server.
     heard: BTreeMap<Sender, u64>,
-    model: Model,
+    model: Models,
     thief: Thief,
     fault: Option<Fault>,
     /// How often the server's clock has looked for what is due.
@@ -197,7 +197,8 @@ impl<'a> World<'a> {
             let random = Random::new(script.seed, &format!("disk {index}"));
             let hardware = Hardware {
                 index,
-                installed: Rc::new(RefCell::new(Installed::default())),
+                installed: Default::default(),
+                gathered: Default::default(),
                 disk: Arc::new(SimDisk::new(random, fault)),
                 now: Rc::new(Cell::new(cast::beginning())),
                 elapsed: Rc::new(Cell::new(Duration::ZERO)),
@@ -230,7 +231,7 @@ impl<'a> World<'a> {
             agents,
             people: BTreeMap::new(),
             heard: BTreeMap::new(),
-            model: Model::new(setting, &cast),
+            model: Models::new(setting, &cast),
             thief,
             fault,
             looks: 0,
@@ -290,16 +291,21 @@ impl<'a> World<'a> {
     }
 
     fn finish(&mut self) -> Step {
-        let actual: Vec<Runs> = self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent)).collect();
+        let all = |place: usize| -> Vec<Runs> {
+            self.agents.iter().enumerate().map(|(index, agent)| self.runs(index, agent, place)).collect()
+        };
+        let actual = [WEB, DB].map(all);
         // Nobody waits for whoever left for good to be up again.
         let is_down = |index: usize, agent: &Agent| agent.process.is_none() && self.model.is_retired(index);
         let is_there = |(index, agent): &(usize, &Agent)| !agent.is_gone && !is_down(*index, agent);
         for (index, agent) in self.agents.iter().enumerate().filter(is_there) {
-            let installed = agent.hardware.installed.borrow();
-            self.model.is_left(index, &installed, agent.hardware.now.get())?;
-            let is_stopped = installed.is_halted && installed.running.is_none();
-            if installed.current != installed.running && !is_stopped {
-                return broken("WHOLE", format!("{} ends with one build current and another running", target(index)));
+            for installed in agent.hardware.installed.iter().map(|installed| installed.borrow()) {
+                self.model.is_left(index, &installed, agent.hardware.now.get())?;
+                let is_stopped = installed.is_halted && installed.running.is_none();
+                if installed.current != installed.running && !is_stopped {
+                    let what = format!("{} ends with one build current and another running", target(index));
+                    return broken("WHOLE", what);
+                }
             }
         }
         let Some(ledger) = self.server.ledger() else { return broken("PROGRESS", "the server never came back") };
@@ -315,9 +321,9 @@ impl<'a> World<'a> {
         self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
     }
 
-    /// What is found on a target.
-    fn runs(&self, index: usize, agent: &Agent) -> Runs {
-        let installed = agent.hardware.installed.borrow();
+    /// What is found on a target of an application.
+    fn runs(&self, index: usize, agent: &Agent, place: usize) -> Runs {
+        let installed = agent.hardware.installed[place].borrow();
         let before = self.now.saturating_sub(NOTICED_WITHIN);
         let is_unwell = self.is_ailing(index, &installed, self.now);
         let mut moments = (before..self.now).step_by(MINUTE as usize / 4);
@@ -464,9 +470,9 @@ impl<'a> World<'a> {
                 true => self.resume(target, answer),
                 false => Ok(()),
             },
-            Event::Effect { target, call, effect } => match self.agents[target].call == call {
+            Event::Effect { target, call, place, effect } => match self.agents[target].call == call {
                 true => {
-                    let answer = self.perform(target, effect)?;
+                    let answer = self.perform(target, place, effect)?;
                     self.resume(target, answer)
                 }
                 false => Ok(()),

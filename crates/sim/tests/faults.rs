@@ -139,4 +139,9 @@ faults! {
     a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
     a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
     a_side_that_stands_by_too_early: StandByFirst breaks "UNSERVED";
+    a_member_before_its_turn: MemberTooEarly breaks "ORDER";
+    a_member_that_stays: MembersLeft breaks "TOGETHER";
+    a_package_that_succeeds_too_early: PackageTooEarly breaks "TRUTH";
+    a_package_that_is_not_held_out: PackageHoldForgotten breaks "HOLD";
+    a_member_that_is_taken_from_its_package: MemberBesides breaks "PLACE";
 }

@@ -1,6 +1,6 @@
 //! What is decided otherwise than by the rules.
 
-use super::{Fault, ends, following, presence, sides};
+use super::{Fault, ends, following, packages, presence, sides};
 use crate::cast::DOUBT;
 use domain::{
     command::{Command, Context, Signed},
@@ -61,6 +61,11 @@ pub fn decides(fault: Option<Fault>) -> Decide {
         Some(Fault::DoubtUndone) => undoing_doubts,
         Some(Fault::DoubtPassedOver) => passing_over_doubts,
         Some(Fault::StandByFirst) => sides::standing_by_first,
+        Some(Fault::MemberTooEarly) => packages::all_members_at_once,
+        Some(Fault::MembersLeft) => packages::leaving_members,
+        Some(Fault::PackageTooEarly) => packages::succeeding_with_one,
+        Some(Fault::PackageHoldForgotten) => packages::without_holds_of_packages,
+        Some(Fault::MemberBesides) => packages::others_meanwhile,
         _ => decide,
     }
 }

@@ -60,28 +60,30 @@ impl Calendar {
         (!self.is_open(slack, at)).then(|| "no window is open".to_owned())
     }
 
-    /// Whether a freeze that was recorded stops a build at a moment, by what of it was recorded.
-    pub fn is_frozen(&self, recorded: &BTreeMap<Digest, u64>, build: &Digest, at: Timestamp) -> bool {
+    /// Whether a freeze that was recorded stops a build at a moment, by what of it was recorded; `builds` are it and the packages
+    /// that list it, for who excepts one of those excepts what it brings.
+    pub fn is_frozen(&self, recorded: &BTreeMap<Digest, u64>, builds: &[Digest], at: Timestamp) -> bool {
         let counts = |payload: &Digest| recorded.contains_key(payload);
         self.declared.iter().any(|(freeze, terms)| {
             let is_on = counts(freeze) && terms.from <= at && at < terms.until;
-            is_on && !self.is_let_be(freeze, build, counts)
+            is_on && !self.is_let_be(freeze, builds, counts)
         })
     }
 
     /// Whether one of the freezes that a target has kept stops a build there; what may have come to its ears of them
     /// being over counts.
-    pub fn stops_there(&self, kept: &BTreeSet<Digest>, build: &Digest, clock: Timestamp) -> bool {
+    pub fn stops_there(&self, kept: &BTreeSet<Digest>, builds: &[Digest], clock: Timestamp) -> bool {
         kept.iter().filter_map(|freeze| Some((freeze, self.declared.get(freeze)?))).any(|(freeze, terms)| {
             let is_on = terms.from <= clock && clock + CLOCKS_DIFFER < terms.until;
-            is_on && !self.is_let_be(freeze, build, |_| true)
+            is_on && !self.is_let_be(freeze, builds, |_| true)
         })
     }
 
     /// Whether the freeze was lifted, or lets the build pass, by what counts.
-    fn is_let_be(&self, freeze: &Digest, build: &Digest, counts: impl Fn(&Digest) -> bool) -> bool {
+    fn is_let_be(&self, freeze: &Digest, builds: &[Digest], counts: impl Fn(&Digest) -> bool) -> bool {
         self.lifted.iter().any(|(payload, lifted)| lifted == freeze && counts(payload))
-            || self.excepted.iter().any(|(payload, passes)| *passes == (*freeze, *build) && counts(payload))
+            || (self.excepted.iter())
+                .any(|(payload, (of, build))| of == freeze && builds.contains(build) && counts(payload))
     }
 }
 

@@ -10,7 +10,7 @@ use trust::{
     freeze::brings_something_new,
     rollout::{Advance, Rollout, Share},
     schedule::Schedule,
-    statement::{Order, OrderAct, Outcome},
+    statement::{AdministrationAct, Order, OrderAct, Outcome},
 };
 
 /// Why a deployment is paused.
@@ -26,6 +26,8 @@ pub enum Paused {
 pub struct Course {
     pub act: OrderAct,
     pub build: Digest,
+    /// The deployment of a package that it is a part of.
+    pub package: Option<u64>,
     pub targets: Vec<TargetName>,
     /// Whether there are sides, so that it depends on theirs what whoever comes late has missed.
     pub has_sides: bool,
@@ -133,6 +135,7 @@ impl Course {
         Self {
             act: order.act,
             build,
+            package: None,
             targets: targets.to_vec(),
             has_sides: false,
             is_narrowed: !order.only.is_empty(),
@@ -168,6 +171,15 @@ impl Course {
             stopped: BTreeSet::new(),
             well_since: None,
             retried: None,
+        }
+    }
+
+    /// Whether what somebody says of its package is about it too.
+    pub fn is_reached_by(&self, act: &AdministrationAct) -> bool {
+        match act {
+            AdministrationAct::PauseDeployment { .. } => self.paused.is_none(),
+            AdministrationAct::ResumeDeployment { .. } => self.paused.is_some(),
+            _ => false,
         }
     }
 
@@ -228,6 +240,11 @@ impl Course {
     /// Whether a target that it brought something to is unwell.
     pub fn is_unwell(&self) -> bool {
         self.bad().any(|name| self.outcomes.get(name) == Some(&Outcome::Verified))
+    }
+
+    /// Whether nothing is heard in time of a target that comes and goes.
+    pub fn is_gone_silent(&self, name: &TargetName) -> bool {
+        self.silent.contains(name)
     }
 
     /// The same, though somebody let it go on all the same: it does not settle with them.

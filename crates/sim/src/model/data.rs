@@ -17,7 +17,8 @@ impl Model {
         clock: Timestamp,
     ) -> Result<(), Violation> {
         let newest = self.targets[index].newest().and_then(|order| self.orders.get(&order));
-        let is_asked_for = newest.is_some_and(|(of, order)| *of == build && order.act != OrderAct::Rollback);
+        let is_asked_for = newest
+            .is_some_and(|(of, order)| self.with_packages(&build).contains(of) && order.act != OrderAct::Rollback);
         if migration == Migration::Undo || !is_asked_for {
             self.sees("data changed back");
             return Ok(());

@@ -224,7 +224,7 @@ impl Model {
     /// Nothing is told to whoever has ended, and whoever should have been taken out was.
     pub fn all_have_ended(&self, state: &State, now: Timestamp) -> Verdict {
         for name in &self.ends.told {
-            if state.running(&cast::app(), name).is_some() || !plan::assignments(state, name).is_empty() {
+            if state.running(&self.app, name).is_some() || !plan::assignments(state, name).is_empty() {
                 return broken("LAPSED", format!("{name} has removed everything, and is said to run something"));
             }
         }

@@ -1,7 +1,7 @@
 //! What may stand until what is under way has ended: it is not refused for that, begins once it can, and gives way to
 //! nothing but what is newer.
 
-use super::{Course, Model, Violation, broken};
+use super::{Course, Model, Violation, broken, packages::Packages};
 use crate::cast::Cast;
 use jiff::{SignedDuration, Timestamp};
 use trust::{Digest, statement::Order};
@@ -18,8 +18,8 @@ impl Model {
     }
 
     /// Something was ordered: whether it stands until something else has ended.
-    pub fn is_to_follow(&mut self, order: &Order, course: &mut Course) {
-        let is_in_the_way = self.courses.values().any(Course::has_its_place);
+    pub fn is_to_follow(&mut self, order: &Order, course: &mut Course, packages: &Packages) {
+        let is_in_the_way = self.courses.values().any(Course::has_its_place) || packages.is_any_under_way();
         course.follows = order.after_current && is_in_the_way;
         if course.follows {
             self.sees("stood until something else had ended");
@@ -35,8 +35,8 @@ impl Model {
     }
 
     /// Troubles are over for long: what stood until something else had ended has begun, or something else is against it.
-    pub fn nothing_stands_for_nothing(&self, cast: &Cast, now: Timestamp) -> Verdict {
-        if self.courses.values().any(Course::has_its_place) {
+    pub fn nothing_stands_for_nothing(&self, cast: &Cast, now: Timestamp, packages: &Packages) -> Verdict {
+        if self.courses.values().any(Course::has_its_place) || packages.is_any_under_way() {
             return Ok(());
         }
         let stands = |course: &&Course| course.is_queued() && course.follows && course.paused.is_none();

@@ -4,6 +4,7 @@
 use super::{
     Course, Model, Violation, broken,
     course::{at_least, at_most, installs},
+    packages::Packages,
 };
 use crate::cast::Cast;
 use domain::{rules::presence::Away, state::State};
@@ -127,24 +128,28 @@ impl Model {
     /// Whether qa and ops agreed to a build for all this time.
     pub fn is_granted(&self, build: &Digest, from: Timestamp, until: Timestamp) -> bool {
         self.wishes.values().any(|wish| {
-            let is_granted = wish.build == *build && wish.is_granted(self.charter);
+            let is_granted = self.with_packages(build).contains(&wish.build) && wish.is_granted(self.charter);
             is_granted && wish.not_before <= from && until < wish.not_after
         })
     }
 
     /// Troubles are over for long: whoever was left out has what they missed, if it may run there still.
-    pub fn nobody_is_forgotten(&self, cast: &Cast, now: Timestamp) -> Verdict {
+    pub fn nobody_is_forgotten(&self, cast: &Cast, now: Timestamp, packages: &Packages) -> Verdict {
         let Some((number, course)) = self.standing() else { return Ok(()) };
         let earlier = now - SEEN_BACK_WITHIN;
         let mut moments = [earlier, now].into_iter();
         let may_run = self.is_granted(&course.build, earlier, now)
             && moments.all(|at| self.may_begin(cast, number, at).is_ok())
             && course.ended.is_some_and(|ended| ended < earlier);
-        let is_free = !self.courses.values().any(Course::has_its_place);
+        let is_free = !self.courses.values().any(Course::has_its_place) && !packages.is_any_under_way();
         let is_kept_out = |name: &TargetName| self.cordoned.contains(name) || self.away.contains(name);
         let forgotten = |name: &&TargetName| {
             let has_it = self.running.get(*name) == Some(&course.build);
-            !has_it && !is_kept_out(name) && self.is_not_over(number, std::slice::from_ref(*name), now).is_ok()
+            let comes_later = packages.misses(course, name);
+            !has_it
+                && !is_kept_out(name)
+                && !comes_later
+                && self.is_not_over(number, std::slice::from_ref(*name), now).is_ok()
         };
         match course.missed_by().find(forgotten).filter(|_| may_run && is_free) {
             Some(name) => broken("AWAY", format!("{name} was left out of deployment {number}, and never got it")),

@@ -1,13 +1,13 @@
 //! What the server decided, held against the rules.
 
 use super::{
-    Model, Violation, Wish, broken, calendar,
+    Model, Violation, broken, calendar,
     course::{Course, Paused, at_most, installs},
     has_not_come,
+    packages::Packages,
 };
-use crate::cast::{Cast, DOUBT, app, prod, target};
+use crate::cast::{Cast, DOUBT, prod, target};
 use domain::{
-    command::Actor,
     entry::Entry,
     event::{Change, Ending, Event},
     plan,
@@ -15,7 +15,7 @@ use domain::{
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 use trust::{
     Digest, TargetName,
     rollout::{Advance, OnFailure, Share},
@@ -25,30 +25,8 @@ use trust::{
 type Verdict = Result<(), Violation>;
 
 impl Model {
-    /// The server published more: what it decided is compared with the rules.
-    pub fn published(&mut self, cast: &Cast, state: Arc<State>, entries: &[Entry], elapsed: SignedDuration) -> Verdict {
-        for entry in entries {
-            if entry.number <= self.looked {
-                continue;
-            }
-            self.looked = entry.number;
-            self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
-            self.in_doubt = false;
-            let order = self.recorded(cast, entry)?;
-            for event in &entry.events {
-                if let Event::TargetRetired { target, why: Some(why) } = event {
-                    self.departs(target, *why, entry.time, elapsed)?;
-                }
-                self.happened(cast, event, entry.time, order.as_ref())?;
-            }
-        }
-        self.stands(&state)?;
-        self.published = Some(state);
-        Ok(())
-    }
-
     /// What was signed is recorded once, and does what it says. The order, where it is one.
-    fn recorded(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
+    pub(super) fn recorded(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
         let Some(envelope) = &entry.envelope else { return Ok(None) };
         let payload = Digest::of(&envelope.payload);
         if let Some(first) = self.recorded.insert(payload, entry.number) {
@@ -60,7 +38,7 @@ impl Model {
         }
         match Statement::read(envelope).map(|statement| statement.act) {
             Ok(Act::Administration(administration)) => self.guided(&administration.act, entry.time),
-            Ok(Act::Report(report)) => self.in_doubt = report.doubt.is_some(),
+            Ok(Act::Report(report)) => self.in_doubt = report.app == self.app && report.doubt.is_some(),
             Ok(Act::Order(order)) => {
                 if let Some(number) = order.retries {
                     self.tried_again(cast, number, &order, entry.time)?;
@@ -100,7 +78,13 @@ impl Model {
             _ => return,
         };
         self.sees(kind);
-        let Some(course) = self.courses.get_mut(number) else { return };
+        let is_meant = |(other, course): &(&u64, &mut Course)| {
+            *other == number || course.package == Some(*number) && course.ended.is_none()
+        };
+        let Some((own, course)) = self.courses.iter_mut().find(is_meant) else { return };
+        if own != number && !course.is_reached_by(act) {
+            return;
+        }
         match act {
             AdministrationAct::PauseDeployment { .. } => course.paused = Some(Paused::ByWord),
             AdministrationAct::ResumeDeployment { .. } => {
@@ -176,9 +160,20 @@ impl Model {
         }
     }
 
-    fn happened(&mut self, cast: &Cast, event: &Event, time: Timestamp, order: Option<&Order>) -> Verdict {
+    /// Something happened. `order` is the one behind what is ordered, whoever ordered it when.
+    pub(super) fn happened(
+        &mut self,
+        cast: &Cast,
+        event: &Event,
+        time: Timestamp,
+        order: Option<&Order>,
+        packages: &Packages,
+    ) -> Verdict {
+        if self.is_of_another(event) {
+            return Ok(());
+        }
         match event {
-            Event::DeploymentRequested { deployment, act, build, targets, .. } => {
+            Event::DeploymentRequested { deployment, act, build, targets, package, .. } => {
                 let Some(order) = order else {
                     return broken("ONCE", format!("nobody ordered deployment {deployment}"));
                 };
@@ -200,10 +195,13 @@ impl Model {
                     self.is_not_cordoned(*deployment, targets)?;
                     self.is_not_over(*deployment, targets, time)?;
                 }
-                self.is_as_planned(*deployment, order, targets)?;
+                if package.is_none() {
+                    self.is_as_planned(*deployment, order, targets)?;
+                }
                 let mut course =
                     Course::new(&self.rollout, order, *build, targets, (self.ends.passing(), &self.away), time);
                 course.of = self.joined;
+                course.package = *package;
                 if self.sides.are_there {
                     course.has_sides = true;
                     // What stands by serves nobody, and is not counted on.
@@ -215,7 +213,7 @@ impl Model {
                     }
                 }
                 self.sides_ordered(*deployment, *act, *build, targets)?;
-                self.is_to_follow(order, &mut course);
+                self.is_to_follow(order, &mut course, packages);
                 self.ordered(order, &course);
                 self.courses.insert(*deployment, course);
             }
@@ -226,6 +224,16 @@ impl Model {
             }
             Event::TargetExcluded { deployment, target, away: true, .. } => {
                 return self.is_left_out(*deployment, target);
+            }
+            Event::TargetExcluded { deployment, target, by: Some(_), .. } => {
+                // Somebody left it out of a package, and so of those members that it has a part in.
+                let course = self.courses.get_mut(deployment).filter(|course| course.package.is_some());
+                if let Some(course) = course {
+                    course.excluded(target);
+                    if course.unfinished.remove(target) {
+                        self.fell_silent(target, true);
+                    }
+                }
             }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
             Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
@@ -309,15 +317,16 @@ impl Model {
             }
             Event::DeploymentSettled { deployment } => {
                 self.settles(*deployment)?;
+                self.settled_ones.insert(*deployment);
                 self.is_seen(*deployment, "the build settles")?;
                 let from = self.courses.get(deployment).and_then(Course::soaks_from);
                 if from.is_none_or(|from| time.duration_since(from).as_secs() < self.soak_seconds) {
                     return broken("SOAK", format!("deployment {deployment} settled before its time"));
                 }
             }
-            Event::HoldLifted { .. } => {
+            Event::HoldLifted { build, .. } => {
                 self.sees("a hold lifted");
-                self.held.clear();
+                self.held.retain(|held, _| build.is_some_and(|build| build != *held));
             }
             Event::FreezeDeclared { .. } => self.sees("a freeze"),
             Event::FreezeLifted { .. } => self.sees("a freeze lifted"),
@@ -524,7 +533,7 @@ impl Model {
         let build = cast.name(&course.build);
         if course.brings() && !(switches && self.goes_back_to(&course.build)) {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
-            let frozen = self.calendar.is_frozen(&self.recorded, &course.build, time);
+            let frozen = self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), time);
             if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
@@ -532,10 +541,7 @@ impl Model {
         if course.act != OrderAct::Rollback && !switches && self.held.contains_key(&course.build) {
             return broken("HOLD", format!("deployment {number} brings {build}, which is held out of prod"));
         }
-        let dead_through = self.dead.get(&course.build).copied().unwrap_or(0);
-        let lives =
-            |wish: &Wish| wish.build == course.build && wish.serial > dead_through && wish.is_granted(self.charter);
-        if !self.wishes.values().any(lives) {
+        if !self.is_permitted(&course.build) {
             return broken("AUTHORITY", format!("a wave of deployment {number} brings {build} without a permit"));
         }
         Ok(())
@@ -598,6 +604,8 @@ impl Model {
                 && !came_earlier(name)
                 && !course.left_out.contains(*name)
                 && !self.retired.contains(*name)
+                // What comes and goes may be gone without a word.
+                && !course.is_gone_silent(name)
         };
         if ending == Ending::Undone
             && !self.is_taken
@@ -614,7 +622,10 @@ impl Model {
         let refused_only = refused && outcomes().all(|outcome| matches!(outcome, Outcome::Refused { .. }));
         let goes_back = course.act == OrderAct::Switch && self.sides.has_settled(&course.build);
         let is_new = course.brings() && !goes_back;
-        if is_new && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only {
+        // What went back because another member of its package failed is not to blame.
+        let is_blamed = course.package.is_none()
+            || bad.iter().any(|name| !matches!(course.outcomes.get(*name), Some(Outcome::Refused { .. })));
+        if is_new && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only && is_blamed {
             self.held.insert(course.build, number);
         }
         // Who went back nowhere keeps nothing out.
@@ -636,10 +647,11 @@ impl Model {
     }
 
     /// Every deployment that has not ended is open, and says what it waits on, which is so; one has its place at a time.
-    fn stands(&mut self, state: &State) -> Verdict {
+    pub(super) fn stands(&mut self, state: &State, packages: &Packages) -> Verdict {
         let open = |(number, course): (&u64, &Course)| course.ended.is_none().then_some(*number);
         let courses: BTreeSet<u64> = self.courses.iter().filter_map(open).collect();
-        let known: BTreeSet<u64> = state.open_deployments.iter().copied().collect();
+        let is_of_this = |number: &u64| state.deployments.get(number).is_some_and(|other| other.app == self.app);
+        let known: BTreeSet<u64> = state.open_deployments.iter().copied().filter(is_of_this).collect();
         if let Some(number) = courses.symmetric_difference(&known).next() {
             return broken("ENDED", format!("deployment {number} is open here and has ended there"));
         }
@@ -661,7 +673,7 @@ impl Model {
             let deployment = state.deployments.get(number);
             let begins = deployment.and_then(|deployment| plan::starts(state, *number, deployment, now));
             let is_due = begins.is_some_and(|begins| begins <= now);
-            if !is_due && !self.is_so(course, &waits, now) {
+            if !is_due && !self.is_so(course, &waits, now, packages) {
                 return broken("WAITS", format!("it is not so that {waits}"));
             }
             let goes_forward = course.has_begun && !course.taken_back && course.paused.is_none();
@@ -678,9 +690,13 @@ impl Model {
                 self.sees("waited between two waves");
             }
         }
-        let in_the_way = state.in_audience(&app(), &prod()).and_then(|record| record.open_deployment);
+        let in_the_way = state.in_audience(&self.app, &prod()).and_then(|record| record.open_deployment);
         for number in state.soaking.iter().filter(|_| in_the_way.is_none()) {
             let Some(course) = self.courses.get(number) else { continue };
+            // As long as its package is under way, that says what follows.
+            if course.package.is_some_and(|package| packages.is_under_way(package)) {
+                continue;
+            }
             let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo;
             if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
@@ -693,7 +709,7 @@ impl Model {
     }
 
     /// Whether what a deployment says it waits on is so.
-    fn is_so(&self, course: &Course, waits: &WaitingOn, now: Timestamp) -> bool {
+    fn is_so(&self, course: &Course, waits: &WaitingOn, now: Timestamp, packages: &Packages) -> bool {
         if course.paused.is_some() != matches!(waits, WaitingOn::Person { .. }) {
             return false;
         }
@@ -701,12 +717,16 @@ impl Model {
             WaitingOn::Window { .. } => {
                 !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
             }
-            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &course.build, now),
+            WaitingOn::Freeze { .. } => {
+                self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), now)
+            }
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
             WaitingOn::Word { .. } => course.rollout.advance == Advance::Hand && course.is_divided(),
-            WaitingOn::Deployment { other, .. } => self.courses.get(other).is_some_and(Course::has_its_place),
+            WaitingOn::Deployment { other, .. } => {
+                self.courses.get(other).is_some_and(Course::has_its_place) || packages.is_under_way(*other)
+            }
             WaitingOn::Time { .. } => has_not_come(waits, now),
             _ => true,
         }
@@ -718,7 +738,7 @@ impl Model {
             return Ok(());
         };
         for index in 0..self.targets.len() {
-            for assignment in plan::assignments(state, &target(index)) {
+            for assignment in self.assignments(state, index) {
                 let number = assignment.deployment;
                 let Some(course) = self.courses.get(&number) else { continue };
                 let is_older =
@@ -732,10 +752,14 @@ impl Model {
         Ok(())
     }
 
+    fn assignments(&self, state: &State, index: usize) -> impl Iterator<Item = plan::Assignment> {
+        plan::assignments(state, &target(index)).into_iter().filter(|assignment| assignment.app == self.app)
+    }
+
     /// No target is told to go forward in a deployment that it was left out of.
     fn left_out_stay_out(&self, state: &State) -> Verdict {
         for index in 0..self.targets.len() {
-            for assignment in plan::assignments(state, &target(index)) {
+            for assignment in self.assignments(state, index) {
                 if self.is_retired(index) {
                     return broken("RETIRED", format!("{} is told what to do, and is gone for good", target(index)));
                 }

@@ -158,7 +158,7 @@ impl Model {
         on_target.last = Some((generation, payload, clock));
     }
 
-    /// `current` is about to be pointed at a build, or at nothing.
+    /// `current` is about to be pointed at a build, or at nothing: whether that goes forward.
     pub fn switches(
         &mut self,
         cast: &Cast,
@@ -166,10 +166,11 @@ impl Model {
         (current, is_stopped): (Option<Digest>, bool),
         to: Option<Digest>,
         clock: Timestamp,
-    ) -> Result<(), Violation> {
+    ) -> Result<bool, Violation> {
         let on_target = &self.targets[index];
         // Whoever was killed before they had switched goes back to what is there still.
-        let of_another = |order: &Digest| self.orders.get(order).is_some_and(|(build, _)| Some(*build) != to);
+        let of_another =
+            |order: &Digest| self.orders.contains_key(order) && to.is_none_or(|to| !self.is_for(order, &to));
         let stays = to == current && on_target.last.is_some_and(|(_, order, _)| of_another(&order));
         let ends = to.is_none() && self.ends.is_ending(index);
         let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|back| back.before == to);
@@ -200,13 +201,13 @@ impl Model {
                 // What is stopped serves by that order once it is started.
                 let switches = self.orders.get(&order).is_some_and(|(_, signed)| signed.act == OrderAct::Switch);
                 on_target.serves = if switches { to } else { on_target.serves };
-                Ok(())
+                Ok(!goes_back)
             }
             Err(_) if goes_back => {
                 if let Some(back) = on_target.back.as_ref().filter(|back| back.before == to) {
                     on_target.serves = back.serves;
                 }
-                Ok(())
+                Ok(false)
             }
             Err(why) => {
                 let name = to.map_or("nothing".into(), |build| cast.name(&build));
@@ -241,7 +242,7 @@ impl Model {
         let (generation, newest, then) = on_target.last.ok_or("no order was ever handed to it")?;
         let is_there = current == Some(build);
         let for_build = |order: &&Digest| {
-            let signed = self.orders.get(*order).filter(|(ordered, _)| *ordered == build);
+            let signed = self.orders.get(*order).filter(|_| self.is_for(order, &build));
             signed.is_some_and(|(_, order)| installs(order.act) || is_there && acts_on_it(order.act))
         };
         let of_somebody = |order: &&Digest| self.may_order(order, on_target.charter);
@@ -262,15 +263,23 @@ impl Model {
             return Ok((order, generation));
         }
         let dead = on_target.kept.iter().filter_map(|payload| self.withdrawals.get(payload));
-        let dead_through = dead.filter(|(other, _)| *other == build).map(|(_, serial)| *serial).max().unwrap_or(0);
-        let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| wish.build == build).collect();
+        let dead: Vec<&(Digest, u64)> = dead.collect();
+        let dead_through = |build: &Digest| {
+            dead.iter().filter(|(other, _)| other == build).map(|(_, serial)| *serial).max().unwrap_or(0)
+        };
+        // What was withdrawn by itself comes by no package.
+        let builds = if dead_through(&build) > 0 { vec![build] } else { self.with_packages(&build) };
+        let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| builds.contains(&wish.build)).collect();
         let granted: Vec<&&Wish> = of_build.iter().filter(|wish| wish.is_granted(on_target.charter)).collect();
         if granted.is_empty() {
             return Err(format!("qa and ops never agreed to any of its {} requests", of_build.len()));
         }
-        let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through).collect();
+        let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through(&wish.build)).collect();
         if alive.is_empty() {
-            return Err(format!("permission was withdrawn through serial {dead_through}, as it had been told"));
+            return Err(format!(
+                "permission was withdrawn through serial {}, as it had been told",
+                dead_through(&build)
+            ));
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));
@@ -284,7 +293,9 @@ impl Model {
             return Ok((order, generation));
         }
         let against = |at: Timestamp| match self.calendar.is_no_moment(&signed.schedule, CLOCKS_DIFFER, at) {
-            None if self.calendar.stops_there(&on_target.kept, &build, at) => Some("a freeze stops it".into()),
+            None if self.calendar.stops_there(&on_target.kept, &self.with_packages(&build), at) => {
+                Some("a freeze stops it".into())
+            }
             why => why,
         };
         match against(then).and(against(clock)) {
@@ -324,6 +335,20 @@ impl Model {
         }
         let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), course.of);
         broken("MINIMUM", what)
+    }
+
+    /// Whether an order is for a build, or for a package that lists it.
+    fn is_for(&self, order: &Digest, build: &Digest) -> bool {
+        let ordered = self.orders.get(order).map(|(ordered, _)| *ordered);
+        ordered.is_some_and(|ordered| ordered == *build || self.packages_of(build).contains(&ordered))
+    }
+
+    /// The package that the order behind what a target was handed last is for, where it is for one that lists this build.
+    pub fn goes_with(&self, index: usize, build: &Digest) -> Option<Digest> {
+        let ordered = self.targets[index].newest().and_then(|order| self.orders.get(&order));
+        ordered
+            .filter(|(package, order)| order.act.deploys() && self.packages_of(build).contains(package))
+            .map(|(package, _)| *package)
     }
 
     /// Processes of a build are about to start.

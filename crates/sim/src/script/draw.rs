@@ -48,6 +48,7 @@ pub fn setting(random: &mut Random) -> Setting {
         tricks: Tricks::default(),
         drift: (0..=targets).map(|_| if skewed { random.below(2_001) as i64 - 1_000 } else { 0 }).collect(),
         away_after: None,
+        package: None,
         taken,
     }
 }

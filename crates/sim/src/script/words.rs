@@ -18,21 +18,23 @@ pub fn moment(at: u64) -> String {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = |index: &usize| crate::cast::target(*index);
+        let of = |version: &usize| format!("{}@{}", crate::cast::app_of(*version), crate::cast::version(*version));
         match self {
             Deed::Request { version, minutes } => {
-                write!(f, "coder asks for web@1.{version}.0 → prod, for {minutes} min")
+                write!(f, "coder asks for {} → prod, for {minutes} min", of(version))
             }
-            Deed::Approve { who, version } => write!(f, "{} approves web@1.{version}.0", who.name()),
+            Deed::Approve { who, version } => write!(f, "{} approves {}", who.name(), of(version)),
             Deed::Order { who, version, act, besides } => {
-                write!(f, "{} orders {act:?} of web@1.{version}.0{besides}", who.name())
+                write!(f, "{} orders {act:?} of {}{besides}", who.name(), of(version))
             }
+            Deed::OfPackage(deed) => write!(f, "of the package: {deed}"),
             Deed::Switch { who } => write!(f, "{} lets serve what stands by", who.name()),
             Deed::Operate { who, act } => write!(f, "{} orders {act:?} of what runs", who.name()),
             Deed::RollBack { who, keep_data } => {
                 let data = if *keep_data { ", and the data stays" } else { "" };
                 write!(f, "{} orders a rollback{data}", who.name())
             }
-            Deed::Withdraw { who, version } => write!(f, "{} withdraws web@1.{version}.0", who.name()),
+            Deed::Withdraw { who, version } => write!(f, "{} withdraws {}", who.name(), of(version)),
             Deed::LiftHold { who } => write!(f, "{} lifts the holds", who.name()),
             Deed::Abort { who } => write!(f, "{} aborts", who.name()),
             Deed::Pause { who } => write!(f, "{} pauses", who.name()),
@@ -41,7 +43,7 @@ impl fmt::Display for Deed {
             Deed::Exclude { who, target: index } => write!(f, "{} leaves {} out", who.name(), target(index)),
             Deed::Freeze { who, minutes } => write!(f, "{} freezes prod for {minutes} min", who.name()),
             Deed::LiftFreeze { who } => write!(f, "{} lifts the freeze", who.name()),
-            Deed::Except { who, version } => write!(f, "{} excepts web@1.{version}.0 from the freeze", who.name()),
+            Deed::Except { who, version } => write!(f, "{} excepts {} from the freeze", who.name(), of(version)),
             Deed::Cordon { who, target: index, cordoned } => {
                 let how = if *cordoned { "cordons" } else { "uncordons" };
                 write!(f, "{} {how} {}", who.name(), target(index))

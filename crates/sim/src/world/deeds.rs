@@ -84,7 +84,7 @@ impl World<'_> {
         };
         self.model.signed(who, &submission.envelope);
         let thinks = planned.map(|(planned, thinks)| {
-            self.model.plans(planned);
+            self.model.plans(&planned);
             thinks
         });
         self.calls += 1;

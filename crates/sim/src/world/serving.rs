@@ -168,7 +168,7 @@ impl World<'_> {
         }
         let answer = if self.is_taken() {
             let generation = match &self.agents[target].asked {
-                Some(Request::Dossier { generation }) => Some(*generation),
+                Some(Request::Dossier { generation, .. }) => Some(*generation),
                 _ => None,
             };
             let answer = self.thief.twist(&self.cast, generation, answer);

@@ -2,7 +2,7 @@
 
 use super::{Agent, Asked, Event, PATIENCE, Sender, Step, World};
 use crate::{
-    cast::{DOUBT, target},
+    cast::{DOUBT, app, place_of, target},
     disk::Died,
     fault::Fault,
     model::{Violation, broken},
@@ -35,7 +35,8 @@ impl World<'_> {
         let agent = &mut self.agents[index];
         drop(agent.process.take());
         (agent.call, agent.is_gone) = (0, true);
-        *agent.hardware.installed.borrow_mut() = Installed::default();
+        agent.hardware.installed.iter().for_each(|installed| drop(installed.take()));
+        agent.hardware.gathered.borrow_mut().clear();
         self.model.died(index);
         self.tell(|_| format!("{} is gone, and nobody says so", target(index)));
     }
@@ -49,12 +50,14 @@ impl World<'_> {
         agent.down_until = agent.down_until.max(self.now + down);
         if power {
             agent.hardware.disk.lose_power();
-            let mut installed = agent.hardware.installed.borrow_mut();
-            installed.running = None;
-            installed.gathered.clear();
+            agent.hardware.gathered.borrow_mut().clear();
             let now = self.now;
-            if let Some(task) = installed.task.as_mut().filter(|task| task.ends > now) {
-                task.is_lost = true;
+            for installed in &agent.hardware.installed {
+                let mut installed = installed.borrow_mut();
+                installed.running = None;
+                if let Some(task) = installed.task.as_mut().filter(|task| task.ends > now) {
+                    task.is_lost = true;
+                }
             }
         }
         self.model.died(index);
@@ -75,8 +78,8 @@ impl World<'_> {
             }
             Answer::Estate(estate) => self.model.shows(&self.cast, index, estate),
             Answer::Dossier(dossier) => {
-                if let Some(Request::Dossier { generation }) = self.agents[index].asked {
-                    self.model.handed(index, generation, dossier, clock);
+                if let Some(Request::Dossier { generation, app }) = &self.agents[index].asked {
+                    self.model.handed(index, app, *generation, dossier, clock);
                 }
             }
             Answer::Done => {
@@ -131,7 +134,7 @@ impl World<'_> {
             Ask::Sleep(pause) => {
                 self.after(pause.as_millis() as u64, Event::Wake { target: index, call, answer: Answer::Done });
             }
-            Ask::Machine(effect) => {
+            Ask::Machine(place, effect) => {
                 let takes = match effect {
                     Effect::Stage(_) => self.luck.between(50, 500),
                     Effect::Start(..) => self.luck.between(100, 3_000),
@@ -140,10 +143,10 @@ impl World<'_> {
                 };
                 // What a process that dies meanwhile has begun is done, or is not.
                 if self.luck.chance(500) {
-                    let answer = self.perform(index, effect)?;
+                    let answer = self.perform(index, place, effect)?;
                     self.after(takes, Event::Wake { target: index, call, answer });
                 } else {
-                    self.after(takes, Event::Effect { target: index, call, effect });
+                    self.after(takes, Event::Effect { target: index, call, place, effect });
                 }
             }
             Ask::Server(request) => return self.target_sends(index, call, request),
@@ -155,17 +158,19 @@ impl World<'_> {
         if let Request::Submit(envelope) = &request {
             match Statement::read(envelope).map(|statement| statement.act) {
                 Ok(Act::Report(report)) => {
-                    let installed = self.agents[index].hardware.installed.borrow();
+                    let place = place_of(&report.app);
+                    let installed = self.agents[index].hardware.installed[place].borrow();
                     let is = (installed.current, installed.serves, installed.is_halted);
                     drop(installed);
                     let outcome = format!("{:?}", report.outcome);
                     self.tell(|_| format!("{} reports on deployment {}: {outcome}", target(index), report.deployment));
                     self.refusal_seen(&report);
-                    self.model.reports(&self.cast, &report, is)?;
+                    self.model.of(place).reports(&self.cast, &report, is)?;
                 }
                 Ok(Act::Inventory(inventory)) if inventory.lapsed.is_some() => {
                     self.tell(|_| format!("{} says its last word", target(index)));
-                    self.model.says_last_word(index, &self.agents[index].hardware.installed.borrow())?;
+                    let installed = &self.agents[index].hardware.installed;
+                    installed.iter().try_for_each(|it| self.model.says_last_word(index, &it.borrow()))?;
                 }
                 _ => {}
             }
@@ -208,45 +213,48 @@ impl World<'_> {
     }
 
     /// Something is done on a machine; the model says whether it may be.
-    pub(super) fn perform(&mut self, index: usize, effect: Effect) -> Result<Answer, Violation> {
+    pub(super) fn perform(&mut self, index: usize, place: usize, effect: Effect) -> Result<Answer, Violation> {
         let hardware = self.agents[index].hardware.clone();
-        let mut installed = hardware.installed.borrow_mut();
+        let mut installed = hardware.installed[place].borrow_mut();
         let failed = |why: &str| Ok(Answer::Failed(why.into()));
         if let Effect::Stage(build) | Effect::Switch(Some(build)) | Effect::Start(build, _) = effect {
-            self.model.comes_to(&self.cast, index, build, (hardware.now.get(), self.elapsed()))?;
+            let now = (hardware.now.get(), self.elapsed());
+            self.model.of(place).comes_to(&self.cast, index, build, now)?;
         }
         match effect {
             Effect::Stage(build) => {
                 let Some(version) = self.cast.version_of(&build) else { return failed("nobody knows this build") };
+                let mut gathered = hardware.gathered.borrow_mut();
                 let wanted = &self.cast.manifests[version];
-                let has_all = wanted.objects().all(|(digest, _)| installed.gathered.contains_key(&digest));
+                let has_all = wanted.objects().all(|(digest, _)| gathered.contains_key(&digest));
                 if !installed.staged.contains(&build) && !has_all {
                     return failed("objects are missing");
                 }
-                if installed.gathered.iter().any(|(name, is)| name != is) {
+                if gathered.iter().any(|(name, is)| name != is) {
                     let name = self.cast.name(&build);
                     return broken("BYTES", format!("{} lays out {name} with other bytes in it", target(index)));
                 }
-                installed.gathered.clear();
+                gathered.clear();
                 installed.staged.insert(build);
             }
             Effect::Prepare(build) if !installed.staged.contains(&build) => return failed("it is not laid out"),
             Effect::Prepare(_) => {}
             Effect::Switch(build) => {
                 let is = (installed.current, installed.is_halted);
-                self.model.switches(&self.cast, index, is, build, hardware.now.get())?;
+                let others = hardware.installed.each_ref().map(|other| other.try_borrow().ok()?.current);
+                self.model.switches(&self.cast, (index, place), is, build, (hardware.now.get(), others))?;
                 drop(installed);
-                self.goes_out(index)?;
-                let mut installed = hardware.installed.borrow_mut();
+                self.goes_out(index, place)?;
+                let mut installed = hardware.installed[place].borrow_mut();
                 installed.current = build;
                 installed.serves &= build.is_some();
                 self.activations += 1;
-                let name = build.map_or("nothing".to_owned(), |build| self.cast.name(&build));
+                let name = build.map_or_else(|| format!("no {}", app(place)), |build| self.cast.name(&build));
                 self.tell(|_| format!("{} switches to {name}", target(index)));
             }
             Effect::Start(..) | Effect::Restart(_) | Effect::StandBy => {
                 drop(installed);
-                self.starts_or_stands_by(index, effect)?;
+                self.starts_or_stands_by(index, place, effect)?;
             }
             Effect::Stop => (installed.running, installed.is_halted) = (None, true),
             Effect::Revive if installed.is_halted && installed.current.is_some() => {
@@ -262,7 +270,7 @@ impl World<'_> {
             Effect::Migrate(..) if installed.task.is_some() => return failed("it has begun already"),
             Effect::Migrate(build, migration) => {
                 let now = hardware.now.get();
-                self.model.migrates(&self.cast, index, installed.current, (build, migration), now)?;
+                self.model.of(place).migrates(&self.cast, index, installed.current, (build, migration), now)?;
                 let version = self.cast.version_of(&build);
                 let change = version.and_then(|version| self.script.setting.changes_data.get(&version));
                 let is_good = !self.luck.chance(change.map_or(0, |change| change.fails));
@@ -293,15 +301,15 @@ impl World<'_> {
     }
 
     /// What is there starts, to serve or to stand by, or stands by from now on.
-    fn starts_or_stands_by(&mut self, index: usize, effect: Effect) -> Step {
+    fn starts_or_stands_by(&mut self, index: usize, place: usize, effect: Effect) -> Step {
         let hardware = self.agents[index].hardware.clone();
-        let current = hardware.installed.borrow().current;
+        let current = hardware.installed[place].borrow().current;
         let clock = hardware.now.get();
         if effect == Effect::StandBy {
-            let others = (0..self.agents.len()).any(|other| other != index && self.is_in_service(other));
-            self.model.makes_way(index, current, others)?;
+            let others = (0..self.agents.len()).any(|other| other != index && self.is_in_service(other, place));
+            self.model.of(place).makes_way(index, current, others)?;
             self.tell(|_| format!("{} stands by", target(index)));
-            hardware.installed.borrow_mut().serves = false;
+            hardware.installed[place].borrow_mut().serves = false;
             return Ok(());
         }
         let (build, standby) = match (effect, current) {
@@ -309,13 +317,13 @@ impl World<'_> {
             _ => return Ok(()),
         };
         if matches!(effect, Effect::Start(..)) {
-            self.model.starts(&self.cast, index, current, build)?;
+            self.model.of(place).starts(&self.cast, index, current, build)?;
         }
         match standby {
-            true => self.model.stays_back(index),
-            false => self.model.lets_serve(&self.cast, index, build, clock)?,
+            true => self.model.of(place).stays_back(index),
+            false => self.model.of(place).lets_serve(&self.cast, index, build, clock)?,
         }
-        let mut installed = hardware.installed.borrow_mut();
+        let mut installed = hardware.installed[place].borrow_mut();
         if matches!(effect, Effect::Restart(_)) || installed.running != Some(build) || installed.is_halted {
             installed.started = self.now;
         }
@@ -328,8 +336,8 @@ impl World<'_> {
     }
 
     /// Whether a target serves, where there are sides.
-    fn is_in_service(&self, index: usize) -> bool {
-        let installed = self.agents[index].hardware.installed.borrow();
+    fn is_in_service(&self, index: usize, place: usize) -> bool {
+        let installed = self.agents[index].hardware.installed[place].borrow();
         installed.serves && installed.current.is_some() && !installed.is_halted
     }
 
@@ -355,16 +363,16 @@ impl World<'_> {
 
     /// A target leaves what runs there. A machine that lies down, or whose processes died, has not been taken out of
     /// service by anybody; and whoever has taken the server may take out what he likes.
-    fn goes_out(&mut self, index: usize) -> Step {
+    fn goes_out(&mut self, index: usize, place: usize) -> Step {
         if self.script.setting.taken.is_some_and(|from| self.now >= from) {
             return Ok(());
         }
         let well = |(index, agent): (usize, &Agent)| {
-            let installed = agent.hardware.installed.borrow();
+            let installed = agent.hardware.installed[place].borrow();
             let serves = installed.serves || !self.script.setting.sides;
             serves && !installed.is_halted && installed.current.is_some_and(|build| !self.is_sick(index, &build))
         };
         let well: Vec<bool> = self.agents.iter().enumerate().map(well).collect();
-        self.model.goes_out(index, &well)
+        self.model.of(place).goes_out(index, &well)
     }
 }

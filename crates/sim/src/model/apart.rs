@@ -1,0 +1,66 @@
+//! What of all that happens is one application's, and what permits it: its own requests, and those of the packages that list it.
+
+use super::{Model, Violation};
+use crate::cast::Cast;
+use domain::{command::Actor, entry::Entry, event::Event, state::State};
+use std::sync::Arc;
+use trust::{Digest, statement::Order};
+
+impl Model {
+    /// An entry that has not been looked at is about to be: the order in it, where it is one.
+    pub(super) fn begins_with_entry(&mut self, cast: &Cast, entry: &Entry) -> Result<Option<Order>, Violation> {
+        self.looked = entry.number;
+        self.by_itself = entry.actor == Actor::Clock.name() || entry.actor.starts_with("target:");
+        self.in_doubt = false;
+        self.recorded(cast, entry)
+    }
+
+    /// Whether an entry was looked at before.
+    pub(super) fn has_looked_at(&self, entry: &Entry) -> bool {
+        entry.number <= self.looked
+    }
+
+    /// All was looked at that led to this.
+    pub(super) fn has_come_to(&mut self, state: Arc<State>) {
+        self.published = Some(state);
+    }
+
+    /// Whether something happened to another application.
+    pub(super) fn is_of_another(&self, event: &Event) -> bool {
+        match event {
+            Event::DeploymentRequested { app, .. }
+            | Event::HealthChanged { app, .. }
+            | Event::HoldLifted { app, .. } => *app != self.app,
+            Event::WaveStarted { deployment, .. }
+            | Event::UndoStarted { deployment, .. }
+            | Event::TargetFinished { deployment, .. }
+            | Event::TargetAdded { deployment, .. }
+            | Event::TargetExcluded { deployment, .. }
+            | Event::DeploymentPaused { deployment, .. }
+            | Event::DeploymentEnded { deployment, .. }
+            | Event::DeploymentSettled { deployment } => !self.courses.contains_key(deployment),
+            _ => false,
+        }
+    }
+
+    /// Whether qa and ops agreed to a build, and nobody has taken that back: to it itself, or to a package that lists it, as
+    /// long as nobody withdrew it by itself.
+    pub(super) fn is_permitted(&self, build: &Digest) -> bool {
+        let lives = |build: &Digest| {
+            let dead_through = self.dead.get(build).copied().unwrap_or(0);
+            let mut wishes = self.wishes.values().filter(|wish| wish.build == *build);
+            wishes.any(|wish| wish.serial > dead_through && wish.is_granted(self.charter))
+        };
+        lives(build) || !self.dead.contains_key(build) && self.packages_of(build).iter().any(lives)
+    }
+
+    /// The packages that list a build.
+    pub(super) fn packages_of(&self, build: &Digest) -> &[Digest] {
+        self.listed.get(build).map_or(&[], Vec::as_slice)
+    }
+
+    /// A build, and the packages that list it.
+    pub(super) fn with_packages(&self, build: &Digest) -> Vec<Digest> {
+        std::iter::once(*build).chain(self.packages_of(build).iter().copied()).collect()
+    }
+}

@@ -1,0 +1,176 @@
+//! A second application, and a package of both: some of what is asked for, ordered and said is about the package then, and some
+//! about the second application. It is drawn apart from all else.
+
+use super::{
+    Ailment, Besides, Deed, InOrder, MINUTE, Setting,
+    draw::{Deeds, brings, deployer},
+};
+use crate::{
+    cast::{DB, SHOP, VERSIONS, WEB, Who, listed},
+    random::Random,
+};
+use trust::{rollout::OnFailure, statement::OrderAct};
+
+/// By when people have done what else they do, so that two versions of the package are seen to their end.
+const LATEST: u64 = 16 * MINUTE;
+
+/// What is about the package, and what is about the other application.
+pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    // A package is not for two sides, and whoever has taken the server knows of one application.
+    let is_for_it = !setting.sides && setting.taken.is_none();
+    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(500) {
+        return;
+    }
+    setting.package = Some(InOrder(random.chance(700)));
+    let places: Vec<usize> = (0..VERSIONS).map(|_| *random.pick(&[SHOP, SHOP, SHOP, SHOP, DB, WEB])).collect();
+    for (_, deed) in deeds.iter_mut() {
+        goes_over(random, &places, deed);
+    }
+    for _ in 0..random.below(2) {
+        let (number, target) = (random.below(2) as usize, random.below(setting.targets as u64) as usize);
+        setting.sick.push((VERSIONS * DB + number, target));
+    }
+    if random.chance(800) {
+        let until = random.between(8 * MINUTE, LATEST);
+        deeds.retain(|(at, deed)| *at < until || !is_somebodys(deed));
+        let last = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).max().unwrap_or(0);
+        two_of_them(random, setting, last, deeds);
+    }
+}
+
+/// Whether it is about releases and deployments.
+fn is_somebodys(deed: &Deed) -> bool {
+    let is_said = |deed: &Deed| {
+        matches!(
+            deed,
+            Deed::Request { .. }
+                | Deed::Approve { .. }
+                | Deed::Withdraw { .. }
+                | Deed::Operate { .. }
+                | Deed::Abort { .. }
+                | Deed::Pause { .. }
+                | Deed::Resume { .. }
+                | Deed::Retry { .. }
+                | Deed::Exclude { .. }
+                | Deed::LiftHold { .. }
+        )
+    };
+    brings(deed) || is_said(deed) || matches!(deed, Deed::OfPackage(_))
+}
+
+/// What was meant for the first application is for the package, or for the second.
+fn goes_over(random: &mut Random, places: &[usize], deed: &mut Deed) {
+    match deed {
+        Deed::Request { version, .. }
+        | Deed::Approve { version, .. }
+        | Deed::Withdraw { version, .. }
+        | Deed::Except { version, .. } => *version += VERSIONS * places[*version],
+        Deed::Order { version, besides, .. } => {
+            let place = places[*version];
+            *version += VERSIONS * place;
+            if place == SHOP {
+                // A package does not stand until something else has ended.
+                (besides.after_current, besides.thinks) = (false, None);
+            }
+        }
+        Deed::RollBack { .. }
+        | Deed::Operate { .. }
+        | Deed::LiftHold { .. }
+        | Deed::Abort { .. }
+        | Deed::Pause { .. }
+        | Deed::Resume { .. }
+        | Deed::Exclude { .. }
+            if random.chance(600) =>
+        {
+            *deed = Deed::OfPackage(Box::new(deed.clone()));
+        }
+        _ => {}
+    }
+}
+
+/// Two versions of the package, one after the other. The first comes up; with the second something may be wrong, and people say
+/// how it is to go on.
+fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mut Deeds) {
+    let (first, second) = *random.pick(&[(0, 1), (0, 2), (1, 2), (1, 3), (3, 0)]);
+    let (first, second) = (SHOP * VERSIONS + first, SHOP * VERSIONS + second);
+    setting.windows.clear();
+    let is_of = |version: usize, other: usize| listed(version).contains(&other);
+    setting.sick.retain(|(version, _)| !is_of(first, *version) && !is_of(second, *version));
+    setting.ailing.retain(|ailment| !is_of(first, ailment.version));
+    let mut at = last;
+    for version in [first, second] {
+        at += random.between(3 * MINUTE, 5 * MINUTE);
+        let who = deployer(random);
+        deeds.push((at, Deed::Request { version, minutes: 24 * 60 }));
+        deeds.push((at + 10_000, Deed::Approve { who: Who::Tester, version }));
+        deeds.push((at + 11_000, Deed::Approve { who: Who::Oncall, version }));
+        deeds.push((at + 30_000, Deed::OfPackage(Box::new(Deed::LiftHold { who }))));
+        at += 45_000;
+        deeds.push((at, Deed::Order { who, version, act: OrderAct::Deploy, besides: Besides::default() }));
+    }
+    let again =
+        Deed::Order { who: deployer(random), version: second, act: OrderAct::Deploy, besides: Besides::default() };
+    let version = listed(second)[random.below(2) as usize];
+    let target = random.below(setting.targets as u64) as usize;
+    // What stays as it was is not wrong with one only.
+    let is_new = !is_of(first, version);
+    match random.below(8) {
+        0..=2 if is_new => {
+            setting.sick.push((version, target));
+            // Somebody tries it once more.
+            deeds.push((at + random.between(3 * MINUTE, 6 * MINUTE), again));
+        }
+        3 if is_new => {
+            (setting.soak_minutes, setting.rollout.on_failure) = (5, OnFailure::Undo);
+            let (after, lasts) = (random.between(20_000, 3 * MINUTE), random.between(8 * MINUTE, 15 * MINUTE));
+            setting.ailing.push(Ailment { version, target, after, lasts });
+        }
+        4 => {
+            // Somebody wants one of the members meanwhile.
+            let (who, besides) = (deployer(random), Besides::default());
+            let order = Deed::Order { who, version: listed(second)[WEB], act: OrderAct::Deploy, besides };
+            deeds.push((at + random.between(1_000, 20_000), order));
+        }
+        5 | 6 => {
+            // All is well, and they go back all the same.
+            setting.soak_minutes = setting.soak_minutes.min(2);
+            setting.sick.clear();
+            let (who, keep_data) = (deployer(random), random.chance(500));
+            let later = at + random.between(3 * MINUTE, 5 * MINUTE);
+            deeds.push((later, Deed::OfPackage(Box::new(Deed::RollBack { who, keep_data }))));
+            deeds.push((later + random.between(2 * MINUTE, 4 * MINUTE), again));
+            return;
+        }
+        _ => {}
+    }
+    said(random, setting.targets, at, deeds);
+}
+
+/// What people say of a package that was ordered at `at`, and what they do with it then.
+fn said(random: &mut Random, targets: usize, at: u64, deeds: &mut Deeds) {
+    let mut of_package = |random: &mut Random, from: u64, to: u64, deed: Deed| {
+        deeds.push((at + random.between(from, to), Deed::OfPackage(Box::new(deed))));
+    };
+    let (who, target) = (deployer(random), random.below(targets as u64) as usize);
+    match random.below(6) {
+        0 => {
+            of_package(random, 1_000, 30_000, Deed::Pause { who });
+            of_package(random, MINUTE, 3 * MINUTE, Deed::Resume { who });
+        }
+        1 => of_package(random, 1_000, 40_000, Deed::Abort { who }),
+        2 => of_package(random, 500, 20_000, Deed::Exclude { who, target }),
+        _ => {}
+    }
+    match random.below(5) {
+        0 => of_package(random, MINUTE, 6 * MINUTE, Deed::Operate { who, act: OrderAct::Undeploy }),
+        1 => {
+            of_package(random, MINUTE, 4 * MINUTE, Deed::Operate { who, act: OrderAct::Stop });
+            of_package(random, 5 * MINUTE, 7 * MINUTE, Deed::Operate { who, act: OrderAct::Start });
+        }
+        2 | 3 => {
+            let keep_data = random.chance(500);
+            of_package(random, MINUTE, 9 * MINUTE, Deed::RollBack { who, keep_data });
+        }
+        _ => {}
+    }
+}
