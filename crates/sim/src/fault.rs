@@ -2,15 +2,18 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends`, `following`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `following`, `presence` and `sides`: those in what is decided. `repository`: those in what is published
+//!   and taken from there. The others stand where they do their harm.
 
 mod decided;
 mod ends;
 mod following;
 mod presence;
+mod repository;
 mod sides;
 
 pub use decided::decides;
+pub use repository::{counts_from, taken_from};
 
 /// What is wrong in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +136,16 @@ pub enum Fault {
     DoubtPassedOver,
     /// When a switch is taken back, whoever serves stands by before anybody else serves again.
     StandByFirst,
+    /// Nobody minds how old the word of the repository is.
+    StalenessIgnored,
+    /// A target takes the repository's word whoever signed it.
+    SignersUnchecked,
+    /// A target forgets which versions of the repository it has seen.
+    VersionsForgotten,
+    /// Who asks for the repository hears what it said before.
+    PublishedTooLate,
+    /// The server begins to count the repository's versions anew whenever it starts.
+    CountersForgotten,
 }
 
 impl std::str::FromStr for Fault {
@@ -205,4 +218,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::DoubtUndone,
     Fault::DoubtPassedOver,
     Fault::StandByFirst,
+    Fault::StalenessIgnored,
+    Fault::SignersUnchecked,
+    Fault::VersionsForgotten,
+    Fault::PublishedTooLate,
+    Fault::CountersForgotten,
 ];

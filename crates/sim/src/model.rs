@@ -8,6 +8,7 @@
 //! - `doubt`: what was verified and left in doubt.
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
+//! - `repository`: what is published for targets and taken by them.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod calendar;
@@ -18,6 +19,7 @@ mod ends;
 mod following;
 mod presence;
 mod published;
+mod repository;
 mod sides;
 mod sights;
 mod target;
@@ -40,6 +42,7 @@ use domain::{
 };
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
+use repository::Repository;
 use sides::Sides;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,6 +139,7 @@ pub struct Model {
     retired: BTreeSet<TargetName>,
     ends: Ends,
     sides: Sides,
+    repository: Repository,
     /// Who is away, by what is decided; and whether that is by nobody's word.
     away: Away,
     by_itself: bool,
@@ -185,6 +189,7 @@ impl Model {
             retired: BTreeSet::new(),
             ends: Ends::new(setting),
             sides: Sides::new(setting),
+            repository: Repository::new(setting),
             away: Away::new(),
             by_itself: false,
             in_doubt: false,

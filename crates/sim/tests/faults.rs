@@ -139,4 +139,9 @@ faults! {
     a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
     a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
     a_side_that_stands_by_too_early: StandByFirst breaks "UNSERVED";
+    a_word_of_the_repository_that_is_too_old: StalenessIgnored breaks "AUTHORITY";
+    a_word_of_the_repository_by_anybody: SignersUnchecked breaks "SIGNED";
+    a_target_that_forgets_versions: VersionsForgotten breaks "VERSIONS";
+    a_repository_that_is_published_too_late: PublishedTooLate breaks "PUBLISHED";
+    a_repository_that_is_numbered_anew: CountersForgotten breaks "VERSIONS";
 }
