@@ -10,7 +10,8 @@ use trust::statement::OrderAct;
 /// Whether there is one, and how it is shown.
 pub fn published(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let is_taken = setting.taken.is_some();
-    if !random.chance(if is_taken { 300 } else { 100 }) {
+    // What a target may forget of freezes, the repository says again: where that is tried, there is none.
+    if !random.chance(if is_taken { 300 } else { 100 }) || setting.tricks.freezes {
         return;
     }
     setting.repository = true;
