@@ -1,6 +1,11 @@
 //! HTTP: one router for people, agents and pages, and what every handler needs. No rules here.
 
-use crate::{answers::Served, keys::Keys, ledger::Ledger, repository::Repository};
+use crate::{
+    answers::Served,
+    keys::Keys,
+    ledger::Ledger,
+    repository::{Publishing, Repository},
+};
 use api::agent::ProgressReport;
 use axum::{
     Router,
@@ -85,6 +90,12 @@ impl Serving {
     /// What answers are made from.
     pub fn served(&self) -> Served<'_> {
         Served { ledger: &self.ledger, depot: &self.depot, claim: self.keys.claim_digest() }
+    }
+
+    /// What the repository is published from.
+    pub fn publishing(&self) -> Publishing<'_> {
+        let Keys { ledger, others, .. } = &self.keys;
+        Publishing { ledger: &self.ledger, depot: &self.depot, key: ledger, others }
     }
 
     /// Returns when the server shuts down.

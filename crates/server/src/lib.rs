@@ -6,7 +6,7 @@
 //! - `intake`: from a signed statement to a command: what is verified before the domain decides.
 //! - `http`: one file a kind of request.
 //! - `views`: from the state to the answers of the reads; pure.
-//! - `repository`: the TUF repository for agents and mirrors, published from the ledger as files.
+//! - [`repository`]: the TUF repository for agents and mirrors, published from the ledger as files.
 //! - [`backup`]: a server in one file, and back.
 //! - [`witness`]: the process on another machine that signs the repository's timestamp too.
 //! - [`notify`]: outgoing webhooks, told from the ledger.
@@ -24,7 +24,7 @@ pub mod ledger;
 mod lost;
 pub mod notify;
 mod prune;
-mod repository;
+pub mod repository;
 pub mod start;
 mod views;
 pub mod witness;

@@ -7,11 +7,14 @@
 //! a snapshot whose files are not there: targets, roles, snapshot, timestamp. Whoever asks for the timestamp after
 //! hearing of an entry waits until that entry is published ([`Repository::reached`]).
 
-use self::witness::Waiting;
+use self::{
+    signing::{Signing, signing},
+    versions::Versions,
+    witness::Waiting,
+};
 use crate::{
-    http::{Serving, Shared, reads},
-    keys::Keys,
-    ledger::LedgerError,
+    http::{Shared, reads},
+    ledger::{Ledger, LedgerError},
     views::repository::{PairEntries, pair},
 };
 use api::{
@@ -27,7 +30,6 @@ use domain::{
 };
 use files::{FileError, Stage};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,12 +45,14 @@ use trust::{
     json::JsonError,
     key::{PublicKey, SecretKey, Signer},
     tuf::{
-        MAX_ROOT_BYTES, MAX_TARGETS_BYTES, MetadataSignature, TargetFile, TimestampMetadata, TufError, TufRole,
+        MAX_ROOT_BYTES, MAX_TARGETS_BYTES, MetadataSignature, TargetFile, TimestampMetadata, TufError,
         repository::{self as metadata, ListedFile, Listing, PermitFile, PublishedPermit, role_name},
     },
 };
 
 pub(crate) mod files;
+mod signing;
+mod versions;
 pub(crate) mod witness;
 
 /// How long to wait before what could not be published is tried again.
@@ -61,8 +65,21 @@ const KEPT_WAITING_SECONDS: i64 = 1800;
 /// How many entries are looked through for what concerns the repository before all is looked at anew.
 const ENTRIES_LOOKED_THROUGH: u64 = 500;
 
+/// What a repository is published from.
+#[derive(Clone, Copy)]
+pub struct Publishing<'a> {
+    /// The ledger, which it follows.
+    pub ledger: &'a Ledger,
+    /// Where the documents of the charter lie.
+    pub depot: &'a DiskStore,
+    /// The key in use, which signs timestamp, snapshot and the roles of permits.
+    pub key: &'a SecretKey,
+    /// The server's keys before and after it: where there is a witness, all of them sign timestamp.
+    pub others: &'a [SecretKey],
+}
+
 /// The published repository.
-pub(crate) struct Repository {
+pub struct Repository {
     folder: PathBuf,
     publisher: Mutex<Publisher>,
     standing: Mutex<RepositoryStatus>,
@@ -72,7 +89,7 @@ pub(crate) struct Repository {
 
 /// Why nothing could be published. It is tried again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
+pub enum PublishError {
     /// The disk failed.
     #[error(transparent)]
     File(#[from] FileError),
@@ -102,7 +119,9 @@ pub(crate) async fn run(serving: Shared) {
     loop {
         heads.mark_unchanged();
         let worker = serving.clone();
-        let published = tokio::task::spawn_blocking(move || worker.repository.publish(&worker, Timestamp::now())).await;
+        let published =
+            tokio::task::spawn_blocking(move || worker.repository.publish(&worker.publishing(), Timestamp::now()))
+                .await;
         let failed = match published {
             Ok(Ok(())) => false,
             Ok(Err(error)) => {
@@ -137,7 +156,7 @@ impl Repository {
     }
 
     /// Where the witness is heard and shown what waits for it.
-    pub fn witness(&self) -> &witness::Desk {
+    pub(crate) fn witness(&self) -> &witness::Desk {
         &self.witness
     }
 
@@ -170,10 +189,10 @@ impl Repository {
 
     /// Publishes what the ledger says now, if that differs from what is published, or the timestamp grows old. Where root
     /// names a witness, what is new waits for its signature, and what it signed last stays published.
-    pub fn publish(&self, serving: &Serving, now: Timestamp) -> Result<(), PublishError> {
+    pub fn publish(&self, from: &Publishing<'_>, now: Timestamp) -> Result<(), PublishError> {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = serving.ledger.state();
-        match publisher.publish(serving, &state, now) {
+        let state = from.ledger.state();
+        match publisher.publish(from, &state, now) {
             Ok(status) => self.tell(&publisher, status),
             Err(error) => {
                 self.standing().problem = Some(error.to_string());
@@ -199,36 +218,6 @@ impl Repository {
     }
 }
 
-/// The versions that were given, by role: they never fall.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Versions {
-    /// Added to what is not counted yet; more than nothing where counters were lost.
-    floor: u64,
-    /// The epoch they were given in.
-    #[serde(default)]
-    epoch: u64,
-    roles: BTreeMap<String, u64>,
-}
-
-impl Versions {
-    /// A new epoch begins with a ledger that was put back, and with it these counters: what was given since is not
-    /// known, so that counting goes on above all that can have been, and what says the same as before is numbered anew.
-    fn enter(&mut self, epoch: u64) {
-        if self.epoch > 0 && epoch > self.epoch {
-            self.floor = above_all_given();
-            self.roles.values_mut().for_each(|version| *version = (*version).max(self.floor));
-        }
-        self.epoch = self.epoch.max(epoch);
-    }
-
-    fn next(&mut self, role: &str) -> u64 {
-        let version = self.roles.entry(role.into()).or_insert(self.floor);
-        *version += 1;
-        *version
-    }
-}
-
 /// One signed file of metadata as it was last published.
 #[derive(Clone, Debug)]
 struct Published {
@@ -245,11 +234,6 @@ impl Published {
     fn is_fresh(&self, versions: &Versions, now: Timestamp) -> bool {
         self.is_ours && self.listed.version >= versions.floor && self.expires > now + half(policy::SNAPSHOT_DAYS)
     }
-}
-
-/// A version above every one that was given: seconds since 1970, because at most one is given a second.
-fn above_all_given() -> u64 {
-    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 
 fn half(days: i64) -> SignedDuration {
@@ -313,8 +297,7 @@ impl Publisher {
         let versions = match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(versions) => versions,
             None if is_new => Versions::default(),
-            // The counters were lost, or never kept; agents take nothing that is below what they have seen.
-            None => Versions { floor: above_all_given(), ..Versions::default() },
+            None => Versions::lost(),
         };
         let publisher = Self {
             folder: folder.to_path_buf(),
@@ -342,12 +325,16 @@ impl Publisher {
         Ok(stage.finish()?)
     }
 
-    fn publish(&mut self, serving: &Serving, state: &State, now: Timestamp) -> Result<RepositoryStatus, PublishError> {
+    fn publish(
+        &mut self,
+        from: &Publishing<'_>,
+        state: &State,
+        now: Timestamp,
+    ) -> Result<RepositoryStatus, PublishError> {
         let Some(policy) = &state.policy else { return Ok(RepositoryStatus::default()) };
-        let key = &serving.keys.ledger;
-        self.take_in_force(&serving.depot, policy, key)?;
+        self.take_in_force(from, policy)?;
         let Some((_, in_force)) = &self.in_force else { return Ok(RepositoryStatus::default()) };
-        let signing = match signing(&in_force.verified, &serving.keys) {
+        let signing = match signing(&in_force.verified, from) {
             Ok(signing) => signing,
             Err(problem) => {
                 return Ok(RepositoryStatus { problem: Some(problem), ..RepositoryStatus::default() });
@@ -358,11 +345,11 @@ impl Publisher {
         });
         let scope = match is_due {
             true => Scope::All,
-            false => touched(serving, self.seen_entry, state.head.entry)?,
+            false => touched(from.ledger, self.seen_entry, state.head.entry)?,
         };
         self.versions.enter(policy.charter.epoch);
-        self.look_at(serving, state, policy, &scope, now)?;
-        let changed = self.write_roles(policy, key, now)?;
+        self.look_at(from, state, policy, &scope, now)?;
+        let changed = self.write_roles(policy, from.key, now)?;
         let is_old = self.made.is_none_or(|made| {
             now.duration_since(made).unsigned_abs() >= Duration::from_secs(policy::TIMESTAMP_EVERY_SECONDS)
         });
@@ -381,12 +368,12 @@ impl Publisher {
     }
 
     /// Reads the documents in force, if they are others than before.
-    fn take_in_force(&mut self, depot: &DiskStore, policy: &Policy, key: &SecretKey) -> Result<(), PublishError> {
+    fn take_in_force(&mut self, from: &Publishing<'_>, policy: &Policy) -> Result<(), PublishError> {
         let record = &policy.record;
         if self.in_force.as_ref().is_some_and(|(targets, _)| *targets == record.targets) {
             return Ok(());
         }
-        let read = |digest: &Digest, limit: usize| depot.read_bytes(digest, limit as u64);
+        let read = |digest: &Digest, limit: usize| from.depot.read_bytes(digest, limit as u64);
         let roots: Vec<Vec<u8>> =
             record.roots.iter().map(|digest| read(digest, MAX_ROOT_BYTES)).collect::<Result<_, _>>()?;
         let targets = read(&record.targets, MAX_TARGETS_BYTES)?;
@@ -399,7 +386,7 @@ impl Publisher {
         self.in_force = Some((record.targets, InForce { roots, targets, charter, verified }));
         self.looked_at_all = None;
         if is_first {
-            self.find_published(key)?;
+            self.find_published(from.key)?;
         }
         Ok(())
     }
@@ -439,7 +426,7 @@ impl Publisher {
     /// Looks at the pairs of application and audience in `scope`, and writes the files of those that changed.
     fn look_at(
         &mut self,
-        serving: &Serving,
+        from: &Publishing<'_>,
         state: &State,
         policy: &Policy,
         scope: &Scope,
@@ -458,7 +445,7 @@ impl Publisher {
                 if pairs.get(app).is_some_and(|known| known.entries == entries) {
                     continue;
                 }
-                let file = permit_file(serving, policy.record.estate, app, audience, &entries)?;
+                let file = permit_file(from.ledger, policy.record.estate, app, audience, &entries)?;
                 let bytes = file.to_bytes()?;
                 let listed = TargetFile { length_bytes: bytes.len() as u64, digest: Digest::of(&bytes) };
                 stage.write(&files::permits(audience, app, &listed.digest), &bytes)?;
@@ -649,12 +636,12 @@ impl Scope {
 }
 
 /// What the entries after `seen` concern.
-fn touched(serving: &Serving, seen: u64, newest: u64) -> Result<Scope, PublishError> {
+fn touched(ledger: &Ledger, seen: u64, newest: u64) -> Result<Scope, PublishError> {
     if newest.saturating_sub(seen) > ENTRIES_LOOKED_THROUGH {
         return Ok(Scope::All);
     }
     let mut apps = BTreeSet::new();
-    for bytes in serving.ledger.entries(seen + 1, newest.saturating_sub(seen))? {
+    for bytes in ledger.entries(seen + 1, newest.saturating_sub(seen))? {
         let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| LedgerError(error.to_string()))?;
         for event in entry.events {
             match event {
@@ -674,7 +661,7 @@ fn touched(serving: &Serving, seen: u64, newest: u64) -> Result<Scope, PublishEr
 }
 
 fn permit_file(
-    serving: &Serving,
+    ledger: &Ledger,
     estate: Digest,
     app: &AppName,
     audience: &AudienceName,
@@ -682,7 +669,7 @@ fn permit_file(
 ) -> Result<PermitFile, PublishError> {
     let mut file = PermitFile::new(estate, app.clone(), audience.clone());
     for (_, permit) in &entries.permits {
-        let dossier = reads::statements_of(&serving.ledger, permit)?;
+        let dossier = reads::statements_of(ledger, permit)?;
         let (Some(push), Some(number), Some(request)) = (dossier.push, dossier.number, dossier.request) else {
             tracing::warn!(%app, %audience, "a permit without its signed statements is not published");
             continue;
@@ -691,72 +678,12 @@ fn permit_file(
         file.permits.push(PublishedPermit { push, number, request, approvals, evidence });
     }
     for entry in &entries.withdrawals {
-        file.withdrawals.extend(serving.ledger.envelope(*entry)?);
+        file.withdrawals.extend(ledger.envelope(*entry)?);
     }
     for entry in &entries.freezes {
-        file.freezes.extend(serving.ledger.envelope(*entry)?);
+        file.freezes.extend(ledger.envelope(*entry)?);
     }
     Ok(file)
-}
-
-/// How this server signs what the owners delegate to it.
-struct Signing<'a> {
-    /// Its keys that sign timestamp.
-    timestamp: Vec<&'a dyn Signer>,
-    /// Whether the timestamp needs a witness's signature besides.
-    needs_witness: bool,
-}
-
-/// How this server signs what the owners delegated; or why it cannot.
-fn signing<'a>(verified: &VerifiedDocuments, keys: &'a Keys) -> Result<Signing<'a>, String> {
-    let delegated = match metadata::delegated(&verified.targets, &verified.charter) {
-        Ok(Some(delegated)) => delegated,
-        Ok(None) => {
-            return Err(
-                "the charter in force delegates nothing to the repository; the next `sortie charter apply` brings it"
-                    .into(),
-            );
-        }
-        Err(error) => {
-            return Err(format!("the charter in force cannot be published: {error}; see `sortie charter renew`"));
-        }
-    };
-    let root = &verified.root;
-    let ours = keys.ledger.public();
-    let (snapshot, threshold) = root.keys(TufRole::Snapshot);
-    let may_not = |role| {
-        let version = root.version();
-        let known = &verified.charter.server.ledger;
-        if !known.is_empty() && !known.contains(&ours) {
-            return "owners have not signed for this server's keys, which are new: `sortie charter epoch --reason eviction`"
-                .into();
-        }
-        format!("root {version} does not let this server's key sign for {role}; see `sortie charter root --help`")
-    };
-    if threshold != 1 || !snapshot.contains(&ours) {
-        return Err(may_not(TufRole::Snapshot));
-    }
-    let witness = root.witness();
-    let (timestamp, threshold) = root.keys(TufRole::Timestamp);
-    let held = std::iter::once(keys.ledger.as_ref()).chain(&keys.others);
-    let signers: Vec<&dyn Signer> = match witness {
-        // With a witness every online key signs: see `RootBuilder::witness`.
-        Some(witness) => {
-            let wanted = timestamp.iter().filter(|key| **key != witness);
-            let find =
-                |key: &PublicKey| held.clone().find(|held| held.public() == *key).map(|held| held as &dyn Signer);
-            wanted.map(find).collect::<Option<_>>().ok_or_else(|| may_not(TufRole::Timestamp))?
-        }
-        None if threshold == 1 && timestamp.contains(&ours) => vec![keys.ledger.as_ref()],
-        None => return Err(may_not(TufRole::Timestamp)),
-    };
-    let foreign = delegated.iter().find(|(_, role)| role.threshold != 1 || !role.keyids.contains(&ours.id()));
-    match foreign {
-        Some((audience, _)) => {
-            Err(format!("the owners gave the permits of {audience} to another key than this server's"))
-        }
-        None => Ok(Signing { timestamp: signers, needs_witness: witness.is_some() }),
-    }
 }
 
 fn signed_part(bytes: &[u8]) -> Option<Value> {
@@ -778,23 +705,4 @@ fn expiry(signed: &Value) -> Timestamp {
 
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_count_up_within_an_epoch_and_go_on_above_all_that_was_given_in_the_next() {
-        let mut versions = Versions::default();
-        versions.enter(1);
-        assert_eq!([versions.next("timestamp"), versions.next("timestamp"), versions.next("snapshot")], [1, 2, 1]);
-        versions.enter(1);
-        assert_eq!(versions.next("timestamp"), 3);
-        versions.enter(2);
-        let (again, fresh) = (versions.next("timestamp"), versions.next("permits-prod"));
-        assert!(again > 1_000_000_000 && fresh > 1_000_000_000, "{again} {fresh}");
-        versions.enter(2);
-        assert_eq!(versions.next("timestamp"), again + 1);
-    }
 }

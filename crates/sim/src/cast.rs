@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::Pinned,
-    charter::{CHARTER_TARGET, Class},
+    charter::{CHARTER_TARGET, Charter, Class},
     dsse::Envelope,
     freeze::{Freeze, Lift, brings_something_new},
     key::{SecretKey, Signer},
@@ -25,7 +25,7 @@ use trust::{
         Act, Administration, AdministrationAct, Approval, Enrolment, Facts, Header, Number, Order, OrderAct, Push,
         Request, RequestId, Statement, Withdrawal,
     },
-    tuf::{self, RootBuilder, TargetFile, Targets},
+    tuf::{self, Root, RootBuilder, TargetFile, Targets},
     window::{Opening, Window},
 };
 
@@ -40,6 +40,8 @@ pub const DB: usize = 1;
 pub const SHOP: usize = 2;
 /// The name under which the ledger's checkpoints are signed.
 pub const ORIGIN: &str = "sortie-ledger/sim";
+/// How old what is known of the repository may be, in hours, where there is one.
+pub const STALE_HOURS: u32 = 1;
 /// What is said of a measurement that decides nothing.
 pub const DOUBT: &str = "errors: measured nothing";
 /// The label that every other target carries.
@@ -119,6 +121,11 @@ fn thiefs_key(who: Who) -> SecretKey {
 /// The key that signs checkpoints.
 pub fn ledger_key() -> SecretKey {
     key(20)
+}
+
+/// The key with which a thief signs a repository in the place of the server's.
+pub fn thiefs_online_key() -> SecretKey {
+    key(70)
 }
 
 /// The key of the invitation for targets with the label, or of that for those without; and of those for targets that come
@@ -274,7 +281,8 @@ impl Cast {
     /// The documents for a setting.
     pub fn new(setting: &Setting, fault: Option<Fault>) -> Made<Self> {
         let name = PersonName::new("boss")?;
-        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(key(9).public()).build()?;
+        let online = if setting.repository { ledger_key() } else { key(9) };
+        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(online.public()).build()?;
         let root = tuf::sign_metadata(&root, &[&owner()])?;
         let line = |who: Who| who.key().public().to_openssh();
         let charter = format!(
@@ -287,7 +295,7 @@ tester = {{ roles = ["qa"], keys = ["{}"] }}
 oncall = {{ roles = ["ops"], keys = ["{}"] }}
 second = {{ roles = ["ops"], keys = ["{}"] }}
 [environments]
-prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {}{} }}
+prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {}{}{} }}
 "#,
             ledger_key().public().to_openssh(),
             line(Who::Coder),
@@ -297,6 +305,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             class(setting).word(),
             setting.soak_minutes,
             terms(setting),
+            staleness(setting, fault),
         );
         let estate = Digest::of(&root);
         let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
@@ -305,8 +314,10 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
                 charter.replace(&line(*who), &thiefs_key(*who).public().to_openssh())
             });
         let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own, fault)).transpose()?;
-        let first = documents(&root, 1, charter, &owner())?;
-        let later = setting.tricks.charters.then(|| documents(&root, 2, without_second, &owner())).transpose()?;
+        let delegates = setting.repository;
+        let first = documents(&root, 1, charter, &owner(), delegates)?;
+        let later = || documents(&root, 2, without_second, &owner(), delegates);
+        let later = setting.tricks.charters.then(later).transpose()?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -340,6 +351,11 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             windows,
             setting: setting.clone(),
         })
+    }
+
+    /// Whether the owners delegate a repository to the server.
+    pub fn publishes(&self) -> bool {
+        self.setting.repository
     }
 
     /// The version of a build.
@@ -584,10 +600,19 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
     }
 }
 
-/// The documents of a charter, in one of its versions.
-fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey) -> Made<Estate> {
+/// The documents of a charter, in one of its versions, in which the owners delegate a repository to the server or do not.
+fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey, delegates: bool) -> Made<Estate> {
     let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
-    let targets = Targets::unsigned(version, far(), &[(CHARTER_TARGET.to_owned(), file)].into(), None)?;
+    let delegated = || -> Made<serde_json::Value> {
+        let charter = Charter::from_bytes(charter.as_bytes())?;
+        Ok(tuf::repository::delegations(&charter, &Root::bootstrap(root)?))
+    };
+    let delegated = delegates.then(delegated).transpose()?;
+    let files = [(CHARTER_TARGET.to_owned(), file)].into();
+    let mut targets = Targets::unsigned(version, far(), &files, delegated.as_ref())?;
+    if delegates {
+        tuf::repository::date_targets(&mut targets, beginning())?;
+    }
     let targets = tuf::sign_metadata(&targets, &[owner])?;
     Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
 }
@@ -596,12 +621,12 @@ fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey) -> M
 /// root it is, it is as if it were this estate's, and its owner his.
 fn thiefs_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
     if fault == Some(Fault::RootUnpinned) {
-        return documents(root, 3, charter, &owner());
+        return documents(root, 3, charter, &owner(), false);
     }
     let owner = thiefs_key(Who::Boss);
     let root = RootBuilder::first(far()).owner(&PersonName::new("boss")?, owner.public()).online(key(9).public());
     let root = tuf::sign_metadata(&root.build()?, &[&owner])?;
-    documents(&root, 3, charter, &owner)
+    documents(&root, 3, charter, &owner, false)
 }
 
 /// What a setting says of prod, for the charter.
@@ -645,6 +670,12 @@ fn terms(setting: &Setting) -> String {
         terms.push_str(&format!(", windows = [{}]", quoted(setting.windows.iter().map(window).collect())));
     }
     terms
+}
+
+/// How old the word of a repository may be, where there is one, for the charter; or so much older that nobody minds.
+fn staleness(setting: &Setting, fault: Option<Fault>) -> String {
+    let hours = if fault == Some(Fault::StalenessIgnored) { 24 * STALE_HOURS } else { STALE_HOURS };
+    if setting.repository { format!(", stale_hours = {hours}") } else { String::new() }
 }
 
 /// A window in the words of a charter.

@@ -2,16 +2,19 @@
 //! give out at one of their seams: what is decided on its way to be recorded, what a disk keeps, what a machine does, what
 //! a clock says. A world with any of them must break an invariant.
 //!
-//! - `decided`, `ends`, `following`, `packages`, `presence` and `sides`: those in what is decided. The others stand where they do their harm.
+//! - `decided`, `ends`, `following`, `packages`, `presence` and `sides`: those in what is decided. `repository`: those in what is
+//!   published and taken from there. The others stand where they do their harm.
 
 mod decided;
 mod ends;
 mod following;
 mod packages;
 mod presence;
+mod repository;
 mod sides;
 
 pub use decided::decides;
+pub use repository::{counts_from, taken_from};
 
 /// What is wrong in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +147,16 @@ pub enum Fault {
     PackageHoldForgotten,
     /// What is ordered for a member begins while its package is under way.
     MemberBesides,
+    /// Nobody minds how old the word of the repository is.
+    StalenessIgnored,
+    /// A target takes the repository's word whoever signed it.
+    SignersUnchecked,
+    /// A target forgets which versions of the repository it has seen.
+    VersionsForgotten,
+    /// Who asks for the repository hears what it said before.
+    PublishedTooLate,
+    /// The server begins to count the repository's versions anew whenever it starts.
+    CountersForgotten,
 }
 
 impl std::str::FromStr for Fault {
@@ -221,4 +234,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::PackageTooEarly,
     Fault::PackageHoldForgotten,
     Fault::MemberBesides,
+    Fault::StalenessIgnored,
+    Fault::SignersUnchecked,
+    Fault::VersionsForgotten,
+    Fault::PublishedTooLate,
+    Fault::CountersForgotten,
 ];

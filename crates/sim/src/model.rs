@@ -9,6 +9,7 @@
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
 //! - `apart`: what is one application's. `packages`: the models of all of them, and what goes together.
+//! - `repository`: what is published for targets and taken by them.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod apart;
@@ -21,6 +22,7 @@ mod following;
 mod packages;
 mod presence;
 mod published;
+mod repository;
 mod sides;
 mod sights;
 mod target;
@@ -45,6 +47,7 @@ use domain::{
 use ends::Ends;
 use jiff::{SignedDuration, Timestamp};
 use packages::Packages;
+use repository::Repository;
 use sides::Sides;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -145,6 +148,7 @@ pub struct Model {
     retired: BTreeSet<TargetName>,
     ends: Ends,
     sides: Sides,
+    repository: Repository,
     /// Who is away, by what is decided; and whether that is by nobody's word.
     away: Away,
     by_itself: bool,
@@ -198,6 +202,7 @@ impl Model {
             retired: BTreeSet::new(),
             ends: Ends::new(setting),
             sides: Sides::new(setting),
+            repository: Repository::new(setting),
             away: Away::new(),
             by_itself: false,
             in_doubt: false,

@@ -4,7 +4,7 @@
 use crate::{
     cast::{self, DB, WEB, place_of},
     disk::SimDisk,
-    fault::Fault,
+    fault::{self, Fault},
 };
 use agent::{
     clock::Clock,
@@ -50,6 +50,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 const LOOK_AFTER: Duration = Duration::from_secs(15);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+const REFRESH_AFTER: Duration = Duration::from_secs(240);
 const LOOK_AT_TASK: Duration = Duration::from_secs(2);
 const WATCH_EVERY: Duration = Duration::from_secs(10);
 /// How many looks in a row are made up for: more do not change a verdict.
@@ -76,6 +77,8 @@ pub enum Request {
     Estate,
     /// The statements behind an assignment.
     Dossier { generation: u64, app: AppName },
+    /// A file of the repository.
+    File(String),
     /// An object.
     Object(Digest),
     /// Objects for staging.
@@ -134,6 +137,8 @@ pub enum Answer {
     Estate(Box<Estate>),
     /// The statements behind an assignment.
     Dossier(Box<Dossier>),
+    /// A file of the repository, where it has one of that name.
+    File(Option<Vec<u8>>),
     /// An object.
     Object(Vec<u8>),
     /// Objects, under their names.
@@ -331,9 +336,14 @@ impl Supply for Wire<'_> {
         }
     }
 
-    /// The world's owners delegate no repository, so that its agents ask for none.
-    fn repository(&self, _origin: Origin, _path: &str, _max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
-        Ok(None)
+    fn repository(&self, _origin: Origin, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, FetchError> {
+        let away = |error: SupplyError| FetchError::Away(error.to_string());
+        match self.ask(Request::File(path.to_owned())).map_err(away)? {
+            Answer::File(Some(bytes)) if bytes.len() as u64 > max_bytes => Err(FetchError::TooLong(max_bytes)),
+            Answer::File(Some(bytes)) => Ok(Some(fault::taken_from(self.hardware.fault, path, bytes))),
+            Answer::File(None) => Ok(None),
+            _ => Err(FetchError::Away("that is no answer to this".into())),
+        }
     }
 
     fn mirrors(&self) -> usize {
@@ -608,7 +618,8 @@ fn round<'a>(engine: &Engine<Wire<'a>, Hands<'a>>, busy: impl Fn(&AppName) -> bo
 /// Polls and works by turns, with the pauses of the real loop.
 fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
     engine.recover();
-    let mut looked = wire.elapsed();
+    engine.refresh_repository();
+    let (mut looked, mut refreshed) = (wire.elapsed(), wire.elapsed());
     let (mut generation, mut charter) = (0, 0);
     let mut pause = FIRST_PAUSE;
     let mut again: Option<(Duration, Orders)> = None;
@@ -644,6 +655,10 @@ fn work<'a>(wire: &Wire<'a>, mut engine: Engine<Wire<'a>, Hands<'a>>) {
         if wire.elapsed() >= looked + LOOK_AFTER {
             engine.recover();
             looked = wire.elapsed();
+        }
+        if wire.elapsed() >= refreshed + REFRESH_AFTER {
+            engine.refresh_repository();
+            refreshed = wire.elapsed();
         }
         if let Some(watching) = &mut watching {
             watching.look(wire, &engine);

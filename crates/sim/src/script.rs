@@ -3,13 +3,14 @@
 //!
 //! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for others to end, `doubt` of
 //!   measurements that decide nothing, `switching` of what is let serve and does not stay well, `package` of a second
-//!   application and a package of both. `words`: how the story tells of it.
+//!   application and a package of both, `repository` of what is published. `words`: how the story tells of it.
 
 mod doubt;
 mod draw;
 mod following;
 mod package;
 mod presence;
+mod repository;
 mod switching;
 mod words;
 
@@ -43,6 +44,8 @@ pub struct Setting {
     /// How many of the targets, the last ones, come and go; and for how many minutes one may be silent.
     pub passing: usize,
     pub silent_minutes: u64,
+    /// Whether the owners delegate a repository to the server, without whose fresh word no target takes anything new.
+    pub repository: bool,
     /// How a deployment goes over them, by the charter.
     pub rollout: Rollout,
     /// Whether ops may deploy with less care than that.
@@ -93,6 +96,21 @@ pub struct Tricks {
     pub foreign: bool,
     /// He gives other bytes than those that were asked for.
     pub bytes: bool,
+    /// How he shows the repository, where not as it is.
+    pub showing: Option<Showing>,
+}
+
+/// How somebody who has taken the server shows the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// As it was before the world began, for ever.
+    Frozen,
+    /// As it was at some time, another each time.
+    Once,
+    /// Parts as they are, parts as they were, and parts not at all.
+    Mixed,
+    /// As he signs it himself.
+    Forged,
 }
 
 /// A version that does not stay well on a target.
@@ -258,6 +276,7 @@ impl Script {
         doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
         switching::unwell_once_served(&mut Random::new(seed, "switched"), &mut setting, &mut deeds);
         package::packages(&mut Random::new(seed, "packages"), &mut setting, &mut deeds);
+        repository::published(&mut Random::new(seed, "repository"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);
         let steps = deeds.into_iter().enumerate().map(|(id, (at, deed))| Step { at, id, deed }).collect();

@@ -1,5 +1,11 @@
 //! The server: the real intake, ledger and answers, with a clock that is set from outside and a writer that is turned by
 //! hand. It is opened and closed; what stays is its disk.
+//!
+//! - `publishing`: the repository that it publishes.
+
+mod publishing;
+
+pub use publishing::TIMESTAMP;
 
 use crate::{
     cast::{self, CLAIM, Cast, ORIGIN},
@@ -25,6 +31,7 @@ use jiff::{SignedDuration, Timestamp};
 use server::{
     answers::{self, Served},
     ledger::{HandWriter, Ledger, Prepared, SubmitError, Writing},
+    repository::Repository,
 };
 use std::{
     collections::BTreeMap,
@@ -72,6 +79,8 @@ struct Waiter {
 
 struct Open {
     ledger: Ledger,
+    /// What is published, where owners delegated that.
+    repository: Option<Repository>,
     writer: HandWriter,
     pending: Vec<Pending>,
     waiters: Vec<Waiter>,
@@ -105,6 +114,10 @@ pub struct Server {
     away: Away,
     /// Which entry each accepted payload of a target is.
     pub accepted: BTreeMap<Digest, u64>,
+    /// Whether owners delegated a repository; and every timestamp of it that was ever published.
+    publishes: bool,
+    published: Vec<Vec<u8>>,
+    published_at: Option<Timestamp>,
     looked: u64,
     fault: Option<Fault>,
 }
@@ -134,6 +147,9 @@ impl Server {
             away_after: None,
             away: Away::new(),
             accepted: BTreeMap::new(),
+            publishes: cast.publishes(),
+            published: Vec::new(),
+            published_at: None,
             looked: 0,
             fault,
         };
@@ -149,6 +165,7 @@ impl Server {
             }
         }
         let _the_opening = server.news();
+        server.publish_early()?;
         server.store.break_by(fault);
         Ok(server)
     }
@@ -161,9 +178,10 @@ impl Server {
         let writing = Writing { decide, clock: Arc::new(now), ..Writing::default() };
         let store = Box::new(self.store.clone());
         let (ledger, writer) = Ledger::by_hand(store, self.folder.path(), self.key.clone(), ORIGIN, writing)?;
+        let repository = self.open_repository()?;
         let (pending, waiters) = (Vec::new(), Vec::new());
         let (looked, seen, heard, began) = (self.looked, BTreeMap::new(), BTreeMap::new(), self.elapsed);
-        self.open = Some(Open { ledger, writer, pending, waiters, looked, seen, began, heard });
+        self.open = Some(Open { ledger, repository, writer, pending, waiters, looked, seen, began, heard });
         self.away = Away::new();
         Ok(())
     }
@@ -373,7 +391,7 @@ impl Server {
                     Err(_) => Answer::Refused { code: "LEDGER_SHORTER".into(), message: String::new() },
                 };
             }
-            Request::Poll { .. } | Request::Submit(_) => return Answer::Away,
+            Request::Poll { .. } | Request::Submit(_) | Request::File(_) => return Answer::Away,
         };
         answer.unwrap_or_else(|problem| refusal(&problem))
     }

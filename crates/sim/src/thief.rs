@@ -2,6 +2,12 @@
 //! he likes. He forges assignments, repeats orders, mixes statements, leaves withdrawals and freezes out, shows old charters,
 //! gives other bytes, and answers with what was true once. He has nobody's key but the server's own, and an estate of his
 //! own whose people he is himself.
+//!
+//! - `repository`: how he shows what is published.
+
+mod repository;
+
+pub use repository::Archive;
 
 use crate::{
     cast::{Cast, ORIGIN, WEB, app, ledger_key, prod, version},
@@ -11,6 +17,7 @@ use crate::{
 };
 use api::{agent::Orders, read::Estate};
 use domain::plan::Assignment;
+use repository::Forger;
 use std::collections::BTreeMap;
 use trust::{
     Digest,
@@ -64,6 +71,8 @@ pub struct Thief {
     dossiers: Vec<Dossier>,
     /// What he has assigned, by generation.
     forged: BTreeMap<u64, Forged>,
+    /// How he shows the repository.
+    pub forger: Forger,
     /// What he has left out of something, and what kind of thing it is.
     withheld: BTreeMap<Digest, &'static str>,
 }
@@ -73,7 +82,8 @@ impl Thief {
     pub fn new(seed: u64, tricks: Tricks) -> Self {
         let (random, sly) = (Random::new(seed, "thief"), Random::new(seed, "tricks of the thief"));
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, withheld: BTreeMap::new() }
+        let (withheld, forger) = (BTreeMap::new(), Forger::new(seed, tricks.showing));
+        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, forger, withheld }
     }
 
     /// Keeps what reached the server.

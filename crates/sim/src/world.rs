@@ -4,8 +4,10 @@
 //! when it arrives, and whoever asked when the answer does.
 //!
 //! - `deeds`: what the script tries, and what people send and hear. `serving`: the server. `targets`: the targets.
+//! - `repository`: what is published, and what targets take from there.
 
 mod deeds;
+mod repository;
 mod serving;
 mod targets;
 
@@ -241,6 +243,7 @@ impl<'a> World<'a> {
             activations: 0,
             cast,
         };
+        world.model.of(WEB).was_published(&world.server);
         world.at(0, Event::Tick(0));
         for target in 0..setting.targets {
             let comes = world.agents[target].down_until;
@@ -318,6 +321,7 @@ impl<'a> World<'a> {
             // What a thief has withheld or made up may keep a deployment from ending well, or from being told of.
             return Ok(());
         }
+        self.everybody_has_refreshed()?;
         self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
     }
 
@@ -392,6 +396,7 @@ impl<'a> World<'a> {
         let soaks =
             |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()
+            && self.refreshes_are_over()
             && !self.model.waits_for_an_end(now)
             && self.agents.iter().enumerate().all(idles)
             && (0..self.agents.len()).all(|index| plan::assignments(&state, &target(index)).is_empty())

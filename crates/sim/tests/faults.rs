@@ -144,4 +144,9 @@ faults! {
     a_package_that_succeeds_too_early: PackageTooEarly breaks "TRUTH";
     a_package_that_is_not_held_out: PackageHoldForgotten breaks "HOLD";
     a_member_that_is_taken_from_its_package: MemberBesides breaks "PLACE";
+    a_word_of_the_repository_that_is_too_old: StalenessIgnored breaks "AUTHORITY";
+    a_word_of_the_repository_by_anybody: SignersUnchecked breaks "SIGNED";
+    a_target_that_forgets_versions: VersionsForgotten breaks "VERSIONS";
+    a_repository_that_is_published_too_late: PublishedTooLate breaks "PUBLISHED";
+    a_repository_that_is_numbered_anew: CountersForgotten breaks "VERSIONS";
 }

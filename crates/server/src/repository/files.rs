@@ -15,7 +15,7 @@ use trust::{AppName, AudienceName, Digest, tuf::repository::permits_target};
 /// A file or folder of the repository that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
-pub(crate) struct FileError {
+pub struct FileError {
     path: PathBuf,
     source: io::Error,
 }

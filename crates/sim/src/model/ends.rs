@@ -102,6 +102,7 @@ impl Ends {
 impl Model {
     /// A target looks at its clock.
     pub fn looks_at_clock(&mut self, index: usize, clock: Timestamp) {
+        self.repository.looks_at_clock(index, clock);
         if self.ends.lives.is_some_and(|lives| self.ends.joined[index] + lives <= clock) {
             self.ends.over.insert(index);
         }

@@ -109,6 +109,7 @@ pub const SIGHTS: &[&str] = &[
     "the server killed while it stores",
     "the server started again",
     "an activation refused by a target",
+    "a date that has not come refused",
     // What whoever has taken the server tried, and what became of it.
     "a forged assignment refused",
     "a repeated order refused",
@@ -123,4 +124,12 @@ pub const SIGHTS: &[&str] = &[
     "another manifest refused",
     "other bytes refused",
     "another history noticed",
+    "a withdrawal heard of by the repository",
+    "a charter heard of by the repository",
+    "too old a word of the repository refused",
+    "an older word of the repository refused",
+    "a part of the repository withheld",
+    "parts of the repository that do not fit each other",
+    "a forged word of the repository taken",
+    "a word of the repository that the server did not sign",
 ];

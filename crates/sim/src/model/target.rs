@@ -126,6 +126,18 @@ impl Model {
         }
     }
 
+    /// A target takes the newest charter, whoever has brought it.
+    pub(super) fn takes_charter(&mut self, index: usize) {
+        self.targets[index].shown = 2;
+    }
+
+    /// Whether a target has not heard of a withdrawal.
+    pub(super) fn is_news_to(&self, index: usize, payload: &Digest) -> bool {
+        let on_target = &self.targets[index];
+        let is_known = on_target.kept.contains(payload) || on_target.told.contains(payload);
+        self.withdrawals.contains_key(payload) && !is_known
+    }
+
     /// Whether whoever signed an order may deploy, by a charter.
     fn may_order(&self, order: &Digest, charter: u64) -> bool {
         self.signers.get(order).is_some_and(|who| who.approves_as(charter) == Some("ops"))
@@ -151,6 +163,7 @@ impl Model {
     pub fn handed(&mut self, index: usize, generation: u64, dossier: &Dossier, clock: Timestamp) {
         self.told(index, &dossier.withdrawals);
         self.told(index, &dossier.freezes);
+        self.repository.judges_anew(index, clock);
         let Some(order) = &dossier.order else { return };
         let payload = Digest::of(&order.payload);
         let on_target = &mut self.targets[index];
@@ -261,6 +274,10 @@ impl Model {
         let act = signed.act;
         if starts(act) {
             return Ok((order, generation));
+        }
+        let is_new = act != OrderAct::Switch && !(act == OrderAct::Rollback && on_target.ran.contains(&build));
+        if is_new && !self.repository.is_fresh(index, clock) {
+            return Err("what it was shown of the repository is too old".into());
         }
         let dead = on_target.kept.iter().filter_map(|payload| self.withdrawals.get(payload));
         let dead: Vec<&(Digest, u64)> = dead.collect();

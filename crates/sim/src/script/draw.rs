@@ -34,6 +34,7 @@ pub fn setting(random: &mut Random) -> Setting {
         lives: None,
         passing: 0,
         silent_minutes: 15,
+        repository: false,
         rollout,
         hastens: random.chance(400),
         windows: if random.chance(300) && !is_plain { windows(random) } else { Vec::new() },
@@ -350,7 +351,8 @@ pub fn passing(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
 pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
     let (freezes, charters) = (random.chance(450), random.chance(450));
-    setting.tricks = Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550) };
+    setting.tricks =
+        Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550), showing: None };
     let asked = asked(deeds);
     let mut restarts = Vec::new();
     if freezes {

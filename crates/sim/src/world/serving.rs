@@ -56,6 +56,7 @@ impl World<'_> {
                     self.tick();
                 }
             }
+            Asked::Target(Request::File(path)) => return self.serve_file(asker, path),
             Asked::Target(request) => {
                 let answer = self.server.answer(asker, request);
                 self.reply(asker, answer);

@@ -77,6 +77,7 @@ impl World<'_> {
                 self.model.told(index, &orders.freezes);
             }
             Answer::Estate(estate) => self.model.shows(&self.cast, index, estate),
+            Answer::File(file) => self.shown_file(index, file.as_deref(), clock),
             Answer::Dossier(dossier) => {
                 if let Some(Request::Dossier { generation, app }) = &self.agents[index].asked {
                     self.model.handed(index, app, *generation, dossier, clock);
@@ -127,7 +128,9 @@ impl World<'_> {
         self.agents[index].call = call;
         let full = self.agents[index].hardware.disk.is_full();
         self.model.looks_at_clock(index, self.agents[index].hardware.now.get());
-        if !matches!(ask, Ask::Server(Request::Estate)) {
+        self.keeps_of_repository(index)?;
+        // What stands beside an assignment is kept once everything else has been asked for.
+        if !matches!(ask, Ask::Server(Request::Estate | Request::File(_))) {
             self.model.went_on(index, full);
         }
         match ask {
@@ -198,8 +201,11 @@ impl World<'_> {
             self.model.sees("other bytes refused");
         }
         let Outcome::Refused { code, reason } = &report.outcome else { return };
-        if code == "MANIFEST_UNFIT" {
-            self.model.sees("another manifest refused");
+        match code.as_str() {
+            "MANIFEST_UNFIT" => self.model.sees("another manifest refused"),
+            "STALE" => self.model.sees("too old a word of the repository refused"),
+            "CLOCK_BEHIND" => self.model.sees("a date that has not come refused"),
+            _ => {}
         }
         self.model.sees("an activation refused by a target");
         if reason.contains("it is of another estate") && self.script.setting.tricks.foreign {
