@@ -215,6 +215,33 @@ pub fn begun<'a>(
     })
 }
 
+/// The deployments of packages that stand where this one is and found in place what it brought.
+pub fn of_found(state: &State, member: &Deployment) -> Vec<u64> {
+    let packages = state.packages_of(&member.app, &member.build).into_iter();
+    let standing = packages.filter_map(|(package, _, _)| state.in_audience(package, &member.environment)?.standing);
+    let found = |number: &u64| {
+        let part = state.deployments.get(number).and_then(|record| record.members.get(&member.app));
+        part == Some(&MemberPart::InPlace)
+    };
+    standing.filter(found).collect()
+}
+
+/// Whether something soaks still that the deployment of a package found in place, where that stands.
+pub fn what_it_found_soaks(state: &State, number: u64, deployment: &Deployment) -> bool {
+    let here = state.in_audience(&deployment.app, &deployment.environment);
+    if here.and_then(|here| here.standing) != Some(number) {
+        return false;
+    }
+    let listed = listed(state, &deployment.app, &deployment.build);
+    let found = |app: &AppName| {
+        let member = listed?.package.get(app).filter(|_| deployment.members.get(app) == Some(&MemberPart::InPlace))?;
+        Some(member.build)
+    };
+    state.soaking.iter().filter_map(|number| state.deployments.get(number)).any(|record| {
+        record.environment == deployment.environment && found(&record.app) == Some(record.build)
+    })
+}
+
 /// Whether a hold was placed by a deployment or by one that was a part of it.
 pub fn is_by(state: &State, placed: Option<u64>, deployment: u64) -> bool {
     let part = |number: u64| state.deployments.get(&number).and_then(|record| record.package.as_ref());
