@@ -11,7 +11,7 @@ mod feed;
 mod ledger;
 mod status;
 
-pub use build::{App, Build, BuildName, DraftView, Prunable, PrunableBuild, Trace, TracedBuild};
+pub use build::{App, Build, BuildName, DraftView, KeptBuild, Maker, Prunable, PrunableBuild, Trace, TracedBuild};
 pub use calendar::{CalendarEntry, CalendarKind, FreezeException, FreezeView};
 pub use config::{ConfigView, Vouched};
 pub use deployment::{DeploymentView, GuidanceView, MemberView, PartView};

@@ -5,7 +5,7 @@
 use super::Candidate;
 use crate::{
     refusal::Refusal,
-    state::{Deployment, Part, Request, Standing, State},
+    state::{Build, Deployment, Part, Request, Standing, State},
 };
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest};
@@ -69,10 +69,13 @@ fn has_to_do_with(deployment: &Deployment, app: &AppName, build: &Digest) -> boo
 
 /// Fails where the build's bytes were pruned.
 pub fn bytes_are_here(candidate: &Candidate<'_>) -> Result<(), Refusal> {
-    match candidate.record.pruned {
+    has_bytes(candidate.app, candidate.build, candidate.record)
+}
+
+/// Fails where the bytes of this build were pruned.
+pub fn has_bytes(app: &AppName, build: Digest, record: &Build) -> Result<(), Refusal> {
+    match record.pruned {
         None => Ok(()),
-        Some(stamp) => {
-            Err(Refusal::BuildPruned { app: candidate.app.clone(), build: candidate.build, since: stamp.time })
-        }
+        Some(stamp) => Err(Refusal::BuildPruned { app: app.clone(), build, since: stamp.time }),
     }
 }

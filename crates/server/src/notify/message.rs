@@ -5,7 +5,7 @@ use domain::{
     entry::Entry,
     event::{Ending, Event},
     rules::rollout,
-    state::State,
+    state::{DeploymentPhase, State},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,7 @@ pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<
     let lines = words::lines(state, entry, texts);
     let about = |(index, (event, text)): (usize, (&Event, String))| {
         let (kind, about) = about(state, event)?;
+        let text = with_reason(state, event, text);
         let notice = Notice::about(
             format!("entry-{}-{}-{}-{index}", policy.record.estate.short(), entry.number, leaf.short()),
             kind,
@@ -133,6 +134,17 @@ pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<
         })
     };
     entry.events.iter().zip(lines).enumerate().filter_map(about).collect()
+}
+
+/// History says why something goes back where it begins to; who hears of the end alone is told so there.
+fn with_reason(state: &State, event: &Event, text: String) -> String {
+    let Event::DeploymentEnded { deployment, ending: Ending::Undone | Ending::Failed, reason: None, .. } = event else {
+        return text;
+    };
+    match state.deployments.get(deployment).map(|record| &record.phase) {
+        Some(DeploymentPhase::Ended { reason: Some(reason), .. }) => format!("{text}: {reason}"),
+        _ => text,
+    }
 }
 
 /// What an event is about.
