@@ -469,6 +469,8 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
         None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
         None => answer.next(format!("sortie abort {number}")),
         Some(Ending::Succeeded) => answer,
+        // Nothing goes again to where nothing is.
+        Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
         Some(_) => answer.next(format!("sortie redeploy {number}")),
     })
 }
