@@ -418,10 +418,11 @@ pub(super) fn follow(draft: &mut Draft, asked: &Asked<'_>) {
         else {
             continue;
         };
+        let has_settled = matches!(event, Event::DeploymentSettled { .. });
         let Some(record) = draft.state.deployments.get(deployment) else { continue };
         let own = record.package.as_ref().map(|package| package.deployment);
         // What a package found in place settles by itself, and the package does not before it.
-        let found = packages::of_found(&draft.state, record);
+        let found = if has_settled { packages::of_found(&draft.state, record) } else { Vec::new() };
         for number in own.into_iter().chain(found) {
             go_on(draft, asked, number);
         }
@@ -512,7 +513,7 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
     }
     let has_settled = |part: &Deployment| matches!(part.phase, DeploymentPhase::Ended { settled: Some(_), .. });
     let has_all_settled = packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part));
-    if package.act.installs() && has_all_settled && !packages::what_it_found_soaks(&draft.state, number, package) {
+    if package.act.installs() && has_all_settled && !packages::found_unsettled(&draft.state, number, package) {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }

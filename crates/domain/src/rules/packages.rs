@@ -226,20 +226,22 @@ pub fn of_found(state: &State, member: &Deployment) -> Vec<u64> {
     standing.filter(found).collect()
 }
 
-/// Whether something soaks still that the deployment of a package found in place, where that stands.
-pub fn what_it_found_soaks(state: &State, number: u64, deployment: &Deployment) -> bool {
-    let here = state.in_audience(&deployment.app, &deployment.environment);
-    if here.and_then(|here| here.standing) != Some(number) {
+/// Whether something that the deployment of a package found in place soaks still, or has failed since, where that deployment
+/// stands.
+pub fn found_unsettled(state: &State, number: u64, deployment: &Deployment) -> bool {
+    let Deployment { app, environment, .. } = deployment;
+    if state.in_audience(app, environment).and_then(|here| here.standing) != Some(number) {
         return false;
     }
-    let listed = listed(state, &deployment.app, &deployment.build);
-    let found = |app: &AppName| {
-        let member = listed?.package.get(app).filter(|_| deployment.members.get(app) == Some(&MemberPart::InPlace))?;
-        Some(member.build)
+    let listed = listed(state, app, &deployment.build).into_iter().flat_map(|facts| &facts.package);
+    let mut found = listed.filter(|(app, _)| deployment.members.get(*app) == Some(&MemberPart::InPlace));
+    let soaks = |app: &AppName, build: &Digest| {
+        let mut soaking = state.soaking.iter().filter_map(|number| state.deployments.get(number));
+        soaking.any(|record| record.app == *app && record.environment == *environment && record.build == *build)
     };
-    state.soaking.iter().filter_map(|number| state.deployments.get(number)).any(|record| {
-        record.environment == deployment.environment && found(&record.app) == Some(record.build)
-    })
+    let has_failed =
+        |app, build| state.in_audience(app, environment).is_some_and(|here| here.failed.contains_key(build));
+    found.any(|(app, member)| soaks(app, &member.build) || has_failed(app, &member.build))
 }
 
 /// Whether a hold was placed by a deployment or by one that was a part of it.

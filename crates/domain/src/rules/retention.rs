@@ -63,8 +63,7 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
 /// Whether a deployment brings a build, or goes back to it where that is taken back.
 fn has_to_do_with(deployment: &Deployment, app: &AppName, build: &Digest) -> bool {
     let before = |part: &Part| part.before == Some(*build);
-    deployment.app == *app
-        && (deployment.build == *build || deployment.parts.iter().any(|(_, part)| before(part)))
+    deployment.app == *app && (deployment.build == *build || deployment.parts.iter().any(|(_, part)| before(part)))
 }
 
 /// Fails where the build's bytes were pruned.

@@ -276,6 +276,30 @@ mod tests {
         assert!(text(&world).ends_with("waits for somebody's word: sortie resume 1"));
     }
 
+    #[test]
+    fn what_was_undone_is_told_with_its_reason() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let (targets, absent, reason) = (vec![target("prod-1")], Vec::new(), "prod-1: verify: 503".to_string());
+        world.happen(Event::UndoStarted { deployment, reason, targets, absent, aborted: None });
+        let (ending, reason, superseded_by, aborted) = (Ending::Undone, None, None, None);
+        let ended = Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted };
+        world.happen(ended.clone());
+        let entry = Entry {
+            number: 9,
+            time: world.now(),
+            actor: "prod-1".into(),
+            roles: Vec::new(),
+            on_behalf_of: None,
+            request_id: "1".into(),
+            events: vec![ended],
+            envelope: None,
+        };
+        let told = notices(&world.state, &entry, &Digest::of(b"one"), &|_: &Digest| None);
+        assert!(told[0].text.ends_with("was undone: prod-1: verify: 503"), "{}", told[0].text);
+    }
+
     /// Whatever ends, stops or goes wrong is told, with all that it is about; what is nobody's news is not.
     #[test]
     fn each_kind_of_news_is_told_with_what_it_is_about() {
