@@ -99,6 +99,9 @@ pub struct Active {
     /// Whether people were asked to look at what decided nothing while it was verified.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubted: bool,
+    /// Who gave it which number: a server that was put back from an older copy is told so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<Box<Envelope>>,
 }
 
 impl Active {

@@ -262,7 +262,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             None => (self.documents.verified().charter.epoch, String::new()),
         };
         let active = self.journals.iter().filter_map(active).collect();
-        let memory = Memory { epoch, checkpoint, withdrawals, active };
+        let number = |journal: &Journal| Some(*journal.active.as_ref()?.number.clone()?);
+        let numbers = self.journals.iter().filter_map(number).collect();
+        let memory = Memory { epoch, checkpoint, withdrawals, active, numbers };
         if self.told.as_ref() == Some(&memory) {
             return;
         }

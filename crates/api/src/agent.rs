@@ -51,6 +51,10 @@ pub struct Memory {
     /// What is active, by application.
     #[schema(value_type = BTreeMap<String, String>)]
     pub active: BTreeMap<AppName, Digest>,
+    /// The signed numbers of what is active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub numbers: Vec<Envelope>,
 }
 
 /// Something a person wants to know of a target now.

@@ -11,7 +11,9 @@ mod feed;
 mod ledger;
 mod status;
 
-pub use build::{App, Build, BuildName, DraftView, Prunable, PrunableBuild, Trace, TracedBuild, WayBack};
+pub use build::{
+    App, Build, BuildName, DraftView, KeptBuild, Maker, Prunable, PrunableBuild, Trace, TracedBuild, WayBack,
+};
 pub use calendar::{CalendarEntry, CalendarKind, FreezeException, FreezeView};
 pub use config::{ConfigView, Vouched};
 pub use deployment::{DeploymentView, GuidanceView, MemberView, PartView};
@@ -19,7 +21,7 @@ pub use dossier::{Condition, DossierView, StandingOrder, Why};
 pub use escapes::{ActiveBuild, Escape, Escapes, SignedInventory};
 pub use estate::{Estate, Hello, PersonView, RepositoryRole, RepositoryStatus, TokenView, Whoami};
 pub use feed::{Feed, FeedVersion, Offer};
-pub use ledger::{Consistency, Happening, HistoryEntry, Lost, LostRun, LostSight};
+pub use ledger::{Consistency, Happening, HistoryEntry, Lost, LostNumber, LostRun, LostSight};
 pub use status::{
     AppStatus, AudienceStatus, Cell, Delivered, Emergency, FailedView, HoldView, Released, Runs, Status, TargetStatus,
 };

@@ -10,9 +10,9 @@ use crate::{
 };
 use api::{
     agent::Memory,
-    read::{Lost, LostRun, LostSight},
+    read::{Lost, LostNumber, LostRun, LostSight},
 };
-use domain::state::State;
+use domain::{command::Signed, refusal::Refusal, state::State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -26,12 +26,15 @@ use trust::{
     dsse::Envelope,
     key::PublicKey,
     note::{Checkpoint, verify_checkpoint},
-    statement::{Act, Statement},
+    oidc,
+    statement::{self, Act, Statement},
 };
 
 const FILE: &str = "lost.json";
 /// Of a server that was put back from a backup: who has spoken to it since. It is no part of a backup.
 const HEARD: &str = "heard.json";
+/// How many numbers are kept of what one target told.
+const NUMBERS_OF_ONE: usize = 1024;
 
 /// What the targets told, by target.
 pub(crate) struct Memories {
@@ -52,6 +55,9 @@ struct Told {
     seen: BTreeMap<u64, u64>,
     active: BTreeMap<AppName, Digest>,
     withdrawals: Vec<Envelope>,
+    /// The signed numbers of all that was ever told to be active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    numbers: Vec<Envelope>,
 }
 
 impl Memories {
@@ -120,6 +126,9 @@ impl Memories {
         }
         known.active = memory.active.clone();
         known.withdrawals = refused;
+        let news = memory.numbers.iter().filter(|number| !known.numbers.contains(number)).cloned();
+        let news: Vec<Envelope> = news.take(NUMBERS_OF_ONE.saturating_sub(known.numbers.len())).collect();
+        known.numbers.extend(news);
         if *told != next {
             self.write(&next).map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
             *told = next;
@@ -157,6 +166,7 @@ impl Memories {
             entries: state.head.entry,
             seen: Vec::new(),
             runs: Vec::new(),
+            numbers: Vec::new(),
             withdrawals: Vec::new(),
         };
         for (target, told) in told.iter() {
@@ -175,11 +185,26 @@ impl Memories {
                     lost.runs.push(LostRun { target, app, active, recorded, is_known });
                 }
             }
+            lost.numbers.extend(told.numbers.iter().filter_map(|envelope| lost_number(state, envelope)));
             lost.withdrawals.extend(told.withdrawals.iter().filter_map(in_words));
         }
+        lost.numbers.sort();
+        lost.numbers.dedup();
         lost.withdrawals.sort();
         lost.withdrawals.dedup();
         lost
+    }
+
+    /// Fails where a number was given to another build before, though this ledger has lost that (R34).
+    pub fn not_given(&self, state: &State, signed: &Signed<statement::Number>) -> Result<(), Refusal> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = told.values().flat_map(|told| &told.numbers).filter_map(|number| lost_number(state, number));
+        let statement::Number { app, version } = &signed.act;
+        let given = |lost: &LostNumber| (&lost.app, &lost.version) == (app, version) && lost.build != signed.subject;
+        match numbers.find(given) {
+            Some(LostNumber { app, version, build }) => Err(Refusal::NumberTaken { app, version, build }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -195,6 +220,20 @@ fn read<T: serde::de::DeserializeOwned + Default>(path: &std::path::Path) -> io:
 /// Whether the ledger that this is a checkpoint of is a beginning of this one.
 fn holds(ledger: &Ledger, seen: &Checkpoint) -> Result<bool, LedgerError> {
     Ok(seen.size <= ledger.state().head.entry && ledger.root_at(seen.size)? == seen.root)
+}
+
+/// The number that a statement gives, where that counts here and this ledger does not have it.
+fn lost_number(state: &State, envelope: &Envelope) -> Option<LostNumber> {
+    let statement = Statement::read(envelope).ok()?;
+    let Act::Number(statement::Number { app, version }) = statement.act else { return None };
+    let policy = state.policy.as_ref()?;
+    let push = policy.charter.push_rule(&app);
+    let directory = policy.directory_of(&Digest::of(&envelope.payload));
+    let by = oidc::signers(&directory, envelope);
+    let may = |key| directory.person(key).is_some_and(|person| push.allows_alone(&directory.roles(person)));
+    let is_ours = statement.header.estate == policy.record.estate && by.iter().any(may);
+    let is_here = state.apps.get(&app).is_some_and(|record| record.versions.contains_key(&version));
+    (is_ours && !is_here).then_some(LostNumber { app, version, build: statement.subject })
 }
 
 fn in_words(envelope: &Envelope) -> Option<String> {

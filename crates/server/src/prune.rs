@@ -8,8 +8,9 @@
 use crate::{
     http::{Shared, objects::files_of},
     ledger::LedgerError,
+    views::build_name,
 };
-use api::read::{Prunable, PrunableBuild};
+use api::read::{KeptBuild, Prunable, PrunableBuild};
 use depot::{DiskStore, StoreError};
 use domain::{
     event::Event,
@@ -168,21 +169,31 @@ pub(crate) fn prunable(
     for part in parts(&state) {
         kept_objects.extend(files(&serving.depot, &part)?.into_iter().map(|(digest, _)| digest));
     }
-    let mut chosen: Vec<(AppName, Vec<Digest>, usize)> = Vec::new();
+    let mut chosen: Vec<(AppName, Vec<Digest>, Vec<KeptBuild>)> = Vec::new();
     for (name, record) in &state.apps {
         let mut builds: Vec<_> = record.builds.iter().filter(|(_, build)| build.pruned.is_none()).collect();
         builds.sort_by_key(|(_, build)| std::cmp::Reverse(came(build).entry));
         let asked = app.is_none_or(|app| app == name);
-        let goes = |(place, (build, known)): &(usize, &(&Digest, &Build))| {
-            let old = *place >= keep && came(known).time <= young;
-            asked && old && retention::needed(&state, name, build, now).is_none()
+        let stays = |(place, (build, known)): (usize, &(&Digest, &Build))| match () {
+            // What is needed is said first: the rest would change with another number.
+            () if !asked => Some(String::new()),
+            () => retention::needed(&state, name, build, now)
+                .or_else(|| (place < keep).then(|| format!("it is among the newest {keep}")))
+                .or_else(|| (came(known).time > young).then(|| format!("it is younger than {days} days"))),
         };
-        let (go, stay): (Vec<_>, Vec<_>) = builds.iter().enumerate().partition(goes);
-        for (_, (build, _)) in &stay {
-            kept_objects.extend(files(&serving.depot, build)?.into_iter().map(|(digest, _)| digest));
+        let (mut go, mut stay) = (Vec::new(), Vec::new());
+        for (place, found) in builds.iter().enumerate() {
+            let build = *found.0;
+            match stays((place, found)) {
+                None => go.push(build),
+                Some(why) => {
+                    kept_objects.extend(files(&serving.depot, &build)?.into_iter().map(|(digest, _)| digest));
+                    stay.push(KeptBuild { name: build_name(&state, name, &build), why });
+                }
+            }
         }
         if asked {
-            chosen.push((name.clone(), go.into_iter().map(|(_, (build, _))| **build).collect(), stay.len()));
+            chosen.push((name.clone(), go, stay));
         }
     }
     let mut counted = HashSet::new();
@@ -199,7 +210,7 @@ pub(crate) fn prunable(
             Some(PrunableBuild { build: *build, version: known.version.clone(), pushed: known.stamp.time })
         };
         let builds = builds.iter().filter_map(view).collect();
-        answers.push(Prunable { app: name, builds, kept: kept as u64, bytes });
+        answers.push(Prunable { app: name, builds, kept: kept.len() as u64, kept_builds: kept, bytes });
     }
     Ok(answers)
 }

@@ -4,7 +4,7 @@ use crate::{
     failure::{Failure, Outcome},
     moment,
 };
-use api::problem::Problem;
+use api::{problem::Problem, read::Maker};
 use domain::refusal::exit;
 use jiff::tz::TimeZone;
 use owo_colors::OwoColorize;
@@ -232,6 +232,15 @@ pub fn origin(pusher: &PersonName, vendor: Option<&VendorName>) -> String {
         Some(vendor) => format!("made by {vendor}, brought by {pusher}"),
         None => format!("pushed by {pusher}"),
     }
+}
+
+/// `linux-arm64 by lin; linux-amd64, macos by ci`; nothing where it was made in one.
+pub fn makers(makers: &[Maker]) -> Option<String> {
+    let of = |maker: &Maker| match maker.parts.is_empty() {
+        true => format!("parts by {}", maker.person),
+        false => format!("{} by {}", maker.parts.join(", "), maker.person),
+    };
+    (!makers.is_empty()).then(|| makers.iter().map(of).collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]

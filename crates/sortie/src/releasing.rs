@@ -277,7 +277,8 @@ pub fn lacks(
     // Whoever brought a vendor's build made nothing of it.
     let push = dossier.push.as_ref().filter(|_| crate::vendor::of(connection, &request.request.app).is_none());
     let pusher = push.and_then(|push| connection.signers(push).into_iter().next());
-    let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).chain(makers).collect();
+    let of_parts = part_makers(connection, push);
+    let authors: Vec<&PersonName> = request.requester.iter().chain(&pusher).chain(&of_parts).chain(makers).collect();
     let about_it = |envelope: &&Envelope| {
         let statement = connection.open(Some(*envelope), "approval");
         statement.is_ok_and(|s| s.subject == request.payload && matches!(s.act, Act::Approval(_)))
@@ -288,6 +289,14 @@ pub fn lacks(
     }
     let approvers = connection.policy.approvers_of(&request.payload);
     permit::lacks(&request.request.requires, request.request.way, audience, &approvers, &authors, &keys)
+}
+
+/// Who made the parts of a build, by the signed word of whoever put them together.
+pub fn part_makers(connection: &Connection, push: Option<&Envelope>) -> Vec<PersonName> {
+    match connection.open(push, "push").map(|said| said.act) {
+        Ok(Act::Push(push)) => push.makers,
+        _ => Vec::new(),
+    }
 }
 
 /// The permit behind `dossier`, where it is whole: a request with every approval it needs.

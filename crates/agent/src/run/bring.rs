@@ -131,6 +131,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 None => self.has_sides() && manifest.run.can_stand_by(),
             },
             doubted: false,
+            number: under_way.dossier.number.clone().map(Box::new),
         };
         let serial = config.serial;
         let mut journal = self.journals.get(app);

@@ -64,6 +64,14 @@ pub struct Build {
     /// By whom.
     #[schema(value_type = String)]
     pub pusher: PersonName,
+    /// Who made its parts, where it was put together from some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub makers: Vec<Maker>,
+    /// Since when its bytes are gone, where they were pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub pruned: Option<Timestamp>,
     /// The vendor that made it, where it was brought in and not pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -96,6 +104,16 @@ pub struct Build {
     pub skipped: BTreeMap<AudienceName, Version>,
 }
 
+/// Who made parts of a build, and which, as far as that is known still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Maker {
+    /// Who.
+    #[schema(value_type = String)]
+    pub person: PersonName,
+    /// The names of the parts.
+    pub parts: Vec<String>,
+}
+
 /// A build that several jobs make.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DraftView {
@@ -117,6 +135,9 @@ pub struct Prunable {
     pub builds: Vec<PrunableBuild>,
     /// How many builds stay.
     pub kept: u64,
+    /// The builds that stay, the newest first, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_builds: Vec<KeptBuild>,
     /// What would become free, in bytes.
     pub bytes: u64,
 }
@@ -133,6 +154,16 @@ pub struct PrunableBuild {
     /// When it was pushed.
     #[schema(value_type = String)]
     pub pushed: Timestamp,
+}
+
+/// A build that is not pruned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptBuild {
+    /// The build.
+    #[serde(flatten)]
+    pub name: BuildName,
+    /// Why, in words.
+    pub why: String,
 }
 
 /// Where a code change has got to (R16).

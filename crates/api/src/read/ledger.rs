@@ -2,7 +2,7 @@
 
 use domain::entry::Entry;
 use serde::{Deserialize, Serialize};
-use trust::{AppName, Digest, TargetName};
+use trust::{AppName, Digest, TargetName, Version};
 use utoipa::ToSchema;
 
 /// An entry with its free texts.
@@ -34,6 +34,9 @@ pub struct Lost {
     pub seen: Vec<LostSight>,
     /// What targets run and this ledger knows otherwise.
     pub runs: Vec<LostRun>,
+    /// Numbers that were given, and that this ledger has lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<LostNumber>,
     /// Withdrawals that targets keep and that this ledger cannot take again: `web@1.4.0 from prod`.
     pub withdrawals: Vec<String>,
 }
@@ -50,6 +53,20 @@ pub struct LostSight {
     pub entries: u64,
     /// Whether owners have signed a new epoch since.
     pub is_over: bool,
+}
+
+/// A number that this ledger has lost: it is given to no other build.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct LostNumber {
+    /// The application.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The number.
+    #[schema(value_type = String)]
+    pub version: Version,
+    /// The build that has it.
+    #[schema(value_type = String)]
+    pub build: Digest,
 }
 
 /// An application on a target that the ledger has no record of.

@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     policy,
     refusal::Refusal,
-    rules::{freezes, names},
+    rules::{freezes, names, retired},
     state::{Draft, Freeze as Record},
 };
 use jiff::SignedDuration;
@@ -29,7 +29,7 @@ fn declare(draft: &mut Draft, asked: &Asked<'_>, terms: Terms) -> Result<(), Ref
         names::environment(&asked.policy, name)?;
     }
     for app in &terms.apps {
-        names::app(&draft.state, app)?;
+        retired::takes_something_new(app, Some(names::app(&draft.state, app)?))?;
     }
     let by = freezes::may(&asked.policy, &asked.context.actor, &terms)?.clone();
     let now = asked.context.now;

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 use trust::{
-    AppName, PersonName, TargetName, Version,
+    AppName, Digest, PersonName, TargetName, Version,
     charter::Class,
     manifest::Member,
     quorum::Rule,
@@ -88,7 +88,7 @@ pub(super) fn request(
         members.insert(app.clone(), prepared.targets);
     }
     schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
-    if members.is_empty() {
+    if members.is_empty() && !comes_by_itself(draft, order, signed.subject) {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
@@ -126,7 +126,17 @@ pub(super) fn request(
     next_step(draft, asked, number).map_err(|stop| match stop {
         Stop::Refused(refusal) => *refusal,
         Stop::Never(why) => Refusal::Invalid { why },
-    })
+    })?;
+    may_be_done(draft, asked, number);
+    Ok(())
+}
+
+/// Whether an order brings a package to where its members run already, each by itself: nothing moves, and the package has come
+/// there all the same, so that it may go on from there (R51).
+fn comes_by_itself(draft: &Draft, order: &Order, build: Digest) -> bool {
+    let standing = draft.state.in_audience(&order.app, &order.environment).and_then(|here| here.standing);
+    let stands = standing.and_then(|number| draft.state.deployments.get(&number)).map(|record| record.build);
+    order.act.deploys() && order.only.is_empty() && stands != Some(build)
 }
 
 /// What is under way, where nothing is proposed that a package cannot do.
@@ -384,8 +394,9 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         return deployment::drop_it(draft, number, reason);
     }
     hold_what_is_left_behind(draft, number);
-    if let Err(stop) = next_step(draft, asked, number) {
-        deployment::drop_it(draft, number, stop.reason());
+    match next_step(draft, asked, number) {
+        Ok(()) => may_be_done(draft, asked, number),
+        Err(stop) => deployment::drop_it(draft, number, stop.reason()),
     }
 }
 
@@ -400,8 +411,12 @@ pub(super) fn follow(draft: &mut Draft, asked: &Asked<'_>) {
         else {
             continue;
         };
-        let package = draft.state.deployments.get(deployment).and_then(|record| record.package.as_ref());
-        if let Some(number) = package.map(|package| package.deployment) {
+        let has_settled = matches!(event, Event::DeploymentSettled { .. });
+        let Some(record) = draft.state.deployments.get(deployment) else { continue };
+        let own = record.package.as_ref().map(|package| package.deployment);
+        // What a package found in place settles by itself, and the package does not before it.
+        let found = if has_settled { packages::of_found(&draft.state, record) } else { Vec::new() };
+        for number in own.into_iter().chain(found) {
             go_on(draft, asked, number);
         }
     }
@@ -433,6 +448,11 @@ fn go_forward(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deplo
     if let Err(stop) = next_step(draft, asked, number) {
         return fail(draft, asked, number, package, stop.reason());
     }
+    may_be_done(draft, asked, number);
+}
+
+/// Ends the deployment once all its members are done, or were in place from the beginning.
+fn may_be_done(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(package) = draft.state.deployments.get(&number).cloned() else { return };
     if package.members.values().all(|part| packages::is_done(&draft.state, Some(part))) {
         succeed(draft, asked, number, &package);
@@ -470,7 +490,7 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployme
     go_on(draft, asked, number);
 }
 
-/// What succeeded settles once all that it brought has, and goes back once one of them does.
+/// What succeeded settles once all that it brought or found in place has, and goes back once one of them does.
 fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
     let goes_back = packages::begun(&draft.state, package).find_map(|(app, _, part)| match &part.phase {
         DeploymentPhase::Undoing { reason } => Some(format!("{app}: {reason}")),
@@ -485,7 +505,8 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
         return;
     }
     let has_settled = |part: &Deployment| matches!(part.phase, DeploymentPhase::Ended { settled: Some(_), .. });
-    if package.act.installs() && packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part)) {
+    let has_all_settled = packages::begun(&draft.state, package).all(|(_, _, part)| has_settled(part));
+    if package.act.installs() && has_all_settled && !packages::found_unsettled(&draft.state, number, package) {
         draft.record(Event::DeploymentSettled { deployment: number });
     }
 }

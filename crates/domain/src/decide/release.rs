@@ -78,6 +78,8 @@ pub(super) fn number(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<statem
     retired::takes_something_new(&app, Some(record))?;
     let build = names::build(&draft.state, &app, &signed.subject)?;
     numbering::next(&app, record, &signed.subject, build, &version, asked.policy.charter.numbering(&app))?;
+    // A number is given once, for good: one that nobody could ever release would be spent on nothing.
+    retention::has_bytes(&app, signed.subject, build)?;
     draft.record(Event::BuildNumbered { app, build: signed.subject, version });
     Ok(())
 }

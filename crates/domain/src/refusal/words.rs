@@ -433,6 +433,7 @@ impl Refusal {
             Refusal::UnknownBuild { app, .. } | Refusal::UnknownVersion { app, .. } => format!("sortie status {app}"),
             Refusal::UnknownTarget { .. } | Refusal::NameTaken { .. } => "sortie target list".into(),
             Refusal::UnknownPerson { .. } => "sortie charter show".into(),
+            Refusal::UnknownRequest => "sortie status".into(),
             Refusal::UnknownDeployment { .. } => "sortie history".into(),
             Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
@@ -481,6 +482,8 @@ impl Refusal {
             }
             // Somebody took it back: what else there is comes before asking for the same again.
             Refusal::PermitWithdrawn { app, audience, .. } => format!("sortie status {app} --in {audience}"),
+            // Of people who install for themselves there is no machine: what they may have is the nearest to it.
+            Refusal::NotAnEnvironment { channel } => format!("sortie status {channel}"),
             Refusal::WayMissing { .. } => "sortie charter show".into(),
             // Asking is what was refused. Who may ask, and what stands open, says this.
             Refusal::RenewalBySame { app, version, audience, .. } => {
@@ -509,6 +512,7 @@ impl Refusal {
                 (None, Some(key)) => format!("sortie config set {app} {key}=… --in {environment}"),
                 (None, None) => return None,
             },
+            Refusal::ConfigRefused { .. } => "sortie explain CONFIG_REFUSED".into(),
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
@@ -538,10 +542,10 @@ impl Refusal {
                 "sortie freeze list".into()
             }
             Refusal::Held { app, environment, version: Some(version), .. } => {
-                format!("sortie hold lift {app}@{version} --in {environment}")
+                format!("sortie hold lift {app}@{version} --in {environment} --reason …")
             }
             Refusal::Held { app, environment, build, .. } => {
-                format!("sortie hold lift {app}#{} --in {environment}", build.short())
+                format!("sortie hold lift {app}#{} --in {environment} --reason …", build.short())
             }
             Refusal::NotDeployed { app, version, environment } => {
                 format!("sortie deploy {app}@{version} --to {environment}")

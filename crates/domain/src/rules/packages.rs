@@ -223,6 +223,35 @@ pub fn begun<'a>(
     })
 }
 
+/// The deployments of packages that stand where this one is and found in place what it brought.
+pub fn of_found(state: &State, member: &Deployment) -> Vec<u64> {
+    let packages = state.packages_of(&member.app, &member.build).into_iter();
+    let standing = packages.filter_map(|(package, _, _)| state.in_audience(package, &member.environment)?.standing);
+    let found = |number: &u64| {
+        let part = state.deployments.get(number).and_then(|record| record.members.get(&member.app));
+        part == Some(&MemberPart::InPlace)
+    };
+    standing.filter(found).collect()
+}
+
+/// Whether something that the deployment of a package found in place soaks still, or has failed since, where that deployment
+/// stands.
+pub fn found_unsettled(state: &State, number: u64, deployment: &Deployment) -> bool {
+    let Deployment { app, environment, .. } = deployment;
+    if state.in_audience(app, environment).and_then(|here| here.standing) != Some(number) {
+        return false;
+    }
+    let listed = listed(state, app, &deployment.build).into_iter().flat_map(|facts| &facts.package);
+    let mut found = listed.filter(|(app, _)| deployment.members.get(*app) == Some(&MemberPart::InPlace));
+    let soaks = |app: &AppName, build: &Digest| {
+        let mut soaking = state.soaking.iter().filter_map(|number| state.deployments.get(number));
+        soaking.any(|record| record.app == *app && record.environment == *environment && record.build == *build)
+    };
+    let has_failed =
+        |app, build| state.in_audience(app, environment).is_some_and(|here| here.failed.contains_key(build));
+    found.any(|(app, member)| soaks(app, &member.build) || has_failed(app, &member.build))
+}
+
 /// Whether a hold was placed by a deployment or by one that was a part of it.
 pub fn is_by(state: &State, placed: Option<u64>, deployment: u64) -> bool {
     let part = |number: u64| state.deployments.get(&number).and_then(|record| record.package.as_ref());

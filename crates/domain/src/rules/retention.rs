@@ -5,7 +5,7 @@
 use super::Candidate;
 use crate::{
     refusal::Refusal,
-    state::{DeploymentPhase, Part, Request, Standing, State},
+    state::{Build, Deployment, Part, Request, Standing, State},
 };
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, Digest};
@@ -19,11 +19,7 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
         }
     }
     for number in &state.open_deployments {
-        let Some(deployment) = state.deployments.get(number).filter(|deployment| deployment.app == *app) else {
-            continue;
-        };
-        let before = |part: &Part| part.before == Some(*build);
-        if deployment.build == *build || deployment.parts.iter().any(|(_, part)| before(part)) {
+        if state.deployments.get(number).is_some_and(|deployment| has_to_do_with(deployment, app, build)) {
             return Some(format!("deployment {number} is under way with it, or would go back to it"));
         }
     }
@@ -33,17 +29,20 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
         }
     }
     let is_retired = record.retired.is_some();
-    // What soaks may be rolled back to what ran before it.
-    for (number, deployment) in state.deployments.iter().filter(|(_, deployment)| deployment.app == *app) {
-        let soaks = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, .. });
-        if soaks && !is_retired && deployment.build == *build {
-            return Some(format!("deployment {number} has not settled"));
+    // What soaks goes back to what ran before it, should it become unwell.
+    for number in state.soaking.iter().filter(|_| !is_retired) {
+        if state.deployments.get(number).is_some_and(|deployment| has_to_do_with(deployment, app, build)) {
+            return Some(format!("deployment {number} soaks with it, or would go back to it"));
         }
     }
     let channels = state.policy.as_ref().map(|policy| &policy.charter.channels);
     let is_channel = |audience: &AudienceName| channels.is_some_and(|channels| channels.contains_key(audience));
     // A channel goes on offering what it was released until somebody withdraws it.
     for (audience, in_audience) in record.audiences.iter().filter(|(audience, _)| !is_retired || is_channel(audience)) {
+        let standing = in_audience.standing.and_then(|number| state.deployments.get(&number));
+        if !is_channel(audience) && standing.is_some_and(|standing| standing.build == *build) {
+            return Some(format!("it stands in {audience}, and targets that join get it"));
+        }
         if in_audience.settled.contains(build) {
             return Some(format!("it settled in {audience}, which may be rolled back to it"));
         }
@@ -61,12 +60,21 @@ pub fn needed(state: &State, app: &AppName, build: &Digest, now: Timestamp) -> O
     None
 }
 
+/// Whether a deployment brings a build, or goes back to it where that is taken back.
+fn has_to_do_with(deployment: &Deployment, app: &AppName, build: &Digest) -> bool {
+    let before = |part: &Part| part.before == Some(*build);
+    deployment.app == *app && (deployment.build == *build || deployment.parts.iter().any(|(_, part)| before(part)))
+}
+
 /// Fails where the build's bytes were pruned.
 pub fn bytes_are_here(candidate: &Candidate<'_>) -> Result<(), Refusal> {
-    match candidate.record.pruned {
+    has_bytes(candidate.app, candidate.build, candidate.record)
+}
+
+/// Fails where the bytes of this build were pruned.
+pub fn has_bytes(app: &AppName, build: Digest, record: &Build) -> Result<(), Refusal> {
+    match record.pruned {
         None => Ok(()),
-        Some(stamp) => {
-            Err(Refusal::BuildPruned { app: candidate.app.clone(), build: candidate.build, since: stamp.time })
-        }
+        Some(stamp) => Err(Refusal::BuildPruned { app: app.clone(), build, since: stamp.time }),
     }
 }

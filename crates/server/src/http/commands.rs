@@ -37,6 +37,9 @@ pub(crate) async fn submit(
     } else {
         intake::prepare(&serving.served(), submission, now)?
     };
+    if let Command::NumberBuild(signed) = &prepared.command {
+        serving.memories.not_given(&serving.ledger.state(), signed)?;
+    }
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {
         Command::ReportInventory(inventory) => {

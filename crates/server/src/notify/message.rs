@@ -5,7 +5,7 @@ use domain::{
     entry::Entry,
     event::{Ending, Event},
     rules::rollout,
-    state::State,
+    state::{DeploymentPhase, State},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,7 @@ pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<
     let lines = words::lines(state, entry, texts);
     let about = |(index, (event, text)): (usize, (&Event, String))| {
         let (kind, about) = about(state, event)?;
+        let text = with_reason(state, event, text);
         let notice = Notice::about(
             format!("entry-{}-{}-{}-{index}", policy.record.estate.short(), entry.number, leaf.short()),
             kind,
@@ -133,6 +134,17 @@ pub(crate) fn notices(state: &State, entry: &Entry, leaf: &Digest, texts: Texts<
         })
     };
     entry.events.iter().zip(lines).enumerate().filter_map(about).collect()
+}
+
+/// History says why something goes back where it begins to; who hears of the end alone is told so there.
+fn with_reason(state: &State, event: &Event, text: String) -> String {
+    let Event::DeploymentEnded { deployment, ending: Ending::Undone | Ending::Failed, reason: None, .. } = event else {
+        return text;
+    };
+    match state.deployments.get(deployment).map(|record| &record.phase) {
+        Some(DeploymentPhase::Ended { reason: Some(reason), .. }) => format!("{text}: {reason}"),
+        _ => text,
+    }
 }
 
 /// What an event is about.
@@ -262,6 +274,30 @@ mod tests {
         // What another ring bakes for is nothing that this entry tells.
         world.happen(verified);
         assert!(text(&world).ends_with("waits for somebody's word: sortie resume 1"));
+    }
+
+    #[test]
+    fn what_was_undone_is_told_with_its_reason() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let (targets, absent, reason) = (vec![target("prod-1")], Vec::new(), "prod-1: verify: 503".to_string());
+        world.happen(Event::UndoStarted { deployment, reason, targets, absent, aborted: None });
+        let (ending, reason, superseded_by, aborted) = (Ending::Undone, None, None, None);
+        let ended = Event::DeploymentEnded { deployment, ending, reason, superseded_by, aborted };
+        world.happen(ended.clone());
+        let entry = Entry {
+            number: 9,
+            time: world.now(),
+            actor: "prod-1".into(),
+            roles: Vec::new(),
+            on_behalf_of: None,
+            request_id: "1".into(),
+            events: vec![ended],
+            envelope: None,
+        };
+        let told = notices(&world.state, &entry, &Digest::of(b"one"), &|_: &Digest| None);
+        assert!(told[0].text.ends_with("was undone: prod-1: verify: 503"), "{}", told[0].text);
     }
 
     /// Whatever ends, stops or goes wrong is told, with all that it is about; what is nobody's news is not.

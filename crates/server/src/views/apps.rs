@@ -1,14 +1,14 @@
 //! Applications with their builds.
 
 use super::{build_name, packages};
-use api::read;
+use api::read::{self, Maker};
 use domain::{
     refusal::Refusal,
     rules::{names, passed},
-    state::{Build, State},
+    state::{App, Build, State},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use trust::{AppName, AudienceName, Version};
+use trust::{AppName, AudienceName, Digest, PersonName, Version};
 
 /// One application, its builds newest first.
 pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
@@ -18,10 +18,12 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
     let environments = state.policy.iter().flat_map(|policy| policy.charter.environments.keys());
     let came: BTreeMap<AudienceName, BTreeSet<Version>> =
         environments.map(|environment| (environment.clone(), passed::came(state, app, environment))).collect();
-    let build = |(digest, build): (&trust::Digest, &Build)| read::Build {
+    let build = |(digest, build): (&Digest, &Build)| read::Build {
         name: build_name(state, app, digest),
         pushed: build.stamp.time,
         pusher: state.shown(&build.pusher),
+        makers: makers(state, record, digest, build),
+        pruned: build.pruned.map(|stamp| stamp.time),
         vendor: build.vendor.as_ref().map(|imported| imported.word.vendor.clone()),
         commit: build.commit.clone(),
         recipe: build.recipe.clone(),
@@ -34,6 +36,16 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
         evidence: build.evidence.iter().map(|e| (e.kind.clone(), e.passed, e.summary.clone())).collect(),
     };
     Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect() })
+}
+
+/// Who made the parts of a build. Which they were is known as long as the draft is.
+fn makers(state: &State, record: &App, digest: &Digest, build: &Build) -> Vec<Maker> {
+    let draft = record.drafts.values().find(|draft| draft.sealed == Some(*digest));
+    let parts = |person: &PersonName| {
+        let parts = draft.into_iter().flat_map(|draft| &draft.parts);
+        parts.filter(|(_, part)| part.pusher == *person).map(|(name, _)| name.to_string()).collect()
+    };
+    build.makers.iter().map(|person| Maker { person: state.shown(person), parts: parts(person) }).collect()
 }
 
 /// Where a build is released and a later version is too.

@@ -361,7 +361,7 @@ impl Asked<'_> {
         let mut targets = 0;
         for (name, target) in self.state.targets_in(audience) {
             let here = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
-            if here.is_some() || placement::fits(&record.facts, target) && !target.cordoned {
+            if here.is_some() || placement::fits(&record.facts, target) {
                 targets += 1;
             }
             if let Some(here) = here {
@@ -387,6 +387,9 @@ impl Asked<'_> {
                     format!("yes: every member, on {}", words::count(runs.on.len(), "target"))
                 }
                 Some(runs) => format!("no: {}, every member", runs.build.short()),
+                None if self.is_in_place() => {
+                    format!("no: every member runs in {audience} as it says, and it was not deployed there itself")
+                }
                 None => format!("no: not every member runs in {audience} as it says"),
             };
         }
@@ -398,6 +401,12 @@ impl Asked<'_> {
             format!("{name} on {} of {targets}{}", on.len(), stopped(on))
         });
         format!("no: {}", others.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Whether all that the package lists runs as it says, whoever brought it.
+    fn is_in_place(&self) -> bool {
+        let mut members = packages::members(self.state, &self.candidate).flatten();
+        members.all(|member| packages::is_in_place(self.state, &member, &BTreeSet::new(), self.now))
     }
 
     /// Who of the end users sees it.

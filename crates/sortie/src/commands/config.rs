@@ -265,6 +265,9 @@ async fn set(
             Some(Refusal::ConfigRefused { .. }) if config.view.declared.get(key).is_some_and(|key| key.secret) => {
                 failure.next(format!("sortie config set {} {key} --secret --in {}", config.app, config.environment))
             }
+            Some(Refusal::ConfigRefused { .. }) => {
+                failure.next(format!("sortie config diff {} --to {}", config.app, config.environment))
+            }
             _ => failure,
         })?;
         let value = value.map_or_else(|| secrets::ask(key, secret), Ok)?;

@@ -30,7 +30,8 @@ impl Deny {
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "deny", &self.what, &self.place).await?;
         let (name, audience) = (matter.name(), &matter.audience);
-        let request = matter.request(&connection)?.ok_or(Refusal::UnknownRequest)?;
+        let unknown = || Failure::from(Refusal::UnknownRequest).next(format!("sortie status {name} --in {audience}"));
+        let request = matter.request(&connection)?.ok_or_else(unknown)?;
         let cell = releasing::cell(&connection, &matter).await?;
         if releasing::released(&matter, cell.as_ref(), None).is_some() {
             return Err(Failure::misused(format!(

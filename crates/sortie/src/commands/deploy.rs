@@ -537,7 +537,7 @@ fn in_words(plan: &Plan) -> String {
     let mut lines = vec![format!("{} → {}: this is a plan, nothing was written", plan.what, plan.environment)];
     lines.extend(targets_in_words(&plan.targets.iter().collect::<Vec<_>>()));
     if plan.targets.is_empty() {
-        lines.push("  no target there carries the labels it asks for".into());
+        lines.push("  it would go to no target there".into());
     } else if plan.targets.iter().any(|target| target.changes) {
         lines.extend(waves_in_words(plan));
     }

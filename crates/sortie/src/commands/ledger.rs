@@ -132,7 +132,9 @@ async fn lost(invocation: &Invocation) -> Outcome {
             Some(recorded) => format!("the ledger says {}#{}", run.app, recorded.short()),
             None => "the ledger says nothing".into(),
         };
-        lines.push(format!("{} runs {what}{known}; {recorded}", run.target));
+        let number = lost.numbers.iter().find(|number| number.app == run.app && number.build == run.active);
+        let number = number.map(|number| format!(" (numbered {}@{})", number.app, number.version)).unwrap_or_default();
+        lines.push(format!("{} runs {what}{number}{known}; {recorded}", run.target));
     }
     lines.extend(lost.withdrawals.iter().map(|withdrawal| {
         format!("withdrawal of {withdrawal}: targets keep it, and this ledger cannot take it again yet")

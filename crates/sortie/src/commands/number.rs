@@ -9,7 +9,10 @@ use crate::{
     output::Answer,
     project, releasing,
 };
-use api::read::{App, Build};
+use api::{
+    read::{App, Build, Lost, LostNumber},
+    routes,
+};
 use std::path::Path;
 use trust::{
     AppName, AudienceName, Version,
@@ -80,7 +83,7 @@ async fn next(
         .filter(|build| build.name.version.is_some())
         .max_by(|one, other| one.name.version.cmp(&other.name.version));
     let today = jiff::Zoned::now().date();
-    match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref())) {
+    let next = match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref())) {
         (Numbering::Counter, highest) => Ok(highest.map_or("1".parse().or_misused()?, |highest| highest.bumped(0))),
         (Numbering::Calver, highest) => next_calver(highest, today.year(), today.month()),
         (Numbering::Semver, None) => Ok(Version::first()),
@@ -91,7 +94,21 @@ async fn next(
             });
             Ok(next_semver(version, &messages))
         }
+    }?;
+    let lost: Lost = connection.client.get(routes::LOST, &[]).await?;
+    Ok(not_lost(next, name, &build.name.build, &lost.numbers))
+}
+
+/// A number that the ledger has lost stays with the build that has it: others get the one after.
+fn not_lost(next: Version, app: &AppName, build: &trust::Digest, lost: &[LostNumber]) -> Version {
+    if let Some(own) = lost.iter().find(|lost| lost.app == *app && lost.build == *build) {
+        return own.version.clone();
     }
+    let mut next = next;
+    while lost.iter().any(|lost| lost.app == *app && lost.version == next) {
+        next = next.bumped(next.parts().len().saturating_sub(1));
+    }
+    next
 }
 
 /// A tag `web/v1.4.0` (or `v1.4.0`) at the commit is somebody's decision already made.

@@ -8,7 +8,10 @@ use crate::{
     output::{self, Answer},
     table::table,
 };
-use api::{read::Prunable, routes};
+use api::{
+    read::{KeptBuild, Prunable},
+    routes,
+};
 use serde_json::json;
 use trust::{AppName, statement::AdministrationAct};
 
@@ -44,12 +47,14 @@ impl Prune {
         let going: Vec<&Prunable> = found.iter().filter(|app| !app.builds.is_empty()).collect();
         if going.is_empty() {
             let words = format!(
-                "nothing to prune: every build is among the newest {}, younger than {} days, or needed.",
-                self.keep, self.days
+                "nothing to prune: every build is among the newest {}, younger than {} days, or needed.{}",
+                self.keep,
+                self.days,
+                kept_in_words(&found.iter().collect::<Vec<_>>())
             );
             return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words));
         }
-        let words = in_words(&going);
+        let words = in_words(&going, self.dry_run || self.app.is_some());
         let again = self.in_words();
         if self.dry_run {
             return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next(again));
@@ -91,7 +96,8 @@ async fn one(connection: &Connection, app: &Prunable) -> Result<(), Failure> {
     Ok(())
 }
 
-fn in_words(going: &[&Prunable]) -> String {
+/// What goes; with each build that stays where that was asked for, since it may be many.
+fn in_words(going: &[&Prunable], with_kept: bool) -> String {
     let mut rows = Vec::new();
     for app in going {
         for build in &app.builds {
@@ -105,9 +111,19 @@ fn in_words(going: &[&Prunable]) -> String {
     let kept: u64 = going.iter().map(|app| app.kept).sum();
     let bytes: u64 = going.iter().map(|app| app.bytes).sum();
     format!(
-        "{}\nof these applications {} stay; {} would become free.",
+        "{}\nof these applications {} stay; {} would become free.{}",
         table(&["build", "pushed"], &rows),
         output::count(kept, "build"),
-        sizes::length(bytes)
+        sizes::length(bytes),
+        if with_kept { kept_in_words(going) } else { String::new() }
     )
+}
+
+/// Why each build stays, a line a build.
+fn kept_in_words(found: &[&Prunable]) -> String {
+    let of_app = |app: &Prunable| {
+        let line = |kept: &KeptBuild| format!("\n  {} stays: {}", kept.name.of(&app.app), kept.why);
+        app.kept_builds.iter().map(line).collect::<String>()
+    };
+    found.iter().map(|app| of_app(app)).collect()
 }

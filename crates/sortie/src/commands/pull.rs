@@ -118,7 +118,9 @@ async fn newest(reading: &Reading, channel: &AudienceName, app: &AppName) -> Res
     let feed: Feed = reading.client.get(&path, &[]).await.map_err(|error| told(reading, error.into()))?;
     let versions = feed.versions.into_iter().map(|version| version.version);
     versions.max().ok_or_else(|| {
-        Failure::new("PERMIT_MISSING", exit::REFUSED, format!("{channel} holds no version of {app} that was released to it"))
+        let why = format!("{channel} holds no version of {app} that was released to it");
+        let next = format!("sortie request {app}@VERSION --to {channel}");
+        Failure::new("PERMIT_MISSING", exit::REFUSED, why).next(next)
     })
 }
 

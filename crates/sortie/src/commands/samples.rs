@@ -31,6 +31,8 @@ pub fn known_build(version: &str) -> Build {
         size_bytes: 4_100_000,
         evidence: vec![("test-result".into(), true, "812/812".into())],
         ran_in: Vec::new(),
+        makers: Vec::new(),
+        pruned: None,
         package: None,
         superseded: BTreeMap::new(),
         skipped: BTreeMap::new(),

@@ -8,7 +8,7 @@ use crate::{
     moment,
     names::{self, Thing},
     order,
-    output::{Answer, ago, count, lasting, origin},
+    output::{Answer, ago, count, lasting, makers, origin},
     table::table,
     package,
 };
@@ -350,20 +350,21 @@ fn builds(app: &App, now: Timestamp) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
-    let mut words = table(&["version", "build", "by", "size", "commit", "superseded and skipped"], &rows);
+    let mut words = table(&["version", "build", "by", "size", "commit", "what became of it"], &rows);
     if app.builds.len() > BUILDS_LISTED {
         words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
     }
     words
 }
 
-/// `superseded in test, prod` and `skipped in prod`.
+/// `superseded in test, prod`, `skipped in prod`, and `pruned`.
 fn passed(build: &Build) -> Vec<String> {
     let there = |word: &str, places: &BTreeMap<AudienceName, Version>| {
         let names: Vec<&str> = places.keys().map(AudienceName::as_str).collect();
         (!names.is_empty()).then(|| format!("{word} in {}", names.join(", ")))
     };
-    [there("superseded", &build.superseded), there("skipped", &build.skipped)].into_iter().flatten().collect()
+    let pruned = build.pruned.map(|_| "pruned".to_string());
+    [there("superseded", &build.superseded), there("skipped", &build.skipped), pruned].into_iter().flatten().collect()
 }
 
 async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
@@ -397,6 +398,11 @@ fn build_in_words(app: &AppName, build: &Build, view: &View) -> String {
         commit.unwrap_or_default(),
         ago(build.pushed, view.at),
     )];
+    lines.extend(makers(&build.makers).map(|makers| format!("  made of parts: {makers}")));
+    lines.extend(build.pruned.map(|since| {
+        let since = ago(since, view.at);
+        format!("  its bytes were pruned {since}: whoever has them pushes them again (sortie push)")
+    }));
     lines.extend(retired(view, app).map(|retired| format!("  {retired}")));
     for (kind, passed, summary) in &build.evidence {
         lines.push(format!("  evidence {} {kind} {summary}", if *passed { "✓" } else { "✗" }));
@@ -465,6 +471,8 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
         None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
         None => answer.next(format!("sortie abort {number}")),
         Some(Ending::Succeeded) => answer,
+        // Nothing goes again to where nothing is.
+        Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
         Some(_) => answer.next(format!("sortie redeploy {number}")),
     })
 }

@@ -58,7 +58,8 @@ impl Withdraw {
         let by_package = u64::from(!matter.view.packages.is_empty());
         let through_serial = matter.view.next_serial.saturating_sub(1).max(by_package);
         if through_serial == 0 {
-            return Err(Refusal::UnknownRequest.into());
+            let next = format!("sortie status {name} --in {audience}");
+            return Err(Failure::from(Refusal::UnknownRequest).next(next));
         }
         let text = sign::text(&self.reason)?;
         let act = Act::Withdrawal(Withdrawal {

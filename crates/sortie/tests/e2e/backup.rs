@@ -88,7 +88,14 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     world.sortie("owner", 0, "status").lacks("put back");
     world.sortie("owner", 0, "ledger lost").says("prod-1 runs web#");
     world.change_greeting("Good evening, {name}!");
+    // R34, R39: what targets run has its number for good, though the ledger has lost it.
+    world.sortie("owner", 0, "ledger lost").says(&format!("(numbered {second})"));
+    let build = world.push();
+    let (_, number) = second.split_once('@').unwrap();
+    let taken = world.sortie("coder", 6, &format!("number {build} {number}"));
+    taken.says("NUMBER_TAKEN").says(&format!("{second} is web#"));
     let third = world.push_and_number();
+    assert_ne!(third, second);
     world.release_to_prod(&third);
     world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
     world.sortie("owner", 0, "status").lacks("itself says").lacks("as of the backup");

@@ -33,7 +33,8 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.sortie("coder", 2, "prune wbe --keep 0 --days 0").says("web");
     let all = "prune --keep 0 --days 0";
     let planned = world.sortie("coder", 0, &format!("{all} --dry-run"));
-    planned.says(&unneeded).lacks(&first).lacks(&second).says("2 builds stay");
+    planned.says(&unneeded).says("2 builds stay").says(&format!("{second} stays: prod-1 runs it"));
+    planned.says(&format!("{first} stays: it settled in prod")).lacks(&format!("{unneeded} stays"));
     world.sortie("tester", 3, &format!("{all} --yes")).says("ROLE_MISSING");
     world.sortie("coder", 1, all).says("nothing was pruned");
     world.sortie("coder", 0, &format!("{all} --yes")).says("1 build pruned");
@@ -42,6 +43,8 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     let document = world.server_data().join("depot/objects").join(&name[..2]).join(&name[2..]);
     assert!(document.exists(), "a document of history went with a build that had the same bytes");
     world.sortie("coder", 0, &format!("{all} --yes")).says("nothing to prune");
+    world.sortie("coder", 0, "status web").says("pruned");
+    world.sortie("coder", 0, &format!("status {unneeded}")).says("its bytes were pruned").says("sortie push");
     world.sortie("coder", 3, &format!("release {unneeded} --to test")).says("BUILD_PRUNED").says("sortie push");
     world.sortie("coder", 0, "history").says(&format!("pruned the bytes of {unneeded}"));
 

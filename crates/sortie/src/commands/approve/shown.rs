@@ -11,7 +11,7 @@ use crate::{
     releasing::{self, Matter, SignedRequest},
     vendor,
 };
-use api::read::{Build, BuildName};
+use api::read::{Build, BuildName, Maker};
 use domain::{sizes, waiting::lacks_in_words};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -137,6 +137,7 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
         format!("  ‼ floor {floor}: once this is granted, {} activates nothing older than {floor}", matter.audience)
     }));
     let withdrawals = withdrawals(connection, matter);
+    lines.extend(output::makers(&makers(matter, connection, listed)).map(|makers| format!("  made of parts: {makers}")));
     lines.extend(withdrawals.iter().map(Withdrawn::in_words));
     let mut checks = match of_vendor {
         Some(_) => vec!["digest ✓", "vendor's roots, charter and permit ✓", "request ✓"],
@@ -242,6 +243,14 @@ impl Withdrawn {
         let annulled = if self.annulled { " (annulled by owners since)" } else { "" };
         format!("  ‼ withdrawn before, through request {}, by {}: {why}{annulled}", self.through_serial, by.join(", "))
     }
+}
+
+/// Who made its parts, as whoever put them together signed it; which parts those were is the server's word.
+fn makers(matter: &Matter, connection: &Connection, listed: Option<&Build>) -> Vec<Maker> {
+    let known = listed.map(|build| &build.makers[..]).unwrap_or_default();
+    let parts = |person: &PersonName| known.iter().find(|maker| maker.person == *person).map(|maker| maker.parts.clone());
+    let signed = releasing::part_makers(connection, matter.view.dossier.push.as_ref());
+    signed.into_iter().map(|person| Maker { parts: parts(&person).unwrap_or_default(), person }).collect()
 }
 
 fn origin(matter: &Matter, connection: &Connection, commit: Option<&Commit>, listed: Option<&Build>) -> String {
