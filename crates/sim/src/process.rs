@@ -416,8 +416,8 @@ impl Machine for Hands<'_> {
         self.perform(Effect::Start(bringing.build, bringing.standby))
     }
 
-    fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.perform(Effect::Stop)
+    fn stop(&self, _app: &AppName) -> Result<Option<String>, MachineError> {
+        self.perform(Effect::Stop).map(|()| None)
     }
 
     fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {
