@@ -8,7 +8,7 @@ use crate::{
     names::Thing,
     notes,
 };
-use api::read::{App, BuildName, DeploymentView, MemberView, Status};
+use api::read::{App, AppStatus, BuildName, DeploymentView, MemberView, Status};
 use depot::project::package::with_builds;
 use domain::refusal::exit;
 use serde::Serialize;
