@@ -75,8 +75,8 @@ pub trait Machine {
     fn switch(&self, app: &AppName, build: Option<&Digest>) -> Result<(), MachineError>;
     /// Sees to it that exactly the build's copies run, each as its manifest and config say.
     fn start(&self, bringing: &Bringing) -> Result<(), MachineError>;
-    /// Stops every copy of the application.
-    fn stop(&self, app: &AppName) -> Result<(), MachineError>;
+    /// Stops every copy of the application. Answers with why they could not be taken out of service before, where that is so.
+    fn stop(&self, app: &AppName) -> Result<Option<String>, MachineError>;
     /// Takes every copy of the application out of service; they go on running.
     fn stand_by(&self, app: &AppName) -> Result<(), MachineError>;
     /// Stops and starts every copy of the build, which runs.
@@ -206,8 +206,13 @@ impl<M: Machine> Drivers<M> {
         self.0.begin_migration(bringing, back)
     }
 
-    /// Stops every copy of the active build.
-    pub fn stop(&self, authority: &VerifiedAuthority, app: &AppName, build: Digest) -> Result<(), MachineError> {
+    /// Stops every copy of the active build. Answers as [`Machine::stop`] does.
+    pub fn stop(
+        &self,
+        authority: &VerifiedAuthority,
+        app: &AppName,
+        build: Digest,
+    ) -> Result<Option<String>, MachineError> {
         check(authority, app, Some(build))?;
         self.0.stop(app)
     }
@@ -224,12 +229,13 @@ impl<M: Machine> Drivers<M> {
         self.0.restart(bringing)
     }
 
-    /// Removes the application.
-    pub fn remove(&self, authority: &VerifiedAuthority, app: &AppName) -> Result<(), MachineError> {
+    /// Removes the application. Answers as [`Machine::stop`] does.
+    pub fn remove(&self, authority: &VerifiedAuthority, app: &AppName) -> Result<Option<String>, MachineError> {
         check(authority, app, None)?;
-        self.0.stop(app)?;
+        let unleft = self.0.stop(app)?;
         self.0.switch(app, None)?;
-        self.0.remove(app)
+        self.0.remove(app)?;
+        Ok(unleft)
     }
 
     /// Removes everything of the application, its data too: the target's time is over, and nothing less allows it.
@@ -298,7 +304,7 @@ impl Machine for Arc<Runtime> {
         self.bring(bringing.running()).map_err(|unverified| MachineError(unverified.to_string()))
     }
 
-    fn stop(&self, app: &AppName) -> Result<(), MachineError> {
+    fn stop(&self, app: &AppName) -> Result<Option<String>, MachineError> {
         Ok(Runtime::stop(self, app)?)
     }
 

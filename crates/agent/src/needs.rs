@@ -19,7 +19,7 @@ use trust::{
 };
 
 /// Where programs are looked for, unless a build's own environment says otherwise.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a unit of the service manager is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,15 +175,18 @@ impl Surroundings for ThisMachine {
     }
 
     fn has_program(&self, name: &str, path: &str) -> bool {
-        let is_program = |file: PathBuf| {
-            fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        match name.starts_with('/') {
-            true => is_program(name.into()),
-            false => {
-                path.split(':').filter(|folder| folder.starts_with('/')).any(|f| is_program(Path::new(f).join(name)))
-            }
-        }
+        has_program(name, path)
+    }
+}
+
+/// Whether there is a program of this name in one of the folders of `path`, or at this absolute path.
+pub(crate) fn has_program(name: &str, path: &str) -> bool {
+    let is_program = |file: PathBuf| {
+        fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    match name.starts_with('/') {
+        true => is_program(name.into()),
+        false => path.split(':').filter(|folder| folder.starts_with('/')).any(|f| is_program(Path::new(f).join(name))),
     }
 }
 

@@ -94,6 +94,7 @@ struct Session {
     manifest: Option<Manifest>,
     config: Option<CheckedConfig>,
     endpoints: Vec<String>,
+    /// What people should look at though it is done.
     doubt: Option<String>,
     timings: Vec<PhaseTiming>,
 }

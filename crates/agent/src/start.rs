@@ -215,7 +215,7 @@ pub fn follow_bundles(options: &Options) -> Result<(), AgentError> {
 fn open_runtime(home: &Home, options: &Options, pinned: &trust::authority::Pinned) -> Result<Runtime, AgentError> {
     let site = Site { environment: pinned.environment.clone(), target: pinned.target.clone() };
     let runtime = Runtime::open(Layout::new(home.root())?, site, options.port_range.clone())?;
-    if let Err(error) = Local::read(home.root()) {
+    for error in Local::mistakes(home.root()) {
         tracing::error!(%error, "what this machine's owner says cannot be followed");
     }
     Ok(match &options.keeper_program {

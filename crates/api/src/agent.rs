@@ -86,7 +86,7 @@ pub enum Want {
     Scan,
 }
 
-/// How far a target is. Told to whoever watches, and forgotten.
+/// How far a target is. Told to whoever watches, and forgotten once it does something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProgressReport {
     /// Which deployment.

@@ -166,8 +166,10 @@ pub fn parse(text: &str, file: &str) -> Parsed<Project> {
         rules.check(&partial).map_err(|why| source.error(&field.key_span, why))?;
     }
     for field in verify.map_or(Ok(Vec::new()), |field| Ok(field.table("verify")?.take_all()))? {
-        run.verify.insert(field.name.clone(), checks::read_verification(&field)?);
+        let verification = checks::read_verification(&field)?;
+        run.verify.insert(field.name.clone(), verification.clone());
         rules.check(&run).map_err(|why| source.error(&field.key_span, why))?;
+        checks::can_be_measured(&field, &verification, &run)?;
     }
     if let Some(field) = smoke {
         run.smoke = Some(checks::read_smoke(&field)?);

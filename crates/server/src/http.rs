@@ -37,6 +37,7 @@ pub(crate) mod metrics;
 pub(crate) mod objects;
 mod pages;
 mod plans;
+mod progress;
 pub(crate) mod reads;
 pub(crate) mod repository;
 pub(crate) mod sessions;

@@ -429,6 +429,21 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         standby: false,
         doubt: None,
     };
+    // How far it is, it tells, and whoever looks at the deployment sees it.
+    let path = routes::path(routes::DEPLOYMENT, &[&assignment.deployment.to_string()]);
+    let told = ProgressReport {
+        deployment: assignment.deployment,
+        target: "prod-1".parse().unwrap(),
+        phase: Phase::Stage,
+        done: true,
+        note: String::new(),
+        time: Timestamp::now(),
+    };
+    agent.stream(agent.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&told)).await.unwrap();
+    let deployment: DeploymentView = oncall.get(&path, &[]).await.unwrap();
+    assert_eq!(deployment.targets[0].state, "at it");
+    assert_eq!(deployment.targets[0].detail.as_deref(), Some("stage ✓"));
+
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));
     assert_eq!(code(oncall.submit(&by_a_person).await), "SIGNER_UNFIT");
@@ -436,7 +451,6 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
     let first = agent.submit(&by_the_target).await.unwrap();
     let again = agent.submit(&by_the_target).await.unwrap();
     assert!(again.repeated && again.entry == first.entry);
-    let path = routes::path(routes::DEPLOYMENT, &[&assignment.deployment.to_string()]);
     let deployment: DeploymentView = oncall.get(&path, &[]).await.unwrap();
     assert_eq!(deployment.ending, Some(Ending::Succeeded));
     assert_eq!(deployment.targets[0].state, "verified");

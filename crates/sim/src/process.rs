@@ -426,8 +426,8 @@ impl Machine for Hands<'_> {
         self.perform(&bringing.manifest.app, Effect::Start(bringing.build, bringing.standby))
     }
 
-    fn stop(&self, app: &AppName) -> Result<(), MachineError> {
-        self.perform(app, Effect::Stop)
+    fn stop(&self, app: &AppName) -> Result<Option<String>, MachineError> {
+        self.perform(app, Effect::Stop).map(|()| None)
     }
 
     fn stand_by(&self, app: &AppName) -> Result<(), MachineError> {

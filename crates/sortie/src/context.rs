@@ -116,8 +116,9 @@ impl Context {
             }
             Err(error) => return Err(Failure::failed(format!("cannot read {}: {error}", path.display()))),
         };
-        let settings =
-            toml::from_str(&text).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+        let wrong =
+            |error| Failure::failed(format!("{}: {}", path.display(), trust::complaint::located(&text, &error)));
+        let settings = toml::from_str(&text).map_err(wrong)?;
         Ok(Self { name: name.into(), settings, home })
     }
 

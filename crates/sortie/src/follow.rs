@@ -218,7 +218,7 @@ impl Teller {
         let members = members.map(|member| package::member_in_words(view, member));
         let targets = at_it.map(|part| {
             let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
-            let words = if reports.is_empty() { part.state.clone() } else { under_way(reports) };
+            let words = if reports.is_empty() { unfinished(part) } else { under_way(reports) };
             format!("{}{:<width$}  {words}", wave(view, &rings, part), part.target.as_str())
         });
         members.chain(targets).collect()
@@ -308,6 +308,12 @@ pub fn finished(part: &PartView) -> String {
     let lost = if part.state == "failed" { "; it could not go back" } else { "" };
     let words = [phases(forward, failed_in), failed, format!("{detail}{lost}")];
     words.into_iter().filter_map(some).collect::<Vec<_>>().join(" ")
+}
+
+/// `at it   fetch ✓ stage ✓ configure ✓`: what there is to say of a target that has still something to do.
+pub fn unfinished(part: &PartView) -> String {
+    let words = [Some(part.state.clone()), part.detail.clone()];
+    words.into_iter().flatten().collect::<Vec<_>>().join("   ")
 }
 
 /// The phases of the last try: each begins with a check.
@@ -440,6 +446,10 @@ mod tests {
         assert_eq!(finished(&again), finished(&part("prod-3", "verified")));
         again.state = "undone".into();
         assert_eq!(finished(&again), "back on 1.4.0");
+        let mut at_it = part("prod-3", "at it");
+        assert_eq!(unfinished(&at_it), "at it");
+        at_it.detail = Some("fetch ✓ stage ✓".into());
+        assert_eq!(unfinished(&at_it), "at it   fetch ✓ stage ✓");
     }
 
     #[test]

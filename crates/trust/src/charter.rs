@@ -517,10 +517,7 @@ impl Charter {
 }
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> CharterError {
-    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text[..text.floor_char_boundary(offset)];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let (line, column) = complaint::place(text, error);
     CharterError::Syntax { line, column, message: printable(&complaint::in_words(error.message())) }
 }
 

@@ -1,5 +1,19 @@
 //! What the parser of TOML complains of, in words that say what to write instead.
 
+/// What is wrong with a text and where, in a line: `line 5, column 1: …`.
+pub fn located(text: &str, error: &toml::de::Error) -> String {
+    let (line, column) = place(text, error);
+    format!("line {line}, column {column}: {}", in_words(error.message()))
+}
+
+/// The line and the column, in characters, where something is wrong, both counted from 1.
+pub fn place(text: &str, error: &toml::de::Error) -> (usize, usize) {
+    let offset = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text[..text.floor_char_boundary(offset)];
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
 /// One line of what the parser said.
 pub fn in_words(said: &str) -> String {
     match said {
@@ -15,7 +29,18 @@ pub fn in_words(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::in_words;
+    use super::{in_words, located};
+
+    #[test]
+    fn a_complaint_is_one_line_that_says_where() {
+        let said = |text: &str| located(text, &toml::from_str::<toml::Table>(text).unwrap_err());
+        assert_eq!(
+            said("[traffic]\nweb = 1\nweb = 2\n"),
+            "line 3, column 1: this stands in the file already, further up: a key or a table is written once"
+        );
+        assert!(said("ä = \"ü\" x\n").starts_with("line 1, column 9: "), "{}", said("ä = \"ü\" x\n"));
+        assert!(!said("a = [\n").contains('\n'));
+    }
 
     #[test]
     fn a_table_in_braces_that_is_added_to_says_where_to_write_it() {

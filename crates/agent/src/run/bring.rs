@@ -187,7 +187,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         })?;
         let was_stopped = under_way.before.as_ref().is_some_and(|before| before.stopped);
         let done = match act {
-            OrderAct::Stop => self.drivers.stop(&authority, app, next.build),
+            OrderAct::Stop => self.drivers.stop(&authority, app, next.build).map(|unleft| session.doubt = unleft),
             OrderAct::Switch if next.standby => self.drivers.stand_by(&authority, app, next.build),
             _ => self.bringing(app, &next)?.and_then(|bringing| match next.stopped {
                 false if act == OrderAct::Restart && !was_stopped => self.drivers.restart(&authority, &bringing),
@@ -214,7 +214,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let removed = self.drivers.remove(&authority, app);
         session.authority = Some(authority);
         Ok(match removed {
-            Ok(()) => Last::Done(Phase::Remove),
+            Ok(unleft) => {
+                session.doubt = unleft;
+                Last::Done(Phase::Remove)
+            }
             Err(error) => Last::Failed(error.0),
         })
     }

@@ -162,7 +162,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             lacking_ports: machine.lacking_ports(app, run),
             is_beside: run.is_blue_green() && machine.current(app).is_some(),
             own_ports: &own_ports,
-            unlisted: self.unlisted(run),
+            unlisted: self.unlisted(app, run),
         };
         needs::check(app, run, &bringing, &ThisMachine { folder: self.home.root().to_owned() })
     }
@@ -185,9 +185,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
 
     /// What is wrong with what the owner says of lists, where the build's copies stand in one: found out here, nobody has to go
     /// back for it.
-    fn unlisted(&self, run: &Run) -> Option<String> {
+    fn unlisted(&self, app: &AppName, run: &Run) -> Option<String> {
         run.traffic.as_ref().and_then(|traffic| traffic.upstream)?;
-        Local::read(self.home.root()).err().map(|error| error.to_string())
+        Local::cannot_list(self.home.root(), app).map(|error| error.to_string())
     }
 
     /// Where a bundle brings a migration, somebody must have said which machine of the site runs it.

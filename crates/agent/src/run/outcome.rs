@@ -64,7 +64,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 journal.active = under_way.next.clone();
                 doubt = session.doubt.take().map(short);
                 if let Some(active) = &mut journal.active {
-                    active.doubted = doubt.is_some();
+                    active.doubted = doubt.is_some() && !active.stopped;
                 }
                 journal.endpoints = std::mem::take(&mut session.endpoints);
             } else if went_back {

@@ -149,15 +149,17 @@ impl Runtime {
     }
 
     /// Stops every copy of the application: asks each by its signal, waits as long as each may take, kills what is
-    /// left, and forgets them. Those that are in service leave it first.
-    pub fn stop(&self, app: &AppName) -> Result<(), RuntimeError> {
+    /// left, and forgets them. Those that are in service leave it first; what cannot leave it is stopped all the same, and the
+    /// answer is why it could not.
+    pub fn stop(&self, app: &AppName) -> Result<Option<String>, RuntimeError> {
         if !self.layout.run(app).is_dir() {
-            return Ok(());
+            return Ok(None);
         }
         let _turn = self.turn(app)?;
         let all = self.kept(app)?;
-        self.leave(app, &all, Leaving::IsTried)?;
-        stop_all(&all)
+        let unleft = self.leave(app, &all, Leaving::IsTried)?;
+        stop_all(&all)?;
+        Ok(unleft)
     }
 
     /// Stops one copy, as [`Runtime::stop`] does all.

@@ -7,7 +7,7 @@ use super::{
     control::Kept,
     disk::{failed, make_folder, replace_durably},
 };
-use crate::local::Local;
+use crate::{local::Local, needs::PATH};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +32,6 @@ const RELOADS_APART: Duration = Duration::from_secs(1);
 /// How much of what the owner's reload says is read, in bytes, and how long after its end.
 const OUTPUT_BYTES: u64 = 64 << 10;
 const OUTPUT_WITHIN: Duration = Duration::from_millis(250);
-/// The search path of the owner's reload.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What is listed of an application's copies, by their names.
 type Listed = BTreeMap<String, Entry>;
@@ -57,12 +55,18 @@ pub enum Leaving {
 }
 
 impl Runtime {
-    /// Takes copies out of service and waits as long as their builds say.
-    pub(super) fn leave(&self, app: &AppName, copies: &[Kept], leaving: Leaving) -> Result<(), RuntimeError> {
+    /// Takes copies out of service and waits as long as their builds say. Answers with why they could not be taken out, where
+    /// they are stopped all the same.
+    pub(super) fn leave(
+        &self,
+        app: &AppName,
+        copies: &[Kept],
+        leaving: Leaving,
+    ) -> Result<Option<String>, RuntimeError> {
         let routed: Vec<(&Kept, &Traffic, u16)> =
             copies.iter().filter_map(|kept| Some((kept, kept.spec.traffic.as_ref()?, kept.spec.port?))).collect();
         if routed.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut listed = self.listed(app)?;
         for (kept, _, _) in &routed {
@@ -80,14 +84,17 @@ impl Runtime {
                 left = left.and(self.run_beside(&kept.spec, &kept.files.spec, drain, "drain"));
             }
         }
-        match left {
+        let unleft = match left {
             Err(error) if leaving == Leaving::MustSucceed => return Err(error),
-            Err(error) => tracing::warn!(%app, %error, "a copy is stopped though it may still be asked"),
-            Ok(()) => {}
-        }
+            Err(error) => {
+                tracing::warn!(%app, %error, "a copy is stopped though it may still be asked");
+                Some(format!("stopped though it may still have been asked: {error}"))
+            }
+            Ok(()) => None,
+        };
         let longest = routed.iter().map(|(_, traffic, _)| traffic.drain_seconds).max().unwrap_or(0);
         std::thread::sleep(Duration::from_secs(longest.into()));
-        Ok(())
+        Ok(unleft)
     }
 
     /// Runs the programs that take copies out of service which no list has any more, and answers with how long these may
@@ -112,14 +119,14 @@ impl Runtime {
     pub(super) fn leave_for(&self, build: Running<'_>, copies: &[Kept]) -> Result<(), RuntimeError> {
         match build.standby {
             true => Ok(()),
-            false => self.leave(build.app, copies, build.leaving),
+            false => self.leave(build.app, copies, build.leaving).map(|_| ()),
         }
     }
 
     /// Takes every copy of the application out of service. They go on running.
     pub fn stand_by(&self, app: &AppName) -> Result<(), RuntimeError> {
         let _turn = self.turn(app)?;
-        self.leave(app, &self.kept(app)?, Leaving::MustSucceed)
+        self.leave(app, &self.kept(app)?, Leaving::MustSucceed).map(|_| ())
     }
 
     /// Puts copies of a build into service, or where it stands by lists them as such that do not serve; with `alone`, no
@@ -234,18 +241,10 @@ fn reload(local: &Local) -> Result<(), String> {
     let said = words.join(" ");
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("'{said}' cannot be started: {error}"))?;
-    let (tell, told) = mpsc::channel();
-    if let Some(mut output) = child.stderr.take() {
-        // Read aside, and not waited for longer than briefly: whatever it started may hold its output open for ever.
-        std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _as_far_as_it_goes = output.by_ref().take(OUTPUT_BYTES).read_to_end(&mut text);
-            let _nobody_listens = tell.send(text);
-            let _the_rest = std::io::copy(&mut output, &mut std::io::sink());
-        });
-    }
+    // What it complains of may stand in either.
+    let outputs = [child.stderr.take().map(read_aside), child.stdout.take().map(read_aside)];
     let give_up = Instant::now() + PROGRAM;
     let status = loop {
         match child.try_wait() {
@@ -260,9 +259,23 @@ fn reload(local: &Local) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
-    let text = told.recv_timeout(OUTPUT_WITHIN).unwrap_or_default();
-    let last = String::from_utf8_lossy(&text).lines().rfind(|line| !line.trim().is_empty()).map(printable);
+    let last = outputs.into_iter().flatten().find_map(|told| {
+        let text = told.recv_timeout(OUTPUT_WITHIN).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().rfind(|line| !line.trim().is_empty()).map(printable)
+    });
     Err(format!("'{said}' failed: {status}{}", last.map(|line| format!(" ({line})")).unwrap_or_default()))
+}
+
+/// Reads what a program says by a thread of its own: whatever the program started may hold its output open for ever.
+fn read_aside(mut output: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _as_far_as_it_goes = output.by_ref().take(OUTPUT_BYTES).read_to_end(&mut text);
+        let _nobody_listens = tell.send(text);
+        let _the_rest = std::io::copy(&mut output, &mut std::io::sink());
+    });
+    told
 }
 
 /// The list in the form its build asks for. A copy that does not serve stays in it, marked, so that the list of an
@@ -321,6 +334,8 @@ mod tests {
         reload(&local("true")).unwrap();
         let why = reload(&local("sh -c 'echo first >&2; echo no such file >&2; exit 3'")).unwrap_err();
         assert!(why.ends_with("exit status: 3 (no such file)"), "{why}");
+        let why = reload(&local("sh -c 'echo first; echo no such server; exit 3'")).unwrap_err();
+        assert!(why.ends_with("exit status: 3 (no such server)"), "what says nothing on stderr is quoted too: {why}");
         assert!(reload(&local("/nonexistent/nginx -s reload")).unwrap_err().contains("cannot be started"));
         reload(&Local::default()).unwrap();
     }

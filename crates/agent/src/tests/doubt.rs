@@ -1,4 +1,4 @@
-//! What a measurement leaves in doubt runs, and is told with the outcome, so that somebody looks.
+//! What people should look at though it is done is told with the outcome.
 
 use super::{crash::live, world::*};
 use trust::statement::{OrderAct, Outcome};
@@ -30,5 +30,24 @@ fn killed_anywhere_what_was_in_doubt_runs_and_is_told_once() {
             assert!(points >= 8, "the story has no points to die at");
             break;
         }
+    }
+}
+
+/// A stop that people ordered is done, and does not say that all was well with it.
+#[test]
+fn what_could_not_be_taken_out_of_service_is_stopped_and_told() {
+    for act in [OrderAct::Stop, OrderAct::Undeploy] {
+        let world = World::new();
+        let mut agent = world.agent();
+        world.deploy(&mut agent, 1, "one", "1.0.0");
+        world.machine.disk.borrow_mut().drains_fail = true;
+        world.say(2, released("one", "1.0.0", act));
+        assert_eq!(world.follow(&mut agent, &assignment(2, "one", act)), Some(Outcome::Verified), "{act:?}");
+        assert_eq!(world.machine.disk.borrow().running, None, "{act:?}");
+        let says = world.server.says.borrow();
+        let told = says.reports[1].doubt.as_deref();
+        assert_eq!(told, Some("stopped though it may still have been asked: drain ended with 1"), "{act:?}");
+        let active = agent.journals().get(&app()).active;
+        assert!(!active.is_some_and(|active| active.doubted), "{act:?}: nothing is left to be measured");
     }
 }

@@ -186,7 +186,22 @@ fn a_copy_that_cannot_be_taken_out_of_service_is_not_stopped_under_those_whom_it
     let back = Running { leaving: Leaving::IsTried, ..running(&two, &app, &values) };
     target.runtime.bring(back).unwrap();
     assert_eq!(target.observed().build, two.0);
-    target.runtime.stop(&app).unwrap();
+    let unleft = target.runtime.stop(&app).unwrap().unwrap();
+    let expected = "stopped though it may still have been asked: the traffic of web cannot be turned: 'sh -c";
+    assert!(unleft.starts_with(expected) && unleft.contains("unexpected end"), "{unleft}");
+    assert_eq!(target.runtime.observed(&app).unwrap(), []);
+    assert_eq!(target.runtime.stop(&app).unwrap(), None, "what does not run is asked by nobody");
+}
+
+#[test]
+fn what_could_not_drain_is_stopped_all_the_same_and_that_is_said() {
+    let target = Target::new();
+    let drain = Some(Traffic { upstream: None, drain: Some(sh("exit 4")), ..nginx().unwrap() });
+    let one = build(&target, 1, 1, drain);
+    deploy(&target, &one).unwrap();
+    let unleft = target.runtime.stop(&app()).unwrap().unwrap();
+    assert!(unleft.ends_with("drain of web-1: /bin/sh exit code 4"), "{unleft}");
+    assert_eq!(target.runtime.observed(&app()).unwrap(), []);
 }
 
 #[test]

@@ -140,7 +140,7 @@ pub struct PartView {
     pub target: TargetName,
     /// `waiting`, `at it`, `staged`, `verified`, `undone`, `failed`, `refused`, `going back`, `absent`, `left out`, `not begun`.
     pub state: String,
-    /// What there is to say about it: why it failed, why the target refused, what somebody should look at.
+    /// What there is to say about it: how far it is, why it failed, why the target refused, what somebody should look at.
     pub detail: Option<String>,
     /// The phase that failed, where one did.
     #[serde(default)]

@@ -1,8 +1,9 @@
 //! The parts of `sortie.toml` that say how it is found out that a build is well.
 
-use super::{CONSECUTIVE, Field, Parsed, WITHIN_SECONDS, fields::Fields, read_command, read_duration};
+use super::{CONSECUTIVE, Field, Parsed, WITHIN_SECONDS, fields::Fields, read_command, read_duration, words};
 use trust::manifest::{
-    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Smoke, Threshold, Verification, WATCH_SECONDS,
+    Health, HealthCheck, HttpCheck, Inconclusive, Migrate, Prometheus, Run, Smoke, Threshold, Verification,
+    WATCH_SECONDS,
 };
 
 /// How long measurements may take, in seconds, unless the file says otherwise: they need traffic to measure.
@@ -35,6 +36,62 @@ pub(super) fn read_verification(field: &Field<'_>) -> Parsed<Verification> {
         check,
         watch_seconds: watch.map_or(Ok(None), |field| read_watch(&field, measures))?,
     })
+}
+
+/// Whether the measurement of a `[verify.NAME]` can be made at all: where it is asked, and what the answer means.
+pub(super) fn can_be_measured(field: &Field<'_>, verification: &Verification, run: &Run) -> Parsed<()> {
+    let HealthCheck::Prometheus(measured) = &verification.check.check else { return Ok(()) };
+    let mut fields = field.table(&format!("verify {}", field.name))?;
+    let (address, failure) = (fields.take("prometheus"), fields.take("failure"));
+    if let Some(address) = address {
+        has_address(&address, &measured.url, run)?;
+    }
+    match (&measured.success, &measured.failure, failure) {
+        (Some(success), Some(bad), Some(failure)) if success.overlaps(bad) => Err(failure.error(format!(
+            "{}: some values are both \"{bad}\" and success = \"{success}\"; write two that no value meets at once, as \
+             success = \"< 0.01\" and failure = \"> 0.05\"",
+            failure.said()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a text is an address, as far as that is known before an environment has filled in what it mentions.
+fn has_address(field: &Field<'_>, address: &str, run: &Run) -> Parsed<()> {
+    let mut known = String::new();
+    let mut rest = address;
+    let mut is_filled_later = false;
+    while let Some((before, after)) = rest.split_once('$') {
+        let (name, after) = words::variable(after);
+        let declared = run.config.get(name).map(|key| key.default.clone());
+        let declared = declared.or_else(|| run.environment.get(name).cloned().map(Some));
+        let of_sortie = name == "PORT" || name.starts_with("SORTIE_");
+        if declared.is_none() && !of_sortie && !name.is_empty() {
+            return Err(field.error(format!(
+                "{} mentions ${name}, which nothing declares; write {name} = \"required\" under [config]",
+                field.said()
+            )));
+        }
+        known.push_str(before);
+        match declared.flatten().filter(|value| !value.contains('$')) {
+            Some(value) if !is_filled_later => known.push_str(&value),
+            _ => is_filled_later = true,
+        }
+        rest = after;
+    }
+    known.push_str(rest);
+    let names_a_host = |rest: &str| is_filled_later || !rest.is_empty() && !rest.starts_with('/');
+    let is_address =
+        ["http://", "https://"].into_iter().any(|scheme| known.strip_prefix(scheme).is_some_and(names_a_host));
+    if is_address || is_filled_later && address.starts_with('$') {
+        return Ok(());
+    }
+    Err(field.error(format!(
+        "{}: '{}' is no address of a Prometheus server; write it as \"http://prometheus:9090\", or as \
+         \"$PROMETHEUS\" and under [config] PROMETHEUS = \"required\"",
+        field.said(),
+        field.text()?
+    )))
 }
 
 /// `true` and `false`, or how often. What goes without saying is not written.

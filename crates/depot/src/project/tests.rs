@@ -284,6 +284,33 @@ fn complaints_name_the_line_and_the_field_that_was_meant() {
             "[verify.m]\nprometheus = \"p\"\nquery = \"q\"\nsuccess = \"< 1\"\nsuccesses = 31",
             "31 answers, one every 10 s, take 300 s, and within is 300 s: it could never be well",
         ),
+        (
+            "[verify.m]\nprometheus = \"htp:/foo\"\nquery = \"q\"\nsuccess = \"< 1\"",
+            "sortie.toml:4:14: 'prometheus' in verify m: 'htp:/foo' is no address of a Prometheus server; write it as \
+             \"http://prometheus:9090\"",
+        ),
+        (
+            "[verify.m]\nprometheus = \"http://\"\nquery = \"q\"\nsuccess = \"< 1\"",
+            "'http://' is no address of a Prometheus server",
+        ),
+        (
+            "[verify.m]\nprometheus = \"$PROMETHEUS\"\nquery = \"q\"\nsuccess = \"< 1\"",
+            "sortie.toml:4:14: 'prometheus' in verify m mentions $PROMETHEUS, which nothing declares; write PROMETHEUS = \
+             \"required\" under [config]",
+        ),
+        (
+            "[verify.m]\nprometheus = \"http://p:${P}/\"\nquery = \"q\"\nsuccess = \"< 1\"",
+            "mentions $P, which nothing declares",
+        ),
+        (
+            "[config]\nP = { default = \"htp:/foo\" }\n[verify.m]\nprometheus = \"$P\"\nquery = \"q\"\nsuccess = \"< 1\"",
+            "'$P' is no address of a Prometheus server",
+        ),
+        (
+            "[verify.m]\nprometheus = \"http://p\"\nquery = \"q\"\nsuccess = \"< 0.05\"\nfailure = \"> 0.01\"",
+            "sortie.toml:7:11: 'failure' in verify m: some values are both \"> 0.01\" and success = \"< 0.05\"; write two \
+             that no value meets at once",
+        ),
         ("[migrate]\nundo = \"x\"", "sortie.toml:3:2: migrate has no 'run'"),
         (
             "[process.migrate]\nrun = \"x\"\n[migrate]\nrun = \"x\"",
@@ -429,6 +456,29 @@ fn what_is_measured_is_watched_and_anything_else_where_that_is_said() {
 }
 
 #[test]
+fn where_a_measurement_is_asked_an_environment_may_say() {
+    let reads = |address: &str| {
+        let text = format!(
+            "app = \"x\"\nfiles = \".\"\nenvironment = {{ HOST = \"prometheus\" }}\n[config]\nP = \"required\"\n\
+             Q = {{ default = \"http://p\" }}\n[verify.it]\nprometheus = \"{address}\"\nquery = 'up{{a=~\"b.*$\"}}'\nsuccess = \"< 1\"\n"
+        );
+        parse(&text, "sortie.toml").map_err(|error| error.to_string())
+    };
+    for address in [
+        "$P",
+        "${P}/prefix",
+        "$Q",
+        "https://p:9090/x",
+        "http://$HOST:9090",
+        "http://$P",
+        "http://$SORTIE_ENVIRONMENT.p",
+    ] {
+        reads(address).unwrap();
+    }
+    assert!(reads("p$P").unwrap_err().contains("is no address"));
+}
+
+#[test]
 fn r4_a_package_lists_versions_of_others_and_nothing_else() {
     let text = "app = \"shop\"\n[package]\ndb = \"2.0.1\"\napi = { version = \"1.4.0\", after = [\"db\"] }\n";
     let shop = parse(text, "sortie.toml").unwrap();
@@ -459,5 +509,56 @@ fn r4_a_package_lists_versions_of_others_and_nothing_else() {
     ] {
         let said = refused(text);
         assert!(said.contains(why), "{text}: {said}");
+    }
+}
+
+/// The page of all fields.
+const PAGE: &str = include_str!("../../../../docs/manifest.md");
+
+/// The names in the tables below a heading of the page, in order.
+fn rows(heading: &str) -> Vec<&'static str> {
+    let section = PAGE.split("\n## ").find(|section| section.lines().next() == Some(heading));
+    let section = section.unwrap_or_else(|| panic!("docs/manifest.md has no section {heading}"));
+    section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn docs_manifest_md_lists_every_field_and_no_other() {
+    // Who writes a field that nobody knows is told of all that are known there.
+    let known = |place: &str| -> BTreeSet<String> {
+        let text = format!("app = \"web\"\nfiles = \"dist\"\n{}", place.replace("ZZZ", "zzzzzzzz = 1"));
+        let said = wrong(&text);
+        let (_, known) = said.split_once("known here: ").unwrap_or_else(|| panic!("{place}: {said}"));
+        known.split(", ").map(str::to_owned).collect()
+    };
+    let process = |field: &str| format!("[process.web]\nrun = \"./web $PORT\"\n{field}\n");
+    let asked = rows("What is asked");
+    for (place, listed) in [
+        ("ZZZ".to_owned(), rows("At the top")),
+        (process("ZZZ"), rows("`[process.NAME]`")),
+        (process("health = { tcp = true, ZZZ }"), asked.clone()),
+        ("[verify.page]\ntcp = true\nport = 1\nZZZ".into(), [rows("`[verify.NAME]`"), asked].concat()),
+        ("[smoke]\nZZZ".into(), rows("`[smoke]`")),
+        ("[migrate]\nZZZ".into(), rows("`[migrate]`")),
+        ("[traffic]\nZZZ".into(), rows("`[traffic]`")),
+        ("[needs]\nZZZ".into(), rows("`[needs]`")),
+        ("[config]\nA = { ZZZ }".into(), rows("`[config]`")),
+    ] {
+        let listed: BTreeSet<String> = listed.into_iter().map(str::to_owned).collect();
+        assert_eq!(listed, known(&place), "in {place}");
+    }
+    let said = wrong("app = \"shop\"\n[package]\ndb = { zzzzzzzz = 1 }");
+    assert!(said.ends_with(&format!("known here: {}", rows("`[package]`").join(", "))), "{said}");
+}
+
+#[test]
+fn the_examples_in_docs_manifest_md_read() {
+    let mut examples = PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let whole = parse(examples.next().unwrap(), "sortie.toml").unwrap();
+    assert_eq!((whole.build.as_deref(), whole.paths.len()), (Some("sh make.sh"), 2));
+    for example in examples {
+        let base = "app = \"web\"\nfiles = \"dist\"\n[process.web]\nrun = \"./web --port $PORT\"\n";
+        let text = if example.starts_with("app") { example.to_owned() } else { format!("{base}{example}") };
+        parse(&text, "sortie.toml").unwrap_or_else(|error| panic!("{example}\n{error}"));
     }
 }

@@ -66,6 +66,18 @@ fn read_quoted(quote: char, characters: &mut impl Iterator<Item = char>, word: &
     Err(format!("a quote {quote} is not closed"))
 }
 
+/// The name of the variable that is mentioned behind a `$`, and what follows; an empty name where none is.
+pub fn variable(behind: &str) -> (&str, &str) {
+    let named = |text: &str| text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+    match behind.strip_prefix('{') {
+        Some(braced) => match braced.split_at(named(braced)) {
+            (name, rest) if rest.starts_with('}') => (name, &rest[1..]),
+            _ => ("", behind),
+        },
+        None => behind.split_at(named(behind)),
+    }
+}
+
 /// One word as [`split_command`] reads it back.
 pub fn quote_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+$".contains(c);
@@ -167,6 +179,20 @@ mod tests {
         }
         assert!(split_command("a 'b").unwrap_err().contains("not closed"));
         assert!(split_command("a \\").unwrap_err().contains("backslash"));
+    }
+
+    #[test]
+    fn variables_are_mentioned_as_in_a_shell() {
+        let cases = [
+            ("PORT/x", ("PORT", "/x")),
+            ("{PORT}x", ("PORT", "x")),
+            ("{PORT", ("", "{PORT")),
+            (" x", ("", " x")),
+            ("", ("", "")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(variable(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Part {
     /// Whether it was verified there and is stopped since, by an order: it shows nobody how it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
-    /// What decided nothing while it was verified there.
+    /// What decided nothing while it was verified there, or could not be done before it was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
     /// Whether the target comes and goes: it counts in no minimum, and its silence is no failure (R30).

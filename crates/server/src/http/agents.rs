@@ -4,6 +4,7 @@ use super::{
     Shared,
     extract::{Asked, InPath, Strict},
     failure::Failure,
+    progress::Progress,
     sessions::KnownTarget,
 };
 use crate::{answers, intake, keys::random_hex, views};
@@ -62,6 +63,7 @@ struct Inner {
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     versions: HashMap<TargetName, String>,
+    progress: Progress,
     errands: HashMap<String, Waiting>,
     statements: HashMap<u64, Envelope>,
 }
@@ -169,6 +171,11 @@ impl Targets {
     /// Of which version the target's agent is, as it said since the server started.
     pub fn agent_version(&self, target: &TargetName) -> Option<String> {
         self.lock().versions.get(target).cloned()
+    }
+
+    /// How far the target is in a deployment, as it said since the server started.
+    pub fn how_far(&self, target: &TargetName, deployment: u64) -> Option<String> {
+        self.lock().progress.in_words(target, deployment)
     }
 
     /// When the newest word of the repository was signed that the target has seen, as it said since the server started.
@@ -445,7 +452,7 @@ pub(crate) async fn remember(
     }
 }
 
-/// Takes progress, tells it to whoever watches, and forgets it.
+/// Takes progress and tells it to whoever watches. It is no history, and forgotten once the target does something else.
 #[utoipa::path(
     post, path = routes::AGENT_PROGRESS, request_body = ProgressReport,
     responses((status = 204), (status = "4XX", body = Problem)),
@@ -462,6 +469,7 @@ pub(crate) async fn progress(
         return Err(Failure::invalid("the note is too long"));
     }
     report.note = trust::names::printable(&report.note);
+    serving.targets.lock().progress.hear(&report);
     // An error means that nobody watches.
     let _ = serving.progress.send(report);
     Ok(StatusCode::NO_CONTENT)

@@ -41,6 +41,7 @@ impl Reproduce {
         })?;
         let top = git::top(Path::new("."))
             .ok_or_else(|| Failure::misused("go to the application's repository first: its commit is built there"))?;
+        has_commit(&top, &commit.id, &thing)?;
         if let Some(tag) = &commit.tag {
             check_tag(&top, tag, &commit.id)?;
         }
@@ -76,6 +77,21 @@ impl Reproduce {
         );
         Ok(Answer::new(&data, words).exit(exit::INTEGRITY))
     }
+}
+
+/// Fails where the repository does not know the commit, with where to go or what to fetch.
+fn has_commit(top: &Path, commit: &str, thing: &Thing) -> Result<(), Failure> {
+    if git::run(top, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok() {
+        return Ok(());
+    }
+    let (app, short) = (thing.app(), commit.get(..7).unwrap_or(commit));
+    let lacks = format!("{thing} was made from commit {short}, which the repository in {} does not have", top.display());
+    let is_its_own = project::find(top, Some(app.as_str())).ok().flatten().is_some();
+    Err(match is_its_own {
+        true => Failure::misused(format!("{lacks}: fetch it")).next("git fetch --all --tags"),
+        false => Failure::misused(format!("{lacks}, nor any sortie.toml of {app}: go to {app}'s own repository"))
+            .next(format!("cd REPOSITORY && sortie reproduce '{thing}'")),
+    })
 }
 
 /// A build is bound to its checkpoint (R19): the tag that was signed with it must still be there, on the same commit.

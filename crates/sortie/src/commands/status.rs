@@ -3,7 +3,7 @@
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
-    follow::{finished, is_finished, rings, went_back},
+    follow::{finished, is_finished, rings, unfinished, went_back},
     invocation::Invocation,
     moment,
     names::{self, Thing},
@@ -518,7 +518,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
             lines.extend(ring.map(|ring| format!("  {ring}:")));
             said = ring;
         }
-        let words = if is_finished(part) { finished(part) } else { part.state.clone() };
+        let words = if is_finished(part) { finished(part) } else { unfinished(part) };
         let before = part.before.as_ref().filter(|before| before.build != view.build.build && !went_back(part));
         let before = before.map(|before| format!("   (before: {})", before.short())).unwrap_or_default();
         lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));

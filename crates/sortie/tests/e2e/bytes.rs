@@ -35,6 +35,25 @@ fn r20_a_build_is_made_again() {
     make(&moody);
     let build = world.push();
     world.sortie("coder", 5, &format!("reproduce {build}")).says("≠ made-at").lacks("≠ all.txt");
+
+    // Elsewhere, or where the commit was not fetched yet, it is said what is lacking and where to go.
+    let other = world.root().join("other");
+    let in_other = |exit: i32| {
+        let mut command = world.sortie_command("coder");
+        command.current_dir(&other).args(["reproduce", &build]);
+        world.run(format!("coder in other $ sortie reproduce {build}"), &mut command, exit)
+    };
+    let git = |line: &str| world.git("coder", &format!("-C {} {line}", other.display()));
+    fs::create_dir_all(&other).unwrap();
+    git("init -q");
+    git("commit -q --allow-empty -m \"feat: something else\"");
+    let lost = in_other(2);
+    lost.says("was made from commit").says("nor any sortie.toml of web: go to web's own repository").lacks("fatal");
+    fs::write(other.join("sortie.toml"), "app = \"web\"\nfiles = \"dist\"\n").unwrap();
+    git("add --all");
+    git("commit -q -m \"feat: an old clone\"");
+    in_other(2).says("does not have: fetch it").says("git fetch --all --tags");
+
     let told = world.sortie("coder", 5, &format!("reproduce {build} --json")).json();
     assert_eq!((&told["name"], &told["commit"]["title"]), (&build.into(), &"feat: say when".into()));
     assert!(told["build"] == told["signed"] && told["build"] != told["made"], "{told}");

@@ -124,6 +124,21 @@ fn nginx_is_told_before_a_copy_stops() {
     fs::write(&owner, "[traffic.files]\nweb = \"web.conf\"\n").unwrap();
     let refused = world.sortie("coder", 3, &format!("deploy {build} --to dev"));
     refused.says("agent.toml").says("must begin with /").says("nothing was copied").says("sortie redeploy 1");
+    // So is what this machine lacks for it, which says nothing of the build.
+    for (there, not_there, why) in [
+        ("front/web.conf\"", "nowhere/web.conf\"", "nowhere is not there: make it, or name a file elsewhere"),
+        ("/usr/sbin/nginx", "/usr/sbin/nobody", "traffic.reload: /usr/sbin/nobody is no program"),
+    ] {
+        fs::write(&owner, well.replace(there, not_there)).unwrap();
+        let refused = world.sortie("coder", 3, &format!("deploy {build} --to dev"));
+        refused
+            .says("NEEDS_UNMET")
+            .says("dev-1")
+            .says("agent.toml")
+            .says(why)
+            .says("nothing was copied")
+            .lacks("fetch");
+    }
     fs::write(&owner, well).unwrap();
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
     let list = read_text(&front.join("web.conf"));
@@ -139,6 +154,24 @@ fn nginx_is_told_before_a_copy_stops() {
     world.sortie("coder", 0, "undeploy web --from dev");
     let list = read_text(&front.join("web.conf"));
     assert_eq!(list.matches(" down;").count(), 2, "{list}");
+}
+
+/// A stop that people ordered is done; that its copy may still have been asked is said, and where that is looked up.
+#[test]
+fn what_could_not_drain_is_stopped_and_that_is_said() {
+    let world = World::of_team(&[("dev-1", "dev")]);
+    let drain = "[traffic]\ndrain = \"sh -c 'exit 4'\"\nwait = \"1s\"\n";
+    world.make_repository(&with("copies = 1", drain));
+    let build = world.push();
+    for (order, says) in [("stop web --in dev", "is stopped"), ("undeploy web --in dev", "is removed")] {
+        world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+        let stopped = world.sortie("coder", 0, order);
+        let why = "somebody should look: stopped though it may still have been asked: the traffic of web cannot be turned: \
+                   drain of web-1: sh exit code 4";
+        stopped.says(says).says(why);
+        world.sortie("coder", 0, "history").says(why);
+    }
+    world.sortie("coder", 0, "status 4").says("somebody should look: stopped though it may still have been asked");
 }
 
 /// HAProxy reads the list as a backend of its own, and is told alike. What fails goes back unnoticed.

@@ -154,6 +154,15 @@ impl std::fmt::Display for Threshold {
 }
 
 impl Threshold {
+    /// Whether there is a value on this side of it that is on that side of `other` too.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (Some((_, one)), Some((_, two))) = (self.parts(), other.parts()) else { return false };
+        // Both are the same everywhere between two of these.
+        let (least, most) = (one.min(two), one.max(two));
+        let values = [least - 1.0 - least.abs(), least, least / 2.0 + most / 2.0, most, most + 1.0 + most.abs()];
+        values.into_iter().any(|value| self.is_met(value) && other.is_met(value))
+    }
+
     fn parts(&self) -> Option<(&str, f64)> {
         let text = self.0.trim();
         let comparison = ["<=", ">=", "==", "!=", "<", ">"].into_iter().find(|sign| text.starts_with(sign))?;
@@ -439,6 +448,37 @@ mod tests {
         }
         for bad in ["", "<", "0.01", "=< 1", "< one", "< NaN", "> inf", "<> 1"] {
             assert!(Threshold::try_from(bad.to_owned()).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn two_thresholds_overlap_where_one_value_meets_both() {
+        let overlap = |one: &str, two: &str| {
+            let both = (threshold(one).overlaps(&threshold(two)), threshold(two).overlaps(&threshold(one)));
+            assert_eq!(both.0, both.1, "{one} and {two}, either way round");
+            both.0
+        };
+        for (one, two) in [
+            ("< 0.01", "> 0.05"),
+            ("< 1", ">= 1"),
+            ("< 1", "> 1"),
+            ("== 2", "!= 2"),
+            ("== 2", "> 2"),
+            ("<= -1", "> -1"),
+        ] {
+            assert!(!overlap(one, two), "{one} and {two}");
+        }
+        for (one, two) in [
+            ("< 0.05", "> 0.01"),
+            ("<= 1", ">= 1"),
+            ("> 1", "> 5"),
+            ("!= 2", "!= 3"),
+            ("!= 2", "> 2"),
+            ("== 2", "< 3"),
+            ("< 2", "< 1"),
+            ("> 0", "!= 0"),
+        ] {
+            assert!(overlap(one, two), "{one} and {two}");
         }
     }
 

@@ -80,7 +80,8 @@ pub struct Report {
     /// Whether what runs stands by: it is in no list of what serves.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub standby: bool,
-    /// What decided nothing while it was verified, where the build says that people shall look at that.
+    /// What decided nothing while it was verified, where the build says that people shall look at that; or why what was
+    /// stopped could not be taken out of service before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
 }

@@ -84,8 +84,10 @@ impl Machine for FakeMachine {
         self.touch(|disk| disk.running = Some((bringing.build, level)))
     }
 
-    fn stop(&self, _app: &AppName) -> Result<(), MachineError> {
-        self.touch(|disk| (disk.running, disk.serves) = (None, false))
+    fn stop(&self, _app: &AppName) -> Result<Option<String>, MachineError> {
+        let unleft = self.disk.borrow().running.is_some() && self.disk.borrow().drains_fail;
+        self.touch(|disk| (disk.running, disk.serves) = (None, false))?;
+        Ok(unleft.then(|| "stopped though it may still have been asked: drain ended with 1".into()))
     }
 
     fn stand_by(&self, _app: &AppName) -> Result<(), MachineError> {

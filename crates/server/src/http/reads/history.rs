@@ -159,6 +159,9 @@ pub(crate) async fn deployment(
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits).to_string());
         view.waits = waits.or(view.waits);
+        for part in view.targets.iter_mut().filter(|part| matches!(part.state.as_str(), "at it" | "going back")) {
+            part.detail = serving.targets.how_far(&part.target, number);
+        }
         return Ok(Json(view));
     }
     if number == 0 || number > state.last_deployment {
