@@ -631,6 +631,11 @@ fn named_texts(statement: &Statement, texts: BTreeMap<Digest, Text>) -> Result<B
         if text.text.trim().is_empty() && title != Some(*digest) {
             return Err(Failure::invalid("a reason, a finding or a name that is blank says nothing"));
         }
+        if trust::names::printable(&text.text) != text.text {
+            return Err(Failure::invalid(
+                "a text holds a line break or another control character, and is shown in one line",
+            ));
+        }
         if !named.contains(digest) {
             return Err(Failure::invalid("a text came along that the statement does not name"));
         }

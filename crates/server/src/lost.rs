@@ -145,7 +145,8 @@ impl Memories {
         self.seen_warning(state).or_else(|| self.restored.as_ref()?.warning(state.epoch()))
     }
 
-    fn seen_warning(&self, state: &State) -> Option<String> {
+    /// Why nothing new would be activated now where targets have seen what this ledger lost; nothing where none has.
+    pub fn seen_warning(&self, state: &State) -> Option<String> {
         let lost = self.lost(state);
         let now = |sight: &&LostSight| !sight.is_over;
         let newest = lost.seen.iter().filter(now).map(|sight| sight.entries).max()?;

@@ -57,10 +57,14 @@ pub fn sign(statement: &Statement, signers: &[&dyn Signer]) -> Result<Envelope, 
 /// What somebody says in their own words, with fresh salt: a reason, a finding, a name. Blank says nothing, and would
 /// stand in the ledger as if something had been said.
 pub fn text(words: &str) -> Result<Text, Failure> {
-    match words.trim().is_empty() {
-        true => Err(Failure::misused("a blank text says nothing: write why, in a few words that others will read")),
-        false => Ok(Text { salt: fresh_salt()?, text: words.into() }),
+    if words.trim().is_empty() {
+        return Err(Failure::misused("a blank text says nothing: write why, in a few words that others will read"));
     }
+    if trust::names::printable(words) != words {
+        let why = "a text is shown in one line, and this one holds a line break or another control character: write it as one line";
+        return Err(Failure::misused(why));
+    }
+    Ok(Text { salt: fresh_salt()?, text: words.into() })
 }
 
 /// The first line of a commit, with fresh salt; git allows it to be empty.

@@ -11,10 +11,11 @@ use api::{
     routes,
     write::{Accepted, Submission},
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{
     command::{Actor, Command},
     event::Event,
+    refusal::exit,
 };
 use jiff::Timestamp;
 use std::time::Instant;
@@ -37,8 +38,15 @@ pub(crate) async fn submit(
     } else {
         intake::prepare(&serving.served(), submission, now)?
     };
-    if let Command::NumberBuild(signed) = &prepared.command {
-        serving.memories.not_given(&serving.ledger.state(), signed)?;
+    match &prepared.command {
+        Command::NumberBuild(signed) => serving.memories.not_given(&serving.ledger.state(), signed)?,
+        Command::RequestDeployment(signed) if signed.act.act.installs() => {
+            if let Some(warning) = serving.memories.seen_warning(&serving.ledger.state()) {
+                let refused = Failure::new(StatusCode::FORBIDDEN, "LEDGER_PUT_BACK", warning);
+                return Err(refused.exit(exit::REFUSED).next("sortie charter epoch --reason restore"));
+            }
+        }
+        _ => {}
     }
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {

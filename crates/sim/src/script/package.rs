@@ -18,7 +18,9 @@ const LATEST: u64 = 16 * MINUTE;
 pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     // A package is not for two sides, and whoever has taken the server knows of one application.
     let is_for_it = !setting.sides && setting.taken.is_none();
-    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(500) {
+    // Most worlds in which somebody falls silent are about that alone.
+    let share = if setting.away_after.is_some() { 200 } else { 700 };
+    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(share) {
         return;
     }
     setting.package = Some(InOrder(random.chance(700)));
@@ -117,10 +119,13 @@ fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mu
     match random.below(8) {
         0..=2 if is_new => {
             setting.sick.push((version, target));
+            if random.chance(400) {
+                setting.rollout.on_failure = OnFailure::Stop;
+            }
             // Somebody tries it once more.
             deeds.push((at + random.between(3 * MINUTE, 6 * MINUTE), again));
         }
-        3 if is_new => {
+        3 | 7 if is_new => {
             (setting.soak_minutes, setting.rollout.on_failure) = (5, OnFailure::Undo);
             let (after, lasts) = (random.between(20_000, 3 * MINUTE), random.between(8 * MINUTE, 15 * MINUTE));
             setting.ailing.push(Ailment { version, target, after, lasts });
@@ -136,7 +141,7 @@ fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mu
             setting.soak_minutes = setting.soak_minutes.min(2);
             setting.sick.clear();
             let (who, keep_data) = (deployer(random), random.chance(500));
-            let later = at + random.between(3 * MINUTE, 5 * MINUTE);
+            let later = at + random.between(5 * MINUTE, 8 * MINUTE);
             deeds.push((later, Deed::OfPackage(Box::new(Deed::RollBack { who, keep_data }))));
             deeds.push((later + random.between(2 * MINUTE, 4 * MINUTE), again));
             return;
@@ -161,13 +166,13 @@ fn said(random: &mut Random, targets: usize, at: u64, deeds: &mut Deeds) {
         2 => of_package(random, 500, 20_000, Deed::Exclude { who, target }),
         _ => {}
     }
-    match random.below(5) {
-        0 => of_package(random, MINUTE, 6 * MINUTE, Deed::Operate { who, act: OrderAct::Undeploy }),
+    match random.below(4) {
+        0 => of_package(random, 4 * MINUTE, 9 * MINUTE, Deed::Operate { who, act: OrderAct::Undeploy }),
         1 => {
-            of_package(random, MINUTE, 4 * MINUTE, Deed::Operate { who, act: OrderAct::Stop });
-            of_package(random, 5 * MINUTE, 7 * MINUTE, Deed::Operate { who, act: OrderAct::Start });
+            of_package(random, 4 * MINUTE, 7 * MINUTE, Deed::Operate { who, act: OrderAct::Stop });
+            of_package(random, 8 * MINUTE, 10 * MINUTE, Deed::Operate { who, act: OrderAct::Start });
         }
-        2 | 3 => {
+        2 => {
             let keep_data = random.chance(500);
             of_package(random, MINUTE, 9 * MINUTE, Deed::RollBack { who, keep_data });
         }

@@ -19,7 +19,14 @@ pub fn published(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) 
     if !is_taken || random.chance(150) {
         return;
     }
-    let showing = *random.pick(&[Showing::Frozen, Showing::Once, Showing::Mixed, Showing::Forged, Showing::Forged]);
+    let showing = *random.pick(&[
+        Showing::Frozen,
+        Showing::Once,
+        Showing::Mixed,
+        Showing::Mixed,
+        Showing::Forged,
+        Showing::Forged,
+    ]);
     setting.tricks.showing = Some(showing);
     if showing == Showing::Frozen {
         // Whoever has seen a newer one takes no old one, and an hour is longer than what is tried in a world.

@@ -84,6 +84,8 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
         world.sortie("owner", 0, "ledger lost").text().contains("prod-1 runs web#").then_some(())
     });
     world.sortie("owner", 0, "status").says("put back from an older copy");
+    let refused = world.sortie("oncall", 3, &format!("redeploy {first} --to prod"));
+    refused.says("LEDGER_PUT_BACK").says("next: sortie charter epoch --reason restore");
     world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
     world.sortie("owner", 0, "status").lacks("put back");
     world.sortie("owner", 0, "ledger lost").says("prod-1 runs web#");

@@ -33,6 +33,7 @@ fn r1_a_frozen_prod_is_deployed_to_when_it_opens_or_a_version_is_excepted() {
     world.sortie("oncall", 2, "freeze prd --until 2h --reason holidays").says("did you mean prod");
     world.sortie("oncall", 2, "freeze prod --until 2020-01-01 --reason holidays").says("after now");
     world.sortie("oncall", 2, "freeze prod --until 2h --reason \" \"").says("blank");
+    world.sortie("oncall", 2, "freeze prod --until 2h --reason \"why\nnext: forged\"").says("in one line");
     let frozen = world.sortie("oncall", 0, "freeze prod --until 2h --reason \"the holidays\"");
     frozen.says("freeze 1: prod is frozen").says("rollback").says("sortie freeze lift 1");
 
