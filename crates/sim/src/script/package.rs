@@ -16,11 +16,10 @@ const LATEST: u64 = 16 * MINUTE;
 
 /// What is about the package, and what is about the other application.
 pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
-    // A package is not for two sides, and whoever has taken the server knows of one application.
-    let is_for_it = !setting.sides && setting.taken.is_none();
-    // Most worlds in which somebody falls silent are about that alone.
-    let share = if setting.away_after.is_some() { 200 } else { 700 };
-    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(share) {
+    // A package is not for two sides, whoever has taken the server knows of one application, and worlds in which somebody falls
+    // silent are about that alone.
+    let is_for_it = !setting.sides && setting.taken.is_none() && setting.away_after.is_none();
+    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(700) {
         return;
     }
     setting.package = Some(InOrder(random.chance(700)));
@@ -122,8 +121,10 @@ fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mu
             if random.chance(400) {
                 setting.rollout.on_failure = OnFailure::Stop;
             }
-            // Somebody tries it once more.
-            deeds.push((at + random.between(3 * MINUTE, 6 * MINUTE), again));
+            // Somebody tries it once more, and lifts what holds the first member out, but not the package.
+            let later = at + random.between(6 * MINUTE, 10 * MINUTE);
+            deeds.push((later - 5_000, Deed::LiftHold { who: deployer(random) }));
+            deeds.push((later, again));
         }
         3 | 7 if is_new => {
             (setting.soak_minutes, setting.rollout.on_failure) = (5, OnFailure::Undo);

@@ -47,12 +47,11 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
         let output = command.args(["why", &first, "--in", "prod"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains("withdrawn").then_some(())
     });
-    world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("withdrawn");
-
     world.change_greeting("Good evening, {name}!");
     let third = world.push_and_number();
     world.sortie("coder", 0, &format!("release {third} --to test"));
-    world.sortie("coder", 4, &format!("deploy {third} --to test")).says("owners must sign a new epoch");
+    let refused = world.sortie("coder", 3, &format!("deploy {third} --to test"));
+    refused.says("LEDGER_PUT_BACK").says("next: sortie charter epoch --reason restore");
 
     world.sortie("coder", 3, "charter epoch --reason restore --yes").says("SIGNATURES_MISSING");
     let begun = world.sortie("owner", 0, "charter epoch --reason restore --yes");
