@@ -79,7 +79,9 @@ fn outlook(
     let dropped = never.is_some();
     clashes.extend(never.map(|reason| format!("deployment {number} will be dropped: {reason}")));
     clashes.extend(gone_by(state, record, begins.unwrap_or(due)).filter(|_| !dropped));
-    Outlook { deployment: number, at, clashes, dropped, begins: begins.filter(|_| record.paused.is_none()) }
+    // What waits for somebody may never come.
+    let is_sure = record.paused.is_none() && record.phase != DeploymentPhase::AwaitingPermit;
+    Outlook { deployment: number, at, clashes, dropped, begins: begins.filter(|_| is_sure) }
 }
 
 /// What it waits for when its time comes. Whether something else is under way then nobody knows before.

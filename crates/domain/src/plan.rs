@@ -7,7 +7,7 @@ use crate::{
     event::Ending,
     policy,
     rules::{
-        approvals, late, lifetime,
+        approvals, late, lifetime, packages,
         presence::{self, Away},
         rollout, schedule,
     },
@@ -287,7 +287,8 @@ pub fn vanished(
     (commands, next)
 }
 
-/// What the deployment of a package waits on: its members that are at it, or that soak once it has succeeded.
+/// What the deployment of a package waits on: its members that are at it, or that soak once it has succeeded, as does what it found in
+/// place.
 fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<WaitingOn> {
     let begun = |(name, part): (&AppName, &MemberPart)| match part {
         MemberPart::Begun(number) => Some((name.clone(), *number)),
@@ -298,7 +299,8 @@ fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: T
         DeploymentPhase::Ended { .. } => false,
         _ => state.open_deployments.contains(member),
     };
-    let members: Vec<(AppName, u64)> = deployment.members.iter().filter_map(begun).filter(is_waited_on).collect();
+    let begun = deployment.members.iter().filter_map(begun).filter(is_waited_on);
+    let members: Vec<(AppName, u64)> = begun.chain(packages::found_soaking(state, deployment)).collect();
     let is_over = matches!(deployment.phase, DeploymentPhase::Ended { .. });
     if is_over && members.is_empty() {
         return None;

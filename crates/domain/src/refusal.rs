@@ -729,6 +729,7 @@ pub enum Refusal {
         /// Where.
         environment: AudienceName,
         /// Whether something is held out that it would go back to.
+        #[serde(default)]
         held: bool,
     },
     /// Only what is deployed and verified can be exposed (R26).

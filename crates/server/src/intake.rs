@@ -633,7 +633,7 @@ fn named_texts(statement: &Statement, texts: BTreeMap<Digest, Text>) -> Result<B
         }
         if trust::names::printable(&text.text) != text.text {
             return Err(Failure::invalid(
-                "a text holds a line break or another control character, and is shown in one line",
+                "a text holds a line break, another control character or a direction mark: write it as one plain line",
             ));
         }
         if !named.contains(digest) {

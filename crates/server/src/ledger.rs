@@ -237,6 +237,12 @@ impl Ledger {
         self.door.submit(prepared).await
     }
 
+    /// Whether its request was recorded before, so that [`Ledger::submit`] would answer as it did then.
+    pub fn has_recorded(&self, prepared: &Prepared) -> Result<bool, LedgerError> {
+        let seen = self.shared.store.requests(&[submit::request_of(prepared)])?;
+        Ok(seen.iter().any(Option::is_some))
+    }
+
     /// Entries as stored, from `from` on, at most `count`; none that [`Ledger::state`] does not hold.
     pub fn entries(&self, from: u64, count: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
         let from = from.max(1);

@@ -147,15 +147,16 @@ impl Memories {
 
     /// Why nothing new would be activated now where targets have seen what this ledger lost; nothing where none has.
     pub fn seen_warning(&self, state: &State) -> Option<String> {
-        let lost = self.lost(state);
-        let now = |sight: &&LostSight| !sight.is_over;
-        let newest = lost.seen.iter().filter(now).map(|sight| sight.entries).max()?;
-        let targets = lost.seen.iter().filter(now).count();
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = told.values().flat_map(|told| &told.seen).filter(|(epoch, _)| **epoch >= state.epoch());
+        let (targets, newest) =
+            seen.fold((0, None), |(targets, newest), (_, size)| (targets + 1, newest.max(Some(*size))));
+        let newest = newest?;
         let who = if targets == 1 { "a target has".into() } else { format!("{targets} targets have") };
         Some(format!(
             "{who} seen entry {newest} of this ledger, which has {} and does not hold that one: it was put back from an \
              older copy. Nothing new is activated there until owners sign a new epoch: sortie charter epoch --reason restore",
-            lost.entries
+            state.head.entry
         ))
     }
 
@@ -227,14 +228,16 @@ fn holds(ledger: &Ledger, seen: &Checkpoint) -> Result<bool, LedgerError> {
 fn lost_number(state: &State, envelope: &Envelope) -> Option<LostNumber> {
     let statement = Statement::read(envelope).ok()?;
     let Act::Number(statement::Number { app, version }) = statement.act else { return None };
+    if state.apps.get(&app).is_some_and(|record| record.versions.contains_key(&version)) {
+        return None;
+    }
     let policy = state.policy.as_ref()?;
     let push = policy.charter.push_rule(&app);
     let directory = policy.directory_of(&Digest::of(&envelope.payload));
     let by = oidc::signers(&directory, envelope);
     let may = |key| directory.person(key).is_some_and(|person| push.allows_alone(&directory.roles(person)));
     let is_ours = statement.header.estate == policy.record.estate && by.iter().any(may);
-    let is_here = state.apps.get(&app).is_some_and(|record| record.versions.contains_key(&version));
-    (is_ours && !is_here).then_some(LostNumber { app, version, build: statement.subject })
+    is_ours.then_some(LostNumber { app, version, build: statement.subject })
 }
 
 fn in_words(envelope: &Envelope) -> Option<String> {

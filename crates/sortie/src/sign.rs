@@ -61,7 +61,7 @@ pub fn text(words: &str) -> Result<Text, Failure> {
         return Err(Failure::misused("a blank text says nothing: write why, in a few words that others will read"));
     }
     if trust::names::printable(words) != words {
-        let why = "a text is shown in one line, and this one holds a line break or another control character: write it as one line";
+        let why = "a text is shown in one line, and this one holds a line break, another control character or a direction mark: write it as one plain line";
         return Err(Failure::misused(why));
     }
     Ok(Text { salt: fresh_salt()?, text: words.into() })

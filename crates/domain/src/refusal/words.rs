@@ -449,7 +449,7 @@ impl Refusal {
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
-                format!("sortie hold lift {app} --in {environment}")
+                format!("sortie hold lift {app} --in {environment} --reason …")
             }
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
                 format!("sortie status {app} --in {environment}")

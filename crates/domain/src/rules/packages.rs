@@ -234,22 +234,40 @@ pub fn of_found(state: &State, member: &Deployment) -> Vec<u64> {
     standing.filter(found).collect()
 }
 
-/// Whether something that the deployment of a package found in place soaks still, or has failed since, where that deployment
-/// stands.
+/// Whether something that the deployment of a package found in place has not settled: it soaks still, has failed since or was taken
+/// back, or another package has come in the place of this one. One for some targets only is not held to what it found.
 pub fn found_unsettled(state: &State, number: u64, deployment: &Deployment) -> bool {
     let Deployment { app, environment, .. } = deployment;
-    if state.in_audience(app, environment).and_then(|here| here.standing) != Some(number) {
+    if deployment.narrowed {
         return false;
     }
-    let listed = listed(state, app, &deployment.build).into_iter().flat_map(|facts| &facts.package);
-    let mut found = listed.filter(|(app, _)| deployment.members.get(*app) == Some(&MemberPart::InPlace));
-    let soaks = |app: &AppName, build: &Digest| {
-        let mut soaking = state.soaking.iter().filter_map(|number| state.deployments.get(number));
-        soaking.any(|record| record.app == *app && record.environment == *environment && record.build == *build)
+    let stands = state.in_audience(app, environment).and_then(|here| here.standing) == Some(number);
+    let soaks = |app: &AppName| found_soaking(state, deployment).any(|(soaking, _)| soaking == *app);
+    let has_settled = |app, build| {
+        let here = state.in_audience(app, environment);
+        here.is_some_and(|here| here.settled.contains(build) && !here.failed.contains_key(build))
     };
-    let has_failed =
-        |app, build| state.in_audience(app, environment).is_some_and(|here| here.failed.contains_key(build));
-    found.any(|(app, member)| soaks(app, &member.build) || has_failed(app, &member.build))
+    found(state, deployment).any(|(app, build)| !stands || soaks(app) || !has_settled(app, build))
+}
+
+/// What the deployment of a package found in place, and soaks still: the members, and their own deployments.
+pub fn found_soaking<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = (AppName, u64)> + 'a {
+    let is_over = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, ending: Ending::Succeeded, .. });
+    let found = found(state, deployment).filter(move |_| is_over && !deployment.narrowed);
+    found.flat_map(move |(app, build)| {
+        let soaking = state.soaking.iter().filter_map(|number| Some((*number, state.deployments.get(number)?)));
+        let is_it = move |record: &Deployment| {
+            record.app == *app && record.environment == deployment.environment && record.build == *build
+        };
+        soaking.filter(move |(_, record)| is_it(record)).map(|(number, _)| (app.clone(), number))
+    })
+}
+
+/// The members that the deployment of a package found in place, and their builds.
+fn found<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = (&'a AppName, &'a Digest)> {
+    let listed = listed(state, &deployment.app, &deployment.build).into_iter().flat_map(|facts| &facts.package);
+    let found = listed.filter(|(app, _)| deployment.members.get(*app) == Some(&MemberPart::InPlace));
+    found.map(|(app, member)| (app, &member.build))
 }
 
 /// Whether a hold was placed by a deployment or by one that was a part of it.

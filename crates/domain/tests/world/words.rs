@@ -358,7 +358,6 @@ impl World {
         format!("{audience}: {}", parts.join(", "))
     }
 
-    /// What a target should do now.
     /// What a rollback goes back to: of the whole, or of the targets that are named after `on`.
     pub(super) fn back(&mut self, app: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let only = rest.iter().skip(1).map(|name| read(name)).collect();
@@ -369,6 +368,7 @@ impl World {
         }
     }
 
+    /// What a target should do now.
     pub(super) fn assignments(&self, target: &str) -> Vec<String> {
         let assignments = domain::plan::assignments(&self.state, &read(target));
         let one = |assignment: &domain::plan::Assignment| {

@@ -40,8 +40,10 @@ pub(crate) async fn submit(
     };
     match &prepared.command {
         Command::NumberBuild(signed) => serving.memories.not_given(&serving.ledger.state(), signed)?,
-        Command::RequestDeployment(signed) if signed.act.act.installs() => {
-            if let Some(warning) = serving.memories.seen_warning(&serving.ledger.state()) {
+        Command::RequestDeployment(signed) if signed.act.act.deploys() => {
+            if let Some(warning) = serving.memories.seen_warning(&serving.ledger.state())
+                && !serving.ledger.has_recorded(&prepared)?
+            {
                 let refused = Failure::new(StatusCode::FORBIDDEN, "LEDGER_PUT_BACK", warning);
                 return Err(refused.exit(exit::REFUSED).next("sortie charter epoch --reason restore"));
             }

@@ -384,7 +384,7 @@ fn names_somebody(act: &Act) -> bool {
     matches!(act, Act::Administration(Administration { act: AdministrationAct::NamePerson { .. } }))
 }
 
-fn request_of(prepared: &Prepared) -> Request {
+pub(super) fn request_of(prepared: &Prepared) -> Request {
     (prepared.actor.name(), prepared.request_id.as_str().to_owned())
 }
 

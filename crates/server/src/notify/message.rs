@@ -142,7 +142,9 @@ fn with_reason(state: &State, event: &Event, text: String) -> String {
         return text;
     };
     match state.deployments.get(deployment).map(|record| &record.phase) {
-        Some(DeploymentPhase::Ended { reason: Some(reason), .. }) => format!("{text}: {reason}"),
+        Some(DeploymentPhase::Ended { reason: Some(reason), .. }) => {
+            format!("{text}: {}", trust::names::printable(reason))
+        }
         _ => text,
     }
 }

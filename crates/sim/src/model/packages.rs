@@ -331,7 +331,9 @@ impl Models {
             let settled =
                 |place: &usize| package.members.get(place).is_none_or(|member| self.has_settled(*place, *member));
             let is_time = ended + SignedDuration::from_secs(self.packages.soak_seconds) + SEEN_WITHIN < now;
-            if installs(package.order.act) && is_time && [WEB, DB].iter().all(settled) && !package.has_settled {
+            // What it found in place may have been replaced before it settled.
+            let is_owed = package.in_place.is_empty() && [WEB, DB].iter().all(settled);
+            if installs(package.order.act) && is_time && is_owed && !package.has_settled {
                 return broken("PROGRESS", format!("all of deployment {number} has settled, and it has not"));
             }
         }
@@ -347,6 +349,12 @@ impl Models {
 
     fn has_settled(&self, place: usize, number: u64) -> bool {
         self.each[place].settled_ones.contains(&number)
+    }
+
+    /// Whether any deployment that brought a build has settled.
+    fn has_ever_settled(&self, place: usize, build: Digest) -> bool {
+        let Model { courses, settled_ones, .. } = &self.each[place];
+        settled_ones.iter().any(|number| courses.get(number).is_some_and(|course| course.build == build))
     }
 
     fn package_happened(&mut self, cast: &Cast, event: &Event, time: Timestamp, order: Option<&Order>) -> Verdict {
@@ -606,8 +614,15 @@ impl Models {
         if let Some((_, member)) = members.find(|(place, member)| !self.has_settled(**place, **member)) {
             return broken("SOAK", format!("deployment {number} settles, and {member} of it has not"));
         }
+        let mut found = package.in_place.iter();
+        if let Some(place) = found.find(|place| !self.has_ever_settled(**place, package.listed[**place])) {
+            let member = app(*place);
+            return broken("SOAK", format!("deployment {number} settles, and {member} that it found has not"));
+        }
         let ended = package.ended.filter(|(ending, _)| *ending == Ending::Succeeded).map(|(_, ended)| ended);
-        if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < self.packages.soak_seconds) {
+        // Nothing soaks for it where it found everything in place.
+        let soaks = if package.members.is_empty() { 0 } else { self.packages.soak_seconds };
+        if ended.is_none_or(|ended| time.duration_since(ended).as_secs() < soaks) {
             return broken("SOAK", format!("deployment {number} settles before its time"));
         }
         self.packages.sees("a package settled");

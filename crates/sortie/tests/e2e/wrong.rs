@@ -162,7 +162,7 @@ fn control_characters_never_reach_a_terminal() {
     let version = world.sortie("coder", 0, &format!("number {build} next")).word("web@");
     world.sortie("coder", 0, &format!("deploy {build} --to dev"));
     world.sortie("coder", 0, &format!("request {version} --to test"));
-    world.sortie("oncall", 0, &format!("deny {version} --to test --reason \"{evil} no\""));
+    world.sortie("oncall", 2, &format!("deny {version} --to test --reason \"{evil} no\"")).says("in one line");
     let head = world.git("coder", "rev-parse HEAD").stdout;
     until("the service's line", || {
         world.sortie("coder", 0, "logs web --on dev-1").text().contains("logged").then_some(())
