@@ -2,7 +2,7 @@
 
 use crate::{arrows, cargo, clients, docs};
 use anyhow::{Result, bail};
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 /// A program that the tests run, and the Debian package it is in.
 const NEEDED: &[(&str, &str)] = &[
@@ -19,6 +19,7 @@ const NEEDED: &[(&str, &str)] = &[
 /// The checks that need no test run.
 pub(crate) fn check() -> Result<()> {
     cargo::run(cargo::cargo().args(["fmt", "--all", "--check"]))?;
+    check_format_of_verbs()?;
     cargo::run(cargo::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     arrows::check()?;
     println!("the crates lean as the design draws");
@@ -29,6 +30,21 @@ pub(crate) fn check() -> Result<()> {
         println!("licences and advisories: not checked, because cargo-deny is not installed");
     }
     Ok(())
+}
+
+/// A macro declares the modules of the verbs, where `cargo fmt` does not find them.
+fn check_format_of_verbs() -> Result<()> {
+    let root = cargo::root();
+    let folder = Path::new("crates/sortie/src/commands");
+    let mut command = Command::new("rustfmt");
+    command.current_dir(&root).args(["--check", "--edition", "2024", "--config-path", "rustfmt.toml"]);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join(folder))? {
+        files.push(folder.join(entry?.file_name()));
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files.sort_unstable();
+    cargo::run(command.args(files))
 }
 
 /// All checks and all tests.

@@ -9,7 +9,7 @@
 //! migrate = true                                 # whether this machine runs the migrations of what is carried here
 //! ```
 
-use crate::needs::{PATH, has_program};
+use crate::needs::{PATH, finds_program};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::Deserialize;
 use std::{
@@ -119,7 +119,7 @@ impl LocalTraffic {
             format!("the folder {} is not there: make it, or name a file elsewhere", shown(folder))
         } else if !folder.is_dir() {
             format!("{} is no folder: name a file elsewhere", shown(folder))
-        } else if let Err(error) = accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()) {
+        } else if let Err(error) = accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
             let then = "let the agent's user write there, or name a file elsewhere";
             format!("no file can be written in {} ({}): {then}", shown(folder), io::Error::from(error))
         } else {
@@ -135,7 +135,8 @@ impl LocalTraffic {
         // It runs in the root folder, from where a path leads that does not begin there.
         let place =
             if program.contains('/') { format!("/{}", program.trim_start_matches('/')) } else { program.clone() };
-        if has_program(&place, PATH) {
+        // The agent runs it itself, by the rights that it has in effect.
+        if finds_program(&place, PATH, |file| accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS).is_ok()) {
             return None;
         }
         let program = printable(program);

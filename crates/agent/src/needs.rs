@@ -175,15 +175,15 @@ impl Surroundings for ThisMachine {
     }
 
     fn has_program(&self, name: &str, path: &str) -> bool {
-        has_program(name, path)
+        // Builds may run as another user than the agent, so that what the agent itself may run says nothing here.
+        let somebody_may = |file: &Path| fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
+        finds_program(name, path, somebody_may)
     }
 }
 
-/// Whether there is a program of this name in one of the folders of `path`, or at this absolute path.
-pub(crate) fn has_program(name: &str, path: &str) -> bool {
-    let is_program = |file: PathBuf| {
-        fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
+/// Whether there is a program of this name in one of the folders of `path`, or at this absolute path, that `may_run` lets run.
+pub(crate) fn finds_program(name: &str, path: &str, may_run: impl Fn(&Path) -> bool) -> bool {
+    let is_program = |file: PathBuf| file.is_file() && may_run(&file);
     match name.starts_with('/') {
         true => is_program(name.into()),
         false => path.split(':').filter(|folder| folder.starts_with('/')).any(|f| is_program(Path::new(f).join(name))),

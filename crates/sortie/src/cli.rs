@@ -176,7 +176,7 @@ const LESSONS: &[(&str, &str, &str)] = &[
         "sortie rollback web --in prod",
     ),
     ("remove", "an application leaves an environment by undeploy", "sortie undeploy web --from prod"),
-    ("unhold", "a hold is lifted", "sortie hold lift web --in prod"),
+    ("unhold", "a hold is lifted", "sortie hold lift web --in prod --reason …"),
     ("audit", "everything that was accepted stands in the ledger", "sortie ledger verify"),
     ("log", "lines of a program are logs; what was done is history", "sortie history"),
     ("server", "the server is started by serve", "sortie serve"),

@@ -498,7 +498,7 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let mut text = format!("{}.   (exit {})", said.join("; "), exit_of(view));
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         text.push_str(&format!(
-            "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment}`.",
+            "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment} --reason …`.",
             view.build.of(&view.app),
             view.build.of(&view.app)
         ));
@@ -678,7 +678,8 @@ mod tests {
         assert_eq!(
             failure(&view, cell),
             "undone on 3 of 3; prod runs 1.4.0 on 3/3.   (exit 4)\n\
-             hold on web@1.5.0 in prod: nothing deploys it there until `sortie hold lift web@1.5.0 --in prod`."
+             hold on web@1.5.0 in prod: nothing deploys it there until \
+             `sortie hold lift web@1.5.0 --in prod --reason …`."
         );
         assert_eq!(next_after_failure(&view), "sortie logs web --on prod-3");
     }

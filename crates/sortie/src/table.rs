@@ -36,7 +36,7 @@ fn within(header: &[&str], rows: &[Vec<String>], room: Option<usize>) -> String 
             .map(|at| lines().filter_map(|row| row.get(at)).map(|cell| measure(cell)).max().unwrap_or(0))
             .collect()
     };
-    let (natural, words) = (widest(&wide), widest(&|cell| cell.split(' ').map(wide).max().unwrap_or(0)));
+    let (natural, words) = (widest(&wide), widest(&|cell| words(cell).into_iter().map(wide).max().unwrap_or(0)));
     let widths = room.and_then(|room| fitting(&natural, &words, room)).unwrap_or(natural);
     let mut text = Vec::new();
     if !header.is_empty() {
@@ -102,10 +102,10 @@ fn side_by_side(row: &[String], widths: &[usize]) -> Vec<String> {
     (0..height).map(line).filter(|line| height > 1 || !line.is_empty() || row.len() <= widths.len()).collect()
 }
 
-/// A text in lines of no more than `width`, broken between words.
+/// A text in lines of no more than `width`, broken between words; a command in backticks is one word.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in words(text) {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) if wide(line) + 1 + wide(word) <= width => {
@@ -116,6 +116,25 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What may stand on lines of its own: words, and whole whatever stands between two backticks.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut begin, mut closed) = (0, 0);
+    for (at, c) in text.char_indices().filter(|(_, c)| matches!(c, ' ' | '`')) {
+        if at < closed {
+            continue;
+        }
+        if c == ' ' {
+            words.push(&text[begin..at]);
+            begin = at + 1;
+        } else if let Some(length) = text[at + 1..].find('`') {
+            closed = at + length + 2;
+        }
+    }
+    words.push(&text[begin..]);
+    words
 }
 
 fn wide(text: &str) -> usize {
@@ -168,6 +187,16 @@ mod tests {
              \u{20}            prod      1.4.0                       1.4.0 on 3/3  19 min ago\n\
              \u{20}   waits and notes: 1.5.0 → prod waits for ops; 1.5.0 held out"
         );
+    }
+
+    #[test]
+    fn commands_in_backticks_are_never_broken() {
+        let text = "web waits; `sortie abort 17`, or `sortie resume 17`: it's a lone ` here";
+        let expected = ["web waits;", "`sortie abort 17`,", "or", "`sortie resume 17`:", "it's a lone ` here"];
+        assert_eq!(wrapped(text, 18), expected);
+        assert_eq!(wrapped("a `b c`", 3), ["a", "`b c`"]);
+        let rows = [vec!["17".into(), "`sortie abort 17 --reason late`".into()]];
+        assert_eq!(within(&[], &rows, Some(20)), "17\n    `sortie abort 17 --reason late`");
     }
 
     #[test]

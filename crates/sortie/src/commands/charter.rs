@@ -318,7 +318,7 @@ fn keeps_withdrawals(leaving: &Leaving, next: String) -> Result<(), Failure> {
     Err(Failure::new("WITHDRAWAL_DROPPED", domain::refusal::exit::REFUSED, message).next(next))
 }
 
-/// Asks before owners' keys sign anything new, unless `yes` was said on the command line.
+/// Asks before a new charter or a new epoch is signed, unless `yes` was said on the command line.
 pub fn confirmed(invocation: &Invocation, yes: bool, question: &str) -> Result<(), Failure> {
     if yes || invocation.confirm(question) {
         return Ok(());

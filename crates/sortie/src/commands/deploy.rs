@@ -557,7 +557,7 @@ fn waves_in_words(plan: &Plan) -> Vec<String> {
         };
         let serving = match plan.rollout.min_healthy {
             _ if plan.targets.iter().all(|target| target.now.is_none()) => String::new(),
-            Share::Count(0) => String::new(),
+            Share::Count(0) | Share::Percent(0) => String::new(),
             share => format!(", and {share} of the targets go on serving"),
         };
         lines.push(format!("  in {} waves{at_once}{serving}", plan.waves));

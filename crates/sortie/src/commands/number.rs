@@ -74,7 +74,12 @@ async fn next(
     let app: App = connection.app(name).await?;
     let build = app.builds.iter().find(|other| other.name.build == *build);
     let build = build.ok_or_else(|| Failure::misused(format!("{name} has no such build")))?;
-    if let Some(version) = tagged(name, build) {
+    let lost: Lost = connection.client.get(routes::LOST, &[]).await?;
+    if let Some(tagged) = tagged(name, build) {
+        let version = not_lost(tagged.clone(), name, &build.name.build, &lost.numbers);
+        if version != tagged {
+            invocation.aside(&format!("the tag says {tagged}; `sortie ledger lost` names which build has which number"));
+        }
         return Ok(version);
     }
     let highest = app
@@ -95,7 +100,6 @@ async fn next(
             Ok(next_semver(version, &messages))
         }
     }?;
-    let lost: Lost = connection.client.get(routes::LOST, &[]).await?;
     Ok(not_lost(next, name, &build.name.build, &lost.numbers))
 }
 

@@ -45,16 +45,17 @@ impl Prune {
         query.extend(app.as_ref().map(|app| ("app", app.as_str())));
         let found: Vec<Prunable> = connection.client.get(routes::PRUNABLE, &query).await?;
         let going: Vec<&Prunable> = found.iter().filter(|app| !app.builds.is_empty()).collect();
+        let with_kept = self.dry_run || self.app.is_some();
         if going.is_empty() {
             let words = format!(
                 "nothing to prune: every build is among the newest {}, younger than {} days, or needed.{}",
                 self.keep,
                 self.days,
-                kept_in_words(&found.iter().collect::<Vec<_>>())
+                if with_kept { kept_in_words(&found.iter().collect::<Vec<_>>()) } else { String::new() }
             );
             return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words));
         }
-        let words = in_words(&going, self.dry_run || self.app.is_some());
+        let words = in_words(&going, with_kept);
         let again = self.in_words();
         if self.dry_run {
             return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next(again));

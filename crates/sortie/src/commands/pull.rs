@@ -118,9 +118,11 @@ async fn newest(reading: &Reading, channel: &AudienceName, app: &AppName) -> Res
     let feed: Feed = reading.client.get(&path, &[]).await.map_err(|error| told(reading, error.into()))?;
     let versions = feed.versions.into_iter().map(|version| version.version);
     versions.max().ok_or_else(|| {
-        let why = format!("{channel} holds no version of {app} that was released to it");
-        let next = format!("sortie request {app}@VERSION --to {channel}");
-        Failure::new("PERMIT_MISSING", exit::REFUSED, why).next(next)
+        // Whoever reads a channel may be an outsider, who cannot request anything.
+        let why = format!(
+            "{channel} holds no version of {app} that was released to it: ask whoever gave you this server's address for one"
+        );
+        Failure::new("PERMIT_MISSING", exit::REFUSED, why).next(format!("sortie pull {app} --from {channel}"))
     })
 }
 

@@ -1,7 +1,7 @@
 //! `sortie resume`: lets a deployment go on that was paused, or that waits for somebody's word between two rings.
 
 use crate::{
-    failure::Outcome,
+    failure::{Failure, Outcome},
     follow::{Following, follow, is_at_it},
     invocation::Invocation,
     order,
@@ -31,7 +31,19 @@ impl Resume {
         let act = |reason| AdministrationAct::ResumeDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         let path = routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]);
-        let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        // The word is recorded: that nobody can look on now does not take it back.
+        let view: DeploymentView = match connection.client.get(&path, &[]).await {
+            Ok(view) => view,
+            Err(error) if self.following.detach => {
+                let why = Failure::from(error).problem.message;
+                let words = format!("deployment {deployment} was told to go on; how it is cannot be seen now: {why}");
+                return Ok(Answer::new(&accepted, words).next(format!("sortie status {deployment}")));
+            }
+            Err(_) => {
+                let view = follow(invocation, &connection, deployment, limit).await?;
+                return order::conclude(&connection, &view).await;
+            }
+        };
         // What was paused for too long is dropped in the same moment, and may not go on for other reasons: it pauses anew where what
         // it would go on with is no better.
         let is_over = view.ending.is_some() || view.failure.is_some();
@@ -53,7 +65,11 @@ impl Resume {
 fn goes_on(view: &DeploymentView) -> String {
     let number = view.deployment;
     match view.waits.as_ref().filter(|_| view.stands) {
-        Some(waits) => format!("deployment {number} is not paused any more, and goes on by itself: {waits}."),
+        Some(waits) => {
+            let itself = format!("deployment {number} ");
+            let waits = waits.strip_prefix(&itself).map_or_else(|| waits.clone(), |waits| format!("it {waits}"));
+            format!("deployment {number} is not paused any more, and goes on by itself: {waits}.")
+        }
         None => format!("deployment {number} goes on."),
     }
 }
@@ -71,7 +87,7 @@ mod tests {
         view.stands = true;
         assert_eq!(
             goes_on(&view),
-            "deployment 41 is not paused any more, and goes on by itself: deployment 41 waits for its time, \
+            "deployment 41 is not paused any more, and goes on by itself: it waits for its time, \
              2027-01-04T06:00:00Z."
         );
     }

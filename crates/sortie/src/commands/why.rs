@@ -4,6 +4,7 @@ use crate::{
     connection::Connection,
     failure::{Failure, Outcome},
     invocation::Invocation,
+    moment,
     names::{Place, Thing},
     output::Answer,
     releasing, table,
@@ -12,6 +13,7 @@ use api::{
     read::{BuildName, Condition, StandingOrder, Why as View},
     routes,
 };
+use jiff::tz::TimeZone;
 use trust::{AppName, AudienceName};
 
 /// Say whether a version may be deployed somewhere, condition by condition; whether it runs; who sees it
@@ -59,9 +61,28 @@ pub async fn ask(
 
 /// The three questions, three answers: may it, does it, who sees it.
 pub fn in_words(view: &View) -> String {
+    within(&told(view.clone(), &TimeZone::system()), table::room().unwrap_or(usize::MAX))
+}
+
+/// The same by the clock on the wall: moments change their width by it, and are measured as they are read.
+fn told(mut view: View, zone: &TimeZone) -> View {
+    let tell = |text: &mut String| *text = moment::on_the_wall(text, zone);
+    for condition in &mut view.conditions {
+        tell(&mut condition.what);
+        condition.remedy.iter_mut().for_each(tell);
+    }
+    for order in &mut view.standing {
+        tell(&mut order.what);
+        tell(&mut order.remedy);
+    }
+    tell(&mut view.runs);
+    tell(&mut view.seen);
+    view
+}
+
+fn within(view: &View, room: usize) -> String {
     let mut lines = vec![format!("may it be deployed?  {}", if view.may { "yes" } else { "no" })];
-    lines.extend(met(&view.conditions));
-    let room = table::room().unwrap_or(usize::MAX);
+    lines.extend(met(&view.conditions, room.min(90)));
     let missing: Vec<&Condition> = view.conditions.iter().filter(|condition| !condition.met).collect();
     let width = missing.iter().map(|condition| condition.what.chars().count()).max().unwrap_or(0).min(48);
     for Condition { what, remedy, .. } in missing {
@@ -96,8 +117,7 @@ fn hanging(mark: &str, text: &str, room: usize) -> String {
 }
 
 /// What is met needs little room: several to a line.
-fn met(conditions: &[Condition]) -> Vec<String> {
-    let room = table::room().unwrap_or(usize::MAX).min(90);
+fn met(conditions: &[Condition], room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for condition in conditions.iter().filter(|condition| condition.met) {
         let word = format!("✓ {}", condition.what);
@@ -142,13 +162,14 @@ mod tests {
             runs: "no: 1.3.2 on 12/12, settled 9 days".into(),
             seen: "nobody".into(),
         };
+        let view = told(view, &TimeZone::get("Europe/Berlin").unwrap());
         assert_eq!(
-            in_words(&view),
+            within(&view, usize::MAX),
             "may it be deployed?  no\n\
              \u{20} ✓ verified in test   ✓ evidence   ✓ qa approved 10:02\n\
              \u{20} ✗ ops has not approved   3 people can\n\
              \u{20} ✗ held\n\
-             what stands there?   deployment 17 (web@1.5.0) waits for its time, 2027-01-04T06:00:00Z   `sortie abort 17` takes it off\n\
+             what stands there?   deployment 17 (web@1.5.0) waits for its time, 2027-01-04 07:00:00 CET   `sortie abort 17` takes it off\n\
              does it run?         no: 1.3.2 on 12/12, settled 9 days\n\
              who sees it?         nobody"
         );
