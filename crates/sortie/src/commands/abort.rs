@@ -30,7 +30,8 @@ impl Abort {
         let act = |reason| AdministrationAct::AbortDeployment { deployment, reason };
         let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
         if self.following.detach {
-            let words = format!("deployment {} is being ended; targets that had activated it go back.", self.deployment);
+            let words =
+                format!("deployment {} is being ended; targets that had activated it go back.", self.deployment);
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {}", self.deployment)));
         }
         let view = follow(invocation, &connection, self.deployment, limit).await?;

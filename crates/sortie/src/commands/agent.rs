@@ -113,8 +113,7 @@ impl Agent {
 
 fn withdraw(file: &Path, data: Option<PathBuf>) -> Outcome {
     let data = data_folder(data.as_deref())?;
-    let bytes =
-        fs::read(file).map_err(|error| Failure::misused(format!("cannot read {}: {error}", file.display())))?;
+    let bytes = fs::read(file).map_err(|error| Failure::misused(format!("cannot read {}: {error}", file.display())))?;
     let kept = agent::withdraw::carry(&data, &bytes).map_err(|error| match error {
         WithdrawError::Denied(denial) => Failure::new(denial.code(), exit::INTEGRITY, error_words(&denial)),
         WithdrawError::NotJoined | WithdrawError::Nothing => Failure::misused(error.to_string()),
@@ -182,8 +181,10 @@ impl Joining {
     /// Joins first, so that the unit holds no secret and needs the data folder only.
     async fn install(&self) -> Outcome {
         if !Path::new("/run/systemd/system").exists() {
-            return Err(Failure::failed("systemd does not run this machine, so there is nothing to install a unit for")
-                .next("sortie agent --join TOKEN --name NAME, kept running by what starts services here"));
+            return Err(Failure::failed(
+                "systemd does not run this machine, so there is nothing to install a unit for",
+            )
+            .next("sortie agent --join TOKEN --name NAME, kept running by what starts services here"));
         }
         let data = self.data()?;
         if self.join.is_some() {
@@ -207,7 +208,8 @@ impl Joining {
             }
         }
         let words = format!("wrote {} and started it", unit.display());
-        Ok(Answer::new(&json!({ "unit": unit, "data": data }), words).next(format!("journalctl --unit {UNIT} --follow")))
+        Ok(Answer::new(&json!({ "unit": unit, "data": data }), words)
+            .next(format!("journalctl --unit {UNIT} --follow")))
     }
 }
 

@@ -83,7 +83,11 @@ impl Backup {
         }
         let answer = Answer::new(&taken, words);
         let restore = format!("sortie restore {} --data FOLDER, where there is no server yet", self.file.display());
-        Ok(if taken.damaged.is_empty() && taken.missing.is_empty() { answer.next(restore) } else { answer.exit(exit::INTEGRITY) })
+        Ok(if taken.damaged.is_empty() && taken.missing.is_empty() {
+            answer.next(restore)
+        } else {
+            answer.exit(exit::INTEGRITY)
+        })
     }
 }
 
@@ -95,9 +99,7 @@ pub fn of(error: BackupError) -> Failure {
         | BackupError::NotEmpty(_)
         | BackupError::NotAPlace(..)
         | BackupError::NotOne(_)
-        | BackupError::Seal(_) => {
-            Failure::misused(error.to_string())
-        }
+        | BackupError::Seal(_) => Failure::misused(error.to_string()),
         _ => Failure::failed(error.to_string()),
     }
 }

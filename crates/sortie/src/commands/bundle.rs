@@ -122,7 +122,8 @@ impl Bundle {
 
 impl Export {
     async fn run(self, invocation: &Invocation) -> Outcome {
-        let only: BTreeSet<TargetName> = self.on.iter().map(|on| TargetName::new(on)).collect::<Result<_, _>>().or_misused()?;
+        let only: BTreeSet<TargetName> =
+            self.on.iter().map(|on| TargetName::new(on)).collect::<Result<_, _>>().or_misused()?;
         let connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "bundle", &self.what, &self.place).await?;
         if let Some(manifest) = package::manifest_of(&connection, &matter.found.build).await?
@@ -381,10 +382,8 @@ fn receipt_command(data: &Path) -> String {
 }
 
 fn conclude(data: &Path, carried: &Carried, how: &str) -> Answer {
-    let words = format!(
-        "{}@{} {how}. Carry the receipt back, so that those who sent it know.",
-        carried.app, carried.version
-    );
+    let words =
+        format!("{}@{} {how}. Carry the receipt back, so that those who sent it know.", carried.app, carried.version);
     Answer::new(carried, words).next(receipt_command(data))
 }
 

@@ -83,7 +83,9 @@ fn what(entry: &CalendarEntry) -> String {
         CalendarKind::Window => "a window is open".into(),
         CalendarKind::PermitBegins => format!("{build} may run from then on"),
         CalendarKind::PermitEnds => format!("{build} may not be activated any more"),
-        CalendarKind::EnvironmentEnds => format!("the time of {} is over: everything there is removed", entry.environment),
+        CalendarKind::EnvironmentEnds => {
+            format!("the time of {} is over: everything there is removed", entry.environment)
+        }
     }
 }
 
@@ -162,7 +164,10 @@ mod tests {
     #[test]
     fn other_calendars_can_read_it() {
         let text = ical(&[entry()], "3fa9c1", "2027-01-01T00:00:00Z".parse().unwrap());
-        assert!(text.starts_with("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n") && text.ends_with("END:VCALENDAR\r\n"), "{text}");
+        assert!(
+            text.starts_with("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n") && text.ends_with("END:VCALENDAR\r\n"),
+            "{text}"
+        );
         let unfolded = text.replace("\r\n ", "");
         assert!(unfolded.contains("\r\nDTSTART:20270104T060000Z\r\nDTEND:20270104T070000Z\r\n"), "{unfolded}");
         assert!(unfolded.contains("SUMMARY:prod: web@1.5.0 is deployed (deployment 17)"), "{unfolded}");

@@ -5,8 +5,8 @@ mod epoch;
 mod renew;
 mod root;
 
-use self::{annul::Annul, epoch::Epoch, renew::Renew, root::Root};
 pub use self::root::{read_pair, write_pair};
+use self::{annul::Annul, epoch::Epoch, renew::Renew, root::Root};
 
 use crate::{
     amendment::Amendment,

@@ -6,8 +6,7 @@ use crate::{
     invocation::Invocation,
     names::{self, Place},
     output::{self, Answer},
-    table,
-    secrets, sign,
+    secrets, sign, table,
 };
 use api::{
     read::{BuildName, ConfigView},
@@ -131,8 +130,9 @@ impl InForce {
         let mut recipients = BTreeMap::new();
         for (name, recipient) in &self.view.recipients {
             let proof = self.view.vouched.get(name).ok_or("the server shows no signature".to_string());
-            let enrolled = proof
-                .and_then(|proof| policy.enrolment(&proof.invitation, &proof.enrolment).map_err(|error| error.to_string()));
+            let enrolled = proof.and_then(|proof| {
+                policy.enrolment(&proof.invitation, &proof.enrolment).map_err(|error| error.to_string())
+            });
             let why = match enrolled {
                 Ok(joined) if joined.target == *name && joined.environment == self.environment => {
                     recipients.insert(name.clone(), joined.recipient);

@@ -10,10 +10,10 @@ use crate::{
     notes::{self, Note},
     object,
     order::{self, Data, Wanted, only},
-    rollout::Care,
-    when::{self, When},
     output::{self, Answer},
     package, releasing,
+    rollout::Care,
+    when::{self, When},
 };
 use api::{
     client::ClientError,
@@ -323,7 +323,8 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) 
     let mut words = words.filter(|word| word != "--plan" && word != "--json");
     let mut typed = vec!["sortie".to_string()];
     while let Some(word) = words.next() {
-        let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
+        let (option, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
         let moment = match option {
             "--at" => schedule.at,
             "--expires" => schedule.expires,
@@ -350,7 +351,8 @@ fn id_of(view: &PlanView) -> String {
 async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Result<Digest, Failure> {
     let is_id = (PLAN_ID_DIGITS..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let config_only = if wanted.act == OrderAct::Configure { " --config-only" } else { "" };
-    let again = format!("sortie deploy {} --to {}{config_only} --plan", wanted.build.of(&wanted.app), wanted.environment);
+    let again =
+        format!("sortie deploy {} --to {}{config_only} --plan", wanted.build.of(&wanted.app), wanted.environment);
     if !is_id {
         let message = format!("'{}' is no plan's id: `--plan` shows it, {PLAN_ID_DIGITS} digits", printable(id));
         return Err(Failure::misused(message).next(again));
@@ -383,7 +385,8 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         let config = changes::config_of(connection, &member.app, environment, None).await?;
         let planned = view.iter().filter_map(|view| view.planned.members.get(&member.app)).flatten();
         config_changed.extend(changes::config(connection, &member.app, environment, &config, planned).await?);
-        config_missing.extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
+        config_missing
+            .extend(self::config_missing(&made, &config).into_iter().map(|key| format!("{}: {key}", member.app)));
     }
     for target in &mut targets {
         target.away = view.as_ref().is_some_and(|view| view.away.contains(&target.target));
@@ -619,7 +622,8 @@ mod tests {
     #[test]
     fn a_plan_is_ordered_as_it_was_asked_for() {
         let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
-        let meant = Schedule { at: time("2026-11-30T07:00:00Z"), expires: time("2026-11-30T09:00:00Z"), ..Schedule::default() };
+        let meant =
+            Schedule { at: time("2026-11-30T07:00:00Z"), expires: time("2026-11-30T09:00:00Z"), ..Schedule::default() };
         let as_typed = |typed: &[&str], schedule: &Schedule| {
             as_typed(typed.iter().map(ToString::to_string), schedule, "3fa9c1d2e4b5")
         };

@@ -1,6 +1,5 @@
 //! `sortie evidence`.
 
-use domain::sizes;
 use crate::{
     attestation::Attestation,
     failure::{Failure, Outcome},
@@ -10,8 +9,9 @@ use crate::{
     output::Answer,
 };
 use api::routes;
-use quick_xml::{Reader, events::Event};
+use domain::sizes;
 use jiff::Timestamp;
+use quick_xml::{Reader, events::Event};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -133,7 +133,9 @@ impl Attach {
             && said != own
         {
             let own = printable(own);
-            return Err(Failure::misused(format!("the document is of predicate type {own}: --predicate contradicts it")));
+            return Err(Failure::misused(format!(
+                "the document is of predicate type {own}: --predicate contradicts it"
+            )));
         }
         let results = junit(document);
         let said = match (self.passed, self.failed) {
@@ -144,18 +146,24 @@ impl Attach {
         let counted = results.map(|results| results.failed == 0 && results.passed > 0);
         let counted = counted.or(attestation.result);
         if said == Some(true) && counted == Some(false) {
-            return Err(Failure::misused("the report says that something failed, or that nothing ran: --passed contradicts it"));
+            return Err(Failure::misused(
+                "the report says that something failed, or that nothing ran: --passed contradicts it",
+            ));
         }
         let passed = said.or(counted).ok_or_else(|| {
             let file = self.file.display();
-            Failure::misused(format!("{file} is no JUnit XML and has no verdict of its own, so say what it means: --passed or --failed"))
+            Failure::misused(format!(
+                "{file} is no JUnit XML and has no verdict of its own, so say what it means: --passed or --failed"
+            ))
         })?;
         let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let summary = self.summary.clone().or(results.map(|results| results.in_words())).unwrap_or(name);
         let counts = |results: Results| {
             let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
             let Results { passed, failed, skipped } = results;
-            [("passed", passed), ("failed", failed), ("skipped", skipped)].map(|(name, n)| (name.to_string(), count(n))).into()
+            [("passed", passed), ("failed", failed), ("skipped", skipped)]
+                .map(|(name, n)| (name.to_string(), count(n)))
+                .into()
         };
         let facts = results.map_or_else(|| attestation.facts.clone(), counts);
         Ok((passed, printable(&summary.chars().take(200).collect::<String>()), facts))
@@ -245,7 +253,11 @@ mod tests {
     #[test]
     fn r33_what_is_no_report_needs_a_verdict() {
         for other in [&b"{}"[..], b"<html><body/></html>", b"<testsuite><testcase>", b""] {
-            assert!(attach(false, false).verdict(other, &Attestation::default()).is_err(), "{}", String::from_utf8_lossy(other));
+            assert!(
+                attach(false, false).verdict(other, &Attestation::default()).is_err(),
+                "{}",
+                String::from_utf8_lossy(other)
+            );
         }
         let said = |attach: Attach, document: &[u8]| attach.verdict(document, &Attestation::default()).unwrap();
         assert_eq!(said(attach(true, false), b"{}").1, "report.xml");

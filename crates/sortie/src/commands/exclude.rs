@@ -57,7 +57,9 @@ fn left_out_of(accepted: &Accepted) -> Vec<u64> {
 fn in_words(target: &TargetName, deployment: u64, left: &[DeploymentView]) -> String {
     // Nobody leaves out what is verified, but where it is unwell since: that stays until all go back.
     let has_verified = |view: &&DeploymentView| {
-        view.targets.iter().any(|part| part.target == *target && matches!(part.state.as_str(), "verified" | "going back"))
+        view.targets
+            .iter()
+            .any(|part| part.target == *target && matches!(part.state.as_str(), "verified" | "going back"))
     };
     let verified = left.iter().filter(has_verified).count();
     let begun = match verified {
@@ -93,10 +95,7 @@ mod tests {
             view
         };
         let said = |left: &[DeploymentView]| in_words(&target, 41, left);
-        assert_eq!(
-            said(&[one(41, "left out")]),
-            "prod-1 is left out of deployment 41. What it has begun it may end."
-        );
+        assert_eq!(said(&[one(41, "left out")]), "prod-1 is left out of deployment 41. What it has begun it may end.");
         assert_eq!(
             said(&[one(41, "verified")]),
             "prod-1 is left out of deployment 41. It keeps what it has, and goes back if all do."

@@ -119,7 +119,8 @@ impl Freeze {
             "freeze {number}: {what} is frozen{begins} until {until}. Nothing new is activated there, and targets keep it \
              in mind. What runs goes on; undo, rollback, stop and restart stay possible."
         );
-        Ok(Answer::new(&json!({ "freeze": number, "accepted": accepted }), words).next(format!("sortie freeze lift {number}")))
+        Ok(Answer::new(&json!({ "freeze": number, "accepted": accepted }), words)
+            .next(format!("sortie freeze lift {number}")))
     }
 }
 
@@ -163,7 +164,9 @@ fn declared(connection: &Connection, view: &FreezeView) -> Result<Terms, Failure
     let mut terms = None;
     let environments = connection.policy.charter.environments.iter();
     for (name, _) in environments.filter(|(name, _)| view.environments.contains(name)) {
-        if let Said::Declared { terms: said, .. } = connection.policy.freeze(envelope, name).or_integrity("the freeze")? {
+        if let Said::Declared { terms: said, .. } =
+            connection.policy.freeze(envelope, name).or_integrity("the freeze")?
+        {
             terms = Some(said);
         }
     }
@@ -221,7 +224,8 @@ async fn lift(invocation: &Invocation, number: u64, reason: Option<&str>) -> Out
     let name = format!("freeze {number}");
     let accepted = connection.submit_with(&name, view.freeze, statement::Act::Freeze(act), &[], &texts).await?;
     let what = in_words(&connection, &terms);
-    let words = format!("freeze {number} is lifted: it keeps nothing out of {what} any more. What stood goes on by itself.");
+    let words =
+        format!("freeze {number} is lifted: it keeps nothing out of {what} any more. What stood goes on by itself.");
     Ok(Answer::new(&accepted, words).next("sortie freeze list"))
 }
 

@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn a_hold_says_where_since_when_and_by_which_deployment() {
         let since: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let hold = HoldView { build: build("1.5.0"), since, deployment: Some(41), why: Some("rolled back by oncall".into()) };
+        let hold =
+            HoldView { build: build("1.5.0"), since, deployment: Some(41), why: Some("rolled back by oncall".into()) };
         let held = Held { app: "web".parse().unwrap(), environment: "prod".parse().unwrap(), hold };
         let words = in_words(&[held], since);
         assert!(words.contains("web@1.5.0") && words.contains("prod") && words.contains("deployment 41"), "{words}");

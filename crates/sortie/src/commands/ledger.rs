@@ -88,9 +88,8 @@ async fn verify(invocation: &Invocation, against: Option<&Path>) -> Outcome {
     let known_here = seen.first().map(|seen| seen.checkpoint.size);
     if let Some((file, given)) = &against {
         // Anybody may write a file: it tells of a fork only if the server's own key signed it.
-        let given = signed(given, &keys).map_err(|failure| {
-            Failure::integrity(format!("{file} proves nothing: {}", failure.problem.message))
-        })?;
+        let given = signed(given, &keys)
+            .map_err(|failure| Failure::integrity(format!("{file} proves nothing: {}", failure.problem.message)))?;
         seen.push(Seen { checkpoint: given, place: format!("in {file}") });
     }
     for seen in &seen {
@@ -144,7 +143,10 @@ async fn lost(invocation: &Invocation) -> Outcome {
         return Ok(Answer::new(&lost, "nothing is known to be lost"));
     }
     let newest = lost.seen.iter().map(|sight| sight.entries).max().unwrap_or(0);
-    lines.insert(0, format!("epoch {}, {}; targets have seen up to {}", lost.epoch, entries(lost.entries), entries(newest)));
+    lines.insert(
+        0,
+        format!("epoch {}, {}; targets have seen up to {}", lost.epoch, entries(lost.entries), entries(newest)),
+    );
     let answer = Answer::new(&lost, lines.join("\n"));
     Ok(match is_open {
         true => answer.next("sortie charter epoch --reason restore"),

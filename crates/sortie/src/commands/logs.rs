@@ -88,8 +88,10 @@ impl Logs {
 /// something was heard, whichever build it was of.
 fn known_process(app: &AppName, target: &TargetName, process: &str, run: Option<&Run>) -> Result<(), Failure> {
     let Some(run) = run else {
-        return Err(Failure::misused(format!("{app} does not run on {target}, and no {process} of it ever wrote anything there"))
-            .next(format!("sortie status {app}")));
+        return Err(Failure::misused(format!(
+            "{app} does not run on {target}, and no {process} of it ever wrote anything there"
+        ))
+        .next(format!("sortie status {app}")));
     };
     let smoke = run.smoke.as_ref().map(|_| "smoke");
     let migrate = run.migrate.as_ref().map(|_| "migrate");

@@ -48,7 +48,9 @@ impl Notes {
             Some(since) => (Some(since), runs.clone().or(newest)),
             None => (runs.clone(), newest),
         };
-        let until = until.ok_or_else(|| Failure::misused(format!("{name} has no version yet")).next(format!("sortie number {name}#… next")))?;
+        let until = until.ok_or_else(|| {
+            Failure::misused(format!("{name} has no version yet")).next(format!("sortie number {name}#… next"))
+        })?;
         let notes = between(&app, &environment, since.as_ref(), &until);
         let from = since.as_ref().map_or("the beginning".into(), ToString::to_string);
         let heading = match notes.is_empty() {
@@ -57,6 +59,9 @@ impl Notes {
         };
         let lines = notes::in_words(&notes).into_iter().map(|line| format!("  {line}"));
         let words = std::iter::once(heading).chain(lines).collect::<Vec<_>>().join("\n");
-        Ok(Answer::new(&json!({ "app": name, "environment": environment, "since": since, "until": until, "notes": notes }), words))
+        Ok(Answer::new(
+            &json!({ "app": name, "environment": environment, "since": since, "until": until, "notes": notes }),
+            words,
+        ))
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     failure::{Failure, Outcome},
     invocation::Invocation,
-    output::{Answer},
+    output::Answer,
     table::table,
     until,
 };

@@ -78,7 +78,8 @@ async fn next(
     if let Some(tagged) = tagged(name, build) {
         let version = not_lost(tagged.clone(), name, &build.name.build, &lost.numbers);
         if version != tagged {
-            invocation.aside(&format!("the tag says {tagged}; `sortie ledger lost` names which build has which number"));
+            invocation
+                .aside(&format!("the tag says {tagged}; `sortie ledger lost` names which build has which number"));
         }
         return Ok(version);
     }
@@ -88,7 +89,8 @@ async fn next(
         .filter(|build| build.name.version.is_some())
         .max_by(|one, other| one.name.version.cmp(&other.name.version));
     let today = jiff::Zoned::now().date();
-    let next = match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref())) {
+    let next = match (connection.policy.charter.numbering(name), highest.and_then(|build| build.name.version.as_ref()))
+    {
         (Numbering::Counter, highest) => Ok(highest.map_or("1".parse().or_misused()?, |highest| highest.bumped(0))),
         (Numbering::Calver, highest) => next_calver(highest, today.year(), today.month()),
         (Numbering::Semver, None) => Ok(Version::first()),

@@ -6,8 +6,7 @@ use crate::{
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     output::Answer,
-    table,
-    sign,
+    sign, table,
 };
 use api::{read::PersonView, routes, write::Text};
 use domain::refusal::exit;
@@ -109,7 +108,9 @@ fn suspended_in_words(policy: &TrustedPolicy, name: &PersonName) -> String {
          anew. What runs goes on running, and what {name} withdrew stays withdrawn."
     );
     if policy.owners().iter().any(|(owner, _)| owner == name) {
-        words.push_str(&format!(" As an owner {name} can still read, and sign and bring a charter together with others."));
+        words.push_str(&format!(
+            " As an owner {name} can still read, and sign and bring a charter together with others."
+        ));
     }
     words + " Owners give the power back by any new charter: sortie charter renew."
 }
@@ -172,7 +173,9 @@ async fn erase(invocation: &Invocation, handle: &str, yes: bool) -> Outcome {
     );
     if !yes && !invocation.confirm(&question) {
         let message = format!("nothing was erased: {}", invocation.unconfirmed());
-        return Err(Failure::new("NOT_CONFIRMED", exit::REFUSED, message).next(format!("sortie person erase {person} --yes")));
+        return Err(
+            Failure::new("NOT_CONFIRMED", exit::REFUSED, message).next(format!("sortie person erase {person} --yes"))
+        );
     }
     let accepted = connection.administer(AdministrationAct::ErasePerson { person: person.clone() }).await?;
     let mut words = format!(

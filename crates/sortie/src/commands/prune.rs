@@ -1,6 +1,5 @@
 //! `sortie prune`: lets the bytes of builds go that nothing needs (R36).
 
-use domain::sizes;
 use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
@@ -12,6 +11,7 @@ use api::{
     read::{KeptBuild, Prunable},
     routes,
 };
+use domain::sizes;
 use serde_json::json;
 use trust::{AppName, statement::AdministrationAct};
 

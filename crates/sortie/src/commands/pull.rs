@@ -66,7 +66,8 @@ impl Pull {
         check_free(&folder)?;
         let path = routes::path(routes::OFFER, &[channel.as_str(), app.as_str(), &version.to_string()]);
         let offer: Offer = reading.client.get(&path, &[]).await.map_err(|error| told(&reading, error.into()))?;
-        let permit = reading.policy.as_ref().map(|policy| judge(policy, &app, &version, &channel, &offer)).transpose()?;
+        let permit =
+            reading.policy.as_ref().map(|policy| judge(policy, &app, &version, &channel, &offer)).transpose()?;
         if Digest::of(&offer.manifest.0) != offer.name.build {
             return Err(Failure::integrity("the manifest that the server sent hashes to something else"));
         }
@@ -78,7 +79,8 @@ impl Pull {
         fs::create_dir_all(&beside).with_context(|| beside.display().to_string()).map_err(Failure::from)?;
         let work = tempfile::tempdir_in(&beside).context("no folder to work in").map_err(Failure::from)?;
         // What cannot be compressed grows by a little, and each file has its name and length before it.
-        let limit = manifest.total_size_bytes() + manifest.total_size_bytes() / 64 + (manifest.files.len() as u64 + 1024) * 64;
+        let limit =
+            manifest.total_size_bytes() + manifest.total_size_bytes() / 64 + (manifest.files.len() as u64 + 1024) * 64;
         let pack = fetch(&reading, &format!("{path}/files"), work.path(), limit).await?;
         lay_out(manifest.clone(), pack, work.path().to_path_buf(), folder.clone()).await?;
         let checked = match &permit {

@@ -1,6 +1,5 @@
 //! `sortie push`.
 
-use domain::sizes;
 use crate::{
     build::{self, Ready, Sent},
     draft,
@@ -10,6 +9,7 @@ use crate::{
     package, releasing, sign,
 };
 use api::write::Text;
+use domain::sizes;
 use serde_json::json;
 use std::{io::IsTerminal, path::PathBuf, time::Instant};
 use trust::statement::{self, Act, Commit};

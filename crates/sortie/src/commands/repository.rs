@@ -59,8 +59,10 @@ async fn export(invocation: &Invocation, folder: &Path) -> Outcome {
     let connection = invocation.connect().await?;
     let files = mirror::fetch(&connection, Part::All).await?;
     if files.is_empty() {
-        return Err(Failure::failed("the charter in force delegates nothing to a repository: there is nothing to copy")
-            .next("sortie charter apply"));
+        return Err(Failure::failed(
+            "the charter in force delegates nothing to a repository: there is nothing to copy",
+        )
+        .next("sortie charter apply"));
     }
     let written = mirror::write(folder, &files)?;
     let (all, bytes) = (files.len() as u64, files.values().map(|bytes| bytes.len() as u64).sum::<u64>());

@@ -85,7 +85,8 @@ fn has_commit(top: &Path, commit: &str, thing: &Thing) -> Result<(), Failure> {
         return Ok(());
     }
     let (app, short) = (thing.app(), commit.get(..7).unwrap_or(commit));
-    let lacks = format!("{thing} was made from commit {short}, which the repository in {} does not have", top.display());
+    let lacks =
+        format!("{thing} was made from commit {short}, which the repository in {} does not have", top.display());
     let is_its_own = project::find(top, Some(app.as_str())).ok().flatten().is_some();
     Err(match is_its_own {
         true => Failure::misused(format!("{lacks}: fetch it")).next("git fetch --all --tags"),
@@ -97,7 +98,11 @@ fn has_commit(top: &Path, commit: &str, thing: &Thing) -> Result<(), Failure> {
 /// A build is bound to its checkpoint (R19): the tag that was signed with it must still be there, on the same commit.
 fn check_tag(top: &Path, tag: &str, commit: &str) -> Result<(), Failure> {
     let now = git::run(top, &["rev-parse", "--verify", "--quiet", &format!("refs/tags/{tag}^{{commit}}")]);
-    let now = now.map_err(|_| Failure::integrity(format!("the tag {tag}, signed with the build, is not here: fetch tags, or find out who removed it")))?;
+    let now = now.map_err(|_| {
+        Failure::integrity(format!(
+            "the tag {tag}, signed with the build, is not here: fetch tags, or find out who removed it"
+        ))
+    })?;
     if now.trim() == commit {
         return Ok(());
     }

@@ -54,17 +54,18 @@ impl Restore {
             0 => "all as they were".into(),
             missing => format!("as they were; {missing} that belong to them are not in the backup"),
         };
-        let words = words + &format!(
-            "{} holds the server of {}: {} entries and {} objects ({}), {whole}.\n\
+        let words = words
+            + &format!(
+                "{} holds the server of {}: {} entries and {} objects ({}), {whole}.\n\
              What it accepted after that is lost here; targets that saw it will say so. Then owners sign a new epoch:\n  \
              sortie charter epoch --reason {}",
-            data.display(),
-            done.facts.taken.strftime("%Y-%m-%d %H:%M:%S UTC"),
-            done.facts.entries,
-            done.objects,
-            sizes::length(done.object_bytes),
-            if self.new_keys { "eviction" } else { "restore" }
-        );
+                data.display(),
+                done.facts.taken.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                done.facts.entries,
+                done.objects,
+                sizes::length(done.object_bytes),
+                if self.new_keys { "eviction" } else { "restore" }
+            );
         let answer = Answer::new(&done, words).next(format!("sortie serve --data {}", data.display()));
         Ok(if done.missing.is_empty() { answer } else { answer.exit(exit::INTEGRITY) })
     }

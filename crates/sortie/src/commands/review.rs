@@ -91,8 +91,14 @@ fn in_words(emergency: &Emergency) -> String {
     let mut lines = vec![
         format!("‼ {}", emergency.headline()),
         format!("  requested by {}, approved by {}", emergency.requester, people(&emergency.approvers)),
-        format!("  waived: {}", if emergency.waives.is_empty() { "nothing".into() } else { emergency.waives.join(", ") }),
-        format!("  why: {}", emergency.reason.as_deref().map_or("the reason was erased".into(), trust::names::printable)),
+        format!(
+            "  waived: {}",
+            if emergency.waives.is_empty() { "nothing".into() } else { emergency.waives.join(", ") }
+        ),
+        format!(
+            "  why: {}",
+            emergency.reason.as_deref().map_or("the reason was erased".into(), trust::names::printable)
+        ),
     ];
     lines.push(match runs.is_empty() {
         true => "  it runs nowhere there".into(),

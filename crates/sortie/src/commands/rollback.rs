@@ -65,13 +65,7 @@ impl Rollback {
     }
 
     /// Orders it. Where it goes back to is said once that is accepted, and not of what is refused.
-    async fn goes(
-        &self,
-        invocation: &Invocation,
-        connection: &Connection,
-        wanted: &Wanted,
-        back_to: &str,
-    ) -> Outcome {
+    async fn goes(&self, invocation: &Invocation, connection: &Connection, wanted: &Wanted, back_to: &str) -> Outcome {
         self.following.limit()?;
         let accepted = order::submit(connection, wanted).await?;
         invocation.aside(back_to);

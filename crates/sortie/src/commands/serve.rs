@@ -30,7 +30,8 @@ use tokio::{
 use trust::{AudienceName, Digest, TargetName};
 
 /// The machines of `--dev`: name, environment, and the first of their hundred ports.
-const DEV_AGENTS: [(&str, &str, u16); 3] = [("dev-1", "dev", 20000), ("test-1", "test", 20100), ("prod-1", "prod", 20200)];
+const DEV_AGENTS: [(&str, &str, u16); 3] =
+    [("dev-1", "dev", 20000), ("test-1", "test", 20100), ("prod-1", "prod", 20200)];
 /// The context that `--dev` saves.
 const DEV_CONTEXT: &str = "dev";
 /// How long agents have to end before they are killed; what runs goes on either way.

@@ -9,11 +9,14 @@ use crate::{
     names::{self, Thing},
     order,
     output::{Answer, ago, count, lasting, makers, origin},
-    table::table,
     package,
+    table::table,
 };
 use api::{
-    read::{App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs, Status as View, TargetStatus},
+    read::{
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs,
+        Status as View, TargetStatus,
+    },
     routes,
 };
 use domain::{event::Ending, sizes};
@@ -124,9 +127,8 @@ fn not_gone(view: &View, environment: &AudienceName) -> Result<(), Failure> {
     if view.audiences.iter().any(|audience| audience.name == *environment) {
         return Ok(());
     }
-    let gone = format!(
-        "{environment} is gone: the time of its last target is over. What happened there: sortie history"
-    );
+    let gone =
+        format!("{environment} is gone: the time of its last target is over. What happened there: sortie history");
     Err(Failure::new("NO_TARGETS", domain::refusal::exit::REFUSED, gone)
         .next(format!("sortie target invite --in {environment}")))
 }
@@ -294,7 +296,8 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
         format!("  {} {}{kernel}, {memory} memory, agent {}", facts.os, facts.arch, facts.agent_version),
     ];
     lines.extend((!labels.is_empty()).then(|| format!("  labels {}", labels.join(" "))));
-    let refreshed = target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
+    let refreshed =
+        target.refreshed.map(|signed| format!("  its newest word of the repository: {}", ago(signed, view.at)));
     lines.extend(refreshed);
     lines.extend(standing(target, view.at).into_iter().map(|line| format!("  {line}")));
     for (app, build) in &target.runs {
@@ -327,7 +330,10 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
 /// `web was retired on 2026-11-22: nothing new of it comes in.`
 fn retired(view: &View, app: &AppName) -> Option<String> {
     let since = view.apps.iter().find(|other| other.app == *app)?.retired?;
-    Some(format!("{app} was retired on {}: nothing new of it comes in, and nothing is deployed.", since.strftime("%Y-%m-%d")))
+    Some(format!(
+        "{app} was retired on {}: nothing new of it comes in, and nothing is deployed.",
+        since.strftime("%Y-%m-%d")
+    ))
 }
 
 fn builds(app: &App, now: Timestamp) -> String {
@@ -343,7 +349,11 @@ fn builds(app: &App, now: Timestamp) -> String {
         vec![
             number,
             format!("#{}", build.name.build.short()),
-            format!("{} {}", build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str), ago(build.pushed, now)),
+            format!(
+                "{} {}",
+                build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str),
+                ago(build.pushed, now)
+            ),
             build.package.as_ref().map_or_else(|| sizes::length(build.size_bytes), |_| "a package".into()),
             commit.unwrap_or_else(|| "no commit".into()),
             passed(build).join("; "),

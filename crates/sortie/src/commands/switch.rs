@@ -31,7 +31,9 @@ impl Switch {
         let environment = connection.environment(&self.place)?;
         let charter = connection.charter_environment(&environment);
         if charter.is_some_and(|charter| charter.sides.is_none()) {
-            let why = format!("{environment} has no sides to switch between: where it has, the charter says sides = \"LABEL\"");
+            let why = format!(
+                "{environment} has no sides to switch between: where it has, the charter says sides = \"LABEL\""
+            );
             return Err(Failure::misused(why).next("sortie charter show"));
         }
         let app = thing.app().clone();

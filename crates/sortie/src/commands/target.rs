@@ -244,8 +244,15 @@ impl Invite {
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
         let ephemeral = self.ephemeral;
-        let terms =
-            Terms { environment: environment.clone(), labels, name: name.clone(), apps, uses: self.uses, expires, ephemeral };
+        let terms = Terms {
+            environment: environment.clone(),
+            labels,
+            name: name.clone(),
+            apps,
+            uses: self.uses,
+            expires,
+            ephemeral,
+        };
         let (accepted, invitation) = issue(&connection, terms).await?;
         let token = invitation.encode();
         let machines = output::count(self.uses.into(), "machine");
@@ -362,7 +369,11 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),
-        target.agent_version.as_ref().filter(|version| *version != env!("CARGO_PKG_VERSION")).map(|version| format!("agent {version}")),
+        target
+            .agent_version
+            .as_ref()
+            .filter(|version| *version != env!("CARGO_PKG_VERSION"))
+            .map(|version| format!("agent {version}")),
         target.ephemeral.then(|| "ephemeral".to_string()),
         target.ends.map(|ends| super::status::ends_in_words(ends, now)),
         target.departed.clone(),

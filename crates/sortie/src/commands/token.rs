@@ -79,9 +79,7 @@ async fn create(invocation: &Invocation, note: &str, expires: &str) -> Outcome {
 async fn list(invocation: &Invocation) -> Outcome {
     let connection = invocation.connect().await?;
     let tokens: Vec<TokenView> = connection.client.get(routes::TOKENS, &[]).await?;
-    let line = |token: &TokenView| {
-        format!("{}   {}   good until {:.0}", token.name, token.holder, token.expires)
-    };
+    let line = |token: &TokenView| format!("{}   {}   good until {:.0}", token.name, token.holder, token.expires);
     let words = match tokens.is_empty() {
         true => "no token is good".to_string(),
         false => tokens.iter().map(line).collect::<Vec<_>>().join("\n"),

@@ -13,7 +13,11 @@ use crate::{
 use api::read::{AppStatus, Cell, Status};
 use domain::refusal::{Refusal, Right, exit};
 use serde_json::json;
-use trust::{AppName, AudienceName, charter::{Class, Environment}, statement::OrderAct};
+use trust::{
+    AppName, AudienceName,
+    charter::{Class, Environment},
+    statement::OrderAct,
+};
 
 /// Remove an application from an environment, or all of them
 #[derive(Debug, clap::Args)]

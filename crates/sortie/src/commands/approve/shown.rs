@@ -137,7 +137,8 @@ pub async fn inspect(connection: &Connection, matter: &Matter, request: &SignedR
         format!("  ‼ floor {floor}: once this is granted, {} activates nothing older than {floor}", matter.audience)
     }));
     let withdrawals = withdrawals(connection, matter);
-    lines.extend(output::makers(&makers(matter, connection, listed)).map(|makers| format!("  made of parts: {makers}")));
+    lines
+        .extend(output::makers(&makers(matter, connection, listed)).map(|makers| format!("  made of parts: {makers}")));
     lines.extend(withdrawals.iter().map(Withdrawn::in_words));
     let mut checks = match of_vendor {
         Some(_) => vec!["digest ✓", "vendor's roots, charter and permit ✓", "request ✓"],
@@ -248,7 +249,8 @@ impl Withdrawn {
 /// Who made its parts, as whoever put them together signed it; which parts those were is the server's word.
 fn makers(matter: &Matter, connection: &Connection, listed: Option<&Build>) -> Vec<Maker> {
     let known = listed.map(|build| &build.makers[..]).unwrap_or_default();
-    let parts = |person: &PersonName| known.iter().find(|maker| maker.person == *person).map(|maker| maker.parts.clone());
+    let parts =
+        |person: &PersonName| known.iter().find(|maker| maker.person == *person).map(|maker| maker.parts.clone());
     let signed = releasing::part_makers(connection, matter.view.dossier.push.as_ref());
     signed.into_iter().map(|person| Maker { parts: parts(&person).unwrap_or_default(), person }).collect()
 }

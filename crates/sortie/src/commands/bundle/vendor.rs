@@ -25,7 +25,12 @@ use trust::{
 };
 
 /// Brings a vendor's release into the ledger and the depot. Nothing is installed by that.
-pub(super) async fn take_in(invocation: &Invocation, connection: &Connection, volumes: Volumes, index: &Index) -> Outcome {
+pub(super) async fn take_in(
+    invocation: &Invocation,
+    connection: &Connection,
+    volumes: Volumes,
+    index: &Index,
+) -> Outcome {
     let charter = &connection.policy.charter;
     let Some((name, vendor)) = vendor::of(connection, &index.app) else {
         let message = format!(

@@ -57,7 +57,9 @@ impl Annul {
         let text = added_to(&text, &entries)?;
         write_whole(&self.file, text.as_bytes())?;
         let still = match others.iter().map(|(_, serial, _)| *serial).max() {
-            Some(serial) => format!(" What an earlier one took stays taken, through request {serial}: annul again for that."),
+            Some(serial) => {
+                format!(" What an earlier one took stays taken, through request {serial}: annul again for that.")
+            }
             None => String::new(),
         };
         let words = format!(

@@ -69,7 +69,8 @@ impl Epoch {
         let hello: Hello = connection.client.hello().await?;
         let online = PublicKey::from_openssh(&hello.ledger_key).or_integrity("the server's ledger key")?;
         if connection.policy.charter.server.ledger.contains(&online) {
-            let message = "the server that answers has a ledger key that was in force: whoever held the server holds it too";
+            let message =
+                "the server that answers has a ledger key that was in force: whoever held the server holds it too";
             return Err(Failure::misused(message).next("sortie serve --new-keys, on a clean machine; then this again"));
         }
         let question = format!("begin epoch {epoch}, for good, with the keys of {} and no others?", hello.pin);

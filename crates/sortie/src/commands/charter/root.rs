@@ -75,7 +75,8 @@ impl Root {
             let owner = PersonName::new(owner).or_misused()?;
             change.added = super::super::person::read_keys(keys)?.into_iter().map(|key| (owner.clone(), key)).collect();
         }
-        change.removed = self.without.iter().map(|name| PersonName::new(name)).collect::<Result<_, _>>().or_misused()?;
+        change.removed =
+            self.without.iter().map(|name| PersonName::new(name)).collect::<Result<_, _>>().or_misused()?;
         if let Some(file) = &self.recovery {
             let keys = super::super::person::read_keys(file)?;
             change.recovery = keys.first().copied();
@@ -173,7 +174,9 @@ fn check_witness(connection: &Connection, change: &OwnersChange) -> Result<(), F
     let misused = |message: &str| Err(Failure::misused(message).next("sortie witness"));
     match change.witness {
         None => Ok(()),
-        Some(None) if root.witness().is_none() => misused("root names no witness: the server's signature suffices already"),
+        Some(None) if root.witness().is_none() => {
+            misused("root names no witness: the server's signature suffices already")
+        }
         Some(None) => Ok(()),
         Some(Some(key)) if root.witness() == Some(key) => misused("that is the witness already"),
         Some(Some(key)) if root.keys(TufRole::Snapshot).0.contains(&key) => {
@@ -232,8 +235,9 @@ pub async fn recovery(invocation: &Invocation, put_away: bool) -> Outcome {
     let keys: Vec<_> = holders.into_iter().filter(|(_, key)| !owners.iter().any(|(_, owner)| owner == key)).collect();
     if keys.is_empty() {
         let words = "there is no recovery key: nobody but the owners can name owners";
-        return Ok(Answer::new(&json!({ "recovery": [] }), words)
-            .next("ssh-keygen -t ed25519 -f sortie-recovery.key; sortie charter root --recovery sortie-recovery.key.pub"));
+        return Ok(Answer::new(&json!({ "recovery": [] }), words).next(
+            "ssh-keygen -t ed25519 -f sortie-recovery.key; sortie charter root --recovery sortie-recovery.key.pub",
+        ));
     }
     let lines: Vec<String> = keys.iter().map(|(name, key)| format!("{name}  {}", key.to_openssh())).collect();
     let data = json!({ "recovery": lines, "put_away": put_away });

@@ -1,11 +1,6 @@
 //! What a deployment would change on targets besides what runs: files and config.
 
-use crate::{
-    connection::Connection,
-    failure::Failure,
-    object,
-    output,
-};
+use crate::{connection::Connection, failure::Failure, object, output};
 use api::{
     read::{BuildName, ConfigView},
     routes,
@@ -146,7 +141,12 @@ pub async fn config(
             from => config_of(connection, app, environment, Some(from)).await?.document,
         };
         let keys = keys_changed(old.as_ref(), now.document.as_ref());
-        changes.push(ConfigChanged { app: app.clone(), from: Some(from).filter(|from| *from > 0), to: now.serial, keys });
+        changes.push(ConfigChanged {
+            app: app.clone(),
+            from: Some(from).filter(|from| *from > 0),
+            to: now.serial,
+            keys,
+        });
     }
     Ok(changes)
 }
@@ -207,7 +207,11 @@ mod tests {
             added: 1,
             removed: 1,
             new_bytes: 4_100_000,
-            paths: Paths { changed: paths(&["app.js", "app.css"]), added: paths(&["new.js"]), removed: paths(&["old.js"]) },
+            paths: Paths {
+                changed: paths(&["app.js", "app.css"]),
+                added: paths(&["new.js"]),
+                removed: paths(&["old.js"]),
+            },
         };
         assert_eq!(
             files_in_words(&files),

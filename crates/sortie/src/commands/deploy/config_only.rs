@@ -77,7 +77,8 @@ pub async fn only_order(connection: &Connection, running: &Running) -> Result<Wa
         (other, _) => {
             let Running { app, environment, .. } = running;
             let one = other.map_or_else(|| app.to_string(), |wanted| wanted.build.of(app));
-            let message = format!("several builds of {app} run in {environment}, and a plan's id stands for one: name it");
+            let message =
+                format!("several builds of {app} run in {environment}, and a plan's id stands for one: name it");
             Err(Failure::new("PLAN_STALE", exit::CONFLICT, message)
                 .next(format!("sortie deploy {one} --to {environment} --config-only --plan")))
         }

@@ -40,7 +40,9 @@ pub(super) async fn run(invocation: &Invocation, asked: &Withdraw, address: &str
     let (url, pin) = context::parse_server(address)?;
     let client = Client::new(&url, pin)?;
     let (policy, known) = match look(&client, &context, &app, &audience).await {
-        Err(failure) if failure.problem.exit == exit::INTEGRITY => return Err(unnamed(&client).await.unwrap_or(failure)),
+        Err(failure) if failure.problem.exit == exit::INTEGRITY => {
+            return Err(unnamed(&client).await.unwrap_or(failure));
+        }
         looked => looked?,
     };
     if policy.charter.audience(&audience).is_none() {
@@ -49,7 +51,9 @@ pub(super) async fn run(invocation: &Invocation, asked: &Withdraw, address: &str
     let named = format!("{app}@{version}");
     let Some((build, through_serial)) = newest(&known, &policy, &app, &version) else {
         if is_withdrawn(&known, &version) {
-            return Err(Refusal::AlreadyDone { what: format!("{named} is withdrawn from {audience}"), since: None }.into());
+            return Err(
+                Refusal::AlreadyDone { what: format!("{named} is withdrawn from {audience}"), since: None }.into()
+            );
         }
         let message = format!("the witness knows of no permit for {named} in {audience} that could be withdrawn");
         return Err(Failure::misused(message).next(format!("sortie withdraw {named} --from {audience} --reason …")));
