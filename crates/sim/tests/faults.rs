@@ -134,7 +134,7 @@ faults! {
     somebody_back_who_is_forgotten: ReturnForgotten breaks "AWAY" | "PROGRESS";
     a_silence_that_is_passed_over: SilencePassedOver breaks "UNSEEN";
     somebody_away_who_counts_as_serving: AwayCounted breaks "MINIMUM";
-    a_follower_that_begins_at_once: FollowerAtOnce breaks "PLACE";
+    a_follower_that_begins_at_once: FollowerAtOnce breaks "PLACE" | "AWAY";
     a_follower_that_never_begins: FollowerForgotten breaks "FOLLOWS" | "PROGRESS" | "WAITS";
     a_doubt_that_is_a_failure: DoubtUndone breaks "DOUBT";
     a_doubt_at_which_nobody_looks: DoubtPassedOver breaks "DOUBT";
