@@ -49,8 +49,6 @@ pub struct Happened {
 
 impl Happened {
     /// Reads the stored bytes of an entry.
-    ///
-    /// Not generic, so that it is compiled here, where speed counts: a million of these are read to open a ledger anew.
     pub fn read(bytes: &[u8]) -> serde_json::Result<Self> {
         let mut happened: Self = serde_json::from_slice(bytes)?;
         happened.complete(bytes)?;
