@@ -135,6 +135,7 @@ impl Fleet {
             request_id,
             payload: Some(Digest::of(b"payload")),
             away: Default::default(),
+            lost: Default::default(),
         };
         let events = decide(&self.state, &context, command.clone()).map_err(|refusal| refusal.to_string())?;
         self.state.head = Stamp { entry: self.state.head.entry + 1, time: self.now };

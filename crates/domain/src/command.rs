@@ -2,6 +2,7 @@
 
 use crate::{
     event::{BuildFacts, VendorWord},
+    rules::restored::Lost,
     state::Policy,
 };
 use jiff::Timestamp;
@@ -32,6 +33,8 @@ pub struct Context {
     /// The targets that nobody has heard of for a while, as far as the server knows. Heartbeats are not history: what follows from
     /// silence is, by the events that are decided on.
     pub away: Arc<BTreeSet<TargetName>>,
+    /// What targets have shown that the ledger has lost.
+    pub lost: Arc<Lost>,
 }
 
 /// Who asks.

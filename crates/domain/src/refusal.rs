@@ -673,6 +673,15 @@ pub enum Refusal {
         /// What was to be done.
         act: OrderAct,
     },
+    /// Targets have seen entries that the ledger does not hold: the server was put back from an older copy.
+    LedgerPutBack {
+        /// How many have.
+        targets: usize,
+        /// The newest entry that any of them has seen.
+        seen: u64,
+        /// How many the ledger has.
+        entries: u64,
+    },
     /// Nothing settled there to go back to.
     NothingToRollBackTo {
         /// The application.

@@ -25,6 +25,7 @@ pub mod placement;
 pub mod places;
 pub mod presence;
 pub mod promotion;
+pub mod restored;
 pub mod retention;
 pub mod retired;
 pub mod rights;

@@ -11,7 +11,7 @@ use domain::{
     command::{Actor, Command},
     entry::Entry,
     refusal::Refusal,
-    rules::presence::Away,
+    rules::{presence::Away, restored::Lost},
     state::State,
 };
 use jiff::Timestamp;
@@ -69,11 +69,17 @@ struct Shared {
     opened: Opened,
     /// Who is away, as far as this server knows: what is decided takes it into account, and what is recorded does not hold it.
     away: ArcSwap<Away>,
+    /// What targets have shown that the ledger has lost, in the same way.
+    lost: ArcSwap<Lost>,
 }
 
 impl Shared {
     fn away(&self) -> Arc<Away> {
         self.away.load_full()
+    }
+
+    fn lost(&self) -> Arc<Lost> {
+        self.lost.load_full()
     }
 }
 
@@ -207,6 +213,7 @@ impl Ledger {
             signed,
             opened,
             away: ArcSwap::default(),
+            lost: ArcSwap::default(),
         }))
     }
 
@@ -230,17 +237,21 @@ impl Ledger {
         self.shared.away()
     }
 
+    /// Says what targets have shown that the ledger has lost, which decisions take into account from now on.
+    pub fn tell_lost(&self, lost: Lost) {
+        self.shared.lost.store(Arc::new(lost));
+    }
+
+    /// What was said to be lost last.
+    pub fn lost(&self) -> Arc<Lost> {
+        self.shared.lost()
+    }
+
     /// Decides `prepared`, makes its entry durable, folds it in, and answers. A request id seen before from the same
     /// actor is answered as it was then (same payload) or refused (another one). A caller that stops waiting does not
     /// stop the command.
     pub async fn submit(&self, prepared: Prepared) -> Result<Accepted, SubmitError> {
         self.door.submit(prepared).await
-    }
-
-    /// Whether its request was recorded before, so that [`Ledger::submit`] would answer as it did then.
-    pub fn has_recorded(&self, prepared: &Prepared) -> Result<bool, LedgerError> {
-        let seen = self.shared.store.requests(&[submit::request_of(prepared)])?;
-        Ok(seen.iter().any(Option::is_some))
     }
 
     /// Entries as stored, from `from` on, at most `count`; none that [`Ledger::state`] does not hold.

@@ -12,7 +12,7 @@ use api::{
     agent::Memory,
     read::{Lost, LostNumber, LostRun, LostSight},
 };
-use domain::{command::Signed, refusal::Refusal, state::State};
+use domain::{rules::restored, state::State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -142,22 +142,23 @@ impl Memories {
 
     /// What everyone should know while owners have not signed a new epoch.
     pub fn warning(&self, state: &State) -> Option<String> {
-        self.seen_warning(state).or_else(|| self.restored.as_ref()?.warning(state.epoch()))
+        let put_back = restored::put_back(state, &self.seen()).map(|refusal| refusal.to_string());
+        put_back.or_else(|| self.restored.as_ref()?.warning(state.epoch()))
     }
 
-    /// Why nothing new would be activated now where targets have seen what this ledger lost; nothing where none has.
-    pub fn seen_warning(&self, state: &State) -> Option<String> {
+    /// What decisions take into account.
+    pub fn told(&self, state: &State) -> restored::Lost {
+        let numbers = self.lost(state).numbers.into_iter();
+        restored::Lost {
+            seen: self.seen(),
+            numbers: numbers.map(|lost| ((lost.app, lost.version), lost.build)).collect(),
+        }
+    }
+
+    /// The epochs in which targets have seen what the ledger does not hold, and the newest entry that each has.
+    fn seen(&self) -> Vec<(u64, u64)> {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = told.values().flat_map(|told| &told.seen).filter(|(epoch, _)| **epoch >= state.epoch());
-        let (targets, newest) =
-            seen.fold((0, None), |(targets, newest), (_, size)| (targets + 1, newest.max(Some(*size))));
-        let newest = newest?;
-        let who = if targets == 1 { "a target has".into() } else { format!("{targets} targets have") };
-        Some(format!(
-            "{who} seen entry {newest} of this ledger, which has {} and does not hold that one: it was put back from an \
-             older copy. Nothing new is activated there until owners sign a new epoch: sortie charter epoch --reason restore",
-            state.head.entry
-        ))
+        told.values().flat_map(|told| &told.seen).map(|(epoch, entry)| (*epoch, *entry)).collect()
     }
 
     /// Everything that is known to be lost.
@@ -195,18 +196,6 @@ impl Memories {
         lost.withdrawals.sort();
         lost.withdrawals.dedup();
         lost
-    }
-
-    /// Fails where a number was given to another build before, though this ledger has lost that (R34).
-    pub fn not_given(&self, state: &State, signed: &Signed<statement::Number>) -> Result<(), Refusal> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut numbers = told.values().flat_map(|told| &told.numbers).filter_map(|number| lost_number(state, number));
-        let statement::Number { app, version } = &signed.act;
-        let given = |lost: &LostNumber| (&lost.app, &lost.version) == (app, version) && lost.build != signed.subject;
-        match numbers.find(given) {
-            Some(LostNumber { app, version, build }) => Err(Refusal::NumberTaken { app, version, build }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -93,7 +93,7 @@ fn plan(
     let actor = Actor::Person { name, key: who.key().public().id(), roles };
     let request_id = RequestId::new("plan").ok()?;
     let (now, away) = (now.max(state.head.time), Arc::new(away.clone()));
-    let context = Context { now, actor, request_id, payload: None, away };
+    let context = Context { now, actor, request_id, payload: None, away, lost: Default::default() };
     // What would be refused cannot be planned: whoever orders it all the same hears so.
     let planned = preview(state, &context, Signed { subject, act: order.clone() }).ok()?.planned;
     order.plan = Some(planned.id());

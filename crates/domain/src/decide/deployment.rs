@@ -10,7 +10,7 @@ use crate::{
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, places,
         presence::{self, Away},
-        rights, rollback,
+        restored, rights, rollback,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -30,6 +30,7 @@ use trust::{
 /// Orders a deployment, or another act on what runs.
 pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order>) -> Result<(), Refusal> {
     let order = &signed.act;
+    restored::may_bring(&draft.state, &asked.context.lost, order.act)?;
     if let Some(number) = order.retries {
         return guide::retry(draft, asked, &signed, number);
     }

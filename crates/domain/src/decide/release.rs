@@ -7,8 +7,8 @@ use crate::{
     policy,
     refusal::{Refusal, Right},
     rules::{
-        Candidate, approvals, evidence, names, numbering, packages, permits, promotion, retention, retired, rights,
-        vendors, ways,
+        Candidate, approvals, evidence, names, numbering, packages, permits, promotion, restored, retention, retired,
+        rights, vendors, ways,
     },
     state::{Draft, Request, Standing, Withdrawal},
 };
@@ -78,6 +78,7 @@ pub(super) fn number(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<statem
     retired::takes_something_new(&app, Some(record))?;
     let build = names::build(&draft.state, &app, &signed.subject)?;
     numbering::next(&app, record, &signed.subject, build, &version, asked.policy.charter.numbering(&app))?;
+    restored::not_given(&asked.context.lost, &app, &version, &signed.subject)?;
     // A number is given once, for good: one that nobody could ever release would be spent on nothing.
     retention::has_bytes(&app, signed.subject, build)?;
     draft.record(Event::BuildNumbered { app, build: signed.subject, version });

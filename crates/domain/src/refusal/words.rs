@@ -355,10 +355,19 @@ impl fmt::Display for Refusal {
                 };
                 write!(f, "{app} does not run in {environment}: nothing to {verb}")
             }
-            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
+            Refusal::LedgerPutBack { targets, seen, entries } => {
+                let who = if *targets == 1 { "a target has".into() } else { format!("{targets} targets have") };
+                write!(
+                    f,
+                    "{who} seen entry {seen} of this ledger, which has {entries} and does not hold that one: it was put back \
+                     from an older copy. Nothing new is activated there until owners sign a new epoch: sortie charter epoch \
+                     --reason restore"
+                )
+            }
+            Refusal::NothingToRollBackTo { app, environment, held: true } => {
                 write!(f, "nothing else of {app} that has settled in {environment} may come back there: it is held out")
             }
-            Refusal::NothingToRollBackTo { app, environment, .. } => {
+            Refusal::NothingToRollBackTo { app, environment, held: false } => {
                 write!(f, "nothing else of {app} has settled in {environment}: there is nothing to roll back to")
             }
             Refusal::NotDeployed { app, version, environment } => {
@@ -448,7 +457,8 @@ impl Refusal {
             Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
-            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
+            Refusal::LedgerPutBack { .. } => "sortie charter epoch --reason restore".into(),
+            Refusal::NothingToRollBackTo { app, environment, held: true } => {
                 format!("sortie hold lift {app} --in {environment} --reason …")
             }
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
@@ -665,7 +675,8 @@ pages! {
     NotFrozen, "NOT_FROZEN", exit::MISUSED, "The freeze names applications (`--app`), and this is none of them, so there is nothing to let pass. Where it names members of a package, or a package that brings an application, those are what is kept back: except them.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
-    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and to nothing that is held out. Nothing else has settled.";
+    LedgerPutBack, "LEDGER_PUT_BACK", exit::REFUSED, "The server was put back from an older copy, and a target has shown that its ledger lost entries. The server takes no new deployments until owners sign a new epoch: `sortie charter epoch --reason restore`. Going back, restarting and removing are not kept waiting. `sortie ledger lost` lists what was lost.";
+    NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and to nothing that is held out. There is none.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";
     InvitationInvalid, "INVITATION_INVALID", exit::REFUSED, "An invitation is for one environment, a number of machines and a time. Ask whoever invites for a new one.";
     NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";

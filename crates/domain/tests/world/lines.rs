@@ -142,6 +142,16 @@ impl World {
                 Arc::make_mut(&mut self.away).insert(read(who));
                 Vec::new()
             }
+            ("has", ["seen", "entry", entry, "which", "is", "lost"]) => {
+                Arc::make_mut(&mut self.lost).seen.push((self.state.epoch(), read(entry)));
+                Vec::new()
+            }
+            ("shows", ["that", what, "is", "build", letter]) => {
+                let build = self.build(app_of(what), letter);
+                let number = (read(app_of(what)), version_of(what));
+                Arc::make_mut(&mut self.lost).numbers.insert(number, build);
+                Vec::new()
+            }
             ("is", ["heard", "of", "again"]) => {
                 Arc::make_mut(&mut self.away).remove(&read::<TargetName>(who));
                 Vec::new()

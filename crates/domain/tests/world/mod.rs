@@ -13,7 +13,7 @@ use domain::{
     event::{BuildFacts, Ending, Event},
     plan,
     refusal::Refusal,
-    rules::{self, Candidate, approvals, permits},
+    rules::{self, Candidate, approvals, permits, restored::Lost},
     state::{Aside, Deployment, DeploymentPhase, Part, Policy, Progress, Running, Stamp, Standing, State, apply},
 };
 use jiff::Timestamp;
@@ -51,6 +51,8 @@ pub struct World {
     last_invitation: Option<String>,
     /// Who is away.
     away: Arc<BTreeSet<TargetName>>,
+    /// What targets have shown that is lost.
+    lost: Arc<Lost>,
     /// The id of the plan that was looked at last.
     plan: Option<Digest>,
     letters: BTreeMap<String, String>,
@@ -84,6 +86,7 @@ impl World {
             last_invitation: None,
             plan: None,
             away: Arc::default(),
+            lost: Arc::default(),
             letters: BTreeMap::new(),
         }
     }
@@ -163,7 +166,8 @@ impl World {
         request_id: RequestId,
         command: Command,
     ) -> Vec<String> {
-        let context = Context { now: self.now, actor, request_id, payload, away: self.away.clone() };
+        let (away, lost) = (self.away.clone(), self.lost.clone());
+        let context = Context { now: self.now, actor, request_id, payload, away, lost };
         let before = self.state.clone();
         let decided = decide(&self.state, &context, command.clone());
         assert_eq!(decided, decide(&self.state, &context, command), "deciding twice gives the same");

@@ -444,8 +444,11 @@ pub(crate) async fn remember(
     // What targets saw before this server got other keys was signed by its former ones.
     keys.push(serving.keys.ledger_public());
     keys.extend(serving.keys.others.iter().map(Signer::public));
-    let kept =
-        super::failure::away(move || Ok(serving.memories.keep(&serving.ledger, &keys, &target, &memory, refused)?));
+    let kept = super::failure::away(move || {
+        let is_ours = serving.memories.keep(&serving.ledger, &keys, &target, &memory, refused)?;
+        serving.ledger.tell_lost(serving.memories.told(&serving.ledger.state()));
+        Ok(is_ours)
+    });
     match kept.await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Failure::invalid("the checkpoint was not signed by this server")),

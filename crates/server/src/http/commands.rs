@@ -11,11 +11,10 @@ use api::{
     routes,
     write::{Accepted, Submission},
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Json, extract::State};
 use domain::{
     command::{Actor, Command},
     event::Event,
-    refusal::exit,
 };
 use jiff::Timestamp;
 use std::time::Instant;
@@ -38,18 +37,6 @@ pub(crate) async fn submit(
     } else {
         intake::prepare(&serving.served(), submission, now)?
     };
-    match &prepared.command {
-        Command::NumberBuild(signed) => serving.memories.not_given(&serving.ledger.state(), signed)?,
-        Command::RequestDeployment(signed) if signed.act.act.deploys() => {
-            if let Some(warning) = serving.memories.seen_warning(&serving.ledger.state())
-                && !serving.ledger.has_recorded(&prepared)?
-            {
-                let refused = Failure::new(StatusCode::FORBIDDEN, "LEDGER_PUT_BACK", warning);
-                return Err(refused.exit(exit::REFUSED).next("sortie charter epoch --reason restore"));
-            }
-        }
-        _ => {}
-    }
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {
         Command::ReportInventory(inventory) => {

@@ -38,6 +38,7 @@ pub(crate) async fn plan(
         request_id,
         payload: None,
         away: serving.ledger.away(),
+        lost: serving.ledger.lost(),
     };
     let signed = Signed { subject, act: Order { plan: None, ..order } };
     let texts = |digest: &Digest| serving.ledger.text(digest).ok().flatten();

@@ -297,7 +297,8 @@ impl Writer {
             }
             _ => Vec::new(),
         };
-        let context = Context { now: time, actor, request_id, payload, away: self.shared.away() };
+        let context =
+            Context { now: time, actor, request_id, payload, away: self.shared.away(), lost: self.shared.lost() };
         let events = (self.writing.decide)(&state, &context, command)?;
         let number = state.head.entry + 1;
         let (actor, request_id) = request.clone();
@@ -384,7 +385,7 @@ fn names_somebody(act: &Act) -> bool {
     matches!(act, Act::Administration(Administration { act: AdministrationAct::NamePerson { .. } }))
 }
 
-pub(super) fn request_of(prepared: &Prepared) -> Request {
+fn request_of(prepared: &Prepared) -> Request {
     (prepared.actor.name(), prepared.request_id.as_str().to_owned())
 }
 

@@ -100,11 +100,6 @@ const OTHERS: &[(&str, u8, &str)] = &[
         "A target has had no fresh word of the repository, so that a withdrawal may have been held back. It activates nothing new until it refreshes: see `sortie repository status` and `sortie target list`. Going back, restarting and removing are not kept waiting.",
     ),
     (
-        "LEDGER_PUT_BACK",
-        exit::REFUSED,
-        "The server was put back from an older copy, and a target has shown that its ledger lost entries. The server takes no new deployments until owners sign a new epoch: `sortie charter epoch --reason restore`. Going back, restarting and removing are not kept waiting. `sortie ledger lost` lists what was lost.",
-    ),
-    (
         "LEDGER_BEHIND",
         exit::DEPLOYMENT_FAILED,
         "A target has seen a later entry of the ledger than the server shows. It activates nothing new before the server has that entry again or, if the server was put back from an older copy, owners have signed a new epoch: `sortie charter epoch --reason restore`. See `sortie ledger lost`.",

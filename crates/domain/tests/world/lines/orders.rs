@@ -72,8 +72,8 @@ impl World {
     /// What an order would do; `as planned` orders it afterwards.
     pub(super) fn plans(&mut self, who: &str, subject: Digest, act: Order) -> Vec<String> {
         let request_id = RequestId::new("plan").expect("an id");
-        let context =
-            Context { now: self.now, actor: self.actor(who), request_id, payload: None, away: self.away.clone() };
+        let (away, lost) = (self.away.clone(), self.lost.clone());
+        let context = Context { now: self.now, actor: self.actor(who), request_id, payload: None, away, lost };
         match preview(&self.state, &context, Signed { subject, act }) {
             Ok(Preview { planned, warnings, away, waves }) => {
                 self.plan = Some(planned.id());
