@@ -4,7 +4,7 @@
 //! - [`plan`]: what an order would do.
 //! - [`write`]: the one write door: a signed statement with what it refers to.
 //! - [`read`]: the answers of the reads, as the command line and the pages show them.
-//! - [`agent`]: what an agent polls and sends.
+//! - [`agent`]: what an agent polls and sends; [`progress`]: how far it says that it is.
 //! - [`problem`]: how a no travels.
 //! - [`client`]: the typed client, with the server's TLS key pinned; [`away`]: why nothing came back; [`happenings`]: what it hears of the server;
 //!   [`link`]: a machine's lasting connection, which follows a server that moves or gets other keys.
@@ -17,6 +17,7 @@ pub mod happenings;
 pub mod link;
 pub mod plan;
 pub mod problem;
+pub mod progress;
 pub mod read;
 pub mod routes;
 pub mod witness;

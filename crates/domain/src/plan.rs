@@ -300,7 +300,7 @@ fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: T
         _ => state.open_deployments.contains(member),
     };
     let begun = deployment.members.iter().filter_map(begun).filter(is_waited_on);
-    let members: Vec<(AppName, u64)> = begun.chain(packages::found_soaking(state, deployment)).collect();
+    let members: Vec<(AppName, u64)> = begun.chain(packages::found_soaking(state, number, deployment)).collect();
     let is_over = matches!(deployment.phase, DeploymentPhase::Ended { .. });
     if is_over && members.is_empty() {
         return None;

@@ -462,6 +462,9 @@ pub enum Refusal {
         app: AppName,
         /// Since when.
         since: Timestamp,
+        /// The package that is refused for listing it, where one is.
+        #[serde(default)]
+        listed_by: Option<AppName>,
     },
     /// The application still runs, so that it cannot be retired.
     AppRuns {

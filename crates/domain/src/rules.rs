@@ -33,6 +33,7 @@ pub mod rollback;
 pub mod rollout;
 pub mod schedule;
 pub mod sides;
+pub mod soak;
 pub mod unreleased;
 pub mod vendors;
 pub mod ways;

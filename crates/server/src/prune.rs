@@ -174,23 +174,21 @@ pub(crate) fn prunable(
         let mut builds: Vec<_> = record.builds.iter().filter(|(_, build)| build.pruned.is_none()).collect();
         builds.sort_by_key(|(_, build)| std::cmp::Reverse(came(build).entry));
         let asked = app.is_none_or(|app| app == name);
-        let stays = |(place, (build, known)): (usize, &(&Digest, &Build))| match () {
+        let stays = |place: usize, build: &Digest, known: &Build| {
             // What is needed is said first: the rest would change with another number.
-            () if !asked => Some(String::new()),
-            () => retention::needed(&state, name, build, now)
+            retention::needed(&state, name, build, now)
                 .or_else(|| (place < keep).then(|| format!("it is among the newest {keep}")))
-                .or_else(|| (came(known).time > young).then(|| format!("it is younger than {days} days"))),
+                .or_else(|| (came(known).time > young).then(|| format!("it is younger than {days} days")))
         };
         let (mut go, mut stay) = (Vec::new(), Vec::new());
-        for (place, found) in builds.iter().enumerate() {
-            let build = *found.0;
-            match stays((place, found)) {
-                None => go.push(build),
-                Some(why) => {
-                    kept_objects.extend(files(&serving.depot, &build)?.into_iter().map(|(digest, _)| digest));
-                    stay.push(KeptBuild { name: build_name(&state, name, &build), why });
-                }
+        for (place, (build, known)) in builds.into_iter().enumerate() {
+            let why = if asked { stays(place, build, known) } else { None };
+            if asked && why.is_none() {
+                go.push(*build);
+                continue;
             }
+            kept_objects.extend(files(&serving.depot, build)?.into_iter().map(|(digest, _)| digest));
+            stay.extend(why.map(|why| KeptBuild { name: build_name(&state, name, build), why }));
         }
         if asked {
             chosen.push((name.clone(), go, stay));

@@ -145,10 +145,10 @@ pub(crate) async fn run(serving: Shared) {
 impl Repository {
     /// Opens the repository in `folder`, which may be empty; `is_new` says that there is no estate yet, so that
     /// nothing can have been published.
-    pub fn open(folder: &Path, is_new: bool) -> Result<Self, PublishError> {
+    pub fn open(folder: &Path, is_new: bool, now: Timestamp) -> Result<Self, PublishError> {
         Ok(Self {
             folder: folder.to_path_buf(),
-            publisher: Mutex::new(Publisher::open(folder, is_new)?),
+            publisher: Mutex::new(Publisher::open(folder, is_new, now)?),
             standing: Mutex::new(RepositoryStatus::default()),
             reached: watch::Sender::new(0),
             witness: witness::Desk::default(),
@@ -292,12 +292,12 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn open(folder: &Path, is_new: bool) -> Result<Self, PublishError> {
+    fn open(folder: &Path, is_new: bool, now: Timestamp) -> Result<Self, PublishError> {
         let kept = files::read(folder, Path::new(VERSIONS))?;
         let versions = match kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(versions) => versions,
             None if is_new => Versions::default(),
-            None => Versions::lost(),
+            None => Versions::lost(now),
         };
         let publisher = Self {
             folder: folder.to_path_buf(),
@@ -347,7 +347,7 @@ impl Publisher {
             true => Scope::All,
             false => touched(from.ledger, self.seen_entry, state.head.entry)?,
         };
-        self.versions.enter(policy.charter.epoch);
+        self.versions.enter(policy.charter.epoch, now);
         self.look_at(from, state, policy, &scope, now)?;
         let changed = self.write_roles(policy, from.key, now)?;
         let is_old = self.made.is_none_or(|made| {

@@ -18,6 +18,7 @@ use axum_server::{Handle, tls_rustls::RustlsConfig};
 use depot::{DiskStore, StoreError};
 use hyper::service::Service as _;
 use hyper_util::{rt::TokioTimer, service::TowerToHyperService};
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustls::{
     crypto::aws_lc_rs,
@@ -301,7 +302,7 @@ fn open(options: &Options, stopping: watch::Receiver<bool>) -> Result<(File, Sha
     let memories = Memories::open(data).map_err(|source| StartError::Folder { path: data.to_path_buf(), source })?;
     ledger.tell_lost(memories.told(&ledger.state()));
     let is_new = ledger.state().policy.is_none();
-    let repository = Repository::open(&private(data, "repository")?, is_new)
+    let repository = Repository::open(&private(data, "repository")?, is_new, Timestamp::now())
         .map_err(|error| StartError::Repository(error.to_string()))?;
     let serving = Serving {
         ledger,

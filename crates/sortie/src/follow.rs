@@ -10,6 +10,7 @@ use api::{
     agent::ProgressReport,
     client::ClientError,
     happenings::Happenings,
+    progress::Progress,
     read::{BuildName, DeploymentView, Happening, MemberView, PartView},
     routes,
 };
@@ -19,7 +20,6 @@ use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use trust::{
     AppName, TargetName,
-    names::printable,
     statement::{Phase, PhaseTiming},
 };
 
@@ -169,7 +169,7 @@ pub fn deployment_of(event: &Event) -> Option<u64> {
 struct Teller {
     told: BTreeMap<TargetName, String>,
     members: BTreeMap<AppName, String>,
-    progress: BTreeMap<TargetName, Vec<ProgressReport>>,
+    progress: BTreeMap<TargetName, Progress>,
     waits: Option<String>,
 }
 
@@ -204,9 +204,7 @@ impl Teller {
     }
 
     fn progress(&mut self, report: ProgressReport) {
-        let reports = self.progress.entry(report.target.clone()).or_default();
-        reports.retain(|other| other.phase != report.phase);
-        reports.push(report);
+        self.progress.entry(report.target.clone()).or_default().hear(report);
     }
 
     /// A line for each target that is at it.
@@ -217,8 +215,8 @@ impl Teller {
         let members = view.members.iter().filter(|member| matches!(member.state.as_str(), "at it" | "going back"));
         let members = members.map(|member| package::member_in_words(view, member));
         let targets = at_it.map(|part| {
-            let reports = self.progress.get(&part.target).map(Vec::as_slice).unwrap_or_default();
-            let words = if reports.is_empty() { unfinished(part) } else { under_way(reports) };
+            let told = self.progress.get(&part.target).and_then(Progress::in_words);
+            let words = told.unwrap_or_else(|| unfinished(part));
             format!("{}{:<width$}  {words}", wave(view, &rings, part), part.target.as_str())
         });
         members.chain(targets).collect()
@@ -353,16 +351,6 @@ fn phases(timings: &[PhaseTiming], failed: Option<Phase>) -> String {
 fn seconds(timings: &[PhaseTiming]) -> String {
     let milliseconds: u64 = timings.iter().map(|timing| timing.milliseconds).sum();
     format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
-}
-
-fn under_way(reports: &[ProgressReport]) -> String {
-    let last = reports.len().saturating_sub(1);
-    let word = |(index, report): (usize, &ProgressReport)| match (report.done, index == last) {
-        (true, _) => format!("{} ✓", report.phase.word()),
-        (false, true) => format!("{} … {}", report.phase.word(), printable(&report.note)).trim_end().to_string(),
-        (false, false) => report.phase.word().to_string(),
-    };
-    reports.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// `1.4.0 on 12/12, #3fa9c1 on 1/12`, or `nothing`.

@@ -8,9 +8,8 @@ use crate::{
     names::Thing,
     notes,
 };
-use api::read::{App, AppStatus, BuildName, DeploymentView, MemberView, Status};
+use api::read::{App, BuildName, DeploymentView, MemberView, Status};
 use depot::project::package::with_builds;
-use domain::refusal::exit;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use trust::{
@@ -36,22 +35,6 @@ pub async fn resolve(connection: &Connection, ready: &mut Ready) -> Result<(), F
     manifest.run.package = package;
     manifest.validate().or_misused()?;
     ready.list(manifest)
-}
-
-/// Fails where a package that is to be pushed lists an application that was retired: it could never be deployed.
-pub async fn may_be_listed(connection: &Connection, ready: &Ready) -> Result<(), Failure> {
-    if ready.project.package.is_empty() {
-        return Ok(());
-    }
-    let status = crate::order::status(connection, None).await?;
-    let listed = status.apps.iter().find(|app| ready.project.package.contains_key(&app.app) && app.retired.is_some());
-    let Some(AppStatus { app, retired: Some(since), .. }) = listed else { return Ok(()) };
-    let why = format!(
-        "'{app}' in package: {app} was retired on {}, and nothing of it is deployed any more; take the line away, or write \
-         what took its place",
-        since.strftime("%Y-%m-%d")
-    );
-    Err(Failure::new("APP_RETIRED", exit::REFUSED, why).next(format!("sortie status {app}")))
 }
 
 /// What is to be done about a member that is not there: it is pushed and numbered first.

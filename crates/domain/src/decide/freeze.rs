@@ -80,11 +80,12 @@ fn except(draft: &mut Draft, asked: &Asked<'_>, build: Digest, exception: Except
     if !terms.concerns(&app) {
         // Whoever excepts a package means what keeps it from being deployed, and says that by its name: another package may list
         // the same member, and this one lists others.
-        let members = found.facts.package.iter().map(|(app, member)| (app, &member.version));
-        let packages =
-            draft.state.packages_of(&app, &known).into_iter().map(|(package, _, version)| (package, version));
-        let instead = members.chain(packages).filter(|(app, _)| terms.concerns(app));
-        let instead = instead.map(|(app, version)| (app.clone(), version.clone())).collect();
+        let members = found.facts.package.iter().map(|(app, member)| (app, member.build, &member.version));
+        let packages = draft.state.packages_of(&app, &known).into_iter();
+        let is_excepted = |build: &Digest| record.exceptions.iter().any(|earlier| earlier.build == *build);
+        let instead = members.chain(packages);
+        let instead = instead.filter(|(app, build, _)| terms.concerns(app) && !is_excepted(build));
+        let instead = instead.map(|(app, _, version)| (app.clone(), version.clone())).collect();
         return Err(Refusal::NotFrozen { freeze: number, app, instead });
     }
     if known != build {

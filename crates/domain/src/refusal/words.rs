@@ -230,7 +230,15 @@ impl fmt::Display for Refusal {
             Refusal::DraftChanged { app, draft } => {
                 write!(f, "the parts of {draft} of {app} are others than those it was sealed from. Nothing was sealed")
             }
-            Refusal::AppRetired { app, since } => {
+            Refusal::AppRetired { app, since, listed_by: Some(package) } => {
+                let since = since.strftime("%Y-%m-%d");
+                write!(
+                    f,
+                    "'{app}' in package: {app} was retired on {since}, and nothing of it is deployed any more; take the line \
+                     away, or write what took its place. Nothing of {package} was recorded"
+                )
+            }
+            Refusal::AppRetired { app, since, listed_by: None } => {
                 write!(f, "{app} was retired on {}: nothing new of it comes in", since.strftime("%Y-%m-%d"))
             }
             Refusal::AppRuns { app, targets } => {

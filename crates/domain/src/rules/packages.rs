@@ -110,6 +110,7 @@ pub fn can_be_pushed(state: &State, app: &AppName, facts: &BuildFacts) -> Result
         _ => {}
     }
     for (name, member) in &facts.package {
+        retired::may_be_listed(name, state.apps.get(name), app)?;
         let (build, record) = names::version(state, name, &member.version)?;
         if build != member.build {
             let (app, version) = (name.clone(), member.version.clone());
@@ -237,30 +238,40 @@ pub fn of_found(state: &State, member: &Deployment) -> Vec<u64> {
 /// Whether something that the deployment of a package found in place has not settled: it soaks still, has failed since or was taken
 /// back, or another package has come in the place of this one. One for some targets only is not held to what it found.
 pub fn found_unsettled(state: &State, number: u64, deployment: &Deployment) -> bool {
-    let Deployment { app, environment, .. } = deployment;
     if deployment.narrowed {
         return false;
     }
-    let stands = state.in_audience(app, environment).and_then(|here| here.standing) == Some(number);
-    let soaks = |app: &AppName| found_soaking(state, deployment).any(|(soaking, _)| soaking == *app);
+    let stands = stands(state, number, deployment);
     let has_settled = |app, build| {
-        let here = state.in_audience(app, environment);
+        let here = state.in_audience(app, &deployment.environment);
         here.is_some_and(|here| here.settled.contains(build) && !here.failed.contains_key(build))
     };
-    found(state, deployment).any(|(app, build)| !stands || soaks(app) || !has_settled(app, build))
+    let soaks = |app, build| soaking(state, app, &deployment.environment, build).is_some();
+    found(state, deployment).any(|(app, build)| !stands || soaks(app, build) || !has_settled(app, build))
 }
 
-/// What the deployment of a package found in place, and soaks still: the members, and their own deployments.
-pub fn found_soaking<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = (AppName, u64)> + 'a {
-    let is_over = matches!(deployment.phase, DeploymentPhase::Ended { settled: None, ending: Ending::Succeeded, .. });
-    let found = found(state, deployment).filter(move |_| is_over && !deployment.narrowed);
-    found.flat_map(move |(app, build)| {
-        let soaking = state.soaking.iter().filter_map(|number| Some((*number, state.deployments.get(number)?)));
-        let is_it = move |record: &Deployment| {
-            record.app == *app && record.environment == deployment.environment && record.build == *build
-        };
-        soaking.filter(move |(_, record)| is_it(record)).map(|(number, _)| (app.clone(), number))
-    })
+/// What the deployment of a package that stands found in place, and soaks still: the members, and their own deployments.
+pub fn found_soaking<'a>(
+    state: &'a State,
+    number: u64,
+    deployment: &'a Deployment,
+) -> impl Iterator<Item = (AppName, u64)> + 'a {
+    let has_succeeded =
+        matches!(deployment.phase, DeploymentPhase::Ended { settled: None, ending: Ending::Succeeded, .. });
+    let waits = has_succeeded && stands(state, number, deployment);
+    let found = found(state, deployment).filter(move |_| waits);
+    found.filter_map(|(app, build)| Some((app.clone(), soaking(state, app, &deployment.environment, build)?)))
+}
+
+fn stands(state: &State, number: u64, deployment: &Deployment) -> bool {
+    state.in_audience(&deployment.app, &deployment.environment).and_then(|here| here.standing) == Some(number)
+}
+
+/// The deployment that brought a build somewhere and soaks.
+fn soaking(state: &State, app: &AppName, environment: &AudienceName, build: &Digest) -> Option<u64> {
+    let is_it =
+        |record: &Deployment| record.app == *app && record.environment == *environment && record.build == *build;
+    state.soaking.iter().copied().find(|number| state.deployments.get(number).is_some_and(is_it))
 }
 
 /// The members that the deployment of a package found in place, and their builds.

@@ -10,8 +10,16 @@ use trust::{AppName, TargetName};
 pub fn takes_something_new(app: &AppName, record: Option<&App>) -> Result<(), Refusal> {
     match record.and_then(|record| record.retired) {
         None => Ok(()),
-        Some(stamp) => Err(Refusal::AppRetired { app: app.clone(), since: stamp.time }),
+        Some(stamp) => Err(Refusal::AppRetired { app: app.clone(), since: stamp.time, listed_by: None }),
     }
+}
+
+/// Fails for a package that lists an application that was retired: it could never be deployed.
+pub fn may_be_listed(app: &AppName, record: Option<&App>, package: &AppName) -> Result<(), Refusal> {
+    takes_something_new(app, record).map_err(|refusal| match refusal {
+        Refusal::AppRetired { app, since, .. } => Refusal::AppRetired { app, since, listed_by: Some(package.clone()) },
+        other => other,
+    })
 }
 
 /// Fails while the application runs somewhere, or a deployment of it is under way.

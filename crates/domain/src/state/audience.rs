@@ -27,7 +27,7 @@ pub struct InAudience {
     pub held: OrdMap<Digest, Hold>,
     /// The builds that failed here when they were last brought, and in which deployment.
     pub failed: OrdMap<Digest, u64>,
-    /// The builds that a target here has verified, whatever became of them since; and the packages that came here whole, which
+    /// The builds that a target here has verified, whatever became of them since; and the packages that came here, which
     /// have nothing of their own that a target could verify.
     #[serde(default)]
     pub ran: OrdSet<Digest>,

@@ -4,7 +4,7 @@ use super::{
     Shared,
     extract::{Asked, InPath, Strict},
     failure::Failure,
-    progress::Progress,
+    progress::Told,
     sessions::KnownTarget,
 };
 use crate::{answers, intake, keys::random_hex, views};
@@ -63,7 +63,7 @@ struct Inner {
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     versions: HashMap<TargetName, String>,
-    progress: Progress,
+    progress: Told,
     errands: HashMap<String, Waiting>,
     statements: HashMap<u64, Envelope>,
 }

@@ -4,9 +4,9 @@ use super::{build_name, packages, words::Texts};
 use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
-    event::{Ending, Event},
+    event::Event,
     plan,
-    rules::{rollout, schedule},
+    rules::{rollout, schedule, soak},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
     waiting::WaitingOn,
 };
@@ -47,7 +47,7 @@ pub(crate) fn deployment(
         reason: reason.map(|reason| trust::names::printable(&reason)),
         stands: waits.as_ref().is_some_and(WaitingOn::stands),
         waits: waits.map(|waits| waits.to_string()),
-        unsettled: cut_short(state, number),
+        unsettled: soak::cut_short(state, number),
         failure: failure(state, record).map(|failure| trust::names::printable(&failure)),
         at: record.schedule.at,
         expires: record.schedule.expires,
@@ -61,31 +61,6 @@ pub(crate) fn deployment(
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
     })
-}
-
-/// Why what stands does not settle any more: something else had its place everywhere while it soaked, and was taken back. It runs
-/// again by that, and nothing of it is said to have stayed well for its time.
-pub(crate) fn cut_short(state: &State, number: u64) -> Option<String> {
-    let record = state.deployments.get(&number).filter(|record| record.act.installs() && !record.is_of_package())?;
-    let has_succeeded = matches!(record.phase, DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. });
-    let here = state.in_audience(&record.app, &record.environment)?;
-    if !has_succeeded
-        || here.standing != Some(number)
-        || state.soaking.contains(&number)
-        || here.settled.contains(&record.build)
-    {
-        return None;
-    }
-    let running = state.targets_in(&record.environment).filter_map(|(name, _)| state.running(&record.app, name));
-    let by = running.filter(|running| running.build == record.build).map(|running| running.deployment).max()?;
-    let is_undone = |by: &Deployment| {
-        matches!(by.phase, DeploymentPhase::Ended { ending: Ending::Undone | Ending::Failed | Ending::Aborted, .. })
-    };
-    state.deployments.get(&by).filter(|other| by != number && is_undone(other))?;
-    Some(format!(
-        "does not settle any more: deployment {by} took its place while it soaked, and was undone; no rollback goes back to it, \
-         `sortie redeploy {number}` brings it again"
-    ))
 }
 
 /// Why it paused by itself; a package does where every member that is under way has.

@@ -5,7 +5,7 @@ use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedVie
 use domain::{
     plan,
     refusal::Refusal,
-    rules::{deployers, expiry, lifetime, names, passed, vendors},
+    rules::{self, deployers, expiry, lifetime, names, passed, soak, vendors},
     state::{Build, DeploymentPhase, GuidanceWord, Hold, InAudience, Stamp, Standing, State},
     waiting::WaitingOn,
 };
@@ -183,7 +183,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
             (None, None) if !running.permitted => {
                 notes.push(format!("unreleased build {name} runs without permission"));
             }
-            (Some(version), None) if domain::rules::permits::is_withdrawn(state, app, version, &audience.name) => {
+            (Some(version), None) if rules::permits::is_withdrawn(state, app, version, &audience.name) => {
                 notes.push(format!("{name} was withdrawn and still runs"));
             }
             _ if !running.permitted => notes.push(format!("{name} runs without permission")),
@@ -194,7 +194,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
     }
     let stands = record.standing.and_then(|number| Some((state.deployments.get(&number)?.build, number)));
     notes.extend(stands.and_then(|(build, number)| {
-        let why = super::deployment::cut_short(state, number)?;
+        let why = soak::cut_short(state, number)?;
         Some(format!("{} {why}", build_name(state, app, &build).short()))
     }));
     Cell {
@@ -322,7 +322,7 @@ fn newest_request<'a>(
 fn settled(state: &State, app: &AppName, audience: &AudienceName, record: &InAudience) -> Vec<BuildName> {
     let whole = record.settled.iter().rev().filter(|build| !record.settled_in_part.contains(*build));
     let names = whole.map(|build| build_name(state, app, build));
-    let withdrawn = |version: &Version| domain::rules::permits::is_withdrawn(state, app, version, audience);
+    let withdrawn = |version: &Version| rules::permits::is_withdrawn(state, app, version, audience);
     names.filter(|name| !name.version.as_ref().is_some_and(withdrawn)).collect()
 }
 
@@ -680,7 +680,7 @@ mod tests {
         let at = Some(world.now() + jiff::SignedDuration::from_hours(10));
         world.happen(requested(1, at, Vec::new(), Vec::new()));
         let order = trust::statement::Order::new(app("web"), audience("prod"), OrderAct::Deploy);
-        let (numbers, planned) = domain::rules::schedule::planned_beside(&world.state, &order);
+        let (numbers, planned) = rules::schedule::planned_beside(&world.state, &order);
         let warnings = [vec!["1.4.0 is superseded".to_string()], planned.clone()].concat();
         world.happen(requested(2, None, warnings.clone(), numbers));
         let said = |world: &World| {

@@ -28,7 +28,7 @@ impl Server {
         let is_new = !folder.is_dir();
         fs::create_dir_all(&folder)?;
         fault::counts_from(self.fault, &folder)?;
-        Ok(Some(Repository::open(&folder, is_new)?))
+        Ok(Some(Repository::open(&folder, is_new, self.now())?))
     }
 
     /// Publishes what there is before the world begins.

@@ -66,7 +66,6 @@ impl Push {
             }
         }
         let connection = invocation.connect().await?;
-        package::may_be_listed(&connection, &ready).await?;
         package::resolve(&connection, &mut ready).await?;
         let began = Instant::now();
         let watched = std::io::stderr().is_terminal() && !self.quiet && !invocation.global.json;

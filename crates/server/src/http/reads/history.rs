@@ -21,7 +21,7 @@ use domain::{
     plan,
     refusal::{Refusal, exit},
     rules::{names, presence},
-    state::State as Facts,
+    state::{Progress, State as Facts},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -159,8 +159,12 @@ pub(crate) async fn deployment(
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits).to_string());
         view.waits = waits.or(view.waits);
-        for part in view.targets.iter_mut().filter(|part| matches!(part.state.as_str(), "at it" | "going back")) {
-            part.detail = serving.targets.how_far(&part.target, number);
+        let parts = state.deployments.get(&number).map(|record| &record.parts);
+        for part in &mut view.targets {
+            let progress = parts.and_then(|parts| parts.get(&part.target)).map(|part| &part.progress);
+            if let Some(Progress::Assigned(_) | Progress::Undoing(_)) = progress {
+                part.detail = serving.targets.how_far(&part.target, number);
+            }
         }
         return Ok(Json(view));
     }
