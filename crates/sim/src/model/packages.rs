@@ -568,9 +568,6 @@ impl Models {
             return broken("TRUTH", format!("deployment {number} is said to have succeeded, and not every member has"));
         }
         if ending == Ending::Undone || package.taken_back {
-            if let Some((_, member, _)) = members.iter().find(|(_, _, course)| course.ended.is_none()) {
-                return broken("TOGETHER", format!("deployment {number} has ended, and {member} of it is under way"));
-            }
             // What nobody is left for cannot go back.
             let remains = |(place, _, course): &&(usize, u64, &Course)| {
                 let is_left = |name: &TargetName| {
@@ -640,6 +637,17 @@ impl Models {
         let known: BTreeSet<u64> = state.open_deployments.iter().filter(is_package).copied().collect();
         if let Some(number) = open.symmetric_difference(&known).next() {
             return broken("ENDED", format!("deployment {number} is open here and has ended there"));
+        }
+        for (number, package) in &self.packages.courses {
+            // Where a failure stops a package, what goes beside the member that failed goes on to its own end.
+            let stopped = !package.taken_back && self.packages.on_failure == OnFailure::Stop;
+            let is_over = package.ended.is_some_and(|(ending, _)| ending != Ending::Failed || !stopped);
+            let is_open = |(place, member): &(&usize, &u64)| {
+                self.course(**place, **member).is_some_and(|course| course.ended.is_none())
+            };
+            if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| is_over) {
+                return broken("TOGETHER", format!("deployment {number} has ended, and {member} of it is under way"));
+            }
         }
         let now = state.head.time;
         for number in &open {
