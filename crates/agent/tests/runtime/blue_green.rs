@@ -7,7 +7,6 @@ use std::{
     io::Read,
     net::TcpStream,
     path::PathBuf,
-    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -111,11 +110,8 @@ impl Place {
     }
 
     /// Brings and verifies the build by a process that may be killed; what it said where it failed.
-    fn bring(&self, (build, run): &(Digest, Run)) -> Result<(), String> {
-        let file = self.root().join(format!("{}.json", build.hex()));
-        fs::write(&file, serde_json::to_vec(run).unwrap()).unwrap();
-        let mut command = Command::new(KEEPER);
-        command.arg("bring").arg(self.root()).arg(self.first.to_string()).arg(build.hex()).arg(&file);
+    fn bring(&self, build: &(Digest, Run)) -> Result<(), String> {
+        let mut command = self.target.agent("bring", self.first, &[build]);
         let ended = command.output().unwrap();
         if ended.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&ended.stderr).trim_end().to_owned()) }
     }

@@ -1,19 +1,14 @@
 //! What the runtime starts, what survives, what ends.
 
 use crate::target::*;
-use agent::runtime::{CopyId, Exit, ObservedState, Runtime, RuntimeError, ServiceSpec};
+use agent::runtime::{CopyId, Exit, ObservedState, RuntimeError};
 use std::{
-    collections::BTreeMap,
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    collections::BTreeMap, fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command,
     time::Duration,
 };
 use trust::{
     Digest,
-    manifest::{ConfigKey, HealthCheck, StopSignal},
+    manifest::{ConfigKey, HealthCheck, Run, StopSignal},
 };
 
 #[test]
@@ -208,44 +203,13 @@ fn a_keeper_ends_gracefully_when_the_machine_goes_down_and_its_copy_returns() {
     assert_eq!(target.runtime.revive(&app()).unwrap().len(), 1);
 }
 
-/// Not a test of its own: the process that the next one kills.
-#[test]
-#[ignore = "run by services_outlive_the_agent in a process of its own"]
-fn stands_in_for_an_agent() {
-    let root = std::env::var("TARGET_ROOT").unwrap();
-    let runtime = open(Path::new(&root));
-    let build = Digest::of(b"x");
-    let run = run_of("exec sleep 1000");
-    fs::create_dir_all(runtime.layout().release(&app(), &build)).unwrap();
-    runtime.prepare(&app(), &build, &run).unwrap();
-    runtime.start(&runtime.specs(&app(), &build, &run, &BTreeMap::new()).unwrap()[0]).unwrap();
-    println!("started");
-    std::thread::sleep(Duration::from_secs(1000));
-}
-
-/// Not a test of its own: the process that the next but one kills at any instant.
-#[test]
-#[ignore = "run by an_agent_killed_at_any_instant_leaves_nothing_unknown in a process of its own"]
-fn stands_in_for_a_busy_agent() {
-    let root = PathBuf::from(std::env::var("TARGET_ROOT").unwrap());
-    let runtime = open(&root);
-    let specs = [1, 2].map(|number| busy_spec(&runtime, &root, number));
-    loop {
-        for spec in &specs {
-            runtime.start(spec).unwrap();
-            runtime.switch(&app(), &spec.build).unwrap();
-        }
-        runtime.stop(&app()).unwrap();
-    }
-}
-
-fn busy_spec(runtime: &Runtime, root: &Path, number: u32) -> ServiceSpec {
+/// A build whose shell keeps its script, and with it the root's path, in its command line, by which it is counted.
+fn counted(target: &Target, number: u32) -> (Digest, Run) {
+    let run = run_of(&format!("while :; do sleep 1; done # {}", target.folder.path().display()));
     let build = Digest::of(&number.to_le_bytes());
-    // The shell keeps its script, and with it the root's path, in its command line, by which it is counted.
-    let run = run_of(&format!("while :; do sleep 1; done # {}", root.display()));
-    fs::create_dir_all(runtime.layout().release(&app(), &build)).unwrap();
-    runtime.prepare(&app(), &build, &run).unwrap();
-    runtime.specs(&app(), &build, &run, &BTreeMap::new()).unwrap().remove(0)
+    fs::create_dir_all(target.runtime.layout().release(&app(), &build)).unwrap();
+    target.runtime.prepare(&app(), &build, &run).unwrap();
+    (build, run)
 }
 
 /// How many processes mention `text` in their command line, and how many of them are shells.
@@ -259,20 +223,17 @@ fn mentioning(text: &Path) -> (usize, usize) {
 #[test]
 fn an_agent_killed_at_any_instant_leaves_nothing_unknown() {
     let target = Target::new();
+    let [one, two] = [1, 2].map(|number| counted(&target, number));
+    let spec = target.runtime.specs(&app(), &two.0, &two.1, &BTreeMap::new()).unwrap().remove(0);
     for round in 0..24 {
-        let mut agent = Command::new(std::env::current_exe().unwrap());
-        agent
-            .args(["--exact", "copies::stands_in_for_a_busy_agent", "--ignored"])
-            .env("TARGET_ROOT", target.folder.path());
-        let mut agent = agent.stdout(Stdio::null()).spawn().unwrap();
+        let mut agent = Killed::spawn(&mut target.agent("turn", first_port(), &[&one, &two]));
         // Not a wait for anything: the instant of the kill, another one in every round.
         std::thread::sleep(Duration::from_millis(7 * round));
-        agent.kill().unwrap();
-        agent.wait().unwrap();
+        agent.end();
         if round % 2 == 0 {
-            target.runtime.start(&busy_spec(&target.runtime, target.folder.path(), 2)).unwrap();
+            target.runtime.start(&spec).unwrap();
             until("one keeper and one shell are left", || mentioning(target.folder.path()) == (2, 1));
-            assert_eq!(target.observed().build, Digest::of(&2_u32.to_le_bytes()));
+            assert_eq!(target.observed().build, two.0);
         } else {
             target.runtime.revive(&app()).unwrap();
         }
@@ -285,22 +246,18 @@ fn an_agent_killed_at_any_instant_leaves_nothing_unknown() {
 #[test]
 fn services_outlive_the_agent() {
     let target = Target::new();
-    let mut agent = Command::new(std::env::current_exe().unwrap());
-    agent
-        .args(["--exact", "copies::stands_in_for_an_agent", "--ignored", "--nocapture"])
-        .env("TARGET_ROOT", target.folder.path());
-    let mut agent = agent.stdout(Stdio::null()).spawn().unwrap();
+    let build = counted(&target, 1);
+    let mut agent = Killed::spawn(&mut target.agent("keep", first_port(), &[&build]));
     until("it runs", || {
         target.runtime.observed(&app()).unwrap().iter().any(|copy| copy.state == ObservedState::Running)
     });
     let before = target.observed();
-    agent.kill().unwrap();
-    agent.wait().unwrap();
+    agent.end();
     let after = target.observed();
     assert_eq!((after.pid, after.state, after.restarts), (before.pid, ObservedState::Running, 0));
     assert!(is_alive(after.pid.unwrap()));
     assert_eq!(target.runtime.revive(&app()).unwrap(), []);
-    assert_eq!(target.runtime.kept_specs(&app()).unwrap()[0].build, Digest::of(b"x"));
+    assert_eq!(target.runtime.kept_specs(&app()).unwrap()[0].build, build.0);
     target.runtime.stop(&app()).unwrap();
     assert!(!is_alive(after.pid.unwrap()));
 }

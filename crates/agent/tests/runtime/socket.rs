@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -163,10 +163,8 @@ fn an_agent_that_is_killed_between_two_programs_leaves_one_to_its_successor() {
     let port = target.observed().port.unwrap();
     until("it answers", || ask(port).is_ok());
     // Killed while it waits for a program that never is well: both are there.
-    let mut agent = Command::new(std::env::current_exe().unwrap());
-    agent.args(["--exact", "socket::stands_in_for_an_agent_that_upgrades", "--ignored"]);
-    agent.env("TARGET_ROOT", target.folder.path()).env("TARGET_PORT", port.to_string()).stdout(Stdio::null());
-    let mut agent = Killed(agent.spawn().unwrap());
+    let broken = build(&target, "broken", true, true);
+    let mut agent = Killed::spawn(&mut target.agent("keep", port, &[&broken]));
     let running = || target.runtime.observed(&app()).unwrap().iter().filter(|copy| copy.pid.is_some()).count();
     until("both run", || running() == 2);
     agent.end();
@@ -176,34 +174,6 @@ fn an_agent_that_is_killed_between_two_programs_leaves_one_to_its_successor() {
     assert_eq!(dropped, [""; 0]);
     let copies = target.runtime.observed(&app()).unwrap();
     assert_eq!(copies.iter().map(|copy| copy.build).collect::<Vec<_>>(), [third.0]);
-}
-
-/// A process that ends with the test, at the latest.
-struct Killed(Child);
-
-impl Killed {
-    fn end(&mut self) {
-        let _gone = (self.0.kill(), self.0.wait());
-    }
-}
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Not a test of its own: the process that the one above kills.
-#[test]
-#[ignore = "run by an_agent_that_is_killed_between_two_programs_leaves_one_to_its_successor in a process of its own"]
-fn stands_in_for_an_agent_that_upgrades() {
-    let root = PathBuf::from(std::env::var("TARGET_ROOT").unwrap());
-    let port = std::env::var("TARGET_PORT").unwrap().parse().unwrap();
-    let target = Target { folder: tempfile::tempdir().unwrap(), runtime: open_at(&root, port) };
-    let broken = build(&target, "broken", true, true);
-    loop {
-        let _never_well = bring(&target, &broken);
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -66,6 +66,18 @@ impl Target {
         self.folder.path().join(name)
     }
 
+    /// A process of its own that does to this target what an agent would: see the program.
+    pub fn agent(&self, deed: &str, first_port: u16, builds: &[&(Digest, Run)]) -> Command {
+        let mut command = Command::new(KEEPER);
+        command.arg(deed).arg(self.folder.path()).arg(first_port.to_string());
+        for (build, run) in builds {
+            let file = self.path(&format!("{}.json", build.hex()));
+            fs::write(&file, serde_json::to_vec(run).unwrap()).unwrap();
+            command.arg(build.hex()).arg(file);
+        }
+        command
+    }
+
     pub fn keeper_pid(&self) -> i32 {
         let state = fs::read(self.runtime.layout().run(&app()).join("web-1.state.json")).unwrap();
         let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
@@ -77,6 +89,25 @@ impl Drop for Target {
     fn drop(&mut self) {
         let stopped = self.runtime.stop(&app());
         assert!(stopped.is_ok() || std::thread::panicking(), "{stopped:?}");
+    }
+}
+
+/// A process that ends with the test, at the latest.
+pub struct Killed(Child);
+
+impl Killed {
+    pub fn spawn(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn end(&mut self) {
+        let _gone = (self.0.kill(), self.0.wait());
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
