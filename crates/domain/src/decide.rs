@@ -9,6 +9,7 @@ mod draft;
 mod exposure;
 mod freeze;
 mod guide;
+mod order;
 mod package;
 mod people;
 mod receipt;
@@ -63,7 +64,7 @@ fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, 
         Command::ReviewEmergency(signed) => review::review(&mut draft, &asked, signed)?,
         Command::WithdrawPermission(signed) => release::withdraw(&mut draft, &asked, signed, false)?,
         Command::RememberWithdrawal(signed) => release::withdraw(&mut draft, &asked, signed, true)?,
-        Command::RequestDeployment(signed) => deployment::request(&mut draft, &asked, signed)?,
+        Command::RequestDeployment(signed) => order::request(&mut draft, &asked, signed)?,
         Command::SetConfig(signed) => config::set(&mut draft, &asked, signed)?,
         Command::Freeze(signed) => freeze::act(&mut draft, &asked, signed)?,
         Command::Administer(act) => administer(&mut draft, &asked, act)?,

@@ -3,7 +3,7 @@
 //!
 //! What a member's deployment comes to is carried over to its package's by [`follow`], after every decision.
 
-use super::{Asked, deployment};
+use super::{Asked, deployment, order};
 use crate::{
     command::Signed,
     event::{Aborted, BuildFacts, Ending, Event},
@@ -60,15 +60,15 @@ pub(super) fn request(
     let now = asked.context.now;
     schedule::can_come(order, now)?;
     let installs = order.act.installs();
-    let awaits_permit = installs && deployment::permission(draft, asked, signed)?;
+    let awaits_permit = installs && order::permission(draft, asked, signed)?;
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
     let is_planned = schedule::is_planned(&order.schedule, now);
-    let queued = |order: &Order, build| deployment::queued(draft, order, build, None).map_err(without_following);
+    let queued = |order: &Order, build| order::queued(draft, order, build, None).map_err(without_following);
     let takes_place_of = if is_planned { None } else { queued(order, signed.subject)? };
     for (app, member) in facts.package.iter().filter(|_| !is_planned) {
         queued(&member_order(order, app, member), member.build)?;
     }
-    let warned = version.as_ref().filter(|_| installs).map(|version| deployment::superseded(draft, order, version));
+    let warned = version.as_ref().filter(|_| installs).map(|version| order::superseded(draft, order, version));
     let mut warnings = warned.unwrap_or_default();
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
@@ -116,7 +116,7 @@ pub(super) fn request(
         only: order.only.clone(),
         planned_there,
     };
-    deployment::as_planned(draft, order, &requested, &members)?;
+    order::as_planned(draft, order, &requested, &members)?;
     deployment::take_place(draft, takes_place_of, number);
     draft.record(requested);
     if awaits_permit || is_planned {
@@ -185,15 +185,15 @@ fn prepare(
     let signed = Signed { subject: member.build, act: member_order(order, app, member) };
     let found = if order.act.installs() {
         migrations::nothing_crossed(&draft.state, &signed.act, member.build)?;
-        let destinations = deployment::destinations(draft, asked, &signed, true);
+        let destinations = order::destinations(draft, asked, &signed, true);
         destinations.and_then(|(targets, warning)| {
-            deployment::not_there_already(draft, &signed, &targets)?;
+            order::not_there_already(draft, &signed, &targets)?;
             rollback::may_return(&draft.state, &signed)?;
-            let warnings = deployment::superseded(draft, &signed.act, &member.version);
+            let warnings = order::superseded(draft, &signed.act, &member.version);
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
     } else {
-        deployment::running_targets(draft, &signed.act, member.build).map(|targets| (targets, Vec::new()))
+        order::running_targets(draft, &signed.act, member.build).map(|targets| (targets, Vec::new()))
     };
     match found {
         Ok((targets, warnings)) => Ok(Some(Prepared { order: signed, targets, warnings })),
@@ -242,7 +242,7 @@ fn hold_what_is_left_behind(draft: &mut Draft, number: u64) {
     let standing = here.and_then(|here| here.standing).and_then(|number| draft.state.deployments.get(&number));
     let left = standing.map(|standing| standing.build).filter(|build| *build != package.build);
     if let Some(build) = left {
-        deployment::hold_out(draft, &order_of(&package), build, number);
+        order::hold_out(draft, &order_of(&package), build, number);
     }
 }
 
@@ -320,7 +320,7 @@ fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Option
     let (later, targets): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(misses);
     if !later.is_empty() {
         // Where nobody is left for it now, it comes later everywhere.
-        let is_in_place = deployment::not_there_already(draft, &order, &targets).is_err();
+        let is_in_place = order::not_there_already(draft, &order, &targets).is_err();
         if targets.is_empty() || is_in_place {
             return None;
         }
@@ -355,9 +355,9 @@ fn begin_member(
     let Signed { subject: build, act: order } = order;
     let rollout: Rollout = rollout::of(&draft.state, package).into_owned();
     let (targets, rings) = rollout::in_their_turn(&draft.state, &rollout, targets, &asked.context.away);
-    let queued = deployment::queued(draft, &order, build, Some(package_number))?;
+    let queued = order::queued(draft, &order, build, Some(package_number))?;
     for left in rollback::left_behind(&draft.state, &order, build, &targets) {
-        deployment::hold_out(draft, &order, left, package_number);
+        order::hold_out(draft, &order, left, package_number);
     }
     let number = draft.state.last_deployment + 1;
     deployment::take_place(draft, queued, number);
