@@ -191,6 +191,13 @@ impl fmt::Display for WaitingOn {
             WaitingOn::Freeze { deployment, freeze, until } => {
                 write!(f, "deployment {deployment} waits for freeze {freeze}, which ends at {until:.0}")
             }
+            // The clock goes on within a second; nobody is at it before that.
+            WaitingOn::Targets { deployment, targets, .. } if targets.is_empty() => {
+                write!(f, "deployment {deployment} goes on in a moment")
+            }
+            WaitingOn::Members { deployment, members, .. } if members.is_empty() => {
+                write!(f, "deployment {deployment} goes on in a moment")
+            }
             WaitingOn::Targets { deployment, targets, .. } => {
                 let names: Vec<_> = targets.iter().map(TargetName::to_string).collect();
                 write!(f, "deployment {deployment} waits for {}", names.join(", "))

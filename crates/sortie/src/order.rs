@@ -153,7 +153,8 @@ pub async fn conclude_accepted(
     for warning in warnings(accepted) {
         invocation.aside(&format!("mind: {warning}"));
     }
-    let is_planned = wanted.schedule.at.is_some_and(|at| at > Timestamp::now());
+    // By the server's clock its time may have come already.
+    let is_planned = wanted.schedule.at.is_some() && !has_begun(accepted);
     if following.detach || is_planned && following.wait.is_none() {
         return Ok(detached(wanted, deployment, accepted));
     }
@@ -221,7 +222,7 @@ fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {
         accepted.events.iter().any(|event| matches!(event, Event::DeploymentRequested { awaits_permit: true, .. }));
     let what = wanted.build.of(&wanted.app);
     let words = match awaits {
-        _ if wanted.schedule.at.is_some() => {
+        _ if wanted.schedule.at.is_some() && !has_begun(accepted) => {
             let (environment, when) = (&wanted.environment, when::in_words(&wanted.schedule));
             let released = if awaits { " It waits for its permit too." } else { "" };
             format!(

@@ -491,14 +491,14 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
             }
             WaitingOn::Targets { deployment, targets, until } => {
                 p.busy title=(format!("gives up at {}", moment(*until))) {
-                    (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(targets)) } }
+                    (sign(Sign::Busy)) (at_it(*deployment, targets))
                 }
             }
             WaitingOn::Members { deployment, members, why } => {
                 @let said = why.as_ref().map(ToString::to_string).unwrap_or_default();
                 @let apps = members.iter().map(|(app, _)| app.clone()).collect::<Vec<_>>();
                 p.busy title=(said) {
-                    (sign(Sign::Busy)) span { "deployment " (deployment) " at " b { (names(&apps)) } }
+                    (sign(Sign::Busy)) (at_it(*deployment, &apps))
                 }
             }
             WaitingOn::Bake { deployment, ring, until } => {
@@ -544,6 +544,16 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     (sign(Sign::Busy)) span { "soaks, " (left(*until)) " more" span.muted { " · deployment " (deployment) } }
                 }
             }
+        }
+    }
+}
+
+/// A deployment with whom it waits for; with nobody where the clock has not gone on with it yet.
+fn at_it(deployment: u64, whom: &[impl std::fmt::Display]) -> Markup {
+    html! {
+        span {
+            "deployment " (deployment)
+            @if whom.is_empty() { " goes on in a moment" } @else { " at " b { (names(whom)) } }
         }
     }
 }

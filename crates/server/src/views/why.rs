@@ -503,6 +503,11 @@ mod tests {
         let waits = format!("deployment 1 (web@1.4.0) waits for its time, {late:.0}");
         assert_eq!(said(&world), [format!("{waits} | `sortie abort 1` takes it off")]);
         assert_eq!(ask(&world, "1.4.0", "prod").standing, []);
+        // Its time has come, and the clock has not gone on with it yet.
+        let now = std::mem::replace(&mut world.state.head.time, late);
+        let begins = format!("deployment 1 (web@1.4.0), planned for {late:.0}, goes on in a moment");
+        assert_eq!(said(&world), [format!("{begins} | `sortie abort 1` takes it off")]);
+        world.state.head.time = now;
         // Another version that comes before it makes it too late, and is named as well.
         world.stands("test-1", "web", two, OrderAct::Deploy, at(soon));
         let dropped =

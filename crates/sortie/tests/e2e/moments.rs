@@ -122,7 +122,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     };
     let one = released(&world);
     world.sortie("oncall", 2, &format!("deploy {one} --to prod --at 2020-01-01")).says("that moment has passed");
-    world.sortie("oncall", 0, &format!("deploy {one} --to prod --at 1s")).says("is planned").says("begins by itself");
+    world.sortie("oncall", 0, &format!("deploy {one} --to prod --at 3s")).says("is planned").says("begins by itself");
     until("what was planned", || get(*world.endpoints("prod").first()?, "/").ok());
     let before = world.active("prod-1", "web");
 
