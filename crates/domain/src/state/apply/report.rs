@@ -5,6 +5,7 @@ use crate::{
     event::Change,
     state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
 };
+use jiff::Timestamp;
 use trust::{
     AppName, Digest, TargetName,
     statement::{OrderAct, Outcome, Phase, PhaseTiming},
@@ -30,35 +31,21 @@ pub(super) fn finish_target(
     finished: &Finished<'_>,
     phases: &[PhaseTiming],
 ) {
-    let stamp = state.head;
     let Some(record) = state.deployments.get(&deployment) else { return };
     let (app, act) = (record.app.clone(), record.act);
-    let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
-    let assigned = on_target.and_then(|on_target| on_target.assigned.as_mut());
-    let newest = assigned.as_ref().map(|assigned| assigned.deployment);
-    let assigned = assigned.filter(|assigned| assigned.deployment == deployment);
-    let goes_back = assigned.as_ref().is_some_and(|assigned| assigned.undo);
-    if let Some(assigned) = assigned {
-        assigned.finished = true;
-        assigned.given_up = finished.given_up;
-    }
+    let assigned = close_assignment(state, deployment, name, &app, finished);
+    let was_verified = *finished.outcome == Outcome::Verified;
     if !finished.given_up {
         // Who verified and changed nothing went back, to whatever assignment.
-        let went_back = goes_back || *finished.outcome == Outcome::Verified && finished.change.is_none();
+        let went_back = assigned.to_undo || was_verified && finished.change.is_none();
         data::heard(state, deployment, name, went_back, finished.outcome, phases);
     }
     let before = state.running(&app, name).cloned();
     let was_unwell = before.as_ref().is_some_and(|running| running.unwell.is_some());
     let was_stopped = before.as_ref().is_some_and(|running| running.stopped && finished.running == Some(running.build));
-    let goes_back = |part: &Part| {
-        // Who is heard of an assignment that a newer one has replaced went back where nothing changed.
-        let was_replaced = newest != Some(deployment) && finished.change.is_none();
-        goes_back || was_replaced || matches!(part.progress, Progress::Undoing(_))
-    };
-    let is_back = |part: &Part| {
-        (goes_back(part) && *finished.outcome == Outcome::Verified)
-            .then_some(part.was_stopped && finished.running == part.before)
-    };
+    let goes_back = |part: &Part| assigned.goes_back(part, finished);
+    let is_back =
+        |part: &Part| (goes_back(part) && was_verified).then_some(part.was_stopped && finished.running == part.before);
     let back = state.deployments.get(&deployment).and_then(|record| record.parts.get(name)).and_then(is_back);
     let stopped = match (act, finished.outcome) {
         // It is as it was before the deployment.
@@ -77,46 +64,24 @@ pub(super) fn finish_target(
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     record.parts.change(name, |part| {
         let goes_back = goes_back(part);
-        part.progress = match finished.outcome {
-            Outcome::Verified if goes_back => Progress::Undone,
-            Outcome::Refused { .. } if finished.stands && !goes_back => Progress::Waiting,
-            outcome => Progress::Finished(outcome.clone()),
-        };
-        part.absent = finished.given_up;
-        // What nobody has heard of is not taken to serve, nor is what could not go back.
-        let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
-        part.serves = is_well && finished.running.is_some() && !stopped && !finished.standby && is_clear;
-        if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
-            part.aside = None;
-        }
-        if !goes_back {
-            part.unwell = None;
-        }
-        part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false, watched: false });
+        finish_part(part, finished, goes_back, !stopped && is_clear);
         part.phases.extend(phases.iter().cloned());
     });
-    let running = finished.running.map(|build| match before {
-        // A target that goes on running the same build has run it since then.
-        Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
-            let (config_serial, endpoints) = (finished.config_serial, finished.endpoints.to_vec());
-            // Whether it serves was settled by the switch, so that what follows from its health is for that to say.
-            let switched = act == OrderAct::Switch && back.is_none() && *finished.outcome == Outcome::Verified;
-            let deployment = if switched { deployment } else { before.deployment };
-            let standby = finished.standby;
-            Running { config_serial, endpoints, stopped, unwell, standby, deployment, ..before }
+    let switched = act == OrderAct::Switch && back.is_none() && was_verified;
+    let since = state.head.time;
+    let running = finished.running.map(|build| {
+        let anew = finished.as_running(build, deployment, since, stopped);
+        match before {
+            // A target that goes on running the same build has run it since then.
+            Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
+                // Whether it serves was settled by the switch, so that what follows from its health is for that to say.
+                let deployment = if switched { deployment } else { before.deployment };
+                Running { since: before.since, deployment, unwell, ..anew }
+            }
+            _ => anew,
         }
-        _ => Running {
-            build,
-            since: stamp.time,
-            deployment,
-            config_serial: finished.config_serial,
-            endpoints: finished.endpoints.to_vec(),
-            stopped,
-            unwell: None,
-            standby: finished.standby,
-        },
     });
-    if !is_as_it_was && back.is_none() && was_unwell && *finished.outcome == Outcome::Verified {
+    if !is_as_it_was && back.is_none() && was_unwell && was_verified {
         is_well_again(state, name, running.as_ref().filter(|running| running.deployment != deployment));
     }
     if finished.change.is_some() && act.installs() {
@@ -124,9 +89,74 @@ pub(super) fn finish_target(
     }
     runs_now(state, name, &app, running);
     stopped_or_started(state, name, &app);
-    if *finished.outcome == Outcome::Verified && back.is_none() {
+    if was_verified && back.is_none() {
         ending::may_be_whole(state, deployment);
     }
+}
+
+impl Finished<'_> {
+    /// What runs by this word, if it did not run before.
+    fn as_running(&self, build: Digest, deployment: u64, since: Timestamp, stopped: bool) -> Running {
+        let (config_serial, endpoints, standby) = (self.config_serial, self.endpoints.to_vec(), self.standby);
+        Running { build, since, deployment, config_serial, endpoints, stopped, unwell: None, standby }
+    }
+}
+
+/// What a target had been told when it was heard.
+#[derive(Clone, Copy)]
+struct Told {
+    /// Whether it had been told to go back.
+    to_undo: bool,
+    /// Whether a newer assignment had replaced this one.
+    newer: bool,
+}
+
+impl Told {
+    /// Whether what the target says is that it goes back, or went.
+    fn goes_back(self, part: &Part, finished: &Finished<'_>) -> bool {
+        // Who is heard of an assignment that a newer one has replaced went back where nothing changed.
+        let was_replaced = self.newer && finished.change.is_none();
+        self.to_undo || was_replaced || matches!(part.progress, Progress::Undoing(_))
+    }
+}
+
+/// The assignment is done with, where it is the newest still.
+fn close_assignment(
+    state: &mut State,
+    deployment: u64,
+    name: &TargetName,
+    app: &AppName,
+    finished: &Finished<'_>,
+) -> Told {
+    let on_target = state.targets.get_mut(name).map(|target| target.apps.entry(app.clone()).or_default());
+    match on_target.and_then(|on_target| on_target.assigned.as_mut()) {
+        Some(assigned) if assigned.deployment == deployment => {
+            assigned.finished = true;
+            assigned.given_up = finished.given_up;
+            Told { to_undo: assigned.undo, newer: false }
+        }
+        _ => Told { to_undo: false, newer: true },
+    }
+}
+
+/// How a target's part ended; `may_serve` unless what it runs is stopped or known to be unwell.
+fn finish_part(part: &mut Part, finished: &Finished<'_>, goes_back: bool, may_serve: bool) {
+    part.progress = match finished.outcome {
+        Outcome::Verified if goes_back => Progress::Undone,
+        Outcome::Refused { .. } if finished.stands && !goes_back => Progress::Waiting,
+        outcome => Progress::Finished(outcome.clone()),
+    };
+    part.absent = finished.given_up;
+    // What nobody has heard of is not taken to serve, nor is what could not go back.
+    let is_well = !finished.given_up && !matches!(finished.outcome, Outcome::Failed { .. });
+    part.serves = is_well && finished.running.is_some() && !finished.standby && may_serve;
+    if *finished.outcome == Outcome::Verified && part.aside != Some(Aside::Left) {
+        part.aside = None;
+    }
+    if !goes_back {
+        part.unwell = None;
+    }
+    part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false, watched: false });
 }
 
 /// What was started anew is well, by the target's word: whatever brought it to the target soaks from then on.
