@@ -46,52 +46,15 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         };
         let app = journal.app.clone();
         let outcome = shortened(outcome);
-        let (mut timings, mut doubt) = (Vec::new(), None);
         let order = under_way.as_ref().and_then(|under_way| under_way.dossier.order.as_ref());
         let order = order.map(|envelope| Digest::of(&envelope.payload));
+        let (mut phases, mut doubt) = (Vec::new(), None);
         if let Some(under_way) = under_way {
-            let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
-            let went_back = under_way.undoing.is_some();
-            // What was laid out and not activated stays, so that the next try has it already (R27).
-            if assignment.act.installs() {
-                let is_staged = !touched && self.machine().is_staged(&app, &assignment.build);
-                journal.staged = is_staged.then_some(assignment.build);
-            }
-            if outcome == Outcome::Verified && !went_back && touched {
-                if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
-                    journal.verify(next.build);
-                }
-                journal.active = under_way.next.clone();
-                doubt = session.doubt.take().map(short);
-                if let Some(active) = &mut journal.active {
-                    active.doubted = doubt.is_some() && !active.stopped;
-                }
-                journal.endpoints = std::mem::take(&mut session.endpoints);
-            } else if went_back {
-                let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
-                // What was told to leave service again and could not may go on serving: nothing new comes to it.
-                let serves_on = under_way.next.as_ref().filter(|next| could_not_leave && !next.standby);
-                journal.active = serves_on.or(under_way.before.as_ref()).cloned();
-                journal.endpoints = std::mem::take(&mut session.endpoints);
-            }
-            // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.
-            let controls = matches!(assignment.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
-            if touched && !controls {
-                let state = if went_back { LastState::Undone } else { LastState::Open };
-                let deployment = assignment.deployment;
-                let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);
-                let migrated = done.map(|migrating| migrating.migration);
-                journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
-            }
-            timings = std::mem::take(&mut session.timings);
-        } else if assignment.undo
-            && journal
-                .last
-                .as_ref()
-                .is_some_and(|last| last.deployment == assignment.deployment && last.migrated == Some(Migration::Run))
-        {
+            doubt = self.leave_behind(&mut journal, under_way, &outcome, session);
+            phases = std::mem::take(&mut session.timings);
+        } else if assignment.undo && has_migrated(&journal, assignment.deployment) {
             // It went back by itself and nobody may have heard why: that the data is as the migration left it is said again.
-            timings.push(PhaseTiming { phase: Phase::Migrate, started: self.now(), milliseconds: 0 });
+            phases.push(PhaseTiming { phase: Phase::Migrate, started: self.now(), milliseconds: 0 });
         }
         // What was refused may be made up, and with it its generation: that must not outrank a genuine one. Nor may one
         // that came by a bundle outrank the server's, which are numbered apart.
@@ -99,9 +62,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (journal.epoch, journal.generation) = (assignment.epoch, assignment.generation);
         }
         // Where going back failed, what is there is said, and not what should be.
+        let active = journal.active.as_ref();
         let running = match outcome {
             Outcome::Failed { .. } => self.machine().current(&app),
-            _ => journal.active.as_ref().map(|active| active.build),
+            _ => active.map(|active| active.build),
         };
         let report = Report {
             target: self.documents.pinned().target.clone(),
@@ -111,12 +75,12 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             deployment: assignment.deployment,
             outcome,
             running,
-            config_serial: journal.active.as_ref().and_then(|active| active.config).map_or(0, |(serial, _)| serial),
-            phases: timings,
+            config_serial: active.and_then(|active| active.config).map_or(0, |(serial, _)| serial),
+            phases,
             endpoints: journal.endpoints.clone(),
             carried: self.supply.bundle().zip(order).map(|(bundle, order)| Carried { bundle, order }),
-            way: journal.active.as_ref().and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
-            standby: journal.active.as_ref().is_some_and(|active| active.standby),
+            way: active.and_then(|active| active.authority.parse().ok()).unwrap_or_default(),
+            standby: active.is_some_and(|active| active.standby),
             doubt,
         };
         tracing::info!(%app, deployment = assignment.deployment, outcome = ?report.outcome, "decided");
@@ -125,6 +89,52 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         self.journals.save(journal)?;
         self.discard(&app);
         Ok(())
+    }
+
+    /// What the journal says is there once an assignment that was begun is over; and what could not be told of it, if anything.
+    fn leave_behind(
+        &mut self,
+        journal: &mut Journal,
+        under_way: UnderWay,
+        outcome: &Outcome,
+        session: &mut Session,
+    ) -> Option<String> {
+        let assignment = &under_way.assignment;
+        let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
+        let went_back = under_way.undoing.is_some();
+        let mut doubt = None;
+        // What was laid out and not activated stays, so that the next try has it already (R27).
+        if assignment.act.installs() {
+            let is_staged = !touched && self.machine().is_staged(&journal.app, &assignment.build);
+            journal.staged = is_staged.then_some(assignment.build);
+        }
+        if *outcome == Outcome::Verified && !went_back && touched {
+            if let Some(next) = under_way.next.as_ref().filter(|next| !next.stopped) {
+                journal.verify(next.build);
+            }
+            journal.active = under_way.next.clone();
+            doubt = session.doubt.take().map(short);
+            if let Some(active) = &mut journal.active {
+                active.doubted = doubt.is_some() && !active.stopped;
+            }
+            journal.endpoints = std::mem::take(&mut session.endpoints);
+        } else if went_back {
+            let could_not_leave = matches!(outcome, Outcome::Failed { .. }) && assignment.act == OrderAct::Switch;
+            // What was told to leave service again and could not may go on serving: nothing new comes to it.
+            let serves_on = under_way.next.as_ref().filter(|next| could_not_leave && !next.standby);
+            journal.active = serves_on.or(under_way.before.as_ref()).cloned();
+            journal.endpoints = std::mem::take(&mut session.endpoints);
+        }
+        // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.
+        let controls = matches!(assignment.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
+        if touched && !controls {
+            let state = if went_back { LastState::Undone } else { LastState::Open };
+            let deployment = assignment.deployment;
+            let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);
+            let migrated = done.map(|migrating| migrating.migration);
+            journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
+        }
+        doubt
     }
 
     /// Removes releases that nothing goes back to. What cannot be removed now is removed after the next deployment.
@@ -239,6 +249,12 @@ pub(super) fn sign_report(
 fn request_id(app: &AppName, epoch: u64, generation: u64, signings: u32) -> String {
     let about = Digest::of(format!("{app}:{epoch}:{generation}").as_bytes()).hex();
     format!("report:{}:{signings}", &about[..REPORT_ID_DIGITS])
+}
+
+/// Whether what the target did last was this deployment, and it migrated the data.
+fn has_migrated(journal: &Journal, deployment: u64) -> bool {
+    let last = journal.last.as_ref().filter(|last| last.deployment == deployment);
+    last.is_some_and(|last| last.migrated == Some(Migration::Run))
 }
 
 pub(super) fn shortened(outcome: Outcome) -> Outcome {
