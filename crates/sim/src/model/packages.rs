@@ -588,9 +588,19 @@ impl Models {
         let is_held = package.order.act.deploys()
             && matches!(ending, Ending::Undone | Ending::Failed)
             && members.iter().any(failed);
+        // Who went back nowhere keeps nothing out.
+        let stands = |(_, _, course): &(usize, u64, &Course)| {
+            let is_there = |name: &TargetName| !course.undone.contains(name) && !self.each[WEB].retired.contains(name);
+            course.targets.iter().any(|name| course.outcomes.get(name) == Some(&Outcome::Verified) && is_there(name))
+        };
+        let went_nowhere =
+            package.order.act == OrderAct::Rollback && ending != Ending::Succeeded && !members.iter().any(stands);
         let (build, stops) = (package.build, !package.taken_back);
         if is_held {
             self.packages.held.insert(build, number);
+        }
+        if went_nowhere {
+            self.packages.held.retain(|_, placed| *placed != number);
         }
         match ending {
             Ending::Succeeded => self.packages.sees("a package done"),
