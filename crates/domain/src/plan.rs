@@ -9,6 +9,7 @@ use crate::{
     rules::{
         approvals, late, lifetime, packages,
         presence::{self, Away},
+        restored::{self, Lost},
         rollout, schedule,
     },
     state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, Pause, State},
@@ -192,12 +193,14 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
 }
 
 /// The clock's commands that are due at `now`, and when to look again. The request id is derived from the deed, so that
-/// asking twice does it once. What waits for a target that is `away` is not due before it is back.
-pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
+/// asking twice does it once. What waits for a target that is `away` is not due before it is back; nor what brings something new,
+/// where the ledger has `lost` entries, before owners have signed a new epoch.
+pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
     let mut commands = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp, id: String, command: Command| {
-        if at <= now && !presence::may_come(state, &command, away) {
+        let may_come = || presence::may_come(state, &command, away) && restored::may_come(state, &command, lost);
+        if at <= now && !may_come() {
         } else if at <= now {
             commands.extend(RequestId::new(id).ok().map(|id| (id, command)));
         } else {
