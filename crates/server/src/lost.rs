@@ -12,7 +12,10 @@ use api::{
     agent::Memory,
     read::{Lost, LostNumber, LostRun, LostSight},
 };
-use domain::{rules::restored, state::State};
+use domain::{
+    rules::restored,
+    state::{Running, State},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -92,11 +95,12 @@ impl Memories {
         let lost = self.lost(state);
         let is_over = |target: &TargetName| !lost.seen.iter().any(|sight| sight.target == *target && !sight.is_over);
         let taken = self.restored.as_ref().map(|restored| restored.taken);
+        let is_otherwise = |run: &&LostRun| run.recorded != Some(run.active);
         let is_old = |run: &LostRun| match (state.running(&run.app, &run.target), taken) {
             (Some(running), Some(taken)) => running.since <= taken,
             _ => !is_over(&run.target),
         };
-        lost.runs.iter().filter(|run| is_old(run)).cloned().collect()
+        lost.runs.iter().filter(is_otherwise).filter(|run| is_old(run)).cloned().collect()
     }
 
     /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
@@ -181,9 +185,11 @@ impl Memories {
             };
             lost.seen.extend(told.seen.iter().map(sight));
             for (app, active) in told.active.iter().filter(|_| !told.seen.is_empty()) {
-                let recorded = state.running(app, target).map(|running| running.build);
+                let running = state.running(app, target);
+                let recorded = running.map(|running| running.build);
+                let is_explained = running.is_some_and(|running| running.deployment != Running::BROUGHT_BY_NONE);
                 let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(active));
-                if recorded != Some(*active) {
+                if recorded != Some(*active) || !is_explained {
                     let (target, app, active) = (target.clone(), app.clone(), *active);
                     lost.runs.push(LostRun { target, app, active, recorded, is_known });
                 }

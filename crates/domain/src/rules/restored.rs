@@ -8,7 +8,7 @@ use crate::{
     waiting::WaitingOn,
 };
 use std::collections::BTreeMap;
-use trust::{AppName, AudienceName, Digest, Version, statement::OrderAct};
+use trust::{AppName, AudienceName, Digest, Version, freeze::brings_something_new, statement::OrderAct};
 
 /// What targets have shown that the ledger has lost. It is no history: what is refused for it is not recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,11 +37,7 @@ pub fn may_bring(
     build: &Digest,
 ) -> Result<(), Refusal> {
     let has_settled = || state.in_audience(app, environment).is_some_and(|here| here.settled.contains(build));
-    let brings = match act {
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Configure => true,
-        OrderAct::Switch => !has_settled(),
-        OrderAct::Rollback | OrderAct::Undeploy | OrderAct::Restart | OrderAct::Stop | OrderAct::Start => false,
-    };
+    let brings = brings_something_new(act) && !(act == OrderAct::Switch && has_settled());
     put_back(state, &lost.seen).filter(|_| brings).map_or(Ok(()), Err)
 }
 
