@@ -298,7 +298,7 @@ fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: T
         MemberPart::Waiting | MemberPart::InPlace => None,
     };
     let is_waited_on = |(_, member): &(AppName, u64)| match deployment.phase {
-        DeploymentPhase::Ended { settled: None, .. } => state.soaking.contains(member),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => state.soaking.contains(member),
         DeploymentPhase::Ended { .. } => false,
         _ => state.open_deployments.contains(member),
     };

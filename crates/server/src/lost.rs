@@ -33,6 +33,9 @@ use trust::{
     statement::{self, Act, Statement},
 };
 
+#[cfg(test)]
+mod tests;
+
 const FILE: &str = "lost.json";
 /// Of a server that was put back from a backup: who has spoken to it since. It is no part of a backup.
 const HEARD: &str = "heard.json";
@@ -56,11 +59,32 @@ pub(crate) struct Memories {
 struct Told {
     /// The newest checkpoint of each epoch that this ledger does not hold, by its number of entries.
     seen: BTreeMap<u64, u64>,
+    /// The roots of these, by which they are known again where the ledger comes back. What was kept by an earlier version has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    roots: BTreeMap<u64, Digest>,
     active: BTreeMap<AppName, Digest>,
     withdrawals: Vec<Envelope>,
     /// The signed numbers of all that was ever told to be active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     numbers: Vec<Envelope>,
+}
+
+impl Told {
+    /// Keeps what was seen in an epoch, if it is the newest.
+    fn sees(&mut self, epoch: u64, seen: &Checkpoint) {
+        if self.seen.get(&epoch).is_none_or(|size| *size <= seen.size) {
+            self.seen.insert(epoch, seen.size);
+            self.roots.insert(epoch, seen.root);
+        }
+    }
+
+    /// Forgets what was seen in an epoch up to an entry.
+    fn forget(&mut self, epoch: u64, size: u64) {
+        if self.seen.get(&epoch).is_some_and(|seen| *seen <= size) {
+            self.seen.remove(&epoch);
+            self.roots.remove(&epoch);
+        }
+    }
 }
 
 impl Memories {
@@ -70,6 +94,23 @@ impl Memories {
         let heard_path = data.join(HEARD);
         let (told, heard) = (Mutex::new(read(&path)?), Mutex::new(read(&heard_path)?));
         Ok(Self { path, restored: Restored::read(data)?, heard, heard_path, told })
+    }
+
+    /// Forgets what the ledger holds again, which was put back whole: a running one never comes to hold it.
+    pub fn review(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = told.clone();
+        for known in next.values_mut() {
+            for (epoch, root) in known.roots.clone() {
+                let size = known.seen.get(&epoch).copied().unwrap_or_default();
+                if holds(ledger, size, &root)? {
+                    known.forget(epoch, size);
+                    // It takes them again, and tells of those that it cannot.
+                    known.withdrawals.clear();
+                }
+            }
+        }
+        self.replace(&mut told, next)
     }
 
     /// The moment of the backup by which alone it is known what a target runs: it has not spoken to this server since the server
@@ -84,10 +125,16 @@ impl Memories {
     /// A target speaks. That is kept, so that it is known after the server's next start too.
     pub fn hear(&self, target: &TargetName) -> io::Result<()> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.restored.is_some() && heard.insert(target.clone()) {
-            true => durable::replace(&self.heard_path, &serde_json::to_vec(&*heard).map_err(io::Error::other)?),
-            false => Ok(()),
+        if self.restored.is_none() || !heard.insert(target.clone()) {
+            return Ok(());
         }
+        let written = serde_json::to_vec(&*heard).map_err(io::Error::other);
+        let written = written.and_then(|bytes| durable::replace(&self.heard_path, &bytes));
+        if written.is_err() {
+            // It is tried again when the target speaks next.
+            heard.remove(target);
+        }
+        written
     }
 
     /// What targets say that they run, and is lost here: the ledger shows what ran when the backup was taken.
@@ -119,29 +166,40 @@ impl Memories {
         // What was seen in an epoch that is over may be of keys that are gone; nothing can be said of it any more.
         let is_over = memory.epoch < ledger.state().epoch();
         let is_ours = memory.checkpoint.is_empty() || genuine.is_some() || is_over;
-        let lost =
-            genuine.map(|seen| Ok::<_, LedgerError>((!holds(ledger, &seen)?).then_some(seen))).transpose()?.flatten();
+        let is_held =
+            genuine.as_ref().map(|seen| holds(ledger, seen.size, &seen.root)).transpose()?.unwrap_or_default();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = told.clone();
         let known = next.entry(target.clone()).or_default();
-        if let Some(seen) = lost {
-            let size = known.seen.entry(memory.epoch).or_default();
-            *size = (*size).max(seen.size);
+        match genuine {
+            // A target follows one ledger: what it saw before is a beginning of what it sees now.
+            Some(seen) if is_held => known.forget(memory.epoch, seen.size),
+            Some(seen) => known.sees(memory.epoch, &seen),
+            None => {}
         }
         known.active = memory.active.clone();
         known.withdrawals = refused;
         let news = memory.numbers.iter().filter(|number| !known.numbers.contains(number)).cloned();
         let news: Vec<Envelope> = news.take(NUMBERS_OF_ONE.saturating_sub(known.numbers.len())).collect();
         known.numbers.extend(news);
-        if *told != next {
-            self.write(&next).map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
-            *told = next;
-        }
+        self.replace(&mut told, next)?;
         Ok(is_ours)
     }
 
-    fn write(&self, told: &BTreeMap<TargetName, Told>) -> io::Result<()> {
-        durable::replace(&self.path, &serde_json::to_vec(told).map_err(io::Error::other)?)
+    /// Writes what is known now, where that differs from what was.
+    fn replace(
+        &self,
+        told: &mut BTreeMap<TargetName, Told>,
+        next: BTreeMap<TargetName, Told>,
+    ) -> Result<(), LedgerError> {
+        if *told == next {
+            return Ok(());
+        }
+        let written = serde_json::to_vec(&next).map_err(io::Error::other);
+        let written = written.and_then(|bytes| durable::replace(&self.path, &bytes));
+        written.map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
+        *told = next;
+        Ok(())
     }
 
     /// What everyone should know while owners have not signed a new epoch.
@@ -214,9 +272,9 @@ fn read<T: serde::de::DeserializeOwned + Default>(path: &std::path::Path) -> io:
     }
 }
 
-/// Whether the ledger that this is a checkpoint of is a beginning of this one.
-fn holds(ledger: &Ledger, seen: &Checkpoint) -> Result<bool, LedgerError> {
-    Ok(seen.size <= ledger.state().head.entry && ledger.root_at(seen.size)? == seen.root)
+/// Whether the ledger that had this root at this size is a beginning of this one.
+fn holds(ledger: &Ledger, size: u64, root: &Digest) -> Result<bool, LedgerError> {
+    Ok(size <= ledger.state().head.entry && ledger.root_at(size)? == *root)
 }
 
 /// The number that a statement gives, where that counts here and this ledger does not have it.

@@ -519,6 +519,8 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
         OnFailure::Undo | OnFailure::Pause if package.act.installs() => {
             undo(draft, asked, number, package, reason, None);
         }
+        // It has ended once nothing of it moves any more: what goes beside the member that failed goes on to its own end first.
+        _ if !open_members(draft, package).is_empty() => {}
         _ => {
             let (ending, reason) = (Ending::Failed, Some(reason));
             let (superseded_by, aborted) = (None, None);

@@ -649,13 +649,10 @@ impl Models {
             return broken("ENDED", format!("deployment {number} is open here and has ended there"));
         }
         for (number, package) in &self.packages.courses {
-            // Where a failure stops a package, what goes beside the member that failed goes on to its own end.
-            let stopped = !package.taken_back && self.packages.on_failure == OnFailure::Stop;
-            let is_over = package.ended.is_some_and(|(ending, _)| ending != Ending::Failed || !stopped);
             let is_open = |(place, member): &(&usize, &u64)| {
                 self.course(**place, **member).is_some_and(|course| course.ended.is_none())
             };
-            if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| is_over) {
+            if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| package.ended.is_some()) {
                 return broken("TOGETHER", format!("deployment {number} has ended, and {member} of it is under way"));
             }
         }
