@@ -52,6 +52,9 @@ pub const SIDE: &str = "side";
 pub const SIDES: [&str; 2] = ["blue", "green"];
 /// The first minute that has a world in it, by the clock, in minutes of the day.
 const FIRST_MINUTE: u64 = 20 * 60 + 26;
+/// The other environment, where somebody has what was signed for it.
+const TEST: &str = r#"test = { class = "test", approve = "qa", deploy = "ops" }
+"#;
 /// An age identity for every target: no secret is ever encrypted to it.
 pub const IDENTITY: &str = "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K";
 
@@ -170,6 +173,12 @@ pub fn listed(version: usize) -> [usize; 2] {
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
 pub fn prod() -> AudienceName {
     AudienceName::new("prod").unwrap()
+}
+
+/// The other environment.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+fn test() -> AudienceName {
+    AudienceName::new("test").unwrap()
 }
 
 /// A target's name.
@@ -296,7 +305,7 @@ oncall = {{ roles = ["ops"], keys = ["{}"] }}
 second = {{ roles = ["ops"], keys = ["{}"] }}
 [environments]
 prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {}{}{} }}
-"#,
+{}"#,
             ledger_key().public().to_openssh(),
             line(Who::Coder),
             line(Who::Tester),
@@ -306,6 +315,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             setting.soak_minutes,
             terms(setting),
             staleness(setting, fault),
+            if setting.tricks.members { TEST } else { "" },
         );
         let estate = Digest::of(&root);
         let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
@@ -466,15 +476,31 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Some(Fault::EstateUnchecked) => self.estate,
             _ => Digest::of(b"another estate"),
         };
-        self.all_for(another, Who::key)
+        self.all_for(another, Who::key, [&prod(); 2])
+    }
+
+    /// What the same people signed for another environment: that every build may run there, and that it shall.
+    pub fn of_another_environment(&self, fault: Option<Fault>) -> Made<Vec<Envelope>> {
+        let (permitted, ordered) = match fault {
+            // Where nobody looks for which environment something was ordered, it is as if it were this one.
+            Some(Fault::OrderFromBeside) => (test(), prod()),
+            _ => (test(), test()),
+        };
+        self.all_for(self.estate, Who::key, [&permitted, &ordered])
     }
 
     /// What the thief's own people signed for this one: the same.
     pub fn of_the_thiefs(&self) -> Made<Vec<Envelope>> {
-        self.all_for(self.estate, thiefs_key)
+        self.all_for(self.estate, thiefs_key, [&prod(); 2])
     }
 
-    fn all_for(&self, estate: Digest, key: fn(Who) -> SecretKey) -> Made<Vec<Envelope>> {
+    /// All that is needed to have every build run: permitted in one environment, and ordered for one.
+    fn all_for(
+        &self,
+        estate: Digest,
+        key: fn(Who) -> SecretKey,
+        [permitted, ordered]: [&AudienceName; 2],
+    ) -> Made<Vec<Envelope>> {
         let now = beginning();
         let mut signed = Vec::new();
         let mut sign = |subject: Digest, act: Act, who: Who| -> Made<Digest> {
@@ -491,11 +517,23 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
                 Who::Coder,
             )?;
             sign(*build, Act::Number(Number { app: app_of(index), version: version(index) }), Who::Coder)?;
-            let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            let mut request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            if let Act::Request(request) = &mut request {
+                request.audience.clone_from(permitted);
+            }
             let request = sign(*build, request, Who::Coder)?;
-            sign(request, self.approval(index), Who::Tester)?;
-            sign(request, self.approval(index), Who::Oncall)?;
-            sign(*build, self.order(app_of(index), OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
+            for who in [Who::Tester, Who::Oncall] {
+                let mut approval = self.approval(index);
+                if let Act::Approval(approval) = &mut approval {
+                    approval.audience.clone_from(permitted);
+                }
+                sign(request, approval, who)?;
+            }
+            let mut order = self.order(app_of(index), OrderAct::Deploy, &Besides::default(), now);
+            if let Act::Order(order) = &mut order {
+                order.environment.clone_from(ordered);
+            }
+            sign(*build, order, Who::Oncall)?;
         }
         Ok(signed)
     }

@@ -14,6 +14,7 @@ mod repository;
 mod sides;
 
 pub use decided::decides;
+pub use packages::shown;
 pub use repository::{counts_from, taken_from};
 
 /// What is wrong in a world.
@@ -147,6 +148,12 @@ pub enum Fault {
     PackageHoldForgotten,
     /// What is ordered for a member begins while its package is under way.
     MemberBesides,
+    /// A target does not look whether the package that brings a build lists it.
+    MemberUnlisted,
+    /// A target takes what was ordered for another environment.
+    OrderFromBeside,
+    /// A target forgets which packages were withdrawn.
+    WithdrawnPackagesForgotten,
     /// Nobody minds how old the word of the repository is.
     StalenessIgnored,
     /// A target takes the repository's word whoever signed it.
@@ -234,6 +241,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::PackageTooEarly,
     Fault::PackageHoldForgotten,
     Fault::MemberBesides,
+    Fault::MemberUnlisted,
+    Fault::OrderFromBeside,
+    Fault::WithdrawnPackagesForgotten,
     Fault::StalenessIgnored,
     Fault::SignersUnchecked,
     Fault::VersionsForgotten,

@@ -96,6 +96,8 @@ pub struct Tricks {
     pub foreign: bool,
     /// He gives other bytes than those that were asked for.
     pub bytes: bool,
+    /// He mixes the members of packages, and has what was signed for another environment.
+    pub members: bool,
     /// How he shows the repository, where not as it is.
     pub showing: Option<Showing>,
 }

@@ -193,6 +193,9 @@ impl<'a> World<'a> {
             cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Elsewhere));
             cast.of_the_thiefs()?.iter().for_each(|envelope| thief.keeps(envelope, Source::HisOwn));
         }
+        if setting.tricks.members {
+            cast.of_another_environment(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Beside));
+        }
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
         for index in 0..setting.targets {
@@ -287,6 +290,7 @@ impl<'a> World<'a> {
     fn seen(&mut self) -> BTreeSet<&'static str> {
         let mut seen = self.model.seen();
         seen.extend(self.agents.iter().flat_map(|agent| agent.hardware.disk.seen()));
+        seen.extend(self.thief.seen());
         seen.extend(self.server.store().has_been_full().then_some("the ledger's disk full"));
         let found = self.agents.iter().any(|agent| agent.hardware.has_found_a_fork());
         seen.extend(found.then_some("another history noticed"));

@@ -216,6 +216,10 @@ impl World<'_> {
         } else if self.thief.has_forged(report.generation, report.deployment) {
             self.model.sees("a forged assignment refused");
         }
+        let what = (report.generation, report.deployment);
+        if let Some(kind) = self.thief.refused_of_members(&self.cast, what, (code, reason)) {
+            self.model.sees(kind);
+        }
     }
 
     /// Something is done on a machine; the model says whether it may be.
