@@ -10,7 +10,10 @@ use api::{
     write::{Attachment, Submission},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::Pinned,
@@ -476,29 +479,30 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Some(Fault::EstateUnchecked) => self.estate,
             _ => Digest::of(b"another estate"),
         };
-        self.all_for(another, Who::key, [&prod(); 2])
+        self.all_for(another, Who::key, 0..self.builds.len(), [&prod(); 2])
     }
 
-    /// What the same people signed for another environment: that every build may run there, and that it shall.
+    /// What the same people signed for another environment: that every package may run there, and that it shall.
     pub fn of_another_environment(&self, fault: Option<Fault>) -> Made<Vec<Envelope>> {
         let (permitted, ordered) = match fault {
             // Where nobody looks for which environment something was ordered, it is as if it were this one.
             Some(Fault::OrderFromBeside) => (test(), prod()),
             _ => (test(), test()),
         };
-        self.all_for(self.estate, Who::key, [&permitted, &ordered])
+        self.all_for(self.estate, Who::key, SHOP * VERSIONS..self.builds.len(), [&permitted, &ordered])
     }
 
     /// What the thief's own people signed for this one: the same.
     pub fn of_the_thiefs(&self) -> Made<Vec<Envelope>> {
-        self.all_for(self.estate, thiefs_key, [&prod(); 2])
+        self.all_for(self.estate, thiefs_key, 0..self.builds.len(), [&prod(); 2])
     }
 
-    /// All that is needed to have every build run: permitted in one environment, and ordered for one.
+    /// All that is needed to have some versions run: permitted in one environment, and ordered for one.
     fn all_for(
         &self,
         estate: Digest,
         key: fn(Who) -> SecretKey,
+        versions: Range<usize>,
         [permitted, ordered]: [&AudienceName; 2],
     ) -> Made<Vec<Envelope>> {
         let now = beginning();
@@ -510,7 +514,8 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             signed.push(envelope);
             Ok(payload)
         };
-        for (index, build) in self.builds.iter().enumerate() {
+        for index in versions {
+            let build = &self.builds[index];
             sign(
                 *build,
                 Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] }),

@@ -339,7 +339,10 @@ impl Thief {
             dossier.number = numbers.last().cloned();
             dossier.request = self.one_of(&requests);
             dossier.order = chosen.map(|(order, _)| order).or_else(|| self.one_of(&orders));
-            dossier.package = package.map(|package| self.papers(cast, package, &build, source));
+            if self.tricks.members {
+                dossier.package = package.map(|package| self.papers(cast, package, &build, source));
+                dossier.approvals = self.approvals_of(dossier.request.clone().as_ref(), source);
+            }
         }
         if self.is_clumsy() && self.random.chance(100) {
             let others: Vec<Envelope> = self.loot.iter().map(|loot| loot.envelope.clone()).collect();

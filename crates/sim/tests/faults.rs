@@ -144,6 +144,9 @@ faults! {
     a_package_that_succeeds_too_early: PackageTooEarly breaks "TRUTH";
     a_package_that_is_not_held_out: PackageHoldForgotten breaks "HOLD";
     a_member_that_is_taken_from_its_package: MemberBesides breaks "PLACE";
+    a_member_that_its_package_does_not_list: MemberUnlisted breaks "AUTHORITY";
+    an_order_for_another_environment: OrderFromBeside breaks "AUTHORITY";
+    a_target_that_forgets_withdrawn_packages: WithdrawnPackagesForgotten breaks "AUTHORITY";
     a_word_of_the_repository_that_is_too_old: StalenessIgnored breaks "AUTHORITY";
     a_word_of_the_repository_by_anybody: SignersUnchecked breaks "SIGNED";
     a_target_that_forgets_versions: VersionsForgotten breaks "VERSIONS";

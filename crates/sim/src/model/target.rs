@@ -293,10 +293,8 @@ impl Model {
         }
         let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through(&wish.build)).collect();
         if alive.is_empty() {
-            return Err(format!(
-                "permission was withdrawn through serial {}, as it had been told",
-                dead_through(&build)
-            ));
+            let through = builds.iter().map(dead_through).max().unwrap_or(0);
+            return Err(format!("permission was withdrawn through serial {through}, as it had been told"));
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));

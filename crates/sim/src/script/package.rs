@@ -18,7 +18,7 @@ const LATEST: u64 = 16 * MINUTE;
 pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     // A package is not for two sides, and worlds in which somebody falls silent are about that alone.
     let is_for_it = !setting.sides && setting.away_after.is_none();
-    let chance = if setting.taken.is_some() { 300 } else { 700 };
+    let chance = if setting.taken.is_some() { 260 } else { 700 };
     if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(chance) {
         return;
     }
@@ -59,9 +59,10 @@ fn taken(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
             let (who, besides) = (deployer(random), Besides::default());
             deeds.push((at + later + random.below(MINUTE), Deed::Order { who, version, act, besides }));
         }
-        if random.chance(600) {
-            deeds.push((at + random.below(2 * MINUTE), Deed::Withdraw { who: Who::Tester, version }));
+        if !random.chance(600) {
+            continue;
         }
+        deeds.push((at + random.below(2 * MINUTE), Deed::Withdraw { who: Who::Tester, version }));
         for target in 0..setting.targets {
             let (when, power) = (at + random.between(MINUTE, 3 * MINUTE), random.chance(300));
             deeds.push((when, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));

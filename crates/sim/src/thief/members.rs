@@ -4,7 +4,7 @@
 use super::{Loot, Source, Thief};
 use crate::cast::{Cast, DB, SHOP, VERSIONS, WEB, app, listed, version};
 use domain::plan::Assignment;
-use trust::{Digest, authority::PackageDossier, statement::Act};
+use trust::{Digest, authority::PackageDossier, dsse::Envelope, statement::Act};
 
 impl Thief {
     /// What he would have come to a target by an order for `subject`: one member of it where that is a package, or some other
@@ -57,9 +57,9 @@ impl Thief {
         let pushes = of_it(|act| matches!(act, Act::Push(_)));
         let numbers = of_it(|act| matches!(act, Act::Number(_)));
         let requests = of_it(|act| matches!(act, Act::Request(_)));
-        let approvals = self.all_from(source, &|loot| matches!(loot.act, Act::Approval(_)));
         // Without a request of the package, it is the build's own that counts.
         let request = if self.sly.chance(200) { None } else { self.one_of(&requests) };
+        let approvals = self.approvals_of(request.as_ref(), source);
         PackageDossier {
             manifest: String::from_utf8(bytes).unwrap_or_default(),
             push: pushes.last().cloned(),
@@ -67,6 +67,18 @@ impl Thief {
             request,
             approvals,
         }
+    }
+
+    /// The approvals of a request, and one of something else.
+    pub(super) fn approvals_of(&mut self, request: Option<&Envelope>, source: Option<Source>) -> Vec<Envelope> {
+        let asked = request.map(|request| Digest::of(&request.payload));
+        let approves = |loot: &Loot, is_it: bool| {
+            matches!(loot.act, Act::Approval(_)) && (Some(loot.subject) == asked) == is_it
+        };
+        let others = self.all_from(source, &|loot| approves(loot, false));
+        let mut approvals = self.all_from(source, &|loot| approves(loot, true));
+        approvals.extend(self.one_of(&others));
+        approvals
     }
 
     /// He leaves out what one member was assigned.
