@@ -119,6 +119,33 @@ fn owner() -> SecretKey {
     key(1)
 }
 
+/// The other owner, where there are two, and that person's key by a root.
+const CHAIR: &str = "chair";
+
+fn chair(root: u8) -> SecretKey {
+    key(80 + root)
+}
+
+/// The owners' keys by a root.
+fn owners(setting: &Setting, root: u8) -> Vec<SecretKey> {
+    let chair = setting.rotates.then(|| chair(root));
+    std::iter::once(owner()).chain(chair).collect()
+}
+
+fn sign(signed: &serde_json::Value, keys: &[SecretKey]) -> Made<Vec<u8>> {
+    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+    Ok(tuf::sign_metadata(signed, &signers)?)
+}
+
+/// The root in which one of the owners has another key, signed by the keys of before and by those from then on.
+fn next_root(root: &[u8], before: &[SecretKey], after: &[SecretKey]) -> Made<Vec<u8>> {
+    let name = PersonName::new(CHAIR)?;
+    let next = RootBuilder::after(&Root::bootstrap(root)?, far()).without(&name).owner(&name, chair(2).public());
+    let keys: BTreeMap<_, &dyn Signer> =
+        (before.iter().chain(after)).map(|key| (key.public().id(), key as &dyn Signer)).collect();
+    Ok(tuf::sign_metadata(&next.build()?, &keys.into_values().collect::<Vec<_>>())?)
+}
+
 /// The key of whoever is this person in the estate that is the thief's own.
 fn thiefs_key(who: Who) -> SecretKey {
     key(60 + who as u8)
@@ -274,9 +301,11 @@ pub struct Cast {
     pub estate: Digest,
     /// The documents of trust.
     pub documents: Estate,
-    /// Those that come later, where any do; and those of the thief's own estate, where he has one.
+    /// Those that come later, where any do; those of the thief's own estate, where he has one; and those that he lets follow
+    /// the estate's first root, where he has a former owner's key.
     pub later: Option<Estate>,
     pub thiefs: Option<Estate>,
+    pub usurping: Option<Estate>,
     /// The builds, by version.
     pub builds: Vec<Digest>,
     /// What they are.
@@ -294,8 +323,13 @@ impl Cast {
     pub fn new(setting: &Setting, fault: Option<Fault>) -> Made<Self> {
         let name = PersonName::new("boss")?;
         let online = if setting.repository { ledger_key() } else { key(9) };
-        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(online.public()).build()?;
-        let root = tuf::sign_metadata(&root, &[&owner()])?;
+        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(online.public());
+        let root = match setting.rotates {
+            true => root.owner(&PersonName::new(CHAIR)?, chair(1).public()).thresholds(2, 2).build()?,
+            false => root.build()?,
+        };
+        let (first, second) = (owners(setting, 1), owners(setting, 2));
+        let root = sign(&root, &first)?;
         let line = |who: Who| who.key().public().to_openssh();
         let charter = format!(
             r#"charter = "acme"
@@ -326,11 +360,15 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             [Who::Coder, Who::Tester, Who::Oncall, Who::Second].iter().fold(charter.clone(), |charter, who| {
                 charter.replace(&line(*who), &thiefs_key(*who).public().to_openssh())
             });
-        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own, fault)).transpose()?;
+        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own.clone(), fault)).transpose()?;
         let delegates = setting.repository;
-        let first = documents(&root, 1, charter, &owner(), delegates)?;
-        let later = || documents(&root, 2, without_second, &owner(), delegates);
-        let later = setting.tricks.charters.then(later).transpose()?;
+        let next = setting.rotates.then(|| next_root(&root, &first, &second)).transpose()?;
+        let usurps = setting.rotates && setting.taken.is_some();
+        let usurping = usurps.then(|| usurping_documents(&root, his_own, fault)).transpose()?;
+        let later = if setting.tricks.charters { without_second } else { charter.clone() };
+        let later = || documents(&root, next, 2, later, &second, delegates);
+        let later = (setting.tricks.charters || setting.rotates).then(later).transpose()?;
+        let first = documents(&root, None, 1, charter, &first, delegates)?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -358,6 +396,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             documents: first,
             later,
             thiefs,
+            usurping,
             builds,
             manifests,
             objects,
@@ -643,8 +682,16 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
     }
 }
 
-/// The documents of a charter, in one of its versions, in which the owners delegate a repository to the server or do not.
-fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey, delegates: bool) -> Made<Estate> {
+/// The documents of a charter, in one of its versions, in which the owners delegate a repository to the server or do not;
+/// with the next root, where they come by that.
+fn documents(
+    root: &[u8],
+    next: Option<Vec<u8>>,
+    version: u64,
+    charter: String,
+    owners: &[SecretKey],
+    delegates: bool,
+) -> Made<Estate> {
     let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
     let delegated = || -> Made<serde_json::Value> {
         let charter = Charter::from_bytes(charter.as_bytes())?;
@@ -656,20 +703,33 @@ fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey, dele
     if delegates {
         tuf::repository::date_targets(&mut targets, beginning())?;
     }
-    let targets = tuf::sign_metadata(&targets, &[owner])?;
-    Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
+    let targets = sign(&targets, owners)?;
+    let roots = std::iter::once(root.to_vec()).chain(next).map(Attachment).collect();
+    Ok(Estate { roots, targets, charter, suspensions: Vec::new() })
 }
 
 /// The documents of an estate that is the thief's own, in which his people hold all the roles. Where nobody looks whose
 /// root it is, it is as if it were this estate's, and its owner his.
 fn thiefs_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
     if fault == Some(Fault::RootUnpinned) {
-        return documents(root, 3, charter, &owner(), false);
+        return documents(root, None, 3, charter, &[owner()], false);
     }
     let owner = thiefs_key(Who::Boss);
     let root = RootBuilder::first(far()).owner(&PersonName::new("boss")?, owner.public()).online(key(9).public());
     let root = tuf::sign_metadata(&root.build()?, &[&owner])?;
-    documents(&root, 3, charter, &owner, false)
+    documents(&root, None, 3, charter, &[owner], false)
+}
+
+/// The documents of the thief's own people by a root that he lets follow the first. He signs it with his own key, and with a
+/// former owner's that he has. Where nobody asks for the owners of before, it is as if they had signed it.
+fn usurping_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
+    let (boss, chairs) = (PersonName::new("boss")?, PersonName::new(CHAIR)?);
+    let his = thiefs_key(Who::Boss);
+    let next = RootBuilder::after(&Root::bootstrap(root)?, far()).without(&boss).without(&chairs);
+    let next = next.owner(&boss, his.public()).thresholds(1, 1).build()?;
+    let mut keys = vec![thiefs_key(Who::Boss), chair(1)];
+    keys.extend((fault == Some(Fault::NewKeysAlone)).then(owner));
+    documents(root, Some(sign(&next, &keys)?), 3, charter, &[his], false)
 }
 
 /// What a setting says of prod, for the charter.

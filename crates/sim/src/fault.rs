@@ -118,6 +118,8 @@ pub enum Fault {
     EstateUnchecked,
     /// A target takes documents of trust under any root.
     RootUnpinned,
+    /// A target takes a root that is signed by its own keys alone.
+    NewKeysAlone,
     /// A target takes the bytes that it is given for those that it asked for.
     BytesUnchecked,
     /// Who is away has its turn as if it were there.
@@ -226,6 +228,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::CharterForgotten,
     Fault::EstateUnchecked,
     Fault::RootUnpinned,
+    Fault::NewKeysAlone,
     Fault::BytesUnchecked,
     Fault::AwayTakenAlong,
     Fault::ReturnForgotten,

@@ -170,6 +170,9 @@ impl Thief {
         if let Some(thiefs) = cast.thiefs.as_ref().filter(|_| self.sly.chance(300)) {
             return thiefs.clone();
         }
+        if let Some(usurping) = cast.usurping.as_ref().filter(|_| self.sly.chance(300)) {
+            return usurping.clone();
+        }
         if !self.tricks.charters {
             return honest;
         }
@@ -181,6 +184,7 @@ impl Thief {
             return honest;
         }
         match self.sly.below(10) {
+            2 | 3 if cast.usurping.is_some() => Estate { roots: old.roots, ..honest },
             0 => Estate { charter: old.charter, ..honest },
             1 => Estate { targets: old.targets, ..honest },
             _ => old,
@@ -199,7 +203,9 @@ impl Thief {
             Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(400) => {
                 Answer::Object(self.other_bytes(cast, bytes))
             }
-            Answer::Object(_) if self.tricks.members && self.sly.chance(100) => Answer::Object(self.other_manifest(cast)),
+            Answer::Object(_) if self.tricks.members && self.sly.chance(100) => {
+                Answer::Object(self.other_manifest(cast))
+            }
             Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(400) => {
                 for (_, bytes) in &mut objects {
                     *bytes = self.other_bytes(cast, std::mem::take(bytes));

@@ -129,6 +129,7 @@ faults! {
     a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY";
     a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
     documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
+    a_root_that_nobody_before_it_signed: NewKeysAlone breaks "ROOTS" | "AUTHORITY";
     bytes_that_are_not_what_was_asked_for: BytesUnchecked breaks "BYTES";
     somebody_away_who_is_waited_for: AwayTakenAlong breaks "AWAY";
     somebody_back_who_is_forgotten: ReturnForgotten breaks "AWAY" | "PROGRESS";

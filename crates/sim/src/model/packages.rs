@@ -5,6 +5,7 @@ use super::{
     Model, Runs, Violation, broken,
     course::{Course, installs},
     has_not_come,
+    roots::Roots,
 };
 use crate::{
     cast::{Cast, DB, SHOP, WEB, Who, app, listed, place_of, target},
@@ -43,6 +44,7 @@ const SEEN_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 pub struct Models {
     each: Vec<Model>,
     packages: Packages,
+    pub(super) roots: Roots,
 }
 
 /// What is known of the package.
@@ -119,7 +121,8 @@ impl Models {
             soak_seconds: i64::from(setting.soak_minutes) * 60,
             ..Packages::default()
         };
-        Self { each: places.map(|place| Model::new(setting, cast, place)).collect(), packages }
+        let each = places.map(|place| Model::new(setting, cast, place)).collect();
+        Self { each, packages, roots: Roots::new(cast, setting.targets) }
     }
 
     /// The model of an application, by its place.
@@ -295,6 +298,10 @@ impl Models {
                 order = model.begins_with_entry(cast, entry)?;
             }
             self.packages.guided(entry);
+            let applies = matches!(super::administered(entry), Some(AdministrationAct::ApplyCharter { .. }));
+            if applies && self.roots.are_accepted() {
+                self.sees("a root that follows another");
+            }
             for event in &entry.events {
                 self.happened(cast, event, entry.time, elapsed, order.as_ref())?;
             }

@@ -114,13 +114,15 @@ impl Model {
         let is_newest = cast.later.as_ref().is_some_and(is);
         let has_taken = self.targets[index].charter > 1;
         if is_newest {
-            self.targets[index].shown = 2;
+            self.takes_charter(index);
         } else if is(&cast.documents) && has_taken {
             self.sees("an old charter refused");
         } else if is(&cast.documents) && self.charter > 1 {
             self.sees("a charter withheld");
         } else if cast.thiefs.as_ref().is_some_and(is) {
             self.sees("documents of another estate");
+        } else if cast.usurping.as_ref().is_some_and(is) {
+            self.sees("a root by another hand shown");
         } else if !is(&cast.documents) {
             self.sees("documents that do not fit each other");
         }
@@ -128,7 +130,10 @@ impl Model {
 
     /// A target takes the newest charter, whoever has brought it.
     pub(super) fn takes_charter(&mut self, index: usize) {
-        self.targets[index].shown = 2;
+        // What comes by another root alone takes power from nobody.
+        if self.has_two_charters {
+            self.targets[index].shown = 2;
+        }
     }
 
     /// Whether a target has not heard of a withdrawal.

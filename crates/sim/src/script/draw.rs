@@ -51,6 +51,7 @@ pub fn setting(random: &mut Random) -> Setting {
         away_after: None,
         package: None,
         taken,
+        rotates: false,
     }
 }
 

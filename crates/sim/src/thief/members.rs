@@ -72,9 +72,8 @@ impl Thief {
     /// The approvals of a request, and one of something else.
     pub(super) fn approvals_of(&mut self, request: Option<&Envelope>, source: Option<Source>) -> Vec<Envelope> {
         let asked = request.map(|request| Digest::of(&request.payload));
-        let approves = |loot: &Loot, is_it: bool| {
-            matches!(loot.act, Act::Approval(_)) && (Some(loot.subject) == asked) == is_it
-        };
+        let approves =
+            |loot: &Loot, is_it: bool| matches!(loot.act, Act::Approval(_)) && (Some(loot.subject) == asked) == is_it;
         let others = self.all_from(source, &|loot| approves(loot, false));
         let mut approvals = self.all_from(source, &|loot| approves(loot, true));
         approvals.extend(self.one_of(&others));
@@ -112,8 +111,12 @@ impl Thief {
         Some(match code {
             "ORDER_REPEATED" => "a repeated order of a package refused",
             "STATEMENT_INVALID" if is_beside => "an order for another environment refused",
-            "STATEMENT_INVALID" if !is_listed && reason.contains(" and not ") => "a member that its package does not list refused",
-            "STATEMENT_INVALID" if reason.contains("it is of another build") => "a manifest of a package by another hand refused",
+            "STATEMENT_INVALID" if !is_listed && reason.contains(" and not ") => {
+                "a member that its package does not list refused"
+            }
+            "STATEMENT_INVALID" if reason.contains("it is of another build") => {
+                "a manifest of a package by another hand refused"
+            }
             "PERMIT_WITHDRAWN" => "a member of a withdrawn package refused",
             _ => "a forged assignment of a member refused",
         })

@@ -129,6 +129,7 @@ impl World<'_> {
         let full = self.agents[index].hardware.disk.is_full();
         self.model.looks_at_clock(index, self.agents[index].hardware.now.get());
         self.keeps_of_repository(index)?;
+        self.keeps_of_roots(index)?;
         // What stands beside an assignment is kept once everything else has been asked for.
         if !matches!(ask, Ask::Server(Request::Estate | Request::File(_))) {
             self.model.went_on(index, full);
