@@ -21,10 +21,8 @@ use trust::{
 /// build that is wanted, it is as if it did, and as if people had said of that what they said of the package.
 pub fn shown(fault: Option<Fault>, app: &AppName, dossier: Dossier) -> Dossier {
     let listing = |package| with_the_build_listed(app, &dossier, package);
-    match dossier.package.as_ref().filter(|_| fault == Some(Fault::MemberUnlisted)).and_then(listing) {
-        Some(listing) => listing,
-        None => dossier,
-    }
+    let otherwise = dossier.package.as_ref().filter(|_| fault == Some(Fault::MemberUnlisted)).and_then(listing);
+    otherwise.unwrap_or(dossier)
 }
 
 fn with_the_build_listed(app: &AppName, dossier: &Dossier, package: &PackageDossier) -> Option<Dossier> {

@@ -289,8 +289,15 @@ impl Model {
         let dead_through = |build: &Digest| {
             dead.iter().filter(|(other, _)| other == build).map(|(_, serial)| *serial).max().unwrap_or(0)
         };
-        // What was withdrawn by itself comes by no package.
-        let builds = if dead_through(&build) > 0 { vec![build] } else { self.with_packages(&build) };
+        // What was withdrawn by itself comes by no package; and by an order for a package it comes by the permit of that one, or
+        // by its own.
+        let ordered: Vec<Digest> = usable.iter().filter_map(|order| Some(self.orders.get(**order)?.0)).collect();
+        let by_itself = ordered.contains(&build);
+        let packages = self.packages_of(&build).iter().filter(|package| by_itself || ordered.contains(package));
+        let builds: Vec<Digest> = match dead_through(&build) > 0 {
+            true => vec![build],
+            false => packages.copied().chain([build]).collect(),
+        };
         let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| builds.contains(&wish.build)).collect();
         let granted: Vec<&&Wish> = of_build.iter().filter(|wish| wish.is_granted(on_target.charter)).collect();
         if granted.is_empty() {

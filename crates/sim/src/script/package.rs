@@ -55,9 +55,10 @@ fn taken(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     for version in versions {
         at += random.between(MINUTE, 4 * MINUTE);
         let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
-        for later in [0, 3 * MINUTE] {
+        // Two of them list the same version of the second application, and nobody may have agreed to the other.
+        for version in [version, version ^ 1] {
             let (who, besides) = (deployer(random), Besides::default());
-            deeds.push((at + later + random.below(MINUTE), Deed::Order { who, version, act, besides }));
+            deeds.push((at + random.below(4 * MINUTE), Deed::Order { who, version, act, besides }));
         }
         if !random.chance(600) {
             continue;

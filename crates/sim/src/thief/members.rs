@@ -21,7 +21,7 @@ impl Thief {
         let place = *self.sly.pick(&[WEB, DB]);
         let other = VERSIONS * place + self.sly.below(VERSIONS as u64) as usize;
         let build = cast.builds[if self.sly.chance(300) { other } else { listed(ordered)[place] }];
-        let package = if self.sly.chance(150) { self.package_for(cast, &build) } else { subject };
+        let package = if self.sly.chance(250) { self.package_for(cast, &build) } else { subject };
         (build, Some(package))
     }
 
