@@ -103,8 +103,8 @@ faults! {
     a_plan_that_is_ignored: PlanIgnored breaks "PLAN";
     a_target_that_is_unwell_and_let_be: UnwellPassedOver breaks "BUDGET" | "RINGS";
     a_settling_without_soaking: SettledUnsoaked breaks "SOAK";
-    an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH";
-    a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY";
+    an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH" | "WAITS";
+    a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY" | "PUBLISHED";
     an_acknowledgement_before_its_commit: AcknowledgedTooEarly breaks "DURABLE";
     a_request_that_is_recorded_twice: RequestsForgotten breaks "ONCE";
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
@@ -126,7 +126,7 @@ faults! {
     a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
     a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
     a_target_that_forgets_freezes: FreezesForgotten breaks "AUTHORITY";
-    a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY";
+    a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY" | "ROOTS";
     a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
     documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
     a_root_that_nobody_before_it_signed: NewKeysAlone breaks "ROOTS" | "AUTHORITY";
