@@ -5,6 +5,7 @@ use super::{
     Model, Runs, Violation, broken,
     course::{Course, installs},
     has_not_come,
+    roots::Roots,
 };
 use crate::{
     cast::{Cast, DB, SHOP, WEB, Who, app, listed, place_of, target},
@@ -43,6 +44,7 @@ const SEEN_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 pub struct Models {
     each: Vec<Model>,
     packages: Packages,
+    pub(super) roots: Roots,
 }
 
 /// What is known of the package.
@@ -55,6 +57,8 @@ pub struct Packages {
     soak_seconds: i64,
     /// The packages that are held out.
     held: BTreeMap<Digest, u64>,
+    /// Whether somebody else has answered for the server.
+    is_taken: bool,
     /// What runs on each target, of each application.
     running: [BTreeMap<TargetName, Digest>; 2],
     seen: BTreeSet<&'static str>,
@@ -117,7 +121,8 @@ impl Models {
             soak_seconds: i64::from(setting.soak_minutes) * 60,
             ..Packages::default()
         };
-        Self { each: places.map(|place| Model::new(setting, cast, place)).collect(), packages }
+        let each = places.map(|place| Model::new(setting, cast, place)).collect();
+        Self { each, packages, roots: Roots::new(cast, setting.targets) }
     }
 
     /// The model of an application, by its place.
@@ -163,6 +168,11 @@ impl Models {
     /// Whoever asks again for what was recorded hears the first answer, and not a no.
     pub fn is_not_recorded(&self, payload: Digest, code: &str) -> Verdict {
         self.each[WEB].is_not_recorded(payload, code)
+    }
+
+    /// Somebody else answers for the server from now on.
+    pub fn somebody_else_answers(&mut self) {
+        self.packages.is_taken = true;
     }
 
     /// The server came back with this state and these entries behind it.
@@ -267,7 +277,10 @@ impl Models {
         let Some(build) = to.filter(|_| goes_forward && place == WEB && self.packages.in_order) else { return Ok(()) };
         let package = self.each[place].goes_with(index, &build).and_then(|package| cast.version_of(&package));
         let Some(before) = package.map(|package| cast.builds[listed(package)[DB]]) else { return Ok(()) };
-        if others[DB] != Some(before) {
+        if others[DB] != Some(before) && self.packages.is_taken {
+            // When each member has its turn is the server's to say: whoever has it may hold one back and not the other.
+            self.packages.sees("a member before what it comes after");
+        } else if others[DB] != Some(before) {
             let (name, before) = (cast.name(&build), cast.name(&before));
             return broken("ORDER", format!("{} switches to {name}, and {before} is not there", target(index)));
         }
@@ -285,6 +298,10 @@ impl Models {
                 order = model.begins_with_entry(cast, entry)?;
             }
             self.packages.guided(entry);
+            let applies = matches!(super::administered(entry), Some(AdministrationAct::ApplyCharter { .. }));
+            if applies && self.roots.are_accepted() {
+                self.sees("a root that follows another");
+            }
             for event in &entry.events {
                 self.happened(cast, event, entry.time, elapsed, order.as_ref())?;
             }
