@@ -328,7 +328,7 @@ impl<'a> World<'a> {
             // What a thief has withheld or made up may keep a deployment from ending well, or from being told of.
             return Ok(());
         }
-        self.everybody_has_walked()?;
+        self.everybody_has_walked(&ledger.state())?;
         self.everybody_has_refreshed()?;
         self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
     }

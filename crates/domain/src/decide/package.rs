@@ -500,7 +500,7 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
     let is_replaced = here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number));
     if let Some(reason) = goes_back {
         if !is_replaced || package.narrowed {
-            undo(draft, asked, number, package, reason, None);
+            undo(draft, asked, number, reason, None);
         }
         return;
     }
@@ -517,11 +517,15 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
     match on_failure {
         // A member that is paused waits for somebody's word by itself; who ended it has given that.
         OnFailure::Undo | OnFailure::Pause if package.act.installs() => {
-            undo(draft, asked, number, package, reason, None);
+            undo(draft, asked, number, reason, None);
         }
-        // It has ended once nothing of it moves any more: what goes beside the member that failed goes on to its own end first.
-        _ if !open_members(draft, package).is_empty() => {}
         _ => {
+            drop_what_stands(draft, number, &reason);
+            // It has ended once nothing of it moves any more: what goes beside the member that failed goes on to its own end first.
+            let now = draft.state.deployments.get(&number);
+            if now.is_some_and(|package| !open_members(draft, package).is_empty()) {
+                return;
+            }
             let (ending, reason) = (Ending::Failed, Some(reason));
             let (superseded_by, aborted) = (None, None);
             draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by, aborted });
@@ -531,21 +535,20 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
 }
 
 /// Takes back what has begun, in reverse, and drops what has not.
-fn undo(
-    draft: &mut Draft,
-    asked: &Asked<'_>,
-    number: u64,
-    package: &Deployment,
-    reason: String,
-    aborted: Option<Aborted>,
-) {
+fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: String, aborted: Option<Aborted>) {
     let (targets, absent) = (Vec::new(), Vec::new());
     draft.record(Event::UndoStarted { deployment: number, reason: reason.clone(), targets, absent, aborted });
+    drop_what_stands(draft, number, &reason);
+    go_on(draft, asked, number);
+}
+
+/// Ends the members that nobody is at yet.
+fn drop_what_stands(draft: &mut Draft, number: u64, reason: &str) {
+    let Some(package) = draft.state.deployments.get(&number) else { return };
     let begun = packages::begun(&draft.state, package);
     let stand = begun.filter(|(_, number, part)| draft.state.open_deployments.contains(number) && part.waves == 0);
     let stand: Vec<u64> = stand.map(|(_, number, _)| number).collect();
-    stand.into_iter().for_each(|member| deployment::drop_it(draft, member, reason.clone()));
-    go_on(draft, asked, number);
+    stand.into_iter().for_each(|member| deployment::drop_it(draft, member, reason.to_owned()));
 }
 
 /// Takes back the members whose turn it is, and ends once all that can go back has.
@@ -627,7 +630,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: 
         }
         return;
     }
-    undo(draft, asked, number, package, reason, Some(aborted));
+    undo(draft, asked, number, reason, Some(aborted));
 }
 
 /// The deployments of members that are under way.

@@ -87,6 +87,21 @@ impl Together {
 }
 
 impl Packages {
+    /// Whether another package has come in the place of one that succeeded, or comes there: its members soak on by themselves then.
+    fn is_replaced(&self, number: u64, package: &Together) -> bool {
+        let Some((Ending::Succeeded, ended)) = package.ended else { return false };
+        let comes_after = |(other, it): (&u64, &Together)| {
+            let is_whole = it.order.only.is_empty() && *other != number;
+            is_whole
+                && match it.ended {
+                    Some((Ending::Succeeded, later)) => (later, *other) > (ended, number),
+                    Some(_) => false,
+                    None => it.has_begun,
+                }
+        };
+        self.courses.iter().any(comes_after)
+    }
+
     /// Whether a deployment is that of a package, and under way.
     pub fn is_under_way(&self, number: u64) -> bool {
         self.courses.get(&number).is_some_and(Together::is_under_way)
@@ -669,7 +684,8 @@ impl Models {
             let is_open = |(place, member): &(&usize, &u64)| {
                 self.course(**place, **member).is_some_and(|course| course.ended.is_none())
             };
-            if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| package.ended.is_some()) {
+            let is_over = package.ended.is_some() && !self.packages.is_replaced(*number, package);
+            if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| is_over) {
                 return broken("TOGETHER", format!("deployment {number} has ended, and {member} of it is under way"));
             }
         }

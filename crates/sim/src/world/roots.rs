@@ -1,8 +1,10 @@
 //! The roots of trust that targets keep, where owners replace a key.
 
 use super::{Step, World};
+use crate::cast::target;
 use crate::process::Request;
 use api::read::Estate;
+use domain::state::State;
 use trust::Digest;
 
 impl World<'_> {
@@ -22,9 +24,12 @@ impl World<'_> {
         kept.map(|estate| estate.roots.iter().map(|root| Digest::of(&root.0)).collect()).unwrap_or_default()
     }
 
-    /// Whoever is there knows every root that was accepted.
-    pub(super) fn everybody_has_walked(&mut self) -> Step {
-        let is_there = |index: &usize| self.agents[*index].process.is_some() && !self.model.is_retired(*index);
+    /// Whoever is there knows every root that was accepted. Nobody answers a machine that has not joined.
+    pub(super) fn everybody_has_walked(&mut self, state: &State) -> Step {
+        let is_there = |index: &usize| {
+            let has_joined = state.targets.contains_key(&target(*index));
+            has_joined && self.agents[*index].process.is_some() && !self.model.is_retired(*index)
+        };
         for index in (0..self.agents.len()).filter(is_there).collect::<Vec<_>>() {
             self.model.has_walked(index, &self.roots_of(index))?;
         }
