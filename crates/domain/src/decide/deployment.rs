@@ -22,6 +22,9 @@ use trust::{
     statement::{Order, OrderAct, Outcome},
 };
 
+/// Why something ends for which there is no target any more.
+pub(super) const NOBODY_LEFT: &str = "nobody is left for it: all of its targets were left out, or are gone";
+
 /// Ends the deployment whose place a newer one takes, where there is one.
 pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
     if let Some(queued) = queued {
@@ -283,7 +286,7 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
         Some(_) => succeed(draft, asked, number, deployment),
         // All have left, or somebody said that it goes on without every single one.
         None => {
-            let reason = "nobody is left for it: all of its targets were left out, or are gone".to_owned();
+            let reason = NOBODY_LEFT.to_owned();
             draft.record(Event::DeploymentEnded {
                 deployment: number,
                 ending: Ending::Aborted,

@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, rights, rollback, rollout,
+        self, Candidate, migrations, names, packages, placement, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -392,6 +392,14 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
     if let Some(reason) = packages::overtaken(&draft.state, number, package) {
         return deployment::drop_it(draft, number, reason);
+    }
+    // Those that it was ordered for may be gone by now, or be left alone: that they lack nothing would be said of nobody.
+    let takes_it = |name: &TargetName| {
+        let target = draft.state.targets.get(name).filter(|target| !target.retired);
+        target.is_some_and(|target| placement::takes_something_new(&draft.state, target, asked.context.now))
+    };
+    if package.act.installs() && !package.only.is_empty() && !package.only.iter().any(takes_it) {
+        return deployment::drop_it(draft, number, deployment::NOBODY_LEFT.into());
     }
     hold_what_is_left_behind(draft, number);
     match next_step(draft, asked, number) {
