@@ -293,7 +293,7 @@ impl Model {
                     (Some(OrderAct::Configure), _) | (_, None) => None,
                     (_, Some(_)) => Some(false),
                 };
-                self.sides.hears(target, *standby, running.is_some(), stopped);
+                self.sides.hears(*deployment, target, *standby, running.is_some(), stopped);
                 self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);

@@ -22,6 +22,8 @@ pub struct Sides {
     /// The targets that run something and stand by, and those where it was stopped.
     standby: BTreeSet<TargetName>,
     stopped: BTreeSet<TargetName>,
+    /// By which deployment something runs there in the place of what was stopped: it goes back to that.
+    started_by: BTreeMap<TargetName, u64>,
     /// In which deployment each build was first let serve.
     first_served: BTreeMap<Digest, u64>,
     settled: BTreeSet<Digest>,
@@ -51,14 +53,17 @@ impl Sides {
     }
 
     /// A target says what its part came to.
-    pub fn hears(&mut self, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
+    pub fn hears(&mut self, deployment: u64, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
         match standby && runs {
             true => self.standby.insert(name.clone()),
             false => self.standby.remove(name),
         };
+        let went_back = stopped.is_none() && self.started_by.get(name) == Some(&deployment);
         match stopped {
             Some(true) if runs => drop(self.stopped.insert(name.clone())),
-            Some(false) => drop(self.stopped.remove(name)),
+            None if runs && went_back => drop(self.stopped.insert(name.clone())),
+            Some(false) if self.stopped.remove(name) => drop(self.started_by.insert(name.clone(), deployment)),
+            Some(false) => drop(self.started_by.remove(name)),
             _ if !runs => drop(self.stopped.remove(name)),
             _ => {}
         }
