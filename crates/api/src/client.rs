@@ -9,6 +9,7 @@ use crate::{
     write::{Accepted, LoggedIn, Login, Submission},
 };
 use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -17,7 +18,7 @@ use rustls::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 use trust::{
@@ -66,6 +67,8 @@ pub enum ClientError {
 
 /// What a program of ours says of itself before its version, in every request.
 pub const USER_AGENT_PREFIX: &str = "sortie/";
+/// The header that tells processes apart, so that a server notices two machines with one key.
+pub const PROCESS: &str = "sortie-process";
 const USER_AGENT: &str = concat!("sortie/", env!("CARGO_PKG_VERSION"));
 
 /// A client of one server.
@@ -90,7 +93,10 @@ impl Client {
         let url = url.trim_end_matches('/').to_string();
         let other = OtherKey::default();
         let tls = |pin| pinned_tls(pin, other.clone()).map_err(|e| here(&e));
-        let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).user_agent(USER_AGENT);
+        let builder = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(USER_AGENT)
+            .default_headers(HeaderMap::from_iter([(HeaderName::from_static(PROCESS), this_process())]));
         let builder = match (url.starts_with("https://"), pin) {
             (true, Some(pin)) => builder.tls_backend_preconfigured(tls(pin)?),
             (true, None) => return Err(ClientError::Here(format!("no pin is known for {url}: log in with URL#PIN"))),
@@ -321,6 +327,13 @@ pub fn pinned_client(pin: Digest, limit: Duration) -> Result<reqwest::Client, Cl
 
 /// What the TLS verifier says of a key that is not pinned. The error passes through layers that keep only its words.
 const OTHER_KEY: &str = "the server's TLS key is not the pinned one";
+
+/// What this process is called, and no other.
+fn this_process() -> HeaderValue {
+    static NAME: OnceLock<HeaderValue> = OnceLock::new();
+    let named = || HeaderValue::from_str(&uuid::Uuid::now_v7().simple().to_string());
+    NAME.get_or_init(|| named().unwrap_or_else(|_| unreachable!("digits"))).clone()
+}
 
 /// A fresh request id: a UUID version 7.
 pub fn fresh_request_id() -> Result<RequestId, ClientError> {

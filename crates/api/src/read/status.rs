@@ -329,6 +329,9 @@ pub struct TargetStatus {
     /// Whether nobody has heard of it for a while, so that deployments go on without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// Whether two machines came by turns as this target a short while ago: one is a copy of the other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub two: bool,
     /// The moment of the backup by which alone it is known what it runs: the server was put back from that, and has not heard of
     /// it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]

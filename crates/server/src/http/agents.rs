@@ -24,7 +24,7 @@ use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -44,6 +44,12 @@ const PIECES: usize = 32;
 const WITHDRAWALS_AT_ONCE: usize = 1024;
 /// The same for freezes.
 const FREEZES_AT_ONCE: usize = 1024;
+/// The longest name of a process that is remembered, in characters.
+const PROCESS_CHARACTERS: usize = 64;
+/// So many processes of one target are remembered, from the newest on.
+const FORMER_PROCESSES: usize = 4;
+/// For how long it is told that two machines came by turns.
+const TWO_FOR: Duration = Duration::from_secs(600);
 
 /// What is known of targets besides history. Heartbeats are not history: it is forgotten when the server stops.
 pub(crate) struct Targets {
@@ -65,6 +71,7 @@ struct Inner {
     scanned: HashMap<TargetName, Scanned>,
     refreshed: HashMap<TargetName, Timestamp>,
     versions: HashMap<TargetName, String>,
+    processes: HashMap<TargetName, Processes>,
     progress: Told,
     errands: HashMap<String, Waiting>,
     statements: HashMap<u64, Envelope>,
@@ -74,6 +81,40 @@ impl Inner {
     fn is_here(&self, target: &TargetName, away_after: Duration) -> bool {
         let polls = self.polling.get(target).is_some_and(|polls| *polls > 0);
         polls || self.seen.get(target).is_some_and(|(_, at)| at.elapsed() < away_after)
+    }
+}
+
+/// The processes that came as one target: as an agent that starts anew does, one after the other.
+#[derive(Default)]
+struct Processes {
+    newest: String,
+    /// Those before it.
+    former: VecDeque<String>,
+    /// When one came again that another had followed.
+    returned: Option<Instant>,
+}
+
+impl Processes {
+    /// One comes; whether that is news of a second machine.
+    fn comes(&mut self, process: &str) -> bool {
+        if self.newest == process {
+            return false;
+        }
+        let is_back = self.former.iter().any(|former| former == process);
+        self.former.retain(|former| former != process);
+        self.former.push_back(std::mem::replace(&mut self.newest, process.to_owned()));
+        while self.former.len() > FORMER_PROCESSES {
+            self.former.pop_front();
+        }
+        let is_known = self.are_two();
+        if is_back {
+            self.returned = Some(Instant::now());
+        }
+        is_back && !is_known
+    }
+
+    fn are_two(&self) -> bool {
+        self.returned.is_some_and(|at| at.elapsed() < TWO_FOR)
     }
 }
 
@@ -168,6 +209,20 @@ impl Targets {
         if let Some(version) = said.and_then(|said| said.strip_prefix(api::client::USER_AGENT_PREFIX)) {
             self.lock().versions.insert(target.clone(), trust::names::printable(version));
         }
+    }
+
+    /// Notices where two machines come by turns as one target: one is a copy of the other.
+    fn told_apart(&self, target: &TargetName, headers: &HeaderMap) {
+        let process = headers.get(api::client::PROCESS).and_then(|value| value.to_str().ok());
+        let Some(process) = process.filter(|process| process.len() <= PROCESS_CHARACTERS) else { return };
+        if self.lock().processes.entry(target.clone()).or_default().comes(process) {
+            tracing::warn!(%target, "two machines use one key: one is a copy of the other");
+        }
+    }
+
+    /// Whether two machines came by turns as this target a short while ago.
+    pub fn are_two(&self, target: &TargetName) -> bool {
+        self.lock().processes.get(target).is_some_and(Processes::are_two)
     }
 
     /// Of which version the target's agent is, as it said since the server started.
@@ -351,6 +406,7 @@ pub(crate) async fn poll(
     }
     serving.targets.refreshed(&target, query.refreshed);
     serving.targets.introduced(&target, &headers);
+    serving.targets.told_apart(&target, &headers);
     loop {
         heads.mark_unchanged();
         changes.mark_unchanged();
@@ -559,6 +615,25 @@ mod tests {
         assert_eq!(targets.unheard(&world.state), Away::from([dev, prod, test]));
         assert!(targets.knows_who_is_away());
         assert!(!Targets::new(Duration::from_secs(AWAY_AFTER_SECONDS)).knows_who_is_away(), "it has only just begun");
+    }
+
+    /// An agent that starts anew is another process; a copy of the machine comes by turns with it.
+    #[test]
+    fn two_machines_with_one_key_are_noticed() {
+        let (targets, name) = (Targets::new(Duration::ZERO), TargetName::new("prod-1").unwrap());
+        let comes = |process: &str| {
+            let header = axum::http::HeaderValue::from_str(process).unwrap();
+            let headers = HeaderMap::from_iter([(axum::http::HeaderName::from_static(api::client::PROCESS), header)]);
+            targets.told_apart(&name, &headers);
+            targets.are_two(&name)
+        };
+        for process in ["one", "one", "two", "two", "three", "four", "five", "six"] {
+            assert!(!comes(process), "{process}");
+        }
+        assert!(comes("five"));
+        assert!(comes("six"));
+        targets.told_apart(&name, &HeaderMap::new());
+        assert!(!targets.are_two(&TargetName::new("prod-2").unwrap()));
     }
 
     /// The server's clock is set back by hours, or forward: who was heard of just now was heard of just now.

@@ -40,6 +40,7 @@ pub(crate) fn target(
         refreshed: None,
         stale: false,
         away: false,
+        two: false,
         as_of: None,
         agent_version: None,
         runs: runs.collect(),

@@ -209,6 +209,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         refreshed: None,
         stale: false,
         away: false,
+        two: false,
         as_of: None,
         agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),

@@ -251,6 +251,7 @@ fn targets(view: &View) -> String {
 /// When a target was heard of last, and how.
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
     match (target.seen, target.carried, target.as_of) {
+        (Some(seen), ..) if target.two => format!("{}, by two machines", ago(seen, now)),
         (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
         (Some(seen), ..) => ago(seen, now),
         (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),

@@ -75,6 +75,13 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     tell_what_they_said(serving, state, &mut status.targets, now);
     tell_of_silence(serving, state, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
+    let twins: Vec<&TargetName> = status.targets.iter().filter(|it| it.two).map(|it| &it.name).collect();
+    if !twins.is_empty() {
+        let of = views::words::names(&twins);
+        status.notes.push(format!(
+            "two machines use the key of {of}: one is a copy of the other, and each reports for both. Stop the copy, and let it join anew with an empty data folder"
+        ));
+    }
     status.notes.extend(serving.notifier.warnings(state));
     if state.policy.is_some() {
         status.notes.extend(views::repository::note(state, &serving.repository.status(), now));
@@ -89,6 +96,7 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
         target.refreshed = serving.targets.freshness(&target.name);
         target.agent_version = serving.targets.agent_version(&target.name);
         target.away = away.contains(&target.name);
+        target.two = serving.targets.are_two(&target.name);
         target.as_of = serving.memories.as_of(state, &target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
