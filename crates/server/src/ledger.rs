@@ -3,6 +3,7 @@
 //! - `store`: where entries are kept (`sqlite`), behind the narrow [`store::LedgerStore`].
 //! - `submit`: the one writer: the only caller of decide, append and apply.
 //! - `fold`: from stored entries to a state: opening, looking back, verifying.
+//! - `beside`: requests and texts, held against the entries, when a ledger is verified.
 //! - `snapshot`: the state on disk, for a quick start; verification and restore ignore it.
 
 use api::write::{Accepted, Text};
@@ -33,6 +34,7 @@ use trust::{
     statement::RequestId,
 };
 
+mod beside;
 mod fold;
 mod snapshot;
 pub mod sqlite;
