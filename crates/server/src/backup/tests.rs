@@ -30,7 +30,7 @@ async fn data() -> TempDir {
         let command = Command::Administer(AdministrationAct::LiftHold { app, environment, build: None, reason: None });
         let prepared = Prepared {
             actor: Actor::Clock,
-            request_id: trust::statement::RequestId::new(&format!("request-{number}")).unwrap(),
+            request_id: trust::statement::RequestId::new(format!("request-{number}")).unwrap(),
             on_behalf_of: None,
             command,
             envelope: None,
@@ -116,8 +116,10 @@ async fn a_bit_that_flips_and_a_byte_that_is_missing_are_found_and_leave_nothing
     }
 }
 
-/// Attack: he holds the file and not what opens its keys; he changes what is recorded, and makes the digest anew.
-/// Holds: the digest is bound to the sealed part; and texts and requests are those that entries name.
+/// Attack: changed backup.
+/// Holds: the file, and not what opens its sealed part; he makes the digest at its end anew, or takes it away.
+/// Left to him: a backup with keys of his own making, whose word no machine takes; and, where the server is put back with new
+/// keys and the sealed part stays shut, what the file says besides objects and ledger.
 #[tokio::test]
 async fn what_somebody_changes_on_purpose_is_found_by_what_is_sealed() {
     let data = data().await;
