@@ -355,6 +355,11 @@ impl Ledger {
         Ok(trust::log::root_at(&StoredTree(self.shared.store.as_ref()), size)?)
     }
 
+    /// Where it is kept.
+    pub fn folder(&self) -> &Path {
+        &self.shared.folder
+    }
+
     /// Tells each new head (the newest durable entry's number). Whoever lags sees the newest only and reads entries.
     pub fn heads(&self) -> watch::Receiver<u64> {
         self.shared.heads.subscribe()
