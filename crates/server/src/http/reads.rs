@@ -155,7 +155,8 @@ pub(crate) async fn prunable(
     get, path = routes::UNNAMED, responses((status = 200, body = Unnamed), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn unnamed(State(serving): State<Shared>, _: KnownPerson) -> Result<Json<Unnamed>, Failure> {
-    let found = away(move || crate::prune::unnamed::find(&serving).map_err(|error| Failure::broken(&error))).await?;
+    let found = away(move || crate::prune::unnamed::find(&serving).map_err(|error| Failure::broken(&error)));
+    let (found, _) = found.await?;
     let bytes = found.iter().map(|(_, length)| length).sum();
     Ok(Json(Unnamed { objects: found.len() as u64, bytes }))
 }

@@ -17,22 +17,39 @@ const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest text that could be an encoded mention, in characters.
 const ENCODED: usize = 88;
 
-/// What nothing names, and has not been brought or asked for within a day.
-pub(crate) fn find(serving: &Shared) -> Result<Vec<(Digest, u64)>, SweepError> {
-    find_in(serving, YOUNG)
+/// What nothing names as of an entry, and nobody has brought or asked for within a day; and which entry that is.
+pub(crate) fn find(serving: &Shared) -> Result<(Vec<(Digest, u64)>, u64), SweepError> {
+    let depot = &serving.depot;
+    let old = |digest: Digest| depot.age(&digest).filter(|(age, _)| *age > YOUNG).map(|(_, length)| (digest, length));
+    let mut old: Vec<(Digest, u64)> = depot.objects()?.into_iter().filter_map(old).collect();
+    let state = serving.ledger.state();
+    if old.is_empty() {
+        return Ok((old, state.head.entry));
+    }
+    let (mut named, last) = named(serving, 1)?;
+    for manifest in builds(&state).map(|(build, _)| build).chain(parts(&state)) {
+        named.extend(files(depot, &manifest)?.into_iter().map(|(file, _)| file));
+        named.insert(manifest);
+    }
+    old.retain(|(digest, _)| !named.contains(digest));
+    Ok((old, last))
 }
 
 /// Removes it; says how many objects, and how many bytes.
 pub(crate) async fn sweep(serving: &Shared) -> Result<Unnamed, SweepError> {
+    let reader = serving.clone();
+    let (candidates, seen) = tokio::task::spawn_blocking(move || find(&reader)).await??;
     // No command is decided in the meantime, so that none relies on what goes.
     let _alone = serving.pruning.write().await;
     let sweeper = serving.clone();
     tokio::task::spawn_blocking(move || {
+        // What came while nobody waited needs what it needs.
+        let (late, _) = named(&sweeper, seen + 1)?;
         let mut gone = Unnamed::default();
-        for (digest, length) in find(&sweeper)? {
+        for (digest, length) in candidates {
             // Somebody may have brought it again.
             let is_old = sweeper.depot.age(&digest).is_some_and(|(age, _)| age > YOUNG);
-            if is_old && sweeper.depot.remove(&digest)? {
+            if is_old && !late.contains(&digest) && sweeper.depot.remove(&digest)? {
                 gone = Unnamed { objects: gone.objects + 1, bytes: gone.bytes + length };
             }
         }
@@ -41,15 +58,10 @@ pub(crate) async fn sweep(serving: &Shared) -> Result<Unnamed, SweepError> {
     .await?
 }
 
-fn find_in(serving: &Shared, young: Duration) -> Result<Vec<(Digest, u64)>, SweepError> {
-    let depot = &serving.depot;
-    let old = |digest: Digest| depot.age(&digest).filter(|(age, _)| *age > young).map(|(_, length)| (digest, length));
-    let old: Vec<(Digest, u64)> = depot.objects()?.into_iter().filter_map(old).collect();
-    if old.is_empty() {
-        return Ok(old);
-    }
+/// What the entries from `from` on mention, and the documents that these name; and the last entry that was looked at.
+fn named(serving: &Shared, from: u64) -> Result<(HashSet<Digest>, u64), SweepError> {
     let mut named = HashSet::new();
-    serving.ledger.each_from(1, |entry| {
+    let last = serving.ledger.each_from(from, |entry| {
         named.extend(entry.events.iter().flat_map(|event| event.documents()));
         // An entry that could be read can be written.
         mention(&serde_json::to_vec(&entry.events).unwrap_or_default(), &mut named);
@@ -57,15 +69,10 @@ fn find_in(serving: &Shared, young: Duration) -> Result<Vec<(Digest, u64)>, Swee
             mention(&envelope.payload, &mut named);
         }
     })?;
-    let state = serving.ledger.state();
-    for manifest in builds(&state).map(|(build, _)| build).chain(parts(&state)) {
-        named.extend(files(depot, &manifest)?.into_iter().map(|(file, _)| file));
-        named.insert(manifest);
-    }
     for document in named.clone() {
-        mention(&text(depot, &document), &mut named);
+        mention(&text(&serving.depot, &document), &mut named);
     }
-    Ok(old.into_iter().filter(|(digest, _)| !named.contains(digest)).collect())
+    Ok((named, last))
 }
 
 /// The bytes of what may be a document that mentions others; nothing of other objects.

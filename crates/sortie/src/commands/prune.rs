@@ -16,6 +16,9 @@ use serde_json::json;
 use trust::{AppName, statement::AdministrationAct};
 
 /// Let the bytes of builds go that nothing needs; what they were stays known (whoever may push)
+///
+/// Where no application is named, objects of the depot go too that no entry, build or draft names and that nobody brought
+/// within a day: what a push brought that was never finished.
 #[derive(Debug, clap::Args)]
 pub struct Prune {
     /// One application; all where left out
