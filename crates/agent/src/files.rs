@@ -20,6 +20,13 @@ pub struct FileError {
     source: io::Error,
 }
 
+impl FileError {
+    /// Whether the file was read, and its content is not what stood there.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    }
+}
+
 /// Attaches to an I/O error what was being done, and to what.
 pub fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + 'a {
     move |source| FileError { doing, path: path.to_owned(), source }
@@ -152,6 +159,20 @@ pub fn read_json<T: DeserializeOwned>(place: &Place) -> Result<Option<T>, FileEr
     let parse =
         |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|error| failed("read", &place.path)(error.into()));
     read(place)?.map(parse).transpose()
+}
+
+/// Gives a file the name that it is kept under where its content cannot be read, and says which that is.
+pub fn set_aside(place: &Place) -> Result<PathBuf, FileError> {
+    let Place { disk, path } = place;
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    let rename = || {
+        disk.rename(path, &aside)?;
+        disk.sync_folder(path.parent().unwrap_or(Path::new("/")))
+    };
+    rename().map_err(failed("set aside", path))?;
+    Ok(aside)
 }
 
 /// Removes a file or a folder with all it holds; what is not there counts as removed.

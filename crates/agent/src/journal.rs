@@ -331,6 +331,16 @@ impl Journal {
     }
 }
 
+fn put_away(place: &Place, app: &AppName, why: &str) -> Result<(), FileError> {
+    let aside = files::set_aside(place)?;
+    tracing::error!(
+        %app, why, kept = %aside.display(),
+        "the journal of {app} is damaged and was set aside; the other applications go on. What {app} runs here is not known \
+         until it is deployed again: sortie deploy. Look at this machine's disk"
+    );
+    Ok(())
+}
+
 fn push_bounded(builds: &mut Vec<Digest>, build: Digest) {
     builds.retain(|other| *other != build);
     builds.push(build);
@@ -347,13 +357,19 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// Reads every journal in `folder`.
+    /// Reads every journal in `folder`. One that the disk has damaged must not stop the other applications: it is set
+    /// aside, and its application counts as one that was never here.
     pub fn open(folder: Place) -> Result<Self, FileError> {
         let mut by_app = BTreeMap::new();
         for name in files::names_in(&folder)? {
             let Some(app) = name.strip_suffix(".json").and_then(|stem| AppName::new(stem).ok()) else { continue };
-            if let Some(journal) = files::read_json::<Journal>(&folder.join(&name))? {
-                by_app.insert(app, journal);
+            let place = folder.join(&name);
+            match files::read_json::<Journal>(&place) {
+                Ok(Some(journal)) if journal.app == app => drop(by_app.insert(app, journal)),
+                Ok(None) => {}
+                Ok(Some(journal)) => put_away(&place, &app, &format!("it is of {}", journal.app))?,
+                Err(error) if error.is_damage() => put_away(&place, &app, &error.to_string())?,
+                Err(error) => return Err(error),
             }
         }
         Ok(Self { folder, by_app })
@@ -374,5 +390,37 @@ impl Journals {
         files::replace_json(&self.folder.join(format!("{}.json", journal.app)), &journal)?;
         self.by_app.insert(journal.app.clone(), journal);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A damaged journal is kept and out of the way; the others are read, and its application may come anew.
+    #[test]
+    fn a_damaged_journal_stops_no_other_application() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Journals::open(folder.path().to_owned().into()).unwrap();
+        let (web, api, job) =
+            (AppName::new("web").unwrap(), AppName::new("api").unwrap(), AppName::new("job").unwrap());
+        let mut journals = open();
+        for app in [&web, &api, &job] {
+            journals.save(Journal { generation: 7, ..Journal::new(app.clone()) }).unwrap();
+        }
+        let path = |app: &AppName| folder.path().join(format!("{app}.json"));
+        let whole = std::fs::read_to_string(path(&web)).unwrap();
+        let damaged = whole.replacen("generation", "genesation", 1);
+        std::fs::write(path(&web), &damaged).unwrap();
+        std::fs::write(path(&job), &whole[..whole.len() / 2]).unwrap();
+        let mut journals = open();
+        assert_eq!(journals.iter().map(|journal| &journal.app).collect::<Vec<_>>(), [&api]);
+        assert_eq!(journals.get(&web), Journal::new(web.clone()));
+        assert_eq!(std::fs::read_to_string(folder.path().join("web.json.damaged")).unwrap(), damaged);
+        journals.save(Journal { generation: 8, ..Journal::new(web.clone()) }).unwrap();
+        assert_eq!(open().get(&web).generation, 8);
+        // That of another application is not its own.
+        std::fs::rename(path(&api), path(&job)).unwrap();
+        assert_eq!(open().iter().map(|journal| &journal.app).collect::<Vec<_>>(), [&web]);
     }
 }

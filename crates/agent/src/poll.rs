@@ -86,7 +86,7 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
             Ok(orders) => orders,
             Err(error) => {
                 if !away {
-                    tracing::warn!(%error, "the server is away; what runs goes on running");
+                    tracing::warn!(%error, "{}; what runs goes on running", unanswered(&error));
                 }
                 (away, looked, generation) = (true, false, 0);
                 if let Some(stranger) = meet(&link, &error).await
@@ -126,6 +126,18 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
             // A server that answers at once with what is known must not make a busy loop.
             tokio::time::sleep(with_jitter(FIRST_PAUSE)).await;
         }
+    }
+}
+
+/// Why no orders came, as the log says it: a server that says no is not away.
+fn unanswered(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Refused(problem) if problem.code == "STATEMENT_EXPIRED" => {
+            "the server refuses this machine's login, by whose clock it is too old or not yet good: look at the clock of this \
+             machine (timedatectl), and at the server's"
+        }
+        ClientError::Refused(_) => "the server answers, and refuses what this machine asks",
+        _ => "the server is away",
     }
 }
 
@@ -516,4 +528,22 @@ pub fn sign_own_as<S: Supply, M: Machine>(
     let header = Header { estate, request_id, submit_before, on_behalf_of: None };
     let statement = Statement { subject_name: "estate".into(), subject: estate, header, act };
     Ok(statement.sign(&[engine.key().as_ref()])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::problem::Problem;
+
+    #[test]
+    fn a_server_that_refuses_is_not_away_and_a_wrong_clock_is_named() {
+        let refused = |code: &str| {
+            let (code, message) = (code.into(), "no".into());
+            ClientError::Refused(Box::new(Problem { code, message, next: None, exit: 3, refusal: None }))
+        };
+        assert!(unanswered(&refused("STATEMENT_EXPIRED")).contains("look at the clock of this machine"));
+        assert!(unanswered(&refused("LOGIN_NEEDED")).contains("refuses"));
+        let away = ClientError::Away { url: "https://server".into(), why: "no route".into() };
+        assert_eq!(unanswered(&away), "the server is away");
+    }
 }

@@ -12,7 +12,7 @@ mod ledger;
 mod status;
 
 pub use build::{
-    App, Build, BuildName, DraftView, KeptBuild, Maker, Prunable, PrunableBuild, Trace, TracedBuild, WayBack,
+    App, Build, BuildName, DraftView, KeptBuild, Maker, Prunable, PrunableBuild, Trace, TracedBuild, Unnamed, WayBack,
 };
 pub use calendar::{CalendarEntry, CalendarKind, FreezeException, FreezeView};
 pub use config::{ConfigView, Vouched};

@@ -26,6 +26,8 @@ pub const ROLLBACK: &str = "/v1/rollback";
 pub const HISTORY: &str = "/v1/history";
 /// GET `?app=&keep=&days=`: the builds whose bytes may be pruned (R36).
 pub const PRUNABLE: &str = "/v1/prunable";
+/// GET: how many objects nothing names; POST: removes them.
+pub const UNNAMED: &str = "/v1/prunable/unnamed";
 /// GET: a code change followed to where it runs (R16).
 pub const TRACE: &str = "/v1/trace/{commit}";
 /// GET: an application with its builds and versions.

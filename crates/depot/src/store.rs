@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 use tempfile::{NamedTempFile, TempPath};
 use trust::digest::{Digest, Hasher};
@@ -140,6 +141,24 @@ impl DiskStore {
     pub fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
         let mut seen = std::collections::HashSet::new();
         digests.iter().filter(|digest| seen.insert(**digest) && !self.has(digest)).copied().collect()
+    }
+
+    /// How long ago an object was stored, or refreshed, and its length in bytes; nothing of one that is not there.
+    pub fn age(&self, digest: &Digest) -> Option<(Duration, u64)> {
+        let known = fs::metadata(self.path(digest)).ok()?;
+        // A moment that is still to come is now.
+        let age = known.modified().ok()?.elapsed().unwrap_or_default();
+        Some((age, known.len()))
+    }
+
+    /// Lets an object that is there count as stored now; says whether it does.
+    pub fn refresh(&self, digest: &Digest) -> bool {
+        File::open(self.path(digest)).and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+    }
+
+    /// Where the objects are.
+    pub fn folder(&self) -> &Path {
+        &self.objects
     }
 
     /// The names of all objects, in order.

@@ -185,7 +185,7 @@ fn grow(folder: &Path, count: u64) -> Result<u64> {
             };
             let bytes = serde_json::to_vec(&entry)?;
             let row = Row { number, leaf: leaf_hash(&bytes), bytes };
-            let payload = Some(Digest::of(&number.to_be_bytes()));
+            let payload = Some(Digest::of(&envelope.payload));
             batch.push(NewEntry {
                 row,
                 actor: entry.actor,

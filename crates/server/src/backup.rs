@@ -2,8 +2,10 @@
 //!
 //! The file is a tar archive, compressed with zstd: what it is (`backup.json`), the keys and the operator's settings,
 //! sealed (`sealed.age`), the ledger (`ledger.sqlite`), the objects of the depot by digest, and last a count of them
-//! (`end.json`), so that a file that was cut off is known as such. Everything but the sealed part can be checked by whoever
-//! holds the file: objects are named by their digests, and the ledger's root stands under the server's signature.
+//! (`end.json`), so that a file that was cut off is known as such. Behind the archive stands a digest of every byte before
+//! it, bound to the sealed part ([`bound`]): nobody who cannot open that can change a backup unnoticed. Everything but the
+//! sealed part can be checked by whoever holds the file: objects are named by their digests, and the ledger's root stands
+//! under the server's signature.
 //!
 //! The ledger is copied first and the objects after it: whatever an entry names was in the depot before the entry was.
 
@@ -24,8 +26,16 @@ use std::{
 };
 use trust::{Digest, key::Signer as _, note::verify_checkpoint};
 
-/// The only form of backups there is so far.
-const FORMAT: u32 = 1;
+mod bound;
+#[cfg(test)]
+mod tests;
+
+use bound::{Binding, Ending, Sum, Whole};
+
+/// The form of the backups that are taken.
+const FORMAT: u32 = 2;
+/// The form that has no digest at its end. It is put back, and not taken any more.
+const WITHOUT_DIGEST: u32 = 1;
 /// How the folder is called that holds a copy of the ledger while a backup is taken.
 pub(crate) const BESIDE: &str = ".backup-";
 const FACTS: &str = "backup.json";
@@ -35,6 +45,8 @@ const OBJECTS: &str = "objects/";
 const END: &str = "end.json";
 /// Files of the data folder that are sealed, besides the keys.
 const SETTINGS: [&str; 2] = ["notify.toml", "lost.json"];
+/// How the key of the digest is called among what is sealed.
+const BINDING: &str = "binding";
 /// What a restored server remembers of it, until owners sign a new epoch.
 const RESTORED: &str = "restored.json";
 /// The longest of the small parts, in bytes.
@@ -43,6 +55,7 @@ const SMALL_BYTES: u64 = 4 << 20;
 const SEALED_BYTES: u64 = 256 << 20;
 /// What zstd's frames begin with (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const CHANGED: &str = "it was changed after it was taken: it does not have the digest at its end";
 /// How many objects become durable together.
 const OBJECTS_AT_ONCE: usize = 512;
 
@@ -50,7 +63,7 @@ const OBJECTS_AT_ONCE: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
-    /// [`FORMAT`].
+    /// [`FORMAT`], or that of an earlier program.
     pub format: u32,
     /// The version of the program that took it.
     pub version: String,
@@ -83,6 +96,20 @@ pub struct Done {
     pub damaged: Vec<Digest>,
     /// Objects that the ledger or a build needs and that are not there.
     pub missing: Vec<Digest>,
+    /// What stands for its bytes.
+    pub vouched: Vouched,
+}
+
+/// What stands for the bytes of a backup, besides what the ledger and the depot say of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vouched {
+    /// The sealed part: nobody who cannot open it has changed anything.
+    Sealed,
+    /// A digest at its end, while the sealed part stayed shut: no disk and no copy has changed anything.
+    Digest,
+    /// Nothing: an earlier program took it.
+    Nothing,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -118,7 +145,7 @@ pub enum BackupError {
     /// The file was cut off or changed.
     #[error("the backup is not whole: {0}")]
     Damaged(String),
-    /// The keys could not be sealed or opened.
+    /// The keys could not be sealed, or what was given does not open them.
     #[error("{0}")]
     Seal(String),
     /// Reading or writing failed.
@@ -151,8 +178,28 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> BackupError {
     move |source| BackupError::Disk { doing, source }
 }
 
+/// Why the secret part was not sealed, or not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// Something else must be given.
+    #[error("{0}")]
+    Refused(String),
+    /// The bytes are not those that were sealed.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl From<SealError> for BackupError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Refused(why) => Self::Seal(why),
+            SealError::Damaged(why) => Self::Damaged(format!("its sealed part: {why}")),
+        }
+    }
+}
+
 /// Encrypts, or decrypts, the part that is secret.
-pub type Seal<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, String>;
+pub type Seal<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, SealError>;
 
 /// Told of the bytes of the depot that were moved.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
@@ -194,10 +241,14 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
     ledger.close();
 
     let writing = failed("writing the backup");
-    let packed = zstd::Encoder::new(out, 3).map_err(&writing)?;
+    let binding = Binding::new().map_err(&writing)?;
+    let mut packed = zstd::Encoder::new(Sum::new(out), 3).map_err(&writing)?;
+    packed.include_checksum(true).map_err(&writing)?;
     let mut archive = tar::Builder::new(packed);
     append(&mut archive, FACTS, &json(&facts)?).map_err(&writing)?;
-    let sealed = seal(&json(&secrets(data)?)?).map_err(BackupError::Seal)?;
+    let mut secrets = secrets(data)?;
+    secrets.insert(BINDING.into(), binding.hex());
+    let sealed = seal(&json(&secrets)?)?;
     if sealed.len() as u64 > SEALED_BYTES {
         return Err(BackupError::Seal(format!("keys and settings are longer than {SEALED_BYTES} bytes")));
     }
@@ -227,10 +278,11 @@ pub fn take(data: &Path, out: impl Write, seal: Seal<'_>, moved: Progress<'_>) -
         }
     }
     append(&mut archive, END, &json(&end)?).map_err(&writing)?;
-    let mut out = archive.into_inner().and_then(|packed| packed.finish()).map_err(&writing)?;
-    out.flush().map_err(&writing)?;
+    let out = archive.into_inner().and_then(|packed| packed.finish()).map_err(&writing)?;
+    out.finish(&binding).map_err(&writing)?;
     let missing = needed.into_iter().filter(|digest| !depot.has(digest)).collect();
-    Ok(Done { facts, objects: end.objects, object_bytes: end.object_bytes, damaged, missing })
+    let End { objects, object_bytes } = end;
+    Ok(Done { facts, objects, object_bytes, damaged, missing, vouched: Vouched::Sealed })
 }
 
 /// Every object that an entry or a whole build names.
@@ -265,9 +317,25 @@ pub fn put_back(
     fs::create_dir_all(parent).map_err(failed("making the folder above"))?;
     let beside = tempfile::Builder::new().prefix(".restore-").tempdir_in(parent).map_err(failed("making a folder"))?;
     make_private_folder(beside.path())?;
-    let done = unpack(from, beside.path(), unseal, moved)?;
-    let missing = check(beside.path(), &done.facts, unseal.is_some())?;
-    let done = Done { missing, ..done };
+    let mut from = Whole::new(from);
+    let unpacked = unpack(&mut from, beside.path(), unseal, moved);
+    let ending = from.finish().map_err(failed("reading the backup"))?;
+    let (done, binding) = match (unpacked, &ending) {
+        // Whatever it was that could not be read: this is why.
+        (Err(error), Ending::Changed) => {
+            return Err(BackupError::Damaged(format!("{CHANGED} ({error})")));
+        }
+        (unpacked, _) => unpacked?,
+    };
+    let vouched = vouched(&done.facts, &ending, unseal.is_some(), binding)?;
+    let missing = check(beside.path(), &done.facts, unseal.is_some()).map_err(|error| match error {
+        // Nobody stands for what the program could not read.
+        BackupError::Ledger(error) if vouched != Vouched::Sealed => {
+            BackupError::Damaged(format!("its ledger: {error}"))
+        }
+        error => error,
+    })?;
+    let done = Done { missing, vouched, ..done };
     let restored = Restored { taken: done.facts.taken, epoch: done.facts.epoch, entries: done.facts.entries };
     write_private(&beside.path().join(RESTORED), &json(&restored)?)?;
     let naming = failed("giving the folder its name");
@@ -282,8 +350,23 @@ pub fn put_back(
     Ok(done)
 }
 
+/// What stands for the bytes of a backup that ends so; fails where something should, and does not.
+fn vouched(facts: &Facts, ending: &Ending, is_opened: bool, binding: Option<Binding>) -> Result<Vouched, BackupError> {
+    let wrong = |what: &str| Err(BackupError::Damaged(what.to_string()));
+    match ending {
+        Ending::Changed => wrong(CHANGED),
+        Ending::Bare if facts.format != WITHOUT_DIGEST || binding.is_some() => {
+            wrong("the digest at its end is missing: it was cut off or changed after it was taken")
+        }
+        Ending::Bare => Ok(Vouched::Nothing),
+        Ending::Fits(_) if !is_opened => Ok(Vouched::Digest),
+        Ending::Fits(fits) if binding.is_some_and(|binding| fits.is_bound(&binding)) => Ok(Vouched::Sealed),
+        Ending::Fits(_) => wrong("its digest is not bound to the keys in it: somebody has changed it"),
+    }
+}
+
 /// Where a server may be put back: a folder that is not there, or is empty and can be replaced.
-fn place(data: &Path) -> Result<PathBuf, BackupError> {
+pub fn place(data: &Path) -> Result<PathBuf, BackupError> {
     let not = |why| Err(BackupError::NotAPlace(data.to_path_buf(), why));
     let absolute = std::path::absolute(data).map_err(failed("looking at the folder"))?;
     let known = match fs::symlink_metadata(&absolute) {
@@ -335,7 +418,7 @@ fn unpack(
     folder: &Path,
     unseal: Option<Seal<'_>>,
     moved: Progress<'_>,
-) -> Result<Done, BackupError> {
+) -> Result<(Done, Option<Binding>), BackupError> {
     let mut magic = [0; 4];
     let is_packed = from.read_exact(&mut magic).is_ok() && magic == ZSTD_MAGIC;
     if !is_packed {
@@ -349,6 +432,7 @@ fn unpack(
     let depot = DiskStore::open(&folder.join("depot"))?;
     let mut batch = depot.batch();
     let (mut objects, mut object_bytes, mut staged) = (0, 0, 0);
+    let mut binding = None;
     make_private_folder(&folder.join("ledger"))?;
     for entry in archive.entries().map_err(cut)? {
         let mut entry = entry.map_err(cut)?;
@@ -359,7 +443,7 @@ fn unpack(
         match path.as_str() {
             FACTS => {
                 let read: Facts = small(&mut entry)?;
-                if read.format != FORMAT {
+                if ![FORMAT, WITHOUT_DIGEST].contains(&read.format) {
                     let why = format!("it has format {}, taken by version {}", read.format, read.version);
                     return Err(BackupError::NotOne(why));
                 }
@@ -369,7 +453,11 @@ fn unpack(
                 let mut sealed = Vec::new();
                 entry.take(SEALED_BYTES).read_to_end(&mut sealed).map_err(cut)?;
                 match unseal {
-                    Some(unseal) => lay_out(folder, &parse(&unseal(&sealed).map_err(BackupError::Seal)?)?)?,
+                    Some(unseal) => {
+                        let mut secrets: BTreeMap<String, String> = parse(&unseal(&sealed)?)?;
+                        binding = secrets.remove(BINDING).and_then(|hex| Binding::from_hex(&hex));
+                        lay_out(folder, &secrets)?;
+                    }
                     // The log goes on under its name, whoever signs it.
                     None => {
                         let origin = facts.as_ref().map(|facts| format!("{}\n", facts.origin)).unwrap_or_default();
@@ -410,7 +498,11 @@ fn unpack(
             let why = format!("it has {objects} objects of {} that were taken", end.objects);
             Err(BackupError::Damaged(why))
         }
-        Some(_) => Ok(Done { facts, objects, object_bytes, damaged: Vec::new(), missing: Vec::new() }),
+        Some(_) => {
+            let vouched = Vouched::Nothing;
+            let done = Done { facts, objects, object_bytes, damaged: Vec::new(), missing: Vec::new(), vouched };
+            Ok((done, binding))
+        }
     }
 }
 

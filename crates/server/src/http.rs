@@ -26,6 +26,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) mod agents;
+mod bringing;
 mod commands;
 mod events;
 pub(crate) mod extract;
@@ -138,6 +139,7 @@ fn contract() -> OpenApiRouter<Shared> {
         .routes(routes!(reads::rollback))
         .routes(routes!(reads::history::history))
         .routes(routes!(reads::prunable))
+        .routes(routes!(reads::unnamed, reads::prune_unnamed))
         .routes(routes!(reads::draft))
         .routes(routes!(reads::trace))
         .routes(routes!(reads::app))

@@ -3,6 +3,7 @@
 //! - `store`: where entries are kept (`sqlite`), behind the narrow [`store::LedgerStore`].
 //! - `submit`: the one writer: the only caller of decide, append and apply.
 //! - `fold`: from stored entries to a state: opening, looking back, verifying.
+//! - `beside`: requests and texts, held against the entries, when a ledger is verified.
 //! - `snapshot`: the state on disk, for a quick start; verification and restore ignore it.
 
 use api::write::{Accepted, Text};
@@ -33,6 +34,7 @@ use trust::{
     statement::RequestId,
 };
 
+mod beside;
 mod fold;
 mod snapshot;
 pub mod sqlite;
@@ -351,6 +353,11 @@ impl Ledger {
     /// The root that the log had when it had `size` entries.
     pub fn root_at(&self, size: u64) -> Result<Digest, LedgerError> {
         Ok(trust::log::root_at(&StoredTree(self.shared.store.as_ref()), size)?)
+    }
+
+    /// Where it is kept.
+    pub fn folder(&self) -> &Path {
+        &self.shared.folder
     }
 
     /// Tells each new head (the newest durable entry's number). Whoever lags sees the newest only and reads entries.

@@ -21,6 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use trust::{AppName, Digest};
 
+pub(crate) mod unnamed;
+
 /// Why nothing was swept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SweepError {

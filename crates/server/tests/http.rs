@@ -24,11 +24,15 @@ use trust::{
     tuf::{RootBuilder, TargetFile, Targets, sign_metadata},
 };
 
+#[path = "http/depot.rs"]
+mod depot;
+
 const CHARTER: &str = r#"charter = "acme"
 [people]
 coder  = { roles = ["developer"], keys = ["KEY1"] }
 oncall = { roles = ["ops"],       keys = ["KEY2"] }
 tester = { roles = ["qa"],        keys = ["KEY3"] }
+guest  = { roles = ["guest"],     keys = ["KEY4"] }
 [environments]
 dev  = { class = "dev",  deploy = "developer" }
 prod = { class = "live", approve = "qa and ops", deploy = "ops" }
@@ -40,6 +44,7 @@ friends = { approve = "qa" }
 const CODER: u8 = 1;
 const ONCALL: u8 = 2;
 const TESTER: u8 = 3;
+const GUEST: u8 = 4;
 const OWNER: u8 = 9;
 
 fn key(seed: u8) -> SecretKey {
@@ -78,7 +83,7 @@ impl World {
     }
 
     fn charter(&self, version: u64, claim: Option<String>) -> Submission {
-        let charter = (1..=3).fold(CHARTER.to_string(), |charter, seed| {
+        let charter = (1..=4).fold(CHARTER.to_string(), |charter, seed| {
             charter.replace(&format!("KEY{seed}"), &key(seed).public().to_openssh())
         });
         let charter = charter.into_bytes();

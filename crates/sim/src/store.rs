@@ -137,6 +137,11 @@ impl LedgerStore for SimStore {
         Ok(asked.iter().map(|request| inner.requests.get(request).copied()).collect())
     }
 
+    fn each_request(&self, take: &mut dyn FnMut((&str, &str), Seen)) -> Result<(), StoreError> {
+        self.lock().requests.iter().for_each(|((actor, request_id), seen)| take((actor, request_id), *seen));
+        Ok(())
+    }
+
     fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
         let inner = self.lock();
         let theirs = inner.requests.iter().filter(|((by, _), _)| by == actor).map(|(_, seen)| seen.number);
@@ -158,5 +163,10 @@ impl LedgerStore for SimStore {
 
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError> {
         Ok(self.lock().texts.get(digest).cloned())
+    }
+
+    fn each_text(&self, take: &mut dyn FnMut(&Digest, Text)) -> Result<(), StoreError> {
+        self.lock().texts.iter().for_each(|(digest, text)| take(digest, text.clone()));
+        Ok(())
     }
 }

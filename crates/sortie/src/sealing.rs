@@ -1,7 +1,8 @@
 //! How a backup's keys are sealed and opened: by age (age-encryption.org/v1), to recipients or under a passphrase.
 
 use crate::failure::Failure;
-use age::{Decryptor, Encryptor, Identity, Recipient, secrecy::SecretString};
+use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, secrecy::SecretString};
+use server::backup::SealError;
 use std::{
     fs,
     io::{IsTerminal as _, Read as _, Write as _},
@@ -48,7 +49,11 @@ impl Lock {
     }
 
     /// Encrypts.
-    pub fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    pub fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.encrypted(bytes).map_err(SealError::Refused)
+    }
+
+    fn encrypted(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let encryptor = match self {
             Self::Recipients(recipients) => {
                 let recipients = recipients.iter().map(|recipient| recipient as &dyn Recipient);
@@ -87,13 +92,17 @@ impl Key {
     }
 
     /// Decrypts.
-    pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, String> {
-        let decryptor = Decryptor::new(sealed).map_err(|error| error.to_string())?;
-        let wrong = |error: age::DecryptError| match error {
-            age::DecryptError::NoMatchingKeys => "the keys in it are sealed for somebody else".to_string(),
-            age::DecryptError::DecryptionFailed => "that passphrase does not open its keys".to_string(),
-            error => error.to_string(),
+    pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let refused = |why: &str| SealError::Refused(why.to_string());
+        let wrong = |error: DecryptError| match error {
+            DecryptError::NoMatchingKeys => refused("the keys in it are sealed for somebody else"),
+            DecryptError::DecryptionFailed => refused("that passphrase does not open its keys"),
+            DecryptError::InvalidHeader | DecryptError::InvalidMac | DecryptError::Io(_) => {
+                SealError::Damaged(error.to_string())
+            }
+            error => SealError::Refused(error.to_string()),
         };
+        let decryptor = Decryptor::new(sealed).map_err(wrong)?;
         let mut opened = Vec::new();
         let mut reader = match (self, decryptor.is_scrypt()) {
             (Self::Passphrase(file), true) => {
@@ -101,7 +110,7 @@ impl Key {
                     Some(path) => read_passphrase(path),
                     None => ask("the passphrase for the keys in this backup: "),
                 };
-                let passphrase = passphrase.map_err(|failure| failure.problem.message)?;
+                let passphrase = passphrase.map_err(|failure| SealError::Refused(failure.problem.message))?;
                 let identity = age::scrypt::Identity::new(passphrase.into());
                 decryptor.decrypt(std::iter::once(&identity as &dyn Identity)).map_err(wrong)?
             }
@@ -110,11 +119,13 @@ impl Key {
                 decryptor.decrypt(identities).map_err(wrong)?
             }
             (Self::Passphrase(_), false) => {
-                return Err("its keys are sealed to an age recipient: give that one's identity by --key FILE".into());
+                return Err(refused("its keys are sealed to an age recipient: give that one's identity by --key FILE"));
             }
-            (Self::Identities(_), true) => return Err("its keys are sealed under a passphrase: leave --key out".into()),
+            (Self::Identities(_), true) => {
+                return Err(refused("its keys are sealed under a passphrase: leave --key out"));
+            }
         };
-        reader.read_to_end(&mut opened).map_err(|error| error.to_string())?;
+        reader.read_to_end(&mut opened).map_err(|error| SealError::Damaged(error.to_string()))?;
         Ok(opened)
     }
 }
@@ -141,9 +152,17 @@ mod tests {
         let (mine, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
         let sealed = Lock::chosen(&[mine.to_public().to_string()], None).unwrap().seal(b"keys").unwrap();
         assert_eq!(Key::Identities(vec![mine]).open(&sealed).unwrap(), b"keys");
-        assert!(Key::Identities(vec![other]).open(&sealed).unwrap_err().contains("somebody else"));
-        assert!(Key::Passphrase(None).open(&sealed).unwrap_err().contains("--key"));
+        assert!(Key::Identities(vec![other]).open(&sealed).unwrap_err().to_string().contains("somebody else"));
+        assert!(Key::Passphrase(None).open(&sealed).unwrap_err().to_string().contains("--key"));
         assert!(Lock::chosen(&["age1nonsense".into()], None).is_err());
+    }
+
+    #[test]
+    fn what_was_changed_after_it_was_sealed_is_told_from_what_does_not_fit() {
+        let mine = age::x25519::Identity::generate();
+        let mut sealed = Lock::chosen(&[mine.to_public().to_string()], None).unwrap().seal(b"keys").unwrap();
+        *sealed.last_mut().unwrap() ^= 1;
+        assert!(matches!(Key::Identities(vec![mine]).open(&sealed), Err(SealError::Damaged(_))));
     }
 
     #[test]
@@ -158,7 +177,11 @@ mod tests {
         let sealed = Lock::chosen(&[], Some(&file("long enough to keep\n"))).unwrap().seal(b"keys").unwrap();
         assert_eq!(Key::Passphrase(Some(file("long enough to keep"))).open(&sealed).unwrap(), b"keys");
         assert!(
-            Key::Passphrase(Some(file("another one, as long"))).open(&sealed).unwrap_err().contains("does not open")
+            Key::Passphrase(Some(file("another one, as long")))
+                .open(&sealed)
+                .unwrap_err()
+                .to_string()
+                .contains("does not open")
         );
     }
 }

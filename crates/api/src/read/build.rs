@@ -125,6 +125,15 @@ pub struct DraftView {
     pub parts: Vec<Envelope>,
 }
 
+/// Objects of the depot that nothing names, and that nobody brought within a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Unnamed {
+    /// How many.
+    pub objects: u64,
+    /// Their length in bytes, all together.
+    pub bytes: u64,
+}
+
 /// What may be pruned of one application (R36).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Prunable {

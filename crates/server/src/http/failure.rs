@@ -11,6 +11,21 @@ use domain::refusal::{Refusal, exit};
 
 use crate::ledger::{LedgerError, SubmitError};
 
+/// The most that is said of what could not be read, in characters: it may be quoted in full.
+const QUOTED: usize = 400;
+
+/// The beginning and the end of a text: the end says where it stands. Nothing in it drives a terminal.
+fn shortened(text: &str) -> String {
+    let text = trust::names::printable(text);
+    let length = text.chars().count();
+    if length <= QUOTED {
+        return text;
+    }
+    let begin: String = text.chars().take(QUOTED * 3 / 4).collect();
+    let end: String = text.chars().skip(length - QUOTED / 4).collect();
+    format!("{begin} … {end}")
+}
+
 /// A no on its way to whoever asked.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<(StatusCode, Problem)>);
@@ -43,8 +58,7 @@ impl Failure {
 
     /// A body, path or query that cannot be read.
     pub fn malformed(message: impl std::fmt::Display) -> Self {
-        let message = trust::names::printable(&message.to_string());
-        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", message).exit(exit::MISUSED)
+        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", shortened(&message.to_string())).exit(exit::MISUSED)
     }
 
     /// A value that cannot be.
@@ -150,4 +164,17 @@ pub(crate) async fn away<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Failure::broken(&error))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_sent_back_whole_nor_as_it_is() {
+        let unknown = Failure::malformed(format!("unknown variant `{}\u{1b}`, at line 7", "é".repeat(1 << 20)));
+        let message = unknown.0.1.message;
+        assert!(message.len() < 2 * QUOTED + 10 && message.ends_with("\u{FFFD}`, at line 7"), "{message}");
+        assert_eq!(Failure::malformed("short").0.1.message, "short");
+    }
 }

@@ -1,6 +1,11 @@
 //! Log lines of a target, asked of its agent and passed on as they come.
 
-use super::{Shared, extract::Asked, failure::Failure, sessions::KnownPerson};
+use super::{
+    Shared,
+    extract::Asked,
+    failure::{Failure, away},
+    sessions::KnownPerson,
+};
 use api::{agent::Want, problem::Problem, routes};
 use axum::{
     body::{Body, Bytes},
@@ -11,9 +16,12 @@ use axum::{
 use domain::rules::names;
 use futures_util::stream;
 use serde::Deserialize;
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 use tokio::sync::mpsc;
-use trust::{AppName, TargetName};
+use trust::{
+    AppName, TargetName,
+    manifest::{MAX_MANIFEST_BYTES, Manifest},
+};
 use utoipa::IntoParams;
 
 /// How long a target may take to begin its answer.
@@ -55,6 +63,11 @@ pub(crate) async fn logs(
     let state = serving.ledger.state();
     names::app(&state, &app)?;
     names::target(&state, &target)?;
+    if let Some(process) = &process {
+        let (asked, of) = (serving.clone(), app.clone());
+        let known = away(move || Ok(names_of(&asked, &of))).await?;
+        check_process(&app, &target, process, &known)?;
+    }
     if !serving.targets.is_connected(&target) {
         let seen = serving.targets.seen(&target).map_or("not since the server started".into(), |t| format!("{t:.0}"));
         let message = format!("{target} is away (last seen: {seen}); its logs are on it, below the agent's folder");
@@ -74,6 +87,47 @@ pub(crate) async fn logs(
     let rest = Rest { first, pieces, guard };
     let body = Body::from_stream(stream::unfold(rest, Rest::next));
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+/// The names under which builds of an application write logs: of processes, and of what is run before and after them.
+/// Nothing where one of the builds cannot be asked.
+fn names_of(serving: &Shared, app: &AppName) -> Option<BTreeSet<String>> {
+    let state = serving.ledger.state();
+    let mut names = BTreeSet::new();
+    for build in state.apps.get(app)?.builds.keys() {
+        let bytes = serving.depot.read_bytes(build, MAX_MANIFEST_BYTES as u64).ok()?;
+        let run = Manifest::from_bytes(&bytes).ok()?.run;
+        names.extend(run.smoke.iter().map(|_| "smoke".to_string()));
+        names.extend(run.migrate.iter().map(|_| "migrate".to_string()));
+        names.extend(run.processes.into_keys().chain(run.verify.into_keys()));
+    }
+    Some(names)
+}
+
+/// Fails for a process that no build of the application has: nothing can ever have been written under that name.
+fn check_process(
+    app: &AppName,
+    target: &TargetName,
+    process: &str,
+    known: &Option<BTreeSet<String>>,
+) -> Result<(), Failure> {
+    let Some(known) = known.as_ref().filter(|known| !known.contains(process)) else { return Ok(()) };
+    let shown: String = trust::names::printable(process).chars().take(64).collect();
+    let has = match known.is_empty() {
+        true => "it is files only".to_string(),
+        false => format!("it has {}", known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    };
+    let failure = Failure::new(
+        StatusCode::NOT_FOUND,
+        "UNKNOWN_PROCESS",
+        format!("{app} on {target} has no process {shown}; {has}"),
+    )
+    .exit(domain::refusal::exit::MISUSED);
+    let nearest = names::nearest(process, known.iter().map(String::as_str));
+    Err(match nearest.or(known.first().map(String::as_str)) {
+        Some(nearest) => failure.next(format!("sortie logs {app} --on {target} --process {nearest}")),
+        None => failure.next(format!("sortie status {app}")),
+    })
 }
 
 /// Takes the errand back when the reader goes.
@@ -104,5 +158,28 @@ impl Rest {
             },
         };
         piece.map(|piece| (Ok(piece), self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_no_build_has_is_refused_with_those_that_there_are() {
+        let (app, target) = ("web".parse().unwrap(), "prod-1".parse().unwrap());
+        let check = |process: &str, known: &[&str]| {
+            let known = known.iter().map(ToString::to_string).collect();
+            check_process(&app, &target, process, &Some(known)).map_err(Box::<Problem>::from)
+        };
+        check("worker", &["web", "worker"]).unwrap();
+        let refused = check("wroker", &["web", "worker"]).unwrap_err();
+        assert_eq!((refused.code.as_str(), refused.exit), ("UNKNOWN_PROCESS", 2));
+        assert_eq!(refused.message, "web on prod-1 has no process wroker; it has web, worker");
+        assert_eq!(refused.next.as_deref(), Some("sortie logs web --on prod-1 --process worker"));
+        let refused = check("web", &[]).unwrap_err();
+        assert_eq!(refused.message, "web on prod-1 has no process web; it is files only");
+        // Who cannot know lets the target say.
+        check_process(&app, &target, "nope", &None).unwrap();
     }
 }

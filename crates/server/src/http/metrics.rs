@@ -21,6 +21,9 @@ use prometheus_client::{
 };
 use std::time::{Duration, Instant};
 
+/// With less room than this no server is ready, in bytes: entries, checkpoints and the write-ahead log need it.
+const RESERVE_BYTES: u64 = 64 << 20;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: String,
@@ -269,14 +272,50 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The server can serve: it is not about to stop, and its ledger can be read.
+/// The server can serve: it is not about to stop, its ledger can be read, and there is room for what it is to record.
 pub(crate) async fn readyz(State(serving): State<Shared>) -> (StatusCode, &'static str) {
     if *serving.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
     let head = serving.ledger.state().head.entry;
-    match super::failure::away(move || Ok(serving.ledger.entry(head.max(1))?)).await {
-        Ok(entry) if entry.is_some() == (head > 0) => (StatusCode::OK, "ready\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be read\n"),
+    let looked = super::failure::away(move || {
+        let entry = serving.ledger.entry(head.max(1))?;
+        let free = |folder| depot::disk::free_bytes(folder).ok();
+        Ok((entry.is_some(), [free(serving.ledger.folder()), free(serving.depot.folder())]))
+    });
+    match looked.await {
+        Ok((has_head, free)) => readiness(has_head == (head > 0), &free),
+        Err(_) => readiness(false, &[]),
+    }
+}
+
+/// What is said where the ledger can be read or not, with so many bytes free on each of its disks, as far as is known.
+fn readiness(is_read: bool, free: &[Option<u64>]) -> (StatusCode, &'static str) {
+    if !is_read {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be read\n");
+    }
+    if free.iter().flatten().any(|bytes| *bytes < RESERVE_BYTES) {
+        let full = "the disk is full: less than 64 MiB are free, and nothing may be recorded. Free some space; sortie prune \
+                    removes builds that nothing needs\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, full);
+    }
+    (StatusCode::OK, "ready\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_room_to_record_anything_is_not_ready() {
+        let plenty = Some(RESERVE_BYTES);
+        assert_eq!(readiness(true, &[plenty, plenty]), (StatusCode::OK, "ready\n"));
+        // Where a disk does not say, nobody is kept away for it.
+        assert_eq!(readiness(true, &[None, plenty]).0, StatusCode::OK);
+        for free in [[Some(0), plenty], [plenty, Some(RESERVE_BYTES - 1)]] {
+            let (status, why) = readiness(true, &free);
+            assert!(status == StatusCode::SERVICE_UNAVAILABLE && why.starts_with("the disk is full"), "{why}");
+        }
+        assert_eq!(readiness(false, &[plenty, plenty]).1, "the ledger cannot be read\n");
     }
 }

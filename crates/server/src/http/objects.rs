@@ -6,7 +6,7 @@
 //! a public channel's to anyone.
 
 use super::{
-    Serving, Shared,
+    Serving, Shared, bringing,
     extract::{Asked, InPath, Strict},
     failure::{Failure, away},
     sessions::{KnownPerson, channels_only, identified},
@@ -35,8 +35,6 @@ use trust::{
 };
 use utoipa::IntoParams;
 
-/// The longest object, in bytes.
-const OBJECT_BYTES: u64 = 16 << 30;
 /// The most objects that may be asked for in one pack.
 const PACK_OBJECTS: usize = 4096;
 /// How many objects' names the cache of builds holds.
@@ -168,13 +166,14 @@ fn reader(parts: &Parts, serving: &Shared, query: &ObjectQuery) -> Result<Reader
 )]
 pub(crate) async fn put(
     State(serving): State<Shared>,
-    _: KnownPerson,
+    person: KnownPerson,
     InPath(digest): InPath<Digest>,
     body: Body,
 ) -> Result<(StatusCode, Json<Stored>), Failure> {
+    let most_bytes = bringing::most_bytes(&serving.ledger.state(), &person)?;
     let reader = streams::reader(body);
     let depot = serving.depot.clone();
-    let size_bytes = away(move || Ok(depot.put(reader, digest, OBJECT_BYTES)?)).await?;
+    let size_bytes = away(move || Ok(depot.put(reader, digest, most_bytes)?)).await?;
     Ok((StatusCode::CREATED, Json(Stored { objects: 1, size_bytes })))
 }
 
@@ -212,7 +211,15 @@ pub(crate) async fn missing(
     Strict(digests): Strict<Vec<Digest>>,
 ) -> Result<Json<Vec<Digest>>, Failure> {
     let depot = serving.depot.clone();
-    Ok(Json(away(move || Ok(depot.missing(&digests))).await?))
+    let missing = away(move || {
+        let missing = depot.missing(&digests);
+        // Whoever asks is about to name those that are here: they count as brought now.
+        for digest in &digests {
+            depot.refresh(digest);
+        }
+        Ok(missing)
+    });
+    Ok(Json(missing.await?))
 }
 
 /// Stores many small objects that travel in one pack. All of them become visible, or none.
@@ -223,9 +230,10 @@ pub(crate) async fn missing(
 )]
 pub(crate) async fn put_pack(
     State(serving): State<Shared>,
-    _: KnownPerson,
+    person: KnownPerson,
     body: Body,
 ) -> Result<(StatusCode, Json<Stored>), Failure> {
+    bringing::require_builds(&serving.ledger.state(), &person)?;
     let reader = streams::reader(body);
     let depot = serving.depot.clone();
     let stored = away(move || {

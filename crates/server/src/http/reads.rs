@@ -9,7 +9,7 @@ use super::{
 use crate::{answers, views};
 use api::{
     problem::Problem,
-    read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, WayBack, Whoami, Why},
+    read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Unnamed, WayBack, Whoami, Why},
     routes,
 };
 use axum::{Json, extract::State};
@@ -148,6 +148,31 @@ pub(crate) async fn prunable(
             .map_err(|error| Failure::broken(&error))
     });
     Ok(Json(found.await?))
+}
+
+/// The objects of the depot that nothing names, and that nobody brought within a day.
+#[utoipa::path(
+    get, path = routes::UNNAMED, responses((status = 200, body = Unnamed), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn unnamed(State(serving): State<Shared>, _: KnownPerson) -> Result<Json<Unnamed>, Failure> {
+    let found = away(move || crate::prune::unnamed::find(&serving).map_err(|error| Failure::broken(&error)));
+    let (found, _) = found.await?;
+    let bytes = found.iter().map(|(_, length)| length).sum();
+    Ok(Json(Unnamed { objects: found.len() as u64, bytes }))
+}
+
+/// Removes them. There is nothing to record: nothing that is recorded names them.
+#[utoipa::path(
+    post, path = routes::UNNAMED, responses((status = 200, body = Unnamed), (status = "4XX", body = Problem)),
+)]
+pub(crate) async fn prune_unnamed(
+    State(serving): State<Shared>,
+    person: KnownPerson,
+) -> Result<Json<Unnamed>, Failure> {
+    super::bringing::require_builds(&serving.ledger.state(), &person)?;
+    let gone = crate::prune::unnamed::sweep(&serving).await.map_err(|error| Failure::broken(&error))?;
+    tracing::info!(objects = gone.objects, bytes = gone.bytes, by = %person.name, "pruned what nothing names");
+    Ok(Json(gone))
 }
 
 /// A build in an audience, by its version where it has one.

@@ -1,7 +1,7 @@
 //! From stored entries to a state: opening, looking back, and verifying, each reading, parsing and applying in parallel.
 
 use super::{
-    LedgerError,
+    LedgerError, beside,
     store::{LedgerStore, RowRef, StoredTree},
 };
 use domain::{
@@ -68,7 +68,8 @@ pub(super) fn last_at(store: &dyn LedgerStore, newest: u64, time: Timestamp) -> 
 }
 
 /// Reads everything again from entry 1 and compares it with what is said to be so: the numbers without gaps, times that
-/// never run backwards, leaves that are the hashes of the bytes, stored hashes of subtrees, the root, and the state.
+/// never run backwards, leaves that are the hashes of the bytes, stored hashes of subtrees, the root, the state, and the
+/// requests and texts that are kept beside the entries.
 pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier) -> Verification {
     let (mut folded, mut grown) = (State::default(), Frontier::new());
     let read = |row: RowRef<'_>| {
@@ -76,12 +77,14 @@ pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier
         if leaf != row.leaf {
             return Err(LedgerError(format!("entry {} was changed: its bytes do not have its hash", row.number)));
         }
-        Ok((parse(row)?, leaf))
+        Ok((parse(row)?, leaf, beside::trace_in(row)?))
     };
+    let mut traces = Vec::new();
     let mut subtrees = SubtreeCheck { store, runs: Vec::new() };
-    let result = in_parallel(store, 1..=state.head.entry, read, |(entry, leaf)| {
+    let result = in_parallel(store, 1..=state.head.entry, read, |(entry, leaf, trace)| {
         apply_entry(&mut folded, entry)?;
         grown.push(*leaf);
+        traces.push(*trace);
         subtrees.push(*leaf)
     });
     let compare = || {
@@ -94,7 +97,7 @@ pub(super) fn verify(store: &dyn LedgerStore, state: &State, frontier: &Frontier
         if StoredTree(store).root(grown.size())? != grown.root() {
             return Err(LedgerError("the stored hashes of the Merkle tree do not lead to its root".into()));
         }
-        Ok(())
+        beside::check(store, &traces)
     };
     let problem = result.and_then(|()| compare()).err().map(|error| error.to_string());
     Verification { entries: grown.size(), root: grown.root(), problem }

@@ -264,6 +264,26 @@ impl LedgerStore for SqliteStore {
         asked.iter().map(&mut look_up).collect()
     }
 
+    fn each_request(&self, take: &mut dyn FnMut((&str, &str), Seen)) -> Result<(), StoreError> {
+        const DOING: &str = "reading requests";
+        let failed = |e| of_sqlite(DOING, e);
+        self.reading(DOING, |connection| {
+            let mut statement =
+                connection.prepare("SELECT actor, request_id, number, payload FROM requests").map_err(failed)?;
+            let mut rows = statement.query([]).map_err(failed)?;
+            while let Some(row) = rows.next().map_err(failed)? {
+                let read = || -> rusqlite::Result<(String, String, Seen)> {
+                    let payload: Option<[u8; 32]> = row.get(3)?;
+                    let seen = Seen { number: unsigned(row.get(2)?), payload: payload.map(Digest::from_bytes) };
+                    Ok((row.get(0)?, row.get(1)?, seen))
+                };
+                let (actor, request_id, seen) = read().map_err(failed)?;
+                take((&actor, &request_id), seen);
+            }
+            Ok(())
+        })
+    }
+
     fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
         const DOING: &str = "looking up somebody's entries";
         let failed = |e| of_sqlite(DOING, e);
@@ -296,6 +316,23 @@ impl LedgerStore for SqliteStore {
                     Ok(Text { salt: row.get(0)?, text: row.get(1)? })
                 });
             text.optional().map_err(|e| of_sqlite(DOING, e))
+        })
+    }
+
+    fn each_text(&self, take: &mut dyn FnMut(&Digest, Text)) -> Result<(), StoreError> {
+        const DOING: &str = "reading texts";
+        let failed = |e| of_sqlite(DOING, e);
+        self.reading(DOING, |connection| {
+            let mut statement = connection.prepare("SELECT digest, salt, text FROM texts").map_err(failed)?;
+            let mut rows = statement.query([]).map_err(failed)?;
+            while let Some(row) = rows.next().map_err(failed)? {
+                let read = || -> rusqlite::Result<(Digest, Text)> {
+                    Ok((Digest::from_bytes(row.get(0)?), Text { salt: row.get(1)?, text: row.get(2)? }))
+                };
+                let (digest, text) = read().map_err(failed)?;
+                take(&digest, text);
+            }
+            Ok(())
         })
     }
 }

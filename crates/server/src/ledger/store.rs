@@ -137,6 +137,9 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// For each actor and id, in order, the request that was accepted before. For the writer, who asks once a batch.
     fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<Seen>>, StoreError>;
 
+    /// Shows `take` every request that was accepted, with who asked and under which id. Never waits for the writer.
+    fn each_request(&self, take: &mut dyn FnMut((&str, &str), Seen)) -> Result<(), StoreError>;
+
     /// The entries that somebody asked for, in order.
     fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError>;
 
@@ -146,6 +149,9 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// The free text with this digest, unless it was erased.
     fn text(&self, digest: &Digest) -> Result<Option<Text>, StoreError>;
+
+    /// Shows `take` every free text with the digest that it is kept under. Never waits for the writer.
+    fn each_text(&self, take: &mut dyn FnMut(&Digest, Text)) -> Result<(), StoreError>;
 }
 
 /// The Merkle tree over the stored leaves, for making proofs.

@@ -108,6 +108,12 @@ impl LedgerStore for SharedStore {
     fn requests(&self, asked: &[(String, String)]) -> Result<Vec<Option<store::Seen>>, StoreError> {
         self.store.requests(asked)
     }
+    fn each_request(&self, take: &mut dyn FnMut((&str, &str), store::Seen)) -> Result<(), StoreError> {
+        self.store.each_request(take)
+    }
+    fn each_text(&self, take: &mut dyn FnMut(&Digest, Text)) -> Result<(), StoreError> {
+        self.store.each_text(take)
+    }
     fn entries_by(&self, actor: &str) -> Result<Vec<u64>, StoreError> {
         self.store.entries_by(actor)
     }
@@ -530,6 +536,12 @@ async fn verify_names_the_first_thing_that_is_wrong() {
         ("DELETE FROM entries WHERE number = 5", 0, "entry 5 is missing"),
         ("UPDATE entries SET leaf = zeroblob(32) WHERE number = 300", 299, "entry 300 was changed"),
         ("UPDATE tiles SET hash = zeroblob(32) WHERE number = 0", 256, "subtree 0 at level 8"),
+        ("UPDATE requests SET request_id = 'x' WHERE number = 8", 300, "request of entry 8 is not the one in it"),
+        ("UPDATE requests SET payload = zeroblob(32) WHERE number = 8", 300, "request of entry 8 is not the one in it"),
+        ("DELETE FROM requests WHERE number = 9", 300, "request of entry 9 is missing"),
+        ("UPDATE requests SET number = 0 WHERE number = 9", 300, "belongs to no entry"),
+        ("INSERT INTO requests VALUES ('eve', 'x', 9, NULL)", 300, "request of entry 9 is not the one in it"),
+        ("INSERT INTO texts VALUES (zeroblob(32), '00', 'said by nobody')", 300, "was changed: it has another digest"),
     ];
     for (statements, entries, expected) in tampered {
         let world = World::new();

@@ -8,7 +8,7 @@ use crate::{
     table::table,
 };
 use api::{
-    read::{KeptBuild, Prunable},
+    read::{KeptBuild, Prunable, Unnamed},
     routes,
 };
 use domain::sizes;
@@ -16,6 +16,9 @@ use serde_json::json;
 use trust::{AppName, statement::AdministrationAct};
 
 /// Let the bytes of builds go that nothing needs; what they were stays known (whoever may push)
+///
+/// Where no application is named, objects of the depot go too that no entry, build or draft names and that nobody brought
+/// within a day: what a push brought that was never finished.
 #[derive(Debug, clap::Args)]
 pub struct Prune {
     /// One application; all where left out
@@ -45,20 +48,26 @@ impl Prune {
         query.extend(app.as_ref().map(|app| ("app", app.as_str())));
         let found: Vec<Prunable> = connection.client.get(routes::PRUNABLE, &query).await?;
         let going: Vec<&Prunable> = found.iter().filter(|app| !app.builds.is_empty()).collect();
+        // What nothing names belongs to no application.
+        let unnamed: Unnamed = match self.app {
+            None => connection.client.get(routes::UNNAMED, &[]).await?,
+            Some(_) => Unnamed::default(),
+        };
         let with_kept = self.dry_run || self.app.is_some();
-        if going.is_empty() {
+        if going.is_empty() && unnamed.objects == 0 {
             let words = format!(
                 "nothing to prune: every build is among the newest {}, younger than {} days, or needed.{}",
                 self.keep,
                 self.days,
                 if with_kept { kept_in_words(&found.iter().collect::<Vec<_>>()) } else { String::new() }
             );
-            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words));
+            return Ok(Answer::new(&json!({ "prunable": found, "unnamed": unnamed, "pruned": 0 }), words));
         }
-        let words = in_words(&going, with_kept);
+        let words = in_words(&going, &unnamed, with_kept);
         let again = self.in_words();
         if self.dry_run {
-            return Ok(Answer::new(&json!({ "prunable": found, "pruned": 0 }), words).next(again));
+            let answer = json!({ "prunable": found, "unnamed": unnamed, "pruned": 0 });
+            return Ok(Answer::new(&answer, words).next(again));
         }
         invocation.say(&words);
         if !self.yes && !invocation.confirm("Let their bytes go?") {
@@ -73,17 +82,32 @@ impl Prune {
             })?;
             pruned += app.builds.len();
         }
-        let bytes: u64 = going.iter().map(|app| app.bytes).sum();
-        let words = format!(
-            "{} pruned; {} become free. Their names, numbers and history stay.",
-            output::count(pruned as u64, "build"),
-            sizes::length(bytes)
-        );
-        Ok(Answer::new(&json!({ "prunable": found, "pruned": pruned }), words))
+        let mut said = Vec::new();
+        if pruned > 0 {
+            let bytes: u64 = going.iter().map(|app| app.bytes).sum();
+            said.push(format!(
+                "{} pruned; {} become free. Their names, numbers and history stay.",
+                output::count(pruned as u64, "build"),
+                sizes::length(bytes)
+            ));
+        }
+        let gone = self.prune_unnamed(&connection, &unnamed).await?;
+        if gone.objects > 0 {
+            let count = output::count(gone.objects, "object");
+            said.push(format!("{count} ({}) that nothing names removed.", sizes::length(gone.bytes)));
+        }
+        Ok(Answer::new(&json!({ "prunable": found, "unnamed": gone, "pruned": pruned }), said.join("\n")))
     }
 }
 
 impl Prune {
+    async fn prune_unnamed(&self, connection: &Connection, unnamed: &Unnamed) -> Result<Unnamed, Failure> {
+        match unnamed.objects {
+            0 => Ok(Unnamed::default()),
+            _ => Ok(connection.client.post(routes::UNNAMED, &()).await?),
+        }
+    }
+
     /// The command as it was typed, without what it only asked.
     fn in_words(&self) -> String {
         let app = self.app.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
@@ -98,7 +122,18 @@ async fn one(connection: &Connection, app: &Prunable) -> Result<(), Failure> {
 }
 
 /// What goes; with each build that stays where that was asked for, since it may be many.
-fn in_words(going: &[&Prunable], with_kept: bool) -> String {
+fn in_words(going: &[&Prunable], unnamed: &Unnamed, with_kept: bool) -> String {
+    let unnamed = match unnamed.objects {
+        0 => String::new(),
+        objects => format!(
+            "{} ({}) that nothing names, older than a day, would go too: no build, no draft and no document needs them.",
+            output::count(objects, "object"),
+            sizes::length(unnamed.bytes)
+        ),
+    };
+    if going.is_empty() {
+        return unnamed;
+    }
     let mut rows = Vec::new();
     for app in going {
         for build in &app.builds {
@@ -112,11 +147,12 @@ fn in_words(going: &[&Prunable], with_kept: bool) -> String {
     let kept: u64 = going.iter().map(|app| app.kept).sum();
     let bytes: u64 = going.iter().map(|app| app.bytes).sum();
     format!(
-        "{}\nof these applications {} stay; {} would become free.{}",
+        "{}\nof these applications {} stay; {} would become free.{}{}{unnamed}",
         table(&["build", "pushed"], &rows),
         output::count(kept, "build"),
         sizes::length(bytes),
-        if with_kept { kept_in_words(going) } else { String::new() }
+        if with_kept { kept_in_words(going) } else { String::new() },
+        if unnamed.is_empty() { "" } else { "\n" }
     )
 }
 

@@ -9,7 +9,7 @@ use crate::{
     until,
 };
 use domain::{refusal::exit, sizes};
-use server::backup;
+use server::backup::{self, Vouched};
 use std::{fs::File, io::BufReader, path::PathBuf};
 
 /// Put a backup back where there is no server yet, after checking every byte of it
@@ -39,6 +39,8 @@ impl Restore {
             Some(data) => data.clone(),
             None => until::data_home()?.join("server"),
         };
+        // What costs nothing to know is said before anything is read.
+        backup::place(&data).map_err(of)?;
         let file = File::open(&self.file);
         let file = file.map_err(|error| Failure::misused(format!("{}: {error}", self.file.display())))?;
         let key = Key::chosen(self.key.as_deref(), self.passphrase_file.clone())?;
@@ -54,6 +56,17 @@ impl Restore {
             0 => "all as they were".into(),
             missing => format!("as they were; {missing} that belong to them are not in the backup"),
         };
+        words.push_str(match done.vouched {
+            Vouched::Sealed => "",
+            Vouched::Digest => {
+                "its keys stayed shut: its digest shows that no disk changed it, and would not show it of somebody who \
+                 wanted to\n"
+            }
+            Vouched::Nothing => {
+                "it carries no digest over the whole, as those of this version do: checked were its objects, entries, \
+                 requests and texts, and the server's signature\n"
+            }
+        });
         let words = words
             + &format!(
                 "{} holds the server of {}: {} entries and {} objects ({}), {whole}.\n\
