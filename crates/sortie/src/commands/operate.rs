@@ -10,7 +10,7 @@ use crate::{
     output::Answer,
 };
 use api::read::{BuildName, Cell, Runs, Status};
-use domain::{event::Ending, refusal::Refusal, waiting::WaitingOn};
+use domain::{event::Ending, refusal::{Refusal, RunsInstead}, waiting::WaitingOn};
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
@@ -94,9 +94,13 @@ async fn nothing_runs(
     running: &Running,
     act: OrderAct,
 ) -> Result<Failure, Failure> {
-    let Running { app, environment, only, .. } = running.clone();
-    let mut runs = order::cell(status, &app, &environment).into_iter().flat_map(Cell::all_runs);
-    let runs = runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)));
+    let Running { app, environment, only, thing } = running.clone();
+    // A version or build that nobody knows is a mistake, and no answer about what runs.
+    let named = match thing.filter(|thing| !matches!(thing, Thing::App(_))) {
+        Some(thing) => Some(connection.look_up(&thing).await?.of(&app)),
+        None => None,
+    };
+    let runs = runs_there(status, running);
     let is_here = |name: &TargetName| {
         status.targets.iter().any(|target| target.name == *name && target.environment == environment)
     };
@@ -105,13 +109,22 @@ async fn nothing_runs(
     let is_planned = |waits: &&WaitingOn| matches!(waits, WaitingOn::Time { .. });
     let (planned, others): (Vec<_>, Vec<_>) = cell.iter().flat_map(|cell| &cell.waiting).partition(is_planned);
     let comes = !others.is_empty();
-    if act != OrderAct::Undeploy || runs || comes || !only.iter().all(is_here) {
-        return Ok(Refusal::NothingRuns { app, environment, act }.into());
+    if act != OrderAct::Undeploy || !runs.is_empty() || comes || !only.iter().all(is_here) {
+        let instead = named.filter(|_| !runs.is_empty()).map(|named| Box::new(RunsInstead { named, runs }));
+        return Ok(Refusal::NothingRuns { app, environment, act, instead }.into());
     }
     // A name that nobody knows is a mistake.
     connection.app(&app).await?;
     let stands = planned.iter().map(|waits| format!(", and {waits}")).collect::<String>();
     Ok(Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}{stands}"), since: None }.into())
+}
+
+/// What of the application runs where something was to be acted on.
+fn runs_there(status: &Status, running: &Running) -> BTreeSet<String> {
+    let Running { app, environment, only, .. } = running;
+    let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
+    let is_there = |runs: &&Runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name));
+    runs.filter(is_there).map(|runs| runs.build.short()).collect()
 }
 
 /// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.
