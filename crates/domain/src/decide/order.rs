@@ -76,6 +76,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         only: BTreeSet::new(),
         planned_there,
     };
+    schedule::not_planned_already(&draft.state, &requested)?;
     as_planned(draft, order, &requested, &BTreeMap::new())?;
     for build in found.switch.into_iter().flat_map(|switch| switch.left_behind).chain(left_behind) {
         hold_out(draft, order, build, deployment);

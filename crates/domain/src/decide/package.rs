@@ -116,6 +116,7 @@ pub(super) fn request(
         only: order.only.clone(),
         planned_there,
     };
+    schedule::not_planned_already(&draft.state, &requested)?;
     order::as_planned(draft, order, &requested, &members)?;
     deployment::take_place(draft, takes_place_of, number);
     draft.record(requested);

@@ -146,6 +146,13 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
         .says("could never begin: it is for");
     let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
     let number = planned["deployment"].as_u64().unwrap();
+    // What stands for just that is not ordered a second time.
+    let again = world.sortie("oncall", 0, &format!("deploy {two} --to prod --at next-window"));
+    again.says("already so").says(&format!("deployment {number} of {two} stands in prod, planned for"));
+    // Nobody is sent to a closed window.
+    world
+        .sortie("coder", 0, &format!("request {two} --to prod"))
+        .says(&format!("deploy {two} --to prod --at next-window"));
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
     let stands = format!("deployment {number} ({two}) waits for its time");
     world.sortie("tester", 0, &format!("why {one} --in prod")).says(&stands).says(&format!("sortie abort {number}"));
