@@ -757,6 +757,8 @@ pub enum Instead {
         /// For when it is planned, where it is.
         at: Option<Timestamp>,
     },
+    /// To wait: it goes back already.
+    GoesBack,
     /// To let the order stand until what is under way has ended.
     After {
         /// What it brings, by its name.

@@ -287,6 +287,7 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
                 let instead = match instead {
                     Some(Instead::Abort) => "; to abort it takes back what it brought",
+                    Some(Instead::GoesBack) => ", and goes back already",
                     Some(Instead::After { .. } | Instead::TakeOff { .. }) | None => "",
                 };
                 write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
@@ -569,6 +570,7 @@ impl Refusal {
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
                 Some(Instead::Abort | Instead::TakeOff { .. }) => format!("sortie abort {deployment} --reason …"),
+                Some(Instead::GoesBack) => format!("sortie status {deployment}"),
                 Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),
                 None => format!("sortie status {app} --in {environment}"),
             },

@@ -1,6 +1,6 @@
 //! A rollback goes back to what settled, from where the application is, and sticks: what it leaves is held out (R3).
 
-use super::{Candidate, holds, migrations, names, packages, permits};
+use super::{Candidate, holds, migrations, names, packages, permits, places};
 use crate::{
     command::Signed,
     refusal::{Instead, PassedOver, Refusal},
@@ -54,13 +54,13 @@ pub fn back(
         return Ok(**back);
     }
     if let Some(deployment) = here.open_deployment.or(here.queued) {
-        let (app, environment, instead) = (app.clone(), environment.clone(), Some(Instead::Abort));
+        let goes_back = state.deployments.get(&deployment).is_some_and(places::goes_back);
+        let instead = Some(if goes_back { Instead::GoesBack } else { Instead::Abort });
+        let (app, environment) = (app.clone(), environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
-    let passed_over = |build: &Digest| PassedOver {
-        build: names::in_short(number_of(build), build),
-        withdrawn: is_withdrawn(build),
-    };
+    let passed_over =
+        |build: &Digest| PassedOver { build: names::in_short(number_of(build), build), withdrawn: is_withdrawn(build) };
     Err(Refusal::NothingToRollBackTo {
         app: app.clone(),
         environment: environment.clone(),

@@ -483,13 +483,32 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
         Some(Ending::Succeeded) => answer,
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
-        Some(_) => answer.next(format!("sortie redeploy {number}")),
+        Some(_) => {
+            let status = order::status(connection, None).await?;
+            let asks = |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
+            let cell = order::cell(&status, &view.app, &view.environment);
+            answer.next(again(&view, cell, asks(&view.environment)))
+        }
     })
 }
 
 /// A deployment as it stands, a line a target.
 fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
     let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
+/// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
+/// where somebody is asked for it.
+fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
+    let (what, environment) = (view.build.of(&view.app), &view.environment);
+    if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
+        return format!("sortie hold lift {what} --in {environment} --reason …");
+    }
+    let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
+    match asks && view.act.installs() && !is_released {
+        true => format!("sortie why {what} --in {environment}"),
+        false => format!("sortie redeploy {}", view.deployment),
+    }
+}
+
     let stands = match (view.ending, &view.waits) {
         (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
         (Some(Ending::Succeeded), None) if view.unsettled.is_some() => {
@@ -635,6 +654,19 @@ mod tests {
         assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
         let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
         assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
+    }
+
+    #[test]
+    fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
+        let mut view = samples::deployment(&[("prod-1", "undone")]);
+        view.ending = Some(Ending::Undone);
+        let mut cell = samples::status().apps[0].cells[2].clone();
+        assert_eq!(again(&view, Some(&cell), true), "sortie hold lift web@1.5.0 --in prod --reason …");
+        cell.held.clear();
+        assert_eq!(again(&view, Some(&cell), true), "sortie why web@1.5.0 --in prod");
+        assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
+        cell.released = samples::status().apps[0].cells[1].released.clone();
+        assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
     }
 
     #[test]

@@ -11,10 +11,15 @@ use crate::{
     sign,
 };
 use anyhow::Context as _;
-use domain::refusal::Refusal;
+use api::{
+    read::{Cell, DeploymentView},
+    routes,
+};
+use domain::{refusal::Refusal, waiting::WaitingOn};
 use serde_json::json;
 use std::path::PathBuf;
 use trust::{
+    Digest,
     dsse::Envelope,
     statement::{Act, Order, OrderAct, Withdrawal},
 };
@@ -83,6 +88,9 @@ impl Withdraw {
             return stop(&connection, &matter, &words).await;
         }
         let answer = Answer::new(&json!({ "withdrawn": accepted, "reach": reach }), words);
+        if let Some(next) = under_way(&connection, &matter, cell.as_ref()).await {
+            return Ok(answer.next(next));
+        }
         Ok(match runs {
             true => answer.next(format!("sortie rollback {} --in {audience}", matter.found.app)),
             false => answer,
@@ -100,6 +108,38 @@ impl Withdraw {
     }
 }
 
+/// What ends the deployment that is at bringing it, where one is: a rollback is refused meanwhile.
+async fn under_way(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> Option<String> {
+    let waiting = cell.into_iter().flat_map(|cell| &cell.waiting);
+    let mut moving = waiting.filter_map(|waiting| match waiting {
+        WaitingOn::Targets { deployment, .. }
+        | WaitingOn::Members { deployment, .. }
+        | WaitingOn::Bake { deployment, .. }
+        | WaitingOn::Word { deployment, .. }
+        | WaitingOn::Person { deployment, .. }
+        | WaitingOn::Window { deployment, .. }
+        | WaitingOn::Freeze { deployment, .. } => Some(*deployment),
+        _ => None,
+    });
+    let number = moving.next()?;
+    let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
+    // It was accepted: what cannot be read now makes the answer shorter, and is no failure.
+    let view: DeploymentView = connection.client.get(&path, &[]).await.ok()?;
+    ends_it(&view, &matter.found.build)
+}
+
+/// What ends a deployment that brings the build and has begun.
+fn ends_it(view: &DeploymentView, build: &Digest) -> Option<String> {
+    let number = view.deployment;
+    let has_begun = view.targets.iter().any(|part| part.wave.is_some()) || !view.members.is_empty();
+    let is_it = view.build.build == *build && view.act.installs() && view.ending.is_none() && has_begun;
+    is_it.then(|| match view.reason {
+        // It goes back already.
+        Some(_) => format!("sortie status {number}"),
+        None => format!("sortie abort {number} --reason …"),
+    })
+}
+
 /// The second act of `--stop`: withdrawing never stops anything by itself.
 async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outcome {
     let act = Act::Order(Order {
@@ -110,4 +150,24 @@ async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outc
     let words = format!("{}, until the stop that is ordered now.", withdrawn.trim_end_matches('.'));
     let data = json!({ "withdrawn": withdrawn, "ordered": accepted });
     Ok(Answer::new(&data, words).next(format!("sortie status {} --in {}", matter.found.app, matter.audience)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    /// R31: what is under way is ended, and not rolled back before it has come.
+    #[test]
+    fn r31_what_is_under_way_is_ended_by_its_number() {
+        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
+        view.targets[0].wave = Some(1);
+        let build = view.build.build;
+        assert_eq!(ends_it(&view, &build).as_deref(), Some("sortie abort 41 --reason …"));
+        assert_eq!(ends_it(&view, &samples::build("1.4.0").build), None);
+        view.reason = Some("prod-1: verify: 503".into());
+        assert_eq!(ends_it(&view, &build).as_deref(), Some("sortie status 41"));
+        view.ending = Some(domain::event::Ending::Undone);
+        assert_eq!(ends_it(&view, &build), None);
+    }
 }
