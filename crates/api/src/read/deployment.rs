@@ -105,7 +105,7 @@ pub struct MemberView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub after: Vec<AppName>,
-    /// `waiting`, `at it`, `in place`, `done`, `going back`, `undone`, `failed`, `ended`.
+    /// `waiting`, `at it`, `in place`, `done`, `going back`, `undone`, `failed`, `ended`, `not begun`.
     pub state: String,
     /// Its own deployment, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
