@@ -127,8 +127,8 @@ fn not_gone(view: &View, environment: &AudienceName) -> Result<(), Failure> {
     if view.audiences.iter().any(|audience| audience.name == *environment) {
         return Ok(());
     }
-    let gone =
-        format!("{environment} is gone: the time of its last target is over. What happened there: sortie history");
+    // Its time may be over, or somebody retired the last of them before that: history tells which.
+    let gone = format!("{environment} is gone: none of its targets is left. What happened there: sortie history");
     Err(Failure::new("NO_TARGETS", domain::refusal::exit::REFUSED, gone)
         .next(format!("sortie target invite --in {environment}")))
 }
