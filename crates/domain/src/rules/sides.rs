@@ -136,8 +136,7 @@ pub fn nobody_serves(
     let own = state.targets.get(first).and_then(|target| of(label, target)).unwrap_or_default();
     let others = state.targets_in(environment).filter_map(|(_, target)| of(label, target));
     let side = others.filter(|side| *side != own).min().unwrap_or_default().to_owned();
-    let all_have_it =
-        serving.iter().all(|name| state.running(app, name).is_some_and(|running| running.build == build));
+    let all_have_it = serving.iter().all(|name| state.running(app, name).is_some_and(|running| running.build == build));
     let already = all_have_it.then(|| serves(order, build, own));
     Err(Refusal::SideServes { app: app.clone(), environment: environment.clone(), side, targets: serving, already })
 }
