@@ -7,10 +7,14 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     order::{self, Wanted, only},
-    output::Answer,
+    output::{self, Answer},
 };
 use api::read::{BuildName, Cell, Runs, Status};
-use domain::{event::Ending, refusal::{Refusal, RunsInstead}, waiting::WaitingOn};
+use domain::{
+    event::Ending,
+    refusal::{Refusal, RunsInstead},
+    waiting::WaitingOn,
+};
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
@@ -51,6 +55,9 @@ impl OnWhatRuns {
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
         let running = Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
+        if act == OrderAct::Start {
+            something_is_stopped(&order::status(&connection, None).await?, &running)?;
+        }
         act_on_running(invocation, &connection, &running, act, &self.following).await
     }
 }
@@ -85,6 +92,25 @@ pub async fn act_on_running(
         }
     }
     order::order(invocation, connection, &last, following).await
+}
+
+/// Fails for a start where all that is meant runs already, and runs well: nothing would change.
+fn something_is_stopped(status: &Status, running: &Running) -> Result<(), Failure> {
+    let Running { app, environment, only, thing } = running;
+    let is_meant = |name: &&TargetName| only.is_empty() || only.contains(*name);
+    let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
+    let runs: Vec<&Runs> = runs.filter(|runs| meant(runs, thing)).collect();
+    let on: BTreeSet<&TargetName> = runs.iter().flat_map(|runs| &runs.on).filter(is_meant).collect();
+    let others = |runs: &&Runs| {
+        runs.stopped
+            || runs.stopped_on.iter().chain(runs.unwell.keys()).chain(runs.unclear.keys()).any(|name| on.contains(name))
+    };
+    if on.is_empty() || runs.iter().any(others) {
+        return Ok(());
+    }
+    let what =
+        format!("{app} runs in {environment} on {}, and is stopped on none", output::count(on.len() as u64, "target"));
+    Err(Refusal::AlreadyDone { what, since: None }.into())
 }
 
 /// Why there is nothing to act on. What is to be removed and does not run is gone already, whatever it was called.
@@ -220,6 +246,17 @@ mod tests {
         let named =
             Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
         assert_eq!(orders(&status, &named).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_runs_already_is_not_started() {
+        let mut status = samples::status();
+        let refused = something_is_stopped(&status, &running(&[])).unwrap_err().problem;
+        assert_eq!((refused.exit, refused.code.as_str()), (0, "ALREADY_DONE"));
+        let runs = &mut status.apps[0].cells[2].runs[0];
+        runs.stopped_on = vec![runs.on[0].clone()];
+        assert!(something_is_stopped(&status, &running(&[])).is_ok());
+        assert!(something_is_stopped(&status, &running(&["prod-3"])).is_err(), "another one is stopped");
     }
 
     /// R8: where one target has nothing of a package any more, the next order is about what is left.

@@ -252,6 +252,8 @@ fn targets(view: &View) -> String {
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
     match (target.seen, target.carried, target.as_of) {
         (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
+        // It holds its connection open, and whoever asked last is away all the same once that is gone.
+        (Some(seen), ..) if target.away && ago(seen, now) == "just now" => "away".into(),
         (Some(seen), ..) => ago(seen, now),
         (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),
         (None, None, Some(taken)) => format!("as of the backup, {}; not heard since", ago(taken, now)),
@@ -617,6 +619,9 @@ mod tests {
         let words = targets(&view);
         assert!(words.contains("prod-2  web@1.4.0  just now  role=web  ✗ 2 not as it should be"), "{words}");
     }
+        view.targets[0].away = true;
+        assert_eq!(seen(&view.targets[0], view.at), "away");
+        view.targets[0].away = false;
 
     #[test]
     fn r17_a_version_tells_its_permits_and_where_it_runs() {
