@@ -9,7 +9,7 @@ use crate::{
 };
 use api::{
     problem::Problem,
-    read::{ActiveBuild, Cell, DossierView, Released, Runs, Status},
+    read::{ActiveBuild, Cell, DossierView, DroppedView, Released, Runs, Status},
     routes,
     write::{Accepted, Text},
 };
@@ -558,8 +558,9 @@ pub fn reach_in_words(is_channel: bool, matter: &Matter, cell: Option<&Cell>) ->
         0 => format!("It runs nowhere in {}.", matter.audience),
         on => format!("It still runs on {} there, and goes on running.", output::count(on as u64, "target")),
     };
-    match exposed {
-        Some((_, percent)) => format!("{runs} {percent}% of end users still see it."),
-        None => runs,
-    }
+    let exposed = exposed.map(|(_, percent)| format!("{percent}% of end users still see it."));
+    let is_meant = |dropped: &&DroppedView| dropped.build.build == matter.found.build;
+    let standing = cell.iter().flat_map(|cell| &cell.dropped).filter(is_meant);
+    let standing = standing.map(|dropped| format!("Deployment {}, which stands, will be dropped.", dropped.deployment));
+    [runs].into_iter().chain(exposed).chain(standing).collect::<Vec<_>>().join(" ")
 }

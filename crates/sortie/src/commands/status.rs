@@ -14,7 +14,7 @@ use crate::{
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView, Released, Runs,
         Status as View, TargetStatus,
     },
     routes,
@@ -224,7 +224,8 @@ fn remarks(cell: &Cell) -> Vec<String> {
     });
     let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
     let delivered = cell.delivered.first().map(|newest| format!("{} {}", newest.version, newest.in_words()));
-    let facts = cell.waits.iter().cloned().chain(held).chain(failed).chain(exposed).chain(delivered);
+    let dropped = cell.dropped.iter().map(DroppedView::in_words);
+    let facts = cell.waits.iter().cloned().chain(dropped).chain(held).chain(failed).chain(exposed).chain(delivered);
     facts.chain(cell.notes.iter().cloned()).collect()
 }
 
@@ -251,9 +252,9 @@ fn targets(view: &View) -> String {
 /// When a target was heard of last, and how.
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
     match (target.seen, target.carried, target.as_of) {
-        (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
         // It holds its connection open, and whoever asked last is away all the same once that is gone.
         (Some(seen), ..) if target.away && ago(seen, now) == "just now" => "away".into(),
+        (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
         (Some(seen), ..) => ago(seen, now),
         (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),
         (None, None, Some(taken)) => format!("as of the backup, {}; not heard since", ago(taken, now)),
@@ -494,9 +495,6 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     })
 }
 
-/// A deployment as it stands, a line a target.
-fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
-    let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
 /// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
 /// where somebody is asked for it.
 fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
@@ -511,6 +509,9 @@ fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
     }
 }
 
+/// A deployment as it stands, a line a target.
+fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
+    let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
     let stands = match (view.ending, &view.waits) {
         (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
         (Some(Ending::Succeeded), None) if view.unsettled.is_some() => {
@@ -524,7 +525,10 @@ fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
         (Some(Ending::Aborted), _) if view.reason.is_some() => format!("ended{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
-        (None, Some(waits)) => waits.clone(),
+        (None, Some(waits)) => match &view.never {
+            Some(why) => format!("{waits}; it will be dropped: {why}"),
+            None => waits.clone(),
+        },
         (None, None) => "under way".into(),
     };
     let what = view.build.of(&view.app);
@@ -615,13 +619,13 @@ mod tests {
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
+        view.targets[0].away = true;
+        assert_eq!(seen(&view.targets[0], view.at), "away");
+        view.targets[0].away = false;
         view.targets[1].findings = 2;
         let words = targets(&view);
         assert!(words.contains("prod-2  web@1.4.0  just now  role=web  ✗ 2 not as it should be"), "{words}");
     }
-        view.targets[0].away = true;
-        assert_eq!(seen(&view.targets[0], view.at), "away");
-        view.targets[0].away = false;
 
     #[test]
     fn r17_a_version_tells_its_permits_and_where_it_runs() {
@@ -653,15 +657,6 @@ mod tests {
     }
 
     #[test]
-    fn r22_what_customers_deploy_is_not_said_to_be_deployable() {
-        let mut view = samples::status();
-        view.apps[0].cells[1].deployed_by = Some(DeployedBy::Customer);
-        assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
-        let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
-        assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
-    }
-
-    #[test]
     fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
         let mut view = samples::deployment(&[("prod-1", "undone")]);
         view.ending = Some(Ending::Undone);
@@ -672,6 +667,15 @@ mod tests {
         assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
         cell.released = samples::status().apps[0].cells[1].released.clone();
         assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
+    }
+
+    #[test]
+    fn r22_what_customers_deploy_is_not_said_to_be_deployable() {
+        let mut view = samples::status();
+        view.apps[0].cells[1].deployed_by = Some(DeployedBy::Customer);
+        assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
+        let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
+        assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
     }
 
     #[test]

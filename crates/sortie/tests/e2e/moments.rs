@@ -180,6 +180,11 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     // It is in nobody's way, and acts of safety are never kept waiting.
     world.sortie("oncall", 0, "restart web --in prod");
     assert_eq!(world.active("prod-1", "web"), before);
+    // Whoever takes its permit back is told of the order that stands, and so is whoever looks at it.
+    let withdrawn = world.sortie("tester", 0, &format!("withdraw {two} --from prod --reason \"a leak\""));
+    withdrawn.says("runs nowhere in prod").says(&format!("Deployment {number}, which stands, will be dropped."));
+    world.sortie("tester", 0, &format!("status {number}")).says(&format!("it will be dropped: {two} was withdrawn"));
+    world.sortie("tester", 0, "status").says(&format!("deployment {number} will be dropped: {two} was withdrawn"));
     world.sortie("oncall", 0, &format!("abort {number}"));
     world.sortie("tester", 0, "ledger verify");
 }
