@@ -151,7 +151,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     again.says("already so").says(&format!("deployment {number} of {two} stands in prod, planned for"));
     // Nobody is sent to a closed window.
     world
-        .sortie("coder", 0, &format!("request {two} --to prod"))
+        .sortie("oncall", 0, &format!("release {two} --to prod"))
         .says(&format!("deploy {two} --to prod --at next-window"));
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
     let stands = format!("deployment {number} ({two}) waits for its time");
