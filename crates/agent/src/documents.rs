@@ -234,6 +234,11 @@ impl Documents {
         self.freezes.known()
     }
 
+    /// The freezes that are on or to come, and are not among what the server has shown.
+    pub fn freezes_missing_in(&self, shown: &[Envelope], now: Timestamp) -> Vec<Envelope> {
+        self.freezes.missing_in(shown, now)
+    }
+
     /// The lowest version of an application that may still be activated.
     pub fn floor(&self, app: &AppName) -> Option<&Version> {
         self.never_forgotten.floors.get(app)

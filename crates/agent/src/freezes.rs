@@ -3,7 +3,7 @@
 use crate::files::{self, FileError, Place};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AudienceName, Digest,
     authority::TrustedPolicy,
@@ -27,6 +27,9 @@ pub struct Freezes {
 struct Kept {
     /// What was found genuine, by the digest of its payload.
     said: BTreeMap<Digest, Said>,
+    /// The declarations as they were signed, by which a server that has lost one knows it again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    declared: BTreeMap<Digest, Envelope>,
 }
 
 impl Freezes {
@@ -40,6 +43,14 @@ impl Freezes {
     /// The freezes, those too that were lifted.
     pub fn known(&self) -> &[Known] {
         &self.known
+    }
+
+    /// The freezes that are on or to come at `now`, and are not among what the server has `shown`. That one was lifted, or lets
+    /// something pass, is for people to say again.
+    pub fn missing_in(&self, shown: &[Envelope], now: Timestamp) -> Vec<Envelope> {
+        let shown: BTreeSet<Digest> = shown.iter().map(|envelope| Digest::of(&envelope.payload)).collect();
+        let is_on = |known: &&Known| !known.lifted && now < known.terms.until && !shown.contains(&known.freeze);
+        self.known.iter().filter(is_on).filter_map(|known| self.kept.declared.get(&known.freeze)).cloned().collect()
     }
 
     /// Keeps what is genuine among `envelopes`, durably, and lets go of what is long over at `now`. What was found genuine
@@ -59,6 +70,10 @@ impl Freezes {
             {
                 next.said.insert(payload, said);
             }
+            // What an earlier program kept has none yet.
+            if matches!(next.said.get(&payload), Some(Said::Declared { .. })) {
+                next.declared.entry(payload).or_insert_with(|| envelope.clone());
+            }
         }
         let long_over = |known: &Known| known.terms.until.saturating_add(KEPT_AFTER).unwrap_or(Timestamp::MAX) < now;
         let over: Vec<Digest> = self.known.iter().filter(|known| long_over(known)).map(|known| known.freeze).collect();
@@ -67,6 +82,8 @@ impl Freezes {
                 !over.contains(freeze)
             }
         });
+        let said = &next.said;
+        next.declared.retain(|payload, _| said.contains_key(payload));
         if next != self.kept {
             files::replace_json(&self.place, &next)?;
             self.known = freeze::known(next.said.values());

@@ -205,7 +205,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if let Err(error) = self.follow_ledger(&orders.checkpoint) {
             tracing::error!(%error, "cannot follow the ledger");
         }
-        self.remember(&orders.withdrawals);
+        self.remember(orders);
         // What is assigned, or was not told yet, the server judges by what ran before.
         let is_known = |app: &AppName| {
             let journal = self.journals.get(app);
@@ -250,11 +250,12 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     }
 
     /// Tells the server what is remembered here and may be lost there: once for each thing that is missing.
-    fn remember(&mut self, shown: &[Envelope]) {
-        let withdrawals = self.documents.withdrawals_missing_in(shown);
+    fn remember(&mut self, orders: &Orders) {
+        let withdrawals = self.documents.withdrawals_missing_in(&orders.withdrawals);
+        let freezes = self.documents.freezes_missing_in(&orders.freezes, self.now());
         let lacks = self.follower.behind().is_some() || self.follower.fork().is_some();
         let note = self.follower.untold().cloned().or_else(|| self.follower.newest().filter(|_| lacks));
-        if note.is_none() && withdrawals.is_empty() {
+        if note.is_none() && withdrawals.is_empty() && freezes.is_empty() {
             return;
         }
         let active = |journal: &Journal| Some((journal.app.clone(), journal.active.as_ref()?.build));
@@ -265,11 +266,18 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let active = self.journals.iter().filter_map(active).collect();
         let number = |journal: &Journal| Some(*journal.active.as_ref()?.number.clone()?);
         let numbers = self.journals.iter().filter_map(number).collect();
-        let memory = Memory { epoch, checkpoint, withdrawals, active, numbers };
+        let memory = Memory { epoch, checkpoint, withdrawals, active, numbers, freezes };
         if self.told.as_ref() == Some(&memory) {
             return;
         }
-        match self.supply.remember(&memory) {
+        let told = match self.supply.remember(&memory) {
+            // A server of before cannot be told of freezes.
+            Err(SupplyError::Refused { .. }) if !memory.freezes.is_empty() => {
+                self.supply.remember(&Memory { freezes: Vec::new(), ..memory.clone() })
+            }
+            told => told,
+        };
+        match told {
             Ok(()) => {
                 tracing::warn!("told the server what its ledger has lost");
                 self.told = Some(memory);

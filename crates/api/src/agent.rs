@@ -55,6 +55,10 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub numbers: Vec<Envelope>,
+    /// Freezes that are on or to come, and that the server did not show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub freezes: Vec<Envelope>,
 }
 
 /// Something a person wants to know of a target now.

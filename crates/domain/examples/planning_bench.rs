@@ -182,7 +182,7 @@ impl Fleet {
                 };
                 self.now += SignedDuration::from_millis(1);
                 self.happens(&Command::ReportOutcome(report), Actor::Target(target))?;
-                let _due = plan::due(&self.state, self.now, &Default::default());
+                let _due = plan::due(&self.state, self.now, &Default::default(), &Default::default());
                 reports += 1;
             }
         }

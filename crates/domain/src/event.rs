@@ -706,6 +706,17 @@ pub enum Event {
         /// Everything that is wrong there now; empty when all is as it should be.
         findings: Vec<Finding>,
     },
+    /// A target signed that it runs another build of an application than was known, or none: what it had done was not heard of, or the
+    /// ledger has lost it. Its word counts (R40).
+    RunsOtherwise {
+        /// Which target.
+        target: TargetName,
+        /// The application.
+        app: AppName,
+        /// What runs by its word; nothing where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        build: Option<Digest>,
+    },
     /// A machine is not what it said before: it has another kernel, more memory, a newer agent (R9).
     FactsChanged {
         /// Which target.

@@ -9,6 +9,7 @@ use crate::{
     rules::{
         approvals, late, lifetime, packages,
         presence::{self, Away},
+        restored::{self, Lost},
         rollout, schedule,
     },
     state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, Pause, State},
@@ -184,6 +185,10 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             let stopped: Vec<TargetName> = deployment.parts.stopped().take(policy::UNWELL_NAMED).cloned().collect();
             match unwell.is_empty() && stopped.is_empty() {
                 false => Some(WaitingOn::Health { deployment: number, unwell, stopped }),
+                true if let Some((app, other)) = ailing_beside(state, number, deployment) => {
+                    let why = waits(state, other, now).map(Box::new);
+                    Some(WaitingOn::Members { deployment: number, members: vec![(app, other)], why })
+                }
                 true => Some(WaitingOn::Soak { deployment: number, until: soaked(state, number, deployment)? }),
             }
         }
@@ -192,12 +197,14 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
 }
 
 /// The clock's commands that are due at `now`, and when to look again. The request id is derived from the deed, so that
-/// asking twice does it once. What waits for a target that is `away` is not due before it is back.
-pub fn due(state: &State, now: Timestamp, away: &Away) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
+/// asking twice does it once. What waits for a target that is `away` is not due before it is back; nor what brings something new,
+/// where the ledger has `lost` entries, before owners have signed a new epoch.
+pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(RequestId, Command)>, Option<Timestamp>) {
     let mut commands = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp, id: String, command: Command| {
-        if at <= now && !presence::may_come(state, &command, away) {
+        let may_come = || presence::may_come(state, &command, away) && restored::may_come(state, &command, lost);
+        if at <= now && !may_come() {
         } else if at <= now {
             commands.extend(RequestId::new(id).ok().map(|id| (id, command)));
         } else {
@@ -295,7 +302,7 @@ fn waits_for_members(state: &State, number: u64, deployment: &Deployment, now: T
         MemberPart::Waiting | MemberPart::InPlace => None,
     };
     let is_waited_on = |(_, member): &(AppName, u64)| match deployment.phase {
-        DeploymentPhase::Ended { settled: None, .. } => state.soaking.contains(member),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, settled: None, .. } => state.soaking.contains(member),
         DeploymentPhase::Ended { .. } => false,
         _ => state.open_deployments.contains(member),
     };
@@ -393,10 +400,30 @@ fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timesta
         Some(_) => return None,
         None => stamp.time,
     };
+    if ailing_beside(state, number, deployment).is_some() {
+        return None;
+    }
     let environment = state.policy.as_ref()?.charter.environments.get(&deployment.environment)?;
-    let from = stamp.time.max(together);
-    let from = deployment.well_since.map_or(from, |well| well.max(from));
+    let well_since = beside(state, number, deployment).filter_map(|(_, _, other)| other.well_since);
+    let from = well_since.chain(deployment.well_since).fold(stamp.time.max(together), Timestamp::max);
     Some(later(from, i64::from(environment.soak_minutes) * 60))
+}
+
+/// What soaks besides of the package that a deployment came with.
+fn beside<'a>(
+    state: &'a State,
+    own: u64,
+    deployment: &Deployment,
+) -> impl Iterator<Item = (&'a AppName, u64, &'a Deployment)> {
+    let package = deployment.package.as_ref().and_then(|package| state.deployments.get(&package.deployment));
+    let begun = package.into_iter().flat_map(|package| packages::begun(state, package));
+    begun.filter(move |(_, number, _)| *number != own && state.soaking.contains(number))
+}
+
+/// A member that is not well and keeps those from settling that came with it: they would go back with it.
+fn ailing_beside(state: &State, number: u64, deployment: &Deployment) -> Option<(AppName, u64)> {
+    let ailing = beside(state, number, deployment).find(|(_, _, other)| !other.parts.are_well());
+    ailing.map(|(app, number, _)| (app.clone(), number))
 }
 
 fn later(time: Timestamp, seconds: i64) -> Timestamp {

@@ -429,6 +429,9 @@ pub enum Refusal {
         draft: DraftName,
         /// The nearest name there is.
         nearest: Option<DraftName>,
+        /// Those that are under way.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        open: Vec<DraftName>,
     },
     /// The build is sealed, and no part is added to it any more.
     DraftSealed {

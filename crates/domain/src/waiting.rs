@@ -135,6 +135,26 @@ pub enum WaitingOn {
 }
 
 impl WaitingOn {
+    /// The deployment that waits; nothing for a release.
+    pub fn deployment(&self) -> Option<u64> {
+        match self {
+            WaitingOn::Approvals { .. } => None,
+            WaitingOn::Permit { deployment, .. }
+            | WaitingOn::Beginning { deployment, .. }
+            | WaitingOn::Time { deployment, .. }
+            | WaitingOn::Window { deployment, .. }
+            | WaitingOn::Deployment { deployment, .. }
+            | WaitingOn::Freeze { deployment, .. }
+            | WaitingOn::Targets { deployment, .. }
+            | WaitingOn::Members { deployment, .. }
+            | WaitingOn::Bake { deployment, .. }
+            | WaitingOn::Word { deployment, .. }
+            | WaitingOn::Person { deployment, .. }
+            | WaitingOn::Health { deployment, .. }
+            | WaitingOn::Soak { deployment, .. } => Some(*deployment),
+        }
+    }
+
     /// Whether it is nothing that is being done: a time, a permit, a window, or the end of a freeze.
     pub fn stands(&self) -> bool {
         match self {

@@ -39,7 +39,7 @@ pub(crate) async fn run(serving: Shared) {
         }
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);
-        let (mut commands, mut next) = plan::due(&state, now, &unheard);
+        let (mut commands, mut next) = plan::due(&state, now, &unheard, &serving.ledger.lost());
         let (gone, next_gone) = plan::vanished(&state, now, |name| serving.targets.silent_since(name, now));
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();

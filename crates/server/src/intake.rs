@@ -21,6 +21,7 @@ use trust::{
     charter::MAX_CHARTER_BYTES,
     config::{ConfigDocument, MAX_CONFIG_BYTES},
     dsse::Envelope,
+    freeze::Freeze,
     key::{KeyId, PublicKey},
     manifest::{Entry, MAX_MANIFEST_BYTES, MAX_PACKAGE_BYTES, Manifest},
     oidc,
@@ -80,13 +81,19 @@ pub(crate) fn prepare(serving: &Served<'_>, submission: Submission, now: Timesta
     })
 }
 
-/// A withdrawal that a target kept and this ledger lost: it proves itself, however old it is. Its signer counts by the
+/// A withdrawal, or a freeze, that a target kept and this ledger lost: it proves itself, however old it is. Its signer counts by the
 /// charter in force, or because owners uphold it.
 pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Prepared, Failure> {
     let state = serving.ledger.state();
     let statement = Statement::read(envelope).map_err(|error| unreadable_statement(&error))?;
     check_estate(&state, &statement)?;
-    let Act::Withdrawal(act) = statement.act else { return Err(Failure::invalid("that is no withdrawal")) };
+    let subject = statement.subject;
+    let command = match statement.act {
+        Act::Withdrawal(act) => Command::RememberWithdrawal(Signed { subject, act }),
+        // That a freeze was lifted, or lets something pass, is not taken from a target: what was signed and never sent would count.
+        Act::Freeze(act @ Freeze::Declare(_)) => Command::Freeze(Signed { subject, act }),
+        _ => return Err(Failure::invalid("that is no withdrawal, and declares no freeze")),
+    };
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
     let directory = policy.directory_of(&Digest::of(&envelope.payload));
     let key = *genuine(envelope, |id| directory.key(id))?.first().ok_or_else(nobody_signed)?;
@@ -96,7 +103,7 @@ pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Pr
         texts: BTreeMap::new(),
         request_id: statement.header.request_id,
         on_behalf_of: statement.header.on_behalf_of,
-        command: Command::RememberWithdrawal(Signed { subject: statement.subject, act }),
+        command,
         envelope: Some(envelope.clone()),
     })
 }
@@ -104,6 +111,9 @@ pub(crate) fn remembered(serving: &Served<'_>, envelope: &Envelope) -> Result<Pr
 /// As [`remembered`], with the texts that came along: a withdrawal that somebody brought to the witness.
 pub(crate) fn carried_by_witness(serving: &Served<'_>, submission: &Submission) -> Result<Prepared, Failure> {
     let prepared = remembered(serving, &submission.envelope)?;
+    if !matches!(prepared.command, Command::RememberWithdrawal(_)) {
+        return Err(Failure::invalid("that is no withdrawal"));
+    }
     let statement = Statement::read(&submission.envelope).map_err(|error| unreadable_statement(&error))?;
     // Whatever texts came along, the withdrawal counts.
     Ok(Prepared { texts: named_texts(&statement, submission.texts.clone()).unwrap_or_default(), ..prepared })

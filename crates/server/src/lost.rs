@@ -12,7 +12,10 @@ use api::{
     agent::Memory,
     read::{Lost, LostNumber, LostRun, LostSight},
 };
-use domain::{rules::restored, state::State};
+use domain::{
+    rules::restored,
+    state::{Running, State},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,6 +32,9 @@ use trust::{
     oidc,
     statement::{self, Act, Statement},
 };
+
+#[cfg(test)]
+mod tests;
 
 const FILE: &str = "lost.json";
 /// Of a server that was put back from a backup: who has spoken to it since. It is no part of a backup.
@@ -53,11 +59,32 @@ pub(crate) struct Memories {
 struct Told {
     /// The newest checkpoint of each epoch that this ledger does not hold, by its number of entries.
     seen: BTreeMap<u64, u64>,
+    /// The roots of these, by which they are known again where the ledger comes back. What was kept by an earlier version has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    roots: BTreeMap<u64, Digest>,
     active: BTreeMap<AppName, Digest>,
     withdrawals: Vec<Envelope>,
     /// The signed numbers of all that was ever told to be active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     numbers: Vec<Envelope>,
+}
+
+impl Told {
+    /// Keeps what was seen in an epoch, if it is the newest.
+    fn sees(&mut self, epoch: u64, seen: &Checkpoint) {
+        if self.seen.get(&epoch).is_none_or(|size| *size <= seen.size) {
+            self.seen.insert(epoch, seen.size);
+            self.roots.insert(epoch, seen.root);
+        }
+    }
+
+    /// Forgets what was seen in an epoch up to an entry.
+    fn forget(&mut self, epoch: u64, size: u64) {
+        if self.seen.get(&epoch).is_some_and(|seen| *seen <= size) {
+            self.seen.remove(&epoch);
+            self.roots.remove(&epoch);
+        }
+    }
 }
 
 impl Memories {
@@ -67,6 +94,23 @@ impl Memories {
         let heard_path = data.join(HEARD);
         let (told, heard) = (Mutex::new(read(&path)?), Mutex::new(read(&heard_path)?));
         Ok(Self { path, restored: Restored::read(data)?, heard, heard_path, told })
+    }
+
+    /// Forgets what the ledger holds again, which was put back whole: a running one never comes to hold it.
+    pub fn review(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = told.clone();
+        for known in next.values_mut() {
+            for (epoch, root) in known.roots.clone() {
+                let size = known.seen.get(&epoch).copied().unwrap_or_default();
+                if holds(ledger, size, &root)? {
+                    known.forget(epoch, size);
+                    // It takes them again, and tells of those that it cannot.
+                    known.withdrawals.clear();
+                }
+            }
+        }
+        self.replace(&mut told, next)
     }
 
     /// The moment of the backup by which alone it is known what a target runs: it has not spoken to this server since the server
@@ -81,10 +125,16 @@ impl Memories {
     /// A target speaks. That is kept, so that it is known after the server's next start too.
     pub fn hear(&self, target: &TargetName) -> io::Result<()> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.restored.is_some() && heard.insert(target.clone()) {
-            true => durable::replace(&self.heard_path, &serde_json::to_vec(&*heard).map_err(io::Error::other)?),
-            false => Ok(()),
+        if self.restored.is_none() || !heard.insert(target.clone()) {
+            return Ok(());
         }
+        let written = serde_json::to_vec(&*heard).map_err(io::Error::other);
+        let written = written.and_then(|bytes| durable::replace(&self.heard_path, &bytes));
+        if written.is_err() {
+            // It is tried again when the target speaks next.
+            heard.remove(target);
+        }
+        written
     }
 
     /// What targets say that they run, and is lost here: the ledger shows what ran when the backup was taken.
@@ -92,11 +142,12 @@ impl Memories {
         let lost = self.lost(state);
         let is_over = |target: &TargetName| !lost.seen.iter().any(|sight| sight.target == *target && !sight.is_over);
         let taken = self.restored.as_ref().map(|restored| restored.taken);
+        let is_otherwise = |run: &&LostRun| run.recorded != Some(run.active);
         let is_old = |run: &LostRun| match (state.running(&run.app, &run.target), taken) {
             (Some(running), Some(taken)) => running.since <= taken,
             _ => !is_over(&run.target),
         };
-        lost.runs.iter().filter(|run| is_old(run)).cloned().collect()
+        lost.runs.iter().filter(is_otherwise).filter(|run| is_old(run)).cloned().collect()
     }
 
     /// Keeps what a target tells, where its checkpoint is genuine and not of this ledger. `refused` are withdrawals that
@@ -115,29 +166,40 @@ impl Memories {
         // What was seen in an epoch that is over may be of keys that are gone; nothing can be said of it any more.
         let is_over = memory.epoch < ledger.state().epoch();
         let is_ours = memory.checkpoint.is_empty() || genuine.is_some() || is_over;
-        let lost =
-            genuine.map(|seen| Ok::<_, LedgerError>((!holds(ledger, &seen)?).then_some(seen))).transpose()?.flatten();
+        let is_held =
+            genuine.as_ref().map(|seen| holds(ledger, seen.size, &seen.root)).transpose()?.unwrap_or_default();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = told.clone();
         let known = next.entry(target.clone()).or_default();
-        if let Some(seen) = lost {
-            let size = known.seen.entry(memory.epoch).or_default();
-            *size = (*size).max(seen.size);
+        match genuine {
+            // A target follows one ledger: what it saw before is a beginning of what it sees now.
+            Some(seen) if is_held => known.forget(memory.epoch, seen.size),
+            Some(seen) => known.sees(memory.epoch, &seen),
+            None => {}
         }
         known.active = memory.active.clone();
         known.withdrawals = refused;
         let news = memory.numbers.iter().filter(|number| !known.numbers.contains(number)).cloned();
         let news: Vec<Envelope> = news.take(NUMBERS_OF_ONE.saturating_sub(known.numbers.len())).collect();
         known.numbers.extend(news);
-        if *told != next {
-            self.write(&next).map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
-            *told = next;
-        }
+        self.replace(&mut told, next)?;
         Ok(is_ours)
     }
 
-    fn write(&self, told: &BTreeMap<TargetName, Told>) -> io::Result<()> {
-        durable::replace(&self.path, &serde_json::to_vec(told).map_err(io::Error::other)?)
+    /// Writes what is known now, where that differs from what was.
+    fn replace(
+        &self,
+        told: &mut BTreeMap<TargetName, Told>,
+        next: BTreeMap<TargetName, Told>,
+    ) -> Result<(), LedgerError> {
+        if *told == next {
+            return Ok(());
+        }
+        let written = serde_json::to_vec(&next).map_err(io::Error::other);
+        let written = written.and_then(|bytes| durable::replace(&self.path, &bytes));
+        written.map_err(|error| LedgerError(format!("{}: {error}", self.path.display())))?;
+        *told = next;
+        Ok(())
     }
 
     /// What everyone should know while owners have not signed a new epoch.
@@ -181,9 +243,11 @@ impl Memories {
             };
             lost.seen.extend(told.seen.iter().map(sight));
             for (app, active) in told.active.iter().filter(|_| !told.seen.is_empty()) {
-                let recorded = state.running(app, target).map(|running| running.build);
+                let running = state.running(app, target);
+                let recorded = running.map(|running| running.build);
+                let is_explained = running.is_some_and(|running| running.deployment != Running::BROUGHT_BY_NONE);
                 let is_known = state.apps.get(app).is_some_and(|record| record.builds.contains_key(active));
-                if recorded != Some(*active) {
+                if recorded != Some(*active) || !is_explained {
                     let (target, app, active) = (target.clone(), app.clone(), *active);
                     lost.runs.push(LostRun { target, app, active, recorded, is_known });
                 }
@@ -208,9 +272,9 @@ fn read<T: serde::de::DeserializeOwned + Default>(path: &std::path::Path) -> io:
     }
 }
 
-/// Whether the ledger that this is a checkpoint of is a beginning of this one.
-fn holds(ledger: &Ledger, seen: &Checkpoint) -> Result<bool, LedgerError> {
-    Ok(seen.size <= ledger.state().head.entry && ledger.root_at(seen.size)? == seen.root)
+/// Whether the ledger that had this root at this size is a beginning of this one.
+fn holds(ledger: &Ledger, size: u64, root: &Digest) -> Result<bool, LedgerError> {
+    Ok(size <= ledger.state().head.entry && ledger.root_at(size)? == *root)
 }
 
 /// The number that a statement gives, where that counts here and this ledger does not have it.

@@ -300,6 +300,7 @@ fn open(options: &Options, stopping: watch::Receiver<bool>) -> Result<(File, Sha
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
     let ledger = Ledger::open(&private(data, "ledger")?, keys.ledger.clone(), &keys.origin)?;
     let memories = Memories::open(data).map_err(|source| StartError::Folder { path: data.to_path_buf(), source })?;
+    memories.review(&ledger)?;
     ledger.tell_lost(memories.told(&ledger.state()));
     let is_new = ledger.state().policy.is_none();
     let repository = Repository::open(&private(data, "repository")?, is_new, Timestamp::now())

@@ -10,7 +10,10 @@ use api::{
     write::{Attachment, Submission},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 use trust::{
     AppName, AudienceName, Digest, PersonName, TargetName, Version,
     authority::Pinned,
@@ -52,6 +55,9 @@ pub const SIDE: &str = "side";
 pub const SIDES: [&str; 2] = ["blue", "green"];
 /// The first minute that has a world in it, by the clock, in minutes of the day.
 const FIRST_MINUTE: u64 = 20 * 60 + 26;
+/// The other environment, where somebody has what was signed for it.
+const TEST: &str = r#"test = { class = "test", approve = "qa", deploy = "ops" }
+"#;
 /// An age identity for every target: no secret is ever encrypted to it.
 pub const IDENTITY: &str = "AGE-SECRET-KEY-1QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSWPC8QURSKMP32K";
 
@@ -113,6 +119,33 @@ fn owner() -> SecretKey {
     key(1)
 }
 
+/// The other owner, where there are two, and that person's key by a root.
+const CHAIR: &str = "chair";
+
+fn chair(root: u8) -> SecretKey {
+    key(80 + root)
+}
+
+/// The owners' keys by a root.
+fn owners(setting: &Setting, root: u8) -> Vec<SecretKey> {
+    let chair = setting.rotates.then(|| chair(root));
+    std::iter::once(owner()).chain(chair).collect()
+}
+
+fn sign(signed: &serde_json::Value, keys: &[SecretKey]) -> Made<Vec<u8>> {
+    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+    Ok(tuf::sign_metadata(signed, &signers)?)
+}
+
+/// The root in which one of the owners has another key, signed by the keys of before and by those from then on.
+fn next_root(root: &[u8], before: &[SecretKey], after: &[SecretKey]) -> Made<Vec<u8>> {
+    let name = PersonName::new(CHAIR)?;
+    let next = RootBuilder::after(&Root::bootstrap(root)?, far()).without(&name).owner(&name, chair(2).public());
+    let keys: BTreeMap<_, &dyn Signer> =
+        (before.iter().chain(after)).map(|key| (key.public().id(), key as &dyn Signer)).collect();
+    Ok(tuf::sign_metadata(&next.build()?, &keys.into_values().collect::<Vec<_>>())?)
+}
+
 /// The key of whoever is this person in the estate that is the thief's own.
 fn thiefs_key(who: Who) -> SecretKey {
     key(60 + who as u8)
@@ -170,6 +203,12 @@ pub fn listed(version: usize) -> [usize; 2] {
 #[expect(clippy::unwrap_used, reason = "a constant that fits")]
 pub fn prod() -> AudienceName {
     AudienceName::new("prod").unwrap()
+}
+
+/// The other environment.
+#[expect(clippy::unwrap_used, reason = "a constant that fits")]
+fn test() -> AudienceName {
+    AudienceName::new("test").unwrap()
 }
 
 /// A target's name.
@@ -262,9 +301,11 @@ pub struct Cast {
     pub estate: Digest,
     /// The documents of trust.
     pub documents: Estate,
-    /// Those that come later, where any do; and those of the thief's own estate, where he has one.
+    /// Those that come later, where any do; those of the thief's own estate, where he has one; and those that he lets follow
+    /// the estate's first root, where he has a former owner's key.
     pub later: Option<Estate>,
     pub thiefs: Option<Estate>,
+    pub usurping: Option<Estate>,
     /// The builds, by version.
     pub builds: Vec<Digest>,
     /// What they are.
@@ -282,8 +323,13 @@ impl Cast {
     pub fn new(setting: &Setting, fault: Option<Fault>) -> Made<Self> {
         let name = PersonName::new("boss")?;
         let online = if setting.repository { ledger_key() } else { key(9) };
-        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(online.public()).build()?;
-        let root = tuf::sign_metadata(&root, &[&owner()])?;
+        let root = RootBuilder::first(far()).owner(&name, owner().public()).online(online.public());
+        let root = match setting.rotates {
+            true => root.owner(&PersonName::new(CHAIR)?, chair(1).public()).thresholds(2, 2).build()?,
+            false => root.build()?,
+        };
+        let (first, second) = (owners(setting, 1), owners(setting, 2));
+        let root = sign(&root, &first)?;
         let line = |who: Who| who.key().public().to_openssh();
         let charter = format!(
             r#"charter = "acme"
@@ -296,7 +342,7 @@ oncall = {{ roles = ["ops"], keys = ["{}"] }}
 second = {{ roles = ["ops"], keys = ["{}"] }}
 [environments]
 prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {}{}{} }}
-"#,
+{}"#,
             ledger_key().public().to_openssh(),
             line(Who::Coder),
             line(Who::Tester),
@@ -306,6 +352,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             setting.soak_minutes,
             terms(setting),
             staleness(setting, fault),
+            if setting.tricks.members { TEST } else { "" },
         );
         let estate = Digest::of(&root);
         let without_second = charter.replace(r#"second = { roles = ["ops"]"#, r#"second = { roles = ["developer"]"#);
@@ -313,11 +360,15 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             [Who::Coder, Who::Tester, Who::Oncall, Who::Second].iter().fold(charter.clone(), |charter, who| {
                 charter.replace(&line(*who), &thiefs_key(*who).public().to_openssh())
             });
-        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own, fault)).transpose()?;
+        let thiefs = setting.tricks.foreign.then(|| thiefs_documents(&root, his_own.clone(), fault)).transpose()?;
         let delegates = setting.repository;
-        let first = documents(&root, 1, charter, &owner(), delegates)?;
-        let later = || documents(&root, 2, without_second, &owner(), delegates);
-        let later = setting.tricks.charters.then(later).transpose()?;
+        let next = setting.rotates.then(|| next_root(&root, &first, &second)).transpose()?;
+        let usurps = setting.rotates && setting.taken.is_some();
+        let usurping = usurps.then(|| usurping_documents(&root, his_own, fault)).transpose()?;
+        let later = if setting.tricks.charters { without_second } else { charter.clone() };
+        let later = || documents(&root, next, 2, later, &second, delegates);
+        let later = (setting.tricks.charters || setting.rotates).then(later).transpose()?;
+        let first = documents(&root, None, 1, charter, &first, delegates)?;
         let (mut builds, mut objects, mut manifests) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..VERSIONS {
             let manifest = manifest(index, setting.changes_data.get(&index).copied(), setting.sides);
@@ -345,6 +396,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             documents: first,
             later,
             thiefs,
+            usurping,
             builds,
             manifests,
             objects,
@@ -466,15 +518,32 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             Some(Fault::EstateUnchecked) => self.estate,
             _ => Digest::of(b"another estate"),
         };
-        self.all_for(another, Who::key)
+        self.all_for(another, Who::key, 0..self.builds.len(), [&prod(); 2])
+    }
+
+    /// What the same people signed for another environment: that every package may run there, and that it shall.
+    pub fn of_another_environment(&self, fault: Option<Fault>) -> Made<Vec<Envelope>> {
+        let (permitted, ordered) = match fault {
+            // Where nobody looks for which environment something was ordered, it is as if it were this one.
+            Some(Fault::OrderFromBeside) => (test(), prod()),
+            _ => (test(), test()),
+        };
+        self.all_for(self.estate, Who::key, SHOP * VERSIONS..self.builds.len(), [&permitted, &ordered])
     }
 
     /// What the thief's own people signed for this one: the same.
     pub fn of_the_thiefs(&self) -> Made<Vec<Envelope>> {
-        self.all_for(self.estate, thiefs_key)
+        self.all_for(self.estate, thiefs_key, 0..self.builds.len(), [&prod(); 2])
     }
 
-    fn all_for(&self, estate: Digest, key: fn(Who) -> SecretKey) -> Made<Vec<Envelope>> {
+    /// All that is needed to have some versions run: permitted in one environment, and ordered for one.
+    fn all_for(
+        &self,
+        estate: Digest,
+        key: fn(Who) -> SecretKey,
+        versions: Range<usize>,
+        [permitted, ordered]: [&AudienceName; 2],
+    ) -> Made<Vec<Envelope>> {
         let now = beginning();
         let mut signed = Vec::new();
         let mut sign = |subject: Digest, act: Act, who: Who| -> Made<Digest> {
@@ -484,18 +553,31 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             signed.push(envelope);
             Ok(payload)
         };
-        for (index, build) in self.builds.iter().enumerate() {
+        for index in versions {
+            let build = &self.builds[index];
             sign(
                 *build,
                 Act::Push(Push { app: app_of(index), commit: None, recipe: None, makers: vec![] }),
                 Who::Coder,
             )?;
             sign(*build, Act::Number(Number { app: app_of(index), version: version(index) }), Who::Coder)?;
-            let request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            let mut request = self.request(index, 99, now, SignedDuration::from_hours(24))?;
+            if let Act::Request(request) = &mut request {
+                request.audience.clone_from(permitted);
+            }
             let request = sign(*build, request, Who::Coder)?;
-            sign(request, self.approval(index), Who::Tester)?;
-            sign(request, self.approval(index), Who::Oncall)?;
-            sign(*build, self.order(app_of(index), OrderAct::Deploy, &Besides::default(), now), Who::Oncall)?;
+            for who in [Who::Tester, Who::Oncall] {
+                let mut approval = self.approval(index);
+                if let Act::Approval(approval) = &mut approval {
+                    approval.audience.clone_from(permitted);
+                }
+                sign(request, approval, who)?;
+            }
+            let mut order = self.order(app_of(index), OrderAct::Deploy, &Besides::default(), now);
+            if let Act::Order(order) = &mut order {
+                order.environment.clone_from(ordered);
+            }
+            sign(*build, order, Who::Oncall)?;
         }
         Ok(signed)
     }
@@ -600,8 +682,16 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
     }
 }
 
-/// The documents of a charter, in one of its versions, in which the owners delegate a repository to the server or do not.
-fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey, delegates: bool) -> Made<Estate> {
+/// The documents of a charter, in one of its versions, in which the owners delegate a repository to the server or do not;
+/// with the next root, where they come by that.
+fn documents(
+    root: &[u8],
+    next: Option<Vec<u8>>,
+    version: u64,
+    charter: String,
+    owners: &[SecretKey],
+    delegates: bool,
+) -> Made<Estate> {
     let file = TargetFile { length_bytes: charter.len() as u64, digest: Digest::of(charter.as_bytes()) };
     let delegated = || -> Made<serde_json::Value> {
         let charter = Charter::from_bytes(charter.as_bytes())?;
@@ -613,20 +703,33 @@ fn documents(root: &[u8], version: u64, charter: String, owner: &SecretKey, dele
     if delegates {
         tuf::repository::date_targets(&mut targets, beginning())?;
     }
-    let targets = tuf::sign_metadata(&targets, &[owner])?;
-    Ok(Estate { roots: vec![Attachment(root.to_vec())], targets, charter, suspensions: Vec::new() })
+    let targets = sign(&targets, owners)?;
+    let roots = std::iter::once(root.to_vec()).chain(next).map(Attachment).collect();
+    Ok(Estate { roots, targets, charter, suspensions: Vec::new() })
 }
 
 /// The documents of an estate that is the thief's own, in which his people hold all the roles. Where nobody looks whose
 /// root it is, it is as if it were this estate's, and its owner his.
 fn thiefs_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
     if fault == Some(Fault::RootUnpinned) {
-        return documents(root, 3, charter, &owner(), false);
+        return documents(root, None, 3, charter, &[owner()], false);
     }
     let owner = thiefs_key(Who::Boss);
     let root = RootBuilder::first(far()).owner(&PersonName::new("boss")?, owner.public()).online(key(9).public());
     let root = tuf::sign_metadata(&root.build()?, &[&owner])?;
-    documents(&root, 3, charter, &owner, false)
+    documents(&root, None, 3, charter, &[owner], false)
+}
+
+/// The documents of the thief's own people by a root that he lets follow the first. He signs it with his own key, and with a
+/// former owner's that he has. Where nobody asks for the owners of before, it is as if they had signed it.
+fn usurping_documents(root: &[u8], charter: String, fault: Option<Fault>) -> Made<Estate> {
+    let (boss, chairs) = (PersonName::new("boss")?, PersonName::new(CHAIR)?);
+    let his = thiefs_key(Who::Boss);
+    let next = RootBuilder::after(&Root::bootstrap(root)?, far()).without(&boss).without(&chairs);
+    let next = next.owner(&boss, his.public()).thresholds(1, 1).build()?;
+    let mut keys = vec![thiefs_key(Who::Boss), chair(1)];
+    keys.extend((fault == Some(Fault::NewKeysAlone)).then(owner));
+    documents(root, Some(sign(&next, &keys)?), 3, charter, &[his], false)
 }
 
 /// What a setting says of prod, for the charter.

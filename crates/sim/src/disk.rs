@@ -1,7 +1,11 @@
 //! A target's disk, with the promises of a real one and no more: bytes are safe once written, names once their folder is
 //! synced. A loss of power takes what was not; a process may die in the middle of a write; the disk may be full.
 
-use crate::{fault::Fault, random::Random};
+use crate::{
+    cast::{SHOP, app},
+    fault::Fault,
+    random::Random,
+};
 use agent::files::Disk;
 use serde_json::{Value, json};
 use std::{
@@ -185,6 +189,12 @@ fn forgetful(fault: Option<Fault>, path: &Path, bytes: &[u8]) -> Vec<u8> {
         Some(Fault::WithdrawalsForgotten) if path.ends_with("withdrawals.json.new") => {
             |value| value["withdrawals"] = json!([])
         }
+        Some(Fault::WithdrawnPackagesForgotten) if path.ends_with("withdrawals.json.new") => |value| {
+            let of_package = json!(app(SHOP));
+            if let Some(withdrawals) = value["withdrawals"].as_array_mut() {
+                withdrawals.retain(|withdrawal| withdrawal["app"] != of_package);
+            }
+        },
         Some(Fault::FreezesForgotten) if path.ends_with("freezes.json.new") => |value| value["said"] = json!({}),
         _ => return bytes.to_owned(),
     };

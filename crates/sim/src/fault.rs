@@ -14,6 +14,7 @@ mod repository;
 mod sides;
 
 pub use decided::decides;
+pub use packages::shown;
 pub use repository::{counts_from, taken_from};
 
 /// What is wrong in a world.
@@ -117,6 +118,8 @@ pub enum Fault {
     EstateUnchecked,
     /// A target takes documents of trust under any root.
     RootUnpinned,
+    /// A target takes a root that is signed by its own keys alone.
+    NewKeysAlone,
     /// A target takes the bytes that it is given for those that it asked for.
     BytesUnchecked,
     /// Who is away has its turn as if it were there.
@@ -147,6 +150,12 @@ pub enum Fault {
     PackageHoldForgotten,
     /// What is ordered for a member begins while its package is under way.
     MemberBesides,
+    /// A target does not look whether the package that brings a build lists it.
+    MemberUnlisted,
+    /// A target takes what was ordered for another environment.
+    OrderFromBeside,
+    /// A target forgets which packages were withdrawn.
+    WithdrawnPackagesForgotten,
     /// Nobody minds how old the word of the repository is.
     StalenessIgnored,
     /// A target takes the repository's word whoever signed it.
@@ -219,6 +228,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::CharterForgotten,
     Fault::EstateUnchecked,
     Fault::RootUnpinned,
+    Fault::NewKeysAlone,
     Fault::BytesUnchecked,
     Fault::AwayTakenAlong,
     Fault::ReturnForgotten,
@@ -234,6 +244,9 @@ pub const FAULTS: &[Fault] = &[
     Fault::PackageTooEarly,
     Fault::PackageHoldForgotten,
     Fault::MemberBesides,
+    Fault::MemberUnlisted,
+    Fault::OrderFromBeside,
+    Fault::WithdrawnPackagesForgotten,
     Fault::StalenessIgnored,
     Fault::SignersUnchecked,
     Fault::VersionsForgotten,

@@ -9,7 +9,7 @@
 //! - `ends`: targets that end by themselves, or are gone.
 //! - `sides`: two sides, one of which serves.
 //! - `apart`: what is one application's. `packages`: the models of all of them, and what goes together.
-//! - `repository`: what is published for targets and taken by them.
+//! - `repository`: what is published for targets and taken by them. `roots`: which roots of trust they keep.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod apart;
@@ -23,6 +23,7 @@ mod packages;
 mod presence;
 mod published;
 mod repository;
+mod roots;
 mod sides;
 mod sights;
 mod target;

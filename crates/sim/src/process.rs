@@ -292,7 +292,7 @@ impl Supply for Wire<'_> {
 
     fn dossier(&self, generation: u64, app: &AppName) -> Result<Dossier, SupplyError> {
         match self.ask(Request::Dossier { generation, app: app.clone() })? {
-            Answer::Dossier(dossier) => Ok(*dossier),
+            Answer::Dossier(dossier) => Ok(fault::shown(self.hardware.fault, app, *dossier)),
             _ => nonsense(),
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! - `draw`: how it is drawn; `presence`: what is drawn of silences, `following` of what waits for others to end, `doubt` of
 //!   measurements that decide nothing, `switching` of what is let serve and does not stay well, `package` of a second
-//!   application and a package of both, `repository` of what is published. `words`: how the story tells of it.
+//!   application and a package of both, `repository` of what is published, `roots` of owners' keys. `words`: how the story tells of it.
 
 mod doubt;
 mod draw;
@@ -11,6 +11,7 @@ mod following;
 mod package;
 mod presence;
 mod repository;
+mod roots;
 mod switching;
 mod words;
 
@@ -77,6 +78,8 @@ pub struct Setting {
     pub package: Option<InOrder>,
     /// From when on, until troubles end, somebody has taken the server.
     pub taken: Option<u64>,
+    /// Whether two people own the estate, and one of their keys is replaced: the next charter comes by the next root.
+    pub rotates: bool,
     /// What else he tries than with assignments, orders and withdrawals.
     pub tricks: Tricks,
 }
@@ -96,6 +99,8 @@ pub struct Tricks {
     pub foreign: bool,
     /// He gives other bytes than those that were asked for.
     pub bytes: bool,
+    /// He mixes the members of packages, and has what was signed for another environment.
+    pub members: bool,
     /// How he shows the repository, where not as it is.
     pub showing: Option<Showing>,
 }
@@ -204,7 +209,7 @@ pub enum Deed {
     Except { who: Who, version: usize },
     /// Somebody keeps new deployments away from a target, or lets them come again.
     Cordon { who: Who, target: usize, cordoned: bool },
-    /// The owner signs a charter by which somebody of ops is of ops no longer.
+    /// The owners sign the next charter: one by which somebody of ops is of ops no longer, or the same by the next root.
     Recharter,
     /// The owner takes a target out for good.
     Retire { target: usize },
@@ -276,6 +281,7 @@ impl Script {
         doubt::doubts(&mut Random::new(seed, "doubts"), &mut setting, &mut deeds);
         switching::unwell_once_served(&mut Random::new(seed, "switched"), &mut setting, &mut deeds);
         package::packages(&mut Random::new(seed, "packages"), &mut setting, &mut deeds);
+        roots::rotated(&mut Random::new(seed, "roots"), &mut setting, &mut deeds);
         repository::published(&mut Random::new(seed, "repository"), &mut setting, &mut deeds);
         deeds.retain(|(at, _)| *at < CALM);
         deeds.sort_by_key(|(at, _)| *at);

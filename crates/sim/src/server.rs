@@ -24,7 +24,7 @@ use domain::{
     command::{Actor, Command},
     entry::Entry,
     plan,
-    rules::presence::Away,
+    rules::{presence::Away, restored::Lost},
     state::State,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -418,9 +418,9 @@ impl Server {
         let shown = Timestamp::from_millisecond(self.clock.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX);
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = shown.max(state.head.time);
-        let (mut commands, mut next) = plan::due(&state, now, &unheard);
+        let (mut commands, mut next) = plan::due(&state, now, &unheard, &Lost::default());
         if self.fault == Some(Fault::SilencePassedOver) {
-            let (all, _) = plan::due(&state, now, &Away::new());
+            let (all, _) = plan::due(&state, now, &Away::new(), &Lost::default());
             commands = all.into_iter().filter(|(_, command)| !matches!(command, Command::CatchUp(..))).collect();
         }
         // Whoever was not heard of may have been before the server began.

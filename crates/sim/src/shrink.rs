@@ -80,11 +80,12 @@ impl Shrinking<'_> {
 
 /// What makes a setting plainer, each by itself: an honest server, no repository, a quiet network, clocks that run alike, builds that come
 /// up and stay well, a plain rollout. None takes targets away, which the steps name.
-const PLAINER: [fn(&mut Setting); 11] = [
+const PLAINER: [fn(&mut Setting); 12] = [
     |setting| (setting.taken, setting.tricks) = (None, Tricks::default()),
     |setting| setting.tricks = Tricks::default(),
     |setting| setting.tricks.showing = None,
     |setting| setting.repository = false,
+    |setting| setting.rotates = false,
     |setting| (setting.loss, setting.duplicates, setting.slowest) = (0, 0, 50),
     |setting| setting.drift.iter_mut().for_each(|drift| *drift = 0),
     |setting| setting.sick.clear(),

@@ -3,14 +3,15 @@
 //! gives other bytes, and answers with what was true once. He has nobody's key but the server's own, and an estate of his
 //! own whose people he is himself.
 //!
-//! - `repository`: how he shows what is published.
+//! - `repository`: how he shows what is published. `members`: what he makes of packages.
 
+mod members;
 mod repository;
 
 pub use repository::Archive;
 
 use crate::{
-    cast::{Cast, ORIGIN, WEB, app, ledger_key, prod, version},
+    cast::{Cast, ORIGIN, VERSIONS, app, app_of, ledger_key, prod, version},
     process::Answer,
     random::Random,
     script::Tricks,
@@ -18,9 +19,9 @@ use crate::{
 use api::{agent::Orders, read::Estate};
 use domain::plan::Assignment;
 use repository::Forger;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    Digest,
+    AppName, Digest,
     authority::Dossier,
     dsse::Envelope,
     freeze::Freeze,
@@ -43,14 +44,19 @@ pub enum Source {
     Here,
     /// The same people signed it for another estate.
     Elsewhere,
+    /// They signed it for another environment.
+    Beside,
     /// His own people signed it.
     HisOwn,
 }
 
 /// An assignment of his making.
 struct Forged {
+    app: AppName,
     build: Digest,
     deployment: u64,
+    /// The package by which he has it come, where he has chosen one.
+    package: Option<Digest>,
     /// The order that he has chosen for it, where he has.
     order: Option<(Envelope, Source)>,
 }
@@ -75,6 +81,8 @@ pub struct Thief {
     pub forger: Forger,
     /// What he has left out of something, and what kind of thing it is.
     withheld: BTreeMap<Digest, &'static str>,
+    /// What kinds of things he has done that nobody else would notice.
+    seen: BTreeSet<&'static str>,
 }
 
 impl Thief {
@@ -83,7 +91,7 @@ impl Thief {
         let (random, sly) = (Random::new(seed, "thief"), Random::new(seed, "tricks of the thief"));
         let (loot, once, dossiers, forged) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
         let (withheld, forger) = (BTreeMap::new(), Forger::new(seed, tricks.showing));
-        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, forger, withheld }
+        Self { random, tricks, sly, told: 0, loot, once, dossiers, forged, forger, withheld, seen: BTreeSet::new() }
     }
 
     /// Keeps what reached the server.
@@ -111,6 +119,11 @@ impl Thief {
     /// Whether an assignment of this generation, for this deployment, is of his making.
     pub fn has_forged(&self, generation: u64, deployment: u64) -> bool {
         self.forged.get(&generation).is_some_and(|forged| forged.deployment == deployment)
+    }
+
+    /// What kinds of things he has done that nobody else would notice.
+    pub fn seen(&self) -> &BTreeSet<&'static str> {
+        &self.seen
     }
 
     /// What he has left out of something, and what kind of thing it is.
@@ -157,6 +170,9 @@ impl Thief {
         if let Some(thiefs) = cast.thiefs.as_ref().filter(|_| self.sly.chance(300)) {
             return thiefs.clone();
         }
+        if let Some(usurping) = cast.usurping.as_ref().filter(|_| self.sly.chance(300)) {
+            return usurping.clone();
+        }
         if !self.tricks.charters {
             return honest;
         }
@@ -168,18 +184,27 @@ impl Thief {
             return honest;
         }
         match self.sly.below(10) {
+            2 | 3 if cast.usurping.is_some() => Estate { roots: old.roots, ..honest },
             0 => Estate { charter: old.charter, ..honest },
             1 => Estate { targets: old.targets, ..honest },
             _ => old,
         }
     }
 
-    /// What he says instead.
-    pub fn twist(&mut self, cast: &Cast, generation: Option<u64>, answer: Answer) -> Answer {
+    /// The assignment of his making that is asked about.
+    fn forged(&self, (generation, app): (u64, &AppName)) -> Option<&Forged> {
+        self.forged.get(&generation).filter(|forged| forged.app == *app)
+    }
+
+    /// What he says instead. `about` is the assignment whose statements were asked for, where any were.
+    pub fn twist(&mut self, cast: &Cast, about: Option<(u64, &AppName)>, answer: Answer) -> Answer {
         match answer {
             Answer::Estate(estate) => Answer::Estate(Box::new(self.estate(cast, *estate))),
             Answer::Object(bytes) if self.tricks.bytes && self.sly.chance(400) => {
                 Answer::Object(self.other_bytes(cast, bytes))
+            }
+            Answer::Object(_) if self.tricks.members && self.sly.chance(100) => {
+                Answer::Object(self.other_manifest(cast))
             }
             Answer::Objects(mut objects) if self.tricks.bytes && self.sly.chance(400) => {
                 for (_, bytes) in &mut objects {
@@ -188,10 +213,10 @@ impl Thief {
                 Answer::Objects(objects)
             }
             Answer::Orders(orders) => Answer::Orders(Box::new(self.orders(cast, *orders))),
-            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(cast, generation, *dossier))),
+            Answer::Dossier(dossier) => Answer::Dossier(Box::new(self.dossier(cast, about, *dossier))),
             // An assignment of his own making is not known to the ledger.
-            Answer::Refused { .. } if generation.is_some_and(|number| self.forged.contains_key(&number)) => {
-                Answer::Dossier(Box::new(self.dossier(cast, generation, Dossier::default())))
+            Answer::Refused { .. } if about.is_some_and(|about| self.forged(about).is_some()) => {
+                Answer::Dossier(Box::new(self.dossier(cast, about, Dossier::default())))
             }
             Answer::Proof(mut proof) if self.is_clumsy() && self.random.chance(200) => {
                 proof.pop();
@@ -210,12 +235,13 @@ impl Thief {
         if self.random.chance(150) {
             orders.assignments.clear();
         }
+        self.holds_back(&mut orders.assignments);
         self.freezes(cast, &mut orders.freezes);
         if (self.tricks.charters || self.tricks.foreign) && self.sly.chance(500) {
             orders.charter_version = self.sly.between(1, 3);
         }
         if self.random.chance(200) {
-            orders.settled = cast.builds.iter().map(|build| (app(WEB), *build)).collect();
+            orders.settled = cast.builds.iter().enumerate().map(|(index, build)| (app_of(index), *build)).collect();
         }
         if self.is_clumsy() && self.random.chance(20) {
             let root = Digest::of(b"another history");
@@ -225,30 +251,34 @@ impl Thief {
         if self.random.chance(500) {
             let assignment = self.assignment(cast, &orders);
             orders.generation = orders.generation.max(assignment.generation);
-            orders.assignments = vec![assignment];
+            // Of another member he lets stand what was assigned.
+            orders.assignments.retain(|other| self.tricks.members && other.app != assignment.app);
+            orders.assignments.push(assignment);
         }
         orders
     }
 
     fn assignment(&mut self, cast: &Cast, orders: &Orders) -> Assignment {
         let chosen = self.chosen_order();
-        let (build, act) = match &chosen {
-            Some((build, act, _)) => (*build, *act),
+        let (subject, act) = match &chosen {
+            Some((subject, act, _)) => (*subject, *act),
             None => self.wish(cast),
         };
+        let (build, package) = self.member_of(cast, subject);
         let order = chosen.map(|(_, _, order)| order);
         let index = cast.version_of(&build).unwrap_or_default();
+        let app = app(index / VERSIONS);
         let generation = orders.generation + self.random.below(4);
         let undo = |random: &mut Random| order.is_none() && random.chance(150);
         let epoch = if self.random.chance(950) { 1 } else { 2 };
-        let deployment = self.random.between(1, 9);
+        let deployment = self.random.between(1, if self.tricks.members { 15 } else { 9 });
         let undo = undo(&mut self.random);
-        self.forged.insert(generation, Forged { build, deployment, order });
+        self.forged.insert(generation, Forged { app: app.clone(), build, deployment, package, order });
         Assignment {
             epoch,
             generation,
             deployment,
-            app: app(WEB),
+            app,
             environment: prod(),
             act,
             undo,
@@ -295,28 +325,30 @@ impl Thief {
     }
 
     /// Statements from everything he has, for whatever he has assigned.
-    fn dossier(&mut self, cast: &Cast, generation: Option<u64>, honest: Dossier) -> Dossier {
+    fn dossier(&mut self, cast: &Cast, about: Option<(u64, &AppName)>, honest: Dossier) -> Dossier {
         self.dossiers.push(honest.clone());
         let mut dossier = if self.random.chance(100) { self.random.pick(&self.dossiers).clone() } else { honest };
-        let forged = generation.and_then(|number| self.forged.get(&number));
-        if let Some((build, chosen)) = forged.map(|forged| (forged.build, forged.order.clone())) {
-            // What goes with the order that he has chosen is from where that is from.
-            let source = chosen.as_ref().map(|(_, source)| *source);
-            let goes_with = |loot: &&Loot| source.is_none_or(|source| loot.source == source);
-            let all = |wanted: &dyn Fn(&Loot) -> bool| -> Vec<Envelope> {
-                let fits = self.loot.iter().filter(goes_with).filter(|loot| wanted(loot));
-                fits.map(|loot| loot.envelope.clone()).collect()
-            };
+        let forged = about.and_then(|about| self.forged(about));
+        if let Some((build, package, chosen)) =
+            forged.map(|forged| (forged.build, forged.package, forged.order.clone()))
+        {
+            let source = self.goes_with(chosen.as_ref().map(|(_, source)| *source));
+            let all = |wanted: &dyn Fn(&Loot) -> bool| self.all_from(source, wanted);
             let of_build = |wanted: fn(&Act) -> bool| all(&|loot| loot.subject == build && wanted(&loot.act));
             let pushes = of_build(|act| matches!(act, Act::Push(_)));
             let numbers = of_build(|act| matches!(act, Act::Number(_)));
             let requests = of_build(|act| matches!(act, Act::Request(_)));
-            let orders = of_build(|act| matches!(act, Act::Order(_)));
+            let is_ordered = |loot: &Loot| loot.subject == build || package == Some(loot.subject);
+            let orders = all(&|loot| is_ordered(loot) && matches!(loot.act, Act::Order(_)));
             dossier.approvals = all(&|loot| matches!(loot.act, Act::Approval(_)));
             dossier.push = pushes.last().cloned();
             dossier.number = numbers.last().cloned();
             dossier.request = self.one_of(&requests);
             dossier.order = chosen.map(|(order, _)| order).or_else(|| self.one_of(&orders));
+            if self.tricks.members {
+                dossier.package = package.map(|package| self.papers(cast, package, &build, source));
+                dossier.approvals = self.approvals_of(dossier.request.clone().as_ref(), source);
+            }
         }
         if self.is_clumsy() && self.random.chance(100) {
             let others: Vec<Envelope> = self.loot.iter().map(|loot| loot.envelope.clone()).collect();
@@ -327,6 +359,18 @@ impl Thief {
         }
         self.freezes(cast, &mut dossier.freezes);
         dossier
+    }
+
+    /// From where is what he gives with an order that he has chosen: from where that is from, so that it fits.
+    fn goes_with(&mut self, source: Option<Source>) -> Option<Source> {
+        // What was permitted here may go with what was ordered for elsewhere.
+        source.map(|source| if source == Source::Beside && self.sly.chance(700) { Source::Here } else { source })
+    }
+
+    fn all_from(&self, source: Option<Source>, wanted: &dyn Fn(&Loot) -> bool) -> Vec<Envelope> {
+        let goes_with = |loot: &&Loot| source.is_none_or(|source| loot.source == source);
+        let fits = self.loot.iter().filter(goes_with).filter(|loot| wanted(loot));
+        fits.map(|loot| loot.envelope.clone()).collect()
     }
 
     fn one_of(&mut self, envelopes: &[Envelope]) -> Option<Envelope> {

@@ -4,10 +4,11 @@
 //! when it arrives, and whoever asked when the answer does.
 //!
 //! - `deeds`: what the script tries, and what people send and hear. `serving`: the server. `targets`: the targets.
-//! - `repository`: what is published, and what targets take from there.
+//! - `repository`: what is published, and what targets take from there. `roots`: which roots targets keep.
 
 mod deeds;
 mod repository;
+mod roots;
 mod serving;
 mod targets;
 
@@ -191,7 +192,12 @@ impl<'a> World<'a> {
         let mut thief = Thief::new(script.seed, setting.tricks);
         if setting.tricks.foreign {
             cast.of_another_estate(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Elsewhere));
+        }
+        if setting.tricks.foreign || cast.usurping.is_some() {
             cast.of_the_thiefs()?.iter().for_each(|envelope| thief.keeps(envelope, Source::HisOwn));
+        }
+        if setting.tricks.members {
+            cast.of_another_environment(fault)?.iter().for_each(|envelope| thief.keeps(envelope, Source::Beside));
         }
         cast.opening(there)?.iter().for_each(|submission| thief.sees(&submission.envelope));
         let mut agents = Vec::new();
@@ -287,6 +293,7 @@ impl<'a> World<'a> {
     fn seen(&mut self) -> BTreeSet<&'static str> {
         let mut seen = self.model.seen();
         seen.extend(self.agents.iter().flat_map(|agent| agent.hardware.disk.seen()));
+        seen.extend(self.thief.seen());
         seen.extend(self.server.store().has_been_full().then_some("the ledger's disk full"));
         let found = self.agents.iter().any(|agent| agent.hardware.has_found_a_fork());
         seen.extend(found.then_some("another history noticed"));
@@ -321,6 +328,7 @@ impl<'a> World<'a> {
             // What a thief has withheld or made up may keep a deployment from ending well, or from being told of.
             return Ok(());
         }
+        self.everybody_has_walked(&ledger.state())?;
         self.everybody_has_refreshed()?;
         self.model.settled(&self.cast, &ledger.state(), self.server.now(), &actual)
     }

@@ -103,8 +103,8 @@ faults! {
     a_plan_that_is_ignored: PlanIgnored breaks "PLAN";
     a_target_that_is_unwell_and_let_be: UnwellPassedOver breaks "BUDGET" | "RINGS";
     a_settling_without_soaking: SettledUnsoaked breaks "SOAK";
-    an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH";
-    a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY";
+    an_undo_that_forgets_a_target: UndoForgetsOne breaks "TRUTH" | "WAITS";
+    a_withdrawal_that_withdraws_nothing: WithdrawalIgnored breaks "AUTHORITY" | "PUBLISHED";
     an_acknowledgement_before_its_commit: AcknowledgedTooEarly breaks "DURABLE";
     a_request_that_is_recorded_twice: RequestsForgotten breaks "ONCE";
     an_entry_that_is_damaged: EntryDamaged breaks "LEDGER" | "REPLAY" | "DURABLE";
@@ -126,9 +126,10 @@ faults! {
     a_way_that_is_not_made: NoWayMade breaks "SIDES" | "TRUTH";
     a_target_that_forgets_that_it_stands_by: StandbyForgotten breaks "SERVES" | "TRUTH";
     a_target_that_forgets_freezes: FreezesForgotten breaks "AUTHORITY";
-    a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY";
+    a_target_that_goes_back_to_an_older_charter: CharterForgotten breaks "AUTHORITY" | "ROOTS";
     a_statement_of_another_estate_that_counts: EstateUnchecked breaks "AUTHORITY";
     documents_under_a_root_of_somebody_else: RootUnpinned breaks "AUTHORITY";
+    a_root_that_nobody_before_it_signed: NewKeysAlone breaks "ROOTS" | "AUTHORITY";
     bytes_that_are_not_what_was_asked_for: BytesUnchecked breaks "BYTES";
     somebody_away_who_is_waited_for: AwayTakenAlong breaks "AWAY";
     somebody_back_who_is_forgotten: ReturnForgotten breaks "AWAY" | "PROGRESS";
@@ -144,6 +145,9 @@ faults! {
     a_package_that_succeeds_too_early: PackageTooEarly breaks "TRUTH";
     a_package_that_is_not_held_out: PackageHoldForgotten breaks "HOLD";
     a_member_that_is_taken_from_its_package: MemberBesides breaks "PLACE";
+    a_member_that_its_package_does_not_list: MemberUnlisted breaks "AUTHORITY";
+    an_order_for_another_environment: OrderFromBeside breaks "AUTHORITY";
+    a_target_that_forgets_withdrawn_packages: WithdrawnPackagesForgotten breaks "AUTHORITY";
     a_word_of_the_repository_that_is_too_old: StalenessIgnored breaks "AUTHORITY";
     a_word_of_the_repository_by_anybody: SignersUnchecked breaks "SIGNED";
     a_target_that_forgets_versions: VersionsForgotten breaks "VERSIONS";

@@ -65,7 +65,7 @@ pub async fn seal(
     let connection = invocation.connect().await?;
     let path = routes::path(routes::DRAFT, &[app.as_str(), draft.as_str()]);
     let view: Result<DraftView, _> = connection.client.get(&path, &[]).await;
-    let view = view.map_err(|error| unknown(error.into(), &app, &draft))?;
+    let view = view.map_err(|error| unknown(error.into(), &app, &draft, "--seal"))?;
     let mut parts: BTreeMap<PartName, (Manifest, Option<Commit>)> = BTreeMap::new();
     let mut makers = BTreeSet::new();
     for envelope in &view.parts {
@@ -144,7 +144,7 @@ pub async fn discard(invocation: &Invocation, app: Option<&str>, draft: &str) ->
     let app = of_which(app, project::find(Path::new("."), app)?.as_ref())?;
     let connection = invocation.connect().await?;
     let act = AdministrationAct::DiscardDraft { app: app.clone(), draft: draft.clone() };
-    connection.administer(act).await.map_err(|failure| unknown(failure, &app, &draft))?;
+    connection.administer(act).await.map_err(|failure| unknown(failure, &app, &draft, "--discard"))?;
     let words = format!("{draft} of {app} is discarded: its parts make no build, and the name begins anew.");
     Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words)
         .next(format!("sortie push --into {draft} --part NAME")))
@@ -159,12 +159,25 @@ fn of_which(app: Option<&str>, located: Option<&Located>) -> Result<AppName, Fai
     }
 }
 
-/// An application begins with its first build, and a draft may be from before that.
-fn unknown(failure: Failure, app: &AppName, draft: &DraftName) -> Failure {
-    match failure.code() {
-        "UNKNOWN_APPLICATION" => Refusal::UnknownDraft { app: app.clone(), draft: draft.clone(), nearest: None }.into(),
+/// What to type where no draft has the name: the same verb with a name that there is. An application begins with its first
+/// build, and a draft may be from before that.
+fn unknown(failure: Failure, app: &AppName, draft: &DraftName, verb: &str) -> Failure {
+    let failure = match failure.code() {
+        "UNKNOWN_APPLICATION" => {
+            let (app, draft) = (app.clone(), draft.clone());
+            Refusal::UnknownDraft { app, draft, nearest: None, open: Vec::new() }.into()
+        }
         _ => failure,
-    }
+    };
+    let Some(Refusal::UnknownDraft { nearest, open, .. }) = &failure.problem.refusal else { return failure };
+    let next = match (nearest, open.as_slice()) {
+        (Some(one), _) | (None, [one]) => format!("sortie push {verb} {one} --app {app}"),
+        (None, [_, ..]) => format!("sortie push {verb} DRAFT --app {app}"),
+        // Nobody wants to begin what is to be discarded.
+        (None, []) if verb == "--discard" => "sortie status".into(),
+        (None, []) => return failure,
+    };
+    failure.next(next)
 }
 
 /// One part, believed for its signature and its digest alone.
@@ -185,4 +198,29 @@ async fn part(
     }
     let manifest = object::manifest(connection, &signed.subject).await?;
     Ok((part.part, manifest, part.commit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_mistyped_is_not_proposed_again() {
+        let name = |name: &str| name.parse::<DraftName>().unwrap();
+        let app: AppName = "web".parse().unwrap();
+        let next = |verb: &str, nearest: Option<&str>, open: &[&str]| {
+            let open = open.iter().map(|draft| name(draft)).collect();
+            let nearest = nearest.map(name);
+            let refusal = Refusal::UnknownDraft { app: app.clone(), draft: name("ic-12"), nearest, open };
+            unknown(refusal.into(), &app, &name("ic-12"), verb).problem.next.unwrap()
+        };
+        assert_eq!(next("--discard", Some("ci-12"), &["ci-12", "main"]), "sortie push --discard ci-12 --app web");
+        assert_eq!(next("--seal", Some("ci-12"), &["ci-12", "main"]), "sortie push --seal ci-12 --app web");
+        assert_eq!(next("--discard", None, &["main"]), "sortie push --discard main --app web");
+        assert_eq!(next("--discard", None, &["main", "next"]), "sortie push --discard DRAFT --app web");
+        assert_eq!(next("--discard", None, &[]), "sortie status");
+        assert_eq!(next("--seal", None, &[]), "sortie push --into ic-12 --part NAME");
+        let none = Refusal::UnknownApplication { name: app.clone(), nearest: None };
+        assert_eq!(unknown(none.into(), &app, &name("ic-12"), "--discard").code(), "UNKNOWN_DRAFT");
+    }
 }

@@ -79,6 +79,10 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
+            // Whatever is asked for and not there has a code of its own: these are of a server that does not know the question.
+            ClientError::Refused(problem) if matches!(problem.code.as_str(), "NOT_FOUND" | "METHOD_NOT_ALLOWED") => {
+                older(&problem.message)
+            }
             ClientError::Refused(problem) => Self { problem },
             ClientError::Away { .. } => {
                 // Whoever ran no command since a move was announced has not heard of it, and cannot find the new place alone.
@@ -93,6 +97,15 @@ impl From<ClientError> for Failure {
             ClientError::Here(why) => Self::failed(why),
         }
     }
+}
+
+fn older(said: &str) -> Failure {
+    let own = env!("CARGO_PKG_VERSION");
+    let message = format!(
+        "{said}. It is older than this program ({own}), and cannot do this yet: whoever runs it puts the newer program in its \
+         place, the server first and its agents after it (docs/upgrading.md)"
+    );
+    Failure::new("SERVER_OLDER", exit::FAILED, message).next("sortie status")
 }
 
 impl From<Refusal> for Failure {
@@ -134,6 +147,23 @@ impl<T, E: std::fmt::Display> OrIntegrity<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_older_server_does_not_know_is_told_as_that() {
+        let refused = |code: &str, message: &str| {
+            let problem = Failure::new(code, exit::MISUSED, message).problem;
+            Failure::from(ClientError::Refused(problem)).problem
+        };
+        for (code, message) in [
+            ("NOT_FOUND", "this server has nothing at /v1/rollback"),
+            ("METHOD_NOT_ALLOWED", "/v1/apps cannot be asked with POST: see /openapi.json"),
+        ] {
+            let told = refused(code, message);
+            assert_eq!((told.code.as_str(), told.exit), ("SERVER_OLDER", exit::FAILED));
+            assert!(told.message.starts_with(message) && told.message.contains("is older than this program"));
+        }
+        assert_eq!(refused("UNKNOWN_VERSION", "web has no version 9.9.9").code, "UNKNOWN_VERSION");
+    }
 
     #[test]
     fn what_is_meant_stands_in_the_next_command() {

@@ -4,7 +4,10 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrIntegrity},
 };
-use api::{client::Client, routes};
+use api::{
+    client::{Client, ClientError},
+    routes,
+};
 use trust::{
     Digest,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
@@ -14,6 +17,15 @@ use trust::{
 pub async fn manifest(connection: &Connection, build: &Digest) -> Result<Manifest, Failure> {
     let bytes = read(&connection.client, build, MAX_MANIFEST_BYTES).await?;
     Manifest::from_bytes(&bytes).or_integrity("the manifest")
+}
+
+/// The same of what a target runs; nothing where the server has lost that, or never had it.
+pub async fn manifest_if_there(connection: &Connection, build: &Digest) -> Result<Option<Manifest>, Failure> {
+    let path = routes::path(routes::OBJECT, &[&build.to_string()]);
+    match connection.client.open(&path, &[]).await {
+        Err(ClientError::Refused(problem)) if problem.code == "OBJECT_MISSING" => Ok(None),
+        _ => manifest(connection, build).await.map(Some),
+    }
 }
 
 /// The object with this digest; no longer than `limit_bytes`.

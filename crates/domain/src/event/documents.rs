@@ -57,6 +57,7 @@ impl Event {
             | Event::HoldLifted { .. }
             | Event::HealthChanged { .. }
             | Event::EscapesChanged { .. }
+            | Event::RunsOtherwise { .. }
             | Event::FactsChanged { .. }
             | Event::ExposureChanged { .. } => Vec::new(),
         }

@@ -6,7 +6,10 @@ use crate::{
     waiting::lacks_in_words,
 };
 use std::fmt;
-use trust::{charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
+use trust::{DraftName, charter::DeployedBy, evidence::Shortfall, statement::OrderAct};
+
+/// How many drafts a sentence names.
+const NAMED: usize = 8;
 
 impl Right {
     /// The right as a verb.
@@ -208,8 +211,15 @@ impl fmt::Display for Refusal {
             Refusal::NotAnEnvironment { channel } => {
                 write!(f, "{channel} is a channel: its people install for themselves, nothing is deployed there")
             }
-            Refusal::UnknownDraft { app, draft, nearest } => {
-                write!(f, "no draft {draft} of {app} is under way{}", did_you_mean(nearest))
+            Refusal::UnknownDraft { app, draft, nearest, open } => {
+                let named = open.iter().take(NAMED).map(DraftName::as_str).collect::<Vec<_>>().join(", ");
+                let more = open.len().saturating_sub(NAMED);
+                let others = match more {
+                    _ if open.is_empty() => String::new(),
+                    0 => format!(", only {named}"),
+                    more => format!(", only {named} and {more} more"),
+                };
+                write!(f, "no draft {draft} of {app} is under way{others}{}", did_you_mean(nearest))
             }
             Refusal::DraftSealed { app, draft, build } => {
                 write!(f, "{draft} of {app} is sealed: it is {app}#{}, and stays so", build.short())
@@ -553,7 +563,10 @@ impl Refusal {
             }
             Refusal::DeployedByOthers { .. } => "sortie charter show".into(),
             Refusal::AppRetired { app, .. } | Refusal::AppRuns { app, .. } => format!("sortie status {app}"),
-            Refusal::UnknownDraft { draft, .. } => format!("sortie push --into {draft} --part NAME"),
+            // What was typed may be a mistake, and is not proposed where there is something that may have been meant.
+            Refusal::UnknownDraft { nearest: Some(draft), .. } | Refusal::UnknownDraft { draft, .. } => {
+                format!("sortie push --into {draft} --part NAME")
+            }
             Refusal::DraftOfAnotherCommit { app, draft, .. } => format!("sortie push --discard {draft} --app {app}"),
             Refusal::DraftChanged { draft, .. } => format!("sortie push --seal {draft}"),
             Refusal::DraftSealed { app, build, .. } => format!("sortie status {app}#{}", build.short()),

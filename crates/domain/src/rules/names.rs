@@ -45,10 +45,12 @@ pub fn build<'a>(state: &'a State, name: &AppName, build: &Digest) -> Result<&'a
 /// The build under way of this name.
 pub fn draft<'a>(state: &'a State, name: &AppName, draft: &DraftName) -> Result<&'a DraftBuild, Refusal> {
     let drafts = &app(state, name)?.drafts;
+    let open = || drafts.iter().filter(|(_, draft)| draft.sealed.is_none()).map(|(name, _)| name);
     drafts.get(draft).ok_or_else(|| Refusal::UnknownDraft {
         app: name.clone(),
         draft: draft.clone(),
-        nearest: nearest(draft.as_str(), drafts.keys().map(DraftName::as_str)).and_then(|name| name.parse().ok()),
+        nearest: nearest(draft.as_str(), open().map(DraftName::as_str)).and_then(|name| name.parse().ok()),
+        open: open().cloned().collect(),
     })
 }
 

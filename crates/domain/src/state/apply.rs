@@ -30,7 +30,7 @@ use charter::{apply_charter, suspend};
 use deployment::{assign, begins, exclude, guide, leave_word, note_abort, reopen, retry};
 use ending::{end_deployment, settle};
 use receipt::take_receipt;
-use report::{Finished, finish_target, health};
+use report::{Finished, finish_target, health, runs_otherwise};
 use target::{comes_late, enrol, retire};
 use vendor::{heard, import};
 use withdrawals::weigh_withdrawals;
@@ -459,6 +459,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 target.inventory = Some(entry);
             }
         }
+        Event::RunsOtherwise { target, app, build } => runs_otherwise(state, target, app, *build),
         Event::FactsChanged { target, facts } => {
             if let Some(target) = state.targets.get_mut(target) {
                 target.facts = facts.clone();

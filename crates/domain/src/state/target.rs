@@ -130,6 +130,9 @@ pub struct Running {
 }
 
 impl Running {
+    /// The number that stands for no deployment: a target said by itself what it runs.
+    pub const BROUGHT_BY_NONE: u64 = 0;
+
     /// Whether people are served by it: it was not stopped, does not stand by, and is well.
     pub fn serves(&self) -> bool {
         self.is_in_service() && self.wrong().is_none()

@@ -42,6 +42,8 @@ const HANDED_AGAIN: Duration = Duration::from_secs(10);
 const PIECES: usize = 32;
 /// The most withdrawals that are taken again from one message.
 const WITHDRAWALS_AT_ONCE: usize = 1024;
+/// The same for freezes.
+const FREEZES_AT_ONCE: usize = 1024;
 
 /// What is known of targets besides history. Heartbeats are not history: it is forgotten when the server stops.
 pub(crate) struct Targets {
@@ -409,8 +411,8 @@ pub(crate) async fn dossier(
     Ok(Json(AssignmentDossier { dossier }))
 }
 
-/// Takes what a target remembers and this ledger may have lost. Withdrawals among it are taken into the ledger again: they
-/// prove themselves.
+/// Takes what a target remembers and this ledger may have lost. Withdrawals and freezes among it are taken into the ledger
+/// again: they prove themselves.
 #[utoipa::path(
     post, path = routes::AGENT_MEMORY, request_body = Memory,
     responses((status = 204), (status = "4XX", body = Problem)),
@@ -422,22 +424,12 @@ pub(crate) async fn remember(
 ) -> Result<StatusCode, Failure> {
     let mut refused = Vec::new();
     for envelope in memory.withdrawals.iter().take(WITHDRAWALS_AT_ONCE) {
-        let prepared = match intake::remembered(&serving.served(), envelope) {
-            Ok(prepared) => prepared,
-            Err(failure) => {
-                tracing::warn!(%target, code = failure.code(), "a withdrawal that it keeps does not count here");
-                refused.push(envelope.clone());
-                continue;
-            }
-        };
-        match serving.ledger.submit(prepared).await.map_err(Failure::from) {
-            Ok(_) => tracing::warn!(%target, "took a withdrawal again that this ledger had lost"),
-            Err(failure) if matches!(failure.code(), "ALREADY_DONE" | "REQUEST_ID_REUSED") => {}
-            Err(failure) => {
-                tracing::warn!(%target, code = failure.code(), "a withdrawal that it keeps cannot be taken again yet");
-                refused.push(envelope.clone());
-            }
+        if !take_again(&serving, &target, envelope, "a withdrawal").await {
+            refused.push(envelope.clone());
         }
+    }
+    for envelope in memory.freezes.iter().take(FREEZES_AT_ONCE) {
+        take_again(&serving, &target, envelope, "a freeze").await;
     }
     let state = serving.ledger.state();
     let mut keys = state.policy.as_ref().map(|policy| policy.charter.server.ledger.clone()).unwrap_or_default();
@@ -452,6 +444,28 @@ pub(crate) async fn remember(
     match kept.await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Failure::invalid("the checkpoint was not signed by this server")),
+    }
+}
+
+/// Takes a statement again that a target keeps; answers whether the ledger holds it now.
+async fn take_again(serving: &Shared, target: &TargetName, envelope: &Envelope, what: &str) -> bool {
+    let prepared = match intake::remembered(&serving.served(), envelope) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            tracing::warn!(%target, code = failure.code(), what, "what it keeps does not count here");
+            return false;
+        }
+    };
+    match serving.ledger.submit(prepared).await.map_err(Failure::from) {
+        Ok(_) => {
+            tracing::warn!(%target, what, "took again what this ledger had lost");
+            true
+        }
+        Err(failure) if matches!(failure.code(), "ALREADY_DONE" | "REQUEST_ID_REUSED") => true,
+        Err(failure) => {
+            tracing::warn!(%target, code = failure.code(), what, "what it keeps cannot be taken again yet");
+            false
+        }
     }
 }
 

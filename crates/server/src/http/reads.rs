@@ -186,7 +186,8 @@ pub(crate) async fn why(
             (None, Some(build)) => build,
             _ => return Err(Failure::malformed("either `version` or `build` says what is meant")),
         };
-        Ok(views::why::why(&state, &query.app, build, &query.audience, &texts, Timestamp::now())?)
+        let lost = serving.ledger.lost();
+        Ok(views::why::why(&state, &query.app, build, &query.audience, &texts, &lost, Timestamp::now())?)
     });
     Ok(Json(asked.await?))
 }

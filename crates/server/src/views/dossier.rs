@@ -307,7 +307,10 @@ fn best_request<'a>(
 fn before(state: &State, app: &AppName, build: &Digest, audience: &AudienceName) -> Option<BuildName> {
     let running =
         |(_, target): (&TargetName, &domain::state::Target)| Some(target.apps.get(app)?.running.as_ref()?.build);
-    if let Some(other) = state.targets_in(audience).filter_map(running).find(|other| other != build) {
+    // Of what a target runs and the ledger has lost nothing is here that could be compared.
+    let is_known = |other: &Digest| state.apps.get(app).is_some_and(|record| record.builds.contains_key(other));
+    let mut others = state.targets_in(audience).filter_map(running);
+    if let Some(other) = others.find(|other| other != build && is_known(other)) {
         return Some(build_name(state, app, &other));
     }
     let record = state.in_audience(app, audience)?;

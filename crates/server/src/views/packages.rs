@@ -205,7 +205,9 @@ mod tests {
         let (one, two) = (shop(&mut world, "one"), shop(&mut world, "two"));
         world.ordered("prod-1", "shop", one, OrderAct::Deploy);
         let said = |name: &str, build| {
-            let why = why(&world.state, &app(name), build, &audience("prod"), &|_| None, world.now()).unwrap();
+            let why =
+                why(&world.state, &app(name), build, &audience("prod"), &|_| None, &Default::default(), world.now())
+                    .unwrap();
             assert!(!why.may);
             let found = why.conditions.into_iter().find(|condition| condition.what.contains("under way")).unwrap();
             (found.what, found.remedy.unwrap_or_default())
@@ -222,7 +224,8 @@ mod tests {
         let mut world = World::new();
         let one = shop(&mut world, "one");
         world.ordered("prod-1", "web", web, OrderAct::Deploy);
-        let why = why(&world.state, &app("shop"), one, &audience("prod"), &|_| None, world.now()).unwrap();
+        let why = why(&world.state, &app("shop"), one, &audience("prod"), &|_| None, &Default::default(), world.now())
+            .unwrap();
         assert!(why.conditions.iter().any(|condition| condition.what.contains("deployment 1 of web is under way")));
     }
 

@@ -9,7 +9,10 @@ use domain::{
     outlook::{self, Outlook},
     plan,
     refusal::{Instead, Refusal},
-    rules::{self, Candidate, approvals, configuration, lifetime, names, packages, placement, places},
+    rules::{
+        self, Candidate, approvals, configuration, lifetime, names, packages, placement, places,
+        restored::{self, Lost},
+    },
     state::{Approved, Deployment, InAudience, Policy, Request, Running, State},
     waiting::WaitingOn,
 };
@@ -33,6 +36,7 @@ pub(crate) fn why(
     build: Digest,
     audience: &AudienceName,
     texts: Texts<'_>,
+    lost: &Lost,
     now: Timestamp,
 ) -> Result<Why, Refusal> {
     let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
@@ -44,6 +48,7 @@ pub(crate) fn why(
     let asked = Asked { state, policy, candidate, what, here, texts, now };
     let mut conditions = asked.permission();
     if policy.charter.environments.contains_key(audience) {
+        conditions.extend(restored::put_back(state, &lost.seen).as_ref().map(unmet));
         conditions.extend(asked.on_targets());
     }
     Ok(Why {
@@ -435,7 +440,7 @@ mod tests {
 
     fn ask_of(world: &World, build: Digest, audience: &str) -> Why {
         let (app, audience) = ("web".parse().unwrap(), audience.parse().unwrap());
-        why(&world.state, &app, build, &audience, &|_| None, world.now()).unwrap()
+        why(&world.state, &app, build, &audience, &|_| None, &Default::default(), world.now()).unwrap()
     }
 
     fn shown(why: &Why) -> String {
@@ -573,7 +578,7 @@ mod tests {
         world.happen(domain::event::Event::FreezeDeclared { freeze: Digest::of(b"freeze"), number: 1, terms, by });
         let ask = |world: &World| {
             let (app, audience) = ("shop".parse().unwrap(), "dev".parse().unwrap());
-            why(&world.state, &app, shop, &audience, &|_| None, world.now()).unwrap()
+            why(&world.state, &app, shop, &audience, &|_| None, &Default::default(), world.now()).unwrap()
         };
         let text = shown(&ask(&world));
         assert!(text.contains("✗ db: db in dev is frozen until"), "{text}");
@@ -654,7 +659,7 @@ mod tests {
         let build = world.numbered("web", "1.4.0");
         let refused = |app: &str, build: Digest, audience: &str| {
             let (app, audience) = (app.parse().unwrap(), audience.parse().unwrap());
-            why(&world.state, &app, build, &audience, &|_| None, world.now()).unwrap_err().code()
+            why(&world.state, &app, build, &audience, &|_| None, &Default::default(), world.now()).unwrap_err().code()
         };
         assert_eq!(refused("wbe", build, "prod"), "UNKNOWN_APPLICATION");
         assert_eq!(refused("web", Digest::of(b"nothing"), "prod"), "UNKNOWN_BUILD");

@@ -1,7 +1,7 @@
-//! What is decided otherwise than by the rules of packages.
+//! What is decided otherwise than by the rules of packages, and what a target takes for listed by one.
 
-use super::decided::Decided;
-use crate::cast::{SHOP, app};
+use super::{Fault, decided::Decided};
+use crate::cast::{SHOP, Who, app};
 use domain::{
     command::{Command, Context},
     decide::decide,
@@ -9,6 +9,59 @@ use domain::{
     state::{DeploymentPhase, State},
 };
 use std::sync::Arc;
+use trust::{
+    AppName, Digest,
+    authority::{Dossier, PackageDossier},
+    dsse::Envelope,
+    key::Signer,
+    statement::{Act, Statement},
+};
+
+/// The statements behind an assignment as a target with a fault takes them: where nobody looks whether the package lists the
+/// build that is wanted, it is as if it did, and as if people had said of that what they said of the package.
+pub fn shown(fault: Option<Fault>, app: &AppName, dossier: Dossier) -> Dossier {
+    let listing = |package| with_the_build_listed(app, &dossier, package);
+    let otherwise = dossier.package.as_ref().filter(|_| fault == Some(Fault::MemberUnlisted)).and_then(listing);
+    otherwise.unwrap_or(dossier)
+}
+
+fn with_the_build_listed(app: &AppName, dossier: &Dossier, package: &PackageDossier) -> Option<Dossier> {
+    let said_of = Statement::read(package.push.as_ref()?).ok()?.subject;
+    let number = Statement::read(dossier.number.as_ref()?).ok()?;
+    let Act::Number(numbered) = number.act else { return None };
+    let mut manifest = package.open().ok()?;
+    let member = manifest.run.package.get_mut(app)?;
+    if member.build == number.subject && said_of == Digest::of(package.manifest.as_bytes()) {
+        return None;
+    }
+    (member.build, member.version) = (number.subject, numbered.version);
+    let bytes = manifest.to_bytes().ok()?;
+    let build = Digest::of(&bytes);
+    let of_build = |envelope: &Option<Envelope>| said_again(envelope.as_ref()?, build);
+    let request = of_build(&package.request);
+    let asked = request.as_ref().map_or(build, |request| Digest::of(&request.payload));
+    let package = PackageDossier {
+        manifest: String::from_utf8(bytes).ok()?,
+        push: of_build(&package.push),
+        number: of_build(&package.number),
+        request,
+        approvals: package.approvals.iter().filter_map(|approval| said_again(approval, asked)).collect(),
+    };
+    let is_of_package = |order: &Envelope| Statement::read(order).is_ok_and(|order| order.subject == said_of);
+    let order = match &dossier.order {
+        Some(order) if is_of_package(order) => said_again(order, build),
+        order => order.clone(),
+    };
+    Some(Dossier { order, package: Some(package), ..dossier.clone() })
+}
+
+/// The same, said of something else by whoever said it.
+fn said_again(envelope: &Envelope, subject: Digest) -> Option<Envelope> {
+    let statement = Statement::read(envelope).ok()?;
+    let mut keys = [Who::Coder, Who::Tester, Who::Oncall, Who::Second].into_iter().map(Who::key);
+    let key = keys.find(|key| envelope.signatures.iter().any(|signature| signature.keyid == key.public().id()))?;
+    Statement { subject, ..statement }.sign(&[&key]).ok()
+}
 
 /// Members begin whatever they come after.
 pub(super) fn all_members_at_once(state: &State, context: &Context, command: Command) -> Decided {

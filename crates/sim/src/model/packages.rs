@@ -5,6 +5,7 @@ use super::{
     Model, Runs, Violation, broken,
     course::{Course, installs},
     has_not_come,
+    roots::Roots,
 };
 use crate::{
     cast::{Cast, DB, SHOP, WEB, Who, app, listed, place_of, target},
@@ -43,6 +44,7 @@ const SEEN_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 pub struct Models {
     each: Vec<Model>,
     packages: Packages,
+    pub(super) roots: Roots,
 }
 
 /// What is known of the package.
@@ -55,6 +57,8 @@ pub struct Packages {
     soak_seconds: i64,
     /// The packages that are held out.
     held: BTreeMap<Digest, u64>,
+    /// Whether somebody else has answered for the server.
+    is_taken: bool,
     /// What runs on each target, of each application.
     running: [BTreeMap<TargetName, Digest>; 2],
     seen: BTreeSet<&'static str>,
@@ -83,6 +87,21 @@ impl Together {
 }
 
 impl Packages {
+    /// Whether another package has come in the place of one that succeeded, or comes there: its members soak on by themselves then.
+    fn is_replaced(&self, number: u64, package: &Together) -> bool {
+        let Some((Ending::Succeeded, ended)) = package.ended else { return false };
+        let comes_after = |(other, it): (&u64, &Together)| {
+            let is_whole = it.order.only.is_empty() && *other != number;
+            is_whole
+                && match it.ended {
+                    Some((Ending::Succeeded, later)) => (later, *other) > (ended, number),
+                    Some(_) => false,
+                    None => it.has_begun,
+                }
+        };
+        self.courses.iter().any(comes_after)
+    }
+
     /// Whether a deployment is that of a package, and under way.
     pub fn is_under_way(&self, number: u64) -> bool {
         self.courses.get(&number).is_some_and(Together::is_under_way)
@@ -117,7 +136,8 @@ impl Models {
             soak_seconds: i64::from(setting.soak_minutes) * 60,
             ..Packages::default()
         };
-        Self { each: places.map(|place| Model::new(setting, cast, place)).collect(), packages }
+        let each = places.map(|place| Model::new(setting, cast, place)).collect();
+        Self { each, packages, roots: Roots::new(cast, setting.targets) }
     }
 
     /// The model of an application, by its place.
@@ -163,6 +183,11 @@ impl Models {
     /// Whoever asks again for what was recorded hears the first answer, and not a no.
     pub fn is_not_recorded(&self, payload: Digest, code: &str) -> Verdict {
         self.each[WEB].is_not_recorded(payload, code)
+    }
+
+    /// Somebody else answers for the server from now on.
+    pub fn somebody_else_answers(&mut self) {
+        self.packages.is_taken = true;
     }
 
     /// The server came back with this state and these entries behind it.
@@ -267,7 +292,10 @@ impl Models {
         let Some(build) = to.filter(|_| goes_forward && place == WEB && self.packages.in_order) else { return Ok(()) };
         let package = self.each[place].goes_with(index, &build).and_then(|package| cast.version_of(&package));
         let Some(before) = package.map(|package| cast.builds[listed(package)[DB]]) else { return Ok(()) };
-        if others[DB] != Some(before) {
+        if others[DB] != Some(before) && self.packages.is_taken {
+            // When each member has its turn is the server's to say: whoever has it may hold one back and not the other.
+            self.packages.sees("a member before what it comes after");
+        } else if others[DB] != Some(before) {
             let (name, before) = (cast.name(&build), cast.name(&before));
             return broken("ORDER", format!("{} switches to {name}, and {before} is not there", target(index)));
         }
@@ -285,6 +313,10 @@ impl Models {
                 order = model.begins_with_entry(cast, entry)?;
             }
             self.packages.guided(entry);
+            let applies = matches!(super::administered(entry), Some(AdministrationAct::ApplyCharter { .. }));
+            if applies && self.roots.are_accepted() {
+                self.sees("a root that follows another");
+            }
             for event in &entry.events {
                 self.happened(cast, event, entry.time, elapsed, order.as_ref())?;
             }
@@ -588,9 +620,19 @@ impl Models {
         let is_held = package.order.act.deploys()
             && matches!(ending, Ending::Undone | Ending::Failed)
             && members.iter().any(failed);
+        // Who went back nowhere keeps nothing out.
+        let stands = |(_, _, course): &(usize, u64, &Course)| {
+            let is_there = |name: &TargetName| !course.undone.contains(name) && !self.each[WEB].retired.contains(name);
+            course.targets.iter().any(|name| course.outcomes.get(name) == Some(&Outcome::Verified) && is_there(name))
+        };
+        let went_nowhere =
+            package.order.act == OrderAct::Rollback && ending != Ending::Succeeded && !members.iter().any(stands);
         let (build, stops) = (package.build, !package.taken_back);
         if is_held {
             self.packages.held.insert(build, number);
+        }
+        if went_nowhere {
+            self.packages.held.retain(|_, placed| *placed != number);
         }
         match ending {
             Ending::Succeeded => self.packages.sees("a package done"),
@@ -639,12 +681,10 @@ impl Models {
             return broken("ENDED", format!("deployment {number} is open here and has ended there"));
         }
         for (number, package) in &self.packages.courses {
-            // Where a failure stops a package, what goes beside the member that failed goes on to its own end.
-            let stopped = !package.taken_back && self.packages.on_failure == OnFailure::Stop;
-            let is_over = package.ended.is_some_and(|(ending, _)| ending != Ending::Failed || !stopped);
             let is_open = |(place, member): &(&usize, &u64)| {
                 self.course(**place, **member).is_some_and(|course| course.ended.is_none())
             };
+            let is_over = package.ended.is_some() && !self.packages.is_replaced(*number, package);
             if let Some((_, member)) = package.members.iter().find(is_open).filter(|_| is_over) {
                 return broken("TOGETHER", format!("deployment {number} has ended, and {member} of it is under way"));
             }

@@ -53,6 +53,9 @@ impl Model {
     /// Somebody says how a deployment is to go on.
     fn guided(&mut self, act: &AdministrationAct, time: Timestamp) {
         if matches!(act, AdministrationAct::ApplyCharter { .. }) {
+            if !self.has_two_charters {
+                return;
+            }
             self.charter += 1;
             return self.sees("a charter that takes power from somebody");
         }

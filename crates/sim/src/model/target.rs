@@ -114,13 +114,15 @@ impl Model {
         let is_newest = cast.later.as_ref().is_some_and(is);
         let has_taken = self.targets[index].charter > 1;
         if is_newest {
-            self.targets[index].shown = 2;
+            self.takes_charter(index);
         } else if is(&cast.documents) && has_taken {
             self.sees("an old charter refused");
         } else if is(&cast.documents) && self.charter > 1 {
             self.sees("a charter withheld");
         } else if cast.thiefs.as_ref().is_some_and(is) {
             self.sees("documents of another estate");
+        } else if cast.usurping.as_ref().is_some_and(is) {
+            self.sees("a root by another hand shown");
         } else if !is(&cast.documents) {
             self.sees("documents that do not fit each other");
         }
@@ -128,7 +130,10 @@ impl Model {
 
     /// A target takes the newest charter, whoever has brought it.
     pub(super) fn takes_charter(&mut self, index: usize) {
-        self.targets[index].shown = 2;
+        // What comes by another root alone takes power from nobody.
+        if self.has_two_charters {
+            self.targets[index].shown = 2;
+        }
     }
 
     /// Whether a target has not heard of a withdrawal.
@@ -284,8 +289,15 @@ impl Model {
         let dead_through = |build: &Digest| {
             dead.iter().filter(|(other, _)| other == build).map(|(_, serial)| *serial).max().unwrap_or(0)
         };
-        // What was withdrawn by itself comes by no package.
-        let builds = if dead_through(&build) > 0 { vec![build] } else { self.with_packages(&build) };
+        // What was withdrawn by itself comes by no package; and by an order for a package it comes by the permit of that one, or
+        // by its own.
+        let ordered: Vec<Digest> = usable.iter().filter_map(|order| Some(self.orders.get(**order)?.0)).collect();
+        let by_itself = ordered.contains(&build);
+        let packages = self.packages_of(&build).iter().filter(|package| by_itself || ordered.contains(package));
+        let builds: Vec<Digest> = match dead_through(&build) > 0 {
+            true => vec![build],
+            false => packages.copied().chain([build]).collect(),
+        };
         let of_build: Vec<&Wish> = self.wishes.values().filter(|wish| builds.contains(&wish.build)).collect();
         let granted: Vec<&&Wish> = of_build.iter().filter(|wish| wish.is_granted(on_target.charter)).collect();
         if granted.is_empty() {
@@ -293,10 +305,8 @@ impl Model {
         }
         let alive: Vec<&&&Wish> = granted.iter().filter(|wish| wish.serial > dead_through(&wish.build)).collect();
         if alive.is_empty() {
-            return Err(format!(
-                "permission was withdrawn through serial {}, as it had been told",
-                dead_through(&build)
-            ));
+            let through = builds.iter().map(dead_through).max().unwrap_or(0);
+            return Err(format!("permission was withdrawn through serial {through}, as it had been told"));
         }
         let holds = |wish: &Wish, at: Timestamp| wish.not_before <= at && at < wish.not_after;
         let in_time = alive.iter().any(|wish| holds(wish, clock) || holds(wish, then));

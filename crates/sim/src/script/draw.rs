@@ -51,6 +51,7 @@ pub fn setting(random: &mut Random) -> Setting {
         away_after: None,
         package: None,
         taken,
+        rotates: false,
     }
 }
 
@@ -352,7 +353,7 @@ pub fn tricks(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
     let Some(from) = setting.taken.filter(|_| random.chance(500)) else { return };
     let (freezes, charters) = (random.chance(450), random.chance(450));
     setting.tricks =
-        Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550), showing: None };
+        Tricks { freezes, charters, foreign: random.chance(450), bytes: random.chance(550), ..Tricks::default() };
     let asked = asked(deeds);
     let mut restarts = Vec::new();
     if freezes {

@@ -16,10 +16,10 @@ const LATEST: u64 = 16 * MINUTE;
 
 /// What is about the package, and what is about the other application.
 pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
-    // A package is not for two sides, whoever has taken the server knows of one application, and worlds in which somebody falls
-    // silent are about that alone.
-    let is_for_it = !setting.sides && setting.taken.is_none() && setting.away_after.is_none();
-    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(700) {
+    // A package is not for two sides, and worlds in which somebody falls silent are about that alone.
+    let is_for_it = !setting.sides && setting.away_after.is_none();
+    let chance = if setting.taken.is_some() { 260 } else { 700 };
+    if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(chance) {
         return;
     }
     setting.package = Some(InOrder(random.chance(700)));
@@ -31,11 +31,43 @@ pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
         let (number, target) = (random.below(2) as usize, random.below(setting.targets as u64) as usize);
         setting.sick.push((VERSIONS * DB + number, target));
     }
-    if random.chance(800) {
+    if setting.taken.is_some() {
+        taken(random, setting, deeds);
+    } else if random.chance(800) {
         let until = random.between(8 * MINUTE, LATEST);
         deeds.retain(|(at, deed)| *at < until || !is_somebodys(deed));
         let last = deeds.iter().filter(|(_, deed)| brings(deed)).map(|(at, _)| *at).max().unwrap_or(0);
         two_of_them(random, setting, last, deeds);
+    }
+}
+
+/// Somebody takes the server while two versions of the package are brought, one after the other. What people say of them then is
+/// what he likes to see: packages and members that are withdrawn, orders that nobody carries out, targets that start anew and know
+/// only what they have kept.
+fn taken(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
+    setting.tricks.members = true;
+    setting.taken = Some(random.between(4 * MINUTE, 11 * MINUTE));
+    let from = random.between(14 * MINUTE, 18 * MINUTE);
+    deeds.retain(|(at, deed)| *at > from || !is_somebodys(deed));
+    let begins = random.below(2 * MINUTE);
+    let (last, versions) = two_of_them(random, setting, begins, deeds);
+    let mut at = last + 2 * MINUTE;
+    for version in versions {
+        at += random.between(MINUTE, 4 * MINUTE);
+        let act = *random.pick(&[OrderAct::Deploy, OrderAct::Redeploy]);
+        // Two of them list the same version of the second application, and nobody may have agreed to the other.
+        for version in [version, version ^ 1] {
+            let (who, besides) = (deployer(random), Besides::default());
+            deeds.push((at + random.below(4 * MINUTE), Deed::Order { who, version, act, besides }));
+        }
+        if !random.chance(600) {
+            continue;
+        }
+        deeds.push((at + random.below(2 * MINUTE), Deed::Withdraw { who: Who::Tester, version }));
+        for target in 0..setting.targets {
+            let (when, power) = (at + random.between(MINUTE, 3 * MINUTE), random.chance(300));
+            deeds.push((when, Deed::KillAgent { target, in_operation: None, power, down: 1_000 }));
+        }
     }
 }
 
@@ -90,8 +122,8 @@ fn goes_over(random: &mut Random, places: &[usize], deed: &mut Deed) {
 }
 
 /// Two versions of the package, one after the other. The first comes up; with the second something may be wrong, and people say
-/// how it is to go on.
-fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mut Deeds) {
+/// how it is to go on. When the second is ordered, and which they are.
+fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mut Deeds) -> (u64, [usize; 2]) {
     let (first, second) = *random.pick(&[(0, 1), (0, 2), (1, 2), (1, 3), (3, 0)]);
     let (first, second) = (SHOP * VERSIONS + first, SHOP * VERSIONS + second);
     setting.windows.clear();
@@ -145,11 +177,12 @@ fn two_of_them(random: &mut Random, setting: &mut Setting, last: u64, deeds: &mu
             let later = at + random.between(5 * MINUTE, 8 * MINUTE);
             deeds.push((later, Deed::OfPackage(Box::new(Deed::RollBack { who, keep_data }))));
             deeds.push((later + random.between(2 * MINUTE, 4 * MINUTE), again));
-            return;
+            return (at, [first, second]);
         }
         _ => {}
     }
     said(random, setting.targets, at, deeds);
+    (at, [first, second])
 }
 
 /// What people say of a package that was ordered at `at`, and what they do with it then.

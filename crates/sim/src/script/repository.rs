@@ -12,7 +12,7 @@ pub fn published(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) 
     let is_taken = setting.taken.is_some();
     // What a target may forget of freezes, the repository says again: where that is tried, there is none. Nor is there of two
     // applications.
-    if !random.chance(if is_taken { 450 } else { 200 }) || setting.tricks.freezes || setting.package.is_some() {
+    if !random.chance(if is_taken { 650 } else { 200 }) || setting.tricks.freezes || setting.package.is_some() {
         return;
     }
     setting.repository = true;

@@ -168,11 +168,12 @@ impl World<'_> {
             return self.model.sees("a target cut off");
         }
         let answer = if self.is_taken() {
-            let generation = match &self.agents[target].asked {
-                Some(Request::Dossier { generation, .. }) => Some(*generation),
+            let about = match &self.agents[target].asked {
+                Some(Request::Dossier { generation, app }) => Some((*generation, app)),
                 _ => None,
             };
-            let answer = self.thief.twist(&self.cast, generation, answer);
+            let answer = self.thief.twist(&self.cast, about, answer);
+            self.model.somebody_else_answers();
             self.tell_of_forged(target, &answer);
             answer
         } else {

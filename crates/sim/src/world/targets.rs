@@ -129,6 +129,7 @@ impl World<'_> {
         let full = self.agents[index].hardware.disk.is_full();
         self.model.looks_at_clock(index, self.agents[index].hardware.now.get());
         self.keeps_of_repository(index)?;
+        self.keeps_of_roots(index)?;
         // What stands beside an assignment is kept once everything else has been asked for.
         if !matches!(ask, Ask::Server(Request::Estate | Request::File(_))) {
             self.model.went_on(index, full);
@@ -215,6 +216,10 @@ impl World<'_> {
             self.model.sees("a repeated order refused");
         } else if self.thief.has_forged(report.generation, report.deployment) {
             self.model.sees("a forged assignment refused");
+        }
+        let what = (report.generation, report.deployment);
+        if let Some(kind) = self.thief.refused_of_members(&self.cast, what, (code, reason)) {
+            self.model.sees(kind);
         }
     }
 

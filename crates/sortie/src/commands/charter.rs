@@ -28,10 +28,11 @@ use std::{
     path::{Path, PathBuf},
 };
 use trust::{
-    PersonName,
+    AudienceName, PersonName,
     authority::TrustedPolicy,
     charter::{Charter as Policy, Environment},
     key::PublicKey,
+    window::Window,
 };
 
 /// The signed policy: people, roles, audiences and who must agree
@@ -186,8 +187,23 @@ pub async fn amendment(connection: &Connection, policy: &Policy, text: &str) -> 
     let (gives_back, takes_again) = amendment.leaving.take_annulled();
     amendment.loosens.extend(gives_back);
     amendment.tightens.extend(takes_again);
-    amendment.minds = nobodys_rings(connection, policy).await?;
+    amendment.minds = zones_taken(policy);
+    amendment.minds.extend(nobodys_rings(connection, policy).await?);
     Ok(amendment)
+}
+
+/// The windows that name no zone, with the one by which they are read: whoever wrote them may have had the clock on the own wall
+/// in mind.
+fn zones_taken(policy: &Policy) -> Vec<String> {
+    let windows = |(name, environment): (&AudienceName, &Environment)| {
+        let taken = |window: &Window| Some((window.to_string(), window.zone_taken()?.to_string()));
+        let name = name.clone();
+        let taken: Vec<_> = environment.windows.iter().filter_map(taken).collect();
+        taken.into_iter().map(move |(window, zone)| {
+            format!("{name}: \"{window}\" names no zone and is read as {zone}. Write \"{window} {zone}\" if that is meant")
+        })
+    };
+    policy.environments.iter().flat_map(windows).collect()
 }
 
 /// The rings that no target of their environment is in, where it has targets: most likely a label is spelled otherwise.
@@ -223,8 +239,10 @@ async fn plan(invocation: &Invocation, file: &Path, uphold: bool) -> Outcome {
     let (policy, text) = read(file)?;
     let connection = match invocation.connect().await {
         Err(failure) if failure.code() == "NO_ESTATE" => {
+            let minds = zones_taken(&policy);
+            minds.iter().for_each(|mind| invocation.aside(&format!("mind: {mind}")));
             let words = "the charter is sound. It would be this server's first.";
-            return Ok(Answer::new(&json!({ "first": true }), words).next("sortie charter apply"));
+            return Ok(Answer::new(&json!({ "first": true, "minds": minds }), words).next("sortie charter apply"));
         }
         connection => connection?,
     };
@@ -293,6 +311,7 @@ impl Apply {
                 .next("sortie charter apply --claim CLAIM")
         })?;
         let identity = first_identity(invocation, &context)?;
+        zones_taken(policy).iter().for_each(|mind| invocation.aside(&format!("mind: {mind}")));
         let root = estate::draft(&context)?;
         let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
         let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], &[identity.signer.as_ref()])?;
@@ -352,4 +371,24 @@ pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str,
     }
     let accepted = estate::apply(connection, &draft).await?;
     Ok(Answer::new(&accepted, format!("charter {} is in force.", version + 1)).next("sortie charter show"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r1_a_zone_that_is_taken_is_said() {
+        let minds = |windows: &[&str]| {
+            let mut charter = crate::commands::samples::charter();
+            let prod = charter.environments.get_mut("prod").unwrap();
+            prod.windows = windows.iter().map(|window| window.parse().unwrap()).collect();
+            zones_taken(&charter)
+        };
+        assert_eq!(
+            minds(&["mon-thu 07:00-16:00", "fri 07:00-12:00 Europe/Paris"]),
+            ["prod: \"mon-thu 07:00-16:00\" names no zone and is read as UTC. Write \"mon-thu 07:00-16:00 UTC\" if that is meant"]
+        );
+        assert!(minds(&["mon-thu 07:00-16:00 UTC"]).is_empty());
+    }
 }

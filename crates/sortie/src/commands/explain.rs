@@ -68,6 +68,11 @@ const OTHERS: &[(&str, u8, &str)] = &[
         "The server cannot be reached. What runs goes on running; nothing was changed. See `sortie context`.",
     ),
     (
+        "SERVER_OLDER",
+        exit::FAILED,
+        "The server does not know what this program asks: it is older. Put the newer program in its place first, and then in its agents'.",
+    ),
+    (
         "NONSENSE",
         exit::FAILED,
         "The server answered what this program does not understand. The two may be of different versions.",

@@ -128,6 +128,7 @@ async fn lost(invocation: &Invocation) -> Outcome {
         let what = format!("{}#{}", run.app, run.active.short());
         let known = if run.is_known { "" } else { ", which this ledger does not know: push it again" };
         let recorded = match run.recorded {
+            Some(recorded) if recorded == run.active => "what brought it there is lost".into(),
             Some(recorded) => format!("the ledger says {}#{}", run.app, recorded.short()),
             None => "the ledger says nothing".into(),
         };

@@ -74,7 +74,7 @@ impl Logs {
         if let Some(process) = self.process.as_deref().filter(|_| !seen) {
             let runs = status.targets.iter().find(|known| known.name == target).and_then(|known| known.runs.get(&app));
             let run = match runs {
-                Some(build) => Some(object::manifest(&connection, &build.build).await?.run),
+                Some(build) => object::manifest_if_there(&connection, &build.build).await?.map(|manifest| manifest.run),
                 None => None,
             };
             known_process(&app, &target, process, run.as_ref())?;

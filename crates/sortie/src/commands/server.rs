@@ -1,6 +1,6 @@
 //! `sortie server`: where the server is and by which keys it is known, as owners sign it and targets follow.
 
-use super::charter::{Apply, bring, read_pair, write_pair};
+use super::charter::{Apply, bring, confirmed, read_pair, write_pair};
 use crate::{
     connection::Connection,
     estate::{self, OwnersChange},
@@ -40,6 +40,9 @@ pub enum ServerAct {
         /// A file with other owners' signatures
         #[arg(long, value_name = "FILE")]
         with: Vec<PathBuf>,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Tell everybody where the server will be: they try that place first, and this one after it
     Move {
@@ -62,11 +65,15 @@ impl Server {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let connection = invocation.connect().await?;
+        let file = PathBuf::from("charter.toml");
         match self.act {
             ServerAct::Show => show(&connection).await,
-            ServerAct::Rotate { finish, sign_only, with } => rotate(&connection, finish, sign_only, &with).await,
+            ServerAct::Rotate { finish, sign_only, with, yes } => {
+                let how = Apply { file, claim: None, sign_only, with, yes };
+                rotate(invocation, &connection, finish, &how).await
+            }
             ServerAct::Move { url, sign_only, with, yes } => {
-                let how = Apply { file: PathBuf::from("charter.toml"), claim: None, sign_only, with, yes };
+                let how = Apply { file, claim: None, sign_only, with, yes };
                 move_to(invocation, &connection, &url, &how).await
             }
         }
@@ -87,7 +94,7 @@ async fn show(connection: &Connection) -> Outcome {
     Ok(Answer::new(&json!({ "hello": hello, "urls": server.urls, "keys": server.keys }), lines.join("\n")))
 }
 
-async fn rotate(connection: &Connection, finish: bool, sign_only: Option<PathBuf>, with: &[PathBuf]) -> Outcome {
+async fn rotate(invocation: &Invocation, connection: &Connection, finish: bool, how: &Apply) -> Outcome {
     let hello: Hello = connection.client.hello().await?;
     let key = |line: &str| PublicKey::from_openssh(line).or_integrity("the server's ledger key");
     let (mut pins, mut ledger) = (vec![hello.pin], vec![key(&hello.ledger_key)?]);
@@ -110,12 +117,15 @@ async fn rotate(connection: &Connection, finish: bool, sign_only: Option<PathBuf
     let table = server_table(&mut document);
     table.insert("keys", value(pins.iter().map(Digest::to_string).collect::<Array>()));
     table.insert("ledger", value(ledger.iter().map(PublicKey::to_openssh).collect::<Array>()));
+    let keys = if finish { "the keys in use and no others" } else { "the server's next keys beside those in use" };
+    let question = format!("sign a root that names {keys}, with {}?", connection.identity.label);
+    confirmed(invocation, how.yes, &question)?;
     let change = OwnersChange { online: ledger, ..OwnersChange::default() };
-    let others = with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
+    let others = how.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
     let signers = [connection.identity.signer.as_ref()];
     let next = estate::sign_root(connection, &change, document.to_string().as_bytes(), &others, &signers)?;
-    if let Some(path) = sign_only {
-        write_pair(&path, &next)?;
+    if let Some(path) = &how.sign_only {
+        write_pair(path, &next)?;
         let words = format!("signed into {}; nothing was applied", path.display());
         let hint = format!("another owner: the same command with --with {}", path.display());
         return Ok(Answer::new(&json!({ "signatures": path }), words).next(hint));

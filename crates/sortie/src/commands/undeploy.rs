@@ -103,14 +103,16 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
     };
     if following.detach {
         let words = ordered_in_words(&place, &ordered, &passed_over);
-        let data = json!({ "environment": environment, "removed": ordered, "not_ordered": passed_over });
+        let data = json!({
+            "environment": environment, "only": only, "removed": ordered, "not_ordered": passed_over,
+        });
         return Ok(Answer::new(&data, words));
     }
     let words = match apps.is_empty() {
         true => format!("nothing runs {place}."),
         false => format!("nothing runs {place} any more: {} removed; their data stays.", listed(&apps)),
     };
-    Ok(Answer::new(&json!({ "environment": environment, "removed": apps }), words))
+    Ok(Answer::new(&json!({ "environment": environment, "only": only, "removed": apps }), words))
 }
 
 /// Whoever may not do it at all is told that, and not how it would be done.

@@ -12,14 +12,14 @@ use crate::{
 };
 use anyhow::Context as _;
 use api::{
-    read::{Cell, DeploymentView},
+    read::{Cell, DeploymentView, Released, WayBack},
     routes,
 };
 use domain::{refusal::Refusal, waiting::WaitingOn};
 use serde_json::json;
 use std::path::PathBuf;
 use trust::{
-    Digest,
+    AppName, Digest,
     dsse::Envelope,
     statement::{Act, Order, OrderAct, Withdrawal},
 };
@@ -91,10 +91,32 @@ impl Withdraw {
         if let Some(next) = under_way(&connection, &matter, cell.as_ref()).await {
             return Ok(answer.next(next));
         }
-        Ok(match runs {
-            true => answer.next(format!("sortie rollback {} --in {audience}", matter.found.app)),
-            false => answer,
-        })
+        let Some(cell) = cell.filter(|_| runs) else { return Ok(answer) };
+        let query = [("app", matter.found.app.as_str()), ("environment", audience.as_str())];
+        let back = connection.client.get::<WayBack>(routes::ROLLBACK, &query).await;
+        Ok(answer.next(instead(&matter.found.app, &cell, back.map_err(Failure::from))))
+    }
+}
+
+/// What may run in the place of what was withdrawn: what the server goes back to, or another version that is released there. Where
+/// there is neither, it can only be removed.
+fn instead(app: &AppName, cell: &Cell, back: Result<WayBack, Failure>) -> String {
+    let place = &cell.audience;
+    match back {
+        Ok(_) => format!("sortie rollback {app} --in {place}"),
+        Err(failure) if failure.code() == "NOTHING_TO_ROLL_BACK_TO" => {
+            let is_held = |released: &Released| cell.held.iter().any(|held| held.build == released.build);
+            let runs = |released: &Released| cell.runs.iter().any(|runs| runs.build.build == released.build);
+            match cell.released.iter().find(|released| !is_held(released) && !runs(released)) {
+                Some(other) => format!("sortie deploy {app}@{} --to {place}", other.version),
+                None => format!("sortie undeploy {app} --in {place}"),
+            }
+        }
+        // The withdrawal counts, whatever else could not be found out.
+        Err(failure) if failure.code() == "DEPLOYMENT_UNDER_WAY" => {
+            failure.problem.next.unwrap_or_else(|| format!("sortie status {app} --in {place}"))
+        }
+        Err(_) => format!("sortie status {app} --in {place}"),
     }
 }
 
@@ -169,5 +191,26 @@ mod tests {
         assert_eq!(ends_it(&view, &build).as_deref(), Some("sortie status 41"));
         view.ending = Some(domain::event::Ending::Undone);
         assert_eq!(ends_it(&view, &build), None);
+    }
+
+    #[test]
+    fn r31_what_is_proposed_instead_is_there() {
+        let app: AppName = "web".parse().unwrap();
+        let mut cell = samples::status().apps[0].cells[2].clone();
+        let nothing = || {
+            let (app, environment) = ("web".parse().unwrap(), "prod".parse().unwrap());
+            Err(Refusal::NothingToRollBackTo { app, environment, held: false, passed: Vec::new(), named: None }.into())
+        };
+        let back = Ok(WayBack { to: samples::build("1.3.0") });
+        assert_eq!(instead(&app, &cell, back), "sortie rollback web --in prod");
+        // 1.4.0 runs and was withdrawn; 1.5.0 was released and is held out, until somebody lifts that.
+        cell.released = samples::status().apps[0].cells[1].released.clone();
+        assert_eq!(instead(&app, &cell, nothing()), "sortie undeploy web --in prod");
+        cell.held.clear();
+        assert_eq!(instead(&app, &cell, nothing()), "sortie deploy web@1.5.0 --to prod");
+        cell.released.clear();
+        assert_eq!(instead(&app, &cell, nothing()), "sortie undeploy web --in prod");
+        let away = Failure::failed("the server is away");
+        assert_eq!(instead(&app, &cell, Err(away)), "sortie status web --in prod");
     }
 }

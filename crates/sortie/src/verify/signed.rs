@@ -127,6 +127,9 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
             }
+            (Act::Inventory(a), Event::RunsOtherwise { target, app, build }) => {
+                a.target == *target && a.active.get(app) == build.as_ref()
+            }
             (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
                 a.target == *target && a.lapsed.is_some() && a.active.is_empty() && a.findings.is_empty()
             }

@@ -2,6 +2,7 @@
 //! in history. Machines that come and go leave by falling silent.
 
 use crate::world::{ENVIRONMENTS, TEAM, World, get, until};
+use serde_json::json;
 use std::fs;
 
 const PROJECT: &str = r#"app   = "web"
@@ -49,6 +50,8 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
     world.sortie("coder", 3, "undeploy --all --in prod").says("ROLE_MISSING").says("needs ops");
     world.sortie("coder", 2, "undeploy web --all --in review");
     world.sortie("coder", 2, "undeploy --in review");
+    let removed = world.ask("coder", "undeploy --all --in review --only pool-1");
+    assert_eq!((&removed["only"], &removed["removed"]), (&json!(["pool-1"]), &json!(["web"])));
     world.sortie("coder", 0, "undeploy --all --in review").says("nothing runs in review any more: web");
     world.sortie("coder", 0, "undeploy --all --in review").says("nothing runs in review");
     world.sortie("coder", 0, &format!("deploy {one} --to review"));

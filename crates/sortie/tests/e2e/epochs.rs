@@ -27,6 +27,9 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
     let kept = world.agent_data("prod-1").join("trust/withdrawals.json");
     until("the withdrawal to reach prod-1", || read_text(&kept).contains("through_serial").then_some(()));
+    world.sortie("oncall", 0, "freeze prod --until 30d --reason \"the year ends\"");
+    let kept = world.agent_data("prod-1").join("trust/freezes.json");
+    until("the freeze to reach prod-1", || read_text(&kept).contains("until").then_some(()));
 
     world.stop_server();
     std::fs::remove_dir_all(world.server_data()).unwrap();
@@ -47,6 +50,9 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
         let output = command.args(["why", &first, "--in", "prod"]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains("withdrawn").then_some(())
     });
+    // So did the freeze, and people can lift it.
+    until("the freeze to come back", || world.sortie("tester", 0, "freeze list").stdout.contains("prod").then_some(()));
+    world.sortie("tester", 0, &format!("why {first} --in prod")).says("frozen").says("LEDGER");
     world.change_greeting("Good evening, {name}!");
     let third = world.push_and_number();
     world.sortie("coder", 0, &format!("release {third} --to test"));
@@ -60,11 +66,18 @@ fn r31_a_restored_server_is_noticed_and_owners_sign_a_new_epoch() {
     lost.says("owners signed a new epoch since").says("prod-1 runs web#").says("does not know: push it again");
     world.sortie("coder", 0, "status").lacks("put back from an older copy");
 
+    // What runs there is what the machine says, and nothing here knows what that is.
+    world.sortie("coder", 0, &format!("deploy {third} --to test --plan")).says("→ 0.2.1; an undo returns to #");
+    world.sortie("tester", 0, "status web --in prod").says("web#");
+    world.sortie("oncall", 0, "target list").says("web#");
     let deployed = world.sortie("coder", 0, &format!("deploy {third} --to test --json"));
     assert!(deployed.stdout.contains("1000"), "deployments of the new epoch are counted on\n{deployed}");
     world.sortie("coder", 0, &format!("request {third} --to prod"));
     world.sortie("tester", 0, &format!("approve {third} --to prod --yes"));
     world.sortie("oncall", 0, &format!("approve {third} --to prod --yes"));
+    world.sortie("oncall", 0, &format!("deploy {third} --to prod --plan")).says("FROZEN").says(" → 0.2.1");
+    world.sortie("oncall", 3, &format!("deploy {third} --to prod")).says("FROZEN");
+    world.sortie("oncall", 0, "freeze lift 1 --reason \"it has ended\"");
     world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
     world.sortie("oncall", 3, &format!("deploy {first} --to prod")).says("withdrawn");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");

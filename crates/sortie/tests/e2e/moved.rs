@@ -24,9 +24,9 @@ fn everybody_follows_a_server_that_moves_and_changes_its_keys() {
     world.start_server();
 
     let there = World::another_address();
-    world.sortie("coder", 3, "server rotate").says("SIGNATURES_MISSING");
-    world.sortie("owner", 0, "server rotate").says("announced");
-    world.sortie("owner", 0, "server rotate").says("announced already");
+    world.sortie("coder", 3, "server rotate --yes").says("SIGNATURES_MISSING");
+    world.sortie("owner", 0, "server rotate --yes").says("announced");
+    world.sortie("owner", 0, "server rotate --yes").says("announced already");
     world.sortie("owner", 2, "server move http://elsewhere --yes").says("https://");
     world.sortie("owner", 0, &format!("server move https://{there} --yes")).says("is in force");
     let known = world.agent_data("dev-1").join("trust/documents.json");
@@ -50,7 +50,7 @@ fn everybody_follows_a_server_that_moves_and_changes_its_keys() {
     let build = world.push();
     world.sortie("coder", 0, &format!("deploy {build} --to dev --only dev-1"));
 
-    let finished = world.sortie("owner", 0, "server rotate --finish");
+    let finished = world.sortie("owner", 0, "server rotate --finish --yes");
     finished.says("only the keys in use").says("1 target not seen since the server started: dev-2").lacks("dev-1");
     world.start_agent("dev-2");
     world.await_machines(&["dev-2"]);

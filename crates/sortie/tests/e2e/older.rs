@@ -65,7 +65,7 @@ fn a_server_of_any_earlier_commit_starts_and_its_ledger_verifies() {
         world.sortie("olga", 0, "status web").says("0.1.0");
         world.sortie("olga", 0, "withdraw web@0.1.0 --from prod --reason \"it is old\"").says("still runs");
         // Nothing is asked here whose answer changes with the years: permits end, and so do signatures of owners.
-        world.sortie("olga", 0, "charter renew");
+        world.sortie("olga", 0, "charter renew --yes");
         world.sortie("olga", 0, "ledger verify").says("ledger whole");
     }
 }

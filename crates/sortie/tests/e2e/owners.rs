@@ -17,22 +17,28 @@ fn owners_change_and_everybody_follows() {
     world.add_machines(&[("dev-1", "dev")]);
     world.person("second");
     let key = world.home("second").join(".ssh/id_ed25519.pub");
-    world.sortie("owner", 0, &format!("charter root --owner second --keys {}", key.display())).says("root 2");
+    world.sortie("owner", 0, &format!("charter root --yes --owner second --keys {}", key.display())).says("root 2");
     world.sortie("second", 0, &format!("login {}", world.url_and_pin)).says("second (owner)");
 
+    // An owner's key signs nothing unasked, and where there is nobody to ask it signs nothing.
+    for unasked in ["charter root --threshold 2", "charter renew", "charter renew --root", "server rotate"] {
+        world.sortie("owner", 1, unasked).says("nothing was signed").says("--yes");
+    }
+    world.sortie("owner", 1, "charter root --threshold 2").says("1 → 2 owners must sign");
+    world.sortie("owner", 0, "charter show").says("charter 2, owned by");
     world
-        .sortie("owner", 3, "charter root --threshold 2")
+        .sortie("owner", 3, "charter root --yes --threshold 2")
         .says("SIGNATURES_MISSING")
         .says("what was signed here does not count yet")
         .lacks("the server's documents");
     let signatures = world.home("owner").join("root.signatures");
     let signatures = signatures.display();
     world
-        .sortie("owner", 0, &format!("charter root --threshold 2 --sign-only {signatures}"))
+        .sortie("owner", 0, &format!("charter root --yes --threshold 2 --sign-only {signatures}"))
         .says("nothing was applied");
     // What was signed for one change is not signed for another.
-    world.sortie("second", 5, &format!("charter root --threshold 1 --with {signatures}"));
-    world.sortie("second", 0, &format!("charter root --threshold 2 --with {signatures}")).says("root 3");
+    world.sortie("second", 5, &format!("charter root --yes --threshold 1 --with {signatures}"));
+    world.sortie("second", 0, &format!("charter root --yes --threshold 2 --with {signatures}")).says("root 3");
 
     let charter = world.home("owner").join("charter.toml");
     let text = std::fs::read_to_string(&charter).unwrap().replace("class = \"dev\",", "class = \"dev\", at_once = 2,");
@@ -59,7 +65,7 @@ fn one_owner_does_not_lock_the_others_out() {
     for name in ["ben", "cat"] {
         world.person(name);
         let key = world.home(name).join(".ssh/id_ed25519.pub");
-        world.sortie("owner", 0, &format!("charter root --owner {name} --keys {}", key.display()));
+        world.sortie("owner", 0, &format!("charter root --yes --owner {name} --keys {}", key.display()));
     }
     let login = format!("login {}", world.url_and_pin);
     for name in ["ben", "cat"] {
@@ -67,8 +73,8 @@ fn one_owner_does_not_lock_the_others_out() {
     }
     let file = world.home("owner").join("signatures");
     let (sign, with) = (format!("--sign-only {}", file.display()), format!("--with {}", file.display()));
-    world.sortie("owner", 0, &format!("charter root --threshold 2 {sign}"));
-    world.sortie("ben", 0, &format!("charter root --threshold 2 {with}")).says("root 4");
+    world.sortie("owner", 0, &format!("charter root --yes --threshold 2 {sign}"));
+    world.sortie("ben", 0, &format!("charter root --yes --threshold 2 {with}")).says("root 4");
 
     for name in ["owner", "ben", "coder"] {
         world.sortie("cat", 0, &format!("person suspend {name}")).says("is suspended");
@@ -81,20 +87,20 @@ fn one_owner_does_not_lock_the_others_out() {
     world.sortie("owner", 3, "person suspend cat").says("ROLE_MISSING");
     world.sortie("owner", 3, "target invite --name dev-1 --in dev").says("ROLE_MISSING");
     world.sortie("owner", 3, "token create --note board").says("ROLE_MISSING");
-    world.sortie("owner", 3, "charter renew").says("SIGNATURES_MISSING");
-    world.sortie("owner", 0, &format!("charter renew {sign}"));
-    world.sortie("ben", 0, &format!("charter renew {with}")).says("good for another year");
+    world.sortie("owner", 3, "charter renew --yes").says("SIGNATURES_MISSING");
+    world.sortie("owner", 0, &format!("charter renew --yes {sign}"));
+    world.sortie("ben", 0, &format!("charter renew --yes {with}")).says("good for another year");
     world.sortie("coder", 0, "status");
     world.sortie("owner", 0, "person suspend cat");
 
     // One who stays an owner may do it again, so the others go on without.
-    world.sortie("owner", 0, &format!("charter renew {sign}"));
-    world.sortie("ben", 0, &format!("charter renew {with}"));
+    world.sortie("owner", 0, &format!("charter renew --yes {sign}"));
+    world.sortie("ben", 0, &format!("charter renew --yes {with}"));
     for name in ["owner", "ben"] {
         world.sortie("cat", 0, &format!("person suspend {name}"));
     }
-    world.sortie("owner", 0, &format!("charter root --without cat {sign}"));
-    world.sortie("ben", 0, &format!("charter root --without cat {with}")).says("root 5");
+    world.sortie("owner", 0, &format!("charter root --yes --without cat {sign}"));
+    world.sortie("ben", 0, &format!("charter root --yes --without cat {with}")).says("root 5");
     world.sortie("cat", 3, "person suspend ben").says("SIGNER_UNKNOWN");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }
@@ -115,18 +121,18 @@ fn the_recovery_key_names_a_new_owner() {
     let recovery = world.home("heir").join("sortie-recovery.key");
     std::fs::rename(world.home("owner").join("sortie-recovery.key"), &recovery).unwrap();
     let key = world.home("heir").join(".ssh/id_ed25519.pub");
-    let change = format!("charter root --owner heir --keys {} --without owner", key.display());
+    let change = format!("charter root --yes --owner heir --keys {} --without owner", key.display());
     let login = format!("login {} --identity {}", world.url_and_pin, recovery.display());
     world.sortie("heir", 0, &login).says("you hold recovery's key").lacks("nobody the charter knows");
     world.sortie("heir", 3, &change).says("SIGNER_UNKNOWN");
     // The key names owners, and does nothing else.
     let with_recovery = format!("--identity {}", recovery.display());
     world.sortie("heir", 3, &format!("person suspend coder {with_recovery}")).says("ROLE_MISSING");
-    world.sortie("heir", 3, &format!("charter renew {with_recovery}")).says("SIGNATURES_MISSING");
+    world.sortie("heir", 3, &format!("charter renew --yes {with_recovery}")).says("SIGNATURES_MISSING");
     world.sortie("heir", 0, &format!("{change} --key {}", recovery.display())).says("root 2 is in force");
-    world.sortie("owner", 3, "charter renew").says("SIGNER_UNKNOWN");
-    world.sortie("heir", 0, "charter renew").says("good for another year");
-    world.sortie("heir", 0, "charter renew --root").says("root 3");
+    world.sortie("owner", 3, "charter renew --yes").says("SIGNER_UNKNOWN");
+    world.sortie("heir", 0, "charter renew --yes").says("good for another year");
+    world.sortie("heir", 0, "charter renew --yes --root").says("root 3");
 
     world.make_repository("app = \"web\"\nfiles = \"dist\"\n");
     let build = world.push();

@@ -24,7 +24,13 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     coder(0, "push --into ci-1 --part linux-arm64").says("2 files").says("--seal ci-1");
     coder(0, "push --into ci-1 --part linux-arm64").says("the same part as before");
     coder(1, "push --seal ci-1 --expect linux-amd64").says("linux-amd64 is not there yet").says("linux-arm64");
-    coder(2, "push --seal ci-2").says("UNKNOWN_DRAFT").says("ci-1");
+    coder(2, "push --seal ci-2").says("UNKNOWN_DRAFT").says("next: sortie push --seal ci-1 --app web");
+    // Who mistypes what is to go is told what there is, and not to begin another.
+    let mistyped = coder(2, "push --discard ci-2");
+    mistyped
+        .says("is under way, only ci-1; did you mean ci-1?")
+        .says("next: sortie push --discard ci-1 --app web")
+        .lacks("--into");
     coder(2, "push --into ci-1").says("--part");
 
     only(&[("linux-amd64/app", "for amd"), ("readme", "for somebody else")]);

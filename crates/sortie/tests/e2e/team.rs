@@ -120,7 +120,8 @@ fn r26_r31_r50_r53_permission_is_taken_back_in_one_place() {
     world.sortie("coder", 0, "status web").says("10 %");
     world
         .sortie("tester", 0, &format!("withdraw {version} --from prod --reason \"it greets too loudly\""))
-        .says("runs");
+        .says("runs")
+        .says("next: sortie undeploy web --in prod");
     world.sortie("oncall", 3, &format!("deploy {version} --to prod")).says("withdrawn");
     world.sortie("coder", 0, &format!("deploy {version} --to test"));
     world.sortie("oncall", 7, "escapes").says("prod-1");

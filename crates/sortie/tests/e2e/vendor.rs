@@ -130,7 +130,7 @@ fn r42_withdrawals_and_new_roots_of_a_vendor_travel_with_later_bundles() {
     // The vendor has another owner from now on, takes the first version back, and releases a second.
     vendor.world.person("heir");
     let key = vendor.world.home("heir").join(".ssh/id_ed25519.pub");
-    vendor.world.sortie("owner", 0, &format!("charter root --owner heir --keys {}", key.display()));
+    vendor.world.sortie("owner", 0, &format!("charter root --yes --owner heir --keys {}", key.display()));
     vendor.world.sortie("tester", 0, &format!("withdraw {first} --from customers --reason \"it leaks\""));
     vendor.world.sortie("oncall", 3, &format!("bundle export {first} --to customers")).says("PERMIT_WITHDRAWN");
     vendor.world.change_greeting("Good evening, {name}!");

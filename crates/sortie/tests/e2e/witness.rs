@@ -130,14 +130,14 @@ fn nothing_is_fresh_that_the_witness_has_not_signed() {
     let wrong =
         [("nonsense", "OpenSSH"), (&read_text(&world.home("owner").join(".ssh/id_ed25519.pub")), "an owner's key")];
     for (key, words) in wrong {
-        world.sortie("owner", 2, &format!("charter root --witness \"{}\"", key.trim())).says(words);
+        world.sortie("owner", 2, &format!("charter root --yes --witness \"{}\"", key.trim())).says(words);
     }
-    world.sortie("owner", 2, "charter root --without-witness").says("names no witness");
+    world.sortie("owner", 2, "charter root --yes --without-witness").says("names no witness");
     let brought = format!("withdraw {first} --from prod --reason no --witness {}", witness.url_and_pin);
     let refused = world.sortie("tester", 2, &brought);
     refused.says("owners have not named this witness").says("charter root --witness").lacks("not genuine");
-    world.sortie("coder", 3, &format!("charter root --witness \"{}\"", witness.key)).says("SIGNATURES_MISSING");
-    world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key)).says("root 2 is in force");
+    world.sortie("coder", 3, &format!("charter root --yes --witness \"{}\"", witness.key)).says("SIGNATURES_MISSING");
+    world.sortie("owner", 0, &format!("charter root --yes --witness \"{}\"", witness.key)).says("root 2 is in force");
     await_signed(&world);
     assert_eq!(json(&timestamp(&world))["signatures"].as_array().unwrap().len(), 2);
     world.sortie("oncall", 0, &format!("deploy {first} --to prod")).says("1/1");
@@ -196,7 +196,7 @@ fn nothing_is_fresh_that_the_witness_has_not_signed() {
 
     // The way back, and nobody waits for it any more.
     witness.kill();
-    world.sortie("owner", 0, "charter root --without-witness").says("root 3 is in force");
+    world.sortie("owner", 0, "charter root --yes --without-witness").says("root 3 is in force");
     await_published(&world);
     assert_eq!(json(&timestamp(&world))["signatures"].as_array().unwrap().len(), 1);
     world.sortie("oncall", 0, &format!("redeploy {second} --in prod")).says("1/1");
@@ -211,7 +211,7 @@ fn nothing_is_fresh_that_the_witness_has_not_signed() {
 fn r31_a_withdrawal_that_was_brought_to_the_witness_reaches_targets_and_is_not_lost() {
     let mut world = world();
     let mut witness = Witness::of(&world);
-    world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key));
+    world.sortie("owner", 0, &format!("charter root --yes --witness \"{}\"", witness.key));
     await_signed(&world);
     world.add_machines(&[("prod-1", "prod")]);
     let first = world.push_and_number();
@@ -289,10 +289,10 @@ fn r31_a_withdrawal_that_was_brought_to_the_witness_reaches_targets_and_is_not_l
 fn the_witness_stays_while_the_server_changes_its_keys() {
     let mut world = world();
     let witness = Witness::of(&world);
-    world.sortie("owner", 0, &format!("charter root --witness \"{}\"", witness.key));
+    world.sortie("owner", 0, &format!("charter root --yes --witness \"{}\"", witness.key));
     await_signed(&world);
     let signatures = |world: &World| json(&timestamp(world))["signatures"].as_array().unwrap().len();
-    world.sortie("owner", 0, "server rotate").says("announced");
+    world.sortie("owner", 0, "server rotate --yes").says("announced");
     await_signed(&world);
     assert_eq!(signatures(&world), 3);
     world.stop_server();
@@ -303,7 +303,7 @@ fn the_witness_stays_while_the_server_changes_its_keys() {
     let version = world.push_and_number();
     approve(&world, &version);
     await_signed(&world);
-    world.sortie("owner", 0, "server rotate --finish").says("only the keys in use");
+    world.sortie("owner", 0, "server rotate --finish --yes").says("only the keys in use");
     await_signed(&world);
     assert_eq!(signatures(&world), 2);
     let mirror = Mirror::of(&world);

@@ -106,8 +106,9 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
     if change.is_some() {
         has_run(state, target, app, Some(*build));
     }
-    // What is known already may be newer than what a receipt tells that was long on its way.
-    if known.as_ref().is_some_and(|known| known.since > *at) {
+    // What is known already may be newer than what a receipt tells that was long on its way, but for what brought it.
+    let is_explained = |known: &Running| known.deployment == Running::BROUGHT_BY_NONE && *running == Some(known.build);
+    if known.as_ref().is_some_and(|known| known.since > *at && !is_explained(known)) {
         return;
     }
     let running = running.map(|build| match known {

@@ -204,6 +204,22 @@ pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build
     in_audience(state, app, &environment).ran.extend(build);
 }
 
+/// A target runs something else than was known. Which deployment brought it nobody knows, nor with which config.
+pub(super) fn runs_otherwise(state: &mut State, name: &TargetName, app: &AppName, build: Option<Digest>) {
+    let standby = state.running(app, name).is_some_and(|running| running.standby);
+    let running = build.map(|build| Running {
+        build,
+        since: state.head.time,
+        deployment: Running::BROUGHT_BY_NONE,
+        config_serial: 0,
+        endpoints: Vec::new(),
+        stopped: false,
+        unwell: None,
+        standby,
+    });
+    runs_now(state, name, app, running);
+}
+
 /// A target runs this from now on. What was replaced there before it settled soaks on where it still runs.
 pub(super) fn runs_now(state: &mut State, name: &TargetName, app: &AppName, running: Option<Running>) {
     let Some(target) = state.targets.get_mut(name) else { return };

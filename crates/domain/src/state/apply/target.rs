@@ -89,7 +89,7 @@ pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure
         }
     }
     ending::goes_without(state, name);
-    if why.is_some() && lifetime::is_gone(state, &environment) {
+    if lifetime::is_gone(state, &environment) {
         throw_away(state, &environment);
     }
 }

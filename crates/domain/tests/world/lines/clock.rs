@@ -22,7 +22,7 @@ impl World {
         let end: Timestamp = self.now.checked_add(SignedDuration::from_secs(seconds)).expect("in this era");
         let mut said = Vec::new();
         loop {
-            let (commands, next) = plan::due(&self.state, self.now, &self.away);
+            let (commands, next) = plan::due(&self.state, self.now, &self.away, &self.lost);
             if let Some((id, command)) = commands.into_iter().next() {
                 let entries = self.history.len();
                 assert!(self.asked_by_clock.insert(id.clone()), "{} is asked for again", id.as_str());
@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(super) fn due(&self) -> Vec<String> {
-        match plan::due(&self.state, self.now, &self.away) {
+        match plan::due(&self.state, self.now, &self.away, &self.lost) {
             (commands, _) if !commands.is_empty() => {
                 commands.iter().map(|(id, _)| format!("due: {}", id.as_str())).collect()
             }

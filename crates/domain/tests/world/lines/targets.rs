@@ -8,7 +8,7 @@ use domain::{
     policy::CARRIED_FROM,
     rules::sides,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 use trust::{
     AppName, Digest, TargetName,
@@ -257,11 +257,26 @@ impl World {
         self.submit(self.actor(who), None, id, Command::TakeReceipt(signed, Arc::new(receipt)))
     }
 
-    /// `finds nothing`, or `finds changed web/bin/web, extra web/tool`; `for prod-2` as another.
+    /// `finds nothing`, or `finds changed web/bin/web, extra web/tool`; `for prod-2` as another. `finds that web 1.4.0 runs`, or `that
+    /// web does not run`, where that is not what is known; `since` some minutes ago it looked.
     pub(super) fn finds(&mut self, target: &str, line: &str) -> Vec<String> {
         let (head, found) = line.split_once(" finds ").unwrap_or((line, "nothing"));
         assert_eq!(head, target);
         let (found, name) = found.split_once(" for ").unwrap_or((found, target));
+        let (found, minutes) = found.split_once(" since ").unwrap_or((found, "0 minutes"));
+        let minutes: i64 = minutes.trim_end_matches(" minutes").parse().expect("a number of minutes");
+        let mut active = self.active(name);
+        let found = match found.strip_prefix("that ") {
+            Some(found) => {
+                match found.split(' ').collect::<Vec<_>>()[..] {
+                    [app, letter, "runs"] => drop(active.insert(read(app), self.build(app, letter))),
+                    [app, "does", "not", "run"] => drop(active.remove(&read::<AppName>(app))),
+                    _ => panic!("an application and what of it runs: {found}"),
+                }
+                "nothing"
+            }
+            None => found,
+        };
         let finding = |text: &str| {
             let (kind, place) = text.split_once(' ').expect("a kind and a place");
             let (app, path) = place.split_once('/').expect("an application and a path");
@@ -269,9 +284,8 @@ impl World {
             Finding { app: app.into(), path: path.into(), kind }
         };
         let findings = if found == "nothing" { Vec::new() } else { found.split(", ").map(finding).collect() };
-        let facts = None;
-        let inventory =
-            Inventory { target: read(name), scanned: self.now, active: BTreeMap::new(), findings, facts, lapsed: None };
+        let scanned = self.now - SignedDuration::from_mins(minutes);
+        let inventory = Inventory { target: read(name), scanned, active, findings, facts: None, lapsed: None };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
     }
 
@@ -282,12 +296,19 @@ impl World {
         let inventory = Inventory {
             target: target_name,
             scanned: self.now,
-            active: BTreeMap::new(),
+            active: self.active(target),
             findings,
             facts,
             lapsed: None,
         };
         self.act(target, Digest::of(b"estate"), Act::Inventory(inventory))
+    }
+
+    /// What is known to run on a target.
+    fn active(&self, target: &str) -> BTreeMap<AppName, Digest> {
+        let apps = self.state.targets.get(&read::<TargetName>(target)).map(|target| target.apps.clone());
+        let runs = |(app, on_target): (AppName, domain::state::OnTarget)| Some((app, on_target.running?.build));
+        apps.into_iter().flatten().filter_map(runs).collect()
     }
 
     /// How what runs on a target is, by its own word unless another says it.

@@ -15,7 +15,12 @@ use api::{
     routes,
 };
 use axum::{Json, extract::State};
-use domain::{refusal::Refusal, rules::presence, state::State as Facts, waiting::WaitingOn};
+use domain::{
+    refusal::Refusal,
+    rules::{presence, restored},
+    state::State as Facts,
+    waiting::WaitingOn,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use trust::{AppName, AudienceName, Digest, TargetName};
@@ -91,7 +96,7 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
 
 /// Says where it is not known what runs, and of what soaks, whose silence keeps it from settling: the state knows nothing of it.
 fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
-    let away = serving.ledger.away();
+    let (away, lost) = (serving.ledger.away(), serving.ledger.lost());
     let as_of = |name: &TargetName| serving.memories.as_of(state, name);
     for cell in status.apps.iter_mut().flat_map(|app| &mut app.cells) {
         let on = || cell.runs.iter().flat_map(|runs| &runs.on);
@@ -121,6 +126,9 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
         if let WaitingOn::Soak { deployment, .. } | WaitingOn::Bake { deployment, .. } = waiting {
             *waiting = presence::waits(state, *deployment, &away, waiting.clone());
             *words = waiting.to_string();
+        }
+        if let Some(besides) = restored::waits(state, &lost, waiting) {
+            *words = format!("{words}, {besides}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `sortie charter renew`: the same charter, signed for another year; and the same owners, for another five.
 
-use super::root::{read_pair, write_pair};
+use super::{
+    confirmed,
+    root::{read_pair, write_pair},
+};
 use crate::{
     context::write_whole,
     estate::{self, OwnersChange},
@@ -23,6 +26,9 @@ pub struct Renew {
     /// A file with other owners' signatures
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 impl Renew {
@@ -32,6 +38,12 @@ impl Renew {
         let charter = connection.documents.charter.clone();
         let signers = [connection.identity.signer.as_ref()];
         let version = connection.verified.targets.version() + 1;
+        let what = match self.root {
+            true => format!("root {} and charter {version}", connection.verified.root.version() + 1),
+            false => format!("charter {version}"),
+        };
+        let question = format!("sign {what}, which say the same as before, with {}?", connection.identity.label);
+        confirmed(invocation, self.yes, &question)?;
         if self.root {
             let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
             let next = estate::sign_root(&connection, &OwnersChange::default(), &charter, &others, &signers)?;

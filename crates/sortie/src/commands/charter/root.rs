@@ -1,14 +1,16 @@
 //! `sortie charter root` and `sortie charter recovery`: who the owners are, and who may name others.
 
-use super::{keeps_withdrawals, leaving, read};
+use super::{amendment, confirmed, keeps_withdrawals, leaving, read};
 use crate::{
+    amendment::Amendment,
     connection::{self, Connection},
     context::{Context, write_whole},
     estate::{self, NextRoot, OwnersChange},
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
+    leaving::Leaving,
     output::Answer,
-    signer,
+    signer::{self, Identity},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
@@ -65,11 +67,52 @@ pub struct Root {
     /// A file with other owners' signatures
     #[arg(long, value_name = "FILE")]
     pub with: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 impl Root {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
+        let change = self.change()?;
+        let more_keys = self.more_keys.iter().map(|path| signer::from_file(path)).collect::<Result<Vec<_>, _>>()?;
+        let connection = connect(invocation, &self.more_keys).await?;
+        check_witness(&connection, &change)?;
+        let own = connection::identities(&invocation.global, &connection.context)?;
+        let charter = self.charter_text(invocation, &connection, &change).await?;
+        let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
+        let signing: Vec<&Identity> = match more_keys.is_empty() {
+            true => vec![&connection.identity],
+            false => own.iter().take(1).chain(&more_keys).collect(),
+        };
+        let version = connection.verified.root.version() + 1;
+        invocation.aside(&in_words(&change, connection.verified.root.keys(TufRole::Root).1).join("\n"));
+        let labels = signing.iter().map(|identity| identity.label.as_str()).collect::<Vec<_>>().join(" and ");
+        confirmed(invocation, self.yes, &format!("sign root {version}, and the charter with it, with {labels}?"))?;
+        let signers: Vec<&dyn Signer> = signing.iter().map(|identity| identity.signer.as_ref()).collect();
+        let next = estate::sign_root(&connection, &change, charter.as_bytes(), &others, &signers)?;
+        if let Some(path) = &self.sign_only {
+            write_pair(path, &next)?;
+            let words = format!("signed root {version} into {}; nothing was applied", path.display());
+            let hint = format!("another owner: the same command with --with {}", path.display());
+            return Ok(Answer::new(&json!({ "root": version, "signatures": path }), words).next(hint));
+        }
+        let accepted = estate::apply_root(&connection, &next).await?;
+        let words = format!("root {version} is in force, and with it the charter, signed anew.");
+        Ok(match change.witness {
+            Some(Some(_)) => {
+                let then = "From now on nothing new is fresh without the witness: keep it running";
+                Answer::new(&accepted, format!("{words} {then}.")).next("sortie repository status")
+            }
+            _ => Answer::new(&accepted, words).next("sortie charter show"),
+        })
+    }
+}
+
+impl Root {
+    /// What was typed.
+    fn change(&self) -> Result<OwnersChange, Failure> {
         let mut change = OwnersChange { threshold: self.threshold, ..OwnersChange::default() };
         if let (Some(owner), Some(keys)) = (&self.owner, &self.keys) {
             let owner = PersonName::new(owner).or_misused()?;
@@ -92,36 +135,9 @@ impl Root {
                  (--threshold N), which key is for recovery (--recovery FILE), or which is the witness's (--witness KEY)",
             ));
         }
-        let more_keys = self.more_keys.iter().map(|path| signer::from_file(path)).collect::<Result<Vec<_>, _>>()?;
-        let connection = connect(invocation, &self.more_keys).await?;
-        check_witness(&connection, &change)?;
-        let own = connection::identities(&invocation.global, &connection.context)?;
-        let charter = self.charter_text(invocation, &connection, &change).await?;
-        let others = self.with.iter().map(|path| read_pair(path)).collect::<Result<Vec<_>, _>>()?;
-        let signers: Vec<&dyn Signer> =
-            own.iter().take(1).chain(&more_keys).map(|identity| identity.signer.as_ref()).collect();
-        let signers = if more_keys.is_empty() { vec![connection.identity.signer.as_ref()] } else { signers };
-        let next = estate::sign_root(&connection, &change, charter.as_bytes(), &others, &signers)?;
-        let version = connection.verified.root.version() + 1;
-        if let Some(path) = &self.sign_only {
-            write_pair(path, &next)?;
-            let words = format!("signed root {version} into {}; nothing was applied", path.display());
-            let hint = format!("another owner: the same command with --with {}", path.display());
-            return Ok(Answer::new(&json!({ "root": version, "signatures": path }), words).next(hint));
-        }
-        let accepted = estate::apply_root(&connection, &next).await?;
-        let words = format!("root {version} is in force, and with it the charter, signed anew.");
-        Ok(match change.witness {
-            Some(Some(_)) => {
-                let then = "From now on nothing new is fresh without the witness: keep it running";
-                Answer::new(&accepted, format!("{words} {then}.")).next("sortie repository status")
-            }
-            _ => Answer::new(&accepted, words).next("sortie charter show"),
-        })
+        Ok(change)
     }
-}
 
-impl Root {
     /// The charter that is signed along with the root, once it was said what goes with the owners who go.
     async fn charter_text(
         &self,
@@ -130,7 +146,15 @@ impl Root {
         change: &OwnersChange,
     ) -> Result<String, Failure> {
         let text = match &self.charter {
-            Some(file) => read(file)?.1,
+            Some(file) => {
+                let (policy, text) = read(file)?;
+                // What goes with keys and roles is said below, for the owners that there are then.
+                let amended = Amendment { leaving: Leaving::default(), ..amendment(connection, &policy, &text).await? };
+                if !amended.lines.is_empty() {
+                    invocation.aside(&amended.in_words());
+                }
+                text
+            }
             None => String::from_utf8_lossy(&connection.documents.charter).into_owned(),
         };
         let owners = change.owners(&connection.verified.owners);
@@ -150,6 +174,21 @@ impl Root {
         }
         Ok(text)
     }
+}
+
+/// What becomes of the root of trust, a line each; `threshold` owners must sign now.
+fn in_words(change: &OwnersChange, threshold: u32) -> Vec<String> {
+    let OwnersChange { added, removed, threshold: wanted, recovery, online: _, witness } = change;
+    let mut lines: Vec<String> =
+        added.iter().map(|(name, key)| format!("+ owner {name}, by {}", key.to_openssh())).collect();
+    lines.extend(removed.iter().map(|name| format!("- owner {name}")));
+    lines.extend(wanted.map(|wanted| format!("{threshold} → {wanted} owners must sign")));
+    lines.extend(recovery.iter().map(|key| format!("the recovery key is {}", key.to_openssh())));
+    lines.extend(witness.iter().map(|witness| match witness {
+        Some(key) => format!("the witness is {}", key.to_openssh()),
+        None => "there is no witness any more".into(),
+    }));
+    lines
 }
 
 /// A witness's public key: a line, or a file with one.

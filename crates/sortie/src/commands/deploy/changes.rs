@@ -48,7 +48,7 @@ pub async fn files(
     manifest: &Manifest,
 ) -> Result<FilesChanged, Failure> {
     let old = match running {
-        Some(name) => Some(object::manifest(connection, &name.build).await?),
+        Some(name) => object::manifest_if_there(connection, &name.build).await?,
         None => None,
     };
     Ok(files_changed(running.map(BuildName::short), old.as_ref(), manifest))
