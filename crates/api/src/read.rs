@@ -23,5 +23,6 @@ pub use estate::{Estate, Hello, PersonView, RepositoryRole, RepositoryStatus, To
 pub use feed::{Feed, FeedVersion, Offer};
 pub use ledger::{Consistency, Happening, HistoryEntry, Lost, LostNumber, LostRun, LostSight};
 pub use status::{
-    AppStatus, AudienceStatus, Cell, Delivered, Emergency, FailedView, HoldView, Released, Runs, Status, TargetStatus,
+    AppStatus, AudienceStatus, Cell, Delivered, DroppedView, Emergency, FailedView, HoldView, Released, Runs, Status,
+    TargetStatus,
 };

@@ -22,8 +22,8 @@ pub struct Outlook {
     pub at: Timestamp,
     /// Why it will not begin then as things stand, each in a line.
     pub clashes: Vec<String>,
-    /// Whether it will never begin, as things stand.
-    dropped: bool,
+    /// Why it will be dropped and never begin, as things stand.
+    pub never: Option<String>,
     /// When it begins, as far as is known.
     begins: Option<Timestamp>,
 }
@@ -76,12 +76,11 @@ fn outlook(
     let begins = schedule::may_begin(state, record, due);
     let mut clashes: Vec<String> = waits(state, number, due, due <= now).into_iter().collect();
     let never = never(state, number, record, begins, due).or_else(|| overtaken(state, number, record, before));
-    let dropped = never.is_some();
-    clashes.extend(never.map(|reason| format!("deployment {number} will be dropped: {reason}")));
-    clashes.extend(gone_by(state, record, begins.unwrap_or(due)).filter(|_| !dropped));
+    clashes.extend(never.as_ref().map(|reason| format!("deployment {number} will be dropped: {reason}")));
+    clashes.extend(gone_by(state, record, begins.unwrap_or(due)).filter(|_| never.is_none()));
     // What waits for somebody may never come.
     let is_sure = record.paused.is_none() && record.phase != DeploymentPhase::AwaitingPermit;
-    Outlook { deployment: number, at, clashes, dropped, begins: begins.filter(|_| is_sure) }
+    Outlook { deployment: number, at, clashes, never, begins: begins.filter(|_| is_sure) }
 }
 
 /// What it waits for when its time comes. Whether something else is under way then nobody knows before.
@@ -143,7 +142,7 @@ fn overtaken(state: &State, number: u64, record: &Deployment, before: &[(Outlook
     };
     let changes =
         |other: &Deployment| is_same_place(other, record) && schedule::takes_place(other.act) && reaches(other);
-    let come = before.iter().filter(|(outlook, _)| !outlook.dropped && outlook.begins.is_some());
+    let come = before.iter().filter(|(outlook, _)| outlook.never.is_none() && outlook.begins.is_some());
     let Some((outlook, last)) = come.rev().find(|(_, other)| changes(other)) else {
         return match record.is_of_package() {
             true => packages::overtaken(state, number, record),
@@ -172,9 +171,9 @@ fn is_same_place(one: &Deployment, other: &Deployment) -> bool {
 fn beside(outlook: &Outlook, record: &Deployment, all: &[(Outlook, &Deployment)]) -> Vec<String> {
     let is_beside = |(other, there): &&(Outlook, &Deployment)| {
         let is_near = other.at.duration_since(outlook.at).abs() < SAME_TIME;
-        other.deployment != outlook.deployment && is_same_place(there, record) && is_near && !other.dropped
+        other.deployment != outlook.deployment && is_same_place(there, record) && is_near && other.never.is_none()
     };
-    if outlook.dropped {
+    if outlook.never.is_some() {
         return Vec::new();
     }
     let said = all.iter().filter(is_beside).map(|(other, _)| {

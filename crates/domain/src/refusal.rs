@@ -5,6 +5,7 @@ use jiff::Timestamp;
 pub use moment::{Because, Closed, Frozen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+pub use there::{PassedOver, RunsInstead, Serves};
 use trust::{
     AppName, AudienceName, Digest, DraftName, PartName, PersonName, TargetName, VendorName, Version,
     charter::{Class, DeployedBy},
@@ -618,6 +619,9 @@ pub enum Refusal {
         side: String,
         /// Those of the other.
         targets: Vec<TargetName>,
+        /// What was ordered, where it serves there already: nothing of it is new.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        already: Option<Box<Serves>>,
     },
     /// A ring has not baked yet.
     Bakes {
@@ -678,6 +682,9 @@ pub enum Refusal {
         environment: AudienceName,
         /// What was to be done.
         act: OrderAct,
+        /// What was named and does not run there, where something else does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<Box<RunsInstead>>,
     },
     /// Targets have seen entries that the ledger does not hold: the server was put back from an older copy.
     LedgerPutBack {
@@ -697,6 +704,12 @@ pub enum Refusal {
         /// Whether something is held out that it would go back to.
         #[serde(default)]
         held: bool,
+        /// What settled there before, and may not be gone back to; servers of before do not say.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        passed: Vec<PassedOver>,
+        /// What was to be gone back to by its name, and never settled there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named: Option<String>,
     },
     /// Only what is deployed and verified can be exposed (R26).
     NotDeployed {
@@ -747,6 +760,8 @@ pub enum Instead {
         /// For when it is planned, where it is.
         at: Option<Timestamp>,
     },
+    /// To wait: it goes back already.
+    GoesBack,
     /// To let the order stand until what is under way has ended.
     After {
         /// What it brings, by its name.
@@ -756,5 +771,6 @@ pub enum Instead {
 
 mod crossed;
 mod moment;
+mod there;
 mod words;
 pub use words::{PAGES, Page};

@@ -68,6 +68,7 @@ fn released(version: &str, since_minutes: i64, days_left: i64) -> Released {
 
 fn cell(audience: &str, targets: u32) -> Cell {
     Cell {
+        dropped: Vec::new(),
         audience: name(audience),
         released: Vec::new(),
         runs: Vec::new(),

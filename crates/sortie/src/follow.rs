@@ -180,10 +180,6 @@ impl Teller {
         let moves = |member: &MemberView| matches!(member.state.as_str(), "at it" | "going back");
         let is_at_work = view.targets.iter().any(is_at_it) || view.members.iter().any(moves);
         let stands_still = view.waits.clone().filter(|_| !is_at_work);
-        if stands_still != self.waits {
-            lines.extend(stands_still.clone());
-            self.waits = stands_still;
-        }
         for member in view.members.iter().filter(|member| package::is_over(member)) {
             if self.members.get(&member.app) != Some(&member.state) {
                 lines.push(package::member_in_words(view, member));
@@ -199,6 +195,11 @@ impl Teller {
             let wave = wave(view, &rings, part);
             lines.push(format!("{wave}{:<width$}  {}", part.target.as_str(), finished(part)));
             self.told.insert(part.target.clone(), part.state.clone());
+        }
+        // It stands still after what has just come to its end.
+        if stands_still != self.waits {
+            lines.extend(stands_still.clone());
+            self.waits = stands_still;
         }
         lines
     }
@@ -438,6 +439,15 @@ mod tests {
         assert_eq!(unfinished(&at_it), "at it");
         at_it.detail = Some("fetch ✓ stage ✓".into());
         assert_eq!(unfinished(&at_it), "at it   fetch ✓ stage ✓");
+    }
+
+    #[test]
+    fn what_stands_still_is_said_after_the_targets_that_led_to_it() {
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified")]);
+        view.waits = Some("deployment 41 soaks until 2026-11-22T10:00:00Z".into());
+        let lines = Teller::default().news(&view);
+        assert!(lines[0].starts_with("prod-1  fetch ✓"), "{lines:?}");
+        assert_eq!((lines.len(), lines.last()), (3, view.waits.as_ref()));
     }
 
     #[test]

@@ -469,7 +469,8 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     }
     let back: Vec<&str> =
         view.members.iter().filter(|member| member.state == "undone").map(|m| m.app.as_str()).collect();
-    if !view.members.is_empty() {
+    let has_begun = view.members.iter().any(|member| !matches!(member.state.as_str(), "waiting" | "not begun"));
+    if has_begun {
         let reason = view.reason.as_deref().unwrap_or("a member failed");
         said.push(format!("{} failed: {reason}", named(view)));
         said.extend((!back.is_empty()).then(|| format!("went back: {}", back.join(", "))));

@@ -9,7 +9,7 @@ use crate::{
 };
 use api::{
     problem::Problem,
-    read::{ActiveBuild, Cell, DossierView, Released, Runs, Status},
+    read::{ActiveBuild, Cell, DossierView, DroppedView, Released, Runs, Status},
     routes,
     write::{Accepted, Text},
 };
@@ -28,7 +28,8 @@ use trust::{
     permit,
     quorum::{Lack, Rule},
     statement::{self, Act, Request},
-    way::{Terms, Way},
+    way::{Terms, Waiver, Way},
+    window,
 };
 
 /// A permit begins so long before it is asked for, so that a clock that is a little ahead does no harm.
@@ -519,9 +520,18 @@ pub fn deploy_command(connection: &Connection, matter: &Matter) -> String {
         (None, _) => {}
     }
     match connection.charter_environment(&matter.audience) {
-        Some(_) => format!("sortie deploy {} --to {}", matter.name(), matter.audience),
+        Some(environment) => {
+            let at = if waits_for_window(environment, Timestamp::now()) { " --at next-window" } else { "" };
+            format!("sortie deploy {} --to {}{at}", matter.name(), matter.audience)
+        }
         None => format!("sortie status {}", matter.found.app),
     }
+}
+
+/// Whether what is ordered there now would be refused, since no window is open. An emergency may not have to wait for one.
+fn waits_for_window(environment: &Environment, now: Timestamp) -> bool {
+    let may_be_waived = environment.ways.values().any(|way| way.waives(&Waiver::Windows));
+    !environment.windows.is_empty() && !window::is_open(&environment.windows, now) && !may_be_waived
 }
 
 /// How far a withdrawal reaches: what still runs, what is exposed, what cannot be recalled.
@@ -548,8 +558,9 @@ pub fn reach_in_words(is_channel: bool, matter: &Matter, cell: Option<&Cell>) ->
         0 => format!("It runs nowhere in {}.", matter.audience),
         on => format!("It still runs on {} there, and goes on running.", output::count(on as u64, "target")),
     };
-    match exposed {
-        Some((_, percent)) => format!("{runs} {percent}% of end users still see it."),
-        None => runs,
-    }
+    let exposed = exposed.map(|(_, percent)| format!("{percent}% of end users still see it."));
+    let is_meant = |dropped: &&DroppedView| dropped.build.build == matter.found.build;
+    let standing = cell.iter().flat_map(|cell| &cell.dropped).filter(is_meant);
+    let standing = standing.map(|dropped| format!("Deployment {}, which stands, will be dropped.", dropped.deployment));
+    [runs].into_iter().chain(exposed).chain(standing).collect::<Vec<_>>().join(" ")
 }

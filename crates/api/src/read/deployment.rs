@@ -50,6 +50,9 @@ pub struct DeploymentView {
     /// Whether that is its time, its permit, a window or the end of a freeze, so that nothing is done about it before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stands: bool,
+    /// Why it will be dropped when its time comes, as things stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never: Option<String>,
     /// Why it does not settle any more, though it succeeded and stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,
@@ -105,7 +108,7 @@ pub struct MemberView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub after: Vec<AppName>,
-    /// `waiting`, `at it`, `in place`, `done`, `going back`, `undone`, `failed`, `ended`.
+    /// `waiting`, `at it`, `in place`, `done`, `going back`, `undone`, `failed`, `ended`, `not begun`.
     pub state: String,
     /// Its own deployment, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -92,6 +92,9 @@ pub struct Cell {
     /// What waits, as data.
     #[schema(value_type = Vec<Object>)]
     pub waiting: Vec<WaitingOn>,
+    /// The orders that stand and will be dropped when their time comes, as things stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedView>,
     /// The builds kept out.
     pub held: Vec<BuildName>,
     /// The same with since when and why.
@@ -115,6 +118,25 @@ pub struct Cell {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub deployed_by: Option<DeployedBy>,
+}
+
+/// An order that stands and will never begin, as things stand.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DroppedView {
+    /// What it brings.
+    #[serde(flatten)]
+    pub build: BuildName,
+    /// Its number.
+    pub deployment: u64,
+    /// Why it will be dropped.
+    pub why: String,
+}
+
+impl DroppedView {
+    /// `deployment 17 will be dropped: web@1.5.0 was withdrawn from prod at …`.
+    pub fn in_words(&self) -> String {
+        format!("deployment {} will be dropped: {}", self.deployment, self.why)
+    }
 }
 
 /// A build that is kept out.

@@ -8,7 +8,7 @@ use crate::{
     plan,
     refusal::{Refusal, Right},
     rules::{self, Candidate, names, packages, placement, rights, rollout, ways, windows},
-    state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress, Running},
+    state::{Aside, Deployment, DeploymentPhase, Draft, GuidanceWord, Part, Progress, Running},
 };
 use trust::{
     Digest, PersonName, TargetName,
@@ -81,8 +81,10 @@ pub(super) fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(D
     match record.phase {
         DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
         DeploymentPhase::Undoing { .. } => {
+            // Since when is known where somebody said so; what went wrong by itself stands in the history.
+            let aborted = record.guided.iter().rfind(|guidance| guidance.word == GuidanceWord::Aborted);
             let what = format!("deployment {number} goes back");
-            Err(Refusal::AlreadyDone { what, since: Some(record.stamp.time) })
+            Err(Refusal::AlreadyDone { what, since: aborted.map(|guidance| guidance.stamp.time) })
         }
         _ => Ok((record, by)),
     }

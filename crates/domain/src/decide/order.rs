@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     planned::Planned,
     policy,
-    refusal::{Refusal, Right},
+    refusal::{Refusal, Right, RunsInstead},
     rules::{
         self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, places,
         restored, rights, rollback, rollout, schedule, sides, ways,
@@ -77,6 +77,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         only: BTreeSet::new(),
         planned_there,
     };
+    schedule::not_planned_already(&draft.state, &requested)?;
     as_planned(draft, order, &requested, &BTreeMap::new())?;
     for build in found.switch.into_iter().flat_map(|switch| switch.left_behind).chain(left_behind) {
         hold_out(draft, order, build, deployment);
@@ -256,7 +257,7 @@ pub(super) fn destinations(
     if order.act != OrderAct::Redeploy && stands_still {
         not_there_already(draft, signed, &targets)?;
     }
-    sides::nobody_serves(&draft.state, order, facts, &targets)?;
+    sides::nobody_serves(&draft.state, order, signed.subject, facts, &targets)?;
     Ok((targets, warning))
 }
 
@@ -301,13 +302,22 @@ pub(super) fn running_targets(draft: &Draft, order: &Order, build: Digest) -> Re
             let what = format!("{} is not deployed in {}", order.app, order.environment);
             return Err(Refusal::AlreadyDone { what, since: None });
         }
-        return Err(Refusal::NothingRuns {
-            app: order.app.clone(),
-            environment: order.environment.clone(),
-            act: order.act,
-        });
+        return Err(does_not_run(draft, order, build, chosen));
     }
     Ok(targets)
+}
+
+/// Why there is nothing to act on: the subject does not run on those `chosen`, whatever else of the application does.
+fn does_not_run(draft: &Draft, order: &Order, build: Digest, chosen: impl Fn(&TargetName) -> bool) -> Refusal {
+    let (app, environment) = (order.app.clone(), order.environment.clone());
+    let number_of = |build: &Digest| draft.state.apps.get(&app)?.builds.get(build)?.version.as_ref();
+    let targets = draft.state.targets_in(&environment).filter(|(name, _)| chosen(name));
+    let running = targets.filter_map(|(name, _)| draft.state.running(&app, name));
+    let runs: BTreeSet<String> =
+        running.map(|running| names::in_short(number_of(&running.build), &running.build)).collect();
+    let named = names::of_build(&app, number_of(&build), &build);
+    let instead = (!runs.is_empty()).then(|| Box::new(RunsInstead { named, runs }));
+    Refusal::NothingRuns { app, environment, act: order.act, instead }
 }
 
 /// Whether a target is at bringing a build that others have.

@@ -116,6 +116,7 @@ pub(super) fn request(
         only: order.only.clone(),
         planned_there,
     };
+    schedule::not_planned_already(&draft.state, &requested)?;
     order::as_planned(draft, order, &requested, &members)?;
     deployment::take_place(draft, takes_place_of, number);
     draft.record(requested);
@@ -213,7 +214,7 @@ fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts:
         return Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}"), since: None };
     }
     if !order.act.installs() {
-        return Refusal::NothingRuns { app, environment, act: order.act };
+        return Refusal::NothingRuns { app, environment, act: order.act, instead: None };
     }
     let name = version.map_or(app.to_string(), |version| format!("{app}@{version}"));
     let since = running.map(|running| running.since).max();

@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Closed, Frozen, Instead, Refusal, Right, exit};
+use super::{Closed, Frozen, Instead, Refusal, Right, Serves, exit};
 use crate::{
     rules::{deployers, names},
     waiting::lacks_in_words,
@@ -297,6 +297,7 @@ impl fmt::Display for Refusal {
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
                 let instead = match instead {
                     Some(Instead::Abort) => "; to abort it takes back what it brought",
+                    Some(Instead::GoesBack) => ", and goes back already",
                     Some(Instead::After { .. } | Instead::TakeOff { .. }) | None => "",
                 };
                 write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
@@ -324,7 +325,23 @@ impl fmt::Display for Refusal {
             Refusal::SidesUnclear { environment, label, why } => {
                 write!(f, "{environment} has two sides by the label {label}: {why}")
             }
-            Refusal::SideServes { app, environment, side, targets } => {
+            Refusal::SideServes { environment, side, targets, already: Some(serves), .. } => {
+                let Serves { named, side: serving, .. } = serves.as_ref();
+                let (targets, verb) = (list(targets), if targets.len() == 1 { "is" } else { "are" });
+                if serving == side {
+                    return write!(
+                        f,
+                        "{named} serves on {serving}, and {targets} {verb} of the side of {environment} that does not: what \
+                         comes there is what is to serve next"
+                    );
+                }
+                write!(
+                    f,
+                    "{named} serves on {serving}, of which {targets} {verb}: in {environment} nothing is deployed to the side \
+                     that serves"
+                )
+            }
+            Refusal::SideServes { app, environment, side, targets, already: None } => {
                 let (targets, verb) = (list(targets), if targets.len() == 1 { "is" } else { "are" });
                 write!(
                     f,
@@ -358,7 +375,10 @@ impl fmt::Display for Refusal {
             Refusal::FreezeOver { freeze, since } => {
                 write!(f, "freeze {freeze} is over since {since:.0}: it stops nothing any more")
             }
-            Refusal::NothingRuns { app, environment, act } => {
+            Refusal::NothingRuns { environment, instead: Some(instead), .. } => {
+                write!(f, "{} does not run in {environment}; {instead}", instead.named)
+            }
+            Refusal::NothingRuns { app, environment, act, instead: None } => {
                 let verb = match act {
                     OrderAct::Undeploy => "remove",
                     OrderAct::Stop => "stop",
@@ -382,10 +402,17 @@ impl fmt::Display for Refusal {
                      --reason restore"
                 )
             }
-            Refusal::NothingToRollBackTo { app, environment, held: true } => {
+            Refusal::NothingToRollBackTo { environment, named: Some(named), .. } => {
+                write!(f, "{named} has not settled in {environment}, and a rollback goes back to what has")
+            }
+            Refusal::NothingToRollBackTo { app, environment, passed, .. } if !passed.is_empty() => {
+                let passed = list(passed);
+                write!(f, "nothing else of {app} that has settled in {environment} may come back there: {passed}")
+            }
+            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
                 write!(f, "nothing else of {app} that has settled in {environment} may come back there: it is held out")
             }
-            Refusal::NothingToRollBackTo { app, environment, held: false } => {
+            Refusal::NothingToRollBackTo { app, environment, held: false, .. } => {
                 write!(f, "nothing else of {app} has settled in {environment}: there is nothing to roll back to")
             }
             Refusal::NotDeployed { app, version, environment } => {
@@ -473,10 +500,17 @@ impl Refusal {
                 format!("sortie deploy {app}{version} --to {environment} --plan")
             }
             Refusal::SidesUnclear { environment, .. } => format!("sortie target list --in {environment}"),
+            // What serves is brought nothing, and can begin anew or take other config.
+            Refusal::SideServes { app, environment, side, already: Some(serves), .. } if serves.side != *side => {
+                match serves.act {
+                    OrderAct::Deploy => format!("sortie deploy {app} --to {environment} --config-only"),
+                    _ => format!("sortie restart {app} --in {environment}"),
+                }
+            }
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::LedgerPutBack { .. } => "sortie charter epoch --reason restore".into(),
-            Refusal::NothingToRollBackTo { app, environment, held: true } => {
+            Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
                 format!("sortie hold lift {app} --in {environment} --reason …")
             }
             Refusal::NothingRuns { app, environment, .. } | Refusal::NothingToRollBackTo { app, environment, .. } => {
@@ -549,6 +583,7 @@ impl Refusal {
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
                 Some(Instead::Abort | Instead::TakeOff { .. }) => format!("sortie abort {deployment} --reason …"),
+                Some(Instead::GoesBack) => format!("sortie status {deployment}"),
                 Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),
                 None => format!("sortie status {app} --in {environment}"),
             },
@@ -695,7 +730,7 @@ pages! {
     UnknownFreeze, "UNKNOWN_FREEZE", exit::MISUSED, "Freezes are counted: `sortie freeze list` shows them with their numbers.";
     NotFrozen, "NOT_FROZEN", exit::MISUSED, "The freeze names applications (`--app`), and this is none of them, so there is nothing to let pass. Where it names members of a package, or a package that brings an application, those are what is kept back: except them.";
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
-    NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment.";
+    NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment, or not the version that was named.";
     LedgerPutBack, "LEDGER_PUT_BACK", exit::REFUSED, "The server was put back from an older copy, and a target has shown that its ledger lost entries. The server takes no new deployments until owners sign a new epoch: `sortie charter epoch --reason restore`. Going back, restarting and removing are not kept waiting. `sortie ledger lost` lists what was lost.";
     NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and to nothing that is held out. There is none.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";

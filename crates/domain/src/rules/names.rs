@@ -17,6 +17,11 @@ pub fn of_build(app: &AppName, version: Option<&Version>, build: &Digest) -> Str
     }
 }
 
+/// A build where its application is plain: `1.4.0`, or `#3fa9c1d2` before it has a version.
+pub fn in_short(version: Option<&Version>, build: &Digest) -> String {
+    version.map_or_else(|| format!("#{}", build.short()), ToString::to_string)
+}
+
 /// The candidate most like `name`, if any is like it at all.
 pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |candidate: &&str| strsim::damerau_levenshtein(name, candidate);

@@ -4,7 +4,7 @@
 use super::{names, packages};
 use crate::{
     refusal::Instead,
-    state::{DeploymentPhase, State},
+    state::{Deployment, DeploymentPhase, State},
 };
 use trust::{
     Digest,
@@ -14,17 +14,23 @@ use trust::{
 /// What may be done instead of an order that is refused because of what is under way.
 pub fn instead(state: &State, order: &Order, build: Digest, under_way: u64) -> Option<Instead> {
     let record = state.deployments.get(&under_way)?;
-    let goes_back = matches!(record.phase, DeploymentPhase::Undoing { .. });
+    let goes_back = goes_back(record);
     // What is typed instead says no more than what.
     let is_plain = order.only.is_empty() && !order.keep_data && order.rollout == Default::default();
     match order.act {
-        OrderAct::Rollback if record.act.deploys() && !goes_back => Some(Instead::Abort),
+        OrderAct::Rollback if goes_back => Some(Instead::GoesBack),
+        OrderAct::Rollback if record.act.deploys() => Some(Instead::Abort),
         // What is on its way already is not ordered once more.
         OrderAct::Deploy if is_plain && (record.build != build || goes_back) => {
             Some(Instead::After { what: names::of_build(&order.app, order.version.as_ref(), &build) })
         }
         _ => None,
     }
+}
+
+/// Whether a deployment is at taking back what it brought.
+pub fn goes_back(record: &Deployment) -> bool {
+    matches!(record.phase, DeploymentPhase::Undoing { .. })
 }
 
 /// The deployment that is under way where an order would begin another.

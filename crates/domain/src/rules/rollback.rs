@@ -1,9 +1,9 @@
 //! A rollback goes back to what settled, from where the application is, and sticks: what it leaves is held out (R3).
 
-use super::{Candidate, holds, migrations, packages, permits};
+use super::{Candidate, holds, migrations, names, packages, permits, places};
 use crate::{
     command::Signed,
-    refusal::{Instead, Refusal},
+    refusal::{Instead, PassedOver, Refusal},
     state::{State, Target},
 };
 use std::collections::BTreeSet;
@@ -20,7 +20,8 @@ pub fn may_return(state: &State, signed: &Signed<Order>) -> Result<(), Refusal> 
     }
     let here = state.in_audience(app, environment);
     if !here.is_some_and(|here| here.settled.contains(&signed.subject)) {
-        return Err(nothing(app, environment));
+        let number = state.apps.get(app).and_then(|app| app.builds.get(&signed.subject)?.version.as_ref());
+        return Err(nothing(app, environment, Some(names::of_build(app, number, &signed.subject))));
     }
     holds::may_return(state, &Candidate::ordered(state, signed)?)?;
     migrations::is_made_for_the_data(state, &signed.act, signed.subject)
@@ -35,7 +36,7 @@ pub fn back(
     environment: &AudienceName,
     only: &BTreeSet<TargetName>,
 ) -> Result<Digest, Refusal> {
-    let Some(here) = state.in_audience(app, environment) else { return Err(nothing(app, environment)) };
+    let Some(here) = state.in_audience(app, environment) else { return Err(nothing(app, environment, None)) };
     let number_of = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.as_ref();
     let serving =
         serving(state, app, environment, |name, target| !target.cordoned && (only.is_empty() || only.contains(name)));
@@ -47,19 +48,31 @@ pub fn back(
     let before = leaves.map_or(0, |place| place + 1);
     let is_withdrawn =
         |build: &Digest| number_of(build).is_some_and(|number| permits::is_withdrawn(state, app, number, environment));
-    let may: Vec<&Digest> = settled.into_iter().skip(before).filter(|build| !is_withdrawn(build)).collect();
+    let earlier = || settled.iter().copied().skip(before);
+    let may: Vec<&Digest> = earlier().filter(|build| !is_withdrawn(build)).collect();
     if let Some(back) = may.iter().find(|build| !here.held.contains_key(**build)) {
         return Ok(**back);
     }
     if let Some(deployment) = here.open_deployment.or(here.queued) {
-        let (app, environment, instead) = (app.clone(), environment.clone(), Some(Instead::Abort));
+        let goes_back = state.deployments.get(&deployment).is_some_and(places::goes_back);
+        let instead = Some(if goes_back { Instead::GoesBack } else { Instead::Abort });
+        let (app, environment) = (app.clone(), environment.clone());
         return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
     }
-    Err(Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: !may.is_empty() })
+    let passed_over =
+        |build: &Digest| PassedOver { build: names::in_short(number_of(build), build), withdrawn: is_withdrawn(build) };
+    Err(Refusal::NothingToRollBackTo {
+        app: app.clone(),
+        environment: environment.clone(),
+        held: !may.is_empty(),
+        passed: earlier().map(passed_over).collect(),
+        named: None,
+    })
 }
 
-fn nothing(app: &AppName, environment: &AudienceName) -> Refusal {
-    Refusal::NothingToRollBackTo { app: app.clone(), environment: environment.clone(), held: false }
+fn nothing(app: &AppName, environment: &AudienceName, named: Option<String>) -> Refusal {
+    let (app, environment, passed) = (app.clone(), environment.clone(), Vec::new());
+    Refusal::NothingToRollBackTo { app, environment, held: false, passed, named }
 }
 
 /// The builds that serve on targets. A package serves where any of its members does.

@@ -3,13 +3,16 @@
 
 use super::{Candidate, freezes, names, packages, placement, ways, windows};
 use crate::{
+    event::Event,
     policy,
     refusal::Refusal,
     state::{Deployment, MemberPart, Policy, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 use trust::{
+    TargetName,
     schedule::{NotNow, Schedule},
     statement::{Order, OrderAct},
     way::{Waiver, Way},
@@ -152,6 +155,45 @@ pub fn takes_place(act: OrderAct) -> bool {
 /// Whether a deployment stands until a time that has not come, so that others go before it.
 pub fn is_planned(schedule: &Schedule, ordered: Timestamp) -> bool {
     schedule.at.is_some_and(|at| at > ordered)
+}
+
+/// Fails where just this stands planned already: the same command, typed again, makes no second order of it.
+pub fn not_planned_already(state: &State, requested: &Event) -> Result<(), Refusal> {
+    let Event::DeploymentRequested {
+        app,
+        environment,
+        act,
+        build,
+        version,
+        targets,
+        rollout,
+        schedule,
+        keep_data,
+        only,
+        ..
+    } = requested
+    else {
+        return Ok(());
+    };
+    let Some(at) = schedule.at else { return Ok(()) };
+    let on: BTreeSet<&TargetName> = targets.iter().collect();
+    let is_same = |there: &Deployment| {
+        let is_same_place = there.app == *app && there.environment == *environment && there.package.is_none();
+        let is_same_act = there.act == *act && there.build == *build && there.keep_data == *keep_data;
+        let is_same_time = there.schedule.at == schedule.at && there.schedule.expires == schedule.expires;
+        // In which turn they come follows from who is there when it begins.
+        let is_same_way = there.rollout.as_deref() == rollout.as_deref();
+        let parts: BTreeSet<&TargetName> = there.parts.iter().map(|(name, _)| name).collect();
+        is_same_place && is_same_act && is_same_time && is_same_way && there.only == *only && parts == on
+    };
+    let stands = |number: &&u64| {
+        let there = state.deployments.get(*number).filter(|there| there.waves == 0);
+        there.is_some_and(|there| is_planned(&there.schedule, there.stamp.time) && is_same(there))
+    };
+    let Some(number) = state.open_deployments.iter().find(stands) else { return Ok(()) };
+    let name = names::of_build(app, version.as_ref(), build);
+    let what = format!("deployment {number} of {name} stands in {environment}, planned for {at:.0}");
+    Err(Refusal::AlreadyDone { what, since: None })
 }
 
 /// The deployments that stand planned of an application where it is ordered to run otherwise, and what the deployer is warned of: each

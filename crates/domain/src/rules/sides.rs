@@ -4,7 +4,7 @@
 use super::names;
 use crate::{
     event::{BuildFacts, Ending, RingOf},
-    refusal::Refusal,
+    refusal::{Refusal, Serves},
     rules::placement,
     state::{Deployment, DeploymentPhase, Running, State, Target},
 };
@@ -95,8 +95,9 @@ pub fn destinations(
     };
     let (targets, others): (Vec<_>, Vec<_>) = targets.into_iter().partition(|name| side_of(name) == Some(side));
     if !only.is_empty() && !others.is_empty() {
+        let already = serves_already.then(|| serves(order, build, side));
         let (app, environment, side) = (app.clone(), environment.clone(), side.to_owned());
-        return Err(Refusal::SideServes { app, environment, side, targets: others });
+        return Err(Refusal::SideServes { app, environment, side, targets: others, already });
     }
     let lacks = |name: &TargetName| {
         let in_service = state.targets.get(name).and_then(|target| in_service(target, app));
@@ -113,17 +114,31 @@ pub fn destinations(
     }
 }
 
+fn serves(order: &Order, build: Digest, side: &str) -> Box<Serves> {
+    let named = names::of_build(&order.app, order.version.as_ref(), &build);
+    Box::new(Serves { named, act: order.act, side: side.to_owned() })
+}
+
 /// Fails where one of the targets serves: what is new does not come to it, not even as other config of what it runs.
-pub fn nobody_serves(state: &State, order: &Order, facts: &BuildFacts, targets: &[TargetName]) -> Result<(), Refusal> {
+pub fn nobody_serves(
+    state: &State,
+    order: &Order,
+    build: Digest,
+    facts: &BuildFacts,
+    targets: &[TargetName],
+) -> Result<(), Refusal> {
     let Order { app, environment, .. } = order;
     let Some(label) = label(state, environment, facts) else { return Ok(()) };
-    let serves = |name: &&TargetName| state.targets.get(*name).is_some_and(|target| in_service(target, app).is_some());
-    let serving: Vec<TargetName> = targets.iter().filter(serves).cloned().collect();
+    let is_serving =
+        |name: &&TargetName| state.targets.get(*name).is_some_and(|target| in_service(target, app).is_some());
+    let serving: Vec<TargetName> = targets.iter().filter(is_serving).cloned().collect();
     let Some(first) = serving.first() else { return Ok(()) };
     let own = state.targets.get(first).and_then(|target| of(label, target)).unwrap_or_default();
     let others = state.targets_in(environment).filter_map(|(_, target)| of(label, target));
     let side = others.filter(|side| *side != own).min().unwrap_or_default().to_owned();
-    Err(Refusal::SideServes { app: app.clone(), environment: environment.clone(), side, targets: serving })
+    let all_have_it = serving.iter().all(|name| state.running(app, name).is_some_and(|running| running.build == build));
+    let already = all_have_it.then(|| serves(order, build, own));
+    Err(Refusal::SideServes { app: app.clone(), environment: environment.clone(), side, targets: serving, already })
 }
 
 /// Fails for a package with members that would stand by: it is deployed as one, and sides are switched application by
@@ -212,7 +227,7 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
     }
     if enter.is_empty() && serving.is_empty() {
         let (app, environment) = (app.clone(), environment.clone());
-        return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Switch });
+        return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Switch, instead: None });
     }
     if let Some((name, unwell)) = enter.iter().find_map(|(name, running)| Some((name, running.wrong()?))) {
         let why = format!("{app} is unwell on {name}, which would serve: {}", unwell.reason);

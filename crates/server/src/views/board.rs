@@ -287,6 +287,11 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, shown: &Shown<'
                 }
             }
             @for waiting in &cell.waiting { (waits(waiting, now)) }
+            @for dropped in &cell.dropped {
+                p.bad title=(dropped.why) {
+                    (sign(Sign::Bad)) span { "will be dropped" span.muted { " · deployment " (dropped.deployment) } }
+                }
+            }
             @for held in &cell.held { p.held { (sign(Sign::Held)) span { b.version { (held.short()) } " is held out" } } }
             @for failed in cell.failed.iter().filter(|failed| !cell.held.contains(&failed.build)) {
                 p.held {
@@ -325,7 +330,8 @@ fn fingerprint(cell: &Cell, wrong: usize) -> String {
     });
     let released: Vec<_> = cell.released.iter().map(|released| &released.version).collect();
     let runs: Vec<_> = runs.collect();
-    let all = format!("{runs:?}{released:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.held, cell.exposed);
+    let all =
+        format!("{runs:?}{released:?}{:?}{:?}{:?}{:?}{wrong}", cell.waiting, cell.dropped, cell.held, cell.exposed);
     Digest::of(all.as_bytes()).short()
 }
 

@@ -1,7 +1,7 @@
 //! What is planned, what begins and ends, and what of it cannot come true as it stands (R1).
 
 use super::build_name;
-use api::read::{CalendarEntry, CalendarKind};
+use api::read::{CalendarEntry, CalendarKind, DroppedView};
 use domain::{
     outlook::{self, Outlook},
     rules::lifetime,
@@ -71,6 +71,26 @@ fn deployments(state: &State, now: Timestamp) -> Vec<CalendarEntry> {
     outlook::outlooks(state, now).into_iter().filter_map(of_outlook).collect()
 }
 
+/// Those of an application's orders that stand in an environment and will be dropped.
+pub(crate) fn dropped(
+    state: &State,
+    app: &AppName,
+    environment: &AudienceName,
+    outlooks: &[Outlook],
+) -> Vec<DroppedView> {
+    let view = |outlook: &Outlook| {
+        let record = state.deployments.get(&outlook.deployment)?;
+        let is_meant = record.app == *app && record.environment == *environment;
+        let why = outlook.never.as_ref().filter(|_| is_meant)?;
+        Some(DroppedView {
+            build: build_name(state, app, &record.build),
+            deployment: outlook.deployment,
+            why: trust::names::printable(why),
+        })
+    };
+    outlooks.iter().filter_map(view).collect()
+}
+
 fn freezes(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let on = state.freezes.values().filter(|freeze| freeze.is_over(from).is_none());
@@ -127,4 +147,36 @@ fn permits(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
         }
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{
+        fixture::{World, app, audience},
+        status,
+    };
+    use trust::{schedule::Schedule, statement::OrderAct};
+
+    /// What the calendar says of an order that stands, whoever looks at the deployment or at the board is told as well.
+    #[test]
+    fn r1_an_order_whose_permit_was_withdrawn_is_said_to_be_dropped_wherever_it_is_shown() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "test");
+        let at = Some(world.now() + jiff::SignedDuration::from_hours(2));
+        let number = world.stands("test-1", "web", build, OrderAct::Deploy, Schedule { at, ..Schedule::default() });
+        let said = |world: &World| {
+            let (state, now) = (&world.state, world.now());
+            let view = crate::views::deployment::deployment(state, state, number, now, &|_| None).unwrap();
+            let all = status::status(state, &status::Filter::default(), |_| None, &|_| None, now).unwrap();
+            let mut cells = all.apps.into_iter().filter(|one| one.app == app("web")).flat_map(|app| app.cells);
+            let cell = cells.find(|cell| cell.audience == audience("test")).unwrap();
+            (view.never, cell.dropped.iter().map(DroppedView::in_words).collect::<Vec<_>>())
+        };
+        assert_eq!(said(&world), (None, Vec::new()));
+        world.withdraw("web", "1.4.0", "test");
+        let (never, dropped) = said(&world);
+        assert!(never.unwrap().starts_with("web@1.4.0 was withdrawn from test"), "the deployment says it");
+        assert!(dropped[0].starts_with("deployment 1 will be dropped: web@1.4.0 was withdrawn"), "{dropped:?}");
+    }
 }

@@ -5,7 +5,7 @@ use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
     event::Event,
-    plan,
+    outlook, plan,
     rules::{rollout, schedule, soak},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
     waiting::WaitingOn,
@@ -45,6 +45,7 @@ pub(crate) fn deployment(
         ended,
         settled,
         reason: reason.map(|reason| trust::names::printable(&reason)),
+        never: never(state, number, now),
         stands: waits.as_ref().is_some_and(WaitingOn::stands),
         waits: waits.map(|waits| waits.to_string()),
         unsettled: soak::cut_short(state, number),
@@ -61,6 +62,14 @@ pub(crate) fn deployment(
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
     })
+}
+
+/// Why an order that stands will be dropped when its time comes.
+fn never(state: &State, number: u64, now: Timestamp) -> Option<String> {
+    let stands = state.deployments.get(&number).is_some_and(|record| record.waves == 0);
+    let mut outlooks = stands.then(|| outlook::outlooks(state, now)).into_iter().flatten();
+    let outlook = outlooks.find(|outlook| outlook.deployment == number)?;
+    outlook.never.map(|why| trust::names::printable(&why))
 }
 
 /// Why it paused by itself; a package does where every member that is under way has.

@@ -72,7 +72,7 @@ pub(crate) fn members(state: &State, record: &Deployment) -> Vec<MemberView> {
             app: app.clone(),
             build: build_name(state, app, &member.build),
             after: member.after.iter().cloned().collect(),
-            state: standing(state, part).into(),
+            state: standing(state, record, part).into(),
             deployment: number,
             step: step(facts, record, app),
         }
@@ -94,8 +94,10 @@ fn step(facts: &BuildFacts, record: &Deployment, app: &AppName) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)
 }
 
-fn standing(state: &State, part: MemberPart) -> &'static str {
+fn standing(state: &State, package: &Deployment, part: MemberPart) -> &'static str {
+    let is_over = matches!(package.phase, DeploymentPhase::Ended { .. });
     let number = match part {
+        MemberPart::Waiting if is_over => return "not begun",
         MemberPart::Waiting => return "waiting",
         MemberPart::InPlace => return "in place",
         MemberPart::Begun(number) => number,
@@ -225,6 +227,22 @@ mod tests {
         let why = why(&world.state, &app("shop"), one, &audience("prod"), &|_| None, &Default::default(), world.now())
             .unwrap();
         assert!(why.conditions.iter().any(|condition| condition.what.contains("deployment 1 of web is under way")));
+    }
+
+    /// R46: what was dropped before it began waits for nothing any more.
+    #[test]
+    fn members_of_what_was_dropped_have_not_begun() {
+        let mut world = World::new();
+        let build = shop(&mut world, "one");
+        let deployment = world.stands("prod-1", "shop", build, OrderAct::Deploy, Default::default());
+        let states = |world: &World| {
+            let members = members(&world.state, &world.state.deployments[&deployment]).into_iter();
+            members.map(|member| member.state).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&world), ["waiting", "waiting"]);
+        let (ending, reason) = (Ending::Dropped, Some("its order expired".to_owned()));
+        world.happen(Event::DeploymentEnded { deployment, ending, reason, superseded_by: None, aborted: None });
+        assert_eq!(states(&world), ["not begun", "not begun"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, carries, emergencies, packages, permits, targets, words::Texts};
+use super::{build_name, calendar, carries, emergencies, packages, permits, targets, words::Texts};
 use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
 use domain::{
+    outlook::{self, Outlook},
     plan,
     refusal::Refusal,
     rules::{self, deployers, expiry, lifetime, names, passed, soak, vendors},
@@ -53,12 +54,13 @@ pub(crate) fn status(
         None => true,
     };
     let wanted = |app: &AppName| filter.app.as_ref().is_none_or(|only| only == app) && runs_there(app);
+    let outlooks = outlook::outlooks(state, now);
     let apps = state.apps.iter().filter(|(app, _)| wanted(app)).map(|(app, record)| {
         let newest = record.builds.iter().max_by_key(|(_, build)| build.stamp.entry).map(|(digest, _)| digest);
         AppStatus {
             app: app.clone(),
             newest: newest.map(|build| build_name(state, app, build)),
-            cells: audiences.iter().map(|audience| cell(state, app, audience, texts, now)).collect(),
+            cells: audiences.iter().map(|audience| cell(state, app, audience, &outlooks, (texts, now))).collect(),
             retired: record.retired.map(|stamp| stamp.time),
             package: newest.and_then(|build| record.builds.get(build)).and_then(members),
         }
@@ -133,7 +135,13 @@ fn steps_before(charter: &Charter, name: &AudienceName) -> usize {
     steps
 }
 
-fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_>, now: Timestamp) -> Cell {
+fn cell(
+    state: &State,
+    app: &AppName,
+    audience: &AudienceStatus,
+    outlooks: &[Outlook],
+    (texts, now): (Texts<'_>, Timestamp),
+) -> Cell {
     let empty = InAudience::default();
     let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
     // Of a retired application nothing may be deployed any more; a channel goes on offering what it was released.
@@ -202,6 +210,7 @@ fn cell(state: &State, app: &AppName, audience: &AudienceStatus, texts: Texts<'_
         targets,
         waits: waiting.iter().map(|waiting| in_words(state, waiting, texts)).collect(),
         waiting,
+        dropped: calendar::dropped(state, app, &audience.name, outlooks),
         held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
         holds: holds(state, app, record, texts),
         failed: failed(state, app, record),

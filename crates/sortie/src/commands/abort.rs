@@ -7,6 +7,7 @@ use crate::{
     order,
     output::Answer,
 };
+use api::read::{Cell, DeploymentView};
 use trust::statement::AdministrationAct;
 
 /// End an unfinished deployment; targets that had activated it go back
@@ -36,12 +37,35 @@ impl Abort {
         }
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         let status = order::status(&connection, None).await?;
-        let runs = order::cell(&status, &view.app, &view.environment).map(|cell| {
-            let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
-            runs_in_words(&runs, cell.targets)
-        });
-        let runs = runs.unwrap_or_else(|| "nothing".into());
-        let words = format!("deployment {} is over; {} runs {runs}.", view.deployment, view.environment);
+        let words = in_words(&view, order::cell(&status, &view.app, &view.environment));
         Ok(Answer::new(&view, words).next(format!("sortie status {} --in {}", view.app, view.environment)))
+    }
+}
+
+/// That it is over, and what of the application runs there. Other applications may run beside it.
+fn in_words(view: &DeploymentView, cell: Option<&Cell>) -> String {
+    let (app, environment) = (&view.app, &view.environment);
+    let runs = match cell.filter(|cell| !cell.runs.is_empty()) {
+        Some(cell) => {
+            let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
+            format!("{app} {}", runs_in_words(&runs, cell.targets))
+        }
+        None => format!("nothing of {app}"),
+    };
+    format!("deployment {} is over; {environment} runs {runs}.", view.deployment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    #[test]
+    fn what_runs_is_said_of_the_application_alone() {
+        let view = samples::deployment(&[("prod-1", "undone")]);
+        let status = samples::status();
+        let cell = order::cell(&status, &view.app, &view.environment);
+        assert_eq!(in_words(&view, cell), "deployment 41 is over; prod runs web 1.4.0 on 3/3.");
+        assert_eq!(in_words(&view, None), "deployment 41 is over; prod runs nothing of web.");
     }
 }

@@ -62,7 +62,11 @@ fn in_words(target: &TargetName, deployment: u64, left: &[DeploymentView]) -> St
             .any(|part| part.target == *target && matches!(part.state.as_str(), "verified" | "going back"))
     };
     let verified = left.iter().filter(has_verified).count();
+    let has_begun = |view: &DeploymentView| {
+        view.targets.iter().any(|part| part.target == *target && (part.wave.is_some() || !part.phases.is_empty()))
+    };
     let begun = match verified {
+        0 if !left.is_empty() && !left.iter().any(has_begun) => "It had begun nothing.",
         0 => "What it has begun it may end.",
         all if all == left.len() => "It keeps what it has, and goes back if all do.",
         _ => "What it has begun it may end; what it has verified it keeps, and goes back if all do.",
@@ -72,13 +76,19 @@ fn in_words(target: &TargetName, deployment: u64, left: &[DeploymentView]) -> St
         .filter(|view| view.deployment != deployment)
         .map(|view| format!("{} (deployment {})", view.app, view.deployment))
         .collect();
-    if members.is_empty() {
-        return format!("{target} is left out of deployment {deployment}. {begun}");
+    let mut said = match members.is_empty() {
+        true => format!("{target} is left out of deployment {deployment}. {begun}"),
+        false => format!(
+            "{target} is left out of {} in deployment {deployment}; those that come after one of these do not go there. {begun}",
+            members.join(", ")
+        ),
+    };
+    // Whoever was the last of it ends it.
+    for view in left.iter().filter(|view| view.ending.is_some()) {
+        let why = view.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        said.push_str(&format!(" With that deployment {} is over{why}.", view.deployment));
     }
-    format!(
-        "{target} is left out of {} in deployment {deployment}; those that come after one of these do not go there. {begun}",
-        members.join(", ")
-    )
+    said
 }
 
 #[cfg(test)]
@@ -92,6 +102,7 @@ mod tests {
         let one = |number, state| {
             let mut view = samples::deployment(&[("prod-1", state), ("prod-2", "verified")]);
             view.deployment = number;
+            view.targets[0].wave = Some(1);
             view
         };
         let said = |left: &[DeploymentView]| in_words(&target, 41, left);
@@ -106,5 +117,14 @@ mod tests {
              these do not go there. What it has begun it may end."
         );
         assert!(said(&[one(42, "left out"), one(43, "verified")]).contains("what it has verified it keeps"));
+        // Whoever was the only one of what has not begun takes all of it away.
+        let mut last = one(41, "left out");
+        (last.targets[0].wave, last.targets[0].phases) = (None, Vec::new());
+        last.ending = Some(domain::event::Ending::Dropped);
+        last.reason = Some("nobody is left for it".into());
+        assert_eq!(
+            said(&[last]),
+            "prod-1 is left out of deployment 41. It had begun nothing. With that deployment 41 is over: nobody is left for it."
+        );
     }
 }

@@ -6,10 +6,14 @@ use crate::{
     invocation::Invocation,
     moment,
     names::{self, Thing},
+    order,
     output::Answer,
     sign,
 };
-use api::{read::FreezeView, routes};
+use api::{
+    read::{BuildName, FreezeView, Runs},
+    routes,
+};
 use domain::{event::Event, refusal::Refusal};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
@@ -244,12 +248,33 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
         found.name()
     );
     let environment = terms.environments.iter().next().map_or(places, ToString::to_string);
-    Ok(Answer::new(&accepted, words).next(format!("sortie deploy {} --to {environment}", found.name())))
+    let build = BuildName { build: found.build, version: found.version.clone() };
+    let status = order::status(&connection, None).await?;
+    let here = environment.parse().ok().and_then(|place| order::cell(&status, &found.app, &place)?.runs_of(&build));
+    Ok(Answer::new(&accepted, words).next(next_of_excepted(&found.name(), &environment, here)))
+}
+
+/// What lets the version come: where it stands by, it is there, and has only to be let serve.
+fn next_of_excepted(name: &str, environment: &str, here: Option<&Runs>) -> String {
+    match here.is_some_and(Runs::all_stand_by) {
+        true => format!("sortie switch {name} --in {environment}"),
+        false => format!("sortie deploy {name} --to {environment}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_by_has_only_to_be_let_serve() {
+        let mut runs = crate::commands::samples::status().apps[0].cells[2].runs[0].clone();
+        let next = |runs: Option<&Runs>| next_of_excepted("web@1.4.0", "prod", runs);
+        assert_eq!(next(None), "sortie deploy web@1.4.0 --to prod");
+        assert_eq!(next(Some(&runs)), "sortie deploy web@1.4.0 --to prod");
+        runs.standby = runs.on.clone();
+        assert_eq!(next(Some(&runs)), "sortie switch web@1.4.0 --in prod");
+    }
 
     #[test]
     fn a_freeze_stands_in_a_line_with_its_end_and_who_may_lift_it() {

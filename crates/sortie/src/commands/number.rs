@@ -10,7 +10,7 @@ use crate::{
     project, releasing,
 };
 use api::{
-    read::{App, Build, Lost, LostNumber},
+    read::{App, Build, Lost, LostNumber, Status},
     routes,
 };
 use std::path::Path;
@@ -47,7 +47,14 @@ impl Number {
         let numbered = format!("{}@{version}", found.app);
         let answer = Answer::new(&accepted, format!("{numbered} is {name}, for good."));
         let may_alone = |audience: &AudienceName| releasing::may_alone(&connection, audience);
-        Ok(match first_released_audience(&connection.policy.charter, may_alone) {
+        // Where its machines cannot be asked for, what the charter says of them is enough for a proposal.
+        let query = [("app", found.app.as_str())];
+        let status = connection.client.get::<Status>(routes::STATUS, &query).await.ok();
+        let has_targets = |name: &AudienceName| {
+            let audiences = status.iter().flat_map(|status| &status.audiences);
+            audiences.into_iter().any(|audience| audience.name == *name && audience.targets > 0)
+        };
+        Ok(match first_released_audience(&connection.policy.charter, has_targets, may_alone) {
             Some(audience) => answer.next(releasing::command(&connection, &numbered, audience)),
             None => answer,
         })
@@ -55,11 +62,17 @@ impl Number {
 }
 
 /// The first audience that somebody has to agree to: where a new version goes next. Environments come before channels, and
-/// among those of one class the ones to which the signer may release alone.
-fn first_released_audience(charter: &Charter, may_alone: impl Fn(&AudienceName) -> bool) -> Option<&AudienceName> {
+/// among those of one class the ones that have targets, that last, and to which the signer may release alone.
+fn first_released_audience(
+    charter: &Charter,
+    has_targets: impl Fn(&AudienceName) -> bool,
+    may_alone: impl Fn(&AudienceName) -> bool,
+) -> Option<&AudienceName> {
     let turn = |name: &AudienceName| {
         let audience = charter.audience(name).filter(|audience| audience.approve.is_some())?;
-        Some((audience.after.is_some(), audience.class.is_none(), audience.class, !may_alone(name)))
+        let is_thrown_away = charter.environments.get(name).is_some_and(|environment| environment.lives.is_some());
+        let among = (!has_targets(name), is_thrown_away, !may_alone(name));
+        Some((audience.after.is_some(), audience.class.is_none(), audience.class, among))
     };
     let named = charter.audience_names().filter_map(|name| Some((turn(name)?, name)));
     named.min_by_key(|(turn, _)| *turn).map(|(_, name)| name)
@@ -209,10 +222,15 @@ mod tests {
         "#;
         let key = trust::key::Signer::public(&trust::key::SecretKey::from_seed(&[1; 32])).to_openssh();
         let charter = Charter::from_bytes(text.replace("KEY", &key).as_bytes()).unwrap();
-        let first = |may: &str| first_released_audience(&charter, |name| name.as_str() == may).unwrap().to_string();
-        assert_eq!(first("review-b"), "review-b");
-        assert_eq!(first("nothing"), "review-a");
-        assert_eq!(first("beta"), "review-a");
+        let first = |targets: &str, may: &str| {
+            let found = first_released_audience(&charter, |name| name.as_str() == targets, |name| name.as_str() == may);
+            found.unwrap().to_string()
+        };
+        assert_eq!(first("none", "review-b"), "review-b");
+        assert_eq!(first("none", "nothing"), "review-a");
+        assert_eq!(first("none", "beta"), "review-a");
+        // Where nothing can be installed a version is not released first.
+        assert_eq!(first("review-b", "review-a"), "review-b");
     }
 
     #[test]

@@ -7,10 +7,14 @@ use crate::{
     invocation::Invocation,
     names::{Place, Thing},
     order::{self, Wanted, only},
-    output::Answer,
+    output::{self, Answer},
 };
 use api::read::{BuildName, Cell, Runs, Status};
-use domain::{event::Ending, refusal::Refusal, waiting::WaitingOn};
+use domain::{
+    event::Ending,
+    refusal::{Refusal, RunsInstead},
+    waiting::WaitingOn,
+};
 use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
@@ -51,6 +55,9 @@ impl OnWhatRuns {
         let connection = invocation.connect().await?;
         let environment = connection.environment(&self.place)?;
         let running = Running { app: thing.app().clone(), environment, only, thing: Some(thing) };
+        if act == OrderAct::Start {
+            something_is_stopped(&order::status(&connection, None).await?, &running)?;
+        }
         act_on_running(invocation, &connection, &running, act, &self.following).await
     }
 }
@@ -87,6 +94,25 @@ pub async fn act_on_running(
     order::order(invocation, connection, &last, following).await
 }
 
+/// Fails for a start where all that is meant runs already, and runs well: nothing would change.
+fn something_is_stopped(status: &Status, running: &Running) -> Result<(), Failure> {
+    let Running { app, environment, only, thing } = running;
+    let is_meant = |name: &&TargetName| only.is_empty() || only.contains(*name);
+    let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
+    let runs: Vec<&Runs> = runs.filter(|runs| meant(runs, thing)).collect();
+    let on: BTreeSet<&TargetName> = runs.iter().flat_map(|runs| &runs.on).filter(is_meant).collect();
+    let others = |runs: &&Runs| {
+        runs.stopped
+            || runs.stopped_on.iter().chain(runs.unwell.keys()).chain(runs.unclear.keys()).any(|name| on.contains(name))
+    };
+    if on.is_empty() || runs.iter().any(others) {
+        return Ok(());
+    }
+    let what =
+        format!("{app} runs in {environment} on {}, and is stopped on none", output::count(on.len() as u64, "target"));
+    Err(Refusal::AlreadyDone { what, since: None }.into())
+}
+
 /// Why there is nothing to act on. What is to be removed and does not run is gone already, whatever it was called.
 async fn nothing_runs(
     connection: &Connection,
@@ -94,9 +120,13 @@ async fn nothing_runs(
     running: &Running,
     act: OrderAct,
 ) -> Result<Failure, Failure> {
-    let Running { app, environment, only, .. } = running.clone();
-    let mut runs = order::cell(status, &app, &environment).into_iter().flat_map(Cell::all_runs);
-    let runs = runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)));
+    let Running { app, environment, only, thing } = running.clone();
+    // A version or build that nobody knows is a mistake, and no answer about what runs.
+    let named = match thing.filter(|thing| !matches!(thing, Thing::App(_))) {
+        Some(thing) => Some(connection.look_up(&thing).await?.of(&app)),
+        None => None,
+    };
+    let runs = runs_there(status, running);
     let is_here = |name: &TargetName| {
         status.targets.iter().any(|target| target.name == *name && target.environment == environment)
     };
@@ -105,13 +135,22 @@ async fn nothing_runs(
     let is_planned = |waits: &&WaitingOn| matches!(waits, WaitingOn::Time { .. });
     let (planned, others): (Vec<_>, Vec<_>) = cell.iter().flat_map(|cell| &cell.waiting).partition(is_planned);
     let comes = !others.is_empty();
-    if act != OrderAct::Undeploy || runs || comes || !only.iter().all(is_here) {
-        return Ok(Refusal::NothingRuns { app, environment, act }.into());
+    if act != OrderAct::Undeploy || !runs.is_empty() || comes || !only.iter().all(is_here) {
+        let instead = named.filter(|_| !runs.is_empty()).map(|named| Box::new(RunsInstead { named, runs }));
+        return Ok(Refusal::NothingRuns { app, environment, act, instead }.into());
     }
     // A name that nobody knows is a mistake.
     connection.app(&app).await?;
     let stands = planned.iter().map(|waits| format!(", and {waits}")).collect::<String>();
     Ok(Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}{stands}"), since: None }.into())
+}
+
+/// What of the application runs where something was to be acted on.
+fn runs_there(status: &Status, running: &Running) -> BTreeSet<String> {
+    let Running { app, environment, only, .. } = running;
+    let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
+    let is_there = |runs: &&Runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name));
+    runs.filter(is_there).map(|runs| runs.build.short()).collect()
 }
 
 /// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.
@@ -207,6 +246,17 @@ mod tests {
         let named =
             Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
         assert_eq!(orders(&status, &named).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_runs_already_is_not_started() {
+        let mut status = samples::status();
+        let refused = something_is_stopped(&status, &running(&[])).unwrap_err().problem;
+        assert_eq!((refused.exit, refused.code.as_str()), (0, "ALREADY_DONE"));
+        let runs = &mut status.apps[0].cells[2].runs[0];
+        runs.stopped_on = vec![runs.on[0].clone()];
+        assert!(something_is_stopped(&status, &running(&[])).is_ok());
+        assert!(something_is_stopped(&status, &running(&["prod-3"])).is_err(), "another one is stopped");
     }
 
     /// R8: where one target has nothing of a package any more, the next order is about what is left.

@@ -62,11 +62,7 @@ impl Reproduce {
         let data = json!({ "build": found.build, "name": found.name(), "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
             "differing": differing });
         if made.digest() == found.build {
-            let words = format!(
-                "{} is what its commit and recipe make: the same {}, byte for byte.",
-                found.name(),
-                output::count(signed.files.len() as u64, "file")
-            );
+            let words = format!("{} is what its commit and recipe make: {}.", found.name(), same(signed.files.len(), signed.run.package.len()));
             return Ok(Answer::new(&data, words));
         }
         let words = format!(
@@ -76,6 +72,15 @@ impl Reproduce {
             differing.join("\n  ")
         );
         Ok(Answer::new(&data, words).exit(exit::INTEGRITY))
+    }
+}
+
+/// What was found to be the same. A package has no files, and lists what has.
+fn same(files: usize, members: usize) -> String {
+    match (files, members) {
+        (0, 0) => "the same manifest, which has no files".into(),
+        (0, members) => format!("the same {}, build for build", output::count(members as u64, "member")),
+        (files, _) => format!("the same {}, byte for byte", output::count(files as u64, "file")),
     }
 }
 
@@ -137,4 +142,16 @@ fn make(invocation: &Invocation, tree: &Path, app: &str, recipe: Option<&str>) -
         )));
     }
     build::prepare(Some(&located.folder), Some(app), &|_| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_the_same_member_by_member() {
+        assert_eq!(same(2, 0), "the same 2 files, byte for byte");
+        assert_eq!(same(0, 2), "the same 2 members, build for build");
+        assert_eq!(same(0, 0), "the same manifest, which has no files");
+    }
 }

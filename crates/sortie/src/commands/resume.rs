@@ -64,7 +64,10 @@ impl Resume {
 /// What was said for it, and what it still waits for where nothing is being done.
 fn goes_on(view: &DeploymentView) -> String {
     let number = view.deployment;
-    match view.waits.as_ref().filter(|_| view.stands) {
+    // What is to begin once another has ended stands as well as what waits for its time.
+    let another = format!("deployment {number} waits for deployment ");
+    let stands = view.stands || view.waits.as_deref().is_some_and(|waits| waits.starts_with(&another));
+    match view.waits.as_ref().filter(|_| stands) {
         Some(waits) => {
             let itself = format!("deployment {number} ");
             let waits = waits.strip_prefix(&itself).map_or_else(|| waits.clone(), |waits| format!("it {waits}"));
@@ -89,6 +92,12 @@ mod tests {
             goes_on(&view),
             "deployment 41 is not paused any more, and goes on by itself: it waits for its time, \
              2027-01-04T06:00:00Z."
+        );
+        view.stands = false;
+        view.waits = Some("deployment 41 waits for deployment 40 to end".into());
+        assert_eq!(
+            goes_on(&view),
+            "deployment 41 is not paused any more, and goes on by itself: it waits for deployment 40 to end."
         );
     }
 }

@@ -108,6 +108,7 @@ pub fn part(target: &str, state: &str) -> PartView {
 /// Deployment 41: web@1.5.0 to prod.
 pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
     DeploymentView {
+        never: None,
         deployment: 41,
         app: "web".parse().unwrap(),
         environment: "prod".parse().unwrap(),
@@ -139,6 +140,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
 
 fn cell(audience: &str, targets: u32) -> Cell {
     Cell {
+        dropped: Vec::new(),
         audience: audience.parse().unwrap(),
         released: Vec::new(),
         runs: Vec::new(),

@@ -14,7 +14,7 @@ use crate::{
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, Emergency, GuidanceView, Released, Runs,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView, Released, Runs,
         Status as View, TargetStatus,
     },
     routes,
@@ -127,8 +127,8 @@ fn not_gone(view: &View, environment: &AudienceName) -> Result<(), Failure> {
     if view.audiences.iter().any(|audience| audience.name == *environment) {
         return Ok(());
     }
-    let gone =
-        format!("{environment} is gone: the time of its last target is over. What happened there: sortie history");
+    // Its time may be over, or somebody retired the last of them before that: history tells which.
+    let gone = format!("{environment} is gone: none of its targets is left. What happened there: sortie history");
     Err(Failure::new("NO_TARGETS", domain::refusal::exit::REFUSED, gone)
         .next(format!("sortie target invite --in {environment}")))
 }
@@ -224,7 +224,8 @@ fn remarks(cell: &Cell) -> Vec<String> {
     });
     let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
     let delivered = cell.delivered.first().map(|newest| format!("{} {}", newest.version, newest.in_words()));
-    let facts = cell.waits.iter().cloned().chain(held).chain(failed).chain(exposed).chain(delivered);
+    let dropped = cell.dropped.iter().map(DroppedView::in_words);
+    let facts = cell.waits.iter().cloned().chain(dropped).chain(held).chain(failed).chain(exposed).chain(delivered);
     facts.chain(cell.notes.iter().cloned()).collect()
 }
 
@@ -252,6 +253,8 @@ fn targets(view: &View) -> String {
 pub fn seen(target: &TargetStatus, now: Timestamp) -> String {
     match (target.seen, target.carried, target.as_of) {
         (Some(seen), ..) if target.two => format!("{}, by two machines", ago(seen, now)),
+        // It holds its connection open, and whoever asked last is away all the same once that is gone.
+        (Some(seen), ..) if target.away && ago(seen, now) == "just now" => "away".into(),
         (Some(seen), ..) if target.away => format!("{}, away", ago(seen, now)),
         (Some(seen), ..) => ago(seen, now),
         (None, Some(told), _) => format!("by receipt, up to {}", ago(told, now)),
@@ -484,8 +487,27 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
         Some(Ending::Succeeded) => answer,
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
-        Some(_) => answer.next(format!("sortie redeploy {number}")),
+        Some(_) => {
+            let status = order::status(connection, None).await?;
+            let asks = |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
+            let cell = order::cell(&status, &view.app, &view.environment);
+            answer.next(again(&view, cell, asks(&view.environment)))
+        }
     })
+}
+
+/// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
+/// where somebody is asked for it.
+fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
+    let (what, environment) = (view.build.of(&view.app), &view.environment);
+    if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
+        return format!("sortie hold lift {what} --in {environment} --reason …");
+    }
+    let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
+    match asks && view.act.installs() && !is_released {
+        true => format!("sortie why {what} --in {environment}"),
+        false => format!("sortie redeploy {}", view.deployment),
+    }
 }
 
 /// A deployment as it stands, a line a target.
@@ -504,7 +526,10 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Aborted), _) if view.reason.is_some() => format!("ended{ended}"),
         (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
-        (None, Some(waits)) => waits.clone(),
+        (None, Some(waits)) => match &view.never {
+            Some(why) => format!("{waits}; it will be dropped: {why}"),
+            None => waits.clone(),
+        },
         (None, None) => "under way".into(),
     };
     let what = view.build.of(&view.app);
@@ -595,6 +620,9 @@ mod tests {
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
+        view.targets[0].away = true;
+        assert_eq!(seen(&view.targets[0], view.at), "away");
+        view.targets[0].away = false;
         view.targets[1].findings = 2;
         let words = targets(&view);
         assert!(words.contains("prod-2  web@1.4.0  just now  role=web  ✗ 2 not as it should be"), "{words}");
@@ -627,6 +655,19 @@ mod tests {
         );
         assert!(words.contains("prod      no                                  no"), "{words}");
         assert!(words.ends_with("nobody   held out"), "{words}");
+    }
+
+    #[test]
+    fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
+        let mut view = samples::deployment(&[("prod-1", "undone")]);
+        view.ending = Some(Ending::Undone);
+        let mut cell = samples::status().apps[0].cells[2].clone();
+        assert_eq!(again(&view, Some(&cell), true), "sortie hold lift web@1.5.0 --in prod --reason …");
+        cell.held.clear();
+        assert_eq!(again(&view, Some(&cell), true), "sortie why web@1.5.0 --in prod");
+        assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
+        cell.released = samples::status().apps[0].cells[1].released.clone();
+        assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Switch {
                 let runs = order::cell(&status, &app, &environment).map(|cell| &cell.runs[..]).unwrap_or_default();
                 only_one(runs, |build| build.of(&app), &environment)?.cloned().ok_or_else(|| {
                     let (app, environment) = (app.clone(), environment.clone());
-                    Failure::from(Refusal::NothingRuns { app, environment, act: OrderAct::Switch })
+                    Failure::from(Refusal::NothingRuns { app, environment, act: OrderAct::Switch, instead: None })
                 })?
             }
             named => connection.look_up(named).await?,

@@ -12,14 +12,14 @@ use crate::{
 };
 use anyhow::Context as _;
 use api::{
-    read::{Cell, Released, WayBack},
+    read::{Cell, DeploymentView, Released, WayBack},
     routes,
 };
-use domain::refusal::Refusal;
+use domain::{refusal::Refusal, waiting::WaitingOn};
 use serde_json::json;
 use std::path::PathBuf;
 use trust::{
-    AppName,
+    AppName, Digest,
     dsse::Envelope,
     statement::{Act, Order, OrderAct, Withdrawal},
 };
@@ -88,6 +88,9 @@ impl Withdraw {
             return stop(&connection, &matter, &words).await;
         }
         let answer = Answer::new(&json!({ "withdrawn": accepted, "reach": reach }), words);
+        if let Some(next) = under_way(&connection, &matter, cell.as_ref()).await {
+            return Ok(answer.next(next));
+        }
         let Some(cell) = cell.filter(|_| runs) else { return Ok(answer) };
         let query = [("app", matter.found.app.as_str()), ("environment", audience.as_str())];
         let back = connection.client.get::<WayBack>(routes::ROLLBACK, &query).await;
@@ -127,6 +130,38 @@ impl Withdraw {
     }
 }
 
+/// What ends the deployment that is at bringing it, where one is: a rollback is refused meanwhile.
+async fn under_way(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> Option<String> {
+    let waiting = cell.into_iter().flat_map(|cell| &cell.waiting);
+    let mut moving = waiting.filter_map(|waiting| match waiting {
+        WaitingOn::Targets { deployment, .. }
+        | WaitingOn::Members { deployment, .. }
+        | WaitingOn::Bake { deployment, .. }
+        | WaitingOn::Word { deployment, .. }
+        | WaitingOn::Person { deployment, .. }
+        | WaitingOn::Window { deployment, .. }
+        | WaitingOn::Freeze { deployment, .. } => Some(*deployment),
+        _ => None,
+    });
+    let number = moving.next()?;
+    let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
+    // It was accepted: what cannot be read now makes the answer shorter, and is no failure.
+    let view: DeploymentView = connection.client.get(&path, &[]).await.ok()?;
+    ends_it(&view, &matter.found.build)
+}
+
+/// What ends a deployment that brings the build and has begun.
+fn ends_it(view: &DeploymentView, build: &Digest) -> Option<String> {
+    let number = view.deployment;
+    let has_begun = view.targets.iter().any(|part| part.wave.is_some()) || !view.members.is_empty();
+    let is_it = view.build.build == *build && view.act.installs() && view.ending.is_none() && has_begun;
+    is_it.then(|| match view.reason {
+        // It goes back already.
+        Some(_) => format!("sortie status {number}"),
+        None => format!("sortie abort {number} --reason …"),
+    })
+}
+
 /// The second act of `--stop`: withdrawing never stops anything by itself.
 async fn stop(connection: &Connection, matter: &Matter, withdrawn: &str) -> Outcome {
     let act = Act::Order(Order {
@@ -144,13 +179,27 @@ mod tests {
     use super::*;
     use crate::commands::samples;
 
+    /// R31: what is under way is ended, and not rolled back before it has come.
+    #[test]
+    fn r31_what_is_under_way_is_ended_by_its_number() {
+        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
+        view.targets[0].wave = Some(1);
+        let build = view.build.build;
+        assert_eq!(ends_it(&view, &build).as_deref(), Some("sortie abort 41 --reason …"));
+        assert_eq!(ends_it(&view, &samples::build("1.4.0").build), None);
+        view.reason = Some("prod-1: verify: 503".into());
+        assert_eq!(ends_it(&view, &build).as_deref(), Some("sortie status 41"));
+        view.ending = Some(domain::event::Ending::Undone);
+        assert_eq!(ends_it(&view, &build), None);
+    }
+
     #[test]
     fn r31_what_is_proposed_instead_is_there() {
         let app: AppName = "web".parse().unwrap();
         let mut cell = samples::status().apps[0].cells[2].clone();
         let nothing = || {
             let (app, environment) = ("web".parse().unwrap(), "prod".parse().unwrap());
-            Err(Refusal::NothingToRollBackTo { app, environment, held: false }.into())
+            Err(Refusal::NothingToRollBackTo { app, environment, held: false, passed: Vec::new(), named: None }.into())
         };
         let back = Ok(WayBack { to: samples::build("1.3.0") });
         assert_eq!(instead(&app, &cell, back), "sortie rollback web --in prod");

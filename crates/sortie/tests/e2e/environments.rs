@@ -88,7 +88,7 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
         (!status.contains("review")).then_some(())
     });
     world.sortie("tester", 3, "status --in review").says("review is gone").says("sortie target invite --in review");
-    world.sortie("tester", 3, "status review").says("review is gone");
+    world.sortie("tester", 3, "status review").says("review is gone: none of its targets is left");
     world.sortie("tester", 0, "calendar").lacks("review");
     world.sortie("tester", 0, "target list").lacks("review-1").lacks("pool-1");
     let all = world.sortie("tester", 0, "target list --all");

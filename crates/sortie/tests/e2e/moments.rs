@@ -146,6 +146,13 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
         .says("could never begin: it is for");
     let planned = world.ask("oncall", &format!("deploy {two} --to prod --at next-window"));
     let number = planned["deployment"].as_u64().unwrap();
+    // What stands for just that is not ordered a second time.
+    let again = world.sortie("oncall", 0, &format!("deploy {two} --to prod --at next-window"));
+    again.says("already so").says(&format!("deployment {number} of {two} stands in prod, planned for"));
+    // Nobody is sent to a closed window.
+    world
+        .sortie("oncall", 0, &format!("release {two} --to prod"))
+        .says(&format!("deploy {two} --to prod --at next-window"));
     world.sortie("tester", 0, &format!("status {number}")).says("waits for its time");
     let stands = format!("deployment {number} ({two}) waits for its time");
     world.sortie("tester", 0, &format!("why {one} --in prod")).says(&stands).says(&format!("sortie abort {number}"));
@@ -173,6 +180,11 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     // It is in nobody's way, and acts of safety are never kept waiting.
     world.sortie("oncall", 0, "restart web --in prod");
     assert_eq!(world.active("prod-1", "web"), before);
+    // Whoever takes its permit back is told of the order that stands, and so is whoever looks at it.
+    let withdrawn = world.sortie("tester", 0, &format!("withdraw {two} --from prod --reason \"a leak\""));
+    withdrawn.says("runs nowhere in prod").says(&format!("Deployment {number}, which stands, will be dropped."));
+    world.sortie("tester", 0, &format!("status {number}")).says(&format!("it will be dropped: {two} was withdrawn"));
+    world.sortie("tester", 0, "status").says(&format!("deployment {number} will be dropped: {two} was withdrawn"));
     world.sortie("oncall", 0, &format!("abort {number}"));
     world.sortie("tester", 0, "ledger verify");
 }

@@ -65,10 +65,15 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
 
     // In the end the application itself goes.
     world.sortie("owner", 3, "app retire web --yes").says("APP_RUNS").says("prod-1");
+    // Only what runs is removed: another version that was named is no reason to say that nothing runs.
+    let other = world.sortie("oncall", 3, &format!("undeploy {first} --in prod"));
+    other.says("NOTHING_RUNS").says(&format!("{first} does not run in prod; {} does", &second[4..]));
+    world.sortie("oncall", 2, "stop web@9.0.0 --in prod").says("UNKNOWN_VERSION").says("web has no version 9.0.0");
     world.sortie("oncall", 0, "undeploy web --in prod");
     world.sortie("coder", 0, "undeploy web --in test");
     world.sortie("coder", 0, "undeploy web --in test").says("already so: web is not deployed in test");
     world.sortie("coder", 2, "undeploy wbe --in test").says("UNKNOWN_APPLICATION");
+    world.sortie("coder", 2, "undeploy web@9.0.0 --in test").says("UNKNOWN_VERSION");
     world.sortie("coder", 3, "app retire web --yes").says("ROLE_MISSING");
     world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
     world.sortie("owner", 0, "status").lacks("web");

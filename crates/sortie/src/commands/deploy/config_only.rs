@@ -91,7 +91,7 @@ async fn orders_of(connection: &Connection, running: &Running) -> Result<Vec<Wan
     let orders = operate::orders(&status, running, OrderAct::Configure)?;
     if orders.is_empty() {
         let Running { app, environment, .. } = running.clone();
-        return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Configure }.into());
+        return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Configure, instead: None }.into());
     }
     Ok(orders)
 }
