@@ -260,6 +260,15 @@ impl Setting {
 }
 
 impl Script {
+    /// By how much the server's clock is set back in all, in milliseconds.
+    pub fn server_set_back(&self) -> u64 {
+        let back = self.steps.iter().map(|step| match step.deed {
+            Deed::SetClock { target: None, seconds } => seconds.min(0).unsigned_abs() * 1000,
+            _ => 0,
+        });
+        back.sum()
+    }
+
     /// The script of a seed.
     pub fn new(seed: u64) -> Self {
         let random = &mut Random::new(seed, "script");
