@@ -627,12 +627,16 @@ impl Models {
         };
         let went_nowhere =
             package.order.act == OrderAct::Rollback && ending != Ending::Succeeded && !members.iter().any(stands);
+        let of_members: Vec<(usize, u64)> = members.iter().map(|(place, member, _)| (*place, *member)).collect();
         let (build, stops) = (package.build, !package.taken_back);
         if is_held {
             self.packages.held.insert(build, number);
         }
         if went_nowhere {
             self.packages.held.retain(|_, placed| *placed != number);
+            for (place, member) in of_members {
+                self.each[place].held.retain(|_, placed| *placed != member);
+            }
         }
         match ending {
             Ending::Succeeded => self.packages.sees("a package done"),
