@@ -469,7 +469,7 @@ fn may_be_done(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 /// Why the package has failed, if a member has: what ended otherwise than well, or is taken back.
-fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
+pub(super) fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
     packages::begun(&draft.state, package).find_map(|(app, _, part)| match &part.phase {
         DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => None,
         DeploymentPhase::Ended { ending, reason, .. } => {

@@ -614,7 +614,8 @@ impl Models {
             }
         }
         let failed = |(_, _, course): &(usize, u64, &Course)| {
-            let is_bad = |name: &TargetName| !matches!(course.outcomes.get(name), Some(Outcome::Refused { .. }));
+            let is_refused = |name: &TargetName| matches!(course.outcomes.get(name), Some(Outcome::Refused { .. }));
+            let is_bad = |name: &TargetName| !is_refused(name) && !course.undone.contains(name);
             course.bad().any(is_bad) && !course.has_succeeded
         };
         let is_held = package.order.act.deploys()

@@ -625,9 +625,11 @@ impl Model {
         let refused_only = refused && outcomes().all(|outcome| matches!(outcome, Outcome::Refused { .. }));
         let goes_back = course.act == OrderAct::Switch && self.sides.has_settled(&course.build);
         let is_new = course.brings() && !goes_back;
-        // What went back because another member of its package failed is not to blame.
-        let is_blamed = course.package.is_none()
-            || bad.iter().any(|name| !matches!(course.outcomes.get(*name), Some(Outcome::Refused { .. })));
+        // What went back because another member of its package failed is not to blame, nor is it for whoever was silent and went
+        // back after all.
+        let is_bad = |name: &&&TargetName| !matches!(course.outcomes.get(**name), Some(Outcome::Refused { .. }));
+        let is_blamed =
+            course.package.is_none() || bad.iter().filter(is_bad).any(|name| !course.undone.contains(*name));
         if is_new && matches!(ending, Ending::Undone | Ending::Failed) && failed && !refused_only && is_blamed {
             self.held.insert(course.build, number);
         }
