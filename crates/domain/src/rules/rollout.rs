@@ -413,11 +413,13 @@ pub fn beyond_budget(rollout: &Rollout, deployment: &Deployment) -> Option<Strin
         let unwell = || parts.unwell().next().map(|(name, reason)| format!("{name} is unwell: {reason}"));
         parts.bad().next().map(|(name, outcome)| in_words(name, outcome)).or_else(unwell)
     };
-    let places = places_of(deployment, deployment.ring);
-    let is_canary = current_ring(deployment).is_some_and(|ring| ring.name == CANARY);
-    if is_canary && parts.any_bad_in(places.clone()) {
+    // A canary may not fail, nor become unwell after others have begun.
+    let has_canaries = deployment.rings.iter().next().is_some_and(|ring| ring.name == CANARY);
+    if has_canaries && parts.any_bad_in(places_of(deployment, 0)) {
         return first();
     }
+    let places = places_of(deployment, deployment.ring);
+    let is_canary = current_ring(deployment).is_some_and(|ring| ring.name == CANARY);
     let (bad, budget) = (parts.bad_count(), rollout.failure_budget.at_most(parts.len()));
     if bad > budget {
         return match budget {
