@@ -410,7 +410,7 @@ fn soaked(state: &State, number: u64, deployment: &Deployment) -> Option<Timesta
 }
 
 /// What soaks besides of the package that a deployment came with.
-fn beside<'a>(
+pub(crate) fn beside<'a>(
     state: &'a State,
     own: u64,
     deployment: &Deployment,

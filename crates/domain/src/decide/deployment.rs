@@ -172,6 +172,10 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     // Once one side serves, the other makes way at any time.
     let makes_way = deployment.act == OrderAct::Switch && deployment.waves > 0;
+    // It stands then, and the clock goes on with it once owners have signed a new epoch.
+    if !makes_way && !restored::may_go_on(&draft.state, &asked.context.lost, deployment) {
+        return;
+    }
     let moment = match makes_way {
         true => Moment::Now,
         false => schedule::moment(&draft.state, number, deployment, asked.context.now),

@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, placement, rights, rollback, rollout,
+        self, Candidate, migrations, names, packages, placement, restored, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -275,7 +275,7 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
     let Some(package) = draft.state.deployments.get(&number).cloned() else { return Ok(()) };
     let Some(facts) = facts_of(draft, &package) else { return Ok(()) };
     let turn: Vec<&AppName> = whose_turn(draft, &package, &facts).collect();
-    if turn.is_empty() {
+    if turn.is_empty() || !restored::may_go_on(&draft.state, &asked.context.lost, &package) {
         return Ok(());
     }
     match schedule::moment(&draft.state, number, &package, asked.context.now) {
@@ -405,7 +405,11 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     hold_what_is_left_behind(draft, number);
     match next_step(draft, asked, number) {
         Ok(()) => may_be_done(draft, asked, number),
-        Err(stop) => deployment::drop_it(draft, number, stop.reason()),
+        Err(stop) => match draft.state.deployments.get(&number).cloned() {
+            // Others of its step have begun before the one that cannot.
+            Some(package) if package.waves > 0 => fail(draft, asked, number, &package, stop.reason()),
+            _ => deployment::drop_it(draft, number, stop.reason()),
+        },
     }
 }
 

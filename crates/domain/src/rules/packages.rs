@@ -218,8 +218,16 @@ pub fn begun<'a>(
     state: &'a State,
     deployment: &'a Deployment,
 ) -> impl Iterator<Item = (&'a AppName, u64, &'a Deployment)> + 'a {
-    deployment.members.iter().filter_map(|(app, part)| match part {
-        MemberPart::Begun(number) => Some((app, *number, state.deployments.get(number)?)),
+    // A step that could not begin as a whole names numbers that others may have got since.
+    let is_of_it = |app: &AppName, record: &Deployment| {
+        let of = record.package.as_ref();
+        record.app == *app && of.is_some_and(|of| of.app == deployment.app && of.build == deployment.build)
+    };
+    deployment.members.iter().filter_map(move |(app, part)| match part {
+        MemberPart::Begun(number) => {
+            let record = state.deployments.get(number).filter(|record| is_of_it(app, record))?;
+            Some((app, *number, record))
+        }
         MemberPart::Waiting | MemberPart::InPlace => None,
     })
 }

@@ -6,6 +6,7 @@ use super::{late, migrations, placement, rollout};
 use crate::{
     command::Command,
     event::Migration,
+    plan,
     state::{Aside, Deployment, Part, Progress, Running, State, Target},
     waiting::WaitingOn,
 };
@@ -83,7 +84,13 @@ pub fn may_come(state: &State, command: &Command, away: &Away) -> bool {
         deployment.is_none_or(|deployment| silent(state, deployment, away).is_empty())
     };
     match command {
-        Command::SettleDeployment(number) | Command::AdvanceDeployment(number) => none_is_silent(number),
+        // What came with a package settles with it, and not while nobody can tell how the others are.
+        Command::SettleDeployment(number) => {
+            let record = state.deployments.get(number);
+            let mut others = record.into_iter().flat_map(|record| plan::beside(state, *number, record));
+            none_is_silent(number) && others.all(|(_, other, _)| none_is_silent(&other))
+        }
+        Command::AdvanceDeployment(number) => none_is_silent(number),
         _ => true,
     }
 }

@@ -41,19 +41,25 @@ pub fn may_bring(
     put_back(state, &lost.seen).filter(|_| brings).map_or(Ok(()), Err)
 }
 
-/// Whether a deployment that stands may go on by itself.
-pub fn may_go_on(state: &State, lost: &Lost, deployment: &Deployment) -> bool {
+/// Fails where a deployment that stands may not go on by itself.
+pub fn may_begin_now(state: &State, lost: &Lost, deployment: &Deployment) -> Result<(), Refusal> {
     let Deployment { act, app, environment, build, .. } = deployment;
-    may_bring(state, lost, *act, app, environment, build).is_ok()
+    may_bring(state, lost, *act, app, environment, build)
 }
 
-/// Whether what is due by the time alone may happen: nothing new begins, and nobody catches up.
+/// Whether a deployment may go on by itself.
+pub fn may_go_on(state: &State, lost: &Lost, deployment: &Deployment) -> bool {
+    may_begin_now(state, lost, deployment).is_ok()
+}
+
+/// Whether what is due by the time alone may happen: nothing new begins, nobody catches up, and on nobody it is given up.
 pub fn may_come(state: &State, command: &Command, lost: &Lost) -> bool {
     match command {
         Command::StartDeployment(number) | Command::AdvanceDeployment(number) => {
             state.deployments.get(number).is_none_or(|deployment| may_go_on(state, lost, deployment))
         }
-        Command::CatchUp(..) => put_back(state, &lost.seen).is_none(),
+        // Whoever did it already in what is lost has no way to say so before the epoch.
+        Command::GiveUpOnTarget(..) | Command::CatchUp(..) => put_back(state, &lost.seen).is_none(),
         _ => true,
     }
 }

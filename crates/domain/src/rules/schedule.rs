@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     policy,
     refusal::Refusal,
-    state::{Deployment, MemberPart, Policy, State},
+    state::{Deployment, MemberPart, Policy, Running, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -170,6 +170,7 @@ pub fn not_planned_already(state: &State, requested: &Event) -> Result<(), Refus
         schedule,
         keep_data,
         only,
+        deployer,
         ..
     } = requested
     else {
@@ -183,7 +184,10 @@ pub fn not_planned_already(state: &State, requested: &Event) -> Result<(), Refus
         let is_same_time = there.schedule.at == schedule.at && there.schedule.expires == schedule.expires;
         // In which turn they come follows from who is there when it begins.
         let is_same_way = there.rollout.as_deref() == rollout.as_deref();
-        let parts: BTreeSet<&TargetName> = there.parts.iter().map(|(name, _)| name).collect();
+        let still = there.parts.iter().filter(|(_, part)| part.aside.is_none());
+        let parts: BTreeSet<&TargetName> = still.map(|(name, _)| name).collect();
+        // What somebody ordered who may do so no more targets would refuse.
+        let is_same_place = is_same_place && there.deployer == *deployer;
         is_same_place && is_same_act && is_same_time && is_same_way && there.only == *only && parts == on
     };
     let stands = |number: &&u64| {
@@ -288,7 +292,11 @@ pub fn overtaken(state: &State, number: u64, deployment: &Deployment) -> Option<
     }
     let version = deployment.version.as_ref()?;
     let builds = &state.apps.get(&deployment.app)?.builds;
-    let runs = |name| state.running(&deployment.app, name).filter(|running| running.deployment > number);
+    let is_later = |running: &Running| match running.deployment {
+        Running::BROUGHT_BY_NONE => running.since > deployment.stamp.time,
+        other => other > number,
+    };
+    let runs = |name| state.running(&deployment.app, name).filter(|running| is_later(running));
     let since = deployment.parts.iter().filter_map(|(name, _)| runs(name));
     let newest = since.filter_map(|running| builds.get(&running.build)?.version.as_ref()).max()?;
     (newest > version).then(|| format!("{}@{newest} was deployed there meanwhile", deployment.app))

@@ -111,8 +111,9 @@ pub(super) fn take_receipt(state: &mut State, event: &Event) {
     if known.as_ref().is_some_and(|known| known.since > *at && !is_explained(known)) {
         return;
     }
+    let is_new = |known: &Running| *change == Some(Change::Repeated) || is_explained(known);
     let running = running.map(|build| match known {
-        Some(known) if known.build == build && *change != Some(Change::Repeated) => known,
+        Some(known) if known.build == build && !is_new(&known) => known,
         _ => Running {
             build,
             since: *at,
