@@ -708,7 +708,7 @@ pub enum Event {
     },
     /// A target signed that it runs another build of an application than was known, or none: what it had done was not heard of, or the
     /// ledger has lost it. Its word counts (R40).
-    RunsOtherwise {
+    TargetRunsOtherwise {
         /// Which target.
         target: TargetName,
         /// The application.

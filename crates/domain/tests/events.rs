@@ -406,8 +406,8 @@ fn target_events() -> Vec<Event> {
         Event::TokenRevoked { token: digest("secret"), holder: read("oncall"), name: read("dashboard") },
         Event::EscapesChanged { target: read("prod-1"), findings: kinds.map(found).to_vec() },
         Event::EscapesChanged { target: read("prod-1"), findings: Vec::new() },
-        Event::RunsOtherwise { target: read("prod-1"), app: read("web"), build: Some(digest("build")) },
-        Event::RunsOtherwise { target: read("prod-1"), app: read("web"), build: None },
+        Event::TargetRunsOtherwise { target: read("prod-1"), app: read("web"), build: Some(digest("build")) },
+        Event::TargetRunsOtherwise { target: read("prod-1"), app: read("web"), build: None },
         Event::FactsChanged {
             target: read("prod-1"),
             facts: Facts {

@@ -155,7 +155,7 @@ fn otherwise(draft: &Draft, inventory: &Inventory) -> Vec<Event> {
     let apps: BTreeSet<&AppName> = target.apps.keys().chain(inventory.active.keys()).collect();
     let apps = apps.into_iter().filter(|app| draft.state.apps.contains_key(*app) && is_told(app));
     let differs = apps.filter(|app| known(app) != inventory.active.get(*app).copied());
-    let event = |app: &AppName| Event::RunsOtherwise {
+    let event = |app: &AppName| Event::TargetRunsOtherwise {
         target: name.clone(),
         app: app.clone(),
         build: inventory.active.get(app).copied(),

@@ -57,7 +57,7 @@ impl Event {
             | Event::HoldLifted { .. }
             | Event::HealthChanged { .. }
             | Event::EscapesChanged { .. }
-            | Event::RunsOtherwise { .. }
+            | Event::TargetRunsOtherwise { .. }
             | Event::FactsChanged { .. }
             | Event::ExposureChanged { .. } => Vec::new(),
         }

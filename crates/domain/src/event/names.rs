@@ -66,7 +66,7 @@ names! {
     HoldLifted = "hold-lifted",
     HealthChanged = "health-changed",
     EscapesChanged = "escapes-changed",
-    RunsOtherwise = "runs-otherwise",
+    TargetRunsOtherwise = "target-runs-otherwise",
     FactsChanged = "facts-changed",
     ReceiptTaken = "receipt-taken",
     ExposureChanged = "exposure-changed",

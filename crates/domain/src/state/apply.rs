@@ -459,7 +459,7 @@ pub fn apply(state: &mut State, event: &Event) {
                 target.inventory = Some(entry);
             }
         }
-        Event::RunsOtherwise { target, app, build } => runs_otherwise(state, target, app, *build),
+        Event::TargetRunsOtherwise { target, app, build } => runs_otherwise(state, target, app, *build),
         Event::FactsChanged { target, facts } => {
             if let Some(target) = state.targets.get_mut(target) {
                 target.facts = facts.clone();

@@ -284,10 +284,12 @@ impl World {
                 format!("{app} {} on {target} is {how}", self.number_of(app, *build))
             }
             Event::EscapesChanged { target, findings: found } => format!("{target} {}", findings(found)),
-            Event::RunsOtherwise { target, app, build: Some(build) } => {
+            Event::TargetRunsOtherwise { target, app, build: Some(build) } => {
                 format!("{target} says that it runs {app} {}", self.number_of(app, *build))
             }
-            Event::RunsOtherwise { target, app, build: None } => format!("{target} says that it runs nothing of {app}"),
+            Event::TargetRunsOtherwise { target, app, build: None } => {
+                format!("{target} says that it runs nothing of {app}")
+            }
             Event::FactsChanged { target, facts } => {
                 format!(
                     "{target} is {} {}, {} MiB, kernel {}",

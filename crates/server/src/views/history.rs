@@ -23,7 +23,7 @@ pub(crate) fn is_about(state: &State, event: &Event, app: &AppName) -> bool {
         | Event::HealthChanged { app: other, .. }
         | Event::HoldPlaced { app: other, .. }
         | Event::HoldLifted { app: other, .. }
-        | Event::RunsOtherwise { app: other, .. }
+        | Event::TargetRunsOtherwise { app: other, .. }
         | Event::ExposureChanged { app: other, .. } => other == app,
         Event::RequestApproved { request, .. } => state.requests.get(request).is_some_and(|r| r.app == *app),
         Event::EscapesChanged { findings, .. } => findings.iter().any(|finding| finding.app == app.as_str()),

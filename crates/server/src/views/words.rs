@@ -344,10 +344,10 @@ impl Teller<'_> {
                 };
                 format!("{target}: escape: {}{more}", found.join(""))
             }
-            Event::RunsOtherwise { target, app, build: Some(build) } => {
+            Event::TargetRunsOtherwise { target, app, build: Some(build) } => {
                 format!("{target} itself says that it runs {}", self.named(app, build))
             }
-            Event::RunsOtherwise { target, app, build: None } => format!("{target} itself says that it runs no {app}"),
+            Event::TargetRunsOtherwise { target, app, build: None } => format!("{target} itself says that it runs no {app}"),
             Event::ReceiptTaken { .. } => self.carried(event),
             Event::ExposureChanged { app, environment, version, percent: 0 } => {
                 format!("{actor} concealed {app}@{version} in {environment}: no end user sees it")

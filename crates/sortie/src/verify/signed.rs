@@ -127,7 +127,7 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::EscapesChanged { target, findings }) => {
                 a.target == *target && a.findings.is_empty() == findings.is_empty()
             }
-            (Act::Inventory(a), Event::RunsOtherwise { target, app, build }) => {
+            (Act::Inventory(a), Event::TargetRunsOtherwise { target, app, build }) => {
                 a.target == *target && a.active.get(app) == build.as_ref()
             }
             (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
