@@ -64,6 +64,19 @@ fn in_service<'a>(target: &'a Target, app: &AppName) -> Option<&'a Running> {
     target.apps.get(app)?.running.as_ref().filter(|running| running.is_in_service())
 }
 
+/// Whether the other side serves an application, so that what a target says it runs stands by there.
+pub fn other_serves(state: &State, app: &AppName, name: &TargetName, build: &Digest) -> bool {
+    let charter = state.policy.as_deref().map(|policy| &policy.charter);
+    let Some((charter, target)) = charter.zip(state.targets.get(name)) else { return false };
+    let environment = charter.environments.get(&target.environment);
+    let Some(label) = environment.and_then(|environment| environment.sides.as_deref()) else { return false };
+    // What the ledger has lost may be able to stand by; what it knows says so.
+    let known = state.apps.get(app).and_then(|record| record.builds.get(build));
+    let can_stand_by = known.is_none_or(|known| known.facts.can_stand_by);
+    let mut others = state.targets_in(&target.environment).filter(|(_, other)| of(label, other) != of(label, target));
+    can_stand_by && others.any(|(_, other)| in_service(other, app).is_some())
+}
+
 /// Which of `targets` a build comes to: those of the side that does not serve, or where it serves already, those of its own
 /// side that lack it.
 pub fn destinations(

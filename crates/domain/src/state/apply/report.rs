@@ -3,6 +3,7 @@
 use super::{data, ending, in_audience};
 use crate::{
     event::Change,
+    rules::sides,
     state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
 };
 use jiff::Timestamp;
@@ -206,7 +207,9 @@ pub(super) fn has_run(state: &mut State, name: &TargetName, app: &AppName, build
 
 /// A target runs something else than was known. Which deployment brought it nobody knows, nor with which config.
 pub(super) fn runs_otherwise(state: &mut State, name: &TargetName, app: &AppName, build: Option<Digest>) {
-    let standby = state.running(app, name).is_some_and(|running| running.standby);
+    let known = state.running(app, name).map(|running| running.standby);
+    let other_serves = || build.is_some_and(|build| sides::other_serves(state, app, name, &build));
+    let standby = known.unwrap_or_else(other_serves);
     let running = build.map(|build| Running {
         build,
         since: state.head.time,
