@@ -56,7 +56,13 @@ pub fn scan(
         }
     }
     for journal in journals.iter() {
-        if let Some(build) = journal.active.as_ref().map(|active| active.build) {
+        // Where the journal was lost, the machine is the only one who knows: that nothing runs would be said wrongly.
+        let on_machine = || if journal.has_forgotten() { runtime.layout().current(&journal.app) } else { Ok(None) };
+        let build = match &journal.active {
+            Some(active) => Some(active.build),
+            None => on_machine()?,
+        };
+        if let Some(build) = build {
             active.insert(journal.app.clone(), build);
             if !runtime.layout().app(&journal.app).is_dir() {
                 note(&mut found, journal.app.as_str(), "current", FindingKind::Missing);

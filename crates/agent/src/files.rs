@@ -20,13 +20,6 @@ pub struct FileError {
     source: io::Error,
 }
 
-impl FileError {
-    /// Whether the file was read, and its content is not what stood there.
-    pub fn is_damage(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-    }
-}
-
 /// Attaches to an I/O error what was being done, and to what.
 pub fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + 'a {
     move |source| FileError { doing, path: path.to_owned(), source }
@@ -161,18 +154,29 @@ pub fn read_json<T: DeserializeOwned>(place: &Place) -> Result<Option<T>, FileEr
     read(place)?.map(parse).transpose()
 }
 
-/// Gives a file the name that it is kept under where its content cannot be read, and says which that is.
+/// What the name of a file ends with that was set aside, before the number that tells it from one set aside earlier.
+pub const DAMAGED: &str = ".damaged";
+
+/// Gives a file the name that it is kept under where its content cannot be read, and says which that is. What was set aside
+/// earlier stays: people may want to look at either.
 pub fn set_aside(place: &Place) -> Result<PathBuf, FileError> {
     let Place { disk, path } = place;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    let aside = PathBuf::from(aside);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let rename = || {
+        let taken = disk.names(folder)?;
+        let mut aside = format!("{name}{DAMAGED}");
+        let mut number = 1u64;
+        while taken.contains(&aside) {
+            number += 1;
+            aside = format!("{name}{DAMAGED}.{number}");
+        }
+        let aside = folder.join(aside);
         disk.rename(path, &aside)?;
-        disk.sync_folder(path.parent().unwrap_or(Path::new("/")))
+        disk.sync_folder(folder)?;
+        Ok(aside)
     };
-    rename().map_err(failed("set aside", path))?;
-    Ok(aside)
+    rename().map_err(failed("set aside", path))
 }
 
 /// Removes a file or a folder with all it holds; what is not there counts as removed.

@@ -65,15 +65,21 @@ impl Freezes {
         let mut next = self.kept.clone();
         for envelope in envelopes {
             let payload = Digest::of(&envelope.payload);
-            if !next.said.contains_key(&payload)
-                && let Ok(said) = policy.freeze(envelope, environment)
-            {
-                next.said.insert(payload, said);
+            // Of what an earlier program kept, the declaration as it was signed is not here yet.
+            let is_kept = match next.said.get(&payload) {
+                Some(Said::Declared { .. }) => next.declared.contains_key(&payload),
+                Some(_) => true,
+                None => false,
+            };
+            if is_kept {
+                continue;
             }
-            // What an earlier program kept has none yet.
-            if matches!(next.said.get(&payload), Some(Said::Declared { .. })) {
-                next.declared.entry(payload).or_insert_with(|| envelope.clone());
+            // That the payload is known says nothing of the signatures around it, and both are kept.
+            let Ok(said) = policy.freeze(envelope, environment) else { continue };
+            if matches!(said, Said::Declared { .. }) {
+                next.declared.insert(payload, envelope.clone());
             }
+            next.said.entry(payload).or_insert(said);
         }
         let long_over = |known: &Known| known.terms.until.saturating_add(KEPT_AFTER).unwrap_or(Timestamp::MAX) < now;
         let over: Vec<Digest> = self.known.iter().filter(|known| long_over(known)).map(|known| known.freeze).collect();

@@ -3,8 +3,12 @@
 use crate::files::{self, FileError, Place};
 use domain::plan::{Assignment, Migration};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::error::Category;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 use trust::{
     AppName, Digest,
     authority::{CarriedOut, Dossier},
@@ -54,6 +58,10 @@ pub struct Journal {
     /// Until when the newest of all orders could be submitted that were ever carried out here: none that is older is.
     #[serde(default)]
     pub newest_order: Option<Timestamp>,
+    /// Whether an earlier journal of the application was set aside: what is not remembered may have been all the same. The file
+    /// set aside says so, and this file does not, so that a program of before can read it.
+    #[serde(skip)]
+    pub replaced: bool,
 }
 
 /// An order that was carried out, whatever came of it.
@@ -229,7 +237,22 @@ impl Journal {
             endpoints: Vec::new(),
             performed: Vec::new(),
             newest_order: None,
+            replaced: false,
         }
+    }
+
+    /// The journal of an application whose own was set aside at `now`. Which orders were carried out is forgotten, so none is
+    /// followed that could not have been submitted any more: a stolen server holds them all. What can be submitted still
+    /// is followed, for what people order now cannot be told from it.
+    fn after_loss(app: AppName, now: Timestamp) -> Self {
+        let newest_order = CarriedOut::newest_with(None, Some(Timestamp::MAX), now);
+        Self { newest_order, ..Self::new(app) }
+    }
+
+    /// Whether what runs of the application is not known, because its journal was set aside and nothing was brought since:
+    /// the machine may run something that no journal speaks of.
+    pub fn has_forgotten(&self) -> bool {
+        self.replaced && self.active.is_none() && self.last.is_none()
     }
 
     /// Whether anything of the application was ever brought here, or is being.
@@ -331,6 +354,41 @@ impl Journal {
     }
 }
 
+/// What was found in the place of a journal.
+enum Found {
+    Nothing,
+    Journal(Box<Journal>),
+    /// Something that no program ever wrote there, and why.
+    Damage(String),
+}
+
+/// Reads the journal of an application. What is JSON and cannot be read all the same was written by another version of this
+/// program, which will want it back: it is no damage, and nothing is done until that is settled.
+fn read(place: &Place, app: &AppName) -> Result<Found, FileError> {
+    let Some(bytes) = files::read(place)? else { return Ok(Found::Nothing) };
+    if let Err(error) = std::str::from_utf8(&bytes) {
+        return Ok(Found::Damage(error.to_string()));
+    }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&bytes) {
+        return Ok(Found::Damage(error.to_string()));
+    }
+    match serde_json::from_slice::<Journal>(&bytes) {
+        Ok(journal) if journal.app == *app => Ok(Found::Journal(Box::new(journal))),
+        Ok(journal) => Ok(Found::Damage(format!("it is of {}", journal.app))),
+        // That it has the form of JSON was found above, but not that its numbers and texts can be.
+        Err(error) if error.classify() != Category::Data => Ok(Found::Damage(error.to_string())),
+        Err(error) => {
+            let why = format!(
+                "the journal of {app} was written by another version of this program ({error}): start the version that \
+                 wrote it or a newer one (docs/upgrading.md). The file was left as it is. If no other version ever ran here, \
+                 the disk has damaged it: rename it to {app}.json{}, and {app} begins anew",
+                files::DAMAGED
+            );
+            Err(files::failed("read", place.path())(io::Error::new(io::ErrorKind::InvalidData, why)))
+        }
+    }
+}
+
 fn put_away(place: &Place, app: &AppName, why: &str) -> Result<(), FileError> {
     let aside = files::set_aside(place)?;
     tracing::error!(
@@ -358,21 +416,49 @@ pub struct Journals {
 
 impl Journals {
     /// Reads every journal in `folder`. One that the disk has damaged must not stop the other applications: it is set
-    /// aside, and its application counts as one that was never here.
-    pub fn open(folder: Place) -> Result<Self, FileError> {
-        let mut by_app = BTreeMap::new();
-        for name in files::names_in(&folder)? {
-            let Some(app) = name.strip_suffix(".json").and_then(|stem| AppName::new(stem).ok()) else { continue };
-            let place = folder.join(&name);
-            match files::read_json::<Journal>(&place) {
-                Ok(Some(journal)) if journal.app == app => drop(by_app.insert(app, journal)),
-                Ok(None) => {}
-                Ok(Some(journal)) => put_away(&place, &app, &format!("it is of {}", journal.app))?,
-                Err(error) if error.is_damage() => put_away(&place, &app, &error.to_string())?,
-                Err(error) => return Err(error),
+    /// aside, and its application gets a new one, which follows nothing older than `now`.
+    pub fn open(folder: Place, now: Timestamp) -> Result<Self, FileError> {
+        let mut journals = Self { folder, by_app: BTreeMap::new() };
+        let mut replaced = BTreeSet::new();
+        for name in files::names_in(&journals.folder)? {
+            let Some((stem, rest)) = name.split_once(".json") else { continue };
+            let Ok(app) = AppName::new(stem) else { continue };
+            if rest.starts_with(files::DAMAGED) {
+                replaced.insert(app);
+                continue;
+            }
+            if !rest.is_empty() {
+                continue;
+            }
+            let place = journals.folder.join(&name);
+            match read(&place, &app)? {
+                Found::Nothing => {}
+                Found::Journal(journal) => drop(journals.by_app.insert(app, *journal)),
+                Found::Damage(why) => {
+                    put_away(&place, &app, &why)?;
+                    replaced.insert(app);
+                }
             }
         }
-        Ok(Self { folder, by_app })
+        for app in replaced {
+            journals.replace_lost(app, now);
+        }
+        Ok(journals)
+    }
+
+    /// Says of an application's journal that there was an earlier one, and begins it where there is none since.
+    fn replace_lost(&mut self, app: AppName, now: Timestamp) {
+        if let Some(journal) = self.by_app.get_mut(&app) {
+            journal.replaced = true;
+            return;
+        }
+        let journal = Journal { replaced: true, ..Journal::after_loss(app.clone(), now) };
+        if let Err(error) = self.save(journal.clone()) {
+            // The other applications go on. What was set aside is there at the next start too, and the journal begins anew
+            // then, by a later date.
+            tracing::error!(%app, %error, "cannot write the new journal of what was set aside");
+            self.by_app.insert(app, journal);
+        }
     }
 
     /// The journal of an application.
@@ -397,30 +483,93 @@ impl Journals {
 mod tests {
     use super::*;
 
+    fn name(app: &str) -> AppName {
+        AppName::new(app).unwrap()
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Journals {
+        Journals::open(folder.path().to_owned().into(), Timestamp::now()).unwrap()
+    }
+
+    /// A folder with a journal of each of these applications, and what is written in that of `web`.
+    fn written(apps: &[&str]) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journals = open(&folder);
+        for app in apps {
+            journals.save(Journal { generation: 7, ..Journal::new(name(app)) }).unwrap();
+        }
+        let whole = std::fs::read_to_string(folder.path().join("web.json")).unwrap();
+        (folder, whole)
+    }
+
     /// A damaged journal is kept and out of the way; the others are read, and its application may come anew.
     #[test]
     fn a_damaged_journal_stops_no_other_application() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = || Journals::open(folder.path().to_owned().into()).unwrap();
-        let (web, api, job) =
-            (AppName::new("web").unwrap(), AppName::new("api").unwrap(), AppName::new("job").unwrap());
-        let mut journals = open();
-        for app in [&web, &api, &job] {
-            journals.save(Journal { generation: 7, ..Journal::new(app.clone()) }).unwrap();
-        }
-        let path = |app: &AppName| folder.path().join(format!("{app}.json"));
-        let whole = std::fs::read_to_string(path(&web)).unwrap();
-        let damaged = whole.replacen("generation", "genesation", 1);
-        std::fs::write(path(&web), &damaged).unwrap();
-        std::fs::write(path(&job), &whole[..whole.len() / 2]).unwrap();
-        let mut journals = open();
-        assert_eq!(journals.iter().map(|journal| &journal.app).collect::<Vec<_>>(), [&api]);
-        assert_eq!(journals.get(&web), Journal::new(web.clone()));
+        let (folder, whole) = written(&["web", "api", "job"]);
+        let path = |app: &str| folder.path().join(format!("{app}.json"));
+        let damaged = &whole[..whole.len() / 2];
+        std::fs::write(path("web"), damaged).unwrap();
+        std::fs::write(path("job"), b"{\"app\":\"\xff\"}").unwrap();
+        let mut journals = open(&folder);
+        let forgotten = |journals: &Journals, app: &str| journals.get(&name(app)).has_forgotten();
+        assert_eq!(["api", "job", "web"].map(|app| forgotten(&journals, app)), [false, true, true]);
+        assert_eq!(["api", "job", "web"].map(|app| journals.get(&name(app)).generation), [7, 0, 0]);
         assert_eq!(std::fs::read_to_string(folder.path().join("web.json.damaged")).unwrap(), damaged);
-        journals.save(Journal { generation: 8, ..Journal::new(web.clone()) }).unwrap();
-        assert_eq!(open().get(&web).generation, 8);
+        journals.save(Journal { generation: 8, ..journals.get(&name("web")) }).unwrap();
+        assert_eq!(open(&folder).get(&name("web")).generation, 8);
         // That of another application is not its own.
-        std::fs::rename(path(&api), path(&job)).unwrap();
-        assert_eq!(open().iter().map(|journal| &journal.app).collect::<Vec<_>>(), [&web]);
+        std::fs::rename(path("api"), path("job")).unwrap();
+        assert_eq!(open(&folder).get(&name("job")).generation, 0);
+    }
+
+    /// What was set aside earlier is not lost to what is set aside later.
+    #[test]
+    fn every_journal_that_was_set_aside_is_kept() {
+        let (folder, _) = written(&["web"]);
+        let path = |rest: &str| folder.path().join(format!("web.json{rest}"));
+        for damage in ["one", "two", "three"] {
+            std::fs::write(path(""), damage).unwrap();
+            open(&folder);
+        }
+        let kept = [".damaged", ".damaged.2", ".damaged.3"].map(|rest| std::fs::read_to_string(path(rest)).unwrap());
+        assert_eq!(kept, ["one", "two", "three"]);
+    }
+
+    /// A program of before that is started again must not take what a newer one remembers for damage.
+    #[test]
+    fn the_journal_of_another_version_is_left_alone() {
+        let (folder, whole) = written(&["web"]);
+        let path = folder.path().join("web.json");
+        let newer = whole.replacen('{', "{\"unheard_of\":1,", 1);
+        let older = whole.replacen("\"generation\":7,", "", 1);
+        for other in [newer, older] {
+            std::fs::write(&path, &other).unwrap();
+            let error = Journals::open(folder.path().to_owned().into(), Timestamp::now()).unwrap_err().to_string();
+            assert!(error.contains("another version of this program"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), other);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was set aside");
+        }
+    }
+
+    /// What was carried out before is forgotten, and old orders do not count all the same; neither after a restart, nor where
+    /// the new journal could not be written any more.
+    #[test]
+    fn no_old_order_is_followed_by_a_new_journal() {
+        let (folder, _) = written(&["web"]);
+        let (second, hour) = (jiff::SignedDuration::from_secs(1), jiff::SignedDuration::from_hours(1));
+        let path = folder.path().join("web.json");
+        std::fs::write(&path, "").unwrap();
+        let then: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
+        let newest_at = |now| {
+            let journals = Journals::open(folder.path().to_owned().into(), now).unwrap();
+            assert!(journals.get(&name("web")).has_forgotten());
+            journals.get(&name("web")).newest_order.unwrap()
+        };
+        let newest = newest_at(then);
+        assert!(CarriedOut::is_outdated(then - second, newest));
+        assert!(!CarriedOut::is_outdated(then, newest));
+        assert_eq!(newest_at(then + hour), newest, "the date is kept");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(newest_at(then + hour), newest + hour, "what was set aside is enough to know by");
     }
 }

@@ -21,7 +21,7 @@ use api::{
 };
 use domain::plan::Assignment;
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use trust::{
     AppName, Digest,
     authority::{Dossier, Road, VerifiedAuthority},
@@ -42,6 +42,8 @@ use outcome::ReportError;
 
 /// The code of the refusal where nothing fresh is known.
 const STALE: &str = "STALE";
+/// The code with which a server refuses a body that it cannot read, as one with fields it does not know.
+const MALFORMED: &str = "MALFORMED";
 
 /// The agent's hands: one application after the other, one step after the other.
 pub struct Engine<S, M> {
@@ -111,7 +113,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     pub fn new(home: Home, documents: Documents, supply: S, machine: M) -> Result<Self, EngineError> {
         let key = Arc::new(home.key()?);
         let identity = home.identity()?;
-        let journals = Journals::open(home.journal())?;
+        let journals = Journals::open(home.journal(), machine.clock().now())?;
         let follower = Follower::open(home.trust().join("checkpoint.json"))?;
         let now = machine.clock().now();
         let refresher = Refresher::open(&home.trust(), &documents, now)?;
@@ -258,7 +260,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if note.is_none() && withdrawals.is_empty() && freezes.is_empty() {
             return;
         }
-        let active = |journal: &Journal| Some((journal.app.clone(), journal.active.as_ref()?.build));
+        let active = |journal: &Journal| Some((journal.app.clone(), self.running(journal)?));
         let (epoch, checkpoint) = match note {
             Some(note) => (note.epoch, note.text),
             None => (self.documents.verified().charter.epoch, String::new()),
@@ -271,8 +273,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             return;
         }
         let told = match self.supply.remember(&memory) {
-            // A server of before cannot be told of freezes.
-            Err(SupplyError::Refused { .. }) if !memory.freezes.is_empty() => {
+            // A server of before cannot read what is said of freezes. Any other no is about what it has read, and stands.
+            Err(SupplyError::Refused { code, .. }) if code == MALFORMED && !memory.freezes.is_empty() => {
                 self.supply.remember(&Memory { freezes: Vec::new(), ..memory.clone() })
             }
             told => told,
@@ -441,7 +443,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         loop {
             let epoch = self.documents.verified().charter.epoch;
             let journal = self.journals.get(app);
-            let step = step::next(&journal, offered, epoch, &last);
+            let step = step::next(&self.as_seen(&journal), offered, epoch, &last);
             tracing::debug!(%app, ?step, "next");
             if let Some(under_way) = &journal.under_way {
                 self.tell(under_way, &last);
@@ -466,6 +468,24 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 },
                 step => self.perform(app, step, offered, &mut session)?,
             };
+        }
+    }
+
+    /// The journal as far as the machine makes up for what was lost with an earlier one: where nothing runs, nothing that
+    /// ran is forgotten.
+    fn as_seen<'a>(&self, journal: &'a Journal) -> Cow<'a, Journal> {
+        match journal.has_forgotten() && self.machine().current(&journal.app).is_none() {
+            true => Cow::Owned(Journal { replaced: false, ..journal.clone() }),
+            false => Cow::Borrowed(journal),
+        }
+    }
+
+    /// The build that runs by the journal, or by the machine where the journal has forgotten.
+    fn running(&self, journal: &Journal) -> Option<Digest> {
+        match &journal.active {
+            Some(active) => Some(active.build),
+            None if journal.has_forgotten() => self.machine().current(&journal.app),
+            None => None,
         }
     }
 

@@ -65,7 +65,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let active = journal.active.as_ref();
         let running = match outcome {
             Outcome::Failed { .. } => self.machine().current(&app),
-            _ => active.map(|active| active.build),
+            _ => self.running(&journal),
         };
         let report = Report {
             target: self.documents.pinned().target.clone(),

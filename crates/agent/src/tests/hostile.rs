@@ -104,6 +104,26 @@ fn r1_a_freeze_once_heard_of_is_kept_whatever_the_server_says_later() {
     assert_eq!(follow(&mut world.agent(), 4), format!("{:?}", Some(Outcome::Verified)));
 }
 
+/// What an earlier program kept has no declaration as it was signed: one that only has its payload does not become it.
+#[test]
+fn only_a_genuine_declaration_is_kept_for_a_freeze_that_is_known() {
+    let world = World::new();
+    let hour = SignedDuration::from_hours(1);
+    let frozen = freeze(Timestamp::now() - hour, Timestamp::now() + hour, &oncall());
+    world.agent().keep_freezes(std::slice::from_ref(&frozen)).unwrap();
+    let path = world.folder.path().join("trust/freezes.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(kept.as_object_mut().unwrap().remove("declared").is_some());
+    std::fs::write(&path, kept.to_string()).unwrap();
+    let untold = |world: &World| world.documents().freezes_missing_in(&[], Timestamp::now());
+    let mut forged = frozen.clone();
+    forged.signatures.clear();
+    world.agent().keep_freezes(&[forged]).unwrap();
+    assert_eq!(untold(&world), []);
+    world.agent().keep_freezes(std::slice::from_ref(&frozen)).unwrap();
+    assert_eq!(untold(&world), [frozen]);
+}
+
 #[test]
 fn r1_a_freeze_that_comes_between_check_and_activation_is_in_time() {
     let world = World::new();
@@ -417,6 +437,28 @@ fn r2_an_environment_that_changed_its_class_is_refused_and_charters_never_go_bac
     assert!(matches!(engine.documents.adopt(estate(2, "live")), Err(TrustError::Equivocation(2))));
     drop(engine);
     assert_eq!(world.agent().documents.version(), 2, "after a restart it is still the newer one");
+}
+
+/// A target whose journal was lost does not say that it went back to nothing while something runs.
+#[test]
+fn an_undo_of_what_was_forgotten_is_refused_as_long_as_something_runs() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    drop(engine);
+    std::fs::write(world.folder.path().join("journal/web.json"), "").unwrap();
+    let mut engine = world.agent();
+    let undo = |generation: u64| {
+        let mut wanted = assignment(generation, "one", OrderAct::Deploy);
+        (wanted.undo, wanted.deployment) = (true, 5);
+        wanted
+    };
+    let outcome = world.follow(&mut engine, &undo(6));
+    assert!(matches!(outcome, Some(Outcome::Refused { ref code, .. }) if code == "NOT_HERE"), "{outcome:?}");
+    let running = world.server.says.borrow().reports.last().and_then(|report| report.running);
+    assert_eq!(running, Some(build("one")), "what runs is said as the machine has it");
+    world.machine.disk.borrow_mut().current = None;
+    assert_eq!(world.follow(&mut engine, &undo(7)), Some(Outcome::Verified));
 }
 
 #[test]

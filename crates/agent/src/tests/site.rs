@@ -132,3 +132,20 @@ fn r37_whatever_no_journal_accounts_for_is_found() {
     let expected: Vec<_> = expected.into_iter().map(|(app, path, kind)| (app.to_owned(), path, kind)).collect();
     assert_eq!(found, expected);
 }
+
+/// A target whose journal was lost says what its machine runs, and that nothing accounts for it.
+#[test]
+fn what_a_lost_journal_knew_is_looked_up_on_the_machine() {
+    let world = World::new();
+    let (mut engine, runtime, _folder) = open(&world);
+    let one = site(&world, &[("index.html", "one")]);
+    assert_eq!(follow(&world, &mut engine, 1, one, OrderAct::Deploy), Outcome::Verified);
+    drop(engine);
+    fs::write(world.folder.path().join("journal/web.json"), "{").unwrap();
+    let engine = world.agent_on(runtime);
+    let target = TargetName::new("prod-1").unwrap();
+    let copies = |journal: &crate::journal::Journal| engine.expected_copies(journal);
+    let scanned = escapes::scan(&target, engine.home(), engine.journals(), engine.machine(), copies).unwrap();
+    assert_eq!(scanned.active.get(&app()), Some(&one));
+    assert_eq!(scanned.findings, [Finding { app: "web".into(), path: String::new(), kind: FindingKind::Extra }]);
+}
