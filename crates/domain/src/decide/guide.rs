@@ -44,8 +44,8 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
             draft.record(resumed);
         }
         // What failed of a package while it was paused takes back what would go on first.
-        let has_failed = record.is_of_package() && package::failed(draft, &record).is_some();
-        for member in members.into_iter().filter(|_| !has_failed) {
+        let goes_back = record.is_of_package() && package::goes_back_next(draft, &record);
+        for member in members.into_iter().filter(|_| !goes_back) {
             resume(draft, asked, member, reason)?;
         }
         // What has not begun begins by the rules of what stands: it may be too late, or overtaken; unless nobody is left for it.

@@ -472,8 +472,14 @@ fn may_be_done(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     }
 }
 
+/// Whether a package that is let go on goes back at once, since a member of it has failed.
+pub(super) fn goes_back_next(draft: &Draft, package: &Deployment) -> bool {
+    let stops = rollout::of(&draft.state, package).on_failure == OnFailure::Stop;
+    package.act.installs() && !stops && failed(draft, package).is_some()
+}
+
 /// Why the package has failed, if a member has: what ended otherwise than well, or is taken back.
-pub(super) fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
+fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
     packages::begun(&draft.state, package).find_map(|(app, _, part)| match &part.phase {
         DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => None,
         DeploymentPhase::Ended { ending, reason, .. } => {
