@@ -75,6 +75,8 @@ pub(crate) struct Serving {
     pub builds: objects::Builds,
     /// Held while a command is decided that may rely on objects of the depot, and alone while pruned ones are removed.
     pub pruning: tokio::sync::RwLock<()>,
+    /// Held while somebody looks for what nothing names: that reads the whole ledger, and is done once at a time.
+    pub looking: Arc<tokio::sync::Mutex<()>>,
     /// Told when something was pruned.
     pub pruned: tokio::sync::Notify,
     /// How outgoing notifications fare.

@@ -1,5 +1,5 @@
-//! Removes the bytes of builds that were pruned (R36), and nothing else: no object that another build has, and no document
-//! that the ledger names, whatever it is called.
+//! Removes the bytes of builds that were pruned (R36): no object that another build has, and no document that the ledger names,
+//! whatever it is called. `unnamed` removes what no build was ever made of: objects that nothing names, a day old.
 //!
 //! The entry is what counts: it says that the bytes may go, and this makes it so, again after each start. What is swept is
 //! found without anybody waiting; only the last look and the removal keep commands out, so that no push relies on an
@@ -13,7 +13,6 @@ use crate::{
 use api::read::{KeptBuild, Prunable, PrunableBuild};
 use depot::{DiskStore, StoreError};
 use domain::{
-    event::Event,
     rules::retention,
     state::{App, Build, State},
 };
@@ -143,12 +142,7 @@ fn named(serving: &Shared, from: u64) -> Result<Named, SweepError> {
     let last = serving.ledger.each_from(from, |entry| {
         for event in &entry.events {
             documents.extend(event.documents());
-            match event {
-                Event::BuildPushed { build, .. }
-                | Event::ReleaseImported { build, .. }
-                | Event::PartAdded { manifest: build, .. } => drop(came.insert(*build)),
-                _ => {}
-            }
+            came.extend(unnamed::manifest_of(event));
         }
     })?;
     Ok(Named { documents, came, last })

@@ -316,6 +316,7 @@ fn open(options: &Options, stopping: watch::Receiver<bool>) -> Result<(File, Sha
         progress: broadcast::channel(PROGRESS_KEPT).0,
         builds: Default::default(),
         pruning: Default::default(),
+        looking: Default::default(),
         pruned: Default::default(),
         notifier: Default::default(),
         metrics: Default::default(),

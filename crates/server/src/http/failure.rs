@@ -9,7 +9,10 @@ use axum::{
 use depot::{StoreError, pack::PackError};
 use domain::refusal::{Refusal, exit};
 
-use crate::ledger::{LedgerError, SubmitError};
+use crate::{
+    ledger::{LedgerError, SubmitError},
+    prune::SweepError,
+};
 
 /// The most that is said of what could not be read, in characters: it may be quoted in full.
 const QUOTED: usize = 400;
@@ -143,6 +146,16 @@ impl From<StoreError> for Failure {
             tracing::error!(%error, "the depot failed");
         }
         Self::new(status, code, error.to_string()).exit(exit)
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        match error {
+            SweepError::Ledger(error) => error.into(),
+            SweepError::Depot(error) => error.into(),
+            SweepError::Broken(_) | SweepError::Manifest(..) => Self::broken(&error),
+        }
     }
 }
 

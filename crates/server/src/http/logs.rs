@@ -13,13 +13,16 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::rules::names;
+use domain::{
+    rules::names,
+    state::{Build, State as Facts},
+};
 use futures_util::stream;
 use serde::Deserialize;
-use std::{collections::BTreeSet, convert::Infallible, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, convert::Infallible, time::Duration};
 use tokio::sync::mpsc;
 use trust::{
-    AppName, TargetName,
+    AppName, Digest, TargetName,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
 };
 use utoipa::IntoParams;
@@ -63,9 +66,10 @@ pub(crate) async fn logs(
     let state = serving.ledger.state();
     names::app(&state, &app)?;
     names::target(&state, &target)?;
-    if let Some(process) = &process {
-        let (asked, of) = (serving.clone(), app.clone());
-        let known = away(move || Ok(names_of(&asked, &of))).await?;
+    // What the state knows is asked first: manifests are read where a name is none of a process, or none at all.
+    if let Some(process) = process.as_ref().filter(|process| !is_process(&state, &app, process)) {
+        let (asked, of, wanted) = (serving.clone(), app.clone(), process.clone());
+        let known = away(move || Ok(names_of(&asked, &of, &wanted))).await?;
         check_process(&app, &target, process, &known)?;
     }
     if !serving.targets.is_connected(&target) {
@@ -89,17 +93,28 @@ pub(crate) async fn logs(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }
 
-/// The names under which builds of an application write logs: of processes, and of what is run before and after them.
-/// Nothing where one of the builds cannot be asked.
-fn names_of(serving: &Shared, app: &AppName) -> Option<BTreeSet<String>> {
+/// Whether some build of the application has a process of this name.
+fn is_process(state: &Facts, app: &AppName, process: &str) -> bool {
+    let mut builds = state.apps.get(app).into_iter().flat_map(|record| record.builds.values());
+    builds.any(|build| build.facts.processes.iter().any(|name| name == process))
+}
+
+/// The names under which builds of an application write logs: of processes, and of what is run before and after them; the newest
+/// build first, and no further than to the one that has what is `wanted`. Nothing where one of the builds cannot be asked.
+fn names_of(serving: &Shared, app: &AppName, wanted: &str) -> Option<BTreeSet<String>> {
     let state = serving.ledger.state();
+    let mut builds: Vec<(&Digest, &Build)> = state.apps.get(app)?.builds.iter().collect();
+    builds.sort_by_key(|(_, build)| Reverse(build.stamp.entry));
     let mut names = BTreeSet::new();
-    for build in state.apps.get(app)?.builds.keys() {
+    for (build, _) in builds {
         let bytes = serving.depot.read_bytes(build, MAX_MANIFEST_BYTES as u64).ok()?;
         let run = Manifest::from_bytes(&bytes).ok()?.run;
         names.extend(run.smoke.iter().map(|_| "smoke".to_string()));
         names.extend(run.migrate.iter().map(|_| "migrate".to_string()));
         names.extend(run.processes.into_keys().chain(run.verify.into_keys()));
+        if names.contains(wanted) {
+            break;
+        }
     }
     Some(names)
 }

@@ -12,15 +12,16 @@ use api::{
     read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Unnamed, WayBack, Whoami, Why},
     routes,
 };
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use domain::{
-    refusal::Refusal,
+    refusal::{Refusal, exit},
     rules::{names, rollback},
     state::{Handle, State as Facts},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use tokio::sync::OwnedMutexGuard;
 use trust::{AppName, AudienceName, Digest, DraftName, PersonName, TargetName, Version};
 use utoipa::IntoParams;
 
@@ -154,11 +155,25 @@ pub(crate) async fn prunable(
 #[utoipa::path(
     get, path = routes::UNNAMED, responses((status = 200, body = Unnamed), (status = "4XX", body = Problem)),
 )]
-pub(crate) async fn unnamed(State(serving): State<Shared>, _: KnownPerson) -> Result<Json<Unnamed>, Failure> {
-    let found = away(move || crate::prune::unnamed::find(&serving).map_err(|error| Failure::broken(&error)));
+pub(crate) async fn unnamed(State(serving): State<Shared>, person: KnownPerson) -> Result<Json<Unnamed>, Failure> {
+    super::bringing::require_builds(&serving.ledger.state(), &person)?;
+    let looking = look_alone(&serving)?;
+    let found = away(move || {
+        // Whoever asks may go away meanwhile; the next one begins when this is over.
+        let _looking = looking;
+        Ok(crate::prune::unnamed::find(&serving)?)
+    });
     let (found, _) = found.await?;
     let bytes = found.iter().map(|(_, length)| length).sum();
     Ok(Json(Unnamed { objects: found.len() as u64, bytes }))
+}
+
+/// Fails while somebody else looks for what nothing names.
+fn look_alone(serving: &Serving) -> Result<OwnedMutexGuard<()>, Failure> {
+    serving.looking.clone().try_lock_owned().map_err(|_| {
+        let why = "somebody is looking already for what nothing names, and that is done once at a time; try again in a moment";
+        Failure::new(StatusCode::CONFLICT, "PRUNE_UNDER_WAY", why).exit(exit::CONFLICT).next("sortie prune")
+    })
 }
 
 /// Removes them. There is nothing to record: nothing that is recorded names them.
@@ -170,7 +185,12 @@ pub(crate) async fn prune_unnamed(
     person: KnownPerson,
 ) -> Result<Json<Unnamed>, Failure> {
     super::bringing::require_builds(&serving.ledger.state(), &person)?;
-    let gone = crate::prune::unnamed::sweep(&serving).await.map_err(|error| Failure::broken(&error))?;
+    let looking = look_alone(&serving)?;
+    let sweep = tokio::spawn(async move {
+        let _looking = looking;
+        crate::prune::unnamed::sweep(&serving).await
+    });
+    let gone = sweep.await.map_err(|error| Failure::broken(&error))??;
     tracing::info!(objects = gone.objects, bytes = gone.bytes, by = %person.name, "pruned what nothing names");
     Ok(Json(gone))
 }
@@ -377,6 +397,7 @@ pub(crate) async fn calendar(
     let latest = from.saturating_add(LONGEST_CALENDAR).unwrap_or(Timestamp::MAX);
     let until = query.until.unwrap_or_else(|| from.saturating_add(CALENDAR).unwrap_or(Timestamp::MAX)).min(latest);
     let places = query.place.into_iter().collect();
-    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, (now, from), until, &places)));
+    let lost = serving.ledger.lost();
+    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, &lost, (now, from), until, &places)));
     Ok(Json(entries.await?))
 }

@@ -5,10 +5,11 @@
 //! stays than one that somebody needs goes.
 
 use super::{SweepError, builds, files, parts};
-use crate::http::Shared;
+use crate::{http::Shared, ledger::LedgerError};
 use api::read::Unnamed;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use depot::DiskStore;
+use depot::{DiskStore, StoreError};
+use domain::event::Event;
 use std::{collections::HashSet, time::Duration};
 use trust::{Digest, manifest::MAX_MANIFEST_BYTES};
 
@@ -26,7 +27,7 @@ pub(crate) fn find(serving: &Shared) -> Result<(Vec<(Digest, u64)>, u64), SweepE
     if old.is_empty() {
         return Ok((old, state.head.entry));
     }
-    let (mut named, last) = named(serving, 1)?;
+    let (mut named, last) = named(serving, 1, state.head.entry)?;
     for manifest in builds(&state).map(|(build, _)| build).chain(parts(&state)) {
         named.extend(files(depot, &manifest)?.into_iter().map(|(file, _)| file));
         named.insert(manifest);
@@ -44,7 +45,7 @@ pub(crate) async fn sweep(serving: &Shared) -> Result<Unnamed, SweepError> {
     let sweeper = serving.clone();
     tokio::task::spawn_blocking(move || {
         // What came while nobody waited needs what it needs.
-        let (late, _) = named(&sweeper, seen + 1)?;
+        let (late, _) = named(&sweeper, seen + 1, 0)?;
         let mut gone = Unnamed::default();
         for (digest, length) in candidates {
             // Somebody may have brought it again.
@@ -59,30 +60,57 @@ pub(crate) async fn sweep(serving: &Shared) -> Result<Unnamed, SweepError> {
 }
 
 /// What the entries from `from` on mention, and the documents that these name; and the last entry that was looked at.
-fn named(serving: &Shared, from: u64) -> Result<(HashSet<Digest>, u64), SweepError> {
-    let mut named = HashSet::new();
+///
+/// A manifest that came with an entry up to `asked` mentions nothing: whoever calls asks the builds and parts that count as of
+/// that entry. Else what a discarded draft brought would stay for ever, since the entry that brought it does.
+fn named(serving: &Shared, from: u64, asked: u64) -> Result<(HashSet<Digest>, u64), SweepError> {
+    let (mut named, mut silent, mut late) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut unwritten = None;
     let last = serving.ledger.each_from(from, |entry| {
         named.extend(entry.events.iter().flat_map(|event| event.documents()));
-        // An entry that could be read can be written.
-        mention(&serde_json::to_vec(&entry.events).unwrap_or_default(), &mut named);
+        let manifests = entry.events.iter().filter_map(manifest_of);
+        if entry.number <= asked {
+            silent.extend(manifests)
+        } else {
+            late.extend(manifests)
+        }
+        match serde_json::to_vec(&entry.events) {
+            Ok(events) => mention(&events, &mut named),
+            Err(error) => unwritten = Some(format!("entry {}: {error}", entry.number)),
+        }
         if let Some(envelope) = &entry.envelope {
             mention(&envelope.payload, &mut named);
         }
     })?;
+    if let Some(why) = unwritten {
+        return Err(LedgerError(why).into());
+    }
     for document in named.clone() {
-        mention(&text(&serving.depot, &document), &mut named);
+        if late.contains(&document) || !silent.contains(&document) {
+            mention(&text(&serving.depot, &document)?, &mut named);
+        }
     }
     Ok((named, last))
 }
 
-/// The bytes of what may be a document that mentions others; nothing of other objects.
-fn text(depot: &DiskStore, digest: &Digest) -> Vec<u8> {
-    match depot.age(digest) {
-        Some((_, length)) if length <= MAX_MANIFEST_BYTES as u64 => {
-            let bytes = depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64).unwrap_or_default();
-            if bytes.first() == Some(&b'{') { bytes } else { Vec::new() }
-        }
-        _ => Vec::new(),
+/// The manifest that an event brings.
+pub(super) fn manifest_of(event: &Event) -> Option<Digest> {
+    match event {
+        Event::BuildPushed { build, .. }
+        | Event::ReleaseImported { build, .. }
+        | Event::PartAdded { manifest: build, .. } => Some(*build),
+        _ => None,
+    }
+}
+
+/// The bytes of what may be a document that mentions others; nothing of other objects. What cannot be read may mention what
+/// would go, so that nothing does.
+fn text(depot: &DiskStore, digest: &Digest) -> Result<Vec<u8>, SweepError> {
+    match depot.read_bytes(digest, MAX_MANIFEST_BYTES as u64) {
+        Ok(bytes) if bytes.first() == Some(&b'{') => Ok(bytes),
+        // Much is mentioned that is no object of the depot, or is too long for a document.
+        Ok(_) | Err(StoreError::Missing(_) | StoreError::TooLarge { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -102,6 +130,21 @@ fn mention(text: &[u8], named: &mut HashSet<Digest>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_no_document_that_mentions_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let depot = DiskStore::open(folder.path()).unwrap();
+        assert!(text(&depot, &Digest::of(b"nowhere")).unwrap().is_empty(), "what is not here mentions nothing");
+        let document = Digest::of(b"{}");
+        let name = document.hex();
+        let object = depot.folder().join(&name[..2]).join(&name[2..]);
+        std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+        std::fs::write(&object, b"{}").unwrap();
+        assert_eq!(text(&depot, &document).unwrap(), b"{}");
+        std::fs::write(&object, b"{ }").unwrap();
+        assert!(matches!(text(&depot, &document), Err(SweepError::Depot(StoreError::Corrupt { .. }))));
+    }
 
     #[test]
     fn what_is_mentioned_is_found_in_plain_words_and_within_what_is_encoded() {

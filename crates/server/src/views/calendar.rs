@@ -4,7 +4,11 @@ use super::build_name;
 use api::read::{CalendarEntry, CalendarKind, DroppedView};
 use domain::{
     outlook::{self, Outlook},
-    rules::lifetime,
+    plan,
+    rules::{
+        lifetime,
+        restored::{self, Lost},
+    },
     state::State,
 };
 use jiff::Timestamp;
@@ -19,8 +23,10 @@ use trust::{
 const OPENINGS: usize = 100;
 
 /// Everything from `from` until `until`, as it is known `now`, in these environments, all where none is named, in order of time.
+/// `lost` is what keeps a server that was put back from beginning anything.
 pub(crate) fn calendar(
     state: &State,
+    lost: &Lost,
     (now, from): (Timestamp, Timestamp),
     until: Timestamp,
     environments: &BTreeSet<AudienceName>,
@@ -28,7 +34,7 @@ pub(crate) fn calendar(
     let is_meant = |name: &AudienceName| {
         (environments.is_empty() || environments.contains(name)) && !lifetime::is_gone(state, name)
     };
-    let mut entries = deployments(state, now);
+    let mut entries = deployments(state, lost, now);
     // What stands past its time is of the present.
     entries.retain(|entry| entry.from >= from || from <= now);
     entries.extend(freezes(state, from));
@@ -57,18 +63,26 @@ fn entry(kind: CalendarKind, environment: &AudienceName, from: Timestamp, until:
 }
 
 /// The orders that stand, those too whose time has come while they wait.
-fn deployments(state: &State, now: Timestamp) -> Vec<CalendarEntry> {
+fn deployments(state: &State, lost: &Lost, now: Timestamp) -> Vec<CalendarEntry> {
     let of_outlook = |outlook: Outlook| {
         let record = state.deployments.get(&outlook.deployment)?;
+        // What will be dropped is, whether the clock may begin it or not.
+        let kept = keeps_waiting(state, lost, outlook.deployment, now).filter(|_| outlook.never.is_none());
         Some(CalendarEntry {
             number: Some(outlook.deployment),
             app: Some(record.app.clone()),
             build: Some(build_name(state, &record.app, &record.build)),
-            clashes: outlook.clashes.iter().map(|clash| trust::names::printable(clash)).collect(),
+            clashes: outlook.clashes.iter().chain(&kept).map(|clash| trust::names::printable(clash)).collect(),
             ..entry(CalendarKind::Deployment, &record.environment, outlook.at, record.schedule.expires)
         })
     };
     outlook::outlooks(state, now).into_iter().filter_map(of_outlook).collect()
+}
+
+/// What keeps an order from its time where the server was put back, in words that stand by themselves.
+fn keeps_waiting(state: &State, lost: &Lost, number: u64, now: Timestamp) -> Option<String> {
+    let besides = restored::waits(state, lost, &plan::waits(state, number, now)?)?;
+    Some(format!("deployment {number} waits {}", besides.trim_start_matches("and ")))
 }
 
 /// Those of an application's orders that stand in an environment and will be dropped.
@@ -178,5 +192,23 @@ mod tests {
         let (never, dropped) = said(&world);
         assert!(never.unwrap().starts_with("web@1.4.0 was withdrawn from test"), "the deployment says it");
         assert!(dropped[0].starts_with("deployment 1 will be dropped: web@1.4.0 was withdrawn"), "{dropped:?}");
+    }
+
+    /// R34: after a restore the clock begins nothing, so that no planned order stands there as if it came in its time.
+    #[test]
+    fn r34_what_the_clock_will_not_begin_after_a_restore_clashes_with_that() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "test");
+        let at = Some(world.now() + jiff::SignedDuration::from_hours(2));
+        world.stands("test-1", "web", build, OrderAct::Deploy, Schedule { at, ..Schedule::default() });
+        let clashes = |lost: &Lost| {
+            let until = world.now() + jiff::SignedDuration::from_hours(24);
+            let entries = calendar(&world.state, lost, (world.now(), world.now()), until, &BTreeSet::new());
+            entries.into_iter().find(|entry| entry.kind == CalendarKind::Deployment).unwrap().clashes
+        };
+        assert_eq!(clashes(&Lost::default()), Vec::<String>::new());
+        let lost = Lost { seen: vec![(world.state.epoch(), 1_000)], ..Lost::default() };
+        let said = clashes(&lost);
+        assert!(said[0].starts_with("deployment 1 waits until owners sign a new epoch"), "{said:?}");
     }
 }

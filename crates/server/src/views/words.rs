@@ -347,7 +347,9 @@ impl Teller<'_> {
             Event::TargetRunsOtherwise { target, app, build: Some(build) } => {
                 format!("{target} itself says that it runs {}", self.named(app, build))
             }
-            Event::TargetRunsOtherwise { target, app, build: None } => format!("{target} itself says that it runs no {app}"),
+            Event::TargetRunsOtherwise { target, app, build: None } => {
+                format!("{target} itself says that it runs no {app}")
+            }
             Event::ReceiptTaken { .. } => self.carried(event),
             Event::ExposureChanged { app, environment, version, percent: 0 } => {
                 format!("{actor} concealed {app}@{version} in {environment}: no end user sees it")

@@ -200,7 +200,9 @@ fn zones_taken(policy: &Policy) -> Vec<String> {
         let name = name.clone();
         let taken: Vec<_> = environment.windows.iter().filter_map(taken).collect();
         taken.into_iter().map(move |(window, zone)| {
-            format!("{name}: \"{window}\" names no zone and is read as {zone}. Write \"{window} {zone}\" if that is meant")
+            format!(
+                "{name}: \"{window}\" names no zone and is read as {zone}. Write \"{window} {zone}\" if that is meant"
+            )
         })
     };
     policy.environments.iter().flat_map(windows).collect()
@@ -387,7 +389,9 @@ mod tests {
         };
         assert_eq!(
             minds(&["mon-thu 07:00-16:00", "fri 07:00-12:00 Europe/Paris"]),
-            ["prod: \"mon-thu 07:00-16:00\" names no zone and is read as UTC. Write \"mon-thu 07:00-16:00 UTC\" if that is meant"]
+            [
+                "prod: \"mon-thu 07:00-16:00\" names no zone and is read as UTC. Write \"mon-thu 07:00-16:00 UTC\" if that is meant"
+            ]
         );
         assert!(minds(&["mon-thu 07:00-16:00 UTC"]).is_empty());
     }

@@ -87,6 +87,16 @@ const OTHERS: &[(&str, u8, &str)] = &[
         exit::REFUSED,
         "Whoever signed the config in force may configure there no longer, after a new charter or a suspension. No target takes it, and nobody can build on it: whoever may configure there now sets the values anew with `sortie config set`.",
     ),
+    (
+        "UNKNOWN_PROCESS",
+        exit::MISUSED,
+        "No build of the application has a process of this name, nor runs anything else under it, so that nothing can have been written. The answer names those that there are.",
+    ),
+    (
+        "PRUNE_UNDER_WAY",
+        exit::CONFLICT,
+        "Looking for what nothing names reads the whole ledger, and is done once at a time. Somebody is at it: try again in a moment.",
+    ),
     ("TIMED_OUT", exit::TIMED_OUT, "The wait was over before what was waited for. It goes on by itself."),
     ("APP_NOT_ACCEPTED", exit::DEPLOYMENT_FAILED, "A target takes only the applications its invitation named."),
     (

@@ -94,23 +94,33 @@ pub async fn act_on_running(
     order::order(invocation, connection, &last, following).await
 }
 
-/// Fails for a start where all that is meant runs already, and runs well: nothing would change.
+/// Fails for a start where all that is meant runs already, and runs well: nothing would change. What is under way there may
+/// change that, as a stop that nobody has carried out yet does; then the start is ordered, or refused by what moves.
 fn something_is_stopped(status: &Status, running: &Running) -> Result<(), Failure> {
     let Running { app, environment, only, thing } = running;
     let is_meant = |name: &&TargetName| only.is_empty() || only.contains(*name);
-    let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
-    let runs: Vec<&Runs> = runs.filter(|runs| meant(runs, thing)).collect();
+    let cell = order::cell(status, app, environment);
+    if cell.is_some_and(|cell| cell.waiting.iter().any(may_change_what_runs)) {
+        return Ok(());
+    }
+    let runs: Vec<&Runs> = cell.into_iter().flat_map(Cell::all_runs).filter(|runs| meant(runs, thing)).collect();
     let on: BTreeSet<&TargetName> = runs.iter().flat_map(|runs| &runs.on).filter(is_meant).collect();
-    let others = |runs: &&Runs| {
+    let is_stopped_or_unwell = |runs: &&Runs| {
         runs.stopped
             || runs.stopped_on.iter().chain(runs.unwell.keys()).chain(runs.unclear.keys()).any(|name| on.contains(name))
     };
-    if on.is_empty() || runs.iter().any(others) {
+    if on.is_empty() || runs.iter().any(is_stopped_or_unwell) {
         return Ok(());
     }
     let what =
         format!("{app} runs in {environment} on {}, and is stopped on none", output::count(on.len() as u64, "target"));
     Err(Refusal::AlreadyDone { what, since: None }.into())
+}
+
+/// Whether what is waited for can still change what runs. A request that lacks approvals and a soak cannot; what is planned for
+/// later is not under way.
+fn may_change_what_runs(waiting: &WaitingOn) -> bool {
+    !matches!(waiting, WaitingOn::Approvals { .. } | WaitingOn::Soak { .. } | WaitingOn::Time { .. })
 }
 
 /// Why there is nothing to act on. What is to be removed and does not run is gone already, whatever it was called.
@@ -257,6 +267,15 @@ mod tests {
         runs.stopped_on = vec![runs.on[0].clone()];
         assert!(something_is_stopped(&status, &running(&[])).is_ok());
         assert!(something_is_stopped(&status, &running(&["prod-3"])).is_err(), "another one is stopped");
+        // A stop was ordered, and the target is at it.
+        let cell = &mut status.apps[0].cells[2];
+        cell.runs[0].stopped_on.clear();
+        let (targets, until) = (vec!["prod-1".parse().unwrap()], samples::time("11:00:00"));
+        cell.waiting = vec![WaitingOn::Targets { deployment: 42, targets, until }];
+        assert!(something_is_stopped(&status, &running(&[])).is_ok());
+        // A soak changes nothing.
+        status.apps[0].cells[2].waiting = vec![WaitingOn::Soak { deployment: 41, until }];
+        assert!(something_is_stopped(&status, &running(&[])).is_err());
     }
 
     /// R8: where one target has nothing of a package any more, the next order is about what is left.

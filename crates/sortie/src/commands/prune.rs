@@ -1,4 +1,4 @@
-//! `sortie prune`: lets the bytes of builds go that nothing needs (R36).
+//! `sortie prune`: lets the bytes of builds go that nothing needs (R36), by an entry; and the objects that nothing names, by none.
 
 use crate::{
     connection::Connection,
@@ -50,7 +50,12 @@ impl Prune {
         let going: Vec<&Prunable> = found.iter().filter(|app| !app.builds.is_empty()).collect();
         // What nothing names belongs to no application.
         let unnamed: Unnamed = match self.app {
-            None => connection.client.get(routes::UNNAMED, &[]).await?,
+            None => {
+                let answer = connection.client.get(routes::UNNAMED, &[]).await;
+                let (unnamed, why_none) = known_unnamed(answer.map_err(Failure::from))?;
+                why_none.into_iter().for_each(|why| invocation.aside(why));
+                unnamed
+            }
             Some(_) => Unnamed::default(),
         };
         let with_kept = self.dry_run || self.app.is_some();
@@ -75,11 +80,14 @@ impl Prune {
             return Err(Failure::failed(why).next(format!("{again} --yes")));
         }
         let mut pruned = 0;
-        for app in &going {
-            one(&connection, app).await.map_err(|failure| match pruned {
+        let after = |pruned: usize| {
+            move |failure: Failure| match pruned {
                 0 => failure,
                 pruned => failure.after(&format!("{} pruned; then ", output::count(pruned as u64, "build"))),
-            })?;
+            }
+        };
+        for app in &going {
+            one(&connection, app).await.map_err(after(pruned))?;
             pruned += app.builds.len();
         }
         let mut said = Vec::new();
@@ -91,10 +99,14 @@ impl Prune {
                 sizes::length(bytes)
             ));
         }
-        let gone = self.prune_unnamed(&connection, &unnamed).await?;
+        let gone = self.prune_unnamed(&connection, &unnamed).await.map_err(after(pruned))?;
         if gone.objects > 0 {
             let count = output::count(gone.objects, "object");
             said.push(format!("{count} ({}) that nothing names removed.", sizes::length(gone.bytes)));
+        }
+        // Somebody else was quicker between the question and the answer.
+        if said.is_empty() {
+            said.push("nothing to prune any more.".into());
         }
         Ok(Answer::new(&json!({ "prunable": found, "unnamed": gone, "pruned": pruned }), said.join("\n")))
     }
@@ -113,6 +125,23 @@ impl Prune {
         let app = self.app.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
         format!("sortie prune{app} --keep {} --days {}", self.keep, self.days)
     }
+}
+
+/// What nothing names, as the server says, or why it does not. One that is too old to know this prunes builds all the same; and
+/// whoever may not push may see which builds would go, though not this.
+fn known_unnamed(answer: Result<Unnamed, Failure>) -> Result<(Unnamed, Option<&'static str>), Failure> {
+    let why = match answer {
+        Ok(unnamed) => return Ok((unnamed, None)),
+        Err(failure) if failure.code() == "SERVER_OLDER" => {
+            "the server is older than this program: it prunes builds, and cannot say what nothing names. Put the newer program in \
+             its place (docs/upgrading.md), then type `sortie prune` again"
+        }
+        Err(failure) if failure.code() == "ROLE_MISSING" => {
+            "what nothing names is told to those who may push: `sortie whoami` says which roles you hold"
+        }
+        Err(failure) => return Err(failure),
+    };
+    Ok((Unnamed::default(), Some(why)))
 }
 
 async fn one(connection: &Connection, app: &Prunable) -> Result<(), Failure> {
@@ -163,4 +192,20 @@ fn kept_in_words(found: &[&Prunable]) -> String {
         app.kept_builds.iter().map(line).collect::<String>()
     };
     found.iter().map(|app| of_app(app)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_are_pruned_where_the_server_does_not_say_what_nothing_names() {
+        let known = Unnamed { objects: 2, bytes: 22 };
+        assert_eq!(known_unnamed(Ok(known)).unwrap(), (known, None));
+        for code in ["SERVER_OLDER", "ROLE_MISSING"] {
+            let (unnamed, why) = known_unnamed(Err(Failure::new(code, 1, "no"))).unwrap();
+            assert!(unnamed == Unnamed::default() && why.is_some(), "{code}");
+        }
+        assert!(known_unnamed(Err(Failure::failed("the server is away"))).is_err());
+    }
 }

@@ -62,7 +62,11 @@ impl Reproduce {
         let data = json!({ "build": found.build, "name": found.name(), "signed": found.build, "made": made.digest(), "commit": commit, "recipe": push.recipe,
             "differing": differing });
         if made.digest() == found.build {
-            let words = format!("{} is what its commit and recipe make: {}.", found.name(), same(signed.files.len(), signed.run.package.len()));
+            let words = format!(
+                "{} is what its commit and recipe make: {}.",
+                found.name(),
+                same(signed.files.len(), signed.run.package.len())
+            );
             return Ok(Answer::new(&data, words));
         }
         let words = format!(

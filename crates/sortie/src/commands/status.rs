@@ -14,8 +14,8 @@ use crate::{
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView, Released, Runs,
-        Status as View, TargetStatus,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView,
+        Released, Runs, Status as View, TargetStatus,
     },
     routes,
 };
@@ -488,8 +488,12 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
         Some(_) => {
-            let status = order::status(connection, None).await?;
-            let asks = |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
+            // The whole board is asked for a proposal only: without it there is an answer all the same.
+            let Ok(status) = order::status(connection, None).await else {
+                return Ok(answer.next(format!("sortie status {} --in {}", view.app, view.environment)));
+            };
+            let asks =
+                |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
             let cell = order::cell(&status, &view.app, &view.environment);
             answer.next(again(&view, cell, asks(&view.environment)))
         }

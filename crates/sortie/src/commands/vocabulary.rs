@@ -59,7 +59,7 @@ words! {
     ["recovery key", "recovery", "put away"] "A key that may name new owners and nothing else, for when the owners have lost theirs. Everyone is reminded of it until an owner records that it is put away.";
     ["manifest"] "The list of a build's files and links with their digests, and the whole specification of how it runs. Its digest is the build's name.";
     ["recipe", "reproduce"] "The command that makes a build's files from its commit. To reproduce is to run it again and compare every byte.";
-    ["prune", "pruned"] "To let the bytes of builds go that nothing needs: never of what runs, of what can be rolled back to, or of what holds permission. Names, numbers, manifests and all history stay.";
+    ["prune", "pruned"] "To let the bytes of builds go that nothing needs: never of what runs, of what can be rolled back to, or of what holds permission. Names, numbers, manifests and all history stay. Objects that nothing names go too, a day after somebody brought them.";
     ["evidence"] "A signed statement about one build's digest: tests passed, a scan, a bill of materials. A gate may ask for it; it never grants by itself.";
     ["audience"] "Who a version may be made available to: an environment (machines) or a channel (people who install for themselves).";
     ["environment", "class"] "Machines that are trusted alike: a boundary of trust, of class dev, test or live. A region is only a label.";

@@ -133,7 +133,7 @@ impl Withdraw {
 /// What ends the deployment that is at bringing it, where one is: a rollback is refused meanwhile.
 async fn under_way(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> Option<String> {
     let waiting = cell.into_iter().flat_map(|cell| &cell.waiting);
-    let mut moving = waiting.filter_map(|waiting| match waiting {
+    let moving = waiting.filter_map(|waiting| match waiting {
         WaitingOn::Targets { deployment, .. }
         | WaitingOn::Members { deployment, .. }
         | WaitingOn::Bake { deployment, .. }
@@ -143,11 +143,16 @@ async fn under_way(connection: &Connection, matter: &Matter, cell: Option<&Cell>
         | WaitingOn::Freeze { deployment, .. } => Some(*deployment),
         _ => None,
     });
-    let number = moving.next()?;
-    let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
-    // It was accepted: what cannot be read now makes the answer shorter, and is no failure.
-    let view: DeploymentView = connection.client.get(&path, &[]).await.ok()?;
-    ends_it(&view, &matter.found.build)
+    // Several may stand there, and only one of them brings it.
+    for number in moving {
+        let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
+        // It was accepted: what cannot be read now makes the answer shorter, and is no failure.
+        let view = connection.client.get::<DeploymentView>(&path, &[]).await;
+        if let Some(ends) = view.ok().and_then(|view| ends_it(&view, &matter.found.build)) {
+            return Some(ends);
+        }
+    }
+    None
 }
 
 /// What ends a deployment that brings the build and has begun.
