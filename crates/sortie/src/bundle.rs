@@ -24,12 +24,11 @@ use trust::{
     Digest,
     authority::Dossier,
     config::MAX_CONFIG_BYTES,
+    evidence::MAX_DOCUMENT_BYTES,
     manifest::{MAX_MANIFEST_BYTES, Manifest},
     statement::{Act, Statement},
 };
 
-/// The longest evidence that is carried, in bytes.
-const MAX_EVIDENCE_BYTES: usize = 64 << 20;
 /// Objects up to this length are held in memory while they are packed.
 const IN_MEMORY_BYTES: usize = 1 << 20;
 
@@ -116,7 +115,7 @@ impl Contents {
 /// The documents that statements name by digest, each with the most bytes it may have.
 fn named_documents(dossier: &Dossier) -> Vec<(Digest, usize)> {
     let evidence = dossier.evidence.iter().filter_map(|envelope| match Statement::read(envelope).ok()?.act {
-        Act::Evidence(evidence) => Some((evidence.document, MAX_EVIDENCE_BYTES)),
+        Act::Evidence(evidence) => Some((evidence.document, MAX_DOCUMENT_BYTES as usize)),
         _ => None,
     });
     let config = dossier.config.as_ref().and_then(|envelope| Statement::read(envelope).ok());

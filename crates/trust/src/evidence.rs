@@ -13,6 +13,8 @@ use serde::{
 };
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+/// The longest document that stands as evidence, in bytes: room for the test results of a large suite.
+pub const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 /// The most numbers one piece of evidence carries.
 pub const MAX_FACTS: usize = 64;
 /// The longest name of such a number, and of a predicate type, in bytes.

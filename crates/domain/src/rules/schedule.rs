@@ -186,9 +186,15 @@ pub fn not_planned_already(state: &State, requested: &Event) -> Result<(), Refus
         let is_same_way = there.rollout.as_deref() == rollout.as_deref();
         let still = there.parts.iter().filter(|(_, part)| part.aside.is_none());
         let parts: BTreeSet<&TargetName> = still.map(|(name, _)| name).collect();
-        // What somebody ordered who may do so no more targets would refuse.
-        let is_same_place = is_same_place && there.deployer == *deployer;
-        is_same_place && is_same_act && is_same_time && is_same_way && there.only == *only && parts == on
+        // Targets refuse what was ordered by whoever may do so no more: what somebody else orders is no repetition.
+        let is_same_person = there.deployer == *deployer;
+        is_same_place
+            && is_same_person
+            && is_same_act
+            && is_same_time
+            && is_same_way
+            && there.only == *only
+            && parts == on
     };
     let stands = |number: &&u64| {
         let there = state.deployments.get(*number).filter(|there| there.waves == 0);

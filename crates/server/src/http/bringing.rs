@@ -10,13 +10,12 @@ use std::collections::BTreeSet;
 use trust::{
     RoleName,
     charter::{Charter, OWNER},
+    evidence::MAX_DOCUMENT_BYTES,
     quorum::Rule,
 };
 
 /// The longest object, in bytes.
 const OBJECT_BYTES: u64 = 16 << 30;
-/// The longest document that stands as evidence, in bytes.
-const EVIDENCE_BYTES: u64 = 64 << 20;
 
 /// How long an object may be that this person brings; or why they bring none.
 pub(crate) fn most_bytes(state: &State, person: &KnownPerson) -> Result<u64, Failure> {
@@ -27,7 +26,7 @@ pub(crate) fn most_bytes(state: &State, person: &KnownPerson) -> Result<u64, Fai
     }
     // Evidence of a type that nobody asks for is taken of anyone whose role counts for something.
     if person.roles.iter().any(|role| counts(charter, role)) {
-        return Ok(EVIDENCE_BYTES);
+        return Ok(MAX_DOCUMENT_BYTES);
     }
     let roles = person.roles.iter().map(ToString::to_string).collect();
     let place = "any application, and needs no objects here".to_string();

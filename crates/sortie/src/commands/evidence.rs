@@ -19,12 +19,10 @@ use std::{
 };
 use trust::{
     Digest,
+    evidence::MAX_DOCUMENT_BYTES,
     names::printable,
     statement::{self, Act},
 };
-
-/// The longest evidence, in bytes: room for the test results of a large suite.
-const MAX_EVIDENCE_BYTES: u64 = 64 << 20;
 
 /// Attach signed evidence to a build: test results, a scan, a bill of materials
 #[derive(Debug, clap::Args)]
@@ -87,8 +85,8 @@ impl Attach {
     async fn run(self, invocation: &Invocation) -> Outcome {
         let thing = Thing::parse_build("attach evidence to", &self.what)?;
         let cannot = |error: std::io::Error| Failure::misused(format!("cannot read {}: {error}", self.file.display()));
-        if fs::metadata(&self.file).map_err(cannot)?.len() > MAX_EVIDENCE_BYTES {
-            let most = sizes::length(MAX_EVIDENCE_BYTES);
+        if fs::metadata(&self.file).map_err(cannot)?.len() > MAX_DOCUMENT_BYTES {
+            let most = sizes::length(MAX_DOCUMENT_BYTES);
             return Err(Failure::misused(format!("{} is longer than {most}", self.file.display())));
         }
         let document = fs::read(&self.file).map_err(cannot)?;

@@ -133,18 +133,8 @@ impl Withdraw {
 /// What ends the deployment that is at bringing it, where one is: a rollback is refused meanwhile.
 async fn under_way(connection: &Connection, matter: &Matter, cell: Option<&Cell>) -> Option<String> {
     let waiting = cell.into_iter().flat_map(|cell| &cell.waiting);
-    let moving = waiting.filter_map(|waiting| match waiting {
-        WaitingOn::Targets { deployment, .. }
-        | WaitingOn::Members { deployment, .. }
-        | WaitingOn::Bake { deployment, .. }
-        | WaitingOn::Word { deployment, .. }
-        | WaitingOn::Person { deployment, .. }
-        | WaitingOn::Window { deployment, .. }
-        | WaitingOn::Freeze { deployment, .. } => Some(*deployment),
-        _ => None,
-    });
     // Several may stand there, and only one of them brings it.
-    for number in moving {
+    for number in waiting.filter_map(WaitingOn::deployment) {
         let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
         // It was accepted: what cannot be read now makes the answer shorter, and is no failure.
         let view = connection.client.get::<DeploymentView>(&path, &[]).await;
