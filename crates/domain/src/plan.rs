@@ -12,7 +12,7 @@ use crate::{
         restored::{self, Lost},
         rollout, schedule,
     },
-    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, Pause, State},
+    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -56,13 +56,22 @@ pub struct Assignment {
 /// however late.
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
-    let unfinished = |(app, on_target): (&AppName, &crate::state::OnTarget)| {
-        let is_open =
-            |assigned: &Assigned| !assigned.finished || assigned.given_up && may_catch_up(state, target, assigned);
-        let assigned = on_target.assigned.filter(is_open)?;
+    let unfinished = |(app, on_target): (&AppName, &OnTarget)| {
+        let assigned = on_target.assigned.filter(|assigned| is_offered(state, target, assigned))?;
         assignment(state, target, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()
+}
+
+/// Whether a target is told to do something with an application and has not said how that ended.
+pub fn is_at_something(state: &State, target: &TargetName, app: &AppName) -> bool {
+    let on_target = state.targets.get(target).and_then(|record| record.apps.get(app));
+    let assigned = on_target.and_then(|on_target| on_target.assigned);
+    assigned.is_some_and(|assigned| is_offered(state, target, &assigned))
+}
+
+fn is_offered(state: &State, target: &TargetName, assigned: &Assigned) -> bool {
+    !assigned.finished || assigned.given_up && may_catch_up(state, target, assigned)
 }
 
 fn may_catch_up(state: &State, target: &TargetName, assigned: &Assigned) -> bool {

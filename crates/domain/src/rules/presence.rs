@@ -7,7 +7,7 @@ use crate::{
     command::Command,
     event::Migration,
     plan,
-    state::{Aside, Deployment, Part, Progress, Running, State, Target},
+    state::{Aside, Deployment, Part, Progress, State, Target, is_counted_on},
     waiting::WaitingOn,
 };
 use std::{collections::BTreeSet, ops::Range};
@@ -45,7 +45,7 @@ pub fn unseen(state: &State, deployment: &Deployment, away: &Away) -> usize {
             let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
             let fits = |target: &Target| build.is_some_and(|build| placement::fits(&build.facts, target));
             let lasts = here.is_some_and(|target| !target.ephemeral && !target.retired && fits(target));
-            lasts && state.running(&deployment.app, name).is_some_and(Running::serves)
+            lasts && is_counted_on(state, &deployment.app, name)
         }
     };
     away.iter().filter(counts).count()

@@ -1,21 +1,23 @@
 //! On which targets of a deployment the application serves when it begins.
 
 use super::{Deployment, Others, Part, Parts, Running, State};
+use crate::plan;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     rollout::{Rollout, Share},
 };
 
-/// Whether the application serves on a target, as far as no deployment is at it there.
-fn serves(state: &State, app: &AppName, name: &TargetName) -> bool {
-    state.running(app, name).is_some_and(Running::serves)
+/// Whether an application can be counted on to serve on a target. What the target is still told to do may take it out of service,
+/// though the deployment that says so was ended: what that did is known once the target has said so.
+pub fn is_counted_on(state: &State, app: &AppName, name: &TargetName) -> bool {
+    state.running(app, name).is_some_and(Running::serves) && !plan::is_at_something(state, name, app)
 }
 
 /// The parts that a deployment begins with.
 pub(super) fn parts(state: &State, app: &AppName, targets: &[TargetName]) -> Parts {
     let ephemeral = |name: &TargetName| state.targets.get(name).is_some_and(|target| target.ephemeral);
     let part = |name: &TargetName| {
-        (name.clone(), Part { serves: serves(state, app, name), ephemeral: ephemeral(name), ..Part::default() })
+        (name.clone(), Part { serves: is_counted_on(state, app, name), ephemeral: ephemeral(name), ..Part::default() })
     };
     targets.iter().map(part).collect::<Vec<_>>().into()
 }
@@ -36,13 +38,13 @@ pub(super) fn others(
     let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
     let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
     let mut others = Others::default();
-    for (_, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
+    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
         let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
         // What stands by serves nobody, and is not counted on.
         let counts = !target.ephemeral && !running.is_some_and(|running| running.standby);
         if counts && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
             others.targets += 1;
-            others.serving += u32::from(running.is_some_and(Running::serves));
+            others.serving += u32::from(is_counted_on(state, app, name));
         }
     }
     others
@@ -58,7 +60,7 @@ pub fn counted_anew(state: &State, deployment: &Deployment) -> Option<Deployment
     let Deployment { app, environment, build, parts, rollout, .. } = deployment;
     let targets: Vec<TargetName> = parts.iter().map(|(name, _)| name.clone()).collect();
     for name in &targets {
-        let now = serves(state, app, name);
+        let now = is_counted_on(state, app, name);
         if parts.get(name).is_some_and(|part| part.serves != now) {
             anew.parts.change(name, |part| part.serves = now);
         }

@@ -275,9 +275,12 @@ impl World {
                 Progress::Finished(outcome) => part.absent || matches!(outcome, Outcome::Failed { .. }),
                 Progress::Waiting | Progress::Undone => false,
             };
+            // What it is told by another deployment, which was ended meanwhile, it may do all the same.
+            let is_told = plan::assignments(&self.state, name).iter().any(|told| told.app == deployment.app);
             let running = self.state.running(&deployment.app, name);
             // Those that come and go are counted on by nobody.
-            !part.ephemeral && part.aside != Some(Aside::Left) && !is_at_it && running.is_some_and(Running::serves)
+            let counts = !part.ephemeral && part.aside != Some(Aside::Left) && !is_at_it && !is_told;
+            counts && running.is_some_and(Running::serves)
         };
         let counted = deployment.parts.iter().filter(serves).count();
         assert_eq!(counted, deployment.parts.serving(), "what serves is counted right: {:?}", deployment.parts);

@@ -7,7 +7,7 @@ use crate::{
     rules::{rollout, schedule},
     state::{
         Aside, Assigned, Deployment, DeploymentPhase, Guidance, GuidanceWord, InPackage, MemberPart, Part, Progress,
-        Running, State, serving,
+        State, serving,
     },
 };
 use imbl::Vector;
@@ -222,7 +222,7 @@ pub(super) fn reopen(state: &mut State, deployment: u64) {
 fn count_the_replaced(state: &mut State, deployment: u64) {
     let Some(record) = state.deployments.get(&deployment) else { return };
     let replaced = record.parts.iter().filter(|(_, part)| part.aside == Some(Aside::Replaced));
-    let serves = |name: &TargetName| state.running(&record.app, name).is_some_and(Running::serves);
+    let serves = |name: &TargetName| serving::is_counted_on(state, &record.app, name);
     let replaced: Vec<(TargetName, bool)> = replaced.map(|(name, _)| (name.clone(), serves(name))).collect();
     let Some(record) = state.deployments.get_mut(&deployment) else { return };
     replaced.iter().for_each(|(name, serves)| record.parts.change(name, |part| part.serves = *serves));

@@ -4,7 +4,7 @@ use super::{data, ending, in_audience};
 use crate::{
     event::Change,
     rules::sides,
-    state::{Aside, Doubt, Part, Progress, Running, State, Unwell},
+    state::{Aside, Doubt, Part, Progress, Running, State, Unwell, serving},
 };
 use jiff::Timestamp;
 use trust::{
@@ -90,6 +90,7 @@ pub(super) fn finish_target(
     }
     runs_now(state, name, &app, running);
     stopped_or_started(state, name, &app);
+    counts_for_what_is_open(state, name, &app, deployment);
     if was_verified && back.is_none() {
         ending::may_be_whole(state, deployment);
     }
@@ -221,6 +222,7 @@ pub(super) fn runs_otherwise(state: &mut State, name: &TargetName, app: &AppName
         standby,
     });
     runs_now(state, name, app, running);
+    counts_for_what_is_open(state, name, app, Running::BROUGHT_BY_NONE);
 }
 
 /// A target runs this from now on. What was replaced there before it settled soaks on where it still runs.
@@ -271,7 +273,6 @@ pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build:
     let (serves, brought_by) = (running.serves(), running.deployment);
     // What stands by serves nobody: that it is unwell takes nothing back.
     let said = running.unwell.clone().filter(|_| !running.standby);
-    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
     if let Some(record) = state.deployments.get_mut(&brought_by) {
         record.parts.change(name, |part| {
             if part.progress == Progress::Finished(Outcome::Verified) {
@@ -289,8 +290,15 @@ pub(super) fn health(state: &mut State, name: &TargetName, app: &AppName, build:
             record.well_since = Some(now);
         }
     }
-    // What is to be replaced counts for as much as it serves.
-    let open = in_audience(state, app, &environment).open_deployment.filter(|open| *open != brought_by);
+    counts_for_what_is_open(state, name, app, brought_by);
+}
+
+/// What another deployment than this one is to replace counts for as much as it serves.
+fn counts_for_what_is_open(state: &mut State, name: &TargetName, app: &AppName, deployment: u64) {
+    let Some(environment) = state.targets.get(name).map(|target| target.environment.clone()) else { return };
+    let serves = serving::is_counted_on(state, app, name);
+    let here = state.in_audience(app, &environment);
+    let open = here.and_then(|here| here.open_deployment).filter(|open| *open != deployment);
     if let Some(record) = open.and_then(|open| state.deployments.get_mut(&open)) {
         record.parts.change(name, |part| {
             let is_known = match &part.progress {
