@@ -400,9 +400,14 @@ impl Restored {
         }
     }
 
-    /// What everyone should know while owners have not signed a new epoch.
+    /// Whether owners have not signed a new epoch since.
+    pub fn is_open(&self, epoch: u64) -> bool {
+        self.epoch >= epoch
+    }
+
+    /// What everyone should know until they have.
     pub fn warning(&self, epoch: u64) -> Option<String> {
-        (self.epoch >= epoch).then(|| {
+        self.is_open(epoch).then(|| {
             format!(
                 "this server was put back from a backup of {} with {} entries; what was accepted after that is lost \
                  here. Owners sign a new epoch: sortie charter epoch --reason restore",

@@ -23,7 +23,7 @@ const LOOKED_AT: Duration = Duration::from_secs(1);
 pub(crate) async fn run(serving: Shared) {
     let mut heads = serving.ledger.heads();
     let mut returns = serving.targets.returns();
-    let (mut unheard, mut looked) = (Away::new(), None::<Instant>);
+    let (mut unheard, mut looked, mut listens) = (Away::new(), None::<Instant>, false);
     loop {
         heads.mark_unchanged();
         if returns.has_changed().unwrap_or(false) {
@@ -36,6 +36,14 @@ pub(crate) async fn run(serving: Shared) {
             (unheard, looked) = (serving.targets.unheard(&state), Some(Instant::now()));
             let knows = serving.targets.knows_who_is_away();
             serving.ledger.tell_away(if knows { unheard.clone() } else { Away::new() });
+            // On a server that was put back nothing is due before those targets that are there have had the time to show what is lost.
+            listens = !knows && serving.memories.awaits_epoch(&state);
+        }
+        if listens {
+            tokio::select! {
+                () = tokio::time::sleep(LOOKED_AT) => continue,
+                () = serving.stopped() => return,
+            }
         }
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);

@@ -122,6 +122,11 @@ impl Memories {
         (joined <= restored.entries && !has_spoken()).then_some(restored.taken)
     }
 
+    /// Whether the server was put back from a backup, and owners have signed no new epoch since.
+    pub fn awaits_epoch(&self, state: &State) -> bool {
+        self.restored.as_ref().is_some_and(|restored| restored.is_open(state.epoch()))
+    }
+
     /// A target speaks. That is kept, so that it is known after the server's next start too.
     pub fn hear(&self, target: &TargetName) -> io::Result<()> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);

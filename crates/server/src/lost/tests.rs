@@ -108,6 +108,22 @@ async fn a_target_that_sees_this_ledger_has_lost_nothing_of_it() {
     assert!(memories.seen().is_empty());
 }
 
+/// Only what was put back waits for an epoch, and no longer than owners take to sign one.
+#[test]
+fn what_was_put_back_awaits_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut memories = Memories::open(folder.path()).unwrap();
+    let state = State::default();
+    assert!(!memories.awaits_epoch(&state));
+    let mut restored = |epoch: u64| {
+        let restored = serde_json::json!({ "taken": Timestamp::UNIX_EPOCH, "epoch": epoch, "entries": 1 });
+        memories.restored = serde_json::from_value(restored).unwrap();
+        memories.awaits_epoch(&state)
+    };
+    assert!(restored(state.epoch()));
+    assert!(!restored(state.epoch() - 1), "an owner has signed a new one");
+}
+
 #[tokio::test]
 async fn nothing_is_written_where_nothing_is_new() {
     let folder = tempfile::tempdir().unwrap();

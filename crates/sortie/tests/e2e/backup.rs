@@ -12,6 +12,8 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     let first = world.push_and_number();
     world.release_to_prod(&first);
     world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    let planned = world.ask("oncall", &format!("redeploy {first} --to test --at 20s"));
+    let planned = planned["deployment"].as_u64().unwrap();
     let passphrase = world.root().join("passphrase");
     fs::write(&passphrase, "an afternoon by the lake\n").unwrap();
     let file = world.root().join("sortie.backup");
@@ -34,6 +36,10 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     world.release_to_prod(&second);
     world.sortie("oncall", 0, &format!("deploy {second} --to prod"));
 
+    // What stood planned when it was taken is over, and overdue where that is put back.
+    let stands =
+        |world: &World| world.sortie("owner", 0, &format!("status {planned}")).text().contains("test-1  waiting");
+    until("the time of the planned deployment", || (!stands(&world)).then_some(()));
     world.stop_server();
     let put_back = |exit: i32, file: &std::path::Path, options: &str| {
         let line = format!("restore {} --data {} {options}", file.display(), data.display());
@@ -71,6 +77,8 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
         world.sortie("owner", 0, "status prod-1").says("seen as of the backup, ").says("; not heard since");
         let targets = world.sortie("owner", 0, "target list --json").json();
         assert!(targets["result"].as_array().unwrap().iter().all(|target| target["as_of"].is_string()), "{targets}");
+        // What is overdue does not come before they could show what is lost.
+        assert!(stands(&world), "deployment {planned} is not as it was");
         world.stop_server();
     }
     world.start_server();
@@ -86,6 +94,7 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     world.sortie("owner", 0, "status").says("put back from an older copy");
     let refused = world.sortie("oncall", 3, &format!("redeploy {first} --to prod"));
     refused.says("LEDGER_PUT_BACK").says("next: sortie charter epoch --reason restore");
+    world.sortie("owner", 0, &format!("status {planned}")).says("until owners sign a new epoch");
     world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
     world.sortie("owner", 0, "status").lacks("put back");
     world.sortie("owner", 0, "ledger lost").says("prod-1 runs web#");
@@ -98,6 +107,7 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     taken.says("NUMBER_TAKEN").says(&format!("{second} is web#"));
     let third = world.push_and_number();
     assert_ne!(third, second);
+    until("what was overdue to come", || (!stands(&world)).then_some(()));
     world.release_to_prod(&third);
     world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
     world.sortie("owner", 0, "status").lacks("itself says").lacks("as of the backup");

@@ -89,6 +89,9 @@ pub(super) fn finish_target(
         has_run(state, name, &app, finished.running);
     }
     runs_now(state, name, &app, running);
+    if assigned.newer {
+        ran_before_the_newest(state, name, &app);
+    }
     stopped_or_started(state, name, &app);
     counts_for_what_is_open(state, name, &app, deployment);
     if was_verified && back.is_none() {
@@ -159,6 +162,24 @@ fn finish_part(part: &mut Part, finished: &Finished<'_>, goes_back: bool, may_se
         part.unwell = None;
     }
     part.doubt = finished.doubt.map(|said| Doubt { said: said.to_owned(), accepted: false, watched: false });
+}
+
+/// What a target says late of an earlier deployment is what its part in the newest began with.
+fn ran_before_the_newest(state: &mut State, name: &TargetName, app: &AppName) {
+    let on_target = state.targets.get(name).and_then(|target| target.apps.get(app));
+    let Some((newest, running)) = on_target.and_then(|on_target| Some((on_target.assigned?, &on_target.running)))
+    else {
+        return;
+    };
+    let before = running.as_ref().map(|running| running.build);
+    let was_stopped = running.as_ref().is_some_and(|running| running.stopped);
+    if let Some(record) = state.deployments.get_mut(&newest.deployment).filter(|_| !newest.undo) {
+        record.parts.change(name, |part| {
+            if matches!(part.progress, Progress::Assigned(_)) {
+                (part.before, part.was_stopped) = (before, was_stopped);
+            }
+        });
+    }
 }
 
 /// What was started anew is well, by the target's word: whatever brought it to the target soaks from then on.
