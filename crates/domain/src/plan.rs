@@ -167,7 +167,7 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             Some(WaitingOn::Targets {
                 deployment: number,
                 targets,
-                until: later(since, progress_seconds(state, deployment)),
+                until: given_up_at(state, deployment, since),
             })
         }
         DeploymentPhase::Baking(_) => {
@@ -242,7 +242,7 @@ pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(Req
             consider(at, id, Command::StartDeployment(*number));
         }
         for (since, target) in deployment.parts.busy() {
-            let at = later(since, progress_seconds(state, deployment));
+            let at = given_up_at(state, deployment, since);
             let generation =
                 state.targets.get(target).and_then(|t| t.apps.get(&deployment.app)).and_then(|a| a.assigned);
             let generation = generation.map_or(0, |assigned| assigned.generation);
@@ -380,12 +380,13 @@ fn begins(state: &State, deployment: &Deployment) -> Option<Timestamp> {
     satisfied.then_some(request.not_before)
 }
 
-/// How long a target of a deployment may be silent, in seconds: as long as the charter says, and as the build itself says
-/// that its checks and its migration may take.
-fn progress_seconds(state: &State, deployment: &Deployment) -> i64 {
+/// When a target is given up on that is at a deployment `since` then: after as long as the charter says, and as the build itself
+/// says that its checks and its migration may take. What was under way before an epoch it can take up again from then on only.
+fn given_up_at(state: &State, deployment: &Deployment, since: Timestamp) -> Timestamp {
     let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));
     let takes = build.map_or(0, |build| i64::from(build.facts.takes_seconds));
-    i64::from(rollout::of(state, deployment).progress_minutes) * 60 + takes
+    let seconds = i64::from(rollout::of(state, deployment).progress_minutes) * 60 + takes;
+    later(state.epoch_since.map_or(since, |epoch| since.max(epoch)), seconds)
 }
 
 /// Until when a ring bakes before the next may begin.

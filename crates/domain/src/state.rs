@@ -44,6 +44,9 @@ pub struct State {
     pub head: Stamp,
     /// The charter in force, absent before an owner brings one.
     pub policy: Option<Arc<Policy>>,
+    /// Since when the charter's epoch is in force, where it is not the first.
+    #[serde(default)]
+    pub epoch_since: Option<Timestamp>,
     /// People without powers until a new charter.
     pub suspended: OrdSet<PersonName>,
     /// The recovery keys that were put away.

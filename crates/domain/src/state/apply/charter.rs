@@ -34,6 +34,7 @@ pub(super) fn apply_charter(state: &mut State, event: &Event) {
         if state.policy.as_ref().is_some_and(|old| old.charter.epoch < policy.charter.epoch) {
             let step = policy::DEPLOYMENTS_OF_EPOCH;
             state.last_deployment = (state.last_deployment / step + 1) * step;
+            state.epoch_since = Some(state.head.time);
         }
         let before = state.policy.replace(Arc::new(policy));
         state.suspended = OrdSet::new();
