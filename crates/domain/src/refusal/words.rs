@@ -320,7 +320,7 @@ impl fmt::Display for Refusal {
                 write!(f, "plan {id} shows something else than the order would do now: {changed}")
             }
             Refusal::TooFewHealthy { environment, why } => {
-                write!(f, "no target of {environment} can be taken out of service: {why}. No target was touched")
+                write!(f, "no target of {environment} can be taken out of service: {why}")
             }
             Refusal::SidesUnclear { environment, label, why } => {
                 write!(f, "{environment} has two sides by the label {label}: {why}")
