@@ -154,6 +154,9 @@ fn find(
     if order.act == OrderAct::Configure {
         let in_audience = draft.state.in_audience(&order.app, &order.environment);
         configuration::complete(&order.app, &order.environment, facts, in_audience)?;
+        if !follows {
+            not_configured_already(draft, order, signed.subject, &targets)?;
+        }
     }
     let warnings = made_too_old(draft, order, asked.context.now).into_iter().collect();
     Ok(Found { targets, warnings, ..Found::default() })
@@ -274,6 +277,26 @@ pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: 
     let name = names::of_build(&order.app, order.version.as_ref(), &signed.subject);
     let what = format!("{name} runs in {} on {} of {} targets", order.environment, targets.len(), targets.len());
     Err(Refusal::AlreadyDone { what, since })
+}
+
+/// Fails if every target has the newest config already.
+pub(super) fn not_configured_already(
+    draft: &Draft,
+    order: &Order,
+    build: Digest,
+    targets: &[TargetName],
+) -> Result<(), Refusal> {
+    let Order { app, environment, .. } = order;
+    let has_newest = |name: &TargetName| placement::has_newest_config(&draft.state, app, environment, name);
+    if !targets.iter().all(has_newest) {
+        return Ok(());
+    }
+    let known = draft.state.apps.get(app).and_then(|record| record.builds.get(&build));
+    let name = names::of_build(app, known.and_then(|known| known.version.as_ref()), &build);
+    let (all, config) =
+        (targets.len(), draft.state.in_audience(app, environment).and_then(|here| here.config.as_ref()));
+    let what = format!("{name} has its newest config in {environment} on {all} of {all} targets");
+    Err(Refusal::AlreadyDone { what, since: config.map(|config| config.stamp.time) })
 }
 
 /// What the deployer of a superseded version, or of one that skips others, is warned of (R45).

@@ -194,7 +194,12 @@ fn prepare(
             Ok((targets, warnings.into_iter().chain(warning).map(|warning| format!("{app}: {warning}")).collect()))
         })
     } else {
-        order::running_targets(draft, &signed.act, member.build).map(|targets| (targets, Vec::new()))
+        order::running_targets(draft, &signed.act, member.build).and_then(|targets| {
+            if order.act == OrderAct::Configure {
+                order::not_configured_already(draft, &signed.act, member.build, &targets)?;
+            }
+            Ok((targets, Vec::new()))
+        })
     };
     match found {
         Ok((targets, warnings)) => Ok(Some(Prepared { order: signed, targets, warnings })),
@@ -212,6 +217,10 @@ fn nothing_to_do(draft: &Draft, order: &Order, version: Option<&Version>, facts:
         targets.flat_map(|(name, _)| facts.package.keys().filter_map(|app| draft.state.running(app, name)));
     if order.act == OrderAct::Undeploy && order.only.is_empty() && running.next().is_none() {
         return Refusal::AlreadyDone { what: format!("{app} is not deployed in {environment}"), since: None };
+    }
+    if order.act == OrderAct::Configure && running.next().is_some() {
+        let what = format!("every member of {app} that runs in {environment} has its newest config");
+        return Refusal::AlreadyDone { what, since: None };
     }
     if !order.act.installs() {
         return Refusal::NothingRuns { app, environment, act: order.act, instead: None };

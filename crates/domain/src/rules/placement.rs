@@ -60,10 +60,15 @@ pub fn is_in_place(
     build: &Digest,
     target: &TargetName,
 ) -> bool {
+    let is_it = |running: &Running| running.build == *build && !running.stopped;
+    state.running(app, target).is_some_and(is_it) && has_newest_config(state, app, environment, target)
+}
+
+/// Whether what runs on a target has the config in force.
+pub fn has_newest_config(state: &State, app: &AppName, environment: &AudienceName, target: &TargetName) -> bool {
     let config = state.in_audience(app, environment).and_then(|here| here.config.as_ref());
     let serial = config.map_or(0, |config| config.serial);
-    let is_it = |running: &Running| running.build == *build && running.config_serial == serial && !running.stopped;
-    state.running(app, target).is_some_and(is_it)
+    state.running(app, target).is_some_and(|running| running.config_serial == serial)
 }
 
 /// Fails if targets are not what the build needs, as far as they tell, with every shortage of each; the target looks again
