@@ -3,8 +3,8 @@
 use super::{build_name, words::Texts};
 use api::read::TargetStatus;
 use domain::{
-    rules::lifetime,
-    state::{DeploymentPhase, OnTarget, Running, State, Target},
+    rules::{lifetime, soak},
+    state::{OnTarget, Running, State, Target},
 };
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
@@ -70,17 +70,13 @@ pub(crate) fn targets(
     state.targets.keys().filter_map(|name| target(state, name, &seen, texts)).collect()
 }
 
-/// Which of the builds that a target runs have settled in its environment, by the deployment that brought them: one that settled
-/// once and was brought again can be taken back until it settles again.
+/// Which of the builds that a target runs have settled in its environment.
 pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     let has_settled = |app: &AppName, running: &Running| {
-        let brought = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
-        // Deployments that are long over are no more in the state.
-        let is_over = brought.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
         let here = state.in_audience(app, &target.environment);
-        is_over && here.is_some_and(|record| record.settled.contains(&running.build))
+        here.is_some_and(|here| soak::has_settled(state, here, running))
     };
     running.filter(|(app, running)| has_settled(app, running)).map(|(app, run)| (app.clone(), run.build)).collect()
 }
