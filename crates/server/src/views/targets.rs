@@ -3,8 +3,8 @@
 use super::{build_name, words::Texts};
 use api::read::TargetStatus;
 use domain::{
-    rules::{lifetime, soak},
-    state::{OnTarget, Running, State, Target},
+    rules::lifetime,
+    state::{DeploymentPhase, OnTarget, Running, State, Target},
 };
 use jiff::Timestamp;
 use trust::{AppName, Digest, TargetName};
@@ -70,13 +70,17 @@ pub(crate) fn targets(
     state.targets.keys().filter_map(|name| target(state, name, &seen, texts)).collect()
 }
 
-/// Which of the builds that a target runs have settled in its environment.
+/// Which of the builds that a target runs have settled in its environment, so that it takes no deployment back: by the deployment
+/// that changed last what serves there, as what makes way in a switch may have to serve again until that settles.
 pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     let has_settled = |app: &AppName, running: &Running| {
+        let changed = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
+        // Deployments that are long over are no more in the state.
+        let is_over = changed.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
         let here = state.in_audience(app, &target.environment);
-        here.is_some_and(|here| soak::has_settled(state, here, running))
+        is_over && here.is_some_and(|record| record.settled.contains(&running.build))
     };
     running.filter(|(app, running)| has_settled(app, running)).map(|(app, run)| (app.clone(), run.build)).collect()
 }
