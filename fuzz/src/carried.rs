@@ -166,6 +166,7 @@ pub fn receipt_seeds() -> Vec<Vec<u8>> {
         key: world::key(world::TARGET).public(),
         recipient: "age1".into(),
         facts: Facts::default(),
+        active: Default::default(),
     };
     let active = [(world::app(), world::build())].into();
     let inventory = Inventory {

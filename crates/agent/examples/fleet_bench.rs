@@ -76,6 +76,7 @@ impl Target {
             key: self.key.public(),
             recipient: RECIPIENT.into(),
             facts: Facts { os: std::env::consts::OS.into(), memory_bytes: 1 << 30, ..Facts::default() },
+            active: Default::default(),
         };
         self.submit(self.signed(self.invitation.estate, Act::Enrolment(enrolment), &[&invited, &self.key])).await;
         again(|| self.client.log_in(self.invitation.estate, &self.key)).await;

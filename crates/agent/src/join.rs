@@ -30,6 +30,8 @@ use trust::{
     statement::{Act, Enrolment, Facts, Header, Statement, StatementSignError},
 };
 
+/// The code with which a server refuses what a key has signed that it does not know.
+pub(crate) const SIGNER_UNKNOWN: &str = "SIGNER_UNKNOWN";
 const PREFIX: &str = "sortie-join-";
 const ANSWER: Duration = Duration::from_secs(60);
 /// How often a server that cannot be reached is asked to let this machine join, and how long a pause is.
@@ -170,7 +172,7 @@ async fn join_once(home: &Home, invitation: &Invitation, name: Option<&TargetNam
     if let Some(estate) = &shown {
         check_class(invitation, estate)?;
     }
-    let envelope = enrolment(home, invitation, &target)?;
+    let envelope = enrolment(home, invitation, &target, &BTreeMap::new())?;
     let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
     within(&client, ANSWER, client.submit(&submission)).await?;
     let estate: Estate = match shown {
@@ -197,11 +199,80 @@ pub fn join_by_bundle(
     let target = choose_name(home, invitation, name)?;
     let estate = bundle.estate()?;
     check_class(invitation, &estate)?;
-    let envelope = enrolment(home, invitation, &target)?;
+    let envelope = enrolment(home, invitation, &target, &BTreeMap::new())?;
     files::replace_json(&home.enrolment(), &envelope)?;
     let enrolled = pin(home, invitation, target, estate)?;
     files::remove(&home.joining())?;
     Ok(enrolled)
+}
+
+/// What came of an invitation that was given to a machine which has joined before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// The server knows it: the invitation was not used.
+    Known,
+    /// The server had forgotten it, and knows it again.
+    Joined,
+}
+
+/// Joins again where the server knows this machine's key no more, as one that was put back from an older copy: with the key and the
+/// name it has, and saying what it runs. What is kept here of trust stays, and goes on as for every machine after a restore. A server
+/// that cannot be reached is asked again a few times.
+pub async fn join_anew(
+    home: &Home,
+    enrolled: &Enrolled,
+    invitation: &Invitation,
+    active: &BTreeMap<AppName, Digest>,
+) -> Result<Anew, JoinError> {
+    for _ in 1..ATTEMPTS {
+        match join_anew_once(home, enrolled, invitation, active).await {
+            Err(JoinError::Client(error @ ClientError::Away { .. })) => tracing::warn!("{error}; trying again"),
+            ended => return ended,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    join_anew_once(home, enrolled, invitation, active).await
+}
+
+async fn join_anew_once(
+    home: &Home,
+    enrolled: &Enrolled,
+    invitation: &Invitation,
+    active: &BTreeMap<AppName, Digest>,
+) -> Result<Anew, JoinError> {
+    let client = Client::new(&invitation.url, Some(invitation.pin))?;
+    match within(&client, ANSWER, client.log_in(enrolled.pinned.estate, &home.key()?)).await {
+        Ok(()) => {
+            files::remove(&home.joining())?;
+            return Ok(Anew::Known);
+        }
+        Err(ClientError::Refused(problem)) if problem.code == SIGNER_UNKNOWN => {}
+        Err(error) => return Err(error.into()),
+    }
+    check_fits(invitation, &enrolled.pinned)?;
+    let envelope = enrolment(home, invitation, &enrolled.pinned.target, active)?;
+    let submission = Submission { envelope, attachments: BTreeMap::new(), texts: BTreeMap::new(), claim: None };
+    within(&client, ANSWER, client.submit(&submission)).await?;
+    home.enrol(&Enrolled { url: invitation.url.clone(), pin: invitation.pin, ..enrolled.clone() })?;
+    files::remove(&home.joining())?;
+    Ok(Anew::Joined)
+}
+
+/// A machine stays what it is: an invitation that makes something else of it is for another one, or for another data folder.
+fn check_fits(invitation: &Invitation, pinned: &Pinned) -> Result<(), JoinError> {
+    let Pinned { environment, class, target, .. } = pinned;
+    let other = invitation.name.as_ref().filter(|name| *name != target);
+    let is_here = (&invitation.environment, &invitation.class) == (environment, class);
+    let meant = match other {
+        None if is_here => return Ok(()),
+        Some(name) => format!("for {name} in {}", invitation.environment),
+        None => format!("to {} of class {}", invitation.environment, invitation.class.word()),
+    };
+    Err(JoinError::Name(format!(
+        "this machine is {target} in {environment}, of class {}, and the invitation is {meant}: \
+         `sortie target invite --name {target} --in {environment}` makes one that fits",
+        class.word()
+    )))
 }
 
 /// Writes down for good what the invitation and the estate say.
@@ -256,7 +327,12 @@ fn check_class(invitation: &Invitation, estate: &Estate) -> Result<(), JoinError
     })
 }
 
-fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Result<Envelope, JoinError> {
+fn enrolment(
+    home: &Home,
+    invitation: &Invitation,
+    target: &TargetName,
+    active: &BTreeMap<AppName, Digest>,
+) -> Result<Envelope, JoinError> {
     let invitation_key = invitation.key();
     let id = Digest::of(invitation_key.public().point());
     if let Some(joining) = files::read_json::<Joining>(&home.joining())?
@@ -283,6 +359,7 @@ fn enrolment(home: &Home, invitation: &Invitation, target: &TargetName) -> Resul
             key: key.public(),
             recipient: home.identity()?.to_public().to_string(),
             facts: facts(),
+            active: active.clone(),
         }),
     };
     let envelope = statement.sign(&[&invitation_key, &key])?;
@@ -305,6 +382,43 @@ pub fn facts() -> Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_stays_what_it_is_by_whatever_invitation() {
+        let (prod, test) = (AudienceName::new("prod").unwrap(), AudienceName::new("test").unwrap());
+        let [one, other] = ["prod-1", "prod-2"].map(|name| TargetName::new(name).unwrap());
+        let estate = Digest::of(b"estate");
+        let pinned = Pinned {
+            estate,
+            environment: prod.clone(),
+            class: Class::Live,
+            target: one.clone(),
+            apps: BTreeSet::new(),
+        };
+        let fits = |environment: &AudienceName, class, name: Option<&TargetName>| {
+            let invitation = Invitation {
+                url: "https://127.0.0.1:7440".into(),
+                pin: Digest::of(b"pin"),
+                estate,
+                environment: environment.clone(),
+                class,
+                labels: BTreeMap::new(),
+                apps: BTreeSet::new(),
+                name: name.cloned(),
+                seed: [7; 32],
+                ephemeral: false,
+            };
+            check_fits(&invitation, &pinned).map_err(|error| error.to_string())
+        };
+        assert_eq!(fits(&prod, Class::Live, None), Ok(()));
+        assert_eq!(fits(&prod, Class::Live, Some(&one)), Ok(()));
+        for (environment, class, name) in
+            [(&prod, Class::Live, Some(&other)), (&test, Class::Test, None), (&prod, Class::Dev, None)]
+        {
+            let refused = fits(environment, class, name).unwrap_err();
+            assert!(refused.contains("`sortie target invite --name prod-1 --in prod`"), "{refused}");
+        }
+    }
 
     #[test]
     fn a_token_is_one_word_and_comes_back_whole() {

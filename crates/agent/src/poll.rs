@@ -4,7 +4,8 @@
 use crate::{
     bundle::Sources,
     drivers::Machine,
-    escapes, inbox, join,
+    escapes, inbox,
+    join::{self, SIGNER_UNKNOWN},
     journal::{Active, Journal},
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
@@ -25,6 +26,7 @@ use std::{
 };
 use trust::{
     AppName, Digest,
+    authority::Pinned,
     dsse::Envelope,
     key::SignError,
     statement::{Act, Facts, Header, Health, Inventory, RequestId, Statement, StatementSignError, Unwell},
@@ -44,6 +46,8 @@ const REFRESH_AFTER: Duration = Duration::from_secs(240);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// An inventory that says nothing new is sent again after this long.
 const SAY_AGAIN: Duration = Duration::from_secs(3600);
+/// A server that does not know this machine is shown again after this long that it is there.
+const SHOW_AGAIN: Duration = Duration::from_secs(240);
 /// The most lines of one copy's log that are sent for a tail.
 const TAIL_LINES: usize = 2000;
 /// How often a followed log is looked at.
@@ -64,6 +68,8 @@ pub enum Work {
     SayAgain,
     /// Follow the bundles that wait.
     Inbox,
+    /// Whoever answers as the server does, or in its place, does not know this machine.
+    Unknown,
     /// Look at whoever answers in the server's place.
     Meet(Box<Stranger>),
     /// Tell how what runs here is: this is unwell, and nothing else.
@@ -77,7 +83,9 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
     let (mut generation, mut charter) = (0, 0);
     let mut pause = FIRST_PAUSE;
     let mut errands = VecDeque::new();
-    let (mut away, mut looked) = (false, false);
+    // Why no orders come, as it was said last.
+    let mut away = None;
+    let mut looked = false;
     loop {
         // Whoever has just started or come back wants to know at once how things stand.
         let wait = if looked { WAIT_SECONDS } else { 0 };
@@ -85,13 +93,16 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
         let orders = match answer {
             Ok(orders) => orders,
             Err(error) => {
-                if !away {
-                    tracing::warn!(%error, "{}; what runs goes on running", unanswered(&error));
+                let why = unanswered(&error);
+                if away != Some(why) && !is_unknown(&error) {
+                    tracing::warn!(%error, "{why}; what runs goes on running");
                 }
-                (away, looked, generation) = (true, false, 0);
-                if let Some(stranger) = meet(&link, &error).await
-                    && work.send(Work::Meet(Box::new(stranger))).is_err()
-                {
+                (away, looked, generation) = (Some(why), false, 0);
+                let news = match meet(&link, error).await {
+                    Ok(stranger) => stranger.map(|stranger| Work::Meet(Box::new(stranger))),
+                    Err(error) => is_unknown(&error).then_some(Work::Unknown),
+                };
+                if news.is_some_and(|news| work.send(news).is_err()) {
                     return;
                 }
                 tokio::time::sleep(with_jitter(pause)).await;
@@ -99,10 +110,10 @@ pub async fn poll(link: Arc<Link>, runtime: Arc<Runtime>, work: mpsc::Sender<Wor
                 continue;
             }
         };
-        if away {
+        let is_back = away.take().is_some();
+        if is_back {
             tracing::info!("the server answers again");
         }
-        let is_back = std::mem::replace(&mut away, false);
         (looked, pause) = (true, FIRST_PAUSE);
         let news = orders.generation != generation;
         (generation, charter) = (orders.generation, orders.charter_version);
@@ -136,18 +147,24 @@ fn unanswered(error: &ClientError) -> &'static str {
             "the server refuses this machine's login, by whose clock it is too old or not yet good: look at the clock of this \
              machine (timedatectl), and at the server's"
         }
+        ClientError::Refused(problem) if problem.code == SIGNER_UNKNOWN => "the server does not know this machine",
         ClientError::Refused(_) => "the server answers, and refuses what this machine asks",
         _ => "the server is away",
     }
 }
 
-/// Whoever answered with a key that is not known here. It is looked at once a try, and tries grow rare.
-async fn meet(link: &Link, error: &ClientError) -> Option<Stranger> {
-    let ClientError::OtherKey { url, key } = error else { return None };
+fn is_unknown(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(problem) if problem.code == SIGNER_UNKNOWN)
+}
+
+/// Whoever answered with a key that is not known here. It is looked at once a try, and tries grow rare. Fails where whoever answers
+/// does not know this machine.
+async fn meet(link: &Link, error: ClientError) -> Result<Option<Stranger>, ClientError> {
+    let ClientError::OtherKey { url, key } = &error else {
+        return if is_unknown(&error) { Err(error) } else { Ok(None) };
+    };
     let stranger = link.look_at_stranger(url, *key).await;
-    stranger
-        .inspect_err(|error| tracing::info!(%error, "whoever answers in the server's place shows no charter"))
-        .ok()?
+    stranger.inspect_err(|error| tracing::info!(%error, "whoever answers in the server's place shows no charter"))
 }
 
 async fn ask(link: &Link, generation: u64, charter: u64, wait: u64) -> Result<Orders, ClientError> {
@@ -267,6 +284,8 @@ struct Desk {
     health: Option<(BTreeMap<AppName, Unwell>, Instant)>,
     /// What is looked after: with which config, whether something is done with it, and whether it has still to settle.
     round: BTreeMap<AppName, (Active, bool, bool)>,
+    /// When it was said last that the server does not know this machine, and when the server was told last that it is there.
+    unknown: (Option<Instant>, Option<Instant>),
 }
 
 /// The working thread: everything that changes the machine happens here, one thing after the other. `watch` is told what is
@@ -278,7 +297,8 @@ pub fn work(
     scan_every: Duration,
     watch: mpsc::Sender<Round<watch::Copy, watch::Question>>,
 ) -> bool {
-    let mut desk = Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new() };
+    let mut desk =
+        Desk { engine, found: None, said: None, watch, health: None, round: BTreeMap::new(), unknown: (None, None) };
     // What a process before this one was killed in may have come by a bundle, and is carried on with from there.
     if !desk.engine.lapse().is_ok_and(|is_over| is_over) {
         desk.open_inbox();
@@ -314,6 +334,7 @@ pub fn work(
                         Work::SayAgain => say_again = true,
                         // It is told of again as long as there is something in it.
                         Work::Inbox => {}
+                        Work::Unknown => desk.is_unknown(),
                         Work::Meet(stranger) => desk.engine.meet(*stranger),
                         Work::Health(unwell) => desk.health = Some((unwell, Instant::now())),
                         Work::Stop => return desk.engine.is_done(),
@@ -329,6 +350,7 @@ pub fn work(
             Ok(Work::Scan) => desk.scan(true),
             Ok(Work::SayAgain) => desk.say_again(),
             Ok(Work::Inbox) => desk.open_inbox(),
+            Ok(Work::Unknown) => desk.is_unknown(),
             Ok(Work::Meet(stranger)) => desk.engine.meet(*stranger),
             Ok(Work::Health(unwell)) => desk.health = Some((unwell, Instant::now())),
             Ok(Work::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return desk.engine.is_done(),
@@ -453,6 +475,28 @@ impl Desk {
         }
     }
 
+    /// The server does not know this machine: people are told what to do, here now and then, and by the server, which shows them who
+    /// speaks to it.
+    fn is_unknown(&mut self) {
+        let is_due = |said: Option<Instant>, after| said.is_none_or(|said| said.elapsed() >= after);
+        if is_due(self.unknown.0, SAY_AGAIN) {
+            self.unknown.0 = Some(Instant::now());
+            let Pinned { target, environment, .. } = self.engine.documents.pinned();
+            tracing::error!(
+                "the server does not know {target}: it was put back from a backup of before this machine joined, or somebody retired \
+                 it. What runs here goes on, and nothing reaches it any more, not even a withdrawal. To join anew: `sortie target \
+                 invite --name {target} --in {environment}`, then start this agent again with --join and the same --data"
+            );
+        }
+        if is_due(self.unknown.1, SHOW_AGAIN) {
+            self.unknown.1 = Some(Instant::now());
+            match self.found.clone() {
+                Some(found) => drop(self.submit(&found)),
+                None => self.scan(true),
+            }
+        }
+    }
+
     /// Says again what was found last, and when that was: a look takes its time, and a bad network loses the server often.
     /// What was never looked at, or runs only since, is looked at now.
     fn say_again(&mut self) {
@@ -543,6 +587,7 @@ mod tests {
         };
         assert!(unanswered(&refused("STATEMENT_EXPIRED")).contains("look at the clock of this machine"));
         assert!(unanswered(&refused("LOGIN_NEEDED")).contains("refuses"));
+        assert!(is_unknown(&refused("SIGNER_UNKNOWN")) && !is_unknown(&refused("LOGIN_NEEDED")));
         let away = ClientError::Away { url: "https://server".into(), why: "no route".into() };
         assert_eq!(unanswered(&away), "the server is away");
     }

@@ -21,7 +21,11 @@ use api::{
 };
 use domain::plan::Assignment;
 use jiff::Timestamp;
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use trust::{
     AppName, Digest,
     authority::{Dossier, Road, VerifiedAuthority},
@@ -228,6 +232,12 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         is_whole
     }
 
+    /// What runs here, by the build.
+    pub fn active(&self) -> BTreeMap<AppName, Digest> {
+        let active = |journal: &Journal| Some((journal.app.clone(), self.running(journal)?));
+        self.journals.iter().filter_map(active).collect()
+    }
+
     /// Looks whether the server's ledger only grew since it was last seen.
     fn follow_ledger(&mut self, note: &str) -> Result<(), FileError> {
         let charter = &self.documents.verified().charter;
@@ -260,12 +270,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if note.is_none() && withdrawals.is_empty() && freezes.is_empty() {
             return;
         }
-        let active = |journal: &Journal| Some((journal.app.clone(), self.running(journal)?));
         let (epoch, checkpoint) = match note {
             Some(note) => (note.epoch, note.text),
             None => (self.documents.verified().charter.epoch, String::new()),
         };
-        let active = self.journals.iter().filter_map(active).collect();
+        let active = self.active();
         let number = |journal: &Journal| Some(*journal.active.as_ref()?.number.clone()?);
         let numbers = self.journals.iter().filter_map(number).collect();
         let memory = Memory { epoch, checkpoint, withdrawals, active, numbers, freezes };

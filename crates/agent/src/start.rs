@@ -3,9 +3,10 @@
 use crate::{
     bundle::{Nowhere, Sources},
     documents::{Documents, TrustError},
+    files::Place,
     home::{Home, HomeError},
     inbox,
-    join::{self, Invitation, InvitationError, JoinError},
+    join::{self, Anew, Invitation, InvitationError, JoinError},
     lifetime::Lifetime,
     local::Local,
     poll::{self, Work, Worker},
@@ -17,12 +18,13 @@ use crate::{
 use api::link::Link;
 use jiff::Timestamp;
 use std::{
+    collections::BTreeMap,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
-use trust::TargetName;
+use trust::{AppName, Digest, TargetName};
 
 /// How often a target is looked over for escapes, unless said otherwise, in seconds.
 pub const SCAN_SECONDS: u64 = 300;
@@ -41,7 +43,7 @@ pub struct Options {
     pub data: PathBuf,
     /// The name it joins under, where the invitation leaves that open.
     pub name: Option<TargetName>,
-    /// The invitation; needed the first time, and ignored once it has joined.
+    /// The invitation; needed the first time, and once it has joined where the server has forgotten it.
     pub join: Option<String>,
     /// The ports it gives to copies. Several agents on one machine need ranges of their own.
     pub port_range: RangeInclusive<u16>,
@@ -110,34 +112,11 @@ pub enum AgentError {
 /// Joins where that is still to be done, then works until `shutdown` is ready. A runtime of one thread is enough, and
 /// what this agent needs least memory with.
 pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
-    let home = Home::take(&options.data)?;
-    let invitation = options.join.as_deref().map(Invitation::decode).transpose()?;
-    let enrolled = match (home.enrolled()?, invitation) {
-        (Some(enrolled), Some(invitation)) if invitation.estate != enrolled.pinned.estate => {
-            return Err(AgentError::OtherEstate(options.data));
-        }
-        (Some(enrolled), _) => enrolled,
-        (None, Some(invitation)) => join::join(&home, &invitation, options.name.as_ref()).await?,
-        (None, None) => return Err(AgentError::NotJoined),
-    };
-    if Lifetime::open(home.place(), Timestamp::MIN).map_err(HomeError::from)?.is_done() {
+    let Some(Opened { engine, link, runtime, invitation }) = open(&options).await? else {
         return idle(shutdown).await;
-    }
-    let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
-    // Once a charter names keys, the invitation's is as good as any other: it may have been stolen meanwhile.
-    let named = &documents.verified().charter.server.keys;
-    let pins = if named.is_empty() { vec![enrolled.pin] } else { named.clone() };
-    let key = Arc::new(home.key()?);
-    let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
-    link.learn_places(&documents.verified().charter.server.urls);
-    let runtime = Arc::new(open_runtime(&home, &options, &enrolled.pinned)?);
-    let mirrors = options.mirrors.iter().map(|url| Mirror::new(url)).collect::<Result<_, _>>()?;
-    let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current(), mirrors));
+    };
     let data = options.data.clone();
-    let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
-    let pinned = &enrolled.pinned;
-    tracing::info!(target = %pinned.target, environment = %pinned.environment, server = %enrolled.url, "the agent works");
-
+    let anew = invitation.map(|invitation| (invitation, Known::of(&engine)));
     let (sender, receiver) = mpsc::channel();
     let (ended, has_ended) = tokio::sync::oneshot::channel();
     let scan_every = Duration::from_secs(options.scan_seconds.max(1));
@@ -151,10 +130,19 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         let is_over = poll::work(engine, &receiver, scan_every, rounds);
         let _nobody_waits = ended.send(is_over);
     })?;
+    let polling = async {
+        if let Some((invitation, known)) = anew {
+            // Whatever comes of it, what runs here is looked after.
+            if let Err(error) = known.join_anew(&link, &invitation).await {
+                tracing::error!(%error, "this machine has joined before, and the invitation changes nothing");
+            }
+        }
+        poll::poll(link, runtime, sender.clone()).await;
+    };
     tokio::pin!(shutdown);
     tokio::pin!(has_ended);
     tokio::select! {
-        () = poll::poll(link, runtime, sender.clone()) => {}
+        () = polling => {}
         () = watch_inbox(&data, sender.clone()) => {}
         () = &mut shutdown => {}
         ended = &mut has_ended => {
@@ -167,6 +155,89 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let _worker_has_ended = sender.send(Work::Stop);
     let _killed_in_the_middle = tokio::time::timeout(END_WITHIN, has_ended).await;
     Ok(())
+}
+
+/// Joins where that is still to be done, or where the server has forgotten this machine, and ends.
+pub async fn join(options: &Options) -> Result<(), AgentError> {
+    match open(options).await? {
+        Some(Opened { engine, link, invitation: Some(invitation), .. }) => {
+            Known::of(&engine).join_anew(&link, &invitation).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An agent that is about to work.
+struct Opened {
+    engine: Worker,
+    link: Arc<Link>,
+    runtime: Arc<Runtime>,
+    /// The invitation that was given, where this machine had joined before.
+    invitation: Option<Invitation>,
+}
+
+/// Opens the data folder, and joins where that was never done; nothing where this target's time is over.
+async fn open(options: &Options) -> Result<Option<Opened>, AgentError> {
+    let home = Home::take(&options.data)?;
+    let invitation = options.join.as_deref().map(Invitation::decode).transpose()?;
+    let (enrolled, invitation) = match (home.enrolled()?, invitation) {
+        (Some(enrolled), Some(invitation)) if invitation.estate != enrolled.pinned.estate => {
+            return Err(AgentError::OtherEstate(options.data.clone()));
+        }
+        (Some(enrolled), invitation) => (enrolled, invitation),
+        (None, Some(invitation)) => (join::join(&home, &invitation, options.name.as_ref()).await?, None),
+        (None, None) => return Err(AgentError::NotJoined),
+    };
+    if Lifetime::open(home.place(), Timestamp::MIN).map_err(HomeError::from)?.is_done() {
+        return Ok(None);
+    }
+    let documents = Documents::open(home.trust(), enrolled.pinned.clone())?;
+    // Once a charter names keys, the invitation's is as good as any other: it may have been stolen meanwhile.
+    let named = &documents.verified().charter.server.keys;
+    let pins = if named.is_empty() { vec![enrolled.pin] } else { named.clone() };
+    let key = Arc::new(home.key()?);
+    let link = Arc::new(Link::new(&enrolled.url, pins, enrolled.pinned.estate, key)?);
+    link.learn_places(&documents.verified().charter.server.urls);
+    let runtime = Arc::new(open_runtime(&home, options, &enrolled.pinned)?);
+    let mirrors = options.mirrors.iter().map(|url| Mirror::new(url)).collect::<Result<_, _>>()?;
+    let server = Sources::new(Server::new(link.clone(), tokio::runtime::Handle::current(), mirrors));
+    let engine: Worker = Engine::new(home, documents, server, runtime.clone())?;
+    let pinned = &enrolled.pinned;
+    tracing::info!(target = %pinned.target, environment = %pinned.environment, server = %enrolled.url, "the agent works");
+    Ok(Some(Opened { engine, link, runtime, invitation }))
+}
+
+/// What of a machine that has joined before is needed to join anew, beside the thread that works on it.
+struct Known {
+    place: Place,
+    active: BTreeMap<AppName, Digest>,
+    /// Whether owners have named the server's keys.
+    has_named: bool,
+}
+
+impl Known {
+    fn of(engine: &Worker) -> Self {
+        let has_named = !engine.documents.verified().charter.server.keys.is_empty();
+        Self { place: engine.home().place().clone(), active: engine.active(), has_named }
+    }
+
+    /// Asks the server that the invitation names whether it knows this machine, and joins anew where it does not.
+    async fn join_anew(&self, link: &Link, invitation: &Invitation) -> Result<(), AgentError> {
+        let home = Home::alone(self.place.clone())?;
+        let enrolled = home.enrolled()?.ok_or(AgentError::NotJoined)?;
+        let target = &enrolled.pinned.target;
+        match join::join_anew(&home, &enrolled, invitation, &self.active).await? {
+            Anew::Known => tracing::info!(%target, "this machine has joined already: the invitation was not needed"),
+            Anew::Joined => {
+                tracing::warn!(%target, "the server did not know this machine any more: it has joined anew");
+                link.learn_places(std::slice::from_ref(&invitation.url));
+                if !self.has_named {
+                    link.learn(&[invitation.pin])?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A target whose time is over does nothing more, and asks nobody. It does not end either: whatever keeps it running would

@@ -21,7 +21,7 @@ pub use dossier::{Condition, DossierView, StandingOrder, Why};
 pub use escapes::{ActiveBuild, Escape, Escapes, SignedInventory};
 pub use estate::{Estate, Hello, PersonView, RepositoryRole, RepositoryStatus, TokenView, Whoami};
 pub use feed::{Feed, FeedVersion, Offer};
-pub use ledger::{Consistency, Happening, HistoryEntry, Lost, LostNumber, LostRun, LostSight};
+pub use ledger::{Consistency, Happening, HistoryEntry, Lost, LostNumber, LostRun, LostSight, UnknownMachine};
 pub use status::{
     AppStatus, AudienceStatus, Cell, Delivered, DroppedView, Emergency, FailedView, HoldView, Released, Runs, Status,
     TargetStatus,

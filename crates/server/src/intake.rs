@@ -31,6 +31,8 @@ use trust::{
     vendor::{MAX_RELEASE_BYTES, Release},
 };
 
+/// The code of the refusal where nobody is known who signed.
+pub(crate) const SIGNER_UNKNOWN: &str = "SIGNER_UNKNOWN";
 /// The most signatures on one statement.
 const SIGNATURES: usize = 8;
 
@@ -209,7 +211,7 @@ fn genuine(envelope: &Envelope, key_of: impl Fn(&KeyId) -> Option<PublicKey>) ->
 
 fn nobody_signed() -> Failure {
     let message = "the key that signed belongs to nobody in the charter and to no target; or its holder is suspended";
-    Failure::new(StatusCode::FORBIDDEN, "SIGNER_UNKNOWN", message).exit(exit::REFUSED).next("sortie charter show")
+    Failure::new(StatusCode::FORBIDDEN, SIGNER_UNKNOWN, message).exit(exit::REFUSED).next("sortie charter show")
 }
 
 /// Who acts. Targets report and take stock, machines that are about to join enrol, and people do everything else.

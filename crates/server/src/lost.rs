@@ -10,7 +10,7 @@ use crate::{
 };
 use api::{
     agent::Memory,
-    read::{Lost, LostNumber, LostRun, LostSight},
+    read::{Lost, LostNumber, LostRun, LostSight, UnknownMachine},
 };
 use domain::{
     rules::restored,
@@ -23,6 +23,7 @@ use std::{
     fs, io,
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 use trust::{
     AppName, Digest, TargetName,
@@ -33,8 +34,11 @@ use trust::{
     statement::{self, Act, Statement},
 };
 
+pub(crate) mod strangers;
 #[cfg(test)]
 mod tests;
+
+use strangers::Strangers;
 
 const FILE: &str = "lost.json";
 /// Of a server that was put back from a backup: who has spoken to it since. It is no part of a backup.
@@ -51,6 +55,8 @@ pub(crate) struct Memories {
     heard: Mutex<BTreeSet<TargetName>>,
     heard_path: PathBuf,
     told: Mutex<BTreeMap<TargetName, Told>>,
+    /// Machines that the ledger does not know.
+    strangers: Strangers,
 }
 
 /// What one target told last.
@@ -93,7 +99,7 @@ impl Memories {
         let path = data.join(FILE);
         let heard_path = data.join(HEARD);
         let (told, heard) = (Mutex::new(read(&path)?), Mutex::new(read(&heard_path)?));
-        Ok(Self { path, restored: Restored::read(data)?, heard, heard_path, told })
+        Ok(Self { path, restored: Restored::read(data)?, heard, heard_path, told, strangers: Strangers::default() })
     }
 
     /// Forgets what the ledger holds again, which was put back whole: a running one never comes to hold it.
@@ -125,6 +131,21 @@ impl Memories {
     /// Whether the server was put back from a backup, and owners have signed no new epoch since.
     pub fn awaits_epoch(&self, state: &State) -> bool {
         self.restored.as_ref().is_some_and(|restored| restored.is_open(state.epoch()))
+    }
+
+    /// Whether the server was ever put back from an older copy, as far as it can know.
+    pub fn was_put_back(&self) -> bool {
+        self.restored.is_some() || !self.seen().is_empty()
+    }
+
+    /// Something was refused here whose signer nobody knows.
+    pub fn hear_stranger(&self, state: &State, envelope: &Envelope) {
+        self.strangers.hear(state, envelope, Instant::now());
+    }
+
+    /// The machines that this ledger does not know and that spoke a short while ago.
+    pub fn unknown(&self, state: &State) -> Vec<UnknownMachine> {
+        self.strangers.there(state, Instant::now())
     }
 
     /// A target speaks. That is kept, so that it is known after the server's next start too.
@@ -238,6 +259,7 @@ impl Memories {
             runs: Vec::new(),
             numbers: Vec::new(),
             withdrawals: Vec::new(),
+            unknown: self.unknown(state),
         };
         for (target, told) in told.iter() {
             let sight = |(epoch, entries): (&u64, &u64)| LostSight {

@@ -201,6 +201,7 @@ impl World {
             key: key(seed).public(),
             recipient: "age1".into(),
             facts: Facts { os: "linux".into(), arch: "x86_64".into(), memory_bytes: 1 << 30, ..Default::default() },
+            active: Default::default(),
         };
         let statement = self.statement(self.estate, Act::Enrolment(enrolment));
         let half = submission(statement.sign(&[&key(seed + 1)]).unwrap());

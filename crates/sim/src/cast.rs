@@ -609,6 +609,7 @@ prod = {{ class = "{}", approve = "qa and ops", deploy = "ops", soak_minutes = {
             key: target_key(index).public(),
             recipient: "age1sim".into(),
             facts,
+            active: BTreeMap::new(),
         })
     }
 

@@ -39,6 +39,20 @@ pub struct Lost {
     pub numbers: Vec<LostNumber>,
     /// Withdrawals that targets keep and that this ledger cannot take again: `web@1.4.0 from prod`.
     pub withdrawals: Vec<String>,
+    /// Machines that speak to the server and that this ledger does not know: they joined in what is lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<UnknownMachine>,
+}
+
+/// A machine that this ledger does not know. What it is called is its own word, which nobody can check.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct UnknownMachine {
+    /// As which target it speaks.
+    #[schema(value_type = String)]
+    pub target: TargetName,
+    /// Whether another machine has that name here, or had it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_taken: bool,
 }
 
 /// An entry that a target saw and that this ledger does not have.

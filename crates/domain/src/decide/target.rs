@@ -63,7 +63,15 @@ pub(super) fn enrol(draft: &mut Draft, asked: &Asked<'_>, enrolment: Enrolment) 
         return Err(Refusal::InvitationInvalid { why: "the enrolment is not signed with its key".into() });
     }
     let now = asked.context.now;
-    admit(draft, asked, enrolment, now)
+    let (target, active) = (enrolment.target.clone(), enrolment.active.clone());
+    admit(draft, asked, enrolment, now)?;
+    // A machine that joined before and was forgotten says so in one breath with what it runs: what it is known to run already
+    // is not brought to it again.
+    let known: Vec<_> = active.into_iter().filter(|(app, _)| draft.state.apps.contains_key(app)).collect();
+    for (app, build) in known {
+        draft.record(Event::TargetRunsOtherwise { target: target.clone(), app, build: Some(build) });
+    }
+    Ok(())
 }
 
 /// Lets a machine in whose enrolment was found genuine, and which joined at `joined`.

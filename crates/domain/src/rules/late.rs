@@ -6,7 +6,7 @@ use super::{
     schedule::{self, Moment},
     sides, ways,
 };
-use crate::state::{Aside, Deployment, DeploymentPhase, Progress, State, Target};
+use crate::state::{Aside, Deployment, DeploymentPhase, Progress, Running, State, Target};
 use jiff::Timestamp;
 use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
 
@@ -25,7 +25,15 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
         matches!(part.aside, Some(Aside::Cordoned | Aside::Away)) && part.progress == Progress::Waiting
     });
     let runs_it = state.running(app, name).is_some_and(|running| running.build == deployment.build);
-    (had_no_turn && !runs_it).then_some((number, deployment))
+    (had_no_turn && !runs_it && !brought_something(state, name, app, deployment)).then_some((number, deployment))
+}
+
+/// Whether a target came with something that it runs, which this ledger has no record of, after what stands there was ordered: it is
+/// the ledger that has missed something. What it runs may be the newer, and is replaced by nobody's order but a new one.
+fn brought_something(state: &State, name: &TargetName, app: &AppName, deployment: &Deployment) -> bool {
+    let by_none = |running: &&Running| running.deployment == Running::BROUGHT_BY_NONE;
+    let said = state.running(app, name).filter(by_none);
+    deployment.parts.get(name).is_none() && said.is_some_and(|running| running.since >= deployment.stamp.time)
 }
 
 /// Whether targets that a deployment went on without get it afterwards, if it succeeds for all the others.

@@ -5,7 +5,11 @@ use super::{
     extract::Strict,
     failure::{Failure, away},
 };
-use crate::{intake, ledger::SubmitError, views};
+use crate::{
+    intake::{self, SIGNER_UNKNOWN},
+    ledger::SubmitError,
+    views,
+};
 use api::{
     problem::Problem,
     routes,
@@ -31,12 +35,20 @@ pub(crate) async fn submit(
     let began = Instant::now();
     let now = Timestamp::now();
     let _relied_on = serving.pruning.read().await;
+    let was_put_back = serving.memories.was_put_back();
+    let envelope = was_put_back.then(|| submission.envelope.clone());
     let prepared = if intake::needs_depot(&submission) {
         let serving = serving.clone();
-        away(move || intake::prepare(&serving.served(), submission, now)).await?
+        away(move || intake::prepare(&serving.served(), submission, now)).await
     } else {
-        intake::prepare(&serving.served(), submission, now)?
+        intake::prepare(&serving.served(), submission, now)
     };
+    if let Some(envelope) =
+        envelope.filter(|_| prepared.as_ref().is_err_and(|refused| refused.code() == SIGNER_UNKNOWN))
+    {
+        serving.memories.hear_stranger(&serving.ledger.state(), &envelope);
+    }
+    let prepared = prepared?;
     let founds = prepared.actor == Actor::Founder;
     let scanned = match &prepared.command {
         Command::ReportInventory(inventory) => {

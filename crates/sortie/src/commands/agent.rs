@@ -19,7 +19,6 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 use trust::{
     TargetName,
@@ -61,7 +60,8 @@ pub enum AgentAct {
 /// Who joins, where its data lies, and how it works.
 #[derive(Debug, clap::Args)]
 pub struct Joining {
-    /// The invitation, or `-` to read it from standard input; needed the first time only
+    /// The invitation, or `-` to read it from standard input; needed the first time, and where the server has forgotten this
+    /// machine
     #[arg(long, value_name = "TOKEN")]
     pub join: Option<String>,
     /// The target's name, where the invitation leaves it open
@@ -157,17 +157,6 @@ impl Joining {
         Ok(options)
     }
 
-    /// Works until the machine is known to have joined, and no longer.
-    async fn join_only(&self, data: &Path) -> Result<(), Failure> {
-        let joined = data.join("pinned.json");
-        let has_joined = async move {
-            while !joined.exists() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        agent::start::run(self.options()?, has_joined).await.map_err(refused)
-    }
-
     async fn work(&self, invocation: &Invocation) -> Outcome {
         until::log_to_standard_error("info");
         let options = self.options()?;
@@ -188,7 +177,7 @@ impl Joining {
         }
         let data = self.data()?;
         if self.join.is_some() {
-            self.join_only(&data).await?;
+            agent::start::join(&self.options()?).await.map_err(refused)?;
         }
         let program = std::env::current_exe().context("this program's own path")?;
         let ports = format!("{}-{}", self.ports.start(), self.ports.end());

@@ -139,19 +139,26 @@ async fn lost(invocation: &Invocation) -> Outcome {
     lines.extend(lost.withdrawals.iter().map(|withdrawal| {
         format!("withdrawal of {withdrawal}: targets keep it, and this ledger cannot take it again yet")
     }));
+    lines.extend(lost.unknown.iter().map(|machine| match machine.is_taken {
+        true => format!("a machine calls itself {} and is not the one that has that name here", machine.target),
+        false => format!("{} asks for orders, and this ledger does not know it: it joined in what is lost", machine.target),
+    }));
     let is_open = lost.seen.iter().any(|sight| !sight.is_over);
     if lines.is_empty() {
         return Ok(Answer::new(&lost, "nothing is known to be lost"));
     }
     let newest = lost.seen.iter().map(|sight| sight.entries).max().unwrap_or(0);
-    lines.insert(
-        0,
-        format!("epoch {}, {}; targets have seen up to {}", lost.epoch, entries(lost.entries), entries(newest)),
-    );
+    let seen = match newest {
+        0 => "no target has shown that it saw more".to_string(),
+        newest => format!("targets have seen up to {}", entries(newest)),
+    };
+    lines.insert(0, format!("epoch {}, {}; {seen}", lost.epoch, entries(lost.entries)));
     let answer = Answer::new(&lost, lines.join("\n"));
-    Ok(match is_open {
-        true => answer.next("sortie charter epoch --reason restore"),
-        false => answer.next("sortie status"),
+    let unknown = lost.unknown.iter().find(|machine| !machine.is_taken);
+    Ok(match (is_open, unknown) {
+        (true, _) => answer.next("sortie charter epoch --reason restore"),
+        (false, Some(machine)) => answer.next(format!("sortie target invite --name {} --in ENVIRONMENT", machine.target)),
+        (false, None) => answer.next("sortie status"),
     })
 }
 

@@ -130,6 +130,9 @@ impl Signed<'_> {
             (Act::Inventory(a), Event::TargetRunsOtherwise { target, app, build }) => {
                 a.target == *target && a.active.get(app) == build.as_ref()
             }
+            (Act::Enrolment(a), Event::TargetRunsOtherwise { target, app, build }) => {
+                a.target == *target && build.is_some() && a.active.get(app) == build.as_ref()
+            }
             (Act::Inventory(a), Event::TargetRetired { target, why: Some(Departure::Lapsed) }) => {
                 a.target == *target && a.lapsed.is_some() && a.active.is_empty() && a.findings.is_empty()
             }

@@ -1,6 +1,6 @@
 //! A server in one file: taken while it serves, checked in full, put back where there is none.
 
-use crate::world::{PROJECT, World, until};
+use crate::world::{PROJECT, World, read_text, until};
 use std::fs;
 
 /// What was acknowledged before the backup is there after the restore, and the machine that saw more than that says so
@@ -111,5 +111,70 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     world.release_to_prod(&third);
     world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("1/1");
     world.sortie("owner", 0, "status").lacks("itself says").lacks("as of the backup");
+    world.sortie("owner", 0, "ledger verify").says("ledger whole");
+}
+
+/// R31, R40: a machine joined after the backup was taken, and runs on while the server that was put back has never heard of it. Both
+/// say so; it joins anew with the key and the data that it has, and what it runs is known again and was never touched.
+#[test]
+fn a_machine_that_joined_after_the_backup_is_missed_and_joins_anew() {
+    let mut world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.release_to_prod(&first);
+    world.sortie("oncall", 0, &format!("deploy {first} --to prod"));
+    let (file, passphrase, data) =
+        (world.root().join("sortie.backup"), world.root().join("passphrase"), world.server_data());
+    fs::write(&passphrase, "an afternoon by the lake\n").unwrap();
+    let options = format!("{} --data {} --passphrase-file {}", file.display(), data.display(), passphrase.display());
+    world.sortie("owner", 0, &format!("backup {options}"));
+
+    world.add_machines(&[("prod-3", "prod")]);
+    world.change_greeting("Good morning, {name}!");
+    let second = world.push_and_number();
+    world.release_to_prod(&second);
+    world.sortie("oncall", 0, &format!("deploy {second} --to prod")).says("2/2");
+    let web = |world: &World| -> Vec<u32> {
+        let processes = world.processes_on("prod-3").into_iter();
+        processes.filter(|(_, program)| program.ends_with("web")).map(|(id, _)| id).collect()
+    };
+    let (running, active) = (web(&world), world.active("prod-3", "web"));
+    assert!(!running.is_empty());
+
+    world.stop_server();
+    fs::remove_dir_all(&data).unwrap();
+    world.sortie("owner", 0, &format!("restore {options}"));
+    world.start_server();
+    until("the server to notice a machine that it does not know", || {
+        let status = world.sortie("owner", 0, "status").text();
+        status.contains("1 machine that this server does not know asks for orders: prod-3").then_some(())
+    });
+    let log = world.agent_data("prod-3").with_file_name("log");
+    until("the machine to say so too", || read_text(&log).contains("the server does not know prod-3").then_some(()));
+    world.sortie("owner", 0, "charter epoch --reason restore --yes").says("is in force");
+    let lost = world.sortie("owner", 0, "ledger lost");
+    lost.says("prod-3 asks for orders").says("next: sortie target invite --name prod-3 --in ");
+
+    let invited = world.ask("owner", "target invite --name prod-3 --in prod");
+    let token = invited["token"].as_str().unwrap();
+    world.stop_agent("prod-3");
+    world.start_agent_with("prod-3", &["--join", token]);
+    world.await_machines(&["prod-3"]);
+    world.sortie("owner", 0, "status").lacks("does not know");
+    world.sortie("owner", 0, "history").says("prod-3 itself says that it runs web#");
+    world.sortie("owner", 0, "target list").says("prod-3").says("web#");
+    assert_eq!((web(&world), world.active("prod-3", "web")), (running.clone(), active), "what runs was touched");
+
+    // The invitation that it was given is not asked for again, and what comes next comes there too.
+    world.stop_agent("prod-3");
+    world.start_agent_with("prod-3", &["--join", token]);
+    until("the invitation not to be needed", || {
+        read_text(&log).contains("the invitation was not needed").then_some(())
+    });
+    assert_eq!(web(&world), running);
+    world.change_greeting("Good evening, {name}!");
+    let third = world.push_and_number();
+    world.release_to_prod(&third);
+    world.sortie("oncall", 0, &format!("deploy {third} --to prod")).says("2/2");
     world.sortie("owner", 0, "ledger verify").says("ledger whole");
 }

@@ -26,6 +26,9 @@ pub struct Enrolment {
     pub recipient: String,
     /// What the machine is.
     pub facts: Facts,
+    /// What it runs already, where it has joined before and the server knows it no more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub active: BTreeMap<AppName, Digest>,
 }
 
 /// What a target says of its machine.

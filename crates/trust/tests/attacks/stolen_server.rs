@@ -440,6 +440,7 @@ fn enrolment(target: &str, environment: &str, seeds: &[u8]) -> Envelope {
         key: key(TARGET).public(),
         recipient: "age1target".into(),
         facts: Facts::default(),
+        active: Default::default(),
     };
     signed(estate(), Act::Enrolment(act), seeds)
 }

@@ -64,6 +64,7 @@ impl World {
     pub(super) fn joins(&mut self, name: &str, environment: &str, rest: &[&str]) -> Vec<String> {
         let word = after(rest, "by").map(str::to_string).or_else(|| self.last_invitation.clone());
         let facts = facts_in(rest);
+        let running = after(rest, "running").and_then(|app| Some((app, after(rest, app)?)));
         let enrolment = Enrolment {
             environment: read(environment),
             target: read(name),
@@ -71,6 +72,7 @@ impl World {
             key: public(after(rest, "key").unwrap_or(name)),
             recipient: format!("age1{name}"),
             facts,
+            active: running.map(|(app, letter)| (read(app), self.build(app, letter))).into_iter().collect(),
         };
         self.act(name, Digest::of(b"estate"), Act::Enrolment(enrolment))
     }
@@ -234,6 +236,7 @@ impl World {
             key: public(target),
             recipient: format!("age1{target}"),
             facts: Facts { os: "linux".into(), arch: "x86_64".into(), ..Facts::default() },
+            active: BTreeMap::new(),
         });
         let payload = Digest::of(format!("{target} {app} {letter} {at} {how}").as_bytes());
         let told = receipt::Outcome {

@@ -7,6 +7,7 @@ use crate::{
         failure::{Failure, away},
         sessions::KnownPerson,
     },
+    lost::strangers,
     views::{self, status::Filter},
 };
 use api::{
@@ -75,6 +76,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     tell_what_they_said(serving, state, &mut status.targets, now);
     tell_of_silence(serving, state, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
+    status.notes.extend(strangers::in_words(&serving.memories.unknown(state)));
     let twins: Vec<&TargetName> = status.targets.iter().filter(|it| it.two).map(|it| &it.name).collect();
     if !twins.is_empty() {
         let of = views::words::names(&twins);
