@@ -164,11 +164,7 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
             let since = deployment.parts.busy().next().map_or(deployment.stamp.time, |(since, _)| since);
             let mut targets: Vec<TargetName> = deployment.parts.busy().map(|(_, target)| target.clone()).collect();
             targets.sort();
-            Some(WaitingOn::Targets {
-                deployment: number,
-                targets,
-                until: given_up_at(state, deployment, since),
-            })
+            Some(WaitingOn::Targets { deployment: number, targets, until: given_up_at(state, deployment, since) })
         }
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();

@@ -158,7 +158,9 @@ pub fn moment(
     now: Timestamp,
 ) -> Vec<Verdict> {
     let way = ways::of(state, policy, candidate, now);
-    let opens = || schedule::opens(state, policy, candidate, way, schedule, now);
+    // Until when this order stands says nothing of when the next one may come.
+    let any_time = Schedule { expires: None, ..schedule.clone() };
+    let opens = || schedule::opens(state, policy, candidate, way, &any_time, now);
     let open = windows::one_is_open(policy, candidate, way, schedule, now, opens);
     vec![
         Verdict { rule: "windows", verdict: open },

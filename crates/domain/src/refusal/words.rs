@@ -594,10 +594,10 @@ impl Refusal {
                 None => "sortie freeze list".into(),
             },
             Refusal::WindowClosed(closed) => match &closed.version {
-                Some(version) => {
+                Some(version) if closed.opens.is_some() => {
                     format!("sortie deploy {}@{version} --to {} --at next-window", closed.app, closed.environment)
                 }
-                None => "sortie charter show".into(),
+                _ => "sortie charter show".into(),
             },
             Refusal::WindowsDiffer { .. } => "sortie charter show".into(),
             Refusal::NotFrozen { freeze, instead, .. } if !instead.is_empty() => {

@@ -277,12 +277,30 @@ pub fn is_in_time(
     order: &Order,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let way = ways::of(state, policy, candidate, now);
-    windows::are_written_out(policy, candidate, way, order)?;
-    match order.when_released {
-        true => Ok(()),
-        false => super::is_moment(state, policy, candidate, &order.schedule, begins(order, now)),
+    let begins = begins(order, now);
+    if order.when_released {
+        let way = ways::of(state, policy, candidate, now);
+        windows::one_opens(policy, candidate, way, begins)?;
+        return windows::are_written_out(policy, candidate, way, order);
     }
+    is_moment(state, policy, candidate, order, begins)
+}
+
+/// Fails where an order's windows are not those of the charter, or where `begins` is no moment for what it brings.
+pub fn is_moment(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    order: &Order,
+    begins: Timestamp,
+) -> Result<(), Refusal> {
+    let moment = || super::is_moment(state, policy, candidate, &order.schedule, begins);
+    // Whoever sees no window open writes none into the order: that none is open is then what is in the way.
+    if order.schedule.windows.is_empty() {
+        moment()?;
+    }
+    windows::are_written_out(policy, candidate, ways::of(state, policy, candidate, begins), order)?;
+    moment()
 }
 
 /// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was
