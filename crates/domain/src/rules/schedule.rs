@@ -1,7 +1,7 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, names, packages, placement, ways, windows};
+use super::{Candidate, expiry, freezes, names, packages, placement, ways, windows};
 use crate::{
     event::Event,
     policy,
@@ -224,16 +224,17 @@ pub fn planned_beside(state: &State, order: &Order) -> (Vec<u64>, Vec<String>) {
 }
 
 /// What the deployer was warned of, as far as it still holds: of what stood planned there only as long as it stands.
-pub fn warnings<'a>(state: &State, deployment: &'a Deployment) -> impl Iterator<Item = &'a String> {
+pub fn warnings<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = &'a String> {
     let Deployment { warnings, planned_there, .. } = deployment;
     let (good, passing) = warnings.split_at(warnings.len().saturating_sub(planned_there.len()));
     let stands = |number: &u64| {
         let has_begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
         state.open_deployments.contains(number) && !has_begun
     };
+    let good = good.iter().filter(|warning| !expiry::is_warned_in_vain(state, deployment, warning));
     let passing: Vec<&String> =
         passing.iter().zip(planned_there).filter(|(_, number)| stands(number)).map(|(warning, _)| warning).collect();
-    good.iter().chain(passing)
+    good.chain(passing)
 }
 
 /// Fails unless an order's times are such as can come.
