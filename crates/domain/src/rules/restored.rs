@@ -1,5 +1,6 @@
 //! A server that was put back from an older copy knows less than the world, and targets show it what. Until owners sign a new
-//! epoch nothing new is ordered ([`super::owners`]), since no target would activate it; and no number is given again that a target knows (R34, R39).
+//! epoch nothing new is ordered ([`super::owners`]), since no target would activate it; and no number is given again that a
+//! target knows (R34, R39).
 
 use crate::{refusal::Refusal, state::State};
 use std::collections::BTreeMap;
