@@ -3,7 +3,7 @@
 
 use crate::{
     plan,
-    rules::{self, Candidate, lifetime, packages, schedule, sides},
+    rules::{self, Candidate, expiry, lifetime, packages, schedule, sides},
     state::{Deployment, DeploymentPhase, State},
     waiting::WaitingOn,
 };
@@ -77,6 +77,8 @@ fn outlook(
     let mut clashes: Vec<String> = waits(state, number, due, due <= now).into_iter().collect();
     let never = never(state, number, record, begins, due).or_else(|| overtaken(state, number, record, before));
     clashes.extend(never.as_ref().map(|reason| format!("deployment {number} will be dropped: {reason}")));
+    let ends = expiry::ends_before(state, record.act, begins.unwrap_or(due), now).filter(|_| never.is_none());
+    clashes.extend(ends.map(|ends| format!("deployment {number}: {ends}")));
     clashes.extend(gone_by(state, record, begins.unwrap_or(due)).filter(|_| never.is_none()));
     // What waits for somebody may never come.
     let is_sure = record.paused.is_none() && record.phase != DeploymentPhase::AwaitingPermit;

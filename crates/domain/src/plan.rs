@@ -7,9 +7,9 @@ use crate::{
     event::Ending,
     policy,
     rules::{
-        approvals, late, lifetime, packages,
+        approvals, late, lifetime, owners, packages,
         presence::{self, Away},
-        restored::{self, Lost},
+        restored::Lost,
         rollout, schedule,
     },
     state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, State},
@@ -208,7 +208,7 @@ pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(Req
     let mut commands = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut consider = |at: Timestamp, id: String, command: Command| {
-        let may_come = || presence::may_come(state, &command, away) && restored::may_come(state, &command, lost);
+        let may_come = || presence::may_come(state, &command, away) && owners::may_come(state, &command, (lost, now));
         if at <= now && !may_come() {
         } else if at <= now {
             commands.extend(RequestId::new(id).ok().map(|id| (id, command)));

@@ -695,6 +695,16 @@ pub enum Refusal {
         /// How many the ledger has.
         entries: u64,
     },
+    /// The owners' signature under the charter is over.
+    CharterExpired {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The root of trust is over.
+    RootExpired {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Nothing settled there to go back to.
     NothingToRollBackTo {
         /// The application.

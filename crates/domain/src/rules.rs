@@ -18,6 +18,7 @@ pub mod lifetime;
 pub mod migrations;
 pub mod names;
 pub mod numbering;
+pub mod owners;
 pub mod packages;
 pub mod passed;
 pub mod permits;
@@ -158,12 +159,13 @@ pub fn moment(
     now: Timestamp,
 ) -> Vec<Verdict> {
     let way = ways::of(state, policy, candidate, now);
-    let opens = || schedule::opens(state, policy, candidate, way, schedule, now);
+    // Until when this order stands says nothing of when the next one may come.
+    let any_time = Schedule { expires: None, ..schedule.clone() };
+    let opens = || schedule::opens(state, policy, candidate, way, &any_time, now);
     let open = windows::one_is_open(policy, candidate, way, schedule, now, opens);
-    vec![
-        Verdict { rule: "windows", verdict: open },
-        Verdict { rule: "freezes", verdict: freezes::none_stops(state, policy, candidate, way, now, opens) },
-    ]
+    let freezes = freezes::each(state, policy, candidate, way, now, opens);
+    let freezes = freezes.into_iter().map(|verdict| Verdict { rule: "freezes", verdict });
+    std::iter::once(Verdict { rule: "windows", verdict: open }).chain(freezes).collect()
 }
 
 /// Fails with the first verdict of [`moment`] that is a refusal.

@@ -531,7 +531,8 @@ pub fn deploy_command(connection: &Connection, matter: &Matter) -> String {
 /// Whether what is ordered there now would be refused, since no window is open. An emergency may not have to wait for one.
 fn waits_for_window(environment: &Environment, now: Timestamp) -> bool {
     let may_be_waived = environment.ways.values().any(|way| way.waives(&Waiver::Windows));
-    !environment.windows.is_empty() && !window::is_open(&environment.windows, now) && !may_be_waived
+    let opens_later = window::next(&environment.windows, now).is_some_and(|opening| opening.from > now);
+    opens_later && !may_be_waived
 }
 
 /// How far a withdrawal reaches: what still runs, what is exposed, what cannot be recalled.

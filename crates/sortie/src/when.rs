@@ -9,7 +9,7 @@ use crate::{
 use api::{read::FreezeView, routes};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use trust::{
-    AudienceName,
+    AppName, AudienceName, Digest,
     freeze::brings_something_new,
     schedule::{NotNow, Schedule},
     statement::OrderAct,
@@ -91,7 +91,8 @@ fn windows<'a>(connection: &'a Connection, environment: &AudienceName) -> &'a [W
 /// The next moment at which the environment takes this build; nothing where it does now.
 async fn next_window(connection: &Connection, wanted: &Wanted, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
     let freezes: Vec<FreezeView> = connection.client.get(routes::FREEZES, &[]).await?;
-    let at = next_opening(windows(connection, &wanted.environment), &freezes, wanted, now);
+    let members = members_to_come(connection, wanted).await?;
+    let at = next_opening(windows(connection, &wanted.environment), &freezes, wanted, &members, now);
     let never = || {
         let next = "sortie charter show";
         Failure::misused(format!("no window of {} opens again", wanted.environment)).next(next)
@@ -100,12 +101,36 @@ async fn next_window(connection: &Connection, wanted: &Wanted, now: Timestamp) -
     Ok((at > now).then_some(at))
 }
 
-fn next_opening(windows: &[Window], freezes: &[FreezeView], wanted: &Wanted, now: Timestamp) -> Option<Timestamp> {
+/// What a package brings there, each member with its build: those that do not run there already.
+async fn members_to_come(connection: &Connection, wanted: &Wanted) -> Result<Vec<(AppName, Digest)>, Failure> {
+    let manifest = crate::object::manifest(connection, &wanted.build.build).await?;
+    if manifest.run.package.is_empty() {
+        return Ok(Vec::new());
+    }
+    let status = crate::order::status(connection, None).await?;
+    let runs_it = |app: &AppName, build: Digest| {
+        let runs = crate::order::cell(&status, app, &wanted.environment).map(|cell| &cell.runs[..]).unwrap_or_default();
+        !runs.is_empty() && runs.iter().all(|runs| runs.build.build == build)
+    };
+    let members = manifest.run.package.iter().map(|(app, member)| (app.clone(), member.build));
+    Ok(members.filter(|(app, build)| !runs_it(app, *build)).collect())
+}
+
+/// The first moment from `now` on at which a window is open and no freeze stops the build, nor any of the `members` that it brings.
+fn next_opening(
+    windows: &[Window],
+    freezes: &[FreezeView],
+    wanted: &Wanted,
+    members: &[(AppName, Digest)],
+    now: Timestamp,
+) -> Option<Timestamp> {
     let stops = |freeze: &&FreezeView, at: Timestamp| {
-        let passes = freeze.exceptions.iter().any(|passes| passes.build == wanted.build.build);
-        let is_meant = freeze.environments.contains(&wanted.environment)
-            && (freeze.apps.is_empty() || freeze.apps.contains(&wanted.app));
-        is_meant && !passes && freeze.lifted.is_none() && freeze.from <= at && at < freeze.until
+        let passes = |build: Digest| freeze.exceptions.iter().any(|passes| passes.build == build);
+        let concerns = |app: &AppName| freeze.apps.is_empty() || freeze.apps.contains(app);
+        let of_member = members.iter().any(|(app, build)| concerns(app) && !passes(*build));
+        let is_meant = freeze.environments.contains(&wanted.environment) && (concerns(&wanted.app) || of_member);
+        // Who excepts a package excepts what it brings.
+        is_meant && !passes(wanted.build.build) && freeze.lifted.is_none() && freeze.from <= at && at < freeze.until
     };
     let mut at = now;
     for _ in 0..LOOKED_AT {
@@ -140,6 +165,7 @@ pub fn in_words(schedule: &Schedule) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples;
+    use api::read::FreezeException;
     use domain::refusal::exit;
 
     #[test]
@@ -159,12 +185,32 @@ mod tests {
         let wanted = samples::wanted("1.5.0");
         let mut freeze = samples::freeze();
         (freeze.from, freeze.until) = (time("2026-11-23T00:00:00Z"), time("2026-11-24T12:00:00Z"));
-        let next = |freezes: &[FreezeView]| next_opening(&windows, freezes, &wanted, time("2026-11-21T12:00:00Z"));
+        let next = |freezes: &[FreezeView]| next_opening(&windows, freezes, &wanted, &[], time("2026-11-21T12:00:00Z"));
         assert_eq!(next(&[]), Some(time("2026-11-23T06:00:00Z")));
         assert_eq!(next(std::slice::from_ref(&freeze)), Some(time("2026-11-24T12:00:00Z")));
+        // What a package brings keeps it back, unless that passes, or the package does.
+        let brings = [("db".parse().unwrap(), Digest::of(b"db"))];
+        let of_package = |freeze: &FreezeView| {
+            next_opening(&windows, std::slice::from_ref(freeze), &wanted, &brings, time("2026-11-21T12:00:00Z"))
+        };
+        freeze.apps = vec!["db".parse().unwrap()];
+        assert_eq!(next(std::slice::from_ref(&freeze)), Some(time("2026-11-23T06:00:00Z")));
+        assert_eq!(of_package(&freeze), Some(time("2026-11-24T12:00:00Z")));
+        for build in [Digest::of(b"db"), wanted.build.build] {
+            let mut excepted = freeze.clone();
+            excepted.exceptions = vec![FreezeException {
+                app: "db".parse().unwrap(),
+                version: "1.0.0".parse().unwrap(),
+                build,
+                by: "oncall".parse().unwrap(),
+                reason: None,
+                since: freeze.from,
+            }];
+            assert_eq!(of_package(&excepted), Some(time("2026-11-23T06:00:00Z")));
+        }
         freeze.environments = vec!["test".parse().unwrap()];
         assert_eq!(next(&[freeze]), Some(time("2026-11-23T06:00:00Z")));
         let never: Vec<Window> = vec!["RRULE:FREQ=DAILY;BYHOUR=7;UNTIL=20260102 PT1H".parse().unwrap()];
-        assert_eq!(next_opening(&never, &[], &wanted, time("2026-11-21T12:00:00Z")), None);
+        assert_eq!(next_opening(&never, &[], &wanted, &[], time("2026-11-21T12:00:00Z")), None);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The windows stand twice: as absolute times in the order, as its signer's machine read the charter, and in the charter
 //! itself. An order counts in a time that both name; the clock on the wall may be read from data of another age, so they
-//! may differ by an hour. Whatever the order's own times leave open (they reach a fortnight) the charter's windows say.
+//! may differ by an hour. Whatever the order's own times leave open (they reach a fortnight, or to the next opening where
+//! that is later) the charter's windows say.
 
 use crate::window::{self, Opening, Window};
 use jiff::{SignedDuration, Timestamp};
@@ -92,12 +93,16 @@ impl Schedule {
         NotNow::Closed { opens: listed.or_else(by_charter) }
     }
 
-    /// The environment's windows written out from `start` on, for an order to be signed now.
+    /// The environment's windows written out from `start` on, for an order to be signed now: those of a fortnight, and the
+    /// next one where none opens by then. Empty where none opens ever, or there are none.
     pub fn write_out(windows: &[Window], start: Timestamp) -> Vec<Opening> {
-        let mut openings = window::openings(windows, start, later(start, WRITTEN_OUT));
-        // What is open for ever is one opening without an end that anybody would read.
         let end = later(start, WRITTEN_OUT);
+        let mut openings = window::openings(windows, start, end);
+        // What is open for ever is one opening without an end that anybody would read.
         openings.iter_mut().for_each(|opening| opening.until = opening.until.min(end));
+        if openings.is_empty() {
+            openings.extend(window::next(windows, end));
+        }
         openings.truncate(MAX_OPENINGS);
         openings
     }

@@ -313,6 +313,22 @@ fn r1_an_order_counts_in_its_time_and_in_windows_that_both_name() {
     assert!(lenient("2026-11-23T06:24:59Z").is_err() && lenient("2026-11-23T15:05:00Z").is_err());
 }
 
+/// What opens once a month stands in an order too, so that no order for it is without times.
+#[test]
+fn r1_an_opening_after_the_fortnight_is_written_out() {
+    let monthly = windows(&["RRULE:FREQ=MONTHLY;BYDAY=2TU;BYHOUR=20 PT4H America/New_York"]);
+    let order = schedule(None, None, &monthly, "2026-11-12T12:00:00Z");
+    let december = Opening { from: time("2026-12-09T01:00:00Z"), until: time("2026-12-09T05:00:00Z") };
+    assert_eq!(order.windows, [december]);
+    let judged = |now: Timestamp| order.is_moment(Some(&monthly), SignedDuration::ZERO, now);
+    assert_eq!(judged(time("2026-11-12T12:00:00Z")), Err(NotNow::Closed { opens: Some(december.from) }));
+    assert!(judged(december.from).is_ok() && judged(december.until).is_err());
+    // After it the charter's windows go on saying when.
+    assert!(judged(time("2027-01-13T01:00:00Z")).is_ok());
+    let over = windows(&["RRULE:FREQ=DAILY;BYHOUR=7;UNTIL=20260102 PT1H"]);
+    assert!(schedule(None, None, &over, "2026-11-12T12:00:00Z").windows.is_empty());
+}
+
 /// A deployer writes other times than the owners' into an order: they open nothing that the charter does not open too.
 #[test]
 fn r1_times_that_the_charter_does_not_name_open_nothing() {

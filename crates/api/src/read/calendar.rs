@@ -34,6 +34,9 @@ pub struct CalendarEntry {
     /// Why it will not come true as it stands.
     #[serde(default)]
     pub clashes: Vec<String>,
+    /// Why a freeze was declared, unless that was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What stands in a calendar.

@@ -6,9 +6,9 @@ use crate::{
     plan,
     refusal::{Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages,
+        self, Candidate, migrations, names, owners, packages,
         presence::{self, Away},
-        restored, rights,
+        rights,
         rollout::{self, Wave},
         schedule::{self, Moment},
         sides, ways,
@@ -78,7 +78,7 @@ pub(super) fn start_if_due(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Starts a deployment that waited, or ends it where by now something other than the permit stands against it.
 pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number).cloned() else { return };
-    if !restored::may_go_on(&draft.state, &asked.context.lost, &deployment) {
+    if !owners::may_go_on(&draft.state, (&asked.context.lost, asked.context.now), &deployment) {
         return;
     }
     if deployment.is_of_package() {
@@ -172,8 +172,8 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
     // Once one side serves, the other makes way at any time.
     let makes_way = deployment.act == OrderAct::Switch && deployment.waves > 0;
-    // It stands then, and the clock goes on with it once owners have signed a new epoch.
-    if !makes_way && !restored::may_go_on(&draft.state, &asked.context.lost, deployment) {
+    // It stands then, and the clock goes on with it once owners have signed what they must.
+    if !makes_way && !owners::may_go_on(&draft.state, (&asked.context.lost, asked.context.now), deployment) {
         return;
     }
     let moment = match makes_way {

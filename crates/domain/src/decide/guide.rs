@@ -7,7 +7,7 @@ use crate::{
     event::{Ending, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{self, Candidate, names, packages, placement, rights, rollout, ways, windows},
+    rules::{Candidate, names, packages, placement, rights, rollout, schedule},
     state::{Aside, Deployment, DeploymentPhase, Draft, GuidanceWord, Part, Progress, Running},
 };
 use trust::{
@@ -248,10 +248,8 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
     deployment::may_still_run(draft, asked, &record, targets.clone())?;
     let candidate = Candidate::of(&draft.state, &record)?;
     let now = asked.context.now;
-    let way = ways::of(&draft.state, &asked.policy, &candidate, now);
-    windows::are_written_out(&asked.policy, &candidate, way, order)?;
     // What is tried again is tried now: the order's own times count, not those of the one before.
-    rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, now)?;
+    schedule::is_moment(&draft.state, &asked.policy, &candidate, order, now)?;
     if is_over {
         nothing_newer(draft, &record, number)?;
         can_spare(draft, asked, &record, &targets)?;

@@ -8,8 +8,8 @@ use crate::{
     policy,
     refusal::{Refusal, Right, RunsInstead},
     rules::{
-        self, Candidate, checkpoints, configuration, holds, migrations, names, packages, passed, placement, places,
-        restored, rights, rollback, rollout, schedule, sides, ways,
+        self, Candidate, checkpoints, configuration, expiry, holds, migrations, names, owners, packages, passed,
+        placement, places, rights, rollback, rollout, schedule, sides, ways,
     },
     state::Draft,
 };
@@ -25,7 +25,8 @@ use trust::{
 pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order>) -> Result<(), Refusal> {
     let order = &signed.act;
     let (app, environment) = (&order.app, &order.environment);
-    restored::may_bring(&draft.state, &asked.context.lost, order.act, app, environment, &signed.subject)?;
+    let context = asked.context;
+    owners::may_bring(&draft.state, (&context.lost, context.now), order.act, app, environment, &signed.subject)?;
     if let Some(number) = order.retries {
         return guide::retry(draft, asked, &signed, number);
     }
@@ -49,6 +50,7 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, found.targets.len(), may_hasten)?;
     found.warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, found.targets.len()));
+    found.warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     found.warnings.extend(planned);
     let (targets, rings) = match &found.switch {

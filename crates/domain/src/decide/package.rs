@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, migrations, names, packages, placement, restored, rights, rollback, rollout,
+        self, Candidate, expiry, migrations, names, owners, packages, placement, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -93,6 +93,7 @@ pub(super) fn request(
     }
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
+    warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     warnings.extend(planned);
     let number = draft.state.last_deployment + 1;
@@ -284,7 +285,7 @@ fn next_step(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result<(), St
     let Some(package) = draft.state.deployments.get(&number).cloned() else { return Ok(()) };
     let Some(facts) = facts_of(draft, &package) else { return Ok(()) };
     let turn: Vec<&AppName> = whose_turn(draft, &package, &facts).collect();
-    if turn.is_empty() || !restored::may_go_on(&draft.state, &asked.context.lost, &package) {
+    if turn.is_empty() || !owners::may_go_on(&draft.state, (&asked.context.lost, asked.context.now), &package) {
         return Ok(());
     }
     match schedule::moment(&draft.state, number, &package, asked.context.now) {

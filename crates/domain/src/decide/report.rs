@@ -6,7 +6,7 @@ use crate::{
     event::{Change, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{late, restored, rights, rollout, schedule},
+    rules::{late, owners, rights, rollout, schedule},
     state::{Assigned, Deployment, DeploymentPhase, Draft, Progress},
     waiting::WaitingOn,
 };
@@ -227,7 +227,7 @@ pub(super) fn advance(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Resu
     let deployment = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
     match plan::advances(&draft.state, number, deployment, asked.context.now) {
         Some(at) if at <= asked.context.now => {
-            restored::may_begin_now(&draft.state, &asked.context.lost, deployment)?;
+            owners::may_begin_now(&draft.state, (&asked.context.lost, asked.context.now), deployment)?;
             deployment::advance(draft, asked, number);
             Ok(())
         }
@@ -253,7 +253,7 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
     let record = draft.state.deployments.get(&number).ok_or(Refusal::UnknownDeployment { deployment: number })?;
     match plan::starts(&draft.state, number, record, asked.context.now) {
         Some(begins) if begins <= asked.context.now => {
-            restored::may_begin_now(&draft.state, &asked.context.lost, record)?;
+            owners::may_begin_now(&draft.state, (&asked.context.lost, asked.context.now), record)?;
             deployment::start(draft, asked, number);
             Ok(())
         }

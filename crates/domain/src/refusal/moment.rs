@@ -30,6 +30,43 @@ pub struct Frozen {
     pub lift: Option<Rule>,
 }
 
+impl Frozen {
+    /// The sentence, with what came of it, if anything is to be said of that.
+    pub fn in_words(&self, outcome: &str) -> String {
+        let Frozen { app, by_name, environment, freeze, said, until, opens, lift, .. } = self;
+        let app = if *by_name { format!("{app} in ") } else { String::new() };
+        let said = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+        let opens = opens.map(|opens| format!(". It opens at {opens:.0}")).unwrap_or_default();
+        let outcome = came_to(outcome, opens.is_empty());
+        let lift = lift.as_ref().map(|rule| format!(". {rule} may lift it, or except a version from it"));
+        let lift = lift.unwrap_or_default();
+        format!("{app}{environment} is frozen until {until:.0} by freeze {freeze}{said}{opens}{outcome}{lift}")
+    }
+}
+
+impl Closed {
+    /// The sentence, with what came of it, if anything is to be said of that.
+    pub fn in_words(&self, outcome: &str) -> String {
+        let Closed { environment, windows, opens, .. } = self;
+        let next = match opens {
+            Some(opens) => format!(". It opens at {opens:.0}"),
+            None => ", and none opens again".into(),
+        };
+        let outcome = came_to(outcome, opens.is_none());
+        format!("no window of {environment} is open ({}){next}{outcome}", windows.join(", "))
+    }
+}
+
+/// `; nothing was changed`, or `. Nothing was changed` where it is a sentence of its own.
+fn came_to(outcome: &str, is_sentence: bool) -> String {
+    let mut letters = outcome.chars();
+    match (letters.next(), is_sentence) {
+        (None, _) => String::new(),
+        (Some(first), true) => format!(". {}{}", first.to_uppercase(), letters.as_str()),
+        (Some(_), false) => format!("; {outcome}"),
+    }
+}
+
 /// What somebody said for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Because {

@@ -1,6 +1,6 @@
 //! Refusals in words: the sentence, the next command to type, the exit code, and the page `sortie explain` prints.
 
-use super::{Closed, Frozen, Instead, Refusal, Right, Serves, exit};
+use super::{Instead, Refusal, Right, Serves, exit};
 use crate::{
     rules::{deployers, names},
     waiting::lacks_in_words,
@@ -354,8 +354,8 @@ impl fmt::Display for Refusal {
                 let since = deployment.map(|number| format!(" (deployment {number})")).unwrap_or_default();
                 write!(f, "{what} is held out of {environment} since it was undone or rolled back there{since}")
             }
-            Refusal::Frozen(frozen) => write!(f, "{frozen}"),
-            Refusal::WindowClosed(closed) => write!(f, "{closed}"),
+            Refusal::Frozen(frozen) => f.write_str(&frozen.in_words("nothing was changed")),
+            Refusal::WindowClosed(closed) => f.write_str(&closed.in_words("nothing was changed")),
             Refusal::WindowsDiffer { environment, windows } => {
                 let windows = if windows.is_empty() { "none".into() } else { list(windows) };
                 write!(f, "the times in the order are not those of {environment}'s windows: the charter has {windows}")
@@ -402,6 +402,12 @@ impl fmt::Display for Refusal {
                      --reason restore"
                 )
             }
+            Refusal::CharterExpired { since } => {
+                write!(f, "the charter expired at {since:.0}: nothing new is activated until an owner renews it")
+            }
+            Refusal::RootExpired { since } => {
+                write!(f, "the root of trust expired at {since:.0}: nothing new is activated until owners renew it")
+            }
             Refusal::NothingToRollBackTo { environment, named: Some(named), .. } => {
                 write!(f, "{named} has not settled in {environment}, and a rollback goes back to what has")
             }
@@ -434,39 +440,16 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Closed { environment, windows, opens, .. } = self;
-        write!(f, "no window of {environment} is open ({})", windows.join(", "))?;
-        match opens {
-            Some(opens) => write!(f, ". It opens at {opens:.0}; nothing was changed"),
-            None => write!(f, ", and none opens again. Nothing was changed"),
-        }
-    }
-}
-
-impl fmt::Display for Frozen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Frozen { app, by_name, environment, freeze, said, until, opens, lift, .. } = self;
-        if *by_name {
-            write!(f, "{app} in ")?;
-        }
-        write!(f, "{environment} is frozen until {until:.0} by freeze {freeze}")?;
-        if let Some(said) = said {
-            write!(f, " ({said})")?;
-        }
-        match opens {
-            Some(opens) => write!(f, ". It opens at {opens:.0}; nothing was changed")?,
-            None => write!(f, ". Nothing was changed")?,
-        }
-        match lift {
-            Some(rule) => write!(f, ". {rule} may lift it, or except a version from it"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Refusal {
+    /// The lack alone, as `why` lists it: where nobody has done anything it needs no saying that nothing was changed.
+    pub fn lack(&self) -> String {
+        match self {
+            Refusal::Frozen(frozen) => frozen.in_words(""),
+            Refusal::WindowClosed(closed) => closed.in_words(""),
+            other => other.to_string(),
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.page().code
@@ -513,6 +496,8 @@ impl Refusal {
             Refusal::SideServes { app, environment, .. } => format!("sortie status {app} --in {environment}"),
             Refusal::TooFewHealthy { environment, .. } => format!("sortie target list --in {environment}"),
             Refusal::LedgerPutBack { .. } => "sortie charter epoch --reason restore".into(),
+            Refusal::CharterExpired { .. } => "sortie charter renew".into(),
+            Refusal::RootExpired { .. } => "sortie charter renew --root".into(),
             Refusal::NothingToRollBackTo { app, environment, held: true, .. } => {
                 format!("sortie hold lift {app} --in {environment} --reason …")
             }
@@ -597,10 +582,10 @@ impl Refusal {
                 None => "sortie freeze list".into(),
             },
             Refusal::WindowClosed(closed) => match &closed.version {
-                Some(version) => {
+                Some(version) if closed.opens.is_some() => {
                     format!("sortie deploy {}@{version} --to {} --at next-window", closed.app, closed.environment)
                 }
-                None => "sortie charter show".into(),
+                _ => "sortie charter show".into(),
             },
             Refusal::WindowsDiffer { .. } => "sortie charter show".into(),
             Refusal::NotFrozen { freeze, instead, .. } if !instead.is_empty() => {
@@ -735,6 +720,8 @@ pages! {
     FreezeOver, "FREEZE_OVER", exit::MISUSED, "The freeze has ended, or was lifted. Declare another one if it is still wanted.";
     NothingRuns, "NOTHING_RUNS", exit::REFUSED, "The application is not deployed in that environment, or not the version that was named.";
     LedgerPutBack, "LEDGER_PUT_BACK", exit::REFUSED, "The server was put back from an older copy, and a target has shown that its ledger lost entries. The server takes no new deployments until owners sign a new epoch: `sortie charter epoch --reason restore`. Going back, restarting and removing are not kept waiting. `sortie ledger lost` lists what was lost.";
+    CharterExpired, "CHARTER_EXPIRED", exit::REFUSED, "Owners sign a charter for a year. When that is over no target activates anything new, so that nothing new is ordered, and what stands waits, until an owner signs it anew: `sortie charter renew`. What runs goes on; going back, stopping, starting, restarting, removing and new config stay possible. `sortie status` warns from 90 days before.";
+    RootExpired, "ROOT_EXPIRED", exit::REFUSED, "Owners sign the root of trust for five years. When that is over no target activates anything new, so that nothing new is ordered, and what stands waits, until owners sign it anew: `sortie charter renew --root`. What runs goes on; going back, stopping, starting, restarting, removing and new config stay possible. `sortie status` warns from 90 days before.";
     NothingToRollBackTo, "NOTHING_TO_ROLL_BACK_TO", exit::REFUSED, "A rollback returns to what last settled under a permit not since withdrawn, and to nothing that is held out. There is none.";
     NotDeployed, "NOT_DEPLOYED", exit::REFUSED, "R26: end users can be let only to code that is deployed and verified there.";
     InvitationInvalid, "INVITATION_INVALID", exit::REFUSED, "An invitation is for one environment, a number of machines and a time. Ask whoever invites for a new one.";

@@ -1,8 +1,47 @@
 //! Expiry stops new activations and nothing else; it is warned of long before: of the root's and the charter's from 90
-//! days, of a permit's from 14.
+//! days, of a permit's from 14. Whoever orders something for a time that is after it is warned too.
 
-use crate::policy;
+use crate::{
+    policy,
+    refusal::Refusal,
+    state::{Deployment, State},
+};
 use jiff::{SignedDuration, Timestamp};
+use trust::statement::OrderAct;
+
+/// How a warning of an end that comes before what was ordered begins.
+const ENDS_BEFORE: &str = "by then ";
+
+/// Why nothing new is activated at `now` by what owners signed; nothing while that is good, or where it was not recorded.
+pub fn expired(state: &State, now: Timestamp) -> Option<Refusal> {
+    let facts = &state.policy.as_ref()?.record.facts;
+    let over = |expires: Option<Timestamp>| expires.filter(|expires| *expires <= now);
+    let root = over(facts.root_expires).map(|since| Refusal::RootExpired { since });
+    root.or_else(|| over(facts.charter_expires).map(|since| Refusal::CharterExpired { since }))
+}
+
+/// What keeps an order for something new from beginning at `begins`, where what owners signed is over by then and not yet `now`.
+pub fn ends_before(state: &State, act: OrderAct, begins: Timestamp, now: Timestamp) -> Option<String> {
+    let is_new = matches!(act, OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Switch);
+    if !is_new || expired(state, now).is_some() {
+        return None;
+    }
+    let (what, since, command) = match expired(state, begins)? {
+        Refusal::RootExpired { since } => ("the root of trust", since, "sortie charter renew --root"),
+        Refusal::CharterExpired { since } => ("the charter", since, "sortie charter renew"),
+        _ => return None,
+    };
+    Some(format!(
+        "{ENDS_BEFORE}{what} has expired, at {since:.0}: nothing new begins after that before an owner renews it: {command}"
+    ))
+}
+
+/// Whether the deployer was warned of this, and it is so no more: it was renewed.
+pub fn is_warned_in_vain(state: &State, deployment: &Deployment, warning: &str) -> bool {
+    let ordered = deployment.stamp.time;
+    let begins = deployment.schedule.at.unwrap_or(ordered).max(ordered);
+    warning.starts_with(ENDS_BEFORE) && ends_before(state, deployment.act, begins, ordered).as_deref() != Some(warning)
+}
 
 /// What everyone should know of the owners' signatures: nothing while they are good for long.
 pub fn warnings(root: Option<Timestamp>, charter: Option<Timestamp>, now: Timestamp) -> Vec<String> {

@@ -11,23 +11,40 @@ use crate::{
 use jiff::Timestamp;
 use trust::{
     AudienceName, PersonName,
-    freeze::{self, Activation, Known, Terms, brings_something_new},
+    freeze::{Activation, Terms, brings_something_new},
     way::{Waiver, Way},
 };
 
-/// Fails while a freeze stops the candidate at `now`, unless its way waives freezes.
-pub fn none_stops(
+/// What each freeze that is on says of the candidate at `now`, those that stop it longest first; one that is met where none stops
+/// it. Each fails, unless its way waives freezes.
+pub fn each(
     state: &State,
     policy: &Policy,
     candidate: &Candidate<'_>,
     way: Way,
     now: Timestamp,
     opens: impl Fn() -> Option<Timestamp>,
-) -> Result<String, Refusal> {
-    let Some(stopping) = stopping(state, policy, candidate, now) else { return Ok("no freeze is on".into()) };
-    if ways::waives(policy, candidate, way, &Waiver::Freezes) {
-        return Ok(format!("freeze {} is on: waived by {way}", stopping.number));
+) -> Vec<Result<String, Refusal>> {
+    let stopping = all_stopping(state, policy, candidate, now);
+    if stopping.is_empty() {
+        return vec![Ok("no freeze is on".into())];
     }
+    if ways::waives(policy, candidate, way, &Waiver::Freezes) {
+        let waived = |freeze: &&Freeze| Ok(format!("freeze {} is on: waived by {way}", freeze.number));
+        return stopping.iter().map(waived).collect();
+    }
+    let opens = opens();
+    stopping.into_iter().map(|freeze| Err(frozen(state, policy, candidate, freeze, opens, now))).collect()
+}
+
+fn frozen(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    stopping: &Freeze,
+    opens: Option<Timestamp>,
+    now: Timestamp,
+) -> Refusal {
     let environment = policy.charter.environments.get(candidate.audience);
     let terms = &stopping.known.terms;
     // Where the freeze is about the package that brings it, that is what may be excepted.
@@ -36,7 +53,7 @@ pub fn none_stops(
         Some(request) => (&request.app, Some(&request.version)),
         None => (candidate.app, candidate.version()),
     };
-    Err(Refusal::Frozen(Box::new(Frozen {
+    Refusal::Frozen(Box::new(Frozen {
         app: app.clone(),
         version: version.cloned(),
         by_name: !terms.apps.is_empty(),
@@ -45,9 +62,9 @@ pub fn none_stops(
         reason: stopping.known.terms.reason,
         said: None,
         until: stopping.known.terms.until,
-        opens: opens(),
+        opens,
         lift: environment.map(|environment| environment.freeze_rule().clone()),
-    })))
+    }))
 }
 
 /// The freeze that stops the candidate longest, whatever its way.
@@ -57,8 +74,13 @@ pub fn stopping<'a>(
     candidate: &Candidate<'_>,
     now: Timestamp,
 ) -> Option<&'a Freeze> {
-    let environment =
-        policy.charter.environments.get(candidate.audience).filter(|_| brings_something_new(candidate.act))?;
+    all_stopping(state, policy, candidate, now).into_iter().next()
+}
+
+/// Every freeze that stops the candidate, whatever its way: the one that does so longest is the first.
+fn all_stopping<'a>(state: &'a State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Vec<&'a Freeze> {
+    let environment = policy.charter.environments.get(candidate.audience);
+    let Some(environment) = environment.filter(|_| brings_something_new(candidate.act)) else { return Vec::new() };
     let activation = Activation {
         environment: candidate.audience,
         class: environment.class,
@@ -67,15 +89,19 @@ pub fn stopping<'a>(
     };
     // Who excepts a package excepts what it brings, and who freezes a package freezes it there.
     let package = by_package(state, policy, candidate, now);
-    let is_excepted = |known: &&Known| package.is_some_and(|request| known.excepted.contains(&request.build));
-    let known = || state.freezes.values().map(|freeze| &freeze.known).filter(|known| !is_excepted(known));
-    let itself = freeze::stopping(known(), &activation, now);
-    let of_package = package.and_then(|request| {
-        let known = known().filter(|known| !known.excepted.contains(&candidate.build));
-        freeze::stopping(known, &Activation { app: &request.app, build: request.build, ..activation }, now)
-    });
-    let stopping = itself.into_iter().chain(of_package).max_by_key(|known| known.terms.until)?;
-    state.freezes.get(&stopping.freeze)
+    let of_package = package.map(|request| Activation { app: &request.app, build: request.build, ..activation });
+    let stops = |freeze: &&Freeze| {
+        let known = &freeze.known;
+        let is_excepted = package.is_some_and(|request| known.excepted.contains(&request.build));
+        let stops_package = || {
+            let is_let_pass = known.excepted.contains(&candidate.build);
+            of_package.as_ref().is_some_and(|package| !is_let_pass && known.stops(package, now))
+        };
+        !is_excepted && (known.stops(&activation, now) || stops_package())
+    };
+    let mut stopping: Vec<&Freeze> = state.freezes.values().filter(stops).collect();
+    stopping.sort_by_key(|freeze| (std::cmp::Reverse(freeze.known.terms.until), freeze.number));
+    stopping
 }
 
 /// What the package was released by, by whose permit a candidate runs, where it is not by its own.

@@ -1,7 +1,7 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, freezes, names, packages, placement, ways, windows};
+use super::{Candidate, expiry, freezes, names, packages, placement, ways, windows};
 use crate::{
     event::Event,
     policy,
@@ -224,16 +224,17 @@ pub fn planned_beside(state: &State, order: &Order) -> (Vec<u64>, Vec<String>) {
 }
 
 /// What the deployer was warned of, as far as it still holds: of what stood planned there only as long as it stands.
-pub fn warnings<'a>(state: &State, deployment: &'a Deployment) -> impl Iterator<Item = &'a String> {
+pub fn warnings<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item = &'a String> {
     let Deployment { warnings, planned_there, .. } = deployment;
     let (good, passing) = warnings.split_at(warnings.len().saturating_sub(planned_there.len()));
     let stands = |number: &u64| {
         let has_begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
         state.open_deployments.contains(number) && !has_begun
     };
+    let good = good.iter().filter(|warning| !expiry::is_warned_in_vain(state, deployment, warning));
     let passing: Vec<&String> =
         passing.iter().zip(planned_there).filter(|(_, number)| stands(number)).map(|(warning, _)| warning).collect();
-    good.iter().chain(passing)
+    good.chain(passing)
 }
 
 /// Fails unless an order's times are such as can come.
@@ -277,12 +278,30 @@ pub fn is_in_time(
     order: &Order,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let way = ways::of(state, policy, candidate, now);
-    windows::are_written_out(policy, candidate, way, order)?;
-    match order.when_released {
-        true => Ok(()),
-        false => super::is_moment(state, policy, candidate, &order.schedule, begins(order, now)),
+    let begins = begins(order, now);
+    if order.when_released {
+        let way = ways::of(state, policy, candidate, now);
+        windows::one_opens(policy, candidate, way, begins)?;
+        return windows::are_written_out(policy, candidate, way, order);
     }
+    is_moment(state, policy, candidate, order, begins)
+}
+
+/// Fails where an order's windows are not those of the charter, or where `begins` is no moment for what it brings.
+pub fn is_moment(
+    state: &State,
+    policy: &Policy,
+    candidate: &Candidate<'_>,
+    order: &Order,
+    begins: Timestamp,
+) -> Result<(), Refusal> {
+    let moment = || super::is_moment(state, policy, candidate, &order.schedule, begins);
+    // Whoever sees no window open writes none into the order: that none is open is then what is in the way.
+    if order.schedule.windows.is_empty() {
+        moment()?;
+    }
+    windows::are_written_out(policy, candidate, ways::of(state, policy, candidate, begins), order)?;
+    moment()
 }
 
 /// Why a deployment that stood is dropped when its time comes, if it is: what it brings runs there already, or, where it was

@@ -45,13 +45,7 @@ pub fn one_is_open(
 ) -> Result<String, Refusal> {
     let all = policy.charter.environments.get(candidate.audience).map(|environment| &environment.windows[..]);
     match (judged(policy, candidate, way, schedule, now), all.unwrap_or_default()) {
-        (Err(NotNow::Closed { .. }), windows) => Err(Refusal::WindowClosed(Box::new(Closed {
-            app: candidate.app.clone(),
-            version: candidate.version().cloned(),
-            environment: candidate.audience.clone(),
-            windows: windows.iter().map(ToString::to_string).collect(),
-            opens: opens(),
-        }))),
+        (Err(NotNow::Closed { .. }), windows) => Err(closed(candidate, windows, opens())),
         (_, []) => Ok("no windows: any time will do".into()),
         (_, windows) if of(policy, candidate, way).is_none() => {
             let is_new = brings_something_new(candidate.act);
@@ -63,6 +57,26 @@ pub fn one_is_open(
             Ok(until
                 .map_or_else(|| in_words(windows), |opening| format!("a window is open until {:.0}", opening.until)))
         }
+    }
+}
+
+fn closed(candidate: &Candidate<'_>, windows: &[Window], opens: Option<Timestamp>) -> Refusal {
+    Refusal::WindowClosed(Box::new(Closed {
+        app: candidate.app.clone(),
+        version: candidate.version().cloned(),
+        environment: candidate.audience.clone(),
+        windows: windows.iter().map(ToString::to_string).collect(),
+        opens,
+    }))
+}
+
+/// Fails where no window opens from `begins` on: what stands until it is released would stand for nothing.
+pub fn one_opens(policy: &Policy, candidate: &Candidate<'_>, way: Way, begins: Timestamp) -> Result<(), Refusal> {
+    match of(policy, candidate, way) {
+        Some(windows) if !windows.is_empty() && window::next(windows, begins).is_none() => {
+            Err(closed(candidate, windows, None))
+        }
+        _ => Ok(()),
     }
 }
 

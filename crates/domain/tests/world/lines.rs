@@ -328,6 +328,8 @@ impl World {
         let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
         let policy = self.policy();
         let mut verdicts = rules::verdicts(&self.state, &policy, &candidate, self.now);
+        let must_sign = rules::owners::must_sign(&self.state, &self.lost, self.now);
+        verdicts.extend(must_sign.map(|refusal| rules::Verdict { rule: "owners", verdict: Err(refusal) }));
         verdicts.extend(rules::moment(&self.state, &policy, &candidate, &Schedule::default(), self.now));
         let say = |verdict: rules::Verdict| match verdict.verdict {
             Ok(fact) => format!("yes {}: {fact}", verdict.rule),

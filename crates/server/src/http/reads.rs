@@ -398,6 +398,9 @@ pub(crate) async fn calendar(
     let until = query.until.unwrap_or_else(|| from.saturating_add(CALENDAR).unwrap_or(Timestamp::MAX)).min(latest);
     let places = query.place.into_iter().collect();
     let lost = serving.ledger.lost();
-    let entries = away(move || Ok::<_, Failure>(views::calendar::calendar(&state, &lost, (now, from), until, &places)));
+    let entries = away(move || {
+        let texts = texts(&serving);
+        Ok::<_, Failure>(views::calendar::calendar(&state, &lost, (now, from), until, &places, &texts))
+    });
     Ok(Json(entries.await?))
 }

@@ -1,14 +1,11 @@
 //! What is planned, what begins and ends, and what of it cannot come true as it stands (R1).
 
-use super::build_name;
+use super::{build_name, words::Texts};
 use api::read::{CalendarEntry, CalendarKind, DroppedView};
 use domain::{
     outlook::{self, Outlook},
     plan,
-    rules::{
-        lifetime,
-        restored::{self, Lost},
-    },
+    rules::{lifetime, owners, restored::Lost},
     state::State,
 };
 use jiff::Timestamp;
@@ -30,6 +27,7 @@ pub(crate) fn calendar(
     (now, from): (Timestamp, Timestamp),
     until: Timestamp,
     environments: &BTreeSet<AudienceName>,
+    texts: Texts<'_>,
 ) -> Vec<CalendarEntry> {
     let is_meant = |name: &AudienceName| {
         (environments.is_empty() || environments.contains(name)) && !lifetime::is_gone(state, name)
@@ -37,7 +35,7 @@ pub(crate) fn calendar(
     let mut entries = deployments(state, lost, now);
     // What stands past its time is of the present.
     entries.retain(|entry| entry.from >= from || from <= now);
-    entries.extend(freezes(state, from));
+    entries.extend(freezes(state, texts, from));
     entries.extend(windows(state, from, until));
     entries.extend(permits(state, from));
     entries.extend(ends(state, from));
@@ -59,6 +57,7 @@ fn entry(kind: CalendarKind, environment: &AudienceName, from: Timestamp, until:
         build: None,
         apps: Vec::new(),
         clashes: Vec::new(),
+        reason: None,
     }
 }
 
@@ -79,10 +78,10 @@ fn deployments(state: &State, lost: &Lost, now: Timestamp) -> Vec<CalendarEntry>
     outlook::outlooks(state, now).into_iter().filter_map(of_outlook).collect()
 }
 
-/// What keeps an order from its time where the server was put back, in words that stand by themselves.
+/// What keeps an order from its time where owners must sign first, in words that stand by themselves.
 fn keeps_waiting(state: &State, lost: &Lost, number: u64, now: Timestamp) -> Option<String> {
-    let besides = restored::waits(state, lost, &plan::waits(state, number, now)?)?;
-    Some(format!("deployment {number} waits {}", besides.trim_start_matches("and ")))
+    let until = owners::until(state, (lost, now), &plan::waits(state, number, now)?)?;
+    Some(format!("deployment {number} waits until {until}"))
 }
 
 /// Those of an application's orders that stand in an environment and will be dropped.
@@ -105,7 +104,7 @@ pub(crate) fn dropped(
     outlooks.iter().filter_map(view).collect()
 }
 
-fn freezes(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
+fn freezes(state: &State, texts: Texts<'_>, from: Timestamp) -> Vec<CalendarEntry> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let on = state.freezes.values().filter(|freeze| freeze.is_over(from).is_none());
     let of_freeze = |freeze: &domain::state::Freeze| {
@@ -114,6 +113,7 @@ fn freezes(state: &State, from: Timestamp) -> Vec<CalendarEntry> {
         let frozen = |(name, _): (&AudienceName, _)| CalendarEntry {
             number: Some(freeze.number),
             apps: terms.apps.iter().cloned().collect(),
+            reason: texts(&terms.reason).map(|reason| trust::names::printable(&reason)),
             ..entry(CalendarKind::Freeze, name, terms.from, Some(terms.until))
         };
         reached.map(frozen).collect::<Vec<_>>()
@@ -203,7 +203,7 @@ mod tests {
         world.stands("test-1", "web", build, OrderAct::Deploy, Schedule { at, ..Schedule::default() });
         let clashes = |lost: &Lost| {
             let until = world.now() + jiff::SignedDuration::from_hours(24);
-            let entries = calendar(&world.state, lost, (world.now(), world.now()), until, &BTreeSet::new());
+            let entries = calendar(&world.state, lost, (world.now(), world.now()), until, &BTreeSet::new(), &|_| None);
             entries.into_iter().find(|entry| entry.kind == CalendarKind::Deployment).unwrap().clashes
         };
         assert_eq!(clashes(&Lost::default()), Vec::<String>::new());

@@ -484,7 +484,8 @@ fn notes(state: &State, texts: Texts<'_>, now: Timestamp) -> Vec<String> {
         let apps = if apps.is_empty() { String::new() } else { format!(" for {}", apps.join(", ")) };
         let reason = freeze.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let (number, until) = (freeze.number, super::words::moment(freeze.until));
-        notes.push(format!("{} is frozen{apps} until {until} (freeze {number}){reason}", places.join(", ")));
+        let is = if places.len() == 1 { "is" } else { "are" };
+        notes.push(format!("{} {is} frozen{apps} until {until} (freeze {number}){reason}", places.join(", ")));
     }
     notes.extend(policy.charter.environments.keys().filter_map(|name| ends_soon(state, name, now)));
     let facts = &policy.record.facts;

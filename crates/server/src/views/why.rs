@@ -10,9 +10,8 @@ use domain::{
     plan,
     refusal::{Instead, Refusal},
     rules::{
-        self, Candidate, approvals, configuration, lifetime, names, packages, placement, places,
-        restored::{self, Lost},
-        soak,
+        self, Candidate, approvals, configuration, lifetime, names, owners, packages, placement, places,
+        restored::Lost, soak,
     },
     state::{Approved, Deployment, InAudience, Policy, Request, Running, State},
     waiting::WaitingOn,
@@ -46,10 +45,10 @@ pub(crate) fn why(
     let what = build_name(state, app, &build).of(app);
     let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
     let here = state.in_audience(app, audience);
-    let asked = Asked { state, policy, candidate, what, here, texts, now };
+    let asked = Asked { state, policy, candidate, what, here, texts, lost, now };
     let mut conditions = asked.permission();
     if policy.charter.environments.contains_key(audience) {
-        conditions.extend(restored::put_back(state, &lost.seen).as_ref().map(unmet));
+        conditions.extend(owners::must_sign(state, lost, now).map(|refusal| unmet(&refusal)));
         conditions.extend(asked.on_targets());
     }
     Ok(Why {
@@ -71,6 +70,7 @@ struct Asked<'a> {
     what: String,
     here: Option<&'a InAudience>,
     texts: Texts<'a>,
+    lost: &'a Lost,
     now: Timestamp,
 }
 
@@ -79,7 +79,7 @@ fn met(what: impl Into<String>) -> Condition {
 }
 
 fn unmet(refusal: &Refusal) -> Condition {
-    Condition { met: false, what: trust::names::printable(&refusal.to_string()), remedy: refusal.next() }
+    Condition { met: false, what: trust::names::printable(&refusal.lack()), remedy: refusal.next() }
 }
 
 impl Asked<'_> {
@@ -224,8 +224,12 @@ impl Asked<'_> {
         let facts = &record.facts;
         let mut conditions: Vec<Condition> = Vec::new();
         let has_windows = self.policy.charter.environments.get(audience).is_some_and(|e| !e.windows.is_empty());
+        let members: Vec<Candidate<'_>> = packages::members(self.state, &self.candidate).flatten().collect();
+        let is_frozen = members.iter().any(|member| self.moment_of(member).any(|refusal| refusal.code() == "FROZEN"));
         for verdict in rules::moment(self.state, self.policy, &self.candidate, &Schedule::default(), self.now) {
             conditions.push(match verdict.verdict {
+                // What keeps a member keeps the package, and is named below.
+                Ok(_) if verdict.rule == "freezes" && is_frozen => continue,
                 Ok(_) if verdict.rule == "windows" && !has_windows => continue,
                 Ok(what) => met(what),
                 Err(refusal) => unmet(&freezes::with_reason(refusal, self.texts)),
@@ -238,9 +242,7 @@ impl Asked<'_> {
                 Ok(()) => conditions.extend(self.fitting(targets)),
             },
         }
-        for member in packages::members(self.state, &self.candidate).flatten() {
-            conditions.extend(self.on_member(&member));
-        }
+        conditions.extend(members.iter().flat_map(|member| self.on_member(member)));
         if let Some(ends) = lifetime::last_ends(self.state, audience) {
             let (left, at) = (words::left(ends, self.now), words::moment(ends));
             conditions.push(met(format!("{audience} is thrown away in {left}, at {at}")));
@@ -300,7 +302,8 @@ impl Asked<'_> {
     fn stands(&self, number: u64, there: &Deployment, outlook: Option<Outlook>) -> Option<StandingOrder> {
         let name = build_name(self.state, &there.app, &there.build).of(&there.app);
         let waits = plan::waits(self.state, number, self.now)?;
-        let said = waits.to_string();
+        let with_owners = owners::waits(self.state, (self.lost, self.now), &waits);
+        let said = with_owners.unwrap_or_else(|| waits.to_string());
         let begins = format!("deployment {number} ");
         let said = said.strip_prefix(&begins).unwrap_or(&said);
         let at = there.schedule.at.filter(|_| !matches!(waits, WaitingOn::Time { .. }));
@@ -320,17 +323,25 @@ impl Asked<'_> {
         Some(StandingOrder { deployment: number, what: trust::names::printable(&what), remedy })
     }
 
+    /// Why this is no moment for a member of the package, where it does not run as the package says. Windows are the
+    /// environment's, and are spoken of for the package.
+    fn moment_of(&self, member: &Candidate<'_>) -> impl Iterator<Item = Refusal> {
+        let Self { state, policy, now, .. } = *self;
+        let moment = match packages::is_in_place(state, member, &BTreeSet::new(), now) {
+            true => Vec::new(),
+            false => rules::moment(state, policy, member, &Schedule::default(), now),
+        };
+        moment.into_iter().filter(|verdict| verdict.rule != "windows").filter_map(|verdict| verdict.verdict.err())
+    }
+
     /// What keeps a member of the package from being activated, where it does not run as the package says.
     fn on_member(&self, member: &Candidate<'_>) -> Vec<Condition> {
-        let Self { state, policy, now, .. } = *self;
+        let Self { state, now, .. } = *self;
         let Candidate { app, audience, record, .. } = *member;
         if packages::is_in_place(state, member, &BTreeSet::new(), now) {
             return Vec::new();
         }
-        let moment = rules::moment(state, policy, member, &Schedule::default(), now);
-        // Windows are the environment's, and were spoken of.
-        let moment = moment.into_iter().filter(|verdict| verdict.rule != "windows").map(|verdict| verdict.verdict);
-        let frozen = moment.filter_map(Result::err).map(|refusal| freezes::with_reason(refusal, self.texts));
+        let frozen = self.moment_of(member).map(|refusal| freezes::with_reason(refusal, self.texts));
         let targets = placement::targets(state, app, audience, &record.facts, &BTreeSet::new(), now);
         let needs = targets.and_then(|targets| placement::meets_needs(state, &record.facts, &targets));
         let config = configuration::complete(app, audience, &record.facts, state.in_audience(app, audience));
@@ -542,6 +553,29 @@ mod tests {
         assert!(said(&world)[0].ends_with(except), "{:?}", said(&world));
     }
 
+    /// Nothing new is begun under a charter that has expired: what is asked about says so, and so does what stands.
+    #[test]
+    fn a_charter_that_has_expired_stands_against_what_is_new_r1() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "test");
+        let at = world.now() + jiff::SignedDuration::from_hours(2);
+        world.stands("test-1", "web", build, OrderAct::Deploy, Schedule { at: Some(at), ..Schedule::default() });
+        let mut policy = Policy::clone(world.state.policy.as_ref().unwrap());
+        policy.record.facts.charter_expires = Some(at);
+        world.state.policy = Some(std::sync::Arc::new(policy));
+        assert!(ask(&world, "1.4.0", "test").may);
+        world.state.head.time = at;
+        let why = ask(&world, "1.4.0", "test");
+        let text = shown(&why);
+        assert!(
+            !why.may && text.contains("✗ the charter expired at") && text.contains("| sortie charter renew"),
+            "{text}"
+        );
+        let standing = &why.standing[0].what;
+        let waits = format!("planned for {at:.0}, waits until an owner renews the charter");
+        assert!(standing.contains(&waits) && !standing.contains("in a moment"), "{standing}");
+    }
+
     /// A package says what keeps each of its members, before the first of them is activated.
     #[test]
     fn a_package_is_kept_by_what_keeps_its_members_r1_r9() {
@@ -582,13 +616,14 @@ mod tests {
             why(&world.state, &app, shop, &audience, &|_| None, &Default::default(), world.now()).unwrap()
         };
         let text = shown(&ask(&world));
-        assert!(text.contains("✗ db: db in dev is frozen until"), "{text}");
+        assert!(text.contains("✗ db: db in dev is frozen until") && !text.contains("no freeze is on"), "{text}");
+        assert!(!text.contains("nothing was changed"), "nobody has done anything: {text}");
         assert!(text.contains("✗ web: dev-1 is not what the build needs"), "{text}");
         assert!(!ask(&world).may);
         // What runs already as the package says is not activated, and nothing keeps it.
         world.runs("dev-1", "db", db);
         let text = shown(&ask(&world));
-        assert!(!text.contains("db: ") && text.contains("web: dev-1"), "{text}");
+        assert!(!text.contains("db: ") && text.contains("web: dev-1") && text.contains("✓ no freeze is on"), "{text}");
     }
 
     #[test]

@@ -474,6 +474,7 @@ impl Teller<'_> {
             awaits_permit,
             deployer,
             keep_data,
+            schedule,
             ..
         } = event
         else {
@@ -495,8 +496,9 @@ impl Teller<'_> {
         };
         let waits = if *awaits_permit { "; it waits for its permit" } else { "" };
         let data = if *keep_data { "; the data stays as it is" } else { "" };
+        let at = schedule.at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
         let deployer = self.state.shown(deployer);
-        format!("{deployer} ordered {ordered} (deployment {deployment}){data}{waits}")
+        format!("{deployer} ordered {ordered}{at} (deployment {deployment}){data}{waits}")
     }
 
     /// A part of a package's deployment: nobody ordered it for itself.

@@ -1,6 +1,7 @@
 //! `sortie calendar`: what is planned, begins and ends, and what of it will not come true as it stands (R1).
 
 use crate::{
+    connection::Connection,
     failure::{OrMisused, Outcome},
     invocation::Invocation,
     moment,
@@ -15,9 +16,12 @@ use ics::{
     Event, ICalendar, escape_text,
     properties::{Description, DtEnd, DtStart, Summary},
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::json;
 use trust::{AudienceName, names::printable};
+
+/// How far ahead is looked unless something else is said.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 /// Show what is planned, and what clashes
 #[derive(Debug, clap::Args)]
@@ -48,23 +52,44 @@ impl Calendar {
         {
             return Err(crate::names::unknown_audience(&connection.policy.charter, place));
         }
+        let owners = Owners::of(&connection, until.or_else(|| now.checked_add(AHEAD).ok()));
         let until = until.map(|until| until.to_string());
         let place = place.map(|place| place.to_string());
         let query = [("until", until.as_deref()), ("in", place.as_deref())];
         let query: Vec<(&str, &str)> = query.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let mut entries: Vec<CalendarEntry> = connection.client.get(routes::CALENDAR, &query).await?;
         entries.retain(|entry| self.windows || entry.kind != CalendarKind::Window);
-        let data = json!({ "entries": entries });
+        let (charter, root) = (connection.verified.targets.expires(), connection.verified.root.expires());
+        let data = json!({ "entries": entries, "charter_expires": charter, "root_expires": root });
         if self.ics {
             let estate = connection.estate().short();
-            return Ok(Answer::raw(ical(&entries, &estate, now).into_bytes()));
+            return Ok(Answer::raw(ical(&entries, &owners, &estate, now).into_bytes()));
         }
         let next = entries.iter().find(|entry| !entry.clashes.is_empty()).and_then(|entry| entry.number);
-        let answer = Answer::new(&data, words(&entries, now, &zone));
+        let answer = Answer::new(&data, words(&entries, &owners, now, &zone));
         Ok(match next {
             Some(number) => answer.next(format!("sortie status {number}")),
             None => answer,
         })
+    }
+}
+
+/// What owners signed and is over by then, in the order in which it ends: from then on nothing new is activated anywhere.
+struct Owners(Vec<(Timestamp, &'static str)>);
+
+impl Owners {
+    const CHARTER: &str = "the charter expires: nothing new is activated until an owner renews it: sortie charter renew";
+    const ROOT: &str = "the root of trust expires: nothing new is activated until owners renew it: sortie charter renew --root";
+
+    fn of(connection: &Connection, until: Option<Timestamp>) -> Self {
+        let verified = &connection.verified;
+        Self::ending([(verified.targets.expires(), Self::CHARTER), (verified.root.expires(), Self::ROOT)], until)
+    }
+
+    fn ending(ends: [(Timestamp, &'static str); 2], until: Option<Timestamp>) -> Self {
+        let mut ends: Vec<_> = ends.into_iter().filter(|(at, _)| until.is_none_or(|until| *at < until)).collect();
+        ends.sort();
+        Self(ends)
     }
 }
 
@@ -75,10 +100,11 @@ fn what(entry: &CalendarEntry) -> String {
     let number = entry.number.unwrap_or_default();
     match entry.kind {
         CalendarKind::Deployment => format!("{build} is deployed (deployment {number})"),
-        CalendarKind::Freeze if entry.apps.is_empty() => format!("frozen (freeze {number})"),
         CalendarKind::Freeze => {
             let apps: Vec<String> = entry.apps.iter().map(ToString::to_string).collect();
-            format!("frozen for {} (freeze {number})", apps.join(", "))
+            let apps = if apps.is_empty() { String::new() } else { format!(" for {}", apps.join(", ")) };
+            let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("frozen{apps} (freeze {number}){reason}")
         }
         CalendarKind::Window => "a window is open".into(),
         CalendarKind::PermitBegins => format!("{build} may run from then on"),
@@ -89,24 +115,30 @@ fn what(entry: &CalendarEntry) -> String {
     }
 }
 
-fn words(entries: &[CalendarEntry], now: Timestamp, zone: &TimeZone) -> String {
-    if entries.is_empty() {
+fn words(entries: &[CalendarEntry], owners: &Owners, now: Timestamp, zone: &TimeZone) -> String {
+    if entries.is_empty() && owners.0.is_empty() {
         return "nothing is planned, and nothing begins or ends".into();
     }
-    let mut rows = Vec::new();
+    let from = |at: Timestamp| if at <= now { "now".into() } else { moment::written(at, zone) };
+    let mut rows: Vec<(Timestamp, Vec<String>)> = Vec::new();
     for entry in entries {
-        let from = if entry.from <= now { "now".into() } else { moment::written(entry.from, zone) };
         let until = entry.until.filter(|_| entry.kind != CalendarKind::Deployment);
         let until = until.map(|until| moment::written(until, zone)).unwrap_or_default();
-        rows.push(vec![from, until, entry.environment.to_string(), what(entry)]);
+        rows.push((entry.from, vec![from(entry.from), until, entry.environment.to_string(), what(entry)]));
         let clash = |clash: &String| vec![String::new(), String::new(), String::new(), format!("‼ {clash}")];
-        rows.extend(entry.clashes.iter().map(clash));
+        rows.extend(entry.clashes.iter().map(|said| (entry.from, clash(said))));
     }
+    let everywhere = |(at, what): &(Timestamp, &str)| {
+        (*at, vec![from(*at), String::new(), "everywhere".into(), (*what).to_owned()])
+    };
+    rows.extend(owners.0.iter().map(everywhere));
+    rows.sort_by_key(|(at, _)| *at);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
     table(&["from", "until", "where", "what"], &rows)
 }
 
 /// The entries as an iCalendar object. What has no length lasts an hour there, for calendars show nothing shorter well.
-fn ical(entries: &[CalendarEntry], estate: &str, now: Timestamp) -> String {
+fn ical(entries: &[CalendarEntry], owners: &Owners, estate: &str, now: Timestamp) -> String {
     let stamp = |moment: Timestamp| moment.strftime("%Y%m%dT%H%M%SZ").to_string();
     let mut calendar = ICalendar::new("2.0", "-//Sortie//sortie calendar//EN");
     for entry in entries {
@@ -119,8 +151,7 @@ fn ical(entries: &[CalendarEntry], estate: &str, now: Timestamp) -> String {
             entry.environment,
             entry.from.as_second()
         );
-        let hour = entry.from.saturating_add(jiff::SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
-        let until = entry.until.filter(|_| entry.kind != CalendarKind::Deployment).unwrap_or(hour);
+        let until = entry.until.filter(|_| entry.kind != CalendarKind::Deployment).unwrap_or(an_hour_later(entry.from));
         let mut event = Event::new(uid, stamp(now));
         event.push(DtStart::new(stamp(entry.from)));
         event.push(DtEnd::new(stamp(until)));
@@ -130,7 +161,19 @@ fn ical(entries: &[CalendarEntry], estate: &str, now: Timestamp) -> String {
         }
         calendar.add_event(event);
     }
+    for (at, what) in &owners.0 {
+        let kind = if *what == Owners::ROOT { "root-ends" } else { "charter-ends" };
+        let mut event = Event::new(format!("{kind}-{}@{estate}.sortie", at.as_second()), stamp(now));
+        event.push(DtStart::new(stamp(*at)));
+        event.push(DtEnd::new(stamp(an_hour_later(*at))));
+        event.push(Summary::new(escape_text(*what)));
+        calendar.add_event(event);
+    }
     calendar.to_string()
+}
+
+fn an_hour_later(at: Timestamp) -> Timestamp {
+    at.saturating_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -148,6 +191,7 @@ mod tests {
             app: Some("web".parse().unwrap()),
             build: Some(build("1.5.0")),
             apps: Vec::new(),
+            reason: None,
             clashes: vec!["deployment 17 waits for freeze 3, which ends at 2027-01-05T07:00:00Z".into()],
         }
     }
@@ -155,15 +199,48 @@ mod tests {
     #[test]
     fn a_clash_stands_below_what_it_is_about() {
         let now = "2027-01-01T00:00:00Z".parse().unwrap();
-        let said = words(&[entry()], now, &TimeZone::UTC);
+        let said = words(&[entry()], &Owners(Vec::new()), now, &TimeZone::UTC);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
         assert!(lines[1].contains("prod") && lines[1].ends_with("web@1.5.0 is deployed (deployment 17)"), "{said}");
         assert!(lines[2].starts_with("‼ deployment 17 waits for freeze 3"), "{said}");
     }
 
     #[test]
+    fn a_freeze_says_why() {
+        let mut freeze = CalendarEntry {
+            kind: CalendarKind::Freeze,
+            number: Some(3),
+            app: None,
+            build: None,
+            reason: Some("holidays".into()),
+            ..entry()
+        };
+        assert_eq!(what(&freeze), "frozen (freeze 3): holidays");
+        (freeze.apps, freeze.reason) = (vec!["web".parse().unwrap()], None);
+        assert_eq!(what(&freeze), "frozen for web (freeze 3)");
+    }
+
+    #[test]
+    fn what_owners_signed_and_is_over_stands_among_the_others() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let ends = [(time("2027-01-03T00:00:00Z"), Owners::CHARTER), (time("2031-01-01T00:00:00Z"), Owners::ROOT)];
+        let now = time("2027-01-01T00:00:00Z");
+        let owners = Owners::ending(ends, Some(time("2027-01-15T00:00:00Z")));
+        let said = words(&[entry()], &owners, now, &TimeZone::UTC);
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        assert!(lines[1].starts_with("2027-01-03 00:00:00 UTC") && lines[1].contains("everywhere  the charter"), "{said}");
+        assert!(lines[2].contains("web@1.5.0 is deployed") && lines.len() == 4, "{said}");
+        // What is over already is of the present.
+        let over = words(&[], &owners, time("2027-01-04T00:00:00Z"), &TimeZone::UTC);
+        assert!(over.lines().nth(1).is_some_and(|line| line.trim().starts_with("now ")), "{over}");
+        let text = ical(&[], &owners, "3fa9c1", now).replace("\r\n ", "");
+        assert!(text.contains("DTSTART:20270103T000000Z\r\n") && text.contains("SUMMARY:the charter expires"), "{text}");
+        assert_eq!(Owners::ending(ends, Some(now)).0, []);
+    }
+
+    #[test]
     fn other_calendars_can_read_it() {
-        let text = ical(&[entry()], "3fa9c1", "2027-01-01T00:00:00Z".parse().unwrap());
+        let text = ical(&[entry()], &Owners(Vec::new()), "3fa9c1", "2027-01-01T00:00:00Z".parse().unwrap());
         assert!(
             text.starts_with("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n") && text.ends_with("END:VCALENDAR\r\n"),
             "{text}"

@@ -32,7 +32,7 @@ use trust::{
     authority::TrustedPolicy,
     charter::{Charter as Policy, Environment},
     key::PublicKey,
-    window::Window,
+    window::{self, Window},
 };
 
 /// The signed policy: people, roles, audiences and who must agree
@@ -187,9 +187,30 @@ pub async fn amendment(connection: &Connection, policy: &Policy, text: &str) -> 
     let (gives_back, takes_again) = amendment.leaving.take_annulled();
     amendment.loosens.extend(gives_back);
     amendment.tightens.extend(takes_again);
-    amendment.minds = zones_taken(policy);
+    amendment.minds = windows_minded(policy, Timestamp::now());
     amendment.minds.extend(nobodys_rings(connection, policy).await?);
     Ok(amendment)
+}
+
+/// What whoever signs these windows should know of them.
+fn windows_minded(policy: &Policy, now: Timestamp) -> Vec<String> {
+    let mut minds = zones_taken(policy);
+    minds.extend(windows_over(policy, now));
+    minds
+}
+
+/// The windows that open no more, each in a line; where an environment has no others, what follows from that.
+fn windows_over(policy: &Policy, now: Timestamp) -> Vec<String> {
+    let over = |(name, environment): (&AudienceName, &Environment)| {
+        let is_over = |window: &&Window| window::next(std::slice::from_ref(*window), now).is_none();
+        let over: Vec<String> = environment.windows.iter().filter(is_over).map(|window| format!("\"{window}\"")).collect();
+        let follows = match over.len() == environment.windows.len() {
+            true => format!(", and {name} has no other: nothing new is activated there"),
+            false => String::new(),
+        };
+        (!over.is_empty()).then(|| format!("{name}: {} opens no more{follows}", over.join(", ")))
+    };
+    policy.environments.iter().filter_map(over).collect()
 }
 
 /// The windows that name no zone, with the one by which they are read: whoever wrote them may have had the clock on the own wall
@@ -241,7 +262,7 @@ async fn plan(invocation: &Invocation, file: &Path, uphold: bool) -> Outcome {
     let (policy, text) = read(file)?;
     let connection = match invocation.connect().await {
         Err(failure) if failure.code() == "NO_ESTATE" => {
-            let minds = zones_taken(&policy);
+            let minds = windows_minded(&policy, Timestamp::now());
             minds.iter().for_each(|mind| invocation.aside(&format!("mind: {mind}")));
             let words = "the charter is sound. It would be this server's first.";
             return Ok(Answer::new(&json!({ "first": true, "minds": minds }), words).next("sortie charter apply"));
@@ -313,7 +334,8 @@ impl Apply {
                 .next("sortie charter apply --claim CLAIM")
         })?;
         let identity = first_identity(invocation, &context)?;
-        zones_taken(policy).iter().for_each(|mind| invocation.aside(&format!("mind: {mind}")));
+        let minds = windows_minded(policy, Timestamp::now());
+        minds.iter().for_each(|mind| invocation.aside(&format!("mind: {mind}")));
         let root = estate::draft(&context)?;
         let first = trust::tuf::Root::bootstrap(&root).or_integrity("the first root")?;
         let draft = estate::sign_charter(text.as_bytes(), 1, &first, &[], &[identity.signer.as_ref()])?;
@@ -394,5 +416,23 @@ mod tests {
             ]
         );
         assert!(minds(&["mon-thu 07:00-16:00 UTC"]).is_empty());
+    }
+
+    #[test]
+    fn r1_a_window_that_opens_no_more_is_said() {
+        let minds = |windows: &[&str]| {
+            let mut charter = crate::commands::samples::charter();
+            let prod = charter.environments.get_mut("prod").unwrap();
+            prod.windows = windows.iter().map(|window| window.parse().unwrap()).collect();
+            windows_minded(&charter, "2026-11-21T12:00:00Z".parse().unwrap())
+        };
+        let over = "RRULE:FREQ=DAILY;BYHOUR=7;UNTIL=20260102 PT1H UTC";
+        assert_eq!(
+            minds(&[over]),
+            [format!("prod: \"{over}\" opens no more, and prod has no other: nothing new is activated there")]
+        );
+        assert_eq!(minds(&[over, "fri 07:00-12:00 Europe/Paris"]), [format!("prod: \"{over}\" opens no more")]);
+        assert!(minds(&["RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYHOUR=7 PT1H UTC"]).is_empty());
+        assert!(minds(&[]).is_empty());
     }
 }

@@ -309,15 +309,17 @@ fn with_next(answer: Answer, plan: &Plan) -> Answer {
 
 fn with_next_of(answer: Answer, id: Option<&str>, refused: Option<&Problem>, schedule: &Schedule) -> Answer {
     match (id, refused.and_then(|problem| problem.next.clone())) {
-        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), schedule, id)),
+        (Some(id), _) => {
+            answer.next(as_typed(std::env::args().skip(1), schedule, &format!("--plan-id {id}")))
+        }
         (None, Some(next)) => answer.next(next),
         (None, None) => answer,
     }
 }
 
-/// The command that was typed, with the plan's id in place of the wish for a plan, and its moments as they were meant:
-/// `2h` from now is another moment by the time that it is typed again.
-fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) -> String {
+/// The command that was typed, with `plan` in place of what it said of a plan, and its moments as they were meant: `2h` from
+/// now is another moment by the time that it is typed again.
+fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, plan: &str) -> String {
     let plain = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=@#.,:/%+".contains(c));
     let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
     let mut words = words.filter(|word| word != "--plan" && word != "--json");
@@ -325,6 +327,12 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) 
     while let Some(word) = words.next() {
         let (option, value) =
             word.split_once('=').map_or((word.as_str(), None), |(option, value)| (option, Some(value)));
+        if option == "--plan-id" {
+            if value.is_none() {
+                words.next();
+            }
+            continue;
+        }
         let moment = match option {
             "--at" => schedule.at,
             "--expires" => schedule.expires,
@@ -339,7 +347,7 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) 
         // `next-window` means now while one is open.
         typed.extend(moment.map(|moment| format!("{option} {moment}")));
     }
-    format!("{} --plan-id {id}", typed.join(" "))
+    format!("{} {plan}", typed.join(" "))
 }
 
 /// As much of a plan's id as people copy.
@@ -350,9 +358,7 @@ fn id_of(view: &PlanView) -> String {
 /// The plan with this id, if it is what would be done now.
 async fn planned_as(connection: &Connection, wanted: &Wanted, id: &str) -> Result<Digest, Failure> {
     let is_id = (PLAN_ID_DIGITS..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let config_only = if wanted.act == OrderAct::Configure { " --config-only" } else { "" };
-    let again =
-        format!("sortie deploy {} --to {}{config_only} --plan", wanted.build.of(&wanted.app), wanted.environment);
+    let again = as_typed(std::env::args().skip(1), &wanted.schedule, "--plan");
     if !is_id {
         let message = format!("'{}' is no plan's id: `--plan` shows it, {PLAN_ID_DIGITS} digits", printable(id));
         return Err(Failure::misused(message).next(again));
@@ -445,10 +451,16 @@ fn last_in_words(plan: &Plan) -> Vec<String> {
 }
 
 fn why_in_words(plan: &Plan) -> Vec<String> {
-    let refused = plan.refused.as_ref().filter(|_| plan.why.may);
-    let refused = refused.map(|refused| match refused.exit {
-        exit::DONE => format!("there is nothing to do: {}", refused.message),
-        _ => format!("✗ it would be refused now: {}", refused.message),
+    // What stands against this moment is in the list already, and is not what stands against a later one.
+    let planned = plan.schedule.at;
+    let refused = plan.refused.as_ref().filter(|_| plan.why.may || planned.is_some());
+    let refused = refused.map(|refused| match (refused.exit, planned) {
+        (exit::DONE, _) => format!("there is nothing to do: {}", refused.message),
+        (_, None) => format!("✗ it would be refused now: {}", refused.message),
+        (_, Some(at)) => {
+            let at = crate::moment::written(at, &jiff::tz::TimeZone::system());
+            format!("✗ ordered for {at} it would be refused: {}", refused.message)
+        }
     });
     // What is asked of this very moment is not asked of an order for later.
     let not_now = if plan.why.may { "" } else { "not now; " };
@@ -625,7 +637,7 @@ mod tests {
         let meant =
             Schedule { at: time("2026-11-30T07:00:00Z"), expires: time("2026-11-30T09:00:00Z"), ..Schedule::default() };
         let as_typed = |typed: &[&str], schedule: &Schedule| {
-            as_typed(typed.iter().map(ToString::to_string), schedule, "3fa9c1d2e4b5")
+            as_typed(typed.iter().map(ToString::to_string), schedule, "--plan-id 3fa9c1d2e4b5")
         };
         let typed = ["deploy", "web@1.5.0", "--to", "prod", "--plan", "--at", "tomorrow 07:00", "--only", "prod-1"];
         assert_eq!(
@@ -636,6 +648,12 @@ mod tests {
             as_typed(&["deploy", "web", "--at=2h", "--expires=3h", "--plan"], &meant),
             "sortie deploy web --at 2026-11-30T07:00:00Z --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
         );
+        // What is planned anew is what was typed, whatever plan that named.
+        let again = ["deploy", "web@1.5.0", "--plan-id", "3fa9c1d2e4b5", "--only", "prod-1", "--at=2h"].map(String::from);
+        let planned_again = "sortie deploy web@1.5.0 --only prod-1 --at 2026-11-30T07:00:00Z --plan";
+        assert_eq!(super::as_typed(again.into_iter(), &meant, "--plan"), planned_again);
+        let again = ["deploy", "web", "--plan-id=3fa9c1d2e4b5", "--config-only"].map(String::from);
+        assert_eq!(super::as_typed(again.into_iter(), &meant, "--plan"), "sortie deploy web --config-only --plan");
         // A window is open now.
         assert_eq!(
             as_typed(&["deploy", "web", "--at", "next-window", "--plan"], &Schedule::default()),

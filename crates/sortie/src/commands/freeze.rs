@@ -119,8 +119,11 @@ impl Freeze {
         let (from, until) = (moment::written(terms.from, &zone), moment::written(terms.until, &zone));
         let what = in_words(&connection, &terms);
         let begins = if terms.from <= now { String::new() } else { format!(" from {from}") };
+        // With applications these are the subject, else the environments.
+        let is_many = what.split(" in ").next().is_some_and(|subject| subject.contains(", "));
+        let is = if is_many { "are" } else { "is" };
         let words = format!(
-            "freeze {number}: {what} is frozen{begins} until {until}. Nothing new is activated there, and targets keep it \
+            "freeze {number}: {what} {is} frozen{begins} until {until}. Nothing new is activated there, and targets keep it \
              in mind. What runs goes on; undo, rollback, stop and restart stay possible."
         );
         Ok(Answer::new(&json!({ "freeze": number, "accepted": accepted }), words)
@@ -216,8 +219,12 @@ fn line(freeze: &FreezeView, zone: &TimeZone, now: Timestamp) -> String {
         (None, false, false) => format!("until {}", written(freeze.until)),
     };
     let reason = freeze.reason.as_deref().unwrap_or("the reason was erased");
-    let may = freeze.may_lift.join("; ");
-    format!("{}  {places}{apps}  {when}  by {}: {reason}   ({may} may lift it)", freeze.number, freeze.by)
+    // What is over nobody lifts.
+    let may = match freeze.lifted.is_some() || freeze.until <= now {
+        true => String::new(),
+        false => format!("   ({} may lift it)", freeze.may_lift.join("; ")),
+    };
+    format!("{}  {places}{apps}  {when}  by {}: {reason}{may}", freeze.number, freeze.by)
 }
 
 async fn lift(invocation: &Invocation, number: u64, reason: Option<&str>) -> Outcome {
@@ -247,13 +254,32 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
         "{} passes freeze {number}. Nothing else does, and nothing was installed: it needs its permit and an order.",
         found.name()
     );
-    let environment = terms.environments.iter().next().map_or(places, ToString::to_string);
+    let environment = view.environments.first().map_or(places, ToString::to_string);
     let build = BuildName { build: found.build, version: found.version.clone() };
     // The exception stands: what cannot be read now makes the proposal plainer, and is no failure.
     let status = order::status(&connection, None).await.ok();
     let cell = |place| status.as_ref().and_then(|status| order::cell(status, &found.app, &place));
     let here = environment.parse().ok().and_then(|place| cell(place)?.runs_of(&build));
-    Ok(Answer::new(&accepted, words).next(next_of_excepted(&found.name(), &environment, here)))
+    let freezes = all(&connection).await.unwrap_or_default();
+    let still = freezes.iter().find(|freeze| {
+        freeze.number != number && still_stops(freeze, &found.app, found.build, &environment, Timestamp::now())
+    });
+    Ok(match still {
+        Some(other) => {
+            let words = format!("{words} Freeze {} still keeps it out of {environment}.", other.number);
+            let next = format!("sortie freeze except {} {} --reason …", other.number, found.name());
+            Answer::new(&accepted, words).next(next)
+        }
+        None => Answer::new(&accepted, words).next(next_of_excepted(&found.name(), &environment, here)),
+    })
+}
+
+/// Whether a freeze is on that the build does not pass there.
+fn still_stops(freeze: &FreezeView, app: &AppName, build: Digest, environment: &str, now: Timestamp) -> bool {
+    let is_on = freeze.lifted.is_none() && freeze.from <= now && now < freeze.until;
+    let is_there = freeze.environments.iter().any(|name| name.as_str() == environment);
+    let is_meant = is_there && (freeze.apps.is_empty() || freeze.apps.contains(app));
+    is_on && is_meant && !freeze.exceptions.iter().any(|passes| passes.build == build)
 }
 
 /// What lets the version come: where it stands by, it is there, and has only to be let serve.
@@ -279,6 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn another_freeze_that_is_on_is_told_of() {
+        let freeze = crate::commands::samples::freeze();
+        let (web, build) = ("web".parse().unwrap(), Digest::of(b"web"));
+        let place = freeze.environments[0].to_string();
+        let still = |freeze: &FreezeView, place: &str| still_stops(freeze, &web, build, place, freeze.from);
+        assert!(still(&freeze, &place) && !still(&freeze, "elsewhere"));
+        assert!(!still(&FreezeView { apps: vec!["api".parse().unwrap()], ..freeze.clone() }, &place));
+        assert!(!still(&FreezeView { lifted: Some(("night".parse().unwrap(), freeze.from)), ..freeze.clone() }, &place));
+        assert!(!still_stops(&freeze, &web, build, &place, freeze.until));
+    }
+
+    #[test]
     fn a_freeze_stands_in_a_line_with_its_end_and_who_may_lift_it() {
         let now: Timestamp = "2026-12-24T12:00:00Z".parse().unwrap();
         let mut freeze = FreezeView {
@@ -297,6 +335,6 @@ mod tests {
         freeze.from = "2026-12-31T00:00:00Z".parse().unwrap();
         assert!(line(&freeze).starts_with("3  prod, site for web  from 2026-12-31 00:00:00 UTC until 2027-"));
         freeze.lifted = Some(("night".parse().unwrap(), now));
-        assert!(line(&freeze).contains("lifted 2026-12-24 12:00:00 UTC by night  by oncall: the reason was erased"));
+        assert!(line(&freeze).ends_with("lifted 2026-12-24 12:00:00 UTC by night  by oncall: the reason was erased"));
     }
 }

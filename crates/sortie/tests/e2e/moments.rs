@@ -161,7 +161,9 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     world.sortie("tester", 0, "calendar").says(&format!("‼ deployment {number} is paused by oncall"));
     let resumed = world.sortie("oncall", 0, &format!("resume {number}"));
     resumed.says(&format!("deployment {number} is not paused any more")).says("waits for its time");
+    world.sortie("tester", 0, "calendar --until 400d").says("everywhere").says("the charter expires");
     let calendar = world.sortie("tester", 0, "calendar --in prod --until 200d");
+    calendar.lacks("the charter expires");
     calendar.says(&format!("{two} is deployed (deployment {number})")).says("may not be activated any more");
     assert!(!calendar.stdout.contains('‼'), "{calendar}");
     world.sortie("tester", 0, "calendar --windows").says("a window is open");

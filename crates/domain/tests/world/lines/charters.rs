@@ -12,7 +12,8 @@ use trust::{AppName, Digest, key::Signer};
 
 impl World {
     /// Brings a charter of the folder `charters`, changed by what follows `where`: `prod has soak_minutes = 10`,
-    /// `tester is gone`; with `as version N`, `with epoch N` or `of another estate`.
+    /// `tester is gone`; with `as version N`, `with epoch N` or `of another estate`, and
+    /// `good until T`, `root-until T`.
     pub(super) fn bring_charter(&mut self, who: &str, name: &str, line: &str) -> Vec<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/charters");
         let text = std::fs::read_to_string(folder.join(name).with_extension("toml")).expect("the charter is there");
@@ -51,8 +52,9 @@ impl World {
             targets: Digest::of(format!("targets {version}").as_bytes()),
             suspended: BTreeSet::new(),
             facts: RootFacts {
+                charter_expires: after(&words, "until").map(read),
+                root_expires: after(&words, "root-until").map(read),
                 root_holders: vec![(read(OWNER), public(OWNER)), (read("recovery"), public("recovery"))],
-                ..RootFacts::default()
             },
         };
         let policy = match Policy::try_from(record) {

@@ -20,7 +20,7 @@ use domain::{
     entry::Entry,
     plan,
     refusal::{Refusal, exit},
-    rules::{names, presence, restored},
+    rules::{names, owners, presence},
     state::{Progress, State as Facts},
 };
 use jiff::Timestamp;
@@ -158,10 +158,9 @@ pub(crate) async fn deployment(
     if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits));
-        let waits = waits.map(|waits| match restored::waits(&state, &serving.ledger.lost(), &waits) {
-            Some(besides) => format!("{waits}, {besides}"),
-            None => waits.to_string(),
-        });
+        let lost = serving.ledger.lost();
+        let waits = waits
+            .map(|waits| owners::waits(&state, (&lost, Timestamp::now()), &waits).unwrap_or_else(|| waits.to_string()));
         view.waits = waits.or(view.waits);
         let parts = state.deployments.get(&number).map(|record| &record.parts);
         for part in &mut view.targets {

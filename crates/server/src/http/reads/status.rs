@@ -18,7 +18,7 @@ use api::{
 use axum::{Json, extract::State};
 use domain::{
     refusal::Refusal,
-    rules::{presence, restored},
+    rules::{owners, presence},
     state::State as Facts,
     waiting::WaitingOn,
 };
@@ -137,8 +137,8 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
             *waiting = presence::waits(state, *deployment, &away, waiting.clone());
             *words = waiting.to_string();
         }
-        if let Some(besides) = restored::waits(state, &lost, waiting) {
-            *words = format!("{words}, {besides}");
+        if let Some(with_owners) = owners::waits(state, (&lost, Timestamp::now()), waiting) {
+            *words = with_owners;
         }
     }
 }
