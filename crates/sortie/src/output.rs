@@ -41,6 +41,17 @@ impl Answer {
         self
     }
 
+    /// What it says in words.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// With this before its words.
+    pub fn preceded_by(mut self, words: &str) -> Self {
+        self.words.insert_str(0, words);
+        self
+    }
+
     /// With its words just as they are: a document, whose moments are nobody's to rewrite.
     pub fn verbatim(mut self) -> Self {
         self.is_verbatim = true;

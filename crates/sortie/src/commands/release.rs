@@ -7,7 +7,7 @@ use crate::{
     names::Place,
     output::Answer,
     releasing::{self, Asking, Matter},
-    when,
+    standing, when,
 };
 use domain::refusal::exit;
 use jiff::Timestamp;
@@ -66,6 +66,10 @@ impl Release {
         if !emergency.is_empty() {
             invocation.say(&emergency.join("\n"));
         }
+        let waiting = standing::waiting(&matter, cell.as_ref());
+        for line in standing::before_in_words(&matter, &waiting, true) {
+            invocation.aside(&format!("mind: {line}"));
+        }
         connection.next_act();
         let accepted = matter.approve(&connection, &asked).await?;
         if !releasing::is_granted(&accepted) {
@@ -76,14 +80,15 @@ impl Release {
                 format!("you approved {name} for {audience}; still missing: {lacking}. Nothing is released yet.");
             return Ok(Answer::new(&accepted, words).next(format!("sortie why {name} --in {audience}")));
         }
-        let words = releasing::granted_in_words(&connection, &matter, cell.as_ref());
-        let deploy = releasing::deploy_command(&connection, &matter);
+        let became = standing::became(&connection, Some(&accepted), &waiting).await?;
+        let data = serde_json::to_value(&accepted).unwrap_or_default();
+        let answer = standing::granted(&connection, &matter, cell.as_ref(), data, &became);
         if !self.deploy {
-            return Ok(Answer::new(&accepted, words).next(deploy));
+            return Ok(answer);
         }
-        invocation.say(&words);
+        invocation.say(answer.words());
         connection.next_act();
-        order_deployment(&connection, &matter, &audience, &words).await
+        order_deployment(&connection, &matter, &audience, answer.words()).await
     }
 }
 
