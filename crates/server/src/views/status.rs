@@ -255,12 +255,22 @@ fn is_release(state: &State, app: &AppName, version: &Version) -> bool {
 
 /// What something waits for, with the reason that somebody gave for it.
 fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
+    if let Some(ends) = ends_in_words(state, waiting) {
+        return format!("{waiting}{ends}");
+    }
     let WaitingOn::Person { deployment, by: Some(_), .. } = waiting else { return waiting.to_string() };
     let pause = state.deployments.get(deployment).and_then(|record| record.paused.as_ref());
     match pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) {
         Some(reason) => format!("{waiting} ({})", trust::names::printable(&reason)),
         None => waiting.to_string(),
     }
+}
+
+/// `, and is dropped if it has not begun by …`, of an order that waits for its permit and does not stand for ever.
+pub(crate) fn ends_in_words(state: &State, waiting: &WaitingOn) -> Option<String> {
+    let WaitingOn::Permit { deployment, .. } = waiting else { return None };
+    let expires = state.deployments.get(deployment)?.schedule.expires?;
+    Some(format!(", and is dropped if it has not begun by {expires:.0}"))
 }
 
 /// Why a build is held out, and by whom, as far as the deployment is known that led to it.

@@ -306,7 +306,8 @@ impl Asked<'_> {
         let planned = at.map(|at| format!(", planned for {at:.0},")).unwrap_or_default();
         let clashes = outlook.into_iter().flat_map(|outlook| outlook.clashes);
         let clashes = clashes.filter(|clash| *clash != waits.to_string()).map(|clash| format!("; {clash}"));
-        let what = format!("{begins}({name}){planned} {said}{}", clashes.collect::<String>());
+        let ends = super::status::ends_in_words(self.state, &waits).unwrap_or_default();
+        let what = format!("{begins}({name}){planned} {said}{ends}{}", clashes.collect::<String>());
         let takes_off = if there.waves == 0 { "takes it off" } else { "takes it back" };
         let abort = format!("`sortie abort {number}` {takes_off}");
         let remedy = match (&waits, &there.version) {

@@ -74,7 +74,10 @@ fn what(entry: &CalendarEntry) -> String {
     let build = entry.app.as_ref().zip(entry.build.as_ref()).map(|(app, build)| build.of(app)).unwrap_or(app);
     let number = entry.number.unwrap_or_default();
     match entry.kind {
-        CalendarKind::Deployment => format!("{build} is deployed (deployment {number})"),
+        CalendarKind::Deployment => {
+            let ends = entry.until.map(|until| format!("; dropped if it has not begun by {until:.0}"));
+            format!("{build} is deployed (deployment {number}){}", ends.unwrap_or_default())
+        }
         CalendarKind::Freeze if entry.apps.is_empty() => format!("frozen (freeze {number})"),
         CalendarKind::Freeze => {
             let apps: Vec<String> = entry.apps.iter().map(ToString::to_string).collect();

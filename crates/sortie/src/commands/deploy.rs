@@ -339,6 +339,9 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, id: &str) 
         // `next-window` means now while one is open.
         typed.extend(moment.map(|moment| format!("{option} {moment}")));
     }
+    // What waits for its permit ends some days from when it was planned, where nobody said when.
+    let ends = schedule.expires.filter(|_| schedule.at.is_none() && !typed.iter().any(|word| word.starts_with("--expires ")));
+    typed.extend(ends.map(|expires| format!("--expires {expires}")));
     format!("{} --plan-id {id}", typed.join(" "))
 }
 
@@ -635,6 +638,11 @@ mod tests {
         assert_eq!(
             as_typed(&["deploy", "web", "--at=2h", "--expires=3h", "--plan"], &meant),
             "sortie deploy web --at 2026-11-30T07:00:00Z --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
+        );
+        // The end that was not typed is a moment of the plan, too.
+        assert_eq!(
+            as_typed(&["deploy", "web", "--when-released", "--plan"], &Schedule { at: None, ..meant.clone() }),
+            "sortie deploy web --when-released --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
         );
         // A window is open now.
         assert_eq!(

@@ -546,6 +546,8 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         ago(view.requested, now)
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
+    let ends = view.expires.filter(|_| view.stands && view.never.is_none());
+    lines.extend(ends.map(|expires| format!("  it is dropped if it has not begun by {expires:.0}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
     lines.extend(view.package.map(|package| format!("  a part of deployment {package}: sortie status {package}")));
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
