@@ -11,7 +11,7 @@ use crate::{
 };
 use jiff::SignedDuration;
 use std::time::Duration;
-use trust::way::Way;
+use trust::{AudienceName, PersonName, way::Way};
 
 /// How often a request that is waited for is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -45,6 +45,14 @@ impl Request {
             Err(failure) if failure.code() == "REQUEST_WAITING" && wait.is_some() => {
                 (None, matter.request(&connection)?.ok_or(failure)?)
             }
+            Err(failure) if failure.code() == "REQUEST_WAITING" => {
+                let asked = matter.request(&connection)?;
+                let stuck = asked.and_then(|asked| releasing::stuck_with(&connection, &matter, &asked));
+                return Err(match stuck {
+                    Some(who) => failure.but(&stuck_in_words(&who)).next(deny_command(&name, &audience)),
+                    None => failure.next(format!("sortie why {name} --in {audience}")),
+                });
+            }
             Err(failure) => return Err(failure),
         };
         releasing::mind_deployers(invocation, &connection, &matter);
@@ -60,14 +68,28 @@ impl Request {
         let terms = matter.terms(&connection, asked.request.way)?;
         let mut lines = vec![waits];
         lines.extend(releasing::emergency_in_words(&terms, &asked.request, self.asking.reason.as_deref()));
+        let stuck = releasing::stuck_with(&connection, &matter, &asked);
+        lines.extend(stuck.as_ref().map(|who| format!("mind: {}", stuck_in_words(who))));
         lines.extend(standing::before_in_words(&matter, &waiting, false));
         let waits = lines.join("\n");
         let Some(limit) = wait else {
-            return Ok(Answer::new(&accepted, waits).next(format!("sortie approve {name} --to {audience}")));
+            let next = match stuck {
+                Some(_) => deny_command(&name, &audience),
+                None => format!("sortie approve {name} --to {audience}"),
+            };
+            return Ok(Answer::new(&accepted, waits).next(next));
         };
         invocation.say(&waits);
         wait_for(&connection, &matter, (asked.request.serial, &waiting), limit).await
     }
+}
+
+fn stuck_in_words(requester: &PersonName) -> String {
+    format!("{requester} asked for it and so does not count, and nobody else could approve it: deny it, and somebody else asks")
+}
+
+fn deny_command(name: &str, audience: &AudienceName) -> String {
+    format!("sortie deny {name} --to {audience} --reason …")
 }
 
 /// ` by BREAK-GLASS`; nothing for the normal way.
