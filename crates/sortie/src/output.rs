@@ -46,6 +46,14 @@ impl Answer {
         &self.words
     }
 
+    /// With one more thing in its data.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        if let Value::Object(fields) = &mut self.json {
+            fields.insert(name.into(), value.into());
+        }
+        self
+    }
+
     /// With this before its words.
     pub fn preceded_by(mut self, words: &str) -> Self {
         self.words.insert_str(0, words);
