@@ -162,6 +162,7 @@ fn of_which(app: Option<&str>, located: Option<&Located>) -> Result<AppName, Fai
 /// What to type where no draft has the name: the same verb with a name that there is. An application begins with its first
 /// build, and a draft may be from before that.
 fn unknown(failure: Failure, app: &AppName, draft: &DraftName, verb: &str) -> Failure {
+    let is_known = failure.code() != "UNKNOWN_APPLICATION";
     let failure = match failure.code() {
         "UNKNOWN_APPLICATION" => {
             let (app, draft) = (app.clone(), draft.clone());
@@ -174,6 +175,7 @@ fn unknown(failure: Failure, app: &AppName, draft: &DraftName, verb: &str) -> Fa
         (Some(one), _) | (None, [one]) => format!("sortie push {verb} {one} --app {app}"),
         (None, [_, ..]) => format!("sortie push {verb} DRAFT --app {app}"),
         // Nobody wants to begin what is to be discarded.
+        (None, []) if verb == "--discard" && is_known => format!("sortie status {app}"),
         (None, []) if verb == "--discard" => "sortie status".into(),
         (None, []) => return failure,
     };
