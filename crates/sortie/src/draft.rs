@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(next("--seal", Some("ci-12"), &["ci-12", "main"]), "sortie push --seal ci-12 --app web");
         assert_eq!(next("--discard", None, &["main"]), "sortie push --discard main --app web");
         assert_eq!(next("--discard", None, &["main", "next"]), "sortie push --discard DRAFT --app web");
-        assert_eq!(next("--discard", None, &[]), "sortie status");
+        assert_eq!(next("--discard", None, &[]), "sortie status web");
         assert_eq!(next("--seal", None, &[]), "sortie push --into ic-12 --part NAME");
         let none = Refusal::UnknownApplication { name: app.clone(), nearest: None };
         assert_eq!(unknown(none.into(), &app, &name("ic-12"), "--discard").code(), "UNKNOWN_DRAFT");

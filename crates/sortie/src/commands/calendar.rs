@@ -160,7 +160,8 @@ mod tests {
         let now = "2027-01-01T00:00:00Z".parse().unwrap();
         let said = words(&[entry()], now, &TimeZone::UTC);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
-        assert!(lines[1].contains("prod") && lines[1].ends_with("web@1.5.0 is deployed (deployment 17)"), "{said}");
+        assert!(lines[1].contains("prod") && lines[1].contains("web@1.5.0 is deployed (deployment 17)"), "{said}");
+        assert!(lines[1].contains("(deployment 17); dropped if it has not begun by 20"), "{said}");
         assert!(lines[2].starts_with("‼ deployment 17 waits for freeze 3"), "{said}");
     }
 
