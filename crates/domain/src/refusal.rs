@@ -2,7 +2,7 @@
 
 pub use crossed::Crossed;
 use jiff::Timestamp;
-pub use moment::{Because, Closed, Frozen};
+pub use moment::{Because, Closed, Expired, Frozen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use there::{PassedOver, RunsInstead, Serves};
@@ -376,16 +376,7 @@ pub enum Refusal {
         why: Option<Box<Because>>,
     },
     /// The permit's time is over, or has not come.
-    PermitExpired {
-        /// The version.
-        version: Version,
-        /// To whom.
-        audience: AudienceName,
-        /// From when.
-        not_before: Timestamp,
-        /// Until when.
-        not_after: Timestamp,
-    },
+    PermitExpired(Box<Expired>),
     /// The version is below the audience's floor.
     BelowFloor {
         /// The version.
@@ -544,6 +535,9 @@ pub enum Refusal {
         on: String,
         /// Whether it has no target at all.
         empty: bool,
+        /// Those that it fits and that are kept from it by being cordoned alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cordoned: Vec<TargetName>,
     },
     /// Targets are not what the build needs (R9).
     NeedsUnmet {

@@ -172,6 +172,9 @@ fn fits(located: &Located, app: Option<&str>) -> bool {
     app.is_none_or(|app| located.project.app.as_str() == app)
 }
 
+/// How many files that differ from the commit are named.
+const NAMED: usize = 10;
+
 /// The commit that the files stand for, and what is to be said about it. A tree that differs from its commit is
 /// refused: nobody could ever make those bytes again.
 pub fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, Vec<String>), Failure> {
@@ -190,20 +193,55 @@ pub fn checkpoint(folder: &Path, project: &Project) -> Result<(Option<Commit>, V
         true => vec![format!("{FILE_NAME} is not in the commit yet: add it, so that others can build this too")],
         false => Vec::new(),
     };
-    let differing: Vec<&str> =
-        dirty.iter().filter(|file| !is_own_file(file) && !is_output(file)).map(|file| file.path.as_str()).collect();
-    if differing.is_empty() {
-        return Ok((Some(git::head(&top, project.app.as_str())?), notes));
+    let meant: Vec<&git::Dirty> = dirty.iter().filter(|file| !is_own_file(file) && !is_output(file)).collect();
+    match meant.is_empty() {
+        true => Ok((Some(git::head(&top, project.app.as_str())?), notes)),
+        false => Err(differs(&top, &meant)),
     }
-    let shown = differing.iter().take(10).copied().collect::<Vec<_>>().join(", ");
-    let more = if differing.len() > 10 { format!(" and {} more", differing.len() - 10) } else { String::new() };
-    let differ = if differing.len() == 1 { "differs" } else { "differ" };
-    Err(Failure::new(
-        "TREE_DIRTY",
-        domain::refusal::exit::REFUSED,
-        format!("{shown}{more} {differ} from the commit, so nobody could make this build again. Nothing was sent"),
-    )
-    .next("git commit"))
+}
+
+/// What keeps the commit from standing for the files, and what to do about it. A private key is never proposed to be committed.
+fn differs(top: &Path, files: &[&git::Dirty]) -> Failure {
+    let (keys, others): (Vec<&git::Dirty>, Vec<&git::Dirty>) =
+        files.iter().partition(|file| file.is_new && git::is_private_key(&top.join(&file.path)));
+    let (new, changed): (Vec<&git::Dirty>, Vec<&git::Dirty>) = others.into_iter().partition(|file| file.is_untracked);
+    let some = |files: &[&git::Dirty], one: &str, several: &str| {
+        let more = files.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let word = if files.len() == 1 { one } else { several };
+        (!files.is_empty()).then(|| format!("{}{more} {word}", paths(files, ", ")))
+    };
+    let secret = some(
+        &keys,
+        "is a private key: move it away, and never commit it",
+        "are private keys: move them away, and never commit them",
+    );
+    let changed_words = some(&changed, "differs from the commit", "differ from the commit");
+    let new_words = some(&new, "is not in the commit", "are not in the commit");
+    let said: Vec<String> = [changed_words, new_words].into_iter().flatten().collect();
+    let said = (!said.is_empty()).then(|| format!("{}, so nobody could make this build again", said.join("; ")));
+    let said: Vec<String> = secret.into_iter().chain(said).collect();
+    // As typed from where we are: git tells paths below the top of the repository.
+    let typed = |files: &[&git::Dirty]| {
+        let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+        let one = |file: &&git::Dirty| {
+            let path = top.join(&file.path);
+            path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+        };
+        files.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    let next = match (keys.is_empty(), changed.is_empty(), new.len()) {
+        (false, ..) => format!("mv {} ~/.ssh/", typed(&keys)),
+        (true, true, ..=NAMED) => format!("git add {}", typed(&new)),
+        (true, false, 0) => "git commit --all".into(),
+        _ => "git status".into(),
+    };
+    let message = format!("{}. Nothing was sent", said.join(". "));
+    Failure::new("TREE_DIRTY", domain::refusal::exit::REFUSED, message).next(next)
+}
+
+fn paths(files: &[&git::Dirty], between: &str) -> String {
+    files.iter().take(NAMED).map(|file| file.path.as_str()).collect::<Vec<_>>().join(between)
 }
 
 /// Where an object's bytes are.
@@ -391,7 +429,37 @@ mod tests {
         fs::write(at.join("main.c"), "int changed;").unwrap();
         let failure = prepare(Some(at), None, &|_| {}).err().unwrap();
         assert_eq!((failure.code(), failure.problem.exit), ("TREE_DIRTY", 3));
-        assert!(failure.problem.message.contains("main.c"), "{}", failure.problem.message);
+        let problem = *failure.problem;
+        assert!(problem.message.starts_with("main.c differs from the commit, so nobody"), "{}", problem.message);
+        assert_eq!(problem.next.as_deref(), Some("git commit --all"));
+
+        // What git does not know does not differ from anything; and a key is never proposed to be committed.
+        let problem = || *prepare(Some(at), None, &|_| {}).err().unwrap().problem;
+        fs::write(at.join("main.c"), "int main;").unwrap();
+        fs::write(at.join("charter.toml"), "[people]").unwrap();
+        let new = problem();
+        assert!(new.message.starts_with("charter.toml is not in the commit, so nobody"), "{}", new.message);
+        assert!(new.next.unwrap().starts_with("git add ") && !new.message.contains("key"));
+        fs::write(at.join("sortie-recovery.key"), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n").unwrap();
+        for staged in [false, true] {
+            let secret = problem();
+            assert!(
+                secret.message.starts_with("sortie-recovery.key is a private key: move it away"),
+                "{}",
+                secret.message
+            );
+            assert!(
+                secret.message.contains("never commit it. charter.toml is not in the commit"),
+                "{}",
+                secret.message
+            );
+            let next = secret.next.unwrap();
+            assert!(
+                next.starts_with("mv ") && next.ends_with("sortie-recovery.key ~/.ssh/"),
+                "staged {staged}: {next}"
+            );
+            git_in(at, &["add", "sortie-recovery.key"]);
+        }
     }
 
     #[test]

@@ -162,6 +162,7 @@ fn of_which(app: Option<&str>, located: Option<&Located>) -> Result<AppName, Fai
 /// What to type where no draft has the name: the same verb with a name that there is. An application begins with its first
 /// build, and a draft may be from before that.
 fn unknown(failure: Failure, app: &AppName, draft: &DraftName, verb: &str) -> Failure {
+    let is_known = failure.code() != "UNKNOWN_APPLICATION";
     let failure = match failure.code() {
         "UNKNOWN_APPLICATION" => {
             let (app, draft) = (app.clone(), draft.clone());
@@ -174,6 +175,7 @@ fn unknown(failure: Failure, app: &AppName, draft: &DraftName, verb: &str) -> Fa
         (Some(one), _) | (None, [one]) => format!("sortie push {verb} {one} --app {app}"),
         (None, [_, ..]) => format!("sortie push {verb} DRAFT --app {app}"),
         // Nobody wants to begin what is to be discarded.
+        (None, []) if verb == "--discard" && is_known => format!("sortie status {app}"),
         (None, []) if verb == "--discard" => "sortie status".into(),
         (None, []) => return failure,
     };
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(next("--seal", Some("ci-12"), &["ci-12", "main"]), "sortie push --seal ci-12 --app web");
         assert_eq!(next("--discard", None, &["main"]), "sortie push --discard main --app web");
         assert_eq!(next("--discard", None, &["main", "next"]), "sortie push --discard DRAFT --app web");
-        assert_eq!(next("--discard", None, &[]), "sortie status");
+        assert_eq!(next("--discard", None, &[]), "sortie status web");
         assert_eq!(next("--seal", None, &[]), "sortie push --into ic-12 --part NAME");
         let none = Refusal::UnknownApplication { name: app.clone(), nearest: None };
         assert_eq!(unknown(none.into(), &app, &name("ic-12"), "--discard").code(), "UNKNOWN_DRAFT");

@@ -46,6 +46,20 @@ impl Failure {
         self
     }
 
+    /// With the file that was read in the place of the name that such files have.
+    pub fn in_file(mut self, usual: &str, file: &std::path::Path) -> Self {
+        if let Some(rest) = self.problem.message.strip_prefix(usual) {
+            self.problem.message = format!("{}{rest}", file.display());
+        }
+        self
+    }
+
+    /// With what stands against it.
+    pub fn but(mut self, words: &str) -> Self {
+        self.problem.message.push_str(&format!("; {words}"));
+        self
+    }
+
     /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.problem.next = Some(next.into());

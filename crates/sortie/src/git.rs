@@ -44,6 +44,8 @@ pub struct Dirty {
     pub path: String,
     /// Whether git does not know it at all; ignored files are not told.
     pub is_untracked: bool,
+    /// Whether no commit has it yet.
+    pub is_new: bool,
 }
 
 /// The files that differ from the commit, below `paths` of the repository `top` where there are any.
@@ -53,12 +55,25 @@ pub fn dirty(top: &Path, paths: &[String]) -> Result<Vec<Dirty>, Failure> {
     Ok(read_status(&run(top, &arguments)?))
 }
 
+/// Whether a file begins as private keys do, those of OpenSSH and age among them.
+pub fn is_private_key(path: &Path) -> bool {
+    let mut begins = Vec::new();
+    let file = std::fs::File::open(path);
+    let read = file.and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, 4096), &mut begins));
+    let text = String::from_utf8_lossy(&begins);
+    let is_one = |line: &str| {
+        line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY") || line.starts_with("AGE-SECRET-KEY-")
+    };
+    read.is_ok() && text.lines().any(is_one)
+}
+
 fn read_status(text: &str) -> Vec<Dirty> {
     let mut files = Vec::new();
     let mut parts = text.split('\0').filter(|part| part.len() > 3);
     while let Some(part) = parts.next() {
         let path = part.get(3..).unwrap_or_default().to_string();
-        files.push(Dirty { path, is_untracked: part.starts_with("??") });
+        let is_untracked = part.starts_with("??");
+        files.push(Dirty { path, is_untracked, is_new: is_untracked || part.starts_with('A') });
         // A rename is followed by the name it had before.
         if part.starts_with('R') || part.starts_with('C') {
             parts.next();
@@ -82,8 +97,10 @@ mod tests {
 
     #[test]
     fn status_is_read_with_renames_and_untracked_files() {
-        let dirty = read_status(" M src/a.rs\0R  new.rs\0old.rs\0?? dist/x\0");
-        let paths: Vec<_> = dirty.iter().map(|file| (file.path.as_str(), file.is_untracked)).collect();
-        assert_eq!(paths, [("src/a.rs", false), ("new.rs", false), ("dist/x", true)]);
+        let dirty = read_status(" M src/a.rs\0R  new.rs\0old.rs\0?? dist/x\0A  y\0");
+        let paths: Vec<_> = dirty.iter().map(|file| (file.path.as_str(), file.is_untracked, file.is_new)).collect();
+        let expected =
+            [("src/a.rs", false, false), ("new.rs", false, false), ("dist/x", true, true), ("y", false, true)];
+        assert_eq!(paths, expected);
     }
 }

@@ -37,6 +37,7 @@ mod sealing;
 mod secrets;
 mod sign;
 mod signer;
+mod standing;
 mod table;
 mod until;
 mod vendor;

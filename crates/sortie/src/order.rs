@@ -163,6 +163,9 @@ pub async fn conclude_accepted(
             connection.client.get(&routes::path(routes::DEPLOYMENT, &[&deployment.to_string()]), &[]).await?;
         view.waits.iter().for_each(|waits| invocation.aside(&format!("{waits}; it begins by itself then")));
     }
+    if let Some(expires) = wanted.schedule.expires.filter(|_| !has_begun(accepted)) {
+        invocation.aside(&format!("deployment {deployment} is dropped if it has not begun by {expires:.0}"));
+    }
     let view = follow(invocation, connection, deployment, limit).await?;
     conclude(connection, &view).await
 }
@@ -235,12 +238,22 @@ fn detached(wanted: &Wanted, deployment: u64, accepted: &Accepted) -> Answer {
              `sortie abort {deployment}` takes it off.",
             wanted.environment
         ),
-        true => format!("deployment {deployment} stands and waits until {what} is released to {}.", wanted.environment),
+        true => {
+            let ends = wanted.schedule.expires.map(|_| format!(", {}", when::in_words(&wanted.schedule)));
+            let (environment, ends) = (&wanted.environment, ends.unwrap_or_default());
+            format!(
+                "deployment {deployment} stands and waits until {what} is released to {environment}{ends}. \
+                 `sortie abort {deployment}` takes it off."
+            )
+        }
         false => {
             format!("deployment {deployment} is under way: {what} in {}. It goes on by itself.", wanted.environment)
         }
     };
-    let data = serde_json::json!({ "deployment": deployment, "entry": accepted.entry, "awaits_permit": awaits });
+    let expires = wanted.schedule.expires.filter(|_| !has_begun(accepted));
+    let data = serde_json::json!({
+        "deployment": deployment, "entry": accepted.entry, "awaits_permit": awaits, "expires": expires,
+    });
     Answer::new(&data, words).next(format!("sortie status {deployment}"))
 }
 

@@ -41,6 +41,25 @@ impl Answer {
         self
     }
 
+    /// What it says in words.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// With one more thing in its data.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        if let Value::Object(fields) = &mut self.json {
+            fields.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// With this before its words.
+    pub fn preceded_by(mut self, words: &str) -> Self {
+        self.words.insert_str(0, words);
+        self
+    }
+
     /// With its words just as they are: a document, whose moments are nobody's to rewrite.
     pub fn verbatim(mut self) -> Self {
         self.is_verbatim = true;

@@ -15,7 +15,7 @@ use api::{
 };
 use domain::{
     event::Event,
-    refusal::{Refusal, exit},
+    refusal::{Expired, Refusal, exit},
     rules::deployers,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -250,6 +250,23 @@ impl Matter {
     }
 }
 
+/// Whoever asked, where nobody but them could give what the request lacks: they count once somebody else asks.
+pub fn stuck_with(connection: &Connection, matter: &Matter, request: &SignedRequest) -> Option<PersonName> {
+    let terms = matter.terms(connection, request.request.way).ok().filter(|terms| terms.excludes_author)?;
+    let requester = request.requester.clone()?;
+    let push = matter.view.dossier.push.as_ref();
+    let pusher = push.and_then(|push| connection.signers(push).into_iter().next());
+    let makers: Vec<PersonName> =
+        part_makers(connection, push).into_iter().chain(pusher).chain(matter.view.makers.iter().cloned()).collect();
+    let lacks = matter.lacks(connection, request, &[]).ok()?;
+    let approvers = &connection.policy.approvers;
+    let is_stuck = |lack: &Lack| {
+        let holders = approvers.holders(&lack.role);
+        holders.contains(&&requester) && holders.iter().all(|holder| **holder == requester || makers.contains(holder))
+    };
+    (terms.approve.is_some() && !makers.contains(&requester) && lacks.iter().any(is_stuck)).then_some(requester)
+}
+
 /// The digest that an envelope's statement is about.
 fn signed_subject(envelope: &Envelope) -> Result<Digest, Failure> {
     use crate::failure::OrIntegrity;
@@ -389,7 +406,9 @@ pub fn live_permit(connection: &Connection, matter: &Matter) -> Result<SignedReq
     let Request { not_before, not_after, .. } = permit.request;
     let now = Timestamp::now();
     if now < not_before || now >= not_after {
-        return Err(Refusal::PermitExpired { version, audience, not_before, not_after }.into());
+        let (app, at) = (Some(app), Some(now));
+        let expired = Expired { app, version, audience, not_before, not_after, at, planned: false };
+        return Err(Refusal::PermitExpired(Box::new(expired)).into());
     }
     Ok(permit)
 }

@@ -4,7 +4,7 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrMisused},
     moment,
-    order::Wanted,
+    order::{self, Wanted},
 };
 use api::{read::FreezeView, routes};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
@@ -16,7 +16,7 @@ use trust::{
     window::{Opening, Window},
 };
 
-/// How long a deployment that is planned may stand after its time before it is dropped, unless something else is said.
+/// How long a deployment may stand after its time, or wait for its permit, before it is dropped, unless something else is said.
 const STANDS: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// How many beginnings and ends of windows and freezes are looked at.
 const LOOKED_AT: usize = 1000;
@@ -29,7 +29,7 @@ pub struct When {
     /// Let it stand until then, and begin by itself: "2027-01-04 07:00", 18:00, 3h, next-window
     #[arg(long, value_name = "MOMENT")]
     pub at: Option<String>,
-    /// Drop it if it has not begun by then; 7 days after --at unless said otherwise
+    /// Drop it if it has not begun by then; unless said otherwise 7 days after --at, or after it was ordered to wait for a release
     #[arg(long, value_name = "MOMENT")]
     pub expires: Option<String>,
 }
@@ -51,10 +51,25 @@ impl When {
         let expires = match (self.expires.as_deref(), at) {
             (Some(text), _) => Some(whole(to_come(text, now, &zone)?)?),
             (None, Some(at)) => Some(at.checked_add(STANDS).or_misused()?),
+            // An order that nobody remembers must not begin with a release months later.
+            (None, None) if waits_for_release(connection, wanted).await? => {
+                Some(whole(now.checked_add(STANDS).or_misused()?)?)
+            }
             (None, None) => None,
         };
         Ok(Schedule { at, expires, windows: Vec::new() })
     }
+}
+
+/// Whether it stands until it is released. What is released begins at once, and an end would only keep those from it that come late.
+async fn waits_for_release(connection: &Connection, wanted: &Wanted) -> Result<bool, Failure> {
+    if !wanted.when_released {
+        return Ok(false);
+    }
+    let status = order::status(connection, None).await?;
+    let cell = order::cell(&status, &wanted.app, &wanted.environment);
+    let is_it = |released: &api::read::Released| released.build == wanted.build.build;
+    Ok(!cell.is_some_and(|cell| cell.released.iter().any(is_it)))
 }
 
 /// Whoever names yesterday has mistyped: it does not mean now.
@@ -156,7 +171,7 @@ pub fn in_words(schedule: &Schedule) -> String {
             format!("at {}, and is dropped if it has not begun by {}", written(at), written(expires))
         }
         (Some(at), None) => format!("at {}", written(at)),
-        (None, Some(expires)) => format!("by {} or not at all", written(expires)),
+        (None, Some(expires)) => format!("and is dropped if it has not begun by {}", written(expires)),
         (None, None) => "at once".into(),
     }
 }

@@ -50,6 +50,9 @@ pub struct App {
     pub app: AppName,
     /// Its builds, newest first.
     pub builds: Vec<Build>,
+    /// The drafts that are not sealed, with the parts that each has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drafts: BTreeMap<String, Vec<String>>,
 }
 
 /// One build.

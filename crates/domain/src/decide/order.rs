@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     planned::Planned,
     policy,
-    refusal::{Refusal, Right, RunsInstead},
+    refusal::{Expired, Refusal, Right, RunsInstead},
     rules::{
         self, Candidate, checkpoints, configuration, expiry, holds, migrations, names, owners, packages, passed,
         placement, places, rights, rollback, rollout, schedule, sides, ways,
@@ -233,6 +233,10 @@ pub(super) fn permission(draft: &Draft, asked: &Asked<'_>, signed: &Signed<Order
             // A permit may come by waiting; what the order lacks besides is said at once.
             checkpoints::has_something_to_install(&candidate)?;
             holds::not_held(&draft.state, &candidate).map(|_| true)
+        }
+        Err(Refusal::PermitExpired(expired)) => {
+            let planned = begins > asked.context.now;
+            Err(Refusal::PermitExpired(Box::new(Expired { planned, ..*expired })))
         }
         verdict => verdict.map(|()| false),
     }

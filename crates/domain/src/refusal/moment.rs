@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use trust::{AppName, AudienceName, Digest, Version, quorum::Rule};
 
 /// What a freeze stops.
@@ -89,4 +90,68 @@ pub struct Closed {
     pub windows: Vec<String>,
     /// When the application may be activated there next, as far as is known.
     pub opens: Option<Timestamp>,
+}
+
+/// A permit whose time is over, or has not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// The application; nothing where an older server says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// The version.
+    pub version: Version,
+    /// To whom.
+    pub audience: AudienceName,
+    /// From when.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+    /// When it was to be activated; nothing where an older server says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether that is still to come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
+}
+
+impl Expired {
+    /// What to type next: to ask again for what is over, and to wait for what has not come.
+    pub fn next(&self) -> Option<String> {
+        let what = format!("{}@{}", self.app.as_ref()?, self.version);
+        Some(match self.is_to_come() {
+            true => format!("sortie why {what} --in {}", self.audience),
+            false => format!("sortie request {what} --to {}", self.audience),
+        })
+    }
+
+    fn is_to_come(&self) -> bool {
+        self.at.is_some_and(|at| at < self.not_before)
+    }
+}
+
+impl fmt::Display for Expired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { app, version, audience, not_before, not_after, at, planned } = self;
+        let app = app.as_ref().map(|app| format!("{app}@")).unwrap_or_default();
+        write!(f, "the permit of {app}{version} for {audience} ")?;
+        match at {
+            None => write!(f, "holds from {not_before:.0} until {not_after:.0}"),
+            Some(at) if self.is_to_come() => {
+                write!(f, "begins at {not_before:.0}, in {}", roughly(not_before.duration_since(*at).as_secs()))
+            }
+            Some(at) if *planned => write!(f, "ends at {not_after:.0}, before {at:.0}"),
+            Some(at) if at == not_after => write!(f, "ended just now, at {not_after:.0}"),
+            Some(at) => write!(f, "ended {} ago, at {not_after:.0}", roughly(at.duration_since(*not_after).as_secs())),
+        }
+    }
+}
+
+/// `2 days`, `1 hour`, `5 minutes`: as exact as it matters.
+fn roughly(seconds: i64) -> String {
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));
+    match seconds / length {
+        1 => format!("1 {unit}"),
+        many => format!("{many} {unit}s"),
+    }
 }

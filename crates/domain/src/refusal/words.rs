@@ -165,7 +165,11 @@ impl fmt::Display for Refusal {
             }
             Refusal::RequestClosed { standing } => write!(f, "the request is {standing} already"),
             Refusal::ApproverIsAuthor { audience, did } => {
-                write!(f, "you {did} it, and in {audience} requester and pusher do not count as approvers")
+                let instead = match did.as_str() {
+                    "requested" => "deny it, and somebody else asks, or somebody else approves",
+                    _ => "somebody else approves",
+                };
+                write!(f, "you {did} it, and in {audience} requester and pusher do not count as approvers: {instead}")
             }
             Refusal::HardwareKeyNeeded { audience } => {
                 write!(f, "{audience} takes approvals by keys held in hardware only, and this key is not known to be")
@@ -184,9 +188,7 @@ impl fmt::Display for Refusal {
                 let said = why.as_ref().and_then(|why| why.said.as_ref());
                 said.map_or(Ok(()), |said| write!(f, " ({said})"))
             }
-            Refusal::PermitExpired { version, audience, not_before, not_after } => {
-                write!(f, "the permit of {version} for {audience} holds from {not_before:.0} until {not_after:.0}")
-            }
+            Refusal::PermitExpired(expired) => expired.fmt(f),
             Refusal::BelowFloor { version, floor, audience, by } => {
                 let by = by.as_ref().map(|by| format!(", which the permit of {by} brought")).unwrap_or_default();
                 write!(f, "{version} is below {audience}'s floor {floor}{by}")
@@ -277,6 +279,14 @@ impl fmt::Display for Refusal {
             Refusal::ConfigStale { next } => write!(f, "somebody set config in the meantime: set {next} comes next"),
             Refusal::NoTargets { environment, empty: true, .. } => {
                 write!(f, "{environment} has no targets: invite one")
+            }
+            Refusal::NoTargets { app, environment, cordoned, .. } if !cordoned.is_empty() => {
+                let verb = if cordoned.len() == 1 { "is" } else { "are" };
+                let which = list(cordoned);
+                write!(
+                    f,
+                    "no target that {app} is to go to in {environment} takes deployments: {which} {verb} cordoned"
+                )
             }
             Refusal::NoTargets { app, environment, on, .. } if on.is_empty() => {
                 write!(f, "{environment} has no target for {app} that takes deployments: see `sortie target list`")
@@ -397,7 +407,7 @@ impl fmt::Display for Refusal {
                 let who = if *targets == 1 { "a target has".into() } else { format!("{targets} targets have") };
                 write!(
                     f,
-                    "{who} seen entry {seen} of this ledger, which has {entries} and does not hold that one: it was put back \
+                    "{who} seen entries up to {seen} of this ledger, which has {entries} and lacks some of them: it was put back \
                      from an older copy. Nothing new is activated there until owners sign a new epoch: sortie charter epoch \
                      --reason restore"
                 )
@@ -521,6 +531,10 @@ impl Refusal {
                 format!("sortie deploy {app}@{version} --to {after}")
             }
             Refusal::NoReleaseNeeded { audience } => format!("sortie deploy … --to {audience}"),
+            Refusal::ApproverIsAuthor { audience, did } if did == "requested" => {
+                format!("sortie deny … --to {audience} --reason …")
+            }
+            Refusal::ApproverIsAuthor { audience, .. } => format!("sortie why … --in {audience}"),
             Refusal::HardwareKeyNeeded { audience } => {
                 format!("sortie approve … --to {audience} --identity ~/.ssh/id_ed25519_sk.pub")
             }
@@ -530,6 +544,7 @@ impl Refusal {
             Refusal::PermitMissing { app, version, audience, .. } => {
                 format!("sortie request {app}@{version} --to {audience}")
             }
+            Refusal::PermitExpired(expired) => return expired.next(),
             // Somebody took it back: what else there is comes before asking for the same again.
             Refusal::PermitWithdrawn { app, audience, .. } => format!("sortie status {app} --in {audience}"),
             // Of people who install for themselves there is no machine: what they may have is the nearest to it.
@@ -567,6 +582,9 @@ impl Refusal {
             },
             Refusal::ConfigRefused { .. } => "sortie explain CONFIG_REFUSED".into(),
             Refusal::ConfigStale { .. } | Refusal::RequestStale { .. } => return None,
+            Refusal::NoTargets { cordoned, .. } if !cordoned.is_empty() => {
+                format!("sortie target uncordon {}", cordoned.first()?)
+            }
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
             Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {

@@ -3,7 +3,7 @@
 
 use super::{Candidate, names, permits, vendors};
 use crate::{
-    refusal::Refusal,
+    refusal::{Expired, Refusal},
     state::{Policy, State},
 };
 use jiff::Timestamp;
@@ -44,7 +44,9 @@ pub fn released(
     let holds = vendors::released(state, policy, &candidate, now)
         .and_then(|_| permits::in_force(state, policy, &candidate, version, now).map(|_| build));
     holds.map_err(|refusal| match refusal {
-        Refusal::PermitWithdrawn { .. } | Refusal::PermitExpired { .. } | Refusal::BelowFloor { .. } => refusal,
+        Refusal::PermitWithdrawn { .. } | Refusal::BelowFloor { .. } => refusal,
+        // Whoever only downloads cannot ask for more of it.
+        Refusal::PermitExpired(expired) => Refusal::PermitExpired(Box::new(Expired { app: None, ..*expired })),
         // Who is still to agree, and that anybody asked, is for the inside.
         _ => missing(),
     })

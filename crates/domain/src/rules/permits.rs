@@ -4,7 +4,7 @@
 
 use super::{Candidate, approvals, ways};
 use crate::{
-    refusal::{Because, Refusal},
+    refusal::{Because, Expired, Refusal},
     state::{Policy, Request, Stamp, Standing, State},
 };
 use jiff::Timestamp;
@@ -92,12 +92,15 @@ fn in_time(request: &Request, now: Timestamp) -> Result<(), Refusal> {
     if now >= request.not_before && now < request.not_after {
         return Ok(());
     }
-    Err(Refusal::PermitExpired {
+    Err(Refusal::PermitExpired(Box::new(Expired {
+        app: Some(request.app.clone()),
         version: request.version.clone(),
         audience: request.audience.clone(),
         not_before: request.not_before,
         not_after: request.not_after,
-    })
+        at: Some(now),
+        planned: false,
+    })))
 }
 
 /// Whether the version's permission was taken back and not given again.

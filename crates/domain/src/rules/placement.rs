@@ -37,7 +37,13 @@ pub fn targets(
     if names.is_empty() {
         let on: Vec<String> = facts.on.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let empty = state.targets_in(environment).next().is_none();
-        return Err(Refusal::NoTargets { app: app.clone(), environment: environment.clone(), on: on.join(","), empty });
+        let is_kept = |(name, target): &(&TargetName, &Target)| {
+            let is_meant = fits(facts, target) && (only.is_empty() || only.contains(*name));
+            is_meant && target.cordoned && !super::lifetime::is_over(state, target, now)
+        };
+        let cordoned = state.targets_in(environment).filter(is_kept).map(|(name, _)| name.clone()).collect();
+        let (app, environment, on) = (app.clone(), environment.clone(), on.join(","));
+        return Err(Refusal::NoTargets { app, environment, on, empty, cordoned });
     }
     Ok(names)
 }

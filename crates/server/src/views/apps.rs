@@ -5,10 +5,10 @@ use api::read::{self, Maker};
 use domain::{
     refusal::Refusal,
     rules::{names, passed},
-    state::{App, Build, State},
+    state::{App, Build, DraftBuild, State},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use trust::{AppName, AudienceName, Digest, PersonName, Version};
+use trust::{AppName, AudienceName, Digest, DraftName, PersonName, Version};
 
 /// One application, its builds newest first.
 pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
@@ -35,7 +35,12 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
         skipped: skipped(&came, build),
         evidence: build.evidence.iter().map(|e| (e.kind.clone(), e.passed, e.summary.clone())).collect(),
     };
-    Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect() })
+    let open = record.drafts.iter().filter(|(_, draft)| draft.sealed.is_none());
+    let named = |(name, draft): (&DraftName, &DraftBuild)| {
+        (name.to_string(), draft.parts.iter().map(|(part, _)| part.to_string()).collect())
+    };
+    let drafts = open.map(named).collect();
+    Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect(), drafts })
 }
 
 /// Who made the parts of a build. Which they were is known as long as the draft is.

@@ -7,6 +7,7 @@ use domain::{
     plan,
     rules::{lifetime, owners, restored::Lost},
     state::State,
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ pub(crate) fn calendar(
         (environments.is_empty() || environments.contains(name)) && !lifetime::is_gone(state, name)
     };
     let mut entries = deployments(state, lost, now);
+    entries.extend(awaiting(state, now));
     // What stands past its time is of the present.
     entries.retain(|entry| entry.from >= from || from <= now);
     entries.extend(freezes(state, texts, from));
@@ -76,6 +78,22 @@ fn deployments(state: &State, lost: &Lost, now: Timestamp) -> Vec<CalendarEntry>
         })
     };
     outlook::outlooks(state, now).into_iter().filter_map(of_outlook).collect()
+}
+
+/// The orders that name no time and begin whenever they are released: since they were ordered, with what they wait for.
+fn awaiting(state: &State, now: Timestamp) -> Vec<CalendarEntry> {
+    let of_order = |number: &u64| {
+        let record = state.deployments.get(number)?;
+        let waits = plan::waits(state, *number, now).filter(|waits| matches!(waits, WaitingOn::Permit { .. }))?;
+        (record.schedule.at.is_none() && record.package.is_none()).then(|| CalendarEntry {
+            number: Some(*number),
+            app: Some(record.app.clone()),
+            build: Some(build_name(state, &record.app, &record.build)),
+            clashes: vec![trust::names::printable(&waits.to_string())],
+            ..entry(CalendarKind::Deployment, &record.environment, record.stamp.time, record.schedule.expires)
+        })
+    };
+    state.open_deployments.iter().filter_map(of_order).collect()
 }
 
 /// What keeps an order from its time where owners must sign first, in words that stand by themselves.

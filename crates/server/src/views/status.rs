@@ -151,7 +151,9 @@ fn cell(
         false => released(state, app, &audience.name, record, now),
     };
     let runs = runs(state, app, &audience.name, record);
-    let waiting = waiting(state, app, &audience.name, record, now);
+    let mut waiting = waiting(state, app, &audience.name, record, now);
+    // Nobody is asked for what may come there no more.
+    waiting.retain(|waiting| !is_retired || !matches!(waiting, WaitingOn::Approvals { .. }));
     let mut notes = packages::permitted_with(state, app, &audience.name, now);
     let charter = state.policy.as_ref().map(|policy| &policy.charter);
     let deployed_by = charter.and_then(|charter| deployers::others(charter, app, &audience.name));
@@ -160,6 +162,8 @@ fn cell(
         && deployed_by.is_none()
         && !newest.deployed
         && !record.failed.contains_key(&newest.build)
+        // What is held out was brought, though a server that was put back does not know of it.
+        && !record.held.contains_key(&newest.build)
         && !runs.iter().any(|runs| runs.build.version.as_ref() > Some(&newest.version))
     {
         notes.push(format!("{} released, never deployed", newest.version));
@@ -211,8 +215,8 @@ fn cell(
         waits: waiting.iter().map(|waiting| in_words(state, waiting, texts)).collect(),
         waiting,
         dropped: calendar::dropped(state, app, &audience.name, outlooks),
-        held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
-        holds: holds(state, app, record, texts),
+        held: record.held.keys().filter(|_| !is_retired).map(|build| build_name(state, app, build)).collect(),
+        holds: if is_retired { Vec::new() } else { holds(state, app, record, texts) },
         failed: failed(state, app, record),
         settled: settled(state, app, &audience.name, record),
         delivered: delivered(state, record),
@@ -255,12 +259,22 @@ fn is_release(state: &State, app: &AppName, version: &Version) -> bool {
 
 /// What something waits for, with the reason that somebody gave for it.
 fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
+    if let Some(ends) = ends_in_words(state, waiting) {
+        return format!("{waiting}{ends}");
+    }
     let WaitingOn::Person { deployment, by: Some(_), .. } = waiting else { return waiting.to_string() };
     let pause = state.deployments.get(deployment).and_then(|record| record.paused.as_ref());
     match pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) {
         Some(reason) => format!("{waiting} ({})", trust::names::printable(&reason)),
         None => waiting.to_string(),
     }
+}
+
+/// `, and is dropped if it has not begun by …`, of an order that waits for its permit and does not stand for ever.
+pub(crate) fn ends_in_words(state: &State, waiting: &WaitingOn) -> Option<String> {
+    let WaitingOn::Permit { deployment, .. } = waiting else { return None };
+    let expires = state.deployments.get(deployment)?.schedule.expires?;
+    Some(format!(", and is dropped if it has not begun by {expires:.0}"))
 }
 
 /// Why a build is held out, and by whom, as far as the deployment is known that led to it.
@@ -532,6 +546,9 @@ fn one_person_guards(policy: &domain::state::Policy, name: &AudienceName) -> Opt
         .collect();
     match alone.as_slice() {
         [] => None,
+        [only] if audience.excludes_author => Some(format!(
+            "one person guards {name}: {only} alone can approve for it, and nothing that {only} asked for or pushed (approve = \"{rule}\")"
+        )),
         [only] => Some(format!("one person guards {name}: {only} alone can release to it (approve = \"{rule}\")")),
         // In test environments, one person out of several is how it is meant to be.
         _ if audience.class == Some(Class::Test) => None,

@@ -200,11 +200,25 @@ impl Asked<'_> {
         };
         let command = format!("sortie approve {}@{} --to {}", request.app, request.version, request.audience);
         let remedy = match &who_can[..] {
-            [] => format!("nobody in {} can: an owner must give somebody the role (sortie person add)", lack.role),
+            [] => self.nobody_can(request, lack),
             [one] => format!("{one} can: {command}"),
             many => format!("{} people can ({}): {command}", many.len(), words::names(many)),
         };
         Condition { met: false, what, remedy: Some(remedy) }
+    }
+
+    /// What helps where nobody in the role counts: whoever only asked for it counts once somebody else does.
+    fn nobody_can(&self, request: &Request, lack: &Lack) -> String {
+        let Request { app, version, audience, requester, .. } = request;
+        let makers = &approvals::authors(self.state, self.policy, request)[1..];
+        let holders = self.policy.approvers.holders(&lack.role);
+        if holders.contains(&requester) && !makers.contains(&requester) {
+            let deny = format!("sortie deny {app}@{version} --to {audience} --reason …");
+            return format!("{requester} asked for it and so does not count: `{deny}`, and somebody else asks for it");
+        }
+        let made = holders.iter().find(|holder| makers.contains(holder));
+        let made = made.map(|maker| format!(" ({maker} pushed it and so does not count)")).unwrap_or_default();
+        format!("nobody in {} can{made}: an owner must give somebody the role (sortie person add)", lack.role)
     }
 
     /// The people in the role who have not approved yet and may.
@@ -310,7 +324,8 @@ impl Asked<'_> {
         let planned = at.map(|at| format!(", planned for {at:.0},")).unwrap_or_default();
         let clashes = outlook.into_iter().flat_map(|outlook| outlook.clashes);
         let clashes = clashes.filter(|clash| *clash != waits.to_string()).map(|clash| format!("; {clash}"));
-        let what = format!("{begins}({name}){planned} {said}{}", clashes.collect::<String>());
+        let ends = super::status::ends_in_words(self.state, &waits).unwrap_or_default();
+        let what = format!("{begins}({name}){planned} {said}{ends}{}", clashes.collect::<String>());
         let takes_off = if there.waves == 0 { "takes it off" } else { "takes it back" };
         let abort = format!("`sortie abort {number}` {takes_off}");
         let remedy = match (&waits, &there.version) {

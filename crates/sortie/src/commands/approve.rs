@@ -7,6 +7,7 @@ use crate::{
     names::Place,
     output::Answer,
     releasing::{self, Matter, SignedRequest},
+    standing,
 };
 use api::write::Accepted;
 use domain::{refusal::Refusal, waiting::lacks_in_words};
@@ -39,6 +40,13 @@ impl Approve {
         let request = matter.request(&connection)?.ok_or_else(nothing)?;
         let shown = shown::inspect(&connection, &matter, &request).await?;
         invocation.say(&shown.lines.join("\n"));
+        let cell = releasing::cell(&connection, &matter).await?;
+        let waiting = standing::waiting(&matter, cell.as_ref());
+        let own = [connection.identity.signer.public().id()];
+        let lacks = matter.lacks(&connection, &request, &own)?;
+        for line in standing::before_in_words(&matter, &waiting, lacks.is_empty()) {
+            invocation.say(&format!("  ‼ {line}"));
+        }
         let role = role_in_words(&connection, &matter, &request);
         if !self.yes {
             let question = format!("sign with {} as {role}?", connection.identity.label);
@@ -52,17 +60,16 @@ impl Approve {
         }
         let accepted = matter.approve(&connection, &request).await?;
         let cell = releasing::cell(&connection, &matter).await?;
+        let data = signed(&accepted, &shown);
         if releasing::is_granted(&accepted) {
-            let words =
-                format!("approved as {role}. {}", releasing::granted_in_words(&connection, &matter, cell.as_ref()));
-            let answer = Answer::new(&signed(&accepted, &shown), words);
-            return Ok(answer.next(releasing::deploy_command(&connection, &matter)));
+            let became = standing::became(&connection, Some(&accepted), &waiting).await?;
+            let answer = standing::granted(&connection, &matter, cell.as_ref(), data, &became);
+            return Ok(answer.preceded_by(&format!("approved as {role}. ")));
         }
-        let lacks = matter.lacks(&connection, &request, &[connection.identity.signer.public().id()])?;
         let runs = releasing::runs_in_words(&audience, cell.as_ref());
         let words =
             format!("approved as {role}. Still missing: {}. {runs}; nothing was installed.", lacks_in_words(&lacks));
-        Ok(Answer::new(&signed(&accepted, &shown), words).next(format!("sortie why {name} --in {audience}")))
+        Ok(Answer::new(&data, words).next(format!("sortie why {name} --in {audience}")))
     }
 }
 

@@ -99,7 +99,10 @@ fn what(entry: &CalendarEntry) -> String {
     let build = entry.app.as_ref().zip(entry.build.as_ref()).map(|(app, build)| build.of(app)).unwrap_or(app);
     let number = entry.number.unwrap_or_default();
     match entry.kind {
-        CalendarKind::Deployment => format!("{build} is deployed (deployment {number})"),
+        CalendarKind::Deployment => {
+            let ends = entry.until.map(|until| format!("; dropped if it has not begun by {until:.0}"));
+            format!("{build} is deployed (deployment {number}){}", ends.unwrap_or_default())
+        }
         CalendarKind::Freeze => {
             let apps: Vec<String> = entry.apps.iter().map(ToString::to_string).collect();
             let apps = if apps.is_empty() { String::new() } else { format!(" for {}", apps.join(", ")) };
@@ -201,7 +204,8 @@ mod tests {
         let now = "2027-01-01T00:00:00Z".parse().unwrap();
         let said = words(&[entry()], &Owners(Vec::new()), now, &TimeZone::UTC);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
-        assert!(lines[1].contains("prod") && lines[1].ends_with("web@1.5.0 is deployed (deployment 17)"), "{said}");
+        assert!(lines[1].contains("prod") && lines[1].contains("web@1.5.0 is deployed (deployment 17)"), "{said}");
+        assert!(lines[1].contains("(deployment 17); dropped if it has not begun by 20"), "{said}");
         assert!(lines[2].starts_with("‼ deployment 17 waits for freeze 3"), "{said}");
     }
 

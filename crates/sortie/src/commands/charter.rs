@@ -171,7 +171,7 @@ fn read(file: &Path) -> Result<(Policy, String), Failure> {
         Failure::misused(format!("cannot read {}: {error}", file.display()))
             .next(format!("sortie charter show > {}", file.display()))
     })?;
-    let policy = Policy::from_bytes(text.as_bytes()).or_misused()?;
+    let policy = Policy::from_bytes(text.as_bytes()).or_misused().map_err(|failure| failure.in_file("charter.toml", file))?;
     if let Some((name, window)) = policy.unknown_zone() {
         let zone = trust::names::printable(window.unknown_zone().unwrap_or_default());
         return Err(Failure::misused(format!("{name}: no time zone is called {zone} (window \"{window}\")")));

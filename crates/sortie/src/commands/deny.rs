@@ -52,6 +52,12 @@ impl Deny {
             "request {} for {name} → {audience} is denied, for good. It can be asked for anew.",
             request.request.serial
         );
-        Ok(Answer::new(&accepted, words))
+        // Whoever takes their own request back may count as an approver of somebody else's.
+        let own = connection.me().is_some_and(|(name, _)| request.requester == Some(name));
+        match own {
+            true => Ok(Answer::new(&accepted, format!("{words} Let somebody else ask: whoever asks may not count."))
+                .next(format!("sortie why {name} --in {audience}"))),
+            false => Ok(Answer::new(&accepted, words)),
+        }
     }
 }

@@ -347,6 +347,11 @@ fn as_typed(words: impl Iterator<Item = String>, schedule: &Schedule, plan: &str
         // `next-window` means now while one is open.
         typed.extend(moment.map(|moment| format!("{option} {moment}")));
     }
+    // What waits for its permit ends some days from when it was planned, where nobody said when.
+    let has_end = typed.iter().any(|word| word.starts_with("--expires "));
+    let is_of_plan = plan.starts_with("--plan-id") && schedule.at.is_none() && !has_end;
+    let ends = schedule.expires.filter(|_| is_of_plan);
+    typed.extend(ends.map(|expires| format!("--expires {expires}")));
     format!("{} {plan}", typed.join(" "))
 }
 
@@ -654,6 +659,11 @@ mod tests {
         assert_eq!(super::as_typed(again.into_iter(), &meant, "--plan"), planned_again);
         let again = ["deploy", "web", "--plan-id=3fa9c1d2e4b5", "--config-only"].map(String::from);
         assert_eq!(super::as_typed(again.into_iter(), &meant, "--plan"), "sortie deploy web --config-only --plan");
+        // The end that was not typed is a moment of the plan, too.
+        assert_eq!(
+            as_typed(&["deploy", "web", "--when-released", "--plan"], &Schedule { at: None, ..meant.clone() }),
+            "sortie deploy web --when-released --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
+        );
         // A window is open now.
         assert_eq!(
             as_typed(&["deploy", "web", "--at", "next-window", "--plan"], &Schedule::default()),

@@ -105,6 +105,9 @@ impl Freeze {
             let name = AudienceName::new(name).or_misused()?;
             match charter.environments.contains_key(&name) {
                 true => environments.insert(name),
+                false if charter.channels.contains_key(&name) => {
+                    return Err(domain::refusal::Refusal::NotAnEnvironment { channel: name }.into());
+                }
                 false => return Err(names::unknown_audience(charter, &name)),
             };
         }

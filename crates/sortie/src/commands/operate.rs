@@ -5,7 +5,7 @@ use crate::{
     failure::{Failure, Outcome},
     follow::{Following, follow},
     invocation::Invocation,
-    names::{Place, Thing},
+    names::{self, Place, Thing},
     order::{self, Wanted, only},
     output::{self, Answer},
 };
@@ -72,6 +72,7 @@ pub async fn act_on_running(
     following: &Following,
 ) -> Outcome {
     let status = order::status(connection, None).await?;
+    are_there(&status, &running.environment, &running.only)?;
     let mut orders = orders(&status, running, act)?;
     let Some(last) = orders.pop() else {
         return Err(nothing_runs(connection, &status, running, act).await?);
@@ -92,6 +93,25 @@ pub async fn act_on_running(
         }
     }
     order::order(invocation, connection, &last, following).await
+}
+
+/// Fails where a target that was named is none of the environment's: that says nothing about what runs.
+pub fn are_there(status: &Status, environment: &AudienceName, only: &BTreeSet<TargetName>) -> Result<(), Failure> {
+    for name in only {
+        match status.targets.iter().find(|target| target.name == *name) {
+            Some(target) if target.environment == *environment => {}
+            Some(target) => {
+                let message = format!("{name} is in {}, not in {environment}", target.environment);
+                return Err(Failure::misused(message).next(format!("sortie target list --in {environment}")));
+            }
+            None => {
+                let known = status.targets.iter().map(|target| &target.name);
+                let nearest = names::nearest(name.as_str(), known).cloned();
+                return Err(Refusal::UnknownTarget { name: name.clone(), nearest }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Fails for a start where all that is meant runs already, and runs well: nothing would change. What is under way there may
@@ -146,6 +166,11 @@ async fn nothing_runs(
     let (planned, others): (Vec<_>, Vec<_>) = cell.iter().flat_map(|cell| &cell.waiting).partition(is_planned);
     let comes = !others.is_empty();
     if act != OrderAct::Undeploy || !runs.is_empty() || comes || !only.iter().all(is_here) {
+        let elsewhere = cell.is_some_and(|cell| cell.all_runs().next().is_some());
+        if runs.is_empty() && elsewhere && !only.is_empty() {
+            let on = only.iter().map(TargetName::as_str).collect::<Vec<_>>().join(", ");
+            return Ok(does_not_run_on(&app, &on));
+        }
         let instead = named.filter(|_| !runs.is_empty()).map(|named| Box::new(RunsInstead { named, runs }));
         return Ok(Refusal::NothingRuns { app, environment, act, instead }.into());
     }
@@ -203,12 +228,13 @@ pub fn orders(status: &Status, running: &Running, act: OrderAct) -> Result<Vec<W
     }
     let named: BTreeSet<&TargetName> = orders.iter().flat_map(|order| &order.only).collect();
     match only.iter().find(|name| !named.contains(name)) {
-        Some(name) if !orders.is_empty() => {
-            Err(Failure::new("NOTHING_RUNS", 3, format!("{app} does not run on {name}"))
-                .next(format!("sortie status {app}")))
-        }
+        Some(name) if !orders.is_empty() => Err(does_not_run_on(app, name.as_str())),
         _ => Ok(orders),
     }
+}
+
+fn does_not_run_on(app: &AppName, on: &str) -> Failure {
+    Failure::new("NOTHING_RUNS", 3, format!("{app} does not run on {on}")).next(format!("sortie status {app}"))
 }
 
 fn meant(runs: &Runs, thing: &Option<Thing>) -> bool {
@@ -256,6 +282,23 @@ mod tests {
         let named =
             Running { thing: Some(Thing::Version("web".parse().unwrap(), "1.4.0".parse().unwrap())), ..running(&[]) };
         assert_eq!(orders(&status, &named).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_target_that_was_mistyped_is_said_to_be_unknown() {
+        let mut status = samples::status();
+        let mut target = status.targets.first().cloned().unwrap();
+        (target.name, target.environment) = ("test-9".parse().unwrap(), "test".parse().unwrap());
+        status.targets.push(target);
+        let refused = |only: &[&str]| {
+            let running = running(only);
+            let problem = are_there(&status, &running.environment, &running.only).unwrap_err().problem;
+            (problem.code.clone(), problem.message.clone())
+        };
+        assert_eq!(refused(&["nope"]), ("UNKNOWN_TARGET".into(), "no target is called nope".into()));
+        assert!(refused(&["prod-1", "prod-9"]).1.contains("did you mean prod-"));
+        assert_eq!(refused(&["test-9"]).1, "test-9 is in test, not in prod");
+        assert!(are_there(&status, &"prod".parse().unwrap(), &BTreeSet::from(["prod-1".parse().unwrap()])).is_ok());
     }
 
     #[test]

@@ -3,21 +3,17 @@
 use crate::{
     connection::Connection,
     failure::{Failure, Outcome},
+    follow::{Following, follow},
     invocation::Invocation,
     names::Place,
+    order::{self, Wanted},
     output::Answer,
     releasing::{self, Asking, Matter},
-    when,
+    standing::{self, Became},
 };
+use api::read::BuildName;
 use domain::refusal::exit;
-use jiff::Timestamp;
-use trust::{
-    AudienceName,
-    quorum::Rule,
-    schedule::Schedule,
-    statement::{Act, Order, OrderAct},
-    way::Way,
-};
+use trust::{AudienceName, quorum::Rule, statement::OrderAct, way::Way};
 
 /// Give an audience permission over a version, where you may do so alone. Installs nothing
 #[derive(Debug, clap::Args)]
@@ -27,17 +23,24 @@ pub struct Release {
     pub what: String,
     #[command(flatten)]
     pub place: Place,
-    /// Order its deployment as well: two acts, two entries
+    /// Order its deployment as well and follow it to its end: two acts, two entries
     #[arg(long)]
     pub deploy: bool,
     #[command(flatten)]
     pub asking: Asking,
+    #[command(flatten)]
+    pub following: Following,
 }
 
 impl Release {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         self.asking.check()?;
+        self.following.limit()?;
+        if !self.deploy && (self.following.detach || self.following.wait.is_some()) {
+            let message = "a release installs nothing that could be followed: --detach and --wait go with --deploy";
+            return Err(Failure::misused(message));
+        }
         let way = self.asking.way;
         let mut connection = invocation.connect().await?;
         let matter = Matter::find(&connection, "release", &self.what, &self.place).await?;
@@ -47,6 +50,10 @@ impl Release {
         if let Some(released) = releasing::released(&matter, cell.as_ref(), Some(way)) {
             let words =
                 format!("{name} is already released to {audience} since {:.0}. Nothing was written.", released.since);
+            if self.deploy {
+                invocation.say(&words);
+                return order_deployment(invocation, &connection, &matter, &self.following, &words).await;
+            }
             let answer = Answer::new(released, words);
             return Ok(answer.next(releasing::deploy_command(&connection, &matter)));
         }
@@ -66,6 +73,10 @@ impl Release {
         if !emergency.is_empty() {
             invocation.say(&emergency.join("\n"));
         }
+        let waiting = standing::waiting(&matter, cell.as_ref());
+        for line in standing::before_in_words(&matter, &waiting, true) {
+            invocation.aside(&format!("mind: {line}"));
+        }
         connection.next_act();
         let accepted = matter.approve(&connection, &asked).await?;
         if !releasing::is_granted(&accepted) {
@@ -76,34 +87,42 @@ impl Release {
                 format!("you approved {name} for {audience}; still missing: {lacking}. Nothing is released yet.");
             return Ok(Answer::new(&accepted, words).next(format!("sortie why {name} --in {audience}")));
         }
-        let words = releasing::granted_in_words(&connection, &matter, cell.as_ref());
-        let deploy = releasing::deploy_command(&connection, &matter);
+        let became = standing::became(&connection, Some(&accepted), &waiting).await?;
+        let data = serde_json::to_value(&accepted).unwrap_or_default();
+        let answer = standing::granted(&connection, &matter, cell.as_ref(), data, &became);
         if !self.deploy {
-            return Ok(Answer::new(&accepted, words).next(deploy));
+            return Ok(answer);
         }
-        invocation.say(&words);
-        connection.next_act();
-        order_deployment(&connection, &matter, &audience, &words).await
+        invocation.say(answer.words());
+        match became.iter().find(|(_, became)| *became == Became::Begins) {
+            // What stood begins with the release: it is the deployment that is wanted.
+            Some(_) if self.following.detach => Ok(answer),
+            Some((number, _)) => {
+                let limit = self.following.limit()?;
+                let view = follow(invocation, &connection, *number, limit).await?;
+                let followed = order::conclude(&connection, &view).await?;
+                Ok(followed.with("released", answer.words()))
+            }
+            None => {
+                connection.next_act();
+                order_deployment(invocation, &connection, &matter, &self.following, answer.words()).await
+            }
+        }
     }
 }
 
-/// The second act of `--deploy`, an entry of its own.
+/// The second act of `--deploy`, an entry of its own, followed as `sortie deploy` follows it.
 async fn order_deployment(
+    invocation: &Invocation,
     connection: &Connection,
     matter: &Matter,
-    environment: &AudienceName,
+    following: &Following,
     released: &str,
 ) -> Outcome {
-    let windows = when::written_out(connection, environment, OrderAct::Deploy, Timestamp::now());
-    let act = Act::Order(Order {
-        version: Some(matter.version.clone()),
-        schedule: Schedule { windows, ..Schedule::default() },
-        ..Order::new(matter.found.app.clone(), environment.clone(), OrderAct::Deploy)
-    });
-    let accepted = connection.submit(&matter.name(), matter.found.build, act).await?;
-    let words = format!("the deployment of {} to {environment} is ordered.", matter.name());
-    let data = serde_json::json!({ "released": released, "ordered": accepted });
-    Ok(Answer::new(&data, words).next(format!("sortie status {}", matter.found.app)))
+    let build = BuildName { build: matter.found.build, version: Some(matter.version.clone()) };
+    let wanted = Wanted::new(matter.found.app.clone(), build, matter.audience.clone(), OrderAct::Deploy);
+    let answer = order::order(invocation, connection, &wanted, following).await?;
+    Ok(answer.with("released", released))
 }
 
 /// Fails with who must agree, unless the signer's own approval suffices.

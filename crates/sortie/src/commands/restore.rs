@@ -46,7 +46,7 @@ impl Restore {
         let key = Key::chosen(self.key.as_deref(), self.passphrase_file.clone())?;
         let open = |sealed: &[u8]| key.open(sealed);
         let unseal: Option<backup::Seal<'_>> = if self.new_keys { None } else { Some(&open) };
-        invocation.aside("every object and every entry is checked");
+        invocation.aside("checking every object and every entry before anything is said to be put back");
         let done = backup::put_back(BufReader::new(file), &data, unseal, &mut |_| ()).map_err(of)?;
         let mut words = String::new();
         for digest in &done.missing {

@@ -64,14 +64,21 @@ impl Status {
         }
         match self.what.as_deref().map(|what| pick(&view, what)).transpose()? {
             None => {
-                // What was retired runs nowhere; whoever asks for it by name sees what it was.
-                view.apps.retain(|app| app.retired.is_none());
-                Ok(Answer::new(&view, board(&view)))
+                let retired = hide_retired(&mut view);
+                let words = match (view.apps.is_empty(), retired.first()) {
+                    (true, Some(one)) => {
+                        let names = retired.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+                        let what = format!("every application was retired: {names}. What each was: sortie status {one}");
+                        with_notes(what, &view)
+                    }
+                    _ => board(&view),
+                };
+                Ok(Answer::new(&view, words))
             }
             Some(Picked::App(app)) => application(&connection, view, &app, at.is_none()).await,
             Some(Picked::Audience(audience)) => {
                 keep_audience(&mut view, &audience);
-                view.apps.retain(|app| app.retired.is_none());
+                hide_retired(&mut view);
                 let words = format!("{}\n\n{}", board(&view), targets(&view));
                 Ok(Answer::new(&view, words))
             }
@@ -79,6 +86,14 @@ impl Status {
             Some(Picked::Build(thing)) => one_build(&connection, view, &thing).await,
         }
     }
+}
+
+/// What was retired runs nowhere; whoever asks for it by name sees what it was. Gives its names.
+fn hide_retired(view: &mut View) -> Vec<AppName> {
+    let (retired, others) = std::mem::take(&mut view.apps).into_iter().partition(|app| app.retired.is_some());
+    view.apps = others;
+    let retired: Vec<AppStatus> = retired;
+    retired.into_iter().map(|app| app.app).collect()
 }
 
 fn is_number(text: &str) -> bool {
@@ -326,6 +341,11 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
     if is_now {
         let known: App = connection.app(app).await?;
         words.push_str(&format!("\n\n{}", builds(&known, view.at)));
+        for (draft, parts) in &known.drafts {
+            let parts = if parts.is_empty() { "no part yet".into() } else { parts.join(", ") };
+            words.push_str(&format!("\ndraft {draft} is open: {parts}; `sortie push --seal {draft}` makes a build of it"));
+        }
+        data["drafts"] = serde_json::to_value(&known.drafts).unwrap_or_default();
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
     }
     Ok(Answer::new(&data, words))
@@ -449,11 +469,14 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     notes.extend(delivered.map(Delivered::in_words));
     let is_channel = view.audiences.iter().any(|audience| audience.name == cell.audience && audience.class.is_none());
     let ours = released.filter(|_| cell.deployed_by.is_none());
-    let never = ours.filter(|released| !released.deployed && failed.is_none() && !is_channel);
+    // What is held out was brought, though a server that was put back does not know of it.
+    let was_brought = failed.is_some() || cell.held.iter().any(|held| held.build == name.build);
+    let never = ours.filter(|released| !released.deployed && !was_brought && !is_channel);
     notes.extend(never.map(|_| "released, never deployed".to_string()));
     notes.extend(
         ours.map(|released| {
-            format!("may be deployed until {}", moment::written(released.not_after, &TimeZone::system()))
+            let may = if is_channel { "may be installed" } else { "may be deployed" };
+            format!("{may} until {}", moment::written(released.not_after, &TimeZone::system()))
         }),
     );
     vec![
@@ -546,6 +569,8 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         ago(view.requested, now)
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
+    let ends = view.expires.filter(|_| view.stands && view.never.is_none());
+    lines.extend(ends.map(|expires| format!("  it is dropped if it has not begun by {expires:.0}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
     lines.extend(view.package.map(|package| format!("  a part of deployment {package}: sortie status {package}")));
     lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
@@ -646,7 +671,7 @@ mod tests {
         passed.skipped.insert("prod".parse().unwrap(), "1.6.0".parse().unwrap());
         let words = build_in_words(&"web".parse().unwrap(), &passed, &view);
         assert!(words.contains("superseded by 1.6.0") && words.ends_with("skipped: 1.6.0 came there"), "{words}");
-        let app = App { app: "web".parse().unwrap(), builds: vec![passed] };
+        let app = App { app: "web".parse().unwrap(), builds: vec![passed], drafts: BTreeMap::new() };
         assert!(builds(&app, view.at).ends_with("superseded in test; skipped in prod"), "{}", builds(&app, view.at));
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");

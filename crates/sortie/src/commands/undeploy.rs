@@ -1,7 +1,7 @@
 //! `sortie undeploy`.
 
 use crate::{
-    commands::operate::{OnWhatRuns, Running, act_on_running},
+    commands::operate::{OnWhatRuns, Running, act_on_running, are_there},
     connection::Connection,
     failure::{Failure, Outcome},
     follow::Following,
@@ -62,6 +62,7 @@ async fn all(invocation: &Invocation, place: &Place, targets: &[String], followi
         may_deploy(&connection, &environment, terms)?;
     }
     let status = order::status(&connection, None).await?;
+    are_there(&status, &environment, &only)?;
     let runs = |status: &Status, app: &AppName| {
         let mut runs = order::cell(status, app, &environment).into_iter().flat_map(Cell::all_runs);
         runs.any(|runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name)))

@@ -81,7 +81,10 @@ impl Withdraw {
         let cell = releasing::cell(&connection, &matter).await?;
         let is_channel = connection.charter_environment(&audience).is_none();
         let reach = releasing::reach_in_words(is_channel, &matter, cell.as_ref());
-        let words = format!("{name} may no longer be deployed to {audience}. {reach}");
+        let words = match is_channel {
+            true => format!("{name} is withdrawn from {audience}. {reach}"),
+            false => format!("{name} may no longer be deployed to {audience}. {reach}"),
+        };
         let runs = cell.iter().flat_map(|cell| &cell.runs).any(|runs| runs.build.build == matter.found.build);
         if self.stop && runs {
             connection.next_act();

@@ -16,6 +16,30 @@ approve = "ops"
 hours = 4
 "#;
 
+/// R52: whoever asked does not count, and where nobody else could approve, everybody is told what helps: somebody else asks.
+#[test]
+fn r52_a_request_that_only_its_requester_could_approve_says_what_helps() {
+    let mut world = World::new();
+    let people = [("coder", "developer"), ("tester", "developer"), ("oncall", "developer ops")];
+    world.found(&people, "[environments.eu]\nclass = \"live\"\napprove = \"ops\"\ndeploy = \"ops\"\n");
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world
+        .sortie("coder", 0, "status")
+        .says("oncall alone can approve for it, and nothing that oncall asked for or pushed");
+    let deny = format!("sortie deny {one} --to eu --reason …");
+    let asked = world.sortie("oncall", 0, &format!("request {one} --to eu"));
+    asked.says("oncall asked for it and so does not count").says(&format!("next: {deny}"));
+    world.sortie("tester", 0, &format!("why {one} --in eu")).says(&deny).lacks("nobody in ops can");
+    let refused = world.sortie("oncall", 3, &format!("approve {one} --to eu --yes"));
+    refused.says("APPROVER_IS_AUTHOR").says("somebody else asks").says(&format!("next: {deny}"));
+    let again = world.sortie("coder", 0, &format!("request {one} --to eu"));
+    again.says("is waiting already").says("oncall asked for it and so does not count").says(&format!("next: {deny}"));
+    world.sortie("oncall", 0, &format!("deny {one} --to eu --reason \"my own\"")).says("Let somebody else ask");
+    world.sortie("tester", 0, &format!("request {one} --to eu")).says(&format!("next: sortie approve {one} --to eu"));
+    world.sortie("oncall", 0, &format!("approve {one} --to eu --yes")).says("ops may now deploy");
+}
+
 /// R52: floor, end, reason, earlier withdrawals and every field of how it runs are shown before anybody signs, in words and
 /// as data; evidence of somebody who left is not called false.
 #[test]

@@ -56,7 +56,7 @@ fn a_backup_taken_while_serving_comes_back_whole_and_as_a_new_epoch() {
     let longer = world.root().join("longer");
     fs::write(&longer, [&taken[..], b"and more"].concat()).unwrap();
     fs::remove_dir_all(&data).unwrap();
-    put_back(5, &cut, &opened).says("not whole");
+    put_back(5, &cut, &opened).says("not whole").says("checking every object").lacks("is checked");
     put_back(5, &changed, &opened);
     put_back(5, &longer, &opened).says("not whole");
     fs::write(world.root().join("other"), "a morning in the hills\n").unwrap();

@@ -109,3 +109,29 @@ fn r3_what_settled_once_can_be_taken_back_when_it_is_brought_again() {
     until("test-3 to get it", || (serve(&world, "Good day") == 3).then_some(()));
     world.sortie("tester", 0, "ledger verify");
 }
+
+/// R3: a release that orders its deployment as well is followed as a deployment is, and fails as one does.
+#[test]
+fn r3_a_release_with_its_deployment_ends_as_that_does() {
+    let world = World::of_team(&[("test-1", "test")]);
+    world.make_repository(PROJECT);
+    let first = world.push_and_number();
+    world.sortie("coder", 2, &format!("release {first} --to test --detach")).says("go with --deploy");
+    let release = |version: &str| format!("release {version} --to test --deploy");
+    let done = world.sortie("coder", 0, &release(&first));
+    done.says("Nothing was installed: test runs nothing").says(&format!("{first} runs in test, 1/1."));
+    world.change_greeting("Hello, {name}! Your plan: {plan}.");
+    let second = world.push_and_number();
+    let failed = world.sortie("coder", 4, &release(&second));
+    failed.says("undone on 1 of 1").says("no such column: plan");
+    // What is released is not released again, and its deployment is ordered all the same.
+    world.sortie("coder", 3, &release(&second)).says("is already released").says("HELD");
+    // What stood until it is released is the deployment that is meant, and no other is ordered.
+    world.change_greeting("Good day, {name}!");
+    let third = world.push_and_number();
+    world.sortie("coder", 0, &format!("deploy {third} --to test --when-released --detach"));
+    let done = world.sortie("coder", 0, &release(&third));
+    done.says("deployment 3 begins.").says(&format!("{third} runs in test, 1/1."));
+    let ordered = world.sortie("coder", 0, &format!("{} --detach", release(&third)));
+    ordered.says("already so");
+}

@@ -57,6 +57,16 @@ async fn r6_r18_r38_r47_the_public_sees_what_is_public() {
     assert_eq!(Digest::of(&manifest), versions[0].manifest);
     assert!(anyone.open(&path, &[]).await.is_err(), "objects are open to anyone without a channel");
 
-    world.sortie("tester", 0, &format!("withdraw {version} --from public --reason \"it bites\""));
+    // Nothing is deployed to people, nor frozen for them.
+    world
+        .sortie("tester", 0, &format!("status {version}"))
+        .says("may be installed until")
+        .lacks("may be deployed until");
+    world
+        .sortie("oncall", 3, "freeze public --until 2h --reason holidays")
+        .says("public is a channel")
+        .lacks("did you mean");
+    let withdrawn = world.sortie("tester", 0, &format!("withdraw {version} --from public --reason \"it bites\""));
+    withdrawn.says("is withdrawn from public. Nobody gets it from public any more").lacks("deployed");
     assert!(feed("public").await.unwrap().versions.is_empty());
 }

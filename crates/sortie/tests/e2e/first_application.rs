@@ -19,9 +19,16 @@ fn r2_r14_r21_the_first_five_minutes_are_as_written() {
     world.person("ada");
     let repository = begin_repository(&world);
     let (mut serving, mut build) = (None, String::from("web#3fa9c1"));
+    let mut estate = repository.clone();
     for Step { line, expected } in steps(&page) {
         if line.starts_with("sortie serve") {
-            serving = Some(serve(&world, &line, &expected));
+            serving = Some(serve(&world, &estate, &line, &expected));
+            continue;
+        }
+        // The shell's own words: the estate has a folder of its own.
+        if let Some(folder) = line.strip_prefix("mkdir ~/").or(line.strip_prefix("cd ~/")) {
+            estate = world.home("ada").join(folder);
+            fs::create_dir_all(&estate).unwrap();
             continue;
         }
         // Whoever reads types the name that `push` printed, and answers what is asked.
@@ -39,6 +46,16 @@ fn r2_r14_r21_the_first_five_minutes_are_as_written() {
             "sortie init" => write_project(&page, &repository),
             _ => {}
         }
+    }
+    assert!(estate.join("sortie-recovery.key").exists() && !repository.join("sortie-recovery.key").exists());
+    // What the page says can be done then.
+    for line in
+        ["config set web LOG_LEVEL=debug --in prod", "deploy web --to prod --config-only", "escapes", "ledger verify"]
+    {
+        assert!(page.contains(&format!("`sortie {line}`")), "the page does not say: {line}");
+        let mut command = world.command("ada", world.root().join("bin/sortie"));
+        command.args(words(line)).current_dir(&repository);
+        world.run(format!("$ sortie {line}"), &mut command, 0);
     }
     assert_eq!(serving.expect("the page starts a server").interrupt(), Some(0));
 }
@@ -63,17 +80,19 @@ fn begin_repository(world: &World) -> std::path::PathBuf {
     repository
 }
 
-/// The page's own sortie.toml, with the one line that the program shipped here needs beside it.
+/// The page's own sortie.toml, all of it, with the one line that the program shipped here needs beside it.
 fn write_project(page: &str, repository: &Path) {
-    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a sortie.toml");
+    let blocks = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block: String = blocks.collect();
+    assert!(block.contains("\n[config]\n"), "the page has nothing to configure:\n{block}");
     fs::write(repository.join("sortie.toml"), format!("{block}DATABASE = {{ default = \"people.csv\" }}\n")).unwrap();
 }
 
 /// Starts the server that the page starts, on ports of its own.
-fn serve(world: &World, line: &str, expected: &[String]) -> Ended {
+fn serve(world: &World, estate: &Path, line: &str, expected: &[String]) -> Ended {
     let log = world.root().join("serve.log");
     let mut command = world.command("ada", world.root().join("bin/sortie"));
-    command.args(&words(line)[1..]);
+    command.args(&words(line)[1..]).current_dir(estate);
     command.args(["--listen", &free_address().to_string(), "--board", &free_address().to_string()]);
     let mut serving = Ended::start(&mut command, &log);
     until("the server with its machines", || {

@@ -62,8 +62,9 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     refused.says("DRAFT_OF_ANOTHER_COMMIT").says("next: sortie push --discard main --app web");
     world.sortie("tester", 3, "push --discard main --app web").says("ROLE_MISSING");
     coder(0, "push --discard main").says("main of web is discarded");
-    coder(2, "push --discard main").says("no draft main of web is under way");
+    coder(2, "push --discard main").says("no draft main of web is under way").says("next: sortie status web");
     coder(0, "push --into main --part linux-amd64");
+    coder(0, "status web").says("draft main is open: linux-amd64").says("sortie push --seal main").lacks("draft ci-1");
     coder(6, "push --discard ci-1").says("DRAFT_SEALED");
 
     coder(0, "history")

@@ -108,6 +108,40 @@ fn r1_what_is_to_follow_stands_until_the_other_has_ended() {
     world.sortie("tester", 0, "ledger verify");
 }
 
+/// R1: what stands until it is released begins with the release, which says so before it is signed and after; it does not stand for
+/// ever, and says until when.
+#[test]
+fn r1_whoever_releases_what_a_deployment_waits_for_is_told_that_it_begins() {
+    let world = World::of_team(&[("test-1", "test"), ("prod-1", "prod")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    let order = |place: &str| format!("deploy {one} --to {place} --when-released");
+    let stands = world.sortie("coder", 0, &format!("{} --detach", order("test")));
+    stands.says("is released to test, and is dropped if it has not begun by").says("sortie abort 1");
+    world.sortie("coder", 0, "status test").says("deployment 1 waits until").says("is dropped if it has not begun by");
+    world.sortie("coder", 0, "status 1").says("it is dropped if it has not begun by");
+    world.sortie("coder", 0, &format!("why {one} --in test")).says("is dropped if it has not begun by");
+    let calendar = world.sortie("coder", 0, "calendar --in test");
+    calendar.says("now").says("(deployment 1); dropped if it has not begun by").says("‼ deployment 1 waits until");
+    let released = world.sortie("coder", 0, &format!("release {one} --to test"));
+    released.says("deployment 1 stands until").says("it begins with this").says("deployment 1 begins.");
+    released.lacks("Nothing was installed");
+    assert_eq!(released.next(), "status 1");
+    until("it to begin", || world.sortie("coder", 0, "status 1").stdout.contains("succeeded").then_some(()));
+    // Nothing waits for what is released: it ends at no time.
+    world.sortie("coder", 0, &order("test")).says("already so");
+    let plan = world.sortie("oncall", 0, &format!("{} --plan", order("prod")));
+    assert!(plan.next().contains("--expires"), "{plan}");
+    let planned = world.ask("oncall", &format!("{} --detach", plan.next()));
+    assert!(planned["deployment"] == 2 && planned["expires"].is_string(), "{planned}");
+    world.sortie("coder", 0, &format!("request {one} --to prod")).says("deployment 2 stands").lacks("neither installs");
+    let first = world.sortie("tester", 0, &format!("approve {one} --to prod --yes"));
+    first.says("it begins with the last approval").says("Still missing: ops");
+    let last = world.ask("oncall", &format!("approve {one} --to prod --yes"));
+    assert_eq!((&last["begins"][0], &last["next"]), (&2.into(), &"sortie status 2".into()), "{last}");
+    until("it to begin", || world.sortie("coder", 0, "status 2").stdout.contains("succeeded").then_some(()));
+}
+
 /// R1: what is about several builds is looked at as a whole: what is refused of one is done to none.
 #[test]
 fn r1_what_is_refused_of_one_build_is_done_to_none() {

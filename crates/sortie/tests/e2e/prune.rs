@@ -69,6 +69,12 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     let other = world.sortie("oncall", 3, &format!("undeploy {first} --in prod"));
     other.says("NOTHING_RUNS").says(&format!("{first} does not run in prod; {} does", &second[4..]));
     world.sortie("oncall", 2, "stop web@9.0.0 --in prod").says("UNKNOWN_VERSION").says("web has no version 9.0.0");
+    for verb in ["restart", "stop", "undeploy"] {
+        world
+            .sortie("oncall", 2, &format!("{verb} web --in prod --only nope"))
+            .says("UNKNOWN_TARGET")
+            .says("no target is called nope");
+    }
     world.sortie("oncall", 0, "undeploy web --in prod");
     world.sortie("coder", 0, "undeploy web --in test");
     world.sortie("coder", 0, "undeploy web --in test").says("already so: web is not deployed in test");
@@ -76,7 +82,7 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.sortie("coder", 2, "undeploy web@9.0.0 --in test").says("UNKNOWN_VERSION");
     world.sortie("coder", 3, "app retire web --yes").says("ROLE_MISSING");
     world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
-    world.sortie("owner", 0, "status").lacks("web");
+    world.sortie("owner", 0, "status").says("every application was retired: web").lacks("nothing was pushed yet");
     world.sortie("owner", 0, "status web").says("web was retired on");
     // Permits and what settled keep nothing any more.
     world.sortie("coder", 0, "prune web --keep 0 --days 0 --yes").says("pruned");

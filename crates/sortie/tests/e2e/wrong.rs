@@ -51,6 +51,9 @@ fn mistakes_in_files_are_named_with_their_place() {
         fs::write(&charter, text).unwrap();
         world.sortie("owner", 2, "charter plan").says(place).says(said);
     }
+    // By the name of the file that was read.
+    fs::copy(&charter, world.home("owner").join("next.toml")).unwrap();
+    world.sortie("owner", 2, "charter plan next.toml").says("next.toml:").lacks("charter.toml:");
 }
 
 /// A private key that others may read is used, with the warning that ssh would give.
