@@ -52,6 +52,12 @@ impl Answer {
         self.exit == exit::DONE
     }
 
+    /// What it says, for tests.
+    #[cfg(test)]
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
     /// With an exit code of its own, where the work was done and its result is bad news.
     pub fn exit(mut self, exit: u8) -> Self {
         self.exit = exit;

@@ -2,9 +2,10 @@
 
 use crate::{
     failure::{Failure, Outcome},
-    follow::{Following, follow},
+    follow::{Following, follow, follow_again},
     invocation::Invocation,
     order::{self, Wanted, only},
+    output::Answer,
     sign::text,
 };
 use api::{
@@ -53,14 +54,41 @@ impl Retry {
         let accepted = order::submit(&connection, &wanted).await?;
         let names: Vec<String> = wanted.only.iter().map(ToString::to_string).collect();
         let words = format!("deployment {number} is tried again on {}.", names.join(", "));
-        if self.following.detach || view.ending.is_some() {
-            let answer = crate::output::Answer::new(&accepted, words);
+        if self.following.detach {
+            let answer = Answer::new(&accepted, words);
             return Ok(answer.next(format!("sortie status {number}")));
         }
         invocation.aside(&words);
+        if view.ending.is_some() {
+            let view = follow_again(invocation, &connection, self.deployment, &wanted.only, limit).await?;
+            return Ok(of_what_is_over(&view));
+        }
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         order::conclude(&connection, &view).await
     }
+}
+
+/// What came of it on those that tried again: the deployment had its end before, and that says nothing of them.
+fn of_what_is_over(view: &DeploymentView) -> Answer {
+    let (number, of) = (view.deployment, view.targets.len());
+    let names = |parts: Vec<&PartView>| parts.iter().map(|part| part.target.as_str()).collect::<Vec<_>>().join(", ");
+    let (well, bad): (Vec<_>, Vec<_>) = view.targets.iter().partition(|part| part.state == "verified");
+    let Some(first) = bad.first() else {
+        let words = format!("deployment {number} is verified on {} too.", names(well));
+        return Answer::new(view, words).next(format!("sortie status {number}"));
+    };
+    let words = format!(
+        "deployment {number} failed again on {} of {of}: {}.   (exit {})",
+        bad.len(),
+        names(bad.clone()),
+        exit::DEPLOYMENT_FAILED
+    );
+    let next = match first.state.as_str() {
+        // A machine that does not answer has no logs to show.
+        "absent" => format!("sortie status {}", first.target),
+        _ => format!("sortie logs {} --on {}", view.app, first.target),
+    };
+    Answer::new(view, words).exit(exit::DEPLOYMENT_FAILED).next(next)
 }
 
 /// Nobody tries again by itself what somebody left out on purpose.
@@ -98,6 +126,19 @@ mod tests {
     use super::*;
     use crate::commands::samples::deployment;
     use trust::statement::Phase;
+
+    #[test]
+    fn what_fails_again_of_what_is_over_is_a_failure_and_says_where() {
+        let mut view = deployment(&[("prod-3", "verified"), ("prod-4", "undone")]);
+        view.ending = Some(domain::event::Ending::Succeeded);
+        let answer = of_what_is_over(&view);
+        assert!(!answer.is_good());
+        assert_eq!(answer.words(), "deployment 41 failed again on 1 of 2: prod-4.   (exit 4)");
+        view.targets[1].state = "verified".into();
+        let answer = of_what_is_over(&view);
+        assert!(answer.is_good());
+        assert_eq!(answer.words(), "deployment 41 is verified on prod-3, prod-4 too.");
+    }
 
     #[test]
     fn those_try_again_that_failed_and_not_those_that_went_back() {
