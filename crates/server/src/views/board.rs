@@ -297,7 +297,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, shown: &Shown<'
                 p.held {
                     (sign(Sign::Held))
                     span {
-                        b.version { (failed.build.short()) } " failed"
+                        b.version { (failed.build.short()) } " failed" (failed.where_in_words())
                         span.muted { " · deployment " (failed.deployment) }
                     }
                 }

@@ -1,7 +1,7 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, calendar, carries, emergencies, packages, permits, targets, words::Texts};
-use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
+use super::{build_name, calendar, carries, emergencies, failed, packages, permits, targets, words::Texts};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, HoldView, Released, Runs, Status};
 use domain::{
     outlook::{self, Outlook},
     plan,
@@ -213,7 +213,7 @@ fn cell(
         dropped: calendar::dropped(state, app, &audience.name, outlooks),
         held: record.held.keys().map(|build| build_name(state, app, build)).collect(),
         holds: holds(state, app, record, texts),
-        failed: failed(state, app, record),
+        failed: failed::failed(state, app, &audience.name, record),
         settled: settled(state, app, &audience.name, record),
         delivered: delivered(state, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
@@ -293,14 +293,6 @@ fn holds(state: &State, app: &AppName, record: &InAudience, texts: Texts<'_>) ->
         why: why_held(state, build, hold, texts),
     };
     record.held.iter().map(view).collect()
-}
-
-fn failed(state: &State, app: &AppName, record: &InAudience) -> Vec<FailedView> {
-    let view = |(build, deployment): (&Digest, &u64)| FailedView {
-        build: build_name(state, app, build),
-        deployment: *deployment,
-    };
-    record.failed.iter().map(view).collect()
 }
 
 /// To whom versions were handed, the newest version first.

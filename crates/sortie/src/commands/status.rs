@@ -14,8 +14,8 @@ use crate::{
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView,
-        Released, Runs, Status as View, TargetStatus,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, FailedView,
+        GuidanceView, Released, Runs, Status as View, TargetStatus,
     },
     routes,
 };
@@ -222,7 +222,7 @@ fn remarks(cell: &Cell) -> Vec<String> {
         0 => "seen by nobody".to_string(),
         percent => format!("{percent} % see {version}"),
     });
-    let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
+    let failed = cell.failed.iter().map(FailedView::in_words);
     let delivered = cell.delivered.first().map(|newest| format!("{} {}", newest.version, newest.in_words()));
     let dropped = cell.dropped.iter().map(DroppedView::in_words);
     let facts = cell.waits.iter().cloned().chain(dropped).chain(held).chain(failed).chain(exposed).chain(delivered);
@@ -315,6 +315,13 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
     }
     if target.runs.is_empty() {
         lines.push("  runs nothing".into());
+    }
+    for app in &view.apps {
+        let cells = app.cells.iter().filter(|cell| cell.audience == target.environment);
+        let failed = cells.flat_map(|cell| &cell.failed).filter(|failed| failed.on.contains(&target.name));
+        lines.extend(failed.map(|failed| {
+            format!("  {} failed here in deployment {}", failed.build.of(&app.app), failed.deployment)
+        }));
     }
     lines.join("\n")
 }
@@ -442,7 +449,9 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
-    notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
+    notes.extend(
+        failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)),
+    );
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
     notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
@@ -624,6 +633,10 @@ mod tests {
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
+        let failed = FailedView { build: samples::build("1.5.0"), deployment: 41, on: vec![target.name.clone()] };
+        view.apps[0].cells[0].failed = vec![failed];
+        assert!(target_in_words(&target, &view).ends_with("\n  web@1.5.0 failed here in deployment 41"));
+        assert!(board(&view).contains("1.5.0 failed on prod-1 (deployment 41)"), "{}", board(&view));
         view.targets[0].away = true;
         assert_eq!(seen(&view.targets[0], view.at), "away");
         view.targets[0].away = false;
