@@ -346,7 +346,9 @@ fn fail(draft: &mut Draft, asked: &Asked<'_>, number: u64, deployment: &Deployme
         OnFailure::Pause => pause(draft, number, reason),
         OnFailure::Undo if can_go_back => undo(draft, asked, number, deployment, reason, None),
         OnFailure::Undo | OnFailure::Stop => {
-            draft.record(ended(number, Ending::Failed));
+            let (ending, reason) = (Ending::Failed, Some(reason));
+            let (superseded_by, aborted) = (None, None);
+            draft.record(Event::DeploymentEnded { deployment: number, ending, reason, superseded_by, aborted });
             place_hold(draft, asked, number);
         }
     }

@@ -57,7 +57,7 @@ pub(crate) fn deployment(
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),
         keep_data: record.keep_data,
-        guided: record.guided.iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
+        guided: guided(state, record).iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
@@ -92,6 +92,29 @@ fn failure(state: &State, record: &Deployment) -> Option<String> {
 /// How many waves it takes, as far as can be known.
 fn waves(state: &State, record: &Deployment) -> u32 {
     u32::try_from(rollout::waves_of(state, record)).unwrap_or(u32::MAX)
+}
+
+/// What people said of a deployment; of a package, what they said of its members as well: who was left out of it has a part
+/// in those alone. One word may have been for several of them.
+fn guided(state: &State, record: &Deployment) -> Vec<Guidance> {
+    let mut all: Vec<Guidance> = record.guided.iter().cloned().collect();
+    for (_, _, member) in domain::rules::packages::begun(state, record) {
+        for guidance in &member.guided {
+            let same = |other: &&mut Guidance| {
+                (other.stamp.entry, other.word, &other.by) == (guidance.stamp.entry, guidance.word, &guidance.by)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => {
+                    known.targets.extend(guidance.targets.iter().cloned());
+                    known.targets.sort();
+                    known.targets.dedup();
+                }
+                None => all.push(guidance.clone()),
+            }
+        }
+    }
+    all.sort_by_key(|guidance| guidance.stamp.entry);
+    all
 }
 
 fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> GuidanceView {

@@ -255,12 +255,17 @@ fn is_release(state: &State, app: &AppName, version: &Version) -> bool {
 
 /// What something waits for, with the reason that somebody gave for it.
 fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
-    let WaitingOn::Person { deployment, by: Some(_), .. } = waiting else { return waiting.to_string() };
+    let WaitingOn::Person { deployment, by: Some(_), besides, .. } = waiting else { return waiting.to_string() };
     let pause = state.deployments.get(deployment).and_then(|record| record.paused.as_ref());
-    match pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) {
-        Some(reason) => format!("{waiting} ({})", trust::names::printable(&reason)),
-        None => waiting.to_string(),
+    let Some(reason) = pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) else {
+        return waiting.to_string();
+    };
+    let mut alone = waiting.clone();
+    if let WaitingOn::Person { besides, .. } = &mut alone {
+        *besides = None;
     }
+    let besides = besides.as_ref().map(|besides| format!("; besides, {besides}")).unwrap_or_default();
+    format!("{alone} ({}){besides}", trust::names::printable(&reason))
 }
 
 /// Why a build is held out, and by whom, as far as the deployment is known that led to it.

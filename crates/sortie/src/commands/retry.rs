@@ -3,13 +3,14 @@
 use crate::{
     failure::{Failure, Outcome},
     follow::{Following, follow, follow_again},
+    connection::Connection,
     invocation::Invocation,
     order::{self, Wanted, only},
     output::Answer,
     sign::text,
 };
 use api::{
-    read::{DeploymentView, PartView},
+    read::{DeploymentView, PartView, Status},
     routes,
 };
 use domain::refusal::exit;
@@ -40,9 +41,14 @@ impl Retry {
         let number = self.deployment.to_string();
         let path = routes::path(routes::DEPLOYMENT, &[&number]);
         let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        if !view.members.is_empty() {
+            return Err(of_members(&connection, &view).await);
+        }
         let only = if named.is_empty() { failed(&view) } else { named };
         if only.is_empty() {
-            return Err(nothing_failed(&view));
+            // Whether a machine is cordoned decides what is proposed only.
+            let status = order::status(&connection, None).await?;
+            return Err(nothing_failed(&view, &status));
         }
         let wanted = Wanted {
             only,
@@ -91,8 +97,36 @@ fn of_what_is_over(view: &DeploymentView) -> Answer {
     Answer::new(view, words).exit(exit::DEPLOYMENT_FAILED).next(next)
 }
 
+/// A package has no targets: what failed of it is a member's, and tries again there.
+async fn of_members(connection: &Connection, package: &DeploymentView) -> Failure {
+    let mut members = Vec::new();
+    for number in package.members.iter().filter_map(|member| member.deployment) {
+        members.extend(order::deployment(connection, number).await.ok());
+    }
+    failed_members(package, &members)
+}
+
+fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failure {
+    let number = package.deployment;
+    let failed = members.iter().filter(|member| !failed(member).is_empty());
+    let failed: Vec<&DeploymentView> = failed.collect();
+    let in_words = |member: &&DeploymentView| {
+        let on: Vec<String> = self::failed(member).iter().map(ToString::to_string).collect();
+        format!("{} on {} (deployment {})", member.app, on.join(", "), member.deployment)
+    };
+    let which: Vec<String> = failed.iter().map(in_words).collect();
+    match failed.first() {
+        Some(first) => {
+            let why = format!("deployment {number} is of a package, whose members try again each for itself: {}", which.join(", "));
+            Failure::misused(why).next(format!("sortie retry {}", first.deployment))
+        }
+        None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
+            .next(format!("sortie status {number}")),
+    }
+}
+
 /// Nobody tries again by itself what somebody left out on purpose.
-fn nothing_failed(view: &DeploymentView) -> Failure {
+fn nothing_failed(view: &DeploymentView, status: &Status) -> Failure {
     let number = view.deployment;
     let left_out = view.targets.iter().filter(|part| part.state == "left out").map(|part| part.target.as_str());
     let left_out: Vec<&str> = left_out.collect();
@@ -108,10 +142,14 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
         );
         return failure(why).next(format!("sortie exclude {number} {first} --reason …"));
     }
+    let again = order::to_try_again(view, status);
     match left_out.is_empty() {
         true => failure(none).next(format!("sortie status {number}")),
-        false => failure(format!("{none}; left out were {}: `--only` lets them try again", left_out.join(", ")))
-            .next(format!("sortie retry {number} --only {}", left_out.join(","))),
+        false => {
+            let next = again.first().and_then(|line| line.split_once(": ")).map(|(_, next)| next.to_owned());
+            failure(format!("{none}; left out were {}", left_out.join(", ")))
+                .next(next.unwrap_or_else(|| format!("sortie status {number}")))
+        }
     }
 }
 
@@ -124,7 +162,7 @@ fn failed(view: &DeploymentView) -> BTreeSet<TargetName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::samples::deployment;
+    use crate::commands::samples::{deployment, status};
     use trust::statement::Phase;
 
     #[test]
@@ -141,16 +179,38 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_of_a_package_tries_again_as_a_member() {
+        let package = deployment(&[]);
+        let mut api = deployment(&[("prod-1", "verified"), ("prod-2", "failed")]);
+        (api.deployment, api.app) = (43, "api".parse().unwrap());
+        let mut db = deployment(&[("prod-1", "verified")]);
+        db.deployment = 42;
+        let problem = failed_members(&package, &[db.clone(), api]).problem;
+        assert_eq!((problem.exit, problem.next.as_deref()), (exit::MISUSED, Some("sortie retry 43")));
+        assert!(problem.message.ends_with(": api on prod-2 (deployment 43)"), "{}", problem.message);
+        assert_eq!(failed_members(&package, &[db]).problem.exit, exit::DONE);
+    }
+
+    #[test]
     fn those_try_again_that_failed_and_not_those_that_went_back() {
         let mut view =
             deployment(&[("prod-1", "verified"), ("prod-2", "undone"), ("prod-3", "undone"), ("prod-4", "absent")]);
         view.targets[2].failed_in = Some(Phase::Verify);
         let names: Vec<String> = failed(&view).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["prod-3", "prod-4"]);
-        let next = |view: &DeploymentView| nothing_failed(view).problem.next.unwrap();
+        let mut status = status();
+        status.targets.push(status.targets[0].clone());
+        status.targets.last_mut().unwrap().name = "prod-4".parse().unwrap();
+        let next_of = |view: &DeploymentView, status: &Status| nothing_failed(view, status).problem.next.unwrap();
+        let asked = status.clone();
+        let next = |view: &DeploymentView| next_of(view, &asked);
         assert_eq!(next(&view), "sortie status 41");
         view.targets[3].state = "left out".into();
+        assert_eq!(next(&view), "sortie retry 41 --only prod-3,prod-4");
+        view.targets.remove(2);
         assert_eq!(next(&view), "sortie retry 41 --only prod-4");
+        status.targets.last_mut().unwrap().cordoned = true;
+        assert_eq!(next_of(&view, &status), "sortie target uncordon prod-4", "a retry would be refused");
         let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified")]);
         view.targets[1].unwell = Some("web-1 /healthz 503".into());
         assert_eq!(next(&view), "sortie exclude 41 prod-2 --reason …");

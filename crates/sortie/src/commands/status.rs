@@ -487,15 +487,21 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     let view: DeploymentView = connection.client.get(&path, &[]).await?;
     let words = deployment_in_words(&view, Timestamp::now());
     let answer = Answer::new(&view, words);
-    let awaits_word = view.waits.as_deref().is_some_and(|waits| waits.contains("sortie resume"));
+    let says = |words: &str| view.waits.as_deref().is_some_and(|waits| waits.contains(words));
     Ok(match view.ending {
-        None if awaits_word => answer.next(format!("sortie resume {number}")),
+        // A word is refused before what the next ring waits for besides.
+        None if says("sortie resume") && says("; before that") => {
+            answer.next(format!("sortie why {} --in {}", view.build.of(&view.app), view.environment))
+        }
+        None if says("sortie resume") => answer.next(format!("sortie resume {number}")),
         // What goes back comes to its end by itself.
         None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
         None => answer.next(format!("sortie abort {number}")),
         Some(Ending::Succeeded) => answer,
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
+        // One member alone would not be what the package says.
+        Some(_) if let Some(package) = view.package => answer.next(format!("sortie status {package}")),
         Some(_) => {
             // The whole board is asked for a proposal only: without it there is an answer all the same.
             let Ok(status) = order::status(connection, None).await else {
