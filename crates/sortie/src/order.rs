@@ -437,13 +437,15 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         }
         _ => {}
     }
-    said.extend(aborted(view));
+    let aborted = aborted(view);
+    let is_aborted = aborted.is_some();
+    said.extend(aborted);
     let back: Vec<&str> =
         view.members.iter().filter(|member| member.state == "undone").map(|m| m.app.as_str()).collect();
     let has_begun = view.members.iter().any(|member| !matches!(member.state.as_str(), "waiting" | "not begun"));
     if has_begun {
         let reason = view.reason.as_deref().unwrap_or("a member failed");
-        said.push(format!("{} failed: {reason}", named(view)));
+        said.extend((!is_aborted).then(|| format!("{} failed: {reason}", named(view))));
         said.extend((!back.is_empty()).then(|| format!("went back: {}", back.join(", "))));
     }
     if refused_to_go_back(view) > 0 {

@@ -280,4 +280,27 @@ mod tests {
         world.happen(finished(None, None));
         assert_eq!(part(&world, deployment).state, "undone");
     }
+
+    /// A package has no targets: who is left out of it has a part in its members alone, and is told of it.
+    #[test]
+    fn what_was_said_of_a_package_s_members_is_told_of_the_package() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let (by, reason) = (Some("oncall".parse().unwrap()), None);
+        let target = target("prod-1");
+        world.happen(Event::TargetExcluded { deployment: number, target: target.clone(), by, reason, away: false });
+        let mut state = world.state.clone();
+        let member = state.deployments[&number].clone();
+        let package = Deployment {
+            app: app("shop"),
+            members: [(app("web"), MemberPart::Begun(number))].into_iter().collect(),
+            guided: Default::default(),
+            ..member.clone()
+        };
+        let of = domain::state::InPackage { deployment: 9, app: app("shop"), build, order: 1 };
+        state.deployments.insert(number, Deployment { package: Some(of), ..member });
+        let said: Vec<_> = guided(&state, &package).into_iter().map(|guidance| guidance.targets).collect();
+        assert_eq!(said, [vec![target]]);
+    }
 }

@@ -487,21 +487,11 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     let view: DeploymentView = connection.client.get(&path, &[]).await?;
     let words = deployment_in_words(&view, Timestamp::now());
     let answer = Answer::new(&view, words);
-    let says = |words: &str| view.waits.as_deref().is_some_and(|waits| waits.contains(words));
     Ok(match view.ending {
-        // A word is refused before what the next ring waits for besides.
-        None if says("sortie resume") && says("; before that") => {
-            answer.next(format!("sortie why {} --in {}", view.build.of(&view.app), view.environment))
-        }
-        None if says("sortie resume") => answer.next(format!("sortie resume {number}")),
-        // What goes back comes to its end by itself.
-        None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
-        None => answer.next(format!("sortie abort {number}")),
+        None => answer.next(next_while_open(&view)),
         Some(Ending::Succeeded) => answer,
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
-        // One member alone would not be what the package says.
-        Some(_) if let Some(package) = view.package => answer.next(format!("sortie status {package}")),
         Some(_) => {
             // The whole board is asked for a proposal only: without it there is an answer all the same.
             let Ok(status) = order::status(connection, None).await else {
@@ -515,10 +505,28 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     })
 }
 
+/// What may be typed about a deployment that is under way, or stands.
+fn next_while_open(view: &DeploymentView) -> String {
+    let (number, app, environment) = (view.deployment, &view.app, &view.environment);
+    let says = |words: &str| view.waits.as_deref().is_some_and(|waits| waits.contains(words));
+    match says("sortie resume") {
+        // Somebody's word is refused before what the next ring waits for besides.
+        true if says("; before that") => format!("sortie why {} --in {environment}", view.build.of(app)),
+        true => format!("sortie resume {number}"),
+        // What goes back comes to its end by itself.
+        false if view.reason.is_some() => format!("sortie status {app} --in {environment}"),
+        false => format!("sortie abort {number}"),
+    }
+}
+
 /// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
 /// where somebody is asked for it.
 fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
     let (what, environment) = (view.build.of(&view.app), &view.environment);
+    // One member alone would not be what its package says.
+    if let Some(package) = view.package {
+        return format!("sortie status {package}");
+    }
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         return format!("sortie hold lift {what} --in {environment} --reason …");
     }
@@ -593,6 +601,7 @@ fn guided(guidance: &GuidanceView, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples::{self, time};
+    use domain::waiting::WaitingOn;
 
     #[test]
     fn r46_the_board_says_what_is_where() {
@@ -691,6 +700,28 @@ mod tests {
         assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
         cell.released = samples::status().apps[0].cells[1].released.clone();
         assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
+        view.package = Some(40);
+        assert_eq!(again(&view, Some(&cell), true), "sortie status 40", "a member alone would split it");
+    }
+
+    #[test]
+    fn no_word_is_proposed_that_a_freeze_refuses() {
+        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "waiting")]);
+        let from = samples::time("10:10:00");
+        let frozen = WaitingOn::Freeze { deployment: 41, freeze: 3, until: samples::time("18:00:00") };
+        let word = |besides| WaitingOn::Word { deployment: 41, ring: "canary".into(), from, besides };
+        view.waits = Some(word(None).to_string());
+        assert_eq!(next_while_open(&view), "sortie resume 41");
+        view.waits = Some(word(Some(Box::new(frozen.clone()))).to_string());
+        assert_eq!(next_while_open(&view), "sortie why web@1.5.0 --in prod");
+        // What is paused is let go on whenever somebody says so, and begins when it may.
+        let (by, besides) = (Some("oncall".parse().unwrap()), Some(Box::new(frozen)));
+        let paused = WaitingOn::Person { deployment: 41, by, failure: None, expires: None, besides };
+        view.waits = Some(paused.to_string());
+        assert_eq!(next_while_open(&view), "sortie resume 41");
+        assert!(paused.to_string().ends_with("; besides, deployment 41 waits for freeze 3, which ends at 2026-11-22T18:00:00Z"));
+        view.waits = None;
+        assert_eq!(next_while_open(&view), "sortie abort 41");
     }
 
     #[test]
