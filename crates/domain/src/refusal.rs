@@ -742,6 +742,11 @@ pub enum Refusal {
         /// Which.
         deployment: u64,
     },
+    /// The deployment goes back, and nothing else can be done with it.
+    GoesBack {
+        /// Which.
+        deployment: u64,
+    },
     /// A value that cannot be.
     Invalid {
         /// What is wrong.

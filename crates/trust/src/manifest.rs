@@ -328,6 +328,14 @@ impl Manifest {
 }
 
 impl Run {
+    /// The names under which something of it may write a log: processes, tasks and verifications.
+    pub fn writers(&self) -> impl Iterator<Item = &str> {
+        let smoke = self.smoke.as_ref().map(|_| "smoke");
+        let migrate = self.migrate.as_ref().map(|_| "migrate");
+        let named = self.processes.keys().chain(self.verify.keys()).map(String::as_str);
+        named.chain(migrate).chain(smoke)
+    }
+
     fn validate(&self) -> Result<(), ManifestError> {
         let wrong = |text: String| Err(ManifestError::Run(text));
         for (name, process) in &self.processes {

@@ -1,6 +1,6 @@
 //! Running the waves of a deployment, ending it, taking it back.
 
-use super::{Asked, guide, package, soak};
+use super::{Asked, guide, package, report, soak};
 use crate::{
     event::{Aborted, Ending, Event},
     plan,
@@ -391,9 +391,17 @@ pub(super) fn undo(
     let silent = parts.absent().filter(|name| is_first && given_up(name));
     let absent: Vec<TargetName> = silent.cloned().collect();
     let nothing_to_undo = targets.is_empty();
+    let away: Vec<TargetName> = targets.iter().filter(|name| asked.context.away.contains(*name)).cloned().collect();
     draft.record(Event::UndoStarted { deployment: number, reason, targets, absent, aborted });
     if nothing_to_undo {
-        end_undone(draft, asked, number);
+        return end_undone(draft, asked, number);
+    }
+    // Who is away goes back once it is here again: nobody waits for it.
+    for name in &away {
+        report::give_up_on(draft, number, name, "it is away, and goes back when it is here again".into());
+    }
+    if !away.is_empty() {
+        go_on(draft, asked, number);
     }
 }
 
@@ -458,7 +466,7 @@ pub(super) fn is_to_blame(deployment: &Deployment) -> bool {
 
 /// Ends an unfinished deployment; what had activated it goes back.
 pub(super) fn abort(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: Option<Digest>) -> Result<(), Refusal> {
-    let (deployment, by) = guide::guided(draft, asked, number)?;
+    let (deployment, by) = guide::ended_by(draft, asked, number)?;
     let aborted = Aborted { by: by.clone(), reason };
     if deployment.is_of_package() && deployment.waves > 0 {
         package::abort(draft, asked, number, &deployment, aborted);

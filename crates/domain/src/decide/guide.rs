@@ -76,18 +76,35 @@ pub(super) fn resume(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: 
 }
 
 /// A deployment that has not ended and does not go back, and who may guide it.
-pub(super) fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
-    let unknown = Refusal::UnknownDeployment { deployment: number };
-    let record = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
-    let by = may_guide(asked, &record)?;
+fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let (record, by) = open(draft, asked, number)?;
     match record.phase {
-        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
+        DeploymentPhase::Undoing { .. } => Err(Refusal::GoesBack { deployment: number }),
+        _ => Ok((record, by)),
+    }
+}
+
+/// A deployment that has not ended and that somebody ends, and who.
+pub(super) fn ended_by(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let (record, by) = open(draft, asked, number)?;
+    match record.phase {
         DeploymentPhase::Undoing { .. } => {
             // Since when is known where somebody said so; what went wrong by itself stands in the history.
             let aborted = record.guided.iter().rfind(|guidance| guidance.word == GuidanceWord::Aborted);
             let what = format!("deployment {number} goes back");
             Err(Refusal::AlreadyDone { what, since: aborted.map(|guidance| guidance.stamp.time) })
         }
+        _ => Ok((record, by)),
+    }
+}
+
+/// A deployment that has not ended, and who may guide it.
+fn open(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let unknown = Refusal::UnknownDeployment { deployment: number };
+    let record = draft.state.deployments.get(&number).cloned().ok_or(unknown)?;
+    let by = may_guide(asked, &record)?;
+    match record.phase {
+        DeploymentPhase::Ended { .. } => Err(Refusal::DeploymentOver { deployment: number }),
         _ => Ok((record, by)),
     }
 }
@@ -202,6 +219,7 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
     let is_over = match record.phase {
         DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => true,
         DeploymentPhase::Running | DeploymentPhase::Baking(_) if record.waves > 0 => false,
+        DeploymentPhase::Undoing { .. } => return Err(Refusal::GoesBack { deployment: number }),
         _ => return Err(Refusal::DeploymentOver { deployment: number }),
     };
     for name in &order.only {

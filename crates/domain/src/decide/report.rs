@@ -286,15 +286,23 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
     if !at_it || matches!(record.phase, DeploymentPhase::Ended { .. }) {
         return Err(over());
     }
-    let running = draft.state.running(&record.app, name).cloned();
     let minutes = rollout::of(&draft.state, record).progress_minutes;
     let minutes = if minutes == 1 { "1 minute".into() } else { format!("{minutes} minutes") };
     // Who is heard of is busy, or stuck.
     let what = if asked.context.away.contains(name) { "no answer" } else { "not done" };
+    give_up_on(draft, number, name, format!("{what} within {minutes}"));
+    deployment::go_on(draft, asked, number);
+    Ok(())
+}
+
+/// Waits no more for a target that is at its part of a deployment: it failed, as far as is known, and is heard all the same.
+pub(super) fn give_up_on(draft: &mut Draft, number: u64, name: &TargetName, reason: String) {
+    let record = draft.state.deployments.get(&number);
+    let running = record.and_then(|record| draft.state.running(&record.app, name)).cloned();
     draft.record(Event::TargetFinished {
         deployment: number,
         target: name.clone(),
-        outcome: Outcome::Failed { phase: Phase::Check, reason: format!("{what} within {minutes}") },
+        outcome: Outcome::Failed { phase: Phase::Check, reason },
         change: None,
         running: running.as_ref().map(|running| running.build),
         config_serial: running.as_ref().map_or(0, |running| running.config_serial),
@@ -306,6 +314,4 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
         way: Default::default(),
         doubt: None,
     });
-    deployment::go_on(draft, asked, number);
-    Ok(())
 }

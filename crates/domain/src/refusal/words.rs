@@ -429,6 +429,7 @@ impl fmt::Display for Refusal {
             Refusal::CharterStale { in_force } => write!(f, "charter {in_force} is in force: bring a newer one"),
             Refusal::ReportStale => write!(f, "the report is not about the newest assignment"),
             Refusal::DeploymentOver { deployment } => write!(f, "deployment {deployment} is over"),
+            Refusal::GoesBack { deployment } => write!(f, "deployment {deployment} goes back already"),
             Refusal::Invalid { why } => write!(f, "{why}"),
         }
     }
@@ -492,7 +493,9 @@ impl Refusal {
             Refusal::UnknownPerson { .. } => "sortie charter show".into(),
             Refusal::UnknownRequest => "sortie status".into(),
             Refusal::UnknownDeployment { .. } => "sortie history".into(),
-            Refusal::DeploymentOver { deployment } | Refusal::Bakes { deployment, .. } => {
+            Refusal::DeploymentOver { deployment }
+            | Refusal::GoesBack { deployment }
+            | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
             }
             Refusal::MigrationCrossed(crossed) => crossed.next(),
@@ -741,6 +744,7 @@ pages! {
     NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";
     CharterStale, "CHARTER_STALE", exit::CONFLICT, "Charters are numbered, and only a newer one replaces the one in force. Somebody applied one in the meantime.";
     ReportStale, "REPORT_STALE", exit::CONFLICT, "An agent reported about an assignment that a newer one has replaced.";
+    GoesBack, "GOES_BACK", exit::CONFLICT, "A deployment that is taken back goes back to its end: it cannot be paused, let go on, tried again or go on without somebody. `sortie status NUMBER` tells how far it is.";
     DeploymentOver, "DEPLOYMENT_OVER", exit::MISUSED, "The deployment has ended. `sortie redeploy` runs it again, `sortie rollback` goes back.";
 }
 

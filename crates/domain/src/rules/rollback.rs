@@ -1,14 +1,16 @@
 //! A rollback goes back to what settled, from where the application is, and sticks: what it leaves is held out (R3).
 
-use super::{Candidate, holds, migrations, names, packages, permits, places};
+use super::{Candidate, holds, migrations, names, packages, permits, places, soak};
 use crate::{
     command::Signed,
+    event::Ending,
     refusal::{Instead, PassedOver, Refusal},
-    state::{State, Target},
+    state::{Deployment, DeploymentPhase, InAudience, Running, State, Target},
 };
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
+    manifest::Member,
     statement::{Order, OrderAct},
 };
 
@@ -29,7 +31,7 @@ pub fn may_return(state: &State, signed: &Signed<Order>) -> Result<(), Refusal> 
 
 /// What a rollback goes back to where nobody names it: the newest build that is not held out, nor withdrawn, of those that had
 /// settled on the whole before what serves on the targets that go back. Of that, the one that settled last counts, and most of all
-/// what has not settled.
+/// what has not settled, though it may have when it was brought before.
 pub fn back(
     state: &State,
     app: &AppName,
@@ -38,17 +40,17 @@ pub fn back(
 ) -> Result<Digest, Refusal> {
     let Some(here) = state.in_audience(app, environment) else { return Err(nothing(app, environment, None)) };
     let number_of = |build: &Digest| state.apps.get(app)?.builds.get(build)?.version.as_ref();
-    let serving =
-        serving(state, app, environment, |name, target| !target.cordoned && (only.is_empty() || only.contains(name)));
+    let is_meant = |name: &TargetName, target: &Target| !target.cordoned && (only.is_empty() || only.contains(name));
+    let Serving { settled: serving, unsettled } = serving(state, app, environment, here, is_meant);
     // What was withdrawn keeps its place: what had settled before it did so before it still.
     let settled: Vec<&Digest> =
         here.settled.iter().rev().filter(|build| !here.settled_in_part.contains(*build)).collect();
     let place = |build: &Digest| settled.iter().position(|settled| *settled == build);
-    let leaves = serving.iter().map(place).min().unwrap_or(None);
+    let leaves = serving.iter().map(place).min().unwrap_or(None).filter(|_| unsettled.is_empty());
     let before = leaves.map_or(0, |place| place + 1);
     let is_withdrawn =
         |build: &Digest| number_of(build).is_some_and(|number| permits::is_withdrawn(state, app, number, environment));
-    let earlier = || settled.iter().copied().skip(before);
+    let earlier = || settled.iter().copied().skip(before).filter(|build| !unsettled.contains(*build));
     let may: Vec<&Digest> = earlier().filter(|build| !is_withdrawn(build)).collect();
     if let Some(back) = may.iter().find(|build| !here.held.contains_key(**build)) {
         return Ok(**back);
@@ -75,25 +77,56 @@ fn nothing(app: &AppName, environment: &AudienceName, named: Option<String>) -> 
     Refusal::NothingToRollBackTo { app, environment, held: false, passed, named }
 }
 
-/// The builds that serve on targets. A package serves where any of its members does.
+/// The builds that serve on targets.
+#[derive(Default)]
+struct Serving {
+    /// Those that settled since they were brought.
+    settled: BTreeSet<Digest>,
+    /// Those that did not, whether or not they had settled when they were brought before.
+    unsettled: BTreeSet<Digest>,
+}
+
+/// What serves on the targets that are meant. A package serves where any of its members does: the one that stands, and one that
+/// came after it and did not succeed.
 fn serving(
     state: &State,
     app: &AppName,
     environment: &AudienceName,
+    here: &InAudience,
     is_meant: impl Fn(&TargetName, &Target) -> bool,
-) -> BTreeSet<Digest> {
-    let standing = state.in_audience(app, environment).and_then(|here| here.standing);
-    let package = standing.and_then(|number| state.deployments.get(&number)).map(|record| record.build);
-    let listed = package.and_then(|build| Some((build, packages::listed(state, app, &build)?)));
-    let serves = |app: &AppName, name: &TargetName| {
-        state.running(app, name).filter(|running| !running.standby).map(|running| running.build)
+) -> Serving {
+    let mut serving = Serving::default();
+    let mut add = |build: Digest, has_settled: bool| match has_settled {
+        true => serving.settled.insert(build),
+        false => serving.unsettled.insert(build),
     };
-    let mut serving = BTreeSet::new();
-    for (name, _) in state.targets_in(environment).filter(|(name, target)| is_meant(name, target)) {
-        serving.extend(serves(app, name));
-        if let Some((package, facts)) = listed {
-            let is_there = facts.package.iter().any(|(app, member)| serves(app, name) == Some(member.build));
-            serving.extend(is_there.then_some(package));
+    let meant: Vec<&TargetName> =
+        state.targets_in(environment).filter(|(name, target)| is_meant(name, target)).map(|(name, _)| name).collect();
+    let serves = |app: &AppName, name: &TargetName| state.running(app, name).filter(|running| !running.standby);
+    for running in meant.iter().filter_map(|name| serves(app, name)) {
+        add(running.build, soak::has_settled(state, here, running));
+    }
+    let standing = here.standing.and_then(|number| state.deployments.get(&number));
+    if let Some(record) = standing.filter(|record| record.is_of_package())
+        && let Some(facts) = packages::listed(state, app, &record.build)
+    {
+        let is_there = |(app, member): (&AppName, &Member)| {
+            meant.iter().any(|name| serves(app, name).is_some_and(|running| running.build == member.build))
+        };
+        if facts.package.iter().any(is_there) {
+            add(record.build, matches!(record.phase, DeploymentPhase::Ended { settled: Some(_), .. }));
+        }
+    }
+    let since = here.standing.map_or(0, |number| number + 1);
+    for (_, record) in state.deployments.range(since..) {
+        let is_of_it = record.app == *app && record.environment == *environment && record.is_of_package();
+        let is_over = matches!(record.phase, DeploymentPhase::Ended { ending, .. } if ending != Ending::Succeeded);
+        let is_left = |(app, number, member): (&AppName, u64, &Deployment)| {
+            let brought = |running: &Running| running.deployment == number && running.build == member.build;
+            meant.iter().any(|name| serves(app, name).is_some_and(brought))
+        };
+        if is_of_it && is_over && packages::begun(state, record).any(is_left) {
+            add(record.build, false);
         }
     }
     serving

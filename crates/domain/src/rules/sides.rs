@@ -226,6 +226,8 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
     for (name, target) in state.targets_in(environment) {
         let Some(running) = target.apps.get(app).and_then(|here| here.running.as_ref()) else { continue };
         match (running.build == build, running.is_in_service()) {
+            // Who is unwell and cordoned is looked after by somebody, and stands by on.
+            (true, false) if target.cordoned && running.wrong().is_some() => {}
             (true, false) if running.standby && !running.stopped => drop(enter.insert(name.clone(), running)),
             (true, true) => serving.push(running),
             (false, true) => drop(leave.insert(name.clone(), running)),
@@ -243,7 +245,10 @@ pub fn switch(state: &State, order: &Order, build: Digest, facts: &BuildFacts) -
         return Err(Refusal::NothingRuns { app, environment, act: OrderAct::Switch, instead: None });
     }
     if let Some((name, unwell)) = enter.iter().find_map(|(name, running)| Some((name, running.wrong()?))) {
-        let why = format!("{app} is unwell on {name}, which would serve: {}", unwell.reason);
+        let why = format!(
+            "{app} is unwell on {name}, which would serve: {}; cordon it, and others serve without it",
+            unwell.reason
+        );
         return Err(Refusal::SidesUnclear { environment: environment.clone(), label: label.to_owned(), why });
     }
     let entering: BTreeSet<&str> = enter.keys().filter_map(|name| of(label, state.targets.get(name)?)).collect();

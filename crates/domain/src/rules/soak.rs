@@ -2,8 +2,16 @@
 
 use crate::{
     event::Ending,
-    state::{Deployment, DeploymentPhase, State},
+    state::{Deployment, DeploymentPhase, InAudience, Running, State},
 };
+
+/// Whether what a target runs has settled `here`: what settled once and was brought again can be taken back until it settles again.
+/// By which deployment somebody went back says nothing, and deployments that are long over are no more in the state.
+pub fn has_settled(state: &State, here: &InAudience, running: &Running) -> bool {
+    let brought = state.deployments.get(&running.deployment).filter(|brought| brought.build == running.build);
+    let is_over = brought.is_none_or(|it| matches!(it.phase, DeploymentPhase::Ended { settled: Some(_), .. }));
+    is_over && here.settled.contains(&running.build)
+}
 
 /// Why what stands does not settle any more: something else had its place everywhere while it soaked, and was taken back. It runs
 /// again by that, and nothing of it is said to have stayed well for its time.

@@ -109,9 +109,7 @@ fn names_of(serving: &Shared, app: &AppName, wanted: &str) -> Option<BTreeSet<St
     for (build, _) in builds {
         let bytes = serving.depot.read_bytes(build, MAX_MANIFEST_BYTES as u64).ok()?;
         let run = Manifest::from_bytes(&bytes).ok()?.run;
-        names.extend(run.smoke.iter().map(|_| "smoke".to_string()));
-        names.extend(run.migrate.iter().map(|_| "migrate".to_string()));
-        names.extend(run.processes.into_keys().chain(run.verify.into_keys()));
+        names.extend(run.writers().map(String::from));
         if names.contains(wanted) {
             break;
         }

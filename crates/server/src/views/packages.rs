@@ -143,7 +143,7 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
         since: standing.stamp.time,
         on: Vec::new(),
         endpoints: Vec::new(),
-        settled: here.settled.contains(&standing.build),
+        settled: matches!(standing.phase, DeploymentPhase::Ended { settled: Some(_), .. }),
         stopped: true,
         stopped_on: Vec::new(),
         permitted: true,

@@ -383,7 +383,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             since: running.since,
             on: Vec::new(),
             endpoints: Vec::new(),
-            settled: record.settled.contains(&running.build),
+            settled: true,
             stopped: true,
             stopped_on: Vec::new(),
             permitted: true,
@@ -392,6 +392,7 @@ fn runs(state: &State, app: &AppName, audience: &AudienceName, record: &InAudien
             standby: Vec::new(),
         });
         entry.permitted &= permits::may_run(state, app, &running.build, audience, name);
+        entry.settled &= soak::has_settled(state, record, running);
         entry.since = entry.since.min(running.since);
         entry.stopped &= running.stopped;
         entry.stopped_on.extend(running.stopped.then(|| name.clone()));

@@ -70,15 +70,15 @@ pub(crate) fn targets(
     state.targets.keys().filter_map(|name| target(state, name, &seen, texts)).collect()
 }
 
-/// Which of the builds that a target runs have settled in its environment, by the deployment that brought them: one that settled
-/// once and was brought again can be taken back until it settles again.
+/// Which of the builds that a target runs have settled in its environment, so that it takes no deployment back: by the deployment
+/// that changed last what serves there, as what makes way in a switch may have to serve again until that settles.
 pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     let has_settled = |app: &AppName, running: &Running| {
-        let brought = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
+        let changed = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
         // Deployments that are long over are no more in the state.
-        let is_over = brought.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
+        let is_over = changed.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
         let here = state.in_audience(app, &target.environment);
         is_over && here.is_some_and(|record| record.settled.contains(&running.build))
     };

@@ -12,6 +12,7 @@ use domain::{
     rules::{
         self, Candidate, approvals, configuration, lifetime, names, packages, placement, places,
         restored::{self, Lost},
+        soak,
     },
     state::{Approved, Deployment, InAudience, Policy, Request, Running, State},
     waiting::WaitingOn,
@@ -380,8 +381,8 @@ impl Asked<'_> {
         };
         if let Some(on) = running.get(&build) {
             let since = on.iter().map(|(_, running)| running.since).min().unwrap_or(self.now);
-            let settled = self.here.is_some_and(|here| here.settled.contains(&build));
-            let settled = if settled { ", settled" } else { "" };
+            let has_settled = |here| on.iter().all(|(_, running)| soak::has_settled(self.state, here, running));
+            let settled = if self.here.is_some_and(has_settled) { ", settled" } else { "" };
             let (n, stopped) = (on.len(), stopped(on));
             return format!("yes: on {n} of {targets}, since {}{settled}{stopped}", words::moment(since));
         }

@@ -93,10 +93,7 @@ fn known_process(app: &AppName, target: &TargetName, process: &str, run: Option<
         ))
         .next(format!("sortie status {app}")));
     };
-    let smoke = run.smoke.as_ref().map(|_| "smoke");
-    let migrate = run.migrate.as_ref().map(|_| "migrate");
-    let names = run.processes.keys().map(String::as_str).chain(migrate).chain(smoke);
-    let names: Vec<&str> = names.chain(run.verify.keys().map(String::as_str)).collect();
+    let names: Vec<&str> = run.writers().collect();
     if names.contains(&process) {
         return Ok(());
     }
