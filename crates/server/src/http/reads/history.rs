@@ -158,9 +158,12 @@ pub(crate) async fn deployment(
     if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits));
-        let waits = waits.map(|waits| match restored::waits(&state, &serving.ledger.lost(), &waits) {
-            Some(besides) => format!("{waits}, {besides}"),
-            None => waits.to_string(),
+        let waits = waits.map(|waits| {
+            let silent = presence::silent_in_words(&waits, &serving.ledger.away());
+            let put_back = restored::waits(&state, &serving.ledger.lost(), &waits);
+            let besides = silent.map(|silent| format!("; {silent}")).into_iter();
+            let besides: String = besides.chain(put_back.map(|besides| format!(", {besides}"))).collect();
+            format!("{waits}{besides}")
         });
         view.waits = waits.or(view.waits);
         let parts = state.deployments.get(&number).map(|record| &record.parts);

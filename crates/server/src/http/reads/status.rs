@@ -135,6 +135,9 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
             *waiting = presence::waits(state, *deployment, &away, waiting.clone());
             *words = waiting.to_string();
         }
+        if let Some(silent) = presence::silent_in_words(waiting, &away) {
+            *words = format!("{words}; {silent}");
+        }
         if let Some(besides) = restored::waits(state, &lost, waiting) {
             *words = format!("{words}, {besides}");
         }
