@@ -1,6 +1,7 @@
 //! How far a target is in a deployment, by what it tells phase by phase to whoever watches. It is no history.
 
 use crate::agent::ProgressReport;
+use jiff::Timestamp;
 use trust::{names::printable, statement::Phase};
 
 /// The newest report of each phase, in order, of what a target does in one deployment.
@@ -17,7 +18,13 @@ impl Progress {
 
     /// `fetch ✓ stage … 3 of 12 files`; nothing where no phase was told of. The check is none that people wait for.
     pub fn in_words(&self) -> Option<String> {
-        let told: Vec<_> = self.0.iter().filter(|report| report.phase != Phase::Check).collect();
+        self.in_words_since(Timestamp::MIN)
+    }
+
+    /// The same of what was told from then on.
+    pub fn in_words_since(&self, since: Timestamp) -> Option<String> {
+        let told = self.0.iter().filter(|report| report.phase != Phase::Check && report.time >= since);
+        let told: Vec<_> = told.collect();
         let last = told.len().checked_sub(1)?;
         let word = |(index, report): (usize, &&ProgressReport)| match (report.done, index == last) {
             (true, _) => format!("{} ✓", report.phase.word()),

@@ -133,7 +133,14 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
     let deployment = state.deployments.get(&number)?;
     if let Some(Pause { by, failure, .. }) = &deployment.paused {
         let expires = deployment.schedule.expires.filter(|_| deployment.waves == 0);
-        return Some(WaitingOn::Person { deployment: number, by: by.clone(), failure: failure.clone(), expires });
+        let besides = kept_back(state, number, deployment, now).map(Box::new);
+        return Some(WaitingOn::Person {
+            deployment: number,
+            by: by.clone(),
+            failure: failure.clone(),
+            expires,
+            besides,
+        });
     }
     match &deployment.phase {
         DeploymentPhase::Running | DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. }
@@ -199,6 +206,17 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         }
         DeploymentPhase::Ended { .. } => None,
     }
+}
+
+/// The freeze or window that what is paused would wait for if it were let go on, where anything of it has still to begin.
+fn kept_back(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<WaitingOn> {
+    let goes_back = matches!(deployment.phase, DeploymentPhase::Undoing { .. } | DeploymentPhase::Ended { .. });
+    let waits = deployment.members.values().any(|part| *part == MemberPart::Waiting);
+    if goes_back || !waits && deployment.parts.first_waiting().is_none() {
+        return None;
+    }
+    let hindrance = schedule::hindrance(state, number, deployment, now);
+    hindrance.filter(|waiting| matches!(waiting, WaitingOn::Freeze { .. } | WaitingOn::Window { .. }))
 }
 
 /// The clock's commands that are due at `now`, and when to look again. The request id is derived from the deed, so that

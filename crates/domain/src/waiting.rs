@@ -114,6 +114,9 @@ pub enum WaitingOn {
         /// When it is dropped if nobody has let it begin by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires: Option<Timestamp>,
+        /// What it waits for besides: nothing begins before that, whoever lets it go on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        besides: Option<Box<WaitingOn>>,
     },
     /// A deployment succeeded, and is not well everywhere, or was stopped: it soaks from when it is well and started again.
     Health {
@@ -245,15 +248,18 @@ impl fmt::Display for WaitingOn {
                     None => Ok(()),
                 }
             }
-            WaitingOn::Person { deployment, by, failure, expires } => {
+            WaitingOn::Person { deployment, by, failure, expires, besides } => {
                 let why = match (by, failure) {
                     (Some(by), _) => format!("paused by {by}"),
                     (None, Some(failure)) => format!("paused: {failure}"),
                     (None, None) => "paused".into(),
                 };
                 write!(f, "deployment {deployment} is {why}; somebody says `sortie resume {deployment}` or `abort`")?;
-                match expires {
-                    Some(expires) => write!(f, ", and it is dropped if it has not begun by {expires:.0}"),
+                if let Some(expires) = expires {
+                    write!(f, ", and it is dropped if it has not begun by {expires:.0}")?;
+                }
+                match besides {
+                    Some(besides) => write!(f, "; besides, {besides}"),
                     None => Ok(()),
                 }
             }

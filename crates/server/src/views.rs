@@ -14,6 +14,7 @@ pub(crate) mod deployment;
 pub(crate) mod dossier;
 pub(crate) mod emergencies;
 pub(crate) mod escapes;
+pub(crate) mod failed;
 pub(crate) mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -16,7 +16,11 @@ use api::{
 };
 use domain::event::Event;
 use jiff::SignedDuration;
-use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::IsTerminal,
+    time::Duration,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use trust::{
     AppName, TargetName,
@@ -55,18 +59,46 @@ pub async fn follow(
     deployment: u64,
     limit: SignedDuration,
 ) -> Result<DeploymentView, Failure> {
+    let is_done = |view: &DeploymentView| view.ending.is_some() || waits_for_word(view);
+    follow_kept(invocation, connection, deployment, limit, &|_| {}, &is_done).await
+}
+
+/// Follows these targets of a deployment that is over, until each has finished what it tries again. What the others did is
+/// told already.
+pub async fn follow_again(
+    invocation: &Invocation,
+    connection: &Connection,
+    deployment: u64,
+    only: &BTreeSet<TargetName>,
+    limit: SignedDuration,
+) -> Result<DeploymentView, Failure> {
+    let keep = |view: &mut DeploymentView| view.targets.retain(|part| only.contains(&part.target));
+    let is_done = |view: &DeploymentView| view.targets.iter().all(is_finished);
+    follow_kept(invocation, connection, deployment, limit, &keep, &is_done).await
+}
+
+/// As [`follow`], of what is kept of the deployment, until that is done.
+async fn follow_kept(
+    invocation: &Invocation,
+    connection: &Connection,
+    deployment: u64,
+    limit: SignedDuration,
+    keep: &(dyn Fn(&mut DeploymentView) + Sync),
+    is_done: &(dyn Fn(&DeploymentView) -> bool + Sync),
+) -> Result<DeploymentView, Failure> {
     let limit_std = Duration::try_from(limit).or_misused()?;
     let deadline = Instant::now() + limit_std.min(Duration::from_secs(400 * 86_400));
     let mut happenings = connection.client.happenings();
     let mut screen = Screen::new(invocation);
     let mut teller: Option<Teller> = None;
     loop {
-        let Some(view) = look(invocation, connection, deployment, deadline).await? else {
+        let Some(mut view) = look(invocation, connection, deployment, deadline).await? else {
             return Err(too_long(deployment, limit, "the server is away"));
         };
+        keep(&mut view);
         let teller = teller.get_or_insert_with(Teller::default);
         screen.say(&teller.news(&view));
-        if view.ending.is_some() || waits_for_word(&view) {
+        if is_done(&view) {
             screen.draw(&[]);
             return Ok(view);
         }

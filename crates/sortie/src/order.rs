@@ -11,24 +11,29 @@ use crate::{
 use api::{
     client::ClientError,
     plan::{PlanAsked, PlanView},
-    read::{AppStatus, AudienceStatus, BuildName, Cell, DeploymentView, Status},
+    read::{BuildName, Cell, DeploymentView, MemberView, PartView, Status},
     routes,
     write::{Accepted, Text},
 };
 use domain::{
     event::{Ending, Event},
     refusal::exit,
-    rules::deployers,
+    state::GuidanceWord,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
-    charter::{Charter, Class},
     rollout::RolloutTerms,
     schedule::Schedule,
     statement::{self, Act, OrderAct, Phase},
 };
+
+mod left_out;
+mod next;
+use left_out::{cordoned, left_out};
+pub use left_out::{has_failed, is_unwell, to_try_again};
+use next::next_after;
 
 /// What is to be ordered.
 #[derive(Clone, Debug)]
@@ -263,7 +268,9 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
     let cell = cell(&status, &view.app, &view.environment);
     if view.ending == Some(Ending::Succeeded) {
         let cordoned = cordoned(&status, view, cell).map(|line| format!("\n{line}")).unwrap_or_default();
-        let answer = Answer::new(view, success(view, cell) + &cordoned);
+        let again = (view.members.is_empty()).then(|| to_try_again(view, &status)).into_iter().flatten();
+        let again: String = again.map(|line| format!("\n{line}")).collect();
+        let answer = Answer::new(view, success(view, cell) + &again + &cordoned);
         let may_release = |audience: &AudienceName| releasing::may_alone(connection, audience);
         return Ok(match next_after(&connection.policy.charter, &status, view, &may_release) {
             Some(next) => answer.next(next),
@@ -271,7 +278,13 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
         });
     }
     if let (None, Some(why)) = (view.ending, &view.failure) {
-        let answer = Answer::new(view, paused(view, why, cell)).exit(exit::DEPLOYMENT_FAILED);
+        let member = member_to_blame(view).and_then(|member| member.deployment);
+        // It is asked for what may be said to it only: without it there is an answer all the same.
+        let member = match member {
+            Some(number) => deployment(connection, number).await.ok(),
+            None => None,
+        };
+        let answer = Answer::new(view, paused(view, member.as_ref(), why, cell)).exit(exit::DEPLOYMENT_FAILED);
         return Ok(answer.next(format!("sortie status {}", view.deployment)));
     }
     let answer = Answer::new(view, failure(view, cell)).exit(exit_of(view));
@@ -289,56 +302,63 @@ fn exit_of(view: &DeploymentView) -> u8 {
 }
 
 /// The targets that had their turn.
-fn touched(view: &DeploymentView) -> impl Iterator<Item = &api::read::PartView> {
+fn touched(view: &DeploymentView) -> impl Iterator<Item = &PartView> {
     view.targets.iter().filter(|part| !matches!(part.state.as_str(), "waiting" | "not begun"))
 }
 
 /// Whether a machine refused for what it lacks: no matter of permission, and somebody changes it there.
-fn lacks(part: &api::read::PartView) -> bool {
+fn lacks(part: &PartView) -> bool {
     part.state == "refused" && part.refused.as_deref() == Some("NEEDS_UNMET")
 }
 
-/// Why a deployment paused by itself, and what somebody may say to it.
-fn paused(view: &DeploymentView, why: &str, cell: Option<&Cell>) -> String {
+/// One deployment.
+pub async fn deployment(connection: &Connection, number: u64) -> Result<DeploymentView, Failure> {
+    Ok(connection.client.get(&routes::path(routes::DEPLOYMENT, &[&number.to_string()]), &[]).await?)
+}
+
+/// The member of a package that the reason begins with: the one that failed.
+fn member_to_blame(view: &DeploymentView) -> Option<&MemberView> {
+    let reason = view.failure.as_ref().or(view.reason.as_ref())?;
+    view.members.iter().find(|member| reason.starts_with(&format!("{}:", member.app)))
+}
+
+/// What runs there of the application: `prod runs 1.4.0 on 3/3`.
+fn what_runs(view: &DeploymentView, cell: &Cell) -> String {
+    let (app, environment) = (&view.app, &view.environment);
+    let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
+    match cell.partly.first() {
+        _ if !runs.is_empty() => format!("{environment} runs {}", runs_in_words(&runs, cell.targets)),
+        Some(left) => format!("{environment} runs {} of {app} in part", left.build.short()),
+        // Members run there, of one version and of another.
+        None if !view.members.is_empty() => format!("{environment} runs no version of {app} as a whole"),
+        None => format!("{environment} runs nothing of {app}"),
+    }
+}
+
+/// Why a deployment paused by itself, and what somebody may say to it; of a package, what to the `member` that failed.
+fn paused(view: &DeploymentView, member: Option<&DeploymentView>, why: &str, cell: Option<&Cell>) -> String {
     let number = view.deployment;
     let mut said = vec![format!("deployment {number} is paused: {why}.   (exit {})", exit::DEPLOYMENT_FAILED)];
-    if let Some(cell) = cell {
-        let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
-        said.push(format!("{} runs {}", view.environment, runs_in_words(&runs, cell.targets)));
-    }
+    said.extend(cell.map(|cell| what_runs(view, cell)));
     said.push("nothing more begins until somebody says what is to be done:".into());
-    let has_failed = |part: &&api::read::PartView| has_failed(part);
+    let at = member.unwrap_or(view);
+    let has_failed = |part: &&PartView| has_failed(part);
     // Who is absent may have been away before it began, and costs nothing: whoever failed is meant first.
-    let absent_last = |part: &&api::read::PartView| part.state == "absent";
-    let failed = view.targets.iter().filter(has_failed).min_by_key(absent_last).map(|part| &part.target);
-    let unwell = view.targets.iter().find(|part| is_unwell(part)).map(|part| &part.target);
+    let absent_last = |part: &&PartView| part.state == "absent";
+    let failed = at.targets.iter().filter(has_failed).min_by_key(absent_last).map(|part| &part.target);
+    let unwell = at.targets.iter().find(|part| is_unwell(part)).map(|part| &part.target);
     let mut choices = vec![(format!("sortie resume {number}"), "it goes on, and this is accepted")];
     if failed.is_some() {
-        choices.push((format!("sortie retry {number}"), "those that failed try again"));
+        choices.push((format!("sortie retry {}", at.deployment), "those that failed try again"));
     }
     if let Some(target) = failed.or(unwell) {
-        choices.push((format!("sortie exclude {number} {target} --reason …"), "it goes on counting without that one"));
+        let exclude = format!("sortie exclude {} {target} --reason …", at.deployment);
+        choices.push((exclude, "nobody counts on that one any more; then resume"));
     }
     choices.push((format!("sortie abort {number}"), "everything goes back"));
     let width = choices.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     said.extend(choices.iter().map(|(command, means)| format!("  {command:<width$}   {means}")));
     said.join("\n")
-}
-
-/// Whether a target verified it and is not well since.
-pub fn is_unwell(part: &api::read::PartView) -> bool {
-    part.unwell.is_some()
-}
-
-/// Whether a target did not get it by its own fault or by nobody's; what somebody left out is no such.
-pub fn has_failed(part: &api::read::PartView) -> bool {
-    match part.state.as_str() {
-        "failed" | "refused" | "absent" => true,
-        "undone" => part.failed_in.is_some(),
-        // Others are staged and get their turn.
-        "staged" => part.failed_in.is_some() || part.refused.is_some(),
-        _ => false,
-    }
 }
 
 fn named(view: &DeploymentView) -> String {
@@ -404,56 +424,6 @@ fn of_package(view: &DeploymentView) -> String {
     }
 }
 
-/// `2 of 100 did not answer and will catch up: web-07, web-31`, and those that failed within the budget.
-fn left_out(view: &DeploymentView) -> Vec<String> {
-    let all = view.targets.len();
-    let named = |states: &[&str]| -> Vec<&str> {
-        let parts = view.targets.iter().filter(|part| states.contains(&part.state.as_str()));
-        parts.map(|part| part.target.as_str()).collect()
-    };
-    let mut lines = Vec::new();
-    let absent = named(&["absent"]);
-    if !absent.is_empty() {
-        lines.push(format!("{} of {all} did not answer and will catch up: {}", absent.len(), absent.join(", ")));
-    }
-    let failed = named(&["undone", "failed", "refused", "staged"]);
-    if !failed.is_empty() {
-        lines.push(format!("{} of {all} failed and were left out: {}", failed.len(), failed.join(", ")));
-    }
-    let left_out = named(&["left out"]);
-    if !left_out.is_empty() {
-        lines.push(format!("{} of {all} were left out: {}", left_out.len(), left_out.join(", ")));
-    }
-    if !failed.is_empty() || !left_out.is_empty() {
-        // Those that somebody left out try again only where they are named.
-        let only = match left_out.is_empty() {
-            true => String::new(),
-            false => format!(" --only {}", [failed, left_out].concat().join(",")),
-        };
-        lines.push(format!("to let them try again: sortie retry {}{only}", view.deployment));
-    }
-    lines
-}
-
-/// Who has no part in what was brought and does not run it, because somebody cordoned it: whoever reads `3/4` should know why.
-fn cordoned(status: &Status, view: &DeploymentView, cell: Option<&Cell>) -> Option<String> {
-    let cell = cell.filter(|_| view.act.installs() && view.members.is_empty())?;
-    let on: BTreeSet<&TargetName> =
-        cell.runs.iter().filter(|runs| runs.build == view.build).flat_map(|runs| &runs.on).collect();
-    let missing = (cell.targets as usize).saturating_sub(on.len());
-    let parts: BTreeSet<&TargetName> = view.targets.iter().map(|part| &part.target).collect();
-    let is_meant = |target: &&api::read::TargetStatus| {
-        let is_cordoned_here = target.cordoned && target.environment == view.environment;
-        is_cordoned_here && !parts.contains(&target.name) && !on.contains(&target.name)
-    };
-    let all: Vec<&api::read::TargetStatus> = status.targets.iter().filter(is_meant).collect();
-    // Where more are cordoned than are missing, some are for other applications: those that ran this one are meant.
-    let are_all_meant = all.len() <= missing;
-    let names = all.iter().filter(|target| are_all_meant || target.runs.contains_key(&view.app));
-    let names: Vec<&str> = names.map(|target| target.name.as_str()).collect();
-    (!names.is_empty()).then(|| format!("{} cordoned and left alone: {}", names.len(), names.join(", ")))
-}
-
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
 fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let touched: Vec<_> = touched(view).collect();
@@ -480,12 +450,15 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
         }
         _ => {}
     }
+    let aborted = aborted(view);
+    let is_aborted = aborted.is_some();
+    said.extend(aborted);
     let back: Vec<&str> =
         view.members.iter().filter(|member| member.state == "undone").map(|m| m.app.as_str()).collect();
     let has_begun = view.members.iter().any(|member| !matches!(member.state.as_str(), "waiting" | "not begun"));
     if has_begun {
         let reason = view.reason.as_deref().unwrap_or("a member failed");
-        said.push(format!("{} failed: {reason}", named(view)));
+        said.extend((!is_aborted).then(|| format!("{} failed: {reason}", named(view))));
         said.extend((!back.is_empty()).then(|| format!("went back: {}", back.join(", "))));
     }
     if refused_to_go_back(view) > 0 {
@@ -506,10 +479,7 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     if said.is_empty() {
         said.push(format!("failed: {}", view.reason.as_deref().unwrap_or("no target is to blame")));
     }
-    if let Some(cell) = cell {
-        let runs: Vec<_> = cell.runs.iter().map(|runs| (runs.build.clone(), runs.on.len())).collect();
-        said.push(format!("{environment} runs {}", runs_in_words(&runs, cell.targets)));
-    }
+    said.extend(cell.map(|cell| what_runs(view, cell)));
     let mut text = format!("{}.   (exit {})", said.join("; "), exit_of(view));
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         text.push_str(&format!(
@@ -521,10 +491,20 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     text
 }
 
+/// That somebody took it back, who, and why: whoever follows it may be another.
+fn aborted(view: &DeploymentView) -> Option<String> {
+    let aborted = view.guided.iter().rfind(|guidance| guidance.word == GuidanceWord::Aborted.word())?;
+    let reason = aborted.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    // Of a package, a member may have been aborted for itself: its reason says so.
+    let is_it = view.reason.as_ref().is_some_and(|reason| reason.starts_with("aborted by"));
+    let is_undone = matches!(view.ending, Some(Ending::Undone | Ending::Failed));
+    (is_undone && is_it).then(|| format!("deployment {} was aborted by {}{reason}", view.deployment, aborted.by))
+}
+
 /// How many targets had activated it before they refused: what they refused is the way back.
 fn refused_to_go_back(view: &DeploymentView) -> usize {
     // Whoever is refused just before it would activate anything has tried no more than that.
-    let has_activated = |part: &api::read::PartView| {
+    let has_activated = |part: &PartView| {
         let tried = last_try(&part.phases);
         let is_last = tried.last().is_some_and(|timing| timing.phase == Phase::Activate);
         !is_last && tried.iter().any(|timing| timing.phase == Phase::Activate)
@@ -533,18 +513,14 @@ fn refused_to_go_back(view: &DeploymentView) -> usize {
 }
 
 fn next_after_failure(view: &DeploymentView) -> String {
-    // The member that the reason begins with is the one that failed.
-    let is_named = |member: &&api::read::MemberView| {
-        view.reason.as_deref().is_some_and(|reason| reason.starts_with(&format!("{}:", member.app)))
-    };
-    if let Some(number) = view.members.iter().find(is_named).and_then(|member| member.deployment) {
+    if let Some(number) = member_to_blame(view).and_then(|member| member.deployment) {
         return format!("sortie status {number}");
     }
     let bad = |state: &str| {
-        let fits = |part: &&api::read::PartView| part.state == state && (state != "undone" || part.failed_in.is_some());
+        let fits = |part: &&PartView| part.state == state && (state != "undone" || part.failed_in.is_some());
         view.targets.iter().find(fits)
     };
-    let stopped = |part: &&api::read::PartView| part.state == "staged" && part.failed_in.is_some();
+    let stopped = |part: &&PartView| part.state == "staged" && part.failed_in.is_some();
     let blamed = bad("failed").or_else(|| bad("undone")).or_else(|| view.targets.iter().find(stopped));
     // A server that does not name the failed phase apart begins its reason with the target.
     let by_reason = || {
@@ -560,86 +536,6 @@ fn next_after_failure(view: &DeploymentView) -> String {
         Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
         None => format!("sortie why {} --in {}", view.build.of(&view.app), view.environment),
     }
-}
-
-/// What usually comes after a deployment that went well.
-fn next_after(
-    charter: &Charter,
-    status: &Status,
-    view: &DeploymentView,
-    may_release: &dyn Fn(&AudienceName) -> bool,
-) -> Option<String> {
-    let (app, environment) = (&view.app, &view.environment);
-    match view.act {
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback
-            if stands_by(view, cell(status, app, environment)) =>
-        {
-            return Some(format!("sortie switch {} --in {environment}", view.build.of(app)));
-        }
-        // A switch that went well is what the deployment was for.
-        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Switch => {}
-        OrderAct::Rollback => return Some(format!("sortie status {app} --in {environment}")),
-        OrderAct::Stop => return Some(format!("sortie start {app} --in {environment}")),
-        OrderAct::Configure | OrderAct::Undeploy | OrderAct::Start | OrderAct::Restart => return None,
-    }
-    let Some(version) = &view.build.version else {
-        return Some(format!("sortie number {} next", view.build.of(app)));
-    };
-    let Some(following) = following_audience(charter, app, &status.audiences, environment, may_release) else {
-        return Some(format!("sortie status {app}"));
-    };
-    let record = status.apps.iter().find(|other| other.app == *app);
-    Some(match where_it_stands(record, version, &following) {
-        Stands::Runs => format!("sortie status {app}@{version}"),
-        Stands::Released if charter.environments.contains_key(&following) => {
-            format!("sortie deploy {app}@{version} --to {following}")
-        }
-        Stands::Released => format!("sortie status {app}@{version}"),
-        Stands::Neither if may_release(&following) => format!("sortie release {app}@{version} --to {following}"),
-        Stands::Neither => format!("sortie request {app}@{version} --to {following}"),
-    })
-}
-
-enum Stands {
-    Runs,
-    Released,
-    Neither,
-}
-
-fn where_it_stands(app: Option<&AppStatus>, version: &Version, audience: &AudienceName) -> Stands {
-    let Some(cell) = app.and_then(|app| app.cells.iter().find(|cell| cell.audience == *audience)) else {
-        return Stands::Neither;
-    };
-    if cell.runs.iter().any(|runs| runs.build.version.as_ref() == Some(version)) {
-        return Stands::Runs;
-    }
-    match cell.released.iter().any(|released| released.version == *version) {
-        true => Stands::Released,
-        false => Stands::Neither,
-    }
-}
-
-/// The audience that a version goes to after `environment`: the one that the charter says comes after it, or else the
-/// next one of a higher class, and among those of one class whichever the signer may release to alone. Only audiences that
-/// somebody has to agree to are meant, and no environment to which others deploy the application.
-fn following_audience(
-    charter: &Charter,
-    app: &AppName,
-    audiences: &[AudienceStatus],
-    environment: &AudienceName,
-    may_release: &dyn Fn(&AudienceName) -> bool,
-) -> Option<AudienceName> {
-    let asks = |name: &AudienceName| charter.audience(name).filter(|audience| audience.approve.is_some());
-    let is_ours = |name: &&AudienceName| deployers::others(charter, app, name).is_none();
-    let names = || audiences.iter().map(|audience| &audience.name).filter(|name| asks(name).is_some()).filter(is_ours);
-    let comes_after = |name: &&AudienceName| asks(name).and_then(|audience| audience.after) == Some(environment);
-    let class = charter.environments.get(environment).map_or(Class::Dev, |environment| environment.class);
-    let is_higher = |name: &&AudienceName| {
-        asks(name).is_some_and(|audience| audience.after.is_none() && audience.class.is_some_and(|c| c > class))
-    };
-    let turn = |name: &&AudienceName| (asks(name).and_then(|audience| audience.class), !may_release(name));
-    let lowest = || names().filter(is_higher).min_by_key(turn);
-    names().find(comes_after).or_else(lowest).cloned()
 }
 
 #[cfg(test)]
@@ -670,17 +566,6 @@ mod tests {
         view.act = OrderAct::Stop;
         assert!(success(&view, None).contains("is stopped in dev, 1/1."));
         assert_eq!(next(&view, true).unwrap(), "sortie start web --in dev");
-    }
-
-    #[test]
-    fn r22_where_customers_deploy_no_version_goes_next() {
-        let (mut charter, status) = (charter(), status());
-        let mut view = deployment(&[("prod-1", "verified")]);
-        view.environment = "test".parse().unwrap();
-        view.build = build("1.5.0");
-        let desk = charter.applications.entry(view.app.clone()).or_default();
-        desk.deployed_by = trust::charter::DeployedBy::Customer;
-        assert_eq!(next_after(&charter, &status, &view, &|_| false).unwrap(), "sortie status web");
     }
 
     #[test]
@@ -729,7 +614,7 @@ mod tests {
     fn what_paused_by_itself_says_what_somebody_may_say_to_it() {
         let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "waiting")]);
         view.failure = Some("prod-1: verify errors: inconclusive: measured NaN".into());
-        let words = |view: &DeploymentView| paused(view, view.failure.as_deref().unwrap(), None);
+        let words = |view: &DeploymentView| paused(view, None, view.failure.as_deref().unwrap(), None);
         assert_eq!(
             words(&view),
             "deployment 41 is paused: prod-1: verify errors: inconclusive: measured NaN.   (exit 4)\n\
@@ -742,6 +627,55 @@ mod tests {
         view.targets[0].state = "verified".into();
         view.targets[0].unwell = Some("503".into());
         assert!(!words(&view).contains("sortie retry 41") && words(&view).contains("sortie exclude 41 prod-1"));
+        assert!(words(&view).contains("nobody counts on that one any more; then resume"), "{}", words(&view));
+    }
+
+    /// A package has no targets of its own: whoever failed is a member's, and tries again there.
+    #[test]
+    fn what_paused_of_a_package_is_told_of_the_member_and_of_the_package() {
+        let mut view = deployment(&[]);
+        view.failure = Some("api: prod-2: verify: 503".into());
+        let member = |app: &str, number| MemberView {
+            app: app.parse().unwrap(),
+            build: build("1.4.0"),
+            after: Vec::new(),
+            state: "at it".into(),
+            deployment: Some(number),
+            step: 1,
+        };
+        view.members = vec![member("db", 42), member("api", 43)];
+        assert_eq!(member_to_blame(&view).and_then(|member| member.deployment), Some(43));
+        let mut api = deployment(&[("prod-1", "verified"), ("prod-2", "failed")]);
+        api.deployment = 43;
+        let mut status = status();
+        let cell = &mut status.apps[0].cells[2];
+        cell.partly = std::mem::take(&mut cell.runs);
+        let said = |cell: &Cell| paused(&view, Some(&api), "api: prod-2: verify: 503", Some(cell));
+        for command in ["sortie resume 41 ", "sortie abort 41 ", "sortie retry 43 ", "sortie exclude 43 prod-2 "] {
+            assert!(said(cell).contains(command), "{command}\n{}", said(cell));
+        }
+        assert!(said(cell).contains("\nprod runs 1.4.0 of web in part\n"), "{}", said(cell));
+        cell.partly.clear();
+        assert!(said(cell).contains("\nprod runs no version of web as a whole\n"), "{}", said(cell));
+        let mut alone = deployment(&[("prod-1", "failed")]);
+        alone.ending = Some(Ending::Failed);
+        assert!(failure(&alone, Some(cell)).contains("; prod runs nothing of web."), "{}", failure(&alone, Some(cell)));
+    }
+
+    #[test]
+    fn who_follows_what_another_one_aborts_hears_who_did_and_why() {
+        let mut view = deployment(&[("prod-1", "undone")]);
+        view.ending = Some(Ending::Undone);
+        view.reason = Some("aborted by oncall".into());
+        view.guided = vec![api::read::GuidanceView {
+            at: view.requested,
+            by: "oncall".parse().unwrap(),
+            word: "aborted".into(),
+            targets: Vec::new(),
+            reason: Some("too slow".into()),
+        }];
+        let said = failure(&view, None);
+        assert!(said.starts_with("deployment 41 was aborted by oncall: too slow; undone on 1 of 1."), "{said}");
     }
 
     #[test]
@@ -760,16 +694,6 @@ mod tests {
             crate::follow::finished(&view.targets[1]),
             "staged, not deployed: refused: WITHDRAWN: 1.5.0 was withdrawn"
         );
-    }
-
-    #[test]
-    fn whoever_was_left_out_is_named_to_try_again() {
-        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "failed")]);
-        view.ending = Some(Ending::Succeeded);
-        let last = |view: &DeploymentView| success(view, None).lines().last().unwrap().to_string();
-        assert_eq!(last(&view), "to let them try again: sortie retry 41");
-        view.targets[0].state = "left out".into();
-        assert_eq!(last(&view), "to let them try again: sortie retry 41 --only prod-2,prod-1");
     }
 
     #[test]

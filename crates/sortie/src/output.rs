@@ -35,6 +35,12 @@ impl Answer {
         Self { raw: Some(bytes), ..Self::default() }
     }
 
+    /// With what was done before.
+    pub fn after(mut self, done: &str) -> Self {
+        self.words.insert_str(0, done);
+        self
+    }
+
     /// With the next command to type.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
@@ -51,12 +57,6 @@ impl Answer {
         if let Value::Object(fields) = &mut self.json {
             fields.insert(name.into(), value.into());
         }
-        self
-    }
-
-    /// With this before its words.
-    pub fn preceded_by(mut self, words: &str) -> Self {
-        self.words.insert_str(0, words);
         self
     }
 

@@ -100,7 +100,7 @@ pub struct Cell {
     /// The same with since when and why.
     #[serde(default)]
     pub holds: Vec<HoldView>,
-    /// The builds that failed there when they were last brought.
+    /// The builds that failed there when they were last brought, and what stands and failed on some targets.
     #[serde(default)]
     pub failed: Vec<FailedView>,
     /// The builds that settled here and may come back, whose permit nobody withdrew: the newest first.
@@ -156,7 +156,7 @@ pub struct HoldView {
     pub why: Option<String>,
 }
 
-/// A build that failed when it was last brought.
+/// A build that failed when it was last brought, or on some targets only.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailedView {
     /// The build.
@@ -164,6 +164,32 @@ pub struct FailedView {
     pub build: BuildName,
     /// In which deployment.
     pub deployment: u64,
+    /// The targets on which it failed, where it stands and runs on others; none where it went back from all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub on: Vec<TargetName>,
+}
+
+impl FailedView {
+    /// `1.5.0 failed in deployment 17`, or `1.5.0 failed on prod-3 (deployment 17)`.
+    pub fn in_words(&self) -> String {
+        let (build, number) = (self.build.short(), self.deployment);
+        match self.on.is_empty() {
+            true => format!("{build} failed in deployment {number}"),
+            false => format!("{build} failed{} (deployment {number})", self.where_in_words()),
+        }
+    }
+
+    /// ` on prod-3`, ` on prod-3 and 4 more`; nothing where it failed as a whole.
+    pub fn where_in_words(&self) -> String {
+        match self.on.as_slice() {
+            [] => String::new(),
+            [one, two, three, rest @ ..] if !rest.is_empty() => {
+                format!(" on {one}, {two}, {three} and {} more", rest.len())
+            }
+            few => format!(" on {}", few.iter().map(TargetName::as_str).collect::<Vec<_>>().join(", ")),
+        }
+    }
 }
 
 /// To whom a version was handed.

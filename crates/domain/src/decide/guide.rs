@@ -226,7 +226,10 @@ pub(super) fn retry(draft: &mut Draft, asked: &Asked<'_>, signed: &Signed<Order>
         let target = names::target(&draft.state, name)?;
         let part = record.parts.get(name).ok_or_else(|| no_part(number, name))?;
         if record.act.installs() && !placement::takes_something_new(&draft.state, target, asked.context.now) {
-            let why = format!("{name} takes nothing new: it is cordoned, or its time is over");
+            let why = match target.cordoned {
+                true => format!("{name} is cordoned and takes nothing new: `sortie target uncordon {name}` lets it"),
+                false => format!("{name} takes nothing new: its time is over"),
+            };
             return Err(Refusal::Invalid { why });
         }
         if part.progress == Progress::Finished(Outcome::Verified)

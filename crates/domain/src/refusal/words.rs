@@ -362,7 +362,10 @@ impl fmt::Display for Refusal {
             Refusal::Held { app, environment, build, version, deployment } => {
                 let what = names::of_build(app, version.as_ref(), build);
                 let since = deployment.map(|number| format!(" (deployment {number})")).unwrap_or_default();
-                write!(f, "{what} is held out of {environment} since it was undone or rolled back there{since}")
+                write!(
+                    f,
+                    "{what} is held out of {environment} since it failed, was undone or was rolled back there{since}"
+                )
             }
             Refusal::Frozen(frozen) => f.write_str(&frozen.in_words("nothing was changed")),
             Refusal::WindowClosed(closed) => f.write_str(&closed.in_words("nothing was changed")),
@@ -729,7 +732,7 @@ pages! {
     SidesUnclear, "SIDES_UNCLEAR", exit::REFUSED, "The charter divides the environment into two sides by a label (`sides`). Every target that an application goes to carries it, with one of two values; one side serves and the other does not; and what is to serve is well. See docs/sides.md.";
     SideServes, "SIDE_SERVES", exit::REFUSED, "In an environment with two sides what is new comes to the one that does not serve; `sortie switch` lets it serve. Targets of the side that serves refuse it themselves.";
     Bakes, "BAKES", exit::REFUSED, "A ring of a deployment stays under watch for `bake_minutes` before the next may begin.";
-    Held, "HELD", exit::REFUSED, "A build that was undone or rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
+    Held, "HELD", exit::REFUSED, "A build that failed, was undone or was rolled back is held out of that environment until somebody lifts the hold, so that nothing brings it back by itself.";
     Frozen, "FROZEN", exit::REFUSED, "R1: somebody whom the charter lets freeze the environment has declared that nothing new is activated there for a time. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A version may be excepted by whoever may lift the freeze, and a way may waive freezes where the charter says so. Targets keep freezes and refuse by themselves.";
     WindowClosed, "WINDOW_CLOSED", exit::REFUSED, "R1: the charter says in which windows something new is activated in the environment, and none is open. Plan the deployment for the next one (`--at next-window`), or wait. What runs goes on; undo, rollback, stop, start, restart and removal stay possible. A way may waive windows where the charter says so.";
     WindowsDiffer, "WINDOWS_DIFFER", exit::CONFLICT, "An order carries the environment's windows as absolute times, which whoever signs works out from the charter. The charter has changed since, or one of the two programs has older rules of time zones: order again, with a newer program if that does not help.";

@@ -77,6 +77,22 @@ pub fn waits(state: &State, number: u64, away: &Away, waits: WaitingOn) -> Waiti
     if unwell.is_empty() { waits } else { WaitingOn::Health { deployment: number, unwell, stopped: Vec::new() } }
 }
 
+/// Who is away of those that a deployment waits for, and until when anybody does.
+pub fn silent_in_words(waits: &WaitingOn, away: &Away) -> Option<String> {
+    match waits {
+        WaitingOn::Targets { targets, until, .. } => {
+            let silent: Vec<&str> =
+                targets.iter().filter(|name| away.contains(*name)).map(TargetName::as_str).collect();
+            let are = if silent.len() == 1 { "is" } else { "are" };
+            let names = silent.join(", ");
+            (!silent.is_empty())
+                .then(|| format!("{names} {are} away, and who has said nothing by {until:.0} is given up on"))
+        }
+        WaitingOn::Members { why: Some(why), .. } => silent_in_words(why, away),
+        _ => None,
+    }
+}
+
 /// Whether what is due by the time alone may happen, as far as targets are there for it.
 pub fn may_come(state: &State, command: &Command, away: &Away) -> bool {
     let none_is_silent = |number: &u64| {
@@ -92,5 +108,24 @@ pub fn may_come(state: &State, command: &Command, away: &Away) -> bool {
         }
         Command::AdvanceDeployment(number) => none_is_silent(number),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_away_of_those_that_are_waited_for_is_named_with_the_end_of_that() {
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<TargetName>>();
+        let until = "2026-11-22T10:10:00Z".parse().unwrap();
+        let waits = WaitingOn::Targets { deployment: 7, targets: names(&["dev-1", "dev-2"]), until };
+        let away: Away = names(&["dev-1", "dev-9"]).into_iter().collect();
+        let said = Some("dev-1 is away, and who has said nothing by 2026-11-22T10:10:00Z is given up on".to_owned());
+        assert_eq!(silent_in_words(&waits, &away), said);
+        assert_eq!(silent_in_words(&waits, &Away::new()), None);
+        let members = vec![("api".parse().unwrap(), 7)];
+        let package = WaitingOn::Members { deployment: 6, members, why: Some(Box::new(waits)) };
+        assert_eq!(silent_in_words(&package, &away), said);
     }
 }

@@ -29,6 +29,9 @@ pub struct Part {
     pub absent: bool,
     /// The entry with the order by which it tries again.
     pub order: Option<u64>,
+    /// The entry by which it began the last time, 0 before it did: what became of it afterwards was not known before that.
+    #[serde(default)]
+    pub begun: u64,
     /// In which wave it had its turn, from 1; 0 before it had.
     pub wave: u32,
     /// Whether the application serves on the target: it runs there, and nothing is being done with it.

@@ -230,9 +230,9 @@ impl Targets {
         self.lock().versions.get(target).cloned()
     }
 
-    /// How far the target is in a deployment, as it said since the server started.
-    pub fn how_far(&self, target: &TargetName, deployment: u64) -> Option<String> {
-        self.lock().progress.in_words(target, deployment)
+    /// How far the target is in a deployment, as it said from then on, and since the server started.
+    pub fn how_far(&self, target: &TargetName, deployment: u64, since: Timestamp) -> Option<String> {
+        self.lock().progress.in_words(target, deployment, since)
     }
 
     /// When the newest word of the repository was signed that the target has seen, as it said since the server started.
@@ -542,7 +542,7 @@ pub(crate) async fn progress(
         return Err(Failure::invalid("the note is too long"));
     }
     report.note = trust::names::printable(&report.note);
-    serving.targets.lock().progress.hear(&report);
+    serving.targets.lock().progress.hear(&report, Timestamp::now());
     // An error means that nobody watches.
     let _ = serving.progress.send(report);
     Ok(StatusCode::NO_CONTENT)

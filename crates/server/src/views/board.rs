@@ -297,7 +297,7 @@ fn cell(app: &AppStatus, cell: &Cell, audience: &AudienceStatus, shown: &Shown<'
                 p.held {
                     (sign(Sign::Held))
                     span {
-                        b.version { (failed.build.short()) } " failed"
+                        b.version { (failed.build.short()) } " failed" (failed.where_in_words())
                         span.muted { " · deployment " (failed.deployment) }
                     }
                 }
@@ -520,8 +520,9 @@ fn waits(waiting: &WaitingOn, now: Timestamp) -> Markup {
                     span { "past " b { (ring) } ", waits for somebody's word" span.muted { " · deployment " (deployment) } }
                 }
             }
-            WaitingOn::Person { deployment, by, failure, .. } => {
-                p.wait title=(format!("sortie resume {deployment}, or abort")) {
+            WaitingOn::Person { deployment, by, failure, besides, .. } => {
+                @let besides = besides.as_ref().map(|besides| format!("; besides, {besides}")).unwrap_or_default();
+                p.wait title=(format!("sortie resume {deployment}, or abort{besides}")) {
                     (sign(Sign::Wait))
                     span {
                         "paused"

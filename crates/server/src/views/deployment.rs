@@ -57,7 +57,7 @@ pub(crate) fn deployment(
         rings: record.rings.iter().map(|ring| (ring.name.clone(), ring.targets)).collect(),
         waves: waves(names, record),
         keep_data: record.keep_data,
-        guided: record.guided.iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
+        guided: guided(state, record).iter().map(|guidance| guidance_view(names, guidance, texts)).collect(),
         targets: record.parts.iter().map(|(target, part)| part_view(names, number, record, target, part)).collect(),
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
@@ -92,6 +92,29 @@ fn failure(state: &State, record: &Deployment) -> Option<String> {
 /// How many waves it takes, as far as can be known.
 fn waves(state: &State, record: &Deployment) -> u32 {
     u32::try_from(rollout::waves_of(state, record)).unwrap_or(u32::MAX)
+}
+
+/// What people said of a deployment; of a package, what they said of its members as well: who was left out of it has a part
+/// in those alone. One word may have been for several of them.
+fn guided(state: &State, record: &Deployment) -> Vec<Guidance> {
+    let mut all: Vec<Guidance> = record.guided.iter().cloned().collect();
+    for (_, _, member) in domain::rules::packages::begun(state, record) {
+        for guidance in &member.guided {
+            let same = |other: &&mut Guidance| {
+                (other.stamp.entry, other.word, &other.by) == (guidance.stamp.entry, guidance.word, &guidance.by)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => {
+                    known.targets.extend(guidance.targets.iter().cloned());
+                    known.targets.sort();
+                    known.targets.dedup();
+                }
+                None => all.push(guidance.clone()),
+            }
+        }
+    }
+    all.sort_by_key(|guidance| guidance.stamp.entry);
+    all
 }
 
 fn guidance_view(state: &State, guidance: &Guidance, texts: Texts<'_>) -> GuidanceView {
@@ -256,5 +279,28 @@ mod tests {
         assert_eq!(part(&world, deployment).state, "going back");
         world.happen(finished(None, None));
         assert_eq!(part(&world, deployment).state, "undone");
+    }
+
+    /// A package has no targets: who is left out of it has a part in its members alone, and is told of it.
+    #[test]
+    fn what_was_said_of_a_package_s_members_is_told_of_the_package() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let number = world.ordered("prod-1", "web", build, OrderAct::Deploy);
+        let (by, reason) = (Some("oncall".parse().unwrap()), None);
+        let target = target("prod-1");
+        world.happen(Event::TargetExcluded { deployment: number, target: target.clone(), by, reason, away: false });
+        let mut state = world.state.clone();
+        let member = state.deployments[&number].clone();
+        let package = Deployment {
+            app: app("shop"),
+            members: [(app("web"), MemberPart::Begun(number))].into_iter().collect(),
+            guided: Default::default(),
+            ..member.clone()
+        };
+        let of = domain::state::InPackage { deployment: 9, app: app("shop"), build, order: 1 };
+        state.deployments.insert(number, Deployment { package: Some(of), ..member });
+        let said: Vec<_> = guided(&state, &package).into_iter().map(|guidance| guidance.targets).collect();
+        assert_eq!(said, [vec![target]]);
     }
 }

@@ -126,11 +126,12 @@ pub(crate) fn partly(state: &State, app: &AppName, environment: &AudienceName, h
     found(state, app, environment, here).filter(|(_, is_whole)| !is_whole).map(|(runs, _)| runs).into_iter().collect()
 }
 
-/// `shop@0.1.0 runs in part, on 1 of 2 targets`.
+/// `shop@0.1.0 runs in part: 1 of 2 targets has some of it`.
 pub(crate) fn in_part(app: &AppName, left: &Runs, targets: u32) -> String {
     let on = left.on.len();
     let of = words::count(on.max(targets as usize), "target");
-    format!("{} runs in part, on {on} of {of}", left.build.of(app))
+    let have = if on == 1 { "has" } else { "have" };
+    format!("{} runs in part: {on} of {of} {have} some of it", left.build.of(app))
 }
 
 /// What runs of the package that stands in an environment, and whether that is all of it.
@@ -273,7 +274,7 @@ mod tests {
         let status = status::status(&world.state, &Default::default(), |_| None, &|_| None, world.now()).unwrap();
         let shop = status.apps.iter().find(|status| status.app == app("shop")).unwrap();
         let prod = shop.cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
-        let said = format!("shop#{} runs in part, on 1 of 1 target", build.short());
+        let said = format!("shop#{} runs in part: 1 of 1 target has some of it", build.short());
         assert!(prod.notes.contains(&said), "{:?}", prod.notes);
         assert!(came(&world));
         // However long ago that was.

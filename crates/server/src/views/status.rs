@@ -1,7 +1,7 @@
 //! What may be deployed, what runs, who sees it (R46).
 
-use super::{build_name, calendar, carries, emergencies, packages, permits, targets, words::Texts};
-use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, FailedView, HoldView, Released, Runs, Status};
+use super::{build_name, calendar, carries, emergencies, failed, packages, permits, targets, words::Texts};
+use api::read::{AppStatus, AudienceStatus, BuildName, Cell, Delivered, HoldView, Released, Runs, Status};
 use domain::{
     outlook::{self, Outlook},
     plan,
@@ -217,7 +217,7 @@ fn cell(
         dropped: calendar::dropped(state, app, &audience.name, outlooks),
         held: record.held.keys().filter(|_| !is_retired).map(|build| build_name(state, app, build)).collect(),
         holds: if is_retired { Vec::new() } else { holds(state, app, record, texts) },
-        failed: failed(state, app, record),
+        failed: failed::failed(state, app, &audience.name, record),
         settled: settled(state, app, &audience.name, record),
         delivered: delivered(state, record),
         exposed: record.exposure.as_ref().map(|(version, percent, _)| (version.clone(), *percent)),
@@ -262,12 +262,17 @@ fn in_words(state: &State, waiting: &WaitingOn, texts: Texts<'_>) -> String {
     if let Some(ends) = ends_in_words(state, waiting) {
         return format!("{waiting}{ends}");
     }
-    let WaitingOn::Person { deployment, by: Some(_), .. } = waiting else { return waiting.to_string() };
+    let WaitingOn::Person { deployment, by: Some(_), besides, .. } = waiting else { return waiting.to_string() };
     let pause = state.deployments.get(deployment).and_then(|record| record.paused.as_ref());
-    match pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) {
-        Some(reason) => format!("{waiting} ({})", trust::names::printable(&reason)),
-        None => waiting.to_string(),
+    let Some(reason) = pause.and_then(|pause| pause.reason.as_ref()).and_then(texts) else {
+        return waiting.to_string();
+    };
+    let mut alone = waiting.clone();
+    if let WaitingOn::Person { besides, .. } = &mut alone {
+        *besides = None;
     }
+    let besides = besides.as_ref().map(|besides| format!("; besides, {besides}")).unwrap_or_default();
+    format!("{alone} ({}){besides}", trust::names::printable(&reason))
 }
 
 /// `, and is dropped if it has not begun by …`, of an order that waits for its permit and does not stand for ever.
@@ -307,14 +312,6 @@ fn holds(state: &State, app: &AppName, record: &InAudience, texts: Texts<'_>) ->
         why: why_held(state, build, hold, texts),
     };
     record.held.iter().map(view).collect()
-}
-
-fn failed(state: &State, app: &AppName, record: &InAudience) -> Vec<FailedView> {
-    let view = |(build, deployment): (&Digest, &u64)| FailedView {
-        build: build_name(state, app, build),
-        deployment: *deployment,
-    };
-    record.failed.iter().map(view).collect()
 }
 
 /// To whom versions were handed, the newest version first.

@@ -1,7 +1,7 @@
 //! Every condition of deploying a build to an environment, or of offering a version in a channel, met or not.
 
 use super::{
-    build_name, freezes,
+    build_name, failed, freezes,
     words::{self, Texts},
 };
 use api::read::{Condition, StandingOrder, Why};
@@ -56,7 +56,7 @@ pub(crate) fn why(
         may: conditions.iter().all(|condition| condition.met),
         conditions,
         standing: asked.standing(),
-        runs: asked.runs(),
+        runs: asked.runs() + &asked.failed(),
         seen: asked.seen(),
         what: asked.what,
     })
@@ -433,6 +433,15 @@ impl Asked<'_> {
             format!("{name} on {} of {targets}{}", on.len(), stopped(on))
         });
         format!("no: {}", others.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Where it failed, though it stands there: `; it failed on prod-3 (deployment 5)`.
+    fn failed(&self) -> String {
+        let Candidate { app, audience, build, .. } = self.candidate;
+        let failed = failed::on_some(self.state, app, audience).filter(|(stands, ..)| *stands == build);
+        failed.map_or(String::new(), |(_, number, on)| {
+            format!("; it failed on {} (deployment {number})", words::names(&on))
+        })
     }
 
     /// Whether all that the package lists runs as it says, whoever brought it.

@@ -595,7 +595,9 @@ impl Teller<'_> {
             Some(Aside::Left) => left().is_some_and(|(_, stamp)| stamp.entry > self.entry.number),
             _ => true,
         };
+        // Who tried again or caught up afterwards had not verified it then: an entry says the same however late it is read.
         counts
+            && part.begun <= self.entry.number
             && matches!(part.progress, Progress::Finished(Outcome::Verified) | Progress::Undoing(_) | Progress::Undone)
     }
 

@@ -6,8 +6,13 @@ use trust::{
 };
 
 fn told(world: &World, actor: &str, roles: &[&str], event: Event) -> String {
+    told_at(world, 1, (actor, roles), event)
+}
+
+/// As the entry with this number tells it.
+fn told_at(world: &World, number: u64, (actor, roles): (&str, &[&str]), event: Event) -> String {
     let entry = Entry {
-        number: 1,
+        number,
         time: world.now(),
         actor: actor.into(),
         roles: roles.iter().map(ToString::to_string).collect(),
@@ -169,10 +174,14 @@ fn what_succeeded_says_how_many_verified_it_r48() {
     let build = world.released("web", "1.4.0", "prod");
     let deployment = world.state.last_deployment + 1;
     world.runs("prod-1", "web", build);
+    let number = world.state.head.entry;
     world.happen(Event::TargetAdded { deployment, target: target("prod-2") });
     let ending = Ending::Succeeded;
     let ended = Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None };
-    let said = |world: &World| told(world, "prod-1", &[], ended.clone());
+    let said = |world: &World| told_at(world, number, ("prod-1", &[]), ended.clone());
+    assert_eq!(said(&world), "deployment 1 succeeded: web@1.4.0 is verified in prod, 1 target");
+    // Who gets it afterwards was none of them when this was said.
+    world.happen(verified(deployment, "prod-2", Some(Change::Deployed), Some(build)));
     assert_eq!(said(&world), "deployment 1 succeeded: web@1.4.0 is verified in prod, 1 target");
     // Who verified it counts no more once it was left out, or has left.
     let mut left_out = World { state: world.state.clone() };
@@ -183,6 +192,8 @@ fn what_succeeded_says_how_many_verified_it_r48() {
     let build = open.released("web", "1.4.0", "prod");
     let deployment = open.ordered("prod-1", "web", build, OrderAct::Deploy);
     open.happen(verified(deployment, "prod-1", Some(Change::Deployed), Some(build)));
+    let number = open.state.head.entry;
+    let said = |world: &World| told_at(world, number, ("prod-1", &[]), ended.clone());
     assert!(said(&open).ends_with("1 target"));
     // What vanishes later was there when this was said.
     let mut later = World { state: open.state.clone() };

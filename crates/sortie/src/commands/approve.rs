@@ -64,7 +64,7 @@ impl Approve {
         if releasing::is_granted(&accepted) {
             let became = standing::became(&connection, Some(&accepted), &waiting).await?;
             let answer = standing::granted(&connection, &matter, cell.as_ref(), data, &became);
-            return Ok(answer.preceded_by(&format!("approved as {role}. ")));
+            return Ok(answer.after(&format!("approved as {role}. ")));
         }
         let runs = releasing::runs_in_words(&audience, cell.as_ref());
         let words =

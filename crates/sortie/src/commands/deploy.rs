@@ -19,7 +19,7 @@ use api::{
     client::ClientError,
     plan::PlanView,
     problem::Problem,
-    read::{BuildName, ConfigView, Status, Why},
+    read::{BuildName, ConfigView, Status, TargetStatus, Why},
 };
 use domain::{
     event::RingOf,
@@ -28,7 +28,7 @@ use domain::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     charter::Environment,
@@ -186,6 +186,9 @@ struct Plan {
     what: String,
     environment: AudienceName,
     targets: Vec<PlannedTarget>,
+    /// Those that it is for and does not go to, since somebody cordoned them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    cordoned: BTreeSet<TargetName>,
     waves: usize,
     /// Who has its turn before whom, where that is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -276,6 +279,7 @@ async fn plan(connection: &Connection, wanted: &Wanted) -> Outcome {
         files,
         notes: passed(connection, wanted, &status).await?,
         members: Vec::new(),
+        cordoned: fitting(&status, wanted, &manifest.run, true).map(|target| target.name.clone()).collect(),
         targets,
         why,
         warnings: view.iter().flat_map(|view| view.warnings.clone()).collect(),
@@ -383,12 +387,13 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
     let Wanted { app, build, environment, .. } = wanted;
     let members = package::inspect(connection, manifest, environment, None, status).await?;
     let (view, refused) = seen_or_refused(connection, wanted).await?;
-    let (mut targets, mut files) = (Vec::new(), Vec::new());
+    let (mut targets, mut files, mut cordoned) = (Vec::new(), Vec::new(), BTreeSet::new());
     let (mut config_missing, mut config_changed) = (Vec::new(), Vec::new());
     for member in &members {
         let made = object::manifest(connection, &member.build).await?;
         let name = BuildName { build: member.build, version: Some(member.version.clone()) };
         let one = Wanted { app: member.app.clone(), build: name, ..wanted.clone() };
+        cordoned.extend(fitting(status, &one, &made.run, true).map(|target| target.name.clone()));
         let changing = planned_targets(status, &one, &made.run).into_iter().filter(|target| target.changes);
         let changing: Vec<PlannedTarget> = changing.collect();
         files.extend(all_files_changed(connection, &changing, &made).await?);
@@ -415,6 +420,7 @@ async fn plan_package(connection: &Connection, wanted: &Wanted, manifest: &Manif
         notes: passed(connection, wanted, status).await?,
         members,
         targets,
+        cordoned,
         why,
         warnings: view.iter().flat_map(|view| view.warnings.clone()).collect(),
         schedule: wanted.schedule.clone(),
@@ -431,6 +437,7 @@ fn package_in_words(plan: &Plan) -> String {
         true => lines.push("  every member runs there as it says, on every target that it is for".into()),
         false => lines.push(format!("  in {} at most", output::count(plan.waves as u64, "step"))),
     }
+    lines.extend(cordoned_in_words(plan));
     for member in &plan.members {
         let targets: Vec<&PlannedTarget> = plan.targets.iter().filter(|target| target.app == member.app).collect();
         lines.extend((!targets.is_empty()).then(|| format!("  {} {}", member.app, member.version)));
@@ -512,13 +519,23 @@ fn shown(names: &[TargetName], rings: &[RingOf]) -> Vec<RingShown> {
     rings.iter().map(ring).collect()
 }
 
-fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
+/// The targets that are meant and carry its labels: those that are cordoned, or those that are not.
+fn fitting<'a>(
+    status: &'a Status,
+    wanted: &'a Wanted,
+    run: &'a Run,
+    cordoned: bool,
+) -> impl Iterator<Item = &'a TargetStatus> {
     let carries = |labels: &BTreeMap<String, String>| run.on.iter().all(|(key, value)| labels.get(key) == Some(value));
-    let meant = |name: &TargetName| wanted.only.is_empty() || wanted.only.contains(name);
-    let fits = status.targets.iter().filter(|target| {
-        target.environment == wanted.environment && !target.retired && !target.cordoned && carries(&target.labels)
-    });
-    fits.filter(|target| meant(&target.name))
+    let is_meant = |name: &TargetName| wanted.only.is_empty() || wanted.only.contains(name);
+    status.targets.iter().filter(move |target| {
+        let is_there = target.environment == wanted.environment && !target.retired && target.cordoned == cordoned;
+        is_there && carries(&target.labels) && is_meant(&target.name)
+    })
+}
+
+fn planned_targets(status: &Status, wanted: &Wanted, run: &Run) -> Vec<PlannedTarget> {
+    fitting(status, wanted, run, false)
         .map(|target| {
             let now = target.runs.get(&wanted.app).cloned();
             let changes = now.as_ref().map(|now| now.build) != Some(wanted.build.build);
@@ -556,6 +573,7 @@ async fn all_files_changed(
 fn in_words(plan: &Plan) -> String {
     let mut lines = vec![format!("{} → {}: this is a plan, nothing was written", plan.what, plan.environment)];
     lines.extend(targets_in_words(&plan.targets.iter().collect::<Vec<_>>()));
+    lines.extend(cordoned_in_words(plan));
     if plan.targets.is_empty() {
         lines.push("  it would go to no target there".into());
     } else if plan.targets.iter().any(|target| target.changes) {
@@ -565,6 +583,12 @@ fn in_words(plan: &Plan) -> String {
     lines.extend(plan.config.iter().map(config_in_words));
     lines.extend(last_in_words(plan));
     lines.join("\n")
+}
+
+/// `  1 cordoned and left alone: prod-4`.
+fn cordoned_in_words(plan: &Plan) -> Option<String> {
+    let names: Vec<&str> = plan.cordoned.iter().map(TargetName::as_str).collect();
+    (!names.is_empty()).then(|| format!("  {} cordoned and left alone: {}", names.len(), names.join(", ")))
 }
 
 /// `  in 4 waves, 1 at a time`, and its rings, each with those that are in it.
@@ -618,7 +642,6 @@ fn targets_in_words(targets: &[&PlannedTarget]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::commands::samples;
-    use std::collections::BTreeSet;
     use trust::manifest::Needs;
 
     #[test]
@@ -673,7 +696,7 @@ mod tests {
 
     #[test]
     fn a_plan_names_targets_now_and_then() {
-        let status = samples::status();
+        let mut status = samples::status();
         let only = BTreeSet::from(["prod-1".parse().unwrap(), "prod-2".parse().unwrap()]);
         let wanted = Wanted { only, ..samples::wanted("1.5.0") };
         let on = |role: &str| {
@@ -683,10 +706,13 @@ mod tests {
         let targets = planned_targets(&status, &wanted, &on("web"));
         assert_eq!(targets.len(), 2);
         assert!(planned_targets(&status, &wanted, &on("db")).is_empty());
+        status.targets.iter_mut().find(|target| target.name.as_str() == "prod-2").unwrap().cordoned = true;
+        let cordoned = fitting(&status, &wanted, &on("web"), true).map(|target| target.name.clone()).collect();
         let mut plan = Plan {
             what: "web@1.5.0".into(),
             environment: wanted.environment.clone(),
             targets,
+            cordoned,
             waves: 3,
             rings: vec![
                 RingShown { name: "canary".into(), targets: vec!["prod-1".parse().unwrap()] },
@@ -725,6 +751,7 @@ mod tests {
         };
         let words = in_words(&plan);
         assert!(words.contains("prod-1  1.4.0 → 1.5.0; an undo returns to 1.4.0\n"), "{words}");
+        assert!(words.contains("\n  1 cordoned and left alone: prod-2\n"), "{words}");
         let waves = "  in 3 waves, 1 at a time\n    canary  prod-1\n    rest    prod-2\n    each bakes 10 min before the next \
                      begins by itself\n";
         assert!(words.contains(waves), "{words}");

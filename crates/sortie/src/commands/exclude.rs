@@ -88,6 +88,11 @@ fn in_words(target: &TargetName, deployment: u64, left: &[DeploymentView]) -> St
         let why = view.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         said.push_str(&format!(" With that deployment {} is over{why}.", view.deployment));
     }
+    // Whoever is left out may have been why it paused, and that it goes on is another word.
+    let is_paused = |view: &&DeploymentView| view.waits.as_ref().is_some_and(|waits| waits.contains("sortie resume"));
+    if left.iter().filter(|view| view.ending.is_none()).any(|view| is_paused(&view)) {
+        said.push_str(&format!(" Deployment {deployment} stays paused: sortie resume {deployment}"));
+    }
     said
 }
 
@@ -117,6 +122,9 @@ mod tests {
              these do not go there. What it has begun it may end."
         );
         assert!(said(&[one(42, "left out"), one(43, "verified")]).contains("what it has verified it keeps"));
+        let mut paused = one(41, "left out");
+        paused.waits = Some("deployment 41 is paused: 503; somebody says `sortie resume 41` or `abort`".into());
+        assert!(said(&[paused]).ends_with(" Deployment 41 stays paused: sortie resume 41"));
         // Whoever was the only one of what has not begun takes all of it away.
         let mut last = one(41, "left out");
         (last.targets[0].wave, last.targets[0].phases) = (None, Vec::new());

@@ -7,7 +7,7 @@ use crate::{
     invocation::Invocation,
     names::{self, Place, Thing},
     order::{self, Wanted, only},
-    output::{self, Answer},
+    output,
 };
 use api::read::{BuildName, Cell, Runs, Status};
 use domain::{
@@ -186,23 +186,6 @@ fn runs_there(status: &Status, running: &Running) -> BTreeSet<String> {
     let runs = order::cell(status, app, environment).into_iter().flat_map(Cell::all_runs);
     let is_there = |runs: &&Runs| only.is_empty() || runs.on.iter().any(|name| only.contains(name));
     runs.filter(is_there).map(|runs| runs.build.short()).collect()
-}
-
-/// Acts on one application after the other. Gives the answer of the first that does not succeed, which ends it.
-pub async fn act_on_each(
-    invocation: &Invocation,
-    connection: &Connection,
-    running: impl IntoIterator<Item = Running>,
-    act: OrderAct,
-    following: &Following,
-) -> Result<Option<Answer>, Failure> {
-    for running in running {
-        let answer = act_on_running(invocation, connection, &running, act, following).await?;
-        if !answer.is_good() {
-            return Ok(Some(answer));
-        }
-    }
-    Ok(None)
 }
 
 /// The orders for what runs. Each names the targets that run its build, unless all targets run one build and all are

@@ -2,13 +2,15 @@
 
 use crate::{
     failure::{Failure, Outcome},
-    follow::{Following, follow},
+    follow::{Following, follow, follow_again},
+    connection::Connection,
     invocation::Invocation,
     order::{self, Wanted, only},
+    output::Answer,
     sign::text,
 };
 use api::{
-    read::{DeploymentView, PartView},
+    read::{DeploymentView, PartView, Status},
     routes,
 };
 use domain::refusal::exit;
@@ -39,9 +41,14 @@ impl Retry {
         let number = self.deployment.to_string();
         let path = routes::path(routes::DEPLOYMENT, &[&number]);
         let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        if !view.members.is_empty() {
+            return Err(of_members(&connection, &view).await);
+        }
         let only = if named.is_empty() { failed(&view) } else { named };
         if only.is_empty() {
-            return Err(nothing_failed(&view));
+            // Whether a machine is cordoned decides what is proposed only.
+            let status = order::status(&connection, None).await?;
+            return Err(nothing_failed(&view, &status));
         }
         let wanted = Wanted {
             only,
@@ -53,18 +60,73 @@ impl Retry {
         let accepted = order::submit(&connection, &wanted).await?;
         let names: Vec<String> = wanted.only.iter().map(ToString::to_string).collect();
         let words = format!("deployment {number} is tried again on {}.", names.join(", "));
-        if self.following.detach || view.ending.is_some() {
-            let answer = crate::output::Answer::new(&accepted, words);
+        if self.following.detach {
+            let answer = Answer::new(&accepted, words);
             return Ok(answer.next(format!("sortie status {number}")));
         }
         invocation.aside(&words);
+        if view.ending.is_some() {
+            let view = follow_again(invocation, &connection, self.deployment, &wanted.only, limit).await?;
+            return Ok(of_what_is_over(&view));
+        }
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         order::conclude(&connection, &view).await
     }
 }
 
+/// What came of it on those that tried again: the deployment had its end before, and that says nothing of them.
+fn of_what_is_over(view: &DeploymentView) -> Answer {
+    let (number, of) = (view.deployment, view.targets.len());
+    let names = |parts: Vec<&PartView>| parts.iter().map(|part| part.target.as_str()).collect::<Vec<_>>().join(", ");
+    let (well, bad): (Vec<_>, Vec<_>) = view.targets.iter().partition(|part| part.state == "verified");
+    let Some(first) = bad.first() else {
+        let words = format!("deployment {number} is verified on {} too.", names(well));
+        return Answer::new(view, words).next(format!("sortie status {number}"));
+    };
+    let words = format!(
+        "deployment {number} failed again on {} of {of}: {}.   (exit {})",
+        bad.len(),
+        names(bad.clone()),
+        exit::DEPLOYMENT_FAILED
+    );
+    let next = match first.state.as_str() {
+        // A machine that does not answer has no logs to show.
+        "absent" => format!("sortie status {}", first.target),
+        _ => format!("sortie logs {} --on {}", view.app, first.target),
+    };
+    Answer::new(view, words).exit(exit::DEPLOYMENT_FAILED).next(next)
+}
+
+/// A package has no targets: what failed of it is a member's, and tries again there.
+async fn of_members(connection: &Connection, package: &DeploymentView) -> Failure {
+    let mut members = Vec::new();
+    for number in package.members.iter().filter_map(|member| member.deployment) {
+        members.extend(order::deployment(connection, number).await.ok());
+    }
+    failed_members(package, &members)
+}
+
+fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failure {
+    let number = package.deployment;
+    let failed = members.iter().filter(|member| !failed(member).is_empty());
+    let failed: Vec<&DeploymentView> = failed.collect();
+    let in_words = |member: &&DeploymentView| {
+        let on: Vec<String> = self::failed(member).iter().map(ToString::to_string).collect();
+        format!("{} on {} (deployment {})", member.app, on.join(", "), member.deployment)
+    };
+    let which: Vec<String> = failed.iter().map(in_words).collect();
+    match failed.first() {
+        Some(first) => {
+            let why = format!("deployment {number} is of a package, whose members try again each for itself: {}", which.join(", "));
+            Failure::misused(why).next(format!("sortie retry {}", first.deployment))
+        }
+        None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
+            .next(format!("sortie status {number}")),
+    }
+}
+
 /// Nobody tries again by itself what somebody left out on purpose.
-fn nothing_failed(view: &DeploymentView) -> Failure {
+fn nothing_failed(view: &DeploymentView, status: &Status) -> Failure {
     let number = view.deployment;
     let left_out = view.targets.iter().filter(|part| part.state == "left out").map(|part| part.target.as_str());
     let left_out: Vec<&str> = left_out.collect();
@@ -80,10 +142,14 @@ fn nothing_failed(view: &DeploymentView) -> Failure {
         );
         return failure(why).next(format!("sortie exclude {number} {first} --reason …"));
     }
+    let again = order::to_try_again(view, status);
     match left_out.is_empty() {
         true => failure(none).next(format!("sortie status {number}")),
-        false => failure(format!("{none}; left out were {}: `--only` lets them try again", left_out.join(", ")))
-            .next(format!("sortie retry {number} --only {}", left_out.join(","))),
+        false => {
+            let next = again.first().and_then(|line| line.split_once(": ")).map(|(_, next)| next.to_owned());
+            failure(format!("{none}; left out were {}", left_out.join(", ")))
+                .next(next.unwrap_or_else(|| format!("sortie status {number}")))
+        }
     }
 }
 
@@ -96,8 +162,34 @@ fn failed(view: &DeploymentView) -> BTreeSet<TargetName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::samples::deployment;
+    use crate::commands::samples::{deployment, status};
     use trust::statement::Phase;
+
+    #[test]
+    fn what_fails_again_of_what_is_over_is_a_failure_and_says_where() {
+        let mut view = deployment(&[("prod-3", "verified"), ("prod-4", "undone")]);
+        view.ending = Some(domain::event::Ending::Succeeded);
+        let answer = of_what_is_over(&view);
+        assert!(!answer.is_good());
+        assert_eq!(answer.words(), "deployment 41 failed again on 1 of 2: prod-4.   (exit 4)");
+        view.targets[1].state = "verified".into();
+        let answer = of_what_is_over(&view);
+        assert!(answer.is_good());
+        assert_eq!(answer.words(), "deployment 41 is verified on prod-3, prod-4 too.");
+    }
+
+    #[test]
+    fn what_failed_of_a_package_tries_again_as_a_member() {
+        let package = deployment(&[]);
+        let mut api = deployment(&[("prod-1", "verified"), ("prod-2", "failed")]);
+        (api.deployment, api.app) = (43, "api".parse().unwrap());
+        let mut db = deployment(&[("prod-1", "verified")]);
+        db.deployment = 42;
+        let problem = failed_members(&package, &[db.clone(), api]).problem;
+        assert_eq!((problem.exit, problem.next.as_deref()), (exit::MISUSED, Some("sortie retry 43")));
+        assert!(problem.message.ends_with(": api on prod-2 (deployment 43)"), "{}", problem.message);
+        assert_eq!(failed_members(&package, &[db]).problem.exit, exit::DONE);
+    }
 
     #[test]
     fn those_try_again_that_failed_and_not_those_that_went_back() {
@@ -106,10 +198,19 @@ mod tests {
         view.targets[2].failed_in = Some(Phase::Verify);
         let names: Vec<String> = failed(&view).iter().map(ToString::to_string).collect();
         assert_eq!(names, ["prod-3", "prod-4"]);
-        let next = |view: &DeploymentView| nothing_failed(view).problem.next.unwrap();
+        let mut status = status();
+        status.targets.push(status.targets[0].clone());
+        status.targets.last_mut().unwrap().name = "prod-4".parse().unwrap();
+        let next_of = |view: &DeploymentView, status: &Status| nothing_failed(view, status).problem.next.unwrap();
+        let asked = status.clone();
+        let next = |view: &DeploymentView| next_of(view, &asked);
         assert_eq!(next(&view), "sortie status 41");
         view.targets[3].state = "left out".into();
+        assert_eq!(next(&view), "sortie retry 41 --only prod-3,prod-4");
+        view.targets.remove(2);
         assert_eq!(next(&view), "sortie retry 41 --only prod-4");
+        status.targets.last_mut().unwrap().cordoned = true;
+        assert_eq!(next_of(&view, &status), "sortie target uncordon prod-4", "a retry would be refused");
         let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "verified")]);
         view.targets[1].unwell = Some("web-1 /healthz 503".into());
         assert_eq!(next(&view), "sortie exclude 41 prod-2 --reason …");

@@ -14,8 +14,8 @@ use crate::{
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, GuidanceView,
-        Released, Runs, Status as View, TargetStatus,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, FailedView,
+        GuidanceView, Released, Runs, Status as View, TargetStatus,
     },
     routes,
 };
@@ -237,7 +237,7 @@ fn remarks(cell: &Cell) -> Vec<String> {
         0 => "seen by nobody".to_string(),
         percent => format!("{percent} % see {version}"),
     });
-    let failed = cell.failed.iter().map(|failed| format!("{} failed in {}", failed.build.short(), failed.deployment));
+    let failed = cell.failed.iter().map(FailedView::in_words);
     let delivered = cell.delivered.first().map(|newest| format!("{} {}", newest.version, newest.in_words()));
     let dropped = cell.dropped.iter().map(DroppedView::in_words);
     let facts = cell.waits.iter().cloned().chain(dropped).chain(held).chain(failed).chain(exposed).chain(delivered);
@@ -330,6 +330,13 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
     }
     if target.runs.is_empty() {
         lines.push("  runs nothing".into());
+    }
+    for app in &view.apps {
+        let cells = app.cells.iter().filter(|cell| cell.audience == target.environment);
+        let failed = cells.flat_map(|cell| &cell.failed).filter(|failed| failed.on.contains(&target.name));
+        lines.extend(failed.map(|failed| {
+            format!("  {} failed here in deployment {}", failed.build.of(&app.app), failed.deployment)
+        }));
     }
     lines.join("\n")
 }
@@ -462,7 +469,9 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
-    notes.extend(failed.map(|failed| format!("failed in deployment {}", failed.deployment)));
+    notes.extend(
+        failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)),
+    );
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
     notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
@@ -501,12 +510,8 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     let view: DeploymentView = connection.client.get(&path, &[]).await?;
     let words = deployment_in_words(&view, Timestamp::now());
     let answer = Answer::new(&view, words);
-    let awaits_word = view.waits.as_deref().is_some_and(|waits| waits.contains("sortie resume"));
     Ok(match view.ending {
-        None if awaits_word => answer.next(format!("sortie resume {number}")),
-        // What goes back comes to its end by itself.
-        None if view.reason.is_some() => answer.next(format!("sortie status {} --in {}", view.app, view.environment)),
-        None => answer.next(format!("sortie abort {number}")),
+        None => answer.next(next_while_open(&view)),
         Some(Ending::Succeeded) => answer,
         // Nothing goes again to where nothing is.
         Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
@@ -523,10 +528,28 @@ async fn deployment(connection: &Connection, number: &str) -> Outcome {
     })
 }
 
+/// What may be typed about a deployment that is under way, or stands.
+fn next_while_open(view: &DeploymentView) -> String {
+    let (number, app, environment) = (view.deployment, &view.app, &view.environment);
+    let says = |words: &str| view.waits.as_deref().is_some_and(|waits| waits.contains(words));
+    match says("sortie resume") {
+        // Somebody's word is refused before what the next ring waits for besides.
+        true if says("; before that") => format!("sortie why {} --in {environment}", view.build.of(app)),
+        true => format!("sortie resume {number}"),
+        // What goes back comes to its end by itself.
+        false if view.reason.is_some() => format!("sortie status {app} --in {environment}"),
+        false => format!("sortie abort {number}"),
+    }
+}
+
 /// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
 /// where somebody is asked for it.
 fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
     let (what, environment) = (view.build.of(&view.app), &view.environment);
+    // One member alone would not be what its package says.
+    if let Some(package) = view.package {
+        return format!("sortie status {package}");
+    }
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         return format!("sortie hold lift {what} --in {environment} --reason …");
     }
@@ -603,6 +626,7 @@ fn guided(guidance: &GuidanceView, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::commands::samples::{self, time};
+    use domain::waiting::WaitingOn;
 
     #[test]
     fn r46_the_board_says_what_is_where() {
@@ -649,6 +673,10 @@ mod tests {
         );
         keep_audience(&mut view, &"prod".parse().unwrap());
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
+        let failed = FailedView { build: samples::build("1.5.0"), deployment: 41, on: vec![target.name.clone()] };
+        view.apps[0].cells[0].failed = vec![failed];
+        assert!(target_in_words(&target, &view).ends_with("\n  web@1.5.0 failed here in deployment 41"));
+        assert!(board(&view).contains("1.5.0 failed on prod-1 (deployment 41)"), "{}", board(&view));
         view.targets[0].away = true;
         assert_eq!(seen(&view.targets[0], view.at), "away");
         view.targets[0].away = false;
@@ -697,6 +725,28 @@ mod tests {
         assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
         cell.released = samples::status().apps[0].cells[1].released.clone();
         assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
+        view.package = Some(40);
+        assert_eq!(again(&view, Some(&cell), true), "sortie status 40", "a member alone would split it");
+    }
+
+    #[test]
+    fn no_word_is_proposed_that_a_freeze_refuses() {
+        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "waiting")]);
+        let from = samples::time("10:10:00");
+        let frozen = WaitingOn::Freeze { deployment: 41, freeze: 3, until: samples::time("18:00:00") };
+        let word = |besides| WaitingOn::Word { deployment: 41, ring: "canary".into(), from, besides };
+        view.waits = Some(word(None).to_string());
+        assert_eq!(next_while_open(&view), "sortie resume 41");
+        view.waits = Some(word(Some(Box::new(frozen.clone()))).to_string());
+        assert_eq!(next_while_open(&view), "sortie why web@1.5.0 --in prod");
+        // What is paused is let go on whenever somebody says so, and begins when it may.
+        let (by, besides) = (Some("oncall".parse().unwrap()), Some(Box::new(frozen)));
+        let paused = WaitingOn::Person { deployment: 41, by, failure: None, expires: None, besides };
+        view.waits = Some(paused.to_string());
+        assert_eq!(next_while_open(&view), "sortie resume 41");
+        assert!(paused.to_string().ends_with("; besides, deployment 41 waits for freeze 3, which ends at 2026-11-22T18:00:00Z"));
+        view.waits = None;
+        assert_eq!(next_while_open(&view), "sortie abort 41");
     }
 
     #[test]

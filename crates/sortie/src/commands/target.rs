@@ -1,7 +1,7 @@
 //! `sortie target`.
 
 use crate::{
-    commands::operate::{Running, act_on_each},
+    commands::operate::{Running, act_on_running},
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
     follow::Following,
@@ -9,17 +9,23 @@ use crate::{
     names::{self, Place},
     order,
     output::{self, Answer},
-    table,
+    package, table,
 };
 use agent::join::Invitation;
-use api::{client::in_future, read::TargetStatus, routes, write::Accepted};
-use domain::refusal::Refusal;
+use api::{
+    client::in_future,
+    read::{Cell, Status, TargetStatus},
+    routes,
+    write::Accepted,
+};
+use domain::refusal::{Refusal, exit};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, TargetName,
     key::{SecretKey, Signer},
+    manifest::{Member, steps},
     statement::{AdministrationAct, OrderAct},
 };
 
@@ -139,9 +145,11 @@ impl Target {
                 if start {
                     let connection = invocation.connect().await?;
                     let name = TargetName::new(&target).or_misused()?;
-                    let started = on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
-                    if let (_, Some(bad)) = started {
-                        return Ok(bad);
+                    let each = on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    if let Some(stop) = each.stop {
+                        let before = format!("{name} is cordoned as it was. ");
+                        let did = ("started", "still to be started");
+                        return stop.told(&before, &each.done, did, &format!("uncordon {name} --start"));
                     }
                 }
                 let words = format!("{target} takes deployments again.");
@@ -187,49 +195,123 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>, reas
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
         Err(failure) => return Err(failure),
     }
-    let stopped = on_all(invocation, &connection, &target, OrderAct::Stop, following).await;
     // A cordon stays where stopping is refused: whoever asked for both must know what they got.
-    let stopped = stopped.map_err(|failure| {
-        let undo = format!("sortie target uncordon {target}");
-        let done = format!(
-            "{target} is cordoned: it gets nothing new, and what is under way goes on without it where it has not begun ({undo} takes \
-             that back). Stopping what runs there did not succeed: "
-        );
-        failure.after(&done)
-    });
-    let stopped = match stopped? {
-        (_, Some(bad)) => return Ok(bad),
-        (stopped, None) => stopped,
-    };
-    let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    let cordoned = format!(
+        "{target} is cordoned: it gets nothing new, and what is under way goes on without it where it has not begun (sortie target \
+         uncordon {target} takes that back). "
+    );
+    let each = on_all(invocation, &connection, &target, OrderAct::Stop, following).await;
+    let each = each.map_err(|failure| failure.after(&cordoned))?;
+    if let Some(stop) = each.stop {
+        return stop.told(&cordoned, &each.done, ("stopped", "still to be stopped"), &format!("drain {target}"));
+    }
+    let names: Vec<String> = each.done.iter().map(ToString::to_string).collect();
     let words = match names.is_empty() {
         true => format!("{target} gets no new deployments, and nothing ran there."),
         false => format!("{target} gets no new deployments, and {} stopped there.", names.join(", ")),
     };
-    let data = json!({ "target": target, "stopped": stopped });
+    let data = json!({ "target": target, "stopped": each.done });
     Ok(Answer::new(&data, words).next(format!("sortie target uncordon {target} --start")))
 }
 
-/// Acts on every application that runs on a target, one after the other. Gives which they are, and the answer of the one that
-/// did not succeed, which ends it.
+/// What came of acting on each application of a target.
+struct Each {
+    /// Those on which it was done.
+    done: Vec<AppName>,
+    /// What ended it before all were.
+    stop: Option<Stop>,
+}
+
+/// What ended acting on one application after the other.
+struct Stop {
+    outcome: Outcome,
+    /// The one that it ended at, and those that come after it.
+    left: Vec<AppName>,
+}
+
+impl Stop {
+    /// With what was done before and what was not, and the command that goes on with the rest once it may.
+    fn told(self, before: &str, done: &[AppName], (did, left): (&str, &str), again: &str) -> Outcome {
+        let list = |apps: &[AppName]| apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+        let done = if done.is_empty() { "nothing".into() } else { list(done) };
+        let said = format!("{before}{did}: {done}; {left}: {}. ", list(&self.left));
+        let again = format!("sortie target {again}");
+        match self.outcome {
+            // Once what is in the way has ended, the same goes on with what is left.
+            Err(failure) if failure.problem.exit == exit::CONFLICT => Err(failure.after(&said).next(again)),
+            Err(failure) => Err(failure.after(&said)),
+            Ok(answer) => Ok(answer.after(&said)),
+        }
+    }
+}
+
+/// Acts on every application that runs on a target, one after the other: in the order of the packages that stand there, or
+/// against it where they stop. The first that does not succeed ends it.
 async fn on_all(
     invocation: &Invocation,
     connection: &Connection,
     target: &TargetName,
     act: OrderAct,
     following: Following,
-) -> Result<(Vec<AppName>, Option<Answer>), Failure> {
+) -> Result<Each, Failure> {
     let status = order::status(connection, None).await?;
     let found = status.targets.iter().find(|found| found.name == *target && !found.retired);
     let found = found.ok_or_else(|| Failure::from(Refusal::UnknownTarget { name: target.clone(), nearest: None }))?;
-    let running = found.runs.keys().map(|app| Running {
-        app: app.clone(),
-        environment: found.environment.clone(),
-        only: BTreeSet::from([target.clone()]),
-        thing: None,
-    });
-    let bad = act_on_each(invocation, connection, running, act, &following).await?;
-    Ok((found.runs.keys().cloned().collect(), bad))
+    let packages = packages_there(connection, &status, &found.environment).await?;
+    let mut left = in_order(found.runs.keys().cloned(), &packages, act);
+    let mut done = Vec::new();
+    while let Some(app) = left.first() {
+        invocation.say(&format!("{app}:"));
+        let (environment, only) = (found.environment.clone(), BTreeSet::from([target.clone()]));
+        let running = Running { app: app.clone(), environment, only, thing: None };
+        let outcome = act_on_running(invocation, connection, &running, act, &following).await;
+        if !outcome.as_ref().is_ok_and(Answer::is_good) {
+            return Ok(Each { done, stop: Some(Stop { outcome, left }) });
+        }
+        done.push(left.remove(0));
+    }
+    Ok(Each { done, stop: None })
+}
+
+/// What the packages list of which something runs in an environment.
+async fn packages_there(
+    connection: &Connection,
+    status: &Status,
+    environment: &AudienceName,
+) -> Result<Vec<BTreeMap<AppName, Member>>, Failure> {
+    let mut packages = Vec::new();
+    for record in status.apps.iter().filter(|record| record.package.is_some()) {
+        let cells = record.cells.iter().filter(|cell| cell.audience == *environment);
+        for runs in cells.flat_map(Cell::all_runs) {
+            packages.extend(package::manifest_of(connection, &runs.build.build).await?.map(|it| it.run.package));
+        }
+    }
+    Ok(packages)
+}
+
+/// Applications from the first step of their packages to the last, or from the last to the first where they stop; those of one
+/// step, and those that are of no package, by their names.
+fn in_order(
+    apps: impl Iterator<Item = AppName>,
+    packages: &[BTreeMap<AppName, Member>],
+    act: OrderAct,
+) -> Vec<AppName> {
+    let mut at: BTreeMap<AppName, usize> = BTreeMap::new();
+    for (step, members) in packages.iter().flat_map(|package| steps(package).unwrap_or_default().into_iter().enumerate())
+    {
+        for app in members {
+            let known = at.entry(app).or_default();
+            *known = step.max(*known);
+        }
+    }
+    let step = |app: &AppName| at.get(app).copied().unwrap_or_default();
+    let mut apps: Vec<AppName> = apps.collect();
+    apps.sort();
+    match act {
+        OrderAct::Stop => apps.sort_by_key(|app| std::cmp::Reverse(step(app))),
+        _ => apps.sort_by_key(step),
+    }
+    apps
 }
 
 impl Invite {
@@ -386,4 +468,53 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
         super::status::seen(target, now),
         notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    /// What needs another one stops before it and starts after it, as its package says.
+    #[test]
+    fn what_a_package_orders_is_kept_where_a_machine_is_emptied_and_filled_again() {
+        let name = |app: &&str| app.parse::<AppName>().unwrap();
+        let member = |after: &[&str]| Member {
+            version: "1.0.0".parse().unwrap(),
+            build: trust::Digest::of(b"member"),
+            after: after.iter().map(name).collect(),
+        };
+        let members = [("db", member(&[])), ("api", member(&["db"])), ("ui", member(&["api"]))];
+        let shop: BTreeMap<AppName, Member> = members.map(|(app, member)| (name(&app), member)).into();
+        let order = |act, packages: &[BTreeMap<AppName, Member>]| {
+            let ordered = in_order(["web", "ui", "db", "api"].iter().map(name), packages, act);
+            ordered.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let packages = [shop];
+        assert_eq!(order(OrderAct::Stop, &packages), ["ui", "api", "db", "web"]);
+        assert_eq!(order(OrderAct::Start, &packages), ["db", "web", "api", "ui"]);
+        assert_eq!(order(OrderAct::Stop, &[]), ["api", "db", "ui", "web"]);
+    }
+
+    #[test]
+    fn what_was_not_reached_is_named_with_what_was_and_the_same_again() {
+        let apps = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<AppName>>();
+        let told = |outcome, done: &[&str]| {
+            let stop = Stop { outcome, left: apps(&["db", "web"]) };
+            stop.told("prod-2 is cordoned. ", &apps(done), ("stopped", "still to be stopped"), "drain prod-2")
+        };
+        let under_way = || Err(Failure::new("DEPLOYMENT_UNDER_WAY", exit::CONFLICT, "deployment 51 is under way"));
+        let problem = told(under_way(), &["ui", "api"]).unwrap_err().problem;
+        assert_eq!(
+            problem.message,
+            "prod-2 is cordoned. stopped: ui, api; still to be stopped: db, web. deployment 51 is under way"
+        );
+        assert_eq!(problem.next.as_deref(), Some("sortie target drain prod-2"));
+        // What the same would not mend is not proposed again.
+        let refused = || Err(Failure::new("ROLE_MISSING", exit::REFUSED, "prod needs ops").next("sortie whoami"));
+        assert_eq!(told(refused(), &[]).unwrap_err().problem.next.as_deref(), Some("sortie whoami"));
+        let bad = Answer::new(&samples::deployment(&[]), "it failed").exit(exit::DEPLOYMENT_FAILED);
+        let answer = told(Ok(bad), &[]).unwrap();
+        assert!(!answer.is_good() && answer.words().contains("stopped: nothing; still to be stopped: db, web"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Two applications that need each other reach prod as one package: one request, one order, and back together.
 
-use crate::world::{ENVIRONMENTS, PROJECT, TEAM, World, get, read_text, until};
+use crate::world::{ENVIRONMENTS, Output, PROJECT, TEAM, World, get, read_text, until};
 use std::{fs, path::PathBuf};
 
 /// Writes an application's folder, which is a repository of its own, and commits it.
@@ -124,6 +124,12 @@ fn r3_r4_r33_a_package_goes_as_one_and_comes_back_as_one() {
     world.sortie("tester", 0, &format!("withdraw {shop} --from prod --reason \"a leak\"")).says("still runs");
     world.sortie("oncall", 7, "escapes").says("web@0.1.0").says("db@0.1.0");
     world.sortie("oncall", 0, "undeploy shop --in prod").says("shop@0.1.0 is removed from prod");
+    // A machine that is emptied stops what comes last first, and starts it last.
+    let order = |output: &Output| output.stdout.find("web:\n").unwrap() < output.stdout.find("db:\n").unwrap();
+    let drained = world.sortie("coder", 0, "target drain test-1");
+    assert!(order(drained.says("web, db stopped there")), "{drained}");
+    let started = world.sortie("coder", 0, "target uncordon test-1 --start");
+    assert!(!order(&started), "{started}");
     // Elsewhere, with all there is: the package takes its members along.
     let removed = world.sortie("coder", 0, "undeploy --all --in test");
     removed.says("step 1  web").says("step 2  db").says("nothing runs in test any more: shop").lacks("already so");

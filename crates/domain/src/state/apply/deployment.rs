@@ -113,7 +113,7 @@ pub(super) fn assign(state: &mut State, deployment: u64, targets: &[TargetName],
                 true => part.progress = Progress::Undoing(stamp),
                 false => {
                     (part.before, part.was_stopped) = (before, was_stopped);
-                    part.progress = Progress::Assigned(stamp);
+                    (part.progress, part.begun) = (Progress::Assigned(stamp), stamp.entry);
                 }
             }
         });

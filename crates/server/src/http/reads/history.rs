@@ -21,7 +21,7 @@ use domain::{
     plan,
     refusal::{Refusal, exit},
     rules::{names, owners, presence},
-    state::{Progress, State as Facts},
+    state::{Aside, Part, Progress, State as Facts},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -159,14 +159,17 @@ pub(crate) async fn deployment(
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits));
         let lost = serving.ledger.lost();
-        let waits = waits
-            .map(|waits| owners::waits(&state, (&lost, Timestamp::now()), &waits).unwrap_or_else(|| waits.to_string()));
+        let waits = waits.map(|waits| {
+            let silent = presence::silent_in_words(&waits, &serving.ledger.away());
+            let waits = owners::waits(&state, (&lost, Timestamp::now()), &waits).unwrap_or_else(|| waits.to_string());
+            silent.map_or(waits.clone(), |silent| format!("{waits}; {silent}"))
+        });
         view.waits = waits.or(view.waits);
         let parts = state.deployments.get(&number).map(|record| &record.parts);
-        for part in &mut view.targets {
-            let progress = parts.and_then(|parts| parts.get(&part.target)).map(|part| &part.progress);
-            if let Some(Progress::Assigned(_) | Progress::Undoing(_)) = progress {
-                part.detail = serving.targets.how_far(&part.target, number);
+        for told in &mut view.targets {
+            let part = parts.and_then(|parts| parts.get(&told.target));
+            if let Some(since) = part.and_then(at_it_since) {
+                told.detail = serving.targets.how_far(&told.target, number, since);
             }
         }
         return Ok(Json(view));
@@ -175,6 +178,16 @@ pub(crate) async fn deployment(
         return Err(Refusal::UnknownDeployment { deployment: number }.into());
     }
     away(move || recall_deployment(&serving, &state, number)).await.map(Json)
+}
+
+/// Since when what a target tells of its part is what there is to say of it. Nobody waits for who was left out: why it was is
+/// to be said then. What was told on the way there is nothing about the way back.
+fn at_it_since(part: &Part) -> Option<Timestamp> {
+    match (&part.progress, part.aside) {
+        (Progress::Assigned(stamp), None) => Some(stamp.time),
+        (Progress::Undoing(stamp), None | Some(Aside::Excluded | Aside::Accepted)) => Some(stamp.time),
+        _ => None,
+    }
 }
 
 /// Reads a deployment that the state has forgotten from the entries about it.
@@ -191,4 +204,24 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
     }
     let view = views::deployment::deployment(&recalled.state, state, number, Timestamp::now(), &texts(serving));
     view.ok_or_else(|| Refusal::UnknownDeployment { deployment: number }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::state::Stamp;
+
+    #[test]
+    fn how_far_it_is_says_nothing_of_who_was_left_out_while_at_it() {
+        let stamp = Stamp { entry: 7, time: Timestamp::UNIX_EPOCH };
+        let part = |progress, aside| Part { progress, aside, ..Part::default() };
+        let (at_it, back) = (Progress::Assigned(stamp), Progress::Undoing(stamp));
+        assert_eq!(at_it_since(&part(at_it.clone(), None)), Some(stamp.time));
+        for aside in [Aside::Excluded, Aside::Left, Aside::Cordoned] {
+            assert_eq!(at_it_since(&part(at_it.clone(), Some(aside))), None, "{aside:?}");
+        }
+        assert_eq!(at_it_since(&part(back.clone(), None)), Some(stamp.time));
+        assert_eq!(at_it_since(&part(back, Some(Aside::Excluded))), Some(stamp.time), "it goes back with the others");
+        assert_eq!(at_it_since(&part(Progress::Waiting, None)), None);
+    }
 }

@@ -140,6 +140,9 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
         if let Some(with_owners) = owners::waits(state, (&lost, Timestamp::now()), waiting) {
             *words = with_owners;
         }
+        if let Some(silent) = presence::silent_in_words(waiting, &away) {
+            *words = format!("{words}; {silent}");
+        }
     }
 }
 
