@@ -45,7 +45,7 @@ impl World<'_> {
         let agent = &mut self.agents[index];
         // Unwinding is how a process ends that stands in the middle of something.
         drop(agent.process.take());
-        agent.call = 0;
+        (agent.call, agent.asked) = (0, None);
         agent.hardware.disk.dies_in(None);
         agent.down_until = agent.down_until.max(self.now + down);
         if power {
