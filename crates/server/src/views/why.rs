@@ -82,6 +82,14 @@ fn unmet(refusal: &Refusal) -> Condition {
     Condition { met: false, what: trust::names::printable(&refusal.lack()), remedy: refusal.next() }
 }
 
+/// The freeze that it is refused for, where it is for one.
+fn freeze_of(refusal: &Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::Frozen(frozen) => Some(frozen.freeze),
+        _ => None,
+    }
+}
+
 impl Asked<'_> {
     /// What the rules say, with the permit's approvals one by one.
     fn permission(&self) -> Vec<Condition> {
@@ -339,14 +347,18 @@ impl Asked<'_> {
     }
 
     /// Why this is no moment for a member of the package, where it does not run as the package says. Windows are the
-    /// environment's, and are spoken of for the package.
+    /// environment's, and are spoken of for the package, as are the freezes that stop the package itself.
     fn moment_of(&self, member: &Candidate<'_>) -> impl Iterator<Item = Refusal> {
         let Self { state, policy, now, .. } = *self;
         let moment = match packages::is_in_place(state, member, &BTreeSet::new(), now) {
             true => Vec::new(),
             false => rules::moment(state, policy, member, &Schedule::default(), now),
         };
-        moment.into_iter().filter(|verdict| verdict.rule != "windows").filter_map(|verdict| verdict.verdict.err())
+        let own = rules::moment(state, policy, &self.candidate, &Schedule::default(), now);
+        let own: Vec<u64> = own.iter().filter_map(|verdict| freeze_of(verdict.verdict.as_ref().err()?)).collect();
+        let of_member = moment.into_iter().filter(|verdict| verdict.rule != "windows");
+        let refused = of_member.filter_map(|verdict| verdict.verdict.err());
+        refused.filter(move |refusal| freeze_of(refusal).is_none_or(|freeze| !own.contains(&freeze)))
     }
 
     /// What keeps a member of the package from being activated, where it does not run as the package says.
@@ -644,6 +656,20 @@ mod tests {
         assert!(!text.contains("nothing was changed"), "nobody has done anything: {text}");
         assert!(text.contains("✗ web: dev-1 is not what the build needs"), "{text}");
         assert!(!ask(&world).may);
+        // What stops the package itself is said once.
+        let everything = trust::freeze::Terms {
+            environments: ["dev".parse().unwrap()].into(),
+            apps: [].into(),
+            from: world.now(),
+            until: world.now() + jiff::SignedDuration::from_hours(5),
+            reason: Digest::of(b"reason"),
+        };
+        let before = world.state.freezes.clone();
+        let (freeze, by) = (Digest::of(b"another"), "oncall".parse().unwrap());
+        world.happen(domain::event::Event::FreezeDeclared { freeze, number: 2, terms: everything, by });
+        let text = shown(&ask(&world));
+        assert_eq!((text.matches("by freeze 2").count(), text.matches("by freeze 1").count()), (1, 1), "{text}");
+        world.state.freezes = before;
         // What runs already as the package says is not activated, and nothing keeps it.
         world.runs("dev-1", "db", db);
         let text = shown(&ask(&world));

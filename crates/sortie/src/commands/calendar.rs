@@ -132,7 +132,8 @@ fn words(entries: &[CalendarEntry], owners: &Owners, now: Timestamp, zone: &Time
         rows.extend(entry.clashes.iter().map(|said| (entry.from, clash(said))));
     }
     let everywhere = |(at, what): &(Timestamp, &str)| {
-        (*at, vec![from(*at), String::new(), "everywhere".into(), (*what).to_owned()])
+        let what = if *at <= now { what.replacen(" expires: ", " has expired: ", 1) } else { (*what).to_owned() };
+        (*at, vec![from(*at), String::new(), "everywhere".into(), what])
     };
     rows.extend(owners.0.iter().map(everywhere));
     rows.sort_by_key(|(at, _)| *at);
@@ -237,6 +238,7 @@ mod tests {
         // What is over already is of the present.
         let over = words(&[], &owners, time("2027-01-04T00:00:00Z"), &TimeZone::UTC);
         assert!(over.lines().nth(1).is_some_and(|line| line.trim().starts_with("now ")), "{over}");
+        assert!(over.contains("the charter has expired: nothing new"), "{over}");
         let text = ical(&[], &owners, "3fa9c1", now).replace("\r\n ", "");
         assert!(text.contains("DTSTART:20270103T000000Z\r\n") && text.contains("SUMMARY:the charter expires"), "{text}");
         assert_eq!(Owners::ending(ends, Some(now)).0, []);

@@ -466,12 +466,14 @@ fn why_in_words(plan: &Plan) -> Vec<String> {
     // What stands against this moment is in the list already, and is not what stands against a later one.
     let planned = plan.schedule.at;
     let refused = plan.refused.as_ref().filter(|_| plan.why.may || planned.is_some());
+    // A plan changes nothing, and need not say that nothing was changed.
+    let lack = |refused: &Problem| refused.refusal.as_ref().map_or_else(|| refused.message.clone(), |said| said.lack());
     let refused = refused.map(|refused| match (refused.exit, planned) {
         (exit::DONE, _) => format!("there is nothing to do: {}", refused.message),
-        (_, None) => format!("✗ it would be refused now: {}", refused.message),
+        (_, None) => format!("✗ it would be refused now: {}", lack(refused)),
         (_, Some(at)) => {
             let at = crate::moment::written(at, &jiff::tz::TimeZone::system());
-            format!("✗ ordered for {at} it would be refused: {}", refused.message)
+            format!("✗ ordered for {at} it would be refused: {}", lack(refused))
         }
     });
     // What is asked of this very moment is not asked of an order for later.
