@@ -16,8 +16,8 @@ const LATEST: u64 = 16 * MINUTE;
 
 /// What is about the package, and what is about the other application.
 pub fn packages(random: &mut Random, setting: &mut Setting, deeds: &mut Deeds) {
-    // A package is not for two sides.
-    let is_for_it = !setting.sides;
+    // A package is not for two sides, and most worlds in which somebody falls silent are about that alone.
+    let is_for_it = !setting.sides && (setting.away_after.is_none() || random.chance(300));
     let chance = if setting.taken.is_some() { 260 } else { 700 };
     if !is_for_it || !deeds.iter().any(|(_, deed)| brings(deed)) || !random.chance(chance) {
         return;
