@@ -202,6 +202,7 @@ struct Teller {
     told: BTreeMap<TargetName, String>,
     members: BTreeMap<AppName, String>,
     progress: BTreeMap<TargetName, Progress>,
+    going_back: BTreeSet<TargetName>,
     waits: Option<String>,
 }
 
@@ -220,6 +221,10 @@ impl Teller {
         }
         let (width, rings) = (name_width(view), rings(view));
         for part in &view.targets {
+            // What was told on the way there is nothing about the way back.
+            if part.state == "going back" && self.going_back.insert(part.target.clone()) {
+                self.progress.remove(&part.target);
+            }
             let before = self.told.get(&part.target).cloned();
             if !is_finished(part) || before.as_ref() == Some(&part.state) {
                 continue;
@@ -522,7 +527,14 @@ mod tests {
         teller.progress(report(Phase::Fetch, false, "1 MB"));
         teller.progress(report(Phase::Fetch, true, ""));
         teller.progress(report(Phase::Stage, false, "12 files\u{1b}[2J"));
-        let view = deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
+        let mut view = deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
         assert_eq!(teller.live(&view), ["prod-2  fetch ✓ stage … 12 files\u{FFFD}[2J"]);
+        // It goes back, and has told nothing of that yet.
+        view.targets[1].state = "going back".into();
+        teller.news(&view);
+        assert_eq!(teller.live(&view), ["prod-2  going back"]);
+        teller.progress(report(Phase::Activate, false, ""));
+        teller.news(&view);
+        assert_eq!(teller.live(&view), ["prod-2  activate …"]);
     }
 }
