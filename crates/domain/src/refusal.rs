@@ -624,7 +624,7 @@ pub enum Refusal {
         /// Until when.
         until: Timestamp,
     },
-    /// The build is kept out after it was undone or rolled back there.
+    /// The build is kept out after it failed, was undone or was rolled back there.
     Held {
         /// The application.
         app: AppName,

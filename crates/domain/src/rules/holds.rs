@@ -1,4 +1,4 @@
-//! A build that was undone or rolled back stays out of that environment until somebody lifts the hold.
+//! A build that failed, was undone or was rolled back stays out of that environment until somebody lifts the hold.
 
 use super::Candidate;
 use crate::{refusal::Refusal, state::State};

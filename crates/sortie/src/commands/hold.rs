@@ -1,4 +1,4 @@
-//! `sortie hold`: a build that was undone or rolled back stays out until somebody lifts the hold.
+//! `sortie hold`: a build that failed, was undone or was rolled back stays out until somebody lifts the hold.
 
 use crate::{
     failure::Outcome,
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use trust::{AppName, AudienceName, statement::AdministrationAct};
 
-/// What is kept out after it was undone or rolled back
+/// What is kept out after it failed, was undone or was rolled back
 #[derive(Debug, clap::Args)]
 pub struct Hold {
     #[command(subcommand)]
@@ -32,7 +32,7 @@ pub enum HoldAct {
         #[arg(long = "in", aliases = ["to", "from"], value_name = "ENVIRONMENT")]
         audience: Option<String>,
     },
-    /// Let a version that was undone or rolled back come again
+    /// Let a version that is held out come again
     Lift {
         /// The version (web@1.5.0) or build (web#3fa9c1); `web` alone means all that are held
         #[arg(value_name = "WHAT")]

@@ -101,7 +101,7 @@ words! {
     ["facts"] "What a machine says of itself when it joins, and again when its agent starts and that has changed: system, architecture, kernel, memory, and the agent's version. Whatever changes by the hour (free memory, ports, services) it looks at itself, before a byte moves.";
     ["health", "unwell"] "How what runs is, by its target's own word: what no longer answers as it did when it was verified is unwell.";
     ["settled", "soak"] "A deployment that stayed healthy for its soak time is settled.";
-    ["hold"] "A build that was undone or rolled back is kept out of that environment until somebody lifts the hold.";
+    ["hold"] "A build that failed, was undone or was rolled back is kept out of that environment until somebody lifts the hold.";
     ["notes"] "What changed from version to version, by the first lines of their commits.";
     ["calendar"] "What is planned, what begins and ends, and what of it will not come true as it stands.";
     ["freeze", "except"] "A time in which nothing new is activated in an environment, declared and lifted by whom the charter names. Undo, rollback, stop and restart go on. A version may be excepted. Targets keep freezes themselves.";
