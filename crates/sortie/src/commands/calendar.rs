@@ -78,8 +78,10 @@ impl Calendar {
 struct Owners(Vec<(Timestamp, &'static str)>);
 
 impl Owners {
-    const CHARTER: &str = "the charter expires: nothing new is activated until an owner renews it: sortie charter renew";
-    const ROOT: &str = "the root of trust expires: nothing new is activated until owners renew it: sortie charter renew --root";
+    const CHARTER: &str =
+        "the charter expires: nothing new is activated until an owner renews it: sortie charter renew";
+    const ROOT: &str =
+        "the root of trust expires: nothing new is activated until owners renew it: sortie charter renew --root";
 
     fn of(connection: &Connection, until: Option<Timestamp>) -> Self {
         let verified = &connection.verified;
@@ -233,14 +235,20 @@ mod tests {
         let owners = Owners::ending(ends, Some(time("2027-01-15T00:00:00Z")));
         let said = words(&[entry()], &owners, now, &TimeZone::UTC);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
-        assert!(lines[1].starts_with("2027-01-03 00:00:00 UTC") && lines[1].contains("everywhere  the charter"), "{said}");
+        assert!(
+            lines[1].starts_with("2027-01-03 00:00:00 UTC") && lines[1].contains("everywhere  the charter"),
+            "{said}"
+        );
         assert!(lines[2].contains("web@1.5.0 is deployed") && lines.len() == 4, "{said}");
         // What is over already is of the present.
         let over = words(&[], &owners, time("2027-01-04T00:00:00Z"), &TimeZone::UTC);
         assert!(over.lines().nth(1).is_some_and(|line| line.trim().starts_with("now ")), "{over}");
         assert!(over.contains("the charter has expired: nothing new"), "{over}");
         let text = ical(&[], &owners, "3fa9c1", now).replace("\r\n ", "");
-        assert!(text.contains("DTSTART:20270103T000000Z\r\n") && text.contains("SUMMARY:the charter expires"), "{text}");
+        assert!(
+            text.contains("DTSTART:20270103T000000Z\r\n") && text.contains("SUMMARY:the charter expires"),
+            "{text}"
+        );
         assert_eq!(Owners::ending(ends, Some(now)).0, []);
     }
 

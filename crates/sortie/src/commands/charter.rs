@@ -171,7 +171,8 @@ fn read(file: &Path) -> Result<(Policy, String), Failure> {
         Failure::misused(format!("cannot read {}: {error}", file.display()))
             .next(format!("sortie charter show > {}", file.display()))
     })?;
-    let policy = Policy::from_bytes(text.as_bytes()).or_misused().map_err(|failure| failure.in_file("charter.toml", file))?;
+    let policy =
+        Policy::from_bytes(text.as_bytes()).or_misused().map_err(|failure| failure.in_file("charter.toml", file))?;
     if let Some((name, window)) = policy.unknown_zone() {
         let zone = trust::names::printable(window.unknown_zone().unwrap_or_default());
         return Err(Failure::misused(format!("{name}: no time zone is called {zone} (window \"{window}\")")));
@@ -203,7 +204,8 @@ fn windows_minded(policy: &Policy, now: Timestamp) -> Vec<String> {
 fn windows_over(policy: &Policy, now: Timestamp) -> Vec<String> {
     let over = |(name, environment): (&AudienceName, &Environment)| {
         let is_over = |window: &&Window| window::next(std::slice::from_ref(*window), now).is_none();
-        let over: Vec<String> = environment.windows.iter().filter(is_over).map(|window| format!("\"{window}\"")).collect();
+        let over: Vec<String> =
+            environment.windows.iter().filter(is_over).map(|window| format!("\"{window}\"")).collect();
         let follows = match over.len() == environment.windows.len() {
             true => format!(", and {name} has no other: nothing new is activated there"),
             false => String::new(),

@@ -313,9 +313,7 @@ fn with_next(answer: Answer, plan: &Plan) -> Answer {
 
 fn with_next_of(answer: Answer, id: Option<&str>, refused: Option<&Problem>, schedule: &Schedule) -> Answer {
     match (id, refused.and_then(|problem| problem.next.clone())) {
-        (Some(id), _) => {
-            answer.next(as_typed(std::env::args().skip(1), schedule, &format!("--plan-id {id}")))
-        }
+        (Some(id), _) => answer.next(as_typed(std::env::args().skip(1), schedule, &format!("--plan-id {id}"))),
         (None, Some(next)) => answer.next(next),
         (None, None) => answer,
     }
@@ -679,7 +677,8 @@ mod tests {
             "sortie deploy web --at 2026-11-30T07:00:00Z --expires 2026-11-30T09:00:00Z --plan-id 3fa9c1d2e4b5"
         );
         // What is planned anew is what was typed, whatever plan that named.
-        let again = ["deploy", "web@1.5.0", "--plan-id", "3fa9c1d2e4b5", "--only", "prod-1", "--at=2h"].map(String::from);
+        let again =
+            ["deploy", "web@1.5.0", "--plan-id", "3fa9c1d2e4b5", "--only", "prod-1", "--at=2h"].map(String::from);
         let planned_again = "sortie deploy web@1.5.0 --only prod-1 --at 2026-11-30T07:00:00Z --plan";
         assert_eq!(super::as_typed(again.into_iter(), &meant, "--plan"), planned_again);
         let again = ["deploy", "web", "--plan-id=3fa9c1d2e4b5", "--config-only"].map(String::from);

@@ -315,7 +315,10 @@ mod tests {
         let still = |freeze: &FreezeView, place: &str| still_stops(freeze, &web, build, place, freeze.from);
         assert!(still(&freeze, &place) && !still(&freeze, "elsewhere"));
         assert!(!still(&FreezeView { apps: vec!["api".parse().unwrap()], ..freeze.clone() }, &place));
-        assert!(!still(&FreezeView { lifted: Some(("night".parse().unwrap(), freeze.from)), ..freeze.clone() }, &place));
+        assert!(!still(
+            &FreezeView { lifted: Some(("night".parse().unwrap(), freeze.from)), ..freeze.clone() },
+            &place
+        ));
         assert!(!still_stops(&freeze, &web, build, &place, freeze.until));
     }
 

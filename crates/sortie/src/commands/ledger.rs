@@ -141,7 +141,9 @@ async fn lost(invocation: &Invocation) -> Outcome {
     }));
     lines.extend(lost.unknown.iter().map(|machine| match machine.is_taken {
         true => format!("a machine calls itself {} and is not the one that has that name here", machine.target),
-        false => format!("{} asks for orders, and this ledger does not know it: it joined in what is lost", machine.target),
+        false => {
+            format!("{} asks for orders, and this ledger does not know it: it joined in what is lost", machine.target)
+        }
     }));
     let is_open = lost.seen.iter().any(|sight| !sight.is_over);
     if lines.is_empty() {
@@ -157,7 +159,9 @@ async fn lost(invocation: &Invocation) -> Outcome {
     let unknown = lost.unknown.iter().find(|machine| !machine.is_taken);
     Ok(match (is_open, unknown) {
         (true, _) => answer.next("sortie charter epoch --reason restore"),
-        (false, Some(machine)) => answer.next(format!("sortie target invite --name {} --in ENVIRONMENT", machine.target)),
+        (false, Some(machine)) => {
+            answer.next(format!("sortie target invite --name {} --in ENVIRONMENT", machine.target))
+        }
         (false, None) => answer.next("sortie status"),
     })
 }

@@ -85,7 +85,9 @@ impl Request {
 }
 
 fn stuck_in_words(requester: &PersonName) -> String {
-    format!("{requester} asked for it and so does not count, and nobody else could approve it: deny it, and somebody else asks")
+    format!(
+        "{requester} asked for it and so does not count, and nobody else could approve it: deny it, and somebody else asks"
+    )
 }
 
 fn deny_command(name: &str, audience: &AudienceName) -> String {

@@ -1,9 +1,9 @@
 //! `sortie retry`: lets targets of a deployment try again that failed, did not answer or were left out.
 
 use crate::{
+    connection::Connection,
     failure::{Failure, Outcome},
     follow::{Following, follow, follow_again},
-    connection::Connection,
     invocation::Invocation,
     order::{self, Wanted, only},
     output::Answer,
@@ -117,7 +117,10 @@ fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failu
     let which: Vec<String> = failed.iter().map(in_words).collect();
     match failed.first() {
         Some(first) => {
-            let why = format!("deployment {number} is of a package, whose members try again each for itself: {}", which.join(", "));
+            let why = format!(
+                "deployment {number} is of a package, whose members try again each for itself: {}",
+                which.join(", ")
+            );
             Failure::misused(why).next(format!("sortie retry {}", first.deployment))
         }
         None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))

@@ -68,7 +68,8 @@ impl Status {
                 let words = match (view.apps.is_empty(), retired.first()) {
                     (true, Some(one)) => {
                         let names = retired.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
-                        let what = format!("every application was retired: {names}. What each was: sortie status {one}");
+                        let what =
+                            format!("every application was retired: {names}. What each was: sortie status {one}");
                         with_notes(what, &view)
                     }
                     _ => board(&view),
@@ -334,9 +335,11 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
     for app in &view.apps {
         let cells = app.cells.iter().filter(|cell| cell.audience == target.environment);
         let failed = cells.flat_map(|cell| &cell.failed).filter(|failed| failed.on.contains(&target.name));
-        lines.extend(failed.map(|failed| {
-            format!("  {} failed here in deployment {}", failed.build.of(&app.app), failed.deployment)
-        }));
+        lines.extend(
+            failed.map(|failed| {
+                format!("  {} failed here in deployment {}", failed.build.of(&app.app), failed.deployment)
+            }),
+        );
     }
     lines.join("\n")
 }
@@ -350,7 +353,9 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
         words.push_str(&format!("\n\n{}", builds(&known, view.at)));
         for (draft, parts) in &known.drafts {
             let parts = if parts.is_empty() { "no part yet".into() } else { parts.join(", ") };
-            words.push_str(&format!("\ndraft {draft} is open: {parts}; `sortie push --seal {draft}` makes a build of it"));
+            words.push_str(&format!(
+                "\ndraft {draft} is open: {parts}; `sortie push --seal {draft}` makes a build of it"
+            ));
         }
         data["drafts"] = serde_json::to_value(&known.drafts).unwrap_or_default();
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
@@ -469,9 +474,7 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(cell.held.iter().any(|held| held.build == name.build).then(|| "held out".to_string()));
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
-    notes.extend(
-        failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)),
-    );
+    notes.extend(failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)));
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
     notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
@@ -482,12 +485,10 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let was_brought = failed.is_some() || cell.held.iter().any(|held| held.build == name.build);
     let never = ours.filter(|released| !released.deployed && !was_brought && !is_channel);
     notes.extend(never.map(|_| "released, never deployed".to_string()));
-    notes.extend(
-        ours.map(|released| {
-            let may = if is_channel { "may be installed" } else { "may be deployed" };
-            format!("{may} until {}", moment::written(released.not_after, &TimeZone::system()))
-        }),
-    );
+    notes.extend(ours.map(|released| {
+        let may = if is_channel { "may be installed" } else { "may be deployed" };
+        format!("{may} until {}", moment::written(released.not_after, &TimeZone::system()))
+    }));
     vec![
         cell.audience.to_string(),
         permit,
@@ -744,7 +745,11 @@ mod tests {
         let paused = WaitingOn::Person { deployment: 41, by, failure: None, expires: None, besides };
         view.waits = Some(paused.to_string());
         assert_eq!(next_while_open(&view), "sortie resume 41");
-        assert!(paused.to_string().ends_with("; besides, deployment 41 waits for freeze 3, which ends at 2026-11-22T18:00:00Z"));
+        assert!(
+            paused
+                .to_string()
+                .ends_with("; besides, deployment 41 waits for freeze 3, which ends at 2026-11-22T18:00:00Z")
+        );
         view.waits = None;
         assert_eq!(next_while_open(&view), "sortie abort 41");
     }

@@ -297,7 +297,8 @@ fn in_order(
     act: OrderAct,
 ) -> Vec<AppName> {
     let mut at: BTreeMap<AppName, usize> = BTreeMap::new();
-    for (step, members) in packages.iter().flat_map(|package| steps(package).unwrap_or_default().into_iter().enumerate())
+    for (step, members) in
+        packages.iter().flat_map(|package| steps(package).unwrap_or_default().into_iter().enumerate())
     {
         for app in members {
             let known = at.entry(app).or_default();
