@@ -29,7 +29,6 @@ pub(crate) fn dropped(world: &mut World, socket: bool) -> Result<f64> {
 }
 
 fn upgrade(world: &mut World, socket: bool) -> Result<f64> {
-    demo::config(world)?;
     deploy(world, &format!("feat: first, socket = {socket}"))?;
     let clients: Vec<Traffic> = std::iter::repeat_with(Traffic::start).take(CLIENTS).collect();
     let dev = world.machines("dev")?;
@@ -55,5 +54,6 @@ fn deploy(world: &mut World, message: &str) -> Result<()> {
     fs::write(world.repository().join("NOTES"), format!("{message}\n"))?;
     demo::commit_and_build(world, message)?;
     let build = world.sortie("coder", 0, "push")?.word("greeter#")?;
+    demo::config(world)?;
     world.sortie("coder", 0, &format!("deploy {build} --to dev")).map(|_| ())
 }
