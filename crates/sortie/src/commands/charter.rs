@@ -403,14 +403,17 @@ pub async fn bring(invocation: &Invocation, connection: &Connection, text: &str,
 mod tests {
     use super::*;
 
+    /// A charter by which prod has these windows.
+    fn with(windows: &[&str]) -> Policy {
+        let mut charter = crate::commands::samples::charter();
+        let prod = charter.environments.get_mut("prod").unwrap();
+        prod.windows = windows.iter().map(|window| window.parse().unwrap()).collect();
+        charter
+    }
+
     #[test]
     fn r1_a_zone_that_is_taken_is_said() {
-        let minds = |windows: &[&str]| {
-            let mut charter = crate::commands::samples::charter();
-            let prod = charter.environments.get_mut("prod").unwrap();
-            prod.windows = windows.iter().map(|window| window.parse().unwrap()).collect();
-            zones_taken(&charter)
-        };
+        let minds = |windows: &[&str]| zones_taken(&with(windows));
         assert_eq!(
             minds(&["mon-thu 07:00-16:00", "fri 07:00-12:00 Europe/Paris"]),
             [
@@ -422,12 +425,7 @@ mod tests {
 
     #[test]
     fn r1_a_window_that_opens_no_more_is_said() {
-        let minds = |windows: &[&str]| {
-            let mut charter = crate::commands::samples::charter();
-            let prod = charter.environments.get_mut("prod").unwrap();
-            prod.windows = windows.iter().map(|window| window.parse().unwrap()).collect();
-            windows_minded(&charter, "2026-11-21T12:00:00Z".parse().unwrap())
-        };
+        let minds = |windows: &[&str]| windows_minded(&with(windows), "2026-11-21T12:00:00Z".parse().unwrap());
         let over = "RRULE:FREQ=DAILY;BYHOUR=7;UNTIL=20260102 PT1H UTC";
         assert_eq!(
             minds(&[over]),
