@@ -85,7 +85,8 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
 fn is_overdue(record: &Deployment, newest: Assigned, report: &Report) -> bool {
     let was_given_up = record.parts.get(&report.target).is_some_and(|part| part.absent);
     let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
-    let is_older = report.deployment < newest.deployment && report.generation < newest.generation;
+    // What was planned has a lower number than what began before it.
+    let is_older = report.deployment != newest.deployment && report.generation < newest.generation;
     is_over && was_given_up && is_older && (!newest.finished || newest.given_up)
 }
 
