@@ -140,12 +140,10 @@ fn next_opening(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let stops = |freeze: &&FreezeView, at: Timestamp| {
-        let passes = |build: Digest| freeze.exceptions.iter().any(|passes| passes.build == build);
-        let concerns = |app: &AppName| freeze.apps.is_empty() || freeze.apps.contains(app);
-        let of_member = members.iter().any(|(app, build)| concerns(app) && !passes(*build));
-        let is_meant = freeze.environments.contains(&wanted.environment) && (concerns(&wanted.app) || of_member);
+        let stops = |app, build| freeze.stops(app, build, &wanted.environment, at);
         // Who excepts a package excepts what it brings.
-        is_meant && !passes(wanted.build.build) && freeze.lifted.is_none() && freeze.from <= at && at < freeze.until
+        let of_member = !freeze.excepts(&wanted.build.build) && members.iter().any(|(app, build)| stops(app, build));
+        of_member || stops(&wanted.app, &wanted.build.build)
     };
     let mut at = now;
     for _ in 0..LOOKED_AT {

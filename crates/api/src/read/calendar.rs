@@ -1,10 +1,13 @@
 //! What begins, ends or is planned, and the freezes.
 
 use super::BuildName;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use trust::{AppName, AudienceName, Digest, PersonName, Version};
 use utoipa::ToSchema;
+
+/// How far a calendar looks ahead unless asked otherwise.
+pub const CALENDAR_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 /// Something that begins, ends or is planned (R1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -97,6 +100,21 @@ pub struct FreezeView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub statements: Vec<trust::dsse::Envelope>,
+}
+
+impl FreezeView {
+    /// Whether it is on at that moment and keeps this build of the application out of an environment, as far as the build by itself goes:
+    /// what comes with a package passes with that.
+    pub fn stops(&self, app: &AppName, build: &Digest, environment: &AudienceName, at: Timestamp) -> bool {
+        let is_on = self.lifted.is_none() && self.from <= at && at < self.until;
+        let is_meant = self.environments.contains(environment) && (self.apps.is_empty() || self.apps.contains(app));
+        is_on && is_meant && !self.excepts(build)
+    }
+
+    /// Whether this build passes.
+    pub fn excepts(&self, build: &Digest) -> bool {
+        self.exceptions.iter().any(|passes| passes.build == *build)
+    }
 }
 
 /// A version that passes a freeze.

@@ -9,7 +9,10 @@ use super::{
 use crate::{answers, views};
 use api::{
     problem::Problem,
-    read::{App, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Unnamed, WayBack, Whoami, Why},
+    read::{
+        App, CALENDAR_AHEAD, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Unnamed, WayBack,
+        Whoami, Why,
+    },
     routes,
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -35,8 +38,7 @@ pub(crate) use dossier::{dossier_of, statements_of};
 pub(crate) use history::{history_entries, newest_history};
 pub(crate) use status::status_now;
 
-/// How far a calendar looks ahead unless asked otherwise, and at most.
-const CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 14);
+/// How far a calendar looks ahead at most.
 const LONGEST_CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 731);
 
 /// Who the server is, and whether it has an estate.
@@ -395,7 +397,8 @@ pub(crate) async fn calendar(
     let now = Timestamp::now();
     let from = query.from.unwrap_or(now);
     let latest = from.saturating_add(LONGEST_CALENDAR).unwrap_or(Timestamp::MAX);
-    let until = query.until.unwrap_or_else(|| from.saturating_add(CALENDAR).unwrap_or(Timestamp::MAX)).min(latest);
+    let until =
+        query.until.unwrap_or_else(|| from.saturating_add(CALENDAR_AHEAD).unwrap_or(Timestamp::MAX)).min(latest);
     let places = query.place.into_iter().collect();
     let lost = serving.ledger.lost();
     let entries = away(move || {

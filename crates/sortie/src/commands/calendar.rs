@@ -9,7 +9,7 @@ use crate::{
     table::table,
 };
 use api::{
-    read::{CalendarEntry, CalendarKind},
+    read::{CALENDAR_AHEAD, CalendarEntry, CalendarKind},
     routes,
 };
 use ics::{
@@ -19,9 +19,6 @@ use ics::{
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::json;
 use trust::{AudienceName, names::printable};
-
-/// How far ahead is looked unless something else is said.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 14);
 
 /// Show what is planned, and what clashes
 #[derive(Debug, clap::Args)]
@@ -52,7 +49,7 @@ impl Calendar {
         {
             return Err(crate::names::unknown_audience(&connection.policy.charter, place));
         }
-        let owners = Owners::of(&connection, until.or_else(|| now.checked_add(AHEAD).ok()));
+        let owners = Owners::of(&connection, until.or_else(|| now.checked_add(CALENDAR_AHEAD).ok()));
         let until = until.map(|until| until.to_string());
         let place = place.map(|place| place.to_string());
         let query = [("until", until.as_deref()), ("in", place.as_deref())];

@@ -257,16 +257,18 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
         "{} passes freeze {number}. Nothing else does, and nothing was installed: it needs its permit and an order.",
         found.name()
     );
-    let environment = view.environments.first().map_or(places, ToString::to_string);
+    let place = view.environments.first();
+    let environment = place.map_or(places, ToString::to_string);
     let build = BuildName { build: found.build, version: found.version.clone() };
     // The exception stands: what cannot be read now makes the proposal plainer, and is no failure.
     let status = order::status(&connection, None).await.ok();
-    let cell = |place| status.as_ref().and_then(|status| order::cell(status, &found.app, &place));
-    let here = environment.parse().ok().and_then(|place| cell(place)?.runs_of(&build));
+    let cell = |place| status.as_ref().and_then(|status| order::cell(status, &found.app, place));
+    let here = place.and_then(|place| cell(place)?.runs_of(&build));
     let freezes = all(&connection).await.unwrap_or_default();
-    let still = freezes.iter().find(|freeze| {
-        freeze.number != number && still_stops(freeze, &found.app, found.build, &environment, Timestamp::now())
-    });
+    let stops = |freeze: &FreezeView| {
+        place.is_some_and(|place| freeze.stops(&found.app, &found.build, place, Timestamp::now()))
+    };
+    let still = freezes.iter().find(|freeze| freeze.number != number && stops(freeze));
     Ok(match still {
         Some(other) => {
             let words = format!("{words} Freeze {} still keeps it out of {environment}.", other.number);
@@ -275,14 +277,6 @@ async fn except(invocation: &Invocation, number: u64, what: &str, reason: &str) 
         }
         None => Answer::new(&accepted, words).next(next_of_excepted(&found.name(), &environment, here)),
     })
-}
-
-/// Whether a freeze is on that the build does not pass there.
-fn still_stops(freeze: &FreezeView, app: &AppName, build: Digest, environment: &str, now: Timestamp) -> bool {
-    let is_on = freeze.lifted.is_none() && freeze.from <= now && now < freeze.until;
-    let is_there = freeze.environments.iter().any(|name| name.as_str() == environment);
-    let is_meant = is_there && (freeze.apps.is_empty() || freeze.apps.contains(app));
-    is_on && is_meant && !freeze.exceptions.iter().any(|passes| passes.build == build)
 }
 
 /// What lets the version come: where it stands by, it is there, and has only to be let serve.
@@ -311,15 +305,13 @@ mod tests {
     fn another_freeze_that_is_on_is_told_of() {
         let freeze = crate::commands::samples::freeze();
         let (web, build) = ("web".parse().unwrap(), Digest::of(b"web"));
-        let place = freeze.environments[0].to_string();
-        let still = |freeze: &FreezeView, place: &str| still_stops(freeze, &web, build, place, freeze.from);
-        assert!(still(&freeze, &place) && !still(&freeze, "elsewhere"));
-        assert!(!still(&FreezeView { apps: vec!["api".parse().unwrap()], ..freeze.clone() }, &place));
-        assert!(!still(
-            &FreezeView { lifted: Some(("night".parse().unwrap(), freeze.from)), ..freeze.clone() },
-            &place
-        ));
-        assert!(!still_stops(&freeze, &web, build, &place, freeze.until));
+        let (here, elsewhere) = (freeze.environments[0].clone(), "elsewhere".parse().unwrap());
+        let stops = |freeze: &FreezeView, place: &AudienceName| freeze.stops(&web, &build, place, freeze.from);
+        assert!(stops(&freeze, &here) && !stops(&freeze, &elsewhere));
+        assert!(!stops(&FreezeView { apps: vec!["api".parse().unwrap()], ..freeze.clone() }, &here));
+        let lifted = Some(("night".parse().unwrap(), freeze.from));
+        assert!(!stops(&FreezeView { lifted, ..freeze.clone() }, &here));
+        assert!(!freeze.stops(&web, &build, &here, freeze.until));
     }
 
     #[test]
