@@ -10,6 +10,7 @@ use crate::{
 use api::{
     client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id, in_future},
     link::within,
+    problem::SIGNER_UNKNOWN,
     read::Estate,
     routes,
     write::Submission,
@@ -30,8 +31,6 @@ use trust::{
     statement::{Act, Enrolment, Facts, Header, Statement, StatementSignError},
 };
 
-/// The code with which a server refuses what a key has signed that it does not know.
-pub(crate) const SIGNER_UNKNOWN: &str = "SIGNER_UNKNOWN";
 const PREFIX: &str = "sortie-join-";
 const ANSWER: Duration = Duration::from_secs(60);
 /// How often a server that cannot be reached is asked to let this machine join, and how long a pause is.

@@ -4,8 +4,7 @@
 use crate::{
     bundle::Sources,
     drivers::Machine,
-    escapes, inbox,
-    join::{self, SIGNER_UNKNOWN},
+    escapes, inbox, join,
     journal::{Active, Journal},
     run::{Engine, EngineError},
     runtime::{CopyId, LogLine, Runtime},
@@ -16,6 +15,7 @@ use api::{
     agent::{Errand, Orders, Want},
     client::{Client, ClientError, SUBMIT_WITHIN, fresh_request_id},
     link::{Link, Stranger, within},
+    problem::SIGNER_UNKNOWN,
     routes,
 };
 use jiff::Timestamp;

@@ -4,6 +4,9 @@ use domain::refusal::Refusal;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+/// The code with which a server refuses what a key has signed that it does not know.
+pub const SIGNER_UNKNOWN: &str = "SIGNER_UNKNOWN";
+
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {

@@ -2,7 +2,10 @@
 //! digests, documents and their presence; no rules.
 
 use crate::{answers::Served, http::failure::Failure, ledger::Prepared};
-use api::write::{Attachment, Submission, Text};
+use api::{
+    problem::SIGNER_UNKNOWN,
+    write::{Attachment, Submission, Text},
+};
 use axum::http::StatusCode;
 use depot::DiskStore;
 use domain::{
@@ -31,8 +34,6 @@ use trust::{
     vendor::{MAX_RELEASE_BYTES, Release},
 };
 
-/// The code of the refusal where nobody is known who signed.
-pub(crate) const SIGNER_UNKNOWN: &str = "SIGNER_UNKNOWN";
 /// The most signatures on one statement.
 const SIGNATURES: usize = 8;
 

@@ -9,6 +9,7 @@ use crate::{
     poll::sign_own_as,
     supply::{Supply, SupplyError},
 };
+use api::problem::SIGNER_UNKNOWN;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName,
@@ -103,7 +104,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         match self.supply.submit(&envelope) {
             Ok(()) => Ok(true),
             // A target that was retired meanwhile is nobody to the server any more.
-            Err(SupplyError::Refused { code, .. }) if ["ALREADY_DONE", "SIGNER_UNKNOWN"].contains(&code.as_str()) => {
+            Err(SupplyError::Refused { code, .. }) if ["ALREADY_DONE", SIGNER_UNKNOWN].contains(&code.as_str()) => {
                 Ok(true)
             }
             Err(error) => {

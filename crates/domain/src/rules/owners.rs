@@ -80,14 +80,14 @@ pub fn until(state: &State, (lost, now): (&Lost, Timestamp), waits: &WaitingOn) 
     })
 }
 
-/// What a deployment that stands waits for, with what owners must sign besides; nothing where they need not.
-pub fn waits(state: &State, at: (&Lost, Timestamp), waits: &WaitingOn) -> Option<String> {
-    let until = until(state, at, waits)?;
-    Some(match waits {
+/// What a deployment that stands waits for, which is said in `words`, with what owners must sign besides.
+pub fn waits(state: &State, at: (&Lost, Timestamp), waits: &WaitingOn, words: String) -> String {
+    let Some(until) = until(state, at, waits) else { return words };
+    match waits {
         // Nothing but that keeps it from going on.
         WaitingOn::Targets { deployment, .. } | WaitingOn::Members { deployment, .. } => {
             format!("deployment {deployment} waits until {until}")
         }
-        waits => format!("{waits}, and until {until}"),
-    })
+        _ => format!("{words}, and until {until}"),
+    }
 }

@@ -5,13 +5,9 @@ use super::{
     extract::Strict,
     failure::{Failure, away},
 };
-use crate::{
-    intake::{self, SIGNER_UNKNOWN},
-    ledger::SubmitError,
-    views,
-};
+use crate::{intake, ledger::SubmitError, views};
 use api::{
-    problem::Problem,
+    problem::{Problem, SIGNER_UNKNOWN},
     routes,
     write::{Accepted, Submission},
 };

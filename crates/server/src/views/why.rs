@@ -324,8 +324,7 @@ impl Asked<'_> {
     fn stands(&self, number: u64, there: &Deployment, outlook: Option<Outlook>) -> Option<StandingOrder> {
         let name = build_name(self.state, &there.app, &there.build).of(&there.app);
         let waits = plan::waits(self.state, number, self.now)?;
-        let with_owners = owners::waits(self.state, (self.lost, self.now), &waits);
-        let said = with_owners.unwrap_or_else(|| waits.to_string());
+        let said = owners::waits(self.state, (self.lost, self.now), &waits, waits.to_string());
         let begins = format!("deployment {number} ");
         let said = said.strip_prefix(&begins).unwrap_or(&said);
         let at = there.schedule.at.filter(|_| !matches!(waits, WaitingOn::Time { .. }));

@@ -4,6 +4,7 @@ use super::Witness;
 use api::{
     client::ClientError,
     link::{ANSWER, within},
+    problem::SIGNER_UNKNOWN,
     routes,
 };
 use std::time::Duration;
@@ -36,7 +37,7 @@ async fn pass_on(witness: &Witness) -> bool {
             },
             Err(error) => {
                 if let ClientError::Refused(problem) = &error
-                    && problem.code != "SIGNER_UNKNOWN"
+                    && problem.code != SIGNER_UNKNOWN
                 {
                     let (code, message) = (&problem.code, &problem.message);
                     tracing::error!(%payload, %code, %message, "the server does not take a withdrawal");

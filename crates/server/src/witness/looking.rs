@@ -5,6 +5,7 @@ use crate::repository::files::{self, FileError, Stage};
 use api::{
     client::ClientError,
     link::{ANSWER, within},
+    problem::SIGNER_UNKNOWN,
     routes,
     witness::Word,
 };
@@ -137,7 +138,7 @@ impl Looker<'_> {
         let mut problem = error.to_string();
         match error {
             LookError::PassedOver => return,
-            LookError::Server(ClientError::Refused(refused)) if refused.code == "SIGNER_UNKNOWN" => {
+            LookError::Server(ClientError::Refused(refused)) if refused.code == SIGNER_UNKNOWN => {
                 problem = "owners have not named this witness yet: sortie charter root --witness KEY".into();
                 self.witness.view().named = false;
             }

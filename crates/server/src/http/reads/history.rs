@@ -1,6 +1,6 @@
 //! What happened: entries of the ledger in words, and deployments that the state has forgotten.
 
-use super::texts;
+use super::{status::in_full, texts};
 use crate::{
     http::{
         Serving, Shared,
@@ -20,7 +20,7 @@ use domain::{
     entry::Entry,
     plan,
     refusal::{Refusal, exit},
-    rules::{names, owners, presence},
+    rules::{names, presence},
     state::{Aside, Part, Progress, State as Facts},
 };
 use jiff::Timestamp;
@@ -158,12 +158,7 @@ pub(crate) async fn deployment(
     if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
         let waits = plan::waits(&state, number, Timestamp::now());
         let waits = waits.map(|waits| presence::waits(&state, number, &serving.ledger.away(), waits));
-        let lost = serving.ledger.lost();
-        let waits = waits.map(|waits| {
-            let silent = presence::silent_in_words(&waits, &serving.ledger.away());
-            let waits = owners::waits(&state, (&lost, Timestamp::now()), &waits).unwrap_or_else(|| waits.to_string());
-            silent.map_or(waits.clone(), |silent| format!("{waits}; {silent}"))
-        });
+        let waits = waits.map(|waits| in_full(&serving, &state, &waits, waits.to_string()));
         view.waits = waits.or(view.waits);
         let parts = state.deployments.get(&number).map(|record| &record.parts);
         for told in &mut view.targets {

@@ -106,7 +106,7 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
 
 /// Says where it is not known what runs, and of what soaks, whose silence keeps it from settling: the state knows nothing of it.
 fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
-    let (away, lost) = (serving.ledger.away(), serving.ledger.lost());
+    let away = serving.ledger.away();
     let as_of = |name: &TargetName| serving.memories.as_of(state, name);
     for cell in status.apps.iter_mut().flat_map(|app| &mut app.cells) {
         let on = || cell.runs.iter().flat_map(|runs| &runs.on);
@@ -137,12 +137,16 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
             *waiting = presence::waits(state, *deployment, &away, waiting.clone());
             *words = waiting.to_string();
         }
-        if let Some(with_owners) = owners::waits(state, (&lost, Timestamp::now()), waiting) {
-            *words = with_owners;
-        }
-        if let Some(silent) = presence::silent_in_words(waiting, &away) {
-            *words = format!("{words}; {silent}");
-        }
+        *words = in_full(serving, state, waiting, std::mem::take(words));
+    }
+}
+
+/// What something waits for, which is said in `words`, with what owners must sign first, and who is away of those that are waited for.
+pub(super) fn in_full(serving: &Serving, state: &Facts, waiting: &WaitingOn, words: String) -> String {
+    let words = owners::waits(state, (&serving.ledger.lost(), Timestamp::now()), waiting, words);
+    match presence::silent_in_words(waiting, &serving.ledger.away()) {
+        Some(silent) => format!("{words}; {silent}"),
+        None => words,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     output::Answer,
     signer::{self, Identity},
 };
+use api::problem::SIGNER_UNKNOWN;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use std::{
@@ -251,7 +252,7 @@ pub fn read_pair(path: &Path) -> Result<(Vec<u8>, Vec<u8>), Failure> {
 /// Connects with the usual key; where the server does not know it, with the first of the others that it knows.
 async fn connect(invocation: &Invocation, others: &[PathBuf]) -> Result<Connection, Failure> {
     let mut refused = match invocation.connect().await {
-        Err(failure) if failure.code() == "SIGNER_UNKNOWN" => failure,
+        Err(failure) if failure.code() == SIGNER_UNKNOWN => failure,
         connection => return connection,
     };
     for path in others {
@@ -259,7 +260,7 @@ async fn connect(invocation: &Invocation, others: &[PathBuf]) -> Result<Connecti
         global.identity = Some(path.clone());
         let context = Context::choose(global.server.as_deref(), global.context.as_deref())?;
         match connection::connect_to(&global, context).await {
-            Err(failure) if failure.code() == "SIGNER_UNKNOWN" => refused = failure,
+            Err(failure) if failure.code() == SIGNER_UNKNOWN => refused = failure,
             connection => return connection,
         }
     }
