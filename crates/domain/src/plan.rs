@@ -271,14 +271,13 @@ pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(Req
             }
         }
     }
-    for (target, app) in state.late.iter().filter(|(target, _)| !away.contains(target)) {
-        let Some((number, _)) = late::missed(state, target, app) else { continue };
-        if let Some(at) = late::catches_up(state, target, app, now) {
-            let assigned = state.targets.get(target).and_then(|t| t.apps.get(app)).and_then(|a| a.assigned);
-            let generation = assigned.map_or(0, |assigned| assigned.generation);
-            let id = format!("catch-up:{number}:{target}:{generation}");
-            consider(at, id, Command::CatchUp(target.clone(), app.clone()));
-        }
+    // Who is kept back may come as soon as others serve, which is no matter of time.
+    for comer in late::comers(state, away, now).filter(|comer| comer.kept_back.is_none()) {
+        let late::Comer { target, app, missed, at, .. } = comer;
+        let assigned = state.targets.get(target).and_then(|t| t.apps.get(app)).and_then(|a| a.assigned);
+        let generation = assigned.map_or(0, |assigned| assigned.generation);
+        let id = format!("catch-up:{missed}:{target}:{generation}");
+        consider(at, id, Command::CatchUp(target.clone(), app.clone()));
     }
     for number in &state.soaking {
         let deployment = state.deployments.get(number);

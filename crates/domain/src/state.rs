@@ -25,7 +25,7 @@ pub use deployment::{Deployment, DeploymentPhase, Guidance, GuidanceWord, InPack
 pub use freeze::{Excepted, Freeze};
 pub use parts::{Aside, Doubt, Part, Parts, Progress};
 pub use policy::{Policy, PolicyRecord};
-pub use serving::{counted_anew, is_counted_on};
+pub use serving::{counted_anew, is_counted_on, lasting};
 pub use target::{Assigned, Cordon, Invitation, OnTarget, Running, Target, Unwell};
 
 /// Where in the ledger something stands.

@@ -354,12 +354,10 @@ impl Model {
                 return broken("PROGRESS", format!("deployment {number} has not ended: {waits}"));
             }
         }
-        for (name, app) in &state.late {
-            if let Some(at) = late::catches_up(state, name, app, looked)
-                && at < looked
-            {
-                return broken("PROGRESS", format!("{name} should have caught up at {at}"));
-            }
+        if let Some(late::Comer { target, at, .. }) =
+            late::comers(state, &self.away, looked).find(|comer| comer.at < looked && comer.kept_back.is_none())
+        {
+            return broken("PROGRESS", format!("{target} should have caught up at {at}"));
         }
         self.all_have_ended(state, looked.min(now))?;
         self.nothing_stands_for_nothing(cast, looked.min(now), packages)?;

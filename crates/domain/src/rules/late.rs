@@ -3,12 +3,18 @@
 
 use super::{
     Candidate, lifetime, may_run, packages, placement,
+    presence::Away,
+    rollout,
     schedule::{self, Moment},
     sides, ways,
 };
-use crate::state::{Aside, Deployment, DeploymentPhase, Progress, Running, State, Target};
+use crate::{
+    refusal::Refusal,
+    state::{self, Aside, Deployment, DeploymentPhase, Progress, Running, State, Target},
+};
 use jiff::Timestamp;
-use trust::{AppName, AudienceName, TargetName, statement::OrderAct};
+use std::collections::BTreeMap;
+use trust::{AppName, AudienceName, TargetName, rollout::Share, statement::OrderAct};
 
 /// The deployment that stands in an environment: what everything there is to run that the build is for.
 pub fn standing<'a>(state: &'a State, app: &AppName, environment: &AudienceName) -> Option<(u64, &'a Deployment)> {
@@ -84,4 +90,59 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
         Moment::Later(_) => schedule::goes_on(state, number, deployment, now),
         Moment::Never(_) => None,
     }
+}
+
+/// A target that is there and misses something.
+pub struct Comer<'a> {
+    /// Which target.
+    pub target: &'a TargetName,
+    /// Of which application.
+    pub app: &'a AppName,
+    /// The number of the deployment that it has missed.
+    pub missed: u64,
+    /// When it gets that, as far as is known.
+    pub at: Timestamp,
+    /// Why not yet, though it is time: too few others serve for it to leave what it runs (R41). They may have gone since that was
+    /// brought.
+    pub kept_back: Option<String>,
+}
+
+/// All who are there and get what they missed, as far as is known at `now`.
+pub fn comers<'a>(state: &'a State, away: &'a Away, now: Timestamp) -> impl Iterator<Item = Comer<'a>> {
+    // How many serve is counted once for each deployment, and only where somebody asks to leave.
+    let mut too_few: BTreeMap<u64, Option<String>> = BTreeMap::new();
+    let here = state.late.iter().filter(|(target, _)| !away.contains(target));
+    here.filter_map(move |(target, app)| {
+        let (missed, deployment) = missed(state, target, app)?;
+        let at = catches_up(state, target, app, now)?;
+        let leaves = at <= now && leaves_service(state, target, app, deployment);
+        let mut too_few = || too_few.entry(missed).or_insert_with(|| can_spare(state, deployment, away).err()).clone();
+        Some(Comer { target, app, missed, at, kept_back: leaves.then(&mut too_few).flatten() })
+    })
+}
+
+/// Whether a target that gets what it has missed leaves something by it that is counted among what serves.
+fn leaves_service(state: &State, name: &TargetName, app: &AppName, deployment: &Deployment) -> bool {
+    let lasts = state.targets.get(name).is_some_and(|target| !target.ephemeral);
+    let counts = rollout::of(state, deployment).min_healthy != Share::Count(0);
+    counts && lasts && state::is_counted_on(state, app, name)
+}
+
+/// Fails while no more serve where a deployment ended than must, those not counted that are `away`.
+fn can_spare(state: &State, deployment: &Deployment, away: &Away) -> Result<(), String> {
+    let (mut all, mut serving) = (0, 0);
+    for (name, serves) in state::lasting(state, &deployment.app, &deployment.environment, &deployment.build) {
+        all += 1;
+        serving += usize::from(serves && !away.contains(name));
+    }
+    let must = rollout::of(state, deployment).min_healthy.at_least(all);
+    if serving > must { Ok(()) } else { Err(format!("{serving} of {all} targets serve, and {must} must")) }
+}
+
+/// Fails where a target may not leave what it runs for what it has missed.
+pub fn can_leave(state: &State, name: &TargetName, app: &AppName, away: &Away) -> Result<(), Refusal> {
+    let leaves = |(_, deployment): &(u64, &Deployment)| leaves_service(state, name, app, deployment);
+    let Some((_, deployment)) = missed(state, name, app).filter(leaves) else { return Ok(()) };
+    let environment = deployment.environment.clone();
+    can_spare(state, deployment, away).map_err(|why| Refusal::TooFewHealthy { environment, why })
 }

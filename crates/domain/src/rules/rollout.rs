@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     event::RingOf,
+    plan,
     refusal::Refusal,
     state::{Deployment, DeploymentPhase, Part, Parts, State},
 };
@@ -300,9 +301,11 @@ pub fn next_wave(state: &State, rollout: &Rollout, deployment: &Deployment, away
     // Who is away may serve all the same, and goes out of service when it is back: no more have their turn at a time than could
     // be spared if all of them did.
     let mut spare_of_all = self::healthy(state, deployment, &Away::new()).saturating_sub(must);
+    // Who is still at something else may have come to serve by that, and nobody knows yet.
+    let is_elsewhere = |name: &TargetName| must > 0 && plan::is_at_something(state, name, &deployment.app);
     let mut targets = Vec::new();
     for (name, part) in parts.waiting_in(places.clone()) {
-        let serves = part.serves && !part.ephemeral;
+        let serves = !part.ephemeral && (part.serves || is_elsewhere(name));
         let counts = serves && !away.contains(name);
         if targets.len() == size || serves && spare_of_all == 0 || counts && spare == 0 {
             break;
@@ -311,9 +314,13 @@ pub fn next_wave(state: &State, rollout: &Rollout, deployment: &Deployment, away
         targets.push(name.clone());
     }
     if targets.is_empty() {
-        // Where none that serves can be spared, those come first that do not serve: they are the way out.
-        let idle = parts.waiting_in(places).filter(|(_, part)| !part.serves || part.ephemeral).take(size);
-        targets = idle.map(|(name, _)| name.clone()).collect();
+        // Where none that serves can be spared, those come first that do not serve: they are the way out. Who is at something
+        // else comes after them: it may have said by then how that ended.
+        let idle = |elsewhere: bool| {
+            let idle = parts.waiting_in(places.clone()).filter(|(_, part)| !part.serves || part.ephemeral);
+            idle.map(|(name, _)| name).filter(move |name| is_elsewhere(name) == elsewhere)
+        };
+        targets = idle(false).chain(idle(true)).take(size).cloned().collect();
     }
     match targets.is_empty() {
         false => Ok(Wave { targets, ring }),

@@ -1,6 +1,6 @@
 //! On which targets of a deployment the application serves when it begins.
 
-use super::{Deployment, Others, Part, Parts, Running, State};
+use super::{Deployment, Others, Part, Parts, Running, State, Target};
 use crate::plan;
 use trust::{
     AppName, AudienceName, Digest, TargetName,
@@ -36,18 +36,30 @@ pub(super) fn others(
         return Others::default();
     }
     let taken: std::collections::BTreeSet<&TargetName> = targets.iter().collect();
-    let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
     let mut others = Others::default();
-    for (name, target) in state.targets_in(environment).filter(|(name, _)| !taken.contains(name)) {
+    for (_, serves) in lasting(state, app, environment, build).filter(|(name, _)| !taken.contains(name)) {
+        others.targets += 1;
+        others.serving += u32::from(serves);
+    }
+    others
+}
+
+/// The targets that are counted where a build is for, and whether its application can be counted on to serve there.
+pub fn lasting<'a>(
+    state: &'a State,
+    app: &'a AppName,
+    environment: &'a AudienceName,
+    build: &Digest,
+) -> impl Iterator<Item = (&'a TargetName, bool)> {
+    let facts = state.apps.get(app).and_then(|record| record.builds.get(build)).map(|build| build.facts.clone());
+    let counts = move |target: &Target| {
         let running = target.apps.get(app).and_then(|on_target| on_target.running.as_ref());
         // What stands by serves nobody, and is not counted on.
         let counts = !target.ephemeral && !running.is_some_and(|running| running.standby);
-        if counts && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target)) {
-            others.targets += 1;
-            others.serving += u32::from(is_counted_on(state, app, name));
-        }
-    }
-    others
+        counts && facts.as_ref().is_some_and(|facts| crate::rules::placement::fits(facts, target))
+    };
+    let lasting = state.targets_in(environment).filter(move |(_, target)| counts(target));
+    lasting.map(|(name, _)| (name, is_counted_on(state, app, name)))
 }
 
 /// A deployment that stood before it begins, as what serves is now: other things may have run there since it was ordered.

@@ -64,14 +64,8 @@ impl Model {
             return broken("AWAY", format!("deployment {number} begins with {name}, of which nobody has heard"));
         }
         // Whether a target serves may not be known for sure: here it is taken to, and there it is not.
-        let counts = |name: &&TargetName| !self.away.contains(*name) && !self.ends.is_passing(name);
-        let may_serve = self.running.keys().filter(|name| !self.retired.contains(*name)).filter(counts).count();
-        let serves = |name: &&TargetName| {
-            let is_doubtful =
-                self.unwell.contains_key(*name) || self.silent(name) || !self.sides.is_sure_to_serve(name);
-            counts(name) && self.running.contains_key(*name) && !is_doubtful
-        };
-        let taken = targets.iter().filter(serves).count();
+        let may_serve = self.running.keys().filter(|name| self.may_serve(name)).count();
+        let taken = targets.iter().filter(|name| self.surely_serves(name)).count();
         let must = at_least(course.rollout.min_healthy, course.of);
         if taken > may_serve.saturating_sub(must) && must > 0 {
             let what = format!("deployment {number} begins on {taken} that serve, of {may_serve}, and {must} must");
@@ -81,6 +75,24 @@ impl Model {
             self.sees("had its turn though it was away");
         }
         Ok(())
+    }
+
+    /// Whether a target counts among those that serve, as far as anybody knows.
+    fn may_serve(&self, name: &TargetName) -> bool {
+        let counts = !self.retired.contains(name) && !self.away.contains(name) && !self.ends.is_passing(name);
+        counts && self.running.contains_key(name)
+    }
+
+    /// Whether it does beyond doubt.
+    fn surely_serves(&self, name: &TargetName) -> bool {
+        let is_doubtful = self.unwell.contains_key(name) || self.silent(name) || !self.sides.is_sure_to_serve(name);
+        self.may_serve(name) && !is_doubtful
+    }
+
+    /// Whether a target can leave what it runs for what it has missed: beyond doubt as many others serve as must.
+    fn can_be_spared(&self, course: &Course, name: &TargetName) -> bool {
+        let others = self.running.keys().filter(|other| *other != name && self.surely_serves(other)).count();
+        !self.may_serve(name) || others >= at_least(course.rollout.min_healthy, self.joined)
     }
 
     /// The targets whose silence keeps a deployment from going on and from settling by itself, which are more than may fail.
@@ -149,6 +161,7 @@ impl Model {
             !has_it
                 && !is_kept_out(name)
                 && !comes_later
+                && self.can_be_spared(course, name)
                 && self.is_not_over(number, std::slice::from_ref(*name), now).is_ok()
         };
         match course.missed_by().find(forgotten).filter(|_| may_run && is_free) {
