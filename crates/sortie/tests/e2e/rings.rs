@@ -51,14 +51,15 @@ fn r40_r54_who_was_away_before_stops_nobody_and_settles_nothing() {
     world.start_agent("test-1");
     until("test-1 to be kept back", || {
         let said = world.sortie("tester", 0, "status web --in test").stdout;
-        said.contains(&format!("test-1 gets {two} once more others serve: 1 of 3 targets serve, and 1 must")).then_some(())
+        said.contains(&format!("test-1 gets {two} once more others serve: 1 of 3 targets serve, and 1 must"))
+            .then_some(())
     });
     world.start_agent("test-2");
     world.start_agent("test-3");
     until("test-1 to catch up", || {
-        let greets = |there: &String| get(there, "/").is_ok_and(|answer| answer.contains("Good day"));
+        let greets = |there| get(there, "/").is_ok_and(|answer| answer.contains("Good day"));
         let endpoints = world.endpoints("test");
-        (endpoints.len() == 3 && endpoints.iter().all(greets)).then_some(())
+        (endpoints.len() == 3 && endpoints.into_iter().all(greets)).then_some(())
     });
     until("it to settle", || world.sortie("tester", 0, "status 2").stdout.contains("settled").then_some(()));
     world.sortie("tester", 0, "history").says("goes on without test-1, which nobody has heard of for a while");
