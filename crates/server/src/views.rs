@@ -20,6 +20,7 @@ pub(crate) mod feed;
 pub(crate) mod fixture;
 pub(crate) mod freezes;
 pub(crate) mod history;
+pub(crate) mod lags;
 pub(crate) mod packages;
 pub(crate) mod permits;
 pub(crate) mod repository;

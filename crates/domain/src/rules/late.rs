@@ -121,6 +121,23 @@ pub fn comers<'a>(state: &'a State, away: &'a Away, now: Timestamp) -> impl Iter
     })
 }
 
+/// Who is there and misses what was brought by an order that has an end, which is over: that brings it to nobody any more. Each with
+/// the number of the deployment, and why.
+pub fn too_late<'a>(
+    state: &'a State,
+    away: &'a Away,
+    now: Timestamp,
+) -> impl Iterator<Item = (&'a TargetName, u64, String)> {
+    let here = state.late.iter().filter(|(target, _)| !away.contains(target));
+    here.filter_map(move |(target, app)| {
+        let (number, deployment) = missed(state, target, app)?;
+        match schedule::moment(state, number, deployment, now) {
+            Moment::Never(why) => Some((target, number, why)),
+            Moment::Now | Moment::Later(_) => None,
+        }
+    })
+}
+
 /// Whether a target that gets what it has missed leaves something by it that is counted among what serves.
 fn leaves_service(state: &State, name: &TargetName, app: &AppName, deployment: &Deployment) -> bool {
     let lasts = state.targets.get(name).is_some_and(|target| !target.ephemeral);

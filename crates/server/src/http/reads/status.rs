@@ -18,13 +18,12 @@ use api::{
 use axum::{Json, extract::State};
 use domain::{
     refusal::Refusal,
-    rules::{late, owners, presence},
+    rules::{owners, presence},
     state::State as Facts,
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, TargetName};
 use utoipa::IntoParams;
 
@@ -76,7 +75,7 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     let mut status = views::status::status(state, filter, seen, &texts, now)?;
     tell_what_they_said(serving, state, &mut status.targets, now);
     tell_of_silence(serving, state, &mut status);
-    tell_who_is_kept_back(serving, state, &mut status, now);
+    views::lags::tell(state, &serving.ledger.away(), now, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(strangers::in_words(&serving.memories.unknown(state)));
     let twins: Vec<&TargetName> = status.targets.iter().filter(|it| it.two).map(|it| &it.name).collect();
@@ -140,25 +139,6 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
             *words = waiting.to_string();
         }
         *words = in_full(serving, state, waiting, std::mem::take(words));
-    }
-}
-
-/// Says who is there and has not got what it missed, since too few others serve.
-fn tell_who_is_kept_back(serving: &Serving, state: &Facts, status: &mut Status, now: Timestamp) {
-    let mut kept_back: BTreeMap<(u64, String), Vec<&TargetName>> = BTreeMap::new();
-    let away = serving.ledger.away();
-    for comer in late::comers(state, &away, now) {
-        let Some(why) = comer.kept_back else { continue };
-        kept_back.entry((comer.missed, why)).or_default().push(comer.target);
-    }
-    for ((missed, why), names) in kept_back {
-        let Some(record) = state.deployments.get(&missed) else { continue };
-        let what = views::build_name(state, &record.app, &record.build).of(&record.app);
-        let (of, gets) = (views::words::names(&names), if names.len() == 1 { "gets" } else { "get" });
-        let apps = status.apps.iter_mut().filter(|app| app.app == record.app).flat_map(|app| &mut app.cells);
-        for cell in apps.filter(|cell| cell.audience == record.environment) {
-            cell.notes.push(format!("{of} {gets} {what} once more others serve: {why}"));
-        }
     }
 }
 

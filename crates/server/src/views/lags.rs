@@ -1,0 +1,72 @@
+//! Who is there and has not got what it missed.
+
+use super::{build_name, words};
+use api::read::Status;
+use domain::{
+    rules::{late, presence::Away},
+    state::State,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use trust::TargetName;
+
+/// Notes where a target does not catch up by itself: too few others serve, or the order is over that would bring it.
+pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Status) {
+    let mut lagging: BTreeMap<(u64, String), Vec<&TargetName>> = BTreeMap::new();
+    for comer in late::comers(state, away, now) {
+        let Some(why) = comer.kept_back else { continue };
+        lagging.entry((comer.missed, format!("once more others serve: {why}"))).or_default().push(comer.target);
+    }
+    for (target, missed, why) in late::too_late(state, away, now) {
+        lagging.entry((missed, format!("by a new order only: {why}"))).or_default().push(target);
+    }
+    for ((missed, when), targets) in lagging {
+        let Some(record) = state.deployments.get(&missed) else { continue };
+        let what = build_name(state, &record.app, &record.build).of(&record.app);
+        let gets = if targets.len() == 1 { "gets" } else { "get" };
+        let note = format!("{} {gets} {what} {when}", words::names(&targets));
+        let apps = status.apps.iter_mut().filter(|app| app.app == record.app).flat_map(|app| &mut app.cells);
+        apps.filter(|cell| cell.audience == record.environment).for_each(|cell| cell.notes.push(note.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::{
+        fixture::{World, audience, verified},
+        status::{Filter, status},
+    };
+    use domain::event::{Change, Ending, Event};
+    use jiff::SignedDuration;
+    use trust::{schedule::Schedule, statement::OrderAct};
+
+    /// R40: what an order brings that has an end it brings to nobody afterwards, and whoever looks is told what helps.
+    #[test]
+    fn r40_who_comes_when_the_order_is_over_is_named() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let expires = Some(world.now() + SignedDuration::from_hours(1));
+        let deployment =
+            world.stands("prod-1", "web", build, OrderAct::Deploy, Schedule { expires, ..Schedule::default() });
+        let targets = vec!["prod-1".parse().unwrap()];
+        world.happen(Event::WaveStarted { deployment, wave: 1, targets, ring: None, migrate: None });
+        world.happen(verified(deployment, "prod-1", Some(Change::Deployed), Some(build)));
+        let ending = Ending::Succeeded;
+        world.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
+        world.enrolled("prod-2", "prod", 30);
+        let said = |now: Timestamp| {
+            let mut status = status(&world.state, &Filter::default(), |_| None, &|_| None, now).unwrap();
+            let before = status.clone();
+            tell(&world.state, &Away::new(), now, &mut status);
+            let notes = |status: &Status| {
+                let cell = status.apps[0].cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
+                cell.notes.clone()
+            };
+            notes(&status).split_off(notes(&before).len())
+        };
+        assert!(said(world.now()).is_empty());
+        let [note] = &said(world.now() + SignedDuration::from_hours(2))[..] else { panic!("one note") };
+        assert!(note.starts_with("prod-2 gets web@1.4.0 by a new order only: its order expired at "), "{note}");
+    }
+}
