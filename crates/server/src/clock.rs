@@ -4,7 +4,11 @@ use crate::{
     http::Shared,
     ledger::{Prepared, SubmitError},
 };
-use domain::{command::Actor, plan, rules::presence::Away};
+use domain::{
+    command::Actor,
+    plan,
+    rules::presence::{self, Away},
+};
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -23,7 +27,7 @@ const LOOKED_AT: Duration = Duration::from_secs(1);
 pub(crate) async fn run(serving: Shared) {
     let mut heads = serving.ledger.heads();
     let mut returns = serving.targets.returns();
-    let (mut unheard, mut looked, mut listens) = (Away::new(), None::<Instant>, false);
+    let (mut unheard, mut quiet, mut looked, mut listens) = (Away::new(), Away::new(), None::<Instant>, false);
     loop {
         heads.mark_unchanged();
         if returns.has_changed().unwrap_or(false) {
@@ -33,7 +37,8 @@ pub(crate) async fn run(serving: Shared) {
         let state = serving.ledger.state();
         // A fleet is gone through now and then, and not for each of its reports.
         if looked.is_none_or(|looked| looked.elapsed() >= LOOKED_AT) {
-            (unheard, looked) = (serving.targets.unheard(&state), Some(Instant::now()));
+            (unheard, quiet) = (serving.targets.unheard(&state), serving.targets.quiet(&state));
+            looked = Some(Instant::now());
             let knows = serving.targets.knows_who_is_away();
             serving.ledger.tell_away(if knows { unheard.clone() } else { Away::new() });
             // On a server that was put back nothing is due before those targets that are there have had the time to show what is lost.
@@ -48,6 +53,8 @@ pub(crate) async fn run(serving: Shared) {
         // The ledger's time never runs backwards, so neither does the clock's.
         let now = Timestamp::now().max(state.head.time);
         let (mut commands, mut next) = plan::due(&state, now, &unheard, &serving.ledger.lost());
+        // A ring may bake for less time than it takes to call a target of it away: nothing goes on by time while too many are quiet.
+        commands.retain(|(_, command)| presence::may_come(&state, command, &quiet));
         let (gone, next_gone) = plan::vanished(&state, now, |name| serving.targets.silent_since(name, now));
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();

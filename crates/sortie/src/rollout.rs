@@ -50,9 +50,15 @@ impl Care {
         }
         terms.canary = self.canary.or(terms.canary);
         if let Some(bake) = &self.bake {
-            let minutes = duration(bake)?.as_secs().div_euclid(60);
             let seconds = duration(bake)?.as_secs();
-            let minutes = if seconds % 60 == 0 { minutes } else { minutes + 1 };
+            let minutes = seconds.div_euclid(60);
+            if seconds.rem_euclid(60) != 0 {
+                let whole = minutes + 1;
+                return Err(Failure::misused(format!(
+                    "rings bake whole minutes, and {} is none: --bake {whole}m",
+                    printable(bake)
+                )));
+            }
             terms.bake_minutes = Some(u32::try_from(minutes).or_misused()?);
         }
         Ok(terms)
@@ -69,7 +75,7 @@ mod tests {
         let care = Care {
             at_once: Some("25%".into()),
             canary: Some(2),
-            bake: Some("90s".into()),
+            bake: Some("2m".into()),
             terms: ["rings=ring=early,rest", "advance=hand", "failure_budget=2"].map(String::from).to_vec(),
         };
         let terms = care.terms().unwrap();
@@ -77,6 +83,9 @@ mod tests {
         assert_eq!((terms.advance, terms.failure_budget), (Some(Advance::Hand), Some(Share::Count(2))));
         assert_eq!(terms.rings.unwrap()[1], Ring::Rest);
         assert!(Care::default().terms().unwrap().is_empty());
+        let bake = |bake: &str| Care { bake: Some(bake.into()), ..Care::default() }.terms();
+        assert_eq!(bake("120s").unwrap().bake_minutes, Some(2));
+        assert!(bake("90s").unwrap_err().problem.message.ends_with("90s is none: --bake 2m"));
         for (wrong, expected) in [
             ("waves=3", "a rollout has no 'waves'; it has at_once"),
             ("advance=soon", "unknown variant `soon`"),

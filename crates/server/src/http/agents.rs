@@ -34,6 +34,8 @@ use utoipa::IntoParams;
 
 /// The longest a poll waits, in seconds.
 const LONGEST_WAIT_SECONDS: u64 = 60;
+/// After how long a silence a target is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(10);
 /// The most errands for one target at a time.
 const ERRANDS: usize = 16;
 /// An errand handed out without an answer is handed out again after this time: the answer to the poll may be lost.
@@ -258,10 +260,20 @@ impl Targets {
     /// The targets that nobody has heard of for a while, as far as this server knows: since it started, where they have not had the
     /// time yet to come back. What is behind an air gap speaks by receipts, and is missed by nobody.
     pub fn unheard(&self, state: &domain::state::State) -> Away {
+        self.silent_for(state, self.away_after)
+    }
+
+    /// The targets that have said nothing for a moment: one that works is at the next question within a second. Most are back soon, and
+    /// nobody calls them away; but what they were to show until now they have not shown.
+    pub fn quiet(&self, state: &domain::state::State) -> Away {
+        self.silent_for(state, QUIET_AFTER.min(self.away_after))
+    }
+
+    fn silent_for(&self, state: &domain::state::State, silence: Duration) -> Away {
         let inner = self.lock();
         let speaks = |target: &domain::state::Target| !target.retired && views::targets::carried(target).is_none();
         let there = state.targets.iter().filter(|(_, target)| speaks(target)).map(|(name, _)| name);
-        there.filter(|name| !inner.is_here(name, self.away_after)).cloned().collect()
+        there.filter(|name| !inner.is_here(name, silence)).cloned().collect()
     }
 
     /// Whether targets have had the time to come back since the server started, so that those it has not heard of are away.

@@ -62,7 +62,13 @@ impl Status {
         if let Some(named) = named.filter(|name| connection.charter_environment(name).is_some()) {
             not_gone(&view, &named)?;
         }
-        match self.what.as_deref().map(|what| pick(&view, what)).transpose()? {
+        let picked = match self.what.as_deref().map(|what| (what, pick(&view, what))) {
+            Some((what, Err(unknown))) if at.is_none() => {
+                Some(retired_target(&connection, what).await?.ok_or(unknown)?)
+            }
+            picked => picked.map(|(_, picked)| picked).transpose()?,
+        };
+        match picked {
             None => {
                 let retired = hide_retired(&mut view);
                 let words = match (view.apps.is_empty(), retired.first()) {
@@ -95,6 +101,13 @@ fn hide_retired(view: &mut View) -> Vec<AppName> {
     view.apps = others;
     let retired: Vec<AppStatus> = retired;
     retired.into_iter().map(|app| app.app).collect()
+}
+
+/// The target of a name that is retired: what is there is told without it, and whoever asks for it by name sees what it was.
+async fn retired_target(connection: &Connection, name: &str) -> Result<Option<Picked>, Failure> {
+    let targets: Vec<TargetStatus> = connection.client.get(routes::TARGETS, &[]).await?;
+    let found = targets.into_iter().find(|target| target.retired && target.name.as_str() == name);
+    Ok(found.map(|target| Picked::Target(Box::new(target))))
 }
 
 fn is_number(text: &str) -> bool {

@@ -123,3 +123,24 @@ fn r40_who_is_away_is_left_out_and_catches_up() {
     world.sortie("tester", 0, "status 3").says("its disk is being replaced").says("test-4");
     world.sortie("tester", 0, "ledger verify");
 }
+
+/// R41: a canary dies while it bakes, and that is over before anybody calls it away: the others keep what they have until it is heard of.
+#[test]
+fn r41_who_dies_in_a_short_bake_lets_nobody_follow() {
+    let mut world = World::new();
+    let rollout = "rollout = { canary = 1, bake_minutes = 1 }, ";
+    world.found(TEAM, &ENVIRONMENTS.replace("test = { ", &format!("test = {{ {rollout}")));
+    world.add_machines(&[("test-1", "test"), ("test-2", "test")]);
+    world.make_repository(PROJECT);
+    let one = world.push_and_number();
+    world.sortie("coder", 0, &format!("release {one} --to test"));
+    world.sortie("coder", 0, &format!("deploy {one} --to test --detach"));
+    let says = |world: &World, words: &str| world.sortie("tester", 0, "status 1").stdout.contains(words).then_some(());
+    until("the canary to bake", || says(&world, "bakes on canary"));
+    world.power_off("test-1");
+    until("it to be missed", || says(&world, "it waits to hear of test-1"));
+    assert!(world.endpoints("test").len() < 2, "nobody follows");
+    world.start_agent("test-1");
+    until("the other to follow", || says(&world, "succeeded"));
+    world.sortie("tester", 0, "ledger verify");
+}

@@ -144,8 +144,17 @@ fn tell_of_silence(serving: &Serving, state: &Facts, status: &mut Status) {
 
 /// What something waits for, which is said in `words`, with what owners must sign first, and who is away of those that are waited for.
 pub(super) fn in_full(serving: &Serving, state: &Facts, waiting: &WaitingOn, words: String) -> String {
-    let words = owners::waits(state, (&serving.ledger.lost(), Timestamp::now()), waiting, words);
-    match presence::silent_in_words(waiting, &serving.ledger.away()) {
+    let now = Timestamp::now();
+    let words = owners::waits(state, (&serving.ledger.lost(), now), waiting, words);
+    let quiet = match waiting {
+        WaitingOn::Bake { deployment, until, .. } | WaitingOn::Soak { deployment, until } if *until <= now => {
+            let quiet = |deployment| presence::silent(state, deployment, &serving.targets.quiet(state));
+            state.deployments.get(deployment).map(quiet).filter(|quiet| !quiet.is_empty())
+        }
+        _ => None,
+    };
+    let quiet = quiet.map(|quiet| format!("it waits to hear of {}", views::words::names(&quiet)));
+    match presence::silent_in_words(waiting, &serving.ledger.away()).or(quiet) {
         Some(silent) => format!("{words}; {silent}"),
         None => words,
     }
