@@ -121,21 +121,19 @@ pub fn comers<'a>(state: &'a State, away: &'a Away, now: Timestamp) -> impl Iter
     })
 }
 
-/// Who is there and misses what was brought by an order that has an end, which is over: that brings it to nobody any more. Each with
-/// the number of the deployment, and why.
-pub fn too_late<'a>(
+/// Who is there and has not got what it missed since the time is wrong, with the number of the deployment and what that is waited for: a
+/// window or the end of a freeze, or nothing any more, where the order had an end.
+pub fn untimely<'a>(
     state: &'a State,
     away: &'a Away,
     now: Timestamp,
-) -> impl Iterator<Item = (&'a TargetName, u64, String)> {
+) -> impl Iterator<Item = (&'a TargetName, u64, Moment)> {
     let here = state.late.iter().filter(|(target, _)| !away.contains(target));
-    here.filter_map(move |(target, app)| {
+    let moment = move |(target, app): &'a (TargetName, AppName)| {
         let (number, deployment) = missed(state, target, app)?;
-        match schedule::moment(state, number, deployment, now) {
-            Moment::Never(why) => Some((target, number, why)),
-            Moment::Now | Moment::Later(_) => None,
-        }
-    })
+        Some((target, number, schedule::moment(state, number, deployment, now)))
+    };
+    here.filter_map(moment).filter(|(_, _, moment)| *moment != Moment::Now)
 }
 
 /// Whether a target that gets what it has missed leaves something by it that is counted among what serves.

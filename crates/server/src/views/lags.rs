@@ -3,22 +3,34 @@
 use super::{build_name, words};
 use api::read::Status;
 use domain::{
-    rules::{late, presence::Away},
+    rules::{late, presence::Away, schedule::Moment},
     state::State,
+    waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use trust::TargetName;
 
-/// Notes where a target does not catch up by itself: too few others serve, or the order is over that would bring it.
+/// Notes where a target has not caught up yet, and when it does: too few others serve, or the time is wrong.
 pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Status) {
     let mut lagging: BTreeMap<(u64, String), Vec<&TargetName>> = BTreeMap::new();
     for comer in late::comers(state, away, now) {
         let Some(why) = comer.kept_back else { continue };
         lagging.entry((comer.missed, format!("once more others serve: {why}"))).or_default().push(comer.target);
     }
-    for (target, missed, why) in late::too_late(state, away, now) {
-        lagging.entry((missed, format!("by a new order only: {why}"))).or_default().push(target);
+    for (target, missed, moment) in late::untimely(state, away, now) {
+        let when = match moment {
+            Moment::Now => continue,
+            Moment::Later(WaitingOn::Freeze { freeze, until, .. }) => {
+                format!("after freeze {freeze}, which ends at {}", words::moment(until))
+            }
+            Moment::Later(WaitingOn::Window { opens_at: Some(at), .. }) => {
+                format!("when a window opens, at {}", words::moment(at))
+            }
+            Moment::Later(waiting) => format!("later: {waiting}"),
+            Moment::Never(why) => format!("by a new order only: {why}"),
+        };
+        lagging.entry((missed, when)).or_default().push(target);
     }
     for ((missed, when), targets) in lagging {
         let Some(record) = state.deployments.get(&missed) else { continue };
@@ -41,9 +53,10 @@ mod tests {
     use jiff::SignedDuration;
     use trust::{schedule::Schedule, statement::OrderAct};
 
-    /// R40: what an order brings that has an end it brings to nobody afterwards, and whoever looks is told what helps.
+    /// R40, R1: a freeze keeps back whoever comes late; what an order brings that has an end it brings to nobody afterwards. Whoever looks
+    /// is told what is waited for.
     #[test]
-    fn r40_who_comes_when_the_order_is_over_is_named() {
+    fn r40_who_comes_in_a_freeze_or_when_the_order_is_over_is_named() {
         let mut world = World::new();
         let build = world.released("web", "1.4.0", "prod");
         let expires = Some(world.now() + SignedDuration::from_hours(1));
@@ -55,7 +68,7 @@ mod tests {
         let ending = Ending::Succeeded;
         world.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
         world.enrolled("prod-2", "prod", 30);
-        let said = |now: Timestamp| {
+        let said = |world: &World, now: Timestamp| {
             let mut status = status(&world.state, &Filter::default(), |_| None, &|_| None, now).unwrap();
             let before = status.clone();
             tell(&world.state, &Away::new(), now, &mut status);
@@ -65,8 +78,19 @@ mod tests {
             };
             notes(&status).split_off(notes(&before).len())
         };
-        assert!(said(world.now()).is_empty());
-        let [note] = &said(world.now() + SignedDuration::from_hours(2))[..] else { panic!("one note") };
+        assert!(said(&world, world.now()).is_empty());
+        let terms = trust::freeze::Terms {
+            environments: [audience("prod")].into(),
+            apps: Default::default(),
+            from: world.now(),
+            until: world.now() + SignedDuration::from_mins(30),
+            reason: trust::Digest::of(b"reason"),
+        };
+        let by = "oncall".parse().unwrap();
+        world.happen(Event::FreezeDeclared { freeze: trust::Digest::of(b"freeze"), number: 1, terms, by });
+        let [note] = &said(&world, world.now())[..] else { panic!("one note") };
+        assert!(note.starts_with("prod-2 gets web@1.4.0 after freeze 1, which ends at "), "{note}");
+        let [note] = &said(&world, world.now() + SignedDuration::from_hours(2))[..] else { panic!("one note") };
         assert!(note.starts_with("prod-2 gets web@1.4.0 by a new order only: its order expired at "), "{note}");
     }
 }
