@@ -75,6 +75,11 @@ pub async fn seal(
     }
     for expected in expected {
         let expected = PartName::new(expected).or_misused()?;
+        if let Some(build) = view.sealed.filter(|_| !parts.contains_key(&expected)) {
+            let why = format!("{draft} of {app} was sealed as {app}#{}, without {expected}", build.short());
+            return Err(Failure::failed(why)
+                .next(format!("all parts to a new one: sortie push --into DRAFT --part NAME")));
+        }
         if !parts.contains_key(&expected) {
             let there = parts.keys().map(PartName::to_string).collect::<Vec<_>>().join(", ");
             let why = format!("{expected} is not there yet: {draft} of {app} has {there}. Nothing was sealed");

@@ -215,6 +215,9 @@ pub enum PartsError {
     /// They have different content under one path.
     #[error("{1} and {2} have different content at {0}: let each write into a folder of its own")]
     Path(String, String, String),
+    /// One has a file or a link where the other has a folder.
+    #[error("{1} has {0}, and {3} has a file or link at {2}: let each write into a folder of its own")]
+    Inside(String, String, String, String),
     /// Together they are no build.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -252,6 +255,13 @@ impl Manifest {
                 if *known != entry {
                     return Err(PartsError::Path(entry.path().into(), (*other).into(), name.into()));
                 }
+            }
+        }
+        for (path, (name, _)) in &files {
+            let mut folders = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+            if let Some((folder, (other, _))) = folders.find_map(|folder| files.get_key_value(folder)) {
+                let [path, name, folder, other] = [path, name, folder, other].map(|text| text.to_string());
+                return Err(PartsError::Inside(path, name, folder, other));
             }
         }
         let files = files.into_values().map(|(_, entry)| entry.clone()).collect();

@@ -33,13 +33,13 @@ pub struct Push {
     #[arg(long, value_name = "NAME", requires = "into")]
     pub part: Option<String>,
     /// Make one build of the parts that jobs have pushed
-    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "source"])]
+    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "part", "source"])]
     pub seal: Option<String>,
     /// Let the parts of a draft go that nobody has sealed; its name begins anew
-    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "source", "seal"])]
+    #[arg(long, value_name = "DRAFT", conflicts_with_all = ["into", "part", "source", "seal", "expect"])]
     pub discard: Option<String>,
     /// Seal only if this part is there (may be given again)
-    #[arg(long, value_name = "PART", requires = "seal")]
+    #[arg(long, value_name = "PART", requires = "seal", conflicts_with = "into")]
     pub expect: Vec<String>,
 }
 

@@ -32,10 +32,14 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
         .says("next: sortie push --discard ci-1 --app web")
         .lacks("--into");
     coder(2, "push --into ci-1").says("--part");
+    coder(2, "push --seal ci-1 --part linux-amd64").says("cannot be used with");
 
     only(&[("linux-amd64/app", "for amd"), ("readme", "for somebody else")]);
     coder(0, "push --into ci-1 --part linux-amd64");
     coder(2, "push --seal ci-1").says("different content at readme");
+    only(&[("linux-amd64/app", "for amd"), ("readme/amd", "in a folder")]);
+    coder(0, "push --into ci-1 --part linux-amd64");
+    coder(2, "push --seal ci-1").says("linux-amd64 has readme/amd, and linux-arm64 has a file or link at readme");
     // The job runs again, and its part takes the place of the one before.
     only(&[("linux-amd64/app", "for amd"), ("readme", "for both")]);
     coder(0, "push --into ci-1 --part linux-amd64");
@@ -46,6 +50,7 @@ fn r20_jobs_push_parts_and_one_seals_the_build() {
     let again = coder(0, "push --seal ci-1 --json").json();
     assert_eq!(again["name"], build.as_str());
     assert_eq!(again["commit"]["title"], "feat: greet people by name");
+    coder(1, "push --seal ci-1 --expect late").says(&format!("ci-1 of web was sealed as {build}, without late"));
     only(&[("late", "too late")]);
     coder(6, "push --into ci-1 --part late").says("DRAFT_SEALED").says(&build);
 
