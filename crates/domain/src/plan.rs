@@ -175,17 +175,16 @@ pub fn waits(state: &State, number: u64, now: Timestamp) -> Option<WaitingOn> {
         }
         DeploymentPhase::Baking(_) => {
             let ring = rollout::current_ring(deployment).map(|ring| ring.name.clone()).unwrap_or_default();
-            match (rollout::of(state, deployment).advance, bakes_until(state, deployment)?) {
+            match (advance(state, deployment), bakes_until(state, deployment)?) {
                 (Advance::Health, until) if until <= now => {
-                    let hindrance = schedule::hindrance(state, number, deployment, now);
+                    // Where nobody is left to come next nothing will be activated, at whatever moment.
+                    let comes_next = deployment.parts.first_waiting();
+                    let hindrance = comes_next.and_then(|_| schedule::hindrance(state, number, deployment, now));
                     Some(hindrance.unwrap_or(WaitingOn::Bake { deployment: number, ring, until }))
                 }
                 (Advance::Health, until) => Some(WaitingOn::Bake { deployment: number, ring, until }),
                 (Advance::Hand, from) => {
-                    // Where nobody is left to come next nothing will be activated, at whatever moment.
-                    let comes_next = deployment.parts.first_waiting();
-                    let besides =
-                        comes_next.and_then(|_| schedule::hindrance(state, number, deployment, now.max(from)));
+                    let besides = schedule::hindrance(state, number, deployment, now.max(from));
                     Some(WaitingOn::Word { deployment: number, ring, from, besides: besides.map(Box::new) })
                 }
             }
@@ -351,9 +350,14 @@ fn stands(state: &State, deployment: &Deployment) -> bool {
     goes_forward && parts.busy().next().is_none() && parts.waiting().next().is_some()
 }
 
+/// By whose word the ring after one that bakes begins: by nobody's where nobody is left in it.
+fn advance(state: &State, deployment: &Deployment) -> Advance {
+    deployment.parts.first_waiting().map_or(Advance::Health, |_| rollout::of(state, deployment).advance)
+}
+
 /// When the ring after one that bakes begins by itself, as far as is known at `now`.
 pub fn advances(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Option<Timestamp> {
-    let by_health = rollout::of(state, deployment).advance == Advance::Health && deployment.paused.is_none();
+    let by_health = advance(state, deployment) == Advance::Health && deployment.paused.is_none();
     let until = bakes_until(state, deployment).filter(|_| by_health)?;
     // Where nobody is left to come next nothing will be activated, at whatever moment.
     if deployment.parts.first_waiting().is_none() {

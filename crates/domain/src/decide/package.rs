@@ -76,7 +76,7 @@ pub(super) fn request(
     let mut members = BTreeMap::new();
     for (app, member) in &facts.package {
         let prepared = prepare(draft, asked, order, app, member);
-        let Some(prepared) = prepared.map_err(|refusal| as_one(refusal, signed))? else { continue };
+        let Some(prepared) = prepared.map_err(|refusal| as_one(draft, refusal, signed))? else { continue };
         rollout = rollout::of_order(&order.environment, environment, order, prepared.targets.len(), may_hasten)?;
         // What keeps one of them from being activated keeps all of them: nothing is to stand half done.
         if !order.when_released {
@@ -152,10 +152,11 @@ fn without_following(refusal: Refusal) -> Refusal {
 }
 
 /// Why a member does not let the package's order through, with the package as what may be ordered otherwise.
-fn as_one(refusal: Refusal, signed: &Signed<Order>) -> Refusal {
+fn as_one(draft: &Draft, refusal: Refusal, signed: &Signed<Order>) -> Refusal {
     let mut refusal = refusal;
     if let Refusal::MigrationCrossed(crossed) = &mut refusal {
         crossed.package = Some(names::of_build(&signed.act.app, signed.act.version.as_ref(), &signed.subject));
+        crossed.settled = Some(migrations::has_settled(&draft.state, &signed.act, &signed.subject));
     }
     refusal
 }

@@ -19,6 +19,9 @@ pub struct Crossed {
     pub by: Vec<String>,
     /// Whether a rollback could take that back.
     pub can_undo: bool,
+    /// Whether what was ordered has settled there, so that a rollback goes to it; not said by servers of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<bool>,
     /// Whether the one build that did says how to take it back, though it runs nowhere; not said by servers of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_undo: Option<bool>,
@@ -40,10 +43,10 @@ fn ran_before() -> bool {
 impl Crossed {
     /// What may be ordered instead. A package goes back as one: its member alone would leave the others where they are.
     pub(super) fn next(&self) -> String {
-        let Self { environment, act, to, can_undo, package, .. } = self;
+        let Self { environment, act, to, can_undo, package, settled, .. } = self;
         let whole = package.as_ref().unwrap_or(to);
         let app = whole.split(['@', '#']).next().unwrap_or(whole);
-        match (act, can_undo) {
+        match (act, *can_undo && *settled != Some(false)) {
             (OrderAct::Rollback, _) => {
                 let version = whole.split_once('@').map(|(_, version)| format!(" --version {version}"));
                 format!("sortie rollback {app} --in {environment}{} --keep-data", version.unwrap_or_default())
@@ -56,7 +59,7 @@ impl Crossed {
 
 impl fmt::Display for Crossed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { environment, to, by, can_undo, has_undo, ran, kept_on, .. } = self;
+        let Self { environment, to, by, can_undo, has_undo, ran, kept_on, settled, .. } = self;
         let changed_by = by.join(", ");
         if !ran {
             return write!(
@@ -70,6 +73,9 @@ impl fmt::Display for Crossed {
             return write!(f, ", which goes on running on {on}: the data cannot be taken back from under it");
         }
         f.write_str(match (can_undo, by.len(), has_undo) {
+            (true, ..) if *settled == Some(false) => {
+                "; a rollback would take that back, and goes to what has settled only, which this has not"
+            }
             (true, ..) => "; a rollback takes that back, this does not",
             (false, 1, Some(true)) => ", which has an undo, and runs on no target that could take it back",
             (false, 1, Some(false)) => ", which has no undo",

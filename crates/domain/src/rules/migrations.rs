@@ -146,11 +146,17 @@ pub fn nothing_crossed(state: &State, order: &Order, build: Digest) -> Result<()
         to: name(&build),
         by: by.iter().map(name).collect(),
         can_undo,
+        settled: Some(has_settled(state, order, &build)),
         has_undo: (by.len() == 1).then(|| by.iter().all(has_undo)),
         ran,
         kept_on,
         package: None,
     })))
+}
+
+/// Whether a build has settled where an order is for, so that a rollback goes to it.
+pub fn has_settled(state: &State, order: &Order, build: &Digest) -> bool {
+    state.in_audience(&order.app, &order.environment).is_some_and(|here| here.settled.contains(build))
 }
 
 /// Those that would go on with what the data was changed for, if it were taken back by an order.

@@ -4,10 +4,13 @@ use super::{build_name, packages};
 use api::read::{self, Maker};
 use domain::{
     refusal::Refusal,
-    rules::{names, passed},
+    rules::{
+        names,
+        passed::{self, Came},
+    },
     state::{App, Build, DraftBuild, State},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, Digest, DraftName, PersonName, Version};
 
 /// One application, its builds newest first.
@@ -16,7 +19,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
     let mut builds: Vec<_> = record.builds.iter().collect();
     builds.sort_by_key(|(_, build)| std::cmp::Reverse(build.stamp.entry));
     let environments = state.policy.iter().flat_map(|policy| policy.charter.environments.keys());
-    let came: BTreeMap<AudienceName, BTreeSet<Version>> =
+    let came: BTreeMap<AudienceName, Came> =
         environments.map(|environment| (environment.clone(), passed::came(state, app, environment))).collect();
     let build = |(digest, build): (&Digest, &Build)| read::Build {
         name: build_name(state, app, digest),
@@ -64,11 +67,10 @@ fn superseded(state: &State, app: &AppName, build: &Build) -> BTreeMap<AudienceN
 }
 
 /// Where a later version came though this build never did.
-fn skipped(came: &BTreeMap<AudienceName, BTreeSet<Version>>, build: &Build) -> BTreeMap<AudienceName, Version> {
+fn skipped(came: &BTreeMap<AudienceName, Came>, build: &Build) -> BTreeMap<AudienceName, Version> {
     let Some(version) = &build.version else { return BTreeMap::new() };
-    let by = |(environment, came): (&AudienceName, &BTreeSet<Version>)| {
-        Some((environment.clone(), passed::skipped_for(came, version)?.clone()))
-    };
+    let by =
+        |(environment, came): (&AudienceName, &Came)| Some((environment.clone(), came.instead_of(version)?.clone()));
     came.iter().filter_map(by).collect()
 }
 

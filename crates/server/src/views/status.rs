@@ -377,7 +377,7 @@ fn released(
             not_after: request.not_after,
             way: request.way,
             superseded_by: passed::superseded_by(state, app, version, audience).cloned(),
-            skipped_for: passed::skipped_for(&came, version).cloned(),
+            skipped_for: came.instead_of(version).cloned(),
             approvers: approvers.into_iter().map(|approver| state.shown(approver)).collect(),
             deployed: record.ran.contains(&request.build)
                 || under_way == Some(request.build)

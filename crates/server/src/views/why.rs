@@ -10,7 +10,7 @@ use domain::{
     plan,
     refusal::{Instead, Refusal},
     rules::{
-        self, Candidate, approvals, configuration, lifetime, names, owners, packages, placement, places,
+        self, Candidate, approvals, configuration, lifetime, migrations, names, owners, packages, placement, places,
         restored::Lost, soak,
     },
     state::{Approved, Deployment, InAudience, Policy, Request, Running, State},
@@ -274,8 +274,19 @@ impl Asked<'_> {
             Ok(()) if facts.config.is_empty() => {}
             Ok(()) => conditions.push(met("config is complete")),
         }
+        // What a package lists is looked at member by member.
+        let is_in_place = packages::is_in_place(self.state, &self.candidate, &BTreeSet::new(), self.now);
+        let comes = facts.package.is_empty() && !is_in_place;
+        let crossed = || self.is_made_for_the_data(&self.candidate).err();
+        conditions.extend(comes.then(crossed).flatten().map(|refusal| unmet(&refusal)));
         conditions.extend(self.under_way().map(|refusal| unmet(&refusal)));
         conditions
+    }
+
+    /// Fails where the data was changed since the build ran.
+    fn is_made_for_the_data(&self, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+        let order = Order::new(candidate.app.clone(), candidate.audience.clone(), OrderAct::Deploy);
+        migrations::nothing_crossed(self.state, &order, candidate.build)
     }
 
     /// What is under way there that keeps the build from being deployed: of itself, of a package that it is a member of, and of
@@ -371,7 +382,8 @@ impl Asked<'_> {
         let targets = placement::targets(state, app, audience, &record.facts, &BTreeSet::new(), now);
         let needs = targets.and_then(|targets| placement::meets_needs(state, &record.facts, &targets));
         let config = configuration::complete(app, audience, &record.facts, state.in_audience(app, audience));
-        let refused = frozen.chain(needs.err()).chain(config.err());
+        let crossed = self.is_made_for_the_data(member);
+        let refused = frozen.chain(needs.err()).chain(config.err()).chain(crossed.err());
         let of_member =
             |refusal: Refusal| Condition { what: format!("{app}: {}", unmet(&refusal).what), ..unmet(&refusal) };
         refused.map(of_member).collect()

@@ -32,6 +32,12 @@ pub(super) fn end_deployment(
     record.phase = DeploymentPhase::Ended { ending, stamp, settled: None, reason };
     record.paused = None;
     let ended = record.clone();
+    let has_failed = has_failed
+        || packages::begun(state, &ended).any(|(app, number, member)| {
+            // What a package brings fails with what failed of it.
+            let here = state.in_audience(app, &member.environment);
+            here.is_some_and(|here| here.failed.get(&member.build) == Some(&number))
+        });
     let stood = in_audience(state, &ended.app, &ended.environment).standing;
     let is_removed = stood.is_some_and(|stood| is_removed_by(state, stood, &ended));
     let Deployment { app, environment, act, build, narrowed, .. } = ended;
