@@ -481,6 +481,7 @@ fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     }
     said.extend(cell.map(|cell| what_runs(view, cell)));
     let mut text = format!("{}.   (exit {})", said.join("; "), exit_of(view));
+    view.remains.iter().for_each(|remains| text.push_str(&format!("\nmind: {remains}.")));
     if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
         text.push_str(&format!(
             "\nhold on {} in {environment}: nothing deploys it there until `sortie hold lift {} --in {environment} --reason …`.",

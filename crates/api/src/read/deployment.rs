@@ -56,6 +56,9 @@ pub struct DeploymentView {
     /// Why it does not settle any more, though it succeeded and stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,
+    /// What is left of it where it goes back, failed or was ended: data that stays changed, and targets that have not said how it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remains: Vec<String>,
     /// Why it paused by itself, while it stands like that: what went wrong, or what is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

@@ -1,10 +1,13 @@
 //! One deployment.
 
-use super::{build_name, packages, words::Texts};
+use super::{
+    build_name, packages,
+    words::{self, Texts},
+};
 use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
-    event::Event,
+    event::{Ending, Event},
     outlook, plan,
     rules::{rollout, schedule, soak},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
@@ -49,6 +52,7 @@ pub(crate) fn deployment(
         stands: waits.as_ref().is_some_and(WaitingOn::stands),
         waits: waits.map(|waits| waits.to_string()),
         unsettled: soak::cut_short(state, number),
+        remains: remains(state, names, number, record),
         failure: failure(state, record).map(|failure| trust::names::printable(&failure)),
         at: record.schedule.at,
         expires: record.schedule.expires,
@@ -62,6 +66,40 @@ pub(crate) fn deployment(
         members: packages::members(names, record),
         package: record.package.as_ref().map(|package| package.deployment),
     })
+}
+
+/// What is left of a deployment that goes back, failed or was ended.
+fn remains(state: &State, names: &State, number: u64, record: &Deployment) -> Vec<String> {
+    let is_over = match &record.phase {
+        DeploymentPhase::Ended { ending: Ending::Undone | Ending::Failed | Ending::Aborted, .. } => true,
+        DeploymentPhase::Undoing { .. } => false,
+        _ => return Vec::new(),
+    };
+    let Deployment { app, environment, build, .. } = record;
+    let here = state.in_audience(app, environment);
+    let changed = here.is_some_and(|here| here.data.changes.iter().any(|change| change.deployment == number));
+    let migrate = names.apps.get(app).and_then(|app| app.builds.get(build)?.facts.migrate);
+    let has_undo = migrate.is_some_and(|migrate| migrate.has_undo);
+    let stays = (changed && (is_over || !has_undo)).then(|| {
+        let what = build_name(names, app, build).of(app);
+        match has_undo {
+            true => format!("the data is as {what} changed it, or may be"),
+            false => format!("the data stays as {what} changed it, which has no undo"),
+        }
+    });
+    let is_unsaid = |name: &&TargetName| {
+        let assigned = state.targets.get(*name).and_then(|target| target.apps.get(app)?.assigned);
+        assigned.is_some_and(|it| it.deployment == number) && plan::is_at_something(state, name, app)
+    };
+    let unsaid: Vec<&TargetName> = record.parts.iter().map(|(name, _)| name).filter(is_unsaid).collect();
+    let unsaid = (is_over && !unsaid.is_empty()).then(|| {
+        let have = if unsaid.len() == 1 { "has" } else { "have" };
+        format!(
+            "{} {have} not said how it ended there: what runs and serves there may be otherwise",
+            words::names(&unsaid)
+        )
+    });
+    stays.into_iter().chain(unsaid).collect()
 }
 
 /// Why an order that stands will be dropped when its time comes.

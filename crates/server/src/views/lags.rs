@@ -1,10 +1,11 @@
-//! Who is there and has not got what it missed.
+//! Who is there and has not got what it missed, and who has not said what came of what is over.
 
 use super::{build_name, words};
 use api::read::Status;
 use domain::{
+    plan,
     rules::{late, presence::Away, schedule::Moment},
-    state::State,
+    state::{Deployment, DeploymentPhase, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
@@ -37,9 +38,38 @@ pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Stat
         let what = build_name(state, &record.app, &record.build).of(&record.app);
         let gets = if targets.len() == 1 { "gets" } else { "get" };
         let note = format!("{} {gets} {what} {when}", words::names(&targets));
-        let apps = status.apps.iter_mut().filter(|app| app.app == record.app).flat_map(|app| &mut app.cells);
-        apps.filter(|cell| cell.audience == record.environment).for_each(|cell| cell.notes.push(note.clone()));
+        note_in(status, record, &note);
     }
+}
+
+/// Notes whose word is missing on how a deployment ended there that is over: what is known of them may be otherwise by now.
+pub(crate) fn tell_unsaid(state: &State, status: &mut Status) {
+    let mut unsaid: BTreeMap<u64, Vec<&TargetName>> = BTreeMap::new();
+    for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
+        for (app, on_target) in &target.apps {
+            let Some(assigned) = on_target.assigned.filter(|_| plan::is_at_something(state, name, app)) else {
+                continue;
+            };
+            let record = state.deployments.get(&assigned.deployment);
+            if record.is_some_and(|record| matches!(record.phase, DeploymentPhase::Ended { .. })) {
+                unsaid.entry(assigned.deployment).or_default().push(name);
+            }
+        }
+    }
+    for (number, targets) in unsaid {
+        let Some(record) = state.deployments.get(&number) else { continue };
+        let have = if targets.len() == 1 { "has" } else { "have" };
+        let note = format!(
+            "{} {have} not said how deployment {number} ended there: what runs and serves there may be otherwise",
+            words::names(&targets)
+        );
+        note_in(status, record, &note);
+    }
+}
+
+fn note_in(status: &mut Status, record: &Deployment, note: &str) {
+    let apps = status.apps.iter_mut().filter(|app| app.app == record.app).flat_map(|app| &mut app.cells);
+    apps.filter(|cell| cell.audience == record.environment).for_each(|cell| cell.notes.push(note.to_owned()));
 }
 
 #[cfg(test)]
@@ -92,5 +122,27 @@ mod tests {
         assert!(note.starts_with("prod-2 gets web@1.4.0 after freeze 1, which ends at "), "{note}");
         let [note] = &said(&world, world.now() + SignedDuration::from_hours(2))[..] else { panic!("one note") };
         assert!(note.starts_with("prod-2 gets web@1.4.0 by a new order only: its order expired at "), "{note}");
+    }
+
+    /// R46: who was left out in the middle of its part may have come to serve by it: what is told of it is its last word.
+    #[test]
+    fn r46_whose_word_is_missing_is_named() {
+        let mut world = World::new();
+        let build = world.released("web", "1.4.0", "prod");
+        let deployment = world.stands("prod-1", "web", build, OrderAct::Deploy, Schedule::default());
+        let targets = vec!["prod-1".parse().unwrap()];
+        world.happen(Event::WaveStarted { deployment, wave: 1, targets, ring: None, migrate: None });
+        let said = |world: &World| {
+            let mut status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
+            tell_unsaid(&world.state, &mut status);
+            let cell = status.apps[0].cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
+            cell.notes.iter().any(|note| note.starts_with("prod-1 has not said how deployment 1 ended there"))
+        };
+        assert!(!said(&world), "it is under way");
+        let ending = Ending::Aborted;
+        world.happen(Event::DeploymentEnded { deployment, ending, reason: None, superseded_by: None, aborted: None });
+        assert!(said(&world));
+        world.happen(verified(deployment, "prod-1", Some(Change::Deployed), Some(build)));
+        assert!(!said(&world));
     }
 }

@@ -123,6 +123,7 @@ pub fn deployment(parts: &[(&str, &str)]) -> DeploymentView {
         waits: None,
         stands: false,
         unsettled: None,
+        remains: Vec::new(),
         failure: None,
         keep_data: false,
         warnings: Vec::new(),

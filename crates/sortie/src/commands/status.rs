@@ -606,6 +606,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         ago(view.requested, now)
     )];
     lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
+    lines.extend(view.remains.iter().map(|remains| format!("  mind: {remains}")));
     let ends = view.expires.filter(|_| view.stands && view.never.is_none());
     lines.extend(ends.map(|expires| format!("  it is dropped if it has not begun by {expires:.0}")));
     lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));

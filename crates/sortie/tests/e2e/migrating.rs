@@ -65,5 +65,13 @@ fn r3_data_is_changed_once_and_before_any_process() {
     world.sortie("coder", 0, "rollback web --in test");
     says_on_each(&world, "Hello there, Ada!");
     assert_eq!(migrations(), "up\nlost\ndown\n");
+
+    // What goes back and has no undo leaves the data changed, and says so for as long as anybody asks.
+    let project = format!("{PROJECT}[migrate]\nrun = \"sh migrate.sh down\"\n");
+    let four = release("Good night, {name}! Your plan: {plan}.", &project);
+    let stays = format!("the data stays as {four} changed it, which has no undo");
+    world.sortie("coder", 4, &format!("deploy {four} --to test")).says(&format!("mind: {stays}"));
+    says_on_each(&world, "Hello there, Ada!");
+    world.sortie("tester", 0, "status 5").says(&stays);
     world.sortie("tester", 0, "ledger verify");
 }
