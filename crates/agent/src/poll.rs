@@ -485,7 +485,8 @@ impl Desk {
             tracing::error!(
                 "the server does not know {target}: it was put back from a backup of before this machine joined, or somebody retired \
                  it. What runs here goes on, and nothing reaches it any more, not even a withdrawal. To join anew: `sortie target \
-                 invite --name {target} --in {environment}`, then start this agent again with --join and the same --data"
+                 invite --name {target} --in {environment}`, then start this agent again with --join and the same --data. \
+                 The name of who was retired is never used again: that takes another one, and an empty --data"
             );
         }
         if is_due(self.unknown.1, SHOW_AGAIN) {

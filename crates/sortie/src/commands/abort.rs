@@ -1,13 +1,14 @@
 //! `sortie abort`: ends an unfinished deployment.
 
 use crate::{
-    failure::Outcome,
+    failure::{Failure, Outcome},
     follow::{Following, follow, runs_in_words},
     invocation::Invocation,
     order,
     output::Answer,
 };
 use api::read::{Cell, DeploymentView};
+use domain::event::Ending;
 use trust::statement::AdministrationAct;
 
 /// End an unfinished deployment; targets that had activated it go back
@@ -29,7 +30,13 @@ impl Abort {
         let connection = invocation.connect().await?;
         let deployment = self.deployment;
         let act = |reason| AdministrationAct::AbortDeployment { deployment, reason };
-        let accepted = connection.administer_perhaps_because(self.reason.as_deref(), act).await?;
+        let accepted = match connection.administer_perhaps_because(self.reason.as_deref(), act).await {
+            Err(failure) if failure.code() == "DEPLOYMENT_OVER" => {
+                let view = order::deployment(&connection, deployment).await;
+                return Err(view.map_or_else(|_| failure.clone(), |view| over(failure.clone(), &view)));
+            }
+            accepted => accepted?,
+        };
         if self.following.detach {
             let words =
                 format!("deployment {} is being ended; targets that had activated it go back.", self.deployment);
@@ -39,6 +46,14 @@ impl Abort {
         let status = order::status(&connection, None).await?;
         let words = in_words(&view, order::cell(&status, &view.app, &view.environment));
         Ok(Answer::new(&view, words).next(format!("sortie status {} --in {}", view.app, view.environment)))
+    }
+}
+
+/// What is over and brought something is taken back by a rollback.
+fn over(failure: Failure, view: &DeploymentView) -> Failure {
+    match view.ending == Some(Ending::Succeeded) && view.act.deploys() {
+        true => failure.next(format!("sortie rollback {} --in {}", view.app, view.environment)),
+        false => failure,
     }
 }
 
@@ -52,7 +67,8 @@ fn in_words(view: &DeploymentView, cell: Option<&Cell>) -> String {
         }
         None => format!("nothing of {app}"),
     };
-    format!("deployment {} is over; {environment} runs {runs}.", view.deployment)
+    let remains: String = view.remains.iter().map(|remains| format!("\nmind: {remains}.")).collect();
+    format!("deployment {} is over; {environment} runs {runs}.{remains}", view.deployment)
 }
 
 #[cfg(test)]
@@ -67,5 +83,17 @@ mod tests {
         let cell = order::cell(&status, &view.app, &view.environment);
         assert_eq!(in_words(&view, cell), "deployment 41 is over; prod runs web 1.4.0 on 3/3.");
         assert_eq!(in_words(&view, None), "deployment 41 is over; prod runs nothing of web.");
+        let mut view = view;
+        view.remains = vec!["the data stays as web@1.4.0 changed it, which has no undo".into()];
+        assert!(in_words(&view, None).ends_with("\nmind: the data stays as web@1.4.0 changed it, which has no undo."));
+    }
+
+    #[test]
+    fn what_is_over_and_stands_is_taken_back_by_a_rollback() {
+        let mut view = samples::deployment(&[("prod-1", "verified")]);
+        let next = |view: &DeploymentView| over(Failure::misused("deployment 41 is over"), view).problem.next;
+        assert_eq!(next(&view), None);
+        view.ending = Some(Ending::Succeeded);
+        assert_eq!(next(&view).as_deref(), Some("sortie rollback web --in prod"));
     }
 }

@@ -13,7 +13,7 @@ use api::{
     read::{DeploymentView, PartView, Status},
     routes,
 };
-use domain::refusal::exit;
+use domain::refusal::{Refusal, exit};
 use std::collections::BTreeSet;
 use trust::TargetName;
 
@@ -41,6 +41,9 @@ impl Retry {
         let number = self.deployment.to_string();
         let path = routes::path(routes::DEPLOYMENT, &[&number]);
         let view: DeploymentView = connection.client.get(&path, &[]).await?;
+        if goes_back(&view) {
+            return Err(Refusal::GoesBack { deployment: self.deployment }.into());
+        }
         if !view.members.is_empty() {
             return Err(of_members(&connection, &view).await);
         }
@@ -72,6 +75,11 @@ impl Retry {
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         order::conclude(&connection, &view).await
     }
+}
+
+/// Whether it is under way and has a reason why it goes back.
+fn goes_back(view: &DeploymentView) -> bool {
+    view.ending.is_none() && view.reason.is_some()
 }
 
 /// What came of it on those that tried again: the deployment had its end before, and that says nothing of them.
@@ -179,6 +187,17 @@ mod tests {
         let answer = of_what_is_over(&view);
         assert!(answer.is_good());
         assert_eq!(answer.words(), "deployment 41 is verified on prod-3, prod-4 too.");
+    }
+
+    #[test]
+    fn nobody_tries_again_what_goes_back() {
+        let mut view = deployment(&[("prod-1", "going back")]);
+        view.ending = None;
+        assert!(!goes_back(&view));
+        view.reason = Some("aborted by oncall".into());
+        assert!(goes_back(&view));
+        view.ending = Some(domain::event::Ending::Undone);
+        assert!(!goes_back(&view));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use api::{
 use domain::refusal::{Refusal, exit};
 use jiff::Timestamp;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use trust::{
     AppName, AudienceName, TargetName,
     key::{SecretKey, Signer},
@@ -246,7 +246,7 @@ impl Stop {
 }
 
 /// Acts on every application that runs on a target, one after the other: in the order of the packages that stand there, or
-/// against it where they stop. The first that does not succeed ends it.
+/// against it where they stop. The first that does not succeed ends it, except where something of it is under way.
 async fn on_all(
     invocation: &Invocation,
     connection: &Connection,
@@ -258,19 +258,34 @@ async fn on_all(
     let found = status.targets.iter().find(|found| found.name == *target && !found.retired);
     let found = found.ok_or_else(|| Failure::from(Refusal::UnknownTarget { name: target.clone(), nearest: None }))?;
     let packages = packages_there(connection, &status, &found.environment).await?;
-    let mut left = in_order(found.runs.keys().cloned(), &packages, act);
-    let mut done = Vec::new();
-    while let Some(app) = left.first() {
+    // What runs need not be started.
+    let wanted = found.runs.keys().filter(|app| act != OrderAct::Start || found.stopped.contains(*app));
+    let mut waiting = VecDeque::from(in_order(wanted.cloned(), &packages, act));
+    let (mut done, mut left, mut stop) = (Vec::new(), Vec::new(), None);
+    while let Some(app) = waiting.pop_front() {
+        // What goes with something that is left keeps its place after it.
+        if packages.iter().any(|members| members.contains_key(&app) && left.iter().any(|app| members.contains_key(app)))
+        {
+            left.push(app);
+            continue;
+        }
         invocation.say(&format!("{app}:"));
         let (environment, only) = (found.environment.clone(), BTreeSet::from([target.clone()]));
         let running = Running { app: app.clone(), environment, only, thing: None };
         let outcome = act_on_running(invocation, connection, &running, act, &following).await;
-        if !outcome.as_ref().is_ok_and(Answer::is_good) {
-            return Ok(Each { done, stop: Some(Stop { outcome, left }) });
+        if outcome.as_ref().is_ok_and(Answer::is_good) {
+            done.push(app);
+            continue;
         }
-        done.push(left.remove(0));
+        left.push(app);
+        // What is under way of one application keeps no other one.
+        if !outcome.as_ref().is_err_and(|failure| failure.problem.exit == exit::CONFLICT) {
+            left.extend(std::mem::take(&mut waiting));
+        }
+        stop.get_or_insert(outcome);
     }
-    Ok(Each { done, stop: None })
+    let stop = stop.map(|outcome| Stop { outcome, left });
+    Ok(Each { done, stop })
 }
 
 /// What the packages list of which something runs in an environment.
