@@ -128,6 +128,9 @@ pub async fn seal(
     match connection.administer(act).await {
         Ok(_) => {}
         Err(failure) if failure.code() == "ALREADY_DONE" => {}
+        Err(failure) if failure.code() == "DRAFT_CHANGED" && !known => {
+            return Err(failure.after(&format!("{name} was pushed, of the parts that were there before: leave it. ")));
+        }
         Err(failure) => return Err(failure),
     }
     let names: Vec<&PartName> = parts.keys().collect();

@@ -592,6 +592,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
         (None, Some(waits)) => match &view.never {
             Some(why) => format!("{waits}; it will be dropped: {why}"),
+            None if view.reason.is_some() => format!("it goes back; {waits}"),
             None => waits.clone(),
         },
         (None, None) => "under way".into(),
