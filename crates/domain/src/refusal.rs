@@ -746,6 +746,15 @@ pub enum Refusal {
         /// Which.
         deployment: u64,
     },
+    /// A target cannot be left out of a deployment as it is.
+    StaysIn {
+        /// The deployment.
+        deployment: u64,
+        /// The target.
+        target: TargetName,
+        /// Whether it is changing the data; otherwise it has done its part, and is well.
+        changes_data: bool,
+    },
     /// The deployment goes back, and nothing else can be done with it.
     GoesBack {
         /// Which.

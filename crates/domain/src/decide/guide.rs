@@ -142,17 +142,14 @@ fn may_be_left_out(number: u64, record: &Deployment, target: &TargetName) -> Res
         let what = format!("{target} is left out of deployment {number}");
         return Err(Refusal::AlreadyDone { what, since: None });
     }
+    let stays_in = |changes_data| Refusal::StaysIn { deployment: number, target: target.clone(), changes_data };
     // What is unwell counts as failed. Whoever runs it goes on doing so, and goes back if all go back.
     if part.progress == Progress::Finished(Outcome::Verified) && part.unwell.is_none() {
-        let why = format!("{target} has verified its part of deployment {number}: there is nothing to leave out");
-        return Err(Refusal::Invalid { why });
+        return Err(stays_in(false));
     }
     let is_elected = record.elected.as_ref().is_some_and(|(elected, _)| elected == target);
     if is_elected && matches!(part.progress, Progress::Assigned(_)) {
-        let why = format!(
-            "{target} is changing the data, and nothing else may begin before it is known what it did: wait for it, or end deployment {number} with `sortie abort {number}`"
-        );
-        return Err(Refusal::Invalid { why });
+        return Err(stays_in(true));
     }
     Ok(())
 }

@@ -445,6 +445,13 @@ impl fmt::Display for Refusal {
             Refusal::CharterStale { in_force } => write!(f, "charter {in_force} is in force: bring a newer one"),
             Refusal::ReportStale => write!(f, "the report is not about the newest assignment"),
             Refusal::DeploymentOver { deployment } => write!(f, "deployment {deployment} is over"),
+            Refusal::StaysIn { deployment, target, changes_data: true } => write!(
+                f,
+                "{target} is changing the data, and nothing else may begin before it is known what it did: wait for it, or end deployment {deployment}"
+            ),
+            Refusal::StaysIn { deployment, target, changes_data: false } => {
+                write!(f, "{target} has verified its part of deployment {deployment}: there is nothing to leave out")
+            }
             Refusal::GoesBack { deployment } => write!(f, "deployment {deployment} goes back already"),
             Refusal::Invalid { why } => write!(f, "{why}"),
         }
@@ -486,7 +493,9 @@ impl Refusal {
             Refusal::UnknownPerson { .. } => "sortie charter show".into(),
             Refusal::UnknownRequest => "sortie status".into(),
             Refusal::UnknownDeployment { .. } => "sortie history".into(),
+            Refusal::StaysIn { deployment, changes_data: true, .. } => format!("sortie abort {deployment} --reason …"),
             Refusal::DeploymentOver { deployment }
+            | Refusal::StaysIn { deployment, changes_data: false, .. }
             | Refusal::GoesBack { deployment }
             | Refusal::Bakes { deployment, .. } => {
                 format!("sortie status {deployment}")
@@ -749,6 +758,7 @@ pages! {
     NameTaken, "NAME_TAKEN", exit::CONFLICT, "A target's name is for ever, even after it is retired, so that history stays readable.";
     CharterStale, "CHARTER_STALE", exit::CONFLICT, "Charters are numbered, and only a newer one replaces the one in force. Somebody applied one in the meantime.";
     ReportStale, "REPORT_STALE", exit::CONFLICT, "An agent reported about an assignment that a newer one has replaced.";
+    StaysIn, "STAYS_IN", exit::CONFLICT, "A target that has done its part of a deployment and is well has nothing to be left out of, and one that changes the data for all is waited for: nobody else may begin before it is known what it did. A deployment that is not wanted is ended by `sortie abort NUMBER`.";
     GoesBack, "GOES_BACK", exit::CONFLICT, "A deployment that is taken back goes back to its end: it cannot be paused, let go on, tried again or go on without somebody. `sortie status NUMBER` tells how far it is.";
     DeploymentOver, "DEPLOYMENT_OVER", exit::MISUSED, "The deployment has ended. `sortie redeploy` runs it again, `sortie rollback` goes back.";
 }
