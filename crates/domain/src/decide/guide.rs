@@ -277,7 +277,7 @@ fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), 
     if let Some(open) = here.and_then(|here| here.open_deployment).or(package) {
         let (app, environment) = (record.app.clone(), record.environment.clone());
         let instead = None;
-        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment, instead });
+        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment, instead, retires: None });
     }
     let running = |name: &TargetName| draft.state.running(&record.app, name);
     // What a switch let serve may have made way since.
