@@ -21,7 +21,6 @@ use api::{
 };
 use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
-use std::collections::BTreeMap;
 use trust::{AppName, AudienceName, charter::DeployedBy};
 
 mod builds;
@@ -676,7 +675,7 @@ mod tests {
         let app = App {
             app: "web".parse().unwrap(),
             builds: vec![passed],
-            drafts: BTreeMap::new(),
+            drafts: Default::default(),
             released_with: Vec::new(),
         };
         assert!(
