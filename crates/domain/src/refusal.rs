@@ -555,6 +555,9 @@ pub enum Refusal {
         /// What may be done instead, where there is something.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<Instead>,
+        /// The application that is to be retired, where it is a package that brings it which is under way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retires: Option<AppName>,
     },
     /// The order brings back what is from before a migration.
     MigrationCrossed(Box<Crossed>),

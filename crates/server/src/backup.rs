@@ -131,7 +131,9 @@ pub(crate) struct Restored {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// There is no server's data in the folder.
-    #[error("{0} holds no server's data: give the folder that `sortie serve --data` was given")]
+    #[error(
+        "{0} holds no server's data: give with --data the folder that `sortie serve --data` was given, and of `--dev` the folder `server` in it"
+    )]
     NoServer(PathBuf),
     /// There is something where it is to be put back.
     #[error("{0} is not empty: a backup is put back where there is no server yet")]

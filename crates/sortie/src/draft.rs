@@ -8,7 +8,7 @@ use crate::{
     connection::Connection,
     failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
-    object,
+    object, order,
     output::{self, Answer},
     project::{self, Located},
     releasing, sign,
@@ -154,9 +154,16 @@ pub async fn discard(invocation: &Invocation, app: Option<&str>, draft: &str) ->
     let connection = invocation.connect().await?;
     let act = AdministrationAct::DiscardDraft { app: app.clone(), draft: draft.clone() };
     connection.administer(act).await.map_err(|failure| unknown(failure, &app, &draft, "--discard"))?;
-    let words = format!("{draft} of {app} is discarded: its parts make no build, and the name begins anew.");
-    Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words)
-        .next(format!("sortie push --into {draft} --part NAME")))
+    // The draft is gone, whatever else could not be found out.
+    let status = order::status(&connection, None).await;
+    let is_retired =
+        status.is_ok_and(|status| status.apps.iter().any(|other| other.app == app && other.retired.is_some()));
+    let (anew, next) = match is_retired {
+        true => ("", format!("sortie status {app}")),
+        false => (", and the name begins anew", format!("sortie push --into {draft} --part NAME")),
+    };
+    let words = format!("{draft} of {app} is discarded: its parts make no build{anew}.");
+    Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words).next(next))
 }
 
 /// The application of a draft: the one that was typed, or the one whose project this is.

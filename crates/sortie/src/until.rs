@@ -2,7 +2,11 @@
 
 use crate::failure::Failure;
 use anyhow::Context as _;
-use std::{io::IsTerminal, path::PathBuf};
+use server::backup::is_of_a_server;
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +17,23 @@ pub fn data_home() -> Result<PathBuf, Failure> {
         .or_else(|| set("HOME").map(|home| home.join(".local/share")))
         .map(|folder| folder.join("sortie"))
         .ok_or_else(|| Failure::failed("neither XDG_DATA_HOME nor HOME is set").next("give a data folder: --data DIR"))
+}
+
+/// The data folder of the server on this machine: the one that was given, else the usual one, or that of `serve --dev` where there
+/// is no other.
+pub fn server_data(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(data) => Ok(data),
+        None => Ok(server_below(&data_home()?)),
+    }
+}
+
+fn server_below(home: &Path) -> PathBuf {
+    let (usual, dev) = (home.join("server"), home.join("dev").join("server"));
+    match !is_of_a_server(&usual) && is_of_a_server(&dev) {
+        true => dev,
+        false => usual,
+    }
 }
 
 /// Logs to standard error; `SORTIE_LOG` says how much, `usual` where it is not set.
@@ -34,4 +55,25 @@ pub fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_dev_is_found_where_there_is_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let (usual, dev) = (home.path().join("server"), home.path().join("dev/server"));
+        let make = |data: &Path| {
+            std::fs::create_dir_all(data.join("ledger")).unwrap();
+            std::fs::create_dir(data.join("keys")).unwrap();
+            std::fs::write(data.join("ledger/ledger.sqlite"), "").unwrap();
+        };
+        assert_eq!(server_below(home.path()), usual, "this is what is said not to be one");
+        make(&dev);
+        assert_eq!(server_below(home.path()), dev);
+        make(&usual);
+        assert_eq!(server_below(home.path()), usual);
+    }
 }

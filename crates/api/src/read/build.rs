@@ -53,6 +53,9 @@ pub struct App {
     /// The drafts that are not sealed, with the parts that each has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drafts: BTreeMap<String, Vec<String>>,
+    /// The versions of packages that list it and are released somewhere: `shop@1.0.0`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released_with: Vec<String>,
 }
 
 /// One build.
@@ -105,6 +108,10 @@ pub struct Build {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub skipped: BTreeMap<AudienceName, Version>,
+    /// Where it was released and permission was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub withdrawn: Vec<AudienceName>,
 }
 
 /// Who made parts of a build, and which, as far as that is known still.

@@ -4,7 +4,7 @@ use super::Asked;
 use crate::{
     event::Event,
     refusal::{Refusal, Right},
-    rules::{Candidate, names, permits, rights, unreleased},
+    rules::{Candidate, deployers, names, permits, rights, unreleased},
     state::Draft,
 };
 use trust::{AppName, AudienceName, Version, statement::OrderAct};
@@ -34,6 +34,10 @@ pub(super) fn expose(
     let runs = |name: &trust::TargetName| draft.state.running(app, name).is_some_and(|running| running.build == build);
     let deployed = draft.state.targets_in(environment).any(|(name, _)| runs(name));
     let under_way = draft.state.in_audience(app, environment).and_then(|record| record.open_deployment);
+    if percent > 0 && !deployed {
+        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Deploy };
+        deployers::deployed_by_us(&asked.policy, &candidate)?;
+    }
     if percent > 0 && (!deployed || under_way.is_some() || !record.verified_in.contains_key(environment)) {
         return Err(Refusal::NotDeployed {
             app: app.clone(),

@@ -63,6 +63,11 @@ fn in_force<'a>(draft: &'a Draft, asked: &Asked<'_>, freeze: &Digest) -> Result<
 }
 
 fn lift(draft: &mut Draft, asked: &Asked<'_>, freeze: Digest, lift: Lift) -> Result<(), Refusal> {
+    if let Some(record) = draft.state.freezes.get(&freeze).filter(|record| record.known.lifted) {
+        freezes::may(&asked.policy, &asked.context.actor, &record.known.terms)?;
+        let what = format!("freeze {} is lifted", record.number);
+        return Err(Refusal::AlreadyDone { what, since: record.is_over(asked.context.now) });
+    }
     let record = in_force(draft, asked, &freeze)?;
     let by = freezes::may(&asked.policy, &asked.context.actor, &record.known.terms)?.clone();
     let number = record.number;

@@ -86,6 +86,14 @@ fn guided(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, 
 
 /// A deployment that has not ended and that somebody ends, and who.
 pub(super) fn ended_by(draft: &Draft, asked: &Asked<'_>, number: u64) -> Result<(Deployment, PersonName), Refusal> {
+    let known = draft.state.deployments.get(&number);
+    if let Some(record) = known.filter(|record| matches!(record.phase, DeploymentPhase::Ended { .. }))
+        && let Some(aborted) = record.guided.iter().rfind(|guidance| guidance.word == GuidanceWord::Aborted)
+    {
+        may_guide(asked, record)?;
+        let what = format!("deployment {number} is aborted");
+        return Err(Refusal::AlreadyDone { what, since: Some(aborted.stamp.time) });
+    }
     let (record, by) = open(draft, asked, number)?;
     match record.phase {
         DeploymentPhase::Undoing { .. } => {
@@ -274,7 +282,7 @@ fn nothing_newer(draft: &Draft, record: &Deployment, number: u64) -> Result<(), 
     if let Some(open) = here.and_then(|here| here.open_deployment).or(package) {
         let (app, environment) = (record.app.clone(), record.environment.clone());
         let instead = None;
-        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment, instead });
+        return Err(Refusal::DeploymentUnderWay { deployment: open, app, environment, instead, retires: None });
     }
     let running = |name: &TargetName| draft.state.running(&record.app, name);
     // What a switch let serve may have made way since.

@@ -214,7 +214,7 @@ pub(super) fn queued(draft: &Draft, order: &Order, build: Digest, own: Option<u6
         let app = package.map_or_else(|| order.app.clone(), |package| package.app.clone());
         let (environment, instead) =
             (order.environment.clone(), places::instead(&draft.state, order, build, deployment));
-        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead, retires: None });
     }
     let here = draft.state.in_audience(&order.app, &order.environment);
     Ok(here.and_then(|here| here.queued).filter(|_| schedule::takes_place(order.act)))

@@ -144,8 +144,8 @@ fn comes_by_itself(draft: &Draft, order: &Order, build: Digest) -> bool {
 /// What is under way, where nothing is proposed that a package cannot do.
 fn without_following(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::DeploymentUnderWay { deployment, app, environment, instead: Some(Instead::After { .. }) } => {
-            Refusal::DeploymentUnderWay { deployment, app, environment, instead: None }
+        Refusal::DeploymentUnderWay { deployment, app, environment, instead: Some(Instead::After { .. }), .. } => {
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead: None, retires: None }
         }
         refusal => refusal,
     }

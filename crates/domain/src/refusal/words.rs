@@ -300,17 +300,21 @@ impl fmt::Display for Refusal {
                 }
                 write!(f, "Nothing was copied")
             }
-            Refusal::DeploymentUnderWay { deployment, app, environment, instead: Some(Instead::TakeOff { at }) } => {
-                let at = at.map(|at| format!(", planned for {at:.0}")).unwrap_or_default();
-                write!(f, "deployment {deployment} of {app} stands in {environment}{at}, and has not begun")
-            }
-            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => {
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead, retires } => {
+                let lists = retires.as_ref().map(|member| format!(", which lists {member},")).unwrap_or_default();
+                if let Some(Instead::TakeOff { at }) = instead {
+                    let at = at.map(|at| format!(", planned for {at:.0}")).unwrap_or_default();
+                    return write!(
+                        f,
+                        "deployment {deployment} of {app}{lists} stands in {environment}{at}, and has not begun"
+                    );
+                }
                 let instead = match instead {
                     Some(Instead::Abort) => "; to abort it takes back what it brought",
                     Some(Instead::GoesBack) => ", and goes back already",
                     Some(Instead::After { .. } | Instead::TakeOff { .. }) | None => "",
                 };
-                write!(f, "deployment {deployment} of {app} is under way in {environment}{instead}")
+                write!(f, "deployment {deployment} of {app}{lists} is under way in {environment}{instead}")
             }
             Refusal::MigrationCrossed(crossed) => crossed.fmt(f),
             Refusal::MigrationTakenBack { environment, to, .. } => {
@@ -599,7 +603,7 @@ impl Refusal {
             }
             Refusal::NoTargets { environment, .. } => format!("sortie target invite --in {environment}"),
             Refusal::NeedsUnmet { targets } => format!("sortie status {}", targets.keys().next()?),
-            Refusal::DeploymentUnderWay { deployment, app, environment, instead } => match instead {
+            Refusal::DeploymentUnderWay { deployment, app, environment, instead, .. } => match instead {
                 Some(Instead::Abort | Instead::TakeOff { .. }) => format!("sortie abort {deployment} --reason …"),
                 Some(Instead::GoesBack) => format!("sortie status {deployment}"),
                 Some(Instead::After { what }) => format!("sortie deploy {what} --to {environment} --after-current"),

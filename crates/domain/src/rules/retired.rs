@@ -1,10 +1,11 @@
 //! A retired application takes nothing new: no build, no number, no request, no deployment. Its name is never given again.
 
+use super::packages;
 use crate::{
     refusal::{Instead, Refusal},
     state::{App, State},
 };
-use trust::{AppName, TargetName};
+use trust::{AppName, AudienceName, Digest, TargetName, Version};
 
 /// Fails for an application that was retired. One that nobody knows yet is not.
 pub fn takes_something_new(app: &AppName, record: Option<&App>) -> Result<(), Refusal> {
@@ -22,15 +23,20 @@ pub fn may_be_listed(app: &AppName, record: Option<&App>, package: &AppName) -> 
     })
 }
 
-/// Fails while the application runs somewhere, or a deployment of it is under way.
+/// Fails while the application runs somewhere, or a deployment of it, or of a package that lists it, is under way.
 pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
     for number in &state.open_deployments {
-        let deployment = state.deployments.get(number).filter(|deployment| deployment.app == *app);
-        if let Some(deployment) = deployment {
-            let (app, environment) = (app.clone(), deployment.environment.clone());
+        let Some(deployment) = state.deployments.get(number) else { continue };
+        let is_of_it = deployment.app == *app;
+        if is_of_it || lists(state, &deployment.app, &deployment.build, app) {
             let instead = (deployment.waves == 0).then_some(Instead::TakeOff { at: deployment.schedule.at });
-            let deployment = *number;
-            return Err(Refusal::DeploymentUnderWay { app, environment, deployment, instead });
+            return Err(Refusal::DeploymentUnderWay {
+                app: deployment.app.clone(),
+                environment: deployment.environment.clone(),
+                deployment: *number,
+                instead,
+                retires: (!is_of_it).then(|| app.clone()),
+            });
         }
     }
     let runs = |(name, target): (&TargetName, &crate::state::Target)| {
@@ -42,4 +48,26 @@ pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(Refusal::AppRuns { app: app.clone(), targets }),
     }
+}
+
+/// The versions of packages that list the application and may still go somewhere: once it is retired, they never are deployed again.
+pub fn released_with<'a>(state: &'a State, app: &AppName) -> Vec<(&'a AppName, &'a Version)> {
+    let audiences: Vec<&AudienceName> = match &state.policy {
+        Some(policy) => policy.charter.audience_names().collect(),
+        None => return Vec::new(),
+    };
+    let versions = state.apps.iter().filter(|(_, record)| record.retired.is_none()).flat_map(|(name, record)| {
+        let numbered = record.builds.iter().filter_map(|(build, known)| Some((build, known.version.as_ref()?)));
+        numbered.map(move |(build, version)| (name, build, version))
+    });
+    let is_released =
+        |name: &AppName, version: &Version| audiences.iter().any(|to| state.granted(name, version, to).is_some());
+    versions
+        .filter(|(name, build, version)| lists(state, name, build, app) && is_released(name, version))
+        .map(|(name, _, version)| (name, version))
+        .collect()
+}
+
+fn lists(state: &State, package: &AppName, build: &Digest, app: &AppName) -> bool {
+    packages::listed(state, package, build).is_some_and(|facts| facts.package.contains_key(app))
 }

@@ -59,7 +59,7 @@ pub fn back(
         let goes_back = state.deployments.get(&deployment).is_some_and(places::goes_back);
         let instead = Some(if goes_back { Instead::GoesBack } else { Instead::Abort });
         let (app, environment) = (app.clone(), environment.clone());
-        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead });
+        return Err(Refusal::DeploymentUnderWay { deployment, app, environment, instead, retires: None });
     }
     let passed_over =
         |build: &Digest| PassedOver { build: names::in_short(number_of(build), build), withdrawn: is_withdrawn(build) };

@@ -460,6 +460,10 @@ pub(super) fn in_words(name: &TargetName, outcome: &Outcome) -> String {
         Outcome::Undone { phase, reason } | Outcome::Failed { phase, reason } => {
             format!("{name}: {}: {reason}", phase.word())
         }
+        // Nothing asks twice but a ledger that has lost the first answer.
+        Outcome::Refused { code, .. } if code == "ORDER_REPEATED" => {
+            format!("{name} carried this very order out before; what came of it is lost")
+        }
         Outcome::Refused { code, reason } => format!("{name} refused: {code}: {reason}"),
         Outcome::Verified => format!("{name}: verified"),
     }

@@ -6,8 +6,12 @@ use crate::{
 };
 
 /// Whether what a target runs has settled `here`: what settled once and was brought again can be taken back until it settles again.
-/// By which deployment somebody went back says nothing, and deployments that are long over are no more in the state.
+/// By which deployment somebody went back says nothing, and deployments that are long over are no more in the state. What a target
+/// said by itself was brought by one that nobody knows, and of that nobody knows whether it stayed well.
 pub fn has_settled(state: &State, here: &InAudience, running: &Running) -> bool {
+    if running.deployment == Running::BROUGHT_BY_NONE {
+        return false;
+    }
     let brought = state.deployments.get(&running.deployment).filter(|brought| brought.build == running.build);
     let is_over = brought.is_none_or(|it| matches!(it.phase, DeploymentPhase::Ended { settled: Some(_), .. }));
     is_over && here.settled.contains(&running.build)

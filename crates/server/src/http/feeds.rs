@@ -33,7 +33,7 @@ use depot::StoreError;
 use domain::{
     command::{Actor, Command},
     refusal::{Refusal, exit},
-    rules::entitlement,
+    rules::{entitlement, names},
     state::State as Facts,
 };
 use jiff::Timestamp;
@@ -105,8 +105,14 @@ impl Asked {
         let path = InPath::<(AudienceName, AppName, Version)>::from_request_parts(&mut parts, serving).await?;
         let InPath((channel, app, version)) = path;
         let state = serving.ledger.state();
-        let reader = check_open(&state, &channel, identified(&parts, serving))?;
+        let login = identified(&parts, serving);
+        let is_of_the_estate = matches!(login, Ok(Actor::Person { .. }));
+        let reader = check_open(&state, &channel, login)?;
         let policy = state.policy.as_ref().ok_or(Refusal::NoEstate)?;
+        if is_of_the_estate {
+            // Nobody can ask for what there is not. Others learn of no numbers.
+            names::version(&state, &app, &version)?;
+        }
         let build = entitlement::released(&state, policy, &app, &version, &channel, Timestamp::now())?;
         Ok(Self { channel, app, version, build, reader })
     }

@@ -7,6 +7,7 @@ use domain::{
     rules::{
         names,
         passed::{self, Came},
+        permits, retired,
     },
     state::{App, Build, DraftBuild, State},
 };
@@ -36,6 +37,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
         ran_in: build.verified_in.keys().cloned().collect(),
         superseded: superseded(state, app, build),
         skipped: skipped(&came, build),
+        withdrawn: withdrawn(state, app, build),
         evidence: build.evidence.iter().map(|e| (e.kind.clone(), e.passed, e.summary.clone())).collect(),
     };
     let open = record.drafts.iter().filter(|(_, draft)| draft.sealed.is_none());
@@ -43,7 +45,13 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
         (name.to_string(), draft.parts.iter().map(|(part, _)| part.to_string()).collect())
     };
     let drafts = open.map(named).collect();
-    Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect(), drafts })
+    let released_with = retired::released_with(state, app);
+    Ok(read::App {
+        app: app.clone(),
+        builds: builds.into_iter().map(build).collect(),
+        drafts,
+        released_with: released_with.iter().map(|(package, version)| format!("{package}@{version}")).collect(),
+    })
 }
 
 /// Who made the parts of a build. Which they were is known as long as the draft is.
@@ -66,6 +74,13 @@ fn superseded(state: &State, app: &AppName, build: &Build) -> BTreeMap<AudienceN
     policy.charter.audience_names().filter_map(by).collect()
 }
 
+/// Where permission was taken back, and not given again.
+fn withdrawn(state: &State, app: &AppName, build: &Build) -> Vec<AudienceName> {
+    let (Some(version), Some(policy)) = (&build.version, &state.policy) else { return Vec::new() };
+    let is_withdrawn = |audience: &&AudienceName| permits::is_withdrawn(state, app, version, audience);
+    policy.charter.audience_names().filter(is_withdrawn).cloned().collect()
+}
+
 /// Where a later version came though this build never did.
 fn skipped(came: &BTreeMap<AudienceName, Came>, build: &Build) -> BTreeMap<AudienceName, Version> {
     let Some(version) = &build.version else { return BTreeMap::new() };
@@ -77,7 +92,10 @@ fn skipped(came: &BTreeMap<AudienceName, Came>, build: &Build) -> BTreeMap<Audie
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::fixture::{self, World};
+    use crate::views::{
+        fixture::{self, World},
+        packages::tests::shop,
+    };
 
     #[test]
     fn a_version_is_superseded_by_a_release_and_skipped_by_a_deployment_r44_r45() {
@@ -103,5 +121,32 @@ mod tests {
         assert_eq!(of(&world, &third), (String::new(), String::new()));
         world.withdraw("web", "1.2.0", "prod");
         assert_eq!(of(&world, &second).0, "", "what was withdrawn supersedes nothing");
+        let withdrawn = |world: &World| {
+            let app = app(&world.state, &fixture::app("web")).unwrap();
+            app.builds.into_iter().filter(|build| !build.withdrawn.is_empty()).map(|build| build.name.short()).collect()
+        };
+        let told: Vec<String> = withdrawn(&world);
+        assert_eq!(told, ["1.2.0"]);
+        world.released("web", "1.2.0", "prod");
+        let told: Vec<String> = withdrawn(&world);
+        assert_eq!(told, [""; 0], "it may be deployed again");
+    }
+
+    #[test]
+    fn an_application_names_what_is_released_with_it() {
+        let mut world = World::new();
+        shop(&mut world, "shop");
+        let build = Digest::of(b"shop");
+        let with = |world: &World| app(&world.state, &fixture::app("web")).unwrap().released_with;
+        world.happen(domain::event::Event::BuildNumbered {
+            app: fixture::app("shop"),
+            build,
+            version: "1.0.0".parse().unwrap(),
+        });
+        assert_eq!(with(&world), [""; 0], "it is released to nobody");
+        world.released("shop", "1.0.0", "prod");
+        assert_eq!(with(&world), ["shop@1.0.0"]);
+        world.happen(domain::event::Event::AppRetired { app: fixture::app("shop") });
+        assert_eq!(with(&world), [""; 0]);
     }
 }

@@ -177,7 +177,7 @@ fn found(state: &State, app: &AppName, environment: &AudienceName, here: &InAudi
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::views::{
         fixture::{World, app, audience},
@@ -187,7 +187,7 @@ mod tests {
     use trust::{manifest::Driver, statement::OrderAct};
 
     /// A package of web 1.0.0 and db 1.0.0, which no other build is.
-    fn shop(world: &mut World, bytes: &str) -> Digest {
+    pub(crate) fn shop(world: &mut World, bytes: &str) -> Digest {
         let members = ["web", "db"].map(|name| {
             let build = world.numbered(name, "1.0.0");
             (app(name), Member { version: "1.0.0".parse().unwrap(), build, after: BTreeSet::new() })

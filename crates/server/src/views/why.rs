@@ -306,7 +306,7 @@ impl Asked<'_> {
         let instead = places::instead(self.state, &own, build, deployment);
         let instead = instead.filter(|instead| !is_package || *instead == Instead::Abort);
         let app = self.state.deployments.get(&deployment).map_or(app, |record| &record.app).clone();
-        Some(Refusal::DeploymentUnderWay { deployment, app, environment: audience.clone(), instead })
+        Some(Refusal::DeploymentUnderWay { deployment, app, environment: audience.clone(), instead, retires: None })
     }
 
     /// The orders that stand there and have to do with it: of its application, and of packages that list it or that it lists. What has

@@ -39,10 +39,7 @@ pub struct Backup {
 impl Backup {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        let data = match &self.data {
-            Some(data) => data.clone(),
-            None => until::data_home()?.join("server"),
-        };
+        let data = until::server_data(self.data.clone())?;
         if self.file.exists() {
             return Err(Failure::misused(format!("{} is there already", self.file.display())));
         }

@@ -54,7 +54,8 @@ impl Deny {
         );
         // Whoever takes their own request back may count as an approver of somebody else's.
         let own = connection.me().is_some_and(|(name, _)| request.requester == Some(name));
-        match own {
+        let may_count = connection.policy.charter.audience(audience).is_some_and(|audience| !audience.excludes_author);
+        match own && !may_count {
             true => Ok(Answer::new(&accepted, format!("{words} Let somebody else ask: whoever asks may not count."))
                 .next(format!("sortie why {name} --in {audience}"))),
             false => Ok(Answer::new(&accepted, words)),

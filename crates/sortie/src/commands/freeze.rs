@@ -160,7 +160,11 @@ async fn all(connection: &Connection) -> Result<Vec<FreezeView>, Failure> {
 
 /// The freeze of this number, whose signed declaration says what the server says of it.
 async fn find(connection: &Connection, number: u64) -> Result<(FreezeView, Terms), Failure> {
-    let unknown = || Failure::from(Refusal::UnknownFreeze);
+    let unknown = || {
+        let mut failure = Failure::from(Refusal::UnknownFreeze);
+        failure.problem.message = format!("there is no freeze {number}");
+        failure
+    };
     let view = all(connection).await?.into_iter().find(|view| view.number == number).ok_or_else(unknown)?;
     let terms = declared(connection, &view)?;
     Ok((view, terms))

@@ -8,6 +8,7 @@ use crate::{
     order,
     output::Answer,
 };
+use api::read::Cell;
 use serde_json::json;
 use trust::{AppName, AudienceName, Version};
 
@@ -52,16 +53,77 @@ impl Notes {
             Failure::misused(format!("{name} has no version yet")).next(format!("sortie number {name}#… next"))
         })?;
         let notes = between(&app, &environment, since.as_ref(), &until);
-        let from = since.as_ref().map_or("the beginning".into(), ToString::to_string);
+        let asked = self.since.as_ref().and(since.as_ref());
         let heading = match notes.is_empty() {
-            true => format!("{name} in {environment}: nothing is newer than {from}"),
-            false => format!("{name} in {environment}, since {from} up to {until}:"),
+            true => nothing(&name, &environment, asked, runs.as_ref()),
+            false => {
+                let from = since.as_ref().map_or("the beginning".into(), ToString::to_string);
+                let where_to = if asked.is_some() && runs.is_none() { ", the newest: nothing runs there" } else { "" };
+                format!("{name} in {environment}, since {from} up to {until}{where_to}:")
+            }
         };
         let lines = notes::in_words(&notes).into_iter().map(|line| format!("  {line}"));
-        let words = std::iter::once(heading).chain(lines).collect::<Vec<_>>().join("\n");
+        let older = order::cell(&status, &name, &environment).and_then(|cell| older(cell, runs.as_ref()?));
+        let words = std::iter::once(heading).chain(lines).chain(older).collect::<Vec<_>>().join("\n");
         Ok(Answer::new(
             &json!({ "app": name, "environment": environment, "since": since, "until": until, "notes": notes }),
             words,
         ))
+    }
+}
+
+/// What there is to say where nothing changed. Asked since when, it is about what runs there, and not about what could come.
+fn nothing(app: &AppName, environment: &AudienceName, asked: Option<&Version>, runs: Option<&Version>) -> String {
+    match (asked, runs) {
+        (Some(since), Some(runs)) if since > runs => {
+            format!("{app} in {environment}: {runs} runs there, which is older than {since}: nothing came since")
+        }
+        (Some(_), Some(runs)) => format!("{app} in {environment}: {runs} runs there: nothing changed since"),
+        (Some(since), None) => {
+            format!("{app} in {environment}: nothing runs there, and nothing is newer than {since}")
+        }
+        (None, runs) => {
+            let from = runs.map_or("the beginning".into(), ToString::to_string);
+            format!("{app} in {environment}: nothing is newer than {from}")
+        }
+    }
+}
+
+/// Which older versions serve there beside the newest one, from which is counted.
+fn older(cell: &Cell, newest: &Version) -> Option<String> {
+    let serves = cell.runs.iter().filter(|runs| !runs.all_stand_by());
+    let older = serves.filter(|runs| runs.build.version.as_ref().is_some_and(|version| version < newest));
+    let each: Vec<String> =
+        older.map(|runs| format!("{} on {} of {}", runs.build.short(), runs.on.len(), cell.targets)).collect();
+    (!each.is_empty()).then(|| format!("mind: {newest} is the newest that runs there; so does {}", each.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::samples;
+
+    #[test]
+    fn r44_where_nothing_changed_the_notes_say_what_runs() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let said = |since: Option<&str>, runs: Option<&str>| {
+            let (since, runs) = (since.map(version), runs.map(version));
+            nothing(&"web".parse().unwrap(), &"prod".parse().unwrap(), since.as_ref(), runs.as_ref())
+        };
+        assert_eq!(said(None, Some("1.0.0")), "web in prod: nothing is newer than 1.0.0");
+        assert_eq!(said(Some("1.0.0"), Some("1.0.0")), "web in prod: 1.0.0 runs there: nothing changed since");
+        assert!(
+            said(Some("1.1.0"), Some("1.0.0"))
+                .ends_with("1.0.0 runs there, which is older than 1.1.0: nothing came since")
+        );
+        assert!(said(Some("1.1.0"), None).ends_with("nothing runs there, and nothing is newer than 1.1.0"));
+    }
+
+    #[test]
+    fn what_is_older_beside_the_newest_is_named() {
+        let cell = &samples::status().apps[0].cells[2];
+        assert_eq!(older(cell, &"1.4.0".parse().unwrap()), None);
+        let told = older(cell, &"1.5.0".parse().unwrap());
+        assert_eq!(told.as_deref(), Some("mind: 1.5.0 is the newest that runs there; so does 1.4.0 on 3 of 3"));
     }
 }

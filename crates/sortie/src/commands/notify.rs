@@ -43,10 +43,7 @@ impl Notify {
     /// Does it.
     pub async fn run(self, _invocation: &Invocation) -> Outcome {
         let NotifyAct::Test { hook, data } = self.act;
-        let data = match data {
-            Some(data) => data,
-            None => until::data_home()?.join("server"),
-        };
+        let data = until::server_data(data)?;
         if !server::backup::is_of_a_server(&data) {
             return Err(Failure::misused(server::backup::BackupError::NoServer(data).to_string()));
         }

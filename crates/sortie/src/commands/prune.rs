@@ -87,7 +87,12 @@ impl Prune {
             }
         };
         for app in &going {
-            one(&connection, app).await.map_err(after(pruned))?;
+            // What is needed since is shown by asking for the same once more.
+            let same = |failure: Failure| match failure.code() {
+                "BUILD_NEEDED" => failure.next(format!("{again} --dry-run")),
+                _ => failure,
+            };
+            one(&connection, app).await.map_err(same).map_err(after(pruned))?;
             pruned += app.builds.len();
         }
         let mut said = Vec::new();

@@ -124,7 +124,7 @@ async fn newest(reading: &Reading, channel: &AudienceName, app: &AppName) -> Res
         let why = format!(
             "{channel} holds no version of {app} that was released to it: ask whoever gave you this server's address for one"
         );
-        Failure::new("PERMIT_MISSING", exit::REFUSED, why).next(format!("sortie pull {app} --from {channel}"))
+        Failure::new("PERMIT_MISSING", exit::REFUSED, why)
     })
 }
 

@@ -36,6 +36,7 @@ pub fn known_build(version: &str) -> Build {
         package: None,
         superseded: BTreeMap::new(),
         skipped: BTreeMap::new(),
+        withdrawn: Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use api::client::in_future;
 use jiff::SignedDuration;
 use serde_json::json;
-use server::start::{AWAY_AFTER_SECONDS, KeyChange, Options, Running, start};
+use server::start::{AWAY_AFTER_SECONDS, KeyChange, Options, Running, StartError, start};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -90,7 +90,7 @@ impl Serve {
         };
         let away_after = Duration::from_secs(self.away_after);
         let options = Options { data: folder, listen: self.listen, board: Some(self.board), keys, away_after };
-        let running = start(options).await.map_err(|error| Failure::failed(error.to_string()))?;
+        let running = start(options).await.map_err(|error| self.not_started(&error))?;
         let agents = match self.dev {
             true => match dev(invocation, &running, &data).await {
                 Ok(agents) => agents,
@@ -114,6 +114,22 @@ impl Serve {
         end(agents).await;
         running.shutdown().await;
         Ok(Answer::raw(Vec::new()))
+    }
+}
+
+impl Serve {
+    /// Why it did not start, with the address to give where something else has it.
+    fn not_started(&self, error: &StartError) -> Failure {
+        let failure = Failure::failed(error.to_string());
+        let StartError::Listen { address, .. } = error else { return failure };
+        let dev = if self.dev { " --dev" } else { "" };
+        let data = self.data.as_ref().map(|data| format!(" --data {}", data.display())).unwrap_or_default();
+        // Who has the one has the other, too, where it is another server.
+        let listen = match *address == self.board && *address != self.listen {
+            true => format!("--listen {}", self.listen),
+            false => format!("--listen {}:PORT", self.listen.ip()),
+        };
+        failure.next(format!("sortie serve{dev}{data} {listen} --board {}:PORT", self.board.ip()))
     }
 }
 
@@ -278,5 +294,31 @@ async fn end(agents: Vec<Child>) {
     }
     for mut agent in agents {
         let _killed_on_drop = tokio::time::timeout(END_WITHIN, agent.wait()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    #[test]
+    fn who_finds_an_address_taken_is_told_which_to_give() {
+        let next = |typed: &[&str], taken: &str| {
+            let typed = Typed::try_parse_from(["serve"].iter().chain(typed)).unwrap();
+            let source = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+            let error = StartError::Listen { address: taken.parse().unwrap(), source };
+            typed.serve.not_started(&error).problem.next.unwrap()
+        };
+        let both = "sortie serve --dev --listen 127.0.0.1:PORT --board 127.0.0.1:PORT";
+        assert_eq!(next(&["--dev"], "127.0.0.1:7440"), both);
+        let board = "sortie serve --data d --listen 127.0.0.1:7450 --board 127.0.0.1:PORT";
+        assert_eq!(next(&["--data", "d", "--listen", "127.0.0.1:7450"], "127.0.0.1:7441"), board);
     }
 }

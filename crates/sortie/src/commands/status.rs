@@ -21,11 +21,9 @@ use api::{
 };
 use domain::{event::Ending, sizes};
 use jiff::{Timestamp, tz::TimeZone};
-use std::collections::BTreeMap;
-use trust::{AppName, AudienceName, VendorName, Version, charter::DeployedBy};
+use trust::{AppName, AudienceName, charter::DeployedBy};
 
-/// How many builds of an application are listed.
-const BUILDS_LISTED: usize = 12;
+mod builds;
 
 /// What may be deployed, what runs, who sees it
 #[derive(Debug, clap::Args)]
@@ -363,13 +361,8 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
         let known: App = connection.app(app).await?;
-        words.push_str(&format!("\n\n{}", builds(&known, view.at)));
-        for (draft, parts) in &known.drafts {
-            let parts = if parts.is_empty() { "no part yet".into() } else { parts.join(", ") };
-            words.push_str(&format!(
-                "\ndraft {draft} is open: {parts}; `sortie push --seal {draft}` makes a build of it"
-            ));
-        }
+        words.push_str(&format!("\n\n{}", builds::listed(&known, view.at)));
+        words.extend(builds::drafts(&known, retired(&view, app).is_some()));
         data["drafts"] = serde_json::to_value(&known.drafts).unwrap_or_default();
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
     }
@@ -383,47 +376,6 @@ fn retired(view: &View, app: &AppName) -> Option<String> {
         "{app} was retired on {}: nothing new of it comes in, and nothing is deployed.",
         since.strftime("%Y-%m-%d")
     ))
-}
-
-fn builds(app: &App, now: Timestamp) -> String {
-    let row = |build: &Build| {
-        let commit = build.commit.as_ref().map(|commit| {
-            format!(
-                "{} {}",
-                commit.id.get(..7).unwrap_or(&commit.id),
-                commit.title.chars().take(48).collect::<String>()
-            )
-        });
-        let number = build.name.version.as_ref().map_or("unreleased".into(), ToString::to_string);
-        vec![
-            number,
-            format!("#{}", build.name.build.short()),
-            format!(
-                "{} {}",
-                build.vendor.as_ref().map_or(build.pusher.as_str(), VendorName::as_str),
-                ago(build.pushed, now)
-            ),
-            build.package.as_ref().map_or_else(|| sizes::length(build.size_bytes), |_| "a package".into()),
-            commit.unwrap_or_else(|| "no commit".into()),
-            passed(build).join("; "),
-        ]
-    };
-    let rows: Vec<Vec<String>> = app.builds.iter().take(BUILDS_LISTED).map(row).collect();
-    let mut words = table(&["version", "build", "by", "size", "commit", "what became of it"], &rows);
-    if app.builds.len() > BUILDS_LISTED {
-        words.push_str(&format!("\n… and {} older", app.builds.len() - BUILDS_LISTED));
-    }
-    words
-}
-
-/// `superseded in test, prod`, `skipped in prod`, and `pruned`.
-fn passed(build: &Build) -> Vec<String> {
-    let there = |word: &str, places: &BTreeMap<AudienceName, Version>| {
-        let names: Vec<&str> = places.keys().map(AudienceName::as_str).collect();
-        (!names.is_empty()).then(|| format!("{word} in {}", names.join(", ")))
-    };
-    let pruned = build.pruned.map(|_| "pruned".to_string());
-    [there("superseded", &build.superseded), there("skipped", &build.skipped), pruned].into_iter().flatten().collect()
 }
 
 async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
@@ -489,6 +441,7 @@ fn build_row(build: &Build, cell: &Cell, view: &View) -> Vec<String> {
     let failed = cell.failed.iter().find(|failed| failed.build.build == name.build);
     notes.extend(failed.map(|failed| format!("failed{} in deployment {}", failed.where_in_words(), failed.deployment)));
     notes.extend(build.superseded.get(&cell.audience).map(|by| format!("superseded by {by}")));
+    notes.extend(build.withdrawn.contains(&cell.audience).then(|| "withdrawn".to_string()));
     notes.extend(build.skipped.get(&cell.audience).map(|by| format!("skipped: {by} came there")));
     let delivered = cell.delivered.iter().find(|delivered| Some(&delivered.version) == name.version.as_ref());
     notes.extend(delivered.map(Delivered::in_words));
@@ -713,10 +666,25 @@ mod tests {
         let mut passed = known.clone();
         passed.superseded.insert("test".parse().unwrap(), "1.6.0".parse().unwrap());
         passed.skipped.insert("prod".parse().unwrap(), "1.6.0".parse().unwrap());
+        passed.withdrawn = vec!["dev".parse().unwrap()];
         let words = build_in_words(&"web".parse().unwrap(), &passed, &view);
-        assert!(words.contains("superseded by 1.6.0") && words.ends_with("skipped: 1.6.0 came there"), "{words}");
-        let app = App { app: "web".parse().unwrap(), builds: vec![passed], drafts: BTreeMap::new() };
-        assert!(builds(&app, view.at).ends_with("superseded in test; skipped in prod"), "{}", builds(&app, view.at));
+        assert!(
+            words.contains("nobody   withdrawn\n")
+                && words.contains("superseded by 1.6.0")
+                && words.ends_with("skipped: 1.6.0 came there"),
+            "{words}"
+        );
+        let app = App {
+            app: "web".parse().unwrap(),
+            builds: vec![passed],
+            drafts: Default::default(),
+            released_with: Vec::new(),
+        };
+        assert!(
+            builds::listed(&app, view.at).ends_with("withdrawn from dev; superseded in test; skipped in prod"),
+            "{}",
+            builds::listed(&app, view.at)
+        );
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
         assert!(words.contains("evidence ✓ test-result 812/812"), "{words}");

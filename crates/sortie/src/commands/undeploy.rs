@@ -170,7 +170,8 @@ mod tests {
              not ordered, since a deployment of it is under way: web"
         );
         assert_eq!(ordered_in_words("in dev", &[], &[]), "nothing runs in dev.");
-        let under_way = Refusal::DeploymentUnderWay { deployment: 1, app: shop, environment: dev, instead: None };
+        let under_way =
+            Refusal::DeploymentUnderWay { deployment: 1, app: shop, environment: dev, instead: None, retires: None };
         assert_eq!(Failure::from(under_way).code(), UNDER_WAY);
     }
 }

@@ -54,7 +54,8 @@ fn r1_a_frozen_prod_is_deployed_to_when_it_opens_or_a_version_is_excepted() {
     world.sortie("tester", 0, "freeze list").says(&format!("{two} passes, by oncall: a hole"));
     world.sortie("oncall", 3, &format!("redeploy {one} --to prod")).says("FROZEN");
     world.sortie("nightly", 0, "freeze lift 1 --reason \"back at work\"").says("freeze 1 is lifted");
-    world.sortie("oncall", 2, "freeze lift 1").says("FREEZE_OVER");
+    world.sortie("oncall", 0, "freeze lift 1").says("already so: freeze 1 is lifted");
+    world.sortie("oncall", 2, "freeze lift 99").says("there is no freeze 99");
     world.sortie("oncall", 0, &format!("redeploy {one} --to prod"));
     world.sortie("tester", 0, "freeze list --all").says("lifted").says("by nightly");
     world.sortie("tester", 0, "history").says("oncall froze prod").says("back at work");

@@ -81,7 +81,10 @@ fn r36_what_nothing_needs_goes_and_everything_else_stays() {
     world.sortie("coder", 2, "undeploy wbe --in test").says("UNKNOWN_APPLICATION");
     world.sortie("coder", 2, "undeploy web@9.0.0 --in test").says("UNKNOWN_VERSION");
     world.sortie("coder", 3, "app retire web --yes").says("ROLE_MISSING");
+    world.sortie("coder", 0, "push --into late --part one");
     world.sortie("owner", 0, "app retire web --yes").says("nothing new of it comes in");
+    world.sortie("owner", 0, "status web").says("draft late is left: one").lacks("push --seal");
+    world.sortie("coder", 0, "push --discard late").says("is discarded").lacks("begins anew").lacks("push --into");
     world.sortie("owner", 0, "status").says("every application was retired: web").lacks("nothing was pushed yet");
     world.sortie("owner", 0, "status web").says("web was retired on");
     // Permits and what settled keep nothing any more.

@@ -60,6 +60,9 @@ fn r18_r28_customers_get_what_they_are_entitled_to_and_it_is_recorded() {
 
     // Nothing is released yet; then the first is, to one customer.
     pull("bob", 3, &first, "globex", "web").says("PERMIT_MISSING").says("qa would have to agree");
+    pull("tester", 2, "web@9.9.9", "globex", "web").says("UNKNOWN_VERSION");
+    pull("bob", 3, "web@9.9.9", "globex", "web").says("PERMIT_MISSING");
+    pull("bob", 3, "web", "globex", "web").says("ask whoever gave you").lacks("next: sortie pull");
     released(&world, &first, "globex");
     released(&world, &second, "inside");
     let got = pull("bob", 0, "web", "globex", "web");

@@ -27,6 +27,8 @@ fn r44_a_deployment_says_what_it_passes_over() {
         .says(&format!("+ {comes}"));
     world.sortie("tester", 0, &format!("notes web --in test --since {}", number(&one))).says(&passed).says(&comes);
     world.sortie("tester", 0, "notes web --in test").says("nothing is newer than");
+    let same = world.sortie("tester", 0, &format!("notes web --in test --since {}", number(&three)));
+    same.says("runs there: nothing changed since");
     world.sortie("tester", 2, "notes web --in test --since 9.0.0").says("UNKNOWN_VERSION").says("status web");
     world.sortie("tester", 0, &format!("status {two}")).says("released, never deployed").says("skipped");
     world.sortie("tester", 2, "notes web --in tset").says("did you mean test");
