@@ -44,7 +44,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
     let follows = (is_planned || order.after_current) && places::under_way(&draft.state, order, None).is_some();
     let mut found = find(draft, asked, &signed, &candidate, follows)?;
-    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
+    let stands = order.when_released || follows && !is_planned;
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, stands, now)?;
     let queued = place(draft, asked, &signed)?;
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();

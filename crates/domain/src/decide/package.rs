@@ -82,12 +82,13 @@ pub(super) fn request(
         if !order.when_released {
             let begins = schedule::begins(order, now);
             let candidate = Candidate::ordered(&draft.state, &prepared.order)?;
-            rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins)?;
+            let moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
+            moment.map_err(|refusal| schedule::as_meant(refusal, begins > now))?;
         }
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
     }
-    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, order.when_released, now)?;
     if members.is_empty() && !comes_by_itself(draft, order, signed.subject) {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }

@@ -5,7 +5,7 @@ use super::{Candidate, expiry, freezes, names, packages, placement, ways, window
 use crate::{
     event::Event,
     policy,
-    refusal::Refusal,
+    refusal::{Closed, Refusal},
     state::{Deployment, MemberPart, Policy, Running, State},
     waiting::WaitingOn,
 };
@@ -270,21 +270,31 @@ pub fn begins(order: &Order, now: Timestamp) -> Timestamp {
 }
 
 /// Fails where an order's windows are not those of the charter, or where something keeps what it brings from being activated
-/// when it begins. What may stand until it is released may stand until it is time, too.
+/// when it begins. What `stands` until it is released, or until something else has ended, may stand until it is time, too.
 pub fn is_in_time(
     state: &State,
     policy: &Policy,
     candidate: &Candidate<'_>,
     order: &Order,
+    stands: bool,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let begins = begins(order, now);
-    if order.when_released {
+    let as_meant = |refusal| as_meant(refusal, begins > now);
+    if stands {
         let way = ways::of(state, policy, candidate, now);
-        windows::one_opens(policy, candidate, way, begins)?;
+        windows::one_opens(policy, candidate, way, begins).map_err(as_meant)?;
         return windows::are_written_out(policy, candidate, way, order);
     }
-    is_moment(state, policy, candidate, order, begins)
+    is_moment(state, policy, candidate, order, begins).map_err(as_meant)
+}
+
+/// A refusal about a moment, which is `planned` where that is still to come.
+pub fn as_meant(refusal: Refusal, planned: bool) -> Refusal {
+    match refusal {
+        Refusal::WindowClosed(closed) => Refusal::WindowClosed(Box::new(Closed { planned, ..*closed })),
+        other => other,
+    }
 }
 
 /// Fails where an order's windows are not those of the charter, or where `begins` is no moment for what it brings.
