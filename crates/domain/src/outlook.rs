@@ -143,7 +143,7 @@ fn never(state: &State, number: u64, record: &Deployment, begins: Option<Timesta
         return Some(format!("its order expires at {expires:.0}, before it may begin"));
     }
     let begins = begins.unwrap_or(due);
-    if let Some(ends) = ends(state, record).filter(|ends| *ends <= begins) {
+    if let Some(ends) = lifetime::last_of(state, record).filter(|ends| *ends <= begins) {
         return Some(format!("the time of its last target is over at {ends:.0}"));
     }
     if !record.act.installs() && record.act != OrderAct::Switch {
@@ -157,15 +157,6 @@ fn never(state: &State, number: u64, record: &Deployment, begins: Option<Timesta
     }
     let candidate = Candidate::of(state, record).ok()?;
     rules::may_run(state, state.policy.as_deref()?, &candidate, begins).err().map(|refusal| refusal.to_string())
-}
-
-/// When the last of its targets is over, where none of them lasts.
-fn ends(state: &State, record: &Deployment) -> Option<Timestamp> {
-    if record.is_of_package() {
-        return lifetime::last_ends(state, &record.environment);
-    }
-    let ends = record.parts.iter().map(|(name, _)| lifetime::ends(state, state.targets.get(name)?));
-    ends.collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// Which of its targets are over by then, where others last longer.

@@ -8,8 +8,8 @@ use crate::{
     policy,
     refusal::{Expired, Refusal, Right, RunsInstead},
     rules::{
-        self, Candidate, checkpoints, configuration, expiry, holds, migrations, names, owners, packages, passed,
-        placement, places, rights, rollback, rollout, schedule, sides, ways,
+        self, Candidate, checkpoints, configuration, expiry, holds, lifetime, migrations, names, owners, packages,
+        passed, placement, places, rights, rollback, rollout, schedule, sides, ways,
     },
     state::Draft,
 };
@@ -52,6 +52,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     let rollout = rollout::of_order(&order.environment, environment, order, found.targets.len(), may_hasten)?;
     found.warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, found.targets.len()));
     found.warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
+    let last = lifetime::all_end(&draft.state, found.targets.iter());
+    found.warnings.extend(lifetime::ends_before(last, schedule::begins(order, now)));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     found.warnings.extend(planned);
     let (targets, rings) = match &found.switch {

@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, expiry, migrations, names, owners, packages, placement, rights, rollback, rollout,
+        self, Candidate, expiry, lifetime, migrations, names, owners, packages, placement, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -95,6 +95,8 @@ pub(super) fn request(
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
     warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
+    let last = lifetime::last_ends(&draft.state, &order.environment);
+    warnings.extend(lifetime::ends_before(last, schedule::begins(order, now)));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     warnings.extend(planned);
     let number = draft.state.last_deployment + 1;

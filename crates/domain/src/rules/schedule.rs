@@ -1,7 +1,7 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, expiry, freezes, names, packages, placement, ways, windows};
+use super::{Candidate, expiry, freezes, lifetime, names, packages, placement, ways, windows};
 use crate::{
     event::Event,
     policy,
@@ -231,7 +231,10 @@ pub fn warnings<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterat
         let has_begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
         state.open_deployments.contains(number) && !has_begun
     };
-    let good = good.iter().filter(|warning| !expiry::is_warned_in_vain(state, deployment, warning));
+    let is_in_vain = move |warning: &String| {
+        expiry::is_warned_in_vain(state, deployment, warning) || lifetime::is_warned_in_vain(state, deployment, warning)
+    };
+    let good = good.iter().filter(move |warning| !is_in_vain(warning));
     let passing: Vec<&String> =
         passing.iter().zip(planned_there).filter(|(_, number)| stands(number)).map(|(warning, _)| warning).collect();
     good.chain(passing)
