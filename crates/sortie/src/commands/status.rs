@@ -172,9 +172,17 @@ fn known_audience(view: &View, audience: &AudienceName) -> Result<(), Failure> {
 }
 
 fn keep_audience(view: &mut View, audience: &AudienceName) {
+    keep_notes(view, |other| other == audience);
     view.audiences.retain(|other| other.name == *audience);
     view.targets.retain(|target| target.environment == *audience);
     view.apps.iter_mut().for_each(|app| app.cells.retain(|cell| cell.audience == *audience));
+}
+
+/// Leaves out what is to be known of other audiences alone.
+fn keep_notes(view: &mut View, is_meant: impl Fn(&AudienceName) -> bool) {
+    let others = view.audiences.iter().filter(|other| !is_meant(&other.name));
+    let theirs: BTreeSet<&String> = others.flat_map(|other| &other.notes).collect();
+    view.notes.retain(|note| !theirs.contains(note));
 }
 
 /// Application × audience, a line each, and what everyone should know.
@@ -359,6 +367,10 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
 
 async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
     view.apps.retain(|other| other.app == *app);
+    let cells = view.apps.iter().flat_map(|app| &app.cells);
+    let is_there = |cell: &&Cell| !(cell.released.is_empty() && cell.runs.is_empty() && cell.waits.is_empty());
+    let there: BTreeSet<AudienceName> = cells.filter(is_there).map(|cell| cell.audience.clone()).collect();
+    keep_notes(&mut view, |audience| there.contains(audience));
     let mut words = retired(&view, app).into_iter().chain([board(&view)]).collect::<Vec<_>>().join("\n");
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
@@ -685,7 +697,12 @@ mod tests {
             "prod-1 in prod   seen just now\n  linux x86_64, 2 GiB memory, agent 0.1.0\n  labels role=web\n  \
              runs web@1.4.0 since 2 h ago"
         );
+        for (audience, note) in view.audiences.iter_mut().zip(["about dev", "about test", "about prod"]) {
+            audience.notes.push(note.into());
+            view.notes.push(note.into());
+        }
         keep_audience(&mut view, &"prod".parse().unwrap());
+        assert_eq!(view.notes, ["one person guards prod", "about prod"]);
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
         let failed = FailedView { build: samples::build("1.5.0"), deployment: 41, on: vec![target.name.clone()] };
         view.apps[0].cells[0].failed = vec![failed];
