@@ -288,15 +288,22 @@ pub(crate) async fn trace(
 
 /// An application with its builds and versions.
 #[utoipa::path(
-    get, path = routes::APP, params(("app" = String, Path)),
+    get, path = routes::APP, params(("app" = String, Path), MomentQuery),
     responses((status = 200, body = App), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn app(
     State(serving): State<Shared>,
     _: KnownPerson,
     InPath(app): InPath<AppName>,
+    Asked(MomentQuery { at }): Asked<MomentQuery>,
 ) -> Result<Json<App>, Failure> {
-    let mut view = views::apps::app(&serving.ledger.state(), &app)?;
+    let mut view = match at {
+        Some(at) => {
+            let past = serving.clone();
+            away(move || Ok::<_, Failure>(views::apps::app(&past.ledger.state_at(at)?, &app)?)).await?
+        }
+        None => views::apps::app(&serving.ledger.state(), &app)?,
+    };
     let texts = texts(&serving);
     for build in &mut view.builds {
         let Some(commit) = &mut build.commit else { continue };
@@ -362,6 +369,15 @@ pub(crate) async fn freezes(
         Ok(views)
     });
     Ok(Json(found.await?))
+}
+
+/// As of when something is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MomentQuery {
+    /// The moment in question; now when absent.
+    #[param(value_type = Option<String>)]
+    pub(crate) at: Option<Timestamp>,
 }
 
 /// Which time is wanted, and where.
