@@ -314,11 +314,12 @@ mod tests {
     #[test]
     fn r1_what_goes_on_or_catches_up_once_a_freeze_is_over_is_in_the_calendar() {
         let mut world = World::new();
-        world.enrolled("prod-2", "prod", 30);
         let (one, two) = (world.released("web", "1.4.0", "prod"), world.released("web", "1.5.0", "prod"));
+        world.verified_in("web", &one, "test");
         world.runs("prod-1", "web", one);
+        world.enrolled("prod-2", "prod", 30);
         let until = freeze(&mut world);
-        assert_eq!(deployments_of(&world), [(1, false, vec![target("prod-2")], Vec::new())]);
+        assert_eq!(deployments_of(&world), [(2, false, vec![target("prod-2")], Vec::new())]);
         let is_then = |entry: &CalendarEntry| entry.kind == CalendarKind::Freeze || entry.from == until;
         assert!(all(&world, 24).iter().all(is_then), "{:?}", all(&world, 24));
 
@@ -328,12 +329,12 @@ mod tests {
         world.happen(Event::WaveStarted { deployment, wave: 1, targets, ring: None, migrate: None });
         assert_eq!(deployments_of(&world), [], "what is being done is not planned");
         world.happen(verified(deployment, "prod-1", Some(Change::Upgraded), Some(two)));
-        let goes_on = (2, true, Vec::new(), Vec::new());
+        let goes_on = (3, true, Vec::new(), Vec::new());
         assert_eq!(deployments_of(&world), [goes_on.clone()]);
         world.stands_on(&on, "web", one, OrderAct::Redeploy, Schedule::default());
         let [follows, goes] = &deployments_of(&world)[..] else { panic!("{:?}", deployments_of(&world)) };
-        assert_eq!((follows.0, follows.1, goes), (3, false, &goes_on));
-        assert!(follows.3[0].starts_with("deployment 3 waits for freeze 1"), "{follows:?}");
+        assert_eq!((follows.0, follows.1, goes), (4, false, &goes_on));
+        assert!(follows.3[0].starts_with("deployment 4 waits for freeze 1"), "{follows:?}");
     }
 
     /// R1: where more openings follow than are listed, the last one says so.
@@ -345,7 +346,8 @@ mod tests {
             let entries = all(&world, ahead).into_iter();
             entries.filter(|entry| entry.kind == CalendarKind::Window).map(|entry| entry.more).collect::<Vec<_>>()
         };
-        assert_eq!(windows(24 * 300), [false; 600]);
+        let few = windows(24 * 300);
+        assert!(few.len() > 500 && few.iter().all(|more| !more), "{few:?}");
         let many = windows(24 * 600);
         assert_eq!((many.len(), many.iter().filter(|more| **more).count(), many.last()), (OPENINGS, 1, Some(&true)));
     }
