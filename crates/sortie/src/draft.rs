@@ -77,9 +77,8 @@ pub async fn seal(
         let expected = PartName::new(expected).or_misused()?;
         if let Some(build) = view.sealed.filter(|_| !parts.contains_key(&expected)) {
             let why = format!("{draft} of {app} was sealed as {app}#{}, without {expected}", build.short());
-            return Err(
-                Failure::failed(why).next(format!("all parts to a new one: sortie push --into DRAFT --part NAME"))
-            );
+            return Err(Failure::failed(why)
+                .next(format!("all parts to a new one: sortie push --into DRAFT --part NAME")));
         }
         if !parts.contains_key(&expected) {
             let there = parts.keys().map(PartName::to_string).collect::<Vec<_>>().join(", ");
@@ -151,18 +150,9 @@ pub async fn discard(invocation: &Invocation, app: Option<&str>, draft: &str) ->
     let connection = invocation.connect().await?;
     let act = AdministrationAct::DiscardDraft { app: app.clone(), draft: draft.clone() };
     connection.administer(act).await.map_err(|failure| unknown(failure, &app, &draft, "--discard"))?;
-    let is_retired = connection.app(&app).await.is_ok_and(|known| known.retired.is_some());
-    let (then, next) = discarded(&app, &draft, is_retired);
-    let words = format!("{draft} of {app} is discarded: its parts make no build{then}.");
-    Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words).next(next))
-}
-
-/// What follows for the name of a discarded draft, and what may be typed next: an application that was retired takes no part.
-fn discarded(app: &AppName, draft: &DraftName, is_retired: bool) -> (&'static str, String) {
-    match is_retired {
-        true => ("", format!("sortie status {app}")),
-        false => (", and the name begins anew", format!("sortie push --into {draft} --part NAME")),
-    }
+    let words = format!("{draft} of {app} is discarded: its parts make no build, and the name begins anew.");
+    Ok(Answer::new(&json!({ "app": app, "draft": draft, "discarded": true }), words)
+        .next(format!("sortie push --into {draft} --part NAME")))
 }
 
 /// The application of a draft: the one that was typed, or the one whose project this is.
@@ -220,13 +210,6 @@ async fn part(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_is_pushed_into_what_was_retired() {
-        let (app, draft) = ("web".parse().unwrap(), "ci-12".parse().unwrap());
-        assert_eq!(discarded(&app, &draft, true), ("", "sortie status web".into()));
-        assert_eq!(discarded(&app, &draft, false).1, "sortie push --into ci-12 --part NAME");
-    }
 
     #[test]
     fn what_was_mistyped_is_not_proposed_again() {

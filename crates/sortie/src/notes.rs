@@ -56,13 +56,7 @@ mod tests {
         };
         let builds =
             vec![build("1.3.0", &["prod"]), build("1.4.0", &["test"]), build("1.5.0", &[]), build("1.6.0", &[])];
-        let app = App {
-            app: "web".parse().unwrap(),
-            builds,
-            drafts: Default::default(),
-            retired: None,
-            listed_by: Vec::new(),
-        };
+        let app = App { app: "web".parse().unwrap(), builds, drafts: Default::default() };
         let version = |text: &str| text.parse::<Version>().unwrap();
         let said = |since: Option<&str>, until: &str, place: &str| {
             let since = since.map(version);

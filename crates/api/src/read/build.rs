@@ -53,13 +53,6 @@ pub struct App {
     /// The drafts that are not sealed, with the parts that each has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drafts: BTreeMap<String, Vec<String>>,
-    /// Since when it takes nothing new, where it was retired.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub retired: Option<Timestamp>,
-    /// The packages that list a build of it and are released somewhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub listed_by: Vec<String>,
 }
 
 /// One build.

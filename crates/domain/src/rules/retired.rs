@@ -1,12 +1,10 @@
 //! A retired application takes nothing new: no build, no number, no request, no deployment. Its name is never given again.
 
-use super::packages;
 use crate::{
     refusal::{Instead, Refusal},
-    state::{App, Deployment, State},
+    state::{App, State},
 };
-use std::collections::BTreeSet;
-use trust::{AppName, Digest, TargetName, Version};
+use trust::{AppName, TargetName};
 
 /// Fails for an application that was retired. One that nobody knows yet is not.
 pub fn takes_something_new(app: &AppName, record: Option<&App>) -> Result<(), Refusal> {
@@ -24,28 +22,12 @@ pub fn may_be_listed(app: &AppName, record: Option<&App>, package: &AppName) -> 
     })
 }
 
-/// The packages that list a build of the application and are released somewhere: without it they can be deployed no more.
-pub fn released_with(state: &State, app: &AppName) -> BTreeSet<(AppName, Digest)> {
-    let record = state.apps.get(app);
-    let builds = record.into_iter().flat_map(|record| record.builds.keys());
-    let listing = builds.flat_map(|build| state.packages_of(app, build));
-    let is_released = |(package, _, version): &(&AppName, Digest, &Version)| {
-        let audiences = state.apps.get(*package).into_iter().flat_map(|record| record.audiences.keys());
-        audiences.into_iter().any(|audience| state.granted(package, version, audience).is_some())
-    };
-    listing.filter(is_released).map(|(package, build, _)| (package.clone(), build)).collect()
-}
-
-/// Fails while the application runs somewhere, or a deployment of it, or of a package that lists it, is under way.
+/// Fails while the application runs somewhere, or a deployment of it is under way.
 pub fn may_retire(state: &State, app: &AppName) -> Result<(), Refusal> {
-    let brings = |deployment: &&Deployment| {
-        let listed = packages::listed(state, &deployment.app, &deployment.build);
-        deployment.app == *app || listed.is_some_and(|facts| facts.package.contains_key(app))
-    };
     for number in &state.open_deployments {
-        let deployment = state.deployments.get(number).filter(brings);
+        let deployment = state.deployments.get(number).filter(|deployment| deployment.app == *app);
         if let Some(deployment) = deployment {
-            let (app, environment) = (deployment.app.clone(), deployment.environment.clone());
+            let (app, environment) = (app.clone(), deployment.environment.clone());
             let instead = (deployment.waves == 0).then_some(Instead::TakeOff { at: deployment.schedule.at });
             let deployment = *number;
             return Err(Refusal::DeploymentUnderWay { app, environment, deployment, instead });

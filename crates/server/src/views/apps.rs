@@ -4,7 +4,7 @@ use super::{build_name, packages};
 use api::read::{self, Maker};
 use domain::{
     refusal::Refusal,
-    rules::{names, passed, retired},
+    rules::{names, passed},
     state::{App, Build, DraftBuild, State},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,14 +40,7 @@ pub(crate) fn app(state: &State, app: &AppName) -> Result<read::App, Refusal> {
         (name.to_string(), draft.parts.iter().map(|(part, _)| part.to_string()).collect())
     };
     let drafts = open.map(named).collect();
-    let listing = retired::released_with(state, app);
-    Ok(read::App {
-        app: app.clone(),
-        builds: builds.into_iter().map(build).collect(),
-        drafts,
-        retired: record.retired.map(|stamp| stamp.time),
-        listed_by: listing.iter().map(|(package, build)| build_name(state, package, build).of(package)).collect(),
-    })
+    Ok(read::App { app: app.clone(), builds: builds.into_iter().map(build).collect(), drafts })
 }
 
 /// Who made the parts of a build. Which they were is known as long as the draft is.

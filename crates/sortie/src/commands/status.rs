@@ -386,23 +386,16 @@ async fn application(connection: &Connection, mut view: View, app: &AppName, is_
     if is_now {
         let known: App = connection.app(app).await?;
         words.push_str(&format!("\n\n{}", builds(&known, view.at)));
-        words.extend(drafts(&known));
+        for (draft, parts) in &known.drafts {
+            let parts = if parts.is_empty() { "no part yet".into() } else { parts.join(", ") };
+            words.push_str(&format!(
+                "\ndraft {draft} is open: {parts}; `sortie push --seal {draft}` makes a build of it"
+            ));
+        }
         data["drafts"] = serde_json::to_value(&known.drafts).unwrap_or_default();
         data["builds"] = serde_json::to_value(&known.builds).unwrap_or_default();
     }
     Ok(Answer::new(&data, words))
-}
-
-/// The drafts that are open, a line each. Of what was retired none can be sealed.
-fn drafts(app: &App) -> impl Iterator<Item = String> {
-    app.drafts.iter().map(|(draft, parts)| {
-        let parts = if parts.is_empty() { "no part yet".into() } else { parts.join(", ") };
-        let may = match app.retired {
-            Some(_) => format!("`sortie push --discard {draft} --app {}` lets it go", app.app),
-            None => format!("`sortie push --seal {draft}` makes a build of it"),
-        };
-        format!("\ndraft {draft} is open: {parts}; {may}")
-    })
 }
 
 /// `web was retired on 2026-11-22: nothing new of it comes in.`
@@ -643,13 +636,7 @@ mod tests {
         passed.skipped.insert("prod".parse().unwrap(), "1.6.0".parse().unwrap());
         let words = build_in_words(&"web".parse().unwrap(), &passed, &view);
         assert!(words.contains("superseded by 1.6.0") && words.ends_with("skipped: 1.6.0 came there"), "{words}");
-        let drafts = BTreeMap::from([("ci-12".to_owned(), vec!["linux".to_owned()])]);
-        let (retired, listed_by) = (None, Vec::new());
-        let mut app = App { app: "web".parse().unwrap(), builds: vec![passed], drafts, retired, listed_by };
-        let open = |app: &App| super::drafts(app).collect::<String>();
-        assert!(open(&app).ends_with("linux; `sortie push --seal ci-12` makes a build of it"));
-        app.retired = Some(time("09:00:00"));
-        assert!(open(&app).ends_with("linux; `sortie push --discard ci-12 --app web` lets it go"));
+        let app = App { app: "web".parse().unwrap(), builds: vec![passed], drafts: BTreeMap::new() };
         assert!(builds(&app, view.at).ends_with("superseded in test; skipped in prod"), "{}", builds(&app, view.at));
         let words = build_in_words(&"web".parse().unwrap(), &known, &view);
         assert!(words.contains("pushed by ci, 2 h ago; 4.1 MB in 37 files"), "{words}");
