@@ -14,7 +14,7 @@ mod status;
 pub use build::{
     App, Build, BuildName, DraftView, KeptBuild, Maker, Prunable, PrunableBuild, Trace, TracedBuild, Unnamed, WayBack,
 };
-pub use calendar::{CALENDAR_AHEAD, CalendarEntry, CalendarKind, FreezeException, FreezeView};
+pub use calendar::{CALENDAR_AHEAD, CalendarEntry, CalendarKind, FreezeException, FreezeView, LONGEST_CALENDAR};
 pub use config::{ConfigView, Vouched};
 pub use deployment::{DeploymentView, GuidanceView, MemberView, PartView};
 pub use dossier::{Condition, DossierView, StandingOrder, Why};

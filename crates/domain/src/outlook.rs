@@ -47,6 +47,45 @@ pub fn outlooks(state: &State, now: Timestamp) -> Vec<Outlook> {
     with_beside.collect()
 }
 
+/// What has begun, stands, and goes on by itself at a time that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoesOn {
+    /// The deployment's number.
+    pub deployment: u64,
+    /// When it goes on; now, where nothing ever lets it.
+    pub at: Timestamp,
+    /// Why it will not go on then, as things stand.
+    pub clash: Option<String>,
+}
+
+/// Every deployment that has begun and goes on once a window opens, a freeze is over, or a ring has baked.
+pub fn going_on(state: &State, now: Timestamp) -> Vec<GoesOn> {
+    let of_open = |number: &u64| {
+        let record = state.deployments.get(number)?;
+        let waits = plan::waits(state, *number, now)?;
+        let from = match &waits {
+            WaitingOn::Window { .. } | WaitingOn::Freeze { .. } => now,
+            WaitingOn::Bake { until, .. } => now.max(*until),
+            _ => return None,
+        };
+        // What a package brings stands as begun with it.
+        if record.waves == 0 && record.package.is_none() {
+            return None;
+        }
+        let goes_on = schedule::may_begin(state, record, from);
+        let ends = record.schedule.expires.filter(|expires| goes_on.is_none_or(|at| at >= *expires));
+        let clash = match (ends, goes_on) {
+            (Some(ends), _) => {
+                Some(format!("the order of deployment {number} expires at {ends:.0}, before it may go on"))
+            }
+            (None, None) => Some(waits.to_string()),
+            (None, Some(_)) => None,
+        };
+        Some(GoesOn { deployment: *number, at: goes_on.unwrap_or(now), clash })
+    };
+    state.open_deployments.iter().filter_map(of_open).collect()
+}
+
 /// The orders that stand. What a package brings stands with it.
 fn standing(state: &State) -> impl Iterator<Item = (u64, &Deployment)> {
     let open = state.open_deployments.iter().filter_map(|number| Some((*number, state.deployments.get(number)?)));
@@ -55,7 +94,9 @@ fn standing(state: &State) -> impl Iterator<Item = (u64, &Deployment)> {
 
 /// When an order comes: in its time, which may have passed; or, where it has none, when what it waits for is over.
 fn comes(state: &State, number: u64, record: &Deployment, now: Timestamp) -> Option<Timestamp> {
-    let known = || match plan::waits(state, number, now)? {
+    // When what is under way there has ended nobody knows.
+    let is_free = || schedule::under_way(state, number, record).is_none();
+    let known = || match plan::waits(state, number, now).filter(|_| is_free())? {
         WaitingOn::Beginning { .. } | WaitingOn::Window { .. } | WaitingOn::Freeze { .. } => {
             plan::starts(state, number, record, now)
         }
@@ -102,7 +143,7 @@ fn never(state: &State, number: u64, record: &Deployment, begins: Option<Timesta
         return Some(format!("its order expires at {expires:.0}, before it may begin"));
     }
     let begins = begins.unwrap_or(due);
-    if let Some(ends) = ends(state, record).filter(|ends| *ends <= begins) {
+    if let Some(ends) = lifetime::last_of(state, record).filter(|ends| *ends <= begins) {
         return Some(format!("the time of its last target is over at {ends:.0}"));
     }
     if !record.act.installs() && record.act != OrderAct::Switch {
@@ -116,15 +157,6 @@ fn never(state: &State, number: u64, record: &Deployment, begins: Option<Timesta
     }
     let candidate = Candidate::of(state, record).ok()?;
     rules::may_run(state, state.policy.as_deref()?, &candidate, begins).err().map(|refusal| refusal.to_string())
-}
-
-/// When the last of its targets is over, where none of them lasts.
-fn ends(state: &State, record: &Deployment) -> Option<Timestamp> {
-    if record.is_of_package() {
-        return lifetime::last_ends(state, &record.environment);
-    }
-    let ends = record.parts.iter().map(|(name, _)| lifetime::ends(state, state.targets.get(name)?));
-    ends.collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// Which of its targets are over by then, where others last longer.

@@ -94,6 +94,7 @@ fn audiences() -> Vec<AudienceStatus> {
         approve: approve.map(Into::into),
         targets,
         ends: None,
+        notes: Vec::new(),
     };
     vec![
         audience("dev", Some(Class::Dev), None, 2),

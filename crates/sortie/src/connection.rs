@@ -405,7 +405,14 @@ impl Connection {
 
     /// An application with its builds and versions.
     pub async fn app(&self, app: &AppName) -> Result<App, Failure> {
-        Ok(self.client.get(&routes::path(routes::APP, &[app.as_str()]), &[]).await?)
+        self.app_at(app, None).await
+    }
+
+    /// An application as it was at a moment, where one is meant.
+    pub async fn app_at(&self, app: &AppName, at: Option<Timestamp>) -> Result<App, Failure> {
+        let at = at.map(|at| at.to_string());
+        let query: Vec<(&str, &str)> = at.iter().map(|at| ("at", at.as_str())).collect();
+        Ok(self.client.get(&routes::path(routes::APP, &[app.as_str()]), &query).await?)
     }
 
     /// The signed statements behind a build, in an audience where one is meant.

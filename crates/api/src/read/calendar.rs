@@ -3,11 +3,14 @@
 use super::BuildName;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use trust::{AppName, AudienceName, Digest, PersonName, Version};
+use trust::{AppName, AudienceName, Digest, PersonName, TargetName, Version};
 use utoipa::ToSchema;
 
 /// How far a calendar looks ahead unless asked otherwise.
 pub const CALENDAR_AHEAD: SignedDuration = SignedDuration::from_hours(24 * 14);
+
+/// How far a calendar looks ahead at most.
+pub const LONGEST_CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 731);
 
 /// Something that begins, ends or is planned (R1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +43,16 @@ pub struct CalendarEntry {
     /// Why a freeze was declared, unless that was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether the deployment has begun, and goes on then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
+    /// Where a deployment that is over comes then: these targets missed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub missed_by: Vec<TargetName>,
+    /// Whether the windows open further times that are not listed, after this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// What stands in a calendar.

@@ -51,6 +51,9 @@ pub struct AudienceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub ends: Option<Timestamp>,
+    /// Which of [`Status::notes`] are about it and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One application.

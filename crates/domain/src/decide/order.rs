@@ -8,8 +8,8 @@ use crate::{
     policy,
     refusal::{Expired, Refusal, Right, RunsInstead},
     rules::{
-        self, Candidate, checkpoints, configuration, expiry, holds, migrations, names, owners, packages, passed,
-        placement, places, rights, rollback, rollout, schedule, sides, ways,
+        self, Candidate, checkpoints, configuration, expiry, holds, lifetime, migrations, names, owners, packages,
+        passed, placement, places, rights, rollback, rollout, schedule, sides, ways,
     },
     state::Draft,
 };
@@ -44,13 +44,16 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<Order
     // What is under way changes what runs, and with it what is so already: it is looked at before that.
     let follows = (is_planned || order.after_current) && places::under_way(&draft.state, order, None).is_some();
     let mut found = find(draft, asked, &signed, &candidate, follows)?;
-    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
+    let stands = order.when_released || follows && !is_planned;
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, stands, now)?;
     let queued = place(draft, asked, &signed)?;
     let may_hasten =
         |rule: &Rule| rights::require(&asked.context.actor, Right::Deploy, &order.environment, rule).is_ok();
     let rollout = rollout::of_order(&order.environment, environment, order, found.targets.len(), may_hasten)?;
     found.warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, found.targets.len()));
     found.warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
+    let last = lifetime::all_end(&draft.state, found.targets.iter());
+    found.warnings.extend(lifetime::ends_before(last, schedule::begins(order, now)));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     found.warnings.extend(planned);
     let (targets, rings) = match &found.switch {

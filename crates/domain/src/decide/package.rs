@@ -9,7 +9,7 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, expiry, migrations, names, owners, packages, placement, rights, rollback, rollout,
+        self, Candidate, expiry, lifetime, migrations, names, owners, packages, placement, rights, rollback, rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -82,18 +82,21 @@ pub(super) fn request(
         if !order.when_released {
             let begins = schedule::begins(order, now);
             let candidate = Candidate::ordered(&draft.state, &prepared.order)?;
-            rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins)?;
+            let moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
+            moment.map_err(|refusal| schedule::as_meant(refusal, begins > now))?;
         }
         warnings.extend(prepared.warnings);
         members.insert(app.clone(), prepared.targets);
     }
-    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, now)?;
+    schedule::is_in_time(&draft.state, &asked.policy, &candidate, order, order.when_released, now)?;
     if members.is_empty() && !comes_by_itself(draft, order, signed.subject) {
         return Err(nothing_to_do(draft, order, version.as_ref(), &facts));
     }
     warnings.extend(rollout::warnings(&draft.state, &order.environment, &rollout, usize::MAX));
     warnings.extend(left_as_they_are(draft, order, &facts));
     warnings.extend(expiry::ends_before(&draft.state, order.act, schedule::begins(order, now), now));
+    let last = lifetime::last_ends(&draft.state, &order.environment);
+    warnings.extend(lifetime::ends_before(last, schedule::begins(order, now)));
     let (planned_there, planned) = schedule::planned_beside(&draft.state, order);
     warnings.extend(planned);
     let number = draft.state.last_deployment + 1;

@@ -90,6 +90,9 @@ pub struct Closed {
     pub windows: Vec<String>,
     /// When the application may be activated there next, as far as is known.
     pub opens: Option<Timestamp>,
+    /// Whether it was to be activated at a moment that is still to come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
 }
 
 /// A permit whose time is over, or has not come.

@@ -615,9 +615,11 @@ impl Refusal {
                 }
                 None => "sortie freeze list".into(),
             },
-            Refusal::WindowClosed(closed) => match &closed.version {
-                Some(version) if closed.opens.is_some() => {
-                    format!("sortie deploy {}@{version} --to {} --at next-window", closed.app, closed.environment)
+            Refusal::WindowClosed(closed) => match (&closed.version, closed.opens) {
+                (Some(version), Some(opens)) => {
+                    // The next window from now on may be one from before the moment that was meant.
+                    let at = if closed.planned { format!("{opens:.0}") } else { "next-window".into() };
+                    format!("sortie deploy {}@{version} --to {} --at {at}", closed.app, closed.environment)
                 }
                 _ => "sortie charter show".into(),
             },

@@ -4,10 +4,13 @@
 
 use crate::{
     policy::{CLOCKS_DIFFER_SECONDS, LIFE_WARNED_HOURS},
-    state::{State, Target},
+    state::{Deployment, State, Target},
 };
 use jiff::{SignedDuration, Timestamp};
-use trust::{AudienceName, charter::Environment};
+use trust::{AudienceName, TargetName, charter::Environment};
+
+/// How a warning of an end that comes before what was ordered begins.
+const ENDS_BEFORE: &str = "the time of its last target is over at ";
 
 fn environment<'a>(state: &'a State, name: &AudienceName) -> Option<&'a Environment> {
     state.policy.as_ref()?.charter.environments.get(name)
@@ -53,6 +56,34 @@ pub fn is_gone(state: &State, name: &AudienceName) -> bool {
 /// When the last target of an environment that lives for a time only is over; nothing where none is left.
 pub fn last_ends(state: &State, name: &AudienceName) -> Option<Timestamp> {
     state.targets_in(name).filter_map(|(_, target)| ends(state, target)).max()
+}
+
+/// When the last of these targets is over, where none of them lasts.
+pub fn all_end<'a>(state: &State, mut targets: impl Iterator<Item = &'a TargetName>) -> Option<Timestamp> {
+    targets.try_fold(None, |latest: Option<Timestamp>, name| {
+        let ends = ends(state, state.targets.get(name)?)?;
+        Some(Some(latest.map_or(ends, |latest| latest.max(ends))))
+    })?
+}
+
+/// What whoever orders something is warned of that is to begin when the last of its targets is over.
+pub fn ends_before(last: Option<Timestamp>, begins: Timestamp) -> Option<String> {
+    let ends = last.filter(|ends| *ends <= begins)?;
+    Some(format!("{ENDS_BEFORE}{ends:.0}, before it begins: it will be dropped then"))
+}
+
+/// Whether the deployer was warned of this, and it is so no more: by the charter of now its targets live longer.
+pub fn is_warned_in_vain(state: &State, deployment: &Deployment, warning: &str) -> bool {
+    let begins = deployment.schedule.at.unwrap_or(deployment.stamp.time);
+    warning.starts_with(ENDS_BEFORE) && ends_before(last_of(state, deployment), begins).as_deref() != Some(warning)
+}
+
+/// When the last target of a deployment is over, where none of them lasts.
+pub fn last_of(state: &State, deployment: &Deployment) -> Option<Timestamp> {
+    match deployment.is_of_package() {
+        true => last_ends(state, &deployment.environment),
+        false => all_end(state, deployment.parts.iter().map(|(name, _)| name)),
+    }
 }
 
 /// Whether people are to be told that a target is over soon: in its last quarter, and a day before at the earliest.

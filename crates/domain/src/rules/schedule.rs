@@ -1,11 +1,11 @@
 //! Whether a deployment that may run there may go on now (R1): what stands waits for its time, for a window, for the end
 //! of a freeze or of another deployment, and says which; what outlives its time is dropped.
 
-use super::{Candidate, expiry, freezes, names, packages, placement, ways, windows};
+use super::{Candidate, expiry, freezes, lifetime, names, packages, placement, ways, windows};
 use crate::{
     event::Event,
     policy,
-    refusal::Refusal,
+    refusal::{Closed, Refusal},
     state::{Deployment, MemberPart, Policy, Running, State},
     waiting::WaitingOn,
 };
@@ -231,7 +231,10 @@ pub fn warnings<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterat
         let has_begun = state.deployments.get(number).is_none_or(|deployment| deployment.waves > 0);
         state.open_deployments.contains(number) && !has_begun
     };
-    let good = good.iter().filter(|warning| !expiry::is_warned_in_vain(state, deployment, warning));
+    let is_in_vain = move |warning: &String| {
+        expiry::is_warned_in_vain(state, deployment, warning) || lifetime::is_warned_in_vain(state, deployment, warning)
+    };
+    let good = good.iter().filter(move |warning| !is_in_vain(warning));
     let passing: Vec<&String> =
         passing.iter().zip(planned_there).filter(|(_, number)| stands(number)).map(|(warning, _)| warning).collect();
     good.chain(passing)
@@ -270,21 +273,31 @@ pub fn begins(order: &Order, now: Timestamp) -> Timestamp {
 }
 
 /// Fails where an order's windows are not those of the charter, or where something keeps what it brings from being activated
-/// when it begins. What may stand until it is released may stand until it is time, too.
+/// when it begins. What `stands` until it is released, or until something else has ended, may stand until it is time, too.
 pub fn is_in_time(
     state: &State,
     policy: &Policy,
     candidate: &Candidate<'_>,
     order: &Order,
+    stands: bool,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let begins = begins(order, now);
-    if order.when_released {
+    let as_meant = |refusal| as_meant(refusal, begins > now);
+    if stands {
         let way = ways::of(state, policy, candidate, now);
-        windows::one_opens(policy, candidate, way, begins)?;
+        windows::one_opens(policy, candidate, way, begins).map_err(as_meant)?;
         return windows::are_written_out(policy, candidate, way, order);
     }
-    is_moment(state, policy, candidate, order, begins)
+    is_moment(state, policy, candidate, order, begins).map_err(as_meant)
+}
+
+/// A refusal about a moment, which is `planned` where that is still to come.
+pub fn as_meant(refusal: Refusal, planned: bool) -> Refusal {
+    match refusal {
+        Refusal::WindowClosed(closed) => Refusal::WindowClosed(Box::new(Closed { planned, ..*closed })),
+        other => other,
+    }
 }
 
 /// Fails where an order's windows are not those of the charter, or where `begins` is no moment for what it brings.

@@ -67,6 +67,7 @@ fn closed(candidate: &Candidate<'_>, windows: &[Window], opens: Option<Timestamp
         environment: candidate.audience.clone(),
         windows: windows.iter().map(ToString::to_string).collect(),
         opens,
+        planned: false,
     }))
 }
 

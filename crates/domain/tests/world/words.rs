@@ -407,7 +407,11 @@ impl World {
             let clashes = outlook.clashes.into_iter().map(|clash| format!("  but {clash}"));
             std::iter::once(format!("deployment {} at {}", outlook.deployment, outlook.at)).chain(clashes)
         });
-        let said: Vec<String> = lines.collect();
+        let going_on = domain::outlook::going_on(&self.state, self.now).into_iter().flat_map(|one| {
+            let clash = one.clash.map(|clash| format!("  but {clash}"));
+            std::iter::once(format!("deployment {} goes on at {}", one.deployment, one.at)).chain(clash)
+        });
+        let said: Vec<String> = lines.chain(going_on).collect();
         if said.is_empty() { vec!["nothing is planned".into()] } else { said }
     }
 

@@ -10,8 +10,8 @@ use crate::{answers, views};
 use api::{
     problem::Problem,
     read::{
-        App, CALENDAR_AHEAD, CalendarEntry, DraftView, Estate, Hello, PersonView, Prunable, Trace, Unnamed, WayBack,
-        Whoami, Why,
+        App, CALENDAR_AHEAD, CalendarEntry, DraftView, Estate, Hello, LONGEST_CALENDAR, PersonView, Prunable, Trace,
+        Unnamed, WayBack, Whoami, Why,
     },
     routes,
 };
@@ -21,7 +21,7 @@ use domain::{
     rules::{names, rollback},
     state::{Handle, State as Facts},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use tokio::sync::OwnedMutexGuard;
@@ -37,9 +37,6 @@ use dossier::envelopes;
 pub(crate) use dossier::{dossier_of, statements_of};
 pub(crate) use history::{history_entries, newest_history};
 pub(crate) use status::status_now;
-
-/// How far a calendar looks ahead at most.
-const LONGEST_CALENDAR: SignedDuration = SignedDuration::from_hours(24 * 731);
 
 /// Who the server is, and whether it has an estate.
 #[utoipa::path(get, path = routes::HELLO, responses((status = 200, body = Hello)))]
@@ -291,15 +288,22 @@ pub(crate) async fn trace(
 
 /// An application with its builds and versions.
 #[utoipa::path(
-    get, path = routes::APP, params(("app" = String, Path)),
+    get, path = routes::APP, params(("app" = String, Path), MomentQuery),
     responses((status = 200, body = App), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn app(
     State(serving): State<Shared>,
     _: KnownPerson,
     InPath(app): InPath<AppName>,
+    Asked(MomentQuery { at }): Asked<MomentQuery>,
 ) -> Result<Json<App>, Failure> {
-    let mut view = views::apps::app(&serving.ledger.state(), &app)?;
+    let mut view = match at {
+        Some(at) => {
+            let past = serving.clone();
+            away(move || Ok::<_, Failure>(views::apps::app(&past.ledger.state_at(at)?, &app)?)).await?
+        }
+        None => views::apps::app(&serving.ledger.state(), &app)?,
+    };
     let texts = texts(&serving);
     for build in &mut view.builds {
         let Some(commit) = &mut build.commit else { continue };
@@ -367,6 +371,15 @@ pub(crate) async fn freezes(
     Ok(Json(found.await?))
 }
 
+/// As of when something is wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MomentQuery {
+    /// The moment in question; now when absent.
+    #[param(value_type = Option<String>)]
+    pub(crate) at: Option<Timestamp>,
+}
+
 /// Which time is wanted, and where.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -400,10 +413,10 @@ pub(crate) async fn calendar(
     let until =
         query.until.unwrap_or_else(|| from.saturating_add(CALENDAR_AHEAD).unwrap_or(Timestamp::MAX)).min(latest);
     let places = query.place.into_iter().collect();
-    let lost = serving.ledger.lost();
+    let (lost, silent) = (serving.ledger.lost(), serving.ledger.away());
     let entries = away(move || {
-        let texts = texts(&serving);
-        Ok::<_, Failure>(views::calendar::calendar(&state, &lost, (now, from), until, &places, &texts))
+        let (texts, known) = (texts(&serving), (&*lost, &*silent));
+        Ok::<_, Failure>(views::calendar::calendar(&state, known, (now, from), until, &places, &texts))
     });
     Ok(Json(entries.await?))
 }

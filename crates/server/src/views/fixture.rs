@@ -295,16 +295,21 @@ impl World {
 
     /// An order that has not begun.
     pub fn stands(&mut self, on: &str, name: &str, build: Digest, act: OrderAct, schedule: Schedule) -> u64 {
+        self.stands_on(&[on], name, build, act, schedule)
+    }
+
+    /// As [`Self::stands`], for several targets of one environment.
+    pub fn stands_on(&mut self, on: &[&str], name: &str, build: Digest, act: OrderAct, schedule: Schedule) -> u64 {
         let deployment = self.state.last_deployment + 1;
         let version = self.state.apps.get(&app(name)).and_then(|app| app.builds.get(&build)?.version.clone());
         self.happen(Event::DeploymentRequested {
             deployment,
             app: app(name),
-            environment: self.state.targets[&target(on)].environment.clone(),
+            environment: self.state.targets[&target(on[0])].environment.clone(),
             act,
             build,
             version,
-            targets: vec![target(on)],
+            targets: on.iter().map(|name| target(name)).collect(),
             awaits_permit: false,
             warnings: Vec::new(),
             deployer: "oncall".parse().unwrap(),

@@ -47,7 +47,7 @@ pub(crate) fn status(
     if let Some(target) = &filter.target {
         audience_filter = Some(names::target(state, target)?.environment.clone());
     }
-    let mut audiences = audiences(state);
+    let mut audiences = audiences(state, now);
     audiences.retain(|audience| audience_filter.as_ref().is_none_or(|only| *only == audience.name));
     let runs_there = |app: &AppName| match &filter.target {
         Some(target) => state.running(app, target).is_some(),
@@ -95,7 +95,7 @@ fn members(build: &Build) -> Option<String> {
 
 /// The environments in the order in which versions move through them, then the channels. A throw-away environment whose
 /// targets are all gone is none of them: history tells what it was.
-fn audiences(state: &State) -> Vec<AudienceStatus> {
+fn audiences(state: &State, now: Timestamp) -> Vec<AudienceStatus> {
     let Some(policy) = &state.policy else { return Vec::new() };
     let charter = &policy.charter;
     let mut environments: Vec<&AudienceName> =
@@ -109,6 +109,7 @@ fn audiences(state: &State) -> Vec<AudienceStatus> {
             approve: audience.and_then(|audience| audience.approve).map(ToString::to_string),
             targets: state.targets_in(name).count() as u32,
             ends: lifetime::last_ends(state, name),
+            notes: one_person_guards(policy, name).into_iter().chain(ends_soon(state, name, now)).collect(),
         }
     };
     environments.into_iter().chain(charter.channels.keys()).map(status).collect()

@@ -2,14 +2,14 @@
 
 use crate::{
     connection::Connection,
-    failure::{OrMisused, Outcome},
+    failure::{Failure, OrMisused, Outcome},
     invocation::Invocation,
     moment,
     output::{Answer, lines_printable},
     table::table,
 };
 use api::{
-    read::{CALENDAR_AHEAD, CalendarEntry, CalendarKind},
+    read::{CALENDAR_AHEAD, CalendarEntry, CalendarKind, LONGEST_CALENDAR},
     routes,
 };
 use ics::{
@@ -41,7 +41,7 @@ impl Calendar {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
         let (now, zone) = (Timestamp::now(), TimeZone::system());
-        let until = self.until.as_deref().map(|text| moment::ahead(text, now, &zone)).transpose()?;
+        let until = self.until.as_deref().map(|text| until(text, now, &zone)).transpose()?;
         let place = self.place.as_deref().map(AudienceName::new).transpose().or_misused()?;
         let connection = invocation.connect().await?;
         if let Some(place) = &place
@@ -68,6 +68,24 @@ impl Calendar {
             Some(number) => answer.next(format!("sortie status {number}")),
             None => answer,
         })
+    }
+}
+
+/// Until when it is shown: a moment to come, as far ahead as a calendar looks.
+fn until(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+    let until = moment::ahead(text, now, zone)?;
+    if until <= now {
+        let message =
+            format!("that moment has passed: {}. A calendar shows what is to come", moment::written(until, zone));
+        return Err(Failure::misused(message).next("sortie history"));
+    }
+    match now.checked_add(LONGEST_CALENDAR) {
+        Ok(latest) if until > latest => {
+            let latest = moment::written(latest, zone);
+            let message = format!("a calendar looks two years ahead at most, until {latest}");
+            Err(Failure::misused(message).next("sortie calendar --until 731d"))
+        }
+        _ => Ok(until),
     }
 }
 
@@ -99,6 +117,13 @@ fn what(entry: &CalendarEntry) -> String {
     let number = entry.number.unwrap_or_default();
     match entry.kind {
         CalendarKind::Deployment => {
+            if entry.begun {
+                return format!("{build} goes on (deployment {number})");
+            }
+            if !entry.missed_by.is_empty() {
+                let names = entry.missed_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return format!("{build} comes to {names}, which missed it (deployment {number})");
+            }
             let ends = entry.until.map(|until| format!("; dropped if it has not begun by {until:.0}"));
             format!("{build} is deployed (deployment {number}){}", ends.unwrap_or_default())
         }
@@ -108,6 +133,7 @@ fn what(entry: &CalendarEntry) -> String {
             let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("frozen{apps} (freeze {number}){reason}")
         }
+        CalendarKind::Window if entry.more => "a window is open, the last of those listed: more follow".into(),
         CalendarKind::Window => "a window is open".into(),
         CalendarKind::PermitBegins => format!("{build} may run from then on"),
         CalendarKind::PermitEnds => format!("{build} may not be activated any more"),
@@ -195,6 +221,9 @@ mod tests {
             build: Some(build("1.5.0")),
             apps: Vec::new(),
             reason: None,
+            begun: false,
+            missed_by: Vec::new(),
+            more: false,
             clashes: vec!["deployment 17 waits for freeze 3, which ends at 2027-01-05T07:00:00Z".into()],
         }
     }
@@ -247,6 +276,25 @@ mod tests {
             "{text}"
         );
         assert_eq!(Owners::ending(ends, Some(now)).0, []);
+    }
+
+    #[test]
+    fn what_goes_on_or_comes_late_is_said_to() {
+        let mut late = CalendarEntry { begun: true, until: None, ..entry() };
+        assert_eq!(what(&late), "web@1.5.0 goes on (deployment 17)");
+        (late.begun, late.missed_by) = (false, vec!["prod-3".parse().unwrap(), "prod-5".parse().unwrap()]);
+        assert_eq!(what(&late), "web@1.5.0 comes to prod-3, prod-5, which missed it (deployment 17)");
+        let window = CalendarEntry { kind: CalendarKind::Window, more: true, ..entry() };
+        assert!(what(&window).ends_with("more follow"));
+    }
+
+    #[test]
+    fn a_calendar_is_of_what_is_to_come() {
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        let exit = |text: &str| until(text, now, &TimeZone::UTC).map_err(|failure| failure.problem.exit);
+        assert_eq!(exit("2025-01-01"), Err(2));
+        assert_eq!(exit("4000d"), Err(2));
+        assert_eq!(exit("731d"), Ok("2029-01-01T00:00:00Z".parse().unwrap()));
     }
 
     #[test]

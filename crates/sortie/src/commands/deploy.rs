@@ -207,13 +207,19 @@ struct Plan {
     why: Why,
     /// What whoever orders it is warned of.
     warnings: Vec<String>,
-    /// When it would begin, where it is planned for later.
-    #[serde(skip)]
+    /// When it would begin and be dropped, where it is planned for later.
+    #[serde(flatten, serialize_with = "moments_of")]
     schedule: Schedule,
     /// By what exactly this is ordered; nothing where it would be refused.
     id: Option<String>,
     /// Why it would be refused.
     refused: Option<Problem>,
+}
+
+/// The moments of an order. Its windows are the charter's, and nobody typed them.
+fn moments_of<S: serde::Serializer>(schedule: &Schedule, serializer: S) -> Result<S::Ok, S::Error> {
+    let moments = [("at", schedule.at), ("expires", schedule.expires)];
+    serializer.collect_map(moments.into_iter().filter_map(|(name, moment)| Some((name, moment?))))
 }
 
 /// A ring, and its targets in the order in which they have their turn.
@@ -762,6 +768,11 @@ mod tests {
         assert!(words.contains("  config 1 → 3: no key differs\n"), "{words}");
         assert!(words.contains("  mind: 1.5.0 is superseded: 1.6.0 is released to prod\n"), "{words}");
         assert!(words.contains("  mind: no target of prod carries regoin=north: that ring is empty\n"), "{words}");
+        assert!(serde_json::to_value(&plan).unwrap().get("at").is_none());
+        plan.schedule.at = Some(samples::time("12:00:00"));
+        let data = serde_json::to_value(&plan).unwrap();
+        assert_eq!((&data["at"], data.get("expires")), (&"2026-11-22T12:00:00Z".into(), None));
+        plan.schedule.at = None;
         plan.rollout.min_healthy = Share::Percent(60);
         let words = in_words(&plan);
         assert!(words.contains("  in 3 waves, 1 at a time, and 60% of the targets go on serving\n"), "{words}");

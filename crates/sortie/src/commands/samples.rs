@@ -246,6 +246,7 @@ pub fn status() -> Status {
         approve: approve.map(String::from),
         targets,
         ends: None,
+        notes: Vec::new(),
     };
     let mut targets: Vec<TargetStatus> = (1..=3).map(|number| target(&format!("prod-{number}"), "prod")).collect();
     targets.extend([target("dev-1", "dev"), target("test-1", "test")]);

@@ -2,28 +2,28 @@
 
 use crate::{
     connection::Connection,
-    failure::{Failure, OrMisused, Outcome},
-    follow::{finished, is_finished, rings, unfinished, went_back},
+    failure::{Failure, Outcome},
     invocation::Invocation,
     moment,
     names::{self, Thing},
     order,
     output::{Answer, ago, count, lasting, makers, origin},
-    package,
     table::table,
 };
 use api::{
     read::{
-        App, AppStatus, Build, BuildName, Cell, Delivered, DeploymentView, DroppedView, Emergency, FailedView,
-        GuidanceView, Released, Runs, Status as View, TargetStatus,
+        App, AppStatus, Build, BuildName, Cell, Delivered, DroppedView, Emergency, FailedView, Released, Runs,
+        Status as View, TargetStatus,
     },
     routes,
 };
-use domain::{event::Ending, sizes};
+use domain::sizes;
 use jiff::{Timestamp, tz::TimeZone};
+use std::collections::BTreeSet;
 use trust::{AppName, AudienceName, charter::DeployedBy};
 
 mod builds;
+mod deployment;
 
 /// What may be deployed, what runs, who sees it
 #[derive(Debug, clap::Args)]
@@ -42,11 +42,11 @@ pub struct Status {
 impl Status {
     /// Does it.
     pub async fn run(self, invocation: &Invocation) -> Outcome {
-        let at = self.at.as_deref().map(|at| moment::read(at, Timestamp::now(), &TimeZone::system())).transpose()?;
+        let at = self.at.as_deref().map(|at| past(at, Timestamp::now(), &TimeZone::system())).transpose()?;
         let audience = self.audience.as_deref().map(names::audience_name).transpose()?;
         let connection = invocation.connect().await?;
         if let Some(number) = self.what.as_deref().filter(|what| is_number(what)) {
-            return deployment(&connection, number).await;
+            return deployment::deployment(&connection, number, at).await;
         }
         let mut view = order::status(&connection, at).await?;
         if let Some(audience) = &audience {
@@ -88,9 +88,19 @@ impl Status {
                 Ok(Answer::new(&view, words))
             }
             Some(Picked::Target(target)) => Ok(Answer::new(&*target, target_in_words(&target, &view))),
-            Some(Picked::Build(thing)) => one_build(&connection, view, &thing).await,
+            Some(Picked::Build(thing)) => one_build(&connection, view, &thing, at).await,
         }
     }
+}
+
+/// Reads a moment as of which something is told: of what is to come nobody knows.
+fn past(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Failure> {
+    let at = moment::read(text, now, zone)?;
+    if at > now {
+        let message = format!("{} is still to come: --at tells what was so then", moment::written(at, zone));
+        return Err(Failure::misused(message).next("sortie calendar"));
+    }
+    Ok(at)
 }
 
 /// What was retired runs nowhere; whoever asks for it by name sees what it was. Gives its names.
@@ -170,9 +180,17 @@ fn known_audience(view: &View, audience: &AudienceName) -> Result<(), Failure> {
 }
 
 fn keep_audience(view: &mut View, audience: &AudienceName) {
+    keep_notes(view, |other| other == audience);
     view.audiences.retain(|other| other.name == *audience);
     view.targets.retain(|target| target.environment == *audience);
     view.apps.iter_mut().for_each(|app| app.cells.retain(|cell| cell.audience == *audience));
+}
+
+/// Leaves out what is to be known of other audiences alone.
+fn keep_notes(view: &mut View, is_meant: impl Fn(&AudienceName) -> bool) {
+    let others = view.audiences.iter().filter(|other| !is_meant(&other.name));
+    let theirs: BTreeSet<&String> = others.flat_map(|other| &other.notes).collect();
+    view.notes.retain(|note| !theirs.contains(note));
 }
 
 /// Application × audience, a line each, and what everyone should know.
@@ -357,6 +375,10 @@ fn target_in_words(target: &TargetStatus, view: &View) -> String {
 
 async fn application(connection: &Connection, mut view: View, app: &AppName, is_now: bool) -> Outcome {
     view.apps.retain(|other| other.app == *app);
+    let cells = view.apps.iter().flat_map(|app| &app.cells);
+    let is_there = |cell: &&Cell| !(cell.released.is_empty() && cell.runs.is_empty() && cell.waits.is_empty());
+    let there: BTreeSet<AudienceName> = cells.filter(is_there).map(|cell| cell.audience.clone()).collect();
+    keep_notes(&mut view, |audience| there.contains(audience));
     let mut words = retired(&view, app).into_iter().chain([board(&view)]).collect::<Vec<_>>().join("\n");
     let mut data = serde_json::to_value(&view).unwrap_or_default();
     if is_now {
@@ -378,11 +400,19 @@ fn retired(view: &View, app: &AppName) -> Option<String> {
     ))
 }
 
-async fn one_build(connection: &Connection, view: View, thing: &Thing) -> Outcome {
-    let app: App = connection.app(thing.app()).await?;
+async fn one_build(connection: &Connection, view: View, thing: &Thing, at: Option<Timestamp>) -> Outcome {
+    let app: App = connection.app_at(thing.app(), at).await?;
     let name = connection.look_up(thing).await?;
     let build = app.builds.iter().find(|build| build.name.build == name.build);
-    let build = build.ok_or_else(|| Failure::failed(format!("{thing} has just gone: ask again")))?;
+    let none = || match at {
+        Some(at) => Failure::misused(format!(
+            "{thing} came in after {}: there was none of it then",
+            moment::written(at, &TimeZone::system())
+        ))
+        .next(format!("sortie status {thing}")),
+        None => Failure::failed(format!("{thing} has just gone: ask again")),
+    };
+    let build = build.ok_or_else(none)?;
     let words = build_in_words(thing.app(), build, &view);
     let cells: Vec<&Cell> =
         view.apps.iter().filter(|other| other.app == *thing.app()).flat_map(|app| &app.cells).collect();
@@ -471,131 +501,10 @@ fn permit_in_words(released: Option<&Released>, now: Timestamp) -> String {
     })
 }
 
-async fn deployment(connection: &Connection, number: &str) -> Outcome {
-    let number: u64 = number.parse().or_misused()?;
-    let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
-    let view: DeploymentView = connection.client.get(&path, &[]).await?;
-    let words = deployment_in_words(&view, Timestamp::now());
-    let answer = Answer::new(&view, words);
-    Ok(match view.ending {
-        None => answer.next(next_while_open(&view)),
-        Some(Ending::Succeeded) => answer,
-        // Nothing goes again to where nothing is.
-        Some(_) if connection.charter_environment(&view.environment).is_none() => answer,
-        Some(_) => {
-            // The whole board is asked for a proposal only: without it there is an answer all the same.
-            let Ok(status) = order::status(connection, None).await else {
-                return Ok(answer.next(format!("sortie status {} --in {}", view.app, view.environment)));
-            };
-            let asks =
-                |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
-            let cell = order::cell(&status, &view.app, &view.environment);
-            answer.next(again(&view, cell, asks(&view.environment)))
-        }
-    })
-}
-
-/// What may be typed about a deployment that is under way, or stands.
-fn next_while_open(view: &DeploymentView) -> String {
-    let (number, app, environment) = (view.deployment, &view.app, &view.environment);
-    let says = |words: &str| view.waits.as_deref().is_some_and(|waits| waits.contains(words));
-    match says("sortie resume") {
-        // Somebody's word is refused before what the next ring waits for besides.
-        true if says("; before that") => format!("sortie why {} --in {environment}", view.build.of(app)),
-        true => format!("sortie resume {number}"),
-        // What goes back comes to its end by itself.
-        false if view.reason.is_some() => format!("sortie status {app} --in {environment}"),
-        false => format!("sortie abort {number}"),
-    }
-}
-
-/// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
-/// where somebody is asked for it.
-fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
-    let (what, environment) = (view.build.of(&view.app), &view.environment);
-    // One member alone would not be what its package says.
-    if let Some(package) = view.package {
-        return format!("sortie status {package}");
-    }
-    if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
-        return format!("sortie hold lift {what} --in {environment} --reason …");
-    }
-    let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
-    match asks && view.act.installs() && !is_released {
-        true => format!("sortie why {what} --in {environment}"),
-        false => format!("sortie redeploy {}", view.deployment),
-    }
-}
-
-/// A deployment as it stands, a line a target.
-fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
-    let ended = view.ended.map(|ended| format!(" {}", ago(ended, now))).unwrap_or_default();
-    let stands = match (view.ending, &view.waits) {
-        (Some(Ending::Succeeded), _) if view.settled.is_some() => format!("succeeded{ended}, settled"),
-        (Some(Ending::Succeeded), None) if view.unsettled.is_some() => {
-            format!("succeeded{ended}; {}", view.unsettled.as_deref().unwrap_or_default())
-        }
-        (Some(Ending::Succeeded), Some(waits)) => format!("succeeded{ended}; {waits}"),
-        (Some(Ending::Succeeded), None) => format!("succeeded{ended}"),
-        (Some(Ending::Undone), _) => format!("undone{ended}"),
-        (Some(Ending::Failed), _) => format!("failed{ended}"),
-        (Some(Ending::Dropped), _) => format!("dropped{ended}"),
-        (Some(Ending::Aborted), _) if view.reason.is_some() => format!("ended{ended}"),
-        (Some(Ending::Aborted), _) => format!("ended by hand{ended}"),
-        (Some(Ending::Superseded), _) => format!("superseded{ended}"),
-        (None, Some(waits)) => match &view.never {
-            Some(why) => format!("{waits}; it will be dropped: {why}"),
-            None if view.reason.is_some() => format!("it goes back; {waits}"),
-            None => waits.clone(),
-        },
-        (None, None) => "under way".into(),
-    };
-    let what = view.build.of(&view.app);
-    let act = serde_json::to_value(view.act).ok().and_then(|act| act.as_str().map(String::from)).unwrap_or_default();
-    let mut lines = vec![format!(
-        "deployment {}: {act} {what} in {}, ordered by {} {}: {stands}",
-        view.deployment,
-        view.environment,
-        view.deployer,
-        ago(view.requested, now)
-    )];
-    lines.extend(view.reason.iter().map(|reason| format!("  because {reason}")));
-    lines.extend(view.remains.iter().map(|remains| format!("  mind: {remains}")));
-    let ends = view.expires.filter(|_| view.stands && view.never.is_none());
-    lines.extend(ends.map(|expires| format!("  it is dropped if it has not begun by {expires:.0}")));
-    lines.extend(view.warnings.iter().map(|warning| format!("  mind: {warning}")));
-    lines.extend(view.package.map(|package| format!("  a part of deployment {package}: sortie status {package}")));
-    lines.extend(view.guided.iter().map(|guidance| format!("  {}", guided(guidance, now))));
-    lines.extend(view.members.iter().map(|member| format!("  {}", package::member_in_words(view, member))));
-    let width = view.targets.iter().map(|part| part.target.as_str().len()).max().unwrap_or(0);
-    let (rings, mut said) = (rings(view), None);
-    for part in &view.targets {
-        let ring = rings.get(&part.target);
-        if ring != said {
-            lines.extend(ring.map(|ring| format!("  {ring}:")));
-            said = ring;
-        }
-        let words = if is_finished(part) { finished(part) } else { unfinished(part) };
-        let before = part.before.as_ref().filter(|before| before.build != view.build.build && !went_back(part));
-        let before = before.map(|before| format!("   (before: {})", before.short())).unwrap_or_default();
-        lines.push(format!("  {:<width$}  {words}{before}", part.target.as_str()));
-    }
-    lines.join("\n")
-}
-
-/// `oncall paused it 3 min ago: the database is down`.
-fn guided(guidance: &GuidanceView, now: Timestamp) -> String {
-    let names: Vec<String> = guidance.targets.iter().map(ToString::to_string).collect();
-    let what = if names.is_empty() { "it".into() } else { names.join(", ") };
-    let reason = guidance.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{} {} {what} {}{reason}", guidance.by, guidance.word, ago(guidance.at, now))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::samples::{self, time};
-    use domain::waiting::WaitingOn;
 
     #[test]
     fn r46_the_board_says_what_is_where() {
@@ -632,6 +541,13 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_how_it_was_at_a_moment_that_is_to_come() {
+        let now = time("10:00:00");
+        let read = |text: &str| past(text, now, &TimeZone::UTC).map_err(|failure| failure.problem.exit);
+        assert_eq!((read("2030-01-01"), read("2h")), (Err(2), Ok(time("08:00:00"))));
+    }
+
+    #[test]
     fn a_target_and_an_environment_tell_what_runs_there() {
         let mut view = samples::status();
         let target = view.targets[0].clone();
@@ -640,7 +556,12 @@ mod tests {
             "prod-1 in prod   seen just now\n  linux x86_64, 2 GiB memory, agent 0.1.0\n  labels role=web\n  \
              runs web@1.4.0 since 2 h ago"
         );
+        for (audience, note) in view.audiences.iter_mut().zip(["about dev", "about test", "about prod"]) {
+            audience.notes.push(note.into());
+            view.notes.push(note.into());
+        }
         keep_audience(&mut view, &"prod".parse().unwrap());
+        assert_eq!(view.notes, ["one person guards prod", "about prod"]);
         assert_eq!((view.targets.len(), view.apps[0].cells.len()), (3, 1));
         let failed = FailedView { build: samples::build("1.5.0"), deployment: 41, on: vec![target.name.clone()] };
         view.apps[0].cells[0].failed = vec![failed];
@@ -699,66 +620,11 @@ mod tests {
     }
 
     #[test]
-    fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
-        let mut view = samples::deployment(&[("prod-1", "undone")]);
-        view.ending = Some(Ending::Undone);
-        let mut cell = samples::status().apps[0].cells[2].clone();
-        assert_eq!(again(&view, Some(&cell), true), "sortie hold lift web@1.5.0 --in prod --reason …");
-        cell.held.clear();
-        assert_eq!(again(&view, Some(&cell), true), "sortie why web@1.5.0 --in prod");
-        assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
-        cell.released = samples::status().apps[0].cells[1].released.clone();
-        assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
-        view.package = Some(40);
-        assert_eq!(again(&view, Some(&cell), true), "sortie status 40", "a member alone would split it");
-    }
-
-    #[test]
-    fn no_word_is_proposed_that_a_freeze_refuses() {
-        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "waiting")]);
-        let from = samples::time("10:10:00");
-        let frozen = WaitingOn::Freeze { deployment: 41, freeze: 3, until: samples::time("18:00:00") };
-        let word = |besides| WaitingOn::Word { deployment: 41, ring: "canary".into(), from, besides };
-        view.waits = Some(word(None).to_string());
-        assert_eq!(next_while_open(&view), "sortie resume 41");
-        view.waits = Some(word(Some(Box::new(frozen.clone()))).to_string());
-        assert_eq!(next_while_open(&view), "sortie why web@1.5.0 --in prod");
-        // What is paused is let go on whenever somebody says so, and begins when it may.
-        let (by, besides) = (Some("oncall".parse().unwrap()), Some(Box::new(frozen)));
-        let paused = WaitingOn::Person { deployment: 41, by, failure: None, expires: None, besides };
-        view.waits = Some(paused.to_string());
-        assert_eq!(next_while_open(&view), "sortie resume 41");
-        assert!(
-            paused
-                .to_string()
-                .ends_with("; besides, deployment 41 waits for freeze 3, which ends at 2026-11-22T18:00:00Z")
-        );
-        view.waits = None;
-        assert_eq!(next_while_open(&view), "sortie abort 41");
-    }
-
-    #[test]
     fn r22_what_customers_deploy_is_not_said_to_be_deployable() {
         let mut view = samples::status();
         view.apps[0].cells[1].deployed_by = Some(DeployedBy::Customer);
         assert!(board(&view).contains("test      no: by customers"), "{}", board(&view));
         let words = build_in_words(&"web".parse().unwrap(), &samples::known_build("1.5.0"), &view);
         assert!(words.contains("test      no: by customers") && !words.contains("may be deployed until"), "{words}");
-    }
-
-    #[test]
-    fn a_deployment_s_number_tells_how_it_stands() {
-        let mut view = samples::deployment(&[("prod-1", "verified"), ("prod-2", "at it")]);
-        let words = deployment_in_words(&view, time("10:05:00"));
-        assert!(
-            words.starts_with("deployment 41: deploy web@1.5.0 in prod, ordered by oncall 5 min ago: under way\n"),
-            "{words}"
-        );
-        assert!(words.contains("prod-1  fetch ✓") && words.ends_with("prod-2  at it   (before: 1.4.0)"), "{words}");
-        view.ending = Some(Ending::Undone);
-        view.reason = Some("prod-2: verify: /healthz 503".into());
-        assert!(
-            deployment_in_words(&view, time("10:05:00")).contains("undone\n  because prod-2: verify: /healthz 503")
-        );
     }
 }

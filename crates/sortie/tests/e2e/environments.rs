@@ -35,6 +35,8 @@ fn r30_a_throw_away_environment_is_gone_past_its_time_and_history_is_whole() {
     world.make_repository(PROJECT);
     let one = world.push_and_number();
     world.sortie("coder", 0, &format!("release {one} --to review"));
+    let too_late = world.sortie("coder", 0, &format!("deploy {one} --to review --at 72h --plan"));
+    too_late.says("mind: the time of its last target is over at");
     world.sortie("coder", 0, &format!("deploy {one} --to review"));
 
     let listed = world.sortie("tester", 0, "target list");

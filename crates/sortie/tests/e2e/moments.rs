@@ -126,6 +126,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     world.sortie("oncall", 0, &format!("deploy {one} --to prod --at 3s")).says("is planned").says("begins by itself");
     until("what was planned", || get(*world.endpoints("prod").first()?, "/").ok());
     let before = world.active("prod-1", "web");
+    let then = jiff::Timestamp::now();
 
     world.write_charter(TEAM, &environments(", windows = [\"moonday 07:00-16:00\"]"));
     world.sortie("owner", 2, "charter apply --yes").says("'moonday' is no day");
@@ -141,7 +142,7 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
         .says("It opens at")
         .says("--at next-window");
     world.sortie("tester", 0, &format!("why {two} --in prod")).says("✗ no window of prod is open");
-    world.sortie("oncall", 3, &format!("deploy {two} --to prod --at 1h")).says("WINDOW_CLOSED");
+    world.sortie("oncall", 3, &format!("deploy {two} --to prod --at 1h")).says("WINDOW_CLOSED").lacks("next-window");
     world
         .sortie("oncall", 2, &format!("deploy {two} --to prod --at next-window --expires 1h"))
         .says("could never begin: it is for");
@@ -178,6 +179,12 @@ fn r1_windows_are_kept_and_what_is_planned_begins_by_itself() {
     let read = world.run("python reads calendar.ics".into(), reader.arg("-c").arg(READER).arg(&file), 0);
     read.says(&format!("prod: {two} is deployed (deployment {number})")).says("prod: frozen (freeze 1)");
     read.says(&format!("deployment {number} waits for freeze 1"));
+    // What was so then is told of then, and nobody tells what is to come.
+    world.sortie("tester", 0, &format!("status {one}")).says("superseded by");
+    world.sortie("tester", 0, &format!("status {one} --at {then}")).says(&one).lacks("superseded by");
+    world.sortie("tester", 2, &format!("status {two} --at {then}")).says("came in after");
+    world.sortie("tester", 2, "status --at 2190-01-01").says("is still to come");
+    world.sortie("tester", 2, "calendar --until 2020-01-01").says("that moment has passed");
     world.sortie("tester", 2, "calendar --in prd").says("did you mean prod");
     world.sortie("oncall", 0, "freeze lift 1");
     // It is in nobody's way, and acts of safety are never kept waiting.

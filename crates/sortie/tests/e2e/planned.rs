@@ -94,6 +94,7 @@ fn r1_what_is_to_follow_stands_until_the_other_has_ended() {
     world.sortie("coder", 6, &format!("deploy {three} --to dev")).says(&format!("sortie {follow}"));
     world.sortie("coder", 0, &format!("{follow} --detach")).says("stands").says("sortie abort 3");
     world.sortie("coder", 0, "status 3").says("waits for deployment 2 to end");
+    world.sortie("coder", 0, "calendar").says("(deployment 3)").says("‼ deployment 3 waits for deployment 2 to end");
 
     let mut newer = world.sortie_command("coder");
     newer.args(["deploy", &four, "--to", "dev", "--after-current"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -105,6 +106,9 @@ fn r1_what_is_to_follow_stands_until_the_other_has_ended() {
     assert!(newer.status.success(), "{said}");
     assert!(said.contains("waits for deployment 2 to end") && said.contains(&four), "{said}");
     world.sortie("coder", 0, "status web --in dev").says("2/2");
+    let ordered = world.ask("coder", "status 4")["requested"].as_str().unwrap().to_owned();
+    let then = world.sortie("coder", 0, &format!("status 4 --at {ordered}"));
+    then.says("waits for deployment 2 to end").lacks("succeeded").lacks("next:");
     world.sortie("tester", 0, "ledger verify");
 }
 

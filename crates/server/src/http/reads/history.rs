@@ -1,6 +1,6 @@
 //! What happened: entries of the ledger in words, and deployments that the state has forgotten.
 
-use super::{status::in_full, texts};
+use super::{MomentQuery, status::in_full, texts};
 use crate::{
     http::{
         Serving, Shared,
@@ -25,7 +25,6 @@ use domain::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::sync::Arc;
 use trust::AppName;
 use utoipa::IntoParams;
 
@@ -144,16 +143,20 @@ fn read_entries(serving: &Serving, from: u64, count: u64) -> Result<Vec<Entry>, 
     serving.ledger.entries(from, count)?.iter().map(read).collect()
 }
 
-/// One deployment.
+/// One deployment: now, or as it was at a moment.
 #[utoipa::path(
-    get, path = routes::DEPLOYMENT, params(("deployment" = u64, Path)),
+    get, path = routes::DEPLOYMENT, params(("deployment" = u64, Path), MomentQuery),
     responses((status = 200, body = DeploymentView), (status = "4XX", body = Problem)),
 )]
 pub(crate) async fn deployment(
     State(serving): State<Shared>,
     _: KnownPerson,
     InPath(number): InPath<u64>,
+    Asked(MomentQuery { at }): Asked<MomentQuery>,
 ) -> Result<Json<DeploymentView>, Failure> {
+    if let Some(at) = at {
+        return away(move || deployment_at(&serving, number, at)).await.map(Json);
+    }
     let state = serving.ledger.state();
     if let Some(mut view) = views::deployment::deployment(&state, &state, number, Timestamp::now(), &texts(&serving)) {
         let waits = plan::waits(&state, number, Timestamp::now());
@@ -172,7 +175,19 @@ pub(crate) async fn deployment(
     if number == 0 || number > state.last_deployment {
         return Err(Refusal::UnknownDeployment { deployment: number }.into());
     }
-    away(move || recall_deployment(&serving, &state, number)).await.map(Json)
+    away(move || recall_deployment(&serving, &state, number, Timestamp::now())).await.map(Json)
+}
+
+/// A deployment as it was.
+fn deployment_at(serving: &Serving, number: u64, at: Timestamp) -> Result<DeploymentView, Failure> {
+    let state = serving.ledger.state_at(at)?;
+    if let Some(view) = views::deployment::deployment(&state, &state, number, at, &texts(serving)) {
+        return Ok(view);
+    }
+    if number == 0 || number > state.last_deployment {
+        return Err(Refusal::UnknownDeployment { deployment: number }.into());
+    }
+    recall_deployment(serving, &state, number, at)
 }
 
 /// Since when what a target tells of its part is what there is to say of it. Nobody waits for who was left out: why it was is
@@ -186,7 +201,7 @@ fn at_it_since(part: &Part) -> Option<Timestamp> {
 }
 
 /// Reads a deployment that the state has forgotten from the entries about it.
-fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Result<DeploymentView, Failure> {
+fn recall_deployment(serving: &Serving, state: &Facts, number: u64, now: Timestamp) -> Result<DeploymentView, Failure> {
     let mut recalled = Recalled::default();
     let mut from = 1;
     while from <= state.head.entry {
@@ -197,7 +212,7 @@ fn recall_deployment(serving: &Serving, state: &Arc<Facts>, number: u64) -> Resu
             recalled.take(entry, number);
         }
     }
-    let view = views::deployment::deployment(&recalled.state, state, number, Timestamp::now(), &texts(serving));
+    let view = views::deployment::deployment(&recalled.state, state, number, now, &texts(serving));
     view.ok_or_else(|| Refusal::UnknownDeployment { deployment: number }.into())
 }
 
