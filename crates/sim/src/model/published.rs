@@ -702,7 +702,7 @@ impl Model {
             if course.package.is_some_and(|package| packages.is_under_way(package)) {
                 continue;
             }
-            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo;
+            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo && self.leads_back(*number);
             if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
             }

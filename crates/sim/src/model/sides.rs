@@ -153,6 +153,17 @@ impl Model {
         Ok(())
     }
 
+    /// Whether what a deployment brought may be taken back while it soaks: where another has been at a target since, no target
+    /// remembers any more what served before a switch.
+    pub fn leads_back(&self, number: u64) -> bool {
+        let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
+            return true;
+        };
+        let is_there = |name: &&TargetName| course.outcomes.get(*name) == Some(&Outcome::Verified);
+        let by_it = |name: &TargetName| self.brought.get(name) == Some(&number);
+        course.targets.iter().filter(is_there).all(|name| self.retired.contains(name) || by_it(name))
+    }
+
     /// A switch is over: one side serves, and if somebody was served before, somebody is.
     pub fn switch_is_over(&mut self, number: u64, has_succeeded: bool) -> Verdict {
         let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
