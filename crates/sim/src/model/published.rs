@@ -147,15 +147,6 @@ impl Model {
         Ok(())
     }
 
-    /// Targets are told to follow a deployment.
-    fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
-        for name in targets {
-            if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
-                (self.targets[index].follows, self.targets[index].told_in) = (Some(number), self.looked);
-            }
-        }
-    }
-
     /// Nothing is known of a target any more, or something is again.
     fn fell_silent(&mut self, name: &TargetName, is_silent: bool) {
         if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
@@ -297,6 +288,7 @@ impl Model {
                 self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
+                self.says_how_it_ended(target);
                 if *given_up {
                     self.sees("a target given up on");
                 } else if was_silent && *outcome == Outcome::Verified {
