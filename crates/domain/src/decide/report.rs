@@ -80,14 +80,15 @@ pub(super) fn outcome(draft: &mut Draft, asked: &Asked<'_>, report: Report) -> R
     Ok(())
 }
 
-/// Whether a target says how an earlier deployment ended there, in which it was given up on and not heard of since. Nothing else
-/// may ever say what runs there: it may be lost again before it is at the newest (R46).
+/// Whether a target says how an earlier deployment ended there, in which it was given up on and not heard of since, or which was
+/// aborted while it was at it. Nothing else may ever say what runs there: it may be lost again before it is at the newest (R46).
 fn is_overdue(record: &Deployment, newest: Assigned, report: &Report) -> bool {
-    let was_given_up = record.parts.get(&report.target).is_some_and(|part| part.absent);
+    let part = record.parts.get(&report.target);
+    let is_unheard = part.is_some_and(|part| part.absent || matches!(part.progress, Progress::Assigned(_)));
     let is_over = matches!(record.phase, DeploymentPhase::Ended { .. });
     // What was planned has a lower number than what began before it.
     let is_older = report.deployment != newest.deployment && report.generation < newest.generation;
-    is_over && was_given_up && is_older && (!newest.finished || newest.given_up)
+    is_over && is_unheard && is_older && (!newest.finished || newest.given_up)
 }
 
 /// What a verified assignment changed on a target (R57).

@@ -71,14 +71,19 @@ pub(crate) fn targets(
 }
 
 /// Which of the builds that a target runs have settled in its environment, so that it takes no deployment back: by the deployment
-/// that changed last what serves there, as what makes way in a switch may have to serve again until that settles.
+/// that changed last what serves there, as what makes way in a switch may have to serve again until that settles. What was brought
+/// there and stands by settles by no deployment of its own: a target that came to its side late lets it serve as the others do.
 pub(crate) fn settled(state: &State, name: &TargetName) -> Vec<(AppName, Digest)> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let running = target.apps.iter().filter_map(|(app, on_target)| Some((app, on_target.running.as_ref()?)));
     let has_settled = |app: &AppName, running: &Running| {
-        let changed = state.deployments.get(&running.deployment).map(|deployment| &deployment.phase);
+        let changed = state.deployments.get(&running.deployment);
         // Deployments that are long over are no more in the state.
-        let is_over = changed.is_none_or(|phase| matches!(phase, DeploymentPhase::Ended { settled: Some(_), .. }));
+        let is_over = changed.is_none_or(|changed| match &changed.phase {
+            DeploymentPhase::Ended { settled: Some(_), .. } => true,
+            DeploymentPhase::Ended { .. } => running.standby && changed.act.installs(),
+            _ => false,
+        });
         let here = state.in_audience(app, &target.environment);
         is_over && here.is_some_and(|record| record.settled.contains(&running.build))
     };
@@ -90,4 +95,45 @@ pub(crate) fn withdrawals(state: &State, name: &TargetName) -> Vec<u64> {
     let Some(target) = state.targets.get(name) else { return Vec::new() };
     let records = state.apps.values().filter_map(|app| app.audiences.get(&target.environment));
     records.flat_map(|record| record.withdrawals.iter().map(|withdrawal| withdrawal.stamp.entry)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::fixture::{World, app, target, verified};
+    use domain::event::{Change, Ending, Event};
+    use trust::statement::OrderAct;
+
+    fn brought(world: &mut World, act: OrderAct, build: Digest, on: &str, change: Change, stands_by: bool) -> u64 {
+        let deployment = world.ordered(on, "web", build, act);
+        let mut said = verified(deployment, on, Some(change), Some(build));
+        if let Event::TargetFinished { standby, .. } = &mut said {
+            *standby = stands_by;
+        }
+        world.happen(said);
+        let (ending, reason) = (Ending::Succeeded, None);
+        world.happen(Event::DeploymentEnded { deployment, ending, reason, superseded_by: None, aborted: None });
+        deployment
+    }
+
+    /// Whoever comes late to the side that serves goes back to what settled there, as the others of that side do.
+    #[test]
+    fn what_stands_by_beside_those_where_it_settled_has_settled() {
+        let mut world = World::new();
+        world.enrolled("prod-2", "prod", 30);
+        let web = world.released("web", "1.0.0", "prod");
+        let told = |world: &World, name: &str| settled(&world.state, &target(name));
+        let is_told = vec![(app("web"), web)];
+
+        let first = brought(&mut world, OrderAct::Deploy, web, "prod-1", Change::Deployed, false);
+        brought(&mut world, OrderAct::Deploy, web, "prod-2", Change::Deployed, true);
+        assert_eq!((told(&world, "prod-1"), told(&world, "prod-2")), (vec![], vec![]));
+        world.happen(Event::DeploymentSettled { deployment: first });
+        assert_eq!((told(&world, "prod-1"), told(&world, "prod-2")), (is_told.clone(), is_told.clone()));
+
+        let switch = brought(&mut world, OrderAct::Switch, web, "prod-2", Change::Controlled, false);
+        assert_eq!(told(&world, "prod-2"), vec![], "the switch may still be taken back");
+        world.happen(Event::DeploymentSettled { deployment: switch });
+        assert_eq!(told(&world, "prod-2"), is_told);
+    }
 }

@@ -269,9 +269,10 @@ impl Course {
         }
     }
 
-    /// What this brought to a target is stopped there, or is started again.
+    /// What this brought to a target is stopped there, and shows nobody any more how it is, or is started again.
     pub fn is_stopped(&mut self, name: &TargetName, stopped: bool, now: Timestamp) {
         if stopped {
+            self.unwell.remove(name);
             self.stopped.insert(name.clone());
         } else if self.stopped.remove(name) {
             self.well_since = Some(now);

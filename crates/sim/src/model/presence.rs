@@ -83,10 +83,10 @@ impl Model {
         counts && self.running.contains_key(name)
     }
 
-    /// Whether it does beyond doubt.
+    /// Whether it does beyond doubt: who was told to stop may do so though that was aborted meanwhile.
     fn surely_serves(&self, name: &TargetName) -> bool {
         let is_doubtful = self.unwell.contains_key(name) || self.silent(name) || !self.sides.is_sure_to_serve(name);
-        self.may_serve(name) && !is_doubtful
+        self.may_serve(name) && !is_doubtful && !self.owes_a_word(name)
     }
 
     /// Whether a target can leave what it runs for what it has missed: beyond doubt as many others serve as must.

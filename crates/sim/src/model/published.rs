@@ -147,15 +147,6 @@ impl Model {
         Ok(())
     }
 
-    /// Targets are told to follow a deployment.
-    fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
-        for name in targets {
-            if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
-                (self.targets[index].follows, self.targets[index].told_in) = (Some(number), self.looked);
-            }
-        }
-    }
-
     /// Nothing is known of a target any more, or something is again.
     fn fell_silent(&mut self, name: &TargetName, is_silent: bool) {
         if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
@@ -297,6 +288,7 @@ impl Model {
                 self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
+                self.says_how_it_ended(target);
                 if *given_up {
                     self.sees("a target given up on");
                 } else if was_silent && *outcome == Outcome::Verified {
@@ -702,7 +694,7 @@ impl Model {
             if course.package.is_some_and(|package| packages.is_under_way(package)) {
                 continue;
             }
-            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo;
+            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo && self.leads_back(*number);
             if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
             }

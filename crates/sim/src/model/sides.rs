@@ -27,8 +27,8 @@ pub struct Sides {
     /// In which deployment each build was first let serve.
     first_served: BTreeMap<Digest, u64>,
     settled: BTreeSet<Digest>,
-    /// The switches that are under way, where somebody served when they were ordered.
-    from: BTreeSet<u64>,
+    /// The switches that were ordered while somebody served, and who served by then what they let serve.
+    from: BTreeMap<u64, BTreeSet<TargetName>>,
 }
 
 impl Sides {
@@ -123,7 +123,9 @@ impl Model {
             self.held.entry(build).or_insert(number);
         }
         if self.serving().next().is_some() {
-            self.sides.from.insert(number);
+            let has_it = |(name, other): (&TargetName, &Digest)| (*other == build).then(|| name.clone());
+            let already = self.serving().filter_map(has_it).collect();
+            self.sides.from.insert(number, already);
         }
         Ok(())
     }
@@ -151,6 +153,17 @@ impl Model {
         Ok(())
     }
 
+    /// Whether what a deployment brought may be taken back while it soaks: where another has been at a target since, no target
+    /// remembers any more what served before a switch.
+    pub fn leads_back(&self, number: u64) -> bool {
+        let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
+            return true;
+        };
+        let is_there = |name: &&TargetName| course.outcomes.get(*name) == Some(&Outcome::Verified);
+        let by_it = |name: &TargetName| self.brought.get(name) == Some(&number);
+        course.targets.iter().filter(is_there).all(|name| self.retired.contains(name) || by_it(name))
+    }
+
     /// A switch is over: one side serves, and if somebody was served before, somebody is.
     pub fn switch_is_over(&mut self, number: u64, has_succeeded: bool) -> Verdict {
         let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
@@ -159,7 +172,8 @@ impl Model {
         let could_not = |name: &TargetName| matches!(course.outcomes.get(name), Some(Outcome::Failed { .. }));
         let is_whole = course.left_out.is_empty() && !course.targets.iter().any(could_not) && !self.is_taken;
         let (build, was_taken_back) = (course.build, course.taken_back);
-        let had_served = self.sides.from.contains(&number);
+        let already = self.sides.from.get(&number).cloned();
+        let had_served = already.is_some();
         if has_succeeded {
             self.sides.first_served.entry(build).or_insert(number);
             if is_whole && self.serving().any(|(_, other)| *other != build) {
@@ -170,7 +184,11 @@ impl Model {
             // What was taken back has not served.
             self.sides.first_served.remove(&build);
         }
-        if was_taken_back && is_whole && had_served && self.serving().any(|(_, other)| *other == build) {
+        // Who served it before it was let serve elsewhere besides goes on.
+        let is_let_serve = |already: &BTreeSet<TargetName>| {
+            self.serving().any(|(name, other)| *other == build && !already.contains(name))
+        };
+        if was_taken_back && is_whole && already.as_ref().is_some_and(is_let_serve) {
             return broken("SIDES", format!("switch {number} was taken back, and what it let serve serves"));
         }
         if is_whole && had_served && self.serving().next().is_none() {
@@ -248,7 +266,7 @@ impl Model {
             return broken("UNSERVED", format!("{} stands by, and nobody ordered it", target(index)));
         }
         // Where nobody was served before, nobody is when that is taken back.
-        let was_served = on_target.follows.is_some_and(|number| self.sides.from.contains(&number));
+        let was_served = on_target.follows.is_some_and(|number| self.sides.from.contains_key(&number));
         if serves && !others && was_served && !self.is_taken {
             return broken("UNSERVED", format!("{} stands by, and nobody else serves", target(index)));
         }

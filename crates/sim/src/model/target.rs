@@ -10,7 +10,7 @@ use api::{agent::Orders, read::Estate};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
-    Digest,
+    Digest, TargetName,
     authority::Dossier,
     dsse::Envelope,
     statement::{OrderAct, Outcome, Report},
@@ -50,6 +50,10 @@ pub struct OnTarget {
     goes_back: bool,
     /// Whether the server has good reason to think that it does not serve: it fell silent in the deployment under way.
     pub is_silent: bool,
+    /// The deployment it was told of and has said nothing of yet; and whether it was told of another before that and may be at
+    /// that still, so that nobody counts on it.
+    pub owes: Option<u64>,
+    pub is_counted_out: bool,
 }
 
 /// Whether an act is on what is there already.
@@ -357,11 +361,39 @@ impl Model {
         let left_since = self.ends.left_since(told);
         let left = (0..well.len()).filter(serves).count() + left_since;
         let must = at_least(course.rollout.min_healthy, course.of + left_since);
-        if left >= must || goes_back && alone || self.targets[index].is_silent || is_known_unwell(index) {
+        if left >= must || goes_back && alone || self.is_lost_already(index) || is_known_unwell(index) {
             return Ok(());
         }
         let what = format!("{} goes out of service, {left} of {} are left, and {must} must", target(index), course.of);
         broken("MINIMUM", what)
+    }
+
+    /// Whether a target is taken not to serve already, whatever it is told to do now.
+    fn is_lost_already(&self, index: usize) -> bool {
+        self.targets[index].is_silent || self.targets[index].is_counted_out
+    }
+
+    /// Whether a target was told to do something, and has not said how that ended.
+    pub fn owes_a_word(&self, name: &TargetName) -> bool {
+        (0..self.targets.len()).any(|index| target(index) == *name && self.targets[index].owes.is_some())
+    }
+
+    /// Targets are told to follow a deployment.
+    pub fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
+        for name in targets {
+            if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
+                let on_target = &mut self.targets[index];
+                (on_target.follows, on_target.told_in) = (Some(number), self.looked);
+                on_target.is_counted_out |= on_target.owes.replace(number).is_some_and(|other| other != number);
+            }
+        }
+    }
+
+    /// A target says what came of what it was told, or is given up on.
+    pub fn says_how_it_ended(&mut self, name: &TargetName) {
+        if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
+            (self.targets[index].owes, self.targets[index].is_counted_out) = (None, false);
+        }
     }
 
     /// Whether an order is for a build, or for a package that lists it.
