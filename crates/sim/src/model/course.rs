@@ -272,6 +272,8 @@ impl Course {
     /// What this brought to a target is stopped there, or is started again.
     pub fn is_stopped(&mut self, name: &TargetName, stopped: bool, now: Timestamp) {
         if stopped {
+            // What was unwell is not any more: it shows nobody how it is, and is looked at anew once it is started.
+            self.unwell.remove(name);
             self.stopped.insert(name.clone());
         } else if self.stopped.remove(name) {
             self.well_since = Some(now);
