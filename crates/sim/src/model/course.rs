@@ -70,6 +70,8 @@ pub struct Course {
     /// Those told to go back, and those that did.
     pub undoing: BTreeSet<TargetName>,
     pub undone: BTreeSet<TargetName>,
+    /// Those that refused to.
+    pub stays: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
     /// Whether all targets are gone since, so that it stands for nobody who comes.
@@ -162,6 +164,7 @@ impl Course {
             taken_back: false,
             undoing: BTreeSet::new(),
             undone: BTreeSet::new(),
+            stays: BTreeSet::new(),
             ended: None,
             has_succeeded: false,
             is_thrown_away: false,
@@ -414,6 +417,10 @@ impl Course {
     pub fn ends_its_part(&mut self, name: &TargetName, outcome: &Outcome, stands: bool, is_late: bool, now: Timestamp) {
         self.unfinished.remove(name);
         if self.undoing.contains(name) {
+            match outcome {
+                Outcome::Refused { .. } => self.stays.insert(name.clone()),
+                _ => self.stays.remove(name),
+            };
             match outcome {
                 Outcome::Verified => {
                     self.undoing.remove(name);
