@@ -282,7 +282,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Err(error) => Last::Failed(error.0),
             });
         };
-        if under_way.assignment.act == OrderAct::Switch && before.standby {
+        // A switch leaves what is active as it is. Whoever has taken the server may call something else one, by its number.
+        let is_active = self.journals.get(app).active.is_some_and(|active| active.build == before.build);
+        if under_way.assignment.act == OrderAct::Switch && before.standby && is_active {
             return Ok(match self.drivers.stand_by(authority, app, before.build) {
                 Ok(()) => {
                     session.endpoints = self.journals.get(app).endpoints;

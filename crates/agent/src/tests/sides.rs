@@ -114,6 +114,21 @@ fn a_switch_that_is_taken_back_leaves_all_as_it_was() {
     }
 }
 
+/// A stolen server gives a deployment's number to a switch: what goes back from it goes back to what ran, and says what runs.
+#[test]
+fn what_is_taken_back_as_a_switch_and_was_none_leaves_what_ran() {
+    let world = world();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "blue", "1.0.0");
+    world.deploy(&mut engine, 2, "green", "2.0.0");
+    let deployed = assignment(2, "green", OrderAct::Switch);
+    let back = Assignment { undo: true, generation: 3, ..deployed };
+    assert_eq!(world.follow(&mut engine, &back), Some(Outcome::Verified));
+    assert_eq!(super::crash::runs(&world), Some(build("blue")));
+    assert_eq!(world.server.says.borrow().reports.last().unwrap().running, Some(build("blue")));
+    assert!(!serves(&world) && said_to_stand_by(&world));
+}
+
 #[test]
 fn a_switch_that_has_settled_is_not_taken_back() {
     let world = world();

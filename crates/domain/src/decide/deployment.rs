@@ -13,7 +13,7 @@ use crate::{
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, counted_anew},
+    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -424,7 +424,12 @@ fn makes_way(draft: &Draft, deployment: &Deployment, name: &TargetName) -> bool 
 
 fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     let Some(deployment) = draft.state.deployments.get(&number) else { return };
-    let failed = deployment.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
+    // Where somebody who had it does not go back, or does not serve again who made way, nothing is undone.
+    let is_left = |(name, outcome): (&TargetName, &Outcome)| match outcome {
+        Outcome::Failed { .. } => true,
+        _ => has_it(&draft.state, number, deployment, name),
+    };
+    let failed = deployment.parts.bad().any(is_left) || is_not_back(draft, deployment);
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(ended(number, ending));
     place_hold(draft, asked, number);
@@ -440,7 +445,7 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     // What went back because another member of its package failed is not to blame.
     let is_blamed = match deployment.package {
         Some(_) => is_to_blame(deployment),
-        None => !only_refused(deployment),
+        None => !only_refused(&draft.state, number, deployment),
     };
     if class == Some(Class::Dev) || !brings || !is_blamed {
         return;
@@ -449,9 +454,18 @@ fn place_hold(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
     draft.record(Event::HoldPlaced { app, environment, build, deployment: Some(number) });
 }
 
-fn only_refused(deployment: &Deployment) -> bool {
+/// Whether a target runs what a deployment brought there.
+fn has_it(state: &State, number: u64, deployment: &Deployment, name: &TargetName) -> bool {
+    let running = state.running(&deployment.app, name);
+    running.is_some_and(|running| running.deployment == number && running.build == deployment.build)
+}
+
+/// Whether targets refused it, and nothing else went wrong. Who refuses to go back has it, and says nothing against that.
+fn only_refused(state: &State, number: u64, deployment: &Deployment) -> bool {
     let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. });
-    let mut bad = deployment.parts.bad().map(|(_, outcome)| outcome);
+    let goes_on = |name: &TargetName, outcome: &Outcome| refused(outcome) && has_it(state, number, deployment, name);
+    let bad = deployment.parts.bad().filter(|(name, outcome)| !goes_on(name, outcome));
+    let mut bad = bad.map(|(_, outcome)| outcome);
     bad.next().is_some_and(refused) && bad.all(refused)
 }
 

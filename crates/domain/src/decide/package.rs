@@ -329,9 +329,7 @@ fn in_its_order(draft: &Draft, facts: &BuildFacts, prepared: Prepared) -> Option
     let Prepared { order, targets, mut warnings } = prepared;
     let app = &order.act.app;
     // What goes back does so from the last to the first, and what is new there gets it in the package's order.
-    let misses = |name: &TargetName| {
-        order.act.act.deploys() && packages::misses_what_comes_before(&draft.state, facts, app, name)
-    };
+    let misses = |name: &TargetName| order.act.act.deploys() && packages::comes_later(&draft.state, facts, app, name);
     let (later, targets): (Vec<TargetName>, Vec<TargetName>) = targets.into_iter().partition(misses);
     if !later.is_empty() {
         // Where nobody is left for it now, it comes later everywhere.

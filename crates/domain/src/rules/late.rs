@@ -58,10 +58,12 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
     build.is_some_and(|build| placement::fits(&build.facts, target)) && will_catch_up(state, deployment)
 }
 
-/// Whether what a package brings comes after members of it that the target misses too: they come first.
-fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+/// Whether what a package brings comes after members of it that the target misses too, or is at: they come first. One after the
+/// other holds the other way round as well.
+fn comes_in_its_order(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
     let facts = deployment.package.as_ref().and_then(|of| packages::listed(state, &of.app, &of.build));
-    facts.is_some_and(|facts| packages::misses_what_comes_before(state, facts, &deployment.app, name))
+    !facts.is_some_and(|facts| packages::comes_later(state, facts, &deployment.app, name))
+        && !packages::is_come_after(state, &deployment.app, name)
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
@@ -77,7 +79,7 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     if !ended || here.open_deployment.is_some() || package.is_some() {
         return None;
     }
-    if comes_after_what_it_misses(state, name, deployment) {
+    if !comes_in_its_order(state, name, deployment) {
         return None;
     }
     let policy = state.policy.as_deref()?;

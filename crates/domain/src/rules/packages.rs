@@ -4,8 +4,9 @@
 use super::{Candidate, deployers, holds, names, permits, placement, retention, retired, schedule, vendors};
 use crate::{
     event::{BuildFacts, Ending},
+    plan,
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, MemberPart, Policy, State},
+    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Policy, State},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -158,6 +159,26 @@ pub fn misses_what_comes_before(state: &State, facts: &BuildFacts, app: &AppName
     };
     let before = facts.package.get(app).map(|member| &member.after);
     before.into_iter().flatten().any(|app| !is_in_place(app))
+}
+
+/// Whether `app` comes to the target later, once what it comes after runs there: that is missing, or something is being done with
+/// it there, and what will run by that nobody knows yet.
+pub fn comes_later(state: &State, facts: &BuildFacts, app: &AppName, name: &TargetName) -> bool {
+    let before = facts.package.get(app).map(|member| &member.after);
+    let is_at_one = before.into_iter().flatten().any(|app| plan::is_at_something(state, name, app));
+    is_at_one || misses_what_comes_before(state, facts, app, name)
+}
+
+/// Whether the target is at something that came with a package and comes after `app` there: that stays as it is meanwhile.
+pub fn is_come_after(state: &State, app: &AppName, name: &TargetName) -> bool {
+    let comes_after = |(other, on_target): (&AppName, &OnTarget)| {
+        let deployment = on_target.assigned.and_then(|assigned| state.deployments.get(&assigned.deployment));
+        let package = deployment.and_then(|deployment| deployment.package.as_ref());
+        let facts = package.and_then(|of| listed(state, &of.app, &of.build));
+        let member = facts.and_then(|facts| facts.package.get(other));
+        member.is_some_and(|member| member.after.contains(app)) && plan::is_at_something(state, name, other)
+    };
+    state.targets.get(name).is_some_and(|target| target.apps.iter().any(comes_after))
 }
 
 /// Whether everything that `app` comes after in the deployment is done, so that its turn has come.

@@ -11,7 +11,7 @@ use crate::{
     waiting::WaitingOn,
 };
 use std::{collections::BTreeSet, ops::Range};
-use trust::{TargetName, statement::Outcome};
+use trust::{TargetName, rollout::Share, statement::Outcome};
 
 /// Targets that nobody has heard of for a while.
 pub type Away = BTreeSet<TargetName>;
@@ -38,8 +38,11 @@ pub fn left_out(state: &State, deployment: &Deployment, away: &Away) -> Vec<Targ
 
 /// On how many of the targets that count as serving nobody can say whether they do.
 pub fn unseen(state: &State, deployment: &Deployment, away: &Away) -> usize {
+    // Where none must serve, those that have no part in it were not counted either.
+    let counts_others = deployment.rollout.as_ref().is_none_or(|rollout| rollout.min_healthy != Share::Count(0));
     let counts = |name: &&TargetName| match deployment.parts.get(name) {
         Some(part) => part.serves && !part.ephemeral,
+        None if !counts_others => false,
         None => {
             let here = state.targets.get(*name).filter(|target| target.environment == deployment.environment);
             let build = state.apps.get(&deployment.app).and_then(|app| app.builds.get(&deployment.build));

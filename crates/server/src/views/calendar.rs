@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(deployments_of(&world), [], "what is being done is not planned");
         world.happen(verified(deployment, "prod-1", Some(Change::Upgraded), Some(two)));
         let goes_on = (3, true, Vec::new(), Vec::new());
-        assert_eq!(deployments_of(&world), [goes_on.clone()]);
+        assert_eq!(deployments_of(&world), std::slice::from_ref(&goes_on));
         world.stands_on(&on, "web", one, OrderAct::Redeploy, Schedule::default());
         let [follows, goes] = &deployments_of(&world)[..] else { panic!("{:?}", deployments_of(&world)) };
         assert_eq!((follows.0, follows.1, goes), (4, false, &goes_on));

@@ -70,6 +70,8 @@ pub struct Course {
     /// Those told to go back, and those that did.
     pub undoing: BTreeSet<TargetName>,
     pub undone: BTreeSet<TargetName>,
+    /// Those that refused to.
+    pub stays: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
     /// Whether all targets are gone since, so that it stands for nobody who comes.
@@ -162,6 +164,7 @@ impl Course {
             taken_back: false,
             undoing: BTreeSet::new(),
             undone: BTreeSet::new(),
+            stays: BTreeSet::new(),
             ended: None,
             has_succeeded: false,
             is_thrown_away: false,
@@ -272,6 +275,7 @@ impl Course {
     /// What this brought to a target is stopped there, and shows nobody any more how it is, or is started again.
     pub fn is_stopped(&mut self, name: &TargetName, stopped: bool, now: Timestamp) {
         if stopped {
+            // What was unwell is not any more: it shows nobody how it is, and is looked at anew once it is started.
             self.unwell.remove(name);
             self.stopped.insert(name.clone());
         } else if self.stopped.remove(name) {
@@ -413,6 +417,10 @@ impl Course {
     pub fn ends_its_part(&mut self, name: &TargetName, outcome: &Outcome, stands: bool, is_late: bool, now: Timestamp) {
         self.unfinished.remove(name);
         if self.undoing.contains(name) {
+            match outcome {
+                Outcome::Refused { .. } => self.stays.insert(name.clone()),
+                _ => self.stays.remove(name),
+            };
             match outcome {
                 Outcome::Verified => {
                     self.undoing.remove(name);

@@ -585,6 +585,9 @@ impl Model {
         {
             return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} never went back"));
         }
+        let has_it = |name: &TargetName| {
+            self.brought.get(name) == Some(&number) && self.running.get(name) == Some(&course.build)
+        };
         // A target may have had it from an earlier deployment, and have said so too late.
         let came_earlier = |name: &TargetName| {
             let found = (0..self.targets.len()).find(|index| target(*index) == *name);
@@ -592,9 +595,8 @@ impl Model {
             came_by.is_some_and(|(build, by)| build == course.build && by != number)
         };
         let keeps = |name: &&TargetName| {
-            let is_brought = self.brought.get(*name) == Some(&number) && self.running.get(*name) == Some(&course.build);
             let is_new = course.before.get(*name) != Some(&Some(course.build));
-            is_brought
+            has_it(name)
                 && is_new
                 && !came_earlier(name)
                 && !course.left_out.contains(*name)
@@ -611,8 +613,16 @@ impl Model {
                 format!("deployment {number} is said to be undone, and {left} runs what it brought"),
             );
         }
-        let outcomes = || bad.iter().filter_map(|name| course.outcomes.get(*name));
-        let failed = outcomes().any(|outcome| !matches!(outcome, Outcome::Refused { .. })) || !course.undone.is_empty();
+        // Who refuses to go back has it still, and says nothing of it.
+        let stays = |name: &&TargetName| course.stays.contains(*name) && has_it(name);
+        if ending == Ending::Undone
+            && let Some(left) = course.targets.iter().find(stays)
+        {
+            return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} refused to go back"));
+        }
+        let outcomes = || bad.iter().filter(|name| !stays(name)).filter_map(|name| course.outcomes.get(*name));
+        let goes_back = !course.undone.is_empty() || course.targets.iter().any(|name| stays(&name));
+        let failed = outcomes().any(|outcome| !matches!(outcome, Outcome::Refused { .. })) || goes_back;
         let refused = outcomes().any(|outcome| matches!(outcome, Outcome::Refused { .. }));
         let refused_only = refused && outcomes().all(|outcome| matches!(outcome, Outcome::Refused { .. }));
         let goes_back = course.act == OrderAct::Switch && self.sides.has_settled(&course.build);

@@ -3,8 +3,8 @@
 use super::{data, ending, in_audience};
 use crate::{
     event::Change,
-    rules::sides,
-    state::{Aside, Doubt, Part, Progress, Running, State, Unwell, serving},
+    rules::{late, sides},
+    state::{Aside, Deployment, Doubt, Part, Progress, Running, State, Unwell, serving},
 };
 use jiff::Timestamp;
 use trust::{
@@ -96,6 +96,17 @@ pub(super) fn finish_target(
     counts_for_what_is_open(state, name, &app, deployment);
     if was_verified && back.is_none() {
         ending::may_be_whole(state, deployment);
+    }
+    has_missed_it(state, deployment, name, &app);
+}
+
+/// Who says late what an earlier deployment left there misses what was ordered since and began without it, though it was taken to run
+/// that (R40).
+fn has_missed_it(state: &mut State, deployment: u64, name: &TargetName, app: &AppName) {
+    let began_without =
+        |(number, missed): &(u64, &Deployment)| *number > deployment && missed.parts.get(name).is_some();
+    if late::missed(state, name, app).filter(began_without).is_some() {
+        state.late.insert((name.clone(), app.clone()));
     }
 }
 
