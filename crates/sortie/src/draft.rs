@@ -77,9 +77,7 @@ pub async fn seal(
         let expected = PartName::new(expected).or_misused()?;
         if let Some(build) = view.sealed.filter(|_| !parts.contains_key(&expected)) {
             let why = format!("{draft} of {app} was sealed as {app}#{}, without {expected}", build.short());
-            return Err(
-                Failure::failed(why).next(format!("all parts to a new one: sortie push --into DRAFT --part NAME"))
-            );
+            return Err(Failure::failed(why).next("all parts to a new one: sortie push --into DRAFT --part NAME"));
         }
         if !parts.contains_key(&expected) {
             let there = parts.keys().map(PartName::to_string).collect::<Vec<_>>().join(", ");
