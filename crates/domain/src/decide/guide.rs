@@ -25,8 +25,10 @@ pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: D
     let (by, reason) = (Some(by), Some(reason));
     let members = package::open_members(draft, &record);
     for deployment in std::iter::once(number).chain(members) {
-        let is_paused = draft.state.deployments.get(&deployment).is_some_and(|record| record.paused.is_some());
-        if !is_paused {
+        // A member that goes back does so to its end, whatever becomes of the others.
+        let goes_on =
+            |record: &Deployment| record.paused.is_none() && !matches!(record.phase, DeploymentPhase::Undoing { .. });
+        if draft.state.deployments.get(&deployment).is_some_and(goes_on) {
             draft.record(Event::DeploymentPaused { deployment, by: by.clone(), reason, failure: None });
         }
     }

@@ -180,7 +180,7 @@ impl Course {
     /// Whether what somebody says of its package is about it too.
     pub fn is_reached_by(&self, act: &AdministrationAct) -> bool {
         match act {
-            AdministrationAct::PauseDeployment { .. } => self.paused.is_none(),
+            AdministrationAct::PauseDeployment { .. } => self.paused.is_none() && !self.taken_back,
             AdministrationAct::ResumeDeployment { .. } => self.paused.is_some(),
             _ => false,
         }
