@@ -267,7 +267,7 @@ pub(super) fn start(draft: &mut Draft, asked: &Asked<'_>, number: u64) -> Result
 pub(super) fn catch_up(draft: &mut Draft, asked: &Asked<'_>, target: TargetName, app: &AppName) -> Result<(), Refusal> {
     by_clock(asked)?;
     let missed = late::missed(&draft.state, &target, app).map(|(number, _)| number).ok_or(Refusal::ReportStale)?;
-    match late::catches_up(&draft.state, &target, app, asked.context.now) {
+    match late::comes(&draft.state, &target, app, asked.context.now) {
         Some(at) if at <= asked.context.now => {
             late::can_leave(&draft.state, &target, app, &asked.context.away)?;
             draft.record(Event::TargetAdded { deployment: missed, target });

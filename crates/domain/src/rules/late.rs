@@ -58,12 +58,17 @@ fn is_for(state: &State, deployment: &Deployment, target: &Target) -> bool {
     build.is_some_and(|build| placement::fits(&build.facts, target)) && will_catch_up(state, deployment)
 }
 
-/// Whether what a package brings comes after members of it that the target misses too, or is at: they come first. One after the
-/// other holds the other way round as well.
-fn comes_in_its_order(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+/// Whether what a package brings comes after members of it that the target misses too: they come first.
+fn comes_after_what_it_misses(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
     let facts = deployment.package.as_ref().and_then(|of| packages::listed(state, &of.app, &of.build));
-    !facts.is_some_and(|facts| packages::comes_later(state, facts, &deployment.app, name))
-        && !packages::is_come_after(state, &deployment.app, name)
+    facts.is_some_and(|facts| packages::misses_what_comes_before(state, facts, &deployment.app, name))
+}
+
+/// Whether the target is at a member of a package that comes before what it has missed, or after it: one comes after the other.
+fn is_at_another_member(state: &State, name: &TargetName, deployment: &Deployment) -> bool {
+    let facts = deployment.package.as_ref().and_then(|of| packages::listed(state, &of.app, &of.build));
+    facts.is_some_and(|facts| packages::comes_later(state, facts, &deployment.app, name))
+        || packages::is_come_after(state, &deployment.app, name)
 }
 
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
@@ -79,7 +84,7 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     if !ended || here.open_deployment.is_some() || package.is_some() {
         return None;
     }
-    if !comes_in_its_order(state, name, deployment) {
+    if comes_after_what_it_misses(state, name, deployment) {
         return None;
     }
     let policy = state.policy.as_deref()?;
@@ -92,6 +97,13 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
         Moment::Later(_) => schedule::goes_on(state, number, deployment, now),
         Moment::Never(_) => None,
     }
+}
+
+/// The same as it is decided: while the target is at another member of a package it waits for what that comes to. Ledgers from before
+/// this was asked are held to [`catches_up`] alone.
+pub fn comes(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
+    let (_, deployment) = missed(state, name, app)?;
+    if is_at_another_member(state, name, deployment) { None } else { catches_up(state, name, app, now) }
 }
 
 /// A target that is there and misses something.
@@ -116,7 +128,7 @@ pub fn comers<'a>(state: &'a State, away: &'a Away, now: Timestamp) -> impl Iter
     let here = state.late.iter().filter(|(target, _)| !away.contains(target));
     here.filter_map(move |(target, app)| {
         let (missed, deployment) = missed(state, target, app)?;
-        let at = catches_up(state, target, app, now)?;
+        let at = comes(state, target, app, now)?;
         let leaves = at <= now && leaves_service(state, target, app, deployment);
         let mut too_few = || too_few.entry(missed).or_insert_with(|| can_spare(state, deployment, away).err()).clone();
         Some(Comer { target, app, missed, at, kept_back: leaves.then(&mut too_few).flatten() })
