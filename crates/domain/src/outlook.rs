@@ -66,7 +66,16 @@ pub fn going_on(state: &State, now: Timestamp) -> Vec<GoesOn> {
         let from = match &waits {
             WaitingOn::Window { .. } | WaitingOn::Freeze { .. } => now,
             WaitingOn::Bake { until, .. } => now.max(*until),
+            WaitingOn::Word { from, .. } => now.max(*from),
             _ => return None,
+        };
+        // Somebody's word is no moment, and what has baked goes on at once, unless too many of those that have it are silent.
+        let unsure = match &waits {
+            WaitingOn::Word { .. } => Some(waits.to_string()),
+            WaitingOn::Bake { ring, until, .. } if *until < now => {
+                Some(format!("{ring} has baked, and it goes on once those who have it are heard of, and well"))
+            }
+            _ => None,
         };
         // What a package brings stands as begun with it.
         if record.waves == 0 && record.package.is_none() {
@@ -79,7 +88,7 @@ pub fn going_on(state: &State, now: Timestamp) -> Vec<GoesOn> {
                 Some(format!("the order of deployment {number} expires at {ends:.0}, before it may go on"))
             }
             (None, None) => Some(waits.to_string()),
-            (None, Some(_)) => None,
+            (None, Some(_)) => unsure,
         };
         Some(GoesOn { deployment: *number, at: goes_on.unwrap_or(now), clash })
     };

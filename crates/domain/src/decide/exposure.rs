@@ -56,7 +56,8 @@ pub(super) fn expose(
             let what = format!("{percent} % of end users see {app}@{version} in {environment}");
             return Err(Refusal::AlreadyDone { what, since: Some(since.time) });
         }
-        None if percent == 0 => {
+        // What nobody sees is not concealed in the place of what they do.
+        current if percent == 0 && current.as_ref().is_none_or(|(exposed, ..)| exposed != version) => {
             let what = format!("nobody sees {app}@{version} in {environment}");
             return Err(Refusal::AlreadyDone { what, since: None });
         }

@@ -34,24 +34,26 @@ pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestam
     let Some((policy, candidates)) = looked_at(state, deployment, now) else { return Moment::Now };
     // The windows are the environment's, the same for a package and what it brings.
     let Some((candidate, way)) = candidates.first() else { return Moment::Now };
-    match windows::judged(policy, candidate, *way, &deployment.schedule, now) {
+    let judged = windows::judged(policy, candidate, *way, &deployment.schedule, now);
+    match judged {
         Err(NotNow::Early { at }) => return Moment::Later(WaitingOn::Time { deployment: number, at }),
         Err(NotNow::Over { since }) => return Moment::Never(format!("its order expired at {since:.0}")),
-        Err(NotNow::Closed { .. }) => {
-            let opens_at = all_open(state, policy, &candidates, &deployment.schedule, now);
-            return Moment::Later(WaitingOn::Window { deployment: number, opens_at });
-        }
-        Ok(()) => {}
+        Err(NotNow::Closed { .. }) | Ok(()) => {}
+    }
+    // What is under way there waits for windows and freezes too, and has still to end after that.
+    if let Some(other) = under_way(state, number, deployment) {
+        return Moment::Later(WaitingOn::Deployment { deployment: number, other });
+    }
+    if judged.is_err() {
+        let opens_at = all_open(state, policy, &candidates, &deployment.schedule, now);
+        return Moment::Later(WaitingOn::Window { deployment: number, opens_at });
     }
     let stopping = candidates.iter().filter_map(|(candidate, way)| stopping(state, policy, candidate, *way, now));
     if let Some(freeze) = stopping.max_by_key(|freeze| freeze.known.terms.until) {
         let until = freeze.known.terms.until;
         return Moment::Later(WaitingOn::Freeze { deployment: number, freeze: freeze.number, until });
     }
-    match under_way(state, number, deployment) {
-        Some(other) => Moment::Later(WaitingOn::Deployment { deployment: number, other }),
-        None => Moment::Now,
-    }
+    Moment::Now
 }
 
 /// What keeps a deployment from going on at `now`, where something does and it may end.

@@ -116,7 +116,7 @@ async fn of_members(connection: &Connection, package: &DeploymentView) -> Failur
 
 fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failure {
     let number = package.deployment;
-    let failed = members.iter().filter(|member| !failed(member).is_empty());
+    let failed = members.iter().filter(|member| !failed(member).is_empty() && !goes_back(member));
     let failed: Vec<&DeploymentView> = failed.collect();
     let in_words = |member: &&DeploymentView| {
         let on: Vec<String> = self::failed(member).iter().map(ToString::to_string).collect();
@@ -131,8 +131,11 @@ fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failu
             );
             Failure::misused(why).next(format!("sortie retry {}", first.deployment))
         }
-        None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
-            .next(format!("sortie status {number}")),
+        None => match members.iter().find(|member| goes_back(member)) {
+            Some(member) => Refusal::GoesBack { deployment: member.deployment }.into(),
+            None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
+                .next(format!("sortie status {number}")),
+        },
     }
 }
 
@@ -210,7 +213,10 @@ mod tests {
         let problem = failed_members(&package, &[db.clone(), api]).problem;
         assert_eq!((problem.exit, problem.next.as_deref()), (exit::MISUSED, Some("sortie retry 43")));
         assert!(problem.message.ends_with(": api on prod-2 (deployment 43)"), "{}", problem.message);
-        assert_eq!(failed_members(&package, &[db]).problem.exit, exit::DONE);
+        assert_eq!(failed_members(&package, &[db.clone()]).problem.exit, exit::DONE);
+        let mut back = deployment(&[("prod-1", "going back"), ("prod-2", "failed")]);
+        (back.ending, back.reason) = (None, Some("prod-2: verify: 503".into()));
+        assert_eq!(failed_members(&package, &[db, back]).code(), "GOES_BACK");
     }
 
     #[test]

@@ -146,10 +146,14 @@ impl Target {
                     let connection = invocation.connect().await?;
                     let name = TargetName::new(&target).or_misused()?;
                     let each = on_all(invocation, &connection, &name, OrderAct::Start, Following::default()).await?;
+                    let started = each.done;
                     if let Some(stop) = each.stop {
                         let before = format!("{name} is cordoned as it was. ");
                         let did = ("started", "still to be started");
-                        return stop.told(&before, &each.done, did, &format!("uncordon {name} --start"));
+                        return stop.told(&before, &started, did, &format!("uncordon {name} --start"));
+                    }
+                    if !started.is_empty() {
+                        return uncordoned(&connection, &name, &started).await;
                     }
                 }
                 let words = format!("{target} takes deployments again.");
@@ -164,6 +168,19 @@ impl Target {
             }
         }
     }
+}
+
+/// Takes a cordon away after applications were started there, where there is one.
+async fn uncordoned(connection: &Connection, target: &TargetName, started: &[AppName]) -> Outcome {
+    let act = AdministrationAct::CordonTarget { target: target.clone(), cordoned: false, reason: None };
+    match connection.administer(act).await {
+        Ok(_) => {}
+        Err(failure) if failure.code() == "ALREADY_DONE" => {}
+        Err(failure) => return Err(failure),
+    }
+    let names = started.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+    let data = json!({ "target": target, "started": started });
+    Ok(Answer::new(&data, format!("{target} takes deployments, and {names} started there.")))
 }
 
 async fn administer(
@@ -200,10 +217,11 @@ async fn drain(invocation: &Invocation, target: &str, wait: Option<String>, reas
         "{target} is cordoned: it gets nothing new, and what is under way goes on without it where it has not begun (sortie target \
          uncordon {target} takes that back). "
     );
+    let again = format!("drain {target}{}", if reason.is_some() { " --reason …" } else { "" });
     let each = on_all(invocation, &connection, &target, OrderAct::Stop, following).await;
     let each = each.map_err(|failure| failure.after(&cordoned))?;
     if let Some(stop) = each.stop {
-        return stop.told(&cordoned, &each.done, ("stopped", "still to be stopped"), &format!("drain {target}"));
+        return stop.told(&cordoned, &each.done, ("stopped", "still to be stopped"), &again);
     }
     let names: Vec<String> = each.done.iter().map(ToString::to_string).collect();
     let words = match names.is_empty() {
