@@ -134,6 +134,11 @@ mod tests {
         };
         let told: Vec<String> = withdrawn(&world);
         assert_eq!(told, ["1.2.0"]);
+        // What was denied was never there to be taken back.
+        world.requested("web", "1.3.0", "prod", "coder");
+        world.withdraw("web", "1.3.0", "prod");
+        let told: Vec<String> = withdrawn(&world);
+        assert_eq!(told, ["1.2.0"]);
         world.released("web", "1.2.0", "prod");
         let told: Vec<String> = withdrawn(&world);
         assert_eq!(told, [""; 0], "it may be deployed again");

@@ -5,7 +5,7 @@ use api::read::{CalendarEntry, CalendarKind, DroppedView};
 use domain::{
     outlook::{self, Outlook},
     plan,
-    rules::{late, lifetime, owners, presence::Away, restored::Lost, schedule},
+    rules::{late, lifetime, owners, presence::Away, restored::Lost},
     state::State,
     waiting::WaitingOn,
 };
@@ -99,14 +99,7 @@ fn awaiting(state: &State, now: Timestamp) -> Vec<CalendarEntry> {
     let of_order = |number: &u64| {
         let record = state.deployments.get(number)?;
         let waits = plan::waits(state, *number, now)?;
-        let is_meant = match waits {
-            WaitingOn::Permit { .. } | WaitingOn::Deployment { .. } => true,
-            // What is under way waits for that too.
-            WaitingOn::Window { .. } | WaitingOn::Freeze { .. } => {
-                schedule::under_way(state, *number, record).is_some()
-            }
-            _ => false,
-        };
+        let is_meant = matches!(waits, WaitingOn::Permit { .. } | WaitingOn::Deployment { .. });
         if !is_meant || record.schedule.at.is_some() || record.package.is_some() {
             return None;
         }
@@ -334,7 +327,7 @@ mod tests {
         world.stands_on(&on, "web", one, OrderAct::Redeploy, Schedule::default());
         let [follows, goes] = &deployments_of(&world)[..] else { panic!("{:?}", deployments_of(&world)) };
         assert_eq!((follows.0, follows.1, goes), (4, false, &goes_on));
-        assert!(follows.3[0].starts_with("deployment 4 waits for freeze 1"), "{follows:?}");
+        assert!(follows.3[0].starts_with("deployment 4 waits for deployment 3 to end"), "{follows:?}");
     }
 
     /// R1: where more openings follow than are listed, the last one says so.
