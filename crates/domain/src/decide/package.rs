@@ -9,7 +9,8 @@ use crate::{
     event::{Aborted, BuildFacts, Ending, Event},
     refusal::{Instead, Refusal, Right},
     rules::{
-        self, Candidate, expiry, lifetime, migrations, names, owners, packages, placement, rights, rollback, rollout,
+        self, Candidate, expiry, lifetime, migrations, names, owners, packages, placement, presence, rights, rollback,
+        rollout,
         schedule::{self, Moment},
         sides,
     },
@@ -513,7 +514,10 @@ fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployme
     if !package.act.installs() {
         return;
     }
-    if soak == 0 {
+    // What is silent is not known to be well: it settles by the clock once it is heard of.
+    let is_seen = packages::begun(&draft.state, package)
+        .all(|(_, _, member)| presence::silent(&draft.state, member, &asked.context.away).is_empty());
+    if soak == 0 && is_seen {
         let members = packages::begun(&draft.state, package).map(|(_, number, _)| number);
         let soaking: Vec<u64> = members.filter(|number| draft.state.soaking.contains(number)).collect();
         soaking.into_iter().for_each(|deployment| draft.record(Event::DeploymentSettled { deployment }));

@@ -72,6 +72,8 @@ pub struct Course {
     pub undone: BTreeSet<TargetName>,
     /// Those that refused to.
     pub stays: BTreeSet<TargetName>,
+    /// Those on which something else runs since, or nothing: how it is with this is for the others to show.
+    pub replaced: BTreeSet<TargetName>,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
     /// Whether all targets are gone since, so that it stands for nobody who comes.
@@ -165,6 +167,7 @@ impl Course {
             undoing: BTreeSet::new(),
             undone: BTreeSet::new(),
             stays: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             ended: None,
             has_succeeded: false,
             is_thrown_away: false,
@@ -286,6 +289,9 @@ impl Course {
     /// Something else runs on a target since, or nothing.
     pub fn is_replaced_on(&mut self, name: &TargetName, now: Timestamp) {
         let was_well = !self.ails() && self.stopped.is_empty();
+        if self.has_succeeded {
+            self.replaced.insert(name.clone());
+        }
         self.unwell.remove(name);
         self.stopped.remove(name);
         if !was_well && self.has_succeeded {
@@ -346,6 +352,7 @@ impl Course {
             self.left_out.remove(name);
             self.kept_out.remove(name);
             self.away.remove(name);
+            self.replaced.remove(name);
             self.accepted.remove(name);
         }
         if self.paused == Some(Paused::ByFailure) {
@@ -402,6 +409,7 @@ impl Course {
         self.left_out.remove(name);
         self.kept_out.remove(name);
         self.away.remove(name);
+        self.replaced.remove(name);
         self.unfinished.insert(name.clone());
     }
 

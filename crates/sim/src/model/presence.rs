@@ -101,7 +101,7 @@ impl Model {
         let is_looked_after = |name: &TargetName| self.cordoned.contains(name) || self.retired.contains(name);
         let counts = |name: &&TargetName| {
             let is_verified = course.outcomes.get(*name) == Some(&Outcome::Verified) && !is_back(name);
-            is_verified && !is_looked_after(name) && !self.ends.is_passing(name)
+            is_verified && !is_looked_after(name) && !course.replaced.contains(*name) && !self.ends.is_passing(name)
         };
         let silent: Vec<&TargetName> = self.away.iter().filter(counts).collect();
         let may = at_most(course.rollout.failure_budget, course.targets.len());

@@ -288,7 +288,7 @@ impl Model {
                 self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);
-                self.says_how_it_ended(target);
+                self.says_how_it_ended(*deployment, target, *given_up);
                 if *given_up {
                     self.sees("a target given up on");
                 } else if was_silent && *outcome == Outcome::Verified {

@@ -384,14 +384,19 @@ impl Model {
             if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
                 let on_target = &mut self.targets[index];
                 (on_target.follows, on_target.told_in) = (Some(number), self.looked);
-                on_target.is_counted_out |= on_target.owes.replace(number).is_some_and(|other| other != number);
+                let owed = on_target.owes.replace(number).is_some_and(|other| other != number);
+                // Of whom nobody has heard, and who runs nothing as far as is known, nothing goes out of service.
+                on_target.is_counted_out |= owed || on_target.is_silent && !self.running.contains_key(name);
             }
         }
     }
 
-    /// A target says what came of what it was told, or is given up on.
-    pub fn says_how_it_ended(&mut self, name: &TargetName) {
-        if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
+    /// A target says what came of what it was told, or is given up on: who is to go back is told so as long as it has not said that it
+    /// has. What it says of something else came too late for what it is told now.
+    pub fn says_how_it_ended(&mut self, deployment: u64, name: &TargetName, given_up: bool) {
+        let goes_back = self.courses.get(&deployment).is_some_and(|course| course.undoing.contains(name));
+        let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) else { return };
+        if self.targets[index].owes == Some(deployment) && !(given_up && goes_back) {
             (self.targets[index].owes, self.targets[index].is_counted_out) = (None, false);
         }
     }
