@@ -173,14 +173,17 @@ impl Target {
 /// Takes a cordon away after applications were started there, where there is one.
 async fn uncordoned(connection: &Connection, target: &TargetName, started: &[AppName]) -> Outcome {
     let act = AdministrationAct::CordonTarget { target: target.clone(), cordoned: false, reason: None };
-    match connection.administer(act).await {
-        Ok(_) => {}
-        Err(failure) if failure.code() == "ALREADY_DONE" => {}
-        Err(failure) => return Err(failure),
-    }
     let names = started.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
-    let data = json!({ "target": target, "started": started });
-    Ok(Answer::new(&data, format!("{target} takes deployments, and {names} started there.")))
+    match connection.administer(act).await {
+        Ok(accepted) => {
+            Ok(Answer::new(&accepted, format!("{target} takes deployments again, and {names} started there.")))
+        }
+        Err(failure) if failure.code() == "ALREADY_DONE" => {
+            let data = json!({ "target": target, "started": started });
+            Ok(Answer::new(&data, format!("{target} takes deployments as it did, and {names} started there.")))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 async fn administer(
