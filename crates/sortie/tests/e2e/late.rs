@@ -31,6 +31,10 @@ fn r8_a_machine_is_drained_and_comes_back() {
     world.make_repository(PROJECT);
     let one = world.push();
     world.sortie("coder", 0, &format!("deploy {one} --to dev"));
+    // Where nobody has cordoned it, it is started all the same.
+    world.sortie("coder", 0, "stop web --in dev --only dev-1");
+    let started = world.sortie("coder", 0, "target uncordon dev-1 --start");
+    started.says("takes deployments as it did, and web started there").lacks("nothing was written");
     world.sortie("coder", 2, "target drain dev-9").says("UNKNOWN_TARGET");
     world.sortie("tester", 3, "target drain dev-1").says("ROLE_MISSING");
     let drained = "target drain dev-1 --reason the-disk-is-changed";
@@ -46,10 +50,6 @@ fn r8_a_machine_is_drained_and_comes_back() {
     let two = world.push();
     world.sortie("coder", 0, &format!("deploy {two} --to dev"));
     world.sortie("coder", 0, "target uncordon dev-1 --start").says("takes deployments again");
-    // Where nobody has cordoned it, it is started all the same.
-    world.sortie("coder", 0, "stop web --in dev --only dev-1");
-    let started = world.sortie("coder", 0, "target uncordon dev-1 --start");
-    started.says("takes deployments as it did, and web started there").lacks("nothing was written");
     let both =
         || world.endpoints("dev").iter().all(|there| get(*there, "/").is_ok_and(|said| said.contains("Good day")));
     until("it to catch up", || (world.endpoints("dev").len() == 2 && both()).then_some(()));
