@@ -7,11 +7,11 @@ use crate::{
     command::Command,
     event::Migration,
     plan,
-    state::{Aside, Deployment, Part, Progress, State, Target, is_counted_on},
+    state::{Aside, Deployment, DeploymentPhase, Part, Progress, State, Target, is_counted_on},
     waiting::WaitingOn,
 };
 use std::{collections::BTreeSet, ops::Range};
-use trust::{TargetName, rollout::Share, statement::Outcome};
+use trust::{AppName, TargetName, rollout::Share, statement::Outcome};
 
 /// Targets that nobody has heard of for a while.
 pub type Away = BTreeSet<TargetName>;
@@ -69,6 +69,14 @@ pub fn silent(state: &State, deployment: &Deployment, away: &Away) -> Vec<Target
     let silent: Vec<TargetName> = away.iter().filter(is_verified).filter(counts).cloned().collect();
     let budget = rollout::of(state, deployment).failure_budget.at_most(deployment.parts.len());
     if silent.len() > budget { silent } else { Vec::new() }
+}
+
+/// The deployment that is over and of which a target was told and has not said how it ended there: what runs and serves there may be
+/// otherwise than is known (R46).
+pub fn unsaid(state: &State, name: &TargetName, app: &AppName) -> Option<u64> {
+    let assigned = state.targets.get(name)?.apps.get(app)?.assigned?;
+    let is_over = matches!(state.deployments.get(&assigned.deployment)?.phase, DeploymentPhase::Ended { .. });
+    (is_over && plan::is_at_something(state, name, app)).then_some(assigned.deployment)
 }
 
 /// What a deployment that bakes or soaks waits on besides time, in the place of what it `waits` on as far as the state knows.

@@ -1,15 +1,12 @@
 //! One deployment.
 
-use super::{
-    build_name, packages,
-    words::{self, Texts},
-};
+use super::{build_name, lags, packages, words::Texts};
 use api::read::{DeploymentView, GuidanceView, PartView};
 use domain::{
     entry::Entry,
     event::{Ending, Event},
     outlook, plan,
-    rules::{rollout, schedule, soak},
+    rules::{presence, rollout, schedule, soak},
     state::{Aside, Deployment, DeploymentPhase, Doubt, Guidance, MemberPart, Part, Progress, Stamp, State, apply},
     waiting::WaitingOn,
 };
@@ -87,18 +84,9 @@ fn remains(state: &State, names: &State, number: u64, record: &Deployment) -> Ve
             false => format!("the data stays as {what} changed it, which has no undo"),
         }
     });
-    let is_unsaid = |name: &&TargetName| {
-        let assigned = state.targets.get(*name).and_then(|target| target.apps.get(app)?.assigned);
-        assigned.is_some_and(|it| it.deployment == number) && plan::is_at_something(state, name, app)
-    };
+    let is_unsaid = |name: &&TargetName| presence::unsaid(state, name, app) == Some(number);
     let unsaid: Vec<&TargetName> = record.parts.iter().map(|(name, _)| name).filter(is_unsaid).collect();
-    let unsaid = (is_over && !unsaid.is_empty()).then(|| {
-        let have = if unsaid.len() == 1 { "has" } else { "have" };
-        format!(
-            "{} {have} not said how it ended there: what runs and serves there may be otherwise",
-            words::names(&unsaid)
-        )
-    });
+    let unsaid = (!unsaid.is_empty()).then(|| lags::unsaid(&unsaid, "it"));
     stays.into_iter().chain(unsaid).collect()
 }
 

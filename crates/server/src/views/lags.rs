@@ -3,17 +3,26 @@
 use super::{build_name, words};
 use api::read::Status;
 use domain::{
-    plan,
-    rules::{late, presence::Away, schedule::Moment},
-    state::{Deployment, DeploymentPhase, State},
+    rules::{
+        late,
+        presence::{self, Away},
+        schedule::Moment,
+    },
+    state::{Deployment, State},
     waiting::WaitingOn,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use trust::TargetName;
 
-/// Notes where a target has not caught up yet, and when it does: too few others serve, or the time is wrong.
+/// Notes where a target has not caught up yet, and when it does, and whose word is missing.
 pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Status) {
+    tell_lagging(state, away, now, status);
+    tell_unsaid(state, status);
+}
+
+/// Who has not caught up: too few others serve, or the time is wrong.
+fn tell_lagging(state: &State, away: &Away, now: Timestamp, status: &mut Status) {
     let mut lagging: BTreeMap<(u64, String), Vec<&TargetName>> = BTreeMap::new();
     for comer in late::comers(state, away, now) {
         let Some(why) = comer.kept_back else { continue };
@@ -42,29 +51,25 @@ pub(crate) fn tell(state: &State, away: &Away, now: Timestamp, status: &mut Stat
     }
 }
 
-/// Notes whose word is missing on how a deployment ended there that is over: what is known of them may be otherwise by now.
-pub(crate) fn tell_unsaid(state: &State, status: &mut Status) {
-    let mut unsaid: BTreeMap<u64, Vec<&TargetName>> = BTreeMap::new();
+/// Notes whose word is missing on how a deployment ended there that is over.
+fn tell_unsaid(state: &State, status: &mut Status) {
+    let mut missing: BTreeMap<u64, Vec<&TargetName>> = BTreeMap::new();
     for (name, target) in state.targets.iter().filter(|(_, target)| !target.retired) {
-        for (app, on_target) in &target.apps {
-            let Some(assigned) = on_target.assigned.filter(|_| plan::is_at_something(state, name, app)) else {
-                continue;
-            };
-            let record = state.deployments.get(&assigned.deployment);
-            if record.is_some_and(|record| matches!(record.phase, DeploymentPhase::Ended { .. })) {
-                unsaid.entry(assigned.deployment).or_default().push(name);
-            }
+        for number in target.apps.keys().filter_map(|app| presence::unsaid(state, name, app)) {
+            missing.entry(number).or_default().push(name);
         }
     }
-    for (number, targets) in unsaid {
+    for (number, targets) in missing {
         let Some(record) = state.deployments.get(&number) else { continue };
-        let have = if targets.len() == 1 { "has" } else { "have" };
-        let note = format!(
-            "{} {have} not said how deployment {number} ended there: what runs and serves there may be otherwise",
-            words::names(&targets)
-        );
-        note_in(status, record, &note);
+        note_in(status, record, &unsaid(&targets, &format!("deployment {number}")));
     }
+}
+
+/// That the word of targets is missing on how `what` ended there.
+pub(super) fn unsaid(targets: &[&TargetName], what: &str) -> String {
+    let have = if targets.len() == 1 { "has" } else { "have" };
+    let names = words::names(targets);
+    format!("{names} {have} not said how {what} ended there: what runs and serves there may be otherwise")
 }
 
 fn note_in(status: &mut Status, record: &Deployment, note: &str) {
@@ -134,7 +139,7 @@ mod tests {
         world.happen(Event::WaveStarted { deployment, wave: 1, targets, ring: None, migrate: None });
         let said = |world: &World| {
             let mut status = status(&world.state, &Filter::default(), |_| None, &|_| None, world.now()).unwrap();
-            tell_unsaid(&world.state, &mut status);
+            tell(&world.state, &Away::new(), world.now(), &mut status);
             let cell = status.apps[0].cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
             cell.notes.iter().any(|note| note.starts_with("prod-1 has not said how deployment 1 ended there"))
         };

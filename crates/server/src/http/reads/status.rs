@@ -76,7 +76,6 @@ pub(crate) fn status_now(serving: &Serving, state: &Facts, filter: &Filter) -> R
     tell_what_they_said(serving, state, &mut status.targets, now);
     tell_of_silence(serving, state, &mut status);
     views::lags::tell(state, &serving.ledger.away(), now, &mut status);
-    views::lags::tell_unsaid(state, &mut status);
     status.notes.splice(0..0, serving.memories.warning(state));
     status.notes.extend(strangers::in_words(&serving.memories.unknown(state)));
     let twins: Vec<&TargetName> = status.targets.iter().filter(|it| it.two).map(|it| &it.name).collect();
