@@ -98,6 +98,13 @@ pub struct DeploymentView {
     pub package: Option<u64>,
 }
 
+impl DeploymentView {
+    /// Whether it is taken back: it has not ended, and says why.
+    pub fn goes_back(&self) -> bool {
+        self.ending.is_none() && self.reason.is_some()
+    }
+}
+
 /// One member's part in the deployment of a package.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MemberView {

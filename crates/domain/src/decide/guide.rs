@@ -7,7 +7,7 @@ use crate::{
     event::{Ending, Event},
     plan,
     refusal::{Refusal, Right},
-    rules::{Candidate, names, packages, placement, rights, rollout, schedule},
+    rules::{Candidate, names, packages, placement, places, rights, rollout, schedule},
     state::{Aside, Deployment, DeploymentPhase, Draft, GuidanceWord, Part, Progress, Running},
 };
 use trust::{
@@ -26,8 +26,7 @@ pub(super) fn pause(draft: &mut Draft, asked: &Asked<'_>, number: u64, reason: D
     let members = package::open_members(draft, &record);
     for deployment in std::iter::once(number).chain(members) {
         // A member that goes back does so to its end, whatever becomes of the others.
-        let goes_on =
-            |record: &Deployment| record.paused.is_none() && !matches!(record.phase, DeploymentPhase::Undoing { .. });
+        let goes_on = |record: &Deployment| record.paused.is_none() && !places::goes_back(record);
         if draft.state.deployments.get(&deployment).is_some_and(goes_on) {
             draft.record(Event::DeploymentPaused { deployment, by: by.clone(), reason, failure: None });
         }

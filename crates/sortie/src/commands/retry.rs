@@ -41,7 +41,7 @@ impl Retry {
         let number = self.deployment.to_string();
         let path = routes::path(routes::DEPLOYMENT, &[&number]);
         let view: DeploymentView = connection.client.get(&path, &[]).await?;
-        if goes_back(&view) {
+        if view.goes_back() {
             return Err(Refusal::GoesBack { deployment: self.deployment }.into());
         }
         if !view.members.is_empty() {
@@ -75,11 +75,6 @@ impl Retry {
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         order::conclude(&connection, &view).await
     }
-}
-
-/// Whether it is under way and has a reason why it goes back.
-fn goes_back(view: &DeploymentView) -> bool {
-    view.ending.is_none() && view.reason.is_some()
 }
 
 /// What came of it on those that tried again: the deployment had its end before, and that says nothing of them.
@@ -116,7 +111,7 @@ async fn of_members(connection: &Connection, package: &DeploymentView) -> Failur
 
 fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failure {
     let number = package.deployment;
-    let failed = members.iter().filter(|member| !failed(member).is_empty() && !goes_back(member));
+    let failed = members.iter().filter(|member| !failed(member).is_empty() && !member.goes_back());
     let failed: Vec<&DeploymentView> = failed.collect();
     let in_words = |member: &&DeploymentView| {
         let on: Vec<String> = self::failed(member).iter().map(ToString::to_string).collect();
@@ -131,7 +126,7 @@ fn failed_members(package: &DeploymentView, members: &[DeploymentView]) -> Failu
             );
             Failure::misused(why).next(format!("sortie retry {}", first.deployment))
         }
-        None => match members.iter().find(|member| goes_back(member)) {
+        None => match members.iter().find(|member| member.goes_back()) {
             Some(member) => Refusal::GoesBack { deployment: member.deployment }.into(),
             None => Failure::new("NOTHING_TO_RETRY", exit::DONE, format!("no target failed in deployment {number}"))
                 .next(format!("sortie status {number}")),
@@ -196,11 +191,11 @@ mod tests {
     fn nobody_tries_again_what_goes_back() {
         let mut view = deployment(&[("prod-1", "going back")]);
         view.ending = None;
-        assert!(!goes_back(&view));
+        assert!(!view.goes_back());
         view.reason = Some("aborted by oncall".into());
-        assert!(goes_back(&view));
+        assert!(view.goes_back());
         view.ending = Some(domain::event::Ending::Undone);
-        assert!(!goes_back(&view));
+        assert!(!view.goes_back());
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn next_while_open(view: &DeploymentView) -> String {
         true if says("; before that") => format!("sortie why {} --in {environment}", view.build.of(app)),
         true => format!("sortie resume {number}"),
         // What goes back comes to its end by itself.
-        false if view.reason.is_some() => format!("sortie status {app} --in {environment}"),
+        false if view.goes_back() => format!("sortie status {app} --in {environment}"),
         false => format!("sortie abort {number}"),
     }
 }
@@ -96,7 +96,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (Some(Ending::Superseded), _) => format!("superseded{ended}"),
         (None, Some(waits)) => match &view.never {
             Some(why) => format!("{waits}; it will be dropped: {why}"),
-            None if view.reason.is_some() => format!("it goes back; {waits}"),
+            None if view.goes_back() => format!("it goes back; {waits}"),
             None => waits.clone(),
         },
         (None, None) => "under way".into(),
