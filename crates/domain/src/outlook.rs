@@ -58,7 +58,7 @@ pub struct GoesOn {
     pub clash: Option<String>,
 }
 
-/// Every deployment that has begun and goes on once a window opens, a freeze is over, or a ring has baked.
+/// Every deployment that has begun and goes on once a window opens, a freeze is over, a ring has baked, or somebody says so.
 pub fn going_on(state: &State, now: Timestamp) -> Vec<GoesOn> {
     let of_open = |number: &u64| {
         let record = state.deployments.get(number)?;

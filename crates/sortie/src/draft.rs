@@ -76,8 +76,8 @@ pub async fn seal(
     for expected in expected {
         let expected = PartName::new(expected).or_misused()?;
         if let Some(build) = view.sealed.filter(|_| !parts.contains_key(&expected)) {
-            let why = format!("{draft} of {app} was sealed as {app}#{}, without {expected}", build.short());
-            return Err(Failure::failed(why).next("all parts to a new one: sortie push --into DRAFT --part NAME"));
+            let sealed = Failure::from(Refusal::DraftSealed { app, draft, build });
+            return Err(sealed.after(&format!("{expected} is no part of it: ")));
         }
         if !parts.contains_key(&expected) {
             let there = parts.keys().map(PartName::to_string).collect::<Vec<_>>().join(", ");

@@ -51,13 +51,10 @@ impl Care {
         terms.canary = self.canary.or(terms.canary);
         if let Some(bake) = &self.bake {
             let seconds = duration(bake)?.as_secs();
-            let minutes = seconds.div_euclid(60);
-            if seconds.rem_euclid(60) != 0 {
-                let whole = minutes + 1;
-                return Err(Failure::misused(format!(
-                    "rings bake whole minutes, and {} is none: --bake {whole}m",
-                    printable(bake)
-                )));
+            let minutes = seconds / 60;
+            if seconds % 60 != 0 {
+                let (bake, whole) = (printable(bake), minutes + 1);
+                return Err(Failure::misused(format!("rings bake whole minutes, and {bake} is none: --bake {whole}m")));
             }
             terms.bake_minutes = Some(u32::try_from(minutes).or_misused()?);
         }
