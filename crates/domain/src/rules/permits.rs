@@ -109,6 +109,13 @@ pub fn is_withdrawn(state: &State, app: &AppName, version: &Version, audience: &
     dead && state.granted(app, version, audience).is_none()
 }
 
+/// Whether the version was asked for there and never granted: what ended its requests denied them, and took nothing back.
+pub fn was_never_granted(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> bool {
+    let asked = state.in_audience(app, audience).and_then(|here| here.requests.get(version));
+    let mut requests = asked.into_iter().flatten().filter_map(|digest| state.requests.get(digest)).peekable();
+    requests.peek().is_some() && requests.all(|request| request.granted.is_none())
+}
+
 /// Fails where the version is below the audience's floor: permission for it would be permission for nothing.
 pub fn above_floor(state: &State, app: &AppName, version: &Version, audience: &AudienceName) -> Result<(), Refusal> {
     let Some(here) = state.in_audience(app, audience) else { return Ok(()) };

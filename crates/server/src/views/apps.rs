@@ -77,14 +77,10 @@ fn superseded(state: &State, app: &AppName, build: &Build) -> BTreeMap<AudienceN
 /// Where permission was taken back, and not given again.
 fn withdrawn(state: &State, app: &AppName, build: &Build) -> Vec<AudienceName> {
     let (Some(version), Some(policy)) = (&build.version, &state.policy) else { return Vec::new() };
-    // What was denied before it was granted was never released there.
-    let is_denied = |audience: &AudienceName| {
-        let asked = state.in_audience(app, audience).and_then(|here| here.requests.get(version));
-        let mut requests = asked.into_iter().flatten().filter_map(|digest| state.requests.get(digest)).peekable();
-        requests.peek().is_some() && requests.all(|request| request.granted.is_none())
+    let is_withdrawn = |audience: &&AudienceName| {
+        permits::is_withdrawn(state, app, version, audience)
+            && !permits::was_never_granted(state, app, version, audience)
     };
-    let is_withdrawn =
-        |audience: &&AudienceName| permits::is_withdrawn(state, app, version, audience) && !is_denied(audience);
     policy.charter.audience_names().filter(is_withdrawn).cloned().collect()
 }
 

@@ -32,8 +32,10 @@ impl Abort {
         let act = |reason| AdministrationAct::AbortDeployment { deployment, reason };
         let accepted = match connection.administer_perhaps_because(self.reason.as_deref(), act).await {
             Err(failure) if failure.code() == "DEPLOYMENT_OVER" => {
-                let view = order::deployment(&connection, deployment).await;
-                return Err(view.map_or_else(|_| failure.clone(), |view| over(failure.clone(), &view)));
+                return Err(match order::deployment(&connection, deployment).await {
+                    Ok(view) => over(failure, &view),
+                    Err(_) => failure,
+                });
             }
             accepted => accepted?,
         };
