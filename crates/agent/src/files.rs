@@ -112,9 +112,13 @@ impl From<PathBuf> for Place {
     }
 }
 
-/// Creates a folder and what is missing above it; only the agent's own user may look into what it creates.
+/// Creates a folder and what is missing above it; only the agent's own user may look into what it creates. Once this returns,
+/// the names in it survive a loss of power: whoever was killed in [`replace`] may have left one that does not yet, and it is
+/// about to be read and relied on.
 pub fn make_private_folder(folder: &Place) -> Result<(), FileError> {
-    folder.disk.make_folder(&folder.path).map_err(failed("create", &folder.path))
+    let Place { disk, path } = folder;
+    disk.make_folder(path).map_err(failed("create", path))?;
+    disk.sync_folder(path).map_err(failed("sync", path))
 }
 
 /// Replaces what is at `place` by `bytes`, readable by the agent's own user alone. Once this returns, the content

@@ -124,6 +124,8 @@ impl Home {
         for folder in ["trust", "journal", "manifests", "config", "incoming", "inbox", "carried"] {
             files::make_private_folder(&root.join(folder))?;
         }
+        // Last, so that the folders just made survive as well.
+        files::make_private_folder(&root)?;
         Ok(Self { root, _lock: lock })
     }
 
@@ -293,6 +295,12 @@ pub fn kernel_version() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::{Disk, OwnDisk};
+    use std::{
+        collections::BTreeSet,
+        io,
+        sync::{Arc, Mutex},
+    };
 
     #[test]
     fn whoever_finds_a_folder_in_use_is_told_by_whom() {
@@ -304,5 +312,48 @@ mod tests {
         assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
         drop(home);
         assert_eq!(Home::user(folder.path()), None);
+    }
+
+    /// A disk that remembers of which folders the names survive a loss of power.
+    #[derive(Debug, Default)]
+    struct Watched(Mutex<BTreeSet<PathBuf>>);
+
+    impl Disk for Watched {
+        fn make_folder(&self, folder: &Path) -> io::Result<()> {
+            OwnDisk.make_folder(folder)
+        }
+        fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+            OwnDisk.write(path, bytes)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            OwnDisk.rename(from, to)
+        }
+        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+            self.0.lock().unwrap().insert(folder.to_owned());
+            OwnDisk.sync_folder(folder)
+        }
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            OwnDisk.read(path)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            OwnDisk.remove(path)
+        }
+        fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+            OwnDisk.names(folder)
+        }
+    }
+
+    /// What an agent that was killed had renamed and not synced is synced before the next one reads it: it acts on it, so that
+    /// no loss of power may take it back.
+    #[test]
+    fn what_is_read_at_the_start_survives_a_loss_of_power() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Watched::default());
+        let root = folder.path().join("data");
+        Home::alone(Place::on(disk.clone(), root.clone())).unwrap();
+        let synced = disk.0.lock().unwrap().clone();
+        for read in [".", "trust", "journal", "manifests", "config"] {
+            assert!(synced.iter().any(|folder| *folder == root.join(read)), "{read} in {synced:?}");
+        }
     }
 }

@@ -118,8 +118,8 @@ impl Repository {
     }
 
     fn open(folder: Place, root: Root, now: Timestamp) -> Result<Self, RepositoryError> {
-        files::make_private_folder(&folder)?;
         files::make_private_folder(&folder.join("roots"))?;
+        files::make_private_folder(&folder)?;
         let kept = Kept {
             timestamp: read_at_most(&folder.join("timestamp.json"), MAX_TIMESTAMP_BYTES as u64)?,
             snapshot: read_at_most(&folder.join("snapshot.json"), MAX_SNAPSHOT_BYTES as u64)?,

@@ -230,9 +230,7 @@ impl Model {
         match verdict {
             Ok((order, generation)) => {
                 on_target.performed.insert(order, generation);
-                if on_target.back.as_ref().is_none_or(|back| back.by != order) {
-                    on_target.goes_from(order, Some(build));
-                }
+                on_target.goes_from(generation, Some(build));
                 on_target.serves = Some(build);
                 Ok(())
             }
@@ -273,9 +271,7 @@ impl Model {
         let on_target = &mut self.targets[index];
         if is_ordered {
             on_target.performed.insert(newest, generation);
-            if on_target.back.as_ref().is_none_or(|back| back.by != newest) {
-                on_target.goes_from(newest, current);
-            }
+            on_target.goes_from(generation, current);
         }
         on_target.serves = None;
         Ok(())

@@ -25,7 +25,7 @@ pub struct OnTarget {
     pub last: Option<(u64, Digest, Timestamp)>,
     /// Which orders it carried out, under which generation.
     pub performed: BTreeMap<Digest, u64>,
-    /// By which order it left what ran before, and what that was.
+    /// Under which generation it left what ran before, and what that was.
     pub back: Option<Back>,
     /// What serves there, where there are sides: stopped or not.
     pub serves: Option<Digest>,
@@ -63,8 +63,8 @@ fn acts_on_it(act: OrderAct) -> bool {
 
 /// What a target goes back to.
 pub struct Back {
-    /// The order by which it left that.
-    pub by: Digest,
+    /// The generation under which it left that.
+    pub under: u64,
     /// What ran there.
     pub before: Option<Digest>,
     /// What of it served.
@@ -82,9 +82,12 @@ impl OnTarget {
         self.last.map(|(_, order, _)| order)
     }
 
-    /// By an order it leaves what runs there.
-    pub fn goes_from(&mut self, by: Digest, before: Option<Digest>) {
-        self.back = Some(Back { by, before, serves: self.serves });
+    /// Under a generation it leaves what runs there, unless it has left something under it already: whatever orders it is shown
+    /// with one generation, they are one attempt to it.
+    pub fn goes_from(&mut self, under: u64, before: Option<Digest>) {
+        if self.back.as_ref().is_none_or(|back| back.under != under) {
+            self.back = Some(Back { under, before, serves: self.serves });
+        }
     }
 }
 
@@ -197,6 +200,8 @@ impl Model {
         let ends = to.is_none() && self.ends.is_ending(index);
         let goes_back = ends || stays || on_target.back.as_ref().is_some_and(|back| back.before == to);
         let verdict = match to {
+            // What it goes back to stays what it was: an older order for what is there already is not followed anew.
+            _ if stays => Err("it is at something else".into()),
             Some(build) => self.may_go_forward(index, build, current, clock),
             None => self.may_remove(index),
         };
@@ -217,8 +222,8 @@ impl Model {
                 on_target.ran.extend(to);
                 // What is started again goes back with what had brought it.
                 let controls = self.orders.get(&order).is_some_and(|(_, signed)| starts(signed.act));
-                if !controls && on_target.back.as_ref().is_none_or(|back| back.by != order) {
-                    on_target.goes_from(order, current);
+                if !controls {
+                    on_target.goes_from(generation, current);
                 }
                 // What is stopped serves by that order once it is started.
                 let switches = self.orders.get(&order).is_some_and(|(_, signed)| signed.act == OrderAct::Switch);
