@@ -101,6 +101,8 @@ impl DiskStore {
                 }
                 _ => {}
             }
+            // An object that whoever was killed had named is there from now on: nobody sends it again.
+            disk::sync_folder(&path)?;
         }
         disk::sync_folder(&objects)?;
         disk::sync_folder(folder)?;

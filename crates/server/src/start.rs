@@ -1,7 +1,7 @@
 //! Opens a data folder and serves it.
 
 use crate::{
-    clock,
+    clock, durable,
     http::{self, Serving, Shared, agents::Targets},
     keys::{Keys, KeysError, make_private_folder},
     ledger::{Ledger, LedgerError},
@@ -295,6 +295,7 @@ fn open(options: &Options, stopping: watch::Receiver<bool>) -> Result<(File, Sha
     make_private_folder(data)?;
     let lock = lock(data)?;
     sweep_backups(data);
+    settle(data)?;
     change_keys(data, options.keys)?;
     let keys = Keys::open(&data.join("keys"))?;
     let depot = Arc::new(DiskStore::open(&private(data, "depot")?)?);
@@ -344,6 +345,12 @@ pub(crate) fn private(data: &Path, name: &str) -> Result<PathBuf, StartError> {
     let folder = data.join(name);
     make_private_folder(&folder)?;
     Ok(folder)
+}
+
+/// Makes the names in a data folder durable, as [`durable::settle`] says. The depot sees to its own.
+pub(crate) fn settle(data: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::Folder { path: data.to_path_buf(), source };
+    durable::settle(data, &data.join("depot")).map_err(failed)
 }
 
 /// Takes the folder for this process; the kernel gives it back when the process ends, however it ends.

@@ -138,6 +138,7 @@ pub struct Running {
 pub async fn run(options: Options) -> Result<Running, WitnessStartError> {
     make_private_folder(&options.data)?;
     let lock = start::lock(&options.data)?;
+    start::settle(&options.data)?;
     let key = Arc::new(keys::open_signing(&options.data, KEY, "sortie witness")?);
     let (certificate, tls, pin) = keys::open_tls(&options.data, "")?;
     let pinned = pin_server(&options.data, options.server).await?;

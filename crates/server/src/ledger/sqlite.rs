@@ -79,7 +79,14 @@ impl SqliteStore {
         let path = folder.join("ledger.sqlite");
         // SQLite gives its side files the mode of the main one, so the main one is made first, with the mode it is to have.
         private_file(&path).map_err(failed)?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        // What a server that was killed had written and not synced is read, answered for and acted on from here: no loss of
+        // power may take it back any more.
+        for written in [folder.join("ledger.sqlite-wal"), path.clone(), folder.to_path_buf()] {
+            match File::open(&written).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
+        }
         let mut writer = Connection::open(&path).map_err(|e| of_sqlite("opening the ledger", e))?;
         prepare_writer(&mut writer)?;
         Ok(Self { path, writer: Mutex::new(writer), readers: Mutex::default(), _lock: lock })
