@@ -163,6 +163,8 @@ pub struct World<'a> {
     server: Server,
     server_offset: i64,
     opens_at: Option<u64>,
+    /// Since when it is up, once it was down.
+    opened: u64,
     agents: Vec<Agent>,
     people: BTreeMap<u64, PersonsCall>,
     /// The newest message of each sender that has reached the server.
@@ -236,6 +238,7 @@ impl<'a> World<'a> {
             server,
             server_offset: 0,
             opens_at: None,
+            opened: 0,
             agents,
             people: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -406,6 +409,8 @@ impl<'a> World<'a> {
         let soaks =
             |number: &u64| matches!(plan::waits(&state, *number, state.head.time), Some(WaitingOn::Soak { .. }));
         self.people.is_empty()
+            // What could not be told while the server was down has been told since.
+            && self.now >= self.opened + LOOK_AFTER
             && self.refreshes_are_over()
             && !self.model.waits_for_an_end(now)
             && self.agents.iter().enumerate().all(idles)

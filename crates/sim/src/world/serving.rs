@@ -210,7 +210,7 @@ impl World<'_> {
         if self.opens_at.is_none_or(|at| at > self.now) || self.server.is_up() {
             return Ok(());
         }
-        self.opens_at = None;
+        (self.opens_at, self.opened) = (None, self.now);
         // What was stored before it died was decided by what was known then.
         self.model.is_told_who_is_away(self.server.away());
         if let Err(error) = self.server.open() {
