@@ -124,7 +124,9 @@ fn begin(journal: &Journal, assignment: &Assignment, epoch: u64, last: &Last) ->
             LastState::Undone => Step::Close(Outcome::Verified),
             LastState::Settled => denied("the deployment has settled here: going back now is a rollback"),
         },
-        Some(last) if last.deployment > assignment.deployment => denied("a later deployment was followed since"),
+        Some(last) if last.deployment > assignment.deployment => {
+            denied("a later deployment was followed since: going back now is a rollback")
+        }
         None if journal.has_forgotten() => denied(
             "this target's journal of the application was damaged: what ran before is not known until it is deployed anew",
         ),

@@ -36,8 +36,6 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // A process of a world that is killed unwinds; that is no news.
-    std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
     let (mut events, mut entries, mut activations) = (0, 0, 0);
     let mut seen: BTreeMap<&str, u64> = SIGHTS.iter().map(|kind| (*kind, 0)).collect();
@@ -86,13 +84,17 @@ fn run_all(seeds: Range<u64>, fault: Option<Fault>, tells: bool) -> BTreeMap<u64
     let next = AtomicU64::new(seeds.start);
     let some = || {
         let taken = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end));
-        let one = |seed| (seed, replay(&Script::new(seed), fault, tells).map_err(|why| why.to_string()));
+        let one = |seed| {
+            let played = std::panic::catch_unwind(|| replay(&Script::new(seed), fault, tells));
+            let played = played.map_err(|_| "it came to a panic, which is told above".to_owned());
+            (seed, played.and_then(|end| end.map_err(|why| why.to_string())))
+        };
         taken.map(one).collect::<Vec<_>>()
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let begun: Vec<_> = (0..cores).map(|_| scope.spawn(some)).collect();
-        begun.into_iter().flat_map(|core| core.join().unwrap_or_default()).collect()
+        begun.into_iter().flat_map(|core| core.join().expect("panics are caught in each world")).collect()
     })
 }
 

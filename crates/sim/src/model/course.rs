@@ -74,6 +74,8 @@ pub struct Course {
     pub stays: BTreeSet<TargetName>,
     /// Those on which something else runs since, or nothing: how it is with this is for the others to show.
     pub replaced: BTreeSet<TargetName>,
+    /// Whether that is so on all that had it.
+    runs_nowhere: bool,
     pub ended: Option<Timestamp>,
     pub has_succeeded: bool,
     /// Whether all targets are gone since, so that it stands for nobody who comes.
@@ -168,6 +170,7 @@ impl Course {
             undone: BTreeSet::new(),
             stays: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            runs_nowhere: false,
             ended: None,
             has_succeeded: false,
             is_thrown_away: false,
@@ -291,12 +294,25 @@ impl Course {
         let was_well = !self.ails() && self.stopped.is_empty();
         if self.has_succeeded {
             self.replaced.insert(name.clone());
+            let is_there = |name: &&TargetName| self.outcomes.get(*name) == Some(&Outcome::Verified);
+            self.runs_nowhere |= self.targets.iter().filter(is_there).all(|name| self.replaced.contains(name));
         }
         self.unwell.remove(name);
         self.stopped.remove(name);
         if !was_well && self.has_succeeded {
             self.well_since = Some(now);
         }
+    }
+
+    /// Whether what it brought soaks anywhere: what nothing runs any more has settled nowhere, and does not come to.
+    pub fn soaks_somewhere(&self) -> bool {
+        self.has_succeeded && !self.runs_nowhere
+    }
+
+    /// A target went back to what this had brought it.
+    pub fn is_there_again(&mut self, name: &TargetName, now: Timestamp) {
+        self.replaced.remove(name);
+        self.well_since = Some(now);
     }
 
     /// Since when all is well that it brought, and nothing of it stopped, once it has come to a good end.

@@ -276,7 +276,9 @@ impl Model {
                     self.is_started_anew(target, *running, time);
                 }
                 let brought = self.brought.get(target).copied();
+                let back = self.comes_back_to(*deployment, target, *running).filter(|_| *outcome == Outcome::Verified);
                 self.runs_now(*deployment, target, *running, *change);
+                self.is_there_again(target, back, time);
                 self.is_replaced_on(target, brought, time);
                 let act = self.courses.get(deployment).map(|course| course.act);
                 let stopped = match (act, change) {
@@ -360,6 +362,28 @@ impl Model {
         let course = brought.filter(|_| is_replaced).and_then(|number| self.courses.get_mut(&number));
         if let Some(course) = course {
             course.is_replaced_on(name, time);
+        }
+    }
+
+    /// What soaks still where nothing replaced it, and had brought a target what it goes back to now.
+    fn comes_back_to(&self, number: u64, name: &TargetName, running: Option<Digest>) -> Option<u64> {
+        self.courses.get(&number).filter(|course| course.undoing.contains(name))?;
+        let soaks = |(number, course): &(&u64, &Course)| {
+            Some(course.build) == running
+                && course.replaced.contains(name)
+                && course.soaks_somewhere()
+                && !self.settled_ones.contains(number)
+        };
+        self.courses.iter().filter(soaks).map(|(number, _)| *number).max()
+    }
+
+    /// What a target goes back to was brought by this again, and soaks there again.
+    fn is_there_again(&mut self, name: &TargetName, back: Option<u64>, time: Timestamp) {
+        let Some(number) = back else { return };
+        self.brought.insert(name.clone(), number);
+        if let Some(course) = self.courses.get_mut(&number) {
+            course.is_there_again(name, time);
+            self.sees("what was replaced while it soaked there again");
         }
     }
 
@@ -579,9 +603,10 @@ impl Model {
                 return broken("TRUTH", what);
             }
         }
+        let is_gone = |name: &TargetName| self.retired.contains(name) || course.replaced.contains(name);
         let mut switched = course.targets.iter().filter(|name| verified(name));
         if ending == Ending::Undone
-            && let Some(left) = switched.find(|name| !course.undone.contains(*name) && !self.retired.contains(*name))
+            && let Some(left) = switched.find(|name| !course.undone.contains(*name) && !is_gone(name))
         {
             return broken("TRUTH", format!("deployment {number} is said to be undone, and {left} never went back"));
         }

@@ -21,6 +21,7 @@ pub const SIGHTS: &[&str] = &[
     "a failure that stops",
     "a target given up on",
     "a target that catches up",
+    "what was replaced while it soaked there again",
     "paused",
     "resumed",
     "resumed in spite of a failure",

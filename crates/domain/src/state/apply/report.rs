@@ -68,6 +68,7 @@ pub(super) fn finish_target(
         finish_part(part, finished, goes_back, !stopped && is_clear);
         part.phases.extend(phases.iter().cloned());
     });
+    let came_back = back.and(finished.running).and_then(|build| soaks_elsewhere(state, name, &app, &build));
     let switched = act == OrderAct::Switch && back.is_none() && was_verified;
     let since = state.head.time;
     let running = finished.running.map(|build| {
@@ -76,10 +77,10 @@ pub(super) fn finish_target(
             // A target that goes on running the same build has run it since then.
             Some(before) if before.build == build && finished.change != Some(Change::Repeated) => {
                 // Whether it serves was settled by the switch, so that what follows from its health is for that to say.
-                let deployment = if switched { deployment } else { before.deployment };
+                let deployment = if switched { deployment } else { came_back.unwrap_or(before.deployment) };
                 Running { since: before.since, deployment, unwell, ..anew }
             }
-            _ => anew,
+            _ => Running { deployment: came_back.unwrap_or(deployment), ..anew },
         }
     });
     if !is_as_it_was && back.is_none() && was_unwell && was_verified {
@@ -89,6 +90,9 @@ pub(super) fn finish_target(
         has_run(state, name, &app, finished.running);
     }
     runs_now(state, name, &app, running);
+    if let Some(number) = came_back {
+        is_there_again(state, name, &app, number);
+    }
     if assigned.newer {
         ran_before_the_newest(state, name, &app);
     }
@@ -287,6 +291,33 @@ fn is_replaced_there(state: &mut State, name: &TargetName, number: u64) {
     }
     if record.parts.verified().next().is_none() {
         state.soaking.remove(&number);
+    }
+}
+
+/// The deployment that had brought a target the build which it goes back to, and that soaks still where nothing replaced it.
+fn soaks_elsewhere(state: &State, name: &TargetName, app: &AppName, build: &Digest) -> Option<u64> {
+    let brought = |number: &&u64| {
+        let record = state.deployments.get(*number).filter(|record| record.app == *app && record.build == *build);
+        let part = record.and_then(|record| record.parts.get(name));
+        part.is_some_and(|part| {
+            part.aside == Some(Aside::Replaced) && part.progress == Progress::Finished(Outcome::Verified)
+        })
+    };
+    state.soaking.iter().rev().find(brought).copied()
+}
+
+/// A target is back on what a deployment had brought it: that soaks there again, and goes back from there with the others (R54).
+fn is_there_again(state: &mut State, name: &TargetName, app: &AppName, number: u64) {
+    let now = state.head.time;
+    let Some(running) = state.running(app, name) else { return };
+    let (serves, stopped) = (running.serves(), running.stopped);
+    let Some(record) = state.deployments.get_mut(&number) else { return };
+    record.parts.change(name, |part| {
+        (part.aside, part.unwell, part.doubt) = (None, None, None);
+        (part.serves, part.stopped) = (serves, stopped);
+    });
+    if record.parts.are_well() {
+        record.well_since = Some(now);
     }
 }
 
