@@ -29,6 +29,8 @@ pub struct Course {
     /// The deployment of a package that it is a part of.
     pub package: Option<u64>,
     pub targets: Vec<TargetName>,
+    /// The target that changes the data for it, or takes that back, before anything of it runs anywhere.
+    pub elected: Option<TargetName>,
     /// Whether there are sides, so that it depends on theirs what whoever comes late has missed.
     pub has_sides: bool,
     /// Whether it was for some of those that there were.
@@ -141,6 +143,7 @@ impl Course {
             build,
             package: None,
             targets: targets.to_vec(),
+            elected: None,
             has_sides: false,
             is_narrowed: !order.only.is_empty(),
             of: targets.len(),

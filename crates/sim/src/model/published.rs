@@ -230,7 +230,10 @@ impl Model {
                 }
             }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
-            Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
+            Event::WaveStarted { deployment, targets, migrate, .. } => {
+                self.wave(cast, *deployment, targets, time)?;
+                self.elects(*deployment, targets, *migrate);
+            }
             Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 self.is_no_silence(*deployment, reason)?;
                 self.is_no_doubt(*deployment, reason)?;
