@@ -28,6 +28,8 @@ pub struct Course {
     pub build: Digest,
     /// The deployment of a package that it is a part of.
     pub package: Option<u64>,
+    /// The package that brings it.
+    pub brought_by: Option<Digest>,
     pub targets: Vec<TargetName>,
     /// The target that changes the data for it, or takes that back, before anything of it runs anywhere.
     pub elected: Option<TargetName>,
@@ -142,6 +144,7 @@ impl Course {
             act: order.act,
             build,
             package: None,
+            brought_by: None,
             targets: targets.to_vec(),
             elected: None,
             has_sides: false,

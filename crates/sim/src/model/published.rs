@@ -196,6 +196,7 @@ impl Model {
                     Course::new(&self.rollout, order, *build, targets, (self.ends.passing(), &self.away), time);
                 course.of = self.joined;
                 course.package = *package;
+                course.brought_by = package.and_then(|number| packages.build_of(number));
                 if self.sides.are_there {
                     course.has_sides = true;
                     // What stands by serves nobody, and is not counted on.
@@ -531,7 +532,7 @@ impl Model {
         let build = cast.name(&course.build);
         if course.brings() && !(switches && self.goes_back_to(&course.build)) {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
-            let frozen = self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), time);
+            let frozen = self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), time);
             if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
@@ -727,9 +728,7 @@ impl Model {
             WaitingOn::Window { .. } => {
                 !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
             }
-            WaitingOn::Freeze { .. } => {
-                self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), now)
-            }
+            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), now),
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
