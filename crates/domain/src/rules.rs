@@ -65,6 +65,8 @@ pub struct Candidate<'a> {
     pub audience: &'a AudienceName,
     /// What is to be done with it.
     pub act: OrderAct,
+    /// The package that brings it, where the order for it is a package's.
+    pub package: Option<(&'a AppName, Digest)>,
 }
 
 impl<'a> Candidate<'a> {
@@ -76,6 +78,7 @@ impl<'a> Candidate<'a> {
             record: names::build(state, &deployment.app, &deployment.build)?,
             audience: &deployment.environment,
             act: Self::judged_as(state, &deployment.app, &deployment.environment, deployment.build, deployment.act),
+            package: deployment.package.as_ref().map(|of| (&of.app, of.build)),
         })
     }
 
@@ -88,6 +91,7 @@ impl<'a> Candidate<'a> {
             record: names::build(state, &order.app, subject)?,
             audience: &order.environment,
             act: Self::judged_as(state, &order.app, &order.environment, *subject, order.act),
+            package: None,
         })
     }
 

@@ -9,7 +9,10 @@ mod signed;
 use domain::{
     entry::Entry,
     event::{Departure, Event, RootFacts, VendorPermit, VendorWord},
-    rules::{entitlement, freezes, late, lifetime, packages, schedule},
+    rules::{
+        entitlement, freezes, late, lifetime, packages,
+        schedule::{self, Moment},
+    },
     state::{Hold, MemberPart, OfVendor, Policy, Stamp, State, apply},
 };
 use signed::Signed;
@@ -610,10 +613,10 @@ impl Verifier {
                 self.check_granted(app, version.as_ref(), environment, *act)
             }
             Event::WaveStarted { deployment, wave, .. } => match self.state.deployments.get(deployment) {
-                Some(record) => match schedule::hindrance(&self.state, *deployment, record, self.state.head.time) {
-                    Some(hindrance) => Err(format!("wave {wave} began, and {hindrance}")),
-                    None if *wave > 1 => Ok(()),
-                    None => self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act),
+                Some(record) => match schedule::held_to(&self.state, *deployment, record, self.state.head.time) {
+                    Moment::Later(hindrance) => Err(format!("wave {wave} began, and {hindrance}")),
+                    _ if *wave > 1 => Ok(()),
+                    _ => self.check_granted(&record.app, record.version.as_ref(), &record.environment, record.act),
                 },
                 None => Err(format!("deployment {deployment} began, and nobody ordered it")),
             },
@@ -645,7 +648,7 @@ impl Verifier {
         let unknown = || format!("step {step} of deployment {number} began, and no package is deployed by it");
         let record = self.state.deployments.get(&number).ok_or_else(unknown)?;
         let facts = packages::listed(&self.state, &record.app, &record.build).ok_or_else(unknown)?;
-        if let Some(hindrance) = schedule::hindrance(&self.state, number, record, self.state.head.time) {
+        if let Moment::Later(hindrance) = schedule::held_to(&self.state, number, record, self.state.head.time) {
             return Err(format!("step {step} began, and {hindrance}"));
         }
         for app in members {

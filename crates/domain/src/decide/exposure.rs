@@ -35,7 +35,7 @@ pub(super) fn expose(
     let deployed = draft.state.targets_in(environment).any(|(name, _)| runs(name));
     let under_way = draft.state.in_audience(app, environment).and_then(|record| record.open_deployment);
     if percent > 0 && !deployed {
-        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Deploy };
+        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Deploy, package: None };
         deployers::deployed_by_us(&asked.policy, &candidate)?;
     }
     if percent > 0 && (!deployed || under_way.is_some() || !record.verified_in.contains_key(environment)) {
@@ -47,7 +47,7 @@ pub(super) fn expose(
     }
     if percent > 0 && !unreleased::accepted(&asked.policy, environment) {
         // Like going back, exposing activates nothing: expiry and floor do not stop it, a withdrawal does.
-        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Rollback };
+        let candidate = Candidate { app, build, record, audience: environment, act: OrderAct::Rollback, package: None };
         permits::live(&draft.state, &asked.policy, &candidate, asked.context.now)?;
     }
     let current = draft.state.in_audience(app, environment).and_then(|record| record.exposure.clone());

@@ -82,7 +82,8 @@ pub(super) fn request(
         // What keeps one of them from being activated keeps all of them: nothing is to stand half done.
         if !order.when_released {
             let begins = schedule::begins(order, now);
-            let candidate = Candidate::ordered(&draft.state, &prepared.order)?;
+            let package = Some((&order.app, signed.subject));
+            let candidate = Candidate { package, ..Candidate::ordered(&draft.state, &prepared.order)? };
             let moment = rules::is_moment(&draft.state, &asked.policy, &candidate, &order.schedule, begins);
             moment.map_err(|refusal| schedule::as_meant(refusal, begins > now))?;
         }

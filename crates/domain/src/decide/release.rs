@@ -179,7 +179,8 @@ pub(super) fn request(draft: &mut Draft, asked: &Asked<'_>, signed: Signed<state
     {
         return Err(Refusal::Invalid { why: format!("the floor {floor} would keep out {} itself", wish.version) });
     }
-    let candidate = Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy };
+    let candidate =
+        Candidate { app: &wish.app, build, record, audience: &wish.audience, act: OrderAct::Deploy, package: None };
     retired::takes_something_new(&wish.app, draft.state.apps.get(&wish.app))?;
     retention::bytes_are_here(&candidate)?;
     vendors::released(&draft.state, policy, &candidate, now)?;

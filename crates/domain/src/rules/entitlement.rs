@@ -40,7 +40,7 @@ pub fn released(
         return Err(missing());
     }
     let (build, record) = names::version(state, app, version)?;
-    let candidate = Candidate { app, build, record, audience: channel, act: OrderAct::Deploy };
+    let candidate = Candidate { app, build, record, audience: channel, act: OrderAct::Deploy, package: None };
     let holds = vendors::released(state, policy, &candidate, now)
         .and_then(|_| permits::in_force(state, policy, &candidate, version, now).map(|_| build));
     holds.map_err(|refusal| match refusal {

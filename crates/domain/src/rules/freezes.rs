@@ -6,11 +6,11 @@ use super::{Candidate, permits, ways};
 use crate::{
     refusal::{Frozen, Refusal, Right},
     rules::rights,
-    state::{Freeze, Policy, Request, State},
+    state::{Freeze, Policy, State},
 };
 use jiff::Timestamp;
 use trust::{
-    AudienceName, PersonName,
+    AppName, AudienceName, Digest, PersonName, Version,
     freeze::{Activation, Terms, brings_something_new},
     way::{Waiver, Way},
 };
@@ -48,9 +48,9 @@ fn frozen(
     let environment = policy.charter.environments.get(candidate.audience);
     let terms = &stopping.known.terms;
     // Where the freeze is about the package that brings it, that is what may be excepted.
-    let package = by_package(state, policy, candidate, now).filter(|_| !terms.concerns(candidate.app));
+    let package = brought_by(state, policy, candidate, now).filter(|_| !terms.concerns(candidate.app));
     let (app, version) = match package {
-        Some(request) => (&request.app, Some(&request.version)),
+        Some((app, build)) => (app, version_of(state, app, &build)),
         None => (candidate.app, candidate.version()),
     };
     Refusal::Frozen(Box::new(Frozen {
@@ -88,11 +88,11 @@ fn all_stopping<'a>(state: &'a State, policy: &Policy, candidate: &Candidate<'_>
         build: candidate.build,
     };
     // Who excepts a package excepts what it brings, and who freezes a package freezes it there.
-    let package = by_package(state, policy, candidate, now);
-    let of_package = package.map(|request| Activation { app: &request.app, build: request.build, ..activation });
+    let package = brought_by(state, policy, candidate, now);
+    let of_package = package.map(|(app, build)| Activation { app, build, ..activation });
     let stops = |freeze: &&Freeze| {
         let known = &freeze.known;
-        let is_excepted = package.is_some_and(|request| known.excepted.contains(&request.build));
+        let is_excepted = package.is_some_and(|(_, build)| known.excepted.contains(&build));
         let stops_package = || {
             let is_let_pass = known.excepted.contains(&candidate.build);
             of_package.as_ref().is_some_and(|package| !is_let_pass && known.stops(package, now))
@@ -104,11 +104,23 @@ fn all_stopping<'a>(state: &'a State, policy: &Policy, candidate: &Candidate<'_>
     stopping
 }
 
-/// What the package was released by, by whose permit a candidate runs, where it is not by its own.
-fn by_package<'a>(state: &'a State, policy: &Policy, candidate: &Candidate<'_>, now: Timestamp) -> Option<&'a Request> {
+/// The package that brings a candidate: the one that was ordered, or the one by whose permit it runs where that is not its own.
+fn brought_by<'a>(
+    state: &'a State,
+    policy: &Policy,
+    candidate: &Candidate<'a>,
+    now: Timestamp,
+) -> Option<(&'a AppName, Digest)> {
+    if candidate.package.is_some() {
+        return candidate.package;
+    }
     let version = candidate.version().filter(|_| !state.packages_of(candidate.app, &candidate.build).is_empty())?;
     let (_, request) = permits::in_force(state, policy, candidate, version, now).ok()?;
-    (request.app != *candidate.app).then_some(request)
+    (request.app != *candidate.app).then_some((&request.app, request.build))
+}
+
+fn version_of<'a>(state: &'a State, app: &AppName, build: &Digest) -> Option<&'a Version> {
+    state.apps.get(app)?.builds.get(build)?.version.as_ref()
 }
 
 /// The environments that a freeze reaches by the charter in force.

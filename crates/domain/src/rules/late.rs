@@ -74,6 +74,17 @@ fn is_at_another_member(state: &State, name: &TargetName, deployment: &Deploymen
 /// When a target gets what it has missed, as far as is known at `now`: nothing while something else is deployed there, and
 /// where the rules do not let it run any more.
 pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
+    gets(state, name, app, schedule::held_to, now)
+}
+
+/// The same, by what a moment is to a deployment.
+fn gets(
+    state: &State,
+    name: &TargetName,
+    app: &AppName,
+    moment: impl Fn(&State, u64, &Deployment, Timestamp) -> Moment,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let (number, deployment) = missed(state, name, app)?;
     if state.targets.get(name).is_none_or(|target| lifetime::is_over(state, target, now)) {
         return None;
@@ -92,7 +103,7 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
     let candidate = Candidate { act: OrderAct::Deploy, ..Candidate::of(state, deployment).ok()? };
     may_run(state, policy, &candidate, now).ok()?;
     ways::reached(state, policy, &candidate, vec![name.clone()], true, now).ok()?;
-    match schedule::moment(state, number, deployment, now) {
+    match moment(state, number, deployment, now) {
         Moment::Now => Some(now),
         Moment::Later(_) => schedule::goes_on(state, number, deployment, now),
         Moment::Never(_) => None,
@@ -100,10 +111,10 @@ pub fn catches_up(state: &State, name: &TargetName, app: &AppName, now: Timestam
 }
 
 /// The same as it is decided: while the target is at another member of a package it waits for what that comes to. Ledgers from before
-/// this was asked are held to [`catches_up`] alone.
+/// this was asked, and which package brings a member, are held to [`catches_up`] alone.
 pub fn comes(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
     let (_, deployment) = missed(state, name, app)?;
-    if is_at_another_member(state, name, deployment) { None } else { catches_up(state, name, app, now) }
+    if is_at_another_member(state, name, deployment) { None } else { gets(state, name, app, schedule::moment, now) }
 }
 
 /// A target that is there and misses something.

@@ -18,9 +18,10 @@ pub fn members<'a>(
     candidate: &Candidate<'a>,
 ) -> impl Iterator<Item = Result<Candidate<'a>, Refusal>> {
     let Candidate { record, audience, act, .. } = *candidate;
+    let package = Some((candidate.app, candidate.build));
     record.facts.package.iter().map(move |(app, member)| {
         let record = names::build(state, app, &member.build)?;
-        Ok(Candidate { app, build: member.build, record, audience, act })
+        Ok(Candidate { app, build: member.build, record, audience, act, package })
     })
 }
 

@@ -32,6 +32,29 @@ pub enum Moment {
 /// What `now` is to a deployment, besides permission and the targets that are at it.
 pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Moment {
     let Some((policy, candidates)) = looked_at(state, deployment, now) else { return Moment::Now };
+    of_all(state, policy, &candidates, (number, deployment), now)
+}
+
+/// As [`moment`], as what was decided is held to it. Ledgers from before a freeze asked which package brings a member went by the one
+/// whose permit it had.
+pub fn held_to(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Moment {
+    let moment = moment(state, number, deployment, now);
+    let looked_at = looked_at(state, deployment, now).filter(|_| moment != Moment::Now);
+    let Some((policy, mut candidates)) = looked_at else { return moment };
+    candidates.iter_mut().for_each(|(candidate, _)| candidate.package = None);
+    match of_all(state, policy, &candidates, (number, deployment), now) {
+        Moment::Now => Moment::Now,
+        _ => moment,
+    }
+}
+
+fn of_all(
+    state: &State,
+    policy: &Policy,
+    candidates: &[(Candidate<'_>, Way)],
+    (number, deployment): (u64, &Deployment),
+    now: Timestamp,
+) -> Moment {
     // The windows are the environment's, the same for a package and what it brings.
     let Some((candidate, way)) = candidates.first() else { return Moment::Now };
     let judged = windows::judged(policy, candidate, *way, &deployment.schedule, now);
@@ -45,7 +68,7 @@ pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestam
         return Moment::Later(WaitingOn::Deployment { deployment: number, other });
     }
     if judged.is_err() {
-        let opens_at = all_open(state, policy, &candidates, &deployment.schedule, now);
+        let opens_at = all_open(state, policy, candidates, &deployment.schedule, now);
         return Moment::Later(WaitingOn::Window { deployment: number, opens_at });
     }
     let stopping = candidates.iter().filter_map(|(candidate, way)| stopping(state, policy, candidate, *way, now));

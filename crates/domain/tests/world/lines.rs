@@ -325,7 +325,8 @@ impl World {
         let build = self.meant(what);
         let record = self.state.apps.get(&app).and_then(|record| record.builds.get(&build)).cloned();
         let Some(record) = record else { return vec!["nobody knows it".into()] };
-        let candidate = Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy };
+        let candidate =
+            Candidate { app: &app, build, record: &record, audience: &audience, act: OrderAct::Deploy, package: None };
         let policy = self.policy();
         let mut verdicts = rules::verdicts(&self.state, &policy, &candidate, self.now);
         let must_sign = rules::owners::must_sign(&self.state, &self.lost, self.now);

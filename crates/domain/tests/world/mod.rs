@@ -304,6 +304,7 @@ impl World {
             record: build,
             audience: &deployment.environment,
             act: deployment.act,
+            package: None,
         };
         let (_, request) =
             permits::in_force(&self.state, &policy, &candidate, version, self.now).expect("there is a permit");
@@ -331,7 +332,7 @@ impl World {
     /// Whether the build may run there by a permit.
     fn is_released(&self, app: &AppName, build: Digest, audience: &trust::AudienceName) -> bool {
         let Some(record) = self.state.apps.get(app).and_then(|record| record.builds.get(&build)) else { return false };
-        let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+        let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy, package: None };
         permits::live(&self.state, &self.policy(), &candidate, self.now).is_ok()
     }
 

@@ -159,7 +159,7 @@ pub(crate) fn barred(state: &State, app: &AppName, build: &Digest, audience: &Au
     let version = build_name(state, app, build).version;
     let below = version.and_then(|version| rules::permits::above_floor(state, app, &version, audience).err());
     let held = record.builds.get(build).and_then(|record| {
-        let candidate = Candidate { app, build: *build, record, audience, act: OrderAct::Deploy };
+        let candidate = Candidate { app, build: *build, record, audience, act: OrderAct::Deploy, package: None };
         rules::holds::not_held(state, &candidate).err()
     });
     below.into_iter().chain(held).collect()

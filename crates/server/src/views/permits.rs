@@ -23,7 +23,7 @@ pub(crate) fn live<'a>(
 ) -> Option<(Digest, &'a Request)> {
     let policy = state.policy.as_ref()?;
     let (build, record) = names::version(state, app, version).ok()?;
-    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy, package: None };
     // Of what a vendor makes, ours alone opens nothing.
     rules::vendors::released(state, policy, &candidate, now).ok()?;
     rules::permits::in_force(state, policy, &candidate, version, now).ok()
@@ -40,7 +40,7 @@ pub(crate) fn live_on<'a>(
 ) -> Option<(Digest, &'a Request)> {
     let policy = state.policy.as_ref()?;
     let (build, record) = names::version(state, app, version).ok()?;
-    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy, package: None };
     rules::vendors::released(state, policy, &candidate, now).ok()?;
     rules::permits::in_force_on(state, policy, &candidate, version, target, now)
 }

@@ -43,7 +43,7 @@ pub(crate) fn why(
     names::audience(policy, audience)?;
     let record = names::build(state, app, &build)?;
     let what = build_name(state, app, &build).of(app);
-    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy };
+    let candidate = Candidate { app, build, record, audience, act: OrderAct::Deploy, package: None };
     let here = state.in_audience(app, audience);
     let asked = Asked { state, policy, candidate, what, here, texts, lost, now };
     let mut conditions = asked.permission();

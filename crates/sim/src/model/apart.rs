@@ -1,6 +1,6 @@
 //! What of all that happens is one application's, and what permits it: its own requests, and those of the packages that list it.
 
-use super::{Model, Violation};
+use super::{Model, Violation, course::Course};
 use crate::cast::Cast;
 use domain::{command::Actor, entry::Entry, event::Event, state::State};
 use std::sync::Arc;
@@ -57,6 +57,15 @@ impl Model {
     /// The packages that list a build.
     pub(super) fn packages_of(&self, build: &Digest) -> &[Digest] {
         self.listed.get(build).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is excepted from a freeze that lets a deployment pass: its build, or what brings it. Another package that lists the same
+    /// build is none of its business.
+    pub(super) fn let_pass_with(&self, course: &Course) -> Vec<Digest> {
+        match course.brought_by {
+            Some(package) => vec![course.build, package],
+            None => self.with_packages(&course.build),
+        }
     }
 
     /// A build, and the packages that list it.

@@ -60,8 +60,8 @@ impl Calendar {
         (!self.is_open(slack, at)).then(|| "no window is open".to_owned())
     }
 
-    /// Whether a freeze that was recorded stops a build at a moment, by what of it was recorded; `builds` are it and the packages
-    /// that list it, for who excepts one of those excepts what it brings.
+    /// Whether a freeze that was recorded stops a build at a moment, by what of it was recorded; `builds` are it and the package
+    /// that brings it, for who excepts that excepts what it brings.
     pub fn is_frozen(&self, recorded: &BTreeMap<Digest, u64>, builds: &[Digest], at: Timestamp) -> bool {
         let counts = |payload: &Digest| recorded.contains_key(payload);
         self.declared.iter().any(|(freeze, terms)| {

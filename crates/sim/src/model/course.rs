@@ -28,7 +28,11 @@ pub struct Course {
     pub build: Digest,
     /// The deployment of a package that it is a part of.
     pub package: Option<u64>,
+    /// The package that brings it.
+    pub brought_by: Option<Digest>,
     pub targets: Vec<TargetName>,
+    /// The target that changes the data for it, or takes that back, before anything of it runs anywhere.
+    pub elected: Option<TargetName>,
     /// Whether there are sides, so that it depends on theirs what whoever comes late has missed.
     pub has_sides: bool,
     /// Whether it was for some of those that there were.
@@ -142,7 +146,9 @@ impl Course {
             act: order.act,
             build,
             package: None,
+            brought_by: None,
             targets: targets.to_vec(),
+            elected: None,
             has_sides: false,
             is_narrowed: !order.only.is_empty(),
             of: targets.len(),

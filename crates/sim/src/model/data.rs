@@ -46,6 +46,14 @@ impl Model {
         broken("DATA", format!("{} switches to {} before the data is as it wants it", target(index), cast.name(&build)))
     }
 
+    /// One target changes the data for a deployment, or takes that back.
+    pub fn elects(&mut self, number: u64, targets: &[TargetName], migration: Option<Migration>) {
+        let course = self.courses.get_mut(&number).filter(|_| migration.is_some());
+        if let Some(course) = course {
+            course.elected = targets.first().cloned();
+        }
+    }
+
     /// What changes the data begins on one target alone.
     pub fn begins_alone(&self, number: u64, targets: &[TargetName]) -> Result<(), Violation> {
         let begins = self.courses.get(&number).filter(|course| course.brings() && !course.has_begun);

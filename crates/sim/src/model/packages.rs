@@ -102,6 +102,11 @@ impl Packages {
         self.courses.iter().any(comes_after)
     }
 
+    /// The build of the package that a deployment is of.
+    pub fn build_of(&self, number: u64) -> Option<Digest> {
+        self.courses.get(&number).map(|package| package.build)
+    }
+
     /// Whether a deployment is that of a package, and under way.
     pub fn is_under_way(&self, number: u64) -> bool {
         self.courses.get(&number).is_some_and(Together::is_under_way)

@@ -196,6 +196,7 @@ impl Model {
                     Course::new(&self.rollout, order, *build, targets, (self.ends.passing(), &self.away), time);
                 course.of = self.joined;
                 course.package = *package;
+                course.brought_by = package.and_then(|number| packages.build_of(number));
                 if self.sides.are_there {
                     course.has_sides = true;
                     // What stands by serves nobody, and is not counted on.
@@ -230,7 +231,10 @@ impl Model {
                 }
             }
             Event::TargetAdded { deployment, target } => return self.catches_up(cast, *deployment, target, time),
-            Event::WaveStarted { deployment, targets, .. } => return self.wave(cast, *deployment, targets, time),
+            Event::WaveStarted { deployment, targets, migrate, .. } => {
+                self.wave(cast, *deployment, targets, time)?;
+                self.elects(*deployment, targets, *migrate);
+            }
             Event::UndoStarted { deployment, reason, targets, absent, aborted } => {
                 self.is_no_silence(*deployment, reason)?;
                 self.is_no_doubt(*deployment, reason)?;
@@ -552,7 +556,7 @@ impl Model {
         let build = cast.name(&course.build);
         if course.brings() && !(switches && self.goes_back_to(&course.build)) {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
-            let frozen = self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), time);
+            let frozen = self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), time);
             if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
@@ -749,9 +753,7 @@ impl Model {
             WaitingOn::Window { .. } => {
                 !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
             }
-            WaitingOn::Freeze { .. } => {
-                self.calendar.is_frozen(&self.recorded, &self.with_packages(&course.build), now)
-            }
+            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), now),
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }
