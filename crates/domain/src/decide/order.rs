@@ -4,6 +4,7 @@ use super::{Asked, deployment, guide, package};
 use crate::{
     command::Signed,
     event::Event,
+    plan,
     planned::Planned,
     policy,
     refusal::{Expired, Refusal, Right, RunsInstead},
@@ -352,11 +353,11 @@ fn does_not_run(draft: &Draft, order: &Order, build: Digest, chosen: impl Fn(&Ta
     Refusal::NothingRuns { app, environment, act: order.act, instead }
 }
 
-/// Whether a target is at bringing a build that others have.
+/// Whether a target is at bringing a build that others have, or would do so once it is heard of again.
 fn is_coming(draft: &Draft, order: &Order, build: Digest, name: &TargetName) -> bool {
     let on_target = draft.state.targets.get(name).and_then(|target| target.apps.get(&order.app));
-    let assigned =
-        on_target.and_then(|on_target| on_target.assigned).filter(|assigned| !assigned.finished && !assigned.undo);
+    let is_told = plan::is_at_something(&draft.state, name, &order.app);
+    let assigned = on_target.and_then(|on_target| on_target.assigned).filter(|assigned| is_told && !assigned.undo);
     let deployment = assigned.and_then(|assigned| draft.state.deployments.get(&assigned.deployment));
     deployment.is_some_and(|deployment| deployment.act.installs() && deployment.build == build)
 }

@@ -3,7 +3,7 @@
 //!
 //! What a member's deployment comes to is carried over to its package's by [`follow`], after every decision.
 
-use super::{Asked, deployment, order};
+use super::{Asked, deployment, order, soak};
 use crate::{
     command::Signed,
     event::{Aborted, BuildFacts, Ending, Event},
@@ -439,7 +439,13 @@ pub(super) fn follow(draft: &mut Draft, asked: &Asked<'_>) {
             continue;
         };
         let has_settled = matches!(event, Event::DeploymentSettled { .. });
+        let is_over = matches!(event, Event::DeploymentEnded { .. });
         let Some(record) = draft.state.deployments.get(deployment) else { continue };
+        if is_over && record.is_of_package() {
+            let package = record.clone();
+            soak::judge_members(draft, asked, &package);
+            continue;
+        }
         let own = record.package.as_ref().map(|package| package.deployment);
         // What a package found in place settles by itself, and the package does not before it.
         let found = if has_settled { packages::of_found(&draft.state, record) } else { Vec::new() };
@@ -465,7 +471,7 @@ pub(super) fn go_on(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 }
 
 fn go_forward(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
-    if let Some(reason) = failed(draft, package) {
+    if let Some(reason) = failed(draft, package).or_else(|| faltered(draft, package)) {
         return fail(draft, asked, number, package, reason);
     }
     let is_undoing = |part: &Deployment| matches!(part.phase, DeploymentPhase::Undoing { .. });
@@ -489,7 +495,8 @@ fn may_be_done(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
 /// Whether a package that is let go on goes back at once, since a member of it has failed.
 pub(super) fn goes_back_next(draft: &Draft, package: &Deployment) -> bool {
     let stops = rollout::of(&draft.state, package).on_failure == OnFailure::Stop;
-    package.act.installs() && !stops && failed(draft, package).is_some()
+    let fails = || failed(draft, package).or_else(|| faltered(draft, package)).is_some();
+    package.act.installs() && !stops && fails()
 }
 
 /// Why the package has failed, if a member has: what ended otherwise than well, or is taken back.
@@ -507,6 +514,12 @@ fn failed(draft: &Draft, package: &Deployment) -> Option<String> {
         }
         _ => None,
     })
+}
+
+/// The same of a member that had succeeded and is unwell since: what comes after it goes back before it does.
+fn faltered(draft: &Draft, package: &Deployment) -> Option<String> {
+    let mut begun = packages::begun(&draft.state, package);
+    begun.find_map(|(app, number, part)| Some(format!("{app}: {}", soak::faltered(draft, number, part)?)))
 }
 
 fn succeed(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {

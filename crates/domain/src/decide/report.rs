@@ -94,11 +94,8 @@ fn is_overdue(record: &Deployment, newest: Assigned, report: &Report) -> bool {
 /// What a verified assignment changed on a target (R57).
 pub(super) fn change(act: OrderAct, before: Option<trust::Digest>, build: trust::Digest) -> Change {
     match act {
-        OrderAct::Deploy | OrderAct::Redeploy => match before {
-            None => Change::Deployed,
-            Some(before) if before == build => Change::Repeated,
-            Some(_) => Change::Upgraded,
-        },
+        OrderAct::Deploy | OrderAct::Redeploy | OrderAct::Rollback if before == Some(build) => Change::Repeated,
+        OrderAct::Deploy | OrderAct::Redeploy => before.map_or(Change::Deployed, |_| Change::Upgraded),
         OrderAct::Rollback => Change::RolledBack,
         OrderAct::Configure => Change::Configured,
         OrderAct::Undeploy => Change::Removed,

@@ -574,10 +574,15 @@ impl Models {
             }
             return Ok(());
         }
+        let is_with_package = reason.starts_with(&format!("{}: ", app(SHOP)));
+        let member = (0..self.each.len()).find_map(|place| self.course(place, number));
+        let own = member.filter(|member| member.has_succeeded).and_then(|member| member.package);
+        if own.is_some_and(|own| self.packages.is_under_way(own)) && !is_with_package {
+            return broken("TOGETHER", format!("deployment {number} goes back while its package goes on"));
+        }
         let Some(course) = self.course(DB, number) else { return Ok(()) };
         let package = course.package.and_then(|package| self.packages.courses.get(&package));
         // What a member's own failure takes back asks for nobody's turn.
-        let is_with_package = reason.starts_with(&format!("{}: ", app(SHOP)));
         let Some(package) = package.filter(|_| is_with_package) else { return Ok(()) };
         let last = package.members.get(&WEB).and_then(|member| self.course(WEB, *member));
         let is_back = |course: &Course| course.ended.is_some() && !course.has_succeeded;

@@ -727,12 +727,10 @@ impl Model {
             }
         }
         let in_the_way = state.in_audience(&self.app, &prod()).and_then(|record| record.open_deployment);
-        for number in state.soaking.iter().filter(|_| in_the_way.is_none()) {
+        // As long as a package is under way, that says what follows: whatever came with it, or with the one before.
+        let in_the_way = in_the_way.is_some() || packages.is_any_under_way();
+        for number in state.soaking.iter().filter(|_| !in_the_way) {
             let Some(course) = self.courses.get(number) else { continue };
-            // As long as its package is under way, that says what follows.
-            if course.package.is_some_and(|package| packages.is_under_way(package)) {
-                continue;
-            }
             let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo && self.leads_back(*number);
             if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
