@@ -13,7 +13,7 @@ use crate::{
         schedule::{self, Moment},
         sides, ways,
     },
-    state::{Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
+    state::{Aside, Deployment, DeploymentPhase, Draft, Part, Progress, Running, State, counted_anew},
 };
 use trust::{
     AppName, AudienceName, Digest, TargetName, Version,
@@ -429,7 +429,11 @@ fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         Outcome::Failed { .. } => true,
         _ => has_it(&draft.state, number, deployment, name),
     };
-    let failed = deployment.parts.bad().any(is_left) || is_not_back(draft, deployment);
+    // Whose failure somebody accepted may have it as well.
+    let accepted = |(_, part): &(&TargetName, &Part)| part.aside == Some(Aside::Accepted);
+    let keeps_it = |(name, _): (&TargetName, &Part)| has_it(&draft.state, number, deployment, name);
+    let is_kept = deployment.parts.iter().filter(accepted).any(keeps_it);
+    let failed = is_kept || deployment.parts.bad().any(is_left) || is_not_back(draft, deployment);
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(ended(number, ending));
     place_hold(draft, asked, number);
