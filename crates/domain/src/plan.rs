@@ -244,10 +244,10 @@ pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(Req
             consider(at, id, Command::AdvanceDeployment(*number));
         }
         if let Some(at) = starts(state, *number, deployment, now) {
-            // It may start more than once: what stands between two waves starts again, and so does what was too late and was
-            // let go on.
+            // It may start more than once: what stands between two waves starts again, and so does what was too late, or was
+            // paused before it began, and was let go on.
             let said = deployment.guided.last().map_or(0, |said| said.stamp.entry);
-            let id = if deployment.waves == 0 {
+            let id = if (deployment.waves, said) == (0, 0) {
                 format!("start:{number}")
             } else {
                 format!("start:{number}:{}:{said}", deployment.waves)

@@ -208,6 +208,8 @@ pub(super) fn start_next_wave(draft: &mut Draft, asked: &Asked<'_>, number: u64)
             let wave = deployment.waves + 1;
             draft.record(Event::WaveStarted { deployment: number, wave, targets, ring, migrate });
         }
+        // Nothing was tried anywhere: that is nothing against what it was to bring.
+        Err(why) if deployment.waves == 0 => drop_it(draft, number, why),
         Err(why) => {
             let deployment = deployment.clone();
             fail(draft, asked, number, &deployment, why);

@@ -3,6 +3,7 @@
 use super::{Model, Violation, course::Course};
 use crate::cast::Cast;
 use domain::{command::Actor, entry::Entry, event::Event, state::State};
+use jiff::Timestamp;
 use std::sync::Arc;
 use trust::{Digest, statement::Order};
 
@@ -59,13 +60,23 @@ impl Model {
         self.listed.get(build).map_or(&[], Vec::as_slice)
     }
 
-    /// What is excepted from a freeze that lets a deployment pass: its build, or what brings it. Another package that lists the same
-    /// build is none of its business.
-    pub(super) fn let_pass_with(&self, course: &Course) -> Vec<Digest> {
-        match course.brought_by {
-            Some(package) => vec![course.build, package],
-            None => self.with_packages(&course.build),
-        }
+    /// What is excepted from a freeze that lets a deployment pass: its build, or the package that brings it. Another package that lists
+    /// the same build is none of its business.
+    pub(super) fn let_pass_with(&self, course: &Course, at: Timestamp) -> Vec<Digest> {
+        let package = course.brought_by.or_else(|| self.permitting(&course.build, at));
+        std::iter::once(course.build).chain(package).collect()
+    }
+
+    /// The package by whose permit a build that is ordered by itself may run at a moment: the newest, and only where its own does not
+    /// let it.
+    fn permitting(&self, build: &Digest, at: Timestamp) -> Option<Digest> {
+        let holds = |build: &Digest| {
+            let dead_through = self.dead.get(build).copied().unwrap_or(0);
+            let mut wishes = self.wishes.values().filter(|wish| wish.build == *build && wish.serial > dead_through);
+            wishes.any(|wish| wish.is_granted(self.charter) && wish.not_before <= at && at < wish.not_after)
+        };
+        let by_itself = holds(build) || self.dead.contains_key(build);
+        self.packages_of(build).iter().rev().find(|package| !by_itself && holds(package)).copied()
     }
 
     /// A build, and the packages that list it.

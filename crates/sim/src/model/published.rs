@@ -556,7 +556,7 @@ impl Model {
         let build = cast.name(&course.build);
         if course.brings() && !(switches && self.goes_back_to(&course.build)) {
             let closed = self.calendar.is_no_moment(&course.schedule, SignedDuration::ZERO, time);
-            let frozen = self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), time);
+            let frozen = self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course, time), time);
             if let Some(why) = closed.or(frozen.then(|| "a freeze is on".into())) {
                 return broken("MOMENT", format!("deployment {number} brings {build} at {time}, though {why}"));
             }
@@ -751,7 +751,7 @@ impl Model {
             WaitingOn::Window { .. } => {
                 !self.calendar.is_open(SignedDuration::ZERO, now) || calendar::is_outside(&course.schedule, now)
             }
-            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course), now),
+            WaitingOn::Freeze { .. } => self.calendar.is_frozen(&self.recorded, &self.let_pass_with(course, now), now),
             WaitingOn::Targets { targets, .. } => {
                 !targets.is_empty() && targets.iter().all(|name| course.unfinished.contains(name))
             }

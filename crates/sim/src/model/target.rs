@@ -351,7 +351,9 @@ impl Model {
             return Ok(());
         };
         let goes_back = course.undoing.contains(&target(index));
-        let alone = !self.targets.iter().any(|other| other.is_at_it && other.goes_back);
+        // Who is lost already goes back whenever it is heard of: nobody waits for that.
+        let goes_too = |other: usize| self.targets[other].is_at_it && self.targets[other].goes_back;
+        let alone = !(0..self.targets.len()).any(|other| goes_too(other) && !self.is_lost_already(other));
         self.targets[index].goes_back = goes_back;
         // What is heard of others after the word to begin comes too late.
         let told = self.targets[index].told_in;
