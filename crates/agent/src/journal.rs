@@ -189,6 +189,9 @@ pub struct LastDeployment {
     /// What it did to the application's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrated: Option<Migration>,
+    /// Why it could not be taken back, where that was tried and failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Failure>,
 }
 
 /// Whether the last deployment may be taken back.
@@ -197,7 +200,7 @@ pub struct LastDeployment {
 pub enum LastState {
     /// It may.
     Open,
-    /// It was.
+    /// It was, or that was tried.
     Undone,
     /// It has settled: going back from here is a rollback, which needs an order.
     Settled,

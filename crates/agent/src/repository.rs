@@ -87,6 +87,8 @@ pub enum RepositoryError {
 pub struct Repository {
     folder: Place,
     client: Client,
+    /// What was taken and could not be written yet.
+    unkept: Vec<Change>,
 }
 
 impl Repository {
@@ -125,11 +127,13 @@ impl Repository {
             snapshot: read_at_most(&folder.join("snapshot.json"), MAX_SNAPSHOT_BYTES as u64)?,
         };
         let client = Client::start(root, kept, now);
-        Ok(Self { folder, client })
+        Ok(Self { folder, client, unkept: Vec::new() })
     }
 
     /// Refreshes root, timestamp, snapshot and targets, all as of `now`.
     pub fn refresh(&mut self, source: &dyn Source, now: Timestamp) -> Result<(), RepositoryError> {
+        // A version that is taken once is not given again, and would be forgotten.
+        self.keep()?;
         self.client.again(now);
         while let Next::Wants(wanted) = self.client.refresh()? {
             self.supply(source, &wanted)?;
@@ -180,21 +184,24 @@ impl Repository {
         }
         let fetched = source.metadata(&wanted.path, wanted.limit_bytes);
         let bytes = fetched.map_err(|why| RepositoryError::Fetch { path: wanted.path.clone(), why })?;
-        for change in self.client.take(wanted, bytes.as_deref())? {
-            self.keep(change)?;
-        }
-        Ok(())
+        self.unkept.extend(self.client.take(wanted, bytes.as_deref())?);
+        Ok(self.keep()?)
     }
 
-    fn keep(&self, change: Change) -> Result<(), FileError> {
-        match change {
-            Change::Root { version, bytes } => {
-                files::replace(&kept_root(&self.folder, version), &bytes)?;
-                files::replace(&self.folder.join("root.json"), &bytes)
+    /// Writes what was taken, in order.
+    fn keep(&mut self) -> Result<(), FileError> {
+        while let Some(change) = self.unkept.first() {
+            match change {
+                Change::Root { version, bytes } => {
+                    files::replace(&kept_root(&self.folder, *version), bytes)?;
+                    files::replace(&self.folder.join("root.json"), bytes)?;
+                }
+                Change::Keep { name, bytes } => files::replace(&self.folder.join(name), bytes)?,
+                Change::Forget { name } => files::remove_durably(&self.folder.join(name))?,
             }
-            Change::Keep { name, bytes } => files::replace(&self.folder.join(name), &bytes),
-            Change::Forget { name } => files::remove_durably(&self.folder.join(name)),
+            self.unkept.remove(0);
         }
+        Ok(())
     }
 }
 

@@ -121,7 +121,11 @@ fn begin(journal: &Journal, assignment: &Assignment, epoch: u64, last: &Last) ->
             LastState::Open => {
                 Step::Undo(Failure { phase: Phase::Verify, reason: "the deployment was taken back".into() })
             }
-            LastState::Undone => Step::Close(Outcome::Verified),
+            LastState::Undone => Step::Close(match last.stuck.clone() {
+                // What became of it is said again: nobody may have heard it.
+                Some(Failure { phase, reason }) => Outcome::Failed { phase, reason },
+                None => Outcome::Verified,
+            }),
             LastState::Settled => denied("the deployment has settled here: going back now is a rollback"),
         },
         Some(last) if last.deployment > assignment.deployment => {

@@ -108,6 +108,25 @@ fn what_was_trusted_is_remembered_by_an_agent_that_starts_anew() {
     assert!(matches!(&error, RepositoryError::Metadata(error) if error.section == "5.4.3.1"), "{error}");
 }
 
+/// A version that was taken and could not be written is written once that can be: the server has none that is newer.
+#[test]
+fn what_could_not_be_kept_is_kept_by_the_next_refresh() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mirror = Mirror::default();
+    mirror.publish(1);
+    let mut repository = open(folder.path());
+    // No file takes the place of a folder.
+    let kept = folder.path().join("timestamp.json");
+    std::fs::create_dir(&kept).unwrap();
+    for _ in 0..2 {
+        let error = repository.refresh(&mirror, now()).unwrap_err();
+        assert!(matches!(error, RepositoryError::File(_)), "{error}");
+    }
+    std::fs::remove_dir(&kept).unwrap();
+    repository.refresh(&mirror, now()).unwrap();
+    assert_eq!(std::fs::read(&kept).unwrap(), mirror.files["timestamp.json"]);
+}
+
 #[test]
 fn a_damaged_folder_is_mended_from_the_repository() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use super::{Engine, EngineError, Session};
 use crate::{
     drivers::Machine,
-    journal::{Journal, LastDeployment, LastState, MigrationStage, UnderWay, Unreported},
+    journal::{Failure, Journal, LastDeployment, LastState, MigrationStage, UnderWay, Unreported},
     step::{self, Last},
     supply::{Supply, SupplyError},
 };
@@ -132,7 +132,11 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             let deployment = assignment.deployment;
             let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);
             let migrated = done.map(|migrating| migrating.migration);
-            journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated });
+            let stuck = match outcome.clone() {
+                Outcome::Failed { phase, reason } if went_back => Some(Failure { phase, reason }),
+                _ => None,
+            };
+            journal.last = Some(LastDeployment { deployment, before: under_way.before, state, migrated, stuck });
         }
         doubt
     }

@@ -169,7 +169,13 @@ fn an_undo_needs_the_journal_to_know_the_deployment() {
     undo.undo = true;
     let step = |deployment: Option<(u64, LastState)>| {
         let mut journal = Journal::new(AppName::new("web").unwrap());
-        let last = |(deployment, state)| LastDeployment { deployment, before: None::<Active>, state, migrated: None };
+        let last = |(deployment, state)| LastDeployment {
+            deployment,
+            before: None::<Active>,
+            state,
+            migrated: None,
+            stuck: None,
+        };
         journal.last = deployment.map(last);
         next(&journal, Some(&undo), 1, &Last::Nothing)
     };

@@ -483,6 +483,24 @@ fn an_undo_goes_by_the_journal_alone() {
     assert_eq!(world.touched(), touched);
 }
 
+/// Whoever is told again, because nobody heard how it went, does not say that it is back.
+#[test]
+fn who_could_not_go_back_says_so_when_told_again() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 5, "one", "1.0.0");
+    world.deploy(&mut engine, 6, "two", "2.0.0");
+    world.machine.disk.borrow_mut().sick.insert(build("one"));
+    let undo = |generation| Assignment { undo: true, deployment: 6, ..assignment(generation, "two", OrderAct::Deploy) };
+    let outcome = world.follow(&mut engine, &undo(7));
+    assert!(matches!(outcome, Some(Outcome::Failed { .. })), "{outcome:?}");
+    let touched = world.touched();
+    assert_eq!(world.follow(&mut engine, &undo(8)), outcome);
+    assert_eq!(world.touched(), touched);
+    let running = world.server.says.borrow().reports.last().and_then(|report| report.running);
+    assert_eq!(running, world.machine.disk.borrow().current);
+}
+
 #[test]
 fn what_was_started_again_since_goes_back_all_the_same() {
     let world = World::new();

@@ -23,6 +23,8 @@ pub struct OnTarget {
     handed: BTreeSet<Digest>,
     /// The generation of the dossier it was handed last, its order, and what the target's clock showed.
     pub last: Option<(u64, Digest, Timestamp)>,
+    /// Whether it has said how that ended.
+    has_told: bool,
     /// Which orders it carried out, under which generation.
     pub performed: BTreeMap<Digest, u64>,
     /// Under which generation it left what ran before, and what that was.
@@ -181,6 +183,7 @@ impl Model {
         let on_target = &mut self.targets[index];
         on_target.handed.insert(payload);
         on_target.last = Some((generation, payload, clock));
+        on_target.has_told = false;
     }
 
     /// `current` is about to be pointed at a build, or at nothing: whether that goes forward.
@@ -204,6 +207,12 @@ impl Model {
             _ if stays => Err("it is at something else".into()),
             Some(build) => self.may_go_forward(index, build, current, clock),
             None => self.may_remove(index),
+        };
+        // Whoever goes back uses up no order but the one at hand, even where another would allow it.
+        let at_hand = on_target.newest().filter(|_| !on_target.has_told);
+        let verdict = match verdict {
+            Ok((order, _)) if goes_back && at_hand != Some(order) => Err("it was not told to".into()),
+            verdict => verdict,
         };
         if let (Some(build), Ok(_), false) = (to, &verdict, goes_back) {
             self.has_its_data(cast, index, build)?;
@@ -450,7 +459,7 @@ impl Model {
             return broken("TRUTH", format!("{} {is}, and reports otherwise", report.target));
         }
         let on_target = &mut self.targets[index];
-        (on_target.is_at_it, on_target.goes_back) = (false, false);
+        (on_target.is_at_it, on_target.goes_back, on_target.has_told) = (false, false, true);
         let is_there = |build: &Digest| on_target.came_by.is_some_and(|(known, _)| known == *build);
         if !report.running.is_some_and(|build| is_there(&build)) {
             on_target.came_by = report.running.map(|build| (build, report.deployment));
