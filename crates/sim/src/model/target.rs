@@ -384,6 +384,9 @@ impl Model {
     /// Targets are told to follow a deployment.
     pub fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
         for name in targets {
+            if self.courses.get(&number).is_some_and(|course| !course.undoing.contains(name)) {
+                self.sides.begins(number, name, self.looked);
+            }
             if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
                 let on_target = &mut self.targets[index];
                 (on_target.follows, on_target.told_in) = (Some(number), self.looked);
