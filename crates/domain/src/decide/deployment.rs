@@ -378,8 +378,9 @@ pub(super) fn undo(
     let is_unwell = |name: &&TargetName| parts.get(name).is_some_and(|part| part.unwell.is_some());
     let unwell = parts.verified().filter(is_unwell);
     let well = parts.verified().filter(|name| !is_unwell(name)).take(spared);
-    // Who made way, or is about to, serves again before anybody stands by.
-    let made_way = parts.verified().chain(parts.assigned()).any(|name| makes_way(draft, deployment, name));
+    // Who made way, or is about to, serves again before anybody stands by; of whom nothing is heard, nobody knows that.
+    let mut concerned = parts.verified().chain(parts.assigned()).chain(parts.absent());
+    let made_way = concerned.any(|name| makes_way(draft, deployment, name));
     let comes_first = |name: &&TargetName| !made_way || makes_way(draft, deployment, name);
     let (unwell, well) = (unwell.filter(comes_first), well.filter(comes_first));
     let mut targets: Vec<TargetName> = parts.assigned().chain(unwell).chain(well).cloned().collect();
@@ -415,7 +416,9 @@ fn is_not_back(draft: &Draft, deployment: &Deployment) -> bool {
     };
     let is_tried = |part: &Part| !matches!(part.progress, Progress::Waiting | Progress::Finished(Outcome::Verified));
     let mut parts = deployment.parts.iter();
-    parts.any(|(name, part)| makes_way(draft, deployment, name) && is_tried(part) && !serves(name))
+    // Of whom nothing is heard may have stood by since its last word.
+    let is_known = |name: &TargetName, part: &Part| !part.absent && serves(name);
+    parts.any(|(name, part)| makes_way(draft, deployment, name) && is_tried(part) && !is_known(name, part))
 }
 
 /// Whether a target's part in a switch is to make way.

@@ -284,13 +284,7 @@ impl Model {
                 self.runs_now(*deployment, target, *running, *change);
                 self.is_there_again(target, back, time);
                 self.is_replaced_on(target, brought, time);
-                let act = self.courses.get(deployment).map(|course| course.act);
-                let stopped = match (act, change) {
-                    (Some(OrderAct::Stop), Some(_)) => Some(true),
-                    (Some(OrderAct::Configure), _) | (_, None) => None,
-                    (_, Some(_)) => Some(false),
-                };
-                self.sides.hears(*deployment, target, *standby, running.is_some(), stopped);
+                self.says_what_serves(*deployment, target, (*running, *standby), (outcome, *change));
                 self.is_stopped_there(target, *running, time);
                 let was_silent = self.silent(target);
                 self.fell_silent(target, *given_up);

@@ -1,11 +1,12 @@
 //! Two sides, one of which serves: a target lets serve what an order to switch names, and nothing else; what is new comes to
 //! the other side; and nobody is left unserved.
 
-use super::{Model, Violation, broken, course::installs};
+use super::{Course, Model, Violation, broken, course::installs};
 use crate::{
     cast::{Cast, SIDES, is_early, target},
     script::Setting,
 };
+use domain::event::Change;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
@@ -22,13 +23,22 @@ pub struct Sides {
     /// The targets that run something and stand by, and those where it was stopped.
     standby: BTreeSet<TargetName>,
     stopped: BTreeSet<TargetName>,
-    /// By which deployment something runs there in the place of what was stopped: it goes back to that.
-    started_by: BTreeMap<TargetName, u64>,
+    /// In which entry each deployment began on a target, and whether what ran there was stopped then: it goes back to that.
+    begun: BTreeMap<(u64, TargetName), (u64, bool)>,
     /// In which deployment each build was first let serve.
     first_served: BTreeMap<Digest, u64>,
     settled: BTreeSet<Digest>,
-    /// The switches that were ordered while somebody served, and who served by then what they let serve.
-    from: BTreeMap<u64, BTreeSet<TargetName>>,
+    /// The switches that were ordered while somebody served.
+    from: BTreeMap<u64, Before>,
+}
+
+/// How it was when a switch was ordered.
+#[derive(Clone)]
+struct Before {
+    /// Who served by then what it lets serve.
+    already: BTreeSet<TargetName>,
+    /// Whether somebody was sure to serve: who was told to do something, and has not said how that ended, may stand by.
+    is_served: bool,
 }
 
 impl Sides {
@@ -52,21 +62,22 @@ impl Sides {
         !self.standby.contains(name) && !self.stopped.contains(name)
     }
 
-    /// A target says what its part came to.
-    pub fn hears(&mut self, deployment: u64, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
+    /// A deployment begins on a target.
+    pub fn begins(&mut self, deployment: u64, name: &TargetName, entry: u64) {
+        self.begun.insert((deployment, name.clone()), (entry, self.stopped.contains(name)));
+    }
+
+    /// What a target runs stands by or serves from now on, and may be stopped or started.
+    fn hears(&mut self, name: &TargetName, standby: bool, runs: bool, stopped: Option<bool>) {
         match standby && runs {
             true => self.standby.insert(name.clone()),
             false => self.standby.remove(name),
         };
-        let went_back = stopped.is_none() && self.started_by.get(name) == Some(&deployment);
         match stopped {
-            Some(true) if runs => drop(self.stopped.insert(name.clone())),
-            None if runs && went_back => drop(self.stopped.insert(name.clone())),
-            Some(false) if self.stopped.remove(name) => drop(self.started_by.insert(name.clone(), deployment)),
-            Some(false) => drop(self.started_by.remove(name)),
-            _ if !runs => drop(self.stopped.remove(name)),
-            _ => {}
-        }
+            Some(true) if runs => self.stopped.insert(name.clone()),
+            Some(false) => self.stopped.remove(name),
+            _ => !runs && self.stopped.remove(name),
+        };
     }
 
     /// Whether a build has settled.
@@ -97,6 +108,37 @@ impl Model {
         self.serving().map(|(name, _)| side_of(name)).collect()
     }
 
+    /// A target says what its part came to.
+    pub fn says_what_serves(
+        &mut self,
+        number: u64,
+        name: &TargetName,
+        (running, standby): (Option<Digest>, bool),
+        (outcome, change): (&Outcome, Option<Change>),
+    ) {
+        let course = self.courses.get(&number);
+        let is_back = || course.is_some_and(|course| course.before.get(name) == Some(&running));
+        let stopped = match (course.map(|course| course.act), change) {
+            (Some(OrderAct::Stop), Some(_)) => Some(true),
+            // Who went back is as it was when that began: what was stopped or started since counts no more.
+            (_, None) if *outcome == Outcome::Verified => {
+                let begun = self.sides.begun.get(&(number, name.clone()));
+                Some(is_back() && begun.is_some_and(|(_, was_stopped)| *was_stopped))
+            }
+            (Some(OrderAct::Configure), _) | (_, None) => None,
+            (_, Some(_)) => Some(false),
+        };
+        self.sides.hears(name, standby, running.is_some(), stopped);
+        // What it says late is what it was like when something else began.
+        let is_at = |course: &Course| course.unfinished.contains(name) && !course.undoing.contains(name);
+        let others = self.courses.range(number + 1..).filter(|(_, course)| is_at(course));
+        for (other, _) in others {
+            if let Some((_, was_stopped)) = self.sides.begun.get_mut(&(*other, name.clone())) {
+                *was_stopped = self.sides.stopped.contains(name);
+            }
+        }
+    }
+
     /// Something was ordered: what is new comes to the side that does not serve, and a switch lets one side serve.
     pub fn sides_ordered(&mut self, number: u64, act: OrderAct, build: Digest, targets: &[TargetName]) -> Verdict {
         if !self.sides.are_there {
@@ -125,7 +167,8 @@ impl Model {
         if self.serving().next().is_some() {
             let has_it = |(name, other): (&TargetName, &Digest)| (*other == build).then(|| name.clone());
             let already = self.serving().filter_map(has_it).collect();
-            self.sides.from.insert(number, already);
+            let is_served = self.serving().any(|(name, _)| !self.owes_a_word(name));
+            self.sides.from.insert(number, Before { already, is_served });
         }
         Ok(())
     }
@@ -153,15 +196,26 @@ impl Model {
         Ok(())
     }
 
-    /// Whether what a deployment brought may be taken back while it soaks: where another has been at a target since, no target
-    /// remembers any more what served before a switch.
+    /// Whether what a deployment brought may be taken back while it soaks: where another has been at a target since, though it went
+    /// back, no target remembers any more what served before a switch.
     pub fn leads_back(&self, number: u64) -> bool {
         let Some(course) = self.courses.get(&number).filter(|course| course.act == OrderAct::Switch) else {
             return true;
         };
         let is_there = |name: &&TargetName| course.outcomes.get(*name) == Some(&Outcome::Verified);
         let by_it = |name: &TargetName| self.brought.get(name) == Some(&number);
-        course.targets.iter().filter(is_there).all(|name| self.retired.contains(name) || by_it(name))
+        let has_left = |other: &Course, name: &TargetName| {
+            let controls = matches!(other.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
+            let went_back = matches!(other.outcomes.get(name), Some(Outcome::Undone { .. } | Outcome::Failed { .. }));
+            !controls && (went_back || other.undone.contains(name))
+        };
+        let told =
+            |number: u64, name: &TargetName| self.sides.begun.get(&(number, name.clone())).map(|(entry, _)| *entry);
+        let stays = |name: &TargetName| {
+            let is_later = |other: u64| told(other, name) > told(number, name);
+            by_it(name) && !self.courses.iter().any(|(other, course)| is_later(*other) && has_left(course, name))
+        };
+        course.targets.iter().filter(is_there).all(|name| self.retired.contains(name) || stays(name))
     }
 
     /// A switch is over: one side serves, and if somebody was served before, somebody is.
@@ -172,8 +226,8 @@ impl Model {
         let could_not = |name: &TargetName| matches!(course.outcomes.get(name), Some(Outcome::Failed { .. }));
         let is_whole = course.left_out.is_empty() && !course.targets.iter().any(could_not) && !self.is_taken;
         let (build, was_taken_back) = (course.build, course.taken_back);
-        let already = self.sides.from.get(&number).cloned();
-        let had_served = already.is_some();
+        let before = self.sides.from.get(&number).cloned();
+        let had_served = before.as_ref().is_some_and(|before| before.is_served);
         if has_succeeded {
             self.sides.first_served.entry(build).or_insert(number);
             if is_whole && self.serving().any(|(_, other)| *other != build) {
@@ -185,10 +239,9 @@ impl Model {
             self.sides.first_served.remove(&build);
         }
         // Who served it before it was let serve elsewhere besides goes on.
-        let is_let_serve = |already: &BTreeSet<TargetName>| {
-            self.serving().any(|(name, other)| *other == build && !already.contains(name))
-        };
-        if was_taken_back && is_whole && already.as_ref().is_some_and(is_let_serve) {
+        let is_let_serve =
+            |before: &Before| self.serving().any(|(name, other)| *other == build && !before.already.contains(name));
+        if was_taken_back && is_whole && before.as_ref().is_some_and(is_let_serve) {
             return broken("SIDES", format!("switch {number} was taken back, and what it let serve serves"));
         }
         if is_whole && had_served && self.serving().next().is_none() {
@@ -264,7 +317,8 @@ impl Model {
             return broken("UNSERVED", format!("{} stands by, and nobody ordered it", target(index)));
         }
         // Where nobody was served before, nobody is when that is taken back.
-        let was_served = on_target.follows.is_some_and(|number| self.sides.from.contains_key(&number));
+        let before = on_target.follows.and_then(|number| self.sides.from.get(&number));
+        let was_served = before.is_some_and(|before| before.is_served);
         if serves && !others && was_served && !self.is_taken {
             return broken("UNSERVED", format!("{} stands by, and nobody else serves", target(index)));
         }

@@ -222,9 +222,6 @@ impl Model {
             return broken("SERVES", format!("something new comes to {}, which serves", target(index)));
         }
         let on_target = &mut self.targets[index];
-        if to.is_none() {
-            on_target.serves = None;
-        }
         match verdict {
             Ok((order, generation)) => {
                 on_target.performed.insert(order, generation);
@@ -234,12 +231,13 @@ impl Model {
                 if !controls {
                     on_target.goes_from(generation, current);
                 }
-                // What is stopped serves by that order once it is started.
+                // What is stopped serves by that order once it is started; what is removed does not, until it goes back.
                 let switches = self.orders.get(&order).is_some_and(|(_, signed)| signed.act == OrderAct::Switch);
-                on_target.serves = if switches { to } else { on_target.serves };
+                on_target.serves = if switches { to } else { on_target.serves.filter(|_| to.is_some()) };
                 Ok(!goes_back)
             }
             Err(_) if goes_back => {
+                on_target.serves = on_target.serves.filter(|_| to.is_some());
                 if let Some(back) = on_target.back.as_ref().filter(|back| back.before == to) {
                     on_target.serves = back.serves;
                 }
@@ -397,6 +395,9 @@ impl Model {
     /// Targets are told to follow a deployment.
     pub fn follow<'a>(&mut self, number: u64, targets: impl Iterator<Item = &'a TargetName>) {
         for name in targets {
+            if self.courses.get(&number).is_some_and(|course| !course.undoing.contains(name)) {
+                self.sides.begins(number, name, self.looked);
+            }
             if let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) {
                 let on_target = &mut self.targets[index];
                 (on_target.follows, on_target.told_in) = (Some(number), self.looked);
