@@ -128,7 +128,8 @@ fn begin(journal: &Journal, assignment: &Assignment, epoch: u64, last: &Last) ->
             }),
             LastState::Settled => denied("the deployment has settled here: going back now is a rollback"),
         },
-        Some(last) if last.deployment > assignment.deployment => {
+        // One that was planned before may have been followed after it, and have gone back.
+        Some(last) if last.deployment > assignment.deployment || brought_by(journal) == Some(assignment.deployment) => {
             denied("a later deployment was followed since: going back now is a rollback")
         }
         None if journal.has_forgotten() => denied(
@@ -137,6 +138,11 @@ fn begin(journal: &Journal, assignment: &Assignment, epoch: u64, last: &Last) ->
         // The deployment never touched anything here, so what ran before it runs.
         _ => Step::Close(Outcome::Verified),
     }
+}
+
+/// The deployment that brought what is active.
+fn brought_by(journal: &Journal) -> Option<u64> {
+    journal.active.as_ref().map(|active| active.deployment)
 }
 
 fn carry_on(under_way: &UnderWay, last: &Last) -> Step {

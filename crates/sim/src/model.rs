@@ -24,6 +24,7 @@ mod presence;
 mod published;
 mod repository;
 mod roots;
+mod runs;
 mod sides;
 mod sights;
 mod target;

@@ -188,6 +188,25 @@ fn an_undo_needs_the_journal_to_know_the_deployment() {
         let step = step(Some(refused));
         assert!(matches!(step, Step::Close(Outcome::Refused { .. })), "{step:?}");
     }
+    // Another that was planned before it was followed after it and went back: what runs is what this one brought.
+    let mut journal = Journal::new(AppName::new("web").unwrap());
+    let active = Active {
+        build: undo.build,
+        config: None,
+        since: Timestamp::UNIX_EPOCH,
+        authority: String::new(),
+        deployment: 3,
+        stopped: false,
+        standby: false,
+        doubted: false,
+        number: None,
+    };
+    let before = Some(active.clone());
+    journal.last =
+        Some(LastDeployment { deployment: 2, before, state: LastState::Undone, migrated: None, stuck: None });
+    journal.active = Some(active);
+    let step = next(&journal, Some(&undo), 1, &Last::Nothing);
+    assert!(matches!(step, Step::Close(Outcome::Refused { .. })), "{step:?}");
 }
 
 #[test]
