@@ -20,8 +20,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Makes the names durable that `folder` and the folders in it hold, but for one of them. Whoever was killed in [`replace`] may have left some that are
-/// not: they are about to be read and relied on, and no loss of power may take them back any more.
+/// Makes the names durable that `folder` and the folders in it hold, but for one of them. Whoever was killed in [`replace`] may
+/// have left some that are not: they are about to be read and relied on, and no loss of power may take them back any more.
 pub(crate) fn settle(folder: &Path, but: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -10,6 +10,7 @@
 //! - `sides`: two sides, one of which serves.
 //! - `apart`: what is one application's. `packages`: the models of all of them, and what goes together.
 //! - `repository`: what is published for targets and taken by them. `roots`: which roots of trust they keep.
+//! - `runs`: what runs on targets by what the server was told.
 //! - `published`: what the server decided, held against all this. `sights`: what kinds of things happened.
 
 mod apart;
