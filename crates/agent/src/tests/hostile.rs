@@ -497,8 +497,12 @@ fn who_could_not_go_back_says_so_when_told_again() {
     let touched = world.touched();
     assert_eq!(world.follow(&mut engine, &undo(8)), outcome);
     assert_eq!(world.touched(), touched);
-    let running = world.server.says.borrow().reports.last().and_then(|report| report.running);
-    assert_eq!(running, world.machine.disk.borrow().current);
+    let says = || world.server.says.borrow().reports.last().and_then(|report| report.running);
+    assert_eq!(says(), world.machine.disk.borrow().current);
+    // Nor does it say so when it refuses something else.
+    let refused = world.follow(&mut engine, &Assignment { undo: true, deployment: 5, ..undo(9) });
+    assert!(matches!(refused, Some(Outcome::Refused { .. })), "{refused:?}");
+    assert_eq!(says(), world.machine.disk.borrow().current);
 }
 
 #[test]
