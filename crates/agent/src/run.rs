@@ -489,9 +489,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         }
     }
 
-    /// The build that runs by the journal, or by the machine where the journal has forgotten, or cannot know.
+    /// The build that runs by the journal, or by the machine where the journal has forgotten, or going back failed.
     fn running(&self, journal: &Journal) -> Option<Digest> {
-        // Where going back failed, what is there is said, and not what should be.
         let is_stuck = journal.last.as_ref().is_some_and(|last| last.stuck.is_some());
         match &journal.active {
             _ if is_stuck || journal.has_forgotten() => self.machine().current(&journal.app),

@@ -48,6 +48,7 @@ pub fn held_to(state: &State, number: u64, deployment: &Deployment, now: Timesta
     }
 }
 
+/// What `now` is to all that a deployment brings.
 fn of_all(
     state: &State,
     policy: &Policy,

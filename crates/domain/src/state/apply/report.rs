@@ -306,7 +306,8 @@ fn soaks_elsewhere(state: &State, name: &TargetName, app: &AppName, build: &Dige
     state.soaking.iter().rev().find(brought).copied()
 }
 
-/// A target is back on what a deployment had brought it: that soaks there again, and goes back from there with the others (R54).
+/// A target is back on what a deployment had brought it: that soaks there again, and the target is told to go back with the
+/// others (R54).
 fn is_there_again(state: &mut State, name: &TargetName, app: &AppName, number: u64) {
     let now = state.head.time;
     let Some(running) = state.running(app, name) else { return };
