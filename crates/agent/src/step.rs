@@ -89,11 +89,6 @@ pub fn phases(assignment: &Assignment) -> &'static [Phase] {
     }
 }
 
-/// Whether something that runs may have been touched once this phase has begun.
-pub fn touches(phase: Phase) -> bool {
-    matches!(phase, Phase::Activate | Phase::Verify | Phase::Remove)
-}
-
 /// The next step. `epoch` is the charter's.
 pub fn next(journal: &Journal, offered: Option<&Assignment>, epoch: u64, last: &Last) -> Step {
     if journal.unreported.is_some() {
@@ -160,19 +155,19 @@ fn carry_on(under_way: &UnderWay, last: &Last) -> Step {
     }
     match last {
         Last::Nothing => resume(phase),
-        Last::Done(Phase::Check) if touches(phase) => of_phase(phase),
+        Last::Done(Phase::Check) if phase.touches() => of_phase(phase),
         Last::Done(done) => {
             let mut later = phases(&under_way.assignment).iter().skip_while(|phase| *phase != done).skip(1);
             later.next().map_or(Step::Close(Outcome::Verified), |phase| of_phase(*phase))
         }
         Last::Undone => Step::Undo(Failure { phase, reason: "the agent lost its place".into() }),
-        Last::Denied { code, reason } if !touches(phase) => {
+        Last::Denied { code, reason } if !phase.touches() => {
             Step::Close(Outcome::Refused { code: code.clone(), reason: reason.clone() })
         }
         Last::Away(_) if phase == Phase::Check => Step::Forget,
         Last::Denied { reason, .. } | Last::Failed(reason) | Last::Away(reason) => {
             let reason = reason.clone();
-            if touches(phase) {
+            if phase.touches() {
                 Step::Undo(Failure { phase, reason })
             } else {
                 Step::Close(Outcome::Undone { phase, reason })

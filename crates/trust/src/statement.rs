@@ -435,6 +435,11 @@ impl OrderAct {
     pub fn deploys(self) -> bool {
         matches!(self, OrderAct::Deploy | OrderAct::Redeploy)
     }
+
+    /// Whether it has processes stopped or run of what an earlier deployment brought, which goes back with that all the same.
+    pub fn controls(self) -> bool {
+        matches!(self, OrderAct::Stop | OrderAct::Start | OrderAct::Restart)
+    }
 }
 
 /// These config values hold for an application in an environment.

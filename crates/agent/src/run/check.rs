@@ -6,7 +6,7 @@ use crate::{
     drivers::Machine,
     local::{self, Local},
     needs::{self, ThisMachine},
-    step::{self, Last},
+    step::Last,
     supply::{Supply, SupplyError},
 };
 use domain::plan::Assignment;
@@ -31,7 +31,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         let under_way = self.under_way(app)?;
         let assignment = &under_way.assignment;
         // What was begun before a restart goes on by the statements in the journal; they are judged anew all the same.
-        let dossier = if step::touches(under_way.phase) {
+        let dossier = if under_way.phase.touches() {
             under_way.dossier.clone()
         } else {
             match self.supply.dossier(assignment.generation, app) {
@@ -39,7 +39,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
                 Err(error) => return Ok(no_supply(error)),
             }
         };
-        if !step::touches(under_way.phase) {
+        if !under_way.phase.touches() {
             self.refresh();
             self.change(app, |under_way| under_way.dossier = dossier.clone())?;
         }
@@ -62,7 +62,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (Err(refusal), _) => return Ok(denied(refusal)),
         };
         session.authority = Some(authority.clone());
-        if step::touches(under_way.phase) {
+        if under_way.phase.touches() {
             return Ok(Last::Done(Phase::Check));
         }
         match self.check_build(app, assignment, &dossier, &authority, session)? {

@@ -4,7 +4,7 @@ use super::{Engine, EngineError, Session};
 use crate::{
     drivers::Machine,
     journal::{Failure, Journal, LastDeployment, LastState, MigrationStage, UnderWay, Unreported},
-    step::{self, Last},
+    step::Last,
     supply::{Supply, SupplyError},
 };
 use api::agent::ProgressReport;
@@ -100,7 +100,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         session: &mut Session,
     ) -> Option<String> {
         let assignment = &under_way.assignment;
-        let touched = step::touches(under_way.phase) || under_way.undoing.is_some();
+        let touched = under_way.phase.touches() || under_way.undoing.is_some();
         let went_back = under_way.undoing.is_some();
         let mut doubt = None;
         // What was laid out and not activated stays, so that the next try has it already (R27).
@@ -125,9 +125,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             journal.active = serves_on.or(under_way.before.as_ref()).cloned();
             journal.endpoints = std::mem::take(&mut session.endpoints);
         }
-        // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.
-        let controls = matches!(assignment.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
-        if touched && !controls {
+        if touched && !assignment.act.controls() {
             let state = if went_back { LastState::Undone } else { LastState::Open };
             let deployment = assignment.deployment;
             let done = under_way.migrating.filter(|migrating| migrating.stage == MigrationStage::Done);

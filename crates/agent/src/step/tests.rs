@@ -90,7 +90,7 @@ fn what_went_wrong_is_refused_let_go_or_taken_back_by_what_was_touched() {
             let step = |last: &Last| next(&at(assigned, *phase, None), None, 1, last);
             let (failed, away) = (Last::Failed("f".into()), Last::Away("a".into()));
             let undone = |reason: &str| Step::Close(Outcome::Undone { phase: *phase, reason: reason.into() });
-            if touches(*phase) {
+            if phase.touches() {
                 assert_eq!(step(&failed), Step::Undo(failure(*phase, "f")));
                 assert_eq!(step(&away), Step::Undo(failure(*phase, "a")));
                 assert_eq!(step(&denied()), Step::Undo(failure(*phase, "no")));

@@ -3,15 +3,11 @@
 use super::{Asked, deployment, package};
 use crate::{
     event::Event,
-    rules::{packages, rollout},
-    state::{Deployment, Draft, Part, Progress, State},
+    rules::{packages, rollout, sides},
+    state::{Deployment, Draft},
 };
 use std::collections::BTreeSet;
-use trust::{
-    AppName, AudienceName, TargetName,
-    rollout::OnFailure,
-    statement::{OrderAct, Outcome, Phase},
-};
+use trust::{AppName, AudienceName, rollout::OnFailure};
 
 /// Takes back what succeeded and soaks, once it is unwell on more targets than may fail. Where the charter does not undo by
 /// itself it stays, and does not settle (R54). What came with a package that is under way goes back with all of that.
@@ -34,36 +30,12 @@ pub(super) fn faltered(draft: &Draft, number: u64, deployment: &Deployment) -> O
     if is_replaced || !draft.state.soaking.contains(&number) || deployment.parts.unwell().next().is_none() {
         return None;
     }
-    // Where the other side has taken something newer since, or has served again, a switch leads back to nothing.
-    let by_it = |name: &TargetName| {
-        let running = draft.state.running(&deployment.app, name);
-        running.is_some_and(|running| running.deployment == number)
-    };
-    let leads_back = |name: &TargetName| by_it(name) && !has_followed_another(&draft.state, deployment, name);
-    if deployment.act == OrderAct::Switch && !deployment.parts.verified().all(leads_back) {
+    if !sides::leads_back(&draft.state, number, deployment) {
         return None;
     }
     let rollout = rollout::of(&draft.state, deployment);
     let undoes = rollout.on_failure == OnFailure::Undo;
     rollout::beyond_budget(&rollout, deployment).filter(|_| undoes)
-}
-
-/// Whether a target has followed another deployment since, though that went back: it knows no way back from before that.
-fn has_followed_another(state: &State, deployment: &Deployment, name: &TargetName) -> bool {
-    let Some(own) = deployment.parts.get(name) else { return false };
-    let is_touched = |part: &Part| {
-        let mut touching =
-            part.phases.iter().filter(|timing| matches!(timing.phase, Phase::Activate | Phase::Verify | Phase::Remove));
-        !matches!(part.progress, Progress::Finished(Outcome::Refused { .. })) && touching.next().is_some()
-    };
-    let followed = |other: &Deployment| {
-        // What is stopped and started is what an earlier deployment brought, and goes back with it all the same.
-        let controls = matches!(other.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
-        let is_here = other.app == deployment.app && other.environment == deployment.environment;
-        let part = other.parts.get(name).filter(|part| is_here && !controls && part.begun > own.begun);
-        part.is_some_and(is_touched)
-    };
-    state.deployments.values().any(followed)
 }
 
 /// What became unwell while something else was under way there is judged once that is over.

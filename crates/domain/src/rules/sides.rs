@@ -6,12 +6,12 @@ use crate::{
     event::{BuildFacts, Ending, RingOf},
     refusal::{Refusal, Serves},
     rules::placement,
-    state::{Deployment, DeploymentPhase, Running, State, Target},
+    state::{Deployment, DeploymentPhase, Part, Progress, Running, State, Target},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
-    statement::{Order, OrderAct},
+    statement::{Order, OrderAct, Outcome},
 };
 
 /// The label by which a build's targets in an environment are of one side or the other; nothing where there are no sides, or
@@ -191,6 +191,24 @@ pub fn settles(state: &State, deployment: &Deployment) -> bool {
         OrderAct::Switch => true,
         OrderAct::Configure | OrderAct::Undeploy | OrderAct::Stop | OrderAct::Start | OrderAct::Restart => false,
     }
+}
+
+/// Whether what is taken back of itself leads back to what served before: a switch does not, where a target has taken something newer
+/// since, or has followed another deployment that went back. It knows no way back from before that.
+pub fn leads_back(state: &State, number: u64, deployment: &Deployment) -> bool {
+    let Deployment { app, environment, act, parts, .. } = deployment;
+    let by_it = |name: &TargetName| state.running(app, name).is_some_and(|running| running.deployment == number);
+    let is_touched = |part: &Part| {
+        let is_refused = matches!(part.progress, Progress::Finished(Outcome::Refused { .. }));
+        !is_refused && part.phases.iter().any(|timing| timing.phase.touches())
+    };
+    let has_followed_another = |name: &TargetName| {
+        let begun = parts.get(name).map_or(0, |part| part.begun);
+        let others = state.deployments.values().filter(|other| other.app == *app && other.environment == *environment);
+        let mut later = others.filter(|other| !other.act.controls()).filter_map(|other| other.parts.get(name));
+        later.any(|part| part.begun > begun && is_touched(part))
+    };
+    *act != OrderAct::Switch || parts.verified().all(|name| by_it(name) && !has_followed_another(name))
 }
 
 /// What a switch does: which targets begin to serve, and then which make way.

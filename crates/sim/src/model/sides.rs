@@ -205,9 +205,8 @@ impl Model {
         let is_there = |name: &&TargetName| course.outcomes.get(*name) == Some(&Outcome::Verified);
         let by_it = |name: &TargetName| self.brought.get(name) == Some(&number);
         let has_left = |other: &Course, name: &TargetName| {
-            let controls = matches!(other.act, OrderAct::Stop | OrderAct::Start | OrderAct::Restart);
             let went_back = matches!(other.outcomes.get(name), Some(Outcome::Undone { .. } | Outcome::Failed { .. }));
-            !controls && (went_back || other.undone.contains(name))
+            !other.act.controls() && (went_back || other.undone.contains(name))
         };
         let told =
             |number: u64, name: &TargetName| self.sides.begun.get(&(number, name.clone())).map(|(entry, _)| *entry);

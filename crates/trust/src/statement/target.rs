@@ -160,6 +160,11 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether something that runs may have been touched once it has begun.
+    pub fn touches(self) -> bool {
+        matches!(self, Phase::Activate | Phase::Verify | Phase::Remove)
+    }
+
     /// The phase in a word.
     pub fn word(self) -> &'static str {
         match self {

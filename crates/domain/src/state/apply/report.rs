@@ -9,7 +9,7 @@ use crate::{
 use jiff::Timestamp;
 use trust::{
     AppName, Digest, TargetName,
-    statement::{OrderAct, Outcome, Phase, PhaseTiming},
+    statement::{OrderAct, Outcome, PhaseTiming},
 };
 
 /// What a target's report says, less its phases.
@@ -56,8 +56,7 @@ pub(super) fn finish_target(
         (_, outcome) => was_stopped && *outcome != Outcome::Verified,
     };
     // What nobody touched is as well as it was.
-    let is_touched =
-        phases.iter().any(|timing| matches!(timing.phase, Phase::Activate | Phase::Verify | Phase::Remove));
+    let is_touched = phases.iter().any(|timing| timing.phase.touches());
     let goes_on = before.as_ref().filter(|before| finished.running == Some(before.build) && !is_touched);
     let unwell = goes_on.and_then(|before| before.unwell.clone());
     let is_clear = unwell.as_ref().is_none_or(|unwell| unwell.unclear);
