@@ -6,8 +6,10 @@ use crate::{
 };
 use std::{fs, net::SocketAddr, path::Path};
 
-/// How a copy comes into service at the front that all machines have in common, and leaves it.
-const PROGRAM: &str = r#"list=FRONT/servers/$2.conf
+/// How a copy comes into service at the front that all machines have in common, and leaves it. One machine after the other:
+/// nginx refuses to reload while a list that it has seen is taken away before it is read.
+const PROGRAM: &str = r#"exec 9> FRONT/lock && flock 9 || exit 1
+list=FRONT/servers/$2.conf
 case $1 in
   back) echo "server 127.0.0.1:$2;" > $list.new && mv $list.new $list ;;
   drain) rm -f $list ;;
