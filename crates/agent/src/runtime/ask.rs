@@ -5,6 +5,7 @@ use super::{
     log::Stream,
     log_reader::{LogFollower, LogLine, tail},
     measure::measure,
+    said::{Said, listen},
     spec::expand,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -12,7 +13,6 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
-    process::Stdio,
     time::{Duration, Instant},
 };
 use trust::manifest::{HealthCheck, HttpCheck};
@@ -144,13 +144,14 @@ fn fits(text: &str, pattern: &str) -> bool {
 }
 
 impl Runtime {
-    /// Runs a program as the copy is run, until it ends or time is up; exit code 0 is good.
+    /// Runs a program as the copy is run, until it ends or time is up; exit code 0 is good. Where it is not, its last line
+    /// says more.
     pub(super) fn run_check(&self, asked: &Asked<'_>, argv: &[String], until: Instant) -> Result<String, String> {
         let argv: Vec<String> = argv.iter().map(|argument| expand(argument, &asked.spec.environment)).collect();
         let name = argv.first().cloned().unwrap_or_default();
         let mut command = exec::command(&self.keeper_program, asked.spec_file, &argv);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut child = child.map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let mut child = listen(&mut command).spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let complaint = Said::by(&mut child);
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break Some(status),
@@ -169,7 +170,7 @@ impl Runtime {
         match status {
             Some(status) if status.success() => Ok(format!("{name} exit code 0")),
             Some(status) => Err(match status.code() {
-                Some(code) => format!("{name} exit code {code}"),
+                Some(code) => format!("{name} exit code {code}{}", complaint.last()),
                 None => format!("{name} was killed"),
             }),
             None => Err(format!("{name} took too long")),

@@ -34,6 +34,7 @@ mod measure;
 mod ports;
 mod proc;
 mod replace;
+mod said;
 mod socket;
 mod spec;
 mod state;

@@ -6,22 +6,21 @@ use super::{
     ask::Asked,
     control::Kept,
     disk::{failed, make_folder, replace_durably},
+    said::{Said, listen},
 };
 use crate::{local::Local, needs::PATH};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read,
     path::Path,
     process::{Command, Stdio},
-    sync::{PoisonError, mpsc},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 use trust::{
     AppName,
     manifest::{Traffic, Upstream},
-    names::printable,
 };
 
 /// How long a program that takes a copy out of service or puts it back may take, and the owner's reload.
@@ -29,9 +28,6 @@ const PROGRAM: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// How long lies between two reloads at least.
 const RELOADS_APART: Duration = Duration::from_secs(1);
-/// How much of what the owner's reload says is read, in bytes, and how long after its end.
-const OUTPUT_BYTES: u64 = 64 << 10;
-const OUTPUT_WITHIN: Duration = Duration::from_millis(250);
 
 /// What is listed of an application's copies, by their names.
 type Listed = BTreeMap<String, Entry>;
@@ -241,10 +237,8 @@ fn reload(local: &Local) -> Result<(), String> {
     let said = words.join(" ");
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env_clear().env("PATH", PATH).current_dir("/").stdin(Stdio::null());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| format!("'{said}' cannot be started: {error}"))?;
-    // What it complains of may stand in either.
-    let outputs = [child.stderr.take().map(read_aside), child.stdout.take().map(read_aside)];
+    let mut child = listen(&mut command).spawn().map_err(|error| format!("'{said}' cannot be started: {error}"))?;
+    let complaint = Said::by(&mut child);
     let give_up = Instant::now() + PROGRAM;
     let status = loop {
         match child.try_wait() {
@@ -259,23 +253,7 @@ fn reload(local: &Local) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
-    let last = outputs.into_iter().flatten().find_map(|told| {
-        let text = told.recv_timeout(OUTPUT_WITHIN).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().rfind(|line| !line.trim().is_empty()).map(printable)
-    });
-    Err(format!("'{said}' failed: {status}{}", last.map(|line| format!(" ({line})")).unwrap_or_default()))
-}
-
-/// Reads what a program says by a thread of its own: whatever the program started may hold its output open for ever.
-fn read_aside(mut output: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _as_far_as_it_goes = output.by_ref().take(OUTPUT_BYTES).read_to_end(&mut text);
-        let _nobody_listens = tell.send(text);
-        let _the_rest = std::io::copy(&mut output, &mut std::io::sink());
-    });
-    told
+    Err(format!("'{said}' failed: {status}{}", complaint.last()))
 }
 
 /// The list in the form its build asks for. A copy that does not serve stays in it, marked, so that the list of an

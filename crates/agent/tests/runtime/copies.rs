@@ -295,6 +295,9 @@ fn good_answers_of_each_kind_pass() {
     pass(HealthCheck::Tcp).unwrap();
     pass(command("[ -e service.sh ] && [ $SORTIE_APP = web ]")).unwrap();
     assert_eq!(fail(command("exit 3")), "/bin/sh exit code 3");
+    let complains = command("echo connected; echo one; echo no such table >&2; exit 3");
+    assert_eq!(fail(complains), "/bin/sh exit code 3 (no such table)");
+    pass(command("head -c 1000000 /dev/zero; sleep 3 & echo there are many")).unwrap();
     assert!(fail(command("sleep 1000")).contains("took too long"));
     target.runtime.check_health(&spec, None, &mut |_| ()).unwrap();
 }

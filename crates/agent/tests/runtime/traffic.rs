@@ -196,11 +196,11 @@ fn a_copy_that_cannot_be_taken_out_of_service_is_not_stopped_under_those_whom_it
 #[test]
 fn what_could_not_drain_is_stopped_all_the_same_and_that_is_said() {
     let target = Target::new();
-    let drain = Some(Traffic { upstream: None, drain: Some(sh("exit 4")), ..nginx().unwrap() });
+    let drain = Some(Traffic { upstream: None, drain: Some(sh("echo nobody is home; exit 4")), ..nginx().unwrap() });
     let one = build(&target, 1, 1, drain);
     deploy(&target, &one).unwrap();
     let unleft = target.runtime.stop(&app()).unwrap().unwrap();
-    assert!(unleft.ends_with("drain of web-1: /bin/sh exit code 4"), "{unleft}");
+    assert!(unleft.ends_with("drain of web-1: /bin/sh exit code 4 (nobody is home)"), "{unleft}");
     assert_eq!(target.runtime.observed(&app()).unwrap(), []);
 }
 
