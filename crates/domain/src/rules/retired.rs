@@ -68,6 +68,12 @@ pub fn released_with<'a>(state: &'a State, app: &AppName) -> Vec<(&'a AppName, &
         .collect()
 }
 
+/// Whether neither the application is retired nor, where the build is a package, any that it lists.
+pub fn may_be_deployed(state: &State, app: &AppName, build: &Digest) -> bool {
+    let members = packages::listed(state, app, build).into_iter().flat_map(|facts| facts.package.keys());
+    members.chain([app]).all(|app| takes_something_new(app, state.apps.get(app)).is_ok())
+}
+
 fn lists(state: &State, package: &AppName, build: &Digest, app: &AppName) -> bool {
     packages::listed(state, package, build).is_some_and(|facts| facts.package.contains_key(app))
 }

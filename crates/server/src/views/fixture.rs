@@ -186,7 +186,7 @@ impl World {
         self.pushed_from(name, seed, &format!("{seed:040x}"))
     }
 
-    fn number(&mut self, name: &str, text: &str, build: Digest) {
+    pub fn number(&mut self, name: &str, text: &str, build: Digest) {
         self.happen(Event::BuildNumbered { app: app(name), build, version: version(text) });
     }
 

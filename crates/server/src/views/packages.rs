@@ -247,6 +247,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_package_that_lists_what_was_retired_may_not_be_deployed_r36() {
+        let mut world = World::new();
+        let build = shop(&mut world, "one");
+        world.number("shop", "1.0.0", build);
+        world.released("shop", "1.0.0", "prod");
+        let released = |world: &World| {
+            let status = status::status(&world.state, &Default::default(), |_| None, &|_| None, world.now()).unwrap();
+            let shop = status.apps.iter().find(|status| status.app == app("shop")).unwrap();
+            let prod = shop.cells.iter().find(|cell| cell.audience == audience("prod")).unwrap();
+            (prod.released.len(), prod.notes.clone())
+        };
+        assert_eq!(released(&world), (1, vec!["1.0.0 released, never deployed".to_owned()]));
+        world.happen(Event::AppRetired { app: app("db") });
+        assert_eq!(released(&world), (0, Vec::new()));
+    }
+
+    #[test]
     fn what_is_left_of_a_package_is_told_where_not_all_of_it_runs() {
         let mut world = World::new();
         let build = shop(&mut world, "one");

@@ -145,12 +145,10 @@ fn cell(
 ) -> Cell {
     let empty = InAudience::default();
     let record = state.in_audience(app, &audience.name).unwrap_or(&empty);
-    // Of a retired application nothing may be deployed any more; a channel goes on offering what it was released.
     let is_retired = state.apps.get(app).is_some_and(|record| record.retired.is_some());
-    let released = match is_retired && audience.class.is_some() {
-        true => Vec::new(),
-        false => released(state, app, &audience.name, record, now),
-    };
+    let mut released = released(state, app, &audience.name, record, now);
+    // Of what is retired nothing may be deployed any more; a channel goes on offering what it was released.
+    released.retain(|of| audience.class.is_none() || rules::retired::may_be_deployed(state, app, &of.build));
     let runs = runs(state, app, &audience.name, record);
     let mut waiting = waiting(state, app, &audience.name, record, now);
     // Nobody is asked for what may come there no more.
