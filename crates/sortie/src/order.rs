@@ -29,8 +29,10 @@ use trust::{
     statement::{self, Act, OrderAct, Phase},
 };
 
+mod again;
 mod left_out;
 mod next;
+pub use again::again;
 use left_out::{cordoned, left_out};
 pub use left_out::{has_failed, is_unwell, to_try_again};
 use next::next_after;
@@ -287,8 +289,7 @@ pub async fn conclude(connection: &Connection, view: &DeploymentView) -> Outcome
         let answer = Answer::new(view, paused(view, member.as_ref(), why, cell)).exit(exit::DEPLOYMENT_FAILED);
         return Ok(answer.next(format!("sortie status {}", view.deployment)));
     }
-    let answer = Answer::new(view, failure(view, cell)).exit(exit_of(view));
-    Ok(answer.next(next_after_failure(view)))
+    Ok(ended_badly(view, cell))
 }
 
 /// The exit code of what came to no good end. What machines lack they say before a byte is copied, and is refused like what the
@@ -424,6 +425,16 @@ fn of_package(view: &DeploymentView) -> String {
     }
 }
 
+/// `undeploy`, as people type and read it.
+pub fn verb(act: OrderAct) -> String {
+    serde_json::to_value(act).ok().and_then(|act| act.as_str().map(String::from)).unwrap_or_default()
+}
+
+/// What came to no good end: what is there, and what may be done about it.
+pub fn ended_badly(view: &DeploymentView, cell: Option<&Cell>) -> Answer {
+    Answer::new(view, failure(view, cell)).exit(exit_of(view)).next(next_after_failure(view))
+}
+
 /// `undone on 3 of 3; prod runs 1.4.0 on 12/12.   (exit 4)`, and the hold.
 fn failure(view: &DeploymentView, cell: Option<&Cell>) -> String {
     let touched: Vec<_> = touched(view).collect();
@@ -528,13 +539,15 @@ fn next_after_failure(view: &DeploymentView) -> String {
         let reason = view.reason.as_deref()?;
         view.targets.iter().find(|part| reason.starts_with(&format!("{}:", part.target)))
     };
-    if blamed.is_none() && view.targets.iter().any(lacks) {
+    if blamed.is_none() && view.act.installs() && view.targets.iter().any(lacks) {
         return format!("sortie redeploy {}", view.deployment);
     }
     match blamed.or_else(by_reason) {
         // A machine that does not answer has no logs to show; when it was last heard of is known.
         Some(part) if part.state == "absent" => format!("sortie status {}", part.target),
         Some(part) => format!("sortie logs {} --on {}", view.app, part.target),
+        // What brings nothing asks for no permission.
+        None if !view.act.installs() => format!("sortie status {}", view.deployment),
         None => format!("sortie why {} --in {}", view.build.of(&view.app), view.environment),
     }
 }

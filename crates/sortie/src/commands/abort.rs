@@ -40,13 +40,17 @@ impl Abort {
             accepted => accepted?,
         };
         if self.following.detach {
-            let words =
-                format!("deployment {} is being ended; targets that had activated it go back.", self.deployment);
+            let words = format!("deployment {} is being ended; what it brought goes back.", self.deployment);
             return Ok(Answer::new(&accepted, words).next(format!("sortie status {}", self.deployment)));
         }
         let view = follow(invocation, &connection, self.deployment, limit).await?;
         let status = order::status(&connection, None).await?;
-        let words = in_words(&view, order::cell(&status, &view.app, &view.environment));
+        let cell = order::cell(&status, &view.app, &view.environment);
+        // Somebody could not go back.
+        if view.ending == Some(Ending::Failed) {
+            return Ok(order::ended_badly(&view, cell));
+        }
+        let words = in_words(&view, cell);
         Ok(Answer::new(&view, words).next(format!("sortie status {} --in {}", view.app, view.environment)))
     }
 }

@@ -97,6 +97,11 @@ const OTHERS: &[(&str, u8, &str)] = &[
         exit::CONFLICT,
         "Looking for what nothing names reads the whole ledger, and is done once at a time. Somebody is at it: try again in a moment.",
     ),
+    (
+        "NOTHING_TO_RETRY",
+        exit::DONE,
+        "No target of that deployment failed, so that there is nothing to try again. The answer names who was left out, or is unwell since.",
+    ),
     ("TIMED_OUT", exit::TIMED_OUT, "The wait was over before what was waited for. It goes on by itself."),
     ("APP_NOT_ACCEPTED", exit::DEPLOYMENT_FAILED, "A target takes only the applications its invitation named."),
     (

@@ -51,6 +51,9 @@ impl Redeploy {
             Again::Deployment(number, place) => {
                 let path = routes::path(routes::DEPLOYMENT, &[&number.to_string()]);
                 let view: DeploymentView = connection.client.get(&path, &[]).await?;
+                if !view.act.installs() {
+                    return Err(brought_nothing(&view));
+                }
                 let place = place.unwrap_or_else(|| view.environment.to_string());
                 let only = if only.is_empty() { part_of(&view, &place) } else { only };
                 (Thing::Build(view.app.clone(), view.build.build.hex()), place, only)
@@ -84,6 +87,13 @@ fn read(what: &str, place: Option<&str>) -> Result<Again, Failure> {
         None => Err(Failure::misused(format!("where? {thing} may be in several environments"))
             .next(format!("sortie redeploy {thing} --to ENVIRONMENT"))),
     }
+}
+
+/// What stops or removes something is not to end in its being brought.
+fn brought_nothing(view: &DeploymentView) -> Failure {
+    let act = order::verb(view.act);
+    let why = format!("deployment {} ({act} {} in {}) brought nothing", view.deployment, view.app, view.environment);
+    Failure::misused(why).next(format!("sortie status {}", view.deployment))
 }
 
 /// A deployment that was for some of the targets is repeated on those.

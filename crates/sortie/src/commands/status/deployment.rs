@@ -9,7 +9,7 @@ use crate::{
     package,
 };
 use api::{
-    read::{Cell, DeploymentView, GuidanceView},
+    read::{DeploymentView, GuidanceView},
     routes,
 };
 use domain::event::Ending;
@@ -41,7 +41,7 @@ pub async fn deployment(connection: &Connection, number: &str, at: Option<Timest
             let asks =
                 |name| connection.policy.charter.audience(name).is_some_and(|audience| audience.approve.is_some());
             let cell = order::cell(&status, &view.app, &view.environment);
-            answer.next(again(&view, cell, asks(&view.environment)))
+            answer.next(order::again(&view, cell, asks(&view.environment)))
         }
     })
 }
@@ -57,24 +57,6 @@ fn next_while_open(view: &DeploymentView) -> String {
         // What goes back comes to its end by itself.
         false if view.goes_back() => format!("sortie status {app} --in {environment}"),
         false => format!("sortie abort {number}"),
-    }
-}
-
-/// What may be typed after a deployment that came to nothing: to bring it again, unless that is kept out, or has no permission
-/// where somebody is asked for it.
-fn again(view: &DeploymentView, cell: Option<&Cell>, asks: bool) -> String {
-    let (what, environment) = (view.build.of(&view.app), &view.environment);
-    // One member alone would not be what its package says.
-    if let Some(package) = view.package {
-        return format!("sortie status {package}");
-    }
-    if cell.is_some_and(|cell| cell.held.contains(&view.build)) {
-        return format!("sortie hold lift {what} --in {environment} --reason …");
-    }
-    let is_released = cell.is_some_and(|cell| cell.released.iter().any(|one| one.build == view.build.build));
-    match asks && view.act.installs() && !is_released {
-        true => format!("sortie why {what} --in {environment}"),
-        false => format!("sortie redeploy {}", view.deployment),
     }
 }
 
@@ -102,7 +84,7 @@ fn deployment_in_words(view: &DeploymentView, now: Timestamp) -> String {
         (None, None) => "under way".into(),
     };
     let what = view.build.of(&view.app);
-    let act = serde_json::to_value(view.act).ok().and_then(|act| act.as_str().map(String::from)).unwrap_or_default();
+    let act = order::verb(view.act);
     let mut lines = vec![format!(
         "deployment {}: {act} {what} in {}, ordered by {} {}: {stands}",
         view.deployment,
@@ -147,21 +129,6 @@ mod tests {
     use super::*;
     use crate::commands::samples::{self, time};
     use domain::waiting::WaitingOn;
-
-    #[test]
-    fn r31_what_is_kept_out_or_has_no_permit_is_not_proposed_to_be_brought_again() {
-        let mut view = samples::deployment(&[("prod-1", "undone")]);
-        view.ending = Some(Ending::Undone);
-        let mut cell = samples::status().apps[0].cells[2].clone();
-        assert_eq!(again(&view, Some(&cell), true), "sortie hold lift web@1.5.0 --in prod --reason …");
-        cell.held.clear();
-        assert_eq!(again(&view, Some(&cell), true), "sortie why web@1.5.0 --in prod");
-        assert_eq!(again(&view, Some(&cell), false), "sortie redeploy 41");
-        cell.released = samples::status().apps[0].cells[1].released.clone();
-        assert_eq!(again(&view, Some(&cell), true), "sortie redeploy 41");
-        view.package = Some(40);
-        assert_eq!(again(&view, Some(&cell), true), "sortie status 40", "a member alone would split it");
-    }
 
     #[test]
     fn no_word_is_proposed_that_a_freeze_refuses() {
