@@ -408,12 +408,11 @@ impl Model {
         }
     }
 
-    /// A target says what came of what it was told, or is given up on: who is to go back is told so as long as it has not said that it
-    /// has. What it says of something else came too late for what it is told now.
+    /// A target says what came of what it was told, or is given up on: then it is told so as long as it has said nothing itself, and may
+    /// do it yet. What it says of something else came too late for what it is told now.
     pub fn says_how_it_ended(&mut self, deployment: u64, name: &TargetName, given_up: bool) {
-        let goes_back = self.courses.get(&deployment).is_some_and(|course| course.undoing.contains(name));
         let Some(index) = (0..self.targets.len()).find(|index| target(*index) == *name) else { return };
-        if self.targets[index].owes == Some(deployment) && !(given_up && goes_back) {
+        if self.targets[index].owes == Some(deployment) && !given_up {
             (self.targets[index].owes, self.targets[index].is_counted_out) = (None, false);
         }
     }

@@ -1,6 +1,6 @@
 //! Deployments under way: ordered, assigned, guided, taken back.
 
-use super::{data, in_audience};
+use super::{data, in_audience, target::stands_anew};
 use crate::{
     event::{Aborted, Ending, Event},
     policy,
@@ -249,6 +249,7 @@ fn stand_again(state: &mut State, deployment: u64, app: &AppName, environment: &
     });
     state.standing.extend(before);
     in_audience(state, app, environment).standing = before;
+    stands_anew(state, app, environment);
 }
 
 /// Whether a removal is of the build that a deployment brought: the removal of another leaves it standing.

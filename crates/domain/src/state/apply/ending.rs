@@ -1,10 +1,10 @@
 //! How deployments end and settle, and what then stands in their environment.
 
-use super::{data, deployment::is_removed_by, in_audience};
+use super::{data, deployment::is_removed_by, in_audience, target::stands_anew};
 use crate::{
     event::Ending,
     policy,
-    rules::{late, packages, placement, rollout, sides},
+    rules::{packages, placement, rollout, sides},
     state::{Aside, Deployment, DeploymentPhase, MemberPart, Progress, State, Target},
 };
 use trust::{
@@ -89,16 +89,7 @@ pub(super) fn end_deployment(
         verified_in(state, &app, &build, &environment);
     }
     if is_for_all && installs && !is_of_package {
-        let names: Vec<TargetName> = state.targets_in(&environment).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let has_missed = late::missed(state, &name, &app).is_some();
-            let late = (name, app.clone());
-            if has_missed {
-                state.late.insert(late);
-            } else {
-                state.late.remove(&late);
-            }
-        }
+        stands_anew(state, &app, &environment);
     }
 }
 

@@ -100,14 +100,14 @@ pub(super) fn finish_target(
     if was_verified && back.is_none() {
         ending::may_be_whole(state, deployment);
     }
-    has_missed_it(state, deployment, name, &app);
+    has_missed_it(state, deployment, name, &app, back.is_some());
 }
 
 /// Who says late what an earlier deployment left there misses what was ordered since and began without it, though it was taken to run
-/// that (R40).
-fn has_missed_it(state: &mut State, deployment: u64, name: &TargetName, app: &AppName) {
+/// that; and who went back misses what stands again and had begun without it (R40).
+fn has_missed_it(state: &mut State, deployment: u64, name: &TargetName, app: &AppName, is_back: bool) {
     let began_without =
-        |(number, missed): &(u64, &Deployment)| *number > deployment && missed.parts.get(name).is_some();
+        |(number, missed): &(u64, &Deployment)| is_back || *number > deployment && missed.parts.get(name).is_some();
     if late::missed(state, name, app).filter(began_without).is_some() {
         state.late.insert((name.clone(), app.clone()));
     }

@@ -56,6 +56,20 @@ pub(super) fn comes_late(state: &mut State, name: &TargetName) {
     state.late.extend(missed);
 }
 
+/// Something else stands in an environment than before: whoever has missed that comes late to it, and to nothing else.
+pub(super) fn stands_anew(state: &mut State, app: &AppName, environment: &AudienceName) {
+    let names: Vec<TargetName> = state.targets_in(environment).map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let has_missed = late::missed(state, &name, app).is_some();
+        let late = (name, app.clone());
+        if has_missed {
+            state.late.insert(late);
+        } else {
+            state.late.remove(&late);
+        }
+    }
+}
+
 /// A target leaves for good.
 pub(super) fn retire(state: &mut State, name: &TargetName, why: Option<Departure>) {
     let stamp = state.head;
