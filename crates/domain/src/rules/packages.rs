@@ -170,6 +170,18 @@ pub fn comes_later(state: &State, facts: &BuildFacts, app: &AppName, name: &Targ
     is_at_one || misses_what_comes_before(state, facts, app, name)
 }
 
+/// Whether what `app` comes after does not run on the target as the package lists it, or another is about to run there in its place.
+pub fn loses_what_comes_before(state: &State, facts: &BuildFacts, app: &AppName, name: &TargetName) -> bool {
+    let changes = |app: &AppName| {
+        let assigned = state.targets.get(name).and_then(|target| target.apps.get(app)?.assigned);
+        let act = assigned.and_then(|assigned| state.deployments.get(&assigned.deployment)).map(|record| record.act);
+        let changes = act.is_some_and(|act| act.installs() || act == OrderAct::Undeploy);
+        changes && plan::is_at_something(state, name, app)
+    };
+    let before = facts.package.get(app).map(|member| &member.after);
+    before.into_iter().flatten().any(changes) || misses_what_comes_before(state, facts, app, name)
+}
+
 /// Whether the target is at something that came with a package and comes after `app` there: that stays as it is meanwhile.
 pub fn is_come_after(state: &State, app: &AppName, name: &TargetName) -> bool {
     let comes_after = |(other, on_target): (&AppName, &OnTarget)| {
@@ -177,7 +189,7 @@ pub fn is_come_after(state: &State, app: &AppName, name: &TargetName) -> bool {
         let package = deployment.and_then(|deployment| deployment.package.as_ref());
         let facts = package.and_then(|of| listed(state, &of.app, &of.build));
         let member = facts.and_then(|facts| facts.package.get(other));
-        member.is_some_and(|member| member.after.contains(app)) && plan::is_at_something(state, name, other)
+        member.is_some_and(|member| member.after.contains(app)) && plan::is_told_now(state, name, other)
     };
     state.targets.get(name).is_some_and(|target| target.apps.iter().any(comes_after))
 }
