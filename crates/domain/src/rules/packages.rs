@@ -6,11 +6,15 @@ use crate::{
     event::{BuildFacts, Ending},
     plan,
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Policy, State},
+    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Part, Policy, Progress, State},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, Digest, TargetName, manifest::Driver, statement::OrderAct};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    manifest::Driver,
+    statement::{OrderAct, Outcome},
+};
 
 /// The members that the candidate lists, each as a candidate of its own; none where it is no package.
 pub fn members<'a>(
@@ -307,6 +311,29 @@ pub fn found_soaking<'a>(
 
 fn stands(state: &State, number: u64, deployment: &Deployment) -> bool {
     state.in_audience(&deployment.app, &deployment.environment).and_then(|here| here.standing) == Some(number)
+}
+
+/// Whether another has come in the place of a package there, or comes: what it brought soaks on by itself then.
+pub fn is_replaced(state: &State, number: u64, package: &Deployment) -> bool {
+    let here = state.in_audience(&package.app, &package.environment);
+    here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number))
+}
+
+/// Whether part of a package that succeeded would stay if it were taken back: a member of it runs that does not soak any more, since
+/// something else was in its place everywhere, or it has settled.
+pub fn would_stay_in_part(state: &State, number: u64) -> bool {
+    let Some(package) = state.deployments.get(&number) else { return false };
+    let runs = |app: &AppName, record: &Deployment| {
+        let is_here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
+        let has_it = |name: &TargetName| {
+            is_here(name) && state.running(app, name).is_some_and(|running| running.build == record.build)
+        };
+        let verified = |part: &Part| part.progress == Progress::Finished(Outcome::Verified);
+        record.parts.iter().any(|(name, part)| verified(part) && has_it(name))
+    };
+    let goes_back = package.narrowed || !is_replaced(state, number, package);
+    let mut begun = begun(state, package);
+    goes_back && begun.any(|(app, member, record)| !state.soaking.contains(&member) && runs(app, record))
 }
 
 /// The deployment that brought a build somewhere and soaks.
