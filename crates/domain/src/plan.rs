@@ -53,12 +53,13 @@ pub struct Assignment {
 
 /// The assignments that `target` has not reported on yet. One that was given up on goes on being offered, so that the
 /// target catches up when it returns: as long as the others go on with it, or keep it; and if it is to go back it must,
-/// however late.
+/// however late. What came with a package that is over is offered only while that runs there which it comes after.
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &OnTarget)| {
-        let assigned = on_target.assigned.filter(|assigned| is_offered(state, target, assigned))?;
-        assignment(state, target, app, &assigned)
+        let is_told =
+            |assigned: &Assigned| is_offered(state, target, assigned) && !waits_there(state, target, app, assigned);
+        assignment(state, target, app, &on_target.assigned.filter(is_told)?)
     };
     record.apps.iter().filter_map(unfinished).collect()
 }
@@ -68,6 +69,23 @@ pub fn is_at_something(state: &State, target: &TargetName, app: &AppName) -> boo
     let on_target = state.targets.get(target).and_then(|record| record.apps.get(app));
     let assigned = on_target.and_then(|on_target| on_target.assigned);
     assigned.is_some_and(|assigned| is_offered(state, target, &assigned))
+}
+
+/// Whether a target is told so just now, and is not to wait with it.
+pub fn is_told_now(state: &State, target: &TargetName, app: &AppName) -> bool {
+    let on_target = state.targets.get(target).and_then(|record| record.apps.get(app));
+    let waits = |assigned: Assigned| waits_there(state, target, app, &assigned);
+    is_at_something(state, target, app) && !on_target.and_then(|on_target| on_target.assigned).is_some_and(waits)
+}
+
+/// Whether what a package that is over still brings to a target waits there: what it comes after was replaced, or is about to be.
+fn waits_there(state: &State, target: &TargetName, app: &AppName, assigned: &Assigned) -> bool {
+    let is_over = |deployment: &&Deployment| matches!(deployment.phase, DeploymentPhase::Ended { .. });
+    let deployment = state.deployments.get(&assigned.deployment).filter(is_over);
+    let deployment = deployment.filter(|deployment| deployment.act.deploys() && !assigned.undo);
+    let of = deployment.and_then(|deployment| deployment.package.as_ref());
+    let facts = of.and_then(|of| packages::listed(state, &of.app, &of.build));
+    facts.is_some_and(|facts| packages::loses_what_comes_before(state, facts, app, target))
 }
 
 fn is_offered(state: &State, target: &TargetName, assigned: &Assigned) -> bool {

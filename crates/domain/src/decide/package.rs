@@ -545,10 +545,8 @@ fn soaks(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment
         DeploymentPhase::Undoing { reason } => Some(format!("{app}: {reason}")),
         _ => None,
     });
-    let here = draft.state.in_audience(&package.app, &package.environment);
-    let is_replaced = here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number));
     if let Some(reason) = goes_back {
-        if !is_replaced || package.narrowed {
+        if package.narrowed || !packages::is_replaced(&draft.state, number, package) {
             undo(draft, asked, number, reason, None);
         }
         return;

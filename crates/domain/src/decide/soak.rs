@@ -19,6 +19,8 @@ pub(super) fn falters(draft: &mut Draft, asked: &Asked<'_>, number: u64) {
         Some(package) if Some(package) == own => package::go_on(draft, asked, package),
         // Another has it as a member, and may come in its place: it is judged once that is over.
         Some(_) => {}
+        // Not all of what it came with can go back any more: people say how that goes on.
+        None if own.is_some_and(|own| packages::would_stay_in_part(&draft.state, own)) => {}
         None => deployment::undo(draft, asked, number, &deployment, reason, None),
     }
 }

@@ -6,11 +6,15 @@ use crate::{
     event::{BuildFacts, Ending},
     plan,
     refusal::Refusal,
-    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Policy, State},
+    state::{Deployment, DeploymentPhase, MemberPart, OnTarget, Part, Policy, Progress, State},
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use trust::{AppName, AudienceName, Digest, TargetName, manifest::Driver, statement::OrderAct};
+use trust::{
+    AppName, AudienceName, Digest, TargetName,
+    manifest::Driver,
+    statement::{OrderAct, Outcome},
+};
 
 /// The members that the candidate lists, each as a candidate of its own; none where it is no package.
 pub fn members<'a>(
@@ -170,6 +174,18 @@ pub fn comes_later(state: &State, facts: &BuildFacts, app: &AppName, name: &Targ
     is_at_one || misses_what_comes_before(state, facts, app, name)
 }
 
+/// Whether what `app` comes after does not run on the target as the package lists it, or another is about to run there in its place.
+pub fn loses_what_comes_before(state: &State, facts: &BuildFacts, app: &AppName, name: &TargetName) -> bool {
+    let changes = |app: &AppName| {
+        let assigned = state.targets.get(name).and_then(|target| target.apps.get(app)?.assigned);
+        let act = assigned.and_then(|assigned| state.deployments.get(&assigned.deployment)).map(|record| record.act);
+        let changes = act.is_some_and(|act| act.installs() || act == OrderAct::Undeploy);
+        changes && plan::is_at_something(state, name, app)
+    };
+    let before = facts.package.get(app).map(|member| &member.after);
+    before.into_iter().flatten().any(changes) || misses_what_comes_before(state, facts, app, name)
+}
+
 /// Whether the target is at something that came with a package and comes after `app` there: that stays as it is meanwhile.
 pub fn is_come_after(state: &State, app: &AppName, name: &TargetName) -> bool {
     let comes_after = |(other, on_target): (&AppName, &OnTarget)| {
@@ -177,7 +193,7 @@ pub fn is_come_after(state: &State, app: &AppName, name: &TargetName) -> bool {
         let package = deployment.and_then(|deployment| deployment.package.as_ref());
         let facts = package.and_then(|of| listed(state, &of.app, &of.build));
         let member = facts.and_then(|facts| facts.package.get(other));
-        member.is_some_and(|member| member.after.contains(app)) && plan::is_at_something(state, name, other)
+        member.is_some_and(|member| member.after.contains(app)) && plan::is_told_now(state, name, other)
     };
     state.targets.get(name).is_some_and(|target| target.apps.iter().any(comes_after))
 }
@@ -295,6 +311,29 @@ pub fn found_soaking<'a>(
 
 fn stands(state: &State, number: u64, deployment: &Deployment) -> bool {
     state.in_audience(&deployment.app, &deployment.environment).and_then(|here| here.standing) == Some(number)
+}
+
+/// Whether another has come in the place of a package there, or comes: what it brought soaks on by itself then.
+pub fn is_replaced(state: &State, number: u64, package: &Deployment) -> bool {
+    let here = state.in_audience(&package.app, &package.environment);
+    here.is_some_and(|here| here.open_deployment.is_some() || here.standing != Some(number))
+}
+
+/// Whether part of a package that succeeded would stay if it were taken back: a member of it runs that does not soak any more, since
+/// something else was in its place everywhere, or it has settled.
+pub fn would_stay_in_part(state: &State, number: u64) -> bool {
+    let Some(package) = state.deployments.get(&number) else { return false };
+    let runs = |app: &AppName, record: &Deployment| {
+        let is_here = |name: &TargetName| state.targets.get(name).is_some_and(|target| !target.retired);
+        let has_it = |name: &TargetName| {
+            is_here(name) && state.running(app, name).is_some_and(|running| running.build == record.build)
+        };
+        let verified = |part: &Part| part.progress == Progress::Finished(Outcome::Verified);
+        record.parts.iter().any(|(name, part)| verified(part) && has_it(name))
+    };
+    let goes_back = package.narrowed || !is_replaced(state, number, package);
+    let mut begun = begun(state, package);
+    goes_back && begun.any(|(app, member, record)| !state.soaking.contains(&member) && runs(app, record))
 }
 
 /// The deployment that brought a build somewhere and soaks.

@@ -276,7 +276,7 @@ impl World {
                 Progress::Waiting | Progress::Undone => false,
             };
             // What it is told by another deployment, which was ended meanwhile, it may do all the same.
-            let is_told = plan::assignments(&self.state, name).iter().any(|told| told.app == deployment.app);
+            let is_told = plan::is_at_something(&self.state, name, &deployment.app);
             let running = self.state.running(&deployment.app, name);
             // Those that come and go are counted on by nobody.
             let counts = !part.ephemeral && part.aside != Some(Aside::Left) && !is_at_it && !is_told;

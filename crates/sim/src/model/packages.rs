@@ -78,6 +78,8 @@ struct Together {
     taken_back: bool,
     ended: Option<(Ending, Timestamp)>,
     has_settled: bool,
+    /// Whether a member runs that something else had replaced everywhere, or that has settled: that would stay.
+    would_stay_in_part: bool,
 }
 
 impl Together {
@@ -105,6 +107,12 @@ impl Packages {
     /// The build of the package that a deployment is of.
     pub fn build_of(&self, number: u64) -> Option<Digest> {
         self.courses.get(&number).map(|package| package.build)
+    }
+
+    /// Whether what a deployment came with could go back in part only: nothing of it does by itself then.
+    pub fn would_stay_in_part(&self, course: &Course) -> bool {
+        let package = course.package.and_then(|number| Some((number, self.courses.get(&number)?)));
+        package.is_some_and(|(number, package)| package.would_stay_in_part && !self.is_replaced(number, package))
     }
 
     /// Whether a deployment is that of a package, and under way.
@@ -329,6 +337,7 @@ impl Models {
                 self.packages.running[place].clone_from(&model.running);
             }
         }
+        self.see_what_would_stay();
         for model in &mut self.each {
             model.stands(&state, &self.packages)?;
         }
@@ -394,6 +403,26 @@ impl Models {
         settled_ones.iter().any(|number| courses.get(number).is_some_and(|course| course.build == build))
     }
 
+    fn see_what_would_stay(&mut self) {
+        let stays = |(place, member): (&usize, &u64)| {
+            let Some(course) = self.course(*place, *member) else { return false };
+            let runs = |name: &TargetName| {
+                let model = &self.each[*place];
+                let is_there = model.running.get(name) == Some(&course.build) && !model.retired.contains(name);
+                is_there && course.outcomes.get(name) == Some(&Outcome::Verified)
+            };
+            let soaks = course.soaks_somewhere() && !self.has_settled(*place, *member);
+            course.has_succeeded && !soaks && course.targets.iter().any(runs)
+        };
+        let stay: BTreeSet<u64> = (self.packages.courses.iter())
+            .filter(|(_, package)| package.members.iter().any(stays))
+            .map(|(number, _)| *number)
+            .collect();
+        for (number, package) in &mut self.packages.courses {
+            package.would_stay_in_part = stay.contains(number);
+        }
+    }
+
     fn package_happened(&mut self, cast: &Cast, event: &Event, time: Timestamp, order: Option<&Order>) -> Verdict {
         match event {
             Event::DeploymentRequested { deployment, app: name, build, .. } if *name == app(SHOP) => {
@@ -446,6 +475,7 @@ impl Models {
             taken_back: false,
             ended: None,
             has_settled: false,
+            would_stay_in_part: false,
         };
         self.packages.courses.insert(number, package);
         Ok(())

@@ -629,7 +629,10 @@ impl Model {
         let in_the_way = in_the_way.is_some() || packages.is_any_under_way();
         for number in state.soaking.iter().filter(|_| !in_the_way) {
             let Some(course) = self.courses.get(number) else { continue };
-            let undoes = course.is_unwell() && course.rollout.on_failure == OnFailure::Undo && self.leads_back(*number);
+            let undoes = course.is_unwell()
+                && course.rollout.on_failure == OnFailure::Undo
+                && self.leads_back(*number)
+                && !packages.would_stay_in_part(course);
             if let Some(why) = course.is_beyond_budget().filter(|_| undoes) {
                 return broken("BUDGET", format!("{why} in deployment {number} while it soaks, and nothing follows"));
             }
