@@ -171,6 +171,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     /// Finishes or takes back what a process before this one was killed in, and starts again what should run and does
     /// not. Needs no server. To be called at the start and every now and then.
     pub fn recover(&mut self) {
+        if let Some(reserve) = self.home.reserve() {
+            reserve.refill();
+        }
         if let Err(error) = self.take_carried() {
             tracing::error!(%error, "cannot keep a withdrawal that was carried here");
         }
