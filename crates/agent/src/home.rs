@@ -13,10 +13,14 @@
 //!        carried/<n>.json  what came of each, for the receipt      enrolment.json  how it joined without a network
 //!        apps/, ports.json what runs: see [`crate::runtime`]
 //!        lapsed.json       that its time is over, and how far it is with removing everything
+//!        reserve           nothing: room for the small files above, on a full disk
 //!        agent.toml        what the machine's owner decides: see [`crate::local`]
 //! ```
 
-use crate::files::{self, FileError, Place, failed};
+use crate::{
+    files::{self, FileError, OwnDisk, Place, failed},
+    reserve::{Reserve, Reserving},
+};
 use age::secrecy::ExposeSecret;
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -26,6 +30,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use trust::{AppName, Digest, authority::Pinned, key::SecretKey, manifest::Manifest, statement::Facts};
 
@@ -48,6 +53,8 @@ pub struct Enrolled {
 #[derive(Debug)]
 pub struct Home {
     root: Place,
+    /// Room for small files; none where nobody else can reach the disk.
+    reserve: Option<Reserve>,
     /// Released by the system when the process ends, however it ends; none where nobody else can reach the disk.
     _lock: Option<File>,
 }
@@ -112,7 +119,9 @@ impl Home {
         }
         let pid = std::process::id().to_string();
         lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(failed("write", &path))?;
-        Self::open(root.into(), Some(lock))
+        let reserve = Reserve::of(&root);
+        let disk = Reserving::new(OwnDisk, reserve.clone());
+        Ok(Self { reserve: Some(reserve), ..Self::open(Place::on(Arc::new(disk), root), Some(lock))? })
     }
 
     /// A data folder on a disk that no other agent can reach.
@@ -126,7 +135,12 @@ impl Home {
         }
         // Last, so that the folders just made survive as well.
         files::make_private_folder(&root)?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, reserve: None, _lock: lock })
+    }
+
+    /// The room that is kept for a full disk.
+    pub fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_ref()
     }
 
     /// The folder itself.
@@ -295,12 +309,8 @@ pub fn kernel_version() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Disk, OwnDisk};
-    use std::{
-        collections::BTreeSet,
-        io,
-        sync::{Arc, Mutex},
-    };
+    use crate::files::Disk;
+    use std::{collections::BTreeSet, io, sync::Mutex};
 
     #[test]
     fn whoever_finds_a_folder_in_use_is_told_by_whom() {

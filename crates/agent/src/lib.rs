@@ -32,6 +32,7 @@ pub mod local;
 pub mod needs;
 pub mod poll;
 pub mod repository;
+pub mod reserve;
 pub mod run;
 pub mod runtime;
 pub mod secrets;

@@ -171,6 +171,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
     /// Finishes or takes back what a process before this one was killed in, and starts again what should run and does
     /// not. Needs no server. To be called at the start and every now and then.
     pub fn recover(&mut self) {
+        if let Some(reserve) = self.home.reserve() {
+            reserve.refill();
+        }
         if let Err(error) = self.take_carried() {
             tracing::error!(%error, "cannot keep a withdrawal that was carried here");
         }
@@ -205,6 +208,9 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if let Err(error) = kept {
             // Nothing is followed that a withdrawal or freeze heard of may forbid, until it is kept.
             tracing::error!(%error, "cannot keep a withdrawal or freeze; nothing new is followed until it is kept");
+            for assignment in &orders.assignments {
+                self.tell_stuck(&assignment.app, Some(assignment), &error);
+            }
             return false;
         }
         self.know_server();
@@ -445,6 +451,10 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         if self.is_over() {
             return Ok(());
         }
+        self.follow_as_far_as_it_goes(app, offered).inspect_err(|error| self.tell_stuck(app, offered, error))
+    }
+
+    fn follow_as_far_as_it_goes(&mut self, app: &AppName, offered: Option<&Assignment>) -> Result<(), EngineError> {
         let mut last = Last::Nothing;
         let timings = self.journals.get(app).under_way.map(|under_way| under_way.timings).unwrap_or_default();
         let mut session = Session { timings, ..Session::default() };

@@ -103,11 +103,14 @@ pub struct ProgressReport {
     pub phase: Phase,
     /// Whether it is over.
     pub done: bool,
-    /// What there is to say: bytes fetched, a health check's answer.
+    /// What there is to say: bytes fetched, a health check's answer, why it cannot go on.
     pub note: String,
     /// When, by the target's clock.
     #[schema(value_type = String)]
     pub time: Timestamp,
+    /// Whether it cannot go on, for the reason in the note, as on a full disk: it tries again until it can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
 }
 
 /// The statements behind one assignment.

@@ -177,8 +177,8 @@ pub enum Command {
     SettleDeployment(u64),
     /// By the clock: a target gets what it missed.
     CatchUp(TargetName, AppName),
-    /// By the clock: a target has not answered within its deadline.
-    GiveUpOnTarget(u64, TargetName),
+    /// By the clock: a target has not answered within its deadline; with why it cannot go on, where it says so.
+    GiveUpOnTarget(u64, TargetName, Option<String>),
     /// By the clock: a target's time is over, and it has not said so itself.
     LapseTarget(TargetName),
     /// By the clock: nothing was heard of an ephemeral target since then.

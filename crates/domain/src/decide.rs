@@ -80,7 +80,7 @@ fn drafted(state: &State, context: &Context, command: Command) -> Result<Draft, 
         Command::AdvanceDeployment(number) => report::advance(&mut draft, &asked, number)?,
         Command::SettleDeployment(number) => report::settle(&mut draft, &asked, number)?,
         Command::CatchUp(name, app) => report::catch_up(&mut draft, &asked, name, &app)?,
-        Command::GiveUpOnTarget(number, name) => report::give_up(&mut draft, &asked, number, &name)?,
+        Command::GiveUpOnTarget(number, name, said) => report::give_up(&mut draft, &asked, number, &name, said)?,
         Command::LapseTarget(name) => target::lapse(&mut draft, &asked, &name)?,
         Command::LoseTarget(name, silent) => target::lose(&mut draft, &asked, &name, silent)?,
     }

@@ -280,7 +280,7 @@ pub fn due(state: &State, now: Timestamp, away: &Away, lost: &Lost) -> (Vec<(Req
             consider(
                 at,
                 format!("give-up:{number}:{target}:{generation}"),
-                Command::GiveUpOnTarget(*number, target.clone()),
+                Command::GiveUpOnTarget(*number, target.clone(), None),
             );
             // Those that began later are due later.
             if at > now {

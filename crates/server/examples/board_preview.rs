@@ -211,6 +211,7 @@ fn target(text: &str, seen: Option<i64>, findings: u32, cordoned: bool) -> Targe
         stale: false,
         away: false,
         two: false,
+        stuck: None,
         as_of: None,
         agent_version: None,
         runs: BTreeMap::from([(name("web"), build("1.5.0"))]),

@@ -5,7 +5,7 @@ use crate::{
     ledger::{Prepared, SubmitError},
 };
 use domain::{
-    command::Actor,
+    command::{Actor, Command},
     plan,
     rules::presence::{self, Away},
 };
@@ -59,7 +59,10 @@ pub(crate) async fn run(serving: Shared) {
         commands.extend(gone);
         next = [next, next_gone].into_iter().flatten().min();
         let mut failed = false;
-        for (request_id, command) in commands {
+        for (request_id, mut command) in commands {
+            if let Command::GiveUpOnTarget(number, target, said) = &mut command {
+                *said = serving.targets.stuck(target, *number);
+            }
             let prepared = Prepared {
                 actor: Actor::Clock,
                 request_id,

@@ -444,11 +444,27 @@ async fn r31_r35_r52_from_a_build_to_a_verified_deployment() {
         done: true,
         note: String::new(),
         time: Timestamp::now(),
+        stuck: false,
     };
     agent.stream(agent.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&told)).await.unwrap();
     let deployment: DeploymentView = oncall.get(&path, &[]).await.unwrap();
     assert_eq!(deployment.targets[0].state, "at it");
     assert_eq!(deployment.targets[0].detail.as_deref(), Some("stage ✓"));
+    // So does why it cannot go on, until it does.
+    let full = "cannot write /data/journal/web.json: No space left on device";
+    let stuck = ProgressReport { phase: Phase::Check, done: false, note: full.into(), stuck: true, ..told.clone() };
+    agent.stream(agent.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&stuck)).await.unwrap();
+    let deployment: DeploymentView = oncall.get(&path, &[]).await.unwrap();
+    let cannot = format!("cannot go on, and tries again: {full}");
+    assert_eq!(deployment.targets[0].detail, Some(format!("stage ✓ ✗ {cannot}")));
+    let waits = deployment.waits.unwrap();
+    assert!(waits.ends_with(&format!("; prod-1 {cannot}")), "{waits}");
+    let says = |status: &Status| status.targets[0].stuck.clone();
+    let status: Status = oncall.get(routes::STATUS, &[("environment", "prod")]).await.unwrap();
+    assert_eq!(says(&status), Some(format!("with deployment {}: {full}", assignment.deployment)));
+    agent.stream(agent.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&told)).await.unwrap();
+    let status: Status = oncall.get(routes::STATUS, &[("environment", "prod")]).await.unwrap();
+    assert_eq!(says(&status), None);
 
     // A report counts from the target itself alone.
     let by_a_person = world.signed(ONCALL, build, Act::Report(report.clone()));
@@ -678,6 +694,7 @@ async fn whoever_watches_is_told_of_entries_and_of_progress_and_can_go_on_where_
         done: false,
         note: "1 of 2\u{1b}[2J".into(),
         time: Timestamp::now(),
+        stuck: false,
     };
     let request = agent.request(reqwest::Method::POST, routes::AGENT_PROGRESS).json(&report);
     agent.stream(request).await.unwrap();

@@ -522,6 +522,7 @@ mod tests {
             done,
             note: note.into(),
             time: "2026-11-22T10:00:00Z".parse().unwrap(),
+            stuck: false,
         };
         let mut teller = Teller::default();
         teller.progress(report(Phase::Fetch, false, "1 MB"));

@@ -185,6 +185,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             under_way.phase = Phase::Activate;
             under_way.next = Some(next.clone());
         })?;
+        self.make_room();
         let was_stopped = under_way.before.as_ref().is_some_and(|before| before.stopped);
         let done = match act {
             OrderAct::Stop => self.drivers.stop(&authority, app, next.build).map(|unleft| session.doubt = unleft),
@@ -253,6 +254,7 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         self.change(app, |under_way| under_way.undoing = Some(failure.clone()))?;
         let under_way = self.under_way(app)?;
         self.note(&under_way, Phase::Activate, false, "going back".into());
+        self.make_room();
         let authority = VerifiedAuthority::undo(app, under_way.before.as_ref().map(|before| before.build));
         // Something that runs is better than nothing, whatever became of the data: it is said either way.
         let data = self.take_back_migration(app, &authority)?;
@@ -267,6 +269,13 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             (Last::Undone, Err(why)) => Last::Failed(why),
             (back, _) => back,
         })
+    }
+
+    /// What is brought writes files of its own: on a full disk it gets the room that is kept for that.
+    fn make_room(&self) {
+        if let Some(reserve) = self.home.reserve() {
+            reserve.make_room();
+        }
     }
 
     fn go_back(

@@ -13,6 +13,7 @@ use domain::{
     policy::CARRIED_FROM,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 use trust::{
     AppName, Digest,
     dsse::Envelope,
@@ -208,7 +209,31 @@ impl<S: Supply, M: Machine> Engine<S, M> {
             done,
             note,
             time: self.now(),
+            stuck: false,
         });
+    }
+
+    /// Tells why what was assigned cannot be carried on with: the server hears of this target all the time, and would else
+    /// not know what keeps it.
+    pub(super) fn tell_stuck(&self, app: &AppName, offered: Option<&Assignment>, error: &dyn std::error::Error) {
+        let journal = self.journals.get(app);
+        let under_way = journal.under_way.as_ref();
+        let phase = under_way.map_or(Phase::Check, |under_way| under_way.phase);
+        let begun = under_way.map(|under_way| under_way.assignment.deployment);
+        let unreported = journal.unreported.as_ref().map(|unreported| unreported.report.deployment);
+        let offered = offered.map(|offered| offered.deployment);
+        let deployments: BTreeSet<u64> = [begun, unreported, offered].into_iter().flatten().collect();
+        for deployment in deployments {
+            self.supply.tell(ProgressReport {
+                deployment,
+                target: self.documents.pinned().target.clone(),
+                phase,
+                done: false,
+                note: short(error.to_string()),
+                time: self.now(),
+                stuck: true,
+            });
+        }
     }
 }
 

@@ -16,3 +16,22 @@ fn a_report_whose_id_was_spent_on_another_is_told_under_an_id_of_its_own() {
     assert_eq!(world.follow(&mut engine, &offered), Some(Outcome::Verified));
     assert!(engine.journals().get(&app()).unreported.is_none());
 }
+
+/// The server hears of this target all the time, and is told what keeps it: until it goes on.
+#[test]
+fn what_cannot_be_written_down_is_told() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.say(1, released("one", "1.0.0", OrderAct::Deploy));
+    let offered = assignment(1, "one", OrderAct::Deploy);
+    // A folder in the place of a file refuses every write, as a full disk does.
+    let in_the_way = world.folder.path().join(format!("journal/{}.json.new", app()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    let error = engine.follow(&app(), Some(&offered)).unwrap_err().to_string();
+    let told = world.server.says.borrow_mut().told.pop().unwrap();
+    assert!(told.stuck && !told.done && told.deployment == offered.deployment, "{told:?}");
+    assert!(error.starts_with("cannot write ") && told.note == error, "{told:?}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(world.follow(&mut engine, &offered), Some(Outcome::Verified));
+    assert!(world.server.says.borrow().told.iter().all(|told| !told.stuck));
+}

@@ -383,6 +383,9 @@ pub struct TargetStatus {
     /// Whether two machines came by turns as this target a short while ago: one is a copy of the other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub two: bool,
+    /// Why it cannot go on with what it was told to do, as it says since the server started: a full disk, say. It tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
     /// The moment of the backup by which alone it is known what it runs: the server was put back from that, and has not heard of
     /// it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -275,7 +275,13 @@ pub(super) fn catch_up(draft: &mut Draft, asked: &Asked<'_>, target: TargetName,
 }
 
 /// The clock says that a target has been silent for too long: the deployment goes on without it.
-pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &TargetName) -> Result<(), Refusal> {
+pub(super) fn give_up(
+    draft: &mut Draft,
+    asked: &Asked<'_>,
+    number: u64,
+    name: &TargetName,
+    said: Option<String>,
+) -> Result<(), Refusal> {
     by_clock(asked)?;
     let over = || Refusal::DeploymentOver { deployment: number };
     let record = draft.state.deployments.get(&number).ok_or_else(over)?;
@@ -289,8 +295,12 @@ pub(super) fn give_up(draft: &mut Draft, asked: &Asked<'_>, number: u64, name: &
     let minutes = rollout::of(&draft.state, record).progress_minutes;
     let minutes = if minutes == 1 { "1 minute".into() } else { format!("{minutes} minutes") };
     // Who is heard of is busy, or stuck.
-    let what = if asked.context.away.contains(name) { "no answer" } else { "not done" };
-    give_up_on(draft, number, name, format!("{what} within {minutes}"));
+    let reason = match (asked.context.away.contains(name), said) {
+        (true, _) => format!("no answer within {minutes}"),
+        (false, None) => format!("not done within {minutes}"),
+        (false, Some(said)) => format!("not done within {minutes}: it says that it cannot go on: {said}"),
+    };
+    give_up_on(draft, number, name, reason);
     deployment::go_on(draft, asked, number);
     Ok(())
 }

@@ -44,8 +44,9 @@ impl World {
             },
             ["time", "passes", count, unit] => self.time_passes(read(count), unit),
             ["clock", "settles", number] => self.by_clock(Command::SettleDeployment(read(number))),
-            ["clock", "gives", "up", "on", target, "in", number] => {
-                self.by_clock(Command::GiveUpOnTarget(read(number), read(target)))
+            ["clock", "gives", "up", "on", target, "in", number, said @ ..] => {
+                let said = (!said.is_empty()).then(|| said[1..].join(" "));
+                self.by_clock(Command::GiveUpOnTarget(read(number), read(target), said))
             }
             ["status", app] => self.status(app),
             ["assignments", target] => self.assignments(target),

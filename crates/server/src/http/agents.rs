@@ -237,6 +237,11 @@ impl Targets {
         self.lock().progress.in_words(target, deployment, since)
     }
 
+    /// Why the target cannot go on with a deployment, as it said last, and since the server started.
+    pub fn stuck(&self, target: &TargetName, deployment: u64) -> Option<String> {
+        self.lock().progress.stuck(target, deployment)
+    }
+
     /// When the newest word of the repository was signed that the target has seen, as it said since the server started.
     pub fn freshness(&self, target: &TargetName) -> Option<Timestamp> {
         self.lock().refreshed.get(target).copied()

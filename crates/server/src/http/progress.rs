@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use trust::TargetName;
 
 /// The most of a note that is kept, in characters.
-const NOTE_CHARACTERS: usize = 200;
+const NOTE_CHARACTERS: usize = 500;
 /// Of how many deployments what one target tells is kept: a package may bring it several applications at once.
 const DEPLOYMENTS: usize = 8;
 
@@ -29,6 +29,11 @@ impl Told {
     pub(super) fn in_words(&self, target: &TargetName, deployment: u64, since: Timestamp) -> Option<String> {
         self.0.get(target)?.get(&deployment)?.in_words_since(since)
     }
+
+    /// Why a target cannot go on with a deployment, where that is the last that it told of it.
+    pub(super) fn stuck(&self, target: &TargetName, deployment: u64) -> Option<String> {
+        self.0.get(target)?.get(&deployment)?.stuck()
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +47,10 @@ mod tests {
         let hear = |told: &mut Told, deployment, phase| {
             let (target, time) = (target.clone(), Timestamp::UNIX_EPOCH);
             let came = Timestamp::from_second(i64::from(phase == Phase::Stage)).unwrap();
-            told.hear(&ProgressReport { deployment, target, phase, done: true, note: String::new(), time }, came);
+            told.hear(
+                &ProgressReport { deployment, target, phase, done: true, note: String::new(), time, stuck: false },
+                came,
+            );
         };
         let mut told = Told::default();
         for (deployment, phase) in [(7, Phase::Fetch), (8, Phase::Configure), (7, Phase::Stage), (8, Phase::Activate)] {

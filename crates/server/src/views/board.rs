@@ -627,6 +627,7 @@ fn target(target: &TargetStatus, now: Timestamp) -> Markup {
                 }
             }
             @if target.ephemeral { span.tag { "ephemeral" } }
+            @if let Some(why) = &target.stuck { span.tag title=(printable(why)) { "cannot go on" } }
             @if target.cordoned { span.tag title=[target.cordon_reason.as_ref()] { "cordoned" } }
             @if target.findings > 0 { span.tag.bad { (count(target.findings as usize, "finding")) } }
         }

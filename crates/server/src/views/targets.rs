@@ -3,6 +3,7 @@
 use super::{build_name, words::Texts};
 use api::read::TargetStatus;
 use domain::{
+    plan,
     rules::lifetime,
     state::{DeploymentPhase, OnTarget, Running, State, Target},
 };
@@ -41,6 +42,7 @@ pub(crate) fn target(
         stale: false,
         away: false,
         two: false,
+        stuck: None,
         as_of: None,
         agent_version: None,
         runs: runs.collect(),
@@ -50,6 +52,13 @@ pub(crate) fn target(
         ephemeral: target.ephemeral,
         departed: target.departed.map(|(why, _)| why.in_words().to_owned()),
     })
+}
+
+/// The deployments that a target has something to do in, or has not said yet how they ended there.
+pub(crate) fn at_something(state: &State, name: &TargetName) -> impl Iterator<Item = u64> {
+    let apps = state.targets.get(name).into_iter().flat_map(|target| target.apps.iter());
+    let assigned = apps.filter_map(|(app, on_target)| Some((app, on_target.assigned?)));
+    assigned.filter(|(app, _)| plan::is_at_something(state, name, app)).map(|(_, assigned)| assigned.deployment)
 }
 
 /// Up to when receipts tell of a target that this server never assigned anything to.

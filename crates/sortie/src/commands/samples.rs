@@ -214,6 +214,7 @@ fn target(name: &str, environment: &str) -> TargetStatus {
         stale: false,
         away: false,
         two: false,
+        stuck: None,
         as_of: None,
         agent_version: None,
         runs: BTreeMap::from([("web".parse().unwrap(), build("1.4.0"))]),

@@ -11,6 +11,7 @@ use crate::{
     table::table,
 };
 use api::{
+    progress::CANNOT_GO_ON,
     read::{
         App, AppStatus, Build, BuildName, Cell, Delivered, DroppedView, Emergency, FailedView, Released, Runs,
         Status as View, TargetStatus,
@@ -323,6 +324,11 @@ pub fn cordoned(target: &TargetStatus, now: Timestamp) -> Option<String> {
     target.cordoned.then(|| format!("cordoned{since}{reason}"))
 }
 
+/// `✗ cannot go on, and tries again, with deployment 37: cannot write …: No space left on device`.
+pub fn stuck(target: &TargetStatus) -> Option<String> {
+    target.stuck.as_ref().map(|why| format!("✗ {CANNOT_GO_ON}, {why}"))
+}
+
 /// What a target is like that has had no fresh word of the repository.
 const STALE: &str = "! stale: it activates nothing new until it has refreshed";
 
@@ -332,7 +338,14 @@ fn standing(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_string());
     let ends = target.ends.map(|ends| ends_in_words(ends, now));
     let ephemeral = target.ephemeral.then(|| "ephemeral".to_string());
-    cordoned(target, now).into_iter().chain(marks).chain(ends).chain(ephemeral).chain(findings).collect()
+    cordoned(target, now)
+        .into_iter()
+        .chain(stuck(target))
+        .chain(marks)
+        .chain(ends)
+        .chain(ephemeral)
+        .chain(findings)
+        .collect()
 }
 
 fn target_in_words(target: &TargetStatus, view: &View) -> String {
@@ -570,6 +583,14 @@ mod tests {
         view.targets[0].away = true;
         assert_eq!(seen(&view.targets[0], view.at), "away");
         view.targets[0].away = false;
+        view.targets[0].stuck = Some("with deployment 41: cannot write /a: No space left on device".into());
+        let told =
+            "\n  ✗ cannot go on, and tries again, with deployment 41: cannot write /a: No space left on device\n";
+        assert!(
+            target_in_words(&view.targets[0], &view).contains(told),
+            "{}",
+            target_in_words(&view.targets[0], &view)
+        );
         view.targets[1].findings = 2;
         let words = targets(&view);
         assert!(words.contains("prod-2  web@1.4.0  just now  role=web  ✗ 2 not as it should be"), "{words}");

@@ -485,6 +485,7 @@ fn row(target: &TargetStatus, now: Timestamp) -> Vec<String> {
     let runs: Vec<String> = target.runs.iter().map(|(app, build)| build.of(app)).collect();
     let notes = [
         super::status::cordoned(target, now),
+        super::status::stuck(target),
         target.retired.then(|| "retired".to_string()),
         (target.findings > 0).then(|| output::count(target.findings.into(), "escape")),
         target.stale.then(|| "stale".to_string()),

@@ -128,12 +128,62 @@ fn a_target_that_can_write_nothing_waits_for_room() {
     let first = push(&world, 0, "page", b"one").word("pages#");
     world.sortie("coder", 0, &format!("deploy {first} --to dev"));
     let second = push(&world, 0, "page", b"two").word("pages#");
+    // Whoever filled the disk has taken the room, too, that the agent kept.
+    fs::remove_file(disk.path().join("reserve")).unwrap();
     disk.fill();
-    world.sortie("coder", 0, &format!("deploy {second} --to dev --detach"));
+    let ordered = world.ask("coder", &format!("deploy {second} --to dev --detach"));
+    let number = ordered["deployment"].as_u64().unwrap();
     let log = data.with_file_name("log");
     until("the agent's complaint", || read_text(&log).contains("stopped in the middle").then_some(()));
     assert!(read_text(&log).contains("No space left"), "{}", read_text(&log));
+    // People are told, too.
+    let says = |line: &str| {
+        until(line, || {
+            let said = world.sortie("coder", 0, line).text();
+            (said.contains("cannot go on, and tries again") && said.contains("journal/pages.json: No space left"))
+                .then_some(())
+        })
+    };
+    [format!("status {number}"), "status dev-1".into(), "status pages".into(), "target list".into()]
+        .iter()
+        .for_each(|line| says(line));
     assert_eq!(fs::read(world.active("dev-1", "pages").join("page")).unwrap(), b"one");
     disk.make_room();
     until("the new page", || (fs::read(world.active("dev-1", "pages").join("page")).unwrap() == b"two").then_some(()));
+    until("nothing more to be said", || {
+        (!world.sortie("coder", 0, "status dev-1").text().contains("cannot go on")).then_some(())
+    });
+}
+
+/// R9: what a full target runs can be restarted, rolled back, stopped and removed: the agent keeps a little room for that. What
+/// is new is refused with the reason.
+#[test]
+fn r9_what_a_full_target_runs_obeys() {
+    let Some(disk) = Disk::of(128) else { return };
+    let mut world = World::of_team(&[]);
+    let data = world.agent_data("dev-1");
+    fs::create_dir_all(data.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(disk.path(), &data).unwrap();
+    world.add_machines(&[("dev-1", "dev")]);
+    world.make_repository(crate::world::PROJECT);
+    let builds = ["One", "Two", "Three"].map(|greeting| {
+        world.change_greeting(&format!("{greeting}, {{name}}!"));
+        world.push()
+    });
+    for build in &builds[..2] {
+        world.sortie("coder", 0, &format!("deploy {build} --to dev"));
+    }
+    disk.fill();
+    world.sortie("coder", 3, &format!("deploy {} --to dev", builds[2])).says("disk");
+    world.sortie("coder", 0, "restart web --in dev");
+    world.sortie("coder", 0, "rollback web --in dev");
+    world.sortie("coder", 0, "stop web --in dev");
+    world.sortie("coder", 0, "start web --in dev");
+    world.sortie("coder", 0, "undeploy web --from dev");
+    disk.make_room();
+    until("the room that is kept", || {
+        let kept = fs::metadata(disk.path().join("reserve")).is_ok_and(|file| file.len() == 1 << 20);
+        kept.then_some(())
+    });
+    world.sortie("coder", 0, &format!("deploy {} --to dev", builds[2]));
 }

@@ -31,6 +31,8 @@ pub struct Sayings {
     pub reports: Vec<Report>,
     pub inventories: Vec<Inventory>,
     pub report_ids: Vec<String>,
+    /// What was told of the way there.
+    pub told: Vec<ProgressReport>,
     /// How many of the next request ids stand in the ledger for something else, and those that were found to.
     pub ids_to_spend: u32,
     pub spent_ids: Vec<String>,
@@ -150,7 +152,9 @@ impl Supply for FakeServer {
         Ok(())
     }
 
-    fn tell(&self, _progress: ProgressReport) {}
+    fn tell(&self, progress: ProgressReport) {
+        self.says.borrow_mut().told.push(progress);
+    }
 
     fn consistency(&self, _from: u64, _to: u64) -> Result<Vec<Digest>, SupplyError> {
         Err(SupplyError::Away("this server proves nothing".into()))

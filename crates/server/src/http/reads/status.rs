@@ -12,6 +12,7 @@ use crate::{
 };
 use api::{
     problem::Problem,
+    progress::CANNOT_GO_ON,
     read::{Status, TargetStatus},
     routes,
 };
@@ -100,6 +101,9 @@ fn tell_what_they_said(serving: &Serving, state: &Facts, targets: &mut [TargetSt
         target.agent_version = serving.targets.agent_version(&target.name);
         target.away = away.contains(&target.name);
         target.two = serving.targets.are_two(&target.name);
+        target.stuck = views::targets::at_something(state, &target.name)
+            .find_map(|deployment| Some((deployment, serving.targets.stuck(&target.name, deployment)?)))
+            .map(|(deployment, why)| format!("with deployment {deployment}: {why}"));
         target.as_of = serving.memories.as_of(state, &target.name);
         target.stale = views::repository::is_stale(state, &target.environment, target.refreshed, now);
     }
@@ -154,9 +158,22 @@ pub(super) fn in_full(serving: &Serving, state: &Facts, waiting: &WaitingOn, wor
         _ => None,
     };
     let quiet = quiet.map(|quiet| format!("it waits to hear of {}", views::words::names(&quiet)));
-    match presence::silent_in_words(waiting, &serving.ledger.away()).or(quiet) {
-        Some(silent) => format!("{words}; {silent}"),
-        None => words,
+    let silent = presence::silent_in_words(waiting, &serving.ledger.away()).or(quiet);
+    let also =
+        silent.into_iter().chain(stuck_in_words(waiting, &|target, number| serving.targets.stuck(target, number)));
+    also.fold(words, |words, also| format!("{words}; {also}"))
+}
+
+/// Who cannot go on of those that a deployment waits for, and why.
+fn stuck_in_words(waits: &WaitingOn, stuck: &impl Fn(&TargetName, u64) -> Option<String>) -> Option<String> {
+    match waits {
+        WaitingOn::Targets { deployment, targets, .. } => {
+            let why = |target| Some(format!("{target} {CANNOT_GO_ON}: {}", stuck(target, *deployment)?));
+            let all: Vec<String> = targets.iter().filter_map(why).collect();
+            (!all.is_empty()).then(|| all.join("; "))
+        }
+        WaitingOn::Members { why: Some(why), .. } => stuck_in_words(why, stuck),
+        _ => None,
     }
 }
 
@@ -171,4 +188,25 @@ pub(crate) async fn targets(State(serving): State<Shared>, _: KnownPerson) -> Js
     let mut targets = views::targets::targets(&state, |target| serving.targets.seen(target), &texts);
     tell_what_they_said(&serving, &state, &mut targets, Timestamp::now());
     Json(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_go_on_of_those_that_are_waited_for_says_why() {
+        let [one, two] = ["dev-1", "dev-2"].map(|name| name.parse::<TargetName>().unwrap());
+        let until = "2026-11-22T10:10:00Z".parse().unwrap();
+        let waits = WaitingOn::Targets { deployment: 7, targets: vec![one, two.clone()], until };
+        let stuck = |name: &TargetName, number: u64| {
+            (*name == two && number == 7).then(|| "cannot write /a: No space left on device".to_owned())
+        };
+        let said = "dev-2 cannot go on, and tries again: cannot write /a: No space left on device";
+        assert_eq!(stuck_in_words(&waits, &stuck).as_deref(), Some(said));
+        assert_eq!(stuck_in_words(&waits, &|_, _| None), None);
+        let members = vec![("api".parse().unwrap(), 7)];
+        let package = WaitingOn::Members { deployment: 6, members, why: Some(Box::new(waits)) };
+        assert_eq!(stuck_in_words(&package, &stuck).as_deref(), Some(said));
+    }
 }
