@@ -12,7 +12,7 @@ use crate::{
         restored::Lost,
         rollout, schedule,
     },
-    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, State},
+    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, Progress, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -57,7 +57,9 @@ pub struct Assignment {
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &OnTarget)| {
-        let assigned = on_target.assigned.filter(|assigned| is_offered(state, target, assigned))?;
+        let is_told =
+            |assigned: &Assigned| is_offered(state, target, assigned) && !waits_for_its_turn(state, target, assigned);
+        let assigned = on_target.assigned.filter(is_told)?;
         assignment(state, target, app, &assigned)
     };
     record.apps.iter().filter_map(unfinished).collect()
@@ -68,6 +70,12 @@ pub fn is_at_something(state: &State, target: &TargetName, app: &AppName) -> boo
     let on_target = state.targets.get(target).and_then(|record| record.apps.get(app));
     let assigned = on_target.and_then(|on_target| on_target.assigned);
     assigned.is_some_and(|assigned| is_offered(state, target, &assigned))
+}
+
+/// Whether somebody lets a target try again that was given up on: it gets another assignment when its turn comes, if it does.
+fn waits_for_its_turn(state: &State, target: &TargetName, assigned: &Assigned) -> bool {
+    let part = state.deployments.get(&assigned.deployment).and_then(|deployment| deployment.parts.get(target));
+    !assigned.undo && part.is_some_and(|part| part.progress == Progress::Waiting)
 }
 
 fn is_offered(state: &State, target: &TargetName, assigned: &Assigned) -> bool {
