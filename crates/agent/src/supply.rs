@@ -52,6 +52,11 @@ pub enum SupplyError {
 }
 
 impl SupplyError {
+    /// Whether a newer assignment has taken the place of the one that was asked for.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, SupplyError::Refused { code, .. } if code == "ASSIGNMENT_UNKNOWN")
+    }
+
     /// Whether what was to be done is so already, so that nothing is wrong.
     pub fn is_done_already(&self) -> bool {
         matches!(self, SupplyError::Refused { code, .. } if code == "ALREADY_DONE")

@@ -12,7 +12,7 @@ use crate::{
         restored::Lost,
         rollout, schedule,
     },
-    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, State},
+    state::{Aside, Assigned, Deployment, DeploymentPhase, MemberPart, OnTarget, Pause, Progress, State},
     waiting::WaitingOn,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -57,8 +57,10 @@ pub struct Assignment {
 pub fn assignments(state: &State, target: &TargetName) -> Vec<Assignment> {
     let Some(record) = state.targets.get(target).filter(|record| !record.retired) else { return Vec::new() };
     let unfinished = |(app, on_target): (&AppName, &OnTarget)| {
-        let is_told =
-            |assigned: &Assigned| is_offered(state, target, assigned) && !waits_there(state, target, app, assigned);
+        let is_told = |assigned: &Assigned| {
+            let waits = waits_for_its_turn(state, target, assigned) || waits_there(state, target, app, assigned);
+            is_offered(state, target, assigned) && !waits
+        };
         assignment(state, target, app, &on_target.assigned.filter(is_told)?)
     };
     record.apps.iter().filter_map(unfinished).collect()
@@ -86,6 +88,12 @@ fn waits_there(state: &State, target: &TargetName, app: &AppName, assigned: &Ass
     let of = deployment.and_then(|deployment| deployment.package.as_ref());
     let facts = of.and_then(|of| packages::listed(state, &of.app, &of.build));
     facts.is_some_and(|facts| packages::loses_what_comes_before(state, facts, app, target))
+}
+
+/// Whether somebody lets a target try again that was given up on: it gets another assignment when its turn comes, if it does.
+fn waits_for_its_turn(state: &State, target: &TargetName, assigned: &Assigned) -> bool {
+    let part = state.deployments.get(&assigned.deployment).and_then(|deployment| deployment.parts.get(target));
+    !assigned.undo && part.is_some_and(|part| part.progress == Progress::Waiting)
 }
 
 fn is_offered(state: &State, target: &TargetName, assigned: &Assigned) -> bool {

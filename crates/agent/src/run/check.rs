@@ -36,6 +36,8 @@ impl<S: Supply, M: Machine> Engine<S, M> {
         } else {
             match self.supply.dossier(assignment.generation, app) {
                 Ok(dossier) => dossier,
+                // What a newer assignment has replaced was never begun: that is what there is to do and to tell of.
+                Err(error) if error.is_outdated() => return Ok(Last::Away(error.to_string())),
                 Err(error) => return Ok(no_supply(error)),
             }
         };

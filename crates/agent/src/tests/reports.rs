@@ -35,3 +35,17 @@ fn what_cannot_be_written_down_is_told() {
     assert_eq!(world.follow(&mut engine, &offered), Some(Outcome::Verified));
     assert!(world.server.says.borrow().told.iter().all(|told| !told.stuck));
 }
+
+/// A server that has replaced an assignment gives out no statements for it: that is no failure of the machine.
+#[test]
+fn what_a_newer_assignment_has_replaced_is_not_reported() {
+    let world = World::new();
+    let mut engine = world.agent();
+    world.deploy(&mut engine, 1, "one", "1.0.0");
+    let outdated = assignment(2, "one", OrderAct::Undeploy);
+    assert_eq!(world.follow(&mut engine, &outdated), None);
+    assert!(engine.journals().get(&app()).under_way.is_none(), "nothing of it was begun");
+    world.say(3, released("two", "1.1.0", OrderAct::Deploy));
+    let newest = assignment(3, "two", OrderAct::Deploy);
+    assert_eq!(world.follow(&mut engine, &newest), Some(Outcome::Verified));
+}

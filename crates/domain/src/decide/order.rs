@@ -274,7 +274,7 @@ pub(super) fn destinations(
     Ok((targets, warning))
 }
 
-/// Fails if every target runs just this already, with the config in force.
+/// Fails if every target runs just this already, with the config in force, and is well with it.
 pub(super) fn not_there_already(draft: &Draft, signed: &Signed<Order>, targets: &[TargetName]) -> Result<(), Refusal> {
     let order = &signed.act;
     let is_there =

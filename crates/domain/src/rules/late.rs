@@ -34,6 +34,20 @@ pub fn missed<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<
     (had_no_turn && !runs_it && !brought_something(state, name, app, deployment)).then_some((number, deployment))
 }
 
+/// As [`missed`], as it is decided: a rollback reaches where the application is, and from where that was removed before it is missed
+/// nothing. Ledgers from before this was asked are held to [`missed`] alone.
+fn missing<'a>(state: &'a State, name: &TargetName, app: &AppName) -> Option<(u64, &'a Deployment)> {
+    missed(state, name, app).filter(|(_, deployment)| !is_left_without(state, name, app, deployment))
+}
+
+/// Whether what stands is a rollback that was not for a target that was there: it had had the application, and has it no more.
+fn is_left_without(state: &State, name: &TargetName, app: &AppName, deployment: &Deployment) -> bool {
+    let target = state.targets.get(name).filter(|target| target.stamp.entry < deployment.stamp.entry);
+    let on_target = target.and_then(|target| target.apps.get(app));
+    let had_it = on_target.is_some_and(|on_target| on_target.assigned.is_some() && on_target.running.is_none());
+    deployment.act == OrderAct::Rollback && had_it && deployment.parts.get(name).is_none()
+}
+
 /// Whether a target came with something that it runs, which this ledger has no record of, after what stands there was ordered: it is
 /// the ledger that has missed something. What it runs may be the newer, and is replaced by nobody's order but a new one.
 fn brought_something(state: &State, name: &TargetName, app: &AppName, deployment: &Deployment) -> bool {
@@ -113,7 +127,7 @@ fn gets(
 /// The same as it is decided: while the target is at another member of a package it waits for what that comes to. Ledgers from before
 /// this was asked, and which package brings a member, are held to [`catches_up`] alone.
 pub fn comes(state: &State, name: &TargetName, app: &AppName, now: Timestamp) -> Option<Timestamp> {
-    let (_, deployment) = missed(state, name, app)?;
+    let (_, deployment) = missing(state, name, app)?;
     if is_at_another_member(state, name, deployment) { None } else { gets(state, name, app, schedule::moment, now) }
 }
 
@@ -155,7 +169,7 @@ pub fn untimely<'a>(
 ) -> impl Iterator<Item = (&'a TargetName, u64, Moment)> {
     let here = state.late.iter().filter(|(target, _)| !away.contains(target));
     let moment = move |(target, app): &'a (TargetName, AppName)| {
-        let (number, deployment) = missed(state, target, app)?;
+        let (number, deployment) = missing(state, target, app)?;
         Some((target, number, schedule::moment(state, number, deployment, now)))
     };
     here.filter_map(moment).filter(|(_, _, moment)| *moment != Moment::Now)

@@ -29,10 +29,26 @@ pub fn members<'a>(
     })
 }
 
-/// Whether a member runs already as the package says, with the config in force, on every target that it is for.
+/// Whether a member runs already as the package says, with the config in force and well, on every target that it is for.
 pub fn is_in_place(state: &State, member: &Candidate<'_>, only: &BTreeSet<TargetName>, now: Timestamp) -> bool {
-    let Candidate { app, build, record, audience, .. } = *member;
-    let is_there = |name: &TargetName| placement::is_in_place(state, app, audience, &build, name);
+    let Candidate { app, build, audience, .. } = *member;
+    are_all(state, member, only, now, |name| placement::is_in_place(state, app, audience, &build, name))
+}
+
+/// The same, well or not.
+pub fn runs_already(state: &State, member: &Candidate<'_>, only: &BTreeSet<TargetName>, now: Timestamp) -> bool {
+    let Candidate { app, build, audience, .. } = *member;
+    are_all(state, member, only, now, |name| placement::runs_it(state, app, audience, &build, name))
+}
+
+fn are_all(
+    state: &State,
+    member: &Candidate<'_>,
+    only: &BTreeSet<TargetName>,
+    now: Timestamp,
+    is_there: impl Fn(&TargetName) -> bool,
+) -> bool {
+    let Candidate { app, record, audience, .. } = *member;
     // An order for some targets may be for none of a member's.
     let targets = placement::targets(state, app, audience, &record.facts, only, now);
     targets.map_or(!only.is_empty(), |targets| targets.iter().all(is_there))

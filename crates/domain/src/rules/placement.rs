@@ -5,14 +5,14 @@ use crate::{
     event::BuildFacts,
     refusal::Refusal,
     sizes::room,
-    state::{Running, State, Target},
+    state::{Progress, Running, State, Target},
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{
     AppName, AudienceName, Digest, TargetName,
     manifest::{Needs, kernel_is_at_least},
-    statement::Facts,
+    statement::{Facts, Outcome},
 };
 
 /// The targets the application is for in an environment, in order of name; `only` narrows them.
@@ -58,7 +58,8 @@ pub fn fits(facts: &BuildFacts, target: &Target) -> bool {
     facts.on.iter().all(|(key, value)| target.labels.get(key) == Some(value))
 }
 
-/// Whether a target runs a build with the config in force, and nobody stopped it: there is nothing to bring.
+/// Whether a target runs a build with the config in force, and nothing is wrong with it there, as far as is known: there is nothing to
+/// bring.
 pub fn is_in_place(
     state: &State,
     app: &AppName,
@@ -66,8 +67,26 @@ pub fn is_in_place(
     build: &Digest,
     target: &TargetName,
 ) -> bool {
+    let is_well = state.running(app, target).is_some_and(|running| running.wrong().is_none());
+    is_well && runs_it(state, app, environment, build, target) && !could_not_go_back(state, app, target)
+}
+
+/// Whether a target runs a build with the config in force, well or not, and nobody stopped it.
+pub fn runs_it(state: &State, app: &AppName, environment: &AudienceName, build: &Digest, target: &TargetName) -> bool {
     let is_it = |running: &Running| running.build == *build && !running.stopped;
     state.running(app, target).is_some_and(is_it) && has_newest_config(state, app, environment, target)
+}
+
+/// Whether the last that a target said of an application is that it could not go back to it, told to or by itself: what is there may
+/// not even have been started.
+fn could_not_go_back(state: &State, app: &AppName, target: &TargetName) -> bool {
+    let on_target = state.targets.get(target).and_then(|target| target.apps.get(app));
+    let Some(assigned) = on_target.and_then(|on_target| on_target.assigned) else { return false };
+    let part = state.deployments.get(&assigned.deployment).and_then(|record| record.parts.get(target));
+    part.is_some_and(|part| {
+        let has_failed = matches!(part.progress, Progress::Finished(Outcome::Failed { .. })) && !part.absent;
+        has_failed && (assigned.undo || part.phases.iter().any(|timing| timing.phase.touches()))
+    })
 }
 
 /// Whether what runs on a target has the config in force.

@@ -36,11 +36,14 @@ pub fn moment(state: &State, number: u64, deployment: &Deployment, now: Timestam
 }
 
 /// As [`moment`], as what was decided is held to it. Ledgers from before a freeze asked which package brings a member went by the one
-/// whose permit it had.
+/// whose permit it had, and by no member that ran already, well or not.
 pub fn held_to(state: &State, number: u64, deployment: &Deployment, now: Timestamp) -> Moment {
     let moment = moment(state, number, deployment, now);
     let looked_at = looked_at(state, deployment, now).filter(|_| moment != Moment::Now);
     let Some((policy, mut candidates)) = looked_at else { return moment };
+    let runs = |member: &Candidate<'_>| packages::runs_already(state, member, &deployment.only, now);
+    candidates
+        .retain(|(candidate, _)| candidate.package.is_none() || *candidate.app == deployment.app || !runs(candidate));
     candidates.iter_mut().for_each(|(candidate, _)| candidate.package = None);
     match of_all(state, policy, &candidates, (number, deployment), now) {
         Moment::Now => Moment::Now,

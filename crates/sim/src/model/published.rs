@@ -280,7 +280,11 @@ impl Model {
                     self.is_started_anew(target, *running, time);
                 }
                 let brought = self.brought.get(target).copied();
-                let back = self.comes_back_to(*deployment, target, *running).filter(|_| *outcome == Outcome::Verified);
+                // Who could not go back may run what it was to go back to all the same.
+                let before = self.courses.get(deployment).and_then(|course| course.before.get(target));
+                let has_failed = matches!(outcome, Outcome::Failed { .. }) && !given_up;
+                let is_there = *outcome == Outcome::Verified || has_failed && before == Some(running);
+                let back = self.comes_back_to(*deployment, target, *running).filter(|_| is_there);
                 self.runs_now(*deployment, target, *running, *change);
                 self.is_there_again(target, back, time);
                 self.is_replaced_on(target, brought, time);

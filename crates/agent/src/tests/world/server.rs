@@ -79,7 +79,8 @@ impl Supply for FakeServer {
         {
             return Ok(later.clone());
         }
-        says.dossiers.get(&generation).cloned().ok_or(SupplyError::Broken("no such assignment".into()))
+        let (code, message) = ("ASSIGNMENT_UNKNOWN".into(), "a newer one may have replaced it".into());
+        says.dossiers.get(&generation).cloned().ok_or(SupplyError::Refused { code, message })
     }
 
     fn object(&self, digest: &Digest, _max_bytes: u64) -> Result<Vec<u8>, SupplyError> {

@@ -47,7 +47,11 @@ pub(super) fn finish_target(
     let goes_back = |part: &Part| assigned.goes_back(part, finished);
     let is_back =
         |part: &Part| (goes_back(part) && was_verified).then_some(part.was_stopped && finished.running == part.before);
-    let back = state.deployments.get(&deployment).and_then(|record| record.parts.get(name)).and_then(is_back);
+    let part = state.deployments.get(&deployment).and_then(|record| record.parts.get(name));
+    let back = part.and_then(is_back);
+    let has_failed = matches!(finished.outcome, Outcome::Failed { .. }) && !finished.given_up;
+    // Who could not go back may run what it was to go back to all the same, well or not: that soaks there by its health.
+    let is_stuck = has_failed && part.is_some_and(|part| goes_back(part) && part.before == finished.running);
     let stopped = match (act, finished.outcome) {
         // It is as it was before the deployment.
         _ if back.is_some() => back == Some(true),
@@ -67,7 +71,8 @@ pub(super) fn finish_target(
         finish_part(part, finished, goes_back, !stopped && is_clear);
         part.phases.extend(phases.iter().cloned());
     });
-    let came_back = back.and(finished.running).and_then(|build| soaks_elsewhere(state, name, &app, &build));
+    let came_back = (is_stuck || back.is_some()).then_some(finished.running).flatten();
+    let came_back = came_back.and_then(|build| soaks_elsewhere(state, name, &app, &build));
     let switched = act == OrderAct::Switch && back.is_none() && was_verified;
     let since = state.head.time;
     let running = finished.running.map(|build| {
@@ -90,7 +95,7 @@ pub(super) fn finish_target(
     }
     runs_now(state, name, &app, running);
     if let Some(number) = came_back {
-        is_there_again(state, name, &app, number);
+        is_there_again(state, name, &app, number, !is_stuck);
     }
     if assigned.newer {
         ran_before_the_newest(state, name, &app);
@@ -306,15 +311,15 @@ fn soaks_elsewhere(state: &State, name: &TargetName, app: &AppName, build: &Dige
 }
 
 /// A target is back on what a deployment had brought it: that soaks there again, and the target is told to go back with the
-/// others (R54).
-fn is_there_again(state: &mut State, name: &TargetName, app: &AppName, number: u64) {
+/// others (R54). Whether that could be brought back `well` is for its health to say where not.
+fn is_there_again(state: &mut State, name: &TargetName, app: &AppName, number: u64, well: bool) {
     let now = state.head.time;
     let Some(running) = state.running(app, name) else { return };
     let (serves, stopped) = (running.serves(), running.stopped);
     let Some(record) = state.deployments.get_mut(&number) else { return };
     record.parts.change(name, |part| {
         (part.aside, part.unwell, part.doubt) = (None, None, None);
-        (part.serves, part.stopped) = (serves, stopped);
+        (part.serves, part.stopped) = (serves && well, stopped);
     });
     if record.parts.are_well() {
         record.well_since = Some(now);
