@@ -535,7 +535,7 @@ pub(super) fn lift_hold(
         for (name, member) in facts.package.clone() {
             let here = draft.state.in_audience(&name, environment);
             let placed = here.and_then(|here| here.held.get(&member.build)).map(|hold| hold.deployment);
-            if placed.is_some_and(|placed| packages::is_by(&draft.state, placed, deployment)) {
+            if placed.is_some_and(|placed| packages::is_by(&draft.state, app, placed, deployment)) {
                 let (environment, build) = (environment.clone(), Some(member.build));
                 draft.record(Event::HoldLifted { app: name, environment, build, reason });
             }

@@ -311,10 +311,14 @@ fn found<'a>(state: &'a State, deployment: &'a Deployment) -> impl Iterator<Item
     found.map(|(app, member)| (app, &member.build))
 }
 
-/// Whether a hold was placed by a deployment or by one that was a part of it.
-pub fn is_by(state: &State, placed: Option<u64>, deployment: u64) -> bool {
-    let part = |number: u64| state.deployments.get(&number).and_then(|record| record.package.as_ref());
-    placed.is_some_and(|placed| placed == deployment || part(placed).is_some_and(|of| of.deployment == deployment))
+/// Whether a hold on a member was placed by the deployment that the package is held out by, by one that was a part of it, or by
+/// another of that package: what failed may be rolled back by hand afterwards.
+pub fn is_by(state: &State, package: &AppName, placed: Option<u64>, deployment: u64) -> bool {
+    let is_of_it = |record: &Deployment| {
+        record.app == *package
+            || record.package.as_ref().is_some_and(|of| of.deployment == deployment || of.app == *package)
+    };
+    placed.is_some_and(|placed| placed == deployment || state.deployments.get(&placed).is_some_and(is_of_it))
 }
 
 /// The builds, with their members, of a digest that is a package's; nothing where it is none.
