@@ -26,7 +26,7 @@ use trust::{
     manifest::Member,
     quorum::Rule,
     rollout::{OnFailure, Rollout},
-    statement::{Order, OrderAct, Outcome},
+    statement::{Order, OrderAct},
 };
 
 /// What is to be done with a member.
@@ -643,11 +643,18 @@ fn is_back(draft: &Draft, member: u64) -> bool {
 }
 
 fn end_undone(draft: &mut Draft, asked: &Asked<'_>, number: u64, package: &Deployment) {
-    let has_failed = |part: &Deployment| {
-        matches!(part.phase, DeploymentPhase::Ended { ending: Ending::Failed, .. })
-            && part.parts.bad().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }))
+    // Where somebody has what a member brought, that is not undone, and neither is the package.
+    let still_runs = |part: &Deployment, name: &TargetName| {
+        draft.state.running(&part.app, name).is_some_and(|running| running.build == part.build)
     };
-    let failed = packages::begun(&draft.state, package).any(|(_, _, part)| has_failed(part));
+    let is_left = |(_, number, part): (&AppName, u64, &Deployment)| match part.phase {
+        DeploymentPhase::Ended { ending: Ending::Failed, .. } => deployment::is_kept(&draft.state, number, part),
+        DeploymentPhase::Ended { ending: Ending::Succeeded, .. } => {
+            part.parts.verified().any(|name| still_runs(part, name))
+        }
+        _ => false,
+    };
+    let failed = packages::begun(&draft.state, package).any(is_left);
     let ending = if failed { Ending::Failed } else { Ending::Undone };
     draft.record(deployment::ended(number, ending));
     place_hold(draft, asked, number);
